@@ -1,0 +1,127 @@
+"""Every setting and its default, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_type_hints
+
+from engine.errors import BadInputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One PPO run. Field names and defaults are Stable-Baselines3's, where it has the field.
+
+    >>> TrainConfig(env_id="CartPole-v1", rounds=3, seed=0).records_per_round
+    2048
+
+    Raises:
+        BadInputError: a value is out of its range; the message names the field and the range.
+    """
+
+    env_id: str
+    """Name in the catalogue (`engine.envs`)."""
+    rounds: int = 20
+    """Rounds to train: each collects a rollout buffer, then updates on it."""
+    seed: int = 0
+    """Seeds the networks, the environments, the sampled actions and the minibatch permutations."""
+    n_envs: int = 1
+    """Environments stepped in parallel."""
+    n_steps: int = 2048
+    """Steps per environment and round; a round has n_steps * n_envs records."""
+    batch_size: int = 64
+    """Records per minibatch; the last one of an epoch may be smaller."""
+    n_epochs: int = 10
+    """Passes over the buffer in one update."""
+    learning_rate: float = 3e-4
+    """Step size of the optimizer, constant."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """`adam` (eps 1e-5, as Stable-Baselines3's PPO) or `sgd`."""
+    momentum: float = 0.0
+    """Momentum of `sgd`; `adam` ignores it."""
+    gamma: float = 0.99
+    """Discount per step."""
+    gae_lambda: float = 0.95
+    """Lambda of generalised advantage estimation."""
+    clip_range: float = 0.2
+    """The ratio pi/pi_old is clipped to [1 - clip_range, 1 + clip_range]."""
+    normalize_advantage: bool = True
+    """Normalise the advantages within each minibatch (unbiased standard deviation + 1e-8)."""
+    ent_coef: float = 0.0
+    """Weight of the entropy in the objective."""
+    vf_coef: float = 0.5
+    """Weight of the value loss (mean squared error, without a half) in the objective."""
+    max_grad_norm: float = 0.5
+    """Global norm at which the gradient is clipped; infinity switches the clipping off."""
+    target_kl: float | None = None
+    """Stop the update before the first step whose approximate KL exceeds 1.5 * target_kl; None: never."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the tanh layers of the actor, and likewise of the critic."""
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "n_envs", "n_steps", "batch_size", "n_epochs"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _require(self.seed >= 0, "seed", self.seed, "0 or more")
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        _require(self.optimizer in ("adam", "sgd"), "optimizer", self.optimizer, "adam or sgd")
+        _require(0 <= self.momentum < 1, "momentum", self.momentum, "in [0, 1)")
+        for name in ("gamma", "gae_lambda"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
+        _require(self.clip_range > 0, "clip_range", self.clip_range, "above 0")
+        _require(self.max_grad_norm > 0, "max_grad_norm", self.max_grad_norm, "above 0")
+        _require(self.target_kl is None or self.target_kl > 0, "target_kl", self.target_kl, "above 0")
+        _require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "widths of at least 1")
+        _require(
+            self.records_per_round >= 2,
+            "n_steps * n_envs",
+            self.records_per_round,
+            "at least 2 (one record has no advantage statistics)",
+        )
+
+    @property
+    def records_per_round(self) -> int:
+        """Records in one rollout buffer."""
+        return self.n_steps * self.n_envs
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `run.json`; `from_json` is the inverse."""
+        values = asdict(self)
+        values["hidden"] = list(self.hidden)
+        values["max_grad_norm"] = None if self.max_grad_norm == float("inf") else self.max_grad_norm
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            BadInputError: a field is unknown, missing or of the wrong type.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise BadInputError(
+                f"unknown setting {unknown[0]!r}; the settings are {', '.join(sorted(known))}"
+            )
+        arguments = dict(values)
+        if "hidden" in arguments:
+            arguments["hidden"] = tuple(arguments["hidden"])
+        if "max_grad_norm" in arguments and arguments["max_grad_norm"] is None:
+            arguments["max_grad_norm"] = float("inf")
+        hints = get_type_hints(cls)
+        for name, value in arguments.items():
+            if hints[name] in (int, float) and (
+                isinstance(value, bool)
+                or not isinstance(value, (int, float) if hints[name] is float else int)
+            ):
+                raise BadInputError(f"{name} is {value!r}; it must be a number ({hints[name].__name__})")
+        try:
+            return cls(**arguments)
+        except TypeError as error:
+            raise BadInputError(f"the configuration can't be used: {error}") from error
+
+
+def _require(ok: bool, name: str, value: object, right: str) -> None:
+    if not ok:
+        raise BadInputError(f"{name} is {value}; it must be {right}")

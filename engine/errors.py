@@ -1,0 +1,29 @@
+"""The few errors a user can cause; each message says in one line what is wrong and what would be right."""
+
+
+class EngineError(Exception):
+    """Base of every error that the engine raises on purpose."""
+
+
+class BadInputError(EngineError, ValueError):
+    """A value that the user gave can't be used: an unknown environment, a round that is not there, ..."""
+
+
+class NotARunError(BadInputError):
+    """The folder is not a run."""
+
+
+class DamagedRunError(EngineError):
+    """Bytes on disk are not the bytes that were committed; the message names the file."""
+
+
+class LockedRunError(EngineError):
+    """Another process is writing this run."""
+
+
+class StorageError(EngineError):
+    """The disk refused an operation (full, read-only, failed fsync); earlier rounds stay readable."""
+
+
+class CancelledError(EngineError):
+    """The user cancelled the work."""

@@ -1,0 +1,162 @@
+"""The values that a run is made of, in memory: spaces, rollout buffer, snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.config import TrainConfig
+from engine.errors import BadInputError
+
+Float32s = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Space:
+    """What an observation or an action looks like, and what its components are called.
+
+    `discrete`: an integer in [0, n). `box`: an array of `shape` and `dtype`; an action box also has bounds.
+    """
+
+    kind: Literal["discrete", "box"]
+    n: int = 0
+    """Number of values (`discrete` only)."""
+    shape: tuple[int, ...] = ()
+    """Shape of one value; () for `discrete`."""
+    dtype: str = "int64"
+    """NumPy's name of the element type."""
+    low: tuple[float, ...] = ()
+    """Lower bounds, flattened (action boxes only): what the environment sees is clipped to them."""
+    high: tuple[float, ...] = ()
+    """Upper bounds, flattened (action boxes only)."""
+    names: tuple[str, ...] = ()
+    """Human names: of the values (`discrete`) or of the components (`box`); may be empty."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `run.json`."""
+        return {
+            "kind": self.kind,
+            "n": self.n,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "low": list(self.low),
+            "high": list(self.high),
+            "names": list(self.names),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+@dataclass(frozen=True)
+class RolloutBuffer:
+    """B(k): the records of one round as columns of equal length n.
+
+    Record number i = t * n_envs + env is the position in every column.
+    """
+
+    env: NDArray[np.int16]
+    """(n,) which environment."""
+    t: NDArray[np.int32]
+    """(n,) step within the round."""
+    episode: NDArray[np.int64]
+    """(n,) episode number, unique within the run."""
+    observation: NDArray[Any]
+    """(n, *shape) before the encoder, as the policy received it; (n,) int64 for a discrete space."""
+    action: NDArray[Any]
+    """(n,) int64, or (n, d) float32: the raw Gaussian sample, not clipped."""
+    reward: Float32s
+    """(n,) raw, without the truncation bootstrap."""
+    terminated: NDArray[np.bool_]
+    """(n,) the episode ended in a terminal state at this step."""
+    truncated: NDArray[np.bool_]
+    """(n,) the episode was cut off at this step."""
+    value: Float32s
+    """(n,) V(s) at theta(k)."""
+    log_prob: Float32s
+    """(n,) log pi(a|s) at theta(k)."""
+    advantage: Float32s
+    """(n,) GAE, not normalised."""
+    returns: Float32s
+    """(n,) advantage + value; the column on disk is called `return`."""
+    kept: NDArray[np.bool_]
+    """(n,) False where a filter or an intervention dropped the record from the update."""
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    @property
+    def record(self) -> NDArray[np.int32]:
+        """(n,) record numbers, 0 to n - 1."""
+        return np.arange(len(self), dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Round k as it stood between collect and update: everything that the update needs, and nothing later.
+
+    From a snapshot alone the update theta(k) -> theta(k+1) can be replayed exactly.
+    """
+
+    round: int
+    config: TrainConfig
+    observation_space: Space
+    action_space: Space
+    buffer: RolloutBuffer
+    checkpoint: Mapping[str, NDArray[Any]]
+    """Tensor name -> array: `parameter/...`, `optimizer/...`, `rng/...`, `environment/...`."""
+    minibatches: NDArray[np.int32]
+    """(n_epochs, n) one permutation of all records an epoch; minibatch b is columns [b*batch_size, (b+1)*batch_size)."""
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
+    """Software and hardware that made it; replay is bit-exact only on an equal one."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """Round metrics; those of the update are there only once the round is committed."""
+    hash: str = ""
+    """sha256 of the commit; empty until the round is committed."""
+    path: Path | None = None
+    """The run's folder; None until the round is committed."""
+
+    @property
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """theta(k) by state_dict name."""
+        return {
+            name.removeprefix("parameter/"): tensor
+            for name, tensor in self.checkpoint.items()
+            if name.startswith("parameter/")
+        }
+
+    def without(self, drop: NDArray[np.integer[Any]]) -> Snapshot:
+        """The same snapshot with the records `drop` marked as not kept.
+
+        Raises:
+            BadInputError: a record number is out of range, or no record would be left.
+        """
+        kept = self.buffer.kept.copy()
+        kept[check_records(drop, len(self.buffer))] = False
+        if not kept.any():
+            raise BadInputError(f"all {len(kept)} records would be removed; keep at least one")
+        return replace(self, buffer=replace(self.buffer, kept=kept))
+
+
+def check_records(record: Any, n: int) -> NDArray[np.int64]:
+    """Record numbers as a sorted, unique array.
+
+    Raises:
+        BadInputError: a number is not an integer or not in 0..n-1.
+    """
+    numbers = np.asarray(record)
+    if numbers.size == 0:
+        return np.zeros(0, np.int64)
+    if numbers.dtype.kind not in "iu":
+        raise BadInputError(f"record numbers must be integers from 0 to {n - 1}")
+    outside = numbers[(numbers < 0) | (numbers >= n)]
+    if outside.size:
+        raise BadInputError(f"record {outside[0]} is out of range; this round has records 0 to {n - 1}")
+    return np.unique(numbers.astype(np.int64))
