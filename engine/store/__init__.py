@@ -1,1 +1,39 @@
-"""The run format: what a run is on disk, and how it is written, read and verified."""
+"""The run format: what a run is on disk, and how it is written, read and verified.
+
+with RunWriter.create("runs/mine", manifest) as writer:
+    writer.commit_round(snapshot, metrics)
+open_run("runs/mine").snapshot(0)
+verify_run("runs/mine")
+"""
+
+from engine.store.commit import RunWriter
+from engine.store.derived import load_table, read_json, save_table, write_json
+from engine.store.export import export_run
+from engine.store.files import Files
+from engine.store.find import find_runs
+from engine.store.manifest import Parent, RunManifest
+from engine.store.read import RoundInfo, Run, open_run
+from engine.store.snapshot import RolloutBuffer, Snapshot, Space, check_records
+from engine.store.verify import Damage, verify_run
+
+__all__ = [
+    "Damage",
+    "Files",
+    "Parent",
+    "RolloutBuffer",
+    "RoundInfo",
+    "Run",
+    "RunManifest",
+    "RunWriter",
+    "Snapshot",
+    "Space",
+    "check_records",
+    "export_run",
+    "find_runs",
+    "load_table",
+    "open_run",
+    "read_json",
+    "save_table",
+    "verify_run",
+    "write_json",
+]

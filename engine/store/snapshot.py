@@ -1,58 +1,20 @@
-"""The values that a run is made of, in memory: spaces, rollout buffer, snapshot."""
+"""The values that a run is made of, in memory: rollout buffer and snapshot."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.errors import BadInputError
+from engine.spaces import Space
 
 Float32s = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Space:
-    """What an observation or an action looks like, and what its components are called.
-
-    `discrete`: an integer in [0, n). `box`: an array of `shape` and `dtype`; an action box also has bounds.
-    """
-
-    kind: Literal["discrete", "box"]
-    n: int = 0
-    """Number of values (`discrete` only)."""
-    shape: tuple[int, ...] = ()
-    """Shape of one value; () for `discrete`."""
-    dtype: str = "int64"
-    """NumPy's name of the element type."""
-    low: tuple[float, ...] = ()
-    """Lower bounds, flattened (action boxes only): what the environment sees is clipped to them."""
-    high: tuple[float, ...] = ()
-    """Upper bounds, flattened (action boxes only)."""
-    names: tuple[str, ...] = ()
-    """Human names: of the values (`discrete`) or of the components (`box`); may be empty."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for `run.json`."""
-        return {
-            "kind": self.kind,
-            "n": self.n,
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "low": list(self.low),
-            "high": list(self.high),
-            "names": list(self.names),
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 @dataclass(frozen=True)
@@ -113,7 +75,8 @@ class Snapshot:
     checkpoint: Mapping[str, NDArray[Any]]
     """Tensor name -> array: `parameter/...`, `optimizer/...`, `rng/...`, `environment/...`."""
     minibatches: NDArray[np.int32]
-    """(n_epochs, n) one permutation of all records an epoch; minibatch b is columns [b*batch_size, (b+1)*batch_size)."""
+    """(n_epochs, n) one permutation of all records an epoch; minibatch b is columns b*batch_size to
+    (b+1)*batch_size - 1."""
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     """Software and hardware that made it; replay is bit-exact only on an equal one."""
     metrics: Mapping[str, Any] = field(default_factory=dict)

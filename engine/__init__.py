@@ -1,0 +1,80 @@
+"""Which experiences made an RL agent behave the way it does, and what would have happened without them?
+
+>>> import engine
+>>> config = engine.preset("FrozenLake-v1", rounds=3)      # settings of a run
+>>> for snapshot in engine.train(config, "runs/lake"):      # train and record
+...     scores = engine.influence(snapshot, "return")       # attribute, here or later
+>>> run = engine.open_run("runs/lake")                      # read it back, verified
+>>> snapshot = run.snapshot(2)
+>>> replayed = engine.replay(snapshot, drop=[17])           # the update again, without record 17
+>>> outcome = engine.retrain(run, 2, [17, 40], "runs/lake-without")   # against original and control
+
+Names are imported on first use, so that `import engine` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.attribution.influence import Scores, influence
+    from engine.attribution.targets import action_target, return_target
+    from engine.config import TrainConfig
+    from engine.envs import preset
+    from engine.errors import EngineError
+    from engine.intervention.retrain import retrain
+    from engine.learning.replay import replay
+    from engine.learning.training import train
+    from engine.store.find import find_runs
+    from engine.store.read import Run, open_run
+    from engine.store.snapshot import Snapshot
+    from engine.store.verify import verify_run
+
+_HOME = {
+    "EngineError": "engine.errors",
+    "Run": "engine.store.read",
+    "Scores": "engine.attribution.influence",
+    "Snapshot": "engine.store.snapshot",
+    "TrainConfig": "engine.config",
+    "action_target": "engine.attribution.targets",
+    "find_runs": "engine.store.find",
+    "influence": "engine.attribution.influence",
+    "open_run": "engine.store.read",
+    "preset": "engine.envs",
+    "replay": "engine.learning.replay",
+    "retrain": "engine.intervention.retrain",
+    "return_target": "engine.attribution.targets",
+    "train": "engine.learning.training",
+    "verify_run": "engine.store.verify",
+}
+
+__all__ = [
+    "EngineError",
+    "Run",
+    "Scores",
+    "Snapshot",
+    "TrainConfig",
+    "action_target",
+    "find_runs",
+    "influence",
+    "open_run",
+    "preset",
+    "replay",
+    "retrain",
+    "return_target",
+    "train",
+    "verify_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Which records raised or lowered a target: targets, backends and estimators."""

@@ -1,0 +1,152 @@
+"""Inner products <v, grad J_i> for every record i, three ways that agree.
+
+All three take a direction v in parameter space (the target's gradient) and return one number per record. Parameters
+that v does not touch are left alone: with separate networks a target of the policy never runs the critic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+
+from engine.attribution.targets import Target
+from engine.config import TrainConfig
+from engine.errors import BadInputError
+from engine.learning.networks import ActorCritic, LogStd
+from engine.learning.ppo import Batch, objective
+
+Backend = Literal["jvp", "ghost", "loop"]
+Direction = dict[str, Tensor]
+
+
+def gradient(target: Target, policy: ActorCritic) -> Direction:
+    """grad f(theta) by parameter name; parameters that f does not depend on are left out.
+
+    Raises:
+        BadInputError: the gradient is zero, so that every influence would be 0.
+    """
+    names, parameters = zip(*policy.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(target.value(policy), parameters, allow_unused=True)
+    direction = {name: g for name, g in zip(names, gradients, strict=True) if g is not None}
+    if not any(bool(g.any()) for g in direction.values()):
+        raise BadInputError(
+            f"the gradient of the {target.name} target is zero here, so every influence would be 0; choose another "
+            "target or a round in which returns differ"
+        )
+    return direction
+
+
+def inner_products(
+    policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, backend: Backend = "jvp"
+) -> Tensor:
+    """<direction, grad J_i(theta)> for n records.
+
+    Args:
+        policy: at theta.
+        batch: n records, advantages as the update normalised them.
+        config: settings of the objective.
+        direction: a vector in parameter space.
+        backend: `jvp` (forward mode, any architecture), `ghost` (one backward pass and layer-wise products, never a
+            per-record gradient) or `loop` (one backward pass a record: slow, the oracle).
+
+    Returns:
+        (n,) inner products.
+
+    Raises:
+        BadInputError: unknown backend, or a layer that `ghost` has no rule for.
+    """
+    if backend not in BACKENDS:
+        raise BadInputError(f"unknown backend {backend!r}; it must be one of {', '.join(BACKENDS)}")
+    with_value = any(name.startswith("critic.") for name in direction)
+    return BACKENDS[backend](policy, batch, config, direction, with_value)
+
+
+def _by_jvp(
+    policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool
+) -> Tensor:
+    parameters = {name: p.detach() for name, p in policy.named_parameters() if name in direction}
+
+    def per_record(touched: Mapping[str, Tensor]) -> Tensor:
+        evaluation = functional_call(policy, dict(touched), (batch.inputs, batch.action, with_value))
+        return objective(evaluation, batch, config).total()
+
+    with torch.no_grad():
+        _, products = jvp(per_record, (parameters,), (direction,))
+    return products
+
+
+def _by_loop(
+    policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool
+) -> Tensor:
+    parameters = [p for name, p in policy.named_parameters() if name in direction]
+    products = []
+    for i in range(len(batch.returns)):
+        record = batch.part(i, i + 1)
+        total = objective(policy(record.inputs, record.action, with_value), record, config).total().sum()
+        gradients = torch.autograd.grad(total, parameters)
+        products.append(sum((g * v).sum() for g, v in zip(gradients, direction.values(), strict=True)))
+    return torch.stack(products)
+
+
+def _by_ghost(
+    policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool
+) -> Tensor:
+    """Goodfellow's trick: the weight gradient of record i in a linear layer is the outer product g_i x_i^T.
+
+    Its inner product with P is g_i . (P x_i); no [n, out, in] tensor is ever made.
+    """
+    tape: list[tuple[str, nn.Module, Tensor, Tensor]] = []
+    modules = _touched_modules(policy, direction)
+
+    def remember(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+        return lambda module, inputs, output: tape.append((name, module, inputs[0].detach(), output))
+
+    handles = [module.register_forward_hook(remember(name)) for name, module in modules.items()]
+    try:
+        total = objective(policy(batch.inputs, batch.action, with_value), batch, config).total().sum()
+    finally:
+        for handle in handles:
+            handle.remove()
+    output_gradients = torch.autograd.grad(total, [output for *_, output in tape])
+    products = torch.zeros_like(batch.returns)
+    for (name, module, inputs, _), g in zip(tape, output_gradients, strict=True):
+        products += GHOST_RULES[type(module)](inputs, g, direction, f"{name}.")
+    return products
+
+
+def _touched_modules(policy: nn.Module, direction: Direction) -> dict[str, nn.Module]:
+    touched = {}
+    for name, module in policy.named_modules():
+        if any(f"{name}.{p}" in direction for p, _ in module.named_parameters(recurse=False)):
+            if type(module) not in GHOST_RULES:
+                raise BadInputError(
+                    f"the ghost backend has no rule for the layer {name} ({type(module).__name__}); use jvp"
+                )
+            touched[name] = module
+    return touched
+
+
+def _ghost_linear(inputs: Tensor, g: Tensor, direction: Direction, prefix: str) -> Tensor:
+    product = inputs @ direction[f"{prefix}weight"].T
+    bias = direction.get(f"{prefix}bias")
+    return (g * (product if bias is None else product + bias)).sum(-1)
+
+
+def _ghost_log_std(_inputs: Tensor, g: Tensor, direction: Direction, prefix: str) -> Tensor:
+    return g @ direction[f"{prefix}weight"]
+
+
+GHOST_RULES: dict[type[nn.Module], Callable[[Tensor, Tensor, Direction, str], Tensor]] = {
+    nn.Linear: _ghost_linear,
+    LogStd: _ghost_log_std,
+}
+
+BACKENDS: dict[str, Callable[[ActorCritic, Batch, TrainConfig, Direction, bool], Tensor]] = {
+    "jvp": _by_jvp,
+    "ghost": _by_ghost,
+    "loop": _by_loop,
+}

@@ -1,0 +1,152 @@
+"""Target functions f(theta): the behaviour or the return that influence is about (paper, section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.errors import BadInputError
+from engine.learning.networks import ActorCritic
+from engine.spaces import Space
+from engine.store.snapshot import Float32s, RolloutBuffer, Snapshot, check_records
+
+
+class Target(Protocol):
+    """A scalar function of the policy. A new target is one small class with these three members."""
+
+    @property
+    def name(self) -> str:
+        """One word: `return`, `action`, ..."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values that say exactly which target it is; equal descriptions mean equal targets."""
+        ...
+
+    def value(self, policy: ActorCritic) -> Tensor:
+        """f(theta) as a differentiable 0-d tensor; `policy` may be functional (see `backends.gradient`)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ActionTarget:
+    """f = mean_j log pi(a_j|s_j) over one or more chosen pairs (paper, eq. 2)."""
+
+    observation: NDArray[Any]
+    """(m, ...) states s_j."""
+    action: NDArray[Any]
+    """(m,) or (m, d) actions a_j."""
+    name: str = "action"
+
+    def describe(self) -> dict[str, Any]:
+        """The pairs themselves."""
+        return {
+            "target": self.name,
+            "observation": self.observation.tolist(),
+            "action": self.action.tolist(),
+        }
+
+    def value(self, policy: ActorCritic) -> Tensor:
+        """Mean log-probability of the pairs."""
+        inputs = policy.encode(self.observation)
+        action = torch.as_tensor(self.action)
+        if action.is_floating_point():
+            action = action.to(inputs.dtype)
+        return policy(inputs, action, with_value=False).log_prob.mean()
+
+
+@dataclass(frozen=True, eq=False)
+class ReturnTarget:
+    """f = mean_i A_i log pi(a_i|s_i) over a reference buffer, raw advantages (paper, eq. 3)."""
+
+    observation: NDArray[Any]
+    """(n, ...)"""
+    action: NDArray[Any]
+    """(n,) or (n, d)"""
+    advantage: Float32s
+    """(n,) raw."""
+    source: str
+    """Which buffer: the commit's hash, or `round <k>` before it is committed."""
+    name: str = "return"
+
+    def describe(self) -> dict[str, Any]:
+        """The buffer it is taken over."""
+        return {"target": self.name, "buffer": self.source}
+
+    def value(self, policy: ActorCritic) -> Tensor:
+        """Mean of advantage times log-probability."""
+        inputs = policy.encode(self.observation)
+        action, advantage = torch.as_tensor(self.action), torch.as_tensor(self.advantage).to(inputs.dtype)
+        if action.is_floating_point():
+            action = action.to(inputs.dtype)
+        return (advantage * policy(inputs, action, with_value=False).log_prob).mean()
+
+
+def return_target(snapshot: Snapshot, reference: RolloutBuffer | None = None) -> ReturnTarget:
+    """The return target over `reference`, by default the snapshot's own buffer."""
+    buffer = snapshot.buffer if reference is None else reference
+    return ReturnTarget(
+        buffer.observation, buffer.action, buffer.advantage, snapshot.hash or f"round {snapshot.round}"
+    )
+
+
+def action_target(
+    snapshot: Snapshot,
+    *,
+    record: int | None = None,
+    observation: Any | None = None,
+    action: Any | None = None,
+) -> ActionTarget:
+    """The action target of a record, or of a hand-typed observation and action.
+
+    Args:
+        snapshot: says which observations and actions there are.
+        record: take s and a from this record; `action` then asks for another action in the same state.
+        observation: s as a number (discrete) or a list of numbers.
+        action: a.
+
+    Raises:
+        BadInputError: neither or both are given, the record is out of range, or a value does not fit its space.
+    """
+    if (record is None) == (observation is None):
+        raise BadInputError("an action target needs either a record, or an observation and an action")
+    if record is not None:
+        check_records([record], len(snapshot.buffer))
+        chosen = snapshot.buffer.observation[record : record + 1]
+        if action is None:
+            return ActionTarget(chosen, snapshot.buffer.action[record : record + 1])
+        return ActionTarget(chosen, as_space("action", action, snapshot.action_space)[None])
+    if action is None:
+        raise BadInputError("an observation needs an action beside it")
+    return ActionTarget(
+        as_space("observation", observation, snapshot.observation_space)[None],
+        as_space("action", action, snapshot.action_space)[None],
+    )
+
+
+def as_space(name: str, value: Any, space: Space) -> NDArray[Any]:
+    """A hand-typed value as an array of the space's shape and type.
+
+    Raises:
+        BadInputError: it does not fit; the message says what would.
+    """
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadInputError(f"the {name} {value!r} is not made of numbers") from error
+    if space.kind == "discrete":
+        number = array.reshape(-1)
+        if number.size != 1 or number[0] != int(number[0]) or not 0 <= number[0] < space.n:
+            raise BadInputError(f"the {name} {value} must be one integer from 0 to {space.n - 1}")
+        return np.array(int(number[0]), np.int64)
+    if array.size != np.prod(space.shape) or not np.isfinite(array).all():
+        raise BadInputError(
+            f"the {name} {value} must be {int(np.prod(space.shape))} finite numbers"
+            + (f" ({', '.join(space.names)})" if space.names else "")
+        )
+    return array.reshape(space.shape).astype(space.dtype)

@@ -1,0 +1,91 @@
+"""What removal did: original against counterfactual against control, with intervals and a verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Verdict = Literal["helps", "hurts", "within noise"]
+
+VERDICT_WORDS: Mapping[Verdict, str] = {
+    "helps": "Removing these records helps: the return is higher than with them, and higher than after removing as "
+    "many random records.",
+    "hurts": "Removing these records hurts: the return is lower than with them, and lower than after removing as many "
+    "random records.",
+    "within noise": "Within noise: the change is no clearer than that of other minibatch orders, evaluation luck or a "
+    "random removal of the same size.",
+}
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+    episodes: int
+    """Evaluation episodes behind it."""
+
+    @classmethod
+    def of(cls, blocks: Sequence[float] | NDArray[np.float64], episodes: int) -> Estimate:
+        """Student's t interval over independent replicates (one mean per minibatch order).
+
+        [1, 3] -> mean 2, interval 2 -+ 12.7. A single replicate has an infinite interval.
+        """
+        values = np.asarray(blocks, np.float64)
+        mean = float(values.mean())
+        if len(values) < 2:
+            return cls(mean, -np.inf, np.inf, episodes)
+        spread = float(stats.sem(values)) * float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+        return cls(mean, mean - spread, mean + spread, episodes)
+
+    def to_json(self) -> dict[str, Any]:
+        """`mean, low, high, episodes`; an infinite bound is null."""
+        bounds = {name: value if np.isfinite(value) else None for name, value in vars(self).items()}
+        return bounds | {"episodes": self.episodes}
+
+
+def compare(
+    original: NDArray[np.float64], counterfactual: NDArray[np.float64], control: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Compare three arms that share minibatch orders and evaluation seeds.
+
+    Replay q of each arm uses minibatch order q and block q of the evaluation seeds; the control's replay q removes the
+    q-th random draw. The orders are the independent replicates: intervals and differences are taken over them.
+
+    Args:
+        original: (orders, episodes) returns with every record.
+        counterfactual: (orders, episodes) returns without the chosen records.
+        control: (orders, episodes) returns without as many random records.
+
+    Returns:
+        `original, counterfactual, control, difference, difference_from_control` (each mean, low, high, episodes) and
+        `verdict`. The verdict is `helps` or `hurts` only if both differences exclude 0 on the same side.
+    """
+    episodes = original.size
+    arms = {"original": original, "counterfactual": counterfactual, "control": control}
+    means = {name: arm.mean(axis=1) for name, arm in arms.items()}
+    difference = Estimate.of(means["counterfactual"] - means["original"], episodes)
+    from_control = Estimate.of(means["counterfactual"] - means["control"], episodes)
+    return {
+        **{name: Estimate.of(mean, episodes).to_json() for name, mean in means.items()},
+        "difference": difference.to_json(),
+        "difference_from_control": from_control.to_json(),
+        "verdict": verdict(difference, from_control),
+    }
+
+
+def verdict(difference: Estimate, from_control: Estimate) -> Verdict:
+    """`helps` if both intervals lie above 0, `hurts` if both lie below, else `within noise`."""
+    if difference.low > 0 and from_control.low > 0:
+        return "helps"
+    if difference.high < 0 and from_control.high < 0:
+        return "hurts"
+    return "within noise"

@@ -1,0 +1,263 @@
+"""Retrain a round without chosen records, against the original and a control (paper, section 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.attribution.targets import Target, return_target
+from engine.envs import find
+from engine.errors import BadInputError
+from engine.intervention.comparison import Estimate, compare
+from engine.learning.evaluation import Evaluator
+from engine.learning.replay import Mode, intervene, replay
+from engine.learning.training import branch
+from engine.store.derived import write_json
+from engine.store.manifest import Parent
+from engine.store.read import Run, open_run
+from engine.store.snapshot import Snapshot, check_records
+
+RESULT_FILE = "result.json"
+EVALUATION_SEED = 10_000_000
+"""Evaluation seeds start here, far from training's."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, total); raise from it to cancel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intervention:
+    """What to remove and how to look at the outcome. Equal interventions have equal results."""
+
+    round: int
+    removed: tuple[int, ...]
+    """Record numbers, sorted."""
+    mode: Mode = "mask"
+    orders: int = 8
+    """Replays per arm, each with a minibatch order of its own; the first is the recorded one."""
+    episodes: int = 64
+    """Evaluation episodes per arm, divided over the orders."""
+    continue_rounds: int = 0
+    """Rounds that the branch trains on after the replayed one."""
+
+    def __post_init__(self) -> None:
+        if not self.removed:
+            raise BadInputError("no records are chosen; choose at least one to remove")
+        if self.orders < 2:
+            raise BadInputError(f"orders is {self.orders}; at least 2 are needed for an interval")
+        if self.episodes < self.orders:
+            raise BadInputError(f"episodes is {self.episodes}; at least one per order ({self.orders}) is needed")
+        if self.continue_rounds < 0:
+            raise BadInputError(f"continue_rounds is {self.continue_rounds}; it must be 0 or more")
+
+
+def bottom_fraction(influence: NDArray[np.float32], fraction: float) -> NDArray[np.int64]:
+    """The worst `fraction` of the records with negative influence (paper, section 5), sorted by number.
+
+    With influence [-3, -1, 2, -2] and fraction 0.5: one and a half of three negatives, rounded down: [0].
+
+    Raises:
+        BadInputError: fraction is not in (0, 1], or no record is chosen.
+    """
+    if not 0 < fraction <= 1:
+        raise BadInputError(f"the fraction to drop is {fraction}; it must be above 0 and at most 1")
+    order = np.argsort(influence, kind="stable")
+    chosen = order[: int(fraction * (influence < 0).sum())]
+    if len(chosen) == 0:
+        raise BadInputError(f"no record is in the bottom {fraction:g} of the negative ones; choose a larger fraction")
+    return np.sort(chosen)
+
+
+def retrain(
+    run: Run | str | Path,
+    round: int,
+    drop: Sequence[int] | NDArray[Any],
+    out: str | Path,
+    *,
+    mode: Mode = "mask",
+    orders: int = 8,
+    episodes: int = 64,
+    continue_rounds: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Replay a round without some records and compare, on the same evaluation seeds, with two other arms.
+
+    The three arms are the original round, the round without the chosen records, and a control: the round without as
+    many random records, drawn anew for every replay. Each arm is replayed in `orders` minibatch orders, because a
+    single replay is mostly order noise. The branch written to `out` is the counterfactual in the recorded order.
+
+    >>> import engine
+    >>> outcome = engine.retrain("sample_runs/FrozenLake-v1", 3, [17, 40], "runs/without-two")
+    >>> outcome["verdict"]
+
+    Args:
+        run: the parent run.
+        round: its round k.
+        drop: record numbers to remove.
+        out: folder of the branch run to make.
+        mode: `mask` or `rebatch`, see `replay`.
+        orders: replays per arm.
+        episodes: evaluation episodes per arm.
+        continue_rounds: further rounds to train in the branch, and in a control branch beside it.
+        progress: told what is going on; raise from it to cancel.
+
+    Returns:
+        What `result.json` in `out` holds: `original, counterfactual, control` and the differences (mean, low, high,
+        episodes), `verdict`, `removed`, `target` (how f itself changed), `curves` if rounds were continued, `run`.
+
+    Raises:
+        BadInputError: nothing or everything would be removed, a record is out of range, the round is not there.
+    """
+    run = run if isinstance(run, Run) else open_run(run)
+    snapshot = run.snapshot(round)
+    removed = check_records(drop, len(snapshot.buffer))
+    plan = Intervention(
+        round=round,
+        removed=tuple(int(i) for i in removed),
+        mode=mode,
+        orders=orders,
+        episodes=episodes,
+        continue_rounds=continue_rounds,
+    )
+    snapshot.without(removed)
+    meter = _Meter(progress, snapshot, plan)
+    arms = _replay_arms(snapshot, plan, meter)
+    result: dict[str, Any] = {
+        "run": str(out),
+        "parent": run.name,
+        "env_id": run.manifest.env_id,
+        "round": round,
+        "removed": list(plan.removed),
+        "records": len(snapshot.buffer),
+        "mode": mode,
+        "orders": orders,
+        "evaluation_seeds": [EVALUATION_SEED, EVALUATION_SEED + _episodes_per_order(plan) * orders - 1],
+        **compare(arms["original"][0], arms["counterfactual"][0], arms["control"][0]),
+        "order_means": {name: returns.mean(axis=1).tolist() for name, (returns, _) in arms.items()},
+        "target": {
+            name: Estimate.of(np.asarray(values) - np.asarray(arms["original"][1]), 0).to_json()
+            for name, (_, values) in arms.items()
+            if name != "original"
+        },
+    }
+    branches = {"counterfactual": removed}
+    if continue_rounds:
+        branches["control"] = _random_records(snapshot, plan, order=0)
+        result["curves"] = {"original": _curve(run, round, continue_rounds)}
+    for name, records in branches.items():
+        folder = Path(out) if name == "counterfactual" else Path(out) / name
+        curve = _record_branch(run, snapshot, records, folder, plan, meter)
+        if continue_rounds:
+            result["curves"][name] = curve
+    write_json(Path(out) / RESULT_FILE, result)
+    return result
+
+
+def _replay_arms(
+    snapshot: Snapshot, plan: Intervention, meter: _Meter
+) -> dict[str, tuple[NDArray[np.float64], list[float]]]:
+    """Per arm: (orders, episodes per order) returns, and f(theta(k+1)) of the return target per order."""
+    per_order = _episodes_per_order(plan)
+    target = return_target(snapshot)
+    evaluator = Evaluator(find(snapshot.config.env_id))
+    returns: dict[str, list[NDArray[np.float64]]] = {}
+    values: dict[str, list[float]] = {}
+    try:
+        for order in range(plan.orders):
+            draws: dict[str, Any] = {
+                "original": (),
+                "counterfactual": plan.removed,
+                "control": _random_records(snapshot, plan, order),
+            }
+            seeds = EVALUATION_SEED + order * per_order + np.arange(per_order)
+            for arm, drop in draws.items():
+                meter.say(f"{arm}, minibatch order {order + 1} of {plan.orders}")
+                mode = plan.mode if len(drop) else "mask"
+                policy = replay(snapshot, drop, mode=mode, order=order, on_step=meter.step).policy
+                returns.setdefault(arm, []).append(evaluator.returns(policy, seeds, meter.check))
+                values.setdefault(arm, []).append(float(target.value(policy).detach()))
+                meter.evaluated()
+    finally:
+        evaluator.close()
+    return {arm: (np.stack(returns[arm]), values[arm]) for arm in returns}
+
+
+def _record_branch(
+    run: Run, snapshot: Snapshot, removed: NDArray[np.int64], out: Path, plan: Intervention, meter: _Meter
+) -> list[dict[str, Any]]:
+    """Make the run that follows from the removal; returns its curve."""
+    parent = Parent(
+        run=run.name,
+        round=plan.round,
+        removed=tuple(int(i) for i in removed),
+        mode=plan.mode,
+        commit=snapshot.hash,
+    )
+    rounds = branch(
+        intervene(snapshot, removed, mode=plan.mode),
+        out,
+        parent=parent,
+        continue_rounds=plan.continue_rounds,
+        on_step=meter.step,
+    )
+    curve = []
+    for later in rounds:
+        meter.say(f"training {out.name}, round {later.round}")
+        curve.append({"round": later.round, "mean_return": later.metrics["mean_return"]})
+    return curve
+
+
+def _curve(run: Run, round: int, rounds: int) -> list[dict[str, Any]]:
+    """How the parent itself went on."""
+    return [
+        {"round": info.round, "mean_return": info.metrics.get("mean_return")}
+        for info in run.rounds
+        if round < info.round <= round + rounds
+    ]
+
+
+def _random_records(snapshot: Snapshot, plan: Intervention, order: int) -> NDArray[np.int64]:
+    """The control's draw for one minibatch order: as many records as the intervention removes."""
+    rng = np.random.default_rng([snapshot.config.seed, plan.round, order, len(plan.removed)])
+    candidates = np.flatnonzero(snapshot.buffer.kept)
+    return np.sort(rng.choice(candidates, len(plan.removed), replace=False))
+
+
+def _episodes_per_order(plan: Intervention) -> int:
+    return -(-plan.episodes // plan.orders)
+
+
+class _Meter:
+    """Counts optimizer steps, an evaluation as half an update, and tells a `Progress` a hundred times or so."""
+
+    def __init__(self, progress: Progress | None, snapshot: Snapshot, plan: Intervention) -> None:
+        config = snapshot.config
+        self.progress = progress
+        self.update_steps = config.n_epochs * -(-config.records_per_round // config.batch_size)
+        updates = 3 * plan.orders
+        branches = 2 * (1 + plan.continue_rounds) if plan.continue_rounds else 1
+        self.total = self.update_steps * (updates + branches) + updates * (self.update_steps // 2)
+        self.done = 0
+        self.doing = "starting"
+
+    def say(self, doing: str) -> None:
+        self.doing = doing
+        self.check()
+
+    def step(self) -> None:
+        self.done += 1
+        if self.done % 32 == 0:
+            self.check()
+
+    def evaluated(self) -> None:
+        self.done += self.update_steps // 2
+        self.check()
+
+    def check(self) -> None:
+        if self.progress is not None:
+            self.progress(self.doing, min(self.done, self.total), self.total)

@@ -1,0 +1,1 @@
+"""PPO: networks, rollout, update, training loop, replay and evaluation."""

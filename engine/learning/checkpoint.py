@@ -1,0 +1,91 @@
+"""A checkpoint: everything that training needs to go on, as named arrays."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.config import TrainConfig
+from engine.learning.environment import decode_rng, encode_rng
+from engine.learning.networks import ActorCritic
+from engine.learning.ppo import make_optimizer
+from engine.spaces import Space
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def learner_tensors(policy: ActorCritic, optimizer: torch.optim.Optimizer) -> Tensors:
+    """`parameter/<name>` and `optimizer/<state>/<name>` as copies."""
+    tensors = {f"parameter/{name}": p.detach().numpy().copy() for name, p in policy.named_parameters()}
+    for name, parameter in policy.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if value is not None:
+                tensors[f"optimizer/{key}/{name}"] = value.detach().numpy().copy()
+    return tensors
+
+
+def restore_learner(
+    config: TrainConfig,
+    observation_space: Space,
+    action_space: Space,
+    checkpoint: Mapping[str, NDArray[Any]],
+) -> tuple[ActorCritic, torch.optim.Optimizer]:
+    """The policy and the optimizer as they were when the checkpoint was taken."""
+    policy = restore_policy(config, observation_space, action_space, checkpoint)
+    optimizer = make_optimizer(policy, config)
+    for name, parameter in policy.named_parameters():
+        suffix = f"/{name}"
+        state = {
+            tensor_name.removeprefix("optimizer/").removesuffix(suffix): torch.tensor(tensor)
+            for tensor_name, tensor in checkpoint.items()
+            if tensor_name.startswith("optimizer/") and tensor_name.endswith(suffix)
+        }
+        if state:
+            optimizer.state[parameter] = state
+    return policy, optimizer
+
+
+def restore_policy(
+    config: TrainConfig,
+    observation_space: Space,
+    action_space: Space,
+    checkpoint: Mapping[str, NDArray[Any]],
+) -> ActorCritic:
+    """The policy alone."""
+    prefix = "parameter/"
+    parameters = {k.removeprefix(prefix): v for k, v in checkpoint.items() if k.startswith(prefix)}
+    return ActorCritic(observation_space, action_space, config.hidden).load(parameters)
+
+
+def rng_tensors(generators: Mapping[str, np.random.Generator]) -> Tensors:
+    """`rng/<name>` of NumPy generators."""
+    return {f"rng/{name}": encode_rng(rng.bit_generator.state) for name, rng in generators.items()}
+
+
+def restore_rng(checkpoint: Mapping[str, NDArray[Any]], name: str) -> np.random.Generator:
+    """The generator saved as `rng/<name>`."""
+    bit_generator = np.random.PCG64()
+    bit_generator.state = decode_rng(checkpoint[f"rng/{name}"])
+    return np.random.Generator(bit_generator)
+
+
+def fingerprint() -> dict[str, str]:
+    """Software and hardware that replay's bits depend on."""
+    import gymnasium
+
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "gymnasium": gymnasium.__version__,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "mkl": str(torch.backends.mkl.is_available()),
+        "threads": str(torch.get_num_threads()),
+        "device": "cpu",
+    }

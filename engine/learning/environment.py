@@ -1,0 +1,161 @@
+"""A synchronous same-step vector environment whose state can be saved, restored and rendered.
+
+Gymnasium's default vector environments insert a phantom step after each episode. This one does not: when an episode
+ends, the environment is reset within the same step, so n steps of m environments are exactly n * m real records.
+
+An environment's state is its random generator as of the running episode's reset, and the actions taken since: stepping
+through them again leads to the same state in every environment of the catalogue, and the observation proves it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.envs import Environment
+from engine.errors import EngineError
+from engine.spaces import Space
+
+
+class StateNotRestoredError(EngineError):
+    """Stepping through the recorded actions led to another observation than the recorded one."""
+
+
+class Step(NamedTuple):
+    """The outcome of one step of m environments."""
+
+    reward: NDArray[np.float32]
+    """(m,)"""
+    terminated: NDArray[np.bool_]
+    """(m,)"""
+    truncated: NDArray[np.bool_]
+    """(m,)"""
+    final_observation: dict[int, NDArray[Any]]
+    """Environment -> the last observation of the episode that ended in it at this step."""
+    finished: list[Episode]
+    """The episodes that ended at this step."""
+
+
+@dataclass
+class Episode:
+    """An episode of one environment: enough to come back to its present state."""
+
+    number: int
+    rng: dict[str, Any]
+    """State of the environment's bit generator just before the reset."""
+    actions: list[Any] = field(default_factory=list)
+    reward_sum: float = 0.0
+    """Undiscounted return so far."""
+
+
+class VectorEnvironment:
+    """`n_envs` copies of a catalogue entry, stepped together."""
+
+    def __init__(self, environment: Environment, n_envs: int, render_mode: str | None = None) -> None:
+        self.environment = environment
+        self.envs = [environment.make(render_mode) for _ in range(n_envs)]
+        self.observation_space, self.action_space = environment.spaces()
+        self.episodes: list[Episode] = []
+        shape, dtype = self.observation_space.shape, self.observation_space.dtype
+        self.observation: NDArray[Any] = np.zeros((n_envs, *shape), dtype)
+        """(n_envs, ...) what each environment shows now."""
+
+    def seed(self, seed: int) -> None:
+        """Begin episode i in environment i, each with a generator of its own made from `seed`."""
+        for i, sequence in enumerate(np.random.SeedSequence(seed).spawn(len(self.envs))):
+            self._begin(i, i, np.random.PCG64(sequence).state)
+
+    def step(self, action: NDArray[Any]) -> Step:
+        """Step every environment; `action` (n_envs,) or (n_envs, d) as the policy sampled it."""
+        n = len(self.envs)
+        reward = np.zeros(n, np.float32)
+        terminated, truncated = np.zeros(n, bool), np.zeros(n, bool)
+        final_observation: dict[int, NDArray[Any]] = {}
+        finished: list[Episode] = []
+        for i, env in enumerate(self.envs):
+            reward[i], terminated[i], truncated[i] = self._step_one(i, action[i])
+            if terminated[i] or truncated[i]:
+                final_observation[i] = self.observation[i].copy()
+                finished.append(self.episodes[i])
+                number = 1 + max(episode.number for episode in self.episodes)
+                self._begin(i, number, env.unwrapped.np_random.bit_generator.state)
+        return Step(reward, terminated, truncated, final_observation, finished)
+
+    def _step_one(self, i: int, action: Any) -> tuple[float, bool, bool]:
+        episode = self.episodes[i]
+        episode.actions.append(action)
+        outcome = self.envs[i].step(feasible(action, self.action_space))
+        self.observation[i], reward, terminated, truncated, _ = outcome
+        episode.reward_sum += float(reward)
+        return float(reward), bool(terminated), bool(truncated)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Checkpoint tensors `environment/<i>/{rng,actions,episode,observation}`."""
+        dtype = np.int64 if self.action_space.kind == "discrete" else np.float32
+        tensors: dict[str, NDArray[Any]] = {}
+        for i, episode in enumerate(self.episodes):
+            actions = np.array(episode.actions, dtype).reshape(-1, *self.action_space.shape)
+            tensors[f"environment/{i}/rng"] = encode_rng(episode.rng)
+            tensors[f"environment/{i}/actions"] = actions
+            tensors[f"environment/{i}/episode"] = np.array(episode.number, np.int64)
+            tensors[f"environment/{i}/observation"] = self.observation[i].copy()
+        return tensors
+
+    def restore(self, tensors: Mapping[str, NDArray[Any]], only: Sequence[int] | None = None) -> None:
+        """Go back to a state that `state` saved.
+
+        Args:
+            tensors: a checkpoint.
+            only: which of the recorded environments to take, in this order; by default all.
+
+        Raises:
+            StateNotRestoredError: the observation reached is not the recorded one.
+        """
+        self.episodes = []
+        for i, source in enumerate(range(len(self.envs)) if only is None else only):
+            prefix = f"environment/{source}/"
+            number = int(tensors[prefix + "episode"])
+            self._begin(i, number, decode_rng(tensors[prefix + "rng"]))
+            for action in tensors[prefix + "actions"]:
+                self._step_one(i, action)
+            if not np.array_equal(self.observation[i], tensors[prefix + "observation"]):
+                raise StateNotRestoredError(
+                    f"{self.environment.name}: stepping through the recorded actions of episode {number} did not "
+                    "lead back to the recorded observation (another version of the environment?)"
+                )
+
+    def close(self) -> None:
+        """Close every environment."""
+        for env in self.envs:
+            env.close()
+
+    def _begin(self, i: int, number: int, rng: dict[str, Any]) -> None:
+        generator = np.random.PCG64()
+        generator.state = rng
+        self.envs[i].unwrapped.np_random = np.random.Generator(generator)
+        self.observation[i], _ = self.envs[i].reset()
+        episode = Episode(number, rng)
+        self.episodes[i : i + 1] = [episode]
+
+
+def feasible(action: Any, space: Space) -> Any:
+    """What the environment sees of an action: an int, or the Gaussian sample clipped to the bounds."""
+    if space.kind == "discrete":
+        return int(action)
+    low, high = np.asarray(space.low, space.dtype), np.asarray(space.high, space.dtype)
+    return np.clip(action, low.reshape(space.shape), high.reshape(space.shape))
+
+
+def encode_rng(state: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """A NumPy bit generator's state as JSON bytes (its 128-bit integers as they are: JSON has no limit)."""
+    return np.frombuffer(json.dumps(state, sort_keys=True).encode(), np.uint8)
+
+
+def decode_rng(tensor: NDArray[Any]) -> dict[str, Any]:
+    """The inverse of `encode_rng`."""
+    return json.loads(tensor.astype(np.uint8).tobytes())

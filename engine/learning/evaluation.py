@@ -1,0 +1,65 @@
+"""Test return of a policy: stochastic episodes, all stepped together, each with a seed of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.envs import Environment
+from engine.learning.environment import feasible
+from engine.learning.networks import ActorCritic
+
+
+class Evaluator:
+    """Plays episodes of one environment; keeps its environments, so that many policies cost few constructions."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.observation_space, self.action_space = environment.spaces()
+        self._envs = [environment.make()]
+
+    def returns(
+        self, policy: ActorCritic, seeds: Sequence[int], on_step: Callable[[], None] | None = None
+    ) -> NDArray[np.float64]:
+        """Undiscounted returns of one episode per seed.
+
+        A seed fixes the environment's generator and the noise of the sampled actions: policies evaluated on the same
+        seeds meet the same starts and the same luck, so their difference is a paired one.
+
+        Args:
+            policy: acts stochastically.
+            seeds: one episode each.
+            on_step: called before every step of the episodes; raise from it to cancel.
+
+        Returns:
+            (len(seeds),) returns.
+        """
+        while len(self._envs) < len(seeds):
+            self._envs.append(self.environment.make())
+        space = self.observation_space
+        observation = np.zeros((len(seeds), *space.shape), space.dtype)
+        for i, seed in enumerate(seeds):
+            observation[i], _ = self._envs[i].reset(seed=int(seed))
+        generators = [np.random.default_rng([int(seed), 1]) for seed in seeds]
+        total = np.zeros(len(seeds))
+        running = np.arange(len(seeds))
+        while len(running):
+            if on_step is not None:
+                on_step()
+            noise = np.concatenate([policy.draw_noise(generators[i], 1) for i in running])
+            actions = policy.act(observation[running], noise)
+            done = np.zeros(len(running), bool)
+            for j, i in enumerate(running):
+                outcome = self._envs[i].step(feasible(actions[j], self.action_space))
+                observation[i], reward, terminated, truncated, _ = outcome
+                total[i] += float(reward)
+                done[j] = terminated or truncated
+            running = running[~done]
+        return total
+
+    def close(self) -> None:
+        """Close every environment."""
+        for env in self._envs:
+            env.close()

@@ -1,0 +1,142 @@
+"""The policy: an actor and a critic with separate tanh networks, initialised as Stable-Baselines3 does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+from engine.spaces import Space
+
+
+class Evaluation(NamedTuple):
+    """What a policy says of n records at its current parameters."""
+
+    log_prob: Tensor
+    """(n,) log pi(a|s)."""
+    entropy: Tensor
+    """(n,) entropy of pi(.|s)."""
+    value: Tensor | None
+    """(n,) V(s); None if it was not asked for."""
+
+
+class Policy(Protocol):
+    """What attribution needs of a policy; any `nn.Module` with this `forward` will do."""
+
+    def forward(self, inputs: Tensor, action: Tensor, with_value: bool = True) -> Evaluation:
+        """Evaluate n records; `inputs` (n, d) are encoded observations."""
+        ...
+
+
+class LogStd(nn.Module):
+    """The state-independent log standard deviation of a Gaussian policy, initially 0."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(size))
+
+    def forward(self, mean: Tensor) -> Tensor:
+        """(n, d) means -> (n, d) log standard deviations."""
+        return self.weight.expand_as(mean)
+
+
+class ActorCritic(nn.Module):
+    """Actor and critic with separate multilayer perceptrons.
+
+    Orthogonal initial weights with gain sqrt(2) in hidden layers, 0.01 for the action and 1 for the value; biases 0.
+    Discrete observations are encoded one-hot, boxes flattened. Actions are categorical or diagonal Gaussian.
+    """
+
+    def __init__(
+        self,
+        observation_space: Space,
+        action_space: Space,
+        hidden: Sequence[int] = (64, 64),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.observation_space = observation_space
+        self.action_space = action_space
+        discrete = observation_space.kind == "discrete"
+        inputs = observation_space.n if discrete else math.prod(observation_space.shape)
+        outputs = action_space.n if action_space.kind == "discrete" else math.prod(action_space.shape)
+        self.actor = _perceptron([inputs, *hidden, outputs], 0.01, generator)
+        self.critic = _perceptron([inputs, *hidden, 1], 1.0, generator)
+        self.log_std = LogStd(outputs) if action_space.kind == "box" else None
+
+    def encode(self, observation: NDArray[Any]) -> Tensor:
+        """Observations as stored (n, ...) -> network inputs (n, d)."""
+        dtype = self.critic[0].weight.dtype
+        if self.observation_space.kind == "discrete":
+            return torch.eye(self.observation_space.n, dtype=dtype)[torch.as_tensor(observation)]
+        return torch.as_tensor(np.asarray(observation)).reshape(len(observation), -1).to(dtype)
+
+    def forward(self, inputs: Tensor, action: Tensor, with_value: bool = True) -> Evaluation:
+        """Log-probability, entropy and value of n encoded observations and their actions."""
+        output = self.actor(inputs)
+        value = self.critic(inputs).squeeze(-1) if with_value else None
+        if self.log_std is None:
+            log_probs = output - output.logsumexp(-1, keepdim=True)
+            entropy = -(log_probs.exp() * log_probs).sum(-1)
+            return Evaluation(log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1), entropy, value)
+        log_std = self.log_std(output)
+        deviation = (action - output) * (-log_std).exp()
+        log_prob = (-0.5 * deviation**2 - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+        entropy = (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+        return Evaluation(log_prob, entropy, value)
+
+    @torch.no_grad()
+    def probabilities(self, observation: NDArray[Any]) -> NDArray[np.float32]:
+        """pi(.|s) of a discrete-action policy: (n, ...) observations -> (n, actions)."""
+        return self.actor(self.encode(observation)).softmax(-1).numpy()
+
+    @torch.no_grad()
+    def act(self, observation: NDArray[Any], noise: NDArray[np.float64]) -> NDArray[Any]:
+        """Sample one action per observation.
+
+        Args:
+            observation: (n, ...) observations.
+            noise: (n, noise_size) uniform numbers in [0, 1) for discrete actions, standard normal ones for continuous.
+
+        Returns:
+            (n,) int64 actions, or (n, d) float32 ones that are not clipped.
+        """
+        output = self.actor(self.encode(observation))
+        if self.log_std is None:
+            cumulative = output.softmax(-1).numpy().cumsum(-1)
+            return (cumulative < noise * cumulative[:, -1:]).sum(-1).clip(max=self.action_space.n - 1)
+        sample = output + self.log_std(output).exp() * torch.as_tensor(noise, dtype=output.dtype)
+        return sample.numpy()
+
+    def draw_noise(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+        """The (n, noise_size) random numbers that `act` turns into n actions."""
+        if self.log_std is None:
+            return rng.random((n, 1))
+        return rng.standard_normal((n, self.log_std.weight.numel()))
+
+    @torch.no_grad()
+    def value(self, observation: NDArray[Any]) -> NDArray[np.float32]:
+        """V(s): (n, ...) observations -> (n,)."""
+        return self.critic(self.encode(observation)).squeeze(-1).numpy()
+
+    def load(self, parameters: Mapping[str, NDArray[Any]]) -> ActorCritic:
+        """Take over parameters by state_dict name; returns self."""
+        self.load_state_dict({name: torch.tensor(tensor) for name, tensor in parameters.items()})
+        return self
+
+
+def _perceptron(sizes: Sequence[int], gain: float, generator: torch.Generator | None) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for i, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        last = i == len(sizes) - 2
+        linear = skip_init(nn.Linear, inputs, outputs)
+        nn.init.orthogonal_(linear.weight, gain if last else math.sqrt(2), generator=generator)
+        nn.init.zeros_(linear.bias)
+        layers += [linear] if last else [linear, nn.Tanh()]
+    return nn.Sequential(*layers)

@@ -1,0 +1,219 @@
+"""The PPO update: the per-record objective, and the loop over epochs and minibatches.
+
+Reads as the paper does: J_i = min(r_i A_i, clip(r_i, 1 - eps, 1 + eps) A_i) - c_v (V_i - R_i)^2 + c_e H_i, one ascent
+step on the mean of J_i per minibatch (Schulman et al. 2017, eq. 9).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engine.config import TrainConfig
+from engine.learning.networks import ActorCritic, Evaluation
+from engine.store.snapshot import RolloutBuffer
+
+
+class Batch(NamedTuple):
+    """The columns of n records that the objective reads, as tensors."""
+
+    inputs: Tensor
+    """(n, d) encoded observations."""
+    action: Tensor
+    """(n,) or (n, d)."""
+    log_prob: Tensor
+    """(n,) at collection."""
+    advantage: Tensor
+    """(n,) raw or normalised: the objective takes what it is given."""
+    returns: Tensor
+    """(n,)"""
+
+    def take(self, index: Tensor) -> Batch:
+        """The records at `index`, in that order."""
+        return Batch(*(column[index] for column in self))
+
+    def part(self, start: int, stop: int) -> Batch:
+        """The records start..stop-1, without a copy."""
+        return Batch(*(column[start:stop] for column in self))
+
+
+class Objective(NamedTuple):
+    """J_i of n records, split into its three terms; their sum is what the update maximises."""
+
+    actor: Tensor
+    """(n,) clipped surrogate."""
+    critic: Tensor | None
+    """(n,) -vf_coef * (V - R)^2; None if the value was not evaluated."""
+    entropy: Tensor
+    """(n,) ent_coef * H."""
+
+    def total(self) -> Tensor:
+        """(n,) J_i."""
+        actor = self.actor + self.entropy
+        return actor if self.critic is None else actor + self.critic
+
+
+def as_batch(policy: ActorCritic, buffer: RolloutBuffer) -> Batch:
+    """The buffer's columns as tensors in the policy's precision."""
+    dtype = policy.critic[0].weight.dtype
+    action = torch.as_tensor(buffer.action)
+    return Batch(
+        policy.encode(buffer.observation),
+        action.to(dtype) if action.is_floating_point() else action,
+        *(torch.as_tensor(c).to(dtype) for c in (buffer.log_prob, buffer.advantage, buffer.returns)),
+    )
+
+
+def objective(evaluation: Evaluation, batch: Batch, config: TrainConfig) -> Objective:
+    """The PPO objective of each record (Schulman et al. 2017, eq. 7 and 9).
+
+    `batch.advantage` must already be normalised if the update normalises.
+    """
+    ratio = (evaluation.log_prob - batch.log_prob).exp()
+    clipped = ratio.clamp(1 - config.clip_range, 1 + config.clip_range)
+    surrogate = torch.minimum(ratio * batch.advantage, clipped * batch.advantage)
+    value = evaluation.value
+    critic = None if value is None else -config.vf_coef * (value - batch.returns) ** 2
+    return Objective(surrogate, critic, config.ent_coef * evaluation.entropy)
+
+
+def normalize(advantage: Tensor) -> Tensor:
+    """(n,) -> (n,) with mean 0 and unbiased standard deviation 1; a single record is left as it is."""
+    if len(advantage) < 2:
+        return advantage
+    return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+
+
+def draw_minibatches(rng: np.random.Generator, n: int, n_epochs: int) -> NDArray[np.int32]:
+    """(n_epochs, n): one permutation of all n records an epoch."""
+    return np.stack([rng.permutation(n) for _ in range(n_epochs)]).astype(np.int32)
+
+
+def make_optimizer(policy: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Adam (eps 1e-5) or SGD over all parameters."""
+    if config.optimizer == "adam":
+        return torch.optim.Adam(policy.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+    return torch.optim.SGD(
+        policy.parameters(), lr=config.learning_rate, momentum=config.momentum, fused=True
+    )
+
+
+@dataclass(frozen=True)
+class UpdateMetrics:
+    """Means over the optimizer steps of one update; names are Stable-Baselines3's."""
+
+    policy_gradient_loss: float
+    value_loss: float
+    entropy: float
+    approx_kl: float
+    clip_fraction: float
+    grad_norm: float
+    """Global norm before clipping."""
+    steps: int
+    """Optimizer steps taken; fewer than planned if target_kl stopped the update."""
+
+
+def update(
+    policy: ActorCritic,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    minibatches: NDArray[np.int32],
+    config: TrainConfig,
+    *,
+    kept: NDArray[np.bool_] | None = None,
+    weights: Tensor | None = None,
+    on_step: Callable[[], None] | None = None,
+) -> UpdateMetrics:
+    """One PPO update, theta(k) -> theta(k+1), in place.
+
+    Args:
+        policy: holds theta(k); afterwards theta(k+1).
+        optimizer: its state goes on.
+        batch: the whole buffer, raw advantages.
+        minibatches: (n_epochs, n) permutations.
+        config: settings.
+        kept: (n,) False leaves a record out of its minibatches; the others stay where they are, and mean and
+            normalisation run over those that are left.
+        weights: (n,) weight of each record's objective. Denominators and normalisation stay as they are, so this is
+            what derivatives in a record's weight are taken of; None means all 1.
+        on_step: called before every optimizer step; raise from it to cancel.
+
+    Returns:
+        Means over the steps taken.
+    """
+    parameters = list(policy.parameters())
+    totals = torch.zeros(6)
+    steps = 0
+    for order in minibatches:
+        index = torch.as_tensor(order, dtype=torch.int64)
+        shuffled = batch.take(index)
+        shuffled_weights = None if weights is None else weights[index]
+        for start, stop, rows in _minibatch_rows(order, config.batch_size, kept):
+            if on_step is not None:
+                on_step()
+            part = shuffled.part(start, stop)
+            if rows is not None:
+                part = part.take(rows)
+            if config.normalize_advantage:
+                part = part._replace(advantage=normalize(part.advantage))
+            evaluation = policy(part.inputs, part.action)
+            terms = objective(evaluation, part, config)
+            per_record = terms.total()
+            if shuffled_weights is not None:
+                weight = shuffled_weights[start:stop]
+                per_record = per_record * (weight if rows is None else weight[rows])
+            with torch.no_grad():
+                log_ratio = evaluation.log_prob - part.log_prob
+                ratio = log_ratio.exp()
+                approx_kl = (ratio - 1 - log_ratio).mean()
+                if config.target_kl is not None and approx_kl > 1.5 * config.target_kl:
+                    return _means(totals, steps, config)
+            optimizer.zero_grad()
+            per_record.mean().neg().backward()
+            norm = nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+            optimizer.step()
+            with torch.no_grad():
+                outside = ((ratio - 1).abs() > config.clip_range).float().mean()
+                totals += torch.stack(
+                    [
+                        -terms.actor.mean(),
+                        -terms.critic.mean(),
+                        evaluation.entropy.mean(),
+                        approx_kl,
+                        outside,
+                        norm,
+                    ]
+                )
+            steps += 1
+    return _means(totals, steps, config)
+
+
+def _minibatch_rows(
+    order: NDArray[np.int32], batch_size: int, kept: NDArray[np.bool_] | None
+) -> Iterator[tuple[int, int, Tensor | None]]:
+    """(start, stop, rows kept within it or None for all) of each minibatch that keeps a record."""
+    for start in range(0, len(order), batch_size):
+        stop = min(start + batch_size, len(order))
+        if kept is None or kept[order[start:stop]].all():
+            yield start, stop, None
+        elif kept[order[start:stop]].any():
+            yield start, stop, torch.as_tensor(np.flatnonzero(kept[order[start:stop]]))
+
+
+def _means(totals: Tensor, steps: int, config: TrainConfig) -> UpdateMetrics:
+    actor, critic, *rest = (totals / max(steps, 1)).tolist() if steps else [math.nan] * 6
+    value_loss = critic / config.vf_coef if config.vf_coef else math.nan
+    return UpdateMetrics(actor, value_loss, *rest, steps=steps)
+
+
+def explained_variance(value: Sequence[float], returns: Sequence[float]) -> float:
+    """1 - Var(R - V) / Var(R): 1 is a perfect critic, 0 no better than a constant; NaN if R is constant."""
+    variance = np.var(returns)
+    return float(1 - np.var(np.subtract(returns, value)) / variance) if variance > 0 else math.nan

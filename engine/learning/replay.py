@@ -1,0 +1,105 @@
+"""The update again: from a snapshot, with some records removed, re-weighted or reshuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.errors import BadInputError
+from engine.learning.checkpoint import Tensors, learner_tensors, restore_learner
+from engine.learning.networks import ActorCritic
+from engine.learning.ppo import UpdateMetrics, as_batch, draw_minibatches, update
+from engine.store.snapshot import Snapshot
+
+Mode = Literal["mask", "rebatch"]
+MODES: tuple[Mode, ...] = ("mask", "rebatch")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The outcome of a replayed update."""
+
+    policy: ActorCritic
+    """pi_theta(k+1)."""
+    optimizer: torch.optim.Optimizer
+    """With its state after the update."""
+    metrics: UpdateMetrics
+
+    @property
+    def checkpoint(self) -> Tensors:
+        """`parameter/...` and `optimizer/...` after the update, as copies."""
+        return learner_tensors(self.policy, self.optimizer)
+
+
+def replay(
+    snapshot: Snapshot,
+    drop: Sequence[int] | NDArray[Any] | None = None,
+    *,
+    mode: Mode = "mask",
+    order: int = 0,
+    weights: Sequence[float] | NDArray[Any] | None = None,
+    on_step: Callable[[], None] | None = None,
+) -> Replayed:
+    """Replay the update of a round, by default exactly.
+
+    >>> import engine
+    >>> snapshot = engine.open_run("sample_runs/FrozenLake-v1").snapshot(3)
+    >>> replayed = engine.replay(snapshot, drop=[17, 40])
+
+    Args:
+        snapshot: round k; records that it marks as not kept stay out.
+        drop: records to remove as well.
+        mode: `mask` leaves removed records out of their minibatches, the others stay where they were: the result
+            differs from the original by the removal alone. `rebatch` draws new permutations of the records that are
+            left, as the paper's filtering trains.
+        order: 0 replays the recorded permutations (or, with `rebatch`, the first new ones); q > 0 draws the q-th
+            other order, the same for every call with the same snapshot, so that results can be averaged over orders.
+        weights: (n,) weight of each record's objective, 1 by default; see `ppo.update`.
+        on_step: called before every optimizer step; raise from it to cancel.
+
+    Returns:
+        theta(k+1). With nothing removed and order 0 it is the original bit for bit, on an equal fingerprint.
+
+    Raises:
+        BadInputError: a record is out of range, all would be removed, or mode or order is unknown.
+    """
+    snapshot = intervene(snapshot, () if drop is None else drop, mode=mode, order=order)
+    torch.set_num_threads(1)
+    policy, optimizer = restore_learner(
+        snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint
+    )
+    metrics = update(
+        policy,
+        optimizer,
+        as_batch(policy, snapshot.buffer),
+        snapshot.minibatches,
+        snapshot.config,
+        kept=snapshot.buffer.kept,
+        weights=None if weights is None else torch.as_tensor(np.asarray(weights), dtype=torch.float32),
+        on_step=on_step,
+    )
+    return Replayed(policy, optimizer, metrics)
+
+
+def intervene(
+    snapshot: Snapshot, drop: Sequence[int] | NDArray[Any], *, mode: Mode = "mask", order: int = 0
+) -> Snapshot:
+    """The snapshot with records removed and minibatches to match; `replay` says what the arguments mean."""
+    if mode not in MODES:
+        raise BadInputError(f"unknown mode {mode!r}; it must be mask or rebatch")
+    if order < 0:
+        raise BadInputError(f"order is {order}; it must be 0 (as recorded) or more")
+    if len(drop):
+        snapshot = snapshot.without(np.asarray(drop))
+    rebatch = mode == "rebatch" and len(drop) > 0
+    if order == 0 and not rebatch:
+        return snapshot
+    rng = np.random.default_rng([snapshot.config.seed, snapshot.round, order])
+    records = np.flatnonzero(snapshot.buffer.kept) if rebatch else snapshot.buffer.record
+    permutations = draw_minibatches(rng, len(records), snapshot.config.n_epochs)
+    return replace(snapshot, minibatches=records.astype(np.int32)[permutations])

@@ -1,0 +1,149 @@
+"""Collect a rollout buffer, and generalised advantage estimation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.config import TrainConfig
+from engine.errors import EngineError
+from engine.learning.environment import Episode, VectorEnvironment
+from engine.learning.networks import ActorCritic
+from engine.store.snapshot import Float32s, RolloutBuffer
+
+
+class BadNumberError(EngineError):
+    """The environment returned NaN or infinity."""
+
+
+def gae(
+    reward: Float32s,
+    value: Float32s,
+    terminated: NDArray[np.bool_],
+    truncated: NDArray[np.bool_],
+    final_value: Float32s,
+    last_value: Float32s,
+    *,
+    gamma: float,
+    gae_lambda: float,
+) -> Float32s:
+    """Generalised advantage estimation (Schulman et al. 2016, eq. 16), per environment.
+
+    With one environment, gamma = lambda = 1, all values 0 and the last step terminal: [r0, r1] -> [r0 + r1, r1].
+    A terminated episode is worth nothing after its last step; a truncated one is worth V(final observation).
+
+    Args:
+        reward: (n_steps, n_envs) raw rewards.
+        value: (n_steps, n_envs) V(s_t).
+        terminated: (n_steps, n_envs) the episode ended in a terminal state at t.
+        truncated: (n_steps, n_envs) the episode was cut off at t.
+        final_value: (n_steps, n_envs) V(final observation) where truncated; not read elsewhere.
+        last_value: (n_envs,) V of the observations after the last step.
+        gamma: discount.
+        gae_lambda: lambda.
+
+    Returns:
+        (n_steps, n_envs) advantages, not normalised.
+    """
+    done = terminated | truncated
+    next_value = np.vstack([value[1:], last_value[None]])
+    next_value = np.where(done, np.where(truncated & ~terminated, final_value, np.float32(0)), next_value)
+    delta = reward + np.float32(gamma) * next_value - value
+    decay = np.where(done, np.float32(0), np.float32(gamma * gae_lambda))
+    advantage = np.zeros_like(reward)
+    following = np.zeros_like(last_value)
+    for t in reversed(range(len(reward))):
+        following = delta[t] + decay[t] * following
+        advantage[t] = following
+    return advantage
+
+
+def collect(
+    policy: ActorCritic, environments: VectorEnvironment, config: TrainConfig, rng: np.random.Generator
+) -> tuple[RolloutBuffer, list[Episode]]:
+    """Collect one round with the present policy.
+
+    Values and log-probabilities are evaluated in one batch afterwards: the policy does not change during a rollout.
+
+    Args:
+        policy: pi_theta(k).
+        environments: stepped `config.n_steps` times from where they stand.
+        config: sizes, gamma and lambda.
+        rng: generator of the sampled actions.
+
+    Returns:
+        B(k) with `n_steps * n_envs` records, and the episodes that ended in it.
+
+    Raises:
+        BadNumberError: an observation or a reward is not finite; names the step.
+    """
+    steps, n_envs = config.n_steps, len(environments.envs)
+    observation = np.zeros((steps, *environments.observation.shape), environments.observation.dtype)
+    discrete = environments.action_space.kind == "discrete"
+    action = np.zeros(
+        (steps, n_envs, *environments.action_space.shape), np.int64 if discrete else np.float32
+    )
+    reward = np.zeros((steps, n_envs), np.float32)
+    terminated, truncated = np.zeros((steps, n_envs), bool), np.zeros((steps, n_envs), bool)
+    episode = np.zeros((steps, n_envs), np.int64)
+    finished: list[Episode] = []
+    cut_off: list[tuple[int, int]] = []
+    final_observation: list[NDArray[Any]] = []
+    noise = policy.draw_noise(rng, steps * n_envs).reshape(steps, n_envs, -1)
+
+    for t in range(steps):
+        observation[t] = environments.observation
+        episode[t] = [running.number for running in environments.episodes]
+        action[t] = policy.act(environments.observation, noise[t])
+        step = environments.step(action[t])
+        reward[t], terminated[t], truncated[t] = step.reward, step.terminated, step.truncated
+        if not (np.isfinite(reward[t]).all() and np.isfinite(observation[t]).all()):
+            raise BadNumberError(
+                f"{environments.environment.name} returned NaN or infinity at step {t} of this round; "
+                "earlier rounds are intact"
+            )
+        finished += step.finished
+        for i, shown in step.final_observation.items():
+            if truncated[t, i] and not terminated[t, i]:
+                cut_off.append((t, i))
+                final_observation.append(shown)
+
+    flat = observation.reshape(steps * n_envs, *observation.shape[2:])
+    flat_action = action.reshape(steps * n_envs, *action.shape[2:])
+    with torch.no_grad():
+        log_prob, _, value = policy(policy.encode(flat), torch.as_tensor(flat_action))
+    final_value = np.zeros((steps, n_envs), np.float32)
+    if cut_off:
+        t_index, env_index = np.array(cut_off).T
+        final_value[t_index, env_index] = policy.value(np.stack(final_observation))
+    values = value.numpy().reshape(steps, n_envs)
+    advantage = gae(
+        reward,
+        values,
+        terminated,
+        truncated,
+        final_value,
+        policy.value(environments.observation),
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+    )
+    t_column, env_column = np.indices((steps, n_envs))
+    buffer = RolloutBuffer(
+        env=env_column.ravel().astype(np.int16),
+        t=t_column.ravel().astype(np.int32),
+        episode=episode.ravel(),
+        observation=flat,
+        action=flat_action,
+        reward=reward.ravel(),
+        terminated=terminated.ravel(),
+        truncated=truncated.ravel(),
+        value=values.ravel(),
+        log_prob=log_prob.numpy(),
+        advantage=advantage.ravel(),
+        returns=(advantage + values).ravel(),
+        kept=np.ones(steps * n_envs, bool),
+    )
+    return buffer, finished

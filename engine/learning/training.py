@@ -1,0 +1,276 @@
+"""The one training loop: collect, yield the snapshot, update, commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.config import TrainConfig
+from engine.envs import find
+from engine.errors import BadInputError
+from engine.learning.checkpoint import fingerprint, learner_tensors, restore_rng, rng_tensors
+from engine.learning.environment import StateNotRestoredError, VectorEnvironment
+from engine.learning.networks import ActorCritic
+from engine.learning.ppo import as_batch, draw_minibatches, explained_variance, make_optimizer, update
+from engine.learning.replay import replay
+from engine.learning.rollout import collect
+from engine.store.commit import RunWriter
+from engine.store.manifest import Parent, RunManifest
+from engine.store.read import open_run
+from engine.store.snapshot import Snapshot
+
+
+def train(
+    config: TrainConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    on_step: Callable[[], None] | None = None,
+) -> Iterator[Snapshot]:
+    """Train PPO and record every round in the run folder `out`.
+
+    >>> import engine
+    >>> config = engine.preset("FrozenLake-v1", rounds=3, seed=0)
+    >>> for snapshot in engine.train(config, "runs/lake"):
+    ...     print(snapshot.round, snapshot.metrics["mean_return"])
+
+    Args:
+        config: what to train.
+        out: the run folder to make, or with `resume` to continue.
+        resume: continue an interrupted run; it goes on bit for bit as if nothing had happened.
+        on_step: called before every optimizer step; raise from it to cancel.
+
+    Yields:
+        Each round's snapshot between collect and update. The round is committed after its update, when the next one
+        is asked for.
+
+    Raises:
+        BadInputError: `out` is already a run, or not the run of this configuration.
+        LockedRunError: another process is writing this run.
+        StorageError: the disk refused; earlier rounds stay readable.
+    """
+    torch.set_num_threads(1)
+    if resume:
+        _check_same(open_run(out).config, config)
+        with RunWriter.append(Path(out)) as writer:
+            run = open_run(out)
+            if run.final is not None:
+                return
+            if run.rounds:
+                learner = Learner.after(run.snapshot(run.rounds[-1].round))
+            else:
+                learner = Learner.begin(config)
+            yield from _train_rounds(learner, writer, config.rounds, on_step)
+        return
+    learner = Learner.begin(config)
+    with RunWriter.create(Path(out), learner.manifest()) as writer:
+        yield from _train_rounds(learner, writer, config.rounds, on_step)
+
+
+def branch(
+    snapshot: Snapshot,
+    out: str | Path,
+    *,
+    parent: Parent,
+    continue_rounds: int = 0,
+    on_step: Callable[[], None] | None = None,
+) -> Iterator[Snapshot]:
+    """Record what follows from an intervened snapshot as a run of its own.
+
+    The branch begins with the parent's round, its removed records marked as not kept, and trains `continue_rounds`
+    further rounds; random generators and environments go on as they stood in the parent.
+
+    Args:
+        snapshot: the parent's round after `replay.intervene`.
+        out: the run folder to make.
+        parent: what `run.json` says of the origin.
+        continue_rounds: further rounds to train; 0 records only the replayed update.
+        on_step: called before every optimizer step; raise from it to cancel.
+
+    Yields:
+        The snapshot of every round after the parent's.
+    """
+    torch.set_num_threads(1)
+    stop = snapshot.round + 1 + continue_rounds
+    learner = Learner.after(snapshot, on_step=on_step, step_environments=continue_rounds > 0)
+    learner.config = replace(snapshot.config, rounds=stop)
+    with RunWriter.create(Path(out), learner.manifest(parent)) as writer:
+        writer.commit_round(snapshot, dict(snapshot.metrics))
+        yield from _train_rounds(learner, writer, stop, on_step)
+
+
+def _train_rounds(
+    learner: Learner, writer: RunWriter, stop: int, on_step: Callable[[], None] | None
+) -> Iterator[Snapshot]:
+    while learner.round < stop:
+        snapshot = learner.collect()
+        yield snapshot
+        metrics = learner.update(snapshot, on_step)
+        writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
+    writer.commit_final(learner.round, learner.state())
+
+
+def _check_same(recorded: TrainConfig, asked: TrainConfig) -> None:
+    for field in fields(TrainConfig):
+        old, new = getattr(recorded, field.name), getattr(asked, field.name)
+        if old != new:
+            raise BadInputError(
+                f"this run was started with {field.name}={old}, not {new}; resume it with the same settings, "
+                "or train into another folder"
+            )
+
+
+@dataclass
+class Learner:
+    """A training run in memory, between two rounds."""
+
+    config: TrainConfig
+    policy: ActorCritic
+    optimizer: torch.optim.Optimizer
+    environments: VectorEnvironment | None
+    """None where nothing more is to be collected."""
+    action_rng: np.random.Generator
+    minibatch_rng: np.random.Generator
+    round: int
+    """The next round to collect."""
+
+    @classmethod
+    def begin(cls, config: TrainConfig) -> Learner:
+        """Round 0: everything from `config.seed`."""
+        environments = VectorEnvironment(find(config.env_id), config.n_envs)
+        environments.seed(config.seed)
+        policy = ActorCritic(
+            environments.observation_space,
+            environments.action_space,
+            config.hidden,
+            torch.Generator().manual_seed(config.seed),
+        )
+        return cls(
+            config=config,
+            policy=policy,
+            optimizer=make_optimizer(policy, config),
+            environments=environments,
+            action_rng=np.random.default_rng([config.seed, 1]),
+            minibatch_rng=np.random.default_rng([config.seed, 2]),
+            round=0,
+        )
+
+    @classmethod
+    def after(
+        cls,
+        snapshot: Snapshot,
+        *,
+        on_step: Callable[[], None] | None = None,
+        step_environments: bool = True,
+    ) -> Learner:
+        """As it stood after the snapshot's update: replays the update and the environments' steps.
+
+        Raises:
+            StateNotRestoredError: the environments do not come back to the recorded observations.
+        """
+        replayed = replay(snapshot, on_step=on_step)
+        environments = None
+        if step_environments:
+            environments = VectorEnvironment(find(snapshot.config.env_id), snapshot.config.n_envs)
+            environments.restore(snapshot.checkpoint)
+            step_through(environments, snapshot, snapshot.config.n_steps)
+        return cls(
+            config=snapshot.config,
+            policy=replayed.policy,
+            optimizer=replayed.optimizer,
+            environments=environments,
+            action_rng=restore_rng(snapshot.checkpoint, "actions"),
+            minibatch_rng=restore_rng(snapshot.checkpoint, "minibatches"),
+            round=snapshot.round + 1,
+        )
+
+    def manifest(self, parent: Parent | None = None) -> RunManifest:
+        """What `run.json` says of this run."""
+        observation_space = self.policy.observation_space
+        return RunManifest(
+            env_id=self.config.env_id,
+            config=self.config,
+            encoder="one_hot" if observation_space.kind == "discrete" else "flatten",
+            observation_space=observation_space,
+            action_space=self.policy.action_space,
+            fingerprint=fingerprint(),
+            parent=parent,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """The checkpoint at this point."""
+        tensors = learner_tensors(self.policy, self.optimizer)
+        tensors |= rng_tensors({"actions": self.action_rng, "minibatches": self.minibatch_rng})
+        if self.environments is not None:
+            tensors |= self.environments.state()
+        return tensors
+
+    def collect(self) -> Snapshot:
+        """Collect the next round; the learner then waits for `update`."""
+        if self.environments is None:
+            raise RuntimeError("this learner was restored without its environments")
+        start = time.perf_counter()
+        environments_before = self.environments.state()
+        buffer, finished = collect(self.policy, self.environments, self.config, self.action_rng)
+        minibatches = draw_minibatches(self.minibatch_rng, len(buffer), self.config.n_epochs)
+        returns = [episode.reward_sum for episode in finished]
+        lengths = [len(episode.actions) for episode in finished]
+        return Snapshot(
+            round=self.round,
+            config=self.config,
+            observation_space=self.policy.observation_space,
+            action_space=self.policy.action_space,
+            buffer=buffer,
+            checkpoint=self.state() | environments_before,
+            minibatches=minibatches,
+            fingerprint=fingerprint(),
+            metrics={
+                "records": len(buffer),
+                "episodes": len(finished),
+                "mean_return": float(np.mean(returns)) if finished else None,
+                "std_return": float(np.std(returns)) if finished else None,
+                "mean_length": float(np.mean(lengths)) if finished else None,
+                "explained_variance": explained_variance(buffer.value, buffer.returns),
+                "collect_seconds": time.perf_counter() - start,
+            },
+        )
+
+    def update(self, snapshot: Snapshot, on_step: Callable[[], None] | None = None) -> dict[str, Any]:
+        """Update on the collected round; returns the update's metrics."""
+        start = time.perf_counter()
+        metrics = update(
+            self.policy,
+            self.optimizer,
+            as_batch(self.policy, snapshot.buffer),
+            snapshot.minibatches,
+            self.config,
+            kept=snapshot.buffer.kept,
+            on_step=on_step,
+        )
+        self.round += 1
+        return {**asdict(metrics), "update_seconds": time.perf_counter() - start}
+
+
+def step_through(environments: VectorEnvironment, snapshot: Snapshot, steps: int) -> None:
+    """Step environments that stand at the round's start through its first `steps` recorded actions.
+
+    Raises:
+        StateNotRestoredError: an observation on the way differs from the recorded one.
+    """
+    n_envs = snapshot.config.n_envs
+    for t in range(steps):
+        rows = slice(t * n_envs, (t + 1) * n_envs)
+        if not np.array_equal(environments.observation, snapshot.buffer.observation[rows]):
+            raise StateNotRestoredError(
+                f"{snapshot.config.env_id}: at step {t} of round {snapshot.round} the environment shows another "
+                "observation than the recorded one (another version of the environment?)"
+            )
+        environments.step(snapshot.buffer.action[rows])

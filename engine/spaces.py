@@ -1,0 +1,46 @@
+"""What observations and actions look like, as `run.json` says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+
+@dataclass(frozen=True)
+class Space:
+    """What an observation or an action looks like, and what its components are called.
+
+    `discrete`: an integer in [0, n). `box`: an array of `shape` and `dtype`; an action box also has bounds.
+    """
+
+    kind: Literal["discrete", "box"]
+    n: int = 0
+    """Number of values (`discrete` only)."""
+    shape: tuple[int, ...] = ()
+    """Shape of one value; () for `discrete`."""
+    dtype: str = "int64"
+    """NumPy's name of the element type."""
+    low: tuple[float, ...] = ()
+    """Lower bounds, flattened (action boxes only): what the environment sees is clipped to them."""
+    high: tuple[float, ...] = ()
+    """Upper bounds, flattened (action boxes only)."""
+    names: tuple[str, ...] = ()
+    """Human names: of the values (`discrete`) or of the components (`box`); may be empty."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `run.json`."""
+        return {
+            "kind": self.kind,
+            "n": self.n,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "low": list(self.low),
+            "high": list(self.high),
+            "names": list(self.names),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

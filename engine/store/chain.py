@@ -1,0 +1,139 @@
+"""A commit: the JSON file that makes a round part of a run, chained by hash to the commit before it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Self
+
+import numpy as np
+
+from engine.errors import BadInputError, DamagedRunError
+
+KINDS = ("records", "checkpoint", "minibatches")
+"""The files of a round, in the order in which they are written."""
+LAST_NUMBER = 999_999
+"""Round numbers have six digits in file names."""
+
+_COMMIT_NAME = re.compile(r"(\d{6})\.json", re.ASCII)
+_DATA_NAME = re.compile(r"(\d{6})-(records|checkpoint|minibatches)-[0-9a-f]{32}\.parquet", re.ASCII)
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file in `data/`, as its commit describes it."""
+
+    name: str
+    kind: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What `commits/000012.json` says."""
+
+    round: int
+    final: bool
+    """The checkpoint after the last update, rather than a round."""
+    files: tuple[DataFile, ...]
+    """Empty where a thinned copy keeps only the metrics."""
+    metrics: Mapping[str, Any]
+    previous: str
+    """Hash of the commit before; of the first one, the sha256 of run.json."""
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
+    """Where the round was made on another machine than run.json says (a resumed run); otherwise empty."""
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 over everything that the commit says, so that each bit of it is protected."""
+        return sha256(_canonical(asdict(self))).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Its file, relative to the run."""
+        return f"commits/{commit_name(self.round)}"
+
+    def file(self, kind: str) -> DataFile | None:
+        """The file of that kind, or None."""
+        return next((file for file in self.files if file.kind == kind), None)
+
+    def to_bytes(self) -> bytes:
+        """The bytes of the file."""
+        return _canonical({**asdict(self), "sha256": self.hash}) + b"\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str) -> Self:
+        """Read what `to_bytes` gave.
+
+        Args:
+            data: the file's bytes.
+            name: the file's name in `commits/`.
+
+        Raises:
+            DamagedRunError: not exactly what `to_bytes` gives for the round in `name`.
+        """
+        try:
+            values = json.loads(data)
+            values.pop("sha256")
+            values["files"] = tuple(DataFile(**file) for file in values["files"])
+            commit = cls(**values)
+            written = commit.to_bytes()
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise DamagedRunError(f"commits/{name} is damaged: it is not a commit") from error
+        if written != data:
+            raise DamagedRunError(f"commits/{name} is damaged: its sha256 is not that of its content")
+        if not isinstance(commit.round, int) or commit_name(commit.round) != name:
+            raise DamagedRunError(f"commits/{name} is damaged: it is the commit of round {commit.round}")
+        if [file.kind for file in commit.files] not in ([*KINDS], ["checkpoint"] if commit.final else []):
+            raise DamagedRunError(f"commits/{name} is damaged: it does not name the files of a round")
+        for file in commit.files:
+            match = _DATA_NAME.fullmatch(str(file.name))
+            sizes = isinstance(file.bytes, int) and isinstance(file.rows, int) and file.bytes >= 0
+            if match is None or int(match[1]) != commit.round or match[2] != file.kind or not sizes:
+                raise DamagedRunError(f"commits/{name} is damaged: {file.name!r} is not a file of its data")
+        return commit
+
+
+def commit_name(number: int) -> str:
+    """12 -> '000012.json'."""
+    return f"{number:06d}.json"
+
+
+def commit_number(name: str) -> int | None:
+    """'000012.json' -> 12; None for any other name."""
+    match = _COMMIT_NAME.fullmatch(name)
+    return None if match is None else int(match[1])
+
+
+def plain(value: Any) -> Any:
+    """Metrics as JSON has them: NumPy values become plain ones; NaN and the infinities become null.
+
+    Raises:
+        BadInputError: a value is not a number, a text, a truth value, None, or a list or dict of these.
+    """
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case _:
+            raise BadInputError(
+                f"a metric is {value!r}; it must be a number, a text, or a list or dict of these"
+            )
+
+
+def _canonical(values: Any) -> bytes:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

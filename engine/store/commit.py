@@ -1,0 +1,202 @@
+"""Write a run: one writer at a time, each round all or nothing, acknowledged only once it is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from engine.errors import BadInputError, LockedRunError, StorageError
+from engine.store.chain import LAST_NUMBER, Commit, DataFile, commit_name, plain
+from engine.store.files import Files
+from engine.store.manifest import RunManifest
+from engine.store.parquet import to_parquet
+from engine.store.read import open_run
+from engine.store.snapshot import Snapshot
+from engine.store.tables import checkpoint_table, minibatches_table, records_table
+
+
+class RunWriter:
+    """The one writer of a run. Use it as a context manager: it holds a lock.
+
+    with RunWriter.create(path, manifest) as writer:
+        writer.commit_round(snapshot, metrics)
+        writer.commit_final(1, checkpoint)
+
+    A write that fails leaves the earlier rounds as they were; the writer then refuses further commits, since
+    a disk that failed once can't be asked what it kept. `append` goes on from what is there.
+    """
+
+    def __init__(self, path: Path, manifest: RunManifest, previous: str, files: Files, lock: int) -> None:
+        """Use `create` or `append`."""
+        self.path = path
+        self.manifest = manifest
+        self._previous = previous
+        self._last: int | None = None
+        self._final = False
+        self._refuses: str | None = None
+        self._files = files
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: str | Path, manifest: RunManifest, files: Files | None = None) -> Self:
+        """Start a new run in a folder that holds none; other files may be there.
+
+        Raises:
+            BadInputError: the folder holds a run already.
+            LockedRunError: another process has just started one there.
+            StorageError: the folder can't be made or written.
+        """
+        path, files = Path(path), files or Files()
+        taken = f"{path} holds a run already; continue it with --resume or choose another folder"
+        if files.exists(path / "run.json"):
+            raise BadInputError(taken)
+        files.make_folder(path)
+        lock = files.lock(path / "writer.lock")
+        try:
+            files.make_folder(path / "data")
+            files.make_folder(path / "commits")
+            data = manifest.to_bytes()
+            files.publish(path / "run.json", data)
+        except BaseException as error:
+            files.unlock(lock)
+            if isinstance(error, FileExistsError):
+                raise BadInputError(taken) from error
+            raise
+        return cls(path, manifest, sha256(data).hexdigest(), files, lock)
+
+    @classmethod
+    def append(cls, path: str | Path, files: Files | None = None) -> Self:
+        """Go on with a run after its last commit.
+
+        Raises:
+            NotARunError: there is no run.
+            DamagedRunError: its chain of commits is broken.
+            LockedRunError: another process is writing it.
+        """
+        path, files = Path(path), files or Files()
+        open_run(path, files)
+        lock = files.lock(path / "writer.lock")
+        try:
+            run = open_run(path, files)
+        except BaseException:
+            files.unlock(lock)
+            raise
+        writer = cls(path, run.manifest, run.head, files, lock)
+        last = run.final or (run.rounds[-1] if run.rounds else None)
+        if last is not None:
+            writer._last, writer._final = last.round, last.final
+        return writer
+
+    @property
+    def next_round(self) -> int | None:
+        """The number that the next commit must have; None where the first one may have any."""
+        return None if self._last is None else self._last + 1
+
+    def commit_round(self, snapshot: Snapshot, metrics: Mapping[str, Any]) -> str:
+        """Write a round's records, checkpoint and minibatches; return the commit's hash once it is durable.
+
+        Args:
+            snapshot: the round; its config and spaces are those of the run.
+            metrics: plain values; NaN and the infinities become null.
+
+        Raises:
+            BadInputError: the round is not the next one, or its values don't fit the run.
+            StorageError: the disk refused; the round is not acknowledged and the writer refuses further ones.
+            LockedRunError: another writer has committed this round.
+        """
+        self._check(snapshot.round)
+        manifest = self.manifest
+        spaces = manifest.observation_space, manifest.action_space
+        tables = {
+            "records": records_table(snapshot.buffer, *spaces),
+            "checkpoint": checkpoint_table(snapshot.checkpoint),
+            "minibatches": minibatches_table(snapshot.minibatches, len(snapshot.buffer)),
+        }
+        elsewhere = snapshot.fingerprint and dict(snapshot.fingerprint) != dict(manifest.fingerprint)
+        return self._commit(snapshot.round, tables, metrics, snapshot.fingerprint if elsewhere else {})
+
+    def commit_final(
+        self, round: int, checkpoint: Mapping[str, NDArray[Any]], metrics: Mapping[str, Any] | None = None
+    ) -> str:
+        """Write the checkpoint after the last update; nothing comes after it. Errors as `commit_round`.
+
+        Args:
+            round: the number after the last round's.
+            checkpoint: tensors by name.
+            metrics: plain values.
+        """
+        self._check(round)
+        return self._commit(
+            round, {"checkpoint": checkpoint_table(checkpoint)}, metrics or {}, {}, final=True
+        )
+
+    def commit_metrics(self, round: int, metrics: Mapping[str, Any]) -> str:
+        """Write a round of which only the metrics are kept (a thinned copy). Errors as `commit_round`."""
+        self._check(round)
+        return self._commit(round, {}, metrics, {})
+
+    def close(self) -> None:
+        """Give the lock back; a second call does nothing."""
+        self._refuses = self._refuses or f"{self.path}: this writer is closed; open the run with append"
+        if self._lock >= 0:
+            lock, self._lock = self._lock, -1
+            self._files.unlock(lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _check(self, round: int) -> None:
+        """Refuse a commit that is not the next one."""
+        if self._refuses:
+            raise StorageError(self._refuses)
+        if self._final:
+            raise BadInputError(f"the run ended with round {self._last}; start a branch to train on")
+        if self.next_round is not None and round != self.next_round:
+            raise BadInputError(
+                f"round {round} can't follow round {self._last}; the next is {self.next_round}"
+            )
+        if not 0 <= round <= LAST_NUMBER:
+            raise BadInputError(f"round {round} is out of range; rounds are numbered 0 to {LAST_NUMBER}")
+
+    def _commit(
+        self,
+        round: int,
+        tables: Mapping[str, pa.Table],
+        metrics: Mapping[str, Any],
+        fingerprint: Mapping[str, str],
+        final: bool = False,
+    ) -> str:
+        """The protocol: data, then the commit that names it, each durable before the next."""
+        encoded = {kind: to_parquet(table) for kind, table in tables.items()}
+        described = tuple(
+            DataFile(
+                name=f"{round:06d}-{kind}-{uuid4().hex}.parquet",
+                kind=kind,
+                bytes=len(data),
+                sha256=sha256(data).hexdigest(),
+                rows=tables[kind].num_rows,
+            )
+            for kind, data in encoded.items()
+        )
+        commit = Commit(round, final, described, plain(metrics), self._previous, dict(fingerprint))
+        self._refuses = f"{self.path}: an earlier write failed; open the run again to go on"
+        for file, data in zip(described, encoded.values(), strict=True):
+            self._files.create(self.path / "data" / file.name, data)
+        if described:
+            self._files.sync_folder(self.path / "data")
+        try:
+            self._files.publish(self.path / "commits" / commit_name(round), commit.to_bytes())
+        except FileExistsError:
+            raise LockedRunError(f"{self.path}: another writer has committed round {round}") from None
+        self._refuses = None
+        self._previous, self._last, self._final = commit.hash, round, final
+        return commit.hash

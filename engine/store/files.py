@@ -1,0 +1,185 @@
+"""Every file operation of the run format: what a disk can do wrong is handled, and tested, in one place."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+from uuid import uuid4
+
+from engine.errors import DamagedRunError, LockedRunError, StorageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ_AT_ONCE = 16 * 2**20
+
+
+class Files:
+    """The file operations of the store. Each system call passes through `call`, which tests override.
+
+    Raises:
+        FileExistsError, FileNotFoundError: an answer rather than a failure; the caller knows what it means.
+        StorageError: any other refusal of the disk, in one line.
+    """
+
+    def call(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do one system call."""
+        return operation(*args, **kwargs)
+
+    def create(self, path: Path, data: bytes) -> None:
+        """Write a new file and force its bytes to the disk; its name is durable after `sync_folder`.
+
+        Raises:
+            FileExistsError: there is something at `path`, even a dangling link.
+        """
+        with _storage_errors(path), self._opened(path, _NEW_FILE) as descriptor:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self.call(os.write, descriptor, rest) :]
+            self.call(os.fsync, descriptor)
+
+    def sync_folder(self, path: Path) -> None:
+        """Force the names in a folder to the disk."""
+        with _storage_errors(path), self._opened(path, _FOLDER) as descriptor:
+            self.call(os.fsync, descriptor)
+
+    def publish(self, path: Path, data: bytes) -> None:
+        """Make a file appear complete or not at all, durably, and only if `path` is not there yet.
+
+        Raises:
+            FileExistsError: there is something at `path`; it is left as it is.
+        """
+        temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+        self.create(temporary, data)
+        with _storage_errors(path):
+            self.call(os.link, temporary, path)
+            self.call(os.unlink, temporary)
+        self.sync_folder(path.parent)
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Put a small file in the place of the old one; a reader sees the old bytes or the new ones."""
+        temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+        self.create(temporary, data)
+        with _storage_errors(path):
+            self.call(os.replace, temporary, path)
+
+    def remove(self, path: Path) -> None:
+        """Delete a file."""
+        with _storage_errors(path):
+            self.call(os.unlink, path)
+
+    def read(self, path: Path, limit: int | None = None) -> bytes:
+        """The bytes of a regular file; a link is not followed and a pipe does not block.
+
+        Args:
+            path: the file.
+            limit: stop after this many bytes, so that a file that grew can't fill the memory.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            DamagedRunError: it is a folder, a link or a device.
+        """
+        with _storage_errors(path), self._opened(path, _READ) as descriptor:
+            status = self.call(os.fstat, descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise DamagedRunError(f"{path.parent.name}/{path.name} is not a regular file")
+            left = status.st_size if limit is None else min(limit, status.st_size)
+            parts = []
+            while left > 0 and (part := self.call(os.read, descriptor, min(left, _READ_AT_ONCE))):
+                parts.append(part)
+                left -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def names(self, path: Path) -> list[str]:
+        """The sorted names in a folder.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+        """
+        with _storage_errors(path), self._opened(path, _FOLDER | os.O_NOFOLLOW) as descriptor:
+            return sorted(self.call(os.listdir, descriptor))
+
+    def exists(self, path: Path) -> bool:
+        """Whether there is anything at `path`, even a dangling link."""
+        return self.call(os.path.lexists, path)
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder and its parents, durably; one that is there already is fine."""
+        if self.call(os.path.isdir, path):
+            return
+        self.make_folder(path.parent)
+        with _storage_errors(path):
+            try:
+                self.call(os.mkdir, path)
+            except FileExistsError:
+                if not self.call(os.path.isdir, path):
+                    raise StorageError(f"{path} is a file; a folder is needed there") from None
+        self.sync_folder(path.parent)
+
+    def lock(self, path: Path) -> int:
+        """Take the lock that `path` stands for; the result goes to `unlock`. A killed process loses its lock.
+
+        Raises:
+            LockedRunError: another writer holds it.
+        """
+        with _storage_errors(path):
+            descriptor = self.call(os.open, path, _LOCK, 0o666)
+            try:
+                self.call(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.call(os.close, descriptor)
+                raise LockedRunError(
+                    f"{path.parent} is being written by another process; wait for it or stop it"
+                ) from None
+            except OSError:
+                self.call(os.close, descriptor)
+                raise
+        return descriptor
+
+    def unlock(self, descriptor: int) -> None:
+        """Give the lock back, also where a forked child inherited it."""
+        self.call(fcntl.flock, descriptor, fcntl.LOCK_UN)
+        self.call(os.close, descriptor)
+
+    @contextmanager
+    def _opened(self, path: Path, flags: int) -> Iterator[int]:
+        descriptor = self.call(os.open, path, flags, 0o666)
+        try:
+            yield descriptor
+        finally:
+            self.call(os.close, descriptor)
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Say in one line what the disk refused."""
+    try:
+        yield
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise DamagedRunError(f"{path.parent.name}/{path.name} is a symbolic link") from error
+        raise StorageError(_refusal(path, error)) from error
+
+
+def _refusal(path: Path, error: OSError) -> str:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+            return f"the disk is full ({path}); earlier rounds are safe: free some space, then resume"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return f"{path.parent} can't be used ({error.strerror}); choose a folder that you may write to"
+        case errno.ENOTDIR:
+            return f"{path} can't be used: a part of the path is a file; a folder is needed there"
+        case _:
+            return f"{path} failed ({error.strerror}); earlier rounds are safe: check the disk, then resume"

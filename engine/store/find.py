@@ -1,0 +1,28 @@
+"""Find runs by looking at names only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+DEPTH = 4
+"""Folders below the one that was asked for."""
+
+_INSIDE_A_RUN = frozenset(("data", "commits", "derived"))
+
+
+def find_runs(directory: str | Path) -> list[Path]:
+    """The folders that hold a `run.json`: `directory` itself and what is up to four folders below it, sorted.
+
+    Links are not followed, folders that can't be read are passed over; a folder that is not there has no runs.
+    """
+    top = Path(directory)
+    runs = []
+    for folder, below, names in os.walk(top):
+        here = Path(folder)
+        if "run.json" in names:
+            runs.append(here)
+            below[:] = [name for name in below if name not in _INSIDE_A_RUN]
+        if len(here.relative_to(top).parts) >= DEPTH:
+            below.clear()
+    return sorted(runs)

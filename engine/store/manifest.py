@@ -1,0 +1,130 @@
+"""run.json: what a run is, written once before its first round."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from engine.config import TrainConfig
+from engine.errors import BadInputError, DamagedRunError
+from engine.store.snapshot import Space
+
+SCHEMA_VERSION = 1
+"""The newest version of the run format that this engine reads, and the one that it writes."""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """Where a branch left its parent."""
+
+    run: str
+    """Name of the parent run's folder."""
+    round: int
+    """The round whose update was replayed; the branch's first round."""
+    removed: tuple[int, ...]
+    """Records of that round that the update went without."""
+    mode: str
+    """How they were removed: `mask` or `rebatch`."""
+    commit: str
+    """Hash of the parent's commit of that round."""
+
+
+@dataclass(frozen=True)
+class RunManifest:
+    """What `run.json` says."""
+
+    env_id: str
+    config: TrainConfig
+    encoder: str
+    """Name of what turns an observation into the network's input."""
+    observation_space: Space
+    action_space: Space
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
+    """Software and hardware of the machine that started the run."""
+    parent: Parent | None = None
+    """None unless the run is a branch."""
+    created: str = ""
+    """When, in ISO 8601."""
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `run.json`; `from_json` is the inverse."""
+        return {
+            "schema_version": self.schema_version,
+            "env_id": self.env_id,
+            "config": self.config.to_json(),
+            "encoder": self.encoder,
+            "observation_space": self.observation_space.to_json(),
+            "action_space": self.action_space.to_json(),
+            "fingerprint": dict(self.fingerprint),
+            "parent": None
+            if self.parent is None
+            else {**asdict(self.parent), "removed": [*self.parent.removed]},
+            "created": self.created,
+        }
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            BadInputError: a newer engine wrote it.
+            DamagedRunError: a field is missing or can't be understood.
+        """
+        if not isinstance(values, dict) or not isinstance(values.get("schema_version"), int):
+            raise DamagedRunError("run.json has no schema version, so it is not a run's manifest")
+        if values["schema_version"] > SCHEMA_VERSION:
+            raise BadInputError(
+                f"this run has schema version {values['schema_version']}; this engine reads up to "
+                f"{SCHEMA_VERSION}: update snapshot-influence"
+            )
+        try:
+            parent = values["parent"]
+            return cls(
+                env_id=_text(values["env_id"]),
+                config=TrainConfig.from_json(values["config"]),
+                encoder=_text(values["encoder"]),
+                observation_space=_space(values["observation_space"]),
+                action_space=_space(values["action_space"]),
+                fingerprint={_text(key): _text(text) for key, text in values["fingerprint"].items()},
+                parent=None if parent is None else Parent(**{**parent, "removed": tuple(parent["removed"])}),
+                created=_text(values["created"]),
+                schema_version=values["schema_version"],
+            )
+        except KeyError as error:
+            raise DamagedRunError(f"run.json has no field {error}") from error
+        except (BadInputError, TypeError, ValueError, AttributeError) as error:
+            raise DamagedRunError(f"run.json can't be understood: {error}") from error
+
+    def to_bytes(self) -> bytes:
+        """The bytes of `run.json`."""
+        return (json.dumps(self.to_json(), indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` gave.
+
+        Raises:
+            BadInputError: a newer engine wrote it.
+            DamagedRunError: it is not JSON, or not a run's manifest.
+        """
+        try:
+            values = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise DamagedRunError(f"run.json is not JSON: {error}") from error
+        return cls.from_json(values)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} must be a text")
+    return value
+
+
+def _space(values: Any) -> Space:
+    space = Space.from_json(values)
+    if space.kind not in ("discrete", "box") or not all(isinstance(size, int) for size in space.shape):
+        raise TypeError("a space must be discrete or a box with a shape")
+    return space

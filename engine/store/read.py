@@ -1,0 +1,290 @@
+"""Read a run, also while it is being written: only what a commit names, and only the bytes it committed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from engine.config import TrainConfig
+from engine.errors import BadInputError, DamagedRunError, NotARunError
+from engine.store.chain import KINDS, Commit, DataFile, commit_name, commit_number
+from engine.store.files import Files
+from engine.store.find import find_runs
+from engine.store.manifest import RunManifest
+from engine.store.parquet import from_parquet
+from engine.store.snapshot import Snapshot
+from engine.store.tables import buffer_from, checkpoint_from, minibatches_from
+
+
+@dataclass(frozen=True)
+class RoundInfo:
+    """What a commit says about its round."""
+
+    round: int
+    metrics: Mapping[str, Any]
+    stored: bool
+    """Whether the records are there; a thinned copy keeps only the metrics of some rounds."""
+    final: bool
+    """The checkpoint after the last update, rather than a round."""
+    hash: str
+    bytes: int
+    """Size of the data files."""
+
+
+def open_run(path: str | Path, files: Files | None = None) -> Run:
+    """Open a recorded run.
+
+    >>> run = open_run("sample_runs/cartpole")  # doctest: +SKIP
+    >>> run.snapshot(12).buffer.reward.mean()  # doctest: +SKIP
+
+    Raises:
+        NotARunError: there is no run at `path`.
+        BadInputError: a newer engine wrote it.
+        DamagedRunError: `run.json` or a commit is not what was written.
+    """
+    path, files = Path(path), files or Files()
+    if not path.is_dir():
+        raise NotARunError(_no_run(path))
+    try:
+        data = files.read(path / "run.json")
+    except FileNotFoundError:
+        raise NotARunError(_no_run(path)) from None
+    return Run(path, data, files)
+
+
+class Run:
+    """A recorded run; `open_run` makes one. It sees the rounds of its last `refresh`."""
+
+    def __init__(self, path: Path, manifest: bytes, files: Files) -> None:
+        self.path = path
+        self.manifest = RunManifest.from_bytes(manifest)
+        self._files = files
+        self._root = sha256(manifest).hexdigest()
+        self._commits: dict[int, Commit] = {}
+        self.refresh()
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings of the training."""
+        return self.manifest.config
+
+    @property
+    def head(self) -> str:
+        """Hash of the last commit; of run.json where there is none."""
+        return next(reversed(self._infos.values())).hash if self._infos else self._root
+
+    @property
+    def rounds(self) -> list[RoundInfo]:
+        """The rounds in order, without the final checkpoint."""
+        return [info for info in self._infos.values() if not info.final]
+
+    @property
+    def final(self) -> RoundInfo | None:
+        """The commit of the final checkpoint; None while the run is not finished."""
+        return next((info for info in self._infos.values() if info.final), None)
+
+    @property
+    def stored_rounds(self) -> list[int]:
+        """The rounds that `snapshot` can give."""
+        return [info.round for info in self._infos.values() if info.stored]
+
+    @property
+    def checkpoint_rounds(self) -> list[int]:
+        """The numbers that `checkpoint` can give: the stored rounds and the final checkpoint's."""
+        return [number for number, commit in self._commits.items() if commit.file("checkpoint")]
+
+    def refresh(self) -> None:
+        """Look for new commits.
+
+        Raises:
+            DamagedRunError: a commit is missing, changed, or does not follow the one before it.
+        """
+        commits = dict(self._commits)
+        for number in commit_numbers(self.path, self._files):
+            if number not in commits:
+                commits[number] = read_commit(self.path, number, self._files)
+        ordered = [commits[number] for number in sorted(commits)]
+        before = None
+        for commit in ordered:
+            problem = broken_link(before, commit, self._root)
+            if problem:
+                raise DamagedRunError(problem)
+            before = commit
+        self._commits = {commit.round: commit for commit in ordered}
+        self.__dict__.pop("_infos", None)
+
+    def snapshot(self, k: int) -> Snapshot:
+        """Round k, each byte of it verified. The arrays are the caller's own.
+
+        Raises:
+            BadInputError: the round is not there, or only its metrics are.
+            DamagedRunError: a file is missing or its bytes are not those that were committed.
+        """
+        if k not in self.stored_rounds:
+            raise BadInputError(self._no_records(k))
+        commit = self._commits[k]
+        manifest = self.manifest
+        files = {kind: self._file(commit, kind) for kind in KINDS}
+        tables = {kind: read_table(self.path, file, self._files) for kind, file in files.items()}
+        names = {kind: f"data/{file.name}" for kind, file in files.items()}
+        buffer = buffer_from(
+            tables["records"], manifest.observation_space, manifest.action_space, names["records"]
+        )
+        return Snapshot(
+            round=k,
+            config=manifest.config,
+            observation_space=manifest.observation_space,
+            action_space=manifest.action_space,
+            buffer=buffer,
+            checkpoint=checkpoint_from(tables["checkpoint"], names["checkpoint"]),
+            minibatches=minibatches_from(tables["minibatches"], len(buffer), names["minibatches"]),
+            fingerprint=commit.fingerprint or manifest.fingerprint,
+            metrics=commit.metrics,
+            hash=self._infos[k].hash,
+            path=self.path,
+        )
+
+    def checkpoint(self, k: int) -> dict[str, NDArray[Any]]:
+        """The tensors before round k's update, or the final ones, from that file only. Errors as `snapshot`."""
+        if k not in self.checkpoint_rounds:
+            raise BadInputError(self._no_records(k, "a checkpoint", self.checkpoint_rounds))
+        file = self._file(self._commits[k], "checkpoint")
+        return checkpoint_from(read_table(self.path, file, self._files), f"data/{file.name}")
+
+    @cached_property
+    def _infos(self) -> dict[int, RoundInfo]:
+        return {
+            number: RoundInfo(
+                round=number,
+                metrics=commit.metrics,
+                stored=commit.file("records") is not None,
+                final=commit.final,
+                hash=commit.hash,
+                bytes=sum(file.bytes for file in commit.files),
+            )
+            for number, commit in self._commits.items()
+        }
+
+    def _file(self, commit: Commit, kind: str) -> DataFile:
+        file = commit.file(kind)
+        if file is None:
+            raise DamagedRunError(f"{commit.name} is damaged: it names no {kind} file")
+        return file
+
+    def _no_records(self, k: int, what: str = "records", numbers: list[int] | None = None) -> str:
+        """Say what is there instead of round k."""
+        if not self._infos:
+            return f"round {k} is not in this run; it has no rounds yet"
+        info = self._infos.get(k)
+        have = f"rounds with {what} are {_ranges(self.stored_rounds if numbers is None else numbers)}"
+        if info is None:
+            there = [info.round for info in self.rounds]
+            if not there:
+                return f"round {k} is not in this run; it has only the final checkpoint"
+            return f"round {k} is not in this run; it has rounds {there[0]} to {there[-1]}"
+        if info.final:
+            return f"{k} is the final checkpoint, which has no records; {have}"
+        return f"round {k} keeps only metrics in this run; {have}"
+
+
+def commit_numbers(path: Path, files: Files) -> list[int]:
+    """The numbers of the commits, in order.
+
+    A listing beside a writer may show a commit and miss the one before it, so the second listing counts, up to
+    the last of the first.
+    """
+    listings = []
+    for _ in range(2):
+        try:
+            names = files.names(path / "commits")
+        except FileNotFoundError:
+            raise DamagedRunError(f"{path} is damaged: its folder commits is missing") from None
+        listings.append([number for name in names if (number := commit_number(name)) is not None])
+    return [number for number in sorted(listings[1]) if number <= max(listings[0], default=-1)]
+
+
+def read_commit(path: Path, number: int, files: Files) -> Commit:
+    """One commit, its own hash verified.
+
+    Raises:
+        DamagedRunError: its bytes are not those that were written.
+    """
+    name = commit_name(number)
+    try:
+        return Commit.from_bytes(files.read(path / "commits" / name), name)
+    except FileNotFoundError:
+        raise DamagedRunError(f"commits/{name} is missing") from None
+
+
+def broken_link(before: Commit | None, commit: Commit, root: str) -> str | None:
+    """What is wrong between a commit and the one before it (None: the first one), or None.
+
+    Args:
+        before: the commit before; None for the first one, which is chained to run.json.
+        commit: the commit.
+        root: sha256 of run.json.
+    """
+    if before is None:
+        return None if commit.previous == root else f"run.json is not what {commit.name} was committed to"
+    if commit.round != before.round + 1:
+        return f"commits/{commit_name(before.round + 1)} is missing"
+    if before.final:
+        return f"{commit.name} comes after the final checkpoint"
+    return None if commit.previous == before.hash else f"{commit.name} does not follow {before.name}"
+
+
+def read_table(path: Path, file: DataFile, files: Files) -> pa.Table:
+    """One data file, read once, verified against its commit and decoded from memory.
+
+    Raises:
+        DamagedRunError: it is missing, or its bytes are not those that were committed.
+    """
+    name = f"data/{file.name}"
+    try:
+        data = files.read(path / "data" / file.name, limit=file.bytes + 1)
+    except FileNotFoundError:
+        raise DamagedRunError(f"{name} is missing") from None
+    if len(data) != file.bytes:
+        size = "more" if len(data) > file.bytes else f"only {len(data)}"
+        raise DamagedRunError(
+            f"{name} is damaged: it has {size} of the {file.bytes} bytes that were committed"
+        )
+    if sha256(data).hexdigest() != file.sha256:
+        raise DamagedRunError(f"{name} is damaged: its sha256 is not the committed one")
+    table = from_parquet(data, name)
+    if table.num_rows != file.rows:
+        raise DamagedRunError(f"{name} is damaged: it has {table.num_rows} rows, not {file.rows}")
+    return table
+
+
+def _no_run(path: Path) -> str:
+    if not path.exists():
+        return f"{path} does not exist; a run is a folder that holds run.json, commits/ and data/"
+    below = find_runs(path) if path.is_dir() else []
+    hint = (
+        f"did you mean {below[0]}?" if below else "a run is a folder that holds run.json, commits/ and data/"
+    )
+    return f"{path} is not a run; {hint}"
+
+
+def _ranges(numbers: list[int]) -> str:
+    """[0, 1, 2, 7] -> '0-2, 7'."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(f"{low}-{high}" if high > low else f"{low}" for low, high in spans) or "none"

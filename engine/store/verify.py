@@ -1,0 +1,108 @@
+"""Check every byte of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from engine.errors import DamagedRunError, NotARunError, StorageError
+from engine.store.chain import Commit
+from engine.store.files import Files
+from engine.store.manifest import RunManifest
+from engine.store.read import broken_link, commit_numbers, read_commit, read_table
+from engine.store.tables import buffer_from, checkpoint_from, minibatches_from
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One file that is not what was committed."""
+
+    file: str
+    """Relative to the run."""
+    problem: str
+    """One line that names the file, too."""
+
+
+def verify_run(path: str | Path, files: Files | None = None) -> list[Damage]:
+    """Read and check everything that the run's commits name: hashes, chain, pages, columns, permutations.
+
+    What a killed writer left (data that no commit names, temporary manifests) is not damage.
+
+    Returns:
+        All damage found, in the order of the rounds; empty for a sound run.
+
+    Raises:
+        NotARunError: there is no run at `path`.
+        BadInputError: a newer engine wrote it.
+    """
+    path, files = Path(path), files or Files()
+    try:
+        data = files.read(path / "run.json")
+    except FileNotFoundError:
+        raise NotARunError(f"{path} is not a run: it holds no run.json") from None
+    except (DamagedRunError, StorageError) as error:
+        return [Damage("run.json", str(error))]
+    try:
+        numbers = commit_numbers(path, files)
+    except (DamagedRunError, StorageError) as error:
+        return [Damage("commits", str(error))]
+    damage: list[Damage] = []
+    commits: dict[int, Commit] = {}
+    for number in numbers:
+        try:
+            commits[number] = read_commit(path, number, files)
+        except (DamagedRunError, StorageError) as error:
+            damage.append(Damage(f"commits/{number:06d}.json", str(error)))
+    root = sha256(data).hexdigest()
+    damage += _chain_damage(numbers, commits, root)
+    manifest = None
+    if not any(found.file == "run.json" for found in damage):
+        try:
+            manifest = RunManifest.from_bytes(data)
+        except DamagedRunError as error:
+            damage.append(Damage("run.json", str(error)))
+    for commit in commits.values():
+        damage += _data_damage(path, commit, manifest, files)
+    return sorted(damage, key=lambda found: (found.file != "run.json", _number(found.file)))
+
+
+def _chain_damage(numbers: list[int], commits: dict[int, Commit], root: str) -> Iterator[Damage]:
+    """Breaks between commits; a commit that can't be read was reported and is passed over."""
+    before: Commit | None = None
+    for position, number in enumerate(numbers):
+        commit = commits.get(number)
+        gap = position > 0 and number != numbers[position - 1] + 1
+        if gap:
+            for missing in range(numbers[position - 1] + 1, number):
+                yield Damage(f"commits/{missing:06d}.json", f"commits/{missing:06d}.json is missing")
+        elif commit and (position == 0 or before):
+            problem = broken_link(before, commit, root)
+            if problem:
+                yield Damage("run.json" if before is None else commit.name, problem)
+        before = commit
+
+
+def _data_damage(path: Path, commit: Commit, manifest: RunManifest | None, files: Files) -> Iterator[Damage]:
+    """Damage in the data files of one commit; without a manifest only bytes and pages are checked."""
+    n = None
+    for file in commit.files:
+        try:
+            table = read_table(path, file, files)
+            if manifest is None:
+                continue
+            if file.kind == "records":
+                buffer_from(table, manifest.observation_space, manifest.action_space, f"data/{file.name}")
+                n = table.num_rows
+            elif file.kind == "checkpoint":
+                checkpoint_from(table, f"data/{file.name}")
+            elif n is not None:
+                minibatches_from(table, n, f"data/{file.name}")
+        except (DamagedRunError, StorageError) as error:
+            yield Damage(f"data/{file.name}", str(error))
+
+
+def _number(file: str) -> str:
+    """'commits/000012.json' and 'data/000012-...' -> '000012'."""
+    return file.partition("/")[2][:6]
