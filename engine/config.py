@@ -101,9 +101,7 @@ class TrainConfig:
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise BadInputError(
-                f"unknown setting {unknown[0]!r}; the settings are {', '.join(sorted(known))}"
-            )
+            raise BadInputError(f"unknown setting {unknown[0]!r}; the settings are {', '.join(sorted(known))}")
         arguments = dict(values)
         if "hidden" in arguments:
             arguments["hidden"] = tuple(arguments["hidden"])
@@ -112,8 +110,7 @@ class TrainConfig:
         hints = get_type_hints(cls)
         for name, value in arguments.items():
             if hints[name] in (int, float) and (
-                isinstance(value, bool)
-                or not isinstance(value, (int, float) if hints[name] is float else int)
+                isinstance(value, bool) or not isinstance(value, (int, float) if hints[name] is float else int)
             ):
                 raise BadInputError(f"{name} is {value!r}; it must be a number ({hints[name].__name__})")
         try:

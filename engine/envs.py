@@ -68,7 +68,7 @@ def _describe(space: gym.Space[Any], names: tuple[str, ...]) -> Space:
 
 
 _GRID = tuple(f"row {cell // 4}, column {cell % 4}" for cell in range(16))
-_FROZEN_LAKE_PRESETS = {
+_FROZEN_LAKE_PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {"rounds": 30, "optimizer": "sgd", "learning_rate": 5e-3},
     "default": {"rounds": 30},
 }

@@ -24,7 +24,7 @@ Direction = dict[str, Tensor]
 
 
 def gradient(target: Target, policy: ActorCritic) -> Direction:
-    """grad f(theta) by parameter name; parameters that f does not depend on are left out.
+    """Gradient of f at theta by parameter name; parameters that f does not depend on are left out.
 
     Raises:
         BadInputError: the gradient is zero, so that every influence would be 0.
@@ -65,9 +65,7 @@ def inner_products(
     return BACKENDS[backend](policy, batch, config, direction, with_value)
 
 
-def _by_jvp(
-    policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool
-) -> Tensor:
+def _by_jvp(policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool) -> Tensor:
     parameters = {name: p.detach() for name, p in policy.named_parameters() if name in direction}
 
     def per_record(touched: Mapping[str, Tensor]) -> Tensor:
@@ -75,26 +73,22 @@ def _by_jvp(
         return objective(evaluation, batch, config).total()
 
     with torch.no_grad():
-        _, products = jvp(per_record, (parameters,), (direction,))
-    return products
+        return jvp(per_record, (parameters,), (direction,))[1]
 
 
-def _by_loop(
-    policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool
-) -> Tensor:
-    parameters = [p for name, p in policy.named_parameters() if name in direction]
+def _by_loop(policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool) -> Tensor:
+    touched = {name: p for name, p in policy.named_parameters() if name in direction}
+    vectors = [direction[name] for name in touched]
     products = []
     for i in range(len(batch.returns)):
         record = batch.part(i, i + 1)
         total = objective(policy(record.inputs, record.action, with_value), record, config).total().sum()
-        gradients = torch.autograd.grad(total, parameters)
-        products.append(sum((g * v).sum() for g, v in zip(gradients, direction.values(), strict=True)))
+        gradients = torch.autograd.grad(total, list(touched.values()))
+        products.append(torch.stack([(g * v).sum() for g, v in zip(gradients, vectors, strict=True)]).sum())
     return torch.stack(products)
 
 
-def _by_ghost(
-    policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool
-) -> Tensor:
+def _by_ghost(policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool) -> Tensor:
     """Goodfellow's trick: the weight gradient of record i in a linear layer is the outer product g_i x_i^T.
 
     Its inner product with P is g_i . (P x_i); no [n, out, in] tensor is ever made.

@@ -30,9 +30,7 @@ def first_order(snapshot: Snapshot, target: Target, backend: Backend = "jvp") ->
     Returns:
         (n,) influence of each record; positive means that it raised f.
     """
-    policy = restore_policy(
-        snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint
-    )
+    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     batch = as_batch(policy, snapshot.buffer)
     if snapshot.config.normalize_advantage:
         batch = batch._replace(advantage=first_epoch_advantages(snapshot, batch.advantage))

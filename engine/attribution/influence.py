@@ -70,9 +70,10 @@ def influence(
                 f"unknown target {target!r}; it must be 'return', or an action target with a record or an observation"
             )
         target = return_target(snapshot)
+    described = target.describe()
     about = {
         "round": snapshot.round,
-        "target": target.describe(),
+        "target": described,
         "estimator": estimator,
         "orders": 1,
         "snapshot": snapshot.hash,
@@ -87,7 +88,7 @@ def influence(
         values = ESTIMATORS[estimator](snapshot, target)
         if path is not None:
             save_table(path, key, scores_table(values), {"influence": text})
-    return Scores(values, snapshot.round, about["target"], estimator, 1, snapshot.hash)
+    return Scores(values, snapshot.round, described, estimator, 1, snapshot.hash)
 
 
 def scores_table(values: Float32s) -> pa.Table:

@@ -90,9 +90,7 @@ class ReturnTarget:
 def return_target(snapshot: Snapshot, reference: RolloutBuffer | None = None) -> ReturnTarget:
     """The return target over `reference`, by default the snapshot's own buffer."""
     buffer = snapshot.buffer if reference is None else reference
-    return ReturnTarget(
-        buffer.observation, buffer.action, buffer.advantage, snapshot.hash or f"round {snapshot.round}"
-    )
+    return ReturnTarget(buffer.observation, buffer.action, buffer.advantage, snapshot.hash or f"round {snapshot.round}")
 
 
 def action_target(

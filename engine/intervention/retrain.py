@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.attribution.targets import Target, return_target
+from engine.attribution.targets import return_target
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.intervention.comparison import Estimate, compare

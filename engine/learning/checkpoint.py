@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.learning.environment import decode_rng, encode_rng
+from engine.learning.environment import decode_rng, encode_rng, generator_at
 from engine.learning.networks import ActorCritic
 from engine.learning.ppo import make_optimizer
 from engine.spaces import Space
@@ -69,9 +69,7 @@ def rng_tensors(generators: Mapping[str, np.random.Generator]) -> Tensors:
 
 def restore_rng(checkpoint: Mapping[str, NDArray[Any]], name: str) -> np.random.Generator:
     """The generator saved as `rng/<name>`."""
-    bit_generator = np.random.PCG64()
-    bit_generator.state = decode_rng(checkpoint[f"rng/{name}"])
-    return np.random.Generator(bit_generator)
+    return generator_at(decode_rng(checkpoint[f"rng/{name}"]))
 
 
 def fingerprint() -> dict[str, str]:

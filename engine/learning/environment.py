@@ -46,7 +46,7 @@ class Episode:
     """An episode of one environment: enough to come back to its present state."""
 
     number: int
-    rng: dict[str, Any]
+    rng: Mapping[str, Any]
     """State of the environment's bit generator just before the reset."""
     actions: list[Any] = field(default_factory=list)
     reward_sum: float = 0.0
@@ -134,10 +134,8 @@ class VectorEnvironment:
         for env in self.envs:
             env.close()
 
-    def _begin(self, i: int, number: int, rng: dict[str, Any]) -> None:
-        generator = np.random.PCG64()
-        generator.state = rng
-        self.envs[i].unwrapped.np_random = np.random.Generator(generator)
+    def _begin(self, i: int, number: int, rng: Mapping[str, Any]) -> None:
+        self.envs[i].unwrapped.np_random = generator_at(rng)
         self.observation[i], _ = self.envs[i].reset()
         episode = Episode(number, rng)
         self.episodes[i : i + 1] = [episode]
@@ -159,3 +157,10 @@ def encode_rng(state: Mapping[str, Any]) -> NDArray[np.uint8]:
 def decode_rng(tensor: NDArray[Any]) -> dict[str, Any]:
     """The inverse of `encode_rng`."""
     return json.loads(tensor.astype(np.uint8).tobytes())
+
+
+def generator_at(state: Any) -> np.random.Generator:
+    """A NumPy generator that stands at a saved PCG64 state."""
+    bit_generator = np.random.PCG64()
+    bit_generator.state = state
+    return np.random.Generator(bit_generator)

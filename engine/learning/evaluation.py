@@ -21,7 +21,7 @@ class Evaluator:
         self._envs = [environment.make()]
 
     def returns(
-        self, policy: ActorCritic, seeds: Sequence[int], on_step: Callable[[], None] | None = None
+        self, policy: ActorCritic, seeds: Sequence[int] | NDArray[np.int64], on_step: Callable[[], None] | None = None
     ) -> NDArray[np.float64]:
         """Undiscounted returns of one episode per seed.
 
@@ -51,7 +51,7 @@ class Evaluator:
             noise = np.concatenate([policy.draw_noise(generators[i], 1) for i in running])
             actions = policy.act(observation[running], noise)
             done = np.zeros(len(running), bool)
-            for j, i in enumerate(running):
+            for j, i in enumerate(running.tolist()):
                 outcome = self._envs[i].step(feasible(actions[j], self.action_space))
                 observation[i], reward, terminated, truncated, _ = outcome
                 total[i] += float(reward)

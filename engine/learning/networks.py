@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -70,9 +71,14 @@ class ActorCritic(nn.Module):
         self.critic = _perceptron([inputs, *hidden, 1], 1.0, generator)
         self.log_std = LogStd(outputs) if action_space.kind == "box" else None
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the parameters."""
+        return next(self.parameters()).dtype
+
     def encode(self, observation: NDArray[Any]) -> Tensor:
         """Observations as stored (n, ...) -> network inputs (n, d)."""
-        dtype = self.critic[0].weight.dtype
+        dtype = self.dtype
         if self.observation_space.kind == "discrete":
             return torch.eye(self.observation_space.n, dtype=dtype)[torch.as_tensor(observation)]
         return torch.as_tensor(np.asarray(observation)).reshape(len(observation), -1).to(dtype)
@@ -133,7 +139,7 @@ class ActorCritic(nn.Module):
 
 def _perceptron(sizes: Sequence[int], gain: float, generator: torch.Generator | None) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for i, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         last = i == len(sizes) - 2
         linear = skip_init(nn.Linear, inputs, outputs)
         nn.init.orthogonal_(linear.weight, gain if last else math.sqrt(2), generator=generator)

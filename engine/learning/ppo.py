@@ -7,7 +7,7 @@ step on the mean of J_i per minibatch (Schulman et al. 2017, eq. 9).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engine.config import TrainConfig
 from engine.learning.networks import ActorCritic, Evaluation
-from engine.store.snapshot import RolloutBuffer
+from engine.store.snapshot import Float32s, RolloutBuffer
 
 
 class Batch(NamedTuple):
@@ -49,20 +49,19 @@ class Objective(NamedTuple):
 
     actor: Tensor
     """(n,) clipped surrogate."""
-    critic: Tensor | None
-    """(n,) -vf_coef * (V - R)^2; None if the value was not evaluated."""
+    critic: Tensor
+    """(n,) -vf_coef * (V - R)^2; 0 if the value was not evaluated."""
     entropy: Tensor
     """(n,) ent_coef * H."""
 
     def total(self) -> Tensor:
         """(n,) J_i."""
-        actor = self.actor + self.entropy
-        return actor if self.critic is None else actor + self.critic
+        return self.actor + self.critic + self.entropy
 
 
 def as_batch(policy: ActorCritic, buffer: RolloutBuffer) -> Batch:
     """The buffer's columns as tensors in the policy's precision."""
-    dtype = policy.critic[0].weight.dtype
+    dtype = policy.dtype
     action = torch.as_tensor(buffer.action)
     return Batch(
         policy.encode(buffer.observation),
@@ -80,7 +79,7 @@ def objective(evaluation: Evaluation, batch: Batch, config: TrainConfig) -> Obje
     clipped = ratio.clamp(1 - config.clip_range, 1 + config.clip_range)
     surrogate = torch.minimum(ratio * batch.advantage, clipped * batch.advantage)
     value = evaluation.value
-    critic = None if value is None else -config.vf_coef * (value - batch.returns) ** 2
+    critic = torch.zeros_like(surrogate) if value is None else -config.vf_coef * (value - batch.returns) ** 2
     return Objective(surrogate, critic, config.ent_coef * evaluation.entropy)
 
 
@@ -100,9 +99,7 @@ def make_optimizer(policy: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     """Adam (eps 1e-5) or SGD over all parameters."""
     if config.optimizer == "adam":
         return torch.optim.Adam(policy.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-    return torch.optim.SGD(
-        policy.parameters(), lr=config.learning_rate, momentum=config.momentum, fused=True
-    )
+    return torch.optim.SGD(policy.parameters(), lr=config.learning_rate, momentum=config.momentum, fused=True)
 
 
 @dataclass(frozen=True)
@@ -208,12 +205,12 @@ def _minibatch_rows(
 
 
 def _means(totals: Tensor, steps: int, config: TrainConfig) -> UpdateMetrics:
-    actor, critic, *rest = (totals / max(steps, 1)).tolist() if steps else [math.nan] * 6
+    actor, critic, entropy, approx_kl, clip_fraction, norm = (totals / steps).tolist() if steps else [math.nan] * 6
     value_loss = critic / config.vf_coef if config.vf_coef else math.nan
-    return UpdateMetrics(actor, value_loss, *rest, steps=steps)
+    return UpdateMetrics(actor, value_loss, entropy, approx_kl, clip_fraction, norm, steps)
 
 
-def explained_variance(value: Sequence[float], returns: Sequence[float]) -> float:
+def explained_variance(value: Float32s, returns: Float32s) -> float:
     """1 - Var(R - V) / Var(R): 1 is a perfect critic, 0 no better than a constant; NaN if R is constant."""
     variance = np.var(returns)
     return float(1 - np.var(np.subtract(returns, value)) / variance) if variance > 0 else math.nan

@@ -90,8 +90,7 @@ def intervene(
     snapshot: Snapshot, drop: Sequence[int] | NDArray[Any], *, mode: Mode = "mask", order: int = 0
 ) -> Snapshot:
     """The snapshot with records removed and minibatches to match; `replay` says what the arguments mean."""
-    if mode not in MODES:
-        raise BadInputError(f"unknown mode {mode!r}; it must be mask or rebatch")
+    check_mode(mode)
     if order < 0:
         raise BadInputError(f"order is {order}; it must be 0 (as recorded) or more")
     if len(drop):
@@ -103,3 +102,15 @@ def intervene(
     records = np.flatnonzero(snapshot.buffer.kept) if rebatch else snapshot.buffer.record
     permutations = draw_minibatches(rng, len(records), snapshot.config.n_epochs)
     return replace(snapshot, minibatches=records.astype(np.int32)[permutations])
+
+
+def check_mode(mode: str) -> Mode:
+    """The mode of that name.
+
+    Raises:
+        BadInputError: there is none.
+    """
+    for known in MODES:
+        if mode == known:
+            return known
+    raise BadInputError(f"unknown mode {mode!r}; it must be mask or rebatch")

@@ -83,9 +83,7 @@ def collect(
     steps, n_envs = config.n_steps, len(environments.envs)
     observation = np.zeros((steps, *environments.observation.shape), environments.observation.dtype)
     discrete = environments.action_space.kind == "discrete"
-    action = np.zeros(
-        (steps, n_envs, *environments.action_space.shape), np.int64 if discrete else np.float32
-    )
+    action = np.zeros((steps, n_envs, *environments.action_space.shape), np.int64 if discrete else np.float32)
     reward = np.zeros((steps, n_envs), np.float32)
     terminated, truncated = np.zeros((steps, n_envs), bool), np.zeros((steps, n_envs), bool)
     episode = np.zeros((steps, n_envs), np.int64)

@@ -63,10 +63,7 @@ def train(
             run = open_run(out)
             if run.final is not None:
                 return
-            if run.rounds:
-                learner = Learner.after(run.snapshot(run.rounds[-1].round))
-            else:
-                learner = Learner.begin(config)
+            learner = Learner.after(run.snapshot(run.rounds[-1].round)) if run.rounds else Learner.begin(config)
             yield from _train_rounds(learner, writer, config.rounds, on_step)
         return
     learner = Learner.begin(config)

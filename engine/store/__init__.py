@@ -6,6 +6,7 @@ open_run("runs/mine").snapshot(0)
 verify_run("runs/mine")
 """
 
+from engine.spaces import Space
 from engine.store.commit import RunWriter
 from engine.store.derived import load_table, read_json, save_table, write_json
 from engine.store.export import export_run
@@ -13,7 +14,7 @@ from engine.store.files import Files
 from engine.store.find import find_runs
 from engine.store.manifest import Parent, RunManifest
 from engine.store.read import RoundInfo, Run, open_run
-from engine.store.snapshot import RolloutBuffer, Snapshot, Space, check_records
+from engine.store.snapshot import RolloutBuffer, Snapshot, check_records
 from engine.store.verify import Damage, verify_run
 
 __all__ = [

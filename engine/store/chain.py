@@ -130,9 +130,7 @@ def plain(value: Any) -> Any:
         case Mapping():
             return {str(key): plain(item) for key, item in value.items()}
         case _:
-            raise BadInputError(
-                f"a metric is {value!r}; it must be a number, a text, or a list or dict of these"
-            )
+            raise BadInputError(f"a metric is {value!r}; it must be a number, a text, or a list or dict of these")
 
 
 def _canonical(values: Any) -> bytes:

@@ -132,9 +132,7 @@ class RunWriter:
             metrics: plain values.
         """
         self._check(round)
-        return self._commit(
-            round, {"checkpoint": checkpoint_table(checkpoint)}, metrics or {}, {}, final=True
-        )
+        return self._commit(round, {"checkpoint": checkpoint_table(checkpoint)}, metrics or {}, {}, final=True)
 
     def commit_metrics(self, round: int, metrics: Mapping[str, Any]) -> str:
         """Write a round of which only the metrics are kept (a thinned copy). Errors as `commit_round`."""
@@ -161,9 +159,7 @@ class RunWriter:
         if self._final:
             raise BadInputError(f"the run ended with round {self._last}; start a branch to train on")
         if self.next_round is not None and round != self.next_round:
-            raise BadInputError(
-                f"round {round} can't follow round {self._last}; the next is {self.next_round}"
-            )
+            raise BadInputError(f"round {round} can't follow round {self._last}; the next is {self.next_round}")
         if not 0 <= round <= LAST_NUMBER:
             raise BadInputError(f"round {round} is out of range; rounds are numbered 0 to {LAST_NUMBER}")
 

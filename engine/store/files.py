@@ -7,7 +7,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 from uuid import uuid4
@@ -111,12 +111,14 @@ class Files:
 
     def exists(self, path: Path) -> bool:
         """Whether there is anything at `path`, even a dangling link."""
-        return self.call(os.path.lexists, path)
+        with _storage_errors(path):
+            return self.call(os.path.lexists, path)
 
     def make_folder(self, path: Path) -> None:
         """Make a folder and its parents, durably; one that is there already is fine."""
-        if self.call(os.path.isdir, path):
-            return
+        with _storage_errors(path):
+            if self.call(os.path.isdir, path):
+                return
         self.make_folder(path.parent)
         with _storage_errors(path):
             try:
@@ -147,9 +149,11 @@ class Files:
         return descriptor
 
     def unlock(self, descriptor: int) -> None:
-        """Give the lock back, also where a forked child inherited it."""
-        self.call(fcntl.flock, descriptor, fcntl.LOCK_UN)
-        self.call(os.close, descriptor)
+        """Give the lock back, also where a forked child inherited it. An error here can lose nothing."""
+        with suppress(OSError):
+            self.call(fcntl.flock, descriptor, fcntl.LOCK_UN)
+        with suppress(OSError):
+            self.call(os.close, descriptor)
 
     @contextmanager
     def _opened(self, path: Path, flags: int) -> Iterator[int]:

@@ -14,7 +14,7 @@ _INSIDE_A_RUN = frozenset(("data", "commits", "derived"))
 def find_runs(directory: str | Path) -> list[Path]:
     """The folders that hold a `run.json`: `directory` itself and what is up to four folders below it, sorted.
 
-    Links are not followed, folders that can't be read are passed over; a folder that is not there has no runs.
+    Links are not followed and folders that can't be read are passed over; a missing folder has no runs.
     """
     top = Path(directory)
     runs = []

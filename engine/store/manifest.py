@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError
-from engine.store.snapshot import Space
+from engine.spaces import Space
 
 SCHEMA_VERSION = 1
 """The newest version of the run format that this engine reads, and the one that it writes."""
@@ -56,12 +57,10 @@ class RunManifest:
             "env_id": self.env_id,
             "config": self.config.to_json(),
             "encoder": self.encoder,
-            "observation_space": self.observation_space.to_json(),
-            "action_space": self.action_space.to_json(),
+            "observation_space": _space_json(self.observation_space),
+            "action_space": _space_json(self.action_space),
             "fingerprint": dict(self.fingerprint),
-            "parent": None
-            if self.parent is None
-            else {**asdict(self.parent), "removed": [*self.parent.removed]},
+            "parent": None if self.parent is None else {**asdict(self.parent), "removed": [*self.parent.removed]},
             "created": self.created,
         }
 
@@ -123,8 +122,17 @@ def _text(value: Any) -> str:
     return value
 
 
+def _space_json(space: Space) -> dict[str, Any]:
+    """JSON has no infinity, which an action's bound may be: it is written as a text."""
+    bounds = {"low": space.low, "high": space.high}
+    return space.to_json() | {
+        name: [bound if math.isfinite(bound) else str(bound) for bound in values] for name, values in bounds.items()
+    }
+
+
 def _space(values: Any) -> Space:
-    space = Space.from_json(values)
+    bounds = {name: [float(bound) for bound in values[name]] for name in ("low", "high")}
+    space = Space.from_json({**values, **bounds})
     if space.kind not in ("discrete", "box") or not all(isinstance(size, int) for size in space.shape):
         raise TypeError("a space must be discrete or a box with a shape")
     return space

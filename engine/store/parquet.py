@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ def to_parquet(table: pa.Table) -> bytes:
 
     Splitting 32-bit integers into streams of bytes halves a permutation, as it does for floats.
     """
+    split: Any = [
+        f"{field.name}.list.element" if pa.types.is_fixed_size_list(field.type) else field.name
+        for field in table.schema
+        if _is_number(field.type)
+    ]
     sink = io.BytesIO()
     pq.write_table(
         table,
@@ -26,11 +32,7 @@ def to_parquet(table: pa.Table) -> bytes:
         compression="zstd",
         compression_level=1,
         use_dictionary=False,
-        use_byte_stream_split=[
-            f"{field.name}.list.element" if pa.types.is_fixed_size_list(field.type) else field.name
-            for field in table.schema
-            if _is_number(field.type)
-        ],
+        use_byte_stream_split=split,
         write_statistics=[field.name for field in table.schema if pa.types.is_integer(field.type)],
         write_page_checksum=True,
     )
@@ -52,6 +54,12 @@ def from_parquet(data: bytes, file: str) -> pa.Table:
     return table
 
 
+def columns_schema(types: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> pa.Schema:
+    """Columns without nulls, in the order of `types` (name -> Arrow type)."""
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in types.items()])
+    return schema.with_metadata(dict(metadata)) if metadata else schema
+
+
 def check_schema(table: pa.Table, schema: pa.Schema, file: str) -> None:
     """Refuse anything but the exact columns.
 
@@ -62,9 +70,7 @@ def check_schema(table: pa.Table, schema: pa.Schema, file: str) -> None:
         raise DamagedRunError(f"{file} is damaged: its columns are not {', '.join(schema.names)}")
     for found, expected in zip(table.schema, schema, strict=True):
         if not found.equals(expected):
-            raise DamagedRunError(
-                f"{file} is damaged: column {found.name} is {found.type}; it must be {expected.type}"
-            )
+            raise DamagedRunError(f"{file} is damaged: column {found.name} is {found.type}; it must be {expected.type}")
     if schema.metadata and table.schema.metadata != schema.metadata:
         raise DamagedRunError(f"{file} is damaged: it was written for other spaces than run.json names")
 
@@ -73,7 +79,7 @@ def from_values(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
     """An array of shape (n, ...) as a column of n values, without a copy unless it has to be."""
     if pa.types.is_boolean(kind):
         return pa.array(values)
-    flat = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    flat: Any = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     buffers = [None, pa.py_buffer(flat)]
     if pa.types.is_fixed_size_list(kind):
         numbers = pa.Array.from_buffers(kind.value_type, flat.size, buffers)
@@ -86,7 +92,7 @@ def flat_values(column: pa.ChunkedArray, dtype: np.dtype[Any]) -> NDArray[Any]:
 
     The array shares the memory of the column.
     """
-    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    array: Any = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
     if pa.types.is_fixed_size_list(array.type):
         array = array.flatten()
     if pa.types.is_boolean(array.type):

@@ -139,9 +139,7 @@ class Run:
         files = {kind: self._file(commit, kind) for kind in KINDS}
         tables = {kind: read_table(self.path, file, self._files) for kind, file in files.items()}
         names = {kind: f"data/{file.name}" for kind, file in files.items()}
-        buffer = buffer_from(
-            tables["records"], manifest.observation_space, manifest.action_space, names["records"]
-        )
+        buffer = buffer_from(tables["records"], manifest.observation_space, manifest.action_space, names["records"])
         return Snapshot(
             round=k,
             config=manifest.config,
@@ -157,7 +155,7 @@ class Run:
         )
 
     def checkpoint(self, k: int) -> dict[str, NDArray[Any]]:
-        """The tensors before round k's update, or the final ones, from that file only. Errors as `snapshot`."""
+        """Theta before round k's update, or the final one; reads no other file. Errors as `snapshot`."""
         if k not in self.checkpoint_rounds:
             raise BadInputError(self._no_records(k, "a checkpoint", self.checkpoint_rounds))
         file = self._file(self._commits[k], "checkpoint")
@@ -202,8 +200,8 @@ class Run:
 def commit_numbers(path: Path, files: Files) -> list[int]:
     """The numbers of the commits, in order.
 
-    A listing beside a writer may show a commit and miss the one before it, so the second listing counts, up to
-    the last of the first.
+    A listing beside a writer may show a commit and miss the one before it, so the second listing
+    counts, up to the last of the first.
     """
     listings = []
     for _ in range(2):
@@ -258,9 +256,7 @@ def read_table(path: Path, file: DataFile, files: Files) -> pa.Table:
         raise DamagedRunError(f"{name} is missing") from None
     if len(data) != file.bytes:
         size = "more" if len(data) > file.bytes else f"only {len(data)}"
-        raise DamagedRunError(
-            f"{name} is damaged: it has {size} of the {file.bytes} bytes that were committed"
-        )
+        raise DamagedRunError(f"{name} is damaged: it has {size} of the {file.bytes} bytes that were committed")
     if sha256(data).hexdigest() != file.sha256:
         raise DamagedRunError(f"{name} is damaged: its sha256 is not the committed one")
     table = from_parquet(data, name)
@@ -273,9 +269,7 @@ def _no_run(path: Path) -> str:
     if not path.exists():
         return f"{path} does not exist; a run is a folder that holds run.json, commits/ and data/"
     below = find_runs(path) if path.is_dir() else []
-    hint = (
-        f"did you mean {below[0]}?" if below else "a run is a folder that holds run.json, commits/ and data/"
-    )
+    hint = f"did you mean {below[0]}?" if below else "a run is a folder that holds run.json, commits/ and data/"
     return f"{path} is not a run; {hint}"
 
 

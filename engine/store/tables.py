@@ -12,18 +12,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError, DamagedRunError
-from engine.store.parquet import check_schema, flat_values, from_values
-from engine.store.snapshot import RolloutBuffer, Space
+from engine.spaces import Space
+from engine.store.parquet import check_schema, columns_schema, flat_values, from_values
+from engine.store.snapshot import RolloutBuffer
 
 LARGEST_LIST = 64
 """Floats in an observation up to which it is a list of numbers on disk (SQL tools see them), not bytes."""
 PART_BYTES = 16 * 2**20
 """A tensor on disk is split into parts of at most this size."""
 
-_DTYPES = frozenset(
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
-)
-_COLUMNS = {
+_SIZES = {"bool": ("",), "int": (8, 16, 32, 64), "uint": (8, 16, 32, 64), "float": (16, 32, 64)}
+_DTYPES = frozenset(f"{kind}{bits}" for kind, sizes in _SIZES.items() for bits in sizes)
+_COLUMNS: dict[str, Any] = {
     "record": pa.int32(),
     "env": pa.int16(),
     "t": pa.int32(),
@@ -40,18 +40,16 @@ _COLUMNS = {
     "kept": pa.bool_(),
 }
 """Columns of `records` in order; the spaces decide the type of None."""
-_CHECKPOINT = pa.schema(
-    [
-        pa.field("name", pa.string(), nullable=False),
-        pa.field("part", pa.int32(), nullable=False),
-        pa.field("dtype", pa.string(), nullable=False),
-        pa.field("shape", pa.list_(pa.field("element", pa.int64(), nullable=False)), nullable=False),
-        pa.field("data", pa.binary(), nullable=False),
-    ]
+_CHECKPOINT = columns_schema(
+    {
+        "name": pa.string(),
+        "part": pa.int32(),
+        "dtype": pa.string(),
+        "shape": pa.list_(pa.field("element", pa.int64(), nullable=False)),
+        "data": pa.binary(),
+    }
 )
-_MINIBATCHES = pa.schema(
-    [pa.field(name, pa.int32(), nullable=False) for name in ("epoch", "position", "record")]
-)
+_MINIBATCHES = columns_schema(dict.fromkeys(("epoch", "position", "record"), pa.int32()))
 
 
 def records_schema(observation_space: Space, action_space: Space) -> pa.Schema:
@@ -65,9 +63,7 @@ def records_schema(observation_space: Space, action_space: Space) -> pa.Schema:
         name: json.dumps({"kind": space.kind, "shape": list(space.shape), "dtype": space.dtype, "n": space.n})
         for name, space in spaces.items()
     }
-    return pa.schema(
-        [pa.field(name, kind, nullable=False) for name, kind in types.items()], metadata=metadata
-    )
+    return columns_schema(types, metadata)
 
 
 def records_table(buffer: RolloutBuffer, observation_space: Space, action_space: Space) -> pa.Table:
@@ -117,9 +113,7 @@ def checkpoint_table(tensors: Mapping[str, NDArray[Any]]) -> pa.Table:
     for name, given in tensors.items():
         tensor = np.asarray(given)
         if tensor.dtype.name not in _DTYPES:
-            raise BadInputError(
-                f"tensor {name} holds {tensor.dtype}; a checkpoint holds numbers and truth values"
-            )
+            raise BadInputError(f"tensor {name} holds {tensor.dtype}; a checkpoint holds numbers and truth values")
         data = memoryview(tensor.astype(tensor.dtype.newbyteorder("<"), order="C", copy=False).tobytes())
         for part in range(max(1, math.ceil(len(data) / PART_BYTES))):
             piece = data[part * PART_BYTES : (part + 1) * PART_BYTES]
@@ -138,13 +132,13 @@ def checkpoint_from(table: pa.Table, file: str) -> dict[str, NDArray[Any]]:
     check_schema(table, _CHECKPOINT, file)
     parts: dict[str, list[pa.Buffer]] = {}
     kinds: dict[str, tuple[str, tuple[int, ...]]] = {}
-    names, numbers, dtypes, shapes = (table[name].to_pylist() for name in ("name", "part", "dtype", "shape"))
-    datas = (value for chunk in table["data"].chunks for value in chunk)
-    for name, part, dtype, shape, data in zip(names, numbers, dtypes, shapes, datas, strict=True):
+    described: list[list[Any]] = [table[name].to_pylist() for name in ("name", "part", "dtype", "shape")]
+    bytes_of = (value.as_buffer() for chunk in table["data"].chunks for value in chunk)
+    for name, part, dtype, shape, data in zip(*described, bytes_of, strict=True):
         kind = kinds.setdefault(name, (dtype, tuple(shape)))
         if kind != (dtype, tuple(shape)) or part != len(parts.setdefault(name, [])) or dtype not in _DTYPES:
             raise DamagedRunError(f"{file} is damaged: part {part} of tensor {name} does not fit")
-        parts[name].append(data.as_buffer())
+        parts[name].append(data)
     return {name: _joined(parts[name], *kinds[name], f"{file} is damaged: tensor {name}") for name in kinds}
 
 
@@ -224,9 +218,7 @@ def _numbers(dtype: str, space: Space) -> pa.DataType:
     return pa.list_(pa.field("element", kind, nullable=False), math.prod(space.shape))
 
 
-def _in_memory(
-    field: pa.Field, observation_space: Space, action_space: Space
-) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _in_memory(field: pa.Field, observation_space: Space, action_space: Space) -> tuple[np.dtype[Any], tuple[int, ...]]:
     """Element type and shape of one record's value in a column."""
     if field.name == "observation" and observation_space.kind == "box":
         return np.dtype(observation_space.dtype), observation_space.shape

@@ -1,0 +1,402 @@
+"""The command line: `python -m engine ...`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError
+from engine.terminal import print_table, progress
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Record PPO runs, see which records mattered, remove them, retrain.",
+)
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Round = Annotated[int, typer.Option(help="Round number, from 0.")]
+
+
+@app.command()
+def envs(as_json: Json = False) -> None:
+    """List the environments and their presets."""
+    from engine.envs import CATALOGUE
+
+    if as_json:
+        _print_json(
+            [
+                {
+                    "env_id": e.name,
+                    "description": e.description,
+                    "presets": {k: dict(v) for k, v in e.presets.items()},
+                }
+                for e in CATALOGUE.values()
+            ]
+        )
+        return
+    rows = [
+        (e.name, e.description, name, ", ".join(f"{k}={v}" for k, v in fields.items()))
+        for e in CATALOGUE.values()
+        for name, fields in e.presets.items()
+    ]
+    print_table(("environment", "about", "preset", "settings that differ from the defaults"), rows)
+
+
+@app.command()
+def train(
+    env: Annotated[str, typer.Argument(metavar="ENV", help="Environment of the catalogue.")],
+    out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the preset's.")] = None,
+    seed: Annotated[int, typer.Option(help="Seeds everything.")] = 0,
+    preset: Annotated[str, typer.Option(help="Settings to start from; see `envs`.")] = "paper",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change one setting; repeat for more."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+) -> None:
+    """Train PPO and record every round."""
+    from engine import envs
+    from engine.learning.training import train as train_rounds
+
+    overrides: dict[str, Any] = dict(_setting(text) for text in settings or [])
+    overrides |= {"seed": seed} | ({} if rounds is None else {"rounds": rounds})
+    config = envs.preset(env, preset, **overrides)
+    try:
+        with progress() as report:
+            for snapshot in train_rounds(config, out, resume=resume):
+                mean = snapshot.metrics["mean_return"]
+                shown = "no episode ended" if mean is None else f"mean return {mean:.2f}"
+                report(f"round {snapshot.round}: {shown}", snapshot.round, config.rounds)
+            report("finished", config.rounds, config.rounds)
+    except KeyboardInterrupt:
+        raise CancelledError(
+            f"stopped; the committed rounds are in {out}. Continue with the same command and --resume"
+        ) from None
+
+
+@app.command()
+def runs(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with runs in it.")],
+    as_json: Json = False,
+) -> None:
+    """List the runs under a folder."""
+    from engine.store.find import find_runs
+    from engine.store.read import open_run
+
+    if not directory.is_dir():
+        raise BadInputError(f"{directory} is not a folder; name one that holds runs")
+    found, damaged = [], []
+    for path in find_runs(directory):
+        try:
+            found.append(_summary(open_run(path)))
+        except EngineError as error:
+            damaged.append(f"{path}: {error}")
+    if as_json:
+        _print_json(found)
+    elif not found:
+        print(f"no runs under {directory}; record one with: python -m engine train CartPole-v1 --out {directory}/first")
+    else:
+        print_table(
+            ("run", "environment", "seed", "rounds", "final return", "parent"),
+            [
+                (
+                    run["run"],
+                    run["env_id"],
+                    run["config"]["seed"],
+                    run["committed_rounds"],
+                    run["final_return"],
+                    run["parent"]["run"] if run["parent"] else "",
+                )
+                for run in found
+            ],
+        )
+    for line in damaged:
+        print(line, file=sys.stderr)
+
+
+@app.command()
+def show(run: RunFolder, as_json: Json = False) -> None:
+    """Show a run's manifest, rounds and metrics."""
+    from engine.store.read import open_run
+
+    opened = open_run(run)
+    about = _summary(opened)
+    rounds = [{"round": info.round, "stored": info.stored, **info.metrics} for info in opened.rounds]
+    if as_json:
+        _print_json({**about, "rounds": rounds})
+        return
+    for name in ("run", "env_id", "schema_version", "created", "parent"):
+        print(f"{name}: {about[name]}")
+    print("config: " + ", ".join(f"{k}={v}" for k, v in about["config"].items()))
+    columns = (
+        "records",
+        "episodes",
+        "mean_return",
+        "value_loss",
+        "entropy",
+        "approx_kl",
+        "explained_variance",
+    )
+    print_table(
+        ("round", "stored", *columns),
+        [(r["round"], "yes" if r["stored"] else "metrics only", *(r.get(c) for c in columns)) for r in rounds],
+    )
+
+
+@app.command()
+def verify(run: RunFolder, as_json: Json = False) -> None:
+    """Read and check every byte of a run; exit code 1 names what is damaged."""
+    from engine.store.read import open_run
+    from engine.store.verify import verify_run
+
+    with suppress(DamagedRunError):
+        open_run(run)
+    damage = verify_run(run)
+    if as_json:
+        _print_json({"ok": not damage, "damaged": [{"file": d.file, "problem": d.problem} for d in damage]})
+    elif damage:
+        for d in damage:
+            print(f"{d.file}: {d.problem}")
+    else:
+        print(f"{run}: every byte is as it was committed")
+    if damage:
+        raise typer.Exit(1)
+
+
+@app.command()
+def influence(
+    run: RunFolder,
+    round: Round,
+    target: Annotated[str, typer.Option(help="return or action.")] = "return",
+    record: Annotated[int | None, typer.Option(help="Action target: the record whose s and a it is about.")] = None,
+    obs: Annotated[str | None, typer.Option(help="Action target: a state, its numbers separated by commas.")] = None,
+    action: Annotated[str | None, typer.Option(help="Action target: the action.")] = None,
+    estimator: Annotated[str, typer.Option(help="How influence is estimated.")] = "first_order",
+    out: Annotated[Path | None, typer.Option(help="Write record and influence to this Parquet file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute how much each record of a round raised or lowered a target."""
+    from engine.attribution.estimators import top_and_bottom
+    from engine.attribution.influence import influence as compute
+    from engine.attribution.influence import scores_table
+    from engine.attribution.targets import Target, action_target
+    from engine.store.read import open_run
+
+    snapshot = open_run(run).snapshot(round)
+    chosen: Target | str = target
+    if target == "action":
+        chosen = action_target(
+            snapshot,
+            record=record,
+            observation=None if obs is None else _numbers(obs, "--obs"),
+            action=None if action is None else _numbers(action, "--action"),
+        )
+    elif any(value is not None for value in (record, obs, action)):
+        raise BadInputError("--record, --obs and --action belong to --target action")
+    scores = compute(snapshot, chosen, estimator)
+    if out is not None:
+        _write_parquet(scores_table(scores.influence), out)
+    about = {
+        "run": str(run),
+        "round": round,
+        **scores.target,
+        "estimator": estimator,
+        "orders": scores.orders,
+    }
+    if as_json:
+        _print_json({**about, "record": list(range(len(scores.influence))), "influence": scores.influence.tolist()})
+        return
+    buffer = snapshot.buffer
+    print(f"{estimator} influence on the {scores.target['target']} target, round {round} of {run}")
+    for title, records in zip(("helped most", "hurt most"), top_and_bottom(scores.influence, 10), strict=True):
+        print(f"\n{title}")
+        print_table(
+            ("record", "influence", "episode", "action", "reward", "advantage"),
+            [
+                (
+                    int(i),
+                    float(scores.influence[i]),
+                    int(buffer.episode[i]),
+                    str(buffer.action[i]),
+                    float(buffer.reward[i]),
+                    float(buffer.advantage[i]),
+                )
+                for i in records
+            ],
+        )
+
+
+@app.command()
+def retrain(
+    run: RunFolder,
+    round: Round,
+    out: Annotated[Path, typer.Option(help="Folder of the branch run to make.")],
+    drop_bottom: Annotated[
+        float | None,
+        typer.Option(help="Remove this fraction of the records with negative influence on the return."),
+    ] = None,
+    drop_file: Annotated[Path | None, typer.Option(help="Remove the record numbers in this text file.")] = None,
+    mode: Annotated[str, typer.Option(help="mask or rebatch.")] = "mask",
+    orders: Annotated[int, typer.Option(help="Replays per arm, each in a minibatch order of its own.")] = 8,
+    evaluate: Annotated[int, typer.Option(help="Evaluation episodes per arm.")] = 64,
+    continue_rounds: Annotated[int, typer.Option(help="Rounds to train on afterwards.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Replay a round without some records; compare with the original and with a random removal."""
+    from engine.attribution.influence import influence as compute
+    from engine.intervention.comparison import VERDICT_WORDS
+    from engine.intervention.retrain import bottom_fraction
+    from engine.intervention.retrain import retrain as retrain_round
+    from engine.learning.replay import check_mode
+    from engine.store.read import open_run
+
+    if (drop_bottom is None) == (drop_file is None):
+        raise BadInputError("say which records to remove: either --drop-bottom P or --drop-file IDS")
+    opened = open_run(run)
+    snapshot = opened.snapshot(round)
+    if drop_bottom is not None:
+        drop = bottom_fraction(compute(snapshot).influence, drop_bottom).tolist()
+    else:
+        drop = _record_numbers(drop_file or Path())
+    try:
+        with progress() as report:
+            result = retrain_round(
+                opened,
+                round,
+                drop,
+                out,
+                mode=check_mode(mode),
+                orders=orders,
+                episodes=evaluate,
+                continue_rounds=continue_rounds,
+                progress=report,
+            )
+    except KeyboardInterrupt:
+        raise CancelledError(f"stopped; nothing was recorded in {out}") from None
+    if as_json:
+        _print_json(result)
+        return
+    print_table(
+        ("arm", "mean return", "95 % interval", "episodes"),
+        [
+            (
+                arm,
+                result[arm]["mean"],
+                f"{result[arm]['low']:.4g} to {result[arm]['high']:.4g}",
+                result[arm]["episodes"],
+            )
+            for arm in ("original", "counterfactual", "control")
+        ],
+    )
+    print(f"removed {len(result['removed'])} of {result['records']} records, {orders} minibatch orders, mode {mode}")
+    print(VERDICT_WORDS[result["verdict"]])
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="Folder of the copy to make.")],
+    rounds: Annotated[str, typer.Option(help="Rounds whose records to keep, such as 0-9,20,30-39.")],
+) -> None:
+    """Copy a run with the metrics of every round but the records of only some."""
+    from engine.store.export import export_run
+
+    copy = export_run(run, out, _ranges(rounds))
+    print(f"{copy.path}: {len(copy.rounds)} rounds, {len(copy.stored_rounds)} with records")
+
+
+def _summary(run: Any) -> dict[str, Any]:
+    manifest = run.manifest.to_json()
+    returns = [info.metrics.get("mean_return") for info in run.rounds]
+    finished = [value for value in returns if value is not None]
+    return {
+        "run": str(run.path),
+        **manifest,
+        "committed_rounds": len(run.rounds),
+        "finished": run.final is not None,
+        "final_return": finished[-1] if finished else None,
+    }
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, allow_nan=False))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise BadInputError(f"--set {text} has no value; write --set NAME=VALUE, such as --set learning_rate=0.001")
+    try:
+        return name.replace("-", "_"), json.loads(value)
+    except ValueError:
+        return name.replace("-", "_"), value
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(word) for word in re.split(r"[\s,]+", text.strip(" []")) if word]
+    except ValueError:
+        raise BadInputError(f"{option} {text!r} must be numbers separated by commas") from None
+
+
+def _record_numbers(path: Path) -> list[int]:
+    try:
+        words = re.findall(r"[^\s,\[\]]+", path.read_text())
+        return [int(word) for word in words]
+    except OSError as error:
+        raise BadInputError(f"{path} can't be read ({error.strerror}); name a text file of record numbers") from None
+    except ValueError:
+        raise BadInputError(f"{path} must hold record numbers separated by spaces, commas or line ends") from None
+
+
+def _ranges(text: str) -> set[int]:
+    numbers: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if match is None:
+            raise BadInputError(f"--rounds {text!r} must be numbers and ranges, such as 0-9,20,30-39")
+        numbers.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return numbers
+
+
+def _write_parquet(table: Any, out: Path) -> None:
+    import pyarrow.parquet as pq
+
+    try:
+        pq.write_table(table, out)
+    except OSError as error:
+        raise BadInputError(f"{out} can't be written ({error}); name a file in a folder that is there") from None
+
+
+def main() -> None:
+    """Run a command; errors that a user can cause end in one line on stderr and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except EngineError as error:
+        code = _fail(str(error), 130 if isinstance(error, CancelledError) else 2)
+    except typer.Abort:
+        code = 130
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        code = _fail(error.format_message() + "; see python -m engine --help", 2)
+    sys.exit(code)
+
+
+def _fail(message: str, code: int) -> int:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Small made-up runs, whose every value follows from the round number, and disks that fail."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.config import TrainConfig
+from engine.spaces import Space
+from engine.store import Files, RolloutBuffer, RunManifest, RunWriter, Snapshot
+
+CONFIG = TrainConfig(env_id="Made-up-v0", n_steps=16, n_envs=2, batch_size=8, n_epochs=2)
+FLOATS = Space("box", shape=(3,), dtype="float32")
+IMAGE = Space("box", shape=(5, 5, 3), dtype="uint8")
+CHOICE = Space("discrete", n=4)
+TORQUE = Space("box", shape=(2,), dtype="float32", low=(-1.0, float("-inf")), high=(1.0, float("inf")))
+METRICS = {"loss": 0.5, "worst": float("nan"), "episodes": np.int64(3), "returns": np.array([1.0, np.inf])}
+
+
+def floats(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Random bits, so NaNs with payloads, denormals, infinities and -0.0 are among them."""
+    return rng.integers(0, 2**32, size=shape, dtype=np.uint32).view(np.float32)
+
+
+def values_of(space: Space, n: int, rng: np.random.Generator) -> np.ndarray:
+    if space.kind == "discrete":
+        return rng.integers(0, space.n, n)
+    if space.dtype == "float32":
+        return floats(rng, n, *space.shape)
+    return rng.integers(0, 256, (n, *space.shape)).astype(space.dtype)
+
+
+def make_snapshot(k: int, observation: Space = FLOATS, action: Space = CHOICE, n: int = 32) -> Snapshot:
+    rng = np.random.default_rng([7, k])
+    actions = values_of(action, n, rng)
+    buffer = RolloutBuffer(
+        env=(np.arange(n) % 2).astype(np.int16),
+        t=(np.arange(n) // 2).astype(np.int32),
+        episode=rng.integers(0, 2**60, n),
+        observation=values_of(observation, n, rng),
+        action=actions if action.kind == "discrete" else actions.reshape(n, -1),
+        reward=floats(rng, n),
+        terminated=rng.random(n) < 0.3,
+        truncated=rng.random(n) < 0.1,
+        value=floats(rng, n),
+        log_prob=floats(rng, n),
+        advantage=floats(rng, n),
+        returns=floats(rng, n),
+        kept=rng.random(n) < 0.8,
+    )
+    minibatches = np.stack([rng.permutation(n) for _ in range(2)]).astype(np.int32)
+    return Snapshot(k, CONFIG, observation, action, buffer, make_checkpoint(k), minibatches)
+
+
+def make_checkpoint(k: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng([8, k])
+    return {
+        "parameter/actor.0.weight": floats(rng, 4, 3),
+        "parameter/scalar": floats(rng).reshape(()),
+        "parameter/frozen": np.array([True, False, True]),
+        "parameter/empty": np.zeros((0, 3), np.float32),
+        "optimizer/step/actor.0.weight": np.array(float(k)),
+        "rng/numpy": rng.integers(0, 2**64, 6, dtype=np.uint64),
+        "rng/torch": rng.integers(0, 256, 40).astype(np.uint8),
+        "normalizer/flag": np.array(True),
+    }
+
+
+def make_manifest(observation: Space = FLOATS, action: Space = CHOICE) -> RunManifest:
+    return RunManifest(
+        env_id="Made-up-v0",
+        config=CONFIG,
+        encoder="identity",
+        observation_space=observation,
+        action_space=action,
+        fingerprint={"numpy": "2.0"},
+        created="2026-01-02T03:04:05+00:00",
+    )
+
+
+def write_run(path: Path, rounds: int = 3, final: bool = True) -> Path:
+    with RunWriter.create(path, make_manifest()) as writer:
+        for k in range(rounds):
+            writer.commit_round(make_snapshot(k), METRICS)
+        if final:
+            writer.commit_final(rounds, make_checkpoint(rounds))
+    return path
+
+
+def assert_same_array(found: np.ndarray, expected: np.ndarray, name: str = "") -> None:
+    assert found.dtype == expected.dtype, name
+    assert found.shape == expected.shape, name
+    assert found.tobytes() == expected.tobytes(), name
+
+
+def assert_same_checkpoint(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert list(found) == list(expected)
+    for name, tensor in expected.items():
+        assert_same_array(found[name], tensor, name)
+
+
+def assert_same_snapshot(found: Snapshot, expected: Snapshot) -> None:
+    for name, column in vars(expected.buffer).items():
+        assert_same_array(getattr(found.buffer, name), column, name)
+    assert_same_array(found.minibatches, expected.minibatches)
+    assert_same_checkpoint(dict(found.checkpoint), dict(expected.checkpoint))
+    assert found.round == expected.round
+
+
+class CrashError(BaseException):
+    """The process died here: nothing in the engine may catch it and go on."""
+
+
+class FailingFiles(Files):
+    """The operation number `index` fails in the way of `fault`; after a crash nothing works any more.
+
+    Faults: `full` and `broken` (the disk says ENOSPC or EIO), `short` (a write or read does half of what was
+    asked), `crash` (the process dies before the operation) and `torn` (it dies halfway through a write).
+    """
+
+    def __init__(self, index: int, fault: str) -> None:
+        self.index, self.fault = index, fault
+        self.done: list[str] = []
+        self.open: set[int] = set()
+        self.crashed = False
+
+    def call(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self.crashed:
+            raise CrashError
+        self.done.append(operation.__name__)
+        if len(self.done) - 1 == self.index:
+            args = self._fail(operation, args)
+        result = operation(*args, **kwargs)
+        if operation is os.open:
+            self.open.add(result)
+        elif operation is os.close:
+            self.open.discard(args[0])
+        return result
+
+    def _fail(self, operation: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Fail, or give the arguments with which the operation does only half."""
+        if self.fault == "short":
+            if operation is os.write:
+                return args[0], args[1][: max(1, len(args[1]) // 2)]
+            return (args[0], max(1, args[1] // 2)) if operation is os.read else args
+        if self.fault in ("crash", "torn"):
+            self.crashed = True
+            if self.fault == "torn" and operation is os.write:
+                os.write(args[0], args[1][: len(args[1]) // 2])
+            raise CrashError
+        if operation is os.close:
+            os.close(args[0])
+            self.open.discard(args[0])
+        number = errno.ENOSPC if self.fault == "full" else errno.EIO
+        raise OSError(number, os.strerror(number))
+
+    def bury(self) -> None:
+        """What the operating system does with a dead process's files."""
+        for descriptor in self.open:
+            os.close(descriptor)
+        self.open.clear()
