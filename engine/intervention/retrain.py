@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,7 @@ def retrain(
         continue_rounds=continue_rounds,
     )
     snapshot.without(removed)
+    _check_free(Path(out))
     meter = _Meter(progress, snapshot, plan)
     arms = _replay_arms(snapshot, plan, meter)
     result: dict[str, Any] = {
@@ -149,13 +152,36 @@ def retrain(
     if continue_rounds:
         branches["control"] = _random_records(snapshot, plan, order=0)
         result["curves"] = {"original": _curve(run, round, continue_rounds)}
-    for name, records in branches.items():
-        folder = Path(out) if name == "counterfactual" else Path(out) / name
-        curve = _record_branch(run, snapshot, records, folder, plan, meter)
-        if continue_rounds:
-            result["curves"][name] = curve
-    write_json(Path(out) / RESULT_FILE, result)
+    with _appears_at_once(Path(out)) as folder:
+        for name, records in branches.items():
+            meter.say(f"recording the {name} branch")
+            place = folder if name == "counterfactual" else folder / name
+            curve = _record_branch(run, snapshot, records, place, plan, meter)
+            if continue_rounds:
+                result["curves"][name] = curve
+        write_json(folder / RESULT_FILE, result)
     return result
+
+
+def _check_free(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise BadInputError(f"{out} is there already; choose another folder for the branch")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInputError(f"{out.parent} can't be made ({error.strerror}); choose a writable folder") from None
+
+
+@contextmanager
+def _appears_at_once(out: Path) -> Iterator[Path]:
+    """A hidden folder beside `out` that takes its name once everything in it is written, and else vanishes."""
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield partial
+        partial.replace(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _replay_arms(
@@ -207,7 +233,7 @@ def _record_branch(
     )
     curve = []
     for later in rounds:
-        meter.say(f"training {out.name}, round {later.round}")
+        meter.say(f"training on without {len(removed)} records, round {later.round}")
         curve.append({"round": later.round, "mean_return": later.metrics["mean_return"]})
     return curve
 
@@ -251,7 +277,7 @@ class _Meter:
 
     def step(self) -> None:
         self.done += 1
-        if self.done % 32 == 0:
+        if self.done % 8 == 0:
             self.check()
 
     def evaluated(self) -> None:

@@ -22,7 +22,7 @@ def find_runs(directory: str | Path) -> list[Path]:
         here = Path(folder)
         if "run.json" in names:
             runs.append(here)
-            below[:] = [name for name in below if name not in _INSIDE_A_RUN]
+            below[:] = [name for name in below if name not in _INSIDE_A_RUN and not name.startswith(".")]
         if len(here.relative_to(top).parts) >= DEPTH:
             below.clear()
     return sorted(runs)

@@ -235,7 +235,9 @@ def broken_link(before: Commit | None, commit: Commit, root: str) -> str | None:
         root: sha256 of run.json.
     """
     if before is None:
-        return None if commit.previous == root else f"run.json is not what {commit.name} was committed to"
+        return (
+            None if commit.previous == root else f"run.json is not what {commit.name} follows (or a commit is missing)"
+        )
     if commit.round != before.round + 1:
         return f"commits/{commit_name(before.round + 1)} is missing"
     if before.final:

@@ -95,7 +95,7 @@ class Snapshot:
             if name.startswith("parameter/")
         }
 
-    def without(self, drop: NDArray[np.integer[Any]]) -> Snapshot:
+    def without(self, drop: Any) -> Snapshot:
         """The same snapshot with the records `drop` marked as not kept.
 
         Raises:

@@ -1,0 +1,1 @@
+"""The dashboard. It imports `engine`; `engine` knows nothing of it."""

@@ -1,0 +1,1 @@
+"""Charts: pure functions from tables to Plotly figures. Nothing here knows Streamlit."""

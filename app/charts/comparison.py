@@ -1,0 +1,89 @@
+"""Original against counterfactual against control."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from app.charts.theme import style, theme
+
+ARM_NAMES = {
+    "original": "original",
+    "counterfactual": "without the chosen records",
+    "control": "without as many random records",
+}
+SYMBOLS = {"original": "circle", "counterfactual": "diamond", "control": "square"}
+
+
+def arms(result: Mapping[str, Any], dark: bool) -> go.Figure:
+    """Mean return and 95 % interval of each arm; the small marks are the minibatch orders, joined across the arms."""
+    colours = theme(dark)
+    names = list(ARM_NAMES)
+    positions = np.arange(len(names))
+    figure = go.Figure()
+    orders = np.array([result["order_means"][name] for name in names])
+    for q, values in enumerate(orders.T):
+        figure.add_scatter(
+            x=positions,
+            y=values,
+            mode="lines+markers",
+            line={"color": colours.neutral, "width": 1},
+            marker={"size": 5, "color": colours.neutral},
+            showlegend=False,
+            hovertemplate=f"minibatch order {q + 1}<br>mean return %{{y:.2f}}<extra></extra>",
+        )
+    for i, name in enumerate(names):
+        estimate = result[name]
+        low, high = (estimate["mean"] if estimate[side] is None else estimate[side] for side in ("low", "high"))
+        figure.add_scatter(
+            x=[i],
+            y=[estimate["mean"]],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - estimate["mean"]],
+                "arrayminus": [estimate["mean"] - low],
+                "thickness": 2,
+                "width": 8,
+            },
+            mode="markers",
+            marker={"size": 13, "symbol": SYMBOLS[name], "color": colours.series[i]},
+            name=ARM_NAMES[name],
+            hovertemplate=f"{ARM_NAMES[name]}<br>mean return %{{y:.3f}}<extra></extra>",
+        )
+    figure.update_layout(
+        xaxis={"tickvals": positions, "ticktext": [ARM_NAMES[name] for name in names], "range": [-0.5, 2.5]},
+        yaxis_title="mean evaluation return",
+        showlegend=False,
+    )
+    return style(figure, colours, 380)
+
+
+def curves(result: Mapping[str, Any], before: Sequence[tuple[int, float | None]], dark: bool) -> go.Figure:
+    """Training return of the rounds after the intervention, one branch per arm; the parent's earlier rounds in grey."""
+    colours = theme(dark)
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[k for k, _ in before],
+        y=[value for _, value in before],
+        mode="lines",
+        line={"color": colours.neutral, "width": 2},
+        name="before",
+    )
+    for i, name in enumerate(ARM_NAMES):
+        points = result["curves"].get(name, [])
+        start = [before[-1]] if before else []
+        figure.add_scatter(
+            x=[k for k, _ in start] + [point["round"] for point in points],
+            y=[value for _, value in start] + [point["mean_return"] for point in points],
+            mode="lines+markers",
+            marker={"symbol": SYMBOLS[name], "size": 8},
+            line={"color": colours.series[i], "width": 2},
+            name=ARM_NAMES[name],
+        )
+    figure.add_vline(x=result["round"], line={"color": colours.text, "width": 1, "dash": "dash"})
+    figure.update_layout(xaxis_title="round", yaxis_title="mean training return")
+    return style(figure, colours, 340)

@@ -1,0 +1,125 @@
+"""The records of one round: scatter coloured by influence, episode strip, action probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from app.charts.theme import influence_limit, plain, style, theme
+
+
+def scatter(fields: Mapping[str, NDArray[Any]], x: str, y: str, dark: bool, drag: str = "lasso") -> go.Figure:
+    """Every record as a triangle, up and blue if it raised the target, down and orange if it lowered it.
+
+    Args:
+        fields: `record`, `influence`, and the columns x and y, (n,) each.
+        x: name of the horizontal field.
+        y: name of the vertical field.
+        dark: theme.
+        drag: what dragging does: `lasso`, `select` or `pan`.
+    """
+    colours = theme(dark)
+    influence = fields["influence"]
+    limit = influence_limit(influence)
+    strength = np.clip(np.abs(influence) / limit, 0, 1)
+    figure = go.Figure(
+        go.Scattergl(
+            x=_numbers(fields[x]),
+            y=_numbers(fields[y]),
+            mode="markers",
+            customdata=fields["record"],
+            text=[f"{value:+.3g}" for value in influence],
+            marker={
+                "color": influence,
+                "colorscale": colours.diverging,
+                "cmin": -limit,
+                "cmax": limit,
+                "size": 5 + 6 * strength,
+                "opacity": 0.85,
+                "symbol": np.where(influence >= 0, "triangle-up", "triangle-down"),
+                "line": {"width": 0},
+                "colorbar": {"title": {"text": "influence", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+            },
+            hovertemplate="<br>".join(
+                ("record %{customdata}", "influence %{text}", f"{plain(x)} %{{x}}", f"{plain(y)} %{{y}}<extra></extra>")
+            ),
+            unselected={"marker": {"opacity": 0.12}},
+        )
+    )
+    figure.update_layout(dragmode=drag, xaxis_title=plain(x), yaxis_title=plain(y), showlegend=False)
+    return style(figure, colours, 430)
+
+
+def _numbers(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(np.int8) if values.dtype == np.bool_ else values
+
+
+def probabilities(names: Sequence[str], values: Sequence[float], taken: int, dark: bool) -> go.Figure:
+    """pi(.|s) as bars; the action that was taken is filled, the others are outlined."""
+    colours = theme(dark)
+    filled = [colours.series[0] if i == taken else "rgba(0,0,0,0)" for i in range(len(values))]
+    figure = go.Figure(
+        go.Bar(
+            x=values,
+            y=[plain(name) + (" (taken)" if i == taken else "") for i, name in enumerate(names)],
+            orientation="h",
+            marker={"color": filled, "line": {"color": colours.series[0], "width": 1.5}},
+            text=[f"{value:.3f}" for value in values],
+            textposition="auto",
+            hovertemplate="%{y}: %{x:.4f}<extra></extra>",
+        )
+    )
+    figure.update_layout(xaxis={"range": [0, 1]}, yaxis={"autorange": "reversed"})
+    return style(figure, colours, 60 + 30 * len(values))
+
+
+def episode(
+    steps: NDArray[np.int64],
+    influence: NDArray[np.float32],
+    value: NDArray[np.float32],
+    reward: NDArray[np.float32],
+    here: int,
+    limit: float,
+    dark: bool,
+) -> go.Figure:
+    """The record's episode over time: influence as bars, value and reward as lines, the record marked.
+
+    Args:
+        steps: (m,) step in the episode.
+        influence: (m,)
+        value: (m,) V(s).
+        reward: (m,)
+        here: the record's step.
+        limit: end of the colour scale.
+        dark: theme.
+    """
+    colours = theme(dark)
+    figure = go.Figure()
+    figure.add_bar(
+        x=steps,
+        y=influence,
+        name="influence",
+        marker={
+            "color": influence,
+            "colorscale": colours.diverging,
+            "cmin": -limit,
+            "cmax": limit,
+            "line": {"width": 0},
+        },
+    )
+    figure.add_scatter(x=steps, y=value, name="value", yaxis="y2", line={"color": colours.series[2], "width": 1.5})
+    figure.add_scatter(
+        x=steps, y=reward, name="reward", yaxis="y2", line={"color": colours.series[3], "width": 1.5, "dash": "dot"}
+    )
+    figure.add_vline(x=here, line={"color": colours.text, "width": 1, "dash": "dash"})
+    figure.update_layout(
+        xaxis_title="step in episode",
+        yaxis={"title": "influence"},
+        yaxis2={"overlaying": "y", "side": "right", "title": "value, reward", "showgrid": False},
+        bargap=0,
+    )
+    return style(figure, colours, 210)

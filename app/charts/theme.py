@@ -1,0 +1,79 @@
+"""Colours and layout that all charts share: blue helps, orange hurts, in light and in dark."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of one theme."""
+
+    helps: str
+    hurts: str
+    neutral: str
+    """Influence 0."""
+    text: str
+    grid: str
+    series: tuple[str, ...]
+    """Categories, safe for colour-blind readers (Okabe and Ito), none of them blue against orange alone."""
+
+    @property
+    def diverging(self) -> list[tuple[float, str]]:
+        """Orange through neutral to blue."""
+        return [(0.0, self.hurts), (0.5, self.neutral), (1.0, self.helps)]
+
+
+LIGHT = Theme(
+    helps="#1f64b4",
+    hurts="#d35400",
+    neutral="#d5d8dc",
+    text="#31333f",
+    grid="#e6e8ec",
+    series=("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8a6d00", "#595959"),
+)
+DARK = Theme(
+    helps="#62b0ff",
+    hurts="#ff9a4d",
+    neutral="#4b525e",
+    text="#e8eaed",
+    grid="#2c323d",
+    series=("#56b4e9", "#e69f00", "#2fd6a3", "#e89ac7", "#9ccdf5", "#f0e442", "#b8b8b8"),
+)
+
+
+def theme(dark: bool) -> Theme:
+    """The colours of the light or the dark theme."""
+    return DARK if dark else LIGHT
+
+
+def influence_limit(influence: NDArray[np.float32]) -> float:
+    """The symmetric end of the colour scale: the 98th percentile of |I|, so that a few outliers don't bleach it."""
+    limit = float(np.percentile(np.abs(influence), 98)) if len(influence) else 0.0
+    return limit or float(np.abs(influence).max(initial=0)) or 1.0
+
+
+def style(figure: go.Figure, colours: Theme, height: int) -> go.Figure:
+    """Margins, fonts and grids of this house."""
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 24, "b": 8},
+        font={"color": colours.text, "size": 13},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        hoverlabel={"align": "left"},
+    )
+    figure.update_xaxes(gridcolor=colours.grid, zerolinecolor=colours.grid, automargin=True)
+    figure.update_yaxes(gridcolor=colours.grid, zerolinecolor=colours.grid, automargin=True)
+    return figure
+
+
+def plain(text: object) -> str:
+    """A name from a run, safe in titles and hover text."""
+    return html.escape(str(text))

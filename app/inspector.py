@@ -1,0 +1,122 @@
+"""The inspector: everything that is known of one record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import loaders, page, state
+from app.charts import records as charts
+from app.charts.theme import influence_limit
+from engine.analysis.fields import observation_components
+from engine.attribution.influence import Scores
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+
+def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]], default: int) -> None:
+    """Show the record of the bound number input `inspect`, at first `default`."""
+    n = len(snapshot.buffer)
+    with st.container(key="inspector", border=True):
+        state.choose("inspect", range(n), default)
+        number, link = st.columns([1, 2], vertical_alignment="bottom")
+        with number:
+            record = int(st.number_input("Record", 0, n - 1, step=1, key="inspect", bind="query-params") or 0)
+        with link:
+            st.page_link(
+                "views/behaviour.py",
+                label="How did this behaviour form?",
+                icon=":material/timeline:",
+                query_params={"run": str(state.get("run")), "record": f"{snapshot.round}:{record}"},
+            )
+        _numbers(snapshot, scores, fields, record)
+        picture_tab, policy_tab, episode_tab = st.tabs(["State", "Policy", "Episode"])
+        with picture_tab:
+            _state(snapshot, record)
+        with policy_tab:
+            _policy(run, snapshot, record)
+        with episode_tab:
+            _episode(scores, fields, record)
+
+
+def _numbers(snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> None:
+    influence = float(scores.influence[record])
+    rank = 1 + int((scores.influence > scores.influence[record]).sum())
+    word = "raised the target" if influence > 0 else "lowered the target" if influence < 0 else "did nothing"
+    st.markdown(f"Influence **{influence:+.4g}**, {word}; rank {rank} of {len(snapshot.buffer)}")
+    names = ("advantage", "value", "reward", "return", "TD error", "log probability")
+    for group in (names[:3], names[3:]):
+        for column, name in zip(st.columns(3), group, strict=True):
+            column.metric(name, f"{float(fields[name][record]):.4g}")
+    if not snapshot.buffer.kept[record]:
+        st.caption("This record was dropped from the update.")
+
+
+def _state(snapshot: Snapshot, record: int) -> None:
+    picture = loaders.picture(snapshot, snapshot.hash, record)
+    left, right = st.columns([3, 2])
+    if isinstance(picture, str):
+        left.info(picture, icon=":material/image_not_supported:")
+    else:
+        left.image(picture, width="stretch", alt=f"The environment in the state of record {record}")
+    space = snapshot.observation_space
+    components = {name: values[record] for name, values in observation_components(snapshot).items()}
+    if space.kind == "discrete":
+        state_number = int(components["state"])
+        named = f": {space.names[state_number]}" if space.names else ""
+        right.markdown(f"State **{state_number}**{named}")
+    else:
+        table = pd.DataFrame({"component": list(components), "observed": [float(v) for v in components.values()]})
+        right.dataframe(
+            table,
+            hide_index=True,
+            height="content",
+            column_config={"observed": st.column_config.NumberColumn(format="%.4f")},
+            alt="The observation by component",
+        )
+
+
+def _policy(run: Run, snapshot: Snapshot, record: int) -> None:
+    values = loaders.action_distribution(snapshot, snapshot.hash, record)
+    if run.manifest.action_space.kind != "discrete":
+        half = len(values) // 2
+        st.dataframe(
+            pd.DataFrame({"mean": values[:half], "std": values[half:], "taken": snapshot.buffer.action[record]})
+        )
+        return
+    names, taken = page.action_names(run), int(snapshot.buffer.action[record])
+    st.caption(f"π(· | s) before the update; the action taken was **{names[taken]}**.")
+    st.plotly_chart(
+        charts.probabilities(names, [float(v) for v in values], taken, state.is_dark()),
+        key="action_probabilities",
+        alt="Bar chart of the action probabilities in this state",
+    )
+
+
+def _episode(scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> None:
+    rows = np.flatnonzero(fields["episode"] == fields["episode"][record])
+    last = rows[-1]
+    end = "terminated" if fields["terminated"][last] else "truncated" if fields["truncated"][last] else "goes on"
+    here = int(fields["step in episode"][record])
+    st.caption(
+        f"Episode {int(fields['episode'][record])}: {len(rows)} records in this round, this is step {here}; the "
+        f"episode {end} after the last. Rewards in this round sum to {float(fields['reward'][rows].sum()):.4g}, influence to "
+        f"{float(scores.influence[rows].sum()):+.4g}."
+    )
+    st.plotly_chart(
+        charts.episode(
+            fields["step in episode"][rows],
+            scores.influence[rows],
+            fields["value"][rows],
+            fields["reward"][rows],
+            here,
+            influence_limit(scores.influence),
+            state.is_dark(),
+        ),
+        key="episode_strip",
+        alt="Influence, value and reward over the steps of the record's episode",
+    )

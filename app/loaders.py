@@ -1,0 +1,171 @@
+"""Cached reads and computations: views ask here, and nothing is read or computed twice.
+
+Cached values are shared between sessions: treat them as read-only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from numpy.typing import NDArray
+
+from app.charts import records as record_charts
+from engine.analysis.behaviour import action_probabilities, contributors, influence_by_action
+from engine.analysis.fields import policy_at, record_fields
+from engine.analysis.rendering import render
+from engine.attribution.influence import Scores, influence
+from engine.attribution.targets import ActionTarget, action_target, return_target
+from engine.errors import EngineError
+from engine.store.find import find_runs
+from engine.store.read import Run, open_run
+from engine.store.snapshot import Snapshot
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_folders() -> list[Path]:
+    """Where runs are looked for: `--runs DIR` (repeatable), by default `sample_runs/` and `runs/`."""
+    parser = argparse.ArgumentParser(prog="streamlit run app --")
+    parser.add_argument("--runs", type=Path, action="append", metavar="DIR")
+    chosen = parser.parse_known_args(sys.argv[1:])[0].runs
+    return chosen or [ROOT / "sample_runs", ROOT / "runs"]
+
+
+def run_paths() -> dict[str, Path]:
+    """Run id -> folder. Ids come from listing folders, never from the URL."""
+    paths: dict[str, Path] = {}
+    for folder in run_folders():
+        for path in find_runs(folder):
+            name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
+            paths[name if name not in paths else f"{folder.name}/{name}"] = path
+    return paths
+
+
+def load_run(path: Path) -> Run:
+    """The run as it is now; its commits are verified once, new ones as they come.
+
+    Raises:
+        EngineError: the run is damaged, or too new.
+    """
+    run = _open(path, (path / "run.json").stat().st_mtime_ns)
+    run.refresh()
+    return run
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _open(path: Path, _stamp: int) -> Run:
+    return open_run(path)
+
+
+def load_snapshot(run: Run, round: int) -> Snapshot:
+    """One round, verified."""
+    commit = next((info.hash for info in run.rounds if info.round == round), "")
+    return _snapshot(run, run.path, round, commit)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _snapshot(_run: Run, path: Path, round: int, commit: str) -> Snapshot:
+    return _run.snapshot(round)
+
+
+def load_scores(snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> Scores:
+    """Influence of a round's records; the action target is about record `about` and `action` (None: its own)."""
+    return _scores(
+        snapshot, snapshot.path, snapshot.hash, target, estimator, about if target == "action" else 0, action
+    )
+
+
+@st.cache_resource(max_entries=32, show_spinner="computing influence …")
+def _scores(
+    _snapshot: Snapshot, path: Path | None, commit: str, target: str, estimator: str, about: int, action: int | None
+) -> Scores:
+    chosen = action_target(_snapshot, record=about, action=action) if target == "action" else return_target(_snapshot)
+    return influence(_snapshot, chosen, estimator)
+
+
+def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> Scores:
+    """Influence without any cache."""
+    chosen = action_target(snapshot, record=about, action=action) if target == "action" else return_target(snapshot)
+    return influence(snapshot, chosen, estimator, cache=False)
+
+
+def load_fields(snapshot: Snapshot, scores: Scores) -> dict[str, NDArray[Any]]:
+    """The columns of a round's records, influence among them."""
+    return record_fields(snapshot, scores.influence)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def scatter_figure(
+    commit: str,
+    target: str,
+    estimator: str,
+    x: str,
+    y: str,
+    dark: bool,
+    drag: str,
+    _fields: dict[str, NDArray[Any]],
+) -> go.Figure:
+    """The scatter of a round; `target` is its whole description, the other arguments say the rest."""
+    return record_charts.scatter(_fields, x, y, dark, drag)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def picture(_snapshot: Snapshot, commit: str, record: int) -> NDArray[np.uint8] | str:
+    """The rendered state of a record, or one line that says why there is none."""
+    try:
+        return render(_snapshot, record)
+    except EngineError as error:
+        return str(error)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def action_distribution(_snapshot: Snapshot, commit: str, record: int) -> NDArray[np.float32]:
+    """What the policy says of the record's state."""
+    return policy_at(_snapshot, record)
+
+
+@st.cache_data(max_entries=32, show_spinner="reading the policy of every round …")
+def behaviour_curve(
+    _run: Run, path: Path, head: str, _target: ActionTarget, described: str
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """pi(.|s) at every checkpoint."""
+    return action_probabilities(_run, _target)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def behaviour_contributors(
+    _run: Run, path: Path, head: str, _target: ActionTarget, described: str, k: int
+) -> list[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
+    """(round, top and bottom records, their influence) of every recorded round."""
+    bar = st.progress(0.0, "finding the records behind it, round by round …")
+    rounds = len(_run.stored_rounds)
+    found = []
+    for item in contributors(_run, _target, k):
+        found.append((item.round, item.record, item.influence))
+        bar.progress(len(found) / rounds, f"finding the records behind it: round {item.round}")
+    bar.empty()
+    return found
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def formation_table(_run: Run, path: Path, head: str, estimator: str) -> tuple[list[int], NDArray[np.float64]]:
+    """Summed influence by action and round."""
+    bar = st.progress(0.0, "computing influence, round by round …")
+
+    def show(done: int, total: int) -> None:
+        bar.progress(done / total, f"computing influence: {done} of {total} rounds")
+
+    table = influence_by_action(_run, estimator, show)
+    bar.empty()
+    return table
+
+
+def clear_results() -> None:
+    """Forget the scores held in memory, so that they are computed or read again."""
+    _scores.clear()

@@ -1,0 +1,97 @@
+"""What all pages share: the header with the run, links that keep the view, and errors in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+
+from app import loaders, state
+from engine.errors import EngineError
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Show an error that a user can cause as one line, never as a traceback."""
+    try:
+        yield
+    except EngineError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def header(title: str) -> None:
+    """The page's title beside the run selector, which every page shares."""
+    paths = loaders.run_paths()
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left.title(title, anchor=False)
+    if not paths:
+        folders = " or ".join(str(folder) for folder in loaders.run_folders())
+        st.info(
+            f"There is no run in {folders} yet. Record one, then reload this page:\n\n"
+            "`python -m engine train CartPole-v1 --out runs/cartpole`",
+            icon=":material/info:",
+        )
+        st.stop()
+    with right:
+        state.choose("run", list(paths), _first(paths))
+        st.selectbox("Run", list(paths), index=None, key="run", bind="query-params")
+
+
+def _first(paths: dict[str, Path]) -> str:
+    """The run that a newcomer sees: the first that is not a branch."""
+    return next((name for name in paths if "interventions/" not in name), next(iter(paths)))
+
+
+def current_run() -> tuple[str, Run]:
+    """Id and run of the header's selector; stops the page if there is none.
+
+    Raises:
+        EngineError: the run is damaged, or too new.
+    """
+    name = state.get("run")
+    if name is None:
+        st.info("Choose a run above.", icon=":material/info:")
+        st.stop()
+    return name, loaders.load_run(loaders.run_paths()[name])
+
+
+def recorded_rounds(run: Run) -> list[int]:
+    """Rounds with records; stops the page with advice if there is none."""
+    if not run.stored_rounds:
+        st.info("This run has no recorded round yet. If it is being trained, reload in a moment.")
+        st.stop()
+    return run.stored_rounds
+
+
+def round_slider(run: Run) -> int:
+    """Choose a recorded round: a slider, and buttons for the previous and the next one."""
+    rounds = recorded_rounds(run)
+    state.choose("round", rounds, rounds[len(rounds) // 2])
+    back, middle, forward = st.columns([1, 12, 1], vertical_alignment="bottom")
+    back.button(
+        "◀", key="previous_round", help="Previous recorded round", on_click=state.step, args=("round", rounds, -1)
+    )
+    if len(rounds) > 1:
+        with middle:
+            st.select_slider("Round", rounds, key="round", bind="query-params")
+    else:
+        middle.markdown(f"Round {rounds[0]}, the only one with records")
+    forward.button("▶", key="next_round", help="Next recorded round", on_click=state.step, args=("round", rounds, 1))
+    return int(state.get("round", rounds[0]))
+
+
+def provenance(run: Run, snapshot: Snapshot, *parts: str) -> None:
+    """One small line under a number: where it comes from."""
+    st.caption(
+        " · ".join((*parts, f"round {snapshot.round}", f"seed {run.config.seed}", f"commit {snapshot.hash[:10]}"))
+    )
+
+
+def action_names(run: Run) -> list[str]:
+    """Names of the discrete actions."""
+    space = run.manifest.action_space
+    return list(space.names) if len(space.names) == space.n else [f"action {i}" for i in range(space.n)]

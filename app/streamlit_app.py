@@ -1,0 +1,30 @@
+"""The page map and the shared header. Start it with `streamlit run app`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:  # `streamlit run app` puts only app/ there
+    sys.path.insert(0, str(ROOT))
+
+import streamlit as st  # noqa: E402
+
+from app.page import header, one_line_errors  # noqa: E402
+
+st.set_page_config(page_title="Snapshot Influence", page_icon=str(ROOT / "app" / "icon.svg"), layout="wide")
+page = st.navigation(
+    [
+        st.Page("views/runs.py", title="Runs", default=True),
+        st.Page("views/timeline.py", title="Timeline", url_path="timeline"),
+        st.Page("views/diagnose.py", title="Diagnose", url_path="diagnose"),
+        st.Page("views/behaviour.py", title="Behaviour", url_path="behaviour"),
+        st.Page("views/interventions.py", title="Interventions", url_path="interventions"),
+        st.Page("views/compare.py", title="Compare", url_path="compare"),
+    ],
+    position="top",
+)
+with one_line_errors():
+    header(page.title)
+    page.run()

@@ -1,0 +1,151 @@
+"""Behaviour: how the agent came to do this here."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import loaders, page, state
+from app.charts import behaviour as charts
+from engine.attribution.targets import ActionTarget, action_target
+from engine.errors import BadInputError
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+PER_ROUND = 5
+
+
+def chosen_record(run: Run) -> tuple[Snapshot, int]:
+    """The round and record of the bound text input, written K:I."""
+    rounds = page.recorded_rounds(run)
+    if state.get("record") is None and state.asked("record") is None:
+        state.put("record", f"{rounds[len(rounds) // 2]}:0")
+    written = st.text_input(
+        "Record", key="record", bind="query-params", width=140, help="Round and record number, such as 12:345."
+    )
+    match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", written or "")
+    if match is None:
+        raise BadInputError(f"the record {written!r} must be a round and a record number, such as {rounds[0]}:0")
+    snapshot = loaders.load_snapshot(run, int(match[1]))
+    record = int(match[2])
+    if record >= len(snapshot.buffer):
+        raise BadInputError(f"record {record} is out of range; round {match[1]} has 0 to {len(snapshot.buffer) - 1}")
+    return snapshot, record
+
+
+def chosen_action(run: Run, snapshot: Snapshot, record: int) -> ActionTarget:
+    """The action that the behaviour is about: the recorded one, or another in the same state."""
+    if run.manifest.action_space.kind != "discrete":
+        return action_target(snapshot, record=record)
+    names = page.action_names(run)
+    taken = int(snapshot.buffer.action[record])
+    options = ["as recorded", *names]
+    picked = st.selectbox("Action", options, key="behaviour_action", bind="query-params", width=200)
+    return action_target(snapshot, record=record, action=taken if picked == options[0] else names.index(picked))
+
+
+def take_record(key: str) -> None:
+    """Follow a click on a record (a callback)."""
+    clicked = state.selected_point(key)
+    if clicked is not None and ":" in str(clicked):
+        state.put("record", str(clicked))
+
+
+def draw_curve(run: Run, snapshot: Snapshot, target: ActionTarget) -> None:
+    """pi(a|s) over rounds."""
+    rounds, probability = loaders.behaviour_curve(run, run.path, run.head, target, str(target.describe()))
+    discrete = run.manifest.action_space.kind == "discrete"
+    names = page.action_names(run) if discrete else ["density of the action"]
+    action = int(target.action[0]) if discrete else 0
+    before, after = probability[0, action], probability[-1, action]
+    st.subheader("π(a | s) over rounds", anchor=False)
+    st.caption(
+        f"The policy's probability of **{names[action]}** in this state went from {before:.3f} before round "
+        f"{rounds[0]} to {after:.3f} {'at the end' if run.final else f'before round {rounds[-1]}'}; {len(rounds)} checkpoints, "
+        f"seed {run.config.seed}."
+    )
+    st.plotly_chart(
+        charts.curve(rounds, probability, names, action, snapshot.round, state.is_dark()),
+        key="behaviour_curve",
+        alt="Line chart of the action probabilities in this state over rounds",
+    )
+
+
+def draw_contributors(run: Run, snapshot: Snapshot, target: ActionTarget) -> None:
+    """The records behind the behaviour, round by round."""
+    st.subheader("Records behind it", anchor=False)
+    st.caption(
+        f"The {PER_ROUND} records of each recorded round that raised log π(a | s) most and the {PER_ROUND} that "
+        "lowered it most. Estimator first_order, action target, recorded minibatch order. Filled marks took the same action."
+    )
+    found = loaders.behaviour_contributors(run, run.path, run.head, target, str(target.describe()), PER_ROUND)
+    rounds = np.concatenate([np.full(len(records), number) for number, records, _ in found])
+    records = np.concatenate([records for _, records, _ in found])
+    influence = np.concatenate([values for *_, values in found])
+    if len(records) == 0:
+        st.info("No record of any round pushes this action: the policy was certain of it throughout.")
+        return
+    discrete = run.manifest.action_space.kind == "discrete"
+    actions = np.concatenate([loaders.load_snapshot(run, number).buffer.action[chosen] for number, chosen, _ in found])
+    same = actions == target.action[0] if discrete else np.ones(len(records), bool)
+    st.plotly_chart(
+        charts.contributors(rounds, records, influence, same, state.is_dark()),
+        key="contributors",
+        on_select=lambda: take_record("contributors"),
+        selection_mode="points",
+        alt="The most influential records of each round: height is influence on this action",
+    )
+    recorded = [number for number, *_ in found]
+    state.choose("round", recorded, snapshot.round)
+    shown = st.select_slider("Records of round", recorded, key="round", bind="query-params")
+    rows = rounds == shown
+    part = loaders.load_snapshot(run, int(shown)).buffer
+    table = pd.DataFrame(
+        {
+            "record": records[rows],
+            "influence": influence[rows],
+            "same action": same[rows],
+            "episode": part.episode[records[rows]],
+            "action": part.action[records[rows]] if discrete else "",
+            "advantage": part.advantage[records[rows]],
+            "reward": part.reward[records[rows]],
+        }
+    )
+    st.dataframe(
+        table,
+        key="round_contributors",
+        hide_index=True,
+        column_config={"influence": st.column_config.NumberColumn(format="%+.3g")},
+        alt="The records of the chosen round",
+    )
+    st.page_link(
+        "views/diagnose.py",
+        label=f"Diagnose round {shown}",
+        icon=":material/troubleshoot:",
+        query_params={"run": str(state.get("run")), "round": str(shown)},
+    )
+
+
+def behaviour() -> None:
+    """The page."""
+    _, run = page.current_run()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        snapshot, record = chosen_record(run)
+        target = chosen_action(run, snapshot, record)
+    page.provenance(run, snapshot, f"state of record {record}")
+    picture, curve = st.columns([1, 3], gap="medium")
+    with picture:
+        drawn = loaders.picture(snapshot, snapshot.hash, record)
+        if isinstance(drawn, str):
+            st.info(drawn, icon=":material/image_not_supported:")
+        else:
+            st.image(drawn, caption=f"the state of record {record}", alt="The environment in the record's state")
+    with curve:
+        draw_curve(run, snapshot, target)
+    draw_contributors(run, snapshot, target)
+
+
+behaviour()

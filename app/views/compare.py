@@ -1,0 +1,149 @@
+"""Compare: original against counterfactual against random removal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import loaders, page, state
+from app.charts import comparison as charts
+from engine.intervention.comparison import VERDICT_WORDS
+from engine.intervention.workspace import Job, list_jobs
+from engine.store.read import Run
+
+VERDICT_BOX = {"helps": st.success, "hurts": st.warning, "within noise": st.info}
+
+
+def chosen_job(run: Run) -> Job:
+    """The finished intervention of the bound selector; stops the page if there is none."""
+    finished = {job.id: job for job in list_jobs(run) if job.state == "done" and job.result is not None}
+    if not finished:
+        st.info(
+            "No intervention on this run is finished yet. Remove records on the Diagnose page, or look at the running "
+            "ones on Interventions.",
+            icon=":material/info:",
+        )
+        with st.container(horizontal=True):
+            for view in ("diagnose", "interventions"):
+                st.page_link(f"views/{view}.py", label=view.capitalize(), query_params={"run": str(state.get("run"))})
+        st.stop()
+    state.choose("iv", list(finished), next(iter(finished)))
+    st.selectbox("Intervention", list(finished), index=None, key="iv", bind="query-params", width=260)
+    return finished[state.get("iv")]
+
+
+def interval(estimate: dict[str, Any]) -> str:
+    """Mean (low to high)."""
+    if estimate["low"] is None:
+        return f"{estimate['mean']:.4g}"
+    return f"{estimate['mean']:.4g} ({estimate['low']:.4g} to {estimate['high']:.4g})"
+
+
+def predicted_and_actual(job: Job, result: dict[str, Any]) -> None:
+    """What the scores said the removal would do to the return target, and what it did."""
+    st.subheader("Predicted and actual", anchor=False)
+    summed = job.about.get("summed_influence")
+    measured = result["target"]["counterfactual"]
+    control = result["target"]["control"]
+    lines = []
+    if summed is not None:
+        direction = "raise" if summed < 0 else "lower" if summed > 0 else "not change"
+        lines.append(
+            f"Predicted ({job.about['estimator']}, {job.about['target']} target): the removed records' influence sums "
+            f"to {summed:+.3g}, so their removal should **{direction}** the target. The score says the direction, not the "
+            "size."
+        )
+    lines.append(
+        "Actual change of the return target over the round's buffer, mean over minibatch orders with 95 % interval: "
+        f"{interval(measured)}; after a random removal: {interval(control)}."
+    )
+    st.markdown("\n\n".join(lines))
+
+
+def removed_table(run: Run, job: Job) -> None:
+    """The removed records."""
+    removed = list(job.plan.removed)
+    if job.plan.round not in run.stored_rounds:
+        return
+    buffer = loaders.load_snapshot(run, job.plan.round).buffer
+    table = pd.DataFrame(
+        {
+            "record": removed,
+            "episode": buffer.episode[removed],
+            "action": buffer.action[removed] if buffer.action.ndim == 1 else "",
+            "reward": buffer.reward[removed],
+            "advantage": buffer.advantage[removed],
+        }
+    )
+    with st.expander(f"The {len(removed)} removed records"):
+        st.dataframe(table, hide_index=True, alt="The removed records")
+
+
+def compare() -> None:
+    """The page."""
+    name, run = page.current_run()
+    job = chosen_job(run)
+    result = job.result or {}
+    plan = job.plan
+    with st.container(key="verdict"):
+        VERDICT_BOX[result["verdict"]](f"**{result['verdict']}** — {VERDICT_WORDS[result['verdict']]}")
+    seeds = result["evaluation_seeds"]
+    st.caption(
+        f"Round {plan.round} of {run.name} without {len(plan.removed)} of {result['records']} records · mode {plan.mode} "
+        f"· {plan.orders} minibatch orders and evaluation seeds {seeds[0]} to {seeds[1]}, shared by the arms · "
+        f"{result['original']['episodes']} episodes per arm · training seed {run.config.seed}"
+    )
+    chart, numbers = st.columns([3, 2], gap="medium")
+    with chart:
+        st.plotly_chart(
+            charts.arms(result, state.is_dark()),
+            key="compare_return",
+            alt="Mean evaluation return with 95 % interval of the original, the counterfactual and the control",
+        )
+        st.caption(
+            "Large marks: mean with 95 % interval. Grey lines: one minibatch order each, same seeds in all arms."
+        )
+    with numbers:
+        for arm, title in charts.ARM_NAMES.items():
+            st.metric(f"Return, {title}", f"{result[arm]['mean']:.4g}")
+        st.markdown(
+            f"Difference from the original: **{interval(result['difference'])}**  \n"
+            f"Difference from the random removal: **{interval(result['difference_from_control'])}**"
+        )
+        st.caption("95 % t intervals over minibatch orders. The verdict needs both to exclude 0 on the same side.")
+    predicted_and_actual(job, result)
+    if "curves" in result:
+        st.subheader("Training on", anchor=False)
+        st.caption(
+            f"Mean training return of the {plan.continue_rounds} rounds after it, data collected anew by each branch; "
+            "one training seed, so a single curve is an example and not a verdict."
+        )
+        before = [(info.round, info.metrics.get("mean_return")) for info in run.rounds if info.round <= plan.round]
+        st.plotly_chart(
+            charts.curves(result, before, state.is_dark()),
+            key="compare_curves",
+            alt="Training return after the removal",
+        )
+    removed_table(run, job)
+    with st.container(horizontal=True):
+        st.download_button(
+            "Download the result (JSON)",
+            json.dumps(result, indent=1),
+            f"intervention-{job.id}.json",
+            "application/json",
+        )
+        st.page_link(
+            "views/diagnose.py",
+            label=f"Diagnose round {plan.round}",
+            icon=":material/troubleshoot:",
+            query_params={"run": name, "round": str(plan.round)},
+        )
+        branch = next((id for id, path in loaders.run_paths().items() if path == job.folder / "branch"), None)
+        if branch:
+            st.page_link("views/timeline.py", label="The branch's timeline", query_params={"run": branch})
+
+
+compare()

@@ -1,0 +1,259 @@
+"""Diagnose: which records helped and hurt this round."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import inspector, jobs, loaders, page, state
+from engine.attribution.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
+from engine.attribution.influence import Scores
+from engine.errors import EngineError
+from engine.intervention.retrain import Intervention
+from engine.intervention.workspace import read_basket, write_basket
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+TABLE_ROWS = 20
+DRAG = {"lasso": "lasso", "box": "select", "click": "pan"}
+AS_RECORDED = "as recorded"
+AXES = ("step in round", "advantage")
+
+
+def controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | None]:
+    """Target, estimator, the record and the action that an action target is about."""
+    n = len(snapshot.buffer)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        state.choose("target", ["return", "action"], "return")
+        target = st.segmented_control(
+            "Target", ["return", "action"], key="target", required=True, default="return", bind="query-params",
+            help="return: mean of advantage × log π over this round's buffer. action: log π(a | s) of one record.",
+        )  # fmt: skip
+        about, action = 0, None
+        if target == "action":
+            about = st.number_input("Record", 0, n - 1, step=1, key="about", bind="query-params", width=130)
+            if run.manifest.action_space.kind == "discrete":
+                names = page.action_names(run)
+                chosen = st.selectbox(
+                    "Action", [AS_RECORDED, *names], key="action", bind="query-params", width=180,
+                    help="Ask about another action in the same state.",
+                )  # fmt: skip
+                action = None if chosen in (None, AS_RECORDED) else names.index(chosen)
+        state.choose("estimator", list(ESTIMATORS), next(iter(ESTIMATORS)))
+        estimator = st.selectbox(
+            "Estimator", list(ESTIMATORS), index=None, key="estimator", bind="query-params", width=180
+        )
+        st.button(
+            "Compute again",
+            key="compute",
+            icon=":material/refresh:",
+            help="Influence is computed when you open a round and then kept. This computes it anew.",
+            on_click=compute_again,
+            args=(snapshot, target, estimator, about, action),
+        )
+    return str(target), str(estimator), int(about), action
+
+
+def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> None:
+    """Compute without cache and say whether the numbers are the same (a callback)."""
+    try:
+        kept = loaders.load_scores(snapshot, target, estimator, about, action)
+        fresh = loaders.compute_again(snapshot, target, estimator, about, action)
+    except EngineError as error:
+        st.toast(str(error), icon=":material/error:")
+        return
+    same = np.array_equal(kept.influence, fresh.influence)
+    loaders.clear_results()
+    st.toast(
+        "Computed again: the same numbers." if same else "Computed again: other numbers than those that were kept."
+    )
+
+
+def trust(estimator: str) -> None:
+    """Whether the ranking predicts what removal does."""
+    with st.container(key="trust", horizontal=True, vertical_alignment="center"):
+        st.badge("trust: not measured", icon=":material/help:", color="gray")
+        st.caption(
+            f"{estimator}: {ESTIMATOR_NOTES[estimator]}. What removal really does is measured by retraining: put "
+            "records into the basket and press Retrain."
+        )
+
+
+def records_chart(fields: dict[str, NDArray[Any]], scores: Scores) -> list[int]:
+    """The scatter; returns the selected records."""
+    options = [name for name in fields if name != "record"]
+    x_box, y_box, tool_box = st.columns([2, 2, 2], vertical_alignment="bottom")
+    with x_box:
+        state.choose("x", options, AXES[0])
+        x = st.selectbox("Across", options, index=None, key="x", bind="query-params")
+    with y_box:
+        state.choose("y", options, AXES[1])
+        y = st.selectbox("Up", options, index=None, key="y", bind="query-params")
+    with tool_box:
+        tool = st.segmented_control(
+            "Select with", list(DRAG), key="tool", required=True, default="lasso", bind="query-params",
+            help="lasso and box: drag around records. click: click single records; dragging moves the picture.",
+        )  # fmt: skip
+    figure = loaders.scatter_figure(
+        scores.snapshot_hash,
+        str(scores.target),
+        scores.estimator,
+        str(x),
+        str(y),
+        state.is_dark(),
+        DRAG[tool or "lasso"],
+        fields,
+    )
+    key = "records_scatter"
+    st.plotly_chart(
+        figure,
+        key=key,
+        on_select=lambda: inspect_first(state.selected_records(key)),
+        selection_mode=("points", "box", "lasso"),
+        config={"displaylogo": False},
+        alt=f"Scatter of {len(fields['record'])} records, {y} against {x}, coloured by influence: "
+        "blue triangles up raised the target, orange triangles down lowered it",
+    )
+    return state.selected_records(key)
+
+
+def ranking(key: str, title: str, help: str, records: NDArray[np.int64], fields: dict[str, NDArray[Any]]) -> list[int]:
+    """A table of top or bottom records; returns the selected ones."""
+    names = ["record", "influence", "episode", "step in episode", "action", "reward", "value", "advantage"]
+    table = pd.DataFrame({name: fields[name][records] for name in names})
+    st.subheader(title, anchor=False, help=help)
+    if len(table) == 0:
+        st.info("No record of this round is on this side.", icon=":material/info:")
+        return []
+    st.dataframe(
+        table,
+        key=key,
+        hide_index=True,
+        height=38 * 9,
+        on_select=lambda: inspect_first([int(records[row]) for row in state.selected_rows(key)]),
+        selection_mode="multi-row",
+        column_config={
+            "influence": st.column_config.NumberColumn(format="%+.3g"),
+            **{name: st.column_config.NumberColumn(format="%.3g") for name in ("reward", "value", "advantage")},
+        },
+        alt=f"Table: {title}",
+    )
+    return [int(records[row]) for row in state.selected_rows(key) if row < len(records)]
+
+
+def inspect_first(records: list[int]) -> None:
+    """Show a just selected record in the inspector (a callback)."""
+    if records:
+        state.put("inspect", records[-1])
+
+
+def change_basket(run: Run, round: int, records: list[int]) -> None:
+    """Write the basket to disk (a callback)."""
+    try:
+        write_basket(run, round, records)
+    except EngineError as error:
+        st.toast(str(error), icon=":material/error:")
+
+
+def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int]) -> None:
+    """What is chosen for removal, always in sight."""
+    kept = [i for i in read_basket(run, snapshot.round) if i < len(snapshot.buffer)]
+    new = sorted(set(selected) - set(kept))
+    with st.bottom, st.container(key="basket", horizontal=True, vertical_alignment="center"):
+        total = float(scores.influence[kept].sum()) if kept else 0.0
+        st.markdown(
+            f"**Basket of round {snapshot.round}: {len(kept)} record{'' if len(kept) == 1 else 's'}**"
+            + (f", summed influence {total:+.3g}" if kept else "")
+        )
+        st.button(
+            f"Add {len(new)} selected" if new else "Add selected",
+            key="add_to_basket",
+            icon=":material/add_shopping_cart:",
+            disabled=not new,
+            help="Select records in the chart or in the tables first." if not new else None,
+            on_click=change_basket,
+            args=(run, snapshot.round, [*kept, *new]),
+        )
+        st.button(
+            "Clear",
+            key="clear_basket",
+            icon=":material/remove_shopping_cart:",
+            disabled=not kept,
+            on_click=change_basket,
+            args=(run, snapshot.round, []),
+        )
+        if st.button("Retrain without them …", key="retrain", type="primary", icon=":material/replay:"):
+            if kept:
+                retrain_dialog(run, snapshot, scores, kept)
+            else:
+                st.toast("The basket is empty: select records and add them first.", icon=":material/info:")
+
+
+@st.dialog("Retrain without the basket", width="large")
+def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[int]) -> None:
+    """How to retrain; starts the job."""
+    st.markdown(
+        f"The update of round {snapshot.round} is replayed without **{len(records)}** of {len(snapshot.buffer)} "
+        "records, and compared on the same evaluation episodes with the original and with the removal of as many random records."
+    )
+    left, right = st.columns(2)
+    mode = left.segmented_control(
+        "Minibatches", ["mask", "rebatch"], default="mask", required=True, key="mode",
+        help="mask: the same minibatches with the removed records left out. rebatch: new minibatches of those left.",
+    )  # fmt: skip
+    orders = left.number_input(
+        "Minibatch orders", 2, 64, 8, key="orders", help="Replays per arm: a single one is mostly order noise."
+    )
+    episodes = right.number_input("Evaluation episodes per arm", 2, 2048, 64, key="episodes")
+    further = right.number_input("Rounds to train on", 0, 200, 0, key="continue_rounds", help="As a branch run.")
+    if st.button("Start", key="retrain_confirm", type="primary", icon=":material/play_arrow:"):
+        try:
+            plan = Intervention(
+                round=snapshot.round,
+                removed=tuple(records),
+                mode="rebatch" if mode == "rebatch" else "mask",
+                orders=int(orders),
+                episodes=int(episodes),
+                continue_rounds=int(further),
+            )
+            about = {
+                "target": scores.target["target"],
+                "estimator": scores.estimator,
+                "summed_influence": float(scores.influence[records].sum()),
+            }
+            job = jobs.start(run, snapshot, plan, about)
+        except EngineError as error:
+            st.error(str(error), icon=":material/error:")
+            return
+        st.switch_page("views/interventions.py", query_params={"run": str(state.get("run")), "iv": job.id})
+
+
+def diagnose() -> None:
+    """The page."""
+    _, run = page.current_run()
+    snapshot = loaders.load_snapshot(run, page.round_slider(run))
+    target, estimator, about, action = controls(run, snapshot)
+    scores = loaders.load_scores(snapshot, target, estimator, about, action)
+    fields = loaders.load_fields(snapshot, scores)
+    what = "return target over this round's buffer" if target == "return" else f"action target, record {about}"
+    page.provenance(run, snapshot, f"{estimator}, {what}", "recorded minibatch order")
+    trust(estimator)
+    chart, side = st.columns([3, 2], gap="medium")
+    with chart:
+        selected = records_chart(fields, scores)
+    top, bottom = top_and_bottom(scores.influence, TABLE_ROWS)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        selected += ranking("top_records", "Top records", "raised the target most", top, fields)
+    with right:
+        selected += ranking("bottom_records", "Bottom records", "lowered the target most", bottom, fields)
+    with side:
+        inspector.draw(run, snapshot, scores, fields, int(bottom[0] if len(bottom) else 0))
+    basket_bar(run, snapshot, scores, selected)
+
+
+diagnose()

@@ -1,0 +1,87 @@
+"""Interventions: what was removed, how far the work is, and what came of it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import page, state
+from engine.intervention.comparison import VERDICT_WORDS
+from engine.intervention.workspace import ACTIVE, Job, list_jobs, request_cancel
+from engine.store.read import Run
+
+POLL_SECONDS = 1.0
+ICONS = {
+    "queued": ":material/schedule:",
+    "running": ":material/sync:",
+    "done": ":material/check_circle:",
+    "cancelled": ":material/cancel:",
+    "failed": ":material/error:",
+    "stale": ":material/heart_broken:",
+}
+
+
+def describe(job: Job) -> str:
+    """One line: what is removed."""
+    plan = job.plan
+    more = f", then {plan.continue_rounds} more rounds" if plan.continue_rounds else ""
+    return (
+        f"round {plan.round} without {len(plan.removed)} records ({plan.mode}, {plan.orders} orders, "
+        f"{plan.episodes} episodes per arm{more})"
+    )
+
+
+def draw_job(name: str, job: Job, cancel_key: str) -> None:
+    """One intervention with its state and what can be done with it."""
+    with st.container(border=True):
+        title, actions = st.columns([4, 1], vertical_alignment="center")
+        title.markdown(f"{ICONS[job.state]} **{job.state}** · `{job.id}` · {describe(job)}")
+        if job.state in ACTIVE or job.state == "stale":
+            if job.state == "stale":
+                st.warning("Its worker gave no sign of life for a while. Cancel it, then start it again from Diagnose.")
+            else:
+                st.progress(min(job.done / max(job.total, 1), 1.0), text=job.doing)
+            actions.button("Cancel", key=cancel_key, icon=":material/cancel:", on_click=request_cancel, args=(job,))
+        elif job.state == "failed":
+            st.error(job.doing)
+        result = job.result
+        if job.state == "done" and result is not None:
+            title.markdown(VERDICT_WORDS[result["verdict"]])
+            actions.page_link(
+                "views/compare.py",
+                label="Compare",
+                icon=":material/compare_arrows:",
+                query_params={"run": name, "iv": job.id},
+            )
+
+
+def panel(name: str, run: Run, was_active: bool) -> None:
+    """All interventions on the run, the one of the URL first."""
+    jobs = list_jobs(run)
+    jobs.sort(key=lambda job: job.id != state.asked("iv"))
+    with st.container(key="jobs"):
+        first_active = next((job.id for job in jobs if job.state in ACTIVE or job.state == "stale"), None)
+        for job in jobs:
+            draw_job(name, job, "cancel_job" if job.id == first_active else f"cancel_job_{job.id}")
+        if not jobs:
+            st.info(
+                "No record has been removed from this run yet. Open Diagnose, select records, add them to the basket "
+                "and press Retrain.",
+                icon=":material/info:",
+            )
+            st.page_link("views/diagnose.py", label="Open Diagnose", query_params={"run": name})
+    if was_active and not any(job.state in ACTIVE for job in jobs):
+        st.rerun()
+
+
+def interventions() -> None:
+    """The page; it looks at the disk every second while something runs."""
+    name, run = page.current_run()
+    st.caption(
+        "An intervention replays one update without some records and compares it with the original and with a random "
+        "removal of the same size. It runs in a process of its own: closing this page does not stop it."
+    )
+    active = any(job.state in ACTIVE for job in list_jobs(run))
+    st.fragment(panel, run_every=POLL_SECONDS if active else None)(name, run, active)
+
+
+interventions()

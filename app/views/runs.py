@@ -1,0 +1,98 @@
+"""Runs: what is here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import loaders, state
+from engine.errors import EngineError
+from engine.store.read import Run
+
+EMPTY = ("run", "environment", "seed", "rounds", "final return", "return per round", "interventions", "parent")
+
+
+def describe(name: str, run: Run) -> dict[str, Any]:
+    """One row of the table."""
+    returns = [info.metrics["mean_return"] for info in run.rounds if info.metrics.get("mean_return") is not None]
+    parent = run.manifest.parent
+    folder = run.path / "interventions"
+    return {
+        "run": name,
+        "environment": run.manifest.env_id,
+        "seed": run.config.seed,
+        "rounds": len(run.rounds),
+        "final return": returns[-1] if returns else None,
+        "best return": max(returns, default=None),
+        "return per round": returns,
+        "optimizer": f"{run.config.optimizer} {run.config.learning_rate:g}",
+        "interventions": len(list(folder.iterdir())) if folder.is_dir() else 0,
+        "parent": f"{parent.run}, round {parent.round}, without {len(parent.removed)}" if parent else "",
+        "state": "finished" if run.final else "unfinished",
+        "created": run.manifest.created,
+    }
+
+
+rows, damaged = [], []
+for name, path in loaders.run_paths().items():
+    try:
+        rows.append(describe(name, loaders.load_run(path)))
+    except EngineError as error:
+        damaged.append(f"{name}: {error}")
+table = pd.DataFrame(rows, columns=list(rows[0]) if rows else list(EMPTY))
+
+search, kinds, branches = st.columns([3, 4, 2], vertical_alignment="bottom")
+with search:
+    words = st.text_input("Search", key="search", bind="query-params", placeholder="part of a run's name")
+with kinds:
+    chosen = st.multiselect("Environment", sorted(set(table["environment"])), key="environments", bind="query-params")
+with branches:
+    with_branches = st.toggle("Show branches", key="branches", bind="query-params")
+
+shown = table[table["run"].str.contains(words or "", case=False, regex=False)] if len(table) else table
+if chosen:
+    shown = shown[shown["environment"].isin(chosen)]
+if not with_branches:
+    shown = shown[shown["parent"] == ""]
+shown = shown.reset_index(drop=True)
+
+
+def open_row() -> None:
+    """Make the clicked run the one that every page shows."""
+    selected = state.selected_rows("runs_table")
+    if selected:
+        state.put("run", shown["run"][selected[0]])
+
+
+st.caption(f"{len(shown)} of {len(table)} runs. Click a row to open the run; click a column's head to sort.")
+st.dataframe(
+    shown,
+    key="runs_table",
+    hide_index=True,
+    on_select=open_row,
+    selection_mode="single-row",
+    column_config={
+        "return per round": st.column_config.LineChartColumn("return per round", width="medium"),
+        "final return": st.column_config.NumberColumn(format="%.4g"),
+        "best return": st.column_config.NumberColumn(format="%.4g"),
+        "created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+    },
+    alt="Table of the recorded runs",
+)
+if len(shown) == 0:
+    st.info("No run fits these filters; clear the search or choose other environments.", icon=":material/info:")
+for line in damaged:
+    st.error(line, icon=":material/error:")
+
+run = state.get("run")
+if run:
+    st.markdown(f"**{run.replace('*', '')}** is open:")
+    with st.container(horizontal=True):
+        for title, view, why in (
+            ("Timeline", "timeline", "how learning went"),
+            ("Diagnose", "diagnose", "which records helped and hurt a round"),
+            ("Interventions", "interventions", "what was removed, and what came of it"),
+        ):
+            st.page_link(f"views/{view}.py", label=f"{title}: {why}", query_params={"run": run})

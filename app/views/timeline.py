@@ -1,0 +1,96 @@
+"""Timeline: how learning went."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import loaders, page, state
+from app.charts import timeline as charts
+
+name, run = page.current_run()
+rounds = run.rounds
+if not rounds:
+    st.info("No round is committed yet. If the run is being trained, reload in a moment.", icon=":material/info:")
+    st.stop()
+stored = run.stored_rounds
+dark = state.is_dark()
+numbers = [info.round for info in rounds]
+
+
+def column(key: str) -> list[float | None]:
+    """A metric over rounds."""
+    return [info.metrics.get(key) for info in rounds]
+
+
+def open_round(key: str) -> None:
+    """Take over the round of a clicked mark, if it has records (a callback)."""
+    clicked = state.selected_point(key)
+    if clicked is not None and int(clicked) in stored:
+        state.put("round", int(clicked))
+
+
+returns = [value for value in column("mean_return") if value is not None]
+with st.container(horizontal=True):
+    st.metric("Rounds", len(rounds), border=True)
+    st.metric("Records", f"{sum(info.metrics.get('records', 0) for info in rounds):,}", border=True)
+    if returns:
+        st.metric("Final return", f"{returns[-1]:.4g}", border=True)
+        st.metric("Best return", f"{max(returns):.4g}", border=True)
+    st.metric("Optimizer", f"{run.config.optimizer} {run.config.learning_rate:g}", border=True)
+if run.final is None:
+    st.info(f"As of round {numbers[-1]}: this run is not finished.", icon=":material/info:")
+
+chosen = page.round_slider(run) if stored else None
+st.subheader("Return", anchor=False)
+st.caption(
+    "Training episodes that ended in the round: mean, and a band of one standard deviation between episodes. "
+    "Filled marks have records: click one to choose the round."
+    + ("" if len(stored) == len(rounds) else " Of the rounds with open marks only the metrics are kept.")
+)
+st.plotly_chart(
+    charts.returns(
+        numbers, column("mean_return"), column("std_return"), [info.stored for info in rounds], chosen, dark
+    ),
+    key="returns",
+    on_select=lambda: open_round("returns"),
+    selection_mode="points",
+    alt="Line chart of the mean return of each round",
+)
+if chosen is not None:
+    with st.container(horizontal=True):
+        st.page_link(
+            "views/diagnose.py",
+            label=f"Diagnose round {chosen}",
+            icon=":material/troubleshoot:",
+            query_params={"run": name, "round": str(chosen)},
+        )
+
+st.subheader("Formation", anchor=False)
+st.caption(
+    "Influence of each action's records on the round's own return target, as a share of the round's total |influence|: "
+    "blue (+) pushed the return up, orange (−) down. Estimator first_order, recorded minibatch order, "
+    f"seed {run.config.seed}. Click a cell to choose its round."
+)
+if not stored:
+    st.info("No round of this run has records, so influence can't be computed.", icon=":material/info:")
+elif run.manifest.action_space.kind != "discrete":
+    st.info("The map groups records by action, and this run's actions are continuous.", icon=":material/info:")
+else:
+    columns, table = loaders.formation_table(run, run.path, run.head, "first_order")
+    st.plotly_chart(
+        charts.formation(columns, page.action_names(run), table, dark),
+        key="formation",
+        on_select=lambda: open_round("formation"),
+        selection_mode="points",
+        alt="Heatmap of summed influence by action and round",
+    )
+
+st.subheader("Update", anchor=False)
+st.caption("Means over the optimizer steps of each round's update; explained variance of the critic before it.")
+st.plotly_chart(
+    charts.losses(numbers, {key: column(key) for key in charts.LOSSES}, dark),
+    key="losses",
+    alt="Small charts of the losses, entropy, KL, clipping and explained variance per round",
+)
+with st.expander("Settings of this run"):
+    st.json({"settings": run.config.to_json(), "made with": dict(run.manifest.fingerprint)})

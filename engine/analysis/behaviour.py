@@ -1,0 +1,98 @@
+"""How the agent came to do this here: pi(a|s) over rounds, and the records behind it (paper, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.attribution.estimators import DEFAULT_ESTIMATOR, top_and_bottom
+from engine.attribution.influence import influence
+from engine.attribution.targets import ActionTarget
+from engine.errors import BadInputError
+from engine.learning.checkpoint import restore_policy
+from engine.store.read import Run
+
+
+def action_probabilities(run: Run, target: ActionTarget) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The policy's view of one state at every checkpoint of the run.
+
+    Args:
+        run: reads one checkpoint at a time.
+        target: one state and action.
+
+    Returns:
+        (k,) checkpoint numbers (k is the policy before round k's update, the last one the final policy) and
+        (k, actions) probabilities; for continuous actions (k, 1) densities of the target's action.
+    """
+    space = run.manifest.action_space
+    rows = []
+    for k in run.checkpoint_rounds:
+        policy = restore_policy(run.config, run.manifest.observation_space, space, run.checkpoint(k))
+        if space.kind == "discrete":
+            rows.append(policy.probabilities(target.observation)[0])
+        else:
+            with torch.no_grad():
+                rows.append(np.exp([float(target.value(policy))]))
+    return np.array(run.checkpoint_rounds), np.array(rows, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class RoundContributors:
+    """The records of one round that pushed a behaviour most, either way."""
+
+    round: int
+    record: NDArray[np.int64]
+    """Top records, then bottom ones."""
+    influence: NDArray[np.float32]
+    """Of those records."""
+
+
+def contributors(
+    run: Run, target: ActionTarget, k: int = 5, estimator: str = DEFAULT_ESTIMATOR
+) -> Iterator[RoundContributors]:
+    """The k top and k bottom records of every recorded round, one round at a time.
+
+    A round in which the target's gradient is zero (the policy is already certain) has no contributors.
+    """
+    for number in run.stored_rounds:
+        snapshot = run.snapshot(number)
+        try:
+            scores = influence(snapshot, target, estimator).influence
+        except BadInputError:
+            scores = np.zeros(len(snapshot.buffer), np.float32)
+        chosen = np.concatenate(top_and_bottom(scores, k))
+        yield RoundContributors(number, chosen, scores[chosen])
+
+
+def influence_by_action(
+    run: Run,
+    estimator: str = DEFAULT_ESTIMATOR,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[int], NDArray[np.float64]]:
+    """Summed influence on each round's return target, by the action of the record.
+
+    Args:
+        run: with discrete actions.
+        estimator: of the influence.
+        progress: called with (rounds done, rounds in all).
+
+    Returns:
+        The recorded rounds, and (actions, rounds) sums divided by the round's sum of |influence|: in [-1, 1].
+    """
+    rounds = run.stored_rounds
+    table = np.zeros((run.manifest.action_space.n, len(rounds)))
+    for column, number in enumerate(rounds):
+        snapshot = run.snapshot(number)
+        try:
+            scores = influence(snapshot, "return", estimator).influence
+        except BadInputError:
+            continue
+        sums = np.bincount(snapshot.buffer.action, scores, minlength=len(table))
+        table[:, column] = sums / np.abs(scores).sum()
+        if progress is not None:
+            progress(column + 1, len(rounds))
+    return rounds, table

@@ -1,0 +1,85 @@
+"""The fields of a round's records that a person sorts, plots and reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.learning.checkpoint import restore_policy
+from engine.store.snapshot import Snapshot
+
+
+def record_fields(snapshot: Snapshot, influence: NDArray[np.float32] | None = None) -> dict[str, NDArray[Any]]:
+    """One column per field, n values each, in the order in which people ask for them.
+
+    `influence` comes first if it is given; observation components and action probabilities carry their names.
+    """
+    buffer, config = snapshot.buffer, snapshot.config
+    columns: dict[str, NDArray[Any]] = {"record": buffer.record}
+    if influence is not None:
+        columns["influence"] = influence
+    columns |= {
+        "step in round": buffer.t,
+        "environment": buffer.env,
+        "episode": buffer.episode,
+        "step in episode": steps_in_episode(snapshot),
+        "action": buffer.action if buffer.action.ndim == 1 else buffer.action[:, 0],
+        "reward": buffer.reward,
+        "return": buffer.returns,
+        "value": buffer.value,
+        "advantage": buffer.advantage,
+        "TD error": td_errors(snapshot, config.gamma, config.gae_lambda),
+        "log probability": buffer.log_prob,
+        "terminated": buffer.terminated,
+        "truncated": buffer.truncated,
+        "kept": buffer.kept,
+    }
+    for name, column in observation_components(snapshot).items():
+        columns[name] = column
+    return columns
+
+
+def steps_in_episode(snapshot: Snapshot) -> NDArray[np.int64]:
+    """(n,) steps since the episode's reset, also of episodes that began in an earlier round."""
+    buffer = snapshot.buffer
+    first = np.full(int(buffer.episode.max()) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, buffer.episode, buffer.t)
+    steps = buffer.t - first[buffer.episode]
+    for i in range(snapshot.config.n_envs):
+        earlier = snapshot.checkpoint.get(f"environment/{i}/actions")
+        if earlier is not None:
+            running = int(snapshot.checkpoint[f"environment/{i}/episode"])
+            steps[buffer.episode == running] += len(earlier)
+    return steps
+
+
+def td_errors(snapshot: Snapshot, gamma: float, gae_lambda: float) -> NDArray[np.float32]:
+    """(n,) delta_t = A_t - gamma * lambda * A_{t+1}: generalised advantage estimation, solved for its TD error."""
+    buffer, n_envs = snapshot.buffer, snapshot.config.n_envs
+    advantage = buffer.advantage.reshape(-1, n_envs)
+    done = (buffer.terminated | buffer.truncated).reshape(-1, n_envs)
+    following = np.vstack([advantage[1:], np.zeros((1, n_envs), np.float32)])
+    return (advantage - gamma * gae_lambda * np.where(done, 0, following)).astype(np.float32).ravel()
+
+
+def observation_components(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+    """Component name -> (n,) values; a discrete observation is one component called `state`."""
+    observation, space = snapshot.buffer.observation, snapshot.observation_space
+    if space.kind == "discrete":
+        return {"state": observation}
+    flat = observation.reshape(len(observation), -1)
+    names = space.names if len(space.names) == flat.shape[1] else [f"component {j}" for j in range(flat.shape[1])]
+    return {name: flat[:, j] for j, name in enumerate(names)}
+
+
+def policy_at(snapshot: Snapshot, record: int) -> NDArray[np.float32]:
+    """What pi_theta(k) says of the record's state: action probabilities, or mean and standard deviation."""
+    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    observation = snapshot.buffer.observation[record : record + 1]
+    if policy.log_std is None:
+        return policy.probabilities(observation)[0]
+    with torch.no_grad():
+        return torch.cat([policy.actor(policy.encode(observation))[0], policy.log_std.weight.exp()]).numpy()

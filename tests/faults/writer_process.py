@@ -1,0 +1,27 @@
+"""What other processes do to a run in these tests."""
+
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from synthetic import METRICS, make_manifest, make_snapshot
+
+from engine.errors import EngineError
+from engine.store import RunWriter
+
+
+def write_rounds(path: Path, rounds: int, acknowledged: Connection) -> None:
+    """Start or continue the run at `path` up to `rounds` rounds and say each number once it is committed."""
+    started = (path / "run.json").exists()
+    with RunWriter.append(path) if started else RunWriter.create(path, make_manifest()) as writer:
+        for k in range(writer.next_round or 0, rounds):
+            writer.commit_round(make_snapshot(k), METRICS)
+            acknowledged.send(k)
+
+
+def try_to_append(path: Path, answer: Connection) -> None:
+    """Say the error, or that there was none."""
+    try:
+        with RunWriter.append(path):
+            answer.send("no error")
+    except EngineError as error:
+        answer.send(f"{type(error).__name__}: {error}")

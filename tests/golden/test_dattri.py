@@ -1,0 +1,118 @@
+"""Influence equals the scores of dattri's TracIn, which shares no code with ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from dattri.algorithm.tracin import TracInAttributor
+from dattri.task import AttributionTask
+from torch import Tensor
+from torch.func import functional_call
+from torch.utils.data import DataLoader, TensorDataset
+from worlds import entry, moved_snapshot
+
+from engine.attribution.estimators import first_epoch_advantages, first_order
+from engine.attribution.targets import ActionTarget, action_target, return_target
+from engine.envs import find
+from engine.learning.checkpoint import restore_policy
+from engine.learning.ppo import as_batch
+from engine.store.snapshot import Snapshot
+
+N = 96
+
+
+def their_scores(snapshot: Snapshot, pairs: tuple[Tensor, Tensor, Tensor]) -> np.ndarray:
+    """<grad loss_i, grad f> from dattri, where f = mean weight * log pi over `pairs` (inputs, action, weight).
+
+    Losses and log-probabilities are written with torch.distributions here, not with the engine's own formulas.
+    """
+    config = snapshot.config
+    policy = restore_policy(config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    batch = as_batch(policy, snapshot.buffer)
+    advantage = first_epoch_advantages(snapshot, batch.advantage)
+    continuous = snapshot.action_space.kind == "box"
+
+    def distribution(params: dict[str, Tensor], inputs: Tensor) -> torch.distributions.Distribution:
+        actor = {name.removeprefix("actor."): p for name, p in params.items() if name.startswith("actor.")}
+        output = functional_call(policy.actor, actor, (inputs,))
+        if continuous:
+            normal = torch.distributions.Normal(output, params["log_std.weight"].exp(), validate_args=False)
+            return torch.distributions.Independent(normal, 1, validate_args=False)
+        return torch.distributions.Categorical(logits=output, validate_args=False)
+
+    def loss(params: dict[str, Tensor], record: tuple[Tensor, ...]) -> Tensor:
+        inputs, action, old_log_prob, normalized, returns = record
+        pi = distribution(params, inputs)
+        ratio = torch.exp(pi.log_prob(action) - old_log_prob)
+        clipped = torch.clamp(ratio, 1 - config.clip_range, 1 + config.clip_range)
+        critic = {name.removeprefix("critic."): p for name, p in params.items() if name.startswith("critic.")}
+        value = functional_call(policy.critic, critic, (inputs,)).squeeze(-1)
+        policy_loss = -torch.min(ratio * normalized, clipped * normalized)
+        return policy_loss + config.vf_coef * (value - returns) ** 2 - config.ent_coef * pi.entropy()
+
+    def target(params: dict[str, Tensor], chosen: tuple[Tensor, ...]) -> Tensor:
+        inputs, action, weight = chosen
+        return (weight * distribution(params, inputs).log_prob(action)).mean()
+
+    task = AttributionTask(loss, policy, policy.state_dict(), target)
+    attributor = TracInAttributor(task, weight_list=torch.ones(1), normalized_grad=False)
+    attributor.projector_kwargs = None
+    records = TensorDataset(batch.inputs, batch.action, batch.log_prob, advantage, batch.returns)
+    chosen = TensorDataset(*(column[None] for column in pairs))
+    scores = attributor.attribute(DataLoader(records, batch_size=32), DataLoader(chosen, batch_size=1))
+    return scores[:, 0].numpy()
+
+
+@pytest.fixture(scope="module", params=["LunarLander-v3", "FrozenLake-v1", "Pendulum-v1"])
+def snapshot(request: pytest.FixtureRequest) -> Snapshot:
+    environment = entry("Pendulum-v1") if request.param == "Pendulum-v1" else find(request.param)
+    return moved_snapshot(environment, rounds=2, n_steps=N, learning_rate=3e-3, ent_coef=0.01, n_epochs=4)
+
+
+def assert_opposite(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Ours is about the objective, theirs about the loss: the same numbers with the other sign."""
+    scale = np.abs(theirs).max()
+    assert scale > 1e-3
+    np.testing.assert_allclose(ours / scale, -theirs / scale, atol=1e-5, rtol=0)
+
+
+def test_return_target(snapshot: Snapshot) -> None:
+    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    batch = as_batch(policy, snapshot.buffer)
+    theirs = their_scores(snapshot, (batch.inputs, batch.action, batch.advantage))
+    assert_opposite(first_order(snapshot, return_target(snapshot)), theirs)
+
+
+def test_action_target(snapshot: Snapshot) -> None:
+    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    batch = as_batch(policy, snapshot.buffer)
+    theirs = their_scores(snapshot, (batch.inputs[7:8], batch.action[7:8], torch.ones(1)))
+    assert_opposite(first_order(snapshot, action_target(snapshot, record=7)), theirs)
+
+
+def test_a_set_of_actions(snapshot: Snapshot) -> None:
+    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    batch = as_batch(policy, snapshot.buffer)
+    chosen = [3, 40, 41]
+    theirs = their_scores(snapshot, (batch.inputs[chosen], batch.action[chosen], torch.ones(3)))
+    ours = first_order(snapshot, ActionTarget(snapshot.buffer.observation[chosen], snapshot.buffer.action[chosen]))
+    assert_opposite(ours, theirs)
+
+
+def test_beyond_the_clip_range(snapshot: Snapshot) -> None:
+    """Records whose ratio has left the clip range on the advantage's side have no influence through the actor."""
+    buffer = snapshot.buffer
+    stale = replace(snapshot, buffer=replace(buffer, log_prob=(buffer.log_prob - 0.5).astype(np.float32)))
+    policy = restore_policy(stale.config, stale.observation_space, stale.action_space, stale.checkpoint)
+    batch = as_batch(policy, stale.buffer)
+    theirs = their_scores(stale, (batch.inputs[7:8], batch.action[7:8], torch.ones(1)))
+    ours = first_order(replace(stale, config=replace(stale.config, ent_coef=0.01)), action_target(stale, record=7))
+    assert_opposite(ours, theirs)
+    without_entropy = first_order(replace(stale, config=replace(stale.config, ent_coef=0.0)), action_target(stale, record=7))
+    gains = first_epoch_advantages(stale, batch.advantage).numpy() > 0
+    assert gains.any()
+    assert not without_entropy[gains].any()
+    assert without_entropy[~gains].any()

@@ -1,0 +1,116 @@
+"""Every entry of the catalogue makes an environment whose spaces and names are what it says."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from engine.config import TrainConfig
+from engine.envs import CATALOGUE, DEFAULT_PRESET, Environment, find, preset
+from engine.errors import BadInputError
+from engine.spaces import Space
+
+PROMISED = {"CartPole-v1", "FrozenLake-v1", "FrozenLake-v1-slippery", "Acrobot-v1", "LunarLander-v3"}
+
+
+def test_the_promised_environments_are_there() -> None:
+    assert set(CATALOGUE) >= PROMISED
+    assert all(name == entry.name for name, entry in CATALOGUE.items())
+
+
+@pytest.mark.parametrize("environment", CATALOGUE.values(), ids=lambda e: e.name)
+def test_spaces_and_names_fit_the_environment(environment: Environment) -> None:
+    observation, action = environment.spaces()
+    env: gym.Env[Any, Any] = environment.make()
+    shown, _ = env.reset(seed=0)
+    if observation.kind == "discrete":
+        assert isinstance(env.observation_space, gym.spaces.Discrete)
+        assert observation.n == env.observation_space.n == len(environment.observation_names)
+    else:
+        assert observation.shape == np.shape(shown)
+        assert np.dtype(observation.dtype) == np.asarray(shown).dtype
+        assert len(environment.observation_names) == np.size(shown)
+    assert isinstance(env.action_space, gym.spaces.Discrete)
+    assert action.kind == "discrete"
+    assert action.n == env.action_space.n == len(environment.action_names) == len(set(environment.action_names))
+    assert observation.names == environment.observation_names
+    assert action.names == environment.action_names
+    assert len(set(environment.observation_names)) == len(environment.observation_names)
+    env.close()
+
+
+@pytest.mark.parametrize("environment", CATALOGUE.values(), ids=lambda e: e.name)
+def test_presets_are_usable_settings(environment: Environment) -> None:
+    assert {DEFAULT_PRESET, "default"} <= set(environment.presets)
+    for name, changed in environment.presets.items():
+        config = preset(environment.name, name)
+        assert config.env_id == environment.name
+        assert all(getattr(config, field) == value for field, value in changed.items())
+        assert preset(environment.name, name, rounds=2, seed=9) == TrainConfig(
+            **{"env_id": environment.name, **changed, "rounds": 2, "seed": 9}
+        )
+
+
+@pytest.mark.parametrize("environment", CATALOGUE.values(), ids=lambda e: e.name)
+def test_pictures(environment: Environment) -> None:
+    env = environment.make(render_mode="rgb_array")
+    env.reset(seed=0)
+    picture = np.asarray(env.render())
+    env.close()
+    assert picture.ndim == 3
+    assert picture.shape[2] == 3
+    assert picture.std() > 0
+
+
+def test_the_papers_settings() -> None:
+    lander, lake = preset("LunarLander-v3"), preset("FrozenLake-v1")
+    assert (lander.optimizer, lander.learning_rate, lander.rounds) == ("adam", 1e-3, 100)
+    assert (lake.optimizer, lake.learning_rate, lake.rounds) == ("sgd", 5e-3, 30)
+    for config in (lander, lake, preset("Acrobot-v1")):
+        assert (config.n_envs, config.n_steps, config.batch_size, config.n_epochs) == (1, 2048, 64, 10)
+        assert (config.gamma, config.gae_lambda, config.clip_range, config.ent_coef) == (0.99, 0.95, 0.2, 0.0)
+
+
+def test_slippery_is_slippery_and_the_other_is_not() -> None:
+    def cells(name: str) -> set[int]:
+        env = find(name).make()
+        reached = set()
+        for seed in range(20):
+            env.reset(seed=seed)
+            reached.add(int(env.step(1)[0]))
+        return reached
+
+    assert cells("FrozenLake-v1") == {4}
+    assert cells("FrozenLake-v1-slippery") == {0, 1, 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("CartPole-v0", "did you mean 'CartPole-v1'"), ("LunarLander", "did you mean 'LunarLander-v3'")]
+)
+def test_unknown_environment_gets_the_nearest_name(name: str, hint: str) -> None:
+    with pytest.raises(BadInputError, match=hint):
+        find(name)
+
+
+def test_unknown_environment_lists_the_catalogue_and_imports_nothing() -> None:
+    with pytest.raises(BadInputError, match=r"(?s)unknown environment.*Acrobot-v1") as caught:
+        find("antigravity:Env-v0")
+    assert "did you mean" not in str(caught.value)
+
+
+def test_unknown_preset_lists_the_presets() -> None:
+    with pytest.raises(BadInputError, match="CartPole-v1 has no preset 'fast'; it has paper, default, tuned"):
+        preset("CartPole-v1", "fast")
+
+
+def test_unsupported_space_is_refused_in_words() -> None:
+    gym_id = "Blackjack-v1"
+    with pytest.raises(BadInputError, match="Discrete and Box are"):
+        Environment("b", gym_id, "", (), (), {}).spaces()
+
+
+def test_space_json_there_and_back() -> None:
+    for environment in CATALOGUE.values():
+        for space in environment.spaces():
+            assert Space.from_json(space.to_json()) == space

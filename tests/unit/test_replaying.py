@@ -1,0 +1,285 @@
+"""Replay with records removed, re-weighted or reshuffled: what changes and what must not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from worlds import entry, moved_snapshot, same_tensors
+
+import engine
+from engine.attribution.estimators import first_epoch_advantages
+from engine.envs import find
+from engine.errors import BadInputError
+from engine.learning.checkpoint import restore_policy
+from engine.learning.ppo import as_batch, draw_minibatches, normalize, objective, update
+from engine.learning.replay import intervene
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+
+@pytest.fixture(scope="module")
+def snapshot(lander: Run) -> Snapshot:
+    return lander.snapshot(1)
+
+
+def theta(snapshot: Snapshot, *args: Any, **settings: Any) -> dict[str, np.ndarray]:
+    return engine.replay(snapshot, *args, **settings).checkpoint
+
+
+def differ(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return any(not np.array_equal(one[name], other[name]) for name in one)
+
+
+def altered(snapshot: Snapshot, records: list[int]) -> Snapshot:
+    """The same snapshot with nonsense in every column of some records."""
+    buffer = snapshot.buffer
+    columns = {}
+    for name in ("advantage", "returns", "log_prob", "observation"):
+        column = getattr(buffer, name).copy()
+        column[records] = column[records] * -3 + 7
+        columns[name] = column
+    action = buffer.action.copy()
+    action[records] = (action[records] + 1) % snapshot.action_space.n
+    return replace(snapshot, buffer=replace(buffer, action=action, **columns))
+
+
+DROP = [0, 3, 17, 100, 101, 255]
+
+
+@pytest.mark.parametrize("mode", ["mask", "rebatch"])
+@pytest.mark.parametrize("order", [0, 2])
+def test_a_dropped_record_has_no_effect_whatever(snapshot: Snapshot, mode: str, order: int) -> None:
+    without = theta(snapshot, DROP, mode=mode, order=order)
+    same_tensors(theta(altered(snapshot, DROP), DROP, mode=mode, order=order), without)
+    assert differ(theta(altered(snapshot, [1, *DROP]), DROP, mode=mode, order=order), without)
+    assert differ(theta(snapshot, mode=mode, order=order), without)
+
+
+def test_modes_and_orders_are_different_replays(snapshot: Snapshot) -> None:
+    replays = [theta(snapshot, DROP, mode=mode, order=order) for mode in ("mask", "rebatch") for order in (0, 1, 2)]
+    for i, one in enumerate(replays):
+        for other in replays[:i]:
+            assert differ(one, other)
+
+
+@pytest.mark.parametrize("mode", ["mask", "rebatch"])
+@pytest.mark.parametrize("order", [0, 1])
+def test_the_same_replay_twice(snapshot: Snapshot, mode: str, order: int) -> None:
+    same_tensors(theta(snapshot, DROP, mode=mode, order=order), theta(snapshot, DROP, mode=mode, order=order))
+
+
+def test_nothing_removed_is_the_original_in_either_mode(lander: Run, snapshot: Snapshot) -> None:
+    after = {k: v for k, v in lander.checkpoint(2).items() if k.startswith(("parameter/", "optimizer/"))}
+    for drop in (None, [], np.zeros(0, np.int64)):
+        for mode in ("mask", "rebatch"):
+            same_tensors(theta(snapshot, drop, mode=mode), after)
+
+
+def test_duplicates_and_order_of_the_list_do_not_matter(snapshot: Snapshot) -> None:
+    same_tensors(theta(snapshot, [5, 9, 9, 2]), theta(snapshot, np.array([2, 5, 9])))
+
+
+def test_replaying_leaves_the_snapshot_alone(snapshot: Snapshot) -> None:
+    before = {name: tensor.copy() for name, tensor in snapshot.checkpoint.items()}
+    theta(snapshot, DROP, mode="rebatch")
+    same_tensors(dict(snapshot.checkpoint), before)
+    assert snapshot.buffer.kept.all()
+
+
+def test_mask_keeps_the_minibatches_and_rebatch_refills_them(snapshot: Snapshot) -> None:
+    """How many records each optimizer step sees; the paper's way is full minibatches of those that are left."""
+    size, n = snapshot.config.batch_size, len(snapshot.buffer)
+    drop = np.arange(0, n, 2)
+
+    def used(mode: Any) -> list[list[int]]:
+        changed = intervene(snapshot, drop, mode=mode)
+        kept = changed.buffer.kept
+        epoch = changed.minibatches[0]
+        parts = [epoch[start : start + size] for start in range(0, len(epoch), size)]
+        return [part[kept[part]].tolist() for part in parts if kept[part].any()]
+
+    original = [snapshot.minibatches[0][start : start + size] for start in range(0, n, size)]
+    assert used("mask") == [[i for i in part.tolist() if i % 2] for part in original]
+    rebatched = used("rebatch")
+    assert [len(part) for part in rebatched] == [size] * (n // 2 // size)
+    assert sorted(sum(rebatched, [])) == list(range(1, n, 2))
+    steps = {mode: engine.replay(snapshot, drop, mode=mode).metrics.steps for mode in ("mask", "rebatch")}  # type: ignore[arg-type]
+    assert steps == {"mask": 40, "rebatch": 20}
+
+
+def test_other_orders_are_permutations_of_all_records(snapshot: Snapshot) -> None:
+    for order in (1, 2):
+        changed = intervene(snapshot, (), order=order).minibatches
+        assert changed.shape == snapshot.minibatches.shape
+        assert (np.sort(changed, axis=1) == np.arange(len(snapshot.buffer))).all()
+        assert not np.array_equal(changed, snapshot.minibatches)
+        assert not np.array_equal(changed[0], changed[1])
+
+
+def test_bad_requests_are_refused_in_words(snapshot: Snapshot) -> None:
+    n = len(snapshot.buffer)
+    for drop, message in (
+        ([n], f"record {n} is out of range; this round has records 0 to {n - 1}"),
+        ([-1], "record -1 is out of range"),
+        ([0.5], "must be integers"),
+        (np.ones(n, bool), "must be integers"),
+        (range(n), f"all {n} records would be removed"),
+    ):
+        with pytest.raises(BadInputError, match=message):
+            engine.replay(snapshot, drop)  # type: ignore[arg-type]
+    with pytest.raises(BadInputError, match="must be mask or rebatch"):
+        engine.replay(snapshot, DROP, mode="shuffle")  # type: ignore[arg-type]
+    with pytest.raises(BadInputError, match="order is -1"):
+        engine.replay(snapshot, order=-1)
+
+
+def test_removing_all_that_is_left_is_refused(snapshot: Snapshot) -> None:
+    half = snapshot.without(np.arange(128))
+    assert engine.replay(half, [200]).metrics.steps > 0
+    with pytest.raises(BadInputError, match="would be removed"):
+        engine.replay(half, range(128, 256))
+
+
+def test_a_minibatch_of_which_nothing_is_left_takes_no_step(snapshot: Snapshot) -> None:
+    size = snapshot.config.batch_size
+    everything_of_one = snapshot.minibatches[0][:size]
+    full = engine.replay(snapshot).metrics.steps
+    assert engine.replay(snapshot, everything_of_one).metrics.steps == full - 1
+
+
+def test_one_record_left_is_enough(snapshot: Snapshot) -> None:
+    replayed = engine.replay(snapshot, range(1, len(snapshot.buffer)))
+    assert replayed.metrics.steps == snapshot.config.n_epochs
+    assert all(np.isfinite(tensor).all() for tensor in replayed.checkpoint.values())
+
+
+def test_weights_of_one_change_nothing(snapshot: Snapshot) -> None:
+    same_tensors(theta(snapshot, weights=np.ones(len(snapshot.buffer))), theta(snapshot))
+    same_tensors(theta(snapshot, DROP, weights=np.ones(len(snapshot.buffer))), theta(snapshot, DROP))
+
+
+def test_weights_follow_their_records(snapshot: Snapshot) -> None:
+    n = len(snapshot.buffer)
+    weights = np.ones(n)
+    weights[DROP] = 0
+    changed = theta(snapshot, weights=weights)
+    assert differ(changed, theta(snapshot))
+    reordered = np.ones(n)
+    reordered[[1, 4, 18, 102, 103, 254]] = 0
+    assert differ(changed, theta(snapshot, weights=reordered))
+
+
+@pytest.mark.parametrize("removed", ["weight 0", "dropped"])
+def test_one_sgd_step_by_hand(removed: str) -> None:
+    """theta + lr * mean of w_i grad J_i: over all n with weights, over those that are left when dropped."""
+    base = moved_snapshot(find("CartPole-v1"), n_steps=40)
+    config = replace(
+        base.config,
+        optimizer="sgd",
+        learning_rate=0.1,
+        n_epochs=1,
+        batch_size=40,
+        normalize_advantage=False,
+        max_grad_norm=float("inf"),
+    )
+    theta_k = {k: v for k, v in base.checkpoint.items() if k.startswith("parameter/")}
+    snapshot = replace(base, config=config, checkpoint=theta_k, minibatches=base.minibatches[:1])
+    out = [2, 30]
+    weights = np.ones(40)
+    weights[out] = 0
+
+    policy = restore_policy(config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    batch = as_batch(policy, snapshot.buffer)
+    terms = objective(policy(batch.inputs, batch.action), batch, config).total()
+    rest = [i for i in range(40) if i not in out]
+    denominator = 40 if removed == "weight 0" else len(rest)
+    gradients = torch.autograd.grad(terms[rest].sum() / denominator, list(policy.parameters()))
+    expected = [(p + 0.1 * g).detach().numpy() for p, g in zip(policy.parameters(), gradients, strict=True)]
+
+    replayed = engine.replay(snapshot, weights=weights) if removed == "weight 0" else engine.replay(snapshot, out)
+    for found, by_hand in zip(replayed.policy.parameters(), expected, strict=True):
+        np.testing.assert_allclose(found.detach().numpy(), by_hand, rtol=0, atol=2e-7)
+
+
+def test_cancelling_between_minibatches(snapshot: Snapshot) -> None:
+    steps = []
+
+    def stop() -> None:
+        steps.append(1)
+        if len(steps) == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.replay(snapshot, on_step=stop)
+    assert len(steps) == 7
+
+
+def test_continuous_actions_replay_too() -> None:
+    snapshot = moved_snapshot(entry("Pendulum-v1"), n_steps=64, n_epochs=2)
+    same_tensors(theta(snapshot), theta(snapshot))
+    assert differ(theta(snapshot), theta(snapshot, [3]))
+    assert np.any(theta(snapshot)["parameter/log_std.weight"] != snapshot.parameters["log_std.weight"])
+
+
+def test_minibatches_are_permutations() -> None:
+    drawn = draw_minibatches(np.random.default_rng(0), 50, 4)
+    assert drawn.shape == (4, 50)
+    assert (np.sort(drawn, axis=1) == np.arange(50)).all()
+    assert len({tuple(row) for row in drawn.tolist()}) == 4
+
+
+def test_normalising_by_hand() -> None:
+    """[1, 3]: mean 2, unbiased standard deviation sqrt 2."""
+    torch.testing.assert_close(normalize(torch.tensor([1.0, 3.0])), torch.tensor([-1.0, 1.0]) / 2**0.5)
+    assert normalize(torch.tensor([5.0])).tolist() == [5.0]
+    assert normalize(torch.tensor([5.0, 5.0])).tolist() == [0.0, 0.0]
+
+
+def test_influence_normalises_as_the_first_epoch_did(snapshot: Snapshot) -> None:
+    advantage = torch.as_tensor(snapshot.buffer.advantage)
+    found = first_epoch_advantages(snapshot, advantage)
+    size = snapshot.config.batch_size
+    for start in range(0, len(advantage), size):
+        part = snapshot.minibatches[0][start : start + size]
+        mean, std = advantage[part].mean(), advantage[part].std()
+        torch.testing.assert_close(found[part], (advantage[part] - mean) / (std + 1e-8))
+
+
+def test_objective_by_hand() -> None:
+    """Ratio 1.5 beyond the clip range 0.2, A = +-1: min(1.5, 1.2) and min(-1.5, -1.2); (V - R)^2 = 4, H as it is."""
+    from engine.config import TrainConfig
+    from engine.learning.networks import Evaluation
+    from engine.learning.ppo import Batch
+
+    config = TrainConfig(env_id="x", clip_range=0.2, vf_coef=0.5, ent_coef=0.1)
+    old = torch.zeros(2)
+    evaluation = Evaluation(torch.full((2,), 1.5).log(), torch.tensor([0.3, 0.6]), torch.tensor([1.0, 5.0]))
+    batch = Batch(torch.zeros(2, 1), torch.zeros(2), old, torch.tensor([1.0, -1.0]), torch.tensor([3.0, 3.0]))
+    terms = objective(evaluation, batch, config)
+    torch.testing.assert_close(terms.actor, torch.tensor([1.2, -1.5]))
+    torch.testing.assert_close(terms.critic, torch.tensor([-2.0, -2.0]))
+    torch.testing.assert_close(terms.entropy, torch.tensor([0.03, 0.06]))
+    torch.testing.assert_close(terms.total(), torch.tensor([-0.77, -3.44]))
+
+
+def test_target_kl_zero_steps_leave_theta_alone(snapshot: Snapshot) -> None:
+    """A stale buffer is already too far away: the update stops before its first step."""
+    buffer = replace(snapshot.buffer, log_prob=snapshot.buffer.log_prob - 1)
+    stale = replace(snapshot, buffer=buffer, config=replace(snapshot.config, target_kl=0.01))
+    replayed = engine.replay(stale)
+    assert replayed.metrics.steps == 0
+    for name, tensor in snapshot.parameters.items():
+        assert np.array_equal(replayed.checkpoint[f"parameter/{name}"], tensor)
+
+
+def test_update_calls_back_before_every_step(snapshot: Snapshot) -> None:
+    calls = []
+    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    batch = as_batch(policy, snapshot.buffer)
+    optimizer = torch.optim.SGD(policy.parameters(), lr=1e-3)
+    metrics = update(policy, optimizer, batch, snapshot.minibatches, snapshot.config, on_step=lambda: calls.append(1))
+    assert metrics.steps == len(calls) == 10 * 4
