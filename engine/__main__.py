@@ -240,7 +240,9 @@ def influence(
 def retrain(
     run: RunFolder,
     round: Round,
-    out: Annotated[Path, typer.Option(help="Folder of the branch run to make.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the branch run to make; by default among the run's interventions.")
+    ] = None,
     drop_bottom: Annotated[
         float | None,
         typer.Option(help="Remove this fraction of the records with negative influence on the return."),
@@ -255,8 +257,9 @@ def retrain(
     """Replay a round without some records; compare with the original and with a random removal."""
     from engine.attribution.influence import influence as compute
     from engine.intervention.comparison import VERDICT_WORDS
-    from engine.intervention.retrain import bottom_fraction
-    from engine.intervention.retrain import retrain as retrain_round
+    from engine.intervention.retrain import Intervention, bottom_fraction, carry_out
+    from engine.intervention.worker import work
+    from engine.intervention.workspace import create_job
     from engine.learning.replay import check_mode
     from engine.store.read import open_run
 
@@ -268,21 +271,24 @@ def retrain(
         drop = bottom_fraction(compute(snapshot).influence, drop_bottom).tolist()
     else:
         drop = _record_numbers(drop_file or Path())
+    plan = Intervention(
+        round=round,
+        removed=tuple(drop),
+        mode=check_mode(mode),
+        orders=orders,
+        episodes=evaluate,
+        continue_rounds=continue_rounds,
+    )
     try:
         with progress() as report:
-            result = retrain_round(
-                opened,
-                round,
-                drop,
-                out,
-                mode=check_mode(mode),
-                orders=orders,
-                episodes=evaluate,
-                continue_rounds=continue_rounds,
-                progress=report,
-            )
+            if out is None:
+                summed = float(compute(snapshot).influence[drop].sum())
+                about = {"target": "return", "estimator": "first_order", "summed_influence": summed}
+                result = work(create_job(opened, snapshot, plan, about).folder, report)
+            else:
+                result = carry_out(opened, plan, out, report)
     except KeyboardInterrupt:
-        raise CancelledError(f"stopped; nothing was recorded in {out}") from None
+        raise CancelledError("stopped; no branch was recorded") from None
     if as_json:
         _print_json(result)
         return

@@ -139,7 +139,7 @@ def as_space(name: str, value: Any, space: Space) -> NDArray[Any]:
         raise BadInputError(f"the {name} {value!r} is not made of numbers") from error
     if space.kind == "discrete":
         number = array.reshape(-1)
-        if number.size != 1 or number[0] != int(number[0]) or not 0 <= number[0] < space.n:
+        if number.size != 1 or not 0 <= number[0] < space.n or number[0] != int(number[0]):
             raise BadInputError(f"the {name} {value} must be one integer from 0 to {space.n - 1}")
         return np.array(int(number[0]), np.int64)
     if array.size != np.prod(space.shape) or not np.isfinite(array).all():

@@ -38,7 +38,7 @@ class Intervention:
 
     round: int
     removed: tuple[int, ...]
-    """Record numbers, sorted."""
+    """Record numbers; kept sorted and unique."""
     mode: Mode = "mask"
     orders: int = 8
     """Replays per arm, each with a minibatch order of its own; the first is the recorded one."""
@@ -48,6 +48,7 @@ class Intervention:
     """Rounds that the branch trains on after the replayed one."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "removed", tuple(sorted(set(self.removed))))
         if not self.removed:
             raise BadInputError("no records are chosen; choose at least one to remove")
         if self.orders < 2:
@@ -116,16 +117,21 @@ def retrain(
         BadInputError: nothing or everything would be removed, a record is out of range, the round is not there.
     """
     run = run if isinstance(run, Run) else open_run(run)
-    snapshot = run.snapshot(round)
-    removed = check_records(drop, len(snapshot.buffer))
     plan = Intervention(
         round=round,
-        removed=tuple(int(i) for i in removed),
+        removed=tuple(np.asarray(drop).tolist()),
         mode=mode,
         orders=orders,
         episodes=episodes,
         continue_rounds=continue_rounds,
     )
+    return carry_out(run, plan, out, progress)
+
+
+def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress | None = None) -> dict[str, Any]:
+    """`retrain`, with the plan made already."""
+    snapshot = run.snapshot(plan.round)
+    removed = check_records(plan.removed, len(snapshot.buffer))
     snapshot.without(removed)
     _check_free(Path(out))
     meter = _Meter(progress, snapshot, plan)
@@ -134,12 +140,12 @@ def retrain(
         "run": str(out),
         "parent": run.name,
         "env_id": run.manifest.env_id,
-        "round": round,
-        "removed": list(plan.removed),
+        "round": plan.round,
+        "removed": removed.tolist(),
         "records": len(snapshot.buffer),
-        "mode": mode,
-        "orders": orders,
-        "evaluation_seeds": [EVALUATION_SEED, EVALUATION_SEED + _episodes_per_order(plan) * orders - 1],
+        "mode": plan.mode,
+        "orders": plan.orders,
+        "evaluation_seeds": [EVALUATION_SEED, EVALUATION_SEED + _episodes_per_order(plan) * plan.orders - 1],
         **compare(arms["original"][0], arms["counterfactual"][0], arms["control"][0]),
         "order_means": {name: returns.mean(axis=1).tolist() for name, (returns, _) in arms.items()},
         "target": {
@@ -149,15 +155,15 @@ def retrain(
         },
     }
     branches = {"counterfactual": removed}
-    if continue_rounds:
+    if plan.continue_rounds:
         branches["control"] = _random_records(snapshot, plan, order=0)
-        result["curves"] = {"original": _curve(run, round, continue_rounds)}
+        result["curves"] = {"original": _curve(run, plan.round, plan.continue_rounds)}
     with _appears_at_once(Path(out)) as folder:
         for name, records in branches.items():
             meter.say(f"recording the {name} branch")
             place = folder if name == "counterfactual" else folder / name
             curve = _record_branch(run, snapshot, records, place, plan, meter)
-            if continue_rounds:
+            if plan.continue_rounds:
                 result["curves"][name] = curve
         write_json(folder / RESULT_FILE, result)
     return result
@@ -250,8 +256,9 @@ def _curve(run: Run, round: int, rounds: int) -> list[dict[str, Any]]:
 def _random_records(snapshot: Snapshot, plan: Intervention, order: int) -> NDArray[np.int64]:
     """The control's draw for one minibatch order: as many records as the intervention removes."""
     rng = np.random.default_rng([snapshot.config.seed, plan.round, order, len(plan.removed)])
-    candidates = np.flatnonzero(snapshot.buffer.kept)
-    return np.sort(rng.choice(candidates, len(plan.removed), replace=False))
+    kept = snapshot.buffer.kept
+    removes = np.count_nonzero(kept[list(plan.removed)])
+    return np.sort(rng.choice(np.flatnonzero(kept), removes, replace=False))
 
 
 def _episodes_per_order(plan: Intervention) -> int:

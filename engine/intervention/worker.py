@@ -10,20 +10,34 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from engine.errors import CancelledError, EngineError
-from engine.intervention.retrain import retrain
+from engine.errors import BadInputError, CancelledError, EngineError
+from engine.intervention.retrain import Progress, carry_out
 from engine.intervention.workspace import read_job, write_status
+from engine.store.read import open_run
 
 STATUS_SECONDS = 0.3
 
 
-def work(folder: Path) -> int:
-    """Carry out the intervention in `folder`; returns the exit code."""
+def work(folder: Path, report: Progress | None = None) -> dict[str, Any]:
+    """Carry out the intervention in `folder`; an equal one that is done is not done again.
+
+    Args:
+        folder: made by `workspace.create_job`.
+        report: is told what `status.json` says.
+
+    Returns:
+        What `retrain` returns.
+
+    Raises:
+        EngineError: it could not be carried out, or was cancelled; `status.json` says so too.
+    """
     job = read_job(folder)
     if job is None:
-        print(f"{folder} holds no intervention", file=sys.stderr)
-        return 2
+        raise BadInputError(f"{folder} holds no intervention")
+    if job.result is not None:
+        return job.result
     done, total, last = 0, 1, 0.0
 
     def progress(doing: str, now_done: int, now_total: int) -> None:
@@ -31,35 +45,30 @@ def work(folder: Path) -> int:
         done, total = now_done, now_total
         if (folder / "cancel").exists():
             raise CancelledError("cancelled")
+        if report is not None:
+            report(doing, done, total)
         if time.monotonic() - last > STATUS_SECONDS:
             write_status(folder, "running", doing, done, total, os.getpid())
             last = time.monotonic()
 
-    plan = job.plan
+    write_status(folder, "running", "starting", done, total, os.getpid())
     try:
-        retrain(
-            job.run_path,
-            plan.round,
-            plan.removed,
-            folder / "branch",
-            mode=plan.mode,
-            orders=plan.orders,
-            episodes=plan.episodes,
-            continue_rounds=plan.continue_rounds,
-            progress=progress,
-        )
-    except CancelledError:
+        result = carry_out(open_run(job.run_path), job.plan, folder / "branch", progress)
+    except (CancelledError, KeyboardInterrupt):
         write_status(folder, "cancelled", "cancelled", done, total)
-        return 0
+        raise
     except EngineError as error:
         write_status(folder, "failed", str(error), done, total)
-        return 1
+        raise
     except BaseException as error:
         write_status(folder, "failed", f"{type(error).__name__}: {error}; see log.txt in {folder}", done, total)
         raise
     write_status(folder, "done", "finished", total, total)
-    return 0
+    return result
 
 
 if __name__ == "__main__":
-    sys.exit(work(Path(sys.argv[1])))
+    try:
+        work(Path(sys.argv[1]))
+    except EngineError as problem:
+        sys.exit(str(problem))

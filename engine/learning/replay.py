@@ -99,9 +99,12 @@ def intervene(
     if order == 0 and not rebatch:
         return snapshot
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round, order])
-    records = np.flatnonzero(snapshot.buffer.kept) if rebatch else snapshot.buffer.record
-    permutations = draw_minibatches(rng, len(records), snapshot.config.n_epochs)
-    return replace(snapshot, minibatches=records.astype(np.int32)[permutations])
+    kept = snapshot.buffer.kept if rebatch else np.ones(len(snapshot.buffer), bool)
+    left, gone = np.flatnonzero(kept), np.flatnonzero(~kept)
+    permutations = left[draw_minibatches(rng, len(left), snapshot.config.n_epochs)]
+    # An epoch names every record (the run format asks for it); those that are gone come last and thin out no minibatch.
+    tail = np.tile(gone, (len(permutations), 1))
+    return replace(snapshot, minibatches=np.concatenate([permutations, tail], axis=1).astype(np.int32))
 
 
 def check_mode(mode: str) -> Mode:

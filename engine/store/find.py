@@ -14,7 +14,7 @@ _INSIDE_A_RUN = frozenset(("data", "commits", "derived"))
 def find_runs(directory: str | Path) -> list[Path]:
     """The folders that hold a `run.json`: `directory` itself and what is up to four folders below it, sorted.
 
-    Links are not followed and folders that can't be read are passed over; a missing folder has no runs.
+    Links are not followed, hidden folders and those that can't be read are passed over; a missing folder has no runs.
     """
     top = Path(directory)
     runs = []
@@ -22,7 +22,8 @@ def find_runs(directory: str | Path) -> list[Path]:
         here = Path(folder)
         if "run.json" in names:
             runs.append(here)
-            below[:] = [name for name in below if name not in _INSIDE_A_RUN and not name.startswith(".")]
+            below[:] = [name for name in below if name not in _INSIDE_A_RUN]
+        below[:] = [name for name in below if not name.startswith(".")]
         if len(here.relative_to(top).parts) >= DEPTH:
             below.clear()
     return sorted(runs)

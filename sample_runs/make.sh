@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Make the sample runs anew with the shipped commands: sample_runs/make.sh [FOLDER]. Takes a few minutes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python="${PYTHON:-.venv/bin/python}"
+to="${1:-sample_runs}"
+engine() { "$python" -m engine "$@"; }
+
+engine train FrozenLake-v1 --rounds 30 --seed 1 --out "$to/FrozenLake-v1"
+engine retrain "$to/FrozenLake-v1" --round 8 --drop-bottom 0.5
+engine retrain "$to/FrozenLake-v1" --round 12 --drop-bottom 1 --continue-rounds 10
+
+engine train Acrobot-v1 --rounds 20 --seed 1 --out "$to/Acrobot-v1"
+engine retrain "$to/Acrobot-v1" --round 4 --drop-bottom 0.5 --continue-rounds 6
+
+# All 100 rounds of LunarLander would take 25 MB: the copy keeps the records of rounds early, middle and late,
+# and the metrics of every round.
+whole="$(mktemp -d)"
+trap 'rm -rf "$whole"' EXIT
+engine train LunarLander-v3 --rounds 100 --seed 1 --out "$whole/LunarLander-v3"
+engine export "$whole/LunarLander-v3" --rounds 0-9,15,20,25,30,35,40,45-54,60,65,70,75,80,85,90-99 --out "$to/LunarLander-v3"
+engine retrain "$to/LunarLander-v3" --round 5 --drop-bottom 0.5
+engine retrain "$to/LunarLander-v3" --round 50 --drop-bottom 0.5 --continue-rounds 5
