@@ -17,6 +17,8 @@ from engine.attribution.influence import Scores
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
+NUMBERS = ("advantage", "value", "reward", "return", "TD error", "log probability")
+
 
 def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]], default: int) -> None:
     """Show the record of the bound number input `inspect`, at first `default`."""
@@ -33,51 +35,53 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray
                 icon=":material/timeline:",
                 query_params={"run": str(state.get("run")), "record": f"{snapshot.round}:{record}"},
             )
-        _numbers(snapshot, scores, fields, record)
-        picture_tab, policy_tab, episode_tab = st.tabs(["State", "Policy", "Episode"])
-        with picture_tab:
-            _state(snapshot, record)
+        influence = float(scores.influence[record])
+        rank = 1 + int((scores.influence > scores.influence[record]).sum())
+        word = "raised the target" if influence > 0 else "lowered the target" if influence < 0 else "did nothing"
+        st.markdown(f"Influence **{influence:+.4g}**, {word}; rank {rank} of {n}")
+        left, right = st.columns([3, 2])
+        with left:
+            _picture(snapshot, record)
+        with right:
+            _table("field", {name: float(fields[name][record]) for name in NUMBERS})
+        if not snapshot.buffer.kept[record]:
+            st.caption("This record was dropped from the update.")
+        observation_tab, policy_tab, episode_tab = st.tabs(["Observation", "Policy", "Episode"])
+        with observation_tab:
+            _observation(snapshot, record)
         with policy_tab:
             _policy(run, snapshot, record)
         with episode_tab:
             _episode(scores, fields, record)
 
 
-def _numbers(snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> None:
-    influence = float(scores.influence[record])
-    rank = 1 + int((scores.influence > scores.influence[record]).sum())
-    word = "raised the target" if influence > 0 else "lowered the target" if influence < 0 else "did nothing"
-    st.markdown(f"Influence **{influence:+.4g}**, {word}; rank {rank} of {len(snapshot.buffer)}")
-    names = ("advantage", "value", "reward", "return", "TD error", "log probability")
-    for group in (names[:3], names[3:]):
-        for column, name in zip(st.columns(3), group, strict=True):
-            column.metric(name, f"{float(fields[name][record]):.4g}")
-    if not snapshot.buffer.kept[record]:
-        st.caption("This record was dropped from the update.")
-
-
-def _state(snapshot: Snapshot, record: int) -> None:
+def _picture(snapshot: Snapshot, record: int) -> None:
     picture = loaders.picture(snapshot, snapshot.hash, record)
-    left, right = st.columns([3, 2])
     if isinstance(picture, str):
-        left.info(picture, icon=":material/image_not_supported:")
+        st.info(picture, icon=":material/image_not_supported:")
     else:
-        left.image(picture, width="stretch", alt=f"The environment in the state of record {record}")
+        st.image(picture, width="stretch", alt=f"The environment in the state of record {record}")
+
+
+def _table(head: str, numbers: dict[str, float]) -> None:
+    st.dataframe(
+        pd.DataFrame({head: list(numbers), "number": list(numbers.values())}),
+        hide_index=True,
+        height="content",
+        row_height=28,
+        column_config={"number": st.column_config.NumberColumn("", format="%.4g", width=70)},
+        alt=f"Table: number by {head}",
+    )
+
+
+def _observation(snapshot: Snapshot, record: int) -> None:
     space = snapshot.observation_space
-    components = {name: values[record] for name, values in observation_components(snapshot).items()}
+    components = {name: float(values[record]) for name, values in observation_components(snapshot).items()}
     if space.kind == "discrete":
-        state_number = int(components["state"])
-        named = f": {space.names[state_number]}" if space.names else ""
-        right.markdown(f"State **{state_number}**{named}")
+        number = int(components["state"])
+        st.markdown(f"State **{number}**" + (f": {space.names[number]}" if space.names else ""))
     else:
-        table = pd.DataFrame({"component": list(components), "observed": [float(v) for v in components.values()]})
-        right.dataframe(
-            table,
-            hide_index=True,
-            height="content",
-            column_config={"observed": st.column_config.NumberColumn(format="%.4f")},
-            alt="The observation by component",
-        )
+        _table("component", components)
 
 
 def _policy(run: Run, snapshot: Snapshot, record: int) -> None:

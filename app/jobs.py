@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from app.loaders import ROOT
 from engine.intervention.retrain import Intervention
-from engine.intervention.workspace import Job, create_job, list_jobs
+from engine.intervention.workspace import Job, create_job
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -35,12 +34,3 @@ def start(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str, Any
             start_new_session=True,
         )
     return job
-
-
-def find(paths: dict[str, Path], runs: dict[str, Run], id: str) -> tuple[str, Job] | None:
-    """The run id and the job of an intervention id, or None."""
-    for name, run in runs.items():
-        for job in list_jobs(run):
-            if job.id == id:
-                return name, job
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,8 +38,15 @@ def header(title: str) -> None:
         )
         st.stop()
     with right:
-        state.choose("run", list(paths), _first(paths))
+        state.choose("run", list(paths), _owner(state.asked("iv"), paths) or _first(paths))
         st.selectbox("Run", list(paths), index=None, key="run", bind="query-params")
+
+
+def _owner(intervention: str | None, paths: dict[str, Path]) -> str | None:
+    """The run that an intervention belongs to: a link may name the intervention alone."""
+    if intervention is None or not re.fullmatch(r"[0-9a-f]{12}", intervention):
+        return None
+    return next((name for name, path in paths.items() if (path / "interventions" / intervention).is_dir()), None)
 
 
 def _first(paths: dict[str, Path]) -> str:
@@ -71,16 +79,28 @@ def round_slider(run: Run) -> int:
     """Choose a recorded round: a slider, and buttons for the previous and the next one."""
     rounds = recorded_rounds(run)
     state.choose("round", rounds, rounds[len(rounds) // 2])
-    back, middle, forward = st.columns([1, 12, 1], vertical_alignment="bottom")
+    back, middle, forward = st.columns([1, 16, 1], vertical_alignment="bottom")
     back.button(
-        "◀", key="previous_round", help="Previous recorded round", on_click=state.step, args=("round", rounds, -1)
+        "",
+        icon=":material/chevron_left:",
+        key="previous_round",
+        help="Previous recorded round",
+        on_click=state.step,
+        args=("round", rounds, -1),
     )
     if len(rounds) > 1:
         with middle:
             st.select_slider("Round", rounds, key="round", bind="query-params")
     else:
         middle.markdown(f"Round {rounds[0]}, the only one with records")
-    forward.button("▶", key="next_round", help="Next recorded round", on_click=state.step, args=("round", rounds, 1))
+    forward.button(
+        "",
+        icon=":material/chevron_right:",
+        key="next_round",
+        help="Next recorded round",
+        on_click=state.step,
+        args=("round", rounds, 1),
+    )
     return int(state.get("round", rounds[0]))
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import streamlit as st
 
 
-def choose(key: str, options: Sequence[Any], default: Any) -> None:
-    """Give the bound widget `key` a value that is one of `options`: the URL's, else the session's, else `default`.
+def choose(key: str, options: Sequence[Any], default: Any, explicit: bool = True) -> None:
+    """Give the bound widget `key` a value that is one of `options`: the session's, else the URL's, else `default`.
 
-    An answer in the URL that is not an option is named in a warning.
+    A value in the URL that is not an option is named in a warning. `explicit` puts the default into the URL too: for
+    defaults that depend on the data, so that a link keeps its meaning. Without it the widget's own default must be
+    `default`, and the URL stays short.
     """
     asked = st.query_params.get(key)
     if key in st.session_state:
@@ -26,7 +28,7 @@ def choose(key: str, options: Sequence[Any], default: Any) -> None:
         shown = ", ".join(str(option) for option in options[:8]) + (", …" if len(options) > 8 else "")
         st.warning(f"{key} {asked!r} is not here; showing {default}. There is {shown}.")
         asked = None
-    if asked is None and default is not None:
+    if asked is None and explicit:
         st.query_params[key] = str(default)
         st.session_state[key] = default
 

@@ -125,5 +125,7 @@ def formation(rounds: Sequence[int], names: Sequence[str], table: NDArray[np.flo
         hoverinfo="none",
         showlegend=False,
     )
-    figure.update_layout(xaxis={"title": "round", "type": "category"}, dragmode="pan")
+    figure.update_layout(
+        xaxis={"title": "round", "type": "category", "range": [-0.5, len(rounds) - 0.5]}, dragmode="pan"
+    )
     return style(figure, colours, 120 + 42 * len(names))

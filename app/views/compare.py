@@ -32,6 +32,9 @@ def chosen_job(run: Run) -> Job:
         st.stop()
     state.choose("iv", list(finished), next(iter(finished)))
     st.selectbox("Intervention", list(finished), index=None, key="iv", bind="query-params", width=260)
+    if state.get("iv") is None:
+        st.info("Choose an intervention above.", icon=":material/info:")
+        st.stop()
     return finished[state.get("iv")]
 
 
@@ -107,12 +110,11 @@ def compare() -> None:
             "Large marks: mean with 95 % interval. Grey lines: one minibatch order each, same seeds in all arms."
         )
     with numbers:
-        for arm, title in charts.ARM_NAMES.items():
-            st.metric(f"Return, {title}", f"{result[arm]['mean']:.4g}")
-        st.markdown(
-            f"Difference from the original: **{interval(result['difference'])}**  \n"
-            f"Difference from the random removal: **{interval(result['difference_from_control'])}**"
-        )
+        lines = {title: result[arm] for arm, title in charts.ARM_NAMES.items()}
+        lines |= {"difference from the original": result["difference"]}
+        lines |= {"difference from the random removal": result["difference_from_control"]}
+        for title, estimate in lines.items():
+            st.markdown(f"{title[0].upper()}{title[1:]}  \n**{interval(estimate)}**")
         st.caption("95 % t intervals over minibatch orders. The verdict needs both to exclude 0 on the same side.")
     predicted_and_actual(job, result)
     if "curves" in result:

@@ -13,7 +13,7 @@ from app import inspector, jobs, loaders, page, state
 from engine.attribution.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
 from engine.attribution.influence import Scores
 from engine.errors import EngineError
-from engine.intervention.retrain import Intervention
+from engine.intervention.retrain import Intervention, bottom_fraction
 from engine.intervention.workspace import read_basket, write_basket
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -30,7 +30,7 @@ def controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | None]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         state.choose("target", ["return", "action"], "return")
         target = st.segmented_control(
-            "Target", ["return", "action"], key="target", required=True, default="return", bind="query-params",
+            "Target", ["return", "action"], key="target", required=True, bind="query-params",
             help="return: mean of advantage × log π over this round's buffer. action: log π(a | s) of one record.",
         )  # fmt: skip
         about, action = 0, None
@@ -45,7 +45,7 @@ def controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | None]:
                 action = None if chosen in (None, AS_RECORDED) else names.index(chosen)
         state.choose("estimator", list(ESTIMATORS), next(iter(ESTIMATORS)))
         estimator = st.selectbox(
-            "Estimator", list(ESTIMATORS), index=None, key="estimator", bind="query-params", width=180
+            "Estimator", list(ESTIMATORS), index=None, key="estimator", bind="query-params", required=True, width=180
         )
         st.button(
             "Compute again",
@@ -76,11 +76,14 @@ def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, a
 def trust(estimator: str) -> None:
     """Whether the ranking predicts what removal does."""
     with st.container(key="trust", horizontal=True, vertical_alignment="center"):
-        st.badge("trust: not measured", icon=":material/help:", color="gray")
-        st.caption(
-            f"{estimator}: {ESTIMATOR_NOTES[estimator]}. What removal really does is measured by retraining: put "
-            "records into the basket and press Retrain."
+        st.badge(
+            "trust: not measured",
+            icon=":material/help:",
+            color="gray",
+            help=f"{estimator}: {ESTIMATOR_NOTES[estimator]}. What removal really does is measured by retraining: put "
+            "records into the basket and press Retrain.",
         )
+        st.caption("These scores say which way a record pushed. Whether its removal would matter, retraining says.")
 
 
 def records_chart(fields: dict[str, NDArray[Any]], scores: Scores) -> list[int]:
@@ -89,13 +92,14 @@ def records_chart(fields: dict[str, NDArray[Any]], scores: Scores) -> list[int]:
     x_box, y_box, tool_box = st.columns([2, 2, 2], vertical_alignment="bottom")
     with x_box:
         state.choose("x", options, AXES[0])
-        x = st.selectbox("Across", options, index=None, key="x", bind="query-params")
+        x = st.selectbox("Across", options, index=None, key="x", bind="query-params", required=True)
     with y_box:
         state.choose("y", options, AXES[1])
-        y = st.selectbox("Up", options, index=None, key="y", bind="query-params")
+        y = st.selectbox("Up", options, index=None, key="y", bind="query-params", required=True)
     with tool_box:
+        state.choose("tool", list(DRAG), "lasso")
         tool = st.segmented_control(
-            "Select with", list(DRAG), key="tool", required=True, default="lasso", bind="query-params",
+            "Select with", list(DRAG), key="tool", required=True, bind="query-params",
             help="lasso and box: drag around records. click: click single records; dragging moves the picture.",
         )  # fmt: skip
     figure = loaders.scatter_figure(
@@ -121,10 +125,19 @@ def records_chart(fields: dict[str, NDArray[Any]], scores: Scores) -> list[int]:
     return state.selected_records(key)
 
 
-def ranking(key: str, title: str, help: str, records: NDArray[np.int64], fields: dict[str, NDArray[Any]]) -> list[int]:
+def ranking(
+    key: str,
+    title: str,
+    help: str,
+    records: NDArray[np.int64],
+    fields: dict[str, NDArray[Any]],
+    action_names: list[str],
+) -> list[int]:
     """A table of top or bottom records; returns the selected ones."""
-    names = ["record", "influence", "episode", "step in episode", "action", "reward", "value", "advantage"]
+    names = ["record", "influence", "action", "advantage", "reward", "value", "episode", "step in episode"]
     table = pd.DataFrame({name: fields[name][records] for name in names})
+    if action_names:
+        table["action"] = [action_names[int(i)] for i in table["action"]]
     st.subheader(title, anchor=False, help=help)
     if len(table) == 0:
         st.info("No record of this round is on this side.", icon=":material/info:")
@@ -137,8 +150,14 @@ def ranking(key: str, title: str, help: str, records: NDArray[np.int64], fields:
         on_select=lambda: inspect_first([int(records[row]) for row in state.selected_rows(key)]),
         selection_mode="multi-row",
         column_config={
-            "influence": st.column_config.NumberColumn(format="%+.3g"),
-            **{name: st.column_config.NumberColumn(format="%.3g") for name in ("reward", "value", "advantage")},
+            "record": st.column_config.NumberColumn(width=60),
+            "influence": st.column_config.NumberColumn(format="%+.3g", width=70),
+            "action": st.column_config.Column(width=95),
+            **{
+                name: st.column_config.NumberColumn(format="%.3g", width=65)
+                for name in ("advantage", "reward", "value", "episode")
+            },
+            "step in episode": st.column_config.NumberColumn("step", help="step in the episode", width=55),
         },
         alt=f"Table: {title}",
     )
@@ -178,6 +197,8 @@ def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int]
             on_click=change_basket,
             args=(run, snapshot.round, [*kept, *new]),
         )
+        with st.popover("Edit", icon=":material/edit:", key="edit_basket"):
+            edit_basket(run, snapshot, scores, kept)
         st.button(
             "Clear",
             key="clear_basket",
@@ -191,6 +212,36 @@ def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int]
                 retrain_dialog(run, snapshot, scores, kept)
             else:
                 st.toast("The basket is empty: select records and add them first.", icon=":material/info:")
+
+
+def edit_basket(run: Run, snapshot: Snapshot, scores: Scores, kept: list[int]) -> None:
+    """Add the bottom records by the hundred, or take single ones out."""
+    share = st.slider("Worst share of the records with negative influence", 5, 100, 50, 5, format="%d%%", key="share")
+    bottom = bottom_fraction(scores.influence, (share or 50) / 100) if (scores.influence < 0).any() else []
+    st.button(
+        f"Put these {len(bottom)} records in",
+        key="add_bottom",
+        on_click=change_basket,
+        args=(run, snapshot.round, [*kept, *bottom]),
+    )
+    if kept:
+        key = state.generation("basket_table")
+        table = pd.DataFrame({"record": kept, "influence": scores.influence[kept]})
+        st.dataframe(table, key=key, hide_index=True, height=240, on_select="rerun", selection_mode="multi-row")
+        out = {kept[row] for row in state.selected_rows(key) if row < len(kept)}
+        st.button(
+            f"Take {len(out)} selected out",
+            key="take_out",
+            disabled=not out,
+            on_click=take_out,
+            args=(run, snapshot.round, [i for i in kept if i not in out]),
+        )
+
+
+def take_out(run: Run, round: int, records: list[int]) -> None:
+    """Write the smaller basket and forget the selection in its table (a callback)."""
+    change_basket(run, round, records)
+    state.next_generation("basket_table")
 
 
 @st.dialog("Retrain without the basket", width="large")
@@ -246,11 +297,12 @@ def diagnose() -> None:
     with chart:
         selected = records_chart(fields, scores)
     top, bottom = top_and_bottom(scores.influence, TABLE_ROWS)
+    names = page.action_names(run) if run.manifest.action_space.kind == "discrete" else []
     left, right = st.columns(2, gap="medium")
     with left:
-        selected += ranking("top_records", "Top records", "raised the target most", top, fields)
+        selected += ranking("top_records", "Top records", "raised the target most", top, fields, names)
     with right:
-        selected += ranking("bottom_records", "Bottom records", "lowered the target most", bottom, fields)
+        selected += ranking("bottom_records", "Bottom records", "lowered the target most", bottom, fields, names)
     with side:
         inspector.draw(run, snapshot, scores, fields, int(bottom[0] if len(bottom) else 0))
     basket_bar(run, snapshot, scores, selected)

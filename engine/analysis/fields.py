@@ -15,7 +15,7 @@ from engine.store.snapshot import Snapshot
 def record_fields(snapshot: Snapshot, influence: NDArray[np.float32] | None = None) -> dict[str, NDArray[Any]]:
     """One column per field, n values each, in the order in which people ask for them.
 
-    `influence` comes first if it is given; observation components and action probabilities carry their names.
+    `influence` comes first if it is given; observation components carry their names; a continuous action is its norm.
     """
     buffer, config = snapshot.buffer, snapshot.config
     columns: dict[str, NDArray[Any]] = {"record": buffer.record}
@@ -26,7 +26,7 @@ def record_fields(snapshot: Snapshot, influence: NDArray[np.float32] | None = No
         "environment": buffer.env,
         "episode": buffer.episode,
         "step in episode": steps_in_episode(snapshot),
-        "action": buffer.action if buffer.action.ndim == 1 else buffer.action[:, 0],
+        "action": buffer.action if buffer.action.ndim == 1 else np.linalg.norm(buffer.action, axis=1),
         "reward": buffer.reward,
         "return": buffer.returns,
         "value": buffer.value,

@@ -82,7 +82,7 @@ def test_the_environment_is_required() -> None:
 @pytest.mark.parametrize(
     "values", [{"hidden": 64}, {"hidden": [64.5]}, {"normalize_advantage": "no"}, {"learning_rate": float("inf")}]
 )
-@pytest.mark.xfail(reason="config.py lets these through, or lets a TypeError through", strict=False)
+@pytest.mark.xfail(reason="config.py lets these through, or lets a TypeError through", strict=True)
 def test_values_that_would_fail_later(values: dict[str, Any]) -> None:
     with pytest.raises(BadInputError):
         TrainConfig.from_json({**GOOD, **values})
