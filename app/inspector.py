@@ -39,7 +39,7 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray
         rank = 1 + int((scores.influence > scores.influence[record]).sum())
         word = "raised the target" if influence > 0 else "lowered the target" if influence < 0 else "did nothing"
         st.markdown(f"Influence **{influence:+.4g}**, {word}; rank {rank} of {n}")
-        left, right = st.columns([3, 2])
+        left, right = st.columns(2)
         with left:
             _picture(snapshot, record)
         with right:
@@ -69,7 +69,10 @@ def _table(head: str, numbers: dict[str, float]) -> None:
         hide_index=True,
         height="content",
         row_height=28,
-        column_config={"number": st.column_config.NumberColumn("", format="%.4g", width=70)},
+        column_config={
+            head: st.column_config.Column(width=96),
+            "number": st.column_config.NumberColumn("", format="%.4g", width=72),
+        },
         alt=f"Table: number by {head}",
     )
 

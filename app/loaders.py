@@ -95,9 +95,14 @@ def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, a
     return influence(snapshot, chosen, estimator, cache=False)
 
 
-def load_fields(snapshot: Snapshot, scores: Scores) -> dict[str, NDArray[Any]]:
-    """The columns of a round's records, influence among them."""
-    return record_fields(snapshot, scores.influence)
+def load_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+    """The columns of a round's records; `influence` is a column to be filled in."""
+    return _fields(snapshot, snapshot.path, snapshot.hash)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _fields(_snapshot: Snapshot, path: Path | None, commit: str) -> dict[str, NDArray[Any]]:
+    return record_fields(_snapshot)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import loaders, state
 from engine.errors import EngineError
@@ -24,11 +25,9 @@ def one_line_errors() -> Iterator[None]:
         st.error(str(error), icon=":material/error:")
 
 
-def header(title: str) -> None:
-    """The page's title beside the run selector, which every page shares."""
+def header() -> DeltaGenerator:
+    """Draw the run selector, which every page shares; the page may draw into the space beside it, which is returned."""
     paths = loaders.run_paths()
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
-    left.title(title, anchor=False)
     if not paths:
         folders = " or ".join(str(folder) for folder in loaders.run_folders())
         st.info(
@@ -37,9 +36,11 @@ def header(title: str) -> None:
             icon=":material/info:",
         )
         st.stop()
-    with right:
+    left, right = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
+    with left:
         state.choose("run", list(paths), _owner(state.asked("iv"), paths) or _first(paths))
         st.selectbox("Run", list(paths), index=None, key="run", bind="query-params")
+    return right
 
 
 def _owner(intervention: str | None, paths: dict[str, Path]) -> str | None:
@@ -75,11 +76,11 @@ def recorded_rounds(run: Run) -> list[int]:
     return run.stored_rounds
 
 
-def round_slider(run: Run) -> int:
+def round_slider(run: Run, place: DeltaGenerator) -> int:
     """Choose a recorded round: a slider, and buttons for the previous and the next one."""
     rounds = recorded_rounds(run)
     state.choose("round", rounds, rounds[len(rounds) // 2])
-    back, middle, forward = st.columns([1, 16, 1], vertical_alignment="bottom")
+    back, middle, forward = place.columns([1, 14, 1], vertical_alignment="bottom")
     back.button(
         "",
         icon=":material/chevron_left:",
@@ -104,11 +105,9 @@ def round_slider(run: Run) -> int:
     return int(state.get("round", rounds[0]))
 
 
-def provenance(run: Run, snapshot: Snapshot, *parts: str) -> None:
-    """One small line under a number: where it comes from."""
-    st.caption(
-        " · ".join((*parts, f"round {snapshot.round}", f"seed {run.config.seed}", f"commit {snapshot.hash[:10]}"))
-    )
+def provenance(run: Run, snapshot: Snapshot, *parts: str) -> str:
+    """Where a number comes from, in one small line."""
+    return " · ".join((*parts, f"round {snapshot.round}", f"seed {run.config.seed}", f"commit {snapshot.hash[:10]}"))
 
 
 def action_names(run: Run) -> list[str]:

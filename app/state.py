@@ -80,6 +80,19 @@ def selected_rows(key: str) -> list[int]:
     return list(table["selection"]["rows"]) if table else []
 
 
+def forget_rows(keys: Sequence[str], view: str) -> None:
+    """Clear the row selections of tables when `view`, which says what the tables show, is not what it was.
+
+    Streamlit keeps selected positions when the rows beneath them change.
+    """
+    for key in keys:
+        seen = f"view of {key}"
+        if st.session_state.get(seen) != view:
+            if key in st.session_state:
+                st.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": []}}
+            st.session_state[seen] = view
+
+
 def generation(key: str) -> str:
     """A widget key that changes with `next_generation`: the way to clear a selection."""
     return f"{key}_{st.session_state.get(f'generation_{key}', 0)}"

@@ -36,9 +36,9 @@ class Environment:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of `gymnasium.make`."""
 
-    def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
-        """A fresh environment; `render_mode="rgb_array"` to get pictures from it."""
-        return gym.make(self.gym_id, render_mode=render_mode, disable_env_checker=True, **self.options)
+    def make(self) -> gym.Env[Any, Any]:
+        """A fresh environment."""
+        return gym.make(self.gym_id, disable_env_checker=True, **self.options)
 
     def spaces(self) -> tuple[Space, Space]:
         """Observation space and action space, with names."""

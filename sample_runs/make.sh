@@ -8,16 +8,16 @@ engine() { "$python" -m engine "$@"; }
 
 engine train FrozenLake-v1 --rounds 30 --seed 1 --out "$to/FrozenLake-v1"
 engine retrain "$to/FrozenLake-v1" --round 8 --drop-bottom 0.5
-engine retrain "$to/FrozenLake-v1" --round 12 --drop-bottom 1 --continue-rounds 10
+engine retrain "$to/FrozenLake-v1" --round 12 --drop-bottom 1 --continue-rounds 5
 
 engine train Acrobot-v1 --rounds 20 --seed 1 --out "$to/Acrobot-v1"
-engine retrain "$to/Acrobot-v1" --round 4 --drop-bottom 0.5 --continue-rounds 6
+engine retrain "$to/Acrobot-v1" --round 4 --drop-bottom 0.5 --continue-rounds 3
 
-# All 100 rounds of LunarLander would take 25 MB: the copy keeps the records of rounds early, middle and late,
+# All 100 rounds of LunarLander take 25 MB: the copy keeps the records of rounds early, middle and late,
 # and the metrics of every round.
 whole="$(mktemp -d)"
 trap 'rm -rf "$whole"' EXIT
 engine train LunarLander-v3 --rounds 100 --seed 1 --out "$whole/LunarLander-v3"
-engine export "$whole/LunarLander-v3" --rounds 0-9,15,20,25,30,35,40,45-54,60,65,70,75,80,85,90-99 --out "$to/LunarLander-v3"
+engine export "$whole/LunarLander-v3" --rounds 0-9,20,30,40,48-55,65,75,85,94-99 --out "$to/LunarLander-v3"
 engine retrain "$to/LunarLander-v3" --round 5 --drop-bottom 0.5
 engine retrain "$to/LunarLander-v3" --round 50 --drop-bottom 0.5 --continue-rounds 5

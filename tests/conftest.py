@@ -1,8 +1,7 @@
 """Small runs recorded once per session; tests read them and never write to them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,9 +11,8 @@ from engine.store.read import Run
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> None:
     torch.set_num_threads(1)
-    yield
 
 
 @pytest.fixture(scope="session")
@@ -28,19 +26,6 @@ def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def lander(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """LunarLander with the paper's settings but shorter rounds: Adam 1e-3, ten epochs."""
     return record(tmp_path_factory.mktemp("runs") / "lander", "LunarLander-v3", rounds=3, n_steps=256)
-
-
-@pytest.fixture(scope="session")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Slippery FrozenLake with the paper's settings but shorter rounds: SGD 5e-3, discrete observations."""
-    settings = {"rounds": 3, "n_steps": 300, "batch_size": 64, "n_envs": 2, "seed": 3}
-    return record(tmp_path_factory.mktemp("runs") / "lake", "FrozenLake-v1-slippery", **settings)
-
-
-@pytest.fixture(scope="session")
-def run_of(request: pytest.FixtureRequest) -> Callable[[str], Any]:
-    """A recorded run by its fixture's name, for parametrised tests."""
-    return request.getfixturevalue
 
 
 @pytest.fixture

@@ -21,22 +21,23 @@ from engine.store.read import Run
 from engine.store.snapshot import RolloutBuffer, Snapshot
 
 
-class IdentityWorld(gym.Env[int, int]):
+class IdentityWorld(gym.Env[Any, Any]):
     """The right action is the observation: reward 1, else 0. Episodes never end by themselves."""
 
     def __init__(self, n: int = 4, render_mode: str | None = None) -> None:
+        self.n = n
         self.observation_space = gym.spaces.Discrete(n)
         self.action_space = gym.spaces.Discrete(n)
         self.shown = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         super().reset(seed=seed)
-        self.shown = int(self.np_random.integers(self.observation_space.n))
+        self.shown = int(self.np_random.integers(self.n))
         return self.shown, {}
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
         reward = float(action == self.shown)
-        self.shown = int(self.np_random.integers(self.observation_space.n))
+        self.shown = int(self.np_random.integers(self.n))
         return self.shown, reward, False, False, {}
 
 
@@ -63,7 +64,7 @@ class FollowWorld(gym.Env[np.ndarray, np.ndarray]):
         return self.shown, reward, False, False, {}
 
 
-class BarrenWorld(gym.Env[int, int]):
+class BarrenWorld(gym.Env[Any, Any]):
     """Two states, reward always 0: with a zero critic every advantage is 0."""
 
     observation_space = gym.spaces.Discrete(2)
@@ -94,7 +95,7 @@ for _name, _world, _limit in (
     ("NotANumberWorld-v0", NotANumberWorld, 8),
 ):
     if _name not in gym.registry:
-        gym.register(_name, entry_point=_world, max_episode_steps=_limit)
+        gym.register(_name, entry_point=f"worlds:{_world.__name__}", max_episode_steps=_limit)
 
 
 def entry(gym_id: str, **options: Any) -> Environment:

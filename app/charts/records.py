@@ -51,7 +51,7 @@ def scatter(fields: Mapping[str, NDArray[Any]], x: str, y: str, dark: bool, drag
         )
     )
     figure.update_layout(dragmode=drag, xaxis_title=plain(x), yaxis_title=plain(y), showlegend=False)
-    return style(figure, colours, 560)
+    return style(figure, colours, 440)
 
 
 def _numbers(values: NDArray[Any]) -> NDArray[Any]:

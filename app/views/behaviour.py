@@ -131,11 +131,12 @@ def draw_contributors(run: Run, snapshot: Snapshot, target: ActionTarget) -> Non
 
 def behaviour() -> None:
     """The page."""
+    beside = page.header()
     _, run = page.current_run()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with beside, st.container(horizontal=True, vertical_alignment="bottom"):
         snapshot, record = chosen_record(run)
         target = chosen_action(run, snapshot, record)
-    page.provenance(run, snapshot, f"state of record {record}")
+    st.caption(page.provenance(run, snapshot, f"state of record {record}"))
     picture, curve = st.columns([1, 3], gap="medium")
     with picture:
         drawn = loaders.picture(snapshot, snapshot.hash, record)

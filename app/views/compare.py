@@ -87,8 +87,10 @@ def removed_table(run: Run, job: Job) -> None:
 
 def compare() -> None:
     """The page."""
+    beside = page.header()
     name, run = page.current_run()
-    job = chosen_job(run)
+    with beside:
+        job = chosen_job(run)
     result = job.result or {}
     plan = job.plan
     with st.container(key="verdict"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,38 +25,53 @@ AS_RECORDED = "as recorded"
 AXES = ("step in round", "advantage")
 
 
-def controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | None]:
+def target_controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | None]:
     """Target, estimator, the record and the action that an action target is about."""
-    n = len(snapshot.buffer)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        state.choose("target", ["return", "action"], "return")
-        target = st.segmented_control(
-            "Target", ["return", "action"], key="target", required=True, bind="query-params",
-            help="return: mean of advantage × log π over this round's buffer. action: log π(a | s) of one record.",
-        )  # fmt: skip
-        about, action = 0, None
-        if target == "action":
-            about = st.number_input("Record", 0, n - 1, step=1, key="about", bind="query-params", width=130)
-            if run.manifest.action_space.kind == "discrete":
-                names = page.action_names(run)
-                chosen = st.selectbox(
-                    "Action", [AS_RECORDED, *names], key="action", bind="query-params", width=180,
-                    help="Ask about another action in the same state.",
-                )  # fmt: skip
-                action = None if chosen in (None, AS_RECORDED) else names.index(chosen)
-        state.choose("estimator", list(ESTIMATORS), next(iter(ESTIMATORS)))
-        estimator = st.selectbox(
-            "Estimator", list(ESTIMATORS), index=None, key="estimator", bind="query-params", required=True, width=180
-        )
-        st.button(
-            "Compute again",
-            key="compute",
-            icon=":material/refresh:",
-            help="Influence is computed when you open a round and then kept. This computes it anew.",
-            on_click=compute_again,
-            args=(snapshot, target, estimator, about, action),
-        )
+    state.choose("target", ["return", "action"], "return")
+    target = st.segmented_control(
+        "Target", ["return", "action"], key="target", required=True, bind="query-params",
+        help="return: mean of advantage × log π over this round's buffer. action: log π(a | s) of one record.",
+    )  # fmt: skip
+    about, action = 0, None
+    if target == "action":
+        last = len(snapshot.buffer) - 1
+        about = st.number_input("of record", 0, last, step=1, key="about", bind="query-params", width=120)
+        if run.manifest.action_space.kind == "discrete":
+            names = page.action_names(run)
+            chosen = st.selectbox(
+                "and action", [AS_RECORDED, *names], key="action", bind="query-params", width=150,
+                help="Ask about another action in the same state.",
+            )  # fmt: skip
+            action = None if chosen in (None, AS_RECORDED) else names.index(chosen)
+    state.choose("estimator", list(ESTIMATORS), next(iter(ESTIMATORS)), explicit=False)
+    estimator = st.selectbox("Estimator", list(ESTIMATORS), key="estimator", bind="query-params", width=140)
+    st.button(
+        "Compute",
+        key="compute",
+        icon=":material/refresh:",
+        help="Influence is computed when you open a round and then kept. This computes it anew.",
+        on_click=compute_again,
+        args=(snapshot, target, estimator, about, action),
+    )
     return str(target), str(estimator), int(about), action
+
+
+def chart_controls(fields: Sequence[str]) -> tuple[str, str, str]:
+    """The fields across and up, and what dragging does."""
+    x, y = axis("x", "Across", AXES[0], fields), axis("y", "Up", AXES[1], fields)
+    state.choose("tool", list(DRAG), "lasso", explicit=False)
+    tool = st.segmented_control(
+        "Select with", list(DRAG), key="tool", required=True, bind="query-params", default="lasso",
+        help="lasso and box: drag around records. click: click single records; dragging moves the picture.",
+    )  # fmt: skip
+    return x, y, DRAG[tool or "lasso"]
+
+
+def axis(key: str, label: str, default: str, fields: Sequence[str]) -> str:
+    """Choose the field of one axis."""
+    options = [default, *(name for name in fields if name not in ("record", default))]
+    state.choose(key, options, default, explicit=False)
+    return str(st.selectbox(label, options, key=key, bind="query-params", width=150))
 
 
 def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> None:
@@ -73,44 +89,23 @@ def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, a
     )
 
 
-def trust(estimator: str) -> None:
-    """Whether the ranking predicts what removal does."""
+def trust(estimator: str, source: str) -> None:
+    """Whether the ranking predicts what removal does, and where its numbers come from."""
     with st.container(key="trust", horizontal=True, vertical_alignment="center"):
         st.badge(
             "trust: not measured",
             icon=":material/help:",
             color="gray",
-            help=f"{estimator}: {ESTIMATOR_NOTES[estimator]}. What removal really does is measured by retraining: put "
-            "records into the basket and press Retrain.",
+            help=f"{estimator}: {ESTIMATOR_NOTES[estimator]}. Which way a record pushed is not yet what its removal would "
+            "change: that is measured by retraining. Put records into the basket and press Retrain.",
         )
-        st.caption("These scores say which way a record pushed. Whether its removal would matter, retraining says.")
+        st.caption(source)
 
 
-def records_chart(fields: dict[str, NDArray[Any]], scores: Scores) -> list[int]:
+def records_chart(fields: dict[str, NDArray[Any]], scores: Scores, x: str, y: str, drag: str) -> list[int]:
     """The scatter; returns the selected records."""
-    options = [name for name in fields if name != "record"]
-    x_box, y_box, tool_box = st.columns([2, 2, 2], vertical_alignment="bottom")
-    with x_box:
-        state.choose("x", options, AXES[0])
-        x = st.selectbox("Across", options, index=None, key="x", bind="query-params", required=True)
-    with y_box:
-        state.choose("y", options, AXES[1])
-        y = st.selectbox("Up", options, index=None, key="y", bind="query-params", required=True)
-    with tool_box:
-        state.choose("tool", list(DRAG), "lasso")
-        tool = st.segmented_control(
-            "Select with", list(DRAG), key="tool", required=True, bind="query-params",
-            help="lasso and box: drag around records. click: click single records; dragging moves the picture.",
-        )  # fmt: skip
     figure = loaders.scatter_figure(
-        scores.snapshot_hash,
-        str(scores.target),
-        scores.estimator,
-        str(x),
-        str(y),
-        state.is_dark(),
-        DRAG[tool or "lasso"],
-        fields,
+        scores.snapshot_hash, str(scores.target), scores.estimator, x, y, state.is_dark(), drag, fields
     )
     key = "records_scatter"
     st.plotly_chart(
@@ -150,14 +145,14 @@ def ranking(
         on_select=lambda: inspect_first([int(records[row]) for row in state.selected_rows(key)]),
         selection_mode="multi-row",
         column_config={
-            "record": st.column_config.NumberColumn(width=60),
+            "record": st.column_config.NumberColumn(width=56),
             "influence": st.column_config.NumberColumn(format="%+.3g", width=70),
-            "action": st.column_config.Column(width=95),
-            **{
-                name: st.column_config.NumberColumn(format="%.3g", width=65)
-                for name in ("advantage", "reward", "value", "episode")
-            },
-            "step in episode": st.column_config.NumberColumn("step", help="step in the episode", width=55),
+            "action": st.column_config.Column(width=84),
+            "advantage": st.column_config.NumberColumn(format="%.3f", width=76),
+            "reward": st.column_config.NumberColumn(format="%.3f", width=64),
+            "value": st.column_config.NumberColumn(format="%.2f", width=56),
+            "episode": st.column_config.NumberColumn(width=62),
+            "step in episode": st.column_config.NumberColumn("step", help="step in the episode", width=46),
         },
         alt=f"Table: {title}",
     )
@@ -217,7 +212,8 @@ def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int]
 def edit_basket(run: Run, snapshot: Snapshot, scores: Scores, kept: list[int]) -> None:
     """Add the bottom records by the hundred, or take single ones out."""
     share = st.slider("Worst share of the records with negative influence", 5, 100, 50, 5, format="%d%%", key="share")
-    bottom = bottom_fraction(scores.influence, (share or 50) / 100) if (scores.influence < 0).any() else []
+    negatives = int((scores.influence < 0).sum())
+    bottom: list[int] = bottom_fraction(scores.influence, (share or 50) / 100).tolist() if negatives else []
     st.button(
         f"Put these {len(bottom)} records in",
         key="add_bottom",
@@ -285,27 +281,30 @@ def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[i
 
 def diagnose() -> None:
     """The page."""
+    beside = page.header()
     _, run = page.current_run()
-    snapshot = loaders.load_snapshot(run, page.round_slider(run))
-    target, estimator, about, action = controls(run, snapshot)
+    snapshot = loaders.load_snapshot(run, page.round_slider(run, beside))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        target, estimator, about, action = target_controls(run, snapshot)
+        x, y, drag = chart_controls(list(loaders.load_fields(snapshot)))
     scores = loaders.load_scores(snapshot, target, estimator, about, action)
-    fields = loaders.load_fields(snapshot, scores)
+    fields = {**loaders.load_fields(snapshot), "influence": scores.influence}
     what = "return target over this round's buffer" if target == "return" else f"action target, record {about}"
-    page.provenance(run, snapshot, f"{estimator}, {what}", "recorded minibatch order")
-    trust(estimator)
+    trust(estimator, page.provenance(run, snapshot, f"{estimator}, {what}", "recorded minibatch order"))
     chart, side = st.columns([3, 2], gap="medium")
     with chart:
-        selected = records_chart(fields, scores)
+        selected = records_chart(fields, scores, x, y, drag)
     top, bottom = top_and_bottom(scores.influence, TABLE_ROWS)
     names = page.action_names(run) if run.manifest.action_space.kind == "discrete" else []
+    state.forget_rows(("top_records", "bottom_records"), f"{scores.snapshot_hash} {scores.target} {estimator}")
     left, right = st.columns(2, gap="medium")
     with left:
         selected += ranking("top_records", "Top records", "raised the target most", top, fields, names)
     with right:
         selected += ranking("bottom_records", "Bottom records", "lowered the target most", bottom, fields, names)
+    basket_bar(run, snapshot, scores, selected)
     with side:
         inspector.draw(run, snapshot, scores, fields, int(bottom[0] if len(bottom) else 0))
-    basket_bar(run, snapshot, scores, selected)
 
 
 diagnose()

@@ -7,6 +7,7 @@ import streamlit as st
 from app import loaders, page, state
 from app.charts import timeline as charts
 
+beside = page.header()
 name, run = page.current_run()
 rounds = run.rounds
 if not rounds:
@@ -29,6 +30,7 @@ def open_round(key: str) -> None:
         state.put("round", int(clicked))
 
 
+chosen = page.round_slider(run, beside) if stored else None
 returns = [value for value in column("mean_return") if value is not None]
 with st.container(horizontal=True):
     st.metric("Rounds", len(rounds), border=True)
@@ -40,7 +42,6 @@ with st.container(horizontal=True):
 if run.final is None:
     st.info(f"As of round {numbers[-1]}: this run is not finished.", icon=":material/info:")
 
-chosen = page.round_slider(run) if stored else None
 st.subheader("Return", anchor=False)
 st.caption(
     "Training episodes that ended in the round: mean, and a band of one standard deviation between episodes. "

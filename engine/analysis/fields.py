@@ -12,15 +12,16 @@ from engine.learning.checkpoint import restore_policy
 from engine.store.snapshot import Snapshot
 
 
-def record_fields(snapshot: Snapshot, influence: NDArray[np.float32] | None = None) -> dict[str, NDArray[Any]]:
+def record_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
     """One column per field, n values each, in the order in which people ask for them.
 
-    `influence` comes first if it is given; observation components carry their names; a continuous action is its norm.
+    Observation components carry their names; a continuous action is its norm; `influence` is left 0 for the caller.
     """
     buffer, config = snapshot.buffer, snapshot.config
-    columns: dict[str, NDArray[Any]] = {"record": buffer.record}
-    if influence is not None:
-        columns["influence"] = influence
+    columns: dict[str, NDArray[Any]] = {
+        "record": buffer.record,
+        "influence": np.zeros(len(buffer), np.float32),
+    }
     columns |= {
         "step in round": buffer.t,
         "environment": buffer.env,

@@ -41,7 +41,7 @@ def gradient(target: Target, policy: ActorCritic) -> Direction:
 
 
 def inner_products(
-    policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, backend: Backend = "jvp"
+    policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, backend: Backend | None = None
 ) -> Tensor:
     """<direction, grad J_i(theta)> for n records.
 
@@ -51,7 +51,8 @@ def inner_products(
         config: settings of the objective.
         direction: a vector in parameter space.
         backend: `jvp` (forward mode, any architecture), `ghost` (one backward pass and layer-wise products, never a
-            per-record gradient) or `loop` (one backward pass a record: slow, the oracle).
+            per-record gradient) or `loop` (one backward pass a record: slow, the oracle). By default `ghost`, the
+            fastest, where it has a rule for every layer that the direction touches, else `jvp`.
 
     Returns:
         (n,) inner products.
@@ -59,6 +60,8 @@ def inner_products(
     Raises:
         BadInputError: unknown backend, or a layer that `ghost` has no rule for.
     """
+    if backend is None:
+        backend = "jvp" if _without_rule(policy, direction) else "ghost"
     if backend not in BACKENDS:
         raise BadInputError(f"unknown backend {backend!r}; it must be one of {', '.join(BACKENDS)}")
     with_value = any(name.startswith("critic.") for name in direction)
@@ -93,13 +96,15 @@ def _by_ghost(policy: ActorCritic, batch: Batch, config: TrainConfig, direction:
 
     Its inner product with P is g_i . (P x_i); no [n, out, in] tensor is ever made.
     """
+    without_rule = _without_rule(policy, direction)
+    if without_rule:
+        raise BadInputError(f"the ghost backend has no rule for the layer {without_rule[0]}; use jvp")
     tape: list[tuple[str, nn.Module, Tensor, Tensor]] = []
-    modules = _touched_modules(policy, direction)
 
     def remember(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
         return lambda module, inputs, output: tape.append((name, module, inputs[0].detach(), output))
 
-    handles = [module.register_forward_hook(remember(name)) for name, module in modules.items()]
+    handles = [module.register_forward_hook(remember(name)) for name, module in _touched(policy, direction).items()]
     try:
         total = objective(policy(batch.inputs, batch.action, with_value), batch, config).total().sum()
     finally:
@@ -112,16 +117,16 @@ def _by_ghost(policy: ActorCritic, batch: Batch, config: TrainConfig, direction:
     return products
 
 
-def _touched_modules(policy: nn.Module, direction: Direction) -> dict[str, nn.Module]:
-    touched = {}
-    for name, module in policy.named_modules():
-        if any(f"{name}.{p}" in direction for p, _ in module.named_parameters(recurse=False)):
-            if type(module) not in GHOST_RULES:
-                raise BadInputError(
-                    f"the ghost backend has no rule for the layer {name} ({type(module).__name__}); use jvp"
-                )
-            touched[name] = module
-    return touched
+def _touched(policy: nn.Module, direction: Direction) -> dict[str, nn.Module]:
+    """The layers with a parameter of their own in the direction."""
+    owners = {name.rpartition(".")[0] for name in direction}
+    return {name: module for name, module in policy.named_modules() if name in owners}
+
+
+def _without_rule(policy: nn.Module, direction: Direction) -> list[str]:
+    """The touched layers that `ghost` has no rule for."""
+    layers = _touched(policy, direction)
+    return [f"{name} ({type(m).__name__})" for name, m in layers.items() if type(m) not in GHOST_RULES]
 
 
 def _ghost_linear(inputs: Tensor, g: Tensor, direction: Direction, prefix: str) -> Tensor:

@@ -17,7 +17,7 @@ from engine.store.snapshot import Float32s, Snapshot
 DEFAULT_ESTIMATOR = "first_order"
 
 
-def first_order(snapshot: Snapshot, target: Target, backend: Backend = "jvp") -> Float32s:
+def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = None) -> Float32s:
     """I_i = <grad f(theta(k)), grad J_i(theta(k))>: one inner product before the update (paper, eq. 4).
 
     Advantages are normalised as the first epoch's minibatches were.
@@ -44,12 +44,11 @@ def first_epoch_advantages(snapshot: Snapshot, advantage: Tensor) -> Tensor:
     A record that was dropped from the update keeps no minibatch: it is normalised by the whole buffer's statistics.
     """
     normalized = normalize(advantage)
-    order = snapshot.minibatches[0]
-    order = torch.as_tensor(order, dtype=torch.int64)
-    kept = torch.as_tensor(snapshot.buffer.kept)
-    for minibatch in order.split(snapshot.config.batch_size):
-        used = minibatch[kept[minibatch]]
-        normalized[used] = normalize(advantage[used])
+    order = torch.as_tensor(snapshot.minibatches[0], dtype=torch.int64)
+    kept = torch.as_tensor(snapshot.buffer.kept)[order]
+    sizes = [int(part.sum()) for part in kept.split(snapshot.config.batch_size)]
+    used = order[kept]
+    normalized[used] = torch.cat([normalize(part) for part in advantage[used].split(sizes)])
     return normalized
 
 

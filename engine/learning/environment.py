@@ -56,9 +56,9 @@ class Episode:
 class VectorEnvironment:
     """`n_envs` copies of a catalogue entry, stepped together."""
 
-    def __init__(self, environment: Environment, n_envs: int, render_mode: str | None = None) -> None:
+    def __init__(self, environment: Environment, n_envs: int) -> None:
         self.environment = environment
-        self.envs = [environment.make(render_mode) for _ in range(n_envs)]
+        self.envs = [environment.make() for _ in range(n_envs)]
         self.observation_space, self.action_space = environment.spaces()
         self.episodes: list[Episode] = []
         shape, dtype = self.observation_space.shape, self.observation_space.dtype

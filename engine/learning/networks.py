@@ -51,7 +51,8 @@ class ActorCritic(nn.Module):
     """Actor and critic with separate multilayer perceptrons.
 
     Orthogonal initial weights with gain sqrt(2) in hidden layers, 0.01 for the action and 1 for the value; biases 0.
-    Discrete observations are encoded one-hot, boxes flattened. Actions are categorical or diagonal Gaussian.
+    Discrete observations are encoded one-hot, boxes flattened. Actions are categorical or diagonal Gaussian. Without a
+    generator the weights are not set at all: `load` them.
     """
 
     def __init__(
@@ -142,7 +143,8 @@ def _perceptron(sizes: Sequence[int], gain: float, generator: torch.Generator | 
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         last = i == len(sizes) - 2
         linear = skip_init(nn.Linear, inputs, outputs)
-        nn.init.orthogonal_(linear.weight, gain if last else math.sqrt(2), generator=generator)
-        nn.init.zeros_(linear.bias)
+        if generator is not None:
+            nn.init.orthogonal_(linear.weight, gain if last else math.sqrt(2), generator=generator)
+            nn.init.zeros_(linear.bias)
         layers += [linear] if last else [linear, nn.Tanh()]
     return nn.Sequential(*layers)

@@ -60,7 +60,8 @@ def test_derivative_of_one_step_in_float64(base: Snapshot, normalized: bool, nam
 
     def after(weights: torch.Tensor) -> ActorCritic:
         policy, batch = double(restored(snapshot), snapshot)
-        update(policy, make_optimizer(policy, snapshot.config), batch, snapshot.minibatches, snapshot.config, weights=weights)
+        optimizer = make_optimizer(policy, snapshot.config)
+        update(policy, optimizer, batch, snapshot.minibatches, snapshot.config, weights=weights)
         return policy
 
     policy, batch = double(restored(snapshot), snapshot)

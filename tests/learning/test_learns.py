@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from worlds import entry, learner
@@ -18,13 +20,15 @@ def trained(agent: Learner, rounds: int) -> Learner:
     return agent
 
 
+# Once every reward is 1 the advantages are noise around 0, which normalising would blow up to unit size.
+IDENTITY: dict[str, Any] = {"n_steps": 256, "n_envs": 2, "gamma": 0.5, "normalize_advantage": False}
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_identity_world(optimizer: str) -> None:
     """The right action is the observation. Of 16 steps a random policy gets 4 right, a perfect one all."""
     environment = entry("IdentityWorld-v0")
-    rate = {"adam": 1e-2, "sgd": 0.3}[optimizer]
-    settings = {"n_steps": 256, "n_envs": 2, "gamma": 0.5, "optimizer": optimizer, "learning_rate": rate}
-    agent = learner(environment, **settings)
+    agent = learner(environment, optimizer=optimizer, learning_rate={"adam": 3e-3, "sgd": 0.3}[optimizer], **IDENTITY)
     seeds = np.arange(1000, 1030)
     before = Evaluator(environment).returns(agent.policy, seeds).mean()
     after = Evaluator(environment).returns(trained(agent, 8).policy, seeds).mean()
@@ -37,10 +41,10 @@ def test_identity_world(optimizer: str) -> None:
 def test_continuous_world() -> None:
     """The right action is the observation in [-1, 1]. A standard normal policy loses about 1 a step."""
     environment = entry("FollowWorld-v0")
-    agent = learner(environment, n_steps=512, n_envs=2, gamma=0.0, gae_lambda=0.0, learning_rate=3e-3)
+    agent = learner(environment, n_steps=512, n_envs=2, gamma=0.0, gae_lambda=0.0, learning_rate=3e-3, n_epochs=5)
     seeds = np.arange(1000, 1020)
     before = Evaluator(environment).returns(agent.policy, seeds).mean()
-    after = Evaluator(environment).returns(trained(agent, 20).policy, seeds).mean()
+    after = Evaluator(environment).returns(trained(agent, 14).policy, seeds).mean()
     assert before < -8
     assert after > -1
     states = np.linspace(-0.8, 0.8, 9, dtype=np.float32)[:, None]
@@ -50,15 +54,16 @@ def test_continuous_world() -> None:
 
 def test_critic_learns_what_the_states_are_worth() -> None:
     """Always 1 in the identity world once the policy is right: V is about 1 / (1 - gamma) for every state."""
-    agent = trained(learner(entry("IdentityWorld-v0"), n_steps=512, gamma=0.5, learning_rate=1e-2), 15)
+    agent = trained(learner(entry("IdentityWorld-v0"), learning_rate=3e-3, **IDENTITY), 10)
     np.testing.assert_allclose(agent.policy.value(np.arange(4)), 2, atol=0.25)
 
 
-def test_frozen_lake_with_the_papers_settings_finds_the_goal() -> None:
-    """Half of the paper's 30 rounds already beat the random policy's 1.5 % by far."""
-    agent = trained(Learner.begin(engine.preset("FrozenLake-v1", seed=0)), 12)
-    mean = Evaluator(find("FrozenLake-v1")).returns(agent.policy, np.arange(1000, 1200)).mean()
-    assert mean > 0.08
+@pytest.mark.slow
+def test_frozen_lake_with_the_papers_settings_is_solved() -> None:
+    """30 rounds of SGD 5e-3: the goal is reached in nearly every episode, where a random policy reaches 1.5 %."""
+    config = engine.preset("FrozenLake-v1", seed=0)
+    agent = trained(Learner.begin(config), config.rounds)
+    assert Evaluator(find("FrozenLake-v1")).returns(agent.policy, np.arange(1000, 1200)).mean() > 0.95
 
 
 @pytest.mark.slow

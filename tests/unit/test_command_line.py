@@ -105,7 +105,9 @@ def test_train_records_and_shows_each_round(command: Command, tmp_path: Path) ->
 
 def test_train_with_a_preset(command: Command, tmp_path: Path) -> None:
     small = ("--set", "n_steps=16", "--set", "n_envs=2")
-    assert command("train", "CartPole-v1", "--preset", "tuned", "--rounds", 1, "--out", tmp_path / "r", *small).code == 0
+    assert (
+        command("train", "CartPole-v1", "--preset", "tuned", "--rounds", 1, "--out", tmp_path / "r", *small).code == 0
+    )
     config = engine.open_run(tmp_path / "r").config
     assert (config.gae_lambda, config.n_envs, config.n_steps) == (0.8, 2, 16)
 

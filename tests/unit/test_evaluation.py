@@ -63,11 +63,11 @@ def test_policies_are_compared_on_equal_starts() -> None:
             parameter.zero_()
     assert set(evaluator.returns(policy, range(6)).tolist()) <= {0.0, 1.0}
     with torch.no_grad():
-        first, middle, last = policy.actor[0], policy.actor[2], policy.actor[4]
+        first, middle, last = (policy.get_parameter(f"actor.{layer}.weight") for layer in (0, 2, 4))
         for state in range(16):
-            first.weight[state, state] = 20  # type: ignore[index]
-            middle.weight[state, state] = 20  # type: ignore[index]
-            last.weight[path.get(state, 0), state] = 50  # type: ignore[index]
+            first[state, state] = 20
+            middle[state, state] = 20
+            last[path.get(state, 0), state] = 50
     assert evaluator.returns(policy, range(6)).tolist() == [1.0] * 6
 
 

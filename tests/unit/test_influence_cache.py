@@ -13,7 +13,7 @@ from worlds import entry, learner
 import engine
 from engine.attribution import influence as front_door
 from engine.attribution.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
-from engine.attribution.targets import as_space
+from engine.attribution.targets import Target, as_space
 from engine.errors import BadInputError
 from engine.spaces import Space
 from engine.store.read import Run
@@ -93,7 +93,7 @@ def test_a_worthless_cache_is_computed_again(snapshot: Snapshot, computed: list[
 
 def test_each_target_round_and_run_has_its_own_scores(snapshot: Snapshot, computed: list[str]) -> None:
     assert snapshot.path is not None
-    targets = [
+    targets: list[Target | str] = [
         "return",
         engine.action_target(snapshot, record=3),
         engine.action_target(snapshot, record=4),
@@ -172,14 +172,14 @@ def test_a_zero_gradient_is_refused_in_words() -> None:
         parameter.data.zero_()
     snapshot = agent.collect()
     assert not snapshot.buffer.advantage.any()
-    with pytest.raises(BadInputError, match="gradient of the return target is zero.*choose another target or a round"):
+    with pytest.raises(BadInputError, match=r"gradient of the return target is zero.*choose another target or a round"):
         engine.influence(snapshot, "return")
 
 
 def test_values_typed_by_hand() -> None:
     box = Space("box", shape=(2,), dtype="float32", names=("a", "b"))
     assert as_space("observation", [1, 2.5], box).tolist() == [1, 2.5]
-    assert as_space("observation", "x" and (3, 4), box).dtype == np.float32
+    assert as_space("observation", (3, 4), box).dtype == np.float32
     assert as_space("action", [2], Space("discrete", n=3)).tolist() == 2
 
 

@@ -103,9 +103,7 @@ def test_branch_replays_exactly_and_goes_on_from_the_counterfactual(
     for k in branch.stored_rounds:
         after = {n: t for n, t in branch.checkpoint(k + 1).items() if n.startswith(("parameter/", "optimizer/"))}
         same_tensors(engine.replay(branch.snapshot(k)).checkpoint, after)
-    same_tensors(
-        engine.replay(parent.snapshot(1), drop).checkpoint, engine.replay(branch.snapshot(1)).checkpoint
-    )
+    same_tensors(engine.replay(parent.snapshot(1), drop).checkpoint, engine.replay(branch.snapshot(1)).checkpoint)
     mine, theirs = branch.snapshot(2), parent.snapshot(2)
     assert not np.array_equal(mine.parameters["actor.0.weight"], theirs.parameters["actor.0.weight"])
     for name in ("environment/0/rng", "environment/0/actions", "environment/0/observation"):
@@ -239,8 +237,6 @@ def test_cancelling_leaves_nothing_broken(parent: Run, at: str, tmp_path: Path, 
             raise CancelledError("cancelled by the test")
 
     with pytest.raises(CancelledError):
-        engine.retrain(
-            parent, 0, [1, 2], tmp_path / "out", orders=2, episodes=2, continue_rounds=2, progress=stop
-        )
+        engine.retrain(parent, 0, [1, 2], tmp_path / "out", orders=2, episodes=2, continue_rounds=2, progress=stop)
     assert listing(parent.path) == before
     assert list(tmp_path.iterdir()) == []

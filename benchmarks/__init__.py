@@ -1,0 +1,1 @@
+"""Figures side by side in one run: `python -m benchmarks`. They are printed and never asserted."""

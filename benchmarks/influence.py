@@ -1,0 +1,73 @@
+"""First-order influence of 2048 records, against one forward pass and against per-record gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+
+import engine
+from benchmarks.timing import Figure, alternate, milliseconds, ratio
+from engine.attribution.backends import Backend, gradient
+from engine.attribution.estimators import first_epoch_advantages, first_order
+from engine.attribution.targets import Target, action_target, return_target
+from engine.learning.checkpoint import restore_policy
+from engine.learning.ppo import Batch, as_batch, objective
+from engine.learning.training import Learner
+from engine.store.snapshot import Snapshot
+
+FORWARD = "one forward pass, actor and critic"
+WAYS: dict[str, Backend | None] = {"first_order": None, "first_order, jvp": "jvp", "first_order, ghost": "ghost"}
+EXPLICIT = "vmap(grad) per record, then a product"
+
+
+def figures(quick: bool = False) -> Iterator[Figure]:
+    """Everything from the snapshot in memory to the scores: restoring the policy, gradient of f, inner products."""
+    learner = Learner.begin(engine.preset("LunarLander-v3", "default"))
+    learner.update(learner.collect())
+    snapshot = learner.collect()
+    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    batch = as_batch(policy, snapshot.buffer)
+    targets: dict[str, Target] = {"return": return_target(snapshot), "action": action_target(snapshot, record=17)}
+    ways: dict[str, Callable[[], object]] = {FORWARD: partial(_forward, policy, batch)}
+    for name, target in targets.items():
+        for way, backend in WAYS.items():
+            ways[f"{way}: {name}"] = partial(first_order, snapshot, target, backend)
+        ways[f"{EXPLICIT}: {name}"] = partial(_explicit, snapshot, target)
+    times = alternate(ways, repeats=15 if quick else 60, warm_up=3)
+    yield milliseconds(FORWARD, times[FORWARD])
+    for name in targets:
+        for way in (*WAYS, EXPLICIT):
+            label = f"{way}: {name}"
+            aim = "<= 5x" if way in WAYS else ""
+            against = ratio(times, label, FORWARD)
+            yield milliseconds(label, times[label], ratio=against, against="one forward pass", target=aim)
+        faster = ratio(times, f"{EXPLICIT}: {name}", f"first_order: {name}")
+        label = f"first_order: {name}"
+        yield milliseconds(label, times[label], ratio=faster, against="faster than vmap(grad)", target=">= 4x")
+
+
+def _forward(policy: torch.nn.Module, batch: Batch) -> None:
+    with torch.no_grad():
+        policy(batch.inputs, batch.action)
+
+
+def _explicit(snapshot: Snapshot, target: Target) -> Tensor:
+    """What most libraries do: the matrix of all per-record gradients, times the target's gradient."""
+    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    batch = as_batch(policy, snapshot.buffer)
+    batch = batch._replace(advantage=first_epoch_advantages(snapshot, batch.advantage))
+    direction = gradient(target, policy)
+    touched = {name: p.detach() for name, p in policy.named_parameters() if name in direction}
+
+    def per_record(parameters: dict[str, Tensor], *record: Tensor) -> Tensor:
+        one = Batch(*(column.unsqueeze(0) for column in record))
+        evaluation = functional_call(policy, parameters, (one.inputs, one.action, False))
+        return objective(evaluation, one, snapshot.config).total().squeeze(0)
+
+    gradients = vmap(grad(per_record), in_dims=(None, *(0 for _ in batch)))(touched, *batch)
+    matrix = torch.cat([gradients[name].flatten(1) for name in touched], dim=1)
+    return matrix @ torch.cat([direction[name].flatten() for name in touched])
