@@ -25,8 +25,11 @@ def one_line_errors() -> Iterator[None]:
         st.error(str(error), icon=":material/error:")
 
 
-def header() -> DeltaGenerator:
-    """Draw the run selector, which every page shares; the page may draw into the space beside it, which is returned."""
+def header(with_round: bool) -> None:
+    """The run selector, and on pages about a round the round slider beside it.
+
+    They belong to the entry file, not to a page, so that the choice survives going from page to page.
+    """
     paths = loaders.run_paths()
     if not paths:
         folders = " or ".join(str(folder) for folder in loaders.run_folders())
@@ -40,7 +43,34 @@ def header() -> DeltaGenerator:
     with left:
         state.choose("run", list(paths), _owner(state.asked("iv"), paths) or _first(paths))
         st.selectbox("Run", list(paths), index=None, key="run", bind="query-params")
-    return right
+    if with_round and state.get("run"):
+        _round_slider(loaders.load_run(paths[state.get("run")]).stored_rounds, right)
+
+
+def _round_slider(rounds: list[int], place: DeltaGenerator) -> None:
+    """A slider over the rounds with records, and buttons for the previous and the next one."""
+    if len(rounds) < 2:
+        return
+    state.choose("round", rounds, rounds[len(rounds) // 2])
+    back, middle, forward = place.columns([1, 14, 1], vertical_alignment="bottom")
+    back.button(
+        "",
+        icon=":material/chevron_left:",
+        key="previous_round",
+        help="Previous recorded round",
+        on_click=state.step,
+        args=("round", rounds, -1),
+    )
+    with middle:
+        st.select_slider("Round", rounds, key="round", bind="query-params")
+    forward.button(
+        "",
+        icon=":material/chevron_right:",
+        key="next_round",
+        help="Next recorded round",
+        on_click=state.step,
+        args=("round", rounds, 1),
+    )
 
 
 def _owner(intervention: str | None, paths: dict[str, Path]) -> str | None:
@@ -71,38 +101,15 @@ def current_run() -> tuple[str, Run]:
 def recorded_rounds(run: Run) -> list[int]:
     """Rounds with records; stops the page with advice if there is none."""
     if not run.stored_rounds:
-        st.info("This run has no recorded round yet. If it is being trained, reload in a moment.")
+        st.info("No round of this run has records yet. If it is being trained, reload in a moment.")
         st.stop()
     return run.stored_rounds
 
 
-def round_slider(run: Run, place: DeltaGenerator) -> int:
-    """Choose a recorded round: a slider, and buttons for the previous and the next one."""
+def current_round(run: Run) -> int:
+    """The round of the header's slider; stops the page with advice if there is none."""
     rounds = recorded_rounds(run)
-    state.choose("round", rounds, rounds[len(rounds) // 2])
-    back, middle, forward = place.columns([1, 14, 1], vertical_alignment="bottom")
-    back.button(
-        "",
-        icon=":material/chevron_left:",
-        key="previous_round",
-        help="Previous recorded round",
-        on_click=state.step,
-        args=("round", rounds, -1),
-    )
-    if len(rounds) > 1:
-        with middle:
-            st.select_slider("Round", rounds, key="round", bind="query-params")
-    else:
-        middle.markdown(f"Round {rounds[0]}, the only one with records")
-    forward.button(
-        "",
-        icon=":material/chevron_right:",
-        key="next_round",
-        help="Next recorded round",
-        on_click=state.step,
-        args=("round", rounds, 1),
-    )
-    return int(state.get("round", rounds[0]))
+    return int(state.get("round")) if len(rounds) > 1 else rounds[0]
 
 
 def provenance(run: Run, snapshot: Snapshot, *parts: str) -> str:

@@ -11,7 +11,7 @@ if str(ROOT) not in sys.path:  # `streamlit run app` puts only app/ there
 
 import streamlit as st  # noqa: E402
 
-from app.page import one_line_errors  # noqa: E402
+from app.page import header, one_line_errors  # noqa: E402
 
 st.set_page_config(page_title="Snapshot Influence", page_icon=str(ROOT / "app" / "icon.svg"), layout="wide")
 page = st.navigation(
@@ -26,4 +26,5 @@ page = st.navigation(
     position="top",
 )
 with one_line_errors():
+    header(with_round=page.url_path in ("timeline", "diagnose"))
     page.run()

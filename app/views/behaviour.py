@@ -131,9 +131,8 @@ def draw_contributors(run: Run, snapshot: Snapshot, target: ActionTarget) -> Non
 
 def behaviour() -> None:
     """The page."""
-    beside = page.header()
     _, run = page.current_run()
-    with beside, st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         snapshot, record = chosen_record(run)
         target = chosen_action(run, snapshot, record)
     st.caption(page.provenance(run, snapshot, f"state of record {record}"))

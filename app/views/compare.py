@@ -87,10 +87,8 @@ def removed_table(run: Run, job: Job) -> None:
 
 def compare() -> None:
     """The page."""
-    beside = page.header()
     name, run = page.current_run()
-    with beside:
-        job = chosen_job(run)
+    job = chosen_job(run)
     result = job.result or {}
     plan = job.plan
     with st.container(key="verdict"):

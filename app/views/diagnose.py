@@ -202,11 +202,16 @@ def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int]
             on_click=change_basket,
             args=(run, snapshot.round, []),
         )
-        if st.button("Retrain without them …", key="retrain", type="primary", icon=":material/replay:"):
-            if kept:
-                retrain_dialog(run, snapshot, scores, kept)
-            else:
-                st.toast("The basket is empty: select records and add them first.", icon=":material/info:")
+        st.button(
+            "Retrain without them …",
+            key="retrain",
+            type="primary",
+            icon=":material/replay:",
+            on_click=state.put,
+            args=("retrain_open", True),
+        )
+    if state.get("retrain_open"):
+        retrain_dialog(run, snapshot, scores, kept)
 
 
 def edit_basket(run: Run, snapshot: Snapshot, scores: Scores, kept: list[int]) -> None:
@@ -240,9 +245,12 @@ def take_out(run: Run, round: int, records: list[int]) -> None:
     state.next_generation("basket_table")
 
 
-@st.dialog("Retrain without the basket", width="large")
+@st.dialog("Retrain without the basket", width="large", on_dismiss=lambda: state.put("retrain_open", False))
 def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[int]) -> None:
     """How to retrain; starts the job."""
+    if not records:
+        st.info("The basket is empty: select records in the chart or in a table and add them first.")
+        return
     st.markdown(
         f"The update of round {snapshot.round} is replayed without **{len(records)}** of {len(snapshot.buffer)} "
         "records, and compared on the same evaluation episodes with the original and with the removal of as many random records."
@@ -276,14 +284,14 @@ def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[i
         except EngineError as error:
             st.error(str(error), icon=":material/error:")
             return
-        st.switch_page("views/interventions.py", query_params={"run": str(state.get("run")), "iv": job.id})
+        state.put("retrain_open", False)
+        st.switch_page("views/interventions.py", query_params={"iv": job.id})
 
 
 def diagnose() -> None:
     """The page."""
-    beside = page.header()
     _, run = page.current_run()
-    snapshot = loaders.load_snapshot(run, page.round_slider(run, beside))
+    snapshot = loaders.load_snapshot(run, page.current_round(run))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         target, estimator, about, action = target_controls(run, snapshot)
         x, y, drag = chart_controls(list(loaders.load_fields(snapshot)))

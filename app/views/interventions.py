@@ -75,9 +75,8 @@ def panel(name: str, run: Run, was_active: bool) -> None:
 
 def interventions() -> None:
     """The page; it looks at the disk every second while something runs."""
-    beside = page.header()
     name, run = page.current_run()
-    beside.caption(
+    st.caption(
         "An intervention replays one update without some records and compares it with the original and with a random "
         "removal of the same size. It runs in a process of its own: closing this page does not stop it."
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import loaders, page, state
+from app import loaders, state
 from engine.errors import EngineError
 from engine.store.read import Run
 
@@ -35,7 +35,6 @@ def describe(name: str, run: Run) -> dict[str, Any]:
     }
 
 
-page.header().markdown("### Recorded runs")
 rows, damaged = [], []
 for name, path in loaders.run_paths().items():
     try:

@@ -7,7 +7,6 @@ import streamlit as st
 from app import loaders, page, state
 from app.charts import timeline as charts
 
-beside = page.header()
 name, run = page.current_run()
 rounds = run.rounds
 if not rounds:
@@ -30,7 +29,7 @@ def open_round(key: str) -> None:
         state.put("round", int(clicked))
 
 
-chosen = page.round_slider(run, beside) if stored else None
+chosen = page.current_round(run) if stored else None
 returns = [value for value in column("mean_return") if value is not None]
 with st.container(horizontal=True):
     st.metric("Rounds", len(rounds), border=True)

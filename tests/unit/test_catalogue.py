@@ -52,17 +52,6 @@ def test_presets_are_usable_settings(environment: Environment) -> None:
         )
 
 
-@pytest.mark.parametrize("environment", CATALOGUE.values(), ids=lambda e: e.name)
-def test_pictures(environment: Environment) -> None:
-    env = environment.make(render_mode="rgb_array")
-    env.reset(seed=0)
-    picture = np.asarray(env.render())
-    env.close()
-    assert picture.ndim == 3
-    assert picture.shape[2] == 3
-    assert picture.std() > 0
-
-
 def test_the_papers_settings() -> None:
     lander, lake = preset("LunarLander-v3"), preset("FrozenLake-v1")
     assert (lander.optimizer, lander.learning_rate, lander.rounds) == ("adam", 1e-3, 100)

@@ -251,6 +251,19 @@ def test_influence_normalises_as_the_first_epoch_did(snapshot: Snapshot) -> None
         torch.testing.assert_close(found[part], (advantage[part] - mean) / (std + 1e-8))
 
 
+def test_influence_normalises_over_the_records_that_are_left(snapshot: Snapshot) -> None:
+    """Within a minibatch the removed ones do not count; a minibatch of which nothing is left does no harm."""
+    size = snapshot.config.batch_size
+    gone = np.concatenate([snapshot.minibatches[0][:size], snapshot.minibatches[0][size : size + 9]])
+    advantage = torch.as_tensor(snapshot.buffer.advantage)
+    found = first_epoch_advantages(snapshot.without(gone), advantage)
+    left = snapshot.minibatches[0][size + 9 : 2 * size]
+    torch.testing.assert_close(found[left], normalize(advantage[left]))
+    whole = snapshot.minibatches[0][2 * size : 3 * size]
+    torch.testing.assert_close(found[whole], normalize(advantage[whole]))
+    assert torch.isfinite(found).all()
+
+
 def test_objective_by_hand() -> None:
     """Ratio 1.5 beyond the clip range 0.2, A = +-1: min(1.5, 1.2) and min(-1.5, -1.2); (V - R)^2 = 4, H as it is."""
     from engine.config import TrainConfig
@@ -268,14 +281,19 @@ def test_objective_by_hand() -> None:
     torch.testing.assert_close(terms.total(), torch.tensor([-0.77, -3.44]))
 
 
-def test_target_kl_zero_steps_leave_theta_alone(snapshot: Snapshot) -> None:
-    """A stale buffer is already too far away: the update stops before its first step."""
+@pytest.mark.parametrize(("factor", "first_step"), [(1.001, True), (0.999, False)])
+def test_target_kl_stops_beyond_one_and_a_half_times(snapshot: Snapshot, factor: float, first_step: bool) -> None:
+    """A buffer whose log-probabilities are all 1 too low has approximate KL e - 1 - 1 before the first step."""
     buffer = replace(snapshot.buffer, log_prob=snapshot.buffer.log_prob - 1)
-    stale = replace(snapshot, buffer=buffer, config=replace(snapshot.config, target_kl=0.01))
+    target_kl = factor * (np.e - 2) / 1.5
+    stale = replace(snapshot, buffer=buffer, config=replace(snapshot.config, target_kl=target_kl))
     replayed = engine.replay(stale)
-    assert replayed.metrics.steps == 0
-    for name, tensor in snapshot.parameters.items():
-        assert np.array_equal(replayed.checkpoint[f"parameter/{name}"], tensor)
+    assert (replayed.metrics.steps > 0) == first_step
+    moved = any(
+        not np.array_equal(replayed.checkpoint[f"parameter/{name}"], tensor)
+        for name, tensor in snapshot.parameters.items()
+    )
+    assert moved == first_step
 
 
 def test_update_calls_back_before_every_step(snapshot: Snapshot) -> None:

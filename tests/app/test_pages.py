@@ -1,0 +1,196 @@
+"""Every page, without a browser: it draws, it follows the URL, and bad input ends in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import engine
+from engine.intervention.retrain import Intervention
+from engine.intervention.worker import work
+from engine.intervention.workspace import create_job, read_basket, write_basket
+from engine.store.read import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, cartpole: Run) -> Path:
+    """A folder with one run that has a finished intervention."""
+    folder = tmp_path_factory.mktemp("shown")
+    shutil.copytree(cartpole.path, folder / "cartpole")
+    run = engine.open_run(folder / "cartpole")
+    plan = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=4, continue_rounds=1)
+    job = create_job(
+        run, run.snapshot(1), plan, {"target": "return", "estimator": "first_order", "summed_influence": -1.0}
+    )
+    work(job.folder)
+    return folder
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch, runs: Path) -> Iterator[Open]:
+    """Open a page of the app on `runs` (or another folder) with query parameters."""
+
+    def opened(page: str, folder: Path = runs, **query: str) -> AppTest:
+        monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(folder)])
+        app = AppTest.from_file(str(ROOT / "app" / "streamlit_app.py"), default_timeout=60)
+        for key, value in query.items():
+            app.query_params[key] = value
+        if page != "runs":
+            app.switch_page(f"views/{page}.py")
+        return app.run()
+
+    return opened
+
+
+def errors(app: AppTest) -> list[str]:
+    assert not app.exception, app.exception[0].value
+    return [error.value for error in app.error]
+
+
+def words(app: AppTest) -> str:
+    return " ".join(element.value for kind in (app.markdown, app.caption, app.info, app.warning) for element in kind)
+
+
+@pytest.mark.parametrize("page", ["runs", "timeline", "diagnose", "behaviour", "interventions", "compare"])
+def test_page_draws_without_an_error(open_page: Open, page: str) -> None:
+    app = open_page(page)
+    assert errors(app) == []
+    assert app.selectbox(key="run").value == "cartpole"
+
+
+def test_runs_lists_the_run_and_hides_its_branches(open_page: Open) -> None:
+    table = open_page("runs").dataframe[0].value
+    assert table["run"].tolist() == ["cartpole"]
+    assert table["rounds"].tolist() == [3]
+    app = open_page("runs")
+    app.toggle(key="branches").set_value(True).run()
+    assert len(app.dataframe[0].value) == 2
+
+
+def test_runs_says_when_nothing_fits(open_page: Open) -> None:
+    app = open_page("runs")
+    app.text_input(key="search").set_value("nothing like it").run()
+    assert "No run fits" in words(app)
+
+
+def test_empty_folder_says_how_to_record(open_page: Open, tmp_path: Path) -> None:
+    app = open_page("diagnose", tmp_path)
+    assert errors(app) == []
+    assert "python -m engine train" in words(app)
+
+
+def test_diagnose_shows_the_engines_numbers(open_page: Open, runs: Path) -> None:
+    app = open_page("diagnose", run="cartpole", round="2")
+    influence = engine.influence(engine.open_run(runs / "cartpole").snapshot(2), cache=False).influence
+    tables = {frame.key: frame.value for frame in app.dataframe}
+    assert tables["top_records"]["record"][0] == influence.argmax()
+    assert tables["bottom_records"]["record"][0] == influence.argmin()
+    assert tables["bottom_records"]["influence"][0] == pytest.approx(influence.min())
+
+
+def test_diagnose_action_target_from_the_url(open_page: Open, runs: Path) -> None:
+    app = open_page("diagnose", run="cartpole", round="2", target="action", about="7")
+    snapshot = engine.open_run(runs / "cartpole").snapshot(2)
+    influence = engine.influence(snapshot, engine.action_target(snapshot, record=7), cache=False).influence
+    tables = {frame.key: frame.value for frame in app.dataframe}
+    assert tables["top_records"]["record"][0] == influence.argmax()
+    assert "action target, record 7" in words(app)
+
+
+def test_computing_again_gives_the_same_numbers(open_page: Open) -> None:
+    app = open_page("diagnose", run="cartpole", round="2")
+    app.button(key="compute").click().run()
+    assert [toast.value for toast in app.toast] == ["Computed again: the same numbers."]
+
+
+def test_next_round_moves_the_view(open_page: Open) -> None:
+    app = open_page("diagnose", run="cartpole", round="1")
+    app.button(key="next_round").click().run()
+    assert errors(app) == []
+    assert app.session_state["round"] == 2
+    assert "round 2" in words(app)
+
+
+@pytest.mark.parametrize(
+    ("query", "complaint"), [({"round": "99"}, "round '99'"), ({"run": "nowhere"}, "run 'nowhere'")]
+)
+def test_a_view_that_is_not_there_is_named(open_page: Open, query: dict[str, str], complaint: str) -> None:
+    app = open_page("diagnose", **query)
+    assert errors(app) == []
+    assert complaint in words(app)
+
+
+def test_table_rows_go_into_the_basket_on_disk(open_page: Open, runs: Path) -> None:
+    run = engine.open_run(runs / "cartpole")
+    write_basket(run, 2, [])
+    app = open_page("diagnose", run="cartpole", round="2")
+    bottom = next(frame.value for frame in app.dataframe if frame.key == "bottom_records")
+    app.session_state["bottom_records"] = {"selection": {"rows": [0, 2], "columns": [], "cells": []}}
+    app.run()
+    app.button(key="add_to_basket").click().run()
+    assert read_basket(run, 2) == sorted(bottom["record"][[0, 2]])
+    again = open_page("diagnose", run="cartpole", round="2")
+    assert "2 records" in words(again)
+    again.button(key="clear_basket").click().run()
+    assert read_basket(run, 2) == []
+
+
+def test_retraining_an_empty_basket_says_what_to_do(open_page: Open, runs: Path) -> None:
+    write_basket(engine.open_run(runs / "cartpole"), 0, [])
+    app = open_page("diagnose", run="cartpole", round="0")
+    app.button(key="retrain").click().run()
+    assert "basket is empty" in words(app)
+
+
+def test_removing_all_records_is_refused_in_one_line(open_page: Open, runs: Path) -> None:
+    run = engine.open_run(runs / "cartpole")
+    write_basket(run, 0, range(140))
+    app = open_page("diagnose", run="cartpole", round="0")
+    app.button(key="retrain").click().run()
+    app.button(key="retrain_confirm").click().run()
+    write_basket(run, 0, [])
+    assert "all 140 records would be removed" in errors(app)[0]
+
+
+def test_behaviour_refuses_a_record_that_is_not_there(open_page: Open) -> None:
+    assert "out of range" in errors(open_page("behaviour", run="cartpole", record="1:5000"))[0]
+    assert "must be a round and a record" in errors(open_page("behaviour", run="cartpole", record="seven"))[0]
+    assert "round 88 is not in this run" in errors(open_page("behaviour", run="cartpole", record="88:0"))[0]
+
+
+def test_compare_is_found_by_the_intervention_alone(open_page: Open, runs: Path) -> None:
+    id = next((runs / "cartpole" / "interventions").iterdir()).name
+    app = open_page("compare", iv=id)
+    result = json.loads((runs / "cartpole" / "interventions" / id / "branch" / "result.json").read_text())
+    assert errors(app) == []
+    shown = words(app) + " ".join(box.value for kind in (app.success, app.warning, app.info) for box in kind)
+    assert f"**{result['verdict']}**" in shown
+    assert "without 3 of 140 records" in shown
+
+
+def test_a_damaged_run_is_named_and_the_others_stay_usable(open_page: Open, runs: Path, tmp_path: Path) -> None:
+    for name in ("a-damaged", "whole"):
+        shutil.copytree(runs / "cartpole", tmp_path / name)
+    commit = tmp_path / "a-damaged" / "commits" / "000001.json"
+    commit.write_bytes(commit.read_bytes().replace(b'"round"', b'"wound"', 1))
+    app = open_page("runs", tmp_path)
+    assert any("000001.json" in line for line in errors(app))
+    assert "whole" in app.dataframe[0].value["run"].tolist()
+    assert "000001.json" in errors(open_page("diagnose", tmp_path, run="a-damaged"))[0]
+    assert errors(open_page("diagnose", tmp_path, run="whole")) == []
+
+
+def test_a_newer_schema_is_refused_by_name(open_page: Open, runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "cartpole", tmp_path / "newer")
+    manifest = tmp_path / "newer" / "run.json"
+    manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+    assert "schema version 9" in errors(open_page("timeline", tmp_path, run="newer"))[0]

@@ -1,0 +1,73 @@
+"""A real server, a real Chromium, and copies of runs that a test may change."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import engine
+
+ROOT = Path(__file__).resolve().parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of an installed Chromium."""
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return path
+    pytest.skip("no Chromium found: install one with `apt-get install chromium` (Debian) or put chromium on the PATH")
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of a sample run, and a small run on which retraining takes seconds."""
+    folder = tmp_path_factory.mktemp("e2e-runs")
+    shutil.copytree(ROOT / "sample_runs" / "FrozenLake-v1", folder / "FrozenLake-v1")
+    list(engine.train(engine.preset("CartPole-v1", rounds=4, n_steps=512), folder / "small"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def url(runs: Path) -> Iterator[str]:
+    """Address of a running dashboard."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("streamlit")), "run", "app", "--server.headless=true"]
+    log = (runs / "server.log").open("wb")
+    server = subprocess.Popen(
+        [*command, f"--server.port={port}", "--", "--runs", str(runs)], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+    )
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1)
+            break
+        except OSError:
+            time.sleep(0.25)
+    else:
+        pytest.fail((runs / "server.log").read_text())
+    yield address
+    server.terminate()
+    server.wait(10)
+    log.close()

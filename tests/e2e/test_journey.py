@@ -1,0 +1,148 @@
+"""One person's way through the dashboard in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import FLAGS
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+
+import engine
+from engine.intervention.workspace import list_jobs, read_basket
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=chromium,
+            args=FLAGS,
+            viewport={"width": 1280, "height": 900},
+        )
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def page(browser: BrowserContext) -> Iterator[Page]:
+    page = browser.new_page()
+    page.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
+    yield page
+    page.close()
+
+
+def idle(page: Page) -> None:
+    """Wait until the script run is finished."""
+    page.wait_for_timeout(200)
+    expect(page.locator("[data-testid=stApp][data-test-script-state=running]")).to_have_count(0)
+
+
+def lasso(page: Page, x0: float, y0: float, x1: float, y1: float) -> None:
+    """Drag around a rectangle; fractions of the plot's area."""
+    page.wait_for_timeout(1000)  # the first WebGL drawing
+    box = page.locator(".st-key-records_scatter .nsewdrag").first.bounding_box()
+    assert box is not None
+
+    def at(fx: float, fy: float) -> tuple[float, float]:
+        return box["x"] + fx * box["width"], box["y"] + fy * box["height"]
+
+    page.mouse.move(*at(x0, y0))
+    page.mouse.down()
+    for corner in ((x1, y0), (x1, y1), (x0, y1), (x0, y0 + 0.01)):
+        page.mouse.move(*at(*corner), steps=5)
+    page.mouse.up()
+
+
+def test_from_a_link_to_a_verdict(page: Page, url: str, runs: Path) -> None:
+    page.goto(f"{url}/diagnose?run=small&round=2")
+    expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
+    idle(page)
+    lasso(page, 0.02, 0.02, 0.55, 0.98)
+    add = page.locator(".st-key-add_to_basket button").first
+    expect(add).to_contain_text(re.compile(r"Add \d+ selected"))
+    add.click()
+    expect(page.locator(".st-key-basket")).to_contain_text(re.compile(r"Basket of round 2: [1-9]\d* records"))
+    basket = read_basket(engine.open_run(runs / "small"), 2)
+    assert 50 < len(basket) < 512
+
+    page.reload()  # nothing is lost
+    expect(page.locator(".st-key-basket")).to_contain_text(f"Basket of round 2: {len(basket)} records")
+
+    page.locator(".st-key-retrain button").first.click()
+    page.locator(".st-key-retrain_confirm button").first.click()
+    expect(page).to_have_url(re.compile(r"/interventions\?.*iv=[0-9a-f]{12}"))
+    jobs = page.locator(".st-key-jobs")
+    expect(jobs).to_contain_text(re.compile("queued|running"))
+    page.reload()  # the work goes on
+    expect(jobs).to_contain_text("done", timeout=120_000)
+    job = list_jobs(engine.open_run(runs / "small"))[0]
+    assert job.plan.removed == tuple(basket)
+
+    page.get_by_role("link", name="Compare").last.click()
+    expect(page).to_have_url(re.compile(r"/compare\?"))
+    expect(page.locator(".st-key-verdict")).to_contain_text(re.compile("helps|hurts|within noise"))
+    expect(page.locator(".st-key-compare_return .js-plotly-plot")).to_be_visible()
+    assert job.result is not None
+    expect(page.locator(".st-key-verdict")).to_contain_text(job.result["verdict"])
+
+
+def test_cancel_stops_the_worker_and_leaves_no_branch(page: Page, url: str, runs: Path) -> None:
+    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=3")
+    expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
+    idle(page)
+    lasso(page, 0.02, 0.02, 0.3, 0.98)
+    page.locator(".st-key-add_to_basket button").first.click()
+    idle(page)
+    page.locator(".st-key-retrain button").first.click()
+    page.locator(".st-key-retrain_confirm button").first.click()
+    expect(page).to_have_url(re.compile(r"/interventions\?.*iv="))
+    id = re.search(r"iv=([0-9a-f]{12})", page.url)
+    assert id is not None
+    page.locator(".st-key-cancel_job button").first.click()
+    expect(page.locator(".st-key-jobs")).to_contain_text("cancelled")
+    folder = runs / "FrozenLake-v1" / "interventions" / id[1]
+    assert not (folder / "branch").exists()
+    assert not list(folder.glob(".*partial"))
+
+
+def test_a_click_inspects_the_record(page: Page, url: str) -> None:
+    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&tool=click")
+    expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
+    idle(page)
+    page.wait_for_timeout(1000)
+    x, y, record = page.evaluate(
+        """() => {
+            const plot = document.querySelector('.st-key-records_scatter .js-plotly-plot');
+            const layout = plot._fullLayout, trace = plot._fullData[0], box = plot.getBoundingClientRect();
+            const size = trace.marker.size, i = size.indexOf(Math.max(...size));
+            return [box.left + layout.xaxis._offset + layout.xaxis.d2p(trace.x[i]),
+                    box.top + layout.yaxis._offset + layout.yaxis.d2p(trace.y[i]), trace.customdata[i]];
+        }"""
+    )
+    page.mouse.move(x, y)
+    page.wait_for_timeout(300)
+    page.mouse.click(x, y)
+    expect(page).to_have_url(re.compile(r"inspect=\d+"))
+    expect(page.locator(".st-key-inspector")).to_contain_text("Influence")
+    assert record is not None
+
+
+@pytest.mark.parametrize("path", ["", "timeline", "diagnose", "behaviour", "interventions", "compare"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_draws_in_both_themes(page: Page, url: str, path: str, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.goto(f"{url}/{path}?run=FrozenLake-v1")
+    expect(page.get_by_test_id("stSelectbox").first).to_be_visible()
+    idle(page)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
+    background = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+    brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3])
+    assert brightness < 200 if scheme == "dark" else brightness > 600

@@ -1,0 +1,65 @@
+"""The picture of a record shows the state in which it was made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from worlds import learner
+
+from engine.analysis.rendering import render
+from engine.envs import CATALOGUE, find
+from engine.errors import BadInputError
+from engine.learning.environment import StateNotRestoredError
+from engine.store.snapshot import Snapshot
+
+
+def second_round(name: str) -> Snapshot:
+    """A round that begins in the middle of episodes."""
+    agent = learner(find(name), n_envs=2, n_steps=30, seed=6)
+    agent.update(agent.collect())
+    return agent.collect()
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_entry_has_pictures(name: str) -> None:
+    snapshot = second_round(name)
+    for record in (0, 1, 58, 59):
+        picture = render(snapshot, record)
+        assert picture.dtype == np.uint8
+        assert picture.shape[2] == 3
+        assert picture.std() > 0
+    assert len({render(snapshot, record).tobytes() for record in range(0, 60, 5)}) > 3
+    assert np.array_equal(render(snapshot, 4), render(snapshot, 4))
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Acrobot-v1"])
+def test_it_is_the_records_state(name: str) -> None:
+    """The same state put by hand into an environment that is drawn looks the same."""
+    snapshot = second_round(name)
+    record = 41
+    env = gym.make(name, render_mode="rgb_array")
+    env.reset(seed=0)
+    o = snapshot.buffer.observation[record]
+    state = o if name == "CartPole-v1" else [np.arctan2(o[1], o[0]), np.arctan2(o[3], o[2]), o[4], o[5]]
+    env.unwrapped.state = np.asarray(state, np.float64)  # type: ignore[attr-defined]
+    by_hand = np.asarray(env.render(), np.float64)
+    assert np.abs(by_hand - render(snapshot, record)).mean() < 0.5
+    assert np.abs(by_hand - render(snapshot, 0)).mean() > 0.5
+
+
+def test_record_out_of_range() -> None:
+    with pytest.raises(BadInputError, match="record 60 is out of range; this round has records 0 to 59"):
+        render(second_round("CartPole-v1"), 60)
+
+
+def test_an_altered_recording_is_not_drawn() -> None:
+    snapshot = second_round("CartPole-v1")
+    action = snapshot.buffer.action.copy()
+    action[10] = 1 - action[10]
+    altered = replace(snapshot, buffer=replace(snapshot.buffer, action=action))
+    assert render(altered, 8).std() > 0, "what came before is as it was"
+    with pytest.raises(StateNotRestoredError, match="CartPole-v1"):
+        render(altered, 40)
