@@ -56,7 +56,7 @@ def train(
     env: Annotated[str, typer.Argument(metavar="ENV", help="Environment of the catalogue.")],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the preset's.")] = None,
-    seed: Annotated[int, typer.Option(help="Seeds everything.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seeds everything; by default 0.")] = None,
     preset: Annotated[str, typer.Option(help="Settings to start from; see `envs`.")] = "paper",
     settings: Annotated[
         list[str] | None,
@@ -69,8 +69,8 @@ def train(
     from engine.learning.training import train as train_rounds
 
     overrides: dict[str, Any] = dict(_setting(text) for text in settings or [])
-    overrides |= {"seed": seed} | ({} if rounds is None else {"rounds": rounds})
-    config = envs.preset(env, preset, **overrides)
+    overrides |= {name: value for name, value in (("seed", seed), ("rounds", rounds)) if value is not None}
+    config = envs.with_settings(env, preset, overrides)
     try:
         with progress() as report:
             for snapshot in train_rounds(config, out, resume=resume):
@@ -279,6 +279,7 @@ def retrain(
         episodes=evaluate,
         continue_rounds=continue_rounds,
     )
+    snapshot.without(plan.removed)
     try:
         with progress() as report:
             if out is None:

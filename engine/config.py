@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self, get_type_hints
+from math import isfinite
+from typing import Any, Literal, Self
 
 from engine.errors import BadInputError
 
@@ -102,21 +103,34 @@ class TrainConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise BadInputError(f"unknown setting {unknown[0]!r}; the settings are {', '.join(sorted(known))}")
-        arguments = dict(values)
-        if "hidden" in arguments:
-            arguments["hidden"] = tuple(arguments["hidden"])
-        if "max_grad_norm" in arguments and arguments["max_grad_norm"] is None:
-            arguments["max_grad_norm"] = float("inf")
-        hints = get_type_hints(cls)
-        for name, value in arguments.items():
-            if hints[name] in (int, float) and (
-                isinstance(value, bool) or not isinstance(value, (int, float) if hints[name] is float else int)
-            ):
-                raise BadInputError(f"{name} is {value!r}; it must be a number ({hints[name].__name__})")
-        try:
-            return cls(**arguments)
-        except TypeError as error:
-            raise BadInputError(f"the configuration can't be used: {error}") from error
+        if "env_id" not in values:
+            raise BadInputError("the settings name no env_id")
+        arguments = {name: _typed(name, value) for name, value in values.items()}
+        return cls(**arguments)
+
+
+def _typed(name: str, value: Any) -> Any:
+    """A setting's value as its field wants it, from what JSON can say (max_grad_norm: null means infinity)."""
+    match name:
+        case "env_id" | "optimizer":
+            _require(isinstance(value, str), name, repr(value), "a text")
+        case "normalize_advantage":
+            _require(isinstance(value, bool), name, repr(value), "true or false")
+        case "hidden":
+            whole = isinstance(value, list | tuple) and all(type(width) is int for width in value)
+            _require(whole, name, repr(value), "a list of whole numbers, such as [64, 64]")
+            return tuple(value)
+        case "max_grad_norm" if value is None:
+            return float("inf")
+        case "target_kl" if value is None:
+            return None
+        case "rounds" | "seed" | "n_envs" | "n_steps" | "batch_size" | "n_epochs":
+            _require(type(value) is int, name, repr(value), "a whole number")
+        case _:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            _require(number and (isfinite(value) or name == "max_grad_norm"), name, repr(value), "a finite number")
+            return float(value)
+    return value
 
 
 def _require(ok: bool, name: str, value: object, right: str) -> None:

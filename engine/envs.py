@@ -176,7 +176,14 @@ def preset(env_id: str, name: str = DEFAULT_PRESET, **overrides: Any) -> TrainCo
     Raises:
         BadInputError: unknown environment, preset or field.
     """
+    return with_settings(env_id, name, overrides)
+
+
+def with_settings(env_id: str, preset_name: str, settings: Mapping[str, Any]) -> TrainConfig:
+    """`preset`, with the settings as a mapping."""
     entry = find(env_id)
-    if name not in entry.presets:
-        raise BadInputError(f"{env_id} has no preset {name!r}; it has {', '.join(entry.presets)}")
-    return TrainConfig.from_json({"env_id": env_id, **entry.presets[name], **overrides})
+    if preset_name not in entry.presets:
+        raise BadInputError(f"{env_id} has no preset {preset_name!r}; it has {', '.join(entry.presets)}")
+    if "env_id" in settings:
+        raise BadInputError("env_id is not a setting; name the environment itself")
+    return TrainConfig.from_json({"env_id": env_id, **entry.presets[preset_name], **settings})

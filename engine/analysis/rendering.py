@@ -11,7 +11,6 @@ from engine.envs import find
 from engine.learning.environment import StateNotRestoredError, VectorEnvironment
 from engine.store.snapshot import Snapshot, check_records
 
-
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # environments that draw with pygame draw into memory
 
 

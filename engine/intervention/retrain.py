@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot, check_records
 
 RESULT_FILE = "result.json"
+PARTIAL = ".partial"
+"""End of the hidden name that a branch has until it is whole."""
 EVALUATION_SEED = 10_000_000
 """Evaluation seeds start here, far from training's."""
 
@@ -181,10 +184,10 @@ def _check_free(out: Path) -> None:
 @contextmanager
 def _appears_at_once(out: Path) -> Iterator[Path]:
     """A hidden folder beside `out` that takes its name once everything in it is written, and else vanishes."""
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=PARTIAL, dir=out.parent))
     try:
         yield partial
+        _check_free(out)
         partial.replace(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

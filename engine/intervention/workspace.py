@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.errors import BadInputError
-from engine.intervention.retrain import RESULT_FILE, Intervention
+from engine.intervention.retrain import PARTIAL, RESULT_FILE, Intervention
 from engine.store.derived import read_json, write_json
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -106,6 +107,8 @@ def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str
         return known
     _make_folder(folder)
     (folder / "cancel").unlink(missing_ok=True)
+    for debris in folder.glob(f".*{PARTIAL}"):
+        shutil.rmtree(debris, ignore_errors=True)
     write_json(folder / "intervention.json", {"plan": asdict(plan), "about": about, "created": time.time()})
     write_status(folder, "queued", "waiting for the worker", 0, 1)
     job = read_job(folder)

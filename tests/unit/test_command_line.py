@@ -308,13 +308,11 @@ def test_bad_settings(
 
 
 @pytest.mark.parametrize("setting", ["hidden=64", "env_id=Acrobot-v1", "name=tuned", "hidden=[4.5]"])
-@pytest.mark.xfail(reason="engine/config.py or engine/__main__.py lets a TypeError through", strict=True)
 def test_settings_that_end_in_a_traceback(command: Command, setting: str, tmp_path: Path, listing: Listing) -> None:
     refused(command("train", "CartPole-v1", "--rounds", 1, "--out", tmp_path / "r", "--set", setting))
     assert listing(tmp_path) == {}
 
 
-@pytest.mark.xfail(reason="the default of --seed wins over --set seed=...", strict=True)
 def test_a_seed_that_is_set_counts(command: Command, tmp_path: Path) -> None:
     small = ("--rounds", 1, "--set", "n_steps=16")
     assert command("train", "CartPole-v1", "--out", tmp_path / "r", *small, "--set", "seed=5").code == 0
@@ -466,11 +464,6 @@ def test_bad_drop_files(
     assert {name for name in listing(run) if not name.startswith("derived")} == set(before)
 
 
-@pytest.mark.xfail(
-    reason="__main__.retrain sums the influence of the records before it checks their numbers",
-    raises=IndexError,
-    strict=True,
-)
 @pytest.mark.parametrize("ids", ["1 2 140", "99999999999999999999999"])
 def test_bad_drop_files_without_a_folder(
     command: Command, run: Path, ids: str, tmp_path: Path, listing: Listing

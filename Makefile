@@ -1,0 +1,52 @@
+PYTHON ?= python3
+PORT ?= 8501
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: app setup test test-all check bench sample-runs clean
+
+## app: start the dashboard with the sample runs (PORT=8501)
+app: $(VENV)/.runtime
+	@$(BIN)/python -m app --port $(PORT)
+
+## setup: make .venv and install the pinned dependencies
+setup: $(VENV)/.runtime
+
+## test: the tests, browser included, in a few minutes
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2
+
+## test-all: also those that train for minutes
+test-all: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+
+## check: format, lint, types
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+## bench: figures side by side
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+## sample-runs: train the sample runs anew (into FOLDER, by default build/sample_runs)
+FOLDER ?= build/sample_runs
+sample-runs: $(VENV)/.runtime
+	PYTHON=$(BIN)/python sample_runs/make.sh $(FOLDER)
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.runtime
