@@ -29,7 +29,7 @@ def main() -> None:
         sys.exit(f"port {arguments.port} can't be used; it must be from 0 to 65535")
     print(f"The dashboard is at http://127.0.0.1:{arguments.port} (Ctrl+C stops it)", flush=True)
     os.chdir(ROOT)
-    runs = [word for folder in arguments.runs for word in ("--runs", str(folder))]
+    runs = [word for folder in arguments.runs for word in ("--runs", str(folder.resolve()))]
     streamlit = [sys.executable, "-m", "streamlit", "run", "app", "--server.headless=true"]
     os.execv(sys.executable, [*streamlit, f"--server.port={arguments.port}", "--", *runs])
 

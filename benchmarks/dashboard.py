@@ -1,0 +1,112 @@
+"""The dashboard in a real Chromium: server start, opening Diagnose, changing the round, a lasso."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.timing import Figure, milliseconds
+
+ROOT = Path(__file__).resolve().parents[1]
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
+INFLUENCES = (
+    "() => document.querySelector('.st-key-records_scatter .js-plotly-plot')._fullData[0].text.slice(0, 9).join()"
+)
+DRAWN = """([round, before]) => {
+    const app = document.querySelector('[data-testid=stApp]');
+    const trust = document.querySelector('.st-key-trust');
+    const plot = document.querySelector('.st-key-records_scatter .js-plotly-plot');
+    return app?.dataset.testScriptState !== 'running' && trust?.innerText.includes(`round ${round} `)
+        && plot?._fullLayout?.xaxis && plot._fullData[0].text.slice(0, 9).join() !== before
+        && document.querySelector('.st-key-bottom_records canvas') !== null;
+}"""
+
+
+def figures(quick: bool) -> Iterator[Figure]:
+    """Seconds until what a person waits for is on the screen."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        print("dashboard: no Chromium found; install one to measure it (apt-get install chromium)")
+        return
+    from playwright.sync_api import sync_playwright
+
+    started = time.perf_counter()
+    server, url = _start()
+    try:
+        up = time.perf_counter() - started
+        yield milliseconds("server up", [up], target="<= 3000")
+        with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
+            context = playwright.chromium.launch_persistent_context(
+                profile, executable_path=browser, args=list(FLAGS), viewport={"width": 1280, "height": 900}
+            )
+            page = context.new_page()
+            opened, changed, selected = [], [], []
+            for attempt in range(2 if quick else 6):
+                start = time.perf_counter()
+                page.goto(f"{url}/diagnose?run=LunarLander-v3&round={attempt}")
+                page.wait_for_function(DRAWN, arg=[attempt, ""], polling=20)
+                opened.append(time.perf_counter() - start)
+            yield milliseconds("Diagnose open, server warm", opened[1:], target="<= 3000")
+            page.goto(f"{url}/diagnose?run=LunarLander-v3&round=48")
+            page.wait_for_function(DRAWN, arg=[48, ""], polling=20)
+            for round in range(49, 52 if quick else 56):
+                page.wait_for_timeout(500)
+                before = page.evaluate(INFLUENCES)
+                start = time.perf_counter()
+                page.locator(".st-key-next_round button").first.click()
+                page.wait_for_function(DRAWN, arg=[round, before], polling=20)
+                changed.append(time.perf_counter() - start)
+            yield milliseconds("another round, redrawn", changed, target="<= 1000")
+            for right in (0.5, 0.6) if quick else (0.5, 0.6, 0.7, 0.8, 0.9):
+                page.reload()
+                page.wait_for_function(DRAWN, arg=[round, ""], polling=20)
+                page.wait_for_timeout(1000)
+                selected.append(_lasso(page, right))
+            yield milliseconds("lasso to basket button", selected)
+            context.close()
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _start() -> tuple[subprocess.Popen[bytes], str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app", "--server.headless=true", f"--server.port={port}"]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    while server.poll() is None:
+        try:
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
+            break
+        except OSError:
+            time.sleep(0.02)
+    return server, url
+
+
+def _lasso(page: object, right: float) -> float:
+    from playwright.sync_api import Page
+
+    assert isinstance(page, Page)
+    box = page.locator(".st-key-records_scatter .nsewdrag").first.bounding_box()
+    assert box is not None
+    corners = [(0.02, 0.02), (right, 0.02), (right, 0.98), (0.02, 0.98), (0.02, 0.03)]
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=5)
+    start = time.perf_counter()
+    page.mouse.up()
+    page.wait_for_function(
+        "() => /Add \\d+ selected/.test(document.querySelector('.st-key-basket').innerText)", polling=20
+    )
+    return time.perf_counter() - start
