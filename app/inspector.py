@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,16 +44,18 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray
         with left:
             _picture(snapshot, record)
         with right:
-            _table("field", {name: float(fields[name][record]) for name in NUMBERS})
+            _table({name: float(fields[name][record]) for name in NUMBERS})
         if not snapshot.buffer.kept[record]:
             st.caption("This record was dropped from the update.")
-        observation_tab, policy_tab, episode_tab = st.tabs(["Observation", "Policy", "Episode"])
-        with observation_tab:
-            _observation(snapshot, record)
-        with policy_tab:
-            _policy(run, snapshot, record)
-        with episode_tab:
-            _episode(scores, fields, record)
+        views: dict[str, Callable[[], None]] = {
+            "Observation": lambda: _observation(snapshot, record),
+            "Policy": lambda: _policy(run, snapshot, record),
+            "Episode": lambda: _episode(scores, fields, record),
+        }
+        for tab, view in zip(st.tabs(list(views), key="show", bind="query-params"), views.values(), strict=True):
+            if tab.open:  # the others would be drawn unseen
+                with tab:
+                    view()
 
 
 def _picture(snapshot: Snapshot, record: int) -> None:
@@ -63,17 +66,11 @@ def _picture(snapshot: Snapshot, record: int) -> None:
         st.image(picture, width="stretch", alt=f"The environment in the state of record {record}")
 
 
-def _table(head: str, numbers: dict[str, float]) -> None:
-    st.dataframe(
-        pd.DataFrame({head: list(numbers), "number": list(numbers.values())}),
-        hide_index=True,
-        height="content",
-        row_height=28,
-        column_config={
-            head: st.column_config.Column(width=96),
-            "number": st.column_config.NumberColumn("", format="%.4g", width=72),
-        },
-        alt=f"Table: number by {head}",
+def _table(numbers: dict[str, float]) -> None:
+    st.table(
+        pd.DataFrame({"": [f"{number:.4g}" for number in numbers.values()]}, index=list(numbers)),
+        border="horizontal",
+        hide_header=True,
     )
 
 
@@ -84,7 +81,7 @@ def _observation(snapshot: Snapshot, record: int) -> None:
         number = int(components["state"])
         st.markdown(f"State **{number}**" + (f": {space.names[number]}" if space.names else ""))
     else:
-        _table("component", components)
+        _table(components)
 
 
 def _policy(run: Run, snapshot: Snapshot, record: int) -> None:

@@ -42,7 +42,11 @@ def scatter(fields: Mapping[str, NDArray[Any]], x: str, y: str, dark: bool, drag
                 "opacity": 0.85,
                 "symbol": np.where(influence >= 0, "triangle-up", "triangle-down"),
                 "line": {"width": 0},
-                "colorbar": {"title": {"text": "influence", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+                "colorbar": {
+                    "title": {"text": "influence: ▲ raised, ▼ lowered", "side": "right"},
+                    "thickness": 10,
+                    "outlinewidth": 0,
+                },
             },
             hovertemplate="<br>".join(
                 ("record %{customdata}", "influence %{text}", f"{plain(x)} %{{x}}", f"{plain(y)} %{{y}}<extra></extra>")
