@@ -54,12 +54,6 @@ def asked(key: str) -> str | None:
     return st.query_params.get(key)
 
 
-def ask(key: str, value: str) -> None:
-    """Put a key that no widget is bound to into the URL."""
-    if st.query_params.get(key) != value:
-        st.query_params[key] = value
-
-
 def selected_records(key: str) -> list[int]:
     """Record numbers selected in the chart `key`."""
     chart = st.session_state.get(key)

@@ -7,8 +7,8 @@ to="${1:-sample_runs}"
 engine() { "$python" -m engine "$@"; }
 
 engine train FrozenLake-v1 --rounds 30 --seed 1 --out "$to/FrozenLake-v1"
-engine retrain "$to/FrozenLake-v1" --round 8 --drop-bottom 0.5
-engine retrain "$to/FrozenLake-v1" --round 12 --drop-bottom 1 --continue-rounds 5
+engine retrain "$to/FrozenLake-v1" --round 8 --drop-bottom 0.5 --evaluate 1024
+engine retrain "$to/FrozenLake-v1" --round 12 --drop-bottom 1 --evaluate 1024 --continue-rounds 5
 
 engine train Acrobot-v1 --rounds 20 --seed 1 --out "$to/Acrobot-v1"
 engine retrain "$to/Acrobot-v1" --round 4 --drop-bottom 0.5 --continue-rounds 3

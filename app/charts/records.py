@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
+from plotly.subplots import make_subplots
 
 from app.charts.theme import influence_limit, plain, style, theme
 
@@ -102,7 +103,7 @@ def episode(
         dark: theme.
     """
     colours = theme(dark)
-    figure = go.Figure()
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06, row_heights=[0.5, 0.5])
     figure.add_bar(
         x=steps,
         y=influence,
@@ -114,16 +115,18 @@ def episode(
             "cmax": limit,
             "line": {"width": 0},
         },
+        showlegend=False,
+        hovertemplate="step %{x}: influence %{y:+.3g}<extra></extra>",
     )
-    figure.add_scatter(x=steps, y=value, name="value", yaxis="y2", line={"color": colours.series[2], "width": 1.5})
-    figure.add_scatter(
-        x=steps, y=reward, name="reward", yaxis="y2", line={"color": colours.series[3], "width": 1.5, "dash": "dot"}
-    )
+    for name, values, colour, dash in (
+        ("value", value, colours.series[2], "solid"),
+        ("reward", reward, colours.series[3], "dot"),
+    ):
+        figure.add_scatter(
+            x=steps, y=values, name=name, line={"color": colour, "width": 1.5, "dash": dash}, row=2, col=1
+        )
     figure.add_vline(x=here, line={"color": colours.text, "width": 1, "dash": "dash"})
-    figure.update_layout(
-        xaxis_title="step in episode",
-        yaxis={"title": "influence"},
-        yaxis2={"overlaying": "y", "side": "right", "title": "value, reward", "showgrid": False},
-        bargap=0,
-    )
-    return style(figure, colours, 210)
+    figure.update_xaxes(title="step in episode", row=2)
+    figure.update_yaxes(title="influence", row=1)
+    figure.update_layout(bargap=0)
+    return style(figure, colours, 300)

@@ -109,7 +109,7 @@ def draw_contributors(run: Run, snapshot: Snapshot, target: ActionTarget) -> Non
             "influence": influence[rows],
             "same action": same[rows],
             "episode": part.episode[records[rows]],
-            "action": part.action[records[rows]] if discrete else "",
+            "action": [page.action_names(run)[i] for i in part.action[records[rows]]] if discrete else "",
             "advantage": part.advantage[records[rows]],
             "reward": part.reward[records[rows]],
         }
