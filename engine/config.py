@@ -57,6 +57,9 @@ class TrainConfig:
     """Global norm at which the gradient is clipped; infinity switches the clipping off."""
     target_kl: float | None = None
     """Stop the update before the first step whose approximate KL exceeds 1.5 * target_kl; None: never."""
+    path: Literal["closed_form", "torch"] = "closed_form"
+    """How networks and update are computed: `closed_form` (NumPy, fast) or `torch`. They agree to rounding; a run is
+    replayed on the path it was trained on."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the tanh layers of the actor, and likewise of the critic."""
 
@@ -66,6 +69,7 @@ class TrainConfig:
         _require(self.seed >= 0, "seed", self.seed, "0 or more")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         _require(self.optimizer in ("adam", "sgd"), "optimizer", self.optimizer, "adam or sgd")
+        _require(self.path in ("closed_form", "torch"), "path", self.path, "closed_form or torch")
         _require(0 <= self.momentum < 1, "momentum", self.momentum, "in [0, 1)")
         for name in ("gamma", "gae_lambda"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
@@ -112,7 +116,7 @@ class TrainConfig:
 def _typed(name: str, value: Any) -> Any:
     """A setting's value as its field wants it, from what JSON can say (max_grad_norm: null means infinity)."""
     match name:
-        case "env_id" | "optimizer":
+        case "env_id" | "optimizer" | "path":
             _require(isinstance(value, str), name, repr(value), "a text")
         case "normalize_advantage":
             _require(isinstance(value, bool), name, repr(value), "true or false")

@@ -8,14 +8,14 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 
 import engine
 from engine.config import TrainConfig
 from engine.envs import Environment
+from engine.learning.agents import begin_agent
 from engine.learning.environment import VectorEnvironment
 from engine.learning.networks import ActorCritic
-from engine.learning.ppo import as_batch, make_optimizer
+from engine.learning.ppo import as_batch
 from engine.learning.training import Learner
 from engine.store.read import Run
 from engine.store.snapshot import RolloutBuffer, Snapshot
@@ -110,11 +110,10 @@ def learner(environment: Environment, **settings: Any) -> Learner:
     environments = VectorEnvironment(environment, config.n_envs)
     environments.seed(config.seed)
     spaces = environments.observation_space, environments.action_space
-    policy = ActorCritic(*spaces, config.hidden, torch.Generator().manual_seed(config.seed))
     return Learner(
-        config=config,
-        policy=policy,
-        optimizer=make_optimizer(policy, config),
+        config,
+        begin_agent(config, *spaces),
+        *spaces,
         environments=environments,
         action_rng=np.random.default_rng([config.seed, 1]),
         minibatch_rng=np.random.default_rng([config.seed, 2]),

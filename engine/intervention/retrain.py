@@ -213,9 +213,9 @@ def _replay_arms(
             for arm, drop in draws.items():
                 meter.say(f"{arm}, minibatch order {order + 1} of {plan.orders}")
                 mode = plan.mode if len(drop) else "mask"
-                policy = replay(snapshot, drop, mode=mode, order=order, on_step=meter.step).policy
-                returns.setdefault(arm, []).append(evaluator.returns(policy, seeds, meter.check))
-                values.setdefault(arm, []).append(float(target.value(policy).detach()))
+                replayed = replay(snapshot, drop, mode=mode, order=order, on_step=meter.step)
+                returns.setdefault(arm, []).append(evaluator.returns(replayed.agent, seeds, meter.check))
+                values.setdefault(arm, []).append(float(target.value(replayed.policy).detach()))
                 meter.evaluated()
     finally:
         evaluator.close()

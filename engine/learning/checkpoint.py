@@ -6,9 +6,11 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from engine.config import TrainConfig
 from engine.learning.environment import decode_rng, encode_rng, generator_at
@@ -72,10 +74,15 @@ def restore_rng(checkpoint: Mapping[str, NDArray[Any]], name: str) -> np.random.
     return generator_at(decode_rng(checkpoint[f"rng/{name}"]))
 
 
+def one_thread() -> None:
+    """Let torch and BLAS use one thread: more make small networks slower and can change bits."""
+    torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
+
+
 def fingerprint() -> dict[str, str]:
     """Software and hardware that replay's bits depend on."""
-    import gymnasium
-
+    blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -83,7 +90,7 @@ def fingerprint() -> dict[str, str]:
         "numpy": np.__version__,
         "gymnasium": gymnasium.__version__,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "mkl": str(torch.backends.mkl.is_available()),
+        "blas": ", ".join(f"{p['internal_api']} {p['version']} {p.get('architecture', '')}".strip() for p in blas),
         "threads": str(torch.get_num_threads()),
         "device": "cpu",
     }

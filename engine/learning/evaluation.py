@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.envs import Environment
+from engine.learning.agents import Actor
 from engine.learning.environment import feasible
-from engine.learning.networks import ActorCritic
 
 
 class Evaluator:
@@ -21,7 +21,7 @@ class Evaluator:
         self._envs = [environment.make()]
 
     def returns(
-        self, policy: ActorCritic, seeds: Sequence[int] | NDArray[np.int64], on_step: Callable[[], None] | None = None
+        self, policy: Actor, seeds: Sequence[int] | NDArray[np.int64], on_step: Callable[[], None] | None = None
     ) -> NDArray[np.float64]:
         """Undiscounted returns of one episode per seed.
 

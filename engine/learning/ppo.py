@@ -152,12 +152,12 @@ def update(
         index = torch.as_tensor(order, dtype=torch.int64)
         shuffled = batch.take(index)
         shuffled_weights = None if weights is None else weights[index]
-        for start, stop, rows in _minibatch_rows(order, config.batch_size, kept):
+        for start, stop, rows in kept_rows(order, config.batch_size, kept):
             if on_step is not None:
                 on_step()
             part = shuffled.part(start, stop)
             if rows is not None:
-                part = part.take(rows)
+                part = part.take(torch.as_tensor(rows))
             if config.normalize_advantage:
                 part = part._replace(advantage=normalize(part.advantage))
             evaluation = policy(part.inputs, part.action)
@@ -192,16 +192,16 @@ def update(
     return _means(totals, steps, config)
 
 
-def _minibatch_rows(
+def kept_rows(
     order: NDArray[np.int32], batch_size: int, kept: NDArray[np.bool_] | None
-) -> Iterator[tuple[int, int, Tensor | None]]:
+) -> Iterator[tuple[int, int, NDArray[np.intp] | None]]:
     """(start, stop, rows kept within it or None for all) of each minibatch that keeps a record."""
     for start in range(0, len(order), batch_size):
         stop = min(start + batch_size, len(order))
         if kept is None or kept[order[start:stop]].all():
             yield start, stop, None
         elif kept[order[start:stop]].any():
-            yield start, stop, torch.as_tensor(np.flatnonzero(kept[order[start:stop]]))
+            yield start, stop, np.flatnonzero(kept[order[start:stop]])
 
 
 def _means(totals: Tensor, steps: int, config: TrainConfig) -> UpdateMetrics:

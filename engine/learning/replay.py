@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError
-from engine.learning.checkpoint import Tensors, learner_tensors, restore_learner
+from engine.learning.agents import Agent, restore_agent
+from engine.learning.checkpoint import Tensors, one_thread, restore_policy
 from engine.learning.networks import ActorCritic
-from engine.learning.ppo import UpdateMetrics, as_batch, draw_minibatches, update
+from engine.learning.ppo import UpdateMetrics, draw_minibatches
 from engine.store.snapshot import Snapshot
 
 Mode = Literal["mask", "rebatch"]
@@ -24,16 +24,23 @@ MODES: tuple[Mode, ...] = ("mask", "rebatch")
 class Replayed:
     """The outcome of a replayed update."""
 
-    policy: ActorCritic
-    """pi_theta(k+1)."""
-    optimizer: torch.optim.Optimizer
-    """With its state after the update."""
+    snapshot: Snapshot
+    """What was replayed, with its removed records and minibatches."""
+    agent: Agent
+    """At theta(k+1), with the optimizer's state after the update."""
     metrics: UpdateMetrics
 
     @property
     def checkpoint(self) -> Tensors:
         """`parameter/...` and `optimizer/...` after the update, as copies."""
-        return learner_tensors(self.policy, self.optimizer)
+        return self.agent.tensors()
+
+    @property
+    def policy(self) -> ActorCritic:
+        """pi_theta(k+1) as a torch module, for targets."""
+        return restore_policy(
+            self.snapshot.config, self.snapshot.observation_space, self.snapshot.action_space, self.checkpoint
+        )
 
 
 def replay(
@@ -69,21 +76,15 @@ def replay(
         BadInputError: a record is out of range, all would be removed, or mode or order is unknown.
     """
     snapshot = intervene(snapshot, () if drop is None else drop, mode=mode, order=order)
-    torch.set_num_threads(1)
-    policy, optimizer = restore_learner(
-        snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint
-    )
-    metrics = update(
-        policy,
-        optimizer,
-        as_batch(policy, snapshot.buffer),
+    one_thread()
+    agent = restore_agent(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    metrics = agent.update(
+        snapshot.buffer,
         snapshot.minibatches,
-        snapshot.config,
-        kept=snapshot.buffer.kept,
-        weights=None if weights is None else torch.as_tensor(np.asarray(weights), dtype=torch.float32),
+        weights=None if weights is None else np.asarray(weights, np.float32),
         on_step=on_step,
     )
-    return Replayed(policy, optimizer, metrics)
+    return Replayed(snapshot, agent, metrics)
 
 
 def intervene(

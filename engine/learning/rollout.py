@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.errors import EngineError
+from engine.learning.agents import Agent
 from engine.learning.environment import Episode, VectorEnvironment
-from engine.learning.networks import ActorCritic
 from engine.store.snapshot import Float32s, RolloutBuffer
 
 
@@ -62,14 +61,14 @@ def gae(
 
 
 def collect(
-    policy: ActorCritic, environments: VectorEnvironment, config: TrainConfig, rng: np.random.Generator
+    agent: Agent, environments: VectorEnvironment, config: TrainConfig, rng: np.random.Generator
 ) -> tuple[RolloutBuffer, list[Episode]]:
     """Collect one round with the present policy.
 
     Values and log-probabilities are evaluated in one batch afterwards: the policy does not change during a rollout.
 
     Args:
-        policy: pi_theta(k).
+        agent: pi_theta(k) and its critic.
         environments: stepped `config.n_steps` times from where they stand.
         config: sizes, gamma and lambda.
         rng: generator of the sampled actions.
@@ -90,12 +89,12 @@ def collect(
     finished: list[Episode] = []
     cut_off: list[tuple[int, int]] = []
     final_observation: list[NDArray[Any]] = []
-    noise = policy.draw_noise(rng, steps * n_envs).reshape(steps, n_envs, -1)
+    noise = agent.draw_noise(rng, steps * n_envs).reshape(steps, n_envs, -1)
 
     for t in range(steps):
         observation[t] = environments.observation
         episode[t] = [running.number for running in environments.episodes]
-        action[t] = policy.act(environments.observation, noise[t])
+        action[t] = agent.act(environments.observation, noise[t])
         step = environments.step(action[t])
         reward[t], terminated[t], truncated[t] = step.reward, step.terminated, step.truncated
         if not (np.isfinite(reward[t]).all() and np.isfinite(observation[t]).all()):
@@ -111,20 +110,18 @@ def collect(
 
     flat = observation.reshape(steps * n_envs, *observation.shape[2:])
     flat_action = action.reshape(steps * n_envs, *action.shape[2:])
-    with torch.no_grad():
-        log_prob, _, value = policy(policy.encode(flat), torch.as_tensor(flat_action))
     final_value = np.zeros((steps, n_envs), np.float32)
     if cut_off:
         t_index, env_index = np.array(cut_off).T
-        final_value[t_index, env_index] = policy.value(np.stack(final_observation))
-    values = value.numpy().reshape(steps, n_envs)
+        final_value[t_index, env_index] = agent.value(np.stack(final_observation))
+    values = agent.value(flat).reshape(steps, n_envs)
     advantage = gae(
         reward,
         values,
         terminated,
         truncated,
         final_value,
-        policy.value(environments.observation),
+        agent.value(environments.observation),
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
     )
@@ -139,7 +136,7 @@ def collect(
         terminated=terminated.ravel(),
         truncated=truncated.ravel(),
         value=values.ravel(),
-        log_prob=log_prob.numpy(),
+        log_prob=agent.log_prob(flat, flat_action),
         advantage=advantage.ravel(),
         returns=(advantage + values).ravel(),
         kept=np.ones(steps * n_envs, bool),

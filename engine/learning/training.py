@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from engine.config import TrainConfig
 from engine.envs import find
 from engine.errors import BadInputError
-from engine.learning.checkpoint import fingerprint, learner_tensors, restore_rng, rng_tensors
+from engine.learning.agents import Agent, begin_agent
+from engine.learning.checkpoint import fingerprint, one_thread, restore_policy, restore_rng, rng_tensors
 from engine.learning.environment import StateNotRestoredError, VectorEnvironment
 from engine.learning.networks import ActorCritic
-from engine.learning.ppo import as_batch, draw_minibatches, explained_variance, make_optimizer, update
+from engine.learning.ppo import draw_minibatches, explained_variance
 from engine.learning.replay import replay
 from engine.learning.rollout import collect
+from engine.spaces import Space
 from engine.store.commit import RunWriter
 from engine.store.manifest import Parent, RunManifest
 from engine.store.read import open_run
@@ -56,7 +57,7 @@ def train(
         LockedRunError: another process is writing this run.
         StorageError: the disk refused; earlier rounds stay readable.
     """
-    torch.set_num_threads(1)
+    one_thread()
     if resume:
         _check_same(open_run(out).config, config)
         with RunWriter.append(Path(out)) as writer:
@@ -94,7 +95,7 @@ def branch(
     Yields:
         The snapshot of every round after the parent's.
     """
-    torch.set_num_threads(1)
+    one_thread()
     stop = snapshot.round + 1 + continue_rounds
     learner = Learner.after(snapshot, on_step=on_step, step_environments=continue_rounds > 0)
     learner.config = replace(snapshot.config, rounds=stop)
@@ -129,8 +130,9 @@ class Learner:
     """A training run in memory, between two rounds."""
 
     config: TrainConfig
-    policy: ActorCritic
-    optimizer: torch.optim.Optimizer
+    agent: Agent
+    observation_space: Space
+    action_space: Space
     environments: VectorEnvironment | None
     """None where nothing more is to be collected."""
     action_rng: np.random.Generator
@@ -143,16 +145,11 @@ class Learner:
         """Round 0: everything from `config.seed`."""
         environments = VectorEnvironment(find(config.env_id), config.n_envs)
         environments.seed(config.seed)
-        policy = ActorCritic(
-            environments.observation_space,
-            environments.action_space,
-            config.hidden,
-            torch.Generator().manual_seed(config.seed),
-        )
+        spaces = environments.observation_space, environments.action_space
         return cls(
-            config=config,
-            policy=policy,
-            optimizer=make_optimizer(policy, config),
+            config,
+            begin_agent(config, *spaces),
+            *spaces,
             environments=environments,
             action_rng=np.random.default_rng([config.seed, 1]),
             minibatch_rng=np.random.default_rng([config.seed, 2]),
@@ -179,24 +176,29 @@ class Learner:
             environments.restore(snapshot.checkpoint)
             step_through(environments, snapshot, snapshot.config.n_steps)
         return cls(
-            config=snapshot.config,
-            policy=replayed.policy,
-            optimizer=replayed.optimizer,
+            snapshot.config,
+            replayed.agent,
+            snapshot.observation_space,
+            snapshot.action_space,
             environments=environments,
             action_rng=restore_rng(snapshot.checkpoint, "actions"),
             minibatch_rng=restore_rng(snapshot.checkpoint, "minibatches"),
             round=snapshot.round + 1,
         )
 
+    @property
+    def policy(self) -> ActorCritic:
+        """The present policy as a torch module; a copy."""
+        return restore_policy(self.config, self.observation_space, self.action_space, self.agent.tensors())
+
     def manifest(self, parent: Parent | None = None) -> RunManifest:
         """What `run.json` says of this run."""
-        observation_space = self.policy.observation_space
         return RunManifest(
             env_id=self.config.env_id,
             config=self.config,
-            encoder="one_hot" if observation_space.kind == "discrete" else "flatten",
-            observation_space=observation_space,
-            action_space=self.policy.action_space,
+            encoder="one_hot" if self.observation_space.kind == "discrete" else "flatten",
+            observation_space=self.observation_space,
+            action_space=self.action_space,
             fingerprint=fingerprint(),
             parent=parent,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -204,7 +206,7 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """The checkpoint at this point."""
-        tensors = learner_tensors(self.policy, self.optimizer)
+        tensors = self.agent.tensors()
         tensors |= rng_tensors({"actions": self.action_rng, "minibatches": self.minibatch_rng})
         if self.environments is not None:
             tensors |= self.environments.state()
@@ -216,15 +218,15 @@ class Learner:
             raise RuntimeError("this learner was restored without its environments")
         start = time.perf_counter()
         environments_before = self.environments.state()
-        buffer, finished = collect(self.policy, self.environments, self.config, self.action_rng)
+        buffer, finished = collect(self.agent, self.environments, self.config, self.action_rng)
         minibatches = draw_minibatches(self.minibatch_rng, len(buffer), self.config.n_epochs)
         returns = [episode.reward_sum for episode in finished]
         lengths = [len(episode.actions) for episode in finished]
         return Snapshot(
             round=self.round,
             config=self.config,
-            observation_space=self.policy.observation_space,
-            action_space=self.policy.action_space,
+            observation_space=self.observation_space,
+            action_space=self.action_space,
             buffer=buffer,
             checkpoint=self.state() | environments_before,
             minibatches=minibatches,
@@ -243,15 +245,7 @@ class Learner:
     def update(self, snapshot: Snapshot, on_step: Callable[[], None] | None = None) -> dict[str, Any]:
         """Update on the collected round; returns the update's metrics."""
         start = time.perf_counter()
-        metrics = update(
-            self.policy,
-            self.optimizer,
-            as_batch(self.policy, snapshot.buffer),
-            snapshot.minibatches,
-            self.config,
-            kept=snapshot.buffer.kept,
-            on_step=on_step,
-        )
+        metrics = self.agent.update(snapshot.buffer, snapshot.minibatches, on_step=on_step)
         self.round += 1
         return {**asdict(metrics), "update_seconds": time.perf_counter() - start}
 

@@ -100,10 +100,11 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("path", ["closed_form", "torch"])
 @pytest.mark.parametrize("case", CASES)
-def test_one_update_is_theirs(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_update_is_theirs(case: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, preset = case.split()
-    changed = {"n_steps": 512, "n_epochs": 5, **CASES[case]}
+    changed = {"n_steps": 512, "n_epochs": 5, "path": path, **CASES[case]}
     if name in CATALOGUE:
         agent = Learner.begin(engine.preset(name, preset if preset in ("paper", "default") else "paper", **changed))
         env = find(name).make()
@@ -130,8 +131,9 @@ def test_one_update_is_theirs(case: str, monkeypatch: pytest.MonkeyPatch) -> Non
         assert metrics["steps"] < planned, "target_kl must have stopped the update for this case to test it"
 
 
-def test_a_second_update_continues_their_adam(monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = Learner.begin(engine.preset("CartPole-v1", n_steps=256, n_epochs=2))
+@pytest.mark.parametrize("path", ["closed_form", "torch"])
+def test_a_second_update_continues_their_adam(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = Learner.begin(engine.preset("CartPole-v1", n_steps=256, n_epochs=2, path=path))
     first = agent.collect()
     theirs = theirs_for(first, find("CartPole-v1").make())
     permutations = iter([*first.minibatches, *first.minibatches])

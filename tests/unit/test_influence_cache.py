@@ -15,6 +15,7 @@ from engine.attribution import influence as front_door
 from engine.attribution.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
 from engine.attribution.targets import Target, as_space
 from engine.errors import BadInputError
+from engine.learning.agents import restore_agent
 from engine.spaces import Space
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -168,8 +169,9 @@ def test_bad_requests_are_refused_in_words(snapshot: Snapshot) -> None:
 def test_a_zero_gradient_is_refused_in_words() -> None:
     """Reward always 0 and a critic that knows it: every advantage is 0, so the return target is flat."""
     agent = learner(entry("BarrenWorld-v0"), n_steps=16)
-    for parameter in agent.policy.critic.parameters():
-        parameter.data.zero_()
+    tensors = agent.agent.tensors()
+    flat = {name: np.zeros_like(t) if "critic" in name else t for name, t in tensors.items()}
+    agent.agent = restore_agent(agent.config, agent.observation_space, agent.action_space, flat)
     snapshot = agent.collect()
     assert not snapshot.buffer.advantage.any()
     with pytest.raises(BadInputError, match=r"gradient of the return target is zero.*choose another target or a round"):

@@ -12,8 +12,10 @@ from worlds import entry, learner
 
 from engine.config import TrainConfig
 from engine.envs import CATALOGUE, Environment, find
+from engine.learning.agents import begin_agent
+from engine.learning.checkpoint import restore_policy
+from engine.learning.closed_form import ClosedFormAgent
 from engine.learning.environment import VectorEnvironment, feasible
-from engine.learning.networks import ActorCritic
 from engine.learning.rollout import BadNumberError, collect, gae
 from engine.learning.training import Learner, step_through
 from engine.spaces import Space
@@ -137,14 +139,17 @@ def test_recorded_probabilities_and_values_are_the_policys() -> None:
 
 def test_actions_follow_the_policy() -> None:
     """At fixed probabilities the sampled frequencies match them."""
-    agent = learner(find("FrozenLake-v1"))
-    with torch.no_grad():
-        agent.policy.actor[-1].bias.copy_(torch.tensor([0.0, 1.0, -1.0, 2.0]))  # type: ignore[operator]
+    fresh = learner(find("FrozenLake-v1"))
+    bias = np.array([0.0, 1.0, -1.0, 2.0], np.float32)
+    tensors = {**fresh.agent.tensors(), "parameter/actor.4.bias": bias}
+    policy = restore_policy(fresh.config, fresh.observation_space, fresh.action_space, tensors)
     states = np.zeros(20_000, np.int64)
-    actions = agent.policy.act(states, agent.policy.draw_noise(np.random.default_rng(0), len(states)))
-    expected = agent.policy.probabilities(states[:1])[0]
-    found = np.bincount(actions, minlength=4) / len(states)
-    np.testing.assert_allclose(found, expected, atol=0.015)
+    expected = policy.probabilities(states[:1])[0]
+    assert expected.max() > 0.6
+    closed_form = ClosedFormAgent(fresh.config, fresh.observation_space, fresh.action_space, tensors)
+    for actor in (policy, closed_form):
+        actions = actor.act(states, actor.draw_noise(np.random.default_rng(0), len(states)))
+        np.testing.assert_allclose(np.bincount(actions, minlength=4) / len(states), expected, atol=0.015)
 
 
 def test_continuous_actions_are_stored_raw_and_clipped_for_the_environment() -> None:
@@ -254,9 +259,9 @@ def test_collect_takes_randomness_from_its_generator_only() -> None:
     def actions(noise_seed: int) -> np.ndarray:
         env = VectorEnvironment(find("CartPole-v1"), 2)
         env.seed(0)
-        policy = ActorCritic(env.observation_space, env.action_space, generator=torch.Generator().manual_seed(0))
         config = TrainConfig(env_id="CartPole-v1", n_steps=60, n_envs=2)
-        return collect(policy, env, config, np.random.default_rng(noise_seed))[0].action
+        agent = begin_agent(config, env.observation_space, env.action_space)
+        return collect(agent, env, config, np.random.default_rng(noise_seed))[0].action
 
     torch.manual_seed(1)
     first = actions(3)
