@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import gymnasium
@@ -82,7 +83,6 @@ def one_thread() -> None:
 
 def fingerprint() -> dict[str, str]:
     """Software and hardware that replay's bits depend on."""
-    blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -90,7 +90,14 @@ def fingerprint() -> dict[str, str]:
         "numpy": np.__version__,
         "gymnasium": gymnasium.__version__,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "blas": ", ".join(f"{p['internal_api']} {p['version']} {p.get('architecture', '')}".strip() for p in blas),
+        "blas": _blas(),
         "threads": str(torch.get_num_threads()),
         "device": "cpu",
     }
+
+
+@cache
+def _blas() -> str:
+    """Name, version and kernel of the BLAS that NumPy and torch use."""
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return ", ".join(f"{p['internal_api']} {p['version']} {p.get('architecture', '')}".strip() for p in pools)
