@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from app import loaders, page, state
 from app.charts import records as charts
 from app.charts.theme import influence_limit
+from app.text import escape
 from engine.analysis.fields import observation_components
 from engine.attribution.influence import Scores
 from engine.store.read import Run
@@ -25,14 +26,23 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray
     """Show the record of the bound number input `inspect`, at first `default`."""
     n = len(snapshot.buffer)
     with st.container(key="inspector", border=True):
-        state.choose("inspect", range(n), default)
+        state.choose("inspect", range(n), default, scope=snapshot.hash)
         number, link = st.columns([1, 2], vertical_alignment="bottom")
         with number:
-            record = int(st.number_input("Record", 0, n - 1, step=1, key="inspect", bind="query-params") or 0)
-        with link:
+            record = int(st.number_input("Record", 0, n - 1, step=1, key="inspect") or 0)
+        with link, st.container(horizontal=True):
+            st.button(
+                "Which records made it do this?",
+                key="ask_about",
+                type="tertiary",
+                icon=":material/help:",
+                help="Ask about this state and action: the action target of this record.",
+                on_click=state.put,
+                args=({"target": "action", "about": record, "action": "as recorded"},),
+            )
             st.page_link(
                 "views/behaviour.py",
-                label="How did this behaviour form?",
+                label="How did this form?",
                 icon=":material/timeline:",
                 query_params={"run": str(state.get("run")), "record": f"{snapshot.round}:{record}"},
             )
@@ -79,7 +89,7 @@ def _observation(snapshot: Snapshot, record: int) -> None:
     components = {name: float(values[record]) for name, values in observation_components(snapshot).items()}
     if space.kind == "discrete":
         number = int(components["state"])
-        st.markdown(f"State **{number}**" + (f": {space.names[number]}" if space.names else ""))
+        st.markdown(f"State **{number}**" + (f": {escape(space.names[number])}" if space.names else ""))
     else:
         _table(components)
 
@@ -93,7 +103,7 @@ def _policy(run: Run, snapshot: Snapshot, record: int) -> None:
         )
         return
     names, taken = page.action_names(run), int(snapshot.buffer.action[record])
-    st.caption(f"π(· | s) before the update; the action taken was **{names[taken]}**.")
+    st.caption(f"π(· | s) before the update; the action taken was **{escape(names[taken])}**.")
     st.plotly_chart(
         charts.probabilities(names, [float(v) for v in values], taken, state.is_dark()),
         key="action_probabilities",

@@ -16,7 +16,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.charts import records as record_charts
-from engine.analysis.behaviour import action_probabilities, contributors, influence_by_action
+from engine.analysis.behaviour import RoundContributors, action_probabilities, contributors, influence_by_action
 from engine.analysis.fields import policy_at, record_fields
 from engine.analysis.rendering import render
 from engine.attribution.influence import Scores, influence
@@ -43,7 +43,9 @@ def run_paths() -> dict[str, Path]:
     for folder in run_folders():
         for path in find_runs(folder):
             name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
-            paths[name if name not in paths else f"{folder.name}/{name}"] = path
+            while name in paths:
+                name = f"{folder.name}/{name}"
+            paths[name] = path
     return paths
 
 
@@ -89,10 +91,13 @@ def _scores(
     return influence(_snapshot, chosen, estimator)
 
 
-def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> Scores:
-    """Influence without any cache."""
+def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> bool:
+    """Compute influence anew in the place of what is kept; returns whether the numbers are the same."""
+    kept = load_scores(snapshot, target, estimator, about, action)
     chosen = action_target(snapshot, record=about, action=action) if target == "action" else return_target(snapshot)
-    return influence(snapshot, chosen, estimator, cache=False)
+    fresh = influence(snapshot, chosen, estimator, refresh=True)
+    _scores.clear()
+    return np.array_equal(kept.influence, fresh.influence)
 
 
 def load_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
@@ -146,13 +151,13 @@ def behaviour_curve(
 @st.cache_data(max_entries=32, show_spinner=False)
 def behaviour_contributors(
     _run: Run, path: Path, head: str, _target: ActionTarget, described: str, k: int
-) -> list[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
-    """(round, top and bottom records, their influence) of every recorded round."""
+) -> list[RoundContributors]:
+    """The top and bottom records of every recorded round."""
     bar = st.progress(0.0, "finding the records behind it, round by round …")
     rounds = len(_run.stored_rounds)
     found = []
     for item in contributors(_run, _target, k):
-        found.append((item.round, item.record, item.influence))
+        found.append(item)
         bar.progress(len(found) / rounds, f"finding the records behind it: round {item.round}")
     bar.empty()
     return found
@@ -169,8 +174,3 @@ def formation_table(_run: Run, path: Path, head: str, estimator: str) -> tuple[l
     table = influence_by_action(_run, estimator, show)
     bar.empty()
     return table
-
-
-def clear_results() -> None:
-    """Forget the scores held in memory, so that they are computed or read again."""
-    _scores.clear()

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import loaders, state
-from engine.errors import EngineError
+from app.text import escape
+from engine.errors import EngineError, NotARunError
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
+
+P = ParamSpec("P")
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Show an error that a user can cause as one line, never as a traceback."""
+    """Show an error that a user or a disk can cause as one line, never as a traceback."""
     try:
         yield
-    except EngineError as error:
-        st.error(str(error), icon=":material/error:")
+    except (EngineError, OSError) as error:
+        st.error(escape(error), icon=":material/error:")
+
+
+def careful(callback: Callable[P, None]) -> Callable[P, None]:
+    """A widget's callback whose errors are shown in one line: callbacks run outside the page."""
+
+    @wraps(callback)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            callback(*args, **kwargs)
+        except (EngineError, OSError) as error:
+            st.toast(escape(error), icon=":material/error:")
+
+    return guarded
 
 
 def header(with_round: bool) -> None:
@@ -41,17 +59,22 @@ def header(with_round: bool) -> None:
         st.stop()
     left, right = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
     with left:
-        state.choose("run", list(paths), _owner(state.asked("iv"), paths) or _first(paths))
-        st.selectbox("Run", list(paths), index=None, key="run", bind="query-params")
-    if with_round and state.get("run"):
-        _round_slider(loaders.load_run(paths[state.get("run")]).stored_rounds, right)
+        owner = _owner(state.asked("iv"), paths)
+        name = state.choose("run", list(paths), owner or _first(paths), always=True)
+        st.selectbox("Run", list(paths), key="run")
+    if with_round:
+        _round_slider(loaders.load_run(paths[name]).stored_rounds, right)
 
 
 def _round_slider(rounds: list[int], place: DeltaGenerator) -> None:
     """A slider over the rounds with records, and buttons for the previous and the next one."""
-    if len(rounds) < 2:
+    if not rounds:
         return
-    state.choose("round", rounds, rounds[len(rounds) // 2])
+    state.choose("round", rounds, rounds[len(rounds) // 2], always=True)
+    if len(rounds) == 1:
+        with place:
+            st.selectbox("Round", rounds, key="round", width=140)
+        return
     back, middle, forward = place.columns([1, 14, 1], vertical_alignment="bottom")
     back.button(
         "",
@@ -62,7 +85,7 @@ def _round_slider(rounds: list[int], place: DeltaGenerator) -> None:
         args=("round", rounds, -1),
     )
     with middle:
-        st.select_slider("Round", rounds, key="round", bind="query-params")
+        st.select_slider("Round", rounds, key="round")
     forward.button(
         "",
         icon=":material/chevron_right:",
@@ -92,10 +115,10 @@ def current_run() -> tuple[str, Run]:
         EngineError: the run is damaged, or too new.
     """
     name = state.get("run")
-    if name is None:
-        st.info("Choose a run above.", icon=":material/info:")
-        st.stop()
-    return name, loaders.load_run(loaders.run_paths()[name])
+    path = loaders.run_paths().get(name)
+    if path is None:
+        raise NotARunError(f"the run {name} is no longer there; choose another one")
+    return name, loaders.load_run(path)
 
 
 def recorded_rounds(run: Run) -> list[int]:
@@ -109,7 +132,7 @@ def recorded_rounds(run: Run) -> list[int]:
 def current_round(run: Run) -> int:
     """The round of the header's slider; stops the page with advice if there is none."""
     rounds = recorded_rounds(run)
-    return int(state.get("round")) if len(rounds) > 1 else rounds[0]
+    return int(state.get("round", rounds[0]))
 
 
 def provenance(run: Run, snapshot: Snapshot, *parts: str) -> str:

@@ -1,36 +1,82 @@
 """URL and session state: nobody else touches `st.query_params` or `st.session_state`.
 
-The URL is the view. A key that belongs to it is prepared with `choose` before its widget is drawn with
-`bind="query-params"`; from then on the two follow each other.
+The URL is the view. A page calls `choose` for each of its keys before it draws the widget of that key, and the entry
+file calls `publish` at the end. A value comes, in this order, from a URL that changed (a link, the Back button), from
+the widget, from what was chosen on another page, from the default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
+from app.text import escape, spans
 
-def choose(key: str, options: Sequence[Any], default: Any, explicit: bool = True) -> None:
-    """Give the bound widget `key` a value that is one of `options`: the session's, else the URL's, else `default`.
+_SEEN = "what the URL said"
+_KEPT = "what was chosen"
+_SCOPES = "what a choice was about"
+_SHOWN = "what the URL is to say"
+_PAGE = "page"
 
-    A value in the URL that is not an option is named in a warning. `explicit` puts the default into the URL too: for
-    defaults that depend on the data, so that a link keeps its meaning. Without it the widget's own default must be
-    `default`, and the URL stays short.
+
+def enter(page: str) -> None:
+    """Begin a run of the page `page`."""
+    st.session_state[_SHOWN] = {}
+    seen = st.session_state.setdefault(_SEEN, {})
+    if seen.get(_PAGE) != page:
+        st.session_state[_SEEN] = {_PAGE: page}
+
+
+def choose(key: str, options: Sequence[Any], default: Any, *, always: bool = False, scope: str = "") -> Any:
+    """Decide the value of the widget `key`, which is drawn next; returns it.
+
+    Args:
+        key: of the widget, and in the URL.
+        options: what it may be. A value in the URL that is none of them is named in a warning.
+        default: what it is if nobody chose.
+        always: put it into the URL also if it is the default: for defaults that depend on what runs there are.
+        scope: what the choice is about; a choice made about something else is forgotten.
     """
-    asked = st.query_params.get(key)
-    if key in st.session_state:
-        if st.session_state[key] not in options:
-            st.session_state[key] = default
-        return
-    if asked is not None and asked not in {str(option) for option in options}:
-        shown = ", ".join(str(option) for option in options[:8]) + (", …" if len(options) > 8 else "")
-        st.warning(f"{key} {asked!r} is not here; showing {default}. There is {shown}.")
-        asked = None
-    if asked is None and explicit:
-        st.query_params[key] = str(default)
-        st.session_state[key] = default
+    said, seen = st.query_params.get(key), st.session_state[_SEEN]
+    kept = st.session_state.setdefault(_KEPT, {})
+    scopes = st.session_state.setdefault(_SCOPES, {})
+    value = st.session_state.get(key, kept.get(key))
+    if scopes.setdefault(key, scope) != scope:
+        scopes[key], value = scope, None
+    if said is not None and said != seen.get(key):
+        value = next((option for option in options if str(option) == said), None)
+        if value is None:
+            st.warning(escape(f"{key} {said!r} is not here; showing {default}. There is {spans(options)}."))
+    elif said is None and key in seen:
+        value = default
+    if value is None or value not in options:
+        value = default
+    st.session_state[key] = kept[key] = value
+    if always or value != default:
+        st.session_state[_SHOWN][key] = str(value)
+    return value
+
+
+def choose_text(key: str, default: str) -> None:
+    """`choose` for a text input, which may say anything and is always in the URL."""
+    said, seen = st.query_params.get(key), st.session_state[_SEEN]
+    value = said if said is not None and said != seen.get(key) else st.session_state.get(key, default)
+    st.session_state[key] = value
+    st.session_state[_SHOWN][key] = value
+
+
+def publish() -> None:
+    """Write the chosen values into the URL, at once and only if they changed."""
+    shown, seen = st.session_state[_SHOWN], st.session_state[_SEEN]
+    for key in seen.keys() - shown.keys() - {_PAGE}:
+        if key in st.query_params:
+            del st.query_params[key]
+    changed = {key: value for key, value in shown.items() if st.query_params.get_all(key) != [value]}
+    if changed:
+        st.query_params.update(changed)
+    st.session_state[_SEEN] = {_PAGE: seen[_PAGE], **shown}
 
 
 def get(key: str, default: Any = None) -> Any:
@@ -38,19 +84,20 @@ def get(key: str, default: Any = None) -> Any:
     return st.session_state.get(key, default)
 
 
-def put(key: str, value: Any) -> None:
-    """Set a widget's value; only in a callback, or before the widget is drawn."""
-    st.session_state[key] = value
+def put(values: Mapping[str, Any]) -> None:
+    """Set widgets' values; only in a callback, or before the widgets are drawn."""
+    for key, value in values.items():
+        st.session_state[key] = value
 
 
 def step(key: str, options: Sequence[Any], by: int) -> None:
-    """Move the bound widget `key` to a neighbouring option (a callback)."""
+    """Move the widget `key` to a neighbouring option (a callback)."""
     here = options.index(st.session_state[key])
     st.session_state[key] = options[min(max(here + by, 0), len(options) - 1)]
 
 
 def asked(key: str) -> str | None:
-    """What the URL says of a key that no widget is bound to."""
+    """What the URL says of a key."""
     return st.query_params.get(key)
 
 

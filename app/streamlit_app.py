@@ -11,6 +11,7 @@ if str(ROOT) not in sys.path:  # `streamlit run app` puts only app/ there
 
 import streamlit as st  # noqa: E402
 
+from app import state  # noqa: E402
 from app.page import header, one_line_errors  # noqa: E402
 
 st.set_page_config(page_title="Snapshot Influence", page_icon=str(ROOT / "app" / "icon.svg"), layout="wide")
@@ -25,6 +26,10 @@ page = st.navigation(
     ],
     position="top",
 )
-with one_line_errors():
-    header(with_round=page.url_path in ("timeline", "diagnose"))
-    page.run()
+state.enter(page.url_path)
+try:
+    with one_line_errors():
+        header(with_round=page.url_path in ("timeline", "diagnose"))
+        page.run()
+finally:
+    state.publish()

@@ -76,7 +76,7 @@ def train(
             for snapshot in train_rounds(config, out, resume=resume):
                 mean = snapshot.metrics["mean_return"]
                 shown = "no episode ended" if mean is None else f"mean return {mean:.2f}"
-                report(f"round {snapshot.round}: {shown}", snapshot.round, config.rounds)
+                report(f"round {snapshot.round}: {shown}", snapshot.round + 1, config.rounds)
             report("finished", config.rounds, config.rounds)
     except KeyboardInterrupt:
         raise CancelledError(
@@ -166,7 +166,7 @@ def verify(run: RunFolder, as_json: Json = False) -> None:
         _print_json({"ok": not damage, "damaged": [{"file": d.file, "problem": d.problem} for d in damage]})
     elif damage:
         for d in damage:
-            print(f"{d.file}: {d.problem}")
+            print(d.problem if d.file in d.problem else f"{d.file}: {d.problem}")
     else:
         print(f"{run}: every byte is as it was committed")
     if damage:
@@ -180,7 +180,7 @@ def influence(
     target: Annotated[str, typer.Option(help="return or action.")] = "return",
     record: Annotated[int | None, typer.Option(help="Action target: the record whose s and a it is about.")] = None,
     obs: Annotated[str | None, typer.Option(help="Action target: a state, its numbers separated by commas.")] = None,
-    action: Annotated[str | None, typer.Option(help="Action target: the action.")] = None,
+    action: Annotated[str | None, typer.Option(help="Action target: the action, by name or number.")] = None,
     estimator: Annotated[str, typer.Option(help="How influence is estimated.")] = "first_order",
     out: Annotated[Path | None, typer.Option(help="Write record and influence to this Parquet file.")] = None,
     as_json: Json = False,
@@ -190,6 +190,8 @@ def influence(
     from engine.attribution.influence import influence as compute
     from engine.attribution.influence import scores_table
     from engine.attribution.targets import Target, action_target
+    from engine.store.files import Files
+    from engine.store.parquet import to_parquet
     from engine.store.read import open_run
 
     snapshot = open_run(run).snapshot(round)
@@ -199,13 +201,16 @@ def influence(
             snapshot,
             record=record,
             observation=None if obs is None else _numbers(obs, "--obs"),
-            action=None if action is None else _numbers(action, "--action"),
+            action=None if action is None else _action(action, snapshot.action_space.names),
         )
     elif any(value is not None for value in (record, obs, action)):
         raise BadInputError("--record, --obs and --action belong to --target action")
     scores = compute(snapshot, chosen, estimator)
     if out is not None:
-        _write_parquet(scores_table(scores.influence), out)
+        try:
+            Files().replace(out, to_parquet(scores_table(scores.influence)))
+        except FileNotFoundError:
+            raise BadInputError(f"{out.parent} is not a folder; name a file in a folder that is there") from None
     about = {
         "run": str(run),
         "round": round,
@@ -259,7 +264,7 @@ def retrain(
     from engine.intervention.comparison import VERDICT_WORDS
     from engine.intervention.retrain import Intervention, bottom_fraction, carry_out
     from engine.intervention.worker import work
-    from engine.intervention.workspace import create_job
+    from engine.intervention.workspace import create_job, predicted
     from engine.learning.replay import check_mode
     from engine.store.read import open_run
 
@@ -283,9 +288,8 @@ def retrain(
     try:
         with progress() as report:
             if out is None:
-                summed = float(compute(snapshot).influence[drop].sum())
-                about = {"target": "return", "estimator": "first_order", "summed_influence": summed}
-                result = work(create_job(opened, snapshot, plan, about).folder, report)
+                job, _ = create_job(opened, snapshot, plan, predicted(snapshot, plan))
+                result = work(job.folder, report)
             else:
                 result = carry_out(opened, plan, out, report)
     except KeyboardInterrupt:
@@ -306,7 +310,7 @@ def retrain(
         ],
     )
     print(f"removed {len(result['removed'])} of {result['records']} records, {orders} minibatch orders, mode {mode}")
-    print(VERDICT_WORDS[result["verdict"]])
+    print(f"{result['verdict']}: {VERDICT_WORDS[result['verdict']]}")
 
 
 @app.command()
@@ -356,6 +360,11 @@ def _numbers(text: str, option: str) -> list[float]:
         raise BadInputError(f"{option} {text!r} must be numbers separated by commas") from None
 
 
+def _action(text: str, names: tuple[str, ...]) -> list[float]:
+    """An action by name or by number."""
+    return [float(names.index(text))] if text in names else _numbers(text, "--action")
+
+
 def _record_numbers(path: Path) -> list[int]:
     try:
         words = re.findall(r"[^\s,\[\]]+", path.read_text())
@@ -372,17 +381,11 @@ def _ranges(text: str) -> set[int]:
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if match is None:
             raise BadInputError(f"--rounds {text!r} must be numbers and ranges, such as 0-9,20,30-39")
-        numbers.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise BadInputError(f"--rounds {part.strip()} runs backwards; write {last}-{first}")
+        numbers.update(range(first, last + 1))
     return numbers
-
-
-def _write_parquet(table: Any, out: Path) -> None:
-    import pyarrow.parquet as pq
-
-    try:
-        pq.write_table(table, out)
-    except OSError as error:
-        raise BadInputError(f"{out} can't be written ({error}); name a file in a folder that is there") from None
 
 
 def main() -> None:
@@ -396,7 +399,7 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        code = _fail(error.format_message() + "; see python -m engine --help", 2)
+        code = _fail(error.format_message().rstrip(".") + "; see python -m engine --help", 2)
     sys.exit(code)
 
 

@@ -66,7 +66,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("rounds", "n_envs", "n_steps", "batch_size", "n_epochs"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        _require(self.seed >= 0, "seed", self.seed, "0 or more")
+        _require(0 <= self.seed < 2**63, "seed", self.seed, "from 0 to 2^63 - 1")
+        _require(self.n_envs <= 2**15 - 1, "n_envs", self.n_envs, "at most 32767")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         _require(self.optimizer in ("adam", "sgd"), "optimizer", self.optimizer, "adam or sgd")
         _require(self.path in ("closed_form", "torch"), "path", self.path, "closed_form or torch")
@@ -83,6 +84,7 @@ class TrainConfig:
             self.records_per_round,
             "at least 2 (one record has no advantage statistics)",
         )
+        _require(self.records_per_round <= 10**8, "n_steps * n_envs", self.records_per_round, "at most 100 million")
 
     @property
     def records_per_round(self) -> int:

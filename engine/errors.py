@@ -9,6 +9,10 @@ class BadInputError(EngineError, ValueError):
     """A value that the user gave can't be used: an unknown environment, a round that is not there, ..."""
 
 
+class ZeroGradientError(BadInputError):
+    """The target does not depend on the parameters here, so that every influence would be 0."""
+
+
 class NotARunError(BadInputError):
     """The folder is not a run."""
 

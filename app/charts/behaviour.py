@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.charts.theme import influence_limit, plain, style, theme
+from app.charts.theme import MARK, influence_limit, plain, style, theme
 
 
 def curve(
@@ -49,13 +49,13 @@ def curve(
         )
     figure.add_vline(
         x=record_round,
-        line={"color": colours.text, "width": 1, "dash": "dash"},
-        annotation={"text": "the record's round", "font": {"color": colours.text, "size": 11}},
+        line={"color": MARK, "width": 1, "dash": "dash"},
+        annotation={"text": "the record's round", "font": {"size": 11}},
     )
     figure.update_layout(
         xaxis_title="before the update of round", yaxis={"title": "π(a | s)", "range": [-0.02, 1.05]}, dragmode="pan"
     )
-    return style(figure, colours, 360)
+    return style(figure, 360)
 
 
 def contributors(
@@ -100,4 +100,4 @@ def contributors(
         )
     )
     figure.update_layout(xaxis_title="round", yaxis_title="influence on log π(a | s)", dragmode="pan", showlegend=False)
-    return style(figure, colours, 300)
+    return style(figure, 300)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from app.charts.theme import style, theme
+from app.charts.theme import MARK, style, theme
 
 ARM_NAMES = {
     "original": "original",
@@ -59,7 +59,7 @@ def arms(result: Mapping[str, Any], dark: bool) -> go.Figure:
         yaxis_title="mean evaluation return",
         showlegend=False,
     )
-    return style(figure, colours, 380)
+    return style(figure, 380)
 
 
 def curves(result: Mapping[str, Any], before: Sequence[tuple[int, float | None]], dark: bool) -> go.Figure:
@@ -84,6 +84,6 @@ def curves(result: Mapping[str, Any], before: Sequence[tuple[int, float | None]]
             line={"color": colours.series[i], "width": 2},
             name=ARM_NAMES[name],
         )
-    figure.add_vline(x=result["round"], line={"color": colours.text, "width": 1, "dash": "dash"})
+    figure.add_vline(x=result["round"], line={"color": MARK, "width": 1, "dash": "dash"})
     figure.update_layout(xaxis_title="round", yaxis_title="mean training return")
-    return style(figure, colours, 340)
+    return style(figure, 340)

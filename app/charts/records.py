@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from app.charts.theme import influence_limit, plain, style, theme
+from app.charts.theme import MARK, influence_limit, plain, style, theme
 
 
 def scatter(fields: Mapping[str, NDArray[Any]], x: str, y: str, dark: bool, drag: str = "lasso") -> go.Figure:
@@ -56,7 +56,7 @@ def scatter(fields: Mapping[str, NDArray[Any]], x: str, y: str, dark: bool, drag
         )
     )
     figure.update_layout(dragmode=drag, xaxis_title=plain(x), yaxis_title=plain(y), showlegend=False)
-    return style(figure, colours, 440)
+    return style(figure, 440)
 
 
 def _numbers(values: NDArray[Any]) -> NDArray[Any]:
@@ -79,7 +79,7 @@ def probabilities(names: Sequence[str], values: Sequence[float], taken: int, dar
         )
     )
     figure.update_layout(xaxis={"range": [0, 1]}, yaxis={"autorange": "reversed"})
-    return style(figure, colours, 60 + 30 * len(values))
+    return style(figure, 60 + 30 * len(values))
 
 
 def episode(
@@ -125,8 +125,8 @@ def episode(
         figure.add_scatter(
             x=steps, y=values, name=name, line={"color": colour, "width": 1.5, "dash": dash}, row=2, col=1
         )
-    figure.add_vline(x=here, line={"color": colours.text, "width": 1, "dash": "dash"})
+    figure.add_vline(x=here, line={"color": MARK, "width": 1, "dash": "dash"})
     figure.update_xaxes(title="step in episode", row=2)
     figure.update_yaxes(title="influence", row=1)
     figure.update_layout(bargap=0)
-    return style(figure, colours, 300)
+    return style(figure, 300)

@@ -18,8 +18,6 @@ class Theme:
     hurts: str
     neutral: str
     """Influence 0."""
-    text: str
-    grid: str
     series: tuple[str, ...]
     """Categories, safe for colour-blind readers (Okabe and Ito), none of them blue against orange alone."""
 
@@ -29,20 +27,20 @@ class Theme:
         return [(0.0, self.hurts), (0.5, self.neutral), (1.0, self.helps)]
 
 
+GRID = "rgba(128, 128, 128, 0.25)"
+MARK = "rgba(128, 128, 128, 0.9)"
+"""Lines that are read on light and on dark, also when the reader changes the theme of an open page."""
+
 LIGHT = Theme(
     helps="#1f64b4",
     hurts="#d35400",
     neutral="#d5d8dc",
-    text="#31333f",
-    grid="#e6e8ec",
     series=("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8a6d00", "#595959"),
 )
 DARK = Theme(
     helps="#62b0ff",
     hurts="#ff9a4d",
     neutral="#4b525e",
-    text="#e8eaed",
-    grid="#2c323d",
     series=("#56b4e9", "#e69f00", "#2fd6a3", "#e89ac7", "#9ccdf5", "#f0e442", "#b8b8b8"),
 )
 
@@ -58,19 +56,19 @@ def influence_limit(influence: NDArray[np.float32]) -> float:
     return limit or float(np.abs(influence).max(initial=0)) or 1.0
 
 
-def style(figure: go.Figure, colours: Theme, height: int) -> go.Figure:
+def style(figure: go.Figure, height: int) -> go.Figure:
     """Margins, fonts and grids of this house."""
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 24, "b": 8},
-        font={"color": colours.text, "size": 13},
+        font={"size": 13},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
         hoverlabel={"align": "left"},
     )
-    figure.update_xaxes(gridcolor=colours.grid, zerolinecolor=colours.grid, automargin=True)
-    figure.update_yaxes(gridcolor=colours.grid, zerolinecolor=colours.grid, automargin=True)
+    figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True)
+    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True)
     return figure
 
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from app.charts.theme import plain, style, theme
+from app.charts.theme import MARK, plain, style, theme
 
 LOSSES = {
     "value_loss": "value loss",
@@ -60,9 +60,9 @@ def returns(
         hovertemplate="round %{x}<br>mean return %{y:.2f}<extra></extra>",
     )
     if chosen is not None:
-        figure.add_vline(x=chosen, line={"color": colours.text, "width": 1, "dash": "dash"})
+        figure.add_vline(x=chosen, line={"color": MARK, "width": 1, "dash": "dash"})
     figure.update_layout(xaxis_title="round", yaxis_title="mean return", dragmode="pan")
-    return style(figure, colours, 320)
+    return style(figure, 320)
 
 
 def losses(rounds: Sequence[int], series: dict[str, Sequence[float | None]], dark: bool) -> go.Figure:
@@ -84,7 +84,7 @@ def losses(rounds: Sequence[int], series: dict[str, Sequence[float | None]], dar
             row=i // 3 + 1,
             col=i % 3 + 1,
         )
-    style(figure, colours, 380)
+    style(figure, 380)
     figure.update_layout(margin={"t": 36})
     return figure
 
@@ -128,4 +128,4 @@ def formation(rounds: Sequence[int], names: Sequence[str], table: NDArray[np.flo
     figure.update_layout(
         xaxis={"title": "round", "type": "category", "range": [-0.5, len(rounds) - 0.5]}, dragmode="pan"
     )
-    return style(figure, colours, 120 + 42 * len(names))
+    return style(figure, 120 + 42 * len(names))

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import loaders, page, state
 from app.charts import behaviour as charts
+from app.text import escape
 from engine.attribution.targets import ActionTarget, action_target
 from engine.errors import BadInputError
 from engine.store.read import Run
@@ -21,11 +22,10 @@ PER_ROUND = 5
 def chosen_record(run: Run) -> tuple[Snapshot, int]:
     """The round and record of the bound text input, written K:I."""
     rounds = page.recorded_rounds(run)
-    if state.get("record") is None and state.asked("record") is None:
-        state.put("record", f"{rounds[len(rounds) // 2]}:0")
-    written = st.text_input(
-        "Record", key="record", bind="query-params", width=140, help="Round and record number, such as 12:345."
-    )
+    chosen = state.get("round")
+    inspected = state.get("inspect", 0)
+    state.choose_text("record", f"{chosen if chosen in rounds else rounds[len(rounds) // 2]}:{inspected}")
+    written = st.text_input("Record", key="record", width=140, help="Round and record number, such as 12:345.")
     match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", written or "")
     if match is None:
         raise BadInputError(f"the record {written!r} must be a round and a record number, such as {rounds[0]}:0")
@@ -43,7 +43,8 @@ def chosen_action(run: Run, snapshot: Snapshot, record: int) -> ActionTarget:
     names = page.action_names(run)
     taken = int(snapshot.buffer.action[record])
     options = ["as recorded", *names]
-    picked = st.selectbox("Action", options, key="behaviour_action", bind="query-params", width=200)
+    state.choose("behaviour_action", options, options[0])
+    picked = st.selectbox("Action", options, key="behaviour_action", width=200)
     return action_target(snapshot, record=record, action=taken if picked == options[0] else names.index(picked))
 
 
@@ -51,7 +52,7 @@ def take_record(key: str) -> None:
     """Follow a click on a record (a callback)."""
     clicked = state.selected_point(key)
     if clicked is not None and ":" in str(clicked):
-        state.put("record", str(clicked))
+        state.put({"record": str(clicked), "shown_round": int(str(clicked).split(":")[0])})
 
 
 def draw_curve(run: Run, snapshot: Snapshot, target: ActionTarget) -> None:
@@ -63,7 +64,7 @@ def draw_curve(run: Run, snapshot: Snapshot, target: ActionTarget) -> None:
     before, after = probability[0, action], probability[-1, action]
     st.subheader("π(a | s) over rounds", anchor=False)
     st.caption(
-        f"The policy's probability of **{names[action]}** in this state went from {before:.3f} before round "
+        f"The policy's probability of **{escape(names[action])}** in this state went from {before:.3f} before round "
         f"{rounds[0]} to {after:.3f} {'at the end' if run.final else f'before round {rounds[-1]}'}; {len(rounds)} checkpoints, "
         f"seed {run.config.seed}."
     )
@@ -82,14 +83,14 @@ def draw_contributors(run: Run, snapshot: Snapshot, target: ActionTarget) -> Non
         "lowered it most. Estimator first_order, action target, recorded minibatch order. Filled marks took the same action."
     )
     found = loaders.behaviour_contributors(run, run.path, run.head, target, str(target.describe()), PER_ROUND)
-    rounds = np.concatenate([np.full(len(records), number) for number, records, _ in found])
-    records = np.concatenate([records for _, records, _ in found])
-    influence = np.concatenate([values for *_, values in found])
+    rounds = np.concatenate([np.full(len(item.record), item.round) for item in found])
+    records = np.concatenate([item.record for item in found])
+    influence = np.concatenate([item.influence for item in found])
     if len(records) == 0:
         st.info("No record of any round pushes this action: the policy was certain of it throughout.")
         return
     discrete = run.manifest.action_space.kind == "discrete"
-    actions = np.concatenate([loaders.load_snapshot(run, number).buffer.action[chosen] for number, chosen, _ in found])
+    actions = np.concatenate([item.action for item in found])
     same = actions == target.action[0] if discrete else np.ones(len(records), bool)
     st.plotly_chart(
         charts.contributors(rounds, records, influence, same, state.is_dark()),
@@ -98,9 +99,9 @@ def draw_contributors(run: Run, snapshot: Snapshot, target: ActionTarget) -> Non
         selection_mode="points",
         alt="The most influential records of each round: height is influence on this action",
     )
-    recorded = [number for number, *_ in found]
-    state.choose("round", recorded, snapshot.round)
-    shown = st.select_slider("Records of round", recorded, key="round", bind="query-params")
+    recorded = [item.round for item in found]
+    state.choose("shown_round", recorded, snapshot.round)
+    shown = st.select_slider("Records of round", recorded, key="shown_round")
     rows = rounds == shown
     part = loaders.load_snapshot(run, int(shown)).buffer
     table = pd.DataFrame(

@@ -10,9 +10,11 @@ import streamlit as st
 
 from app import loaders, page, state
 from app.charts import comparison as charts
+from app.text import escape
 from engine.intervention.comparison import VERDICT_WORDS
 from engine.intervention.workspace import Job, list_jobs
 from engine.store.read import Run
+from engine.store.snapshot import check_records
 
 VERDICT_BOX = {"helps": st.success, "hurts": st.warning, "within noise": st.info}
 
@@ -30,12 +32,15 @@ def chosen_job(run: Run) -> Job:
             for view in ("diagnose", "interventions"):
                 st.page_link(f"views/{view}.py", label=view.capitalize(), query_params={"run": str(state.get("run"))})
         st.stop()
-    state.choose("iv", list(finished), next(iter(finished)))
-    st.selectbox("Intervention", list(finished), index=None, key="iv", bind="query-params", width=260)
-    if state.get("iv") is None:
-        st.info("Choose an intervention above.", icon=":material/info:")
-        st.stop()
+    state.choose("iv", list(finished), next(iter(finished)), always=True)
+    st.selectbox("Intervention", list(finished), key="iv", format_func=lambda id: describe(finished[id]))
     return finished[state.get("iv")]
+
+
+def describe(job: Job) -> str:
+    """What it removed and what came of it, in a few words."""
+    verdict = (job.result or {}).get("verdict")
+    return f"round {job.plan.round}, without {len(job.plan.removed)} records: {verdict} ({job.id})"
 
 
 def interval(estimate: dict[str, Any]) -> str:
@@ -46,32 +51,34 @@ def interval(estimate: dict[str, Any]) -> str:
 
 
 def predicted_and_actual(job: Job, result: dict[str, Any]) -> None:
-    """What the scores said the removal would do to the return target, and what it did."""
+    """What the scores said the removal would do to the target, and what it did."""
     st.subheader("Predicted and actual", anchor=False)
+    target = "return target over the round's buffer"
+    if job.plan.target == "action":
+        target = f"action target of record {job.plan.about}"
+        target += "" if job.plan.action is None else f" with action {job.plan.action}"
     summed = job.about.get("summed_influence")
-    measured = result["target"]["counterfactual"]
-    control = result["target"]["control"]
     lines = []
-    if summed is not None:
+    if isinstance(summed, float):
         direction = "raise" if summed < 0 else "lower" if summed > 0 else "not change"
         lines.append(
-            f"Predicted ({job.about['estimator']}, {job.about['target']} target): the removed records' influence sums "
-            f"to {summed:+.3g}, so their removal should **{direction}** the target. The score says the direction, not the "
-            "size."
+            f"Predicted ({escape(job.about.get('estimator'))}, {target}): the removed records' influence sums to "
+            f"{summed:+.3g}, so their removal should **{direction}** it. The score says the direction, not the size."
         )
     lines.append(
-        "Actual change of the return target over the round's buffer, mean over minibatch orders with 95 % interval: "
-        f"{interval(measured)}; after a random removal: {interval(control)}."
+        f"Actual change of the {target}, mean over minibatch orders with 95 % interval: "
+        f"{interval(result['target']['counterfactual'])}; after a random removal: "
+        f"{interval(result['target']['control'])}."
     )
     st.markdown("\n\n".join(lines))
 
 
 def removed_table(run: Run, job: Job) -> None:
     """The removed records."""
-    removed = list(job.plan.removed)
     if job.plan.round not in run.stored_rounds:
         return
     buffer = loaders.load_snapshot(run, job.plan.round).buffer
+    removed = list(check_records(job.plan.removed, len(buffer)))
     table = pd.DataFrame(
         {
             "record": removed,
@@ -92,13 +99,19 @@ def compare() -> None:
     result = job.result or {}
     plan = job.plan
     with st.container(key="verdict"):
-        VERDICT_BOX[result["verdict"]](f"**{result['verdict']}** — {VERDICT_WORDS[result['verdict']]}")
+        VERDICT_BOX[result["verdict"]](f"**{result['verdict']}**: {VERDICT_WORDS[result['verdict']]}")
     seeds = result["evaluation_seeds"]
+    shared = ", shared by the arms" if plan.mode == "mask" else " (rebatch: the original keeps minibatches of its own)"
     st.caption(
-        f"Round {plan.round} of {run.name} without {len(plan.removed)} of {result['records']} records · mode {plan.mode} "
-        f"· {plan.orders} minibatch orders and evaluation seeds {seeds[0]} to {seeds[1]}, shared by the arms · "
+        f"Round {plan.round} of {escape(run.name)} without {len(plan.removed)} of {result['records']} records · mode {plan.mode} "
+        f"· {plan.orders} minibatch orders{shared} · evaluation seeds {seeds[0]} to {seeds[1]}, shared by the arms · "
         f"{result['original']['episodes']} episodes per arm · training seed {run.config.seed}"
     )
+    if not result["same_machine"]:
+        st.caption(
+            "The run was recorded with other software or on another machine: its replays agree to rounding and are not "
+            "bit-exact. All arms were replayed on one machine, so the comparison holds."
+        )
     chart, numbers = st.columns([3, 2], gap="medium")
     with chart:
         st.plotly_chart(

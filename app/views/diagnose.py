@@ -11,11 +11,12 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import inspector, jobs, loaders, page, state
+from app.text import escape
 from engine.attribution.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
 from engine.attribution.influence import Scores
 from engine.errors import EngineError
 from engine.intervention.retrain import Intervention, bottom_fraction
-from engine.intervention.workspace import read_basket, write_basket
+from engine.intervention.workspace import change_basket, read_basket
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -25,26 +26,28 @@ AS_RECORDED = "as recorded"
 AXES = ("step in round", "advantage")
 
 
-def target_controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | None]:
+def target_controls(run: Run, snapshot: Snapshot, view: str) -> tuple[str, str, int, int | None]:
     """Target, estimator, the record and the action that an action target is about."""
     state.choose("target", ["return", "action"], "return")
     target = st.segmented_control(
-        "Target", ["return", "action"], key="target", required=True, bind="query-params",
+        "Target", ["return", "action"], key="target", required=True,
         help="return: mean of advantage × log π over this round's buffer. action: log π(a | s) of one record.",
     )  # fmt: skip
     about, action = 0, None
     if target == "action":
         last = len(snapshot.buffer) - 1
-        about = st.number_input("of record", 0, last, step=1, key="about", bind="query-params", width=120)
+        state.choose("about", range(last + 1), min(int(state.get("inspect", 0)), last), always=True, scope=view)
+        about = st.number_input("of record", 0, last, step=1, key="about", width=120)
         if run.manifest.action_space.kind == "discrete":
             names = page.action_names(run)
+            state.choose("action", [AS_RECORDED, *names], AS_RECORDED)
             chosen = st.selectbox(
-                "and action", [AS_RECORDED, *names], key="action", bind="query-params", width=150,
+                "and action", [AS_RECORDED, *names], key="action", width=150,
                 help="Ask about another action in the same state.",
             )  # fmt: skip
             action = None if chosen in (None, AS_RECORDED) else names.index(chosen)
-    state.choose("estimator", list(ESTIMATORS), next(iter(ESTIMATORS)), explicit=False)
-    estimator = st.selectbox("Estimator", list(ESTIMATORS), key="estimator", bind="query-params", width=140)
+    state.choose("estimator", list(ESTIMATORS), next(iter(ESTIMATORS)))
+    estimator = st.selectbox("Estimator", list(ESTIMATORS), key="estimator", width=140)
     st.button(
         "Compute",
         key="compute",
@@ -59,9 +62,9 @@ def target_controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | 
 def chart_controls(fields: Sequence[str]) -> tuple[str, str, str]:
     """The fields across and up, and what dragging does."""
     x, y = axis("x", "Across", AXES[0], fields), axis("y", "Up", AXES[1], fields)
-    state.choose("tool", list(DRAG), "lasso", explicit=False)
+    state.choose("tool", list(DRAG), "lasso")
     tool = st.segmented_control(
-        "Select with", list(DRAG), key="tool", required=True, bind="query-params", default="lasso",
+        "Select with", list(DRAG), key="tool", required=True,
         help="lasso and box: drag around records. click: click single records; dragging moves the picture.",
     )  # fmt: skip
     return x, y, DRAG[tool or "lasso"]
@@ -70,20 +73,14 @@ def chart_controls(fields: Sequence[str]) -> tuple[str, str, str]:
 def axis(key: str, label: str, default: str, fields: Sequence[str]) -> str:
     """Choose the field of one axis."""
     options = [default, *(name for name in fields if name not in ("record", default))]
-    state.choose(key, options, default, explicit=False)
-    return str(st.selectbox(label, options, key=key, bind="query-params", width=150))
+    state.choose(key, options, default)
+    return str(st.selectbox(label, options, key=key, width=150))
 
 
+@page.careful
 def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> None:
-    """Compute without cache and say whether the numbers are the same (a callback)."""
-    try:
-        kept = loaders.load_scores(snapshot, target, estimator, about, action)
-        fresh = loaders.compute_again(snapshot, target, estimator, about, action)
-    except EngineError as error:
-        st.toast(str(error), icon=":material/error:")
-        return
-    same = np.array_equal(kept.influence, fresh.influence)
-    loaders.clear_results()
+    """Compute anew and say whether the numbers are the same (a callback)."""
+    same = loaders.compute_again(snapshot, target, estimator, about, action)
     st.toast(
         "Computed again: the same numbers." if same else "Computed again: other numbers than those that were kept."
     )
@@ -162,18 +159,23 @@ def ranking(
 def inspect_first(records: list[int]) -> None:
     """Show a just selected record in the inspector (a callback)."""
     if records:
-        state.put("inspect", records[-1])
+        state.put({"inspect": records[-1]})
 
 
-def change_basket(run: Run, round: int, records: list[int]) -> None:
-    """Write the basket to disk (a callback)."""
-    try:
-        write_basket(run, round, records)
-    except EngineError as error:
-        st.toast(str(error), icon=":material/error:")
+@page.careful
+def put_in(run: Run, round: int, records: list[int]) -> None:
+    """Add records to the basket on disk (a callback)."""
+    change_basket(run, round, add=records)
 
 
-def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int]) -> None:
+@page.careful
+def take_out(run: Run, round: int, records: list[int] | None) -> None:
+    """Take records, or all, out of the basket on disk (a callback)."""
+    change_basket(run, round, remove=records)
+    state.next_generation("basket_table")
+
+
+def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int], target: dict[str, Any]) -> None:
     """What is chosen for removal, always in sight."""
     kept = [i for i in read_basket(run, snapshot.round) if i < len(snapshot.buffer)]
     new = sorted(set(selected) - set(kept))
@@ -189,8 +191,8 @@ def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int]
             icon=":material/add_shopping_cart:",
             disabled=not new,
             help="Select records in the chart or in the tables first." if not new else None,
-            on_click=change_basket,
-            args=(run, snapshot.round, [*kept, *new]),
+            on_click=put_in,
+            args=(run, snapshot.round, new),
         )
         with st.popover("Edit", icon=":material/edit:", key="edit_basket"):
             edit_basket(run, snapshot, scores, kept)
@@ -199,8 +201,8 @@ def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int]
             key="clear_basket",
             icon=":material/remove_shopping_cart:",
             disabled=not kept,
-            on_click=change_basket,
-            args=(run, snapshot.round, []),
+            on_click=take_out,
+            args=(run, snapshot.round, None),
         )
         st.button(
             "Retrain without them …",
@@ -208,10 +210,10 @@ def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int]
             type="primary",
             icon=":material/replay:",
             on_click=state.put,
-            args=("retrain_open", True),
+            args=({"retrain_open": True},),
         )
     if state.get("retrain_open"):
-        retrain_dialog(run, snapshot, scores, kept)
+        retrain_dialog(run, snapshot, scores, kept, target)
 
 
 def edit_basket(run: Run, snapshot: Snapshot, scores: Scores, kept: list[int]) -> None:
@@ -222,8 +224,8 @@ def edit_basket(run: Run, snapshot: Snapshot, scores: Scores, kept: list[int]) -
     st.button(
         f"Put these {len(bottom)} records in",
         key="add_bottom",
-        on_click=change_basket,
-        args=(run, snapshot.round, [*kept, *bottom]),
+        on_click=put_in,
+        args=(run, snapshot.round, bottom),
     )
     if kept:
         key = state.generation("basket_table")
@@ -235,18 +237,12 @@ def edit_basket(run: Run, snapshot: Snapshot, scores: Scores, kept: list[int]) -
             key="take_out",
             disabled=not out,
             on_click=take_out,
-            args=(run, snapshot.round, [i for i in kept if i not in out]),
+            args=(run, snapshot.round, sorted(out)),
         )
 
 
-def take_out(run: Run, round: int, records: list[int]) -> None:
-    """Write the smaller basket and forget the selection in its table (a callback)."""
-    change_basket(run, round, records)
-    state.next_generation("basket_table")
-
-
-@st.dialog("Retrain without the basket", width="large", on_dismiss=lambda: state.put("retrain_open", False))
-def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[int]) -> None:
+@st.dialog("Retrain without the basket", width="large", on_dismiss=lambda: state.put({"retrain_open": False}))
+def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[int], target: dict[str, Any]) -> None:
     """How to retrain; starts the job."""
     if not records:
         st.info("The basket is empty: select records in the chart or in a table and add them first.")
@@ -274,18 +270,14 @@ def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[i
                 orders=int(orders),
                 episodes=int(episodes),
                 continue_rounds=int(further),
+                **target,
             )
-            about = {
-                "target": scores.target["target"],
-                "estimator": scores.estimator,
-                "summed_influence": float(scores.influence[records].sum()),
-            }
-            job = jobs.start(run, snapshot, plan, about)
-        except EngineError as error:
-            st.error(str(error), icon=":material/error:")
+            job = jobs.start(run, snapshot, plan, scores.estimator)
+        except (EngineError, OSError) as error:
+            st.error(escape(error), icon=":material/error:")
             return
-        state.put("retrain_open", False)
-        st.switch_page("views/interventions.py", query_params={"iv": job.id})
+        state.put({"retrain_open": False})
+        st.switch_page("views/interventions.py", query_params={"run": str(state.get("run")), "iv": job.id})
 
 
 def diagnose() -> None:
@@ -293,7 +285,7 @@ def diagnose() -> None:
     _, run = page.current_run()
     snapshot = loaders.load_snapshot(run, page.current_round(run))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        target, estimator, about, action = target_controls(run, snapshot)
+        target, estimator, about, action = target_controls(run, snapshot, snapshot.hash)
         x, y, drag = chart_controls(list(loaders.load_fields(snapshot)))
     scores = loaders.load_scores(snapshot, target, estimator, about, action)
     fields = {**loaders.load_fields(snapshot), "influence": scores.influence}
@@ -310,7 +302,8 @@ def diagnose() -> None:
         selected += ranking("top_records", "Top records", "raised the target most", top, fields, names)
     with right:
         selected += ranking("bottom_records", "Bottom records", "lowered the target most", bottom, fields, names)
-    basket_bar(run, snapshot, scores, selected)
+    chosen = {"target": target, "about": about if target == "action" else None, "action": action}
+    basket_bar(run, snapshot, scores, selected, chosen)
     with side:
         inspector.draw(run, snapshot, scores, fields, int(bottom[0] if len(bottom) else 0))
 

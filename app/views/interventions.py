@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import streamlit as st
 
-from app import page, state
+from app import jobs, page, state
+from app.text import escape
 from engine.intervention.comparison import VERDICT_WORDS
 from engine.intervention.workspace import ACTIVE, Job, list_jobs, request_cancel
 from engine.store.read import Run
@@ -30,22 +33,37 @@ def describe(job: Job) -> str:
     )
 
 
-def draw_job(name: str, job: Job, cancel_key: str) -> None:
+def when(job: Job) -> str:
+    """When it was begun."""
+    return datetime.fromtimestamp(job.about["created"]).strftime("%Y-%m-%d %H:%M")
+
+
+def draw_job(name: str, run: Run, job: Job, cancel_key: str) -> None:
     """One intervention with its state and what can be done with it."""
     with st.container(border=True):
         title, actions = st.columns([4, 1], vertical_alignment="center")
-        title.markdown(f"{ICONS[job.state]} **{job.state}** · `{job.id}` · {describe(job)}")
+        title.markdown(f"{ICONS[job.state]} **{job.state}** · `{job.id}` · {describe(job)} · {when(job)}")
         if job.state in ACTIVE or job.state == "stale":
             if job.state == "stale":
-                st.warning("Its worker gave no sign of life for a while. Cancel it, then start it again from Diagnose.")
+                st.warning("Its worker gave no sign of life for a while. Start it again, or cancel it.")
             else:
-                st.progress(min(job.done / max(job.total, 1), 1.0), text=job.doing)
-            actions.button("Cancel", key=cancel_key, icon=":material/cancel:", on_click=request_cancel, args=(job,))
-        elif job.state == "failed":
-            st.error(job.doing)
+                st.progress(min(job.done / max(job.total, 1), 1.0), text=escape(job.doing))
+            actions.button(
+                "Cancel", key=cancel_key, icon=":material/cancel:", on_click=page.careful(request_cancel), args=(job,)
+            )
+        if job.state == "failed":
+            st.error(escape(job.doing))
+        if job.state in ("failed", "cancelled", "stale"):
+            actions.button(
+                "Start again",
+                key=f"again_{job.id}",
+                icon=":material/replay:",
+                on_click=page.careful(jobs.start_again),
+                args=(run, job),
+            )
         result = job.result
         if job.state == "done" and result is not None:
-            title.markdown(VERDICT_WORDS[result["verdict"]])
+            title.markdown(f"**{result['verdict']}**: {VERDICT_WORDS[result['verdict']]}")
             actions.page_link(
                 "views/compare.py",
                 label="Compare",
@@ -56,21 +74,27 @@ def draw_job(name: str, job: Job, cancel_key: str) -> None:
 
 def panel(name: str, run: Run, was_active: bool) -> None:
     """All interventions on the run, the one of the URL first."""
-    jobs = list_jobs(run)
-    jobs.sort(key=lambda job: job.id != state.asked("iv"))
+    found = list_jobs(run)
+    found.sort(key=lambda job: job.id != state.asked("iv"))
     with st.container(key="jobs"):
-        first_active = next((job.id for job in jobs if job.state in ACTIVE or job.state == "stale"), None)
-        for job in jobs:
-            draw_job(name, job, "cancel_job" if job.id == first_active else f"cancel_job_{job.id}")
-        if not jobs:
+        first_active = next((job.id for job in found if job.state in ACTIVE or job.state == "stale"), None)
+        for job in found:
+            draw_job(name, run, job, "cancel_job" if job.id == first_active else f"cancel_job_{job.id}")
+        if not found:
             st.info(
                 "No record has been removed from this run yet. Open Diagnose, select records, add them to the basket "
                 "and press Retrain.",
                 icon=":material/info:",
             )
             st.page_link("views/diagnose.py", label="Open Diagnose", query_params={"run": name})
-    if was_active and not any(job.state in ACTIVE for job in jobs):
+    if was_active and not any(job.state in ACTIVE for job in found):
         st.rerun()
+
+
+def careful_panel(name: str, run: Run, was_active: bool) -> None:
+    """`panel`; a fragment runs outside the page's own error line."""
+    with page.one_line_errors():
+        panel(name, run, was_active)
 
 
 def interventions() -> None:
@@ -81,7 +105,7 @@ def interventions() -> None:
         "removal of the same size. It runs in a process of its own: closing this page does not stop it."
     )
     active = any(job.state in ACTIVE for job in list_jobs(run))
-    st.fragment(panel, run_every=POLL_SECONDS if active else None)(name, run, active)
+    st.fragment(careful_panel, run_every=POLL_SECONDS if active else None)(name, run, active)
 
 
 interventions()

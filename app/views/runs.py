@@ -8,7 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from app import loaders, state
+from app.text import escape
 from engine.errors import EngineError
+from engine.intervention.workspace import list_jobs
 from engine.store.read import Run
 
 EMPTY = ("run", "environment", "seed", "rounds", "final return", "return per round", "interventions", "parent")
@@ -18,7 +20,6 @@ def describe(name: str, run: Run) -> dict[str, Any]:
     """One row of the table."""
     returns = [info.metrics["mean_return"] for info in run.rounds if info.metrics.get("mean_return") is not None]
     parent = run.manifest.parent
-    folder = run.path / "interventions"
     return {
         "run": name,
         "environment": run.manifest.env_id,
@@ -28,7 +29,7 @@ def describe(name: str, run: Run) -> dict[str, Any]:
         "best return": max(returns, default=None),
         "return per round": returns,
         "optimizer": f"{run.config.optimizer} {run.config.learning_rate:g}",
-        "interventions": len(list(folder.iterdir())) if folder.is_dir() else 0,
+        "interventions": len(list_jobs(run)),
         "parent": f"{parent.run}, round {parent.round}, without {len(parent.removed)}" if parent else "",
         "state": "finished" if run.final else "unfinished",
         "created": run.manifest.created,
@@ -39,7 +40,7 @@ rows, damaged = [], []
 for name, path in loaders.run_paths().items():
     try:
         rows.append(describe(name, loaders.load_run(path)))
-    except EngineError as error:
+    except (EngineError, OSError) as error:
         damaged.append(f"{name}: {error}")
 table = pd.DataFrame(rows, columns=list(rows[0]) if rows else list(EMPTY))
 
@@ -63,10 +64,10 @@ def open_row() -> None:
     """Make the clicked run the one that every page shows."""
     selected = state.selected_rows("runs_table")
     if selected:
-        state.put("run", shown["run"][selected[0]])
+        state.put({"run": shown["run"][selected[0]]})
 
 
-st.caption(f"{len(shown)} of {len(table)} runs. Click a row to open the run; click a column's head to sort.")
+st.caption(f"{len(shown)} of {len(table)} runs. Tick a row to open the run; click a column's head to sort.")
 st.dataframe(
     shown,
     key="runs_table",
@@ -84,11 +85,11 @@ st.dataframe(
 if len(shown) == 0:
     st.info("No run fits these filters; clear the search or choose other environments.", icon=":material/info:")
 for line in damaged:
-    st.error(line, icon=":material/error:")
+    st.error(escape(line), icon=":material/error:")
 
 run = state.get("run")
 if run:
-    st.markdown(f"**{run.replace('*', '')}** is open:")
+    st.markdown(f"**{escape(run)}** is open:")
     with st.container(horizontal=True):
         for title, view, why in (
             ("Timeline", "timeline", "how learning went"),

@@ -26,14 +26,14 @@ def open_round(key: str) -> None:
     """Take over the round of a clicked mark, if it has records (a callback)."""
     clicked = state.selected_point(key)
     if clicked is not None and int(clicked) in stored:
-        state.put("round", int(clicked))
+        state.put({"round": int(clicked)})
 
 
 chosen = page.current_round(run) if stored else None
 returns = [value for value in column("mean_return") if value is not None]
 with st.container(horizontal=True):
     st.metric("Rounds", len(rounds), border=True)
-    st.metric("Records", f"{sum(info.metrics.get('records', 0) for info in rounds):,}", border=True)
+    st.metric("Records", f"{sum(info.metrics.get('records') or 0 for info in rounds):,}", border=True)
     if returns:
         st.metric("Final return", f"{returns[-1]:.4g}", border=True)
         st.metric("Best return", f"{max(returns):.4g}", border=True)

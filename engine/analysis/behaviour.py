@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, top_and_bottom
 from engine.attribution.influence import influence
 from engine.attribution.targets import ActionTarget
-from engine.errors import BadInputError
+from engine.errors import ZeroGradientError
 from engine.learning.checkpoint import restore_policy
 from engine.store.read import Run
 
@@ -49,6 +50,8 @@ class RoundContributors:
     """Top records, then bottom ones."""
     influence: NDArray[np.float32]
     """Of those records."""
+    action: NDArray[Any]
+    """What they did."""
 
 
 def contributors(
@@ -62,10 +65,10 @@ def contributors(
         snapshot = run.snapshot(number)
         try:
             scores = influence(snapshot, target, estimator).influence
-        except BadInputError:
+        except ZeroGradientError:
             scores = np.zeros(len(snapshot.buffer), np.float32)
         chosen = np.concatenate(top_and_bottom(scores, k))
-        yield RoundContributors(number, chosen, scores[chosen])
+        yield RoundContributors(number, chosen, scores[chosen], snapshot.buffer.action[chosen])
 
 
 def influence_by_action(
@@ -89,7 +92,7 @@ def influence_by_action(
         snapshot = run.snapshot(number)
         try:
             scores = influence(snapshot, "return", estimator).influence
-        except BadInputError:
+        except ZeroGradientError:
             continue
         sums = np.bincount(snapshot.buffer.action, scores, minlength=len(table))
         table[:, column] = sums / np.abs(scores).sum()

@@ -39,7 +39,7 @@ def record_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
         "kept": buffer.kept,
     }
     for name, column in observation_components(snapshot).items():
-        columns[name] = column
+        columns[name if name not in columns else f"observation: {name}"] = column
     return columns
 
 

@@ -15,25 +15,25 @@ from torch.func import functional_call, jvp
 
 from engine.attribution.targets import Target
 from engine.config import TrainConfig
-from engine.errors import BadInputError
-from engine.learning.networks import ActorCritic, LogStd
+from engine.errors import BadInputError, ZeroGradientError
+from engine.learning.networks import LogStd, Policy
 from engine.learning.ppo import Batch, objective
 
 Backend = Literal["jvp", "ghost", "loop"]
 Direction = dict[str, Tensor]
 
 
-def gradient(target: Target, policy: ActorCritic) -> Direction:
+def gradient(target: Target, policy: Policy) -> Direction:
     """Gradient of f at theta by parameter name; parameters that f does not depend on are left out.
 
     Raises:
-        BadInputError: the gradient is zero, so that every influence would be 0.
+        ZeroGradientError: the gradient is zero, so that every influence would be 0.
     """
     names, parameters = zip(*policy.named_parameters(), strict=True)
     gradients = torch.autograd.grad(target.value(policy), parameters, allow_unused=True)
     direction = {name: g for name, g in zip(names, gradients, strict=True) if g is not None}
     if not any(bool(g.any()) for g in direction.values()):
-        raise BadInputError(
+        raise ZeroGradientError(
             f"the gradient of the {target.name} target is zero here, so every influence would be 0; choose another "
             "target or a round in which returns differ"
         )
@@ -41,7 +41,7 @@ def gradient(target: Target, policy: ActorCritic) -> Direction:
 
 
 def inner_products(
-    policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, backend: Backend | None = None
+    policy: Policy, batch: Batch, config: TrainConfig, direction: Direction, backend: Backend | None = None
 ) -> Tensor:
     """<direction, grad J_i(theta)> for n records.
 
@@ -64,11 +64,11 @@ def inner_products(
         backend = "jvp" if _without_rule(policy, direction) else "ghost"
     if backend not in BACKENDS:
         raise BadInputError(f"unknown backend {backend!r}; it must be one of {', '.join(BACKENDS)}")
-    with_value = any(name.startswith("critic.") for name in direction)
+    with_value = any(policy.serves_value_alone(name) for name in direction)
     return BACKENDS[backend](policy, batch, config, direction, with_value)
 
 
-def _by_jvp(policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool) -> Tensor:
+def _by_jvp(policy: Policy, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool) -> Tensor:
     parameters = {name: p.detach() for name, p in policy.named_parameters() if name in direction}
 
     def per_record(touched: Mapping[str, Tensor]) -> Tensor:
@@ -79,7 +79,7 @@ def _by_jvp(policy: ActorCritic, batch: Batch, config: TrainConfig, direction: D
         return jvp(per_record, (parameters,), (direction,))[1]
 
 
-def _by_loop(policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool) -> Tensor:
+def _by_loop(policy: Policy, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool) -> Tensor:
     touched = {name: p for name, p in policy.named_parameters() if name in direction}
     vectors = [direction[name] for name in touched]
     products = []
@@ -91,7 +91,7 @@ def _by_loop(policy: ActorCritic, batch: Batch, config: TrainConfig, direction: 
     return torch.stack(products)
 
 
-def _by_ghost(policy: ActorCritic, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool) -> Tensor:
+def _by_ghost(policy: Policy, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool) -> Tensor:
     """Goodfellow's trick: the weight gradient of record i in a linear layer is the outer product g_i x_i^T.
 
     Its inner product with P is g_i . (P x_i); no [n, out, in] tensor is ever made.
@@ -144,7 +144,7 @@ GHOST_RULES: dict[type[nn.Module], Callable[[Tensor, Tensor, Direction, str], Te
     LogStd: _ghost_log_std,
 }
 
-BACKENDS: dict[str, Callable[[ActorCritic, Batch, TrainConfig, Direction, bool], Tensor]] = {
+BACKENDS: dict[str, Callable[[Policy, Batch, TrainConfig, Direction, bool], Tensor]] = {
     "jvp": _by_jvp,
     "ghost": _by_ghost,
     "loop": _by_loop,

@@ -28,14 +28,15 @@ def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = No
         backend: see `backends.inner_products`.
 
     Returns:
-        (n,) influence of each record; positive means that it raised f.
+        (n,) influence of each record; positive means that it raised f. 0 for records that the update went without.
     """
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     batch = as_batch(policy, snapshot.buffer)
     if snapshot.config.normalize_advantage:
         batch = batch._replace(advantage=first_epoch_advantages(snapshot, batch.advantage))
     direction = gradient(target, policy)
-    return inner_products(policy, batch, snapshot.config, direction, backend).detach().numpy()
+    products = inner_products(policy, batch, snapshot.config, direction, backend).detach().numpy()
+    return np.where(snapshot.buffer.kept, products, np.float32(0))
 
 
 def first_epoch_advantages(snapshot: Snapshot, advantage: Tensor) -> Tensor:

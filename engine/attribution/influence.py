@@ -42,6 +42,7 @@ def influence(
     estimator: str = DEFAULT_ESTIMATOR,
     *,
     cache: bool = True,
+    refresh: bool = False,
 ) -> Scores:
     """Influence of every record of a round on a target.
 
@@ -55,6 +56,7 @@ def influence(
         target: `"return"`, or a target such as `engine.action_target(snapshot, record=17)`.
         estimator: a name in `estimators.ESTIMATORS`.
         cache: read from and write to the run's `derived/`. A round that is not committed is never cached.
+        refresh: compute in any case, and replace what is cached.
 
     Returns:
         Scores: I > 0 means that the record raised the target, I < 0 that it lowered it.
@@ -81,7 +83,7 @@ def influence(
     text = json.dumps({"version": CACHE_VERSION, **about}, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     path = snapshot.path if cache and snapshot.hash else None
-    table = load_table(path, key) if path is not None else None
+    table = load_table(path, key) if path is not None and not refresh else None
     if table is not None and len(table) == len(snapshot.buffer):
         values = table.column("influence").to_numpy().astype(np.float32)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.errors import BadInputError
-from engine.learning.networks import ActorCritic
+from engine.learning.networks import Policy
 from engine.spaces import Space
 from engine.store.snapshot import Float32s, RolloutBuffer, Snapshot, check_records
 
@@ -28,7 +29,7 @@ class Target(Protocol):
         """Plain values that say exactly which target it is; equal descriptions mean equal targets."""
         ...
 
-    def value(self, policy: ActorCritic) -> Tensor:
+    def value(self, policy: Policy) -> Tensor:
         """f(theta) as a differentiable 0-d tensor; `policy` may be functional (see `backends.gradient`)."""
         ...
 
@@ -51,7 +52,7 @@ class ActionTarget:
             "action": self.action.tolist(),
         }
 
-    def value(self, policy: ActorCritic) -> Tensor:
+    def value(self, policy: Policy) -> Tensor:
         """Mean log-probability of the pairs."""
         inputs = policy.encode(self.observation)
         action = torch.as_tensor(self.action)
@@ -70,15 +71,16 @@ class ReturnTarget:
     """(n,) or (n, d)"""
     advantage: Float32s
     """(n,) raw."""
-    source: str
-    """Which buffer: the commit's hash, or `round <k>` before it is committed."""
     name: str = "return"
 
     def describe(self) -> dict[str, Any]:
-        """The buffer it is taken over."""
-        return {"target": self.name, "buffer": self.source}
+        """A digest of the buffer it is taken over."""
+        digest = hashlib.sha256()
+        for column in (self.observation, self.action, self.advantage):
+            digest.update(np.ascontiguousarray(column).data)
+        return {"target": self.name, "buffer": digest.hexdigest()[:16]}
 
-    def value(self, policy: ActorCritic) -> Tensor:
+    def value(self, policy: Policy) -> Tensor:
         """Mean of advantage times log-probability."""
         inputs = policy.encode(self.observation)
         action, advantage = torch.as_tensor(self.action), torch.as_tensor(self.advantage).to(inputs.dtype)
@@ -90,7 +92,7 @@ class ReturnTarget:
 def return_target(snapshot: Snapshot, reference: RolloutBuffer | None = None) -> ReturnTarget:
     """The return target over `reference`, by default the snapshot's own buffer."""
     buffer = snapshot.buffer if reference is None else reference
-    return ReturnTarget(buffer.observation, buffer.action, buffer.advantage, snapshot.hash or f"round {snapshot.round}")
+    return ReturnTarget(buffer.observation, buffer.action, buffer.advantage)
 
 
 def action_target(

@@ -13,13 +13,12 @@ from scipy import stats
 Verdict = Literal["helps", "hurts", "within noise"]
 
 VERDICT_WORDS: Mapping[Verdict, str] = {
-    "helps": "Removing these records helps: the return is higher than with them, and higher than after removing as "
-    "many random records.",
-    "hurts": "Removing these records hurts: the return is lower than with them, and lower than after removing as many "
-    "random records.",
-    "within noise": "Within noise: the change is no clearer than that of other minibatch orders, evaluation luck or a "
-    "random removal of the same size.",
+    "helps": "without these records the return is higher than with them, and higher than without as many random ones.",
+    "hurts": "without these records the return is lower than with them, and lower than without as many random ones.",
+    "within noise": "the change is no clearer than that of other minibatch orders, evaluation luck or a random removal "
+    "of the same size.",
 }
+"""What follows the verdict and a colon."""
 CONFIDENCE = 0.95
 
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.attribution.targets import return_target
+from engine.attribution.targets import Target, action_target, return_target
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.intervention.comparison import Estimate, compare
+from engine.learning.checkpoint import fingerprint
 from engine.learning.evaluation import Evaluator
 from engine.learning.replay import Mode, intervene, replay
 from engine.learning.training import branch
 from engine.store.derived import write_json
+from engine.store.files import Files
 from engine.store.manifest import Parent
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot, check_records
@@ -49,6 +51,12 @@ class Intervention:
     """Evaluation episodes per arm, divided over the orders."""
     continue_rounds: int = 0
     """Rounds that the branch trains on after the replayed one."""
+    target: str = "return"
+    """Target whose change is measured beside the return: `return` or `action`."""
+    about: int | None = None
+    """Record that an action target is about."""
+    action: int | None = None
+    """Its action, if another than the recorded one."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "removed", tuple(sorted(set(self.removed))))
@@ -89,6 +97,9 @@ def retrain(
     orders: int = 8,
     episodes: int = 64,
     continue_rounds: int = 0,
+    target: str = "return",
+    about: int | None = None,
+    action: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Replay a round without some records and compare, on the same evaluation seeds, with two other arms.
@@ -110,6 +121,9 @@ def retrain(
         orders: replays per arm.
         episodes: evaluation episodes per arm.
         continue_rounds: further rounds to train in the branch, and in a control branch beside it.
+        target: whose change is measured beside the return: `return`, or `action` of the record `about`.
+        about: record of an action target.
+        action: its action, if another than the recorded one.
         progress: told what is going on; raise from it to cancel.
 
     Returns:
@@ -127,6 +141,9 @@ def retrain(
         orders=orders,
         episodes=episodes,
         continue_rounds=continue_rounds,
+        target=target,
+        about=about,
+        action=action,
     )
     return carry_out(run, plan, out, progress)
 
@@ -136,32 +153,34 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
     snapshot = run.snapshot(plan.round)
     removed = check_records(plan.removed, len(snapshot.buffer))
     snapshot.without(removed)
-    _check_free(Path(out))
+    target = plan_target(snapshot, plan)
     meter = _Meter(progress, snapshot, plan)
-    arms = _replay_arms(snapshot, plan, meter)
-    result: dict[str, Any] = {
-        "run": str(out),
-        "parent": run.name,
-        "env_id": run.manifest.env_id,
-        "round": plan.round,
-        "removed": removed.tolist(),
-        "records": len(snapshot.buffer),
-        "mode": plan.mode,
-        "orders": plan.orders,
-        "evaluation_seeds": [EVALUATION_SEED, EVALUATION_SEED + _episodes_per_order(plan) * plan.orders - 1],
-        **compare(arms["original"][0], arms["counterfactual"][0], arms["control"][0]),
-        "order_means": {name: returns.mean(axis=1).tolist() for name, (returns, _) in arms.items()},
-        "target": {
-            name: Estimate.of(np.asarray(values) - np.asarray(arms["original"][1]), 0).to_json()
-            for name, (_, values) in arms.items()
-            if name != "original"
-        },
-    }
-    branches = {"counterfactual": removed}
-    if plan.continue_rounds:
-        branches["control"] = _random_records(snapshot, plan, order=0)
-        result["curves"] = {"original": _curve(run, plan.round, plan.continue_rounds)}
     with _appears_at_once(Path(out)) as folder:
+        arms = _replay_arms(snapshot, plan, target, meter)
+        result: dict[str, Any] = {
+            "run": str(out),
+            "parent": run.name,
+            "env_id": run.manifest.env_id,
+            "round": plan.round,
+            "removed": removed.tolist(),
+            "records": len(snapshot.buffer),
+            "mode": plan.mode,
+            "orders": plan.orders,
+            "evaluation_seeds": [EVALUATION_SEED, EVALUATION_SEED + _episodes_per_order(plan) * plan.orders - 1],
+            "same_machine": dict(snapshot.fingerprint) == fingerprint(),
+            **compare(arms["original"][0], arms["counterfactual"][0], arms["control"][0]),
+            "order_means": {name: returns.mean(axis=1).tolist() for name, (returns, _) in arms.items()},
+            "target": {"name": plan.target, "about": plan.about, "action": plan.action}
+            | {
+                name: Estimate.of(np.asarray(values) - np.asarray(arms["original"][1]), 0).to_json()
+                for name, (_, values) in arms.items()
+                if name != "original"
+            },
+        }
+        branches = {"counterfactual": removed}
+        if plan.continue_rounds:
+            branches["control"] = _random_records(snapshot, plan, order=0)
+            result["curves"] = {"original": _curve(run, plan.round, plan.continue_rounds)}
         for name, records in branches.items():
             meter.say(f"recording the {name} branch")
             place = folder if name == "counterfactual" else folder / name
@@ -172,33 +191,49 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
     return result
 
 
-def _check_free(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BadInputError(f"{out} is there already; choose another folder for the branch")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInputError(f"{out.parent} can't be made ({error.strerror}); choose a writable folder") from None
+def plan_target(snapshot: Snapshot, plan: Intervention) -> Target:
+    """The target that the plan measures.
+
+    Raises:
+        BadInputError: there is no such target, or its record is out of range.
+    """
+    if plan.target == "return":
+        return return_target(snapshot)
+    if plan.target != "action":
+        raise BadInputError(f"unknown target {plan.target!r}; it must be return or action")
+    return action_target(snapshot, record=plan.about, action=plan.action)
 
 
 @contextmanager
 def _appears_at_once(out: Path) -> Iterator[Path]:
-    """A hidden folder beside `out` that takes its name once everything in it is written, and else vanishes."""
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=PARTIAL, dir=out.parent))
+    """A hidden folder beside `out`, made at once, that takes its name when everything in it is written, else vanishes.
+
+    Raises:
+        BadInputError: there is something at `out`.
+        StorageError: the disk refused.
+    """
+    files = Files()
+    partial = out.with_name(f".{out.name}.{uuid4().hex}{PARTIAL}")
+    _check_free(out)
+    files.make_folder(partial)
     try:
         yield partial
         _check_free(out)
-        partial.replace(out)
+        files.rename(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _check_free(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise BadInputError(f"{out} is there already; choose another folder for the branch")
+
+
 def _replay_arms(
-    snapshot: Snapshot, plan: Intervention, meter: _Meter
+    snapshot: Snapshot, plan: Intervention, target: Target, meter: _Meter
 ) -> dict[str, tuple[NDArray[np.float64], list[float]]]:
-    """Per arm: (orders, episodes per order) returns, and f(theta(k+1)) of the return target per order."""
+    """Per arm: (orders, episodes per order) returns, and f(theta(k+1)) of the target per order."""
     per_order = _episodes_per_order(plan)
-    target = return_target(snapshot)
     evaluator = Evaluator(find(snapshot.config.env_id))
     returns: dict[str, list[NDArray[np.float64]]] = {}
     values: dict[str, list[float]] = {}

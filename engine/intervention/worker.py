@@ -6,15 +6,15 @@ minibatches when the file `cancel` appears.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from engine.errors import BadInputError, CancelledError, EngineError
+from engine.errors import BadInputError, CancelledError, EngineError, LockedRunError
 from engine.intervention.retrain import Progress, carry_out
-from engine.intervention.workspace import read_job, write_status
+from engine.intervention.workspace import LOCK_FILE, read_job, write_status
+from engine.store.files import Files
 from engine.store.read import open_run
 
 STATUS_SECONDS = 0.3
@@ -33,6 +33,27 @@ def work(folder: Path, report: Progress | None = None) -> dict[str, Any]:
     Raises:
         EngineError: it could not be carried out, or was cancelled; `status.json` says so too.
     """
+    if read_job(folder) is None:
+        raise BadInputError(f"{folder} holds no intervention")
+    files = Files()
+    lock = _lock(files, folder)
+    try:
+        return _work(folder, report)
+    finally:
+        files.unlock(lock)
+
+
+def _lock(files: Files, folder: Path) -> int:
+    """Only one worker may be at a job; somebody who looks whether there is one holds the lock for a moment."""
+    for _ in range(20):
+        try:
+            return files.lock(folder / LOCK_FILE)
+        except LockedRunError:
+            time.sleep(0.05)
+    raise LockedRunError(f"another worker is at the intervention {folder.name}; wait for it")
+
+
+def _work(folder: Path, report: Progress | None) -> dict[str, Any]:
     job = read_job(folder)
     if job is None:
         raise BadInputError(f"{folder} holds no intervention")
@@ -48,10 +69,10 @@ def work(folder: Path, report: Progress | None = None) -> dict[str, Any]:
         if report is not None:
             report(doing, done, total)
         if time.monotonic() - last > STATUS_SECONDS:
-            write_status(folder, "running", doing, done, total, os.getpid())
+            write_status(folder, "running", doing, done, total)
             last = time.monotonic()
 
-    write_status(folder, "running", "starting", done, total, os.getpid())
+    write_status(folder, "running", "starting", done, total)
     try:
         result = carry_out(open_run(job.run_path), job.plan, folder / "branch", progress)
     except (CancelledError, KeyboardInterrupt):

@@ -5,6 +5,7 @@
 <run>/interventions/<id>/intervention.json   what to remove and how
 <run>/interventions/<id>/status.json         how far the work is; replaced as a whole
 <run>/interventions/<id>/cancel              its presence asks the work to stop
+<run>/interventions/<id>/worker.lock         held by the one worker that is at it
 <run>/interventions/<id>/log.txt             what the worker printed
 <run>/interventions/<id>/branch/             the branch run with result.json, once finished
 ```
@@ -14,24 +15,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.errors import BadInputError
-from engine.intervention.retrain import PARTIAL, RESULT_FILE, Intervention
+from engine.attribution.estimators import DEFAULT_ESTIMATOR
+from engine.attribution.influence import influence
+from engine.errors import LockedRunError, NotARunError, StorageError, ZeroGradientError
+from engine.intervention.retrain import PARTIAL, RESULT_FILE, Intervention, plan_target
 from engine.store.derived import read_json, write_json
+from engine.store.files import Files
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
 State = Literal["queued", "running", "done", "cancelled", "failed", "stale"]
+STATES: tuple[State, ...] = ("queued", "running", "done", "cancelled", "failed", "stale")
 ACTIVE: frozenset[State] = frozenset({"queued", "running"})
-STALE_AFTER = 30.0
-"""Seconds without a sign of life after which a worker counts as dead."""
+LOCK_FILE = "worker.lock"
+START_SECONDS = 30.0
+"""A job that has waited longer than this without a worker is stale."""
+RESULT_KEYS = frozenset(
+    {"original", "counterfactual", "control", "difference", "verdict", "target", "removed", "same_machine"}
+)
 
 
 def read_basket(run: Run, round: int) -> list[int]:
@@ -40,26 +48,23 @@ def read_basket(run: Run, round: int) -> list[int]:
     return sorted({v for v in values if isinstance(v, int)}) if isinstance(values, list) else []
 
 
-def write_basket(run: Run, round: int, records: Iterable[int]) -> None:
-    """Replace the basket of a round.
+def change_basket(run: Run, round: int, add: Iterable[int] = (), remove: Iterable[int] | None = ()) -> None:
+    """Put records into the basket of a round and take others out (`None`: all), whatever else happened to it.
 
     Raises:
+        NotARunError: the run is no longer there.
         StorageError: the run's folder can't be written.
     """
+    if not (run.path / "run.json").exists():
+        raise NotARunError(f"the run {run.name} is no longer there; choose another one")
+    kept = set() if remove is None else set(read_basket(run, round)) - {int(i) for i in remove}
     path = _basket(run, round)
-    _make_folder(path.parent)
-    write_json(path, sorted({int(i) for i in records}))
+    Files().make_folder(path.parent)
+    write_json(path, sorted(kept | {int(i) for i in add}))
 
 
 def _basket(run: Run, round: int) -> Path:
     return run.path / "basket" / f"{round:06d}.json"
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInputError(f"{path} can't be made ({error.strerror}); the run's folder must be writable") from None
 
 
 def intervention_id(snapshot: Snapshot, plan: Intervention) -> str:
@@ -85,8 +90,9 @@ class Job:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """What `retrain` returned, once it is done."""
-        return read_json(self.folder / "branch" / RESULT_FILE)
+        """What `retrain` returned, once it is done; None if it is not there or not such a result."""
+        result = read_json(self.folder / "branch" / RESULT_FILE)
+        return result if isinstance(result, dict) and result.keys() >= RESULT_KEYS else None
 
     @property
     def run_path(self) -> Path:
@@ -94,18 +100,32 @@ class Job:
         return self.folder.parent.parent
 
 
-def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str, Any]) -> Job:
-    """Write an intervention to disk, ready for a worker; one that is done or running is given back as it is.
+def predicted(snapshot: Snapshot, plan: Intervention, estimator: str = DEFAULT_ESTIMATOR) -> dict[str, Any]:
+    """What the scores say of a removal: estimator, and the summed influence of what is removed (None: zero gradient)."""
+    try:
+        scores = influence(snapshot, plan_target(snapshot, plan), estimator)
+    except ZeroGradientError:
+        return {"estimator": estimator, "summed_influence": None}
+    return {"estimator": estimator, "summed_influence": float(scores.influence[list(plan.removed)].sum())}
+
+
+def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str, Any]) -> tuple[Job, bool]:
+    """Write an intervention to disk, ready for a worker.
+
+    Returns:
+        The job, and whether a worker is to be started; one that is done or running is given back as it is.
 
     Raises:
         BadInputError: a record is out of range, or all would be removed.
+        StorageError: the run's folder can't be written.
     """
     snapshot.without(plan.removed)
+    plan_target(snapshot, plan)
     folder = run.path / "interventions" / intervention_id(snapshot, plan)
     known = read_job(folder)
     if known is not None and (known.state in ACTIVE or known.state == "done"):
-        return known
-    _make_folder(folder)
+        return known, False
+    Files().make_folder(folder)
     (folder / "cancel").unlink(missing_ok=True)
     for debris in folder.glob(f".*{PARTIAL}"):
         shutil.rmtree(debris, ignore_errors=True)
@@ -113,65 +133,67 @@ def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str
     write_status(folder, "queued", "waiting for the worker", 0, 1)
     job = read_job(folder)
     if job is None:
-        raise BadInputError(f"{folder} can't be read back; the run's folder must be readable and writable")
-    return job
+        raise StorageError(f"{folder} can't be read back; the run's folder must be readable and writable")
+    return job, True
 
 
 def read_job(folder: Path) -> Job | None:
-    """The intervention in a folder, or None if there is none."""
+    """The intervention in a folder, or None if there is none that can be understood."""
     described: Any = read_json(folder / "intervention.json")
     status: Any = read_json(folder / "status.json")
     try:
-        plan = {**described["plan"], "removed": tuple(described["plan"]["removed"])}
-        state: State = status["state"]
-        if state in ACTIVE and not _alive(status):
-            state = "stale"
-        return Job(
-            folder.name,
-            folder,
-            Intervention(**plan),
-            {**described["about"], "created": described["created"]},
-            state,
-            status["doing"],
-            status["done"],
-            status["total"],
-        )
-    except (KeyError, TypeError):
+        plan = Intervention(**{**described["plan"], "removed": tuple(described["plan"]["removed"])})
+        about = {**described["about"], "created": float(described["created"])}
+        done, total = max(int(status["done"]), 0), max(int(status["total"]), 1)
+        job = Job(folder.name, folder, plan, about, _state(folder, status), str(status["doing"]), done, total)
+    except (KeyError, TypeError, ValueError):
         return None
+    return replace(job, state="done") if job.result is not None else job
+
+
+def _state(folder: Path, status: dict[str, Any]) -> State:
+    """What `status.json` says, unless it says that a worker is at it and none is."""
+    state: State = STATES[STATES.index(status["state"])]
+    if state == "queued" and time.time() - float(status["time"]) < START_SECONDS:
+        return state
+    return "stale" if state in ACTIVE and not _is_locked(folder) else state
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a living worker holds the job's lock; a process that dies loses it."""
+    files = Files()
+    try:
+        files.unlock(files.lock(folder / LOCK_FILE))
+    except LockedRunError:
+        return True
+    except StorageError:  # a folder that can't be written has no worker
+        return False
+    return False
 
 
 def list_jobs(run: Run) -> list[Job]:
     """The interventions on a run, newest first."""
-    folder = run.path / "interventions"
-    folders = sorted(folder.iterdir()) if folder.is_dir() else []
+    try:
+        folders = sorted((run.path / "interventions").iterdir())
+    except OSError:
+        return []
     jobs = [job for place in folders if (job := read_job(place)) is not None]
     return sorted(jobs, key=lambda job: -job.about["created"])
 
 
-def write_status(folder: Path, state: State, doing: str, done: int, total: int, pid: int | None = None) -> None:
+def write_status(folder: Path, state: State, doing: str, done: int, total: int) -> None:
     """Replace `status.json`."""
-    status = {"state": state, "doing": doing, "done": done, "total": total, "pid": pid, "heartbeat": time.time()}
-    write_json(folder / "status.json", status)
+    write_json(
+        folder / "status.json", {"state": state, "doing": doing, "done": done, "total": total, "time": time.time()}
+    )
 
 
 def request_cancel(job: Job) -> None:
-    """Ask the worker to stop; one that is dead is marked as cancelled at once."""
-    (job.folder / "cancel").touch()
+    """Ask the worker to stop; where none is alive the job is marked as cancelled at once.
+
+    Raises:
+        StorageError: the run's folder can't be written.
+    """
+    write_json(job.folder / "cancel", {"time": time.time()})
     if job.state == "stale":
         write_status(job.folder, "cancelled", "cancelled", job.done, job.total)
-
-
-def _alive(status: dict[str, Any]) -> bool:
-    if time.time() - status["heartbeat"] < STALE_AFTER:
-        return status["pid"] is None or _process_is_there(status["pid"])
-    return False
-
-
-def _process_is_there(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from engine.config import TrainConfig
+from engine.errors import DamagedRunError
 from engine.learning.environment import decode_rng, encode_rng, generator_at
 from engine.learning.networks import ActorCritic
 from engine.learning.ppo import make_optimizer
@@ -62,7 +63,10 @@ def restore_policy(
     """The policy alone."""
     prefix = "parameter/"
     parameters = {k.removeprefix(prefix): v for k, v in checkpoint.items() if k.startswith(prefix)}
-    return ActorCritic(observation_space, action_space, config.hidden).load(parameters)
+    try:
+        return ActorCritic(observation_space, action_space, config.hidden).load(parameters)
+    except RuntimeError:
+        raise DamagedRunError("the checkpoint does not fit the networks that run.json describes") from None
 
 
 def rng_tensors(generators: Mapping[str, np.random.Generator]) -> Tensors:

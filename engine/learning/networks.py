@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,12 +27,25 @@ class Evaluation(NamedTuple):
     """(n,) V(s); None if it was not asked for."""
 
 
-class Policy(Protocol):
-    """What attribution needs of a policy; any `nn.Module` with this `forward` will do."""
+class Policy(nn.Module):
+    """What attribution needs of a policy. A new agent implements these three methods, and every estimator works on it."""
+
+    def encode(self, observation: NDArray[Any]) -> Tensor:
+        """Observations as stored (n, ...) -> network inputs (n, d)."""
+        raise NotImplementedError
 
     def forward(self, inputs: Tensor, action: Tensor, with_value: bool = True) -> Evaluation:
-        """Evaluate n records; `inputs` (n, d) are encoded observations."""
-        ...
+        """Evaluate n encoded observations and their actions; without the value if nobody needs it."""
+        raise NotImplementedError
+
+    def serves_value_alone(self, name: str) -> bool:
+        """Whether the parameter `name` has a part in the value and in nothing else."""
+        raise NotImplementedError
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the parameters."""
+        return next(self.parameters()).dtype
 
 
 class LogStd(nn.Module):
@@ -47,7 +60,7 @@ class LogStd(nn.Module):
         return self.weight.expand_as(mean)
 
 
-class ActorCritic(nn.Module):
+class ActorCritic(Policy):
     """Actor and critic with separate multilayer perceptrons.
 
     Orthogonal initial weights with gain sqrt(2) in hidden layers, 0.01 for the action and 1 for the value; biases 0.
@@ -72,11 +85,6 @@ class ActorCritic(nn.Module):
         self.critic = _perceptron([inputs, *hidden, 1], 1.0, generator)
         self.log_std = LogStd(outputs) if action_space.kind == "box" else None
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the parameters."""
-        return next(self.parameters()).dtype
-
     def encode(self, observation: NDArray[Any]) -> Tensor:
         """Observations as stored (n, ...) -> network inputs (n, d)."""
         dtype = self.dtype
@@ -97,6 +105,10 @@ class ActorCritic(nn.Module):
         log_prob = (-0.5 * deviation**2 - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
         entropy = (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
         return Evaluation(log_prob, entropy, value)
+
+    def serves_value_alone(self, name: str) -> bool:
+        """The critic's parameters do."""
+        return name.startswith("critic.")
 
     @torch.no_grad()
     def probabilities(self, observation: NDArray[Any]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.config import TrainConfig
-from engine.learning.networks import ActorCritic, Evaluation
+from engine.learning.networks import Evaluation, Policy
 from engine.store.snapshot import Float32s, RolloutBuffer
 
 
@@ -59,7 +59,7 @@ class Objective(NamedTuple):
         return self.actor + self.critic + self.entropy
 
 
-def as_batch(policy: ActorCritic, buffer: RolloutBuffer) -> Batch:
+def as_batch(policy: Policy, buffer: RolloutBuffer) -> Batch:
     """The buffer's columns as tensors in the policy's precision."""
     dtype = policy.dtype
     action = torch.as_tensor(buffer.action)
@@ -118,7 +118,7 @@ class UpdateMetrics:
 
 
 def update(
-    policy: ActorCritic,
+    policy: Policy,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     minibatches: NDArray[np.int32],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -105,7 +105,7 @@ def intervene(
     permutations = left[draw_minibatches(rng, len(left), snapshot.config.n_epochs)]
     # An epoch names every record (the run format asks for it); those that are gone come last and thin out no minibatch.
     tail = np.tile(gone, (len(permutations), 1))
-    return replace(snapshot, minibatches=np.concatenate([permutations, tail], axis=1).astype(np.int32))
+    return snapshot.changed(minibatches=np.concatenate([permutations, tail], axis=1).astype(np.int32))
 
 
 def check_mode(mode: str) -> Mode:

@@ -97,12 +97,15 @@ def collect(
         action[t] = agent.act(environments.observation, noise[t])
         step = environments.step(action[t])
         reward[t], terminated[t], truncated[t] = step.reward, step.terminated, step.truncated
-        if not (np.isfinite(reward[t]).all() and np.isfinite(observation[t]).all()):
+        finished += step.finished
+        finite = np.isfinite(environments.observation).all() and all(
+            np.isfinite(shown).all() for shown in step.final_observation.values()
+        )
+        if not (finite and np.isfinite(reward[t]).all()):
             raise BadNumberError(
                 f"{environments.environment.name} returned NaN or infinity at step {t} of this round; "
                 "earlier rounds are intact"
             )
-        finished += step.finished
         for i, shown in step.final_observation.items():
             if truncated[t, i] and not terminated[t, i]:
                 cut_off.append((t, i))

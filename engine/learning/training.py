@@ -19,8 +19,8 @@ from engine.learning.checkpoint import fingerprint, one_thread, restore_policy, 
 from engine.learning.environment import StateNotRestoredError, VectorEnvironment
 from engine.learning.networks import ActorCritic
 from engine.learning.ppo import draw_minibatches, explained_variance
-from engine.learning.replay import replay
-from engine.learning.rollout import collect
+from engine.learning.replay import Replayed, replay
+from engine.learning.rollout import BadNumberError, collect
 from engine.spaces import Space
 from engine.store.commit import RunWriter
 from engine.store.manifest import Parent, RunManifest
@@ -64,7 +64,8 @@ def train(
             run = open_run(out)
             if run.final is not None:
                 return
-            learner = Learner.after(run.snapshot(run.rounds[-1].round)) if run.rounds else Learner.begin(config)
+            last = run.rounds[-1].round if run.rounds else None
+            learner = Learner.begin(config) if last is None else Learner.after(replay(run.snapshot(last)))
             yield from _train_rounds(learner, writer, config.rounds, on_step)
         return
     learner = Learner.begin(config)
@@ -97,10 +98,11 @@ def branch(
     """
     one_thread()
     stop = snapshot.round + 1 + continue_rounds
-    learner = Learner.after(snapshot, on_step=on_step, step_environments=continue_rounds > 0)
+    replayed = replay(snapshot, on_step=on_step)
+    learner = Learner.after(replayed, step_environments=continue_rounds > 0)
     learner.config = replace(snapshot.config, rounds=stop)
     with RunWriter.create(Path(out), learner.manifest(parent)) as writer:
-        writer.commit_round(snapshot, dict(snapshot.metrics))
+        writer.commit_round(snapshot, {**snapshot.metrics, **asdict(replayed.metrics)})
         yield from _train_rounds(learner, writer, stop, on_step)
 
 
@@ -111,6 +113,11 @@ def _train_rounds(
         snapshot = learner.collect()
         yield snapshot
         metrics = learner.update(snapshot, on_step)
+        if not all(np.isfinite(tensor).all() for tensor in learner.agent.tensors().values()):
+            raise BadNumberError(
+                f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
+                f"Train with a smaller learning_rate than {learner.config.learning_rate:g}"
+            )
         writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
     writer.commit_final(learner.round, learner.state())
 
@@ -157,19 +164,13 @@ class Learner:
         )
 
     @classmethod
-    def after(
-        cls,
-        snapshot: Snapshot,
-        *,
-        on_step: Callable[[], None] | None = None,
-        step_environments: bool = True,
-    ) -> Learner:
-        """As it stood after the snapshot's update: replays the update and the environments' steps.
+    def after(cls, replayed: Replayed, *, step_environments: bool = True) -> Learner:
+        """As it stood after a round's update: the replayed agent, and the environments stepped through the round.
 
         Raises:
             StateNotRestoredError: the environments do not come back to the recorded observations.
         """
-        replayed = replay(snapshot, on_step=on_step)
+        snapshot = replayed.snapshot
         environments = None
         if step_environments:
             environments = VectorEnvironment(find(snapshot.config.env_id), snapshot.config.n_envs)

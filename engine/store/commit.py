@@ -53,7 +53,9 @@ class RunWriter:
             StorageError: the folder can't be made or written.
         """
         path, files = Path(path), files or Files()
-        taken = f"{path} holds a run already; continue it with --resume or choose another folder"
+        taken = (
+            f"{path} holds a run already; continue it with --resume (in Python resume=True) or choose another folder"
+        )
         if files.exists(path / "run.json"):
             raise BadInputError(taken)
         files.make_folder(path)

@@ -73,6 +73,12 @@ class Files:
         with _storage_errors(path):
             self.call(os.replace, temporary, path)
 
+    def rename(self, path: Path, to: Path) -> None:
+        """Give a folder its final name; an empty folder there is replaced."""
+        with _storage_errors(to):
+            self.call(os.rename, path, to)
+        self.sync_folder(to.parent)
+
     def remove(self, path: Path) -> None:
         """Delete a file."""
         with _storage_errors(path):
@@ -126,6 +132,8 @@ class Files:
             except FileExistsError:
                 if not self.call(os.path.isdir, path):
                     raise StorageError(f"{path} is a file; a folder is needed there") from None
+            except FileNotFoundError as error:
+                raise StorageError(f"{path} can't be made ({error.strerror}); choose another folder") from None
         self.sync_folder(path.parent)
 
     def lock(self, path: Path) -> int:
@@ -183,6 +191,8 @@ def _refusal(path: Path, error: OSError) -> str:
             return f"the disk is full ({path}); earlier rounds are safe: free some space, then resume"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return f"{path.parent} can't be used ({error.strerror}); choose a folder that you may write to"
+        case errno.ENAMETOOLONG:
+            return f"the name {path.name[:40]}… is too long; choose a shorter one"
         case errno.ENOTDIR:
             return f"{path} can't be used: a part of the path is a file; a folder is needed there"
         case _:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-DEPTH = 4
+DEPTH = 8
 """Folders below the one that was asked for."""
 
 _INSIDE_A_RUN = frozenset(("data", "commits", "derived"))
 
 
 def find_runs(directory: str | Path) -> list[Path]:
-    """The folders that hold a `run.json`: `directory` itself and what is up to four folders below it, sorted.
+    """The folders that hold a `run.json`: `directory` itself and what is up to eight folders below it, sorted.
 
     Links are not followed, hidden folders and those that can't be read are passed over; a missing folder has no runs.
     """

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+import numpy as np
+
 from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError
 from engine.spaces import Space
@@ -133,6 +135,9 @@ def _space_json(space: Space) -> dict[str, Any]:
 def _space(values: Any) -> Space:
     bounds = {name: [float(bound) for bound in values[name]] for name in ("low", "high")}
     space = Space.from_json({**values, **bounds})
-    if space.kind not in ("discrete", "box") or not all(isinstance(size, int) for size in space.shape):
+    sizes = space.shape if space.kind == "box" else (space.n,)
+    if space.kind not in ("discrete", "box") or not all(type(size) is int and size > 0 for size in sizes):
         raise TypeError("a space must be discrete or a box with a shape")
+    if np.dtype(space.dtype).kind not in "iufb" or not all(isinstance(name, str) for name in space.names):
+        raise TypeError(f"a space can't have the dtype {space.dtype!r} or these names")
     return space

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.errors import BadInputError, DamagedRunError, NotARunError
+from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
 from engine.store.chain import KINDS, Commit, DataFile, commit_name, commit_number
 from engine.store.files import Files
 from engine.store.find import find_runs
@@ -50,10 +50,12 @@ def open_run(path: str | Path, files: Files | None = None) -> Run:
         DamagedRunError: `run.json` or a commit is not what was written.
     """
     path, files = Path(path), files or Files()
-    if not path.is_dir():
-        raise NotARunError(_no_run(path))
     try:
+        if not path.is_dir():
+            raise NotARunError(_no_run(path))
         data = files.read(path / "run.json")
+    except PermissionError as error:
+        raise StorageError(f"{path} can't be read ({error.strerror}); choose a folder that you may read") from None
     except FileNotFoundError:
         raise NotARunError(_no_run(path)) from None
     return Run(path, data, files)
@@ -186,7 +188,7 @@ class Run:
         if not self._infos:
             return f"round {k} is not in this run; it has no rounds yet"
         info = self._infos.get(k)
-        have = f"rounds with {what} are {_ranges(self.stored_rounds if numbers is None else numbers)}"
+        have = f"rounds with {what} are {ranges(self.stored_rounds if numbers is None else numbers)}"
         if info is None:
             there = [info.round for info in self.rounds]
             if not there:
@@ -275,7 +277,7 @@ def _no_run(path: Path) -> str:
     return f"{path} is not a run; {hint}"
 
 
-def _ranges(numbers: list[int]) -> str:
+def ranges(numbers: list[int]) -> str:
     """[0, 1, 2, 7] -> '0-2, 7'."""
     spans: list[list[int]] = []
     for number in numbers:

@@ -105,7 +105,11 @@ class Snapshot:
         kept[check_records(drop, len(self.buffer))] = False
         if not kept.any():
             raise BadInputError(f"all {len(kept)} records would be removed; keep at least one")
-        return replace(self, buffer=replace(self.buffer, kept=kept))
+        return self.changed(buffer=replace(self.buffer, kept=kept))
+
+    def changed(self, **changes: Any) -> Snapshot:
+        """A copy with other contents. It is no longer the committed round, so it has neither hash nor path."""
+        return replace(self, **changes, hash="", path=None)
 
 
 def check_records(record: Any, n: int) -> NDArray[np.int64]:

@@ -295,7 +295,7 @@ def test_unknown_environment(command: Command, tmp_path: Path, listing: Listing)
         (("--set", "gamma=2"), ("gamma is 2", "[0, 1]")),
         (("--rounds", 0), ("rounds is 0", "at least 1")),
         (("--rounds", "two"), ("--rounds", "integer", "--help")),
-        (("--seed", -1), ("seed is -1", "0 or more")),
+        (("--seed", -1), ("seed is -1", "from 0 to")),
         (("--sed", 1), ("--sed", "--help")),
         (("--resume",), ("does not exist",)),
     ],

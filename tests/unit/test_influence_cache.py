@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from worlds import entry, learner
 import engine
 from engine.attribution import influence as front_door
 from engine.attribution.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
+from engine.attribution.influence import scores_table
 from engine.attribution.targets import Target, as_space
 from engine.errors import BadInputError
 from engine.learning.agents import restore_agent
 from engine.spaces import Space
+from engine.store.derived import save_table
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -52,10 +55,40 @@ def test_scores_say_where_they_came_from(snapshot: Snapshot) -> None:
     assert scores.influence.shape == (256,)
     assert scores.influence.dtype == np.float32
     assert (scores.round, scores.estimator, scores.orders) == (2, "first_order", 1)
-    assert scores.target == {"target": "return", "buffer": snapshot.hash}
+    assert scores.target["target"] == "return"
+    assert len(scores.target["buffer"]) == 16
     assert scores.snapshot_hash == snapshot.hash
     assert (scores.influence > 0).any()
     assert (scores.influence < 0).any()
+
+
+def test_a_changed_snapshot_neither_reads_nor_writes_the_rounds_scores(snapshot: Snapshot) -> None:
+    """Removing records changes the normalisation, and so everybody's influence."""
+    whole = engine.influence(snapshot, "return")
+    files = cached(snapshot)
+    without = engine.influence(snapshot.without(range(100)), "return")
+    assert not np.array_equal(without.influence, whole.influence)
+    assert not without.influence[:100].any(), "records that the update went without did nothing"
+    assert without.snapshot_hash == ""
+    assert cached(snapshot) == files
+
+
+def test_another_reference_buffer_is_another_target(snapshot: Snapshot) -> None:
+    other = replace(snapshot.buffer, advantage=-snapshot.buffer.advantage)
+    own, mirrored = (engine.influence(snapshot, engine.return_target(snapshot, b)) for b in (None, other))
+    assert own.target != mirrored.target
+    np.testing.assert_allclose(own.influence, -mirrored.influence, rtol=1e-4, atol=1e-6)
+
+
+def test_refresh_replaces_what_is_kept(snapshot: Snapshot) -> None:
+    right = engine.influence(snapshot, "return")
+    (file,) = cached(snapshot)
+    key = file.name.split("-")[0]
+    assert snapshot.path is not None
+    save_table(snapshot.path, key, scores_table(np.zeros(256, np.float32)), {})
+    assert not engine.influence(snapshot, "return").influence.any()
+    assert np.array_equal(engine.influence(snapshot, "return", refresh=True).influence, right.influence)
+    assert np.array_equal(engine.influence(snapshot, "return").influence, right.influence)
 
 
 def test_second_call_reads_what_the_first_one_kept(snapshot: Snapshot, computed: list[str]) -> None:

@@ -19,7 +19,7 @@ GOOD: dict[str, Any] = {"env_id": "CartPole-v1"}
         ("n_steps", -5, "at least 1"),
         ("batch_size", 0, "at least 1"),
         ("n_epochs", 0, "at least 1"),
-        ("seed", -1, "0 or more"),
+        ("seed", -1, "from 0 to"),
         ("learning_rate", 0.0, "above 0"),
         ("learning_rate", float("nan"), "above 0"),
         ("optimizer", "lion", "adam or sgd"),

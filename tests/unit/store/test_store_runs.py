@@ -205,14 +205,14 @@ def test_a_thinned_copy_keeps_all_metrics_and_a_few_rounds(tmp_path):
 
 
 def test_runs_are_found_by_name_only_and_links_are_not_followed(tmp_path):
-    for name in ("b", "a/x", "a/y", "1/2/3/4", "1/2/3/4/5"):
+    for name in ("b", "a/x", "a/y", "1/2/3/4/5/6/7/8", "1/2/3/4/5/6/7/8/9", ".hidden"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "run.json").write_text("")
     (tmp_path / "b" / "data").mkdir()
     (tmp_path / "b" / "data" / "run.json").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "a")
     found = [str(path.relative_to(tmp_path)) for path in find_runs(tmp_path)]
-    assert found == ["1/2/3/4", "a/x", "a/y", "b"]
+    assert found == ["1/2/3/4/5/6/7/8", "a/x", "a/y", "b"]
     assert find_runs(tmp_path / "b") == [tmp_path / "b"]
     assert find_runs(tmp_path / "nowhere") == []
 

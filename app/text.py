@@ -1,0 +1,25 @@
+"""Words from a run or from the URL, made safe for Markdown: nothing in them becomes a link, a picture or a format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from engine.store.read import ranges
+
+
+def escape(text: object) -> str:
+    """Backslash before every character that Markdown could read as more than itself, on one line.
+
+    `![x](http://host/a.png)` is shown as it is typed, and nothing is fetched.
+    """
+    line = " ".join(str(text).split())
+    return re.sub(r"([\\`*\[\]<>~$:!|]|^[#+-]|(?<!\w)_|_(?!\w))", r"\\\1", line)
+
+
+def spans(options: Sequence[Any]) -> str:
+    """What there is, in short: numbers as ranges (0-9, 20, 48-55), other words by name, the first few."""
+    if all(isinstance(option, int) for option in options):
+        return ranges(list(options))
+    return ", ".join(str(option) for option in options[:8]) + (", …" if len(options) > 8 else "")
