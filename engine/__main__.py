@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError
+from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError, StorageError
 from engine.terminal import print_table, progress
 
 app = typer.Typer(
@@ -209,8 +209,8 @@ def influence(
     if out is not None:
         try:
             Files().replace(out, to_parquet(scores_table(scores.influence)))
-        except FileNotFoundError:
-            raise BadInputError(f"{out.parent} is not a folder; name a file in a folder that is there") from None
+        except (StorageError, OSError) as error:
+            raise BadInputError(f"{out} can't be written ({error}); name a file in a folder that is there") from None
     about = {
         "run": str(run),
         "round": round,

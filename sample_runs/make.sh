@@ -17,7 +17,7 @@ engine retrain "$to/Acrobot-v1" --round 4 --drop-bottom 0.5 --continue-rounds 3
 # and the metrics of every round.
 whole="$(mktemp -d)"
 trap 'rm -rf "$whole"' EXIT
-engine train LunarLander-v3 --rounds 100 --seed 1 --out "$whole/LunarLander-v3"
+engine train LunarLander-v3 --rounds 100 --seed 0 --out "$whole/LunarLander-v3"
 engine export "$whole/LunarLander-v3" --rounds 0-9,20,30,40,48-55,65,75,85,94-99 --out "$to/LunarLander-v3"
 engine retrain "$to/LunarLander-v3" --round 5 --drop-bottom 0.5
 engine retrain "$to/LunarLander-v3" --round 50 --drop-bottom 0.5 --continue-rounds 5

@@ -102,6 +102,6 @@ def fingerprint() -> dict[str, str]:
 
 @cache
 def _blas() -> str:
-    """Name, version and kernel of the BLAS that NumPy and torch use."""
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    """Name, version and kernel of NumPy's BLAS; other libraries bring their own as they are imported."""
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas" and "numpy" in pool["filepath"]]
     return ", ".join(f"{p['internal_api']} {p['version']} {p.get('architecture', '')}".strip() for p in pools)

@@ -69,9 +69,14 @@ class Files:
     def replace(self, path: Path, data: bytes) -> None:
         """Put a small file in the place of the old one; a reader sees the old bytes or the new ones."""
         temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-        self.create(temporary, data)
-        with _storage_errors(path):
-            self.call(os.replace, temporary, path)
+        try:
+            self.create(temporary, data)
+            with _storage_errors(path):
+                self.call(os.replace, temporary, path)
+        except (StorageError, OSError):
+            with suppress(OSError):
+                self.call(os.unlink, temporary)
+            raise
 
     def rename(self, path: Path, to: Path) -> None:
         """Give a folder its final name; an empty folder there is replaced."""

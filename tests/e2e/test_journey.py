@@ -80,6 +80,7 @@ def test_from_a_link_to_a_verdict(page: Page, url: str, runs: Path) -> None:
     expect(page).to_have_url(re.compile(r"/interventions\?.*iv=[0-9a-f]{12}"))
     jobs = page.locator(".st-key-jobs")
     expect(jobs).to_contain_text(re.compile("queued|running"))
+    assert "run=small" in page.url
     page.reload()  # the work goes on
     expect(jobs).to_contain_text("done", timeout=120_000)
     job = list_jobs(engine.open_run(runs / "small"))[0]
@@ -126,12 +127,50 @@ def test_a_click_inspects_the_record(page: Page, url: str) -> None:
                     box.top + layout.yaxis._offset + layout.yaxis.d2p(trace.y[i]), trace.customdata[i]];
         }"""
     )
+    assert f"inspect={record}" not in page.url
     page.mouse.move(x, y)
     page.wait_for_timeout(300)
     page.mouse.click(x, y)
-    expect(page).to_have_url(re.compile(r"inspect=\d+"))
-    expect(page.locator(".st-key-inspector")).to_contain_text("Influence")
-    assert record is not None
+    expect(page).to_have_url(re.compile(rf"inspect={record}(&|$)"))
+    expect(page.locator(".st-key-inspect input")).to_have_value(str(record))
+
+
+def test_the_url_is_the_view(page: Page, url: str) -> None:
+    """Round 0, another page and back, a reload, and the Back button."""
+    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=0")
+    trust = page.locator(".st-key-trust")
+    expect(trust).to_contain_text("round 0 ")
+    page.reload()
+    expect(trust).to_contain_text("round 0 ")
+    page.locator(".st-key-next_round button").first.click()
+    expect(trust).to_contain_text("round 1 ")
+    expect(page).to_have_url(re.compile("round=1(&|$)"))
+
+    page.get_by_role("link", name="Timeline", exact=True).first.click()
+    expect(page).to_have_url(re.compile(r"/timeline\?.*run=FrozenLake-v1"))
+    expect(page).to_have_url(re.compile("round=1(&|$)"))
+    idle(page)
+    page.get_by_role("link", name="Diagnose", exact=True).first.click()
+    expect(trust).to_contain_text("round 1 ")
+
+    page.goto(f"{url}/diagnose?run=small&round=2")
+    expect(trust).to_contain_text("round 2 ")
+    idle(page)
+    page.go_back()
+    expect(trust).to_contain_text("round 1 ")
+    expect(page).to_have_url(re.compile("run=FrozenLake-v1"))
+
+
+def test_a_link_to_the_branch_opens_it(page: Page, url: str, runs: Path) -> None:
+    job = next(job for job in list_jobs(engine.open_run(runs / "FrozenLake-v1")) if job.plan.continue_rounds)
+    page.goto(f"{url}/compare?iv={job.id}")
+    expect(page.locator(".st-key-verdict")).to_be_visible()
+    idle(page)
+    page.get_by_text("The branch's timeline").click()
+    expect(page).to_have_url(re.compile(r"/timeline\?"))
+    expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("branch$"))
+    assert page.url.count("run=") == 1
+    expect(page.get_by_test_id("stMetricValue").first).to_have_text(str(1 + job.plan.continue_rounds))
 
 
 @pytest.mark.parametrize("path", ["", "timeline", "diagnose", "behaviour", "interventions", "compare"])
