@@ -57,11 +57,10 @@ def header(with_round: bool) -> None:
             icon=":material/info:",
         )
         st.stop()
+    owner = _owner(state.asked("iv"), paths)
+    name = state.choose("run", list(paths), owner or _first(paths), always=True)
     left, right = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
-    with left:
-        owner = _owner(state.asked("iv"), paths)
-        name = state.choose("run", list(paths), owner or _first(paths), always=True)
-        st.selectbox("Run", list(paths), key="run")
+    left.selectbox("Run", list(paths), key="run")
     if with_round:
         _round_slider(loaders.load_run(paths[name]).stored_rounds, right)
 

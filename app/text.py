@@ -12,7 +12,7 @@ from engine.store.read import ranges
 def escape(text: object) -> str:
     """Backslash before every character that Markdown could read as more than itself, on one line.
 
-    `![x](http://host/a.png)` is shown as it is typed, and nothing is fetched.
+    `![x](http://host/a.png)` is shown as it is typed: nothing is fetched, though a bare address may become a link.
     """
     line = " ".join(str(text).split())
     return re.sub(r"([\\`*\[\]<>~$:!|]|^[#+-]|(?<!\w)_|_(?!\w))", r"\\\1", line)
@@ -22,4 +22,4 @@ def spans(options: Sequence[Any]) -> str:
     """What there is, in short: numbers as ranges (0-9, 20, 48-55), other words by name, the first few."""
     if all(isinstance(option, int) for option in options):
         return ranges(list(options))
-    return ", ".join(str(option) for option in options[:8]) + (", …" if len(options) > 8 else "")
+    return ", ".join(str(option) for option in options[:5]) + (", …" if len(options) > 5 else "")
