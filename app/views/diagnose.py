@@ -229,6 +229,7 @@ def edit_basket(run: Run, snapshot: Snapshot, scores: Scores, kept: list[int]) -
     )
     if kept:
         key = state.generation("basket_table")
+        kept = sorted(kept, key=lambda record: float(scores.influence[record]))
         table = pd.DataFrame({"record": kept, "influence": scores.influence[kept]})
         st.dataframe(table, key=key, hide_index=True, height=240, on_select="rerun", selection_mode="multi-row")
         out = {kept[row] for row in state.selected_rows(key) if row < len(kept)}

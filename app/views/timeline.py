@@ -35,11 +35,15 @@ with st.container(horizontal=True):
     st.metric("Rounds", len(rounds), border=True)
     st.metric("Records", f"{sum(info.metrics.get('records') or 0 for info in rounds):,}", border=True)
     if returns:
-        st.metric("Final return", f"{returns[-1]:.4g}", border=True)
+        st.metric("Final return" if run.final else "Latest return", f"{returns[-1]:.4g}", border=True)
         st.metric("Best return", f"{max(returns):.4g}", border=True)
     st.metric("Optimizer", f"{run.config.optimizer} {run.config.learning_rate:g}", border=True)
 if run.final is None:
-    st.info(f"As of round {numbers[-1]}: this run is not finished.", icon=":material/info:")
+    st.info(
+        f"As of round {numbers[-1]}, {len(rounds)} of {run.config.rounds} rounds: this run is not finished. Reload the "
+        "page to see what has come since.",
+        icon=":material/info:",
+    )
 
 st.subheader("Return", anchor=False)
 st.caption(
@@ -65,25 +69,32 @@ if chosen is not None:
             query_params={"run": name, "round": str(chosen)},
         )
 
-st.subheader("Formation", anchor=False)
-st.caption(
-    "Influence of each action's records on the round's own return target, as a share of the round's total |influence|: "
-    "blue (+) pushed the return up, orange (−) down. Estimator first_order, recorded minibatch order, "
-    f"seed {run.config.seed}. Click a cell to choose its round."
-)
-if not stored:
-    st.info("No round of this run has records, so influence can't be computed.", icon=":material/info:")
-elif run.manifest.action_space.kind != "discrete":
-    st.info("The map groups records by action, and this run's actions are continuous.", icon=":material/info:")
-else:
-    columns, table = loaders.formation_table(run, run.path, run.head, "first_order")
-    st.plotly_chart(
-        charts.formation(columns, page.action_names(run), table, dark),
-        key="formation",
-        on_select=lambda: open_round("formation"),
-        selection_mode="points",
-        alt="Heatmap of summed influence by action and round",
+
+def draw_formation() -> None:
+    """Which actions' records pushed the return, round by round."""
+    st.subheader("Formation", anchor=False)
+    st.caption(
+        "Influence of each action's records on the round's own return target, as a share of the round's total |influence|: "
+        "blue (+) pushed the return up, orange (−) down. Estimator first_order, recorded minibatch order, "
+        f"seed {run.config.seed}. Click a cell to choose its round."
     )
+    if not stored:
+        st.info("No round of this run has records, so influence can't be computed.", icon=":material/info:")
+    elif run.manifest.action_space.kind != "discrete":
+        st.info("The map groups records by action, and this run's actions are continuous.", icon=":material/info:")
+    else:
+        columns, table = loaders.formation_table(run, run.path, run.head, "first_order")
+        st.plotly_chart(
+            charts.formation(columns, page.action_names(run), table, dark),
+            key="formation",
+            on_select=lambda: open_round("formation"),
+            selection_mode="points",
+            alt="Heatmap of summed influence by action and round",
+        )
+
+
+with page.one_line_errors():  # a damaged round takes nothing else with it
+    draw_formation()
 
 st.subheader("Update", anchor=False)
 st.caption("Means over the optimizer steps of each round's update; explained variance of the critic before it.")
