@@ -26,7 +26,7 @@ AS_RECORDED = "as recorded"
 AXES = ("step in round", "advantage")
 
 
-def target_controls(run: Run, snapshot: Snapshot, view: str) -> tuple[str, str, int, int | None]:
+def target_controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | None]:
     """Target, estimator, the record and the action that an action target is about."""
     state.choose("target", ["return", "action"], "return")
     target = st.segmented_control(
@@ -36,7 +36,9 @@ def target_controls(run: Run, snapshot: Snapshot, view: str) -> tuple[str, str, 
     about, action = 0, None
     if target == "action":
         last = len(snapshot.buffer) - 1
-        state.choose("about", range(last + 1), min(int(state.get("inspect", 0)), last), always=True, scope=view)
+        state.choose(
+            "about", range(last + 1), min(int(state.get("inspect", 0)), last), always=True, scope=snapshot.hash
+        )
         about = st.number_input("of record", 0, last, step=1, key="about", width=120)
         if run.manifest.action_space.kind == "discrete":
             names = page.action_names(run)
@@ -250,7 +252,8 @@ def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[i
         return
     st.markdown(
         f"The update of round {snapshot.round} is replayed without **{len(records)}** of {len(snapshot.buffer)} "
-        "records, and compared on the same evaluation episodes with the original and with the removal of as many random records."
+        "records, and compared on the same evaluation episodes with the original and with the removal of as many random "
+        "records."
     )
     left, right = st.columns(2)
     mode = left.segmented_control(
@@ -260,7 +263,9 @@ def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[i
     orders = left.number_input(
         "Minibatch orders", 2, 64, 8, key="orders", help="Replays per arm: a single one is mostly order noise."
     )
-    episodes = right.number_input("Evaluation episodes per arm", 2, 2048, 64, key="episodes")
+    episodes = right.number_input(
+        "Evaluation episodes per arm", 2, 2048, 64, key="episodes", help="Rounded up to a multiple of the orders."
+    )
     further = right.number_input("Rounds to train on", 0, 200, 0, key="continue_rounds", help="As a branch run.")
     if st.button("Start", key="retrain_confirm", type="primary", icon=":material/play_arrow:"):
         try:
@@ -286,7 +291,7 @@ def diagnose() -> None:
     _, run = page.current_run()
     snapshot = loaders.load_snapshot(run, page.current_round(run))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        target, estimator, about, action = target_controls(run, snapshot, snapshot.hash)
+        target, estimator, about, action = target_controls(run, snapshot)
         x, y, drag = chart_controls(list(loaders.load_fields(snapshot)))
     scores = loaders.load_scores(snapshot, target, estimator, about, action)
     fields = {**loaders.load_fields(snapshot), "influence": scores.influence}
