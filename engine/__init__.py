@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from engine.config import TrainConfig
     from engine.envs import preset
     from engine.errors import EngineError
+    from engine.intervention.filtering import train
     from engine.intervention.retrain import retrain
     from engine.learning.replay import replay
-    from engine.learning.training import train
     from engine.store.find import find_runs
     from engine.store.read import Run, open_run
     from engine.store.snapshot import Snapshot
@@ -45,7 +45,7 @@ _HOME = {
     "replay": "engine.learning.replay",
     "retrain": "engine.intervention.retrain",
     "return_target": "engine.attribution.targets",
-    "train": "engine.learning.training",
+    "train": "engine.intervention.filtering",
     "verify_run": "engine.store.verify",
 }
 

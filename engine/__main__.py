@@ -58,6 +58,10 @@ def train(
     rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the preset's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds everything; by default 0.")] = None,
     preset: Annotated[str, typer.Option(help="Settings to start from; see `envs`.")] = "paper",
+    record_filter: Annotated[
+        str | None, typer.Option("--filter", help="Train on a part of each round: iif, random, advantage, td_error.")
+    ] = None,
+    drop: Annotated[float | None, typer.Option(help="How much the filter drops, above 0 and at most 1.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change one setting; repeat for more."),
@@ -66,10 +70,14 @@ def train(
 ) -> None:
     """Train PPO and record every round."""
     from engine import envs
-    from engine.learning.training import train as train_rounds
+    from engine.intervention.filtering import train as train_rounds
 
     overrides: dict[str, Any] = dict(_setting(text) for text in settings or [])
-    overrides |= {name: value for name, value in (("seed", seed), ("rounds", rounds)) if value is not None}
+    overrides |= {
+        name: value
+        for name, value in (("seed", seed), ("rounds", rounds), ("filter", record_filter), ("drop", drop))
+        if value is not None
+    }
     config = envs.with_settings(env, preset, overrides)
     try:
         with progress() as report:

@@ -18,6 +18,7 @@ LOSSES = {
     "approx_kl": "approximate KL",
     "clip_fraction": "share of ratios clipped",
     "explained_variance": "explained variance",
+    "dropped": "records dropped by the filter",
 }
 
 
@@ -68,9 +69,14 @@ def returns(
 def losses(rounds: Sequence[int], series: dict[str, Sequence[float | None]], dark: bool) -> go.Figure:
     """Small multiples of the update's metrics, one panel each."""
     colours = theme(dark)
-    names = [name for name in LOSSES if name in series]
+    names = [name for name in LOSSES if any(value is not None for value in series.get(name, ()))]
+    rows = max(-(-len(names) // 3), 1)
     figure = make_subplots(
-        rows=2, cols=3, subplot_titles=[LOSSES[name] for name in names], vertical_spacing=0.2, horizontal_spacing=0.08
+        rows=rows,
+        cols=3,
+        subplot_titles=[LOSSES[name] for name in names],
+        vertical_spacing=0.4 / rows,
+        horizontal_spacing=0.08,
     )
     for i, name in enumerate(names):
         figure.add_scatter(
@@ -84,7 +90,7 @@ def losses(rounds: Sequence[int], series: dict[str, Sequence[float | None]], dar
             row=i // 3 + 1,
             col=i % 3 + 1,
         )
-    style(figure, 380)
+    style(figure, 190 * rows)
     figure.update_layout(margin={"t": 36})
     return figure
 

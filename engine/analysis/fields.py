@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.learning.checkpoint import restore_policy
+from engine.learning.rollout import td_errors
 from engine.store.snapshot import Snapshot
 
 
@@ -32,7 +33,7 @@ def record_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
         "return": buffer.returns,
         "value": buffer.value,
         "advantage": buffer.advantage,
-        "TD error": td_errors(snapshot, config.gamma, config.gae_lambda),
+        "TD error": td_errors(buffer, config),
         "log probability": buffer.log_prob,
         "terminated": buffer.terminated,
         "truncated": buffer.truncated,
@@ -55,15 +56,6 @@ def steps_in_episode(snapshot: Snapshot) -> NDArray[np.int64]:
             running = int(snapshot.checkpoint[f"environment/{i}/episode"])
             steps[buffer.episode == running] += len(earlier)
     return steps
-
-
-def td_errors(snapshot: Snapshot, gamma: float, gae_lambda: float) -> NDArray[np.float32]:
-    """(n,) delta_t = A_t - gamma * lambda * A_{t+1}: generalised advantage estimation, solved for its TD error."""
-    buffer, n_envs = snapshot.buffer, snapshot.config.n_envs
-    advantage = buffer.advantage.reshape(-1, n_envs)
-    done = (buffer.terminated | buffer.truncated).reshape(-1, n_envs)
-    following = np.vstack([advantage[1:], np.zeros((1, n_envs), np.float32)])
-    return (advantage - gamma * gae_lambda * np.where(done, 0, following)).astype(np.float32).ravel()
 
 
 def observation_components(snapshot: Snapshot) -> dict[str, NDArray[Any]]:

@@ -17,6 +17,7 @@ from engine.attribution.targets import Target, action_target, return_target
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.intervention.comparison import Estimate, compare
+from engine.intervention.filtering import make_filter
 from engine.learning.checkpoint import fingerprint
 from engine.learning.evaluation import Evaluator
 from engine.learning.replay import Mode, intervene, replay
@@ -273,6 +274,7 @@ def _record_branch(
         out,
         parent=parent,
         continue_rounds=plan.continue_rounds,
+        record_filter=make_filter(snapshot.config),
         on_step=meter.step,
     )
     curve = []

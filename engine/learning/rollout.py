@@ -60,6 +60,14 @@ def gae(
     return advantage
 
 
+def td_errors(buffer: RolloutBuffer, config: TrainConfig) -> Float32s:
+    """(n,) delta_t = A_t - gamma * lambda * A_{t+1}: generalised advantage estimation, solved for its TD error."""
+    advantage = buffer.advantage.reshape(-1, config.n_envs)
+    done = (buffer.terminated | buffer.truncated).reshape(-1, config.n_envs)
+    following = np.vstack([advantage[1:], np.zeros((1, config.n_envs), np.float32)])
+    return (advantage - config.gamma * config.gae_lambda * np.where(done, 0, following)).astype(np.float32).ravel()
+
+
 def collect(
     agent: Agent, environments: VectorEnvironment, config: TrainConfig, rng: np.random.Generator
 ) -> tuple[RolloutBuffer, list[Episode]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.envs import find
@@ -27,36 +28,19 @@ from engine.store.manifest import Parent, RunManifest
 from engine.store.read import open_run
 from engine.store.snapshot import Snapshot
 
+RecordFilter = Callable[[Snapshot], tuple[NDArray[np.int64], str]]
+"""Says of a collected round which records its update goes without, and why in a few words."""
+
 
 def train(
     config: TrainConfig,
     out: str | Path,
     *,
     resume: bool = False,
+    record_filter: RecordFilter | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> Iterator[Snapshot]:
-    """Train PPO and record every round in the run folder `out`.
-
-    >>> import engine
-    >>> config = engine.preset("FrozenLake-v1", rounds=3, seed=0)
-    >>> for snapshot in engine.train(config, "runs/lake"):
-    ...     print(snapshot.round, snapshot.metrics["mean_return"])
-
-    Args:
-        config: what to train.
-        out: the run folder to make, or with `resume` to continue.
-        resume: continue an interrupted run; it goes on bit for bit as if nothing had happened.
-        on_step: called before every optimizer step; raise from it to cancel.
-
-    Yields:
-        Each round's snapshot between collect and update. The round is committed after its update, when the next one
-        is asked for.
-
-    Raises:
-        BadInputError: `out` is already a run, or not the run of this configuration.
-        LockedRunError: another process is writing this run.
-        StorageError: the disk refused; earlier rounds stay readable.
-    """
+    """The training loop; `engine.train` is this with the filter that the configuration names, and says the rest."""
     one_thread()
     if resume:
         _check_same(open_run(out).config, config)
@@ -66,11 +50,11 @@ def train(
                 return
             last = run.rounds[-1].round if run.rounds else None
             learner = Learner.begin(config) if last is None else Learner.after(replay(run.snapshot(last)))
-            yield from _train_rounds(learner, writer, config.rounds, on_step)
+            yield from _train_rounds(learner, writer, config.rounds, record_filter, on_step)
         return
     learner = Learner.begin(config)
     with RunWriter.create(Path(out), learner.manifest()) as writer:
-        yield from _train_rounds(learner, writer, config.rounds, on_step)
+        yield from _train_rounds(learner, writer, config.rounds, record_filter, on_step)
 
 
 def branch(
@@ -79,6 +63,7 @@ def branch(
     *,
     parent: Parent,
     continue_rounds: int = 0,
+    record_filter: RecordFilter | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> Iterator[Snapshot]:
     """Record what follows from an intervened snapshot as a run of its own.
@@ -91,6 +76,7 @@ def branch(
         out: the run folder to make.
         parent: what `run.json` says of the origin.
         continue_rounds: further rounds to train; 0 records only the replayed update.
+        record_filter: filters the further rounds, as it does the parent's.
         on_step: called before every optimizer step; raise from it to cancel.
 
     Yields:
@@ -103,14 +89,22 @@ def branch(
     learner.config = replace(snapshot.config, rounds=stop)
     with RunWriter.create(Path(out), learner.manifest(parent)) as writer:
         writer.commit_round(snapshot, {**snapshot.metrics, **asdict(replayed.metrics)})
-        yield from _train_rounds(learner, writer, stop, on_step)
+        yield from _train_rounds(learner, writer, stop, record_filter, on_step)
 
 
 def _train_rounds(
-    learner: Learner, writer: RunWriter, stop: int, on_step: Callable[[], None] | None
+    learner: Learner,
+    writer: RunWriter,
+    stop: int,
+    record_filter: RecordFilter | None,
+    on_step: Callable[[], None] | None,
 ) -> Iterator[Snapshot]:
     while learner.round < stop:
         snapshot = learner.collect()
+        if record_filter is not None:
+            dropped, why = record_filter(snapshot)
+            snapshot = snapshot.without(dropped)
+            snapshot = replace(snapshot, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
         yield snapshot
         metrics = learner.update(snapshot, on_step)
         if not all(np.isfinite(tensor).all() for tensor in learner.agent.tensors().values()):

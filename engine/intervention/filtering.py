@@ -1,0 +1,124 @@
+"""Iterative influence-based filtering (IIF; paper, section 5) and its baselines: train on a part of each round.
+
+A filter looks at a round between collect and update and says which records the update goes without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.attribution.influence import influence
+from engine.config import TrainConfig
+from engine.errors import BadInputError, ZeroGradientError
+from engine.learning.rollout import td_errors
+from engine.learning.training import RecordFilter
+from engine.learning.training import train as train_with
+from engine.store.snapshot import Float32s, Snapshot
+
+Ranking = Callable[[Snapshot, Float32s], NDArray[np.floating]]
+"""Gives every record a number from the snapshot and its influence; the smallest ones are dropped."""
+
+
+def by_influence(_snapshot: Snapshot, scores: Float32s) -> NDArray[np.floating]:
+    """IIF: the records that lowered the return target most."""
+    return scores
+
+
+def at_random(snapshot: Snapshot, scores: Float32s) -> NDArray[np.floating]:
+    """The control: as many records as IIF drops, whichever."""
+    return np.random.default_rng([snapshot.config.seed, 3, snapshot.round]).random(len(scores))
+
+
+def by_advantage(snapshot: Snapshot, _scores: Float32s) -> NDArray[np.floating]:
+    """The records whose advantage is smallest in magnitude."""
+    return np.abs(snapshot.buffer.advantage)
+
+
+def by_td_error(snapshot: Snapshot, _scores: Float32s) -> NDArray[np.floating]:
+    """The records whose TD error is smallest in magnitude."""
+    return np.abs(td_errors(snapshot.buffer, snapshot.config))
+
+
+RANKINGS: dict[str, Ranking] = {
+    "iif": by_influence,
+    "random": at_random,
+    "advantage": by_advantage,
+    "td_error": by_td_error,
+}
+
+
+def make_filter(config: TrainConfig) -> RecordFilter | None:
+    """The filter that a configuration names, or None.
+
+    Every filter drops as many records as IIF would: the worst `config.drop` of those with negative influence.
+    """
+    if config.filter == "none":
+        return None
+    rank = RANKINGS[config.filter]
+
+    def choose(snapshot: Snapshot) -> tuple[NDArray[np.int64], str]:
+        try:
+            scores = influence(snapshot, "return", cache=False).influence
+        except ZeroGradientError:
+            return np.zeros(0, np.int64), "nothing dropped: the return target's gradient is zero"
+        count = filtered_count(scores, config.drop)
+        left = len(scores) - count
+        if left < 2 * config.batch_size:
+            raise BadInputError(
+                f"the filter would keep {left} records of round {snapshot.round}, fewer than two minibatches "
+                f"({2 * config.batch_size}); use a smaller drop than {config.drop:g}"
+            )
+        dropped = np.argsort(rank(snapshot, scores), kind="stable")[:count]
+        return dropped, f"{config.filter}: {count} of {int((scores < 0).sum())} negative records' worth"
+
+    return choose
+
+
+def filtered_count(scores: Float32s, drop: float) -> int:
+    """How many records IIF drops: those strictly below the threshold sorted(I)[int(drop * negatives)].
+
+    Influence [-3, -1, -1, 2] with drop 0.5 -> threshold sorted[1] = -1, one record (-3) lies below it. With drop 1 the
+    threshold is the first that is not negative, so all negative records go.
+    """
+    negatives = int((scores < 0).sum())
+    if negatives == 0:
+        return 0
+    ordered = np.sort(scores)
+    place = int(negatives * drop)
+    return negatives if place >= len(ordered) else int((ordered < ordered[place]).sum())
+
+
+def train(
+    config: TrainConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    on_step: Callable[[], None] | None = None,
+) -> Iterator[Snapshot]:
+    """Train PPO and record every round in the run folder `out`; with `config.filter`, on a part of each round.
+
+    >>> import engine
+    >>> config = engine.preset("FrozenLake-v1", rounds=3, seed=0, filter="iif", drop=0.5)
+    >>> for snapshot in engine.train(config, "runs/lake"):
+    ...     print(snapshot.round, snapshot.metrics["mean_return"], snapshot.buffer.kept.sum())
+
+    Args:
+        config: what to train.
+        out: the run folder to make, or with `resume` to continue.
+        resume: continue an interrupted run; it goes on bit for bit as if nothing had happened.
+        on_step: called before every optimizer step; raise from it to cancel.
+
+    Yields:
+        Each round's snapshot between collect and update. The round is committed after its update, when the next one
+        is asked for.
+
+    Raises:
+        BadInputError: `out` is already a run, or not the run of this configuration, or the filter drops too much.
+        LockedRunError: another process is writing this run.
+        StorageError: the disk refused; earlier rounds stay readable.
+    """
+    yield from train_with(config, out, resume=resume, record_filter=make_filter(config), on_step=on_step)
