@@ -23,7 +23,7 @@ NUMBERS = ("advantage", "value", "reward", "return", "TD error", "log probabilit
 
 
 def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]], default: int) -> None:
-    """Show the record of the bound number input `inspect`, at first `default`."""
+    """Show the record of the number input `inspect`, at first `default`."""
     n = len(snapshot.buffer)
     with st.container(key="inspector", border=True):
         state.choose("inspect", range(n), default, scope=snapshot.hash)
@@ -62,7 +62,8 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray
             "Policy": lambda: _policy(run, snapshot, record),
             "Episode": lambda: _episode(scores, fields, record),
         }
-        for tab, view in zip(st.tabs(list(views), key="show", bind="query-params"), views.values(), strict=True):
+        state.choose("show", list(views), "Observation")
+        for tab, view in zip(st.tabs(list(views), key="show", on_change="rerun"), views.values(), strict=True):
             if tab.open:  # the others would be drawn unseen
                 with tab:
                     view()
@@ -78,7 +79,7 @@ def _picture(snapshot: Snapshot, record: int) -> None:
 
 def _table(numbers: dict[str, float]) -> None:
     st.table(
-        pd.DataFrame({"": [f"{number:.4g}" for number in numbers.values()]}, index=list(numbers)),
+        pd.DataFrame({"": [f"{number:.4g}" for number in numbers.values()]}, index=[escape(name) for name in numbers]),
         border="horizontal",
         hide_header=True,
     )

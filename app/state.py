@@ -7,26 +7,57 @@ the widget, from what was chosen on another page, from the default.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
 from app.text import escape, spans
 
-_SEEN = "what the URL said"
-_KEPT = "what was chosen"
-_SCOPES = "what a choice was about"
-_SHOWN = "what the URL is to say"
-_PAGE = "page"
+LAG_SECONDS = 1.0
+"""Within this time after the URL was told something new, the old URL is news of nothing."""
+
+_LAST = "the last published view"
+_RUN = "this run of a page"
+_KEPT = "what was chosen, and what it was about"
+
+
+@dataclass
+class _View:
+    """What the URL said, and what it is to say, in one run of a page."""
+
+    page: str
+    asked: dict[str, str] = field(default_factory=dict)
+    """The URL as the run found it."""
+    chosen: set[str] = field(default_factory=set)
+    """Keys that the page has."""
+    shown: dict[str, str] = field(default_factory=dict)
+    """What the URL is to say."""
+    published: float = 0.0
+    """When the URL was told, if it was."""
+
+    def is_fresh(self) -> bool:
+        """Whether the browser may not have heard of the view yet."""
+        return time.monotonic() - self.published < LAG_SECONDS
 
 
 def enter(page: str) -> None:
     """Begin a run of the page `page`."""
-    st.session_state[_SHOWN] = {}
-    seen = st.session_state.setdefault(_SEEN, {})
-    if seen.get(_PAGE) != page:
-        st.session_state[_SEEN] = {_PAGE: page}
+    view = _View(page, {key: st.query_params.get_all(key)[-1] for key in st.query_params})
+    last: _View | None = st.session_state.get(_LAST)
+    if last is not None and last.page == page and view.asked == last.asked and (_touched(last) or last.is_fresh()):
+        # The browser asked for this run before it heard of the view that was published last: that the URL still says
+        # what it said before that view does not mean that somebody went back.
+        view.asked = {key: value for key, value in view.asked.items() if key not in last.chosen} | last.shown
+    st.session_state[_RUN] = view
+
+
+def _touched(last: _View) -> bool:
+    """Whether a widget has changed since the view was published."""
+    kept = st.session_state.get(_KEPT, {})
+    return any(key in st.session_state and st.session_state[key] != kept[key][0] for key in last.chosen)
 
 
 def choose(key: str, options: Sequence[Any], default: Any, *, always: bool = False, scope: str = "") -> Any:
@@ -39,49 +70,64 @@ def choose(key: str, options: Sequence[Any], default: Any, *, always: bool = Fal
         always: put it into the URL also if it is the default: for defaults that depend on what runs there are.
         scope: what the choice is about; a choice made about something else is forgotten.
     """
-    said, seen = st.query_params.get(key), st.session_state[_SEEN]
-    kept = st.session_state.setdefault(_KEPT, {})
-    scopes = st.session_state.setdefault(_SCOPES, {})
-    value = st.session_state.get(key, kept.get(key))
-    if scopes.setdefault(key, scope) != scope:
-        scopes[key], value = scope, None
-    if said is not None and said != seen.get(key):
+    said, value = _news(key, scope)
+    if said is not None:
         value = next((option for option in options if str(option) == said), None)
         if value is None:
-            st.warning(escape(f"{key} {said!r} is not here; showing {default}. There is {spans(options)}."))
-    elif said is None and key in seen:
-        value = default
+            st.warning(escape(f"{key} {said[:80]!r} is not here; showing {default}. There is {spans(options)}."))
     if value is None or value not in options:
         value = default
-    st.session_state[key] = kept[key] = value
-    if always or value != default:
-        st.session_state[_SHOWN][key] = str(value)
+    _decide(key, value, scope, always or value != default)
     return value
 
 
-def choose_text(key: str, default: str) -> None:
-    """`choose` for a text input, which may say anything and is always in the URL."""
-    said, seen = st.query_params.get(key), st.session_state[_SEEN]
-    value = said if said is not None and said != seen.get(key) else st.session_state.get(key, default)
-    st.session_state[key] = value
-    st.session_state[_SHOWN][key] = value
+def choose_text(key: str, default: str, *, scope: str = "") -> str:
+    """`choose` for a text input, which may say anything; in the URL unless it is empty."""
+    said, value = _news(key, scope)
+    value = default if said is None and value is None else said if said is not None else str(value)
+    _decide(key, value, scope, bool(value))
+    return value
+
+
+def _news(key: str, scope: str) -> tuple[str | None, Any]:
+    """What a changed URL says of the key (a link, Back), and else what was chosen before."""
+    view, last = st.session_state[_RUN], st.session_state.get(_LAST)
+    kept, about = st.session_state.setdefault(_KEPT, {}).get(key, (None, scope))
+    said = view.asked.get(key)
+    published = last.shown.get(key) if last is not None and last.page == view.page and key in last.chosen else None
+    if said is not None and said != published:
+        return said, None
+    if said is None and published is not None:  # Back to a view that did not name it
+        return None, None
+    return None, st.session_state.get(key, kept) if about == scope else None
+
+
+def _decide(key: str, value: Any, scope: str, shown: bool) -> None:
+    view = st.session_state[_RUN]
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
+    st.session_state[_KEPT][key] = value, scope
+    view.chosen.add(key)
+    if shown:
+        view.shown[key] = str(value)
 
 
 def publish() -> None:
-    """Write the chosen values into the URL, at once and only if they changed."""
-    shown, seen = st.session_state[_SHOWN], st.session_state[_SEEN]
-    for key in seen.keys() - shown.keys() - {_PAGE}:
-        if key in st.query_params:
-            del st.query_params[key]
-    changed = {key: value for key, value in shown.items() if st.query_params.get_all(key) != [value]}
-    if changed:
-        st.query_params.update(changed)
-    st.session_state[_SEEN] = {_PAGE: seen[_PAGE], **shown}
+    """Write the chosen values into the URL, all at once and only if they changed."""
+    view = st.session_state[_RUN]
+    now = {key: st.query_params.get_all(key) for key in st.query_params}
+    others = {key: values for key, values in now.items() if key not in view.chosen}
+    wanted = {key: [value] for key, value in view.shown.items()} | others
+    if wanted != now:
+        st.query_params.from_dict(wanted)
+        view.published = time.monotonic()
+    st.session_state[_LAST] = view
 
 
 def get(key: str, default: Any = None) -> Any:
-    """The value of a widget or of a session key."""
-    return st.session_state.get(key, default)
+    """The value of a widget, also of one that another page draws."""
+    kept = st.session_state.get(_KEPT, {}).get(key)
+    return st.session_state.get(key, default if kept is None else kept[0])
 
 
 def put(values: Mapping[str, Any]) -> None:

@@ -23,10 +23,10 @@ def chosen_record(run: Run) -> tuple[Snapshot, int]:
     """The round and record of the bound text input, written K:I."""
     rounds = page.recorded_rounds(run)
     chosen = state.get("round")
-    inspected = state.get("inspect", 0)
-    state.choose_text("record", f"{chosen if chosen in rounds else rounds[len(rounds) // 2]}:{inspected}")
+    here = f"{chosen}:{state.get('inspect', 0)}" if chosen in rounds else f"{rounds[len(rounds) // 2]}:0"
+    state.choose_text("record", here, scope=str(state.get("run")))
     written = st.text_input("Record", key="record", width=140, help="Round and record number, such as 12:345.")
-    match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", written or "")
+    match = re.fullmatch(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*", written or "")
     if match is None:
         raise BadInputError(f"the record {written!r} must be a round and a record number, such as {rounds[0]}:0")
     snapshot = loaders.load_snapshot(run, int(match[1]))

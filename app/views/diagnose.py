@@ -30,7 +30,7 @@ def target_controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | 
     """Target, estimator, the record and the action that an action target is about."""
     state.choose("target", ["return", "action"], "return")
     target = st.segmented_control(
-        "Target", ["return", "action"], key="target", required=True,
+        "Target", ["return", "action"], key="target", required=True, on_change=ask_about_inspected,
         help="return: mean of advantage × log π over this round's buffer. action: log π(a | s) of one record.",
     )  # fmt: skip
     about, action = 0, None
@@ -59,6 +59,12 @@ def target_controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | 
         args=(snapshot, target, estimator, about, action),
     )
     return str(target), str(estimator), int(about), action
+
+
+def ask_about_inspected() -> None:
+    """Let a new action target be about the inspected record (a callback)."""
+    if state.get("target") == "action":
+        state.put({"about": int(state.get("inspect", 0))})
 
 
 def chart_controls(fields: Sequence[str]) -> tuple[str, str, str]:

@@ -87,7 +87,7 @@ def panel(name: str, run: Run, was_active: bool) -> None:
                 icon=":material/info:",
             )
             st.page_link("views/diagnose.py", label="Open Diagnose", query_params={"run": name})
-    if was_active and not any(job.state in ACTIVE for job in found):
+    if was_active != any(job.state in ACTIVE for job in found):
         st.rerun()
 
 

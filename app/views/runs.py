@@ -13,6 +13,7 @@ from engine.errors import EngineError
 from engine.intervention.workspace import list_jobs
 from engine.store.read import Run
 
+ALL = "all"
 EMPTY = ("run", "environment", "seed", "rounds", "final return", "return per round", "interventions", "parent")
 
 
@@ -47,15 +48,19 @@ table = pd.DataFrame(rows, columns=list(rows[0]) if rows else list(EMPTY))
 
 search, kinds, branches = st.columns([3, 4, 2], vertical_alignment="bottom")
 with search:
-    words = st.text_input("Search", key="search", bind="query-params", placeholder="part of a run's name")
+    state.choose_text("search", "")
+    words = st.text_input("Search", key="search", placeholder="part of a run's name")
 with kinds:
-    chosen = st.multiselect("Environment", sorted(set(table["environment"])), key="environments", bind="query-params")
+    kinds_here = [ALL, *sorted(set(table["environment"]))]
+    state.choose("environment", kinds_here, ALL)
+    kind = st.selectbox("Environment", kinds_here, key="environment")
 with branches:
-    with_branches = st.toggle("Show branches", key="branches", bind="query-params")
+    state.choose("branches", [False, True], False)
+    with_branches = st.toggle("Show branches", key="branches")
 
 shown = table[table["run"].str.contains(words or "", case=False, regex=False)] if len(table) else table
-if chosen:
-    shown = shown[shown["environment"].isin(chosen)]
+if kind != ALL:
+    shown = shown[shown["environment"] == kind]
 if not with_branches:
     shown = shown[shown["parent"] == ""]
 shown = shown.reset_index(drop=True)

@@ -35,7 +35,7 @@ State = Literal["queued", "running", "done", "cancelled", "failed", "stale"]
 STATES: tuple[State, ...] = ("queued", "running", "done", "cancelled", "failed", "stale")
 ACTIVE: frozenset[State] = frozenset({"queued", "running"})
 LOCK_FILE = "worker.lock"
-START_SECONDS = 30.0
+START_SECONDS = 15.0
 """A job that has waited longer than this without a worker is stale."""
 RESULT_KEYS = frozenset(
     {"original", "counterfactual", "control", "difference", "verdict", "target", "removed", "same_machine"}

@@ -161,6 +161,29 @@ def test_the_url_is_the_view(page: Page, url: str) -> None:
     expect(page).to_have_url(re.compile("run=FrozenLake-v1"))
 
 
+def test_a_link_may_spell_out_defaults_and_mistakes(page: Page, url: str) -> None:
+    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&target=return&tool=lasso&x=bad")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("is not here")
+    idle(page)
+    page.locator(".st-key-target button").filter(has_text="action").click()
+    expect(page.locator(".st-key-trust")).to_contain_text("action target")
+    expect(page.get_by_test_id("stAlert")).to_have_count(0)
+    expect(page).to_have_url(re.compile("target=action"))
+    assert "x=bad" not in page.url
+
+
+def test_quick_clicks_all_count(page: Page, url: str) -> None:
+    page.goto(f"{url}/diagnose?run=small&round=2&inspect=100")
+    more = page.locator(".st-key-inspect").get_by_test_id("stNumberInputStepUp")
+    more.wait_for()
+    idle(page)
+    for _ in range(8):
+        more.click()
+        page.wait_for_timeout(250)
+    expect(page).to_have_url(re.compile("inspect=108(&|$)"))
+    expect(page.locator(".st-key-inspect input")).to_have_value("108")
+
+
 def test_a_link_to_the_branch_opens_it(page: Page, url: str, runs: Path) -> None:
     job = next(job for job in list_jobs(engine.open_run(runs / "FrozenLake-v1")) if job.plan.continue_rounds)
     page.goto(f"{url}/compare?iv={job.id}")
