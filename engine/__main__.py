@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from engine import arguments
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError, StorageError
 from engine.terminal import print_table, progress
 
@@ -72,7 +72,7 @@ def train(
     from engine import envs
     from engine.intervention.filtering import train as train_rounds
 
-    overrides: dict[str, Any] = dict(_setting(text) for text in settings or [])
+    overrides: dict[str, Any] = dict(arguments.setting(text) for text in settings or [])
     overrides |= {
         name: value
         for name, value in (("seed", seed), ("rounds", rounds), ("filter", record_filter), ("drop", drop))
@@ -208,8 +208,8 @@ def influence(
         chosen = action_target(
             snapshot,
             record=record,
-            observation=None if obs is None else _numbers(obs, "--obs"),
-            action=None if action is None else _action(action, snapshot.action_space.names),
+            observation=None if obs is None else arguments.numbers(obs, "--obs"),
+            action=None if action is None else arguments.action(action, snapshot.action_space.names),
         )
     elif any(value is not None for value in (record, obs, action)):
         raise BadInputError("--record, --obs and --action belong to --target action")
@@ -270,7 +270,8 @@ def retrain(
     """Replay a round without some records; compare with the original and with a random removal."""
     from engine.attribution.influence import influence as compute
     from engine.intervention.comparison import VERDICT_WORDS
-    from engine.intervention.retrain import Intervention, bottom_fraction, carry_out
+    from engine.intervention.filtering import bottom_fraction
+    from engine.intervention.retrain import Intervention, carry_out
     from engine.intervention.worker import work
     from engine.intervention.workspace import create_job, predicted
     from engine.learning.replay import check_mode
@@ -283,7 +284,7 @@ def retrain(
     if drop_bottom is not None:
         drop = bottom_fraction(compute(snapshot).influence, drop_bottom).tolist()
     else:
-        drop = _record_numbers(drop_file or Path())
+        drop = arguments.record_numbers(drop_file or Path())
     plan = Intervention(
         round=round,
         removed=tuple(drop),
@@ -330,7 +331,7 @@ def export(
     """Copy a run with the metrics of every round but the records of only some."""
     from engine.store.export import export_run
 
-    copy = export_run(run, out, _ranges(rounds))
+    copy = export_run(run, out, arguments.ranges(rounds))
     print(f"{copy.path}: {len(copy.rounds)} rounds, {len(copy.stored_rounds)} with records")
 
 
@@ -349,51 +350,6 @@ def _summary(run: Any) -> dict[str, Any]:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, allow_nan=False))
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise BadInputError(f"--set {text} has no value; write --set NAME=VALUE, such as --set learning_rate=0.001")
-    try:
-        return name.replace("-", "_"), json.loads(value)
-    except ValueError:
-        return name.replace("-", "_"), value
-
-
-def _numbers(text: str, option: str) -> list[float]:
-    try:
-        return [float(word) for word in re.split(r"[\s,]+", text.strip(" []")) if word]
-    except ValueError:
-        raise BadInputError(f"{option} {text!r} must be numbers separated by commas") from None
-
-
-def _action(text: str, names: tuple[str, ...]) -> list[float]:
-    """An action by name or by number."""
-    return [float(names.index(text))] if text in names else _numbers(text, "--action")
-
-
-def _record_numbers(path: Path) -> list[int]:
-    try:
-        words = re.findall(r"[^\s,\[\]]+", path.read_text())
-        return [int(word) for word in words]
-    except OSError as error:
-        raise BadInputError(f"{path} can't be read ({error.strerror}); name a text file of record numbers") from None
-    except ValueError:
-        raise BadInputError(f"{path} must hold record numbers separated by spaces, commas or line ends") from None
-
-
-def _ranges(text: str) -> set[int]:
-    numbers: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if match is None:
-            raise BadInputError(f"--rounds {text!r} must be numbers and ranges, such as 0-9,20,30-39")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise BadInputError(f"--rounds {part.strip()} runs backwards; write {last}-{first}")
-        numbers.update(range(first, last + 1))
-    return numbers
 
 
 def main() -> None:

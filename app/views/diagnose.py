@@ -15,7 +15,7 @@ from app.text import escape
 from engine.attribution.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
 from engine.attribution.influence import Scores
 from engine.errors import EngineError
-from engine.intervention.retrain import Intervention, bottom_fraction
+from engine.intervention.retrain import Intervention
 from engine.intervention.workspace import change_basket, read_basket
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -227,13 +227,14 @@ def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int]
 def edit_basket(run: Run, snapshot: Snapshot, scores: Scores, kept: list[int]) -> None:
     """Add the bottom records by the hundred, or take single ones out."""
     share = st.slider("Worst share of the records with negative influence", 5, 100, 50, 5, format="%d%%", key="share")
-    negatives = int((scores.influence < 0).sum())
-    bottom: list[int] = bottom_fraction(scores.influence, (share or 50) / 100).tolist() if negatives else []
+    count = int((share or 50) / 100 * (scores.influence < 0).sum())
+    bottom: list[int] = np.argsort(scores.influence, kind="stable")[:count].tolist()
     st.button(
         f"Put these {len(bottom)} records in",
         key="add_bottom",
         on_click=put_in,
         args=(run, snapshot.round, bottom),
+        disabled=not bottom,
     )
     if kept:
         key = state.generation("basket_table")

@@ -92,6 +92,23 @@ def filtered_count(scores: Float32s, drop: float) -> int:
     return negatives if place >= len(ordered) else int((ordered < ordered[place]).sum())
 
 
+def bottom_fraction(scores: Float32s, fraction: float) -> NDArray[np.int64]:
+    """The worst `fraction` of the records with negative influence, rounded down, sorted by number.
+
+    With influence [-3, -1, 2, -2] and fraction 0.5: one and a half of three, so [0]. Unlike the filter's threshold, which
+    may leave equal records in, this takes exactly that many; among equals those with the lower numbers.
+
+    Raises:
+        BadInputError: fraction is not in (0, 1], or no record is chosen.
+    """
+    if not 0 < fraction <= 1:
+        raise BadInputError(f"the fraction to drop is {fraction}; it must be above 0 and at most 1")
+    chosen = np.argsort(scores, kind="stable")[: int(fraction * (scores < 0).sum())]
+    if len(chosen) == 0:
+        raise BadInputError(f"no record is in the bottom {fraction:g} of the negative ones; choose a larger fraction")
+    return np.sort(chosen)
+
+
 def train(
     config: TrainConfig,
     out: str | Path,

@@ -71,23 +71,6 @@ class Intervention:
             raise BadInputError(f"continue_rounds is {self.continue_rounds}; it must be 0 or more")
 
 
-def bottom_fraction(influence: NDArray[np.float32], fraction: float) -> NDArray[np.int64]:
-    """The worst `fraction` of the records with negative influence (paper, section 5), sorted by number.
-
-    With influence [-3, -1, 2, -2] and fraction 0.5: one and a half of three negatives, rounded down: [0].
-
-    Raises:
-        BadInputError: fraction is not in (0, 1], or no record is chosen.
-    """
-    if not 0 < fraction <= 1:
-        raise BadInputError(f"the fraction to drop is {fraction}; it must be above 0 and at most 1")
-    order = np.argsort(influence, kind="stable")
-    chosen = order[: int(fraction * (influence < 0).sum())]
-    if len(chosen) == 0:
-        raise BadInputError(f"no record is in the bottom {fraction:g} of the negative ones; choose a larger fraction")
-    return np.sort(chosen)
-
-
 def retrain(
     run: Run | str | Path,
     round: int,

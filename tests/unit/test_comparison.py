@@ -5,7 +5,8 @@ import pytest
 
 from engine.errors import BadInputError
 from engine.intervention.comparison import VERDICT_WORDS, Estimate, compare, verdict
-from engine.intervention.retrain import Intervention, bottom_fraction
+from engine.intervention.filtering import bottom_fraction
+from engine.intervention.retrain import Intervention
 
 
 def arm(*order_means: float, episodes: int = 4) -> np.ndarray:

@@ -1,0 +1,59 @@
+"""What a person types on the command line, read into values; what can't be read is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from engine.errors import BadInputError
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """`learning-rate=0.001` -> ("learning_rate", 0.001); what is not JSON is a text."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise BadInputError(f"--set {text} has no value; write --set NAME=VALUE, such as --set learning_rate=0.001")
+    try:
+        return name.replace("-", "_"), json.loads(value)
+    except ValueError:
+        return name.replace("-", "_"), value
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """`0.1, -2 3` -> [0.1, -2.0, 3.0]."""
+    try:
+        return [float(word) for word in re.split(r"[\s,]+", text.strip(" []")) if word]
+    except ValueError:
+        raise BadInputError(f"{option} {text!r} must be numbers separated by commas") from None
+
+
+def action(text: str, names: tuple[str, ...]) -> list[float]:
+    """An action by name or by number."""
+    return [float(names.index(text))] if text in names else numbers(text, "--action")
+
+
+def record_numbers(path: Path) -> list[int]:
+    """The numbers in a text file, separated by white space, commas or brackets."""
+    try:
+        words = re.findall(r"[^\s,\[\]]+", path.read_text())
+        return [int(word) for word in words]
+    except OSError as error:
+        raise BadInputError(f"{path} can't be read ({error.strerror}); name a text file of record numbers") from None
+    except ValueError:
+        raise BadInputError(f"{path} must hold record numbers separated by spaces, commas or line ends") from None
+
+
+def ranges(text: str) -> set[int]:
+    """`0-2,5` -> {0, 1, 2, 5}."""
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if match is None:
+            raise BadInputError(f"--rounds {text!r} must be numbers and ranges, such as 0-9,20,30-39")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise BadInputError(f"--rounds {part.strip()} runs backwards; write {last}-{first}")
+        found.update(range(first, last + 1))
+    return found
