@@ -20,7 +20,7 @@ from engine.analysis.behaviour import RoundContributors, action_probabilities, c
 from engine.analysis.fields import policy_at, record_fields
 from engine.analysis.rendering import render
 from engine.attribution.influence import Scores, influence
-from engine.attribution.targets import ActionTarget, action_target, return_target
+from engine.attribution.targets import ActionTarget, named_target
 from engine.errors import EngineError
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run
@@ -61,7 +61,7 @@ def load_run(path: Path) -> Run:
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)
-def _open(path: Path, _stamp: int) -> Run:
+def _open(path: Path, stamp: int) -> Run:
     return open_run(path)
 
 
@@ -87,15 +87,13 @@ def load_scores(snapshot: Snapshot, target: str, estimator: str, about: int, act
 def _scores(
     _snapshot: Snapshot, path: Path | None, commit: str, target: str, estimator: str, about: int, action: int | None
 ) -> Scores:
-    chosen = action_target(_snapshot, record=about, action=action) if target == "action" else return_target(_snapshot)
-    return influence(_snapshot, chosen, estimator)
+    return influence(_snapshot, named_target(_snapshot, target, about, action), estimator)
 
 
 def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> bool:
     """Compute influence anew in the place of what is kept; returns whether the numbers are the same."""
     kept = load_scores(snapshot, target, estimator, about, action)
-    chosen = action_target(snapshot, record=about, action=action) if target == "action" else return_target(snapshot)
-    fresh = influence(snapshot, chosen, estimator, refresh=True)
+    fresh = influence(snapshot, named_target(snapshot, target, about, action), estimator, refresh=True)
     _scores.clear()
     return np.array_equal(kept.influence, fresh.influence)
 

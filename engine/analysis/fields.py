@@ -22,8 +22,6 @@ def record_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
     columns: dict[str, NDArray[Any]] = {
         "record": buffer.record,
         "influence": np.zeros(len(buffer), np.float32),
-    }
-    columns |= {
         "step in round": buffer.t,
         "environment": buffer.env,
         "episode": buffer.episode,

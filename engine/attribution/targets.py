@@ -129,6 +129,19 @@ def action_target(
     )
 
 
+def named_target(snapshot: Snapshot, name: str, about: int | None = None, action: int | None = None) -> Target:
+    """The target of that name: `return` over the snapshot's buffer, or `action` of the record `about`.
+
+    Raises:
+        BadInputError: there is no such target, or its record is out of range.
+    """
+    if name == "return":
+        return return_target(snapshot)
+    if name != "action":
+        raise BadInputError(f"unknown target {name!r}; it must be return or action")
+    return action_target(snapshot, record=about, action=action)
+
+
 def as_space(name: str, value: Any, space: Space) -> NDArray[Any]:
     """A hand-typed value as an array of the space's shape and type.
 

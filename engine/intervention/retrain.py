@@ -13,7 +13,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.attribution.targets import Target, action_target, return_target
+from engine.attribution.targets import Target, named_target
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.intervention.comparison import Estimate, compare
@@ -137,7 +137,7 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
     snapshot = run.snapshot(plan.round)
     removed = check_records(plan.removed, len(snapshot.buffer))
     snapshot.without(removed)
-    target = plan_target(snapshot, plan)
+    target = named_target(snapshot, plan.target, plan.about, plan.action)
     meter = _Meter(progress, snapshot, plan)
     with _appears_at_once(Path(out)) as folder:
         arms = _replay_arms(snapshot, plan, target, meter)
@@ -173,19 +173,6 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
                 result["curves"][name] = curve
         write_json(folder / RESULT_FILE, result)
     return result
-
-
-def plan_target(snapshot: Snapshot, plan: Intervention) -> Target:
-    """The target that the plan measures.
-
-    Raises:
-        BadInputError: there is no such target, or its record is out of range.
-    """
-    if plan.target == "return":
-        return return_target(snapshot)
-    if plan.target != "action":
-        raise BadInputError(f"unknown target {plan.target!r}; it must be return or action")
-    return action_target(snapshot, record=plan.about, action=plan.action)
 
 
 @contextmanager

@@ -24,8 +24,9 @@ from typing import Any, Literal
 
 from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import influence
+from engine.attribution.targets import named_target
 from engine.errors import LockedRunError, NotARunError, StorageError, ZeroGradientError
-from engine.intervention.retrain import PARTIAL, RESULT_FILE, Intervention, plan_target
+from engine.intervention.retrain import PARTIAL, RESULT_FILE, Intervention
 from engine.store.derived import read_json, write_json
 from engine.store.files import Files
 from engine.store.read import Run
@@ -103,7 +104,7 @@ class Job:
 def predicted(snapshot: Snapshot, plan: Intervention, estimator: str = DEFAULT_ESTIMATOR) -> dict[str, Any]:
     """What the scores say of a removal: estimator, and the summed influence of what is removed (None: zero gradient)."""
     try:
-        scores = influence(snapshot, plan_target(snapshot, plan), estimator)
+        scores = influence(snapshot, named_target(snapshot, plan.target, plan.about, plan.action), estimator)
     except ZeroGradientError:
         return {"estimator": estimator, "summed_influence": None}
     return {"estimator": estimator, "summed_influence": float(scores.influence[list(plan.removed)].sum())}
@@ -120,7 +121,7 @@ def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str
         StorageError: the run's folder can't be written.
     """
     snapshot.without(plan.removed)
-    plan_target(snapshot, plan)
+    named_target(snapshot, plan.target, plan.about, plan.action)
     folder = run.path / "interventions" / intervention_id(snapshot, plan)
     known = read_job(folder)
     if known is not None and (known.state in ACTIVE or known.state == "done"):

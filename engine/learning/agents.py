@@ -13,7 +13,7 @@ from engine.config import TrainConfig
 from engine.learning.checkpoint import Tensors, learner_tensors, restore_learner, restore_policy
 from engine.learning.closed_form import ClosedFormAgent
 from engine.learning.networks import ActorCritic
-from engine.learning.ppo import UpdateMetrics, as_batch, update
+from engine.learning.ppo import UpdateMetrics, as_batch, make_optimizer, update
 from engine.spaces import Space
 from engine.store.snapshot import Float32s, RolloutBuffer
 
@@ -108,5 +108,5 @@ def begin_agent(config: TrainConfig, observation_space: Space, action_space: Spa
     """A fresh agent; its initial weights come from `config.seed` and are the same on both paths."""
     generator = torch.Generator().manual_seed(config.seed)
     policy = ActorCritic(observation_space, action_space, config.hidden, generator)
-    parameters = {f"parameter/{name}": p.detach().numpy().copy() for name, p in policy.named_parameters()}
-    return restore_agent(config, observation_space, action_space, parameters)
+    fresh = TorchAgent(config, policy, make_optimizer(policy, config))
+    return fresh if config.path == "torch" else restore_agent(config, observation_space, action_space, fresh.tensors())
