@@ -60,7 +60,7 @@ class TrainConfig:
     path: Literal["closed_form", "torch"] = "closed_form"
     """How networks and update are computed: `closed_form` (NumPy, fast) or `torch`. They agree to rounding; a run is
     replayed on the path it was trained on."""
-    filter: Literal["none", "iif", "random", "advantage", "td_error"] = "none"
+    filter: Literal["none", "iif", "guarded", "random", "advantage", "td_error"] = "none"
     """Which records each round's update goes without; see `engine.intervention.filtering`."""
     drop: float = 0.5
     """How much a filter drops: IIF the worst `drop` of the records with negative influence, the others as many."""
@@ -75,7 +75,7 @@ class TrainConfig:
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         _require(self.optimizer in ("adam", "sgd"), "optimizer", self.optimizer, "adam or sgd")
         _require(self.path in ("closed_form", "torch"), "path", self.path, "closed_form or torch")
-        filters = ("none", "iif", "random", "advantage", "td_error")
+        filters = ("none", "iif", "guarded", "random", "advantage", "td_error")
         _require(self.filter in filters, "filter", self.filter, "one of " + ", ".join(filters))
         _require(0 < self.drop <= 1, "drop", self.drop, "above 0 and at most 1")
         _require(0 <= self.momentum < 1, "momentum", self.momentum, "in [0, 1)")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,19 @@ from engine.store.manifest import Parent, RunManifest
 from engine.store.read import open_run
 from engine.store.snapshot import Snapshot
 
-RecordFilter = Callable[[Snapshot], tuple[NDArray[np.int64], str]]
-"""Says of a collected round which records its update goes without, and why in a few words."""
+
+class Filtered(NamedTuple):
+    """What a filter says of a collected round."""
+
+    dropped: NDArray[np.int64]
+    """Records that the update goes without."""
+    why: str
+    """In a few words."""
+    actor_only: bool = False
+    """The critic still trains on them."""
+
+
+RecordFilter = Callable[[Snapshot], Filtered]
 
 
 def train(
@@ -102,9 +113,7 @@ def _train_rounds(
     while learner.round < stop:
         snapshot = learner.collect()
         if record_filter is not None:
-            dropped, why = record_filter(snapshot)
-            snapshot = snapshot.without(dropped)
-            snapshot = replace(snapshot, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
+            snapshot = filtered(snapshot, record_filter)
         yield snapshot
         metrics = learner.update(snapshot, on_step)
         if not all(np.isfinite(tensor).all() for tensor in learner.agent.tensors().values()):
@@ -114,6 +123,13 @@ def _train_rounds(
             )
         writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
     writer.commit_final(learner.round, learner.state())
+
+
+def filtered(snapshot: Snapshot, record_filter: RecordFilter) -> Snapshot:
+    """The collected round as a filter leaves it: minibatches are full again, as the paper's filtering trains."""
+    dropped, why, actor_only = record_filter(snapshot)
+    left = snapshot.without(dropped, actor_only=actor_only).gathered()
+    return replace(left, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
 
 
 def _check_same(recorded: TrainConfig, asked: TrainConfig) -> None:
