@@ -173,8 +173,9 @@ class ClosedFormAgent:
         """As `ActorCritic.act`."""
         output = self.actor.forward(self.encode(observation))[-1]
         if self.log_std is None:
-            cumulative = np.exp(output - output.max(axis=1, keepdims=True)).cumsum(axis=1)
-            return (cumulative < noise * cumulative[:, -1:]).sum(axis=1).clip(max=self.action_space.n - 1)
+            # The ufuncs themselves: the array methods of the same name take twice as long on one row.
+            cumulative = np.add.accumulate(np.exp(output - np.maximum.reduce(output, axis=1, keepdims=True)), axis=1)
+            return np.add.reduce(cumulative < noise * cumulative[:, -1:], axis=1)
         return (output + np.exp(self.log_std) * noise).astype(F32)
 
     def value(self, observation: NDArray[Any]) -> Float32s:
