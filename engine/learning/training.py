@@ -102,18 +102,17 @@ def _train_rounds(
     while learner.round < stop:
         snapshot = learner.collect()
         if record_filter is not None:
-            dropped, why = record_filter(snapshot)
-            snapshot = snapshot.without(dropped)
-            snapshot = replace(snapshot, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
+            snapshot = filtered(snapshot, record_filter)
         yield snapshot
         metrics = learner.update(snapshot, on_step)
-        if not all(np.isfinite(tensor).all() for tensor in learner.agent.tensors().values()):
-            raise BadNumberError(
-                f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
-                f"Train with a smaller learning_rate than {learner.config.learning_rate:g}"
-            )
         writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
     writer.commit_final(learner.round, learner.state())
+
+
+def filtered(snapshot: Snapshot, record_filter: RecordFilter) -> Snapshot:
+    """The collected round as a filter leaves it; its metrics say how many records went, and why."""
+    dropped, why = record_filter(snapshot)
+    return replace(snapshot.without(dropped), metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
 
 
 def _check_same(recorded: TrainConfig, asked: TrainConfig) -> None:
@@ -238,9 +237,18 @@ class Learner:
         )
 
     def update(self, snapshot: Snapshot, on_step: Callable[[], None] | None = None) -> dict[str, Any]:
-        """Update on the collected round; returns the update's metrics."""
+        """Update on the collected round; returns the update's metrics.
+
+        Raises:
+            BadNumberError: a parameter is no longer finite.
+        """
         start = time.perf_counter()
         metrics = self.agent.update(snapshot.buffer, snapshot.minibatches, on_step=on_step)
+        if not all(np.isfinite(tensor).all() for tensor in self.agent.tensors().values()):
+            raise BadNumberError(
+                f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
+                f"Train with a smaller learning_rate than {self.config.learning_rate:g}"
+            )
         self.round += 1
         return {**asdict(metrics), "update_seconds": time.perf_counter() - start}
 
