@@ -116,11 +116,6 @@ def _train_rounds(
             snapshot = filtered(snapshot, record_filter)
         yield snapshot
         metrics = learner.update(snapshot, on_step)
-        if not all(np.isfinite(tensor).all() for tensor in learner.agent.tensors().values()):
-            raise BadNumberError(
-                f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
-                f"Train with a smaller learning_rate than {learner.config.learning_rate:g}"
-            )
         writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
     writer.commit_final(learner.round, learner.state())
 
@@ -254,9 +249,18 @@ class Learner:
         )
 
     def update(self, snapshot: Snapshot, on_step: Callable[[], None] | None = None) -> dict[str, Any]:
-        """Update on the collected round; returns the update's metrics."""
+        """Update on the collected round; returns the update's metrics.
+
+        Raises:
+            BadNumberError: a parameter is no longer finite.
+        """
         start = time.perf_counter()
         metrics = self.agent.update(snapshot.buffer, snapshot.minibatches, on_step=on_step)
+        if not all(np.isfinite(tensor).all() for tensor in self.agent.tensors().values()):
+            raise BadNumberError(
+                f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
+                f"Train with a smaller learning_rate than {self.config.learning_rate:g}"
+            )
         self.round += 1
         return {**asdict(metrics), "update_seconds": time.perf_counter() - start}
 
