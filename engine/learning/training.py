@@ -121,9 +121,11 @@ def _train_rounds(
 
 
 def filtered(snapshot: Snapshot, record_filter: RecordFilter) -> Snapshot:
-    """The collected round as a filter leaves it: minibatches are full again, as the paper's filtering trains."""
+    """The collected round as a filter leaves it; its metrics say how many records went, and why."""
     dropped, why, actor_only = record_filter(snapshot)
-    left = snapshot.without(dropped, actor_only=actor_only).gathered()
+    left = snapshot.without(dropped, actor_only=actor_only)
+    if snapshot.config.filter_mode == "rebatch":
+        left = left.gathered()
     return replace(left, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
 
 

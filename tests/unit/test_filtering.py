@@ -114,12 +114,17 @@ def test_dropped_from_the_actor_alone() -> None:
             assert not np.array_equal(tensor, (gone if "critic" in name else whole)[name]), name
 
 
-def test_filtered_minibatches_are_full(snapshot: Snapshot) -> None:
-    left = filtered(snapshot, lambda _: Filtered(np.arange(0, 200, 2), "every other one"))
+def test_filtered_minibatches_are_filled_up_again_where_asked(snapshot: Snapshot) -> None:
+    def every_other(_: Snapshot) -> Filtered:
+        return Filtered(np.arange(0, 200, 2), "every other one")
+
+    assert np.array_equal(filtered(snapshot, every_other).minibatches, snapshot.minibatches)
+    snapshot = replace(snapshot, config=replace(snapshot.config, filter_mode="rebatch"))
+    left = filtered(snapshot, every_other)
     for before, after in zip(snapshot.minibatches, left.minibatches, strict=True):
         assert after[:100].tolist() == [i for i in before if i % 2], "the order that was drawn"
         assert sorted(after[100:]) == list(range(0, 200, 2))
-    guarded = filtered(snapshot, lambda _: Filtered(np.arange(0, 200, 2), "every other one", actor_only=True))
+    guarded = filtered(snapshot, lambda _: every_other(_)._replace(actor_only=True))
     assert np.array_equal(guarded.minibatches, snapshot.minibatches), "they still train the critic"
 
 
@@ -174,7 +179,12 @@ def test_a_round_without_signal_is_kept_whole() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"filter": "best"}, "filter is best"), ({"drop": 0.0}, "drop is 0.0"), ({"drop": 1.5}, "drop is 1.5")],
+    [
+        ({"filter": "best"}, "filter is best"),
+        ({"drop": 0.0}, "drop is 0.0"),
+        ({"drop": 1.5}, "drop is 1.5"),
+        ({"filter_mode": "x"}, "filter_mode is x"),
+    ],
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInputError, match=message):
