@@ -52,6 +52,8 @@ class Experiment:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `TrainConfig` in which every arm differs from the preset."""
     paper: Paper | None = None
+    note: str = ""
+    """In what it differs from the paper's experiment."""
     round_seconds: float = 1.0
     """Roughly how long a round takes; only weighs the experiments in the estimate of the time left."""
 
