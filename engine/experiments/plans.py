@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
@@ -52,6 +52,8 @@ class Experiment:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `TrainConfig` in which every arm differs from the preset."""
     paper: Paper | None = None
+    note: str = ""
+    """In what it differs from the paper's experiment."""
     round_seconds: float = 1.0
     """Roughly how long a round takes; only weighs the experiments in the estimate of the time left."""
 
@@ -133,6 +135,13 @@ ALL_ARMS = (
 COARSE_ARMS = tuple(arm for arm in ALL_ARMS if arm.name in (STANDARD, "iif 0.5", "iif 1", "guarded", "random"))
 """For environments that take long."""
 
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of arms in the order of `ALL_ARMS`; others follow as they come."""
+    usual = [arm.name for arm in ALL_ARMS]
+    return sorted(dict.fromkeys(names), key=lambda name: usual.index(name) if name in usual else len(usual))
+
+
 EXPERIMENTS: Mapping[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
@@ -170,6 +179,8 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             episodes=10,
             arms=COARSE_ARMS,
             paper=Paper(37.7, 6.1, 55.1, 59.9),
+            note="The paper trains 25 rounds of highway-v0 with 10 vehicles; this is highway-fast-v0, with fewer rounds, "
+            "arms and evaluation episodes, because the simulation is slow.",
             round_seconds=40.0,
         ),
         Experiment(
@@ -189,6 +200,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             evaluate_every=5,
             arms=COARSE_ARMS,
             paper=Paper(31.0, 8.7, 26.2, 29.2),
+            note="Fewer arms, and four evaluation episodes every fifth round, because the simulation is slow.",
             round_seconds=2.0,
         ),
     )
