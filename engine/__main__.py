@@ -59,7 +59,8 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seeds everything; by default 0.")] = None,
     preset: Annotated[str, typer.Option(help="Settings to start from; see `envs`.")] = "paper",
     record_filter: Annotated[
-        str | None, typer.Option("--filter", help="Train on a part of each round: iif, random, advantage, td_error.")
+        str | None,
+        typer.Option("--filter", help="Train on a part of each round: iif, guarded, random, advantage, td_error."),
     ] = None,
     drop: Annotated[float | None, typer.Option(help="How much the filter drops, above 0 and at most 1.")] = None,
     settings: Annotated[

@@ -129,10 +129,10 @@ def _filter(name: str, drop: float) -> Mapping[str, Any]:
 ALL_ARMS = (
     Arm(STANDARD),
     *(Arm(f"iif {p:g}", _filter("iif", p)) for p in (0.125, 0.25, 0.5, 1.0)),
-    Arm("guarded", _filter("guarded", 1.0)),
+    *(Arm(f"guarded {p:g}", _filter("guarded", p)) for p in (0.5, 1.0)),
     *(Arm(name, _filter(name, 0.5)) for name in ("random", "advantage", "td_error")),
 )
-COARSE_ARMS = tuple(arm for arm in ALL_ARMS if arm.name in (STANDARD, "iif 0.5", "iif 1", "guarded", "random"))
+COARSE_ARMS = tuple(arm for arm in ALL_ARMS if arm.name in (STANDARD, "iif 0.5", "guarded 0.5", "guarded 1", "random"))
 """For environments that take long."""
 
 

@@ -25,6 +25,7 @@ from engine.errors import BadInputError, DamagedRunError
 from engine.experiments.plans import Arm, Experiment, in_order
 from engine.store.derived import read_json, write_json
 from engine.store.files import Files
+from engine.store.find import find_folders
 from engine.store.parquet import from_parquet, to_parquet
 
 SCHEMA = pa.schema(
@@ -138,6 +139,11 @@ def begin(experiment: Experiment) -> Results:
     """An experiment of which nothing is there yet."""
     empty = replace(experiment, arms=())
     return Results(empty, experiment.config(Arm(""), 0), {}, (), SCHEMA.empty_table())
+
+
+def find_campaigns(directory: str | Path) -> list[Path]:
+    """The campaigns' folders: `directory` itself and what is below it, sorted."""
+    return sorted({folder.parent for folder in find_folders(directory, "campaign.json")})
 
 
 def read_campaign(folder: str | Path) -> Campaign:

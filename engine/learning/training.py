@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,19 @@ from engine.store.manifest import Parent, RunManifest
 from engine.store.read import open_run
 from engine.store.snapshot import Snapshot
 
-RecordFilter = Callable[[Snapshot], tuple[NDArray[np.int64], str]]
-"""Says of a collected round which records its update goes without, and why in a few words."""
+
+class Filtered(NamedTuple):
+    """What a filter says of a collected round."""
+
+    dropped: NDArray[np.int64]
+    """Records that the update goes without."""
+    why: str
+    """In a few words."""
+    actor_only: bool = False
+    """The critic still trains on them."""
+
+
+RecordFilter = Callable[[Snapshot], Filtered]
 
 
 def train(
@@ -111,8 +122,11 @@ def _train_rounds(
 
 def filtered(snapshot: Snapshot, record_filter: RecordFilter) -> Snapshot:
     """The collected round as a filter leaves it; its metrics say how many records went, and why."""
-    dropped, why = record_filter(snapshot)
-    return replace(snapshot.without(dropped), metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
+    dropped, why, actor_only = record_filter(snapshot)
+    left = snapshot.without(dropped, actor_only=actor_only)
+    if snapshot.config.filter_mode == "rebatch":
+        left = left.gathered()
+    return replace(left, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
 
 
 def _check_same(recorded: TrainConfig, asked: TrainConfig) -> None:

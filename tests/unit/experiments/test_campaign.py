@@ -286,6 +286,6 @@ def test_the_papers_experiments_are_complete() -> None:
         "BipedalWalker-v3": 150,
     }
     for experiment in EXPERIMENTS.values():
-        assert {"ppo", "iif 0.5", "iif 1", "guarded", "random"} <= {arm.name for arm in experiment.arms}
+        assert {"ppo", "iif 0.5", "guarded 0.5", "guarded 1", "random"} <= {arm.name for arm in experiment.arms}
         assert experiment == Experiment.from_json(json.loads(json.dumps(experiment.to_json())))
     assert EXPERIMENTS["lunarlander"].paper.se_ave == 26.0  # type: ignore[union-attr]
