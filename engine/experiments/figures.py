@@ -23,7 +23,8 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
     "iif 0.25": ("#2f8fe0", "-."),
     "iif 0.5": ("#4f74e8", "-"),
     "iif 1": ("#a566d6", "--"),
-    "guarded": ("#dd7a1f", "-"),
+    "guarded 0.5": ("#c08a14", "--"),
+    "guarded 1": ("#dd6b1f", "-"),
     "random": ("#8a8f98", "-"),
     "advantage": ("#6f9a2c", "--"),
     "td_error": ("#c25b8a", ":"),
@@ -52,16 +53,19 @@ def curves(results: Results, panels: Sequence[tuple[str, Sequence[str]]]) -> str
         panels: title and arms of each panel; arms without a finished task are left out.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(3.7 * len(panels), 3.1), layout="constrained")
-        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for (title, arms), ax in zip(panels, axes, strict=True):
+        across = min(len(panels), 3) if len(panels) != 4 else 2
+        down = -(-len(panels) // across)
+        figure = Figure(figsize=(3.7 * across, 3.1 * down), layout="constrained")
+        axes = figure.subplots(down, across, sharey=True, squeeze=False)
+        for (title, arms), ax in zip(panels, axes.flat, strict=True):
             for arm in arms:
                 if results.finished[arm]:
                     _curve(ax, arm, results.curves(arm))
             ax.set_title(title)
             ax.set_xlabel("rounds of training")
             ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, handlelength=2.6)
-        axes[0].set_ylabel("test return")
+        for ax in axes[:, 0]:
+            ax.set_ylabel("test return")
         return _svg(figure)
 
 

@@ -47,7 +47,7 @@ def campaign(*parts: Results) -> Campaign:
     return Campaign(Path("nowhere"), {part.experiment.name: part for part in parts})
 
 
-LAKE = results("frozenlake", {"ppo": PPO, "iif 0.25": PPO, "iif 0.5": BETTER, "guarded": BETTER, "random": WORSE})
+LAKE = results("frozenlake", {"ppo": PPO, "iif 0.25": PPO, "iif 0.5": BETTER, "guarded 1": BETTER, "random": WORSE})
 
 
 def row(table: pa.Table, experiment: str, arm: str) -> dict[str, Any]:
@@ -167,8 +167,8 @@ def test_the_report_shows_the_papers_numbers_beside_ours_and_says_what_is_noise(
         assert figure in text
     assert "3 seeds, 6 rounds of 2048 records, 20 stochastic evaluation episodes after each round." in text
     assert "Planned are 30 rounds." in text
-    assert "Final return: above PPO: iif 0.5, guarded; below PPO: random; within noise: iif 0.25." in text
-    assert "Choice of p by SE_ave: 0.5 (p = 0.25: 0.0%, p = 0.5:" in text
+    assert "Final return: above PPO: iif 0.5, guarded 1; below PPO: random; within noise: iif 0.25." in text
+    assert "IIF, choice of p by SE_ave: 0.5 (0.25: 0.0%, 0.5:" in text
     assert "random: 3 of 3 seeds end below PPO's worst seed." in text
     assert "The random filter is not clearly worse" not in text
     assert "Fewer than five seeds" in text
@@ -239,7 +239,10 @@ def test_reproduce_as_json(command: Command, tmp_path: Path) -> None:
         (("frozenlake", "--workers", 0), ("workers is 0", "at least 1")),
         (("frozenlake", "--executor", "threads"), ("'threads'", "inline, processes, ray")),
         (("frozenlake", "--arms", "iif 0.3"), ("'iif 0.3'", "iif 0.125")),
-        (("highway", "--arms", "td_error"), ("highway has no arm 'td_error'", "ppo, iif 0.5, iif 1, guarded, random")),
+        (
+            ("highway", "--arms", "td_error"),
+            ("highway has no arm 'td_error'", "ppo, iif 0.5, guarded 0.5, guarded 1, random"),
+        ),
         (("frozenlake", "--arms", "ppo", "--set", "gama=1"), ("'gama'",)),
         ((), ("NAME",)),
     ],
