@@ -177,9 +177,10 @@ def draw_experiment(results: Results, rows: pd.DataFrame) -> None:
 def draw_choice_of_p(results: Results, rows: pd.DataFrame) -> None:
     """Sample efficiency by p, where an arm's settings name one."""
     settings = {arm.name: arm.settings for arm in results.experiment.arms}
+    own = [settings[arm] for arm in rows["arm"]]
     table = rows.copy()
-    for column, setting in (("filter", "filter"), ("p", "drop")):
-        table[column] = [settings[arm].get(setting) for arm in rows["arm"]]
+    table["p"] = [one.get("drop") for one in own]
+    table["filter"] = [" ".join(filter(None, (one.get("filter"), one.get("filter_mode")))) for one in own]
     several = table.groupby("filter")["p"].transform("nunique") > 1
     table = table[several & table["se_ave"].notna()].sort_values("p")
     if not len(table):

@@ -75,33 +75,34 @@ def reproduce(
 
 
 def _print_summary(table: pa.Table) -> None:
-    columns = ("experiment", "arm", "seeds", "SE_ave", "SE_peak", "RT_peak", "final", "gain", "area", "gain")
-    print_table(
-        columns,
-        [
-            (
-                row["experiment"],
-                row["arm"],
-                row["seeds"],
-                *(_percent(row[name], row[f"{name}_error"]) for name in ("se_ave", "se_peak", "rt_peak")),
-                row["final"],
-                _interval(row, "final_gain"),
-                row["area"],
-                _interval(row, "area_gain"),
-            )
-            for row in table.to_pylist()
-        ],
-    )
-    print(
-        "SE, RT: fewer rounds, less time than PPO of the same seed, mean and standard error. final, area: interquartile"
-    )
-    print("means (experiment all: normalised by PPO's range). gain: difference to PPO with its 95 % interval.")
+    """Two tables an experiment, which fit a narrow terminal."""
+    rows = table.to_pylist()
+    for experiment in dict.fromkeys(row["experiment"] for row in rows):
+        own = [row for row in rows if row["experiment"] == experiment]
+        print(f"\n{experiment}: fewer rounds and less time than PPO of the same seed, mean and standard error")
+        savings = [
+            [_percent(row[name], row[f"{name}_error"]) for name in ("se_ave", "se_peak", "rt_peak")] for row in own
+        ]
+        print_table(
+            ("arm", "seeds", "SE_ave %", "SE_peak %", "RT_peak %"),
+            [(row["arm"], row["seeds"], *saved) for row, saved in zip(own, savings, strict=True)],
+        )
+        scale = ", of PPO's range" if experiment == "all" else ""
+        print(f"\n{experiment}: interquartile means{scale}, and differences to PPO with 95 % intervals")
+        print_table(
+            ("arm", "final return", "difference", "area", "difference"),
+            [
+                (row["arm"], row["final"], _interval(row, "final_gain"), row["area"], _interval(row, "area_gain"))
+                for row in own
+            ],
+        )
+    print()
 
 
 def _percent(value: float | None, error: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.1%}" + ("" if error is None else f" ± {100 * error:.1f}")
+    return f"{100 * value:.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
 
 
 def _interval(row: dict[str, Any], name: str) -> str:

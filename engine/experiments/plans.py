@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
@@ -129,11 +129,19 @@ def _filter(name: str, drop: float) -> Mapping[str, Any]:
 ALL_ARMS = (
     Arm(STANDARD),
     *(Arm(f"iif {p:g}", _filter("iif", p)) for p in (0.125, 0.25, 0.5, 1.0)),
+    *(Arm(f"iif {p:g} mask", {**_filter("iif", p), "filter_mode": "mask"}) for p in (0.5, 1.0)),
     *(Arm(f"guarded {p:g}", _filter("guarded", p)) for p in (0.5, 1.0)),
     *(Arm(name, _filter(name, 0.5)) for name in ("random", "advantage", "td_error")),
 )
 COARSE_ARMS = tuple(arm for arm in ALL_ARMS if arm.name in (STANDARD, "iif 0.5", "guarded 0.5", "guarded 1", "random"))
 """For environments that take long."""
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of arms in the order of `ALL_ARMS`; others follow as they come."""
+    usual = [arm.name for arm in ALL_ARMS]
+    return sorted(dict.fromkeys(names), key=lambda name: usual.index(name) if name in usual else len(usual))
+
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     experiment.name: experiment
@@ -172,6 +180,8 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             episodes=10,
             arms=COARSE_ARMS,
             paper=Paper(37.7, 6.1, 55.1, 59.9),
+            note="The paper trains 25 rounds of highway-v0 with 10 vehicles; this is highway-fast-v0, with fewer rounds, "
+            "arms and evaluation episodes, because the simulation is slow.",
             round_seconds=40.0,
         ),
         Experiment(
@@ -191,6 +201,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             evaluate_every=5,
             arms=COARSE_ARMS,
             paper=Paper(31.0, 8.7, 26.2, 29.2),
+            note="Fewer arms, and four evaluation episodes every fifth round, because the simulation is slow.",
             round_seconds=2.0,
         ),
     )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError
-from engine.experiments.plans import Arm, Experiment
+from engine.experiments.plans import Arm, Experiment, in_order
 from engine.store.derived import read_json, write_json
 from engine.store.files import Files
 from engine.store.find import find_folders
@@ -103,10 +103,13 @@ class Results:
         arms = {arm.name: arm for arm in self.experiment.arms}
         for arm in experiment.arms:
             _check(arms.setdefault(arm.name, arm).settings, arm.settings, f"arm {arm.name!r}", where, again)
-        merged = {name: sorted({*self.seeds.get(name, ())}) for name in arms}
-        for arm in experiment.arms:
-            merged[arm.name] = sorted({*merged[arm.name], *seeds})
-        return replace(self, experiment=replace(self.experiment, arms=tuple(arms.values())), seeds=merged)
+        added = {arm.name: seeds for arm in experiment.arms}
+        order = in_order(arms)
+        return replace(
+            self,
+            experiment=replace(self.experiment, arms=tuple(arms[name] for name in order)),
+            seeds={name: sorted({*self.seeds.get(name, ()), *added.get(name, ())}) for name in order},
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What `campaign.json` says."""

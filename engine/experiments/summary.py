@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.experiments.metrics import area, final_return, runtime_peak, sample_efficiency
-from engine.experiments.plans import STANDARD
+from engine.experiments.plans import STANDARD, in_order
 from engine.experiments.results import Campaign, Results
 from engine.experiments.statistics import (
     Floats,
@@ -89,7 +89,7 @@ def per_seed(results: Results) -> pa.Table:
     return pa.Table.from_pylist(rows, SEEDS_SCHEMA)
 
 
-def summary(campaign: Campaign, rng: np.random.Generator | None = None) -> pa.Table:
+def summary(campaign: Campaign, seed: int = 0) -> pa.Table:
     """One row an arm of every experiment, then, where there are several, one an arm over all of them (`SCHEMA`).
 
     Over all: `final` and `area` are normalised per environment by PPO's worst and best evaluation there
@@ -98,15 +98,15 @@ def summary(campaign: Campaign, rng: np.random.Generator | None = None) -> pa.Ta
 
     Args:
         campaign: also an unfinished one; arms without a finished task have no row.
-        rng: draws the bootstrap resamples; by default from seed 0.
+        seed: seeds the bootstrap. Every row draws from a generator of its own, so that no number depends on which other arms
+            and experiments there are.
     """
-    rng = rng or np.random.default_rng(0)
-    rows = [row for results in campaign.experiments.values() for row in _arms(results, rng)]
-    over_all = _over_all(campaign, rows, rng) if len(campaign.experiments) > 1 else []
+    rows = [row for results in campaign.experiments.values() for row in _arms(results, seed)]
+    over_all = _over_all(campaign, rows, seed) if len(campaign.experiments) > 1 else []
     return pa.Table.from_pylist(rows + over_all, SCHEMA)
 
 
-def _arms(results: Results, rng: np.random.Generator) -> list[dict[str, Any]]:
+def _arms(results: Results, bootstrap_seed: int) -> list[dict[str, Any]]:
     tasks = per_seed(results).to_pylist()
     by_arm = {arm: [task for task in tasks if task["arm"] == arm] for arm in results.finished}
     standard = by_arm.get(STANDARD, [])
@@ -115,7 +115,7 @@ def _arms(results: Results, rng: np.random.Generator) -> list[dict[str, Any]]:
         if not own:
             continue
         row: dict[str, Any] = {"experiment": results.experiment.name, "arm": arm, "environments": 1, "seeds": len(own)}
-        row |= _outcomes([own], [standard] if arm != STANDARD else [], rng)
+        row |= _outcomes([own], [standard] if arm != STANDARD else [], bootstrap_seed)
         compared = [task for task in own if task["se_ave"] is not None]
         for name in EFFICIENCIES if compared else ():
             row |= _mean(name, [task[name] for task in compared])
@@ -134,7 +134,7 @@ def _arms(results: Results, rng: np.random.Generator) -> list[dict[str, Any]]:
     return rows
 
 
-def _over_all(campaign: Campaign, rows: list[dict[str, Any]], rng: np.random.Generator) -> list[dict[str, Any]]:
+def _over_all(campaign: Campaign, rows: list[dict[str, Any]], bootstrap_seed: int) -> list[dict[str, Any]]:
     with_standard = {k: v for k, v in campaign.experiments.items() if v.finished.get(STANDARD)}
     scores: dict[str, list[dict[str, Any]]] = {}
     for name, results in with_standard.items():
@@ -147,13 +147,14 @@ def _over_all(campaign: Campaign, rows: list[dict[str, Any]], rng: np.random.Gen
         return [[task for task in scores[name] if task["arm"] == arm] for name in names]
 
     found = []
-    for arm in dict.fromkeys(row["arm"] for row in rows):
+    for arm in in_order(row["arm"] for row in rows):
         names = [name for name in scores if any(task["arm"] == arm for task in scores[name])]
         if not names:
             continue
         own = strata(arm, names)
         row: dict[str, Any] = {"experiment": ALL, "arm": arm, "environments": len(names)}
-        row |= {"seeds": sum(map(len, own))} | _outcomes(own, strata(STANDARD, names) if arm != STANDARD else [], rng)
+        row["seeds"] = sum(map(len, own))
+        row |= _outcomes(own, strata(STANDARD, names) if arm != STANDARD else [], bootstrap_seed)
         means = [r for r in rows if r["arm"] == arm and r["experiment"] in names and r.get("se_ave") is not None]
         for name in EFFICIENCIES if means else ():
             row |= _mean(name, [r[name] for r in means])
@@ -163,9 +164,10 @@ def _over_all(campaign: Campaign, rows: list[dict[str, Any]], rng: np.random.Gen
 
 
 def _outcomes(
-    own: list[list[dict[str, Any]]], standard: list[list[dict[str, Any]]], rng: np.random.Generator
+    own: list[list[dict[str, Any]]], standard: list[list[dict[str, Any]]], bootstrap_seed: int
 ) -> dict[str, float | None]:
     """Statistics of the tasks of one arm, and against PPO's where there are any; one list of tasks an environment."""
+    rng = np.random.default_rng(bootstrap_seed)
     row: dict[str, float | None] = {}
     for name in OUTCOMES:
         x, y = _scores(own, name), _scores(standard, name)
