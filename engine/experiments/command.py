@@ -11,6 +11,7 @@ import typer
 
 from engine import arguments
 from engine.errors import BadInputError, CancelledError
+from engine.experiments.findings import interval
 from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -108,4 +109,4 @@ def _percent(value: float | None, error: float | None) -> str:
 def _interval(row: dict[str, Any], name: str) -> str:
     if row[name] is None:
         return "-"
-    return f"{row[name]:+.3g} ({row[f'{name}_low']:.3g} to {row[f'{name}_high']:.3g})"
+    return f"{row[name]:+.3g} ({interval(row, name)})"

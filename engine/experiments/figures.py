@@ -92,7 +92,9 @@ def differences(rows: Sequence[Mapping[str, Any]], panels: Sequence[tuple[str, s
         for (column, title, reference), ax in zip(panels, axes, strict=True):
             ax.axvline(reference, color=_INK, linewidth=0.8, alpha=0.6)
             for place, row in enumerate(rows):
-                low, high = row[f"{column}_low"], row[f"{column}_high"]
+                low, high = (
+                    row[column] if bound is None else bound for bound in (row[f"{column}_low"], row[f"{column}_high"])
+                )
                 color, _ = _LOOKS.get(row["arm"], _OTHER)
                 ax.plot([low, high], [place, place], color=color)
                 clear = low > reference or high < reference

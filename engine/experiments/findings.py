@@ -11,18 +11,26 @@ from engine.experiments.results import Results
 
 Row = Mapping[str, Any]
 """A row of `summary.SCHEMA`."""
-Verdict = Literal["above", "below", "within noise"]
+Verdict = Literal["above", "below", "within noise", "one seed"]
 
-VERDICTS: tuple[Verdict, ...] = ("above", "below", "within noise")
+VERDICTS: tuple[Verdict, ...] = ("above", "below", "within noise", "one seed")
 FAMILIES = {"iif": "IIF", "guarded": "guarded IIF"}
 """Filters that are run at several strengths p -> what they are called."""
 
 
 def verdict(row: Row, name: str) -> Verdict:
-    """Where the interval of an arm's difference to PPO lies; `name` is `final` or `area`."""
+    """Where the interval of an arm's difference to PPO lies; `name` is `final` or `area`. One seed has no interval."""
+    if row[f"{name}_gain_low"] is None:
+        return "one seed"
     if row[f"{name}_gain_low"] > 0:
         return "above"
     return "below" if row[f"{name}_gain_high"] < 0 else "within noise"
+
+
+def interval(row: Row, name: str) -> str:
+    """`0.1 to 0.3`."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "one seed" if low is None else f"{low:.3g} to {high:.3g}"
 
 
 def compared(rows: Sequence[Row]) -> list[Row]:
@@ -78,7 +86,7 @@ def _against_ppo(rows: Sequence[Row], name: str, title: str) -> str:
     for word in VERDICTS:
         arms = [row["arm"] for row in rows if verdict(row, name) == word]
         if arms:
-            said.append(f"{word}{'' if word == 'within noise' else ' PPO'}: {', '.join(arms)}")
+            said.append(f"{word}{' PPO' if word in ('above', 'below') else ''}: {', '.join(arms)}")
     return f"{title}: {'; '.join(said)}." if said else ""
 
 
@@ -95,4 +103,4 @@ def _choice_of_p(rows: Sequence[Row], name: str) -> str:
 
 
 def _strength(row: Row) -> str:
-    return str(row["arm"].split()[-1])
+    return str(row["arm"].partition(" ")[2])
