@@ -64,9 +64,9 @@ class TrainConfig:
     """Which records each round's update goes without; see `engine.intervention.filtering`."""
     drop: float = 0.5
     """How much a filter drops: IIF the worst `drop` of the records with negative influence, the others as many."""
-    filter_mode: Literal["mask", "rebatch"] = "mask"
-    """How a filter's records go: `mask` leaves them out of their minibatches, so that the update takes as many steps on
-    smaller ones; `rebatch` fills the minibatches up again, so that it takes fewer, as the paper's filtering does."""
+    filter_mode: Literal["mask", "rebatch"] = "rebatch"
+    """How a filter's records go: `rebatch` fills the minibatches up again, so that the update takes fewer steps, as the
+    paper's filtering does; `mask` leaves the records out of their minibatches: as many steps, on smaller ones."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the tanh layers of the actor, and likewise of the critic."""
 

@@ -14,65 +14,83 @@ from engine.experiments.results import Campaign, Results
 from engine.experiments.summary import ALL
 
 EFFICIENCIES = {"se_ave": "SE_ave", "se_peak": "SE_peak", "rt_peak": "RT_peak"}
-OUTCOMES = {"final": "final return", "area": "area under the curve"}
+OUTCOMES = {"final": "final return", "area": "area"}
 FIRST_ARMS = (STANDARD, "iif 0.5", "guarded 0.5", "random")
 
 
 def words(low: float, high: float) -> str:
     """What an interval of a difference to PPO says."""
     if np.isnan(low):
-        return ""
+        return "one seed, no interval"
     return "better" if low > 0 else "worse" if high < 0 else "within noise"
 
 
-def figures(rows: pd.DataFrame) -> pd.DataFrame:
-    """The table of an experiment as people read it: per cents, intervals as words."""
+def around(value: float | None, error: float | None, scale: float = 100) -> str:
+    """`21.2 ± 3.4`, or nothing where there is no number."""
+    if value is None or np.isnan(value):
+        return ""
+    return f"{scale * value:.1f}" + ("" if error is None or np.isnan(error) else f" ± {scale * error:.1f}")
+
+
+def efficiency_table(rows: pd.DataFrame, results: Results | None) -> pd.DataFrame:
+    """The paper's metrics of every arm in per cent, and in the first row what the paper reports."""
+    shown = []
+    if results is not None and results.experiment.paper is not None:
+        paper = results.experiment.paper
+        quoted = (
+            around(paper.se_ave, paper.se_ave_error, 1),
+            around(paper.se_peak, None, 1),
+            around(paper.rt_peak, None, 1),
+        )
+        shown.append({"arm": "IIF in the paper", **dict(zip(EFFICIENCIES.values(), quoted, strict=True))})
+    for _, row in rows[rows["se_ave"].notna()].iterrows():
+        own = {title: around(row[key], row[f"{key}_error"]) for key, title in EFFICIENCIES.items()}
+        never, below = around(row["never"], None), f"{row['below']:.0f} of {row['seeds']}"
+        shown.append({"arm": row["arm"], **own, "levels never reached": never, "seeds below PPO's worst": below})
+    table = pd.DataFrame(shown).fillna("")
+    return table.loc[:, (table != "").any()]
+
+
+def returns_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Final return and area of every arm, with intervals and what they say."""
     shown = pd.DataFrame({"arm": rows["arm"], "seeds": rows["seeds"]})
-    for key, title in EFFICIENCIES.items():
-        shown[f"{title} %"] = 100 * rows[key]
-        shown[f"± {title}"] = 100 * rows[f"{key}_error"]
     for key, title in OUTCOMES.items():
-        shown[title] = rows[key]
-        gain = rows[[f"{key}_gain{end}" for end in ("", "_low", "_high")]].to_numpy(float)
-        shown[f"{title}: against PPO"] = [
-            "" if np.isnan(g) else f"{g:+.3g} ({low:+.3g} to {high:+.3g}), {words(low, high)}" for g, low, high in gain
+        bounds = rows[[key, f"{key}_low", f"{key}_high"]].to_numpy(float)
+        gains = rows[[f"{key}_gain", f"{key}_gain_low", f"{key}_gain_high"]].to_numpy(float)
+        shown[title] = [f"{value:.4g} ({low:.4g} to {high:.4g})" for value, low, high in bounds]
+        shown[f"{title}: to PPO"] = [
+            "" if np.isnan(gain) else f"{gain:+.3g}, {words(low, high)}" for gain, low, high in gains
         ]
-        shown[f"{title}: P(better)"] = rows[f"{key}_better"]
-    shown["worst seed"] = rows["worst"]
-    shown["seeds below PPO's worst"] = rows["below"]
-    shown["dropped %"] = 100 * rows["dropped"]
+        shown[f"P({title} better)"] = rows[f"{key}_better"]
     return shown
 
 
-def draw_table(rows: pd.DataFrame, results: Results | None, name: str) -> None:
-    """The figures of every arm, the paper's first."""
-    shown = figures(rows)
-    if results is not None and results.experiment.paper is not None:
-        paper = results.experiment.paper
-        quoted = {
-            "arm": "the paper's IIF",
-            "SE_ave %": paper.se_ave,
-            "± SE_ave": paper.se_ave_error,
-            "SE_peak %": paper.se_peak,
-            "RT_peak %": paper.rt_peak,
-        }
-        shown = pd.concat([pd.DataFrame([quoted]), shown], ignore_index=True)
-    per_cent = st.column_config.NumberColumn(format="%.1f")
-    number = st.column_config.NumberColumn(format="%.4g")
-    formats = {column: per_cent for column in shown.columns if column.endswith("%") or column.startswith("±")}
-    formats |= dict.fromkeys((*OUTCOMES.values(), "worst seed"), number)
-    formats |= {f"{title}: P(better)": st.column_config.NumberColumn(format="%.2f") for title in OUTCOMES.values()}
+def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
+    """Sample efficiency beside the paper's, then returns."""
     st.dataframe(
-        shown.dropna(axis=1, how="all"),
-        key="experiment_table",
+        efficiency_table(rows, results),
+        key="efficiency_table",
         hide_index=True,
-        column_config={"arm": st.column_config.TextColumn(pinned=True), **formats},
-        alt="Table of every arm's sample efficiency and returns against PPO and against the paper",
+        height="content",
+        alt="Table of every arm's sample efficiency against PPO and against the paper",
     )
     st.caption(
-        "SE and RT: per cent fewer rounds (less training time) than PPO of the same seed, mean over seeds ± standard error. "
-        "Final return: last three evaluations; area: mean over all evaluations; both as interquartile means over seeds "
-        "with 95 % stratified bootstrap intervals. P(better): how likely a seed of the arm beats a seed of PPO."
+        "Per cent fewer rounds (RT: less training time) than PPO of the same seed, mean over seeds ± standard error: SE_ave "
+        "over all levels of PPO's return, SE_peak and RT_peak at its highest. A level that was never reached counts as "
+        "reached one round after the last; the table says for how many per cent of the levels."
+    )
+    chances = {f"P({title} better)": st.column_config.NumberColumn(format="%.2f") for title in OUTCOMES.values()}
+    st.dataframe(
+        returns_table(rows),
+        key="returns_table",
+        hide_index=True,
+        height="content",
+        column_config=chances,
+        alt="Table of every arm's final return and area under the curve",
+    )
+    st.caption(
+        "Interquartile means over seeds with 95 % stratified bootstrap intervals. Final return: the last three evaluations; "
+        "area under the curve: the mean over all. P(better): how likely a seed of the arm beats a seed of PPO."
     )
     st.download_button(
         "These figures as CSV",
@@ -96,7 +114,7 @@ def draw_gains(rows: pd.DataFrame, names: list[str], unit: str) -> None:
         return
     for column, (outcome, title) in zip(st.columns(2), OUTCOMES.items(), strict=True):
         with column:
-            st.markdown(f"**{title.capitalize()}**")
+            st.markdown(f"**{title.capitalize()}**" + (" under the curve" if outcome == "area" else ""))
             st.plotly_chart(
                 charts.gains(compared, outcome, names, state.is_dark()),
                 key=f"gains_{outcome}",
@@ -107,7 +125,7 @@ def draw_gains(rows: pd.DataFrame, names: list[str], unit: str) -> None:
 def draw_experiment(results: Results, rows: pd.DataFrame) -> None:
     """One environment."""
     experiment = results.experiment
-    names = [arm.name for arm in experiment.arms]
+    names = sorted((arm.name for arm in experiment.arms), key=lambda arm: arm not in FIRST_ARMS)
     finished = {name: len(results.finished[name]) for name in names}
     planned = {name: len(results.seeds.get(name, ())) for name in names}
     with st.container(horizontal=True):
@@ -147,7 +165,7 @@ def draw_experiment(results: Results, rows: pd.DataFrame) -> None:
         alt="Learning curves of the chosen arms with bands over seeds",
     )
     st.subheader("The table, and the paper's", anchor=False)
-    draw_table(rows, results, experiment.name)
+    draw_tables(rows, results, experiment.name)
     draw_gains(rows, names, "in units of return")
     draw_choice_of_p(results, rows)
     with st.expander("How it was made"):
@@ -159,9 +177,10 @@ def draw_experiment(results: Results, rows: pd.DataFrame) -> None:
 def draw_choice_of_p(results: Results, rows: pd.DataFrame) -> None:
     """Sample efficiency by p, where an arm's settings name one."""
     settings = {arm.name: arm.settings for arm in results.experiment.arms}
+    own = [settings[arm] for arm in rows["arm"]]
     table = rows.copy()
-    for column, setting in (("filter", "filter"), ("p", "drop")):
-        table[column] = [settings[arm].get(setting) for arm in rows["arm"]]
+    table["p"] = [one.get("drop") for one in own]
+    table["filter"] = [" ".join(filter(None, (one.get("filter"), one.get("filter_mode")))) for one in own]
     several = table.groupby("filter")["p"].transform("nunique") > 1
     table = table[several & table["se_ave"].notna()].sort_values("p")
     if not len(table):
@@ -188,7 +207,7 @@ def draw_all(campaign: Campaign, rows: pd.DataFrame) -> None:
         "Over all environments: returns are normalised in each by PPO's worst and best evaluation there, and arms are "
         f"compared on those environments that have them. Here: {', '.join(map(escape, campaign.experiments))}."
     )
-    draw_table(rows, None, ALL)
+    draw_tables(rows, None, ALL)
     draw_gains(rows, list(rows["arm"]), "as a share of PPO's range")
 
 

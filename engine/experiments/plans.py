@@ -129,6 +129,7 @@ def _filter(name: str, drop: float) -> Mapping[str, Any]:
 ALL_ARMS = (
     Arm(STANDARD),
     *(Arm(f"iif {p:g}", _filter("iif", p)) for p in (0.125, 0.25, 0.5, 1.0)),
+    *(Arm(f"iif {p:g} mask", {**_filter("iif", p), "filter_mode": "mask"}) for p in (0.5, 1.0)),
     *(Arm(f"guarded {p:g}", _filter("guarded", p)) for p in (0.5, 1.0)),
     *(Arm(name, _filter(name, 0.5)) for name in ("random", "advantage", "td_error")),
 )

@@ -8,6 +8,7 @@ choice. With five seeds such intervals are somewhat too short; read an interval 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % percentile bootstrap interval."""
+    """An estimate with its 95 % percentile bootstrap interval; NaN to NaN where an environment has only one seed."""
 
     value: float
     low: float
@@ -47,13 +48,13 @@ def iqm(scores: Strata) -> float:
 
 def iqm_interval(scores: Strata, rng: np.random.Generator, resamples: int = RESAMPLES) -> Interval:
     """The interquartile mean with its stratified bootstrap interval."""
-    return _interval(iqm(scores), _resampled_iqm(_floats(scores), rng, resamples))
+    return _interval(iqm(scores), _resampled_iqm(_floats(scores), rng, resamples), scores)
 
 
 def iqm_difference(x: Strata, y: Strata, rng: np.random.Generator, resamples: int = RESAMPLES) -> Interval:
     """IQM(x) - IQM(y) with its interval; x and y are two arms on the same environments."""
     differences = _resampled_iqm(_floats(x), rng, resamples) - _resampled_iqm(_floats(y), rng, resamples)
-    return _interval(iqm(x) - iqm(y), differences)
+    return _interval(iqm(x) - iqm(y), differences, [*x, *y])
 
 
 def improvement(x: Strata, y: Strata, rng: np.random.Generator, resamples: int = RESAMPLES) -> Interval:
@@ -66,7 +67,7 @@ def improvement(x: Strata, y: Strata, rng: np.random.Generator, resamples: int =
     for won in wins:
         rows, columns = (_draw(n, rng, resamples) for n in won.shape)
         resampled += won[rows[:, :, None], columns[:, None, :]].mean((1, 2)) / len(wins)
-    return _interval(float(np.mean([won.mean() for won in wins])), resampled)
+    return _interval(float(np.mean([won.mean() for won in wins])), resampled, [*x, *y])
 
 
 def normalizer(standard: ArrayLike) -> Callable[[ArrayLike], Floats]:
@@ -91,7 +92,9 @@ def _draw(n: int, rng: np.random.Generator, resamples: int) -> NDArray[np.int64]
     return rng.integers(n, size=(resamples, n))
 
 
-def _interval(value: float, resampled: Floats) -> Interval:
+def _interval(value: float, resampled: Floats, scores: Strata) -> Interval:
+    if min(len(values) for values in _floats(scores)) < 2:
+        return Interval(value, math.nan, math.nan)
     low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(value, float(low), float(high))
 

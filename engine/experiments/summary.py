@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -164,10 +165,10 @@ def _over_all(campaign: Campaign, rows: list[dict[str, Any]], bootstrap_seed: in
 
 def _outcomes(
     own: list[list[dict[str, Any]]], standard: list[list[dict[str, Any]]], bootstrap_seed: int
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Statistics of the tasks of one arm, and against PPO's where there are any; one list of tasks an environment."""
     rng = np.random.default_rng(bootstrap_seed)
-    row: dict[str, float] = {}
+    row: dict[str, float | None] = {}
     for name in OUTCOMES:
         x, y = _scores(own, name), _scores(standard, name)
         row |= _bounds(name, iqm_interval(x, rng))
@@ -181,8 +182,9 @@ def _scores(tasks: list[list[dict[str, Any]]], name: str) -> list[Floats]:
     return [np.array([task[name] for task in stratum]) for stratum in tasks]
 
 
-def _bounds(name: str, interval: Interval) -> Mapping[str, float]:
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+def _bounds(name: str, interval: Interval) -> Mapping[str, float | None]:
+    low, high = (None if isnan(bound) else bound for bound in (interval.low, interval.high))
+    return {name: interval.value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _mean(name: str, values: Sequence[float]) -> dict[str, float | None]:

@@ -84,3 +84,10 @@ def test_normalising_puts_ppos_curves_between_zero_and_one() -> None:
 def test_no_scores_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one score"):
         iqm([[1.0], []])
+
+
+def test_one_seed_has_no_interval():
+    found = iqm_difference([[3.0]], [[1.0, 2.0]], np.random.default_rng(0))
+    assert found.value == pytest.approx(1.5)
+    assert np.isnan([found.low, found.high]).all()
+    assert not found.excludes_zero
