@@ -11,7 +11,6 @@ import typer
 
 from engine import arguments
 from engine.errors import BadInputError, CancelledError
-from engine.experiments.findings import interval
 from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -107,6 +106,8 @@ def _percent(value: float | None, error: float | None) -> str:
 
 
 def _interval(row: dict[str, Any], name: str) -> str:
+    from engine.experiments.findings import interval
+
     if row[name] is None:
         return "-"
     return f"{row[name]:+.3g} ({interval(row, name)})"

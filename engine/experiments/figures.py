@@ -31,6 +31,8 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
 }
 """Arm -> colour (at least 3:1 on white and on near-black) and dashes, the second cue."""
 _OTHER = ("#8a8f98", "-")
+_WIDTH = 12
+"""Inches, which is about the width of the page."""
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "snapshot-influence",
@@ -55,7 +57,7 @@ def curves(results: Results, panels: Sequence[tuple[str, Sequence[str]]]) -> str
     with mpl.rc_context(_STYLE):
         across = min(len(panels), 3) if len(panels) != 4 else 2
         down = -(-len(panels) // across)
-        figure = Figure(figsize=(3.7 * across, 3.1 * down), layout="constrained")
+        figure = Figure(figsize=(_WIDTH / max(2, across) * across, 3.1 * down), layout="constrained")
         axes = figure.subplots(down, across, sharey=True, squeeze=False)
         for (title, arms), ax in zip(panels, axes.flat, strict=True):
             for arm in arms:
@@ -87,7 +89,7 @@ def differences(rows: Sequence[Mapping[str, Any]], panels: Sequence[tuple[str, s
         panels: column, title and reference (where there is no difference to PPO) of each panel.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(3.7 * len(panels), 0.75 + 0.26 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 0.75 + 0.26 * len(rows)), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for (column, title, reference), ax in zip(panels, axes, strict=True):
             ax.axvline(reference, color=_INK, linewidth=0.8, alpha=0.6)

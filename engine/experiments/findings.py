@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 Verdict = Literal["above", "below", "within noise", "one seed"]
 
 VERDICTS: tuple[Verdict, ...] = ("above", "below", "within noise", "one seed")
-FAMILIES = {"iif": "IIF", "guarded": "guarded IIF"}
+FAMILIES = {"iif": "IIF", "guarded": "Guarded IIF"}
 """Filters that are run at several strengths p -> what they are called."""
 
 
