@@ -135,6 +135,7 @@ class VectorEnvironment:
             env.close()
 
     def _begin(self, i: int, number: int, rng: Mapping[str, Any]) -> None:
+        self.envs[i] = self.environment.renewed(self.envs[i])
         self.envs[i].unwrapped.np_random = generator_at(rng)
         self.observation[i], _ = self.envs[i].reset()
         episode = Episode(number, rng)

@@ -41,6 +41,7 @@ class Evaluator:
         space = self.observation_space
         observation = np.zeros((len(seeds), *space.shape), space.dtype)
         for i, seed in enumerate(seeds):
+            self._envs[i] = self.environment.renewed(self._envs[i])
             observation[i], _ = self._envs[i].reset(seed=int(seed))
         generators = [np.random.default_rng([int(seed), 1]) for seed in seeds]
         total = np.zeros(len(seeds))

@@ -42,6 +42,7 @@ def train(
 ) -> Iterator[Snapshot]:
     """The training loop; `engine.train` is this with the filter that the configuration names, and says the rest."""
     one_thread()
+    config = replace(config, env_id=find(config.env_id).name)
     if resume:
         _check_same(open_run(out).config, config)
         with RunWriter.append(Path(out)) as writer:
