@@ -59,7 +59,7 @@ class TrainConfig:
     """Stop the update before the first step whose approximate KL exceeds 1.5 * target_kl; None: never."""
     path: Literal["closed_form", "torch"] = "closed_form"
     """How networks and update are computed: `closed_form` (NumPy, fast) or `torch`. They agree to rounding; a run is
-    replayed on the path it was trained on."""
+    replayed on the path it was trained on. Images need `torch`."""
     filter: Literal["none", "iif", "random", "advantage", "td_error"] = "none"
     """Which records each round's update goes without; see `engine.intervention.filtering`."""
     drop: float = 0.5

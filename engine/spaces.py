@@ -40,6 +40,16 @@ class Space:
             "names": list(self.names),
         }
 
+    @property
+    def encoder(self) -> Literal["one_hot", "image", "flatten"]:
+        """What makes a network's input of an observation.
+
+        Numbers become one-hot; bytes (height, width, channels) an image in [0, 1], channels first; other boxes a vector.
+        """
+        if self.kind == "discrete":
+            return "one_hot"
+        return "image" if self.dtype == "uint8" and len(self.shape) == 3 else "flatten"
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote."""

@@ -106,7 +106,8 @@ def entry(gym_id: str, **options: Any) -> Environment:
 
 def learner(environment: Environment, **settings: Any) -> Learner:
     """What `Learner.begin` makes, for an environment outside the catalogue."""
-    config = TrainConfig(env_id=environment.name, **settings)
+    path = {"path": "torch"} if environment.spaces()[0].encoder == "image" else {}
+    config = TrainConfig(env_id=environment.name, **{**path, **settings})
     environments = VectorEnvironment(environment, config.n_envs)
     environments.seed(config.seed)
     spaces = environments.observation_space, environments.action_space

@@ -72,5 +72,4 @@ def policy_at(snapshot: Snapshot, record: int) -> NDArray[np.float32]:
     observation = snapshot.buffer.observation[record : record + 1]
     if policy.log_std is None:
         return policy.probabilities(observation)[0]
-    with torch.no_grad():
-        return torch.cat([policy.actor(policy.encode(observation))[0], policy.log_std.weight.exp()]).numpy()
+    return torch.cat([policy.actor_output(observation)[0], policy.log_std.weight.detach().exp()]).numpy()

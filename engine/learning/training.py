@@ -192,7 +192,7 @@ class Learner:
         return RunManifest(
             env_id=self.config.env_id,
             config=self.config,
-            encoder="one_hot" if self.observation_space.kind == "discrete" else "flatten",
+            encoder=self.observation_space.encoder,
             observation_space=self.observation_space,
             action_space=self.action_space,
             fingerprint=fingerprint(),
