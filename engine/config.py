@@ -49,6 +49,11 @@ class TrainConfig:
     """The ratio pi/pi_old is clipped to [1 - clip_range, 1 + clip_range]."""
     normalize_advantage: bool = True
     """Normalise the advantages within each minibatch (unbiased standard deviation + 1e-8)."""
+    normalize_observation: bool = False
+    """Centre and scale what the network sees by running statistics (Stable-Baselines3's `VecNormalize`, clipped at 10)."""
+    normalize_reward: bool = False
+    """Divide rewards by the running standard deviation of the discounted return (`VecNormalize`, clipped at 10);
+    recorded rewards and reported returns stay raw."""
     ent_coef: float = 0.0
     """Weight of the entropy in the objective."""
     vf_coef: float = 0.5
@@ -127,7 +132,7 @@ def _typed(name: str, value: Any) -> Any:
     match name:
         case "env_id" | "optimizer" | "path" | "filter":
             _require(isinstance(value, str), name, repr(value), "a text")
-        case "normalize_advantage":
+        case "normalize_advantage" | "normalize_observation" | "normalize_reward":
             _require(isinstance(value, bool), name, repr(value), "true or false")
         case "hidden":
             whole = isinstance(value, list | tuple) and all(type(width) is int for width in value)

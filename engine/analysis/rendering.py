@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from engine.envs import find
 from engine.errors import EngineError
-from engine.learning.environment import StateNotRestoredError, VectorEnvironment
+from engine.learning.environment import VectorEnvironment
+from engine.learning.training import step_through
 from engine.store.snapshot import Snapshot, check_records
 
 os.environ.setdefault("SDL_VIDEODRIVER", "offscreen,dummy")  # environments that draw with pygame draw into memory
@@ -27,8 +28,8 @@ class CannotDrawError(EngineError):
 def render(snapshot: Snapshot, record: int) -> NDArray[np.uint8]:
     """Put the environment back into the record's state and draw it.
 
-    The record's environment is restored to the start of the round and stepped through the recorded actions; the
-    observation is checked against the recorded one at every step.
+    The record's environment is restored to the start of the round and stepped through the recorded actions; what it
+    answers is checked against the record at every step.
 
     Args:
         snapshot: its round.
@@ -43,20 +44,11 @@ def render(snapshot: Snapshot, record: int) -> NDArray[np.uint8]:
         CannotDrawError: drawing failed, such as for want of OpenGL.
     """
     check_records([record], len(snapshot.buffer))
-    buffer, n_envs = snapshot.buffer, snapshot.config.n_envs
-    i, steps = int(buffer.env[record]), int(buffer.t[record])
+    i, steps = int(snapshot.buffer.env[record]), int(snapshot.buffer.t[record])
     environment = VectorEnvironment(find(snapshot.config.env_id), 1)
     try:
         environment.restore(snapshot.checkpoint, only=[i])
-        for t in range(steps + 1):
-            row = t * n_envs + i
-            if not np.array_equal(environment.observation[0], buffer.observation[row]):
-                raise StateNotRestoredError(
-                    f"the state can't be shown: at step {t} {snapshot.config.env_id} leads to another observation "
-                    "than the recorded one (another version of the environment?)"
-                )
-            if t < steps:
-                environment.step(buffer.action[row : row + 1])
+        step_through(environment, snapshot, steps, only=[i])
         return _draw(environment.envs[0], snapshot.config.env_id)
     finally:
         environment.close()
