@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -27,6 +28,12 @@ class Space:
     """Upper bounds, flattened (action boxes only)."""
     names: tuple[str, ...] = ()
     """Human names: of the values (`discrete`) or of the components (`box`); may be empty."""
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """A name for each number of a box, flattened: `names`, or `component 0` and so on where they don't fit."""
+        size = math.prod(self.shape)
+        return self.names if len(self.names) == size else tuple(f"component {j}" for j in range(size))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `run.json`."""
