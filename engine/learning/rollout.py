@@ -112,10 +112,7 @@ def collect(
         seen = environments.observation
         finite = np.isfinite(seen).all() and all(np.isfinite(shown).all() for shown in step.final_observation.values())
         if not (finite and np.isfinite(reward[t]).all()):
-            raise BadNumberError(
-                f"{environments.environment.name} returned NaN or infinity at step {t} of this round; "
-                "earlier rounds are intact"
-            )
+            raise BadNumberError(f"{environments.environment.name} returned NaN or infinity at step {t}")
         for i, shown in step.final_observation.items():
             if truncated[t, i] and not terminated[t, i]:
                 cut_off.append((t, i))

@@ -235,7 +235,10 @@ class Learner:
             raise RuntimeError("this learner was restored without its environments")
         start = time.perf_counter()
         environments_before = self.environments.state()
-        buffer, finished = collect(self.agent, self.environments, self.config, self.action_rng)
+        try:
+            buffer, finished = collect(self.agent, self.environments, self.config, self.action_rng)
+        except BadNumberError as error:
+            raise BadNumberError(f"{error} of round {self.round}; earlier rounds are intact") from None
         minibatches = draw_minibatches(self.minibatch_rng, len(buffer), self.config.n_epochs)
         returns = [episode.reward_sum for episode in finished]
         lengths = [len(episode.actions) for episode in finished]

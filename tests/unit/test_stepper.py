@@ -170,8 +170,8 @@ def test_feasible_leaves_unbounded_actions_alone() -> None:
     assert feasible(np.array([5, -500], np.float32), space).tolist() == [1, -500]
 
 
-def test_nan_reward_stops_with_the_step() -> None:
-    with pytest.raises(BadNumberError, match="NaN or infinity at step 0"):
+def test_nan_reward_stops_with_step_and_round() -> None:
+    with pytest.raises(BadNumberError, match="NaN or infinity at step 0 of round 0; earlier rounds are intact"):
         learner(entry("NotANumberWorld-v0"), n_steps=8).collect()
 
 
