@@ -11,18 +11,19 @@ from engine.experiments.results import Results
 
 Row = Mapping[str, Any]
 """A row of `summary.SCHEMA`."""
-Verdict = Literal["above", "below", "within noise"]
+Verdict = Literal["above PPO", "below PPO", "within noise", "no interval"]
 
-VERDICTS: tuple[Verdict, ...] = ("above", "below", "within noise")
+VERDICTS: tuple[Verdict, ...] = ("above PPO", "below PPO", "within noise", "no interval")
 FAMILIES = {"iif": "IIF", "guarded": "Guarded IIF"}
 """Filters that are run at several strengths p -> what they are called."""
 
 
 def verdict(row: Row, name: str) -> Verdict:
-    """Where the interval of an arm's difference to PPO lies; `name` is `final` or `area`."""
-    if row[f"{name}_gain_low"] > 0:
-        return "above"
-    return "below" if row[f"{name}_gain_high"] < 0 else "within noise"
+    """Where the interval of an arm's difference to PPO lies; one seed has none. `name` is `final` or `area`."""
+    low, high = row[f"{name}_gain_low"], row[f"{name}_gain_high"]
+    if low is None:
+        return "no interval"
+    return "above PPO" if low > 0 else "below PPO" if high < 0 else "within noise"
 
 
 def compared(rows: Sequence[Row]) -> list[Row]:
@@ -63,7 +64,7 @@ def findings(results: Results, rows: Sequence[Row]) -> list[str]:
     lines += [
         f"The random filter is not clearly worse than PPO here (area: {verdict(row, 'area')})."
         for row in arms
-        if row["arm"] == "random" and verdict(row, "area") != "below"
+        if row["arm"] == "random" and verdict(row, "area") != "below PPO"
     ]
     if not results.complete:
         planned, done = (sum(map(len, seeds.values())) for seeds in (results.seeds, results.finished))
@@ -78,7 +79,7 @@ def _against_ppo(rows: Sequence[Row], name: str, title: str) -> str:
     for word in VERDICTS:
         arms = [row["arm"] for row in rows if verdict(row, name) == word]
         if arms:
-            said.append(f"{word}{'' if word == 'within noise' else ' PPO'}: {', '.join(arms)}")
+            said.append(f"{word}: {', '.join(arms)}")
     return f"{title}: {'; '.join(said)}." if said else ""
 
 
@@ -95,4 +96,4 @@ def _choice_of_p(rows: Sequence[Row], name: str) -> str:
 
 
 def _strength(row: Row) -> str:
-    return str(row["arm"].split()[-1])
+    return str(row["arm"].partition(" ")[2])

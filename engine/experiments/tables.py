@@ -115,7 +115,7 @@ def _returns(row: Row) -> list[Cell]:
         if row[f"{name}_gain"] is None:
             cells += [Cell(), Cell()]
             continue
-        cells.append(Cell(f"{row[f'{name}_gain']:+.3g}", f"{_range(row, f'{name}_gain')} {verdict(row, name)}"))
+        cells.append(Cell(f"{row[f'{name}_gain']:+.3g}", f"{_range(row, f'{name}_gain')} {verdict(row, name)}".strip()))
         cells.append(Cell(f"{row[f'{name}_better']:.2f}", _range(row, f"{name}_better")))
     cells.append(Cell("" if row["worst"] is None else f"{row['worst']:.3g}"))
     cells.append(Cell("" if row["below"] is None else f"{row['below']} of {row['seeds']}"))
@@ -123,4 +123,4 @@ def _returns(row: Row) -> list[Cell]:
 
 
 def _range(row: Row, name: str) -> str:
-    return f"{row[f'{name}_low']:.3g} to {row[f'{name}_high']:.3g}"
+    return "" if row[f"{name}_low"] is None else f"{row[f'{name}_low']:.3g} to {row[f'{name}_high']:.3g}"
