@@ -14,7 +14,7 @@ from app import loaders, page, state
 from app.charts import records as charts
 from app.charts.theme import influence_limit
 from app.text import escape
-from engine.analysis.fields import observation_components
+from engine.analysis.fields import observation_components, observation_picture
 from engine.attribution.influence import Scores
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -89,6 +89,15 @@ def _table(numbers: dict[str, float]) -> None:
 
 def _observation(snapshot: Snapshot, record: int) -> None:
     space = snapshot.observation_space
+    if space.encoder == "image":
+        picture = observation_picture(snapshot, record)
+        height, width, _ = picture.shape
+        larger = max(1, 210 // max(height, width))
+        st.image(picture.repeat(larger, axis=0).repeat(larger, axis=1), alt="The image that the policy saw")
+        st.caption(f"What the policy saw: {height} x {width} pixels, colours stretched to the round's range.")
+        return
+    if snapshot.config.normalize_observation:
+        st.caption("As the policy saw it: normalised by running statistics.")
     components = {name: float(values[record]) for name, values in observation_components(snapshot).items()}
     if space.kind == "discrete":
         number = int(components["state"])
@@ -99,10 +108,19 @@ def _observation(snapshot: Snapshot, record: int) -> None:
 
 def _policy(run: Run, snapshot: Snapshot, record: int) -> None:
     values = loaders.action_distribution(snapshot, snapshot.hash, record)
-    if run.manifest.action_space.kind != "discrete":
+    space = run.manifest.action_space
+    if space.kind != "discrete":
         half = len(values) // 2
+        st.caption(
+            "π(· | s) before the update, a Gaussian; what the environment saw of *taken* was clipped to its bounds."
+        )
         st.dataframe(
-            pd.DataFrame({"mean": values[:half], "std": values[half:], "taken": snapshot.buffer.action[record]})
+            pd.DataFrame(
+                {"mean": values[:half], "std": values[half:], "taken": snapshot.buffer.action[record]},
+                index=list(space.component_names),
+            ),
+            key="action_distribution",
+            alt="Mean and standard deviation of each component of the action, and what was taken",
         )
         return
     names, taken = page.action_names(run), int(snapshot.buffer.action[record])

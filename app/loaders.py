@@ -17,7 +17,13 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.charts import records as record_charts
-from engine.analysis.behaviour import RoundContributors, action_probabilities, contributors, influence_by_action
+from engine.analysis.behaviour import (
+    RoundContributors,
+    action_gaussians,
+    action_probabilities,
+    contributors,
+    influence_by_action,
+)
 from engine.analysis.fields import policy_at, record_fields
 from engine.analysis.rendering import render
 from engine.attribution.influence import Scores, influence
@@ -177,6 +183,14 @@ def behaviour_curve(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """pi(.|s) at every checkpoint."""
     return action_probabilities(_run, _target)
+
+
+@st.cache_data(max_entries=32, show_spinner="reading the policy of every round …")
+def behaviour_gaussians(
+    _run: Run, path: Path, head: str, _target: ActionTarget, described: str
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of a continuous action at every checkpoint."""
+    return action_gaussians(_run, _target)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -189,7 +189,7 @@ def influence(
     target: Annotated[str, typer.Option(help="return or action.")] = "return",
     record: Annotated[int | None, typer.Option(help="Action target: the record whose s and a it is about.")] = None,
     obs: Annotated[str | None, typer.Option(help="Action target: a state, its numbers separated by commas.")] = None,
-    action: Annotated[str | None, typer.Option(help="Action target: the action, by name or number.")] = None,
+    action: Annotated[str | None, typer.Option(help="Action target: the action, by name, number or numbers.")] = None,
     estimator: Annotated[str, typer.Option(help="How influence is estimated.")] = "first_order",
     out: Annotated[Path | None, typer.Option(help="Write record and influence to this Parquet file.")] = None,
     as_json: Json = False,
@@ -210,7 +210,7 @@ def influence(
             snapshot,
             record=record,
             observation=None if obs is None else arguments.numbers(obs, "--obs"),
-            action=None if action is None else arguments.action(action, snapshot.action_space.names),
+            action=None if action is None else arguments.action(action, snapshot.action_space),
         )
     elif any(value is not None for value in (record, obs, action)):
         raise BadInputError("--record, --obs and --action belong to --target action")

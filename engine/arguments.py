@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BadInputError
+from engine.spaces import Space
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -30,9 +31,10 @@ def numbers(text: str, option: str) -> list[float]:
         raise BadInputError(f"{option} {text!r} must be numbers separated by commas") from None
 
 
-def action(text: str, names: tuple[str, ...]) -> list[float]:
-    """An action by name or by number."""
-    return [float(names.index(text))] if text in names else numbers(text, "--action")
+def action(text: str, space: Space) -> list[float]:
+    """An action by name or by number, or a continuous one by its numbers."""
+    named = space.kind == "discrete" and text in space.names
+    return [float(space.names.index(text))] if named else numbers(text, "--action")
 
 
 def record_numbers(path: Path) -> list[int]:

@@ -49,6 +49,11 @@ class TrainConfig:
     """The ratio pi/pi_old is clipped to [1 - clip_range, 1 + clip_range]."""
     normalize_advantage: bool = True
     """Normalise the advantages within each minibatch (unbiased standard deviation + 1e-8)."""
+    normalize_observation: bool = False
+    """Centre and scale what the network sees by running statistics (Stable-Baselines3's `VecNormalize`, clipped at 10)."""
+    normalize_reward: bool = False
+    """Divide rewards by the running standard deviation of the discounted return (`VecNormalize`, clipped at 10);
+    recorded rewards and reported returns stay raw."""
     ent_coef: float = 0.0
     """Weight of the entropy in the objective."""
     vf_coef: float = 0.5
@@ -59,7 +64,7 @@ class TrainConfig:
     """Stop the update before the first step whose approximate KL exceeds 1.5 * target_kl; None: never."""
     path: Literal["closed_form", "torch"] = "closed_form"
     """How networks and update are computed: `closed_form` (NumPy, fast) or `torch`. They agree to rounding; a run is
-    replayed on the path it was trained on."""
+    replayed on the path it was trained on. Images need `torch`."""
     filter: Literal["none", "iif", "guarded", "random", "advantage", "td_error"] = "none"
     """Which records each round's update goes without; see `engine.intervention.filtering`."""
     drop: float = 0.5
@@ -131,7 +136,7 @@ def _typed(name: str, value: Any) -> Any:
     match name:
         case "env_id" | "optimizer" | "path" | "filter" | "filter_mode":
             _require(isinstance(value, str), name, repr(value), "a text")
-        case "normalize_advantage":
+        case "normalize_advantage" | "normalize_observation" | "normalize_reward":
             _require(isinstance(value, bool), name, repr(value), "true or false")
         case "hidden":
             whole = isinstance(value, list | tuple) and all(type(width) is int for width in value)

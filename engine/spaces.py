@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -28,6 +29,12 @@ class Space:
     names: tuple[str, ...] = ()
     """Human names: of the values (`discrete`) or of the components (`box`); may be empty."""
 
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """A name for each number of a box, flattened: `names`, or `component 0` and so on where they don't fit."""
+        size = math.prod(self.shape)
+        return self.names if len(self.names) == size else tuple(f"component {j}" for j in range(size))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for `run.json`."""
         return {
@@ -39,6 +46,16 @@ class Space:
             "high": list(self.high),
             "names": list(self.names),
         }
+
+    @property
+    def encoder(self) -> Literal["one_hot", "image", "flatten"]:
+        """What makes a network's input of an observation.
+
+        Numbers become one-hot; bytes (height, width, channels) an image in [0, 1], channels first; other boxes a vector.
+        """
+        if self.kind == "discrete":
+            return "one_hot"
+        return "image" if self.dtype == "uint8" and len(self.shape) == 3 else "flatten"
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

@@ -15,6 +15,7 @@ from engine.envs import Environment
 from engine.learning.agents import begin_agent
 from engine.learning.environment import VectorEnvironment
 from engine.learning.networks import ActorCritic
+from engine.learning.normalization import begin_normalizer
 from engine.learning.ppo import as_batch
 from engine.learning.training import Learner
 from engine.store.read import Run
@@ -106,8 +107,10 @@ def entry(gym_id: str, **options: Any) -> Environment:
 
 def learner(environment: Environment, **settings: Any) -> Learner:
     """What `Learner.begin` makes, for an environment outside the catalogue."""
-    config = TrainConfig(env_id=environment.name, **settings)
-    environments = VectorEnvironment(environment, config.n_envs)
+    path = {"path": "torch"} if environment.spaces()[0].encoder == "image" else {}
+    config = TrainConfig(env_id=environment.name, **{**path, **settings})
+    normalizer = begin_normalizer(config)
+    environments = VectorEnvironment(environment, config.n_envs, normalizer)
     environments.seed(config.seed)
     spaces = environments.observation_space, environments.action_space
     return Learner(
@@ -118,6 +121,7 @@ def learner(environment: Environment, **settings: Any) -> Learner:
         action_rng=np.random.default_rng([config.seed, 1]),
         minibatch_rng=np.random.default_rng([config.seed, 2]),
         round=0,
+        normalizer=normalizer,
     )
 
 

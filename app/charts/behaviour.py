@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
+from plotly.subplots import make_subplots
 
 from app.charts.theme import MARK, influence_limit, plain, style, theme
 
@@ -56,6 +57,54 @@ def curve(
         xaxis_title="before the update of round", yaxis={"title": "π(a | s)", "range": [-0.02, 1.05]}, dragmode="pan"
     )
     return style(figure, 360)
+
+
+def gaussian_curve(
+    rounds: NDArray[np.int64],
+    mean: NDArray[np.float64],
+    deviation: NDArray[np.float64],
+    names: Sequence[str],
+    action: NDArray[np.float32],
+    record_round: int,
+    dark: bool,
+) -> go.Figure:
+    """Mean and standard deviation of every component of a continuous action before each round's update.
+
+    Args:
+        rounds: (k,) checkpoint numbers.
+        mean: (k, d)
+        deviation: (k, d) standard deviations.
+        names: (d,) names of the components.
+        action: (d,) the action taken, as a dashed line.
+        record_round: where the record is from.
+        dark: theme.
+    """
+    colours = theme(dark)
+    figure = make_subplots(rows=len(names), cols=1, shared_xaxes=True, vertical_spacing=0.3 / (2 + len(names)))
+    for j, name in enumerate(names):
+        colour = colours.series[j % len(colours.series)]
+        place = {"row": j + 1, "col": 1}
+        for bound, fill in ((mean[:, j] - deviation[:, j], None), (mean[:, j] + deviation[:, j], "tonexty")):
+            line = {"color": colour, "width": 0.5, "dash": "dot"}
+            figure.add_scatter(
+                x=rounds, y=bound, fill=fill, line=line, mode="lines", showlegend=False, hoverinfo="skip", **place
+            )
+        figure.add_scatter(
+            x=rounds,
+            y=mean[:, j],
+            customdata=deviation[:, j],
+            mode="lines",
+            line={"color": colour, "width": 2.5},
+            showlegend=False,
+            hovertemplate=f"before round %{{x}}<br>{plain(name)} %{{y:.3g}} ± %{{customdata:.3g}}<extra></extra>",
+            **place,
+        )
+        figure.add_hline(y=float(action[j]), line={"color": MARK, "width": 1, "dash": "dash"}, **place)
+        figure.update_yaxes(title=plain(name), **place)
+    figure.add_vline(x=record_round, line={"color": MARK, "width": 1, "dash": "dash"})
+    figure.update_xaxes(title="before the update of round", row=len(names), col=1)
+    figure.update_layout(dragmode="pan")
+    return style(figure, max(320, 60 + 120 * len(names)))
 
 
 def contributors(

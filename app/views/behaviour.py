@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
+from numpy.typing import NDArray
 
 from app import loaders, page, state
 from app.charts import behaviour as charts
@@ -57,12 +59,13 @@ def take_record(key: str) -> None:
 
 def draw_curve(run: Run, snapshot: Snapshot, target: ActionTarget) -> None:
     """pi(a|s) over rounds."""
-    rounds, probability = loaders.behaviour_curve(run, run.path, run.head, target, str(target.describe()))
-    discrete = run.manifest.action_space.kind == "discrete"
-    names = page.action_names(run) if discrete else ["density of the action"]
-    action = int(target.action[0]) if discrete else 0
-    before, after = probability[0, action], probability[-1, action]
     st.subheader("π(a | s) over rounds", anchor=False)
+    if run.manifest.action_space.kind != "discrete":
+        draw_gaussian_curve(run, snapshot, target)
+        return
+    rounds, probability = loaders.behaviour_curve(run, run.path, run.head, target, str(target.describe()))
+    names, action = page.action_names(run), int(target.action[0])
+    before, after = probability[0, action], probability[-1, action]
     st.caption(
         f"The policy's probability of **{escape(names[action])}** in this state went from {before:.3f} before round "
         f"{rounds[0]} to {after:.3f} {'at the end' if run.final else f'before round {rounds[-1]}'}; {len(rounds)} checkpoints, "
@@ -75,12 +78,28 @@ def draw_curve(run: Run, snapshot: Snapshot, target: ActionTarget) -> None:
     )
 
 
+def draw_gaussian_curve(run: Run, snapshot: Snapshot, target: ActionTarget) -> None:
+    """Mean and standard deviation of a continuous action over rounds."""
+    rounds, mean, deviation = loaders.behaviour_gaussians(run, run.path, run.head, target, str(target.describe()))
+    names = run.manifest.action_space.component_names
+    st.caption(
+        f"Mean and one standard deviation of the policy's action in this state, {len(rounds)} checkpoints, seed "
+        f"{run.config.seed}. Dashed: the action that was taken, before clipping, and the record's round."
+    )
+    st.plotly_chart(
+        charts.gaussian_curve(rounds, mean, deviation, names, target.action[0], snapshot.round, state.is_dark()),
+        key="behaviour_curve",
+        alt="Line charts of mean and standard deviation of each component of the action in this state over rounds",
+    )
+
+
 def draw_contributors(run: Run, snapshot: Snapshot, target: ActionTarget) -> None:
     """The records behind the behaviour, round by round."""
     st.subheader("Records behind it", anchor=False)
     st.caption(
         f"The {PER_ROUND} records of each recorded round that raised log π(a | s) most and the {PER_ROUND} that "
-        "lowered it most. Estimator first_order, action target, recorded minibatch order. Filled marks took the same action."
+        "lowered it most. Estimator first_order, action target, recorded minibatch order."
+        + (" Filled marks took the same action." if run.manifest.action_space.kind == "discrete" else "")
     )
     found = loaders.behaviour_contributors(run, run.path, run.head, target, str(target.describe()), PER_ROUND)
     rounds = np.concatenate([np.full(len(item.record), item.round) for item in found])
@@ -108,9 +127,9 @@ def draw_contributors(run: Run, snapshot: Snapshot, target: ActionTarget) -> Non
         {
             "record": records[rows],
             "influence": influence[rows],
-            "same action": same[rows],
+            **({"same action": same[rows]} if discrete else {}),
             "episode": part.episode[records[rows]],
-            "action": [page.action_names(run)[i] for i in part.action[records[rows]]] if discrete else "",
+            **actions_of(run, part.action[records[rows]]),
             "advantage": part.advantage[records[rows]],
             "reward": part.reward[records[rows]],
         }
@@ -128,6 +147,14 @@ def draw_contributors(run: Run, snapshot: Snapshot, target: ActionTarget) -> Non
         icon=":material/troubleshoot:",
         query_params={"run": str(state.get("run")), "round": str(shown)},
     )
+
+
+def actions_of(run: Run, actions: NDArray[Any]) -> dict[str, Any]:
+    """Columns of a table of records: the action's name, or a column for every component."""
+    space = run.manifest.action_space
+    if space.kind == "discrete":
+        return {"action": [page.action_names(run)[i] for i in actions]}
+    return {name: actions[:, j] for j, name in enumerate(space.component_names)}
 
 
 def behaviour() -> None:

@@ -138,6 +138,7 @@ def ranking(
     table = pd.DataFrame({name: fields[name][records] for name in names})
     if action_names:
         table["action"] = [action_names[int(i)] for i in table["action"]]
+    several = any(name.startswith("action: ") for name in fields)
     st.subheader(title, anchor=False, help=help)
     if len(table) == 0:
         st.info("No record of this round is on this side.", icon=":material/info:")
@@ -152,7 +153,7 @@ def ranking(
         column_config={
             "record": st.column_config.NumberColumn(width=56),
             "influence": st.column_config.NumberColumn(format="%+.3g", width=70),
-            "action": st.column_config.Column(width=84),
+            "action": st.column_config.Column("|action|" if several else None, width=84),
             "advantage": st.column_config.NumberColumn(format="%.3f", width=76),
             "reward": st.column_config.NumberColumn(format="%.3f", width=64),
             "value": st.column_config.NumberColumn(format="%.2f", width=56),

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, top_and_bottom
 from engine.attribution.influence import influence
 from engine.attribution.targets import ActionTarget
-from engine.errors import ZeroGradientError
+from engine.errors import BadInputError, ZeroGradientError
 from engine.learning.checkpoint import restore_policy
+from engine.learning.networks import ActorCritic
 from engine.store.read import Run
 
 
@@ -22,23 +22,37 @@ def action_probabilities(run: Run, target: ActionTarget) -> tuple[NDArray[np.int
     """The policy's view of one state at every checkpoint of the run.
 
     Args:
-        run: reads one checkpoint at a time.
+        run: with discrete actions; one checkpoint is read at a time.
         target: one state and action.
 
     Returns:
         (k,) checkpoint numbers (k is the policy before round k's update, the last one the final policy) and
-        (k, actions) probabilities; for continuous actions (k, 1) densities of the target's action.
+        (k, actions) probabilities.
     """
-    space = run.manifest.action_space
-    rows = []
-    for k in run.checkpoint_rounds:
-        policy = restore_policy(run.config, run.manifest.observation_space, space, run.checkpoint(k))
-        if space.kind == "discrete":
-            rows.append(policy.probabilities(target.observation)[0])
-        else:
-            with torch.no_grad():
-                rows.append(np.exp([float(target.value(policy))]))
+    rows = [policy.probabilities(target.observation)[0] for policy in _policies(run)]
     return np.array(run.checkpoint_rounds), np.array(rows, np.float64)
+
+
+def action_gaussians(
+    run: Run, target: ActionTarget
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """The same for continuous actions: the Gaussian policy in one state at every checkpoint of the run.
+
+    Returns:
+        (k,) checkpoint numbers, (k, d) means and (k, d) standard deviations of the action's components.
+    """
+    means, deviations = [], []
+    for policy in _policies(run):
+        if policy.log_std is None:
+            raise BadInputError(f"the actions of {run.manifest.env_id} are discrete; they have probabilities")
+        means.append(policy.actor_output(target.observation)[0].numpy())
+        deviations.append(policy.log_std.weight.detach().exp().numpy())
+    return np.array(run.checkpoint_rounds), np.array(means, np.float64), np.array(deviations, np.float64)
+
+
+def _policies(run: Run) -> Iterator[ActorCritic]:
+    spaces = run.manifest.observation_space, run.manifest.action_space
+    return (restore_policy(run.config, *spaces, run.checkpoint(k)) for k in run.checkpoint_rounds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,8 @@ from engine.store.snapshot import Snapshot
 def record_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
     """One column per field, n values each, in the order in which people ask for them.
 
-    Observation components carry their names; a continuous action is its norm; `influence` is left 0 for the caller.
+    Components of observations and continuous actions carry their names; an image has none, and an action of several
+    components is its norm under `action`. `influence` is left 0 for the caller.
     """
     buffer, config = snapshot.buffer, snapshot.config
     columns: dict[str, NDArray[Any]] = {
@@ -26,7 +27,7 @@ def record_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
         "environment": buffer.env,
         "episode": buffer.episode,
         "step in episode": steps_in_episode(snapshot),
-        "action": buffer.action if buffer.action.ndim == 1 else np.linalg.norm(buffer.action, axis=1),
+        **action_components(snapshot),
         "reward": buffer.reward,
         "return": buffer.returns,
         "value": buffer.value,
@@ -57,13 +58,38 @@ def steps_in_episode(snapshot: Snapshot) -> NDArray[np.int64]:
 
 
 def observation_components(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
-    """Component name -> (n,) values; a discrete observation is one component called `state`."""
+    """Component name -> (n,) values; a discrete observation is one component called `state`, an image has none."""
     observation, space = snapshot.buffer.observation, snapshot.observation_space
-    if space.kind == "discrete":
+    if space.encoder == "one_hot":
         return {"state": observation}
+    if space.encoder == "image":
+        return {}
     flat = observation.reshape(len(observation), -1)
-    names = space.names if len(space.names) == flat.shape[1] else [f"component {j}" for j in range(flat.shape[1])]
-    return {name: flat[:, j] for j, name in enumerate(names)}
+    return {name: flat[:, j] for j, name in enumerate(space.component_names)}
+
+
+def action_components(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+    """`action` -> (n,) values; of a continuous one with several components the norm, then `action: <name>` of each."""
+    action = snapshot.buffer.action
+    if action.ndim == 1:
+        return {"action": action}
+    if action.shape[1] == 1:
+        return {"action": action[:, 0]}
+    parts = {f"action: {name}": action[:, j] for j, name in enumerate(snapshot.action_space.component_names)}
+    return {"action": np.linalg.norm(action, axis=1), **parts}
+
+
+def observation_picture(snapshot: Snapshot, record: int) -> NDArray[np.uint8]:
+    """(height, width, 3) picture of an image observation, every channel stretched so that the round's largest value is 255.
+
+    Three channels become red, green and blue; any other number of them grey.
+    """
+    images = snapshot.buffer.observation
+    largest = np.maximum(images.max(axis=(0, 1, 2)), 1)
+    stretched = images[record] * (255.0 / largest)
+    if stretched.shape[2] != 3:
+        stretched = np.repeat(stretched.mean(axis=2, keepdims=True), 3, axis=2)
+    return stretched.astype(np.uint8)
 
 
 def policy_at(snapshot: Snapshot, record: int) -> NDArray[np.float32]:
@@ -72,5 +98,4 @@ def policy_at(snapshot: Snapshot, record: int) -> NDArray[np.float32]:
     observation = snapshot.buffer.observation[record : record + 1]
     if policy.log_std is None:
         return policy.probabilities(observation)[0]
-    with torch.no_grad():
-        return torch.cat([policy.actor(policy.encode(observation))[0], policy.log_std.weight.exp()]).numpy()
+    return torch.cat([policy.actor_output(observation)[0], policy.log_std.weight.detach().exp()]).numpy()

@@ -1,7 +1,8 @@
 """Inner products <v, grad J_i> for every record i, three ways that agree.
 
 All three take a direction v in parameter space (the target's gradient) and return one number per record. Parameters
-that v does not touch are left alone: with separate networks a target of the policy never runs the critic.
+that v does not touch are left alone: with separate networks a target of the policy never runs the critic. With a shared
+trunk it does, because the critic's part of J_i moves the trunk, too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
+from torch.nn.functional import conv2d
 
 from engine.attribution.targets import Target
 from engine.config import TrainConfig
@@ -64,7 +66,7 @@ def inner_products(
         backend = "jvp" if _without_rule(policy, direction) else "ghost"
     if backend not in BACKENDS:
         raise BadInputError(f"unknown backend {backend!r}; it must be one of {', '.join(BACKENDS)}")
-    with_value = any(policy.serves_value_alone(name) for name in direction)
+    with_value = any(policy.serves_value(name) for name in direction)
     return BACKENDS[backend](policy, batch, config, direction, with_value)
 
 
@@ -113,7 +115,7 @@ def _by_ghost(policy: Policy, batch: Batch, config: TrainConfig, direction: Dire
     output_gradients = torch.autograd.grad(total, [output for *_, output in tape])
     products = torch.zeros_like(batch.returns)
     for (name, module, inputs, _), g in zip(tape, output_gradients, strict=True):
-        products += GHOST_RULES[type(module)](inputs, g, direction, f"{name}.")
+        products += GHOST_RULES[type(module)](module, inputs, g, direction, f"{name}.")
     return products
 
 
@@ -129,18 +131,26 @@ def _without_rule(policy: nn.Module, direction: Direction) -> list[str]:
     return [f"{name} ({type(m).__name__})" for name, m in layers.items() if type(m) not in GHOST_RULES]
 
 
-def _ghost_linear(inputs: Tensor, g: Tensor, direction: Direction, prefix: str) -> Tensor:
+def _ghost_linear(_module: nn.Module, inputs: Tensor, g: Tensor, direction: Direction, prefix: str) -> Tensor:
     product = inputs @ direction[f"{prefix}weight"].T
     bias = direction.get(f"{prefix}bias")
     return (g * (product if bias is None else product + bias)).sum(-1)
 
 
-def _ghost_log_std(_inputs: Tensor, g: Tensor, direction: Direction, prefix: str) -> Tensor:
+def _ghost_convolution(module: nn.Conv2d, inputs: Tensor, g: Tensor, direction: Direction, prefix: str) -> Tensor:
+    """A convolution is linear in its weights, so its output with P as weights takes the place of P x_i."""
+    weight, bias = direction[f"{prefix}weight"], direction.get(f"{prefix}bias")
+    product = conv2d(inputs, weight, bias, module.stride, module.padding, module.dilation, module.groups)
+    return (g * product).sum((1, 2, 3))
+
+
+def _ghost_log_std(_module: nn.Module, _inputs: Tensor, g: Tensor, direction: Direction, prefix: str) -> Tensor:
     return g @ direction[f"{prefix}weight"]
 
 
-GHOST_RULES: dict[type[nn.Module], Callable[[Tensor, Tensor, Direction, str], Tensor]] = {
+GHOST_RULES: dict[type[nn.Module], Callable[[Any, Tensor, Tensor, Direction, str], Tensor]] = {
     nn.Linear: _ghost_linear,
+    nn.Conv2d: _ghost_convolution,
     LogStd: _ghost_log_std,
 }
 

@@ -68,7 +68,7 @@ def train_and_evaluate(task: Task) -> pa.Table:
     one_thread()
     experiment, config = task.experiment, task.experiment.config(task.arm, task.seed)
     learner, record_filter = Learner.begin(config), make_filter(config)
-    evaluator = Evaluator(find(config.env_id))
+    evaluator = Evaluator(find(config.env_id), learner.normalizer)
     rows: list[dict[str, Any]] = []
     try:
         for round in range(1, experiment.rounds + 1):

@@ -106,8 +106,8 @@ def _percent(value: float | None, error: float | None) -> str:
 
 
 def _interval(row: dict[str, Any], name: str) -> str:
+    from engine.experiments.findings import interval
+
     if row[name] is None:
         return "-"
-    if row[f"{name}_low"] is None:
-        return f"{row[name]:+.3g}"
-    return f"{row[name]:+.3g} ({row[f'{name}_low']:.3g} to {row[f'{name}_high']:.3g})"
+    return f"{row[name]:+.3g} ({interval(row, name)})"

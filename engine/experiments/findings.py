@@ -11,19 +11,26 @@ from engine.experiments.results import Results
 
 Row = Mapping[str, Any]
 """A row of `summary.SCHEMA`."""
-Verdict = Literal["above PPO", "below PPO", "within noise", "no interval"]
+Verdict = Literal["above", "below", "within noise", "one seed"]
 
-VERDICTS: tuple[Verdict, ...] = ("above PPO", "below PPO", "within noise", "no interval")
+VERDICTS: tuple[Verdict, ...] = ("above", "below", "within noise", "one seed")
 FAMILIES = {"iif": "IIF", "guarded": "Guarded IIF"}
 """Filters that are run at several strengths p -> what they are called."""
 
 
 def verdict(row: Row, name: str) -> Verdict:
-    """Where the interval of an arm's difference to PPO lies; one seed has none. `name` is `final` or `area`."""
-    low, high = row[f"{name}_gain_low"], row[f"{name}_gain_high"]
-    if low is None:
-        return "no interval"
-    return "above PPO" if low > 0 else "below PPO" if high < 0 else "within noise"
+    """Where the interval of an arm's difference to PPO lies; `name` is `final` or `area`. One seed has no interval."""
+    if row[f"{name}_gain_low"] is None:
+        return "one seed"
+    if row[f"{name}_gain_low"] > 0:
+        return "above"
+    return "below" if row[f"{name}_gain_high"] < 0 else "within noise"
+
+
+def interval(row: Row, name: str) -> str:
+    """`0.1 to 0.3`."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "one seed" if low is None else f"{low:.3g} to {high:.3g}"
 
 
 def compared(rows: Sequence[Row]) -> list[Row]:
@@ -64,7 +71,7 @@ def findings(results: Results, rows: Sequence[Row]) -> list[str]:
     lines += [
         f"The random filter is not clearly worse than PPO here (area: {verdict(row, 'area')})."
         for row in arms
-        if row["arm"] == "random" and verdict(row, "area") != "below PPO"
+        if row["arm"] == "random" and verdict(row, "area") != "below"
     ]
     if not results.complete:
         planned, done = (sum(map(len, seeds.values())) for seeds in (results.seeds, results.finished))
@@ -79,7 +86,7 @@ def _against_ppo(rows: Sequence[Row], name: str, title: str) -> str:
     for word in VERDICTS:
         arms = [row["arm"] for row in rows if verdict(row, name) == word]
         if arms:
-            said.append(f"{word}: {', '.join(arms)}")
+            said.append(f"{word}{' PPO' if word in ('above', 'below') else ''}: {', '.join(arms)}")
     return f"{title}: {'; '.join(said)}." if said else ""
 
 

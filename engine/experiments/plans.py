@@ -16,7 +16,7 @@ EVALUATION_SEED = 10**6
 """Seed of the first evaluation episode; every arm and training seed is evaluated on the same ones, after every round."""
 
 
-dataclass(frozen=True)
+@dataclass(frozen=True)
 class Arm:
     """One way of training."""
 
@@ -25,7 +25,7 @@ class Arm:
     """Fields of `TrainConfig` in which it differs from plain PPO."""
 
 
-dataclass(frozen=True)
+@dataclass(frozen=True)
 class Paper:
     """What the paper reports of an experiment: per cent fewer rounds (or less time), mean over 5 seeds (arXiv 2505.19281)."""
 
@@ -36,7 +36,7 @@ class Paper:
     rt_peak: float
 
 
-dataclass(frozen=True)
+@dataclass(frozen=True)
 class Experiment:
     """One environment, trained with several arms over several seeds."""
 
@@ -57,7 +57,7 @@ class Experiment:
     round_seconds: float = 1.0
     """Roughly how long a round takes; only weighs the experiments in the estimate of the time left."""
 
-    property
+    @property
     def evaluation_seeds(self) -> range:
         """One an episode."""
         return range(EVALUATION_SEED, EVALUATION_SEED + self.episodes)
@@ -114,7 +114,7 @@ class Experiment:
         """Plain values; `from_json` is the inverse."""
         return asdict(self)
 
-    classmethod
+    @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote."""
         arms = tuple(Arm(**arm) for arm in values["arms"])

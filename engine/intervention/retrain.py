@@ -20,6 +20,7 @@ from engine.intervention.comparison import Estimate, compare
 from engine.intervention.filtering import make_filter
 from engine.learning.checkpoint import fingerprint
 from engine.learning.evaluation import Evaluator
+from engine.learning.normalization import normalizer_at
 from engine.learning.replay import Mode, intervene, replay
 from engine.learning.training import branch
 from engine.store.derived import write_json
@@ -205,7 +206,8 @@ def _replay_arms(
 ) -> dict[str, tuple[NDArray[np.float64], list[float]]]:
     """Per arm: (orders, episodes per order) returns, and f(theta(k+1)) of the target per order."""
     per_order = _episodes_per_order(plan)
-    evaluator = Evaluator(find(snapshot.config.env_id))
+    normalizer = normalizer_at(snapshot.config, snapshot.checkpoint)
+    evaluator = Evaluator(find(snapshot.config.env_id), normalizer)
     returns: dict[str, list[NDArray[np.float64]]] = {}
     values: dict[str, list[float]] = {}
     try:

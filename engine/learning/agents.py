@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
+from engine.errors import BadInputError
 from engine.learning.checkpoint import Tensors, learner_tensors, restore_learner, restore_policy
 from engine.learning.closed_form import ClosedFormAgent
 from engine.learning.networks import ActorCritic
@@ -105,7 +106,16 @@ def restore_agent(
 
 
 def begin_agent(config: TrainConfig, observation_space: Space, action_space: Space) -> Agent:
-    """A fresh agent; its initial weights come from `config.seed` and are the same on both paths."""
+    """A fresh agent; its initial weights come from `config.seed` and are the same on both paths.
+
+    Raises:
+        BadInputError: the closed form can't compute what these observations need.
+    """
+    if config.path == "closed_form" and observation_space.encoder == "image":
+        raise BadInputError(
+            f"{config.env_id} shows images, and path=closed_form has no convolutions; train it with path=torch "
+            "(on the command line: --set path=torch)"
+        )
     generator = torch.Generator().manual_seed(config.seed)
     policy = ActorCritic(observation_space, action_space, config.hidden, generator)
     fresh = TorchAgent(config, policy, make_optimizer(policy, config))

@@ -4,7 +4,8 @@ Gymnasium's default vector environments insert a phantom step after each episode
 ends, the environment is reset within the same step, so n steps of m environments are exactly n * m real records.
 
 An environment's state is its random generator as of the running episode's reset, and the actions taken since: stepping
-through them again leads to the same state in every environment of the catalogue, and the observation proves it.
+through them again leads to the same state in every environment of the catalogue, and the observation proves it. The
+state of a normaliser, if there is one, is its own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from engine.envs import Environment
 from engine.errors import EngineError
+from engine.learning.normalization import Normalizer
 from engine.spaces import Space
 
 
@@ -30,13 +32,15 @@ class Step(NamedTuple):
     """The outcome of one step of m environments."""
 
     reward: NDArray[np.float32]
-    """(m,)"""
+    """(m,) raw."""
+    scaled_reward: NDArray[np.float32]
+    """(m,) what advantages are made of: normalised, where rewards are."""
     terminated: NDArray[np.bool_]
     """(m,)"""
     truncated: NDArray[np.bool_]
     """(m,)"""
     final_observation: dict[int, NDArray[Any]]
-    """Environment -> the last observation of the episode that ended in it at this step."""
+    """Environment -> the last observation of the episode that ended in it at this step, as the network sees it."""
     finished: list[Episode]
     """The episodes that ended at this step."""
 
@@ -56,19 +60,26 @@ class Episode:
 class VectorEnvironment:
     """`n_envs` copies of a catalogue entry, stepped together."""
 
-    def __init__(self, environment: Environment, n_envs: int) -> None:
-        self.environment = environment
+    def __init__(self, environment: Environment, n_envs: int, normalizer: Normalizer | None = None) -> None:
+        self.environment, self.normalizer = environment, normalizer
+        shown, self.action_space = environment.spaces()
+        self.observation_space = shown if normalizer is None else normalizer.seen(shown)
         self.envs = [environment.make() for _ in range(n_envs)]
-        self.observation_space, self.action_space = environment.spaces()
         self.episodes: list[Episode] = []
-        shape, dtype = self.observation_space.shape, self.observation_space.dtype
-        self.observation: NDArray[Any] = np.zeros((n_envs, *shape), dtype)
+        self.shown: NDArray[Any] = np.zeros((n_envs, *shown.shape), shown.dtype)
         """(n_envs, ...) what each environment shows now."""
+
+    @property
+    def observation(self) -> NDArray[Any]:
+        """(n_envs, ...) what the network sees of it."""
+        return self.shown if self.normalizer is None else self.normalizer.normalize(self.shown)
 
     def seed(self, seed: int) -> None:
         """Begin episode i in environment i, each with a generator of its own made from `seed`."""
         for i, sequence in enumerate(np.random.SeedSequence(seed).spawn(len(self.envs))):
             self._begin(i, i, np.random.PCG64(sequence).state)
+        if self.normalizer is not None:
+            self.normalizer.reset(self.shown)
 
     def step(self, action: NDArray[Any]) -> Step:
         """Step every environment; `action` (n_envs,) or (n_envs, d) as the policy sampled it."""
@@ -80,22 +91,26 @@ class VectorEnvironment:
         for i, env in enumerate(self.envs):
             reward[i], terminated[i], truncated[i] = self._step_one(i, action[i])
             if terminated[i] or truncated[i]:
-                final_observation[i] = self.observation[i].copy()
+                final_observation[i] = self.shown[i].copy()
                 finished.append(self.episodes[i])
                 number = 1 + max(episode.number for episode in self.episodes)
                 self._begin(i, number, env.unwrapped.np_random.bit_generator.state)
-        return Step(reward, terminated, truncated, final_observation, finished)
+        scaled = reward
+        if self.normalizer is not None:
+            scaled = self.normalizer.step(self.shown, reward, terminated | truncated)
+            final_observation = {i: self.normalizer.normalize(last) for i, last in final_observation.items()}
+        return Step(reward, scaled, terminated, truncated, final_observation, finished)
 
     def _step_one(self, i: int, action: Any) -> tuple[float, bool, bool]:
         episode = self.episodes[i]
         episode.actions.append(action)
         outcome = self.envs[i].step(feasible(action, self.action_space))
-        self.observation[i], reward, terminated, truncated, _ = outcome
+        self.shown[i], reward, terminated, truncated, _ = outcome
         episode.reward_sum += float(reward)
         return float(reward), bool(terminated), bool(truncated)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Checkpoint tensors `environment/<i>/{rng,actions,episode,observation}`."""
+        """Checkpoint tensors `environment/<i>/{rng,actions,episode,observation}` and `environment/normalizer/...`."""
         dtype = np.int64 if self.action_space.kind == "discrete" else np.float32
         tensors: dict[str, NDArray[Any]] = {}
         for i, episode in enumerate(self.episodes):
@@ -103,8 +118,8 @@ class VectorEnvironment:
             tensors[f"environment/{i}/rng"] = encode_rng(episode.rng)
             tensors[f"environment/{i}/actions"] = actions
             tensors[f"environment/{i}/episode"] = np.array(episode.number, np.int64)
-            tensors[f"environment/{i}/observation"] = self.observation[i].copy()
-        return tensors
+            tensors[f"environment/{i}/observation"] = self.shown[i].copy()
+        return tensors if self.normalizer is None else tensors | self.normalizer.state("environment/normalizer/")
 
     def restore(self, tensors: Mapping[str, NDArray[Any]], only: Sequence[int] | None = None) -> None:
         """Go back to a state that `state` saved.
@@ -123,11 +138,13 @@ class VectorEnvironment:
             self._begin(i, number, decode_rng(tensors[prefix + "rng"]))
             for action in tensors[prefix + "actions"]:
                 self._step_one(i, action)
-            if not np.array_equal(self.observation[i], tensors[prefix + "observation"]):
+            if not np.array_equal(self.shown[i], tensors[prefix + "observation"]):
                 raise StateNotRestoredError(
                     f"{self.environment.name}: stepping through the recorded actions of episode {number} did not "
                     "lead back to the recorded observation (another version of the environment?)"
                 )
+        if self.normalizer is not None:
+            self.normalizer.load(tensors, "environment/normalizer/")
 
     def close(self) -> None:
         """Close every environment."""
@@ -135,8 +152,9 @@ class VectorEnvironment:
             env.close()
 
     def _begin(self, i: int, number: int, rng: Mapping[str, Any]) -> None:
+        self.envs[i] = self.environment.renewed(self.envs[i])
         self.envs[i].unwrapped.np_random = generator_at(rng)
-        self.observation[i], _ = self.envs[i].reset()
+        self.shown[i], _ = self.envs[i].reset()
         episode = Episode(number, rng)
         self.episodes[i : i + 1] = [episode]
 

@@ -10,13 +10,17 @@ from numpy.typing import NDArray
 from engine.envs import Environment
 from engine.learning.agents import Actor
 from engine.learning.environment import feasible
+from engine.learning.normalization import Normalizer
 
 
 class Evaluator:
-    """Plays episodes of one environment; keeps its environments, so that many policies cost few constructions."""
+    """Plays episodes of one environment; keeps its environments, so that many policies cost few constructions.
 
-    def __init__(self, environment: Environment) -> None:
-        self.environment = environment
+    A normaliser shows policies what they would see in training; its statistics stay as they are, and returns are raw.
+    """
+
+    def __init__(self, environment: Environment, normalizer: Normalizer | None = None) -> None:
+        self.environment, self.normalizer = environment, normalizer
         self.observation_space, self.action_space = environment.spaces()
         self._envs = [environment.make()]
 
@@ -41,6 +45,7 @@ class Evaluator:
         space = self.observation_space
         observation = np.zeros((len(seeds), *space.shape), space.dtype)
         for i, seed in enumerate(seeds):
+            self._envs[i] = self.environment.renewed(self._envs[i])
             observation[i], _ = self._envs[i].reset(seed=int(seed))
         generators = [np.random.default_rng([int(seed), 1]) for seed in seeds]
         total = np.zeros(len(seeds))
@@ -49,7 +54,8 @@ class Evaluator:
             if on_step is not None:
                 on_step()
             noise = np.concatenate([policy.draw_noise(generators[i], 1) for i in running])
-            actions = policy.act(observation[running], noise)
+            seen = observation[running] if self.normalizer is None else self.normalizer.normalize(observation[running])
+            actions = policy.act(seen, noise)
             done = np.zeros(len(running), bool)
             for j, i in enumerate(running.tolist()):
                 outcome = self._envs[i].step(feasible(actions[j], self.action_space))

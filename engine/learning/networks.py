@@ -1,4 +1,4 @@
-"""The policy: an actor and a critic with separate tanh networks, initialised as Stable-Baselines3 does."""
+"""The policy: actor and critic with separate tanh networks (on a shared trunk for images), as in Stable-Baselines3."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
+from engine.errors import BadInputError
 from engine.spaces import Space
+
+TRUNK_FEATURES = 64
+"""Numbers that the trunk makes of an image."""
 
 
 class Evaluation(NamedTuple):
@@ -31,15 +35,15 @@ class Policy(nn.Module):
     """What attribution needs of a policy. A new agent implements these three methods, and every estimator works on it."""
 
     def encode(self, observation: NDArray[Any]) -> Tensor:
-        """Observations as stored (n, ...) -> network inputs (n, d)."""
+        """Observations as stored (n, ...) -> network inputs (n, d), or (n, channels, height, width) for images."""
         raise NotImplementedError
 
     def forward(self, inputs: Tensor, action: Tensor, with_value: bool = True) -> Evaluation:
         """Evaluate n encoded observations and their actions; without the value if nobody needs it."""
         raise NotImplementedError
 
-    def serves_value_alone(self, name: str) -> bool:
-        """Whether the parameter `name` has a part in the value and in nothing else."""
+    def serves_value(self, name: str) -> bool:
+        """Whether the parameter `name` has a part in the value, alone or besides its part in the policy."""
         raise NotImplementedError
 
     @property
@@ -61,10 +65,10 @@ class LogStd(nn.Module):
 
 
 class ActorCritic(Policy):
-    """Actor and critic with separate multilayer perceptrons.
+    """Actor and critic with separate multilayer perceptrons; for images, both on one trunk of convolutions.
 
     Orthogonal initial weights with gain sqrt(2) in hidden layers, 0.01 for the action and 1 for the value; biases 0.
-    Discrete observations are encoded one-hot, boxes flattened. Actions are categorical or diagonal Gaussian. Without a
+    `Space.encoder` says what becomes of observations. Actions are categorical or diagonal Gaussian. Without a
     generator the weights are not set at all: `load` them.
     """
 
@@ -78,24 +82,35 @@ class ActorCritic(Policy):
         super().__init__()
         self.observation_space = observation_space
         self.action_space = action_space
-        discrete = observation_space.kind == "discrete"
-        inputs = observation_space.n if discrete else math.prod(observation_space.shape)
+        self.trunk: nn.Sequential | None = None
+        match observation_space.encoder:
+            case "one_hot":
+                inputs = observation_space.n
+            case "flatten":
+                inputs = math.prod(observation_space.shape)
+            case "image":
+                self.trunk = _image_trunk(observation_space.shape, generator)
+                inputs = TRUNK_FEATURES
         outputs = action_space.n if action_space.kind == "discrete" else math.prod(action_space.shape)
         self.actor = _perceptron([inputs, *hidden, outputs], 0.01, generator)
         self.critic = _perceptron([inputs, *hidden, 1], 1.0, generator)
         self.log_std = LogStd(outputs) if action_space.kind == "box" else None
 
     def encode(self, observation: NDArray[Any]) -> Tensor:
-        """Observations as stored (n, ...) -> network inputs (n, d)."""
-        dtype = self.dtype
-        if self.observation_space.kind == "discrete":
+        """Observations as stored (n, ...) -> network inputs (n, d), or (n, channels, height, width) for images."""
+        dtype, encoder = self.dtype, self.observation_space.encoder
+        if encoder == "one_hot":
             return torch.eye(self.observation_space.n, dtype=dtype)[torch.as_tensor(observation)]
-        return torch.as_tensor(np.asarray(observation)).reshape(len(observation), -1).to(dtype)
+        tensor = torch.as_tensor(np.asarray(observation))
+        if encoder == "image":
+            return tensor.permute(0, 3, 1, 2).to(dtype, memory_format=torch.contiguous_format) / 255
+        return tensor.reshape(len(observation), -1).to(dtype)
 
     def forward(self, inputs: Tensor, action: Tensor, with_value: bool = True) -> Evaluation:
         """Log-probability, entropy and value of n encoded observations and their actions."""
-        output = self.actor(inputs)
-        value = self.critic(inputs).squeeze(-1) if with_value else None
+        features = self._features(inputs)
+        output = self.actor(features)
+        value = self.critic(features).squeeze(-1) if with_value else None
         if self.log_std is None:
             log_probs = output - output.logsumexp(-1, keepdim=True)
             entropy = -(log_probs.exp() * log_probs).sum(-1)
@@ -106,14 +121,22 @@ class ActorCritic(Policy):
         entropy = (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
         return Evaluation(log_prob, entropy, value)
 
-    def serves_value_alone(self, name: str) -> bool:
-        """The critic's parameters do."""
-        return name.startswith("critic.")
+    def serves_value(self, name: str) -> bool:
+        """The critic's parameters do, and those of the trunk."""
+        return name.startswith(("critic.", "trunk."))
+
+    def _features(self, inputs: Tensor) -> Tensor:
+        return inputs if self.trunk is None else self.trunk(inputs)
+
+    @torch.no_grad()
+    def actor_output(self, observation: NDArray[Any]) -> Tensor:
+        """The actor's last layer: (n, ...) observations -> (n, actions) logits, or (n, d) means."""
+        return self.actor(self._features(self.encode(observation)))
 
     @torch.no_grad()
     def probabilities(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """pi(.|s) of a discrete-action policy: (n, ...) observations -> (n, actions)."""
-        return self.actor(self.encode(observation)).softmax(-1).numpy()
+        return self.actor_output(observation).softmax(-1).numpy()
 
     @torch.no_grad()
     def act(self, observation: NDArray[Any], noise: NDArray[np.float64]) -> NDArray[Any]:
@@ -126,7 +149,7 @@ class ActorCritic(Policy):
         Returns:
             (n,) int64 actions, or (n, d) float32 ones that are not clipped.
         """
-        output = self.actor(self.encode(observation))
+        output = self.actor_output(observation)
         if self.log_std is None:
             cumulative = output.softmax(-1).numpy().cumsum(-1)
             return (cumulative < noise * cumulative[:, -1:]).sum(-1).clip(max=self.action_space.n - 1)
@@ -142,7 +165,7 @@ class ActorCritic(Policy):
     @torch.no_grad()
     def value(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """V(s): (n, ...) observations -> (n,)."""
-        return self.critic(self.encode(observation)).squeeze(-1).numpy()
+        return self.critic(self._features(self.encode(observation))).squeeze(-1).numpy()
 
     def load(self, parameters: Mapping[str, NDArray[Any]]) -> ActorCritic:
         """Take over parameters by state_dict name; returns self."""
@@ -155,8 +178,28 @@ def _perceptron(sizes: Sequence[int], gain: float, generator: torch.Generator | 
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         last = i == len(sizes) - 2
         linear = skip_init(nn.Linear, inputs, outputs)
-        if generator is not None:
-            nn.init.orthogonal_(linear.weight, gain if last else math.sqrt(2), generator=generator)
-            nn.init.zeros_(linear.bias)
+        _initialise(linear, gain if last else math.sqrt(2), generator)
         layers += [linear] if last else [linear, nn.Tanh()]
     return nn.Sequential(*layers)
+
+
+def _image_trunk(shape: Sequence[int], generator: torch.Generator | None) -> nn.Sequential:
+    """(n, channels, height, width) -> (n, 64): the paper's network for MiniGrid, two 3x3 convolutions and a linear layer."""
+    height, width, channels = shape
+    if min(height, width) < 5:
+        raise BadInputError(f"images of {height} x {width} are too small; two 3x3 convolutions need at least 5 x 5")
+    layers = (
+        skip_init(nn.Conv2d, channels, 16, 3),
+        skip_init(nn.Conv2d, 16, 32, 3),
+        skip_init(nn.Linear, 32 * (height - 4) * (width - 4), TRUNK_FEATURES),
+    )
+    for layer in layers:
+        _initialise(layer, math.sqrt(2), generator)
+    first, second, linear = layers
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), linear, nn.ReLU())
+
+
+def _initialise(layer: Any, gain: float, generator: torch.Generator | None) -> None:
+    if generator is not None:
+        nn.init.orthogonal_(layer.weight, gain, generator=generator)
+        nn.init.zeros_(layer.bias)

@@ -35,7 +35,7 @@ def gae(
     A terminated episode is worth nothing after its last step; a truncated one is worth V(final observation).
 
     Args:
-        reward: (n_steps, n_envs) raw rewards.
+        reward: (n_steps, n_envs) rewards, without the bootstrap of truncated episodes.
         value: (n_steps, n_envs) V(s_t).
         terminated: (n_steps, n_envs) the episode ended in a terminal state at t.
         truncated: (n_steps, n_envs) the episode was cut off at t.
@@ -88,10 +88,11 @@ def collect(
         BadNumberError: an observation or a reward is not finite; names the step.
     """
     steps, n_envs = config.n_steps, len(environments.envs)
-    observation = np.zeros((steps, *environments.observation.shape), environments.observation.dtype)
+    space = environments.observation_space
+    observation = np.zeros((steps, n_envs, *space.shape), space.dtype)
     discrete = environments.action_space.kind == "discrete"
     action = np.zeros((steps, n_envs, *environments.action_space.shape), np.int64 if discrete else np.float32)
-    reward = np.zeros((steps, n_envs), np.float32)
+    reward, scaled_reward = np.zeros((steps, n_envs), np.float32), np.zeros((steps, n_envs), np.float32)
     terminated, truncated = np.zeros((steps, n_envs), bool), np.zeros((steps, n_envs), bool)
     episode = np.zeros((steps, n_envs), np.int64)
     finished: list[Episode] = []
@@ -99,16 +100,17 @@ def collect(
     final_observation: list[NDArray[Any]] = []
     noise = agent.draw_noise(rng, steps * n_envs).reshape(steps, n_envs, -1)
 
+    seen = environments.observation
     for t in range(steps):
-        observation[t] = environments.observation
+        observation[t] = seen
         episode[t] = [running.number for running in environments.episodes]
-        action[t] = agent.act(environments.observation, noise[t])
+        action[t] = agent.act(seen, noise[t])
         step = environments.step(action[t])
         reward[t], terminated[t], truncated[t] = step.reward, step.terminated, step.truncated
+        scaled_reward[t] = step.scaled_reward
         finished += step.finished
-        finite = np.isfinite(environments.observation).all() and all(
-            np.isfinite(shown).all() for shown in step.final_observation.values()
-        )
+        seen = environments.observation
+        finite = np.isfinite(seen).all() and all(np.isfinite(shown).all() for shown in step.final_observation.values())
         if not (finite and np.isfinite(reward[t]).all()):
             raise BadNumberError(
                 f"{environments.environment.name} returned NaN or infinity at step {t} of this round; "
@@ -127,12 +129,12 @@ def collect(
         final_value[t_index, env_index] = agent.value(np.stack(final_observation))
     values = agent.value(flat).reshape(steps, n_envs)
     advantage = gae(
-        reward,
+        scaled_reward,
         values,
         terminated,
         truncated,
         final_value,
-        agent.value(environments.observation),
+        agent.value(seen),
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
     )

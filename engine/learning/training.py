@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from engine.learning.agents import Agent, begin_agent
 from engine.learning.checkpoint import fingerprint, one_thread, restore_policy, restore_rng, rng_tensors
 from engine.learning.environment import StateNotRestoredError, VectorEnvironment
 from engine.learning.networks import ActorCritic
+from engine.learning.normalization import Normalizer, begin_normalizer, normalizer_at
 from engine.learning.ppo import draw_minibatches, explained_variance
 from engine.learning.replay import Replayed, replay
 from engine.learning.rollout import BadNumberError, collect
@@ -53,6 +54,7 @@ def train(
 ) -> Iterator[Snapshot]:
     """The training loop; `engine.train` is this with the filter that the configuration names, and says the rest."""
     one_thread()
+    config = replace(config, env_id=find(config.env_id).name)
     if resume:
         _check_same(open_run(out).config, config)
         with RunWriter.append(Path(out)) as writer:
@@ -153,11 +155,14 @@ class Learner:
     minibatch_rng: np.random.Generator
     round: int
     """The next round to collect."""
+    normalizer: Normalizer | None = None
+    """That of the environments; None where the configuration asks for none."""
 
     @classmethod
     def begin(cls, config: TrainConfig) -> Learner:
         """Round 0: everything from `config.seed`."""
-        environments = VectorEnvironment(find(config.env_id), config.n_envs)
+        normalizer = begin_normalizer(config)
+        environments = VectorEnvironment(find(config.env_id), config.n_envs, normalizer)
         environments.seed(config.seed)
         spaces = environments.observation_space, environments.action_space
         return cls(
@@ -168,6 +173,7 @@ class Learner:
             action_rng=np.random.default_rng([config.seed, 1]),
             minibatch_rng=np.random.default_rng([config.seed, 2]),
             round=0,
+            normalizer=normalizer,
         )
 
     @classmethod
@@ -178,9 +184,9 @@ class Learner:
             StateNotRestoredError: the environments do not come back to the recorded observations.
         """
         snapshot = replayed.snapshot
-        environments = None
+        environments, normalizer = None, normalizer_at(snapshot.config, snapshot.checkpoint)
         if step_environments:
-            environments = VectorEnvironment(find(snapshot.config.env_id), snapshot.config.n_envs)
+            environments = VectorEnvironment(find(snapshot.config.env_id), snapshot.config.n_envs, normalizer)
             environments.restore(snapshot.checkpoint)
             step_through(environments, snapshot, snapshot.config.n_steps)
         return cls(
@@ -192,6 +198,7 @@ class Learner:
             action_rng=restore_rng(snapshot.checkpoint, "actions"),
             minibatch_rng=restore_rng(snapshot.checkpoint, "minibatches"),
             round=snapshot.round + 1,
+            normalizer=normalizer,
         )
 
     @property
@@ -204,7 +211,7 @@ class Learner:
         return RunManifest(
             env_id=self.config.env_id,
             config=self.config,
-            encoder="one_hot" if self.observation_space.kind == "discrete" else "flatten",
+            encoder=self.observation_space.encoder,
             observation_space=self.observation_space,
             action_space=self.action_space,
             fingerprint=fingerprint(),
@@ -216,6 +223,8 @@ class Learner:
         """The checkpoint at this point."""
         tensors = self.agent.tensors()
         tensors |= rng_tensors({"actions": self.action_rng, "minibatches": self.minibatch_rng})
+        if self.normalizer is not None:
+            tensors |= self.normalizer.statistics("normalizer/")
         if self.environments is not None:
             tensors |= self.environments.state()
         return tensors
@@ -267,18 +276,33 @@ class Learner:
         return {**asdict(metrics), "update_seconds": time.perf_counter() - start}
 
 
-def step_through(environments: VectorEnvironment, snapshot: Snapshot, steps: int) -> None:
+def step_through(
+    environments: VectorEnvironment, snapshot: Snapshot, steps: int, only: Sequence[int] | None = None
+) -> None:
     """Step environments that stand at the round's start through its first `steps` recorded actions.
 
+    Args:
+        environments: afterwards they stand at step `steps` of the round.
+        snapshot: the round.
+        steps: how many, from 0 to n_steps.
+        only: which of the round's environments they are, in this order; by default all.
+
     Raises:
-        StateNotRestoredError: an observation on the way differs from the recorded one.
+        StateNotRestoredError: an observation or a reward on the way differs from the recorded one.
     """
-    n_envs = snapshot.config.n_envs
-    for t in range(steps):
-        rows = slice(t * n_envs, (t + 1) * n_envs)
-        if not np.array_equal(environments.observation, snapshot.buffer.observation[rows]):
+    config, buffer = snapshot.config, snapshot.buffer
+    which = np.arange(config.n_envs) if only is None else np.asarray(only)
+    # The statistics of observations come from all environments: without them there are only the rewards to go by.
+    comparable = environments.normalizer is not None or not config.normalize_observation
+    for t in range(steps + 1):
+        if t == config.n_steps:
+            return
+        rows = t * config.n_envs + which
+        differs = comparable and not np.array_equal(environments.observation, buffer.observation[rows])
+        if not differs and t < steps:
+            differs = not np.array_equal(environments.step(buffer.action[rows]).reward, buffer.reward[rows])
+        if differs:
             raise StateNotRestoredError(
-                f"{snapshot.config.env_id}: at step {t} of round {snapshot.round} the environment shows another "
-                "observation than the recorded one (another version of the environment?)"
+                f"at step {t} of round {snapshot.round} {config.env_id} leads to another observation or reward than the "
+                "recorded one (another version of the environment?)"
             )
-        environments.step(snapshot.buffer.action[rows])

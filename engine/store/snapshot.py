@@ -31,7 +31,8 @@ class RolloutBuffer:
     episode: NDArray[np.int64]
     """(n,) episode number, unique within the run."""
     observation: NDArray[Any]
-    """(n, *shape) before the encoder, as the policy received it; (n,) int64 for a discrete space."""
+    """(n, *shape) before the encoder, as the policy received it (normalised, where observations are normalised);
+    (n,) int64 for a discrete space."""
     action: NDArray[Any]
     """(n,) int64, or (n, d) float32: the raw Gaussian sample, not clipped."""
     reward: Float32s
@@ -75,7 +76,8 @@ class Snapshot:
     action_space: Space
     buffer: RolloutBuffer
     checkpoint: Mapping[str, NDArray[Any]]
-    """Tensor name -> array: `parameter/...`, `optimizer/...`, `rng/...`, `environment/...`."""
+    """Tensor name -> array: `parameter/...`, `optimizer/...`, `rng/...`, `normalizer/...`,
+    `environment/...`."""
     minibatches: NDArray[np.int32]
     """(n_epochs, n) one permutation of all records an epoch; minibatch b is columns b*batch_size to
     (b+1)*batch_size - 1."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from worlds import double, entry, moved_snapshot
+from worlds import double, moved_snapshot
 
 import engine
 from engine.attribution.backends import gradient, inner_products
@@ -21,10 +21,9 @@ from engine.store.snapshot import Snapshot
 N = 80
 
 
-@pytest.fixture(scope="module", params=["LunarLander-v3", "CartPole-v1", "Pendulum-v1"])
+@pytest.fixture(scope="module", params=["LunarLander-v3", "CartPole-v1", "Pendulum-v1", "MiniGrid-Empty-8x8-v0"])
 def base(request: pytest.FixtureRequest) -> Snapshot:
-    environment = entry("Pendulum-v1") if request.param == "Pendulum-v1" else find(request.param)
-    return moved_snapshot(environment, rounds=2, n_steps=N, learning_rate=3e-3, ent_coef=0.01, n_epochs=4)
+    return moved_snapshot(find(request.param), rounds=2, n_steps=N, learning_rate=3e-3, ent_coef=0.01, n_epochs=4)
 
 
 def one_sgd_step(snapshot: Snapshot, learning_rate: float, normalized: bool) -> Snapshot:
@@ -54,7 +53,7 @@ def targets(snapshot: Snapshot) -> dict[str, Target]:
 @pytest.mark.parametrize("name", ["return", "action"])
 def test_derivative_of_one_step_in_float64(base: Snapshot, normalized: bool, name: str) -> None:
     """d f(theta(k+1)) / d w_i = lr / n * <grad f(theta(k+1)), grad J_i(theta(k))>: exact, for every step size."""
-    learning_rate, eps = 1e-3, 1e-4
+    learning_rate, eps = 1e-3, 1e-2
     snapshot = one_sgd_step(base, learning_rate, normalized)
     target = targets(snapshot)[name]
 

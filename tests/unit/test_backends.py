@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from worlds import double, entry, moved_snapshot, off_policy
+from worlds import double, moved_snapshot, off_policy
 
 from engine.attribution.backends import Backend, Direction, gradient, inner_products
 from engine.attribution.targets import ActionTarget, ReturnTarget, Target, action_target, return_target
@@ -21,9 +21,9 @@ from engine.store.snapshot import Snapshot
 FAST: tuple[Backend, ...] = ("jvp", "ghost")
 
 
-@pytest.fixture(scope="module", params=["LunarLander-v3", "FrozenLake-v1", "Pendulum-v1"])
+@pytest.fixture(scope="module", params=["LunarLander-v3", "FrozenLake-v1", "Pendulum-v1", "MiniGrid-Empty-8x8-v0"])
 def snapshot(request: pytest.FixtureRequest) -> Snapshot:
-    environment = entry("Pendulum-v1") if request.param == "Pendulum-v1" else find(request.param)
+    environment = find(request.param)
     settings = {"n_steps": 96, "learning_rate": 3e-3, "ent_coef": 0.02, "n_epochs": 4}
     return off_policy(moved_snapshot(environment, rounds=2, **settings))
 
@@ -40,11 +40,12 @@ def directions(policy: ActorCritic, snapshot: Snapshot) -> dict[str, Direction]:
         "action": gradient(action_target(snapshot, record=5), policy),
         "actor and critic": everything,
         "one layer": {name: v for name, v in everything.items() if name.startswith("actor.2.")},
+        "first layer": {name: everything[name] for name in list(everything)[:2]},
         "critic": {name: v for name, v in everything.items() if name.startswith("critic.")},
     }
 
 
-@pytest.mark.parametrize("which", ["return", "action", "actor and critic", "one layer", "critic"])
+@pytest.mark.parametrize("which", ["return", "action", "actor and critic", "one layer", "first layer", "critic"])
 @pytest.mark.parametrize("backend", FAST)
 def test_backends_agree_with_the_loop(snapshot: Snapshot, backend: Backend, which: str) -> None:
     exact, single = restored(snapshot), restored(snapshot)

@@ -1,5 +1,9 @@
 """Every entry of the catalogue makes an environment whose spaces and names are what it says."""
 
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +15,19 @@ from engine.envs import CATALOGUE, DEFAULT_PRESET, Environment, find, preset
 from engine.errors import BadInputError
 from engine.spaces import Space
 
-PROMISED = {"CartPole-v1", "FrozenLake-v1", "FrozenLake-v1-slippery", "Acrobot-v1", "LunarLander-v3"}
+PROMISED = {
+    "CartPole-v1",
+    "FrozenLake-v1",
+    "FrozenLake-v1-slippery",
+    "Acrobot-v1",
+    "LunarLander-v3",
+    "MiniGrid-Empty-8x8-v0",
+    "highway-fast-v0",
+    "highway-v0",
+    "BipedalWalker-v3",
+    "Pendulum-v1",
+    "HalfCheetah-v5",
+}
 
 
 def test_the_promised_environments_are_there() -> None:
@@ -30,10 +46,16 @@ def test_spaces_and_names_fit_the_environment(environment: Environment) -> None:
     else:
         assert observation.shape == np.shape(shown)
         assert np.dtype(observation.dtype) == np.asarray(shown).dtype
-        assert len(environment.observation_names) == np.size(shown)
-    assert isinstance(env.action_space, gym.spaces.Discrete)
-    assert action.kind == "discrete"
-    assert action.n == env.action_space.n == len(environment.action_names) == len(set(environment.action_names))
+        assert len(environment.observation_names) == (0 if np.ndim(shown) == 3 else np.size(shown))
+    if action.kind == "discrete":
+        assert isinstance(env.action_space, gym.spaces.Discrete)
+        assert action.n == env.action_space.n == len(environment.action_names)
+    else:
+        assert isinstance(env.action_space, gym.spaces.Box)
+        assert action.shape == env.action_space.shape == (len(environment.action_names),)
+        assert np.array_equal(action.low, env.action_space.low)
+        assert np.array_equal(action.high, env.action_space.high)
+    assert len(set(environment.action_names)) == len(environment.action_names)
     assert observation.names == environment.observation_names
     assert action.names == environment.action_names
     assert len(set(environment.observation_names)) == len(environment.observation_names)
@@ -56,7 +78,10 @@ def test_the_papers_settings() -> None:
     lander, lake = preset("LunarLander-v3"), preset("FrozenLake-v1")
     assert (lander.optimizer, lander.learning_rate, lander.rounds) == ("adam", 1e-3, 100)
     assert (lake.optimizer, lake.learning_rate, lake.rounds) == ("sgd", 5e-3, 30)
-    for config in (lander, lake, preset("Acrobot-v1")):
+    grid, walker = preset("MiniGrid-Empty-8x8-v0"), preset("BipedalWalker-v3")
+    assert (grid.optimizer, grid.learning_rate, grid.rounds) == ("sgd", 5e-3, 30)
+    assert (walker.rounds, preset("highway-v0").rounds, preset("highway-fast-v0").rounds) == (150, 25, 25)
+    for config in (lander, lake, grid, walker, preset("Acrobot-v1"), preset("highway-v0")):
         assert (config.n_envs, config.n_steps, config.batch_size, config.n_epochs) == (1, 2048, 64, 10)
         assert (config.gamma, config.gae_lambda, config.clip_range, config.ent_coef) == (0.99, 0.95, 0.2, 0.0)
 
@@ -75,11 +100,52 @@ def test_slippery_is_slippery_and_the_other_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("CartPole-v0", "did you mean 'CartPole-v1'"), ("LunarLander", "did you mean 'LunarLander-v3'")]
+    ("name", "hint"), [("CartPole-v0", "did you mean 'CartPole-v1'"), ("LunarLandr", "did you mean 'LunarLander-v3'")]
 )
 def test_unknown_environment_gets_the_nearest_name(name: str, hint: str) -> None:
     with pytest.raises(BadInputError, match=hint):
         find(name)
+
+
+@pytest.mark.parametrize(
+    ("short", "name"),
+    [
+        ("MiniGrid-Empty-8x8", "MiniGrid-Empty-8x8-v0"),
+        ("FrozenLake", "FrozenLake-v1"),
+        ("highway", "highway-v0"),
+        ("highway-fast", "highway-fast-v0"),
+    ],
+)
+def test_the_version_may_be_left_out_where_there_is_one(short: str, name: str) -> None:
+    assert find(short).name == name
+    assert preset(short).env_id == name
+
+
+def test_a_missing_package_is_named_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "highway_env", None)
+    with pytest.raises(BadInputError) as caught:
+        find("highway-fast-v0").make()
+    assert str(caught.value) == (
+        "highway-fast-v0 needs highway-env; install it with: pip install 'snapshot-influence[highway]'"
+    )
+
+
+def test_every_extra_is_in_pyproject_and_in_the_extra_environments() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for environment in CATALOGUE.values():
+        if environment.extra is not None:
+            assert any(line.startswith(environment.extra.package) for line in extras[environment.extra.name])
+            assert environment.extra.name in extras["environments"][0]
+
+
+def test_the_catalogue_is_listed_without_the_packages() -> None:
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(('minigrid', 'highway_env', 'mujoco')); sys.argv = ['engine', 'envs']; "
+        "from engine.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert all(name in done.stdout for name in ("highway-v0", "HalfCheetah-v5"))
 
 
 def test_unknown_environment_lists_the_catalogue_and_imports_nothing() -> None:

@@ -280,7 +280,9 @@ def test_export(command: Command, run: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_environment(command: Command, tmp_path: Path, listing: Listing) -> None:
-    refused(command("train", "CartPole", "--out", tmp_path / "r"), "unknown environment", "did you mean 'CartPole-v1'")
+    refused(
+        command("train", "CartPole-v0", "--out", tmp_path / "r"), "unknown environment", "did you mean 'CartPole-v1'"
+    )
     refused(command("train", "os:system-v0", "--out", tmp_path / "r"), "unknown environment", "The catalogue has")
     assert listing(tmp_path) == {}
 

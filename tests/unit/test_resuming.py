@@ -121,6 +121,6 @@ def test_a_second_writer_is_refused(tmp_path: Path, cartpole: Run) -> None:
 
 
 def test_an_unknown_environment_writes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="unknown environment 'CartPole'"):
-        next(engine.train(engine.TrainConfig(env_id="CartPole"), tmp_path / "run"))
+    with pytest.raises(BadInputError, match="unknown environment 'Cartpole'"):
+        next(engine.train(engine.TrainConfig(env_id="Cartpole"), tmp_path / "run"))
     assert not (tmp_path / "run").exists()

@@ -175,7 +175,9 @@ def test_nan_reward_stops_with_the_step() -> None:
         learner(entry("NotANumberWorld-v0"), n_steps=8).collect()
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize(
+    "name", ["CartPole-v1", "FrozenLake-v1", "FrozenLake-v1-slippery", "Acrobot-v1", "LunarLander-v3"]
+)
 def test_state_restored_in_the_middle_of_episodes(name: str) -> None:
     """A second set of environments, given the state, goes on exactly as the first."""
     n_envs, rng = 3, np.random.default_rng(0)

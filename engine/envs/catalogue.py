@@ -1,0 +1,205 @@
+"""The catalogue: one entry per supported environment.
+
+Every entry has the presets `paper` (the settings of arXiv 2505.19281: one environment, 2048 steps a round; for environments
+that are not in the paper the same settings) and `default`. `tuned`, where there is one, learns faster; the comment beside
+it says how far.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import gymnasium as gym
+
+from engine.envs.environment import Environment, Extra
+
+
+def _load_mujoco() -> None:
+    mujoco = import_module("mujoco")
+    # By itself MuJoCo writes its warnings to the screen and into MUJOCO_LOG.TXT in the working directory.
+    mujoco.set_mju_user_warning(logging.getLogger("mujoco").debug)
+
+
+MINIGRID = Extra("minigrid", "minigrid", partial(import_module, "minigrid"))
+HIGHWAY = Extra("highway", "highway-env", partial(import_module, "highway_env"))
+MUJOCO = Extra("mujoco", "mujoco", _load_mujoco)
+
+
+def _image_only(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """MiniGrid's observation is the image alone, without direction and mission text."""
+    wrapped: gym.Env[Any, Any] = import_module("minigrid.wrappers").ImgObsWrapper(env)
+    return wrapped
+
+
+_GRID = tuple(f"row {cell // 4}, column {cell % 4}" for cell in range(16))
+_FROZEN_LAKE_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "paper": {"rounds": 30, "optimizer": "sgd", "learning_rate": 5e-3},
+    "default": {"rounds": 30},
+}
+_CHEETAH = ("back thigh", "back shin", "back foot", "front thigh", "front shin", "front foot")
+_HIGHWAY: Mapping[str, Any] = {
+    "observation_names": tuple(
+        f"{who} {what}"
+        for who in ("ego", "vehicle 1", "vehicle 2", "vehicle 3", "vehicle 4")
+        for what in ("presence", "x", "y", "vx", "vy")
+    ),
+    "action_names": ("lane left", "idle", "lane right", "faster", "slower"),
+    "options": {"config": {"vehicles_count": 10}},
+    "extra": HIGHWAY,
+}
+
+CATALOGUE: Mapping[str, Environment] = {
+    entry.name: entry
+    for entry in (
+        Environment(
+            name="CartPole-v1",
+            gym_id="CartPole-v1",
+            description="keep a pole upright on a cart; return = steps survived, at most 500",
+            observation_names=("cart position", "cart velocity", "pole angle", "pole angular velocity"),
+            action_names=("push left", "push right"),
+            presets={
+                "paper": {"rounds": 25},
+                "default": {"rounds": 25},
+                "tuned": {
+                    "rounds": 70,
+                    "n_envs": 8,
+                    "n_steps": 256,
+                    "batch_size": 256,
+                    "n_epochs": 20,
+                    "learning_rate": 1e-3,
+                    "gamma": 0.98,
+                    "gae_lambda": 0.8,
+                },
+            },
+        ),
+        Environment(
+            name="FrozenLake-v1",
+            gym_id="FrozenLake-v1",
+            description="4x4 grid with holes, not slippery; return 1 at the goal, else 0",
+            observation_names=_GRID,
+            action_names=("left", "down", "right", "up"),
+            presets=_FROZEN_LAKE_PRESETS,
+            options={"map_name": "4x4", "is_slippery": False},
+        ),
+        Environment(
+            name="FrozenLake-v1-slippery",
+            gym_id="FrozenLake-v1",
+            description="4x4 grid with holes, slippery: two moves in three go sideways; best possible 0.74",
+            observation_names=_GRID,
+            action_names=("left", "down", "right", "up"),
+            presets=_FROZEN_LAKE_PRESETS,
+            options={"map_name": "4x4", "is_slippery": True},
+        ),
+        Environment(
+            name="Acrobot-v1",
+            gym_id="Acrobot-v1",
+            description="swing a two-link arm above a line; return = -1 per step, at worst -500",
+            observation_names=(
+                "cos of joint 1",
+                "sin of joint 1",
+                "cos of joint 2",
+                "sin of joint 2",
+                "angular velocity 1",
+                "angular velocity 2",
+            ),
+            action_names=("torque -1", "torque 0", "torque +1"),
+            presets={"paper": {"rounds": 20}, "default": {"rounds": 20}},
+        ),
+        Environment(
+            name="LunarLander-v3",
+            gym_id="LunarLander-v3",
+            description="land between two flags; 200 counts as solved, a crash costs 100",
+            observation_names=(
+                "x",
+                "y",
+                "x velocity",
+                "y velocity",
+                "angle",
+                "angular velocity",
+                "left leg touches",
+                "right leg touches",
+            ),
+            action_names=("nothing", "left engine", "main engine", "right engine"),
+            presets={
+                "paper": {"rounds": 100, "learning_rate": 1e-3},
+                "default": {"rounds": 100},
+            },
+        ),
+        Environment(
+            name="MiniGrid-Empty-8x8-v0",
+            gym_id="MiniGrid-Empty-8x8-v0",
+            description="walk to the green square of an empty room; return about 0.96 for the shortest way, 0 without it",
+            observation_names=(),
+            action_names=("turn left", "turn right", "forward", "pick up", "drop", "toggle", "done"),
+            presets={
+                "paper": {"rounds": 30, "optimizer": "sgd", "learning_rate": 5e-3, "path": "torch"},
+                "default": {"rounds": 30, "path": "torch"},
+            },
+            extra=MINIGRID,
+            wrap=_image_only,
+        ),
+        Environment(
+            name="highway-fast-v0",
+            gym_id="highway-fast-v0",
+            description="overtake on three lanes for 30 s without a crash; return at most 30; about 100 steps a second",
+            presets={"paper": {"rounds": 25}, "default": {"rounds": 25}},
+            **_HIGHWAY,
+        ),
+        Environment(
+            name="highway-v0",
+            gym_id="highway-v0",
+            description="overtake on four lanes for 40 s without a crash; return at most 40; about 50 steps a second",
+            presets={"paper": {"rounds": 25}, "default": {"rounds": 25}},
+            **_HIGHWAY,
+        ),
+        Environment(
+            name="BipedalWalker-v3",
+            gym_id="BipedalWalker-v3",
+            description="walk on two legs over gentle hills; 300 at the far end, a fall costs 100",
+            observation_names=(
+                "hull angle",
+                "hull angular velocity",
+                "x velocity",
+                "y velocity",
+                *(
+                    f"{leg} {part}"
+                    for leg in ("leg 1", "leg 2")
+                    for part in ("hip angle", "hip speed", "knee angle", "knee speed", "touches")
+                ),
+                *(f"lidar {ray}" for ray in range(1, 11)),
+            ),
+            action_names=("hip 1 torque", "knee 1 torque", "hip 2 torque", "knee 2 torque"),
+            presets={"paper": {"rounds": 150}, "default": {"rounds": 150}},
+            fresh_each_episode=True,  # its Box2D world keeps contacts of the last episode
+        ),
+        Environment(
+            name="Pendulum-v1",
+            gym_id="Pendulum-v1",
+            description="swing a pendulum up and hold it; return about -150 at best, -1200 at random",
+            observation_names=("cos of the angle", "sin of the angle", "angular velocity"),
+            action_names=("torque",),
+            presets={"paper": {"rounds": 50}, "default": {"rounds": 50}},
+        ),
+        Environment(
+            name="HalfCheetah-v5",
+            gym_id="HalfCheetah-v5",
+            description="run on two legs, 1000 steps; return = distance gained less the effort",
+            observation_names=(
+                "z of the front tip",
+                "angle of the front tip",
+                *(f"angle of the {joint}" for joint in _CHEETAH),
+                "x velocity of the front tip",
+                "z velocity of the front tip",
+                "angular velocity of the front tip",
+                *(f"angular velocity of the {joint}" for joint in _CHEETAH),
+            ),
+            action_names=tuple(f"{joint} torque" for joint in _CHEETAH),
+            presets={"paper": {"rounds": 150}, "default": {"rounds": 150}},
+            extra=MUJOCO,
+        ),
+    )
+}

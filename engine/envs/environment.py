@@ -1,0 +1,102 @@
+"""What a catalogue entry says of an environment, and how to make it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from engine.errors import BadInputError
+from engine.spaces import Space
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An optional dependency of this project, without which an environment can't be made."""
+
+    name: str
+    """Its name in `pyproject.toml`: `pip install 'snapshot-influence[name]'` brings it."""
+    package: str
+    """What the package is called on PyPI."""
+    load: Callable[[], object]
+    """Imports the package; afterwards Gymnasium knows its environments."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment: how to make it, what its numbers are called, and good settings for it."""
+
+    name: str
+    """Name in the catalogue, on the command line and in `run.json` (`env_id`)."""
+    gym_id: str
+    """Gymnasium id."""
+    description: str
+    """One line for people."""
+    observation_names: tuple[str, ...]
+    """Names of the components of a box observation, or of the values of a discrete one; none for an image."""
+    action_names: tuple[str, ...]
+    """Names of the discrete actions, or of the components of a continuous one."""
+    presets: Mapping[str, Mapping[str, Any]]
+    """Preset name -> fields of `TrainConfig` that differ from the defaults."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of `gymnasium.make`."""
+    extra: Extra | None = None
+    """What must be installed besides this project's own dependencies."""
+    wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]] | None = None
+    """Puts wrappers around the made environment; imports what it needs when it is called."""
+    fresh_each_episode: bool = False
+    """Whether every episode needs a newly made environment, because a reset leaves something of the last episode in it:
+    a generator's state and the actions since would not lead back to the same state."""
+
+    def make(self) -> gym.Env[Any, Any]:
+        """A new environment.
+
+        Raises:
+            BadInputError: the package that it needs is not installed; the message says how to install it.
+        """
+        if self.extra is not None:
+            try:
+                self.extra.load()
+            except ImportError as error:
+                raise BadInputError(
+                    f"{self.name} needs {self.extra.package}; install it with: "
+                    f"pip install 'snapshot-influence[{self.extra.name}]'"
+                ) from error
+        env = gym.make(self.gym_id, disable_env_checker=True, **self.options)
+        return env if self.wrap is None else self.wrap(env)
+
+    def renewed(self, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+        """What the next episode is to begin in: `env`, or a new one in its place (see `fresh_each_episode`)."""
+        if not self.fresh_each_episode:
+            return env
+        env.close()
+        return self.make()
+
+    def spaces(self) -> tuple[Space, Space]:
+        """Observation space and action space, with names."""
+        env = self.make()
+        try:
+            return (
+                _describe(env.observation_space, self.observation_names),
+                _describe(env.action_space, self.action_names),
+            )
+        finally:
+            env.close()
+
+
+def _describe(space: gym.Space[Any], names: tuple[str, ...]) -> Space:
+    if isinstance(space, gym.spaces.Discrete):
+        return Space("discrete", n=int(space.n), names=names)
+    if isinstance(space, gym.spaces.Box):
+        return Space(
+            "box",
+            shape=tuple(space.shape),
+            dtype=np.dtype(space.dtype).name,
+            low=tuple(float(x) for x in space.low.ravel()),
+            high=tuple(float(x) for x in space.high.ravel()),
+            names=names,
+        )
+    raise BadInputError(f"the space {space} is not supported; Discrete and Box are")

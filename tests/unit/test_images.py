@@ -1,0 +1,79 @@
+"""Image observations: the encoder, the trunk, and what the closed form says of them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from worlds import learner, moved_snapshot
+
+import engine
+from engine.attribution.backends import gradient
+from engine.attribution.targets import return_target
+from engine.envs import find
+from engine.errors import BadInputError
+from engine.learning.checkpoint import restore_policy
+from engine.learning.networks import ActorCritic
+from engine.spaces import Space
+
+NAME = "MiniGrid-Empty-8x8-v0"
+
+
+def test_an_image_is_scaled_and_its_channels_come_first() -> None:
+    policy = ActorCritic(Space("box", shape=(5, 6, 2), dtype="uint8"), Space("discrete", n=3))
+    image = np.arange(120, dtype=np.uint8).reshape(2, 5, 6, 2)
+    inputs = policy.encode(image)
+    assert inputs.shape == (2, 2, 5, 6)
+    assert inputs.dtype == torch.float32
+    assert inputs[1, 1, 4, 2] == image[1, 4, 2, 1] / np.float32(255)
+
+
+def test_which_observations_are_images() -> None:
+    assert find(NAME).spaces()[0].encoder == "image"
+    assert Space("box", shape=(7, 7, 3), dtype="float32").encoder == "flatten"
+    assert Space("box", shape=(49,), dtype="uint8").encoder == "flatten"
+    assert Space("discrete", n=3).encoder == "one_hot"
+
+
+def test_the_trunk_is_the_papers() -> None:
+    policy = learner(find(NAME), seed=1).policy
+    shapes = {name: tuple(p.shape) for name, p in policy.named_parameters()}
+    assert list(shapes)[:6] == [f"trunk.{i}.{kind}" for i in (0, 2, 5) for kind in ("weight", "bias")]
+    assert shapes["trunk.0.weight"] == (16, 3, 3, 3)
+    assert shapes["trunk.2.weight"] == (32, 16, 3, 3)
+    assert shapes["trunk.5.weight"] == (64, 32 * 3 * 3)
+    assert shapes["actor.0.weight"] == shapes["critic.0.weight"] == (64, 64)
+    assert shapes["actor.4.weight"] == (7, 64)
+    for i in (0, 2, 5):
+        weight = policy.get_parameter(f"trunk.{i}.weight").detach().flatten(1)
+        product = weight @ weight.T if len(weight) <= weight.shape[1] else weight.T @ weight
+        torch.testing.assert_close(product / 2, torch.eye(len(product)), rtol=0, atol=1e-5)
+    assert math.isclose(float(policy.actor_output(np.zeros((1, 7, 7, 3), np.uint8)).abs().sum()), 0)
+
+
+def test_a_policy_target_reaches_the_trunk_and_needs_the_value() -> None:
+    """The critic's part of J_i moves the trunk, so influence through the trunk includes it."""
+    snapshot = moved_snapshot(find(NAME), n_steps=40, n_epochs=1)
+    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    names = set(gradient(return_target(snapshot), policy))
+    assert any(name.startswith("trunk.") for name in names)
+    assert not any(name.startswith("critic.") for name in names)
+    assert [name for name in sorted(names) if policy.serves_value(name)] == sorted(n for n in names if "trunk" in n)
+
+
+def test_run_json_names_the_encoder_and_the_closed_form_is_refused_in_words(tmp_path: Path) -> None:
+    config = engine.preset(NAME, rounds=1, n_steps=8, n_epochs=1)
+    list(engine.train(config, tmp_path / "run"))
+    assert engine.open_run(tmp_path / "run").manifest.encoder == "image"
+    with pytest.raises(BadInputError, match=r"MiniGrid-Empty-8x8-v0 shows images.*path=torch") as caught:
+        next(engine.train(engine.preset(NAME, path="closed_form"), tmp_path / "other"))
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "other").exists()
+
+
+def test_images_too_small_for_the_trunk() -> None:
+    with pytest.raises(BadInputError, match="at least 5 x 5"):
+        ActorCritic(Space("box", shape=(4, 9, 1), dtype="uint8"), Space("discrete", n=2))
