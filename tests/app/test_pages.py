@@ -194,7 +194,7 @@ def test_a_damaged_run_is_named_and_the_others_stay_usable(open_page: Open, runs
 def test_a_newer_schema_is_refused_by_name(open_page: Open, runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "cartpole", tmp_path / "newer")
     manifest = tmp_path / "newer" / "run.json"
-    manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+    manifest.write_text(manifest.read_text().replace('"schema_version": 2', '"schema_version": 9'))
     assert "schema version 9" in errors(open_page("timeline", tmp_path, run="newer"))[0]
 
 
