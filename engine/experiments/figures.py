@@ -17,12 +17,14 @@ from engine.experiments.results import Results
 
 _INK = "#010203"
 """Stands for the text colour of the page."""
-_LOOKS: Mapping[str, tuple[str, str]] = {
+_LOOKS: Mapping[str, tuple[str, Any]] = {
     STANDARD: (_INK, "-"),
     "iif 0.125": ("#1b9e9e", ":"),
     "iif 0.25": ("#2f8fe0", "-."),
     "iif 0.5": ("#4f74e8", "-"),
     "iif 1": ("#a566d6", "--"),
+    "iif 0.5 mask": ("#4fa3c9", (0, (5, 1, 1, 1, 1, 1))),
+    "iif 1 mask": ("#c77be0", (0, (1, 1))),
     "guarded 0.5": ("#c08a14", "--"),
     "guarded 1": ("#dd6b1f", "-"),
     "random": ("#8a8f98", "-"),
@@ -75,7 +77,7 @@ def _curve(ax: Axes, arm: str, values: np.ndarray[Any, np.dtype[np.float64]]) ->
     rounds = np.flatnonzero(~np.isnan(values[0]))
     values = values[:, rounds]
     mean, (color, dashes) = values.mean(0), _LOOKS.get(arm, _OTHER)
-    ax.plot(rounds + 1, mean, dashes, color=color, label=arm, marker="o" if len(rounds) == 1 else None)
+    ax.plot(rounds + 1, mean, linestyle=dashes, color=color, label=arm, marker="o" if len(rounds) == 1 else None)
     if len(values) > 1:
         error = values.std(0, ddof=1) / np.sqrt(len(values))
         ax.fill_between(rounds + 1, mean - error, mean + error, color=color, alpha=0.15, linewidth=0)
@@ -83,6 +85,8 @@ def _curve(ax: Axes, arm: str, values: np.ndarray[Any, np.dtype[np.float64]]) ->
 
 def differences(rows: Sequence[Mapping[str, Any]], panels: Sequence[tuple[str, str, float]]) -> str:
     """Estimates with their intervals, one row an arm: a full dot where the interval excludes the reference, else a hollow one.
+
+    One seed has no interval.
 
     Args:
         rows: rows of `summary.SCHEMA`.
@@ -94,12 +98,11 @@ def differences(rows: Sequence[Mapping[str, Any]], panels: Sequence[tuple[str, s
         for (column, title, reference), ax in zip(panels, axes, strict=True):
             ax.axvline(reference, color=_INK, linewidth=0.8, alpha=0.6)
             for place, row in enumerate(rows):
-                low, high = (
-                    row[column] if bound is None else bound for bound in (row[f"{column}_low"], row[f"{column}_high"])
-                )
+                low, high = row[f"{column}_low"], row[f"{column}_high"]
                 color, _ = _LOOKS.get(row["arm"], _OTHER)
-                ax.plot([low, high], [place, place], color=color)
-                clear = low > reference or high < reference
+                clear = low is not None and (low > reference or high < reference)
+                if low is not None:
+                    ax.plot([low, high], [place, place], color=color)
                 ax.plot([row[column]], [place], "o", color=color, fillstyle="full" if clear else "none", markersize=6)
             ax.set_title(title)
             ax.spines["left"].set_visible(False)

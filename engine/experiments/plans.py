@@ -153,7 +153,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             episodes=20,
             arms=ALL_ARMS,
             paper=Paper(34.0, 2.0, 19.2, 29.5),
-            round_seconds=0.3,
+            round_seconds=0.15,
         ),
         Experiment(
             name="acrobot",
@@ -162,7 +162,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             episodes=20,
             arms=ALL_ARMS,
             paper=Paper(36.7, 6.5, 48.5, 55.2),
-            round_seconds=0.6,
+            round_seconds=0.4,
         ),
         Experiment(
             name="minigrid",
@@ -171,7 +171,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             episodes=20,
             arms=ALL_ARMS,
             paper=Paper(65.8, 3.3, 61.7, 69.1),
-            round_seconds=3.0,
+            round_seconds=1.7,
         ),
         Experiment(
             name="highway",
@@ -182,7 +182,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             paper=Paper(37.7, 6.1, 55.1, 59.9),
             note="The paper trains 25 rounds of highway-v0 with 10 vehicles; this is highway-fast-v0, with fewer rounds, "
             "arms and evaluation episodes, because the simulation is slow.",
-            round_seconds=40.0,
+            round_seconds=18.0,
         ),
         Experiment(
             name="lunarlander",
@@ -191,7 +191,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             episodes=20,
             arms=ALL_ARMS,
             paper=Paper(26.0, 1.8, 39.7, 44.9),
-            round_seconds=1.0,
+            round_seconds=0.5,
         ),
         Experiment(
             name="bipedalwalker",
@@ -202,7 +202,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             arms=COARSE_ARMS,
             paper=Paper(31.0, 8.7, 26.2, 29.2),
             note="Fewer arms, and four evaluation episodes every fifth round, because the simulation is slow.",
-            round_seconds=2.0,
+            round_seconds=0.5,
         ),
     )
 }

@@ -25,6 +25,7 @@ from engine.experiments.plans import EXPERIMENTS, Arm, Experiment, find_experime
 from engine.experiments.results import SCHEMA, merge, read_campaign, read_results
 from engine.learning.agents import restore_agent
 from engine.learning.evaluation import Evaluator
+from engine.learning.training import Learner
 from engine.store.files import Files
 
 Listing = Callable[[Path], dict[str, bytes]]
@@ -63,6 +64,17 @@ def test_a_task_trains_as_engine_train_does_and_evaluates_on_the_common_seeds(tm
     agent = restore_agent(config, snapshots[0].observation_space, snapshots[0].action_space, last)
     returns = Evaluator(find("FrozenLake-v1")).returns(agent, range(10**6, 10**6 + 4))
     assert (rows[-1]["test_return"], rows[-1]["test_std"]) == (returns.mean(), returns.std())
+
+
+def test_a_policy_is_evaluated_on_what_it_saw_in_training() -> None:
+    pole = replace(LAKE, env_id="CartPole-v1", settings={"n_steps": 256, "normalize_observation": True})
+    rows = train_and_evaluate(Task(pole, pole.arm("ppo"), 0)).to_pylist()
+    learner = Learner.begin(pole.config(pole.arm("ppo"), 0))
+    for row in rows:
+        learner.update(learner.collect())
+        seen = Evaluator(find("CartPole-v1"), learner.normalizer).returns(learner.agent, pole.evaluation_seeds)
+        raw = Evaluator(find("CartPole-v1")).returns(learner.agent, pole.evaluation_seeds)
+        assert row["test_return"] == seen.mean() != raw.mean()
 
 
 def test_one_row_a_round_and_nothing_else_is_left(done: Path) -> None:

@@ -121,6 +121,7 @@ def test_an_unfinished_campaign_has_what_is_there() -> None:
     assert row(table, "frozenlake", "iif 0.5")["se_ave_error"] is None
     page = render(campaign(part), table)
     assert "3 of 15 tasks are finished" in page
+    assert "Final return: one seed: iif 0.5." in page, "one seed has none"
     assert "Unfinished: frozenlake" in page
     without_ppo = results("frozenlake", {"iif 0.5": BETTER})
     found = row(summary(campaign(without_ppo)), "frozenlake", "iif 0.5")
