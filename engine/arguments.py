@@ -32,9 +32,22 @@ def numbers(text: str, option: str) -> list[float]:
 
 
 def action(text: str, space: Space) -> list[float]:
-    """An action by name or by number, or a continuous one by its numbers."""
-    named = space.kind == "discrete" and text in space.names
-    return [float(space.names.index(text))] if named else numbers(text, "--action")
+    """A discrete action by name or by number, or a continuous one by its numbers.
+
+    Raises:
+        BadInputError: there is none of that name, or it is not made of numbers; names the actions.
+    """
+    if space.kind == "discrete" and text in space.names:
+        return [float(space.names.index(text))]
+    try:
+        return numbers(text, "--action")
+    except BadInputError:
+        names = ", ".join(space.names)
+        if space.kind == "discrete":
+            raise BadInputError(f"--action {text!r} is none of {names}; name one of them or give its number") from None
+        raise BadInputError(
+            f"actions are continuous here: --action needs numbers separated by commas ({names})"
+        ) from None
 
 
 def record_numbers(path: Path) -> list[int]:

@@ -47,6 +47,7 @@ def scatter(fields: Mapping[str, NDArray[Any]], x: str, y: str, dark: bool, drag
                     "title": {"text": "influence: ▲ raised, ▼ lowered", "side": "right"},
                     "thickness": 10,
                     "outlinewidth": 0,
+                    "exponentformat": "power",
                 },
             },
             hovertemplate="<br>".join(

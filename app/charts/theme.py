@@ -67,8 +67,8 @@ def style(figure: go.Figure, height: int) -> go.Figure:
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
         hoverlabel={"align": "left"},
     )
-    figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True)
-    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True)
+    figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True, exponentformat="power")
+    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True, exponentformat="power")
     return figure
 
 
