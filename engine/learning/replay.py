@@ -100,7 +100,7 @@ def intervene(
     if order == 0 and not rebatch:
         return snapshot
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round, order])
-    kept = snapshot.buffer.kept if rebatch else np.ones(len(snapshot.buffer), bool)
+    kept = snapshot.buffer.critic_kept if rebatch else np.ones(len(snapshot.buffer), bool)
     left, gone = np.flatnonzero(kept), np.flatnonzero(~kept)
     permutations = left[draw_minibatches(rng, len(left), snapshot.config.n_epochs)]
     # An epoch names every record (the run format asks for it); those that are gone come last and thin out no minibatch.

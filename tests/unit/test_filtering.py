@@ -16,6 +16,7 @@ from engine.attribution.agreement import agreement
 from engine.errors import BadInputError
 from engine.intervention.filtering import RANKINGS, filtered_count, make_filter, strength
 from engine.learning.agents import restore_agent
+from engine.learning.replay import intervene
 from engine.learning.training import Filtered, Learner, filtered
 from engine.store.snapshot import Snapshot
 
@@ -112,6 +113,16 @@ def test_dropped_from_the_actor_alone() -> None:
         if "parameter/" in name:
             assert np.array_equal(tensor, (whole if "critic" in name else gone)[name]), name
             assert not np.array_equal(tensor, (gone if "critic" in name else whole)[name]), name
+
+
+def test_removing_records_from_a_guarded_round(snapshot: Snapshot) -> None:
+    """Those that the filter dropped from the actor's loss go on training the critic, in either mode."""
+    guarded = snapshot.without(np.arange(0, 100), actor_only=True)
+    for mode in ("mask", "rebatch"):
+        left = intervene(guarded, [0, 150], mode=mode)
+        assert np.flatnonzero(~left.buffer.kept).tolist() == [*range(100), 150]
+        assert np.flatnonzero(~left.buffer.critic_kept).tolist() == [0, 150]
+    assert all({0, 150} == set(order[-2:]) for order in left.minibatches), "rebatch: the removed ones come last"
 
 
 def test_filtered_minibatches_are_filled_up_again(snapshot: Snapshot) -> None:
