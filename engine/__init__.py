@@ -7,6 +7,7 @@
 >>> run = engine.open_run("runs/lake")                      # read it back, verified
 >>> snapshot = run.snapshot(2)
 >>> replayed = engine.replay(snapshot, drop=[17])           # the update again, without record 17
+>>> found = engine.validate(run, round=2, subsets=16)       # does influence predict what removal does here?
 >>> outcome = engine.retrain(run, 2, [17, 40], "runs/lake-without")   # against original and control
 
 Names are imported on first use, so that `import engine` costs nothing.
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.attribution.influence import Scores, influence
     from engine.attribution.targets import action_target, return_target
+    from engine.attribution.trust import Validation, read_validation
+    from engine.attribution.validation import validate
     from engine.config import TrainConfig
     from engine.envs import preset
     from engine.errors import EngineError
@@ -37,15 +40,18 @@ _HOME = {
     "Scores": "engine.attribution.influence",
     "Snapshot": "engine.store.snapshot",
     "TrainConfig": "engine.config",
+    "Validation": "engine.attribution.trust",
     "action_target": "engine.attribution.targets",
     "find_runs": "engine.store.find",
     "influence": "engine.attribution.influence",
     "open_run": "engine.store.read",
     "preset": "engine.envs",
+    "read_validation": "engine.attribution.trust",
     "replay": "engine.learning.replay",
     "retrain": "engine.intervention.retrain",
     "return_target": "engine.attribution.targets",
     "train": "engine.intervention.filtering",
+    "validate": "engine.attribution.validation",
     "verify_run": "engine.store.verify",
 }
 
@@ -55,15 +61,18 @@ __all__ = [
     "Scores",
     "Snapshot",
     "TrainConfig",
+    "Validation",
     "action_target",
     "find_runs",
     "influence",
     "open_run",
     "preset",
+    "read_validation",
     "replay",
     "retrain",
     "return_target",
     "train",
+    "validate",
     "verify_run",
 ]
 

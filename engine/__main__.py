@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from engine import arguments
+from engine.attribution.command import validate
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError, StorageError
 from engine.experiments.command import reproduce
 from engine.terminal import print_json, print_table, progress
@@ -336,6 +337,7 @@ def export(
     print(f"{copy.path}: {len(copy.rounds)} rounds, {len(copy.stored_rounds)} with records")
 
 
+app.command()(validate)
 app.command()(reproduce)
 
 

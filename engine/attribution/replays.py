@@ -1,0 +1,234 @@
+"""Many real replays of one update: which records to remove, in which minibatch orders, and what became of the targets.
+
+A replay is named by its snapshot, the records it went without and its order. What was replayed once is kept in the run's
+`derived/` and never replayed again: not after an interruption, nor by a plan with more subsets or orders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from engine.attribution.targets import Target
+from engine.errors import BadInputError
+from engine.executors import run_tasks
+from engine.learning.agents import restore_agent
+from engine.learning.checkpoint import one_thread, restore_policy
+from engine.learning.replay import intervene
+from engine.store.derived import load_table, save_table
+from engine.store.snapshot import Snapshot
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, total); raise from it to cancel."""
+
+REPLAYS_VERSION = 1
+"""Part of every key; raise it whenever a replay's outcome changes."""
+CHUNK = 8
+"""Replays of a task: half a second of work with the default settings."""
+SEED = 3
+"""Names the generator of the subsets among those of a run's seed."""
+
+
+def subsets(rng: np.random.Generator, n: int, fraction: float, m: int) -> Bools:
+    """Random subsets of round(fraction * n) of n records, m of them: (m, n), True where the record is to be removed.
+
+    The first subsets of a longer list are those of a shorter one.
+
+    Raises:
+        BadInputError: the fraction is not between 0 and 1, a subset would be empty or everything, or there are not m
+            different ones.
+    """
+    k = removed_count(n, fraction)
+    if math.comb(n, k) < m:
+        raise BadInputError(
+            f"there are only {math.comb(n, k)} subsets of {k} of {n} records; ask for no more than that"
+        )
+    removed = np.zeros((m, n), bool)
+    for row in removed:
+        row[rng.permutation(n)[:k]] = True
+    return removed
+
+
+def removed_count(n: int, fraction: float) -> int:
+    """How many of n records a subset removes; errors as `subsets`."""
+    if not 0 < fraction < 1:
+        raise BadInputError(f"fraction is {fraction:g}; it must be above 0 and below 1, such as 0.5")
+    k = round(fraction * n)
+    if not 0 < k < n:
+        nothing = "none" if k == 0 else "all"
+        raise BadInputError(f"a fraction of {fraction:g} removes {nothing} of {n} records; choose one from {1 / n:.2g}")
+    return k
+
+
+def random_removals(snapshot: Snapshot, fraction: float, m: int) -> Bools:
+    """(m, n) random subsets of the records that the round's update used; errors as `subsets`."""
+    kept = np.flatnonzero(snapshot.buffer.kept)
+    rng = np.random.default_rng([snapshot.config.seed, snapshot.round, SEED])
+    removed = np.zeros((m, len(snapshot.buffer)), bool)
+    removed[:, kept] = subsets(rng, len(kept), fraction, m)
+    return removed
+
+
+def extreme_removals(snapshot: Snapshot, influence: NDArray[np.floating], fraction: float, m: int) -> Bools:
+    """(m, n): leave out the k most helpful records, and the k most harmful ones, for m / 2 sizes k up to the fraction.
+
+    Rows alternate between top and bottom, from small to large.
+
+    Raises:
+        BadInputError: as `subsets`, or there are not so many sizes.
+    """
+    kept = np.flatnonzero(snapshot.buffer.kept)
+    largest, sizes = removed_count(len(kept), fraction), (m + 1) // 2
+    if sizes > largest:
+        raise BadInputError(
+            f"{m} subsets of the extremes need {sizes} sizes, and a fraction of {fraction:g} of {len(kept)} records has "
+            f"only {largest}; ask for at most {2 * largest} subsets"
+        )
+    best_first = kept[np.argsort(-influence[kept], kind="stable")]
+    removed = np.zeros((m, len(snapshot.buffer)), bool)
+    for i, row in enumerate(removed):
+        k = round(largest * (i // 2 + 1) / sizes)
+        row[best_first[:k] if i % 2 == 0 else best_first[-k:]] = True
+    return removed
+
+
+def replays(
+    snapshot: Snapshot,
+    targets: Sequence[Target],
+    removed: Bools,
+    orders: int,
+    *,
+    executor: str = "inline",
+    workers: int | None = None,
+    report: Progress = lambda doing, done, total: None,
+) -> Floats:
+    """Really replay the update (mode `mask`) without each subset, in each order, and evaluate f(theta(k+1)).
+
+    Order q is the same permutation for every subset, so that differences are paired. What is finished is kept at once
+    (not for a snapshot that is not committed): the same call continues after an interruption.
+
+    Args:
+        snapshot: round k.
+        targets: f, one or more.
+        removed: (m, n), True where the record is removed; an empty row removes nothing.
+        orders: Q; order 0 is the recorded one.
+        executor: as `executors.run_tasks` has it; `processes` needs a main module that can be imported again.
+        workers: processes at a time.
+        report: told the replays that are done, of how many; raise from it to cancel.
+
+    Returns:
+        (targets, m, orders) values of f.
+    """
+    ledgers = [Ledger(snapshot, target) for target in targets]
+    names = [removal_name(row) for row in removed]
+    missing = {
+        (name, q): Replay(row, q)
+        for name, row in zip(names, removed, strict=True)
+        for q in range(orders)
+        if any((name, q) not in ledger.values for ledger in ledgers)
+    }
+    total = len(set(names)) * orders
+    done = total - len(missing)
+    doing = "replaying the update"
+    report(doing, done, total)
+    keys = list(missing)
+    tasks = [
+        Task(i, keys[i : i + CHUNK], snapshot, targets, [missing[key] for key in keys[i : i + CHUNK]])
+        for i in range(0, len(keys), CHUNK)
+    ]
+    for task, outcomes in run_tasks(run_replays, tasks, executor, workers) if tasks else ():
+        for ledger, values in zip(ledgers, outcomes.T, strict=True):
+            ledger.add(task.keys, values)
+        done += len(task.keys)
+        report(doing, done, total)
+    return np.array([[[ledger.values[name, q] for q in range(orders)] for name in names] for ledger in ledgers])
+
+
+def finished_replays(snapshot: Snapshot, target: Target, removed: Bools, orders: int) -> tuple[int, int]:
+    """How many of the replays that `replays` would be asked for are kept, and how many they are."""
+    values = Ledger(snapshot, target).values
+    asked = {(removal_name(row), q) for row in removed for q in range(orders)}
+    return len(asked & values.keys()), len(asked)
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """Which records go, and the minibatch order."""
+
+    removed: Bools
+    order: int
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Some replays, with all that a worker needs for them."""
+
+    start: int
+    keys: Sequence[tuple[str, int]]
+    snapshot: Snapshot
+    targets: Sequence[Target]
+    replays: Sequence[Replay]
+
+    def __str__(self) -> str:
+        return f"replays {self.start + 1} to {self.start + len(self.replays)}"
+
+
+def run_replays(task: Task) -> Floats:
+    """(replays, targets) values of f(theta(k+1))."""
+    one_thread()
+    snapshot = task.snapshot
+    learner = (snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    policy = restore_policy(*learner)
+    values = np.empty((len(task.replays), len(task.targets)))
+    for row, replay in zip(values, task.replays, strict=True):
+        changed = intervene(snapshot, np.flatnonzero(replay.removed), order=replay.order)
+        agent = restore_agent(*learner)
+        agent.update(changed.buffer, changed.minibatches)
+        policy.load(parameters_of(agent.tensors()))
+        with torch.no_grad():
+            row[:] = [float(target.value(policy)) for target in task.targets]
+    return values
+
+
+class Ledger:
+    """The value of one target after every replay of a snapshot that was ever made."""
+
+    def __init__(self, snapshot: Snapshot, target: Target) -> None:
+        about = {"replays": REPLAYS_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
+        text = json.dumps(about, sort_keys=True)
+        self.key, self.about = hashlib.sha256(text.encode()).hexdigest(), text
+        self.path = snapshot.path if snapshot.hash else None
+        table = None if self.path is None else load_table(self.path, self.key)
+        self.values: dict[tuple[str, int], float] = {}
+        if table is not None:
+            columns = (table.column(name).to_pylist() for name in ("removed", "order", "value"))
+            self.values = {(name, order): value for name, order, value in zip(*columns, strict=True)}
+
+    def add(self, keys: Sequence[tuple[str, int]], values: Floats) -> None:
+        """Take down the outcomes of some replays, on the disk too."""
+        self.values |= zip(keys, values.tolist(), strict=True)
+        if self.path is not None:
+            removed, orders = zip(*self.values, strict=True)
+            columns = {"removed": removed, "order": pa.array(orders, pa.int32()), "value": list(self.values.values())}
+            save_table(self.path, self.key, pa.table(columns), {"replays": self.about})
+
+
+def removal_name(removed: Bools) -> str:
+    """Sixteen hexadecimal digits; equal removals have equal names."""
+    return hashlib.sha256(np.packbits(removed).tobytes()).hexdigest()[:16]
+
+
+def parameters_of(tensors: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """`parameter/<name>` of a checkpoint by state_dict name."""
+    prefix = "parameter/"
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,244 @@
+"""Does the attribution predict what removal does? Remove records, really replay the update, and compare."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.attribution.controls import CONTROL_REPLAYS, null_control, smoothness
+from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, prior_of_regression
+from engine.attribution.influence import influence
+from engine.attribution.lds import Interval, additivity, noise_ceiling, rank_agreement
+from engine.attribution.regression import REPLAY_REGRESSION, cross_fitted, effects, kept_of, with_nothing_removed
+from engine.attribution.replays import Progress, extreme_removals, finished_replays, random_removals, replays
+from engine.attribution.targets import Target, named_target
+from engine.attribution.trust import Faithfulness, Validation, defined, keep_validation
+from engine.errors import BadInputError
+from engine.executors import check_executor, default_workers
+from engine.learning.checkpoint import fingerprint
+from engine.learning.replay import replay
+from engine.store.read import Run, open_run
+from engine.store.snapshot import Snapshot
+
+SUBSETS, ORDERS, FRACTION = 64, 16, 0.5
+DESIGNS = ("random", "extremes")
+POOL_SECONDS = 4.0
+"""Until the workers of a pool have started."""
+
+
+def validate(
+    source: Snapshot | Run | str | Path,
+    target: Target | str = "return",
+    estimators: Sequence[str] = (DEFAULT_ESTIMATOR,),
+    *,
+    round: int | None = None,
+    subsets: int = SUBSETS,
+    orders: int = ORDERS,
+    fraction: float = FRACTION,
+    design: str = "random",
+    executor: str = "processes",
+    workers: int | None = None,
+    report: Progress = lambda doing, done, total: None,
+) -> Validation:
+    """Measure whether influence predicts what removing records does, by many real replays.
+
+    >>> import engine
+    >>> if __name__ == "__main__":  # the workers import this file, too
+    ...     found = engine.validate("sample_runs/FrozenLake-v1", "return", round=3, subsets=16, orders=4)
+    ...     print(found.sentence("first_order"))
+
+    Each of the random subsets of the round's records is removed, and the update replayed without it in the same minibatch
+    orders. Finished replays are kept in the run's `derived/`: an interrupted validation continues with the same call, and
+    one with more subsets, orders or estimators makes only the replays that are missing.
+
+    Args:
+        source: round k, or a run (then say which round).
+        target: `"return"`, or a target such as `engine.action_target(snapshot, record=17)`.
+        estimators: names in `estimators.ESTIMATORS`. `replay_regression` is cross-fitted: each subset is predicted by a
+            fit to the others.
+        round: k, where `source` is a run.
+        subsets: how many subsets to remove, at least 3.
+        orders: minibatch orders that each is replayed in; at least 2 for a noise ceiling.
+        fraction: share of the records that a subset has, above 0 and below 1.
+        design: `random` subsets, or `extremes`: the top and the bottom records of the first estimator, in steps up to
+            the fraction.
+        executor: `processes`, `inline` or `ray`; `processes` needs a main module that can be imported again.
+        workers: processes at a time; by default one a core.
+        report: told the replays that are done, of how many; raise from it to cancel.
+
+    Returns:
+        The LDS of each estimator beside the noise ceiling, also kept for `read_validation`.
+
+    Raises:
+        BadInputError: bad settings, unknown estimator or target, or a target whose gradient is zero. Nothing was replayed.
+        EngineError: a worker died; what was finished is kept.
+    """
+    snapshot = _snapshot(source, round)
+    chosen = named_target(snapshot, target) if isinstance(target, str) else target
+    (found,) = validate_targets(
+        snapshot,
+        [chosen],
+        estimators,
+        subsets=subsets,
+        orders=orders,
+        fraction=fraction,
+        design=design,
+        executor=executor,
+        workers=workers,
+        report=report,
+    )
+    return found
+
+
+def validate_targets(
+    snapshot: Snapshot,
+    targets: Sequence[Target],
+    estimators: Sequence[str] = (DEFAULT_ESTIMATOR,),
+    *,
+    subsets: int = SUBSETS,
+    orders: int = ORDERS,
+    fraction: float = FRACTION,
+    design: str = "random",
+    executor: str = "processes",
+    workers: int | None = None,
+    report: Progress = lambda doing, done, total: None,
+) -> list[Validation]:
+    """`validate` for several targets at the price of one: each replay is evaluated on all of them."""
+    start = time.monotonic()
+    check_executor(executor, workers)
+    removed = removals(snapshot, targets[0], estimators, subsets, orders, fraction, design)
+    analytic = [name for name in _with_prior(estimators) if name != REPLAY_REGRESSION]
+    scores = [{name: influence(snapshot, target, name).influence for name in analytic} for target in targets]
+    null_exact, null_difference = null_control(snapshot)
+    outcomes = replays(
+        snapshot,
+        targets,
+        with_nothing_removed(removed),
+        orders,
+        executor=executor,
+        workers=workers,
+        report=report,
+    )
+    rng = np.random.default_rng([snapshot.config.seed, snapshot.round])
+    smooth = smoothness(snapshot, rng)
+    validations = []
+    for target, scored, values in zip(targets, scores, outcomes, strict=True):
+        differences = values[1:] - values[0]
+        ceiling = noise_ceiling(differences, rng) or Interval(math.nan, math.nan, math.nan)
+        error = differences.std(axis=1, ddof=1) / math.sqrt(orders) if orders > 1 else np.full(subsets, math.nan)
+        measured = Validation(
+            round=snapshot.round,
+            target=target.describe(),
+            snapshot_hash=snapshot.hash,
+            design=design if design == "random" else f"extremes of {estimators[0]}",
+            fraction=fraction,
+            subsets=subsets,
+            orders=orders,
+            estimators={name: _faithfulness(name, scored, snapshot, removed, values, rng) for name in estimators},
+            ceiling=defined(ceiling.value),
+            ceiling_low=defined(ceiling.low),
+            ceiling_high=defined(ceiling.high),
+            actual=tuple(effects(values).tolist()),
+            actual_error=tuple(error.tolist()),
+            null_exact=null_exact,
+            null_difference=null_difference,
+            fingerprint_equal=dict(snapshot.fingerprint) == fingerprint(),
+            metasmoothness=smooth,
+            seconds=time.monotonic() - start,
+            created=time.time(),
+        )
+        keep_validation(snapshot, target, measured)
+        validations.append(measured)
+    return validations
+
+
+def removals(
+    snapshot: Snapshot,
+    target: Target,
+    estimators: Sequence[str],
+    subsets: int,
+    orders: int,
+    fraction: float,
+    design: str,
+) -> NDArray[np.bool_]:
+    """(subsets, n) what `validate` with these settings removes; errors as there."""
+    if not estimators:
+        raise BadInputError(f"no estimator is named; there is {', '.join(ESTIMATORS)}")
+    for name in estimators:
+        if name not in ESTIMATORS:
+            raise BadInputError(f"unknown estimator {name!r}; there is {', '.join(ESTIMATORS)}")
+    if subsets < 3:
+        raise BadInputError(
+            f"subsets is {subsets}; it must be at least 3, because two always agree in rank or disagree"
+        )
+    if orders < 1:
+        raise BadInputError(f"orders is {orders}; it must be at least 1, and at least 2 for a noise ceiling")
+    if design not in DESIGNS:
+        raise BadInputError(f"unknown design {design!r}; it must be {' or '.join(DESIGNS)}")
+    if design == "random":
+        return random_removals(snapshot, fraction, subsets)
+    by = prior_of_regression() if estimators[0] == REPLAY_REGRESSION else estimators[0]
+    return extreme_removals(snapshot, influence(snapshot, target, by).influence, fraction, subsets)
+
+
+def finished(
+    snapshot: Snapshot,
+    target: Target,
+    estimators: Sequence[str],
+    subsets: int,
+    orders: int,
+    fraction: float,
+    design: str,
+) -> tuple[int, int]:
+    """How many replays of a validation with these settings are kept, and how many it takes."""
+    removed = with_nothing_removed(removals(snapshot, target, estimators, subsets, orders, fraction, design))
+    return finished_replays(snapshot, target, removed, orders)
+
+
+def _faithfulness(
+    name: str,
+    scores: Mapping[str, NDArray[np.float32]],
+    snapshot: Snapshot,
+    removed: NDArray[np.bool_],
+    outcomes: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Faithfulness:
+    actual = effects(outcomes)
+    if name == REPLAY_REGRESSION:
+        predicted = cross_fitted(kept_of(snapshot, removed), actual, scores[prior_of_regression()], rng)
+    else:
+        predicted = removed @ -scores[name].astype(np.float64)
+    line = additivity(predicted, actual)
+    return Faithfulness(*rank_agreement(predicted, actual, rng), line.slope, line.r2, tuple(predicted.tolist()))
+
+
+def estimate_seconds(
+    snapshot: Snapshot, subsets: int = SUBSETS, orders: int = ORDERS, workers: int | None = None
+) -> float:
+    """Seconds that `validate` would take with nothing kept from earlier, from the time of one replay."""
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        replay(snapshot)
+        times.append(time.perf_counter() - start)
+    return POOL_SECONDS + min(times) * ((subsets + 1) * orders / (workers or default_workers()) + CONTROL_REPLAYS)
+
+
+def _snapshot(source: Snapshot | Run | str | Path, round: int | None) -> Snapshot:
+    if isinstance(source, Snapshot):
+        return source
+    run = source if isinstance(source, Run) else open_run(source)
+    if round is None:
+        raise BadInputError("a run has many rounds; say which one with round=")
+    return run.snapshot(round)
+
+
+def _with_prior(estimators: Iterable[str]) -> list[str]:
+    """The estimators, and what `replay_regression` starts from."""
+    names = list(dict.fromkeys(estimators))
+    return list(dict.fromkeys([*names, prior_of_regression()])) if REPLAY_REGRESSION in names else names
