@@ -103,24 +103,26 @@ def fit(x: Floats, y: ArrayLike, prior: ArrayLike) -> Floats:
     Returns:
         (n,) influence in units of y.
     """
-    y, prior = np.asarray(y, np.float64), np.asarray(prior, np.float64)
-    predicted = x @ prior
-    predicted = predicted - predicted.mean()
+    x, y, prior = x - x.mean(axis=0), np.asarray(y, np.float64), np.asarray(prior, np.float64)
+    residual, predicted = y - y.mean(), x @ prior
     square = float(predicted @ predicted)
-    alpha = float(predicted @ (y - y.mean())) / square if square > 0 else 0.0
-    return alpha * prior + _ridge(x, y - y.mean() - alpha * predicted)
+    alpha = float(predicted @ residual) / square if square > 0 else 0.0
+    return alpha * prior + _ridge(x, residual - alpha * predicted)
 
 
 def _ridge(x: Floats, residual: Floats) -> Floats:
-    """Ridge weights X^T (X X^T + s I)^-1 r, with the strength s of the least leave-one-out error; 0 if nothing beats 0."""
+    """Weights X^T (X X^T + s I)^-1 r for centred x and r, with the strength s of the least leave-one-out error.
+
+    0 if none beats 0.
+    """
     values, vectors = np.linalg.eigh(x @ x.T)
     turned = vectors.T @ residual
     best, error = np.zeros_like(residual), float(residual @ residual)
     for strength in STRENGTHS * max(values.mean(), np.finfo(float).tiny):
         shrunk = 1 / (np.maximum(values, 0) + strength)
         dual = vectors @ (shrunk * turned)
-        # Leaving out m changes the error of its prediction from the fit's by exactly this factor (Allen's PRESS).
-        left_out = dual / ((vectors * vectors) @ shrunk)
+        # The error where m is left out is s dual_m / (1 - h_mm), h the hat matrix with the intercept (Allen's PRESS).
+        left_out = dual / ((vectors * vectors) @ shrunk - 1 / (len(residual) * strength))
         if float(left_out @ left_out) < error:
             best, error = dual, float(left_out @ left_out)
     return x.T @ best

@@ -269,6 +269,92 @@ def test_retrain_without_a_folder_keeps_it_beside_the_run(command: Command, run:
     assert engine.verify_run(run) == []
 
 
+VALIDATE = ("--subsets", 4, "--orders", 2, "--executor", "inline")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        ("--target", "return"),
+        ("--target", "action", "--record", 3),
+        ("--target", "action", "--record", 3, "--record", 5),
+        ("--target", "action", "--obs", "0,0,0.1,0", "--action", "push left"),
+    ],
+    ids=["return", "record", "records", "observation"],
+)
+def test_validate(command: Command, run: Path, target: tuple[object, ...]) -> None:
+    outcome = command("validate", run, "--round", 1, *target, *VALIDATE, "--json")
+    assert outcome.code == 0, outcome
+    found = outcome.json
+    assert found["run"] == str(run)
+    assert (found["round"], found["target"]) == (1, target[1])
+    assert (found["subsets"], found["orders"], found["fraction"]) == (4, 2, 0.5)
+    assert set(found["estimators"]) == {"first_order"}
+    assert set(found["estimators"]["first_order"]) == {"lds", "low", "high"}
+    assert -1 <= found["estimators"]["first_order"]["lds"] <= 1
+    assert found["ceiling"] <= 1
+    assert found["null_exact"] is True
+    assert found["fingerprint_equal"] is True
+    assert len(found["actual"]) == len(found["predicted"]["first_order"]) == 4
+    assert "replaying the update (0/10)" in outcome.err
+
+
+def test_validate_for_people(command: Command, run: Path) -> None:
+    names = ("--estimator", "first_order", "--estimator", "replay_regression")
+    outcome = command("validate", run, "--round", 1, *VALIDATE, *names)
+    assert outcome.code == 0, outcome
+    for words in ("4 subsets of 50% of the records", "LDS", "noise ceiling", "bit for bit", "the best of them here"):
+        assert words in outcome.out
+    assert outcome.out.count("replay_regression") >= 2
+
+
+def test_a_stopped_validation_says_how_to_go_on(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.attribution import replays
+
+    real = replays.run_replays
+
+    def interrupted(task: replays.Task) -> np.ndarray:
+        if task.start:
+            raise KeyboardInterrupt
+        return real(task)
+
+    monkeypatch.setattr(replays, "run_replays", interrupted)
+    outcome = command("validate", run, "--round", 1, *VALIDATE)
+    assert outcome.code == 130
+    last = outcome.err.splitlines()[-1]
+    assert "8 of 10 replays are finished and kept" in last
+    assert "continue with the same command" in last
+    assert "Traceback" not in outcome.err
+    monkeypatch.setattr(replays, "run_replays", real)
+    outcome = command("validate", run, "--round", 1, *VALIDATE)
+    assert outcome.code == 0
+    assert "(8/10)" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--subsets", 2), "subsets is 2; it must be at least 3"),
+        (("--orders", 0), "orders is 0; it must be at least 1"),
+        (("--fraction", 2), "fraction is 2; it must be above 0 and below 1"),
+        (("--estimator", "guess"), "unknown estimator 'guess'"),
+        (("--target", "regret"), "unknown target 'regret'"),
+        (("--target", "action"), "needs either a record"),
+        (("--target", "action", "--record", 140), "record 140 is out of range"),
+        (("--target", "action", "--record", 1, "--record", 140), "record 140 is out of range"),
+        (("--target", "action", "--record", 1, "--record", 2, "--action", 1), "several records are a target"),
+        (("--record", 3), "belong to --target action"),
+        (("--round", 7), "round 7 is not in this run"),
+    ],
+)
+def test_bad_validations(
+    command: Command, run: Path, arguments: tuple[object, ...], message: str, listing: Listing
+) -> None:
+    before = listing(run)
+    refused(command("validate", run, "--round", 1, "--executor", "inline", *arguments), message)
+    assert listing(run) == before
+
+
 def test_export(command: Command, run: Path, tmp_path: Path) -> None:
     assert command("export", run, "--out", tmp_path / "thin", "--rounds", "0,2").code == 0
     rounds = command("show", tmp_path / "thin", "--json").json["rounds"]

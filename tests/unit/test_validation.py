@@ -1,0 +1,435 @@
+"""Validation by real replays: what is measured, what is kept, and what survives an interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from dataclasses import dataclass, replace
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import Tensor
+from worlds import entry, moved_snapshot
+
+import engine
+from engine.attribution import replays as replaying
+from engine.attribution.estimators import ESTIMATORS
+from engine.attribution.regression import fit_to_replays, with_nothing_removed
+from engine.attribution.replays import (
+    Ledger,
+    extreme_removals,
+    finished_replays,
+    random_removals,
+    removal_name,
+    replays,
+    subsets,
+)
+from engine.attribution.targets import return_target
+from engine.attribution.trust import Faithfulness, Validation
+from engine.attribution.validation import estimate_seconds, validate_targets
+from engine.errors import BadInputError, CancelledError, EngineError, ZeroGradientError
+from engine.learning.networks import Policy
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+INLINE: dict[str, Any] = {"executor": "inline"}
+
+
+@pytest.fixture
+def snapshot(cartpole: Run, tmp_path: Path) -> Snapshot:
+    """Round 1 of 140 records; nothing is kept from other tests."""
+    shutil.copytree(cartpole.path, tmp_path / "run", ignore=shutil.ignore_patterns("derived"))
+    return engine.open_run(tmp_path / "run").snapshot(1)
+
+
+@pytest.fixture
+def replayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Name and order of every replay that was really made in this process."""
+    made: list[tuple[str, int]] = []
+    real = replaying.run_replays
+
+    def counted(task: replaying.Task) -> np.ndarray:
+        made.extend((removal_name(each.removed), each.order) for each in task.replays)
+        return real(task)
+
+    monkeypatch.setattr(replaying, "run_replays", counted)
+    return made
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The return target; leaves a file for every evaluation in a worker, and kills the worker at a certain one."""
+
+    inner: Any
+    folder: Path
+    kill_at: int = 0
+    name: str = "watched"
+
+    def describe(self) -> dict[str, Any]:
+        return {"target": self.name, **self.inner.describe()}
+
+    def value(self, policy: Policy) -> Tensor:
+        if parent_process() is not None:
+            (self.folder / f"{len(list(self.folder.iterdir()))}-{os.getpid()}").touch()
+            if len(list(self.folder.iterdir())) == self.kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return self.inner.value(policy)
+
+
+def same(one: Validation, other: Validation) -> bool:
+    """Equal but for the clock."""
+    return _timeless(one) == _timeless(other)
+
+
+def _timeless(found: Validation) -> str:
+    return json.dumps(replace(found, seconds=0, created=0).to_json())
+
+
+# Which records are removed.
+
+
+def test_subsets_have_their_size_and_begin_as_shorter_lists_do() -> None:
+    few, many = (subsets(np.random.default_rng(0), 50, 0.3, m) for m in (4, 9))
+    assert many.shape == (9, 50)
+    assert (many.sum(axis=1) == 15).all()
+    assert np.array_equal(many[:4], few)
+    assert len({row.tobytes() for row in many}) == 9
+
+
+def test_subsets_come_from_the_records_that_were_trained_on(snapshot: Snapshot) -> None:
+    filtered = snapshot.without(range(100))
+    removed = random_removals(filtered, 0.5, 12)
+    assert not removed[:, :100].any()
+    assert (removed.sum(axis=1) == 20).all()
+
+
+def test_extremes_go_from_the_few_best_and_worst_to_the_fraction(snapshot: Snapshot) -> None:
+    influence = np.random.default_rng(0).normal(size=140)
+    removed = extreme_removals(snapshot, influence, 0.2, 8)
+    order = np.argsort(-influence)
+    for row, (end, k) in zip(removed, [(e, k) for k in (7, 14, 21, 28) for e in ("top", "bottom")], strict=True):
+        assert set(np.flatnonzero(row)) == set(order[:k] if end == "top" else order[-k:])
+    with pytest.raises(BadInputError, match="ask for at most 56 subsets"):
+        extreme_removals(snapshot, influence, 0.2, 58)
+
+
+# What a replay is.
+
+
+def test_outcomes_are_those_of_replay(snapshot: Snapshot) -> None:
+    targets = [return_target(snapshot), engine.action_target(snapshot, record=3)]
+    removed = with_nothing_removed(random_removals(snapshot, 0.5, 3))
+    outcomes = replays(snapshot, targets, removed, 2)
+    assert outcomes.shape == (2, 4, 2)
+    for i, target in enumerate(targets):
+        for m, row in enumerate(removed):
+            for q in range(2):
+                policy = engine.replay(snapshot, np.flatnonzero(row), order=q).policy
+                assert outcomes[i, m, q] == target.value(policy).item()
+
+
+def test_the_torch_path_and_continuous_actions_too() -> None:
+    for settings in ({"path": "torch"}, {}):
+        snapshot = moved_snapshot(entry("FollowWorld-v0"), n_steps=48, n_epochs=2, **settings)
+        target = return_target(snapshot)
+        removed = random_removals(snapshot, 0.5, 1)
+        policy = engine.replay(snapshot, np.flatnonzero(removed[0]), order=1).policy
+        assert replays(snapshot, [target], removed, 2)[0, 0, 1] == target.value(policy).item()
+
+
+def test_the_pool_gives_the_same_numbers_as_inline(snapshot: Snapshot, tmp_path: Path) -> None:
+    inline = engine.validate(snapshot, subsets=5, orders=3, **INLINE)
+    shutil.rmtree(tmp_path / "run" / "derived")
+    assert same(engine.validate(snapshot, subsets=5, orders=3, executor="processes", workers=2), inline)
+
+
+# What a validation says.
+
+
+def test_figures_come_from_the_replays(snapshot: Snapshot) -> None:
+    found = engine.validate(snapshot, subsets=6, orders=3, **INLINE)
+    removed = random_removals(snapshot, 0.5, 6)
+    (outcomes,) = replays(snapshot, [return_target(snapshot)], with_nothing_removed(removed), 3)
+    differences = outcomes[1:] - outcomes[0]
+    np.testing.assert_allclose(found.actual, differences.mean(axis=1))
+    np.testing.assert_allclose(found.actual_error, differences.std(axis=1, ddof=1) / np.sqrt(3))
+    predicted = [-engine.influence(snapshot).influence[row].sum() for row in removed]
+    measured = found.estimators["first_order"]
+    np.testing.assert_allclose(measured.predicted, predicted, rtol=1e-5)
+    ranks = np.argsort(np.argsort(predicted)), np.argsort(np.argsort(found.actual))
+    assert measured.lds == pytest.approx(np.corrcoef(*ranks)[0, 1])
+    assert (found.subsets, found.orders, found.fraction, found.design) == (6, 3, 0.5, "random")
+    assert -1 <= found.metasmoothness <= 1
+
+
+def test_null_control_is_exact(snapshot: Snapshot) -> None:
+    found = engine.validate(snapshot, subsets=3, orders=1, **INLINE)
+    assert (found.null_exact, found.null_difference, found.null_held) == (True, 0, True)
+    assert found.fingerprint_equal
+    last = engine.validate(engine.open_run(snapshot.path or "").snapshot(2), subsets=3, orders=1, **INLINE)
+    assert last.null_exact, "the final checkpoint is what the last round became"
+
+
+def test_null_control_finds_a_round_that_did_something_else(snapshot: Snapshot) -> None:
+    tampered = replace(snapshot, config=replace(snapshot.config, learning_rate=1e-5))
+    found = engine.validate(tampered, subsets=3, orders=1, **INLINE)
+    assert found.null_exact is False
+    assert found.null_held is False
+    assert found.null_difference is not None
+    assert 0.9 < found.null_difference < 1.1
+    assert "FAILED" in found.null_sentence
+
+
+def test_another_machine_has_a_tolerance_instead(snapshot: Snapshot) -> None:
+    foreign = replace(snapshot, fingerprint={**snapshot.fingerprint, "numpy": "1.0"})
+    found = engine.validate(foreign, subsets=3, orders=1, **INLINE)
+    assert not found.fingerprint_equal
+    near = replace(found, null_exact=False, null_difference=1e-4)
+    assert near.null_held
+    assert not replace(near, null_difference=0.1).null_held
+    assert not replace(near, fingerprint_equal=True).null_held
+    assert "another machine" in near.null_sentence
+
+
+def test_a_round_that_is_not_committed_can_be_validated_too(replayed: list[Any]) -> None:
+    snapshot = moved_snapshot(entry("IdentityWorld-v0"), n_steps=64, n_epochs=2)
+    found = engine.validate(snapshot, subsets=4, orders=2, **INLINE)
+    assert found.null_exact is None
+    assert "no checkpoint" in found.null_sentence
+    assert len(replayed) == 10
+    assert engine.read_validation(snapshot) is None
+
+
+def test_one_order_has_no_ceiling(snapshot: Snapshot) -> None:
+    found = engine.validate(snapshot, subsets=4, orders=1, **INLINE)
+    assert found.ceiling is None
+    assert "of a possible" not in found.sentence("first_order")
+    assert found.to_json()["actual_error"] == [None] * 4
+
+
+def test_regression_is_cross_fitted_and_an_estimator_like_others(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.attribution.regression.SUBSETS", 12)
+    found = engine.validate(snapshot, estimators=["replay_regression"], subsets=10, orders=2, **INLINE)
+    assert list(found.estimators) == ["replay_regression"]
+    assert len(found.estimators["replay_regression"].predicted) == 10
+    scores = engine.influence(snapshot, "return", "replay_regression")
+    assert scores.influence.shape == (140,)
+    assert scores.influence.any()
+    prior = ESTIMATORS["first_order"](snapshot, return_target(snapshot))
+    assert np.array_equal(scores.influence, fit_to_replays(snapshot, return_target(snapshot), prior))
+
+
+VALIDATION = Validation(
+    round=3,
+    target={"target": "return"},
+    snapshot_hash="",
+    design="random",
+    fraction=0.5,
+    subsets=2,
+    orders=2,
+    estimators={},
+    ceiling=0.86,
+    ceiling_low=0.8,
+    ceiling_high=0.9,
+    actual=(1.0, 2.0),
+    actual_error=(0.1, float("nan")),
+    null_exact=True,
+    null_difference=0.0,
+    fingerprint_equal=True,
+    metasmoothness=0.5,
+    seconds=1.0,
+    created=1.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("lds", "low", "high", "ceiling", "verdict", "sentence"),
+    [
+        (0.6, 0.41, 0.74, 0.86, "predicts", "x predicts removal here: LDS 0.60 (0.41 to 0.74) of a possible 0.86"),
+        (0.3, 0.1, 0.5, 0.86, "weakly", "x predicts removal weakly here: LDS 0.30"),
+        (0.1, -0.1, 0.3, 0.86, "does not", "x does not predict removal here: LDS 0.10"),
+        (-0.5, -0.7, -0.3, 0.86, "does not", "x predicts the opposite of what removal does here"),
+        (0.2, 0.1, 0.3, 0.1, "noise", "mostly minibatch-order noise"),
+        (0.6, 0.41, 0.74, None, "predicts", "LDS 0.60 (0.41 to 0.74)"),
+    ],
+)
+def test_what_it_means_in_words(
+    lds: float, low: float, high: float, ceiling: float | None, verdict: str, sentence: str
+) -> None:
+    found = replace(VALIDATION, ceiling=ceiling, estimators={"x": Faithfulness(lds, low, high, 1, 1, (1.0, 2.0))})
+    assert found.verdict("x") == verdict
+    assert sentence in found.sentence("x")
+
+
+def test_json_and_back() -> None:
+    nan = float("nan")
+    several = {"x": Faithfulness(nan, nan, nan, 0, nan, (0.0, 0.0)), "y": Faithfulness(0.5, 0, 1, 2, 0.3, (1.0, 2.0))}
+    found = replace(VALIDATION, estimators=several)
+    text = json.dumps(found.to_json(), allow_nan=False)
+    again = Validation.from_json(json.loads(text))
+    assert json.dumps(again.to_json()) == text
+    assert again.best == "y"
+    assert again.estimators["y"] == several["y"]
+    assert np.isnan(again.estimators["x"].lds)
+
+
+# What is kept.
+
+
+def test_more_subsets_and_orders_and_estimators_reuse_what_is_there(
+    snapshot: Snapshot, replayed: list[tuple[str, int]]
+) -> None:
+    engine.validate(snapshot, subsets=4, orders=2, **INLINE)
+    assert len(replayed) == 5 * 2
+    first = engine.validate(snapshot, subsets=4, orders=2, **INLINE)
+    assert len(replayed) == 10
+    engine.validate(snapshot, subsets=6, orders=3, estimators=("first_order", "replay_regression"), **INLINE)
+    assert len(replayed) == len(set(replayed)) == 7 * 3
+    shutil.rmtree((snapshot.path or Path()) / "derived")
+    assert same(engine.validate(snapshot, subsets=4, orders=2, **INLINE), first)
+
+
+def test_several_targets_share_their_replays(snapshot: Snapshot, replayed: list[tuple[str, int]]) -> None:
+    targets = [return_target(snapshot), engine.action_target(snapshot, record=3)]
+    together = validate_targets(snapshot, targets, subsets=4, orders=2, **INLINE)
+    assert len(replayed) == 10
+    assert [found.target["target"] for found in together] == ["return", "action"]
+    alone = [engine.validate(snapshot, target, subsets=4, orders=2, **INLINE) for target in targets]
+    assert len(replayed) == 10
+    assert alone[0].actual == together[0].actual
+    assert alone[1].actual == together[1].actual
+    assert alone[0].actual != alone[1].actual
+
+
+def test_a_cancelled_validation_continues(snapshot: Snapshot, replayed: list[tuple[str, int]]) -> None:
+    def stop(doing: str, done: int, total: int) -> None:
+        if done >= 16:
+            raise CancelledError("stopped")
+
+    settings = {"subsets": 5, "orders": 6, **INLINE}
+    with pytest.raises(CancelledError):
+        engine.validate(snapshot, report=stop, **settings)
+    removed = with_nothing_removed(random_removals(snapshot, 0.5, 5))
+    assert len(replayed) == 16
+    assert finished_replays(snapshot, return_target(snapshot), removed, 6) == (16, 36)
+    seen: list[tuple[int, int]] = []
+    found = engine.validate(snapshot, report=lambda doing, done, total: seen.append((done, total)), **settings)
+    assert len(replayed) == len(set(replayed)) == 36
+    assert seen[0] == (16, 36)
+    assert seen[-1] == (36, 36)
+    shutil.rmtree((snapshot.path or Path()) / "derived")
+    assert same(engine.validate(snapshot, **settings), found)
+
+
+def test_killing_a_worker_loses_nothing_that_was_finished(snapshot: Snapshot, tmp_path: Path) -> None:
+    (tmp_path / "seen").mkdir()
+    (tmp_path / "again").mkdir()
+    settings: dict[str, Any] = {"subsets": 5, "orders": 6, "executor": "processes", "workers": 1}
+    target = Watched(return_target(snapshot), tmp_path / "seen", kill_at=20)
+    with pytest.raises(EngineError, match="a worker process died"):
+        engine.validate(snapshot, target, **settings)
+    removed = with_nothing_removed(random_removals(snapshot, 0.5, 5))
+    assert finished_replays(snapshot, target, removed, 6) == (16, 36)
+    found = engine.validate(snapshot, replace(target, folder=tmp_path / "again", kill_at=0), **settings)
+    assert len(list((tmp_path / "again").iterdir())) == 20
+    assert found.actual == engine.validate(snapshot, subsets=5, orders=6, **INLINE).actual
+
+
+def test_the_newest_validation_is_read_without_computing(
+    snapshot: Snapshot, replayed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert engine.read_validation(snapshot) is None
+    small = engine.validate(snapshot, subsets=4, orders=2, **INLINE)
+    tenth = engine.validate(snapshot, subsets=3, orders=1, fraction=0.1, **INLINE)
+    engine.validate(snapshot, subsets=4, orders=2, estimators=["replay_regression"], **INLINE)
+    monkeypatch.setattr(replaying, "run_tasks", lambda *_: pytest.fail("it must not replay"))
+    both = engine.read_validation(snapshot)
+    assert both is not None
+    assert set(both.estimators) == {"first_order", "replay_regression"}, "equal settings belong together"
+    assert both.estimators["first_order"] == small.estimators["first_order"]
+    read = engine.read_validation(snapshot, fraction=0.1)
+    assert read is not None
+    assert same(read, tenth)
+    assert engine.read_validation(snapshot, estimator="replay_regression", fraction=0.1) is None
+    assert engine.read_validation(snapshot, design="extremes") is None
+    assert engine.read_validation(snapshot, engine.action_target(snapshot, record=3)) is None
+    assert engine.read_validation(engine.open_run(snapshot.path or "").snapshot(2)) is None
+
+
+def test_extremes_are_a_design_of_their_own(snapshot: Snapshot) -> None:
+    found = engine.validate(snapshot, subsets=6, orders=2, fraction=0.2, design="extremes", **INLINE)
+    assert found.design == "extremes of first_order"
+    read = engine.read_validation(snapshot, design="extremes")
+    assert read is not None
+    assert same(read, found)
+
+
+def test_a_ledger_of_another_target_or_snapshot_is_another_one(snapshot: Snapshot) -> None:
+    keys = {
+        Ledger(snapshot, return_target(snapshot)).key,
+        Ledger(snapshot, engine.action_target(snapshot, record=1)).key,
+        Ledger(engine.open_run(snapshot.path or "").snapshot(2), return_target(snapshot)).key,
+    }
+    assert len(keys) == 3
+
+
+def test_time_is_estimated_from_one_replay(snapshot: Snapshot) -> None:
+    few, many = (estimate_seconds(snapshot, subsets, 16, workers=1) for subsets in (10, 1000))
+    assert 0 < few < many
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fraction": 0.0}, "fraction is 0; it must be above 0 and below 1"),
+        ({"fraction": 1.5}, "fraction is 1.5; it must be above 0 and below 1"),
+        ({"fraction": float("nan")}, "fraction is nan; it must be above 0 and below 1"),
+        ({"fraction": 0.9999}, "a fraction of 0.9999 removes all of 140 records"),
+        ({"fraction": 0.001}, "a fraction of 0.001 removes none of 140 records"),
+        ({"fraction": 0.0072}, "only 140 subsets of 1 of 140 records"),
+        ({"subsets": 2}, "subsets is 2; it must be at least 3"),
+        ({"orders": 0}, "orders is 0; it must be at least 1, and at least 2 for a noise ceiling"),
+        ({"estimators": ["guess"]}, "unknown estimator 'guess'; there is first_order, "),
+        ({"estimators": []}, "no estimator is named"),
+        ({"target": "regret"}, "unknown target 'regret'; it must be return or action"),
+        ({"target": "action"}, "an action target needs either a record"),
+        ({"design": "clever"}, "unknown design 'clever'; it must be random or extremes"),
+        ({"executor": "threads"}, "the executor is 'threads'"),
+        ({"workers": 0}, "the number of workers is 0; it must be at least 1"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_line(
+    snapshot: Snapshot, replayed: list[Any], settings: dict[str, Any], message: str
+) -> None:
+    settings = {"subsets": 200, "orders": 2, **INLINE, **settings}
+    with pytest.raises(BadInputError, match=message) as caught:
+        engine.validate(snapshot, **settings)
+    assert "\n" not in str(caught.value)
+    assert not replayed
+    assert not ((snapshot.path or Path()) / "derived").exists()
+
+
+def test_a_run_needs_a_round(snapshot: Snapshot) -> None:
+    assert snapshot.path is not None
+    with pytest.raises(BadInputError, match="say which one with round="):
+        engine.validate(snapshot.path)
+    found = engine.validate(snapshot.path, round=1, subsets=3, orders=1, **INLINE)
+    assert found.snapshot_hash == snapshot.hash
+
+
+def test_a_target_without_gradient_is_refused_before_anything_is_replayed(replayed: list[Any]) -> None:
+    barren = moved_snapshot(entry("BarrenWorld-v0"), n_steps=16, n_epochs=1)
+    flat = replace(barren, buffer=replace(barren.buffer, advantage=np.zeros(16, np.float32)))
+    with pytest.raises(ZeroGradientError, match="gradient of the return target is zero"):
+        engine.validate(flat, subsets=3, orders=1, **INLINE)
+    assert not replayed
