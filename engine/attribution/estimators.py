@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from engine.attribution.backends import Backend, gradient, inner_products
-from engine.attribution.regression import REPLAY_REGRESSION, fit_to_replays
+from engine.attribution.regression import REPLAY_REGRESSION, RecordGradients, fit_to_replays
 from engine.attribution.targets import Target
 from engine.learning.checkpoint import restore_policy
-from engine.learning.ppo import as_batch, normalize
+from engine.learning.networks import ActorCritic
+from engine.learning.ppo import Batch, as_batch, normalize
 from engine.store.snapshot import Float32s, Snapshot
 
 DEFAULT_ESTIMATOR = "first_order"
@@ -31,13 +32,19 @@ def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = No
     Returns:
         (n,) influence of each record; positive means that it raised f. 0 for records that the update went without.
     """
+    policy, batch = _at_theta_k(snapshot)
+    direction = gradient(target, policy)
+    products = inner_products(policy, batch, snapshot.config, direction, backend).detach().numpy()
+    return np.where(snapshot.buffer.critic_kept, products, np.float32(0))
+
+
+def _at_theta_k(snapshot: Snapshot) -> tuple[ActorCritic, Batch]:
+    """The policy before the update, and the records as the update's first epoch saw them."""
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     batch = as_batch(policy, snapshot.buffer)
     if snapshot.config.normalize_advantage:
         batch = batch._replace(advantage=first_epoch_advantages(snapshot, batch.advantage))
-    direction = gradient(target, policy)
-    products = inner_products(policy, batch, snapshot.config, direction, backend).detach().numpy()
-    return np.where(snapshot.buffer.critic_kept, products, np.float32(0))
+    return policy, batch
 
 
 def first_epoch_advantages(snapshot: Snapshot, advantage: Tensor) -> Tensor:
@@ -56,7 +63,14 @@ def first_epoch_advantages(snapshot: Snapshot, advantage: Tensor) -> Tensor:
 
 def replay_regression(snapshot: Snapshot, target: Target) -> Float32s:
     """A linear fit to f after many real replays without random records; see `regression.fit_to_replays`."""
-    return fit_to_replays(snapshot, target, ESTIMATORS[prior_of_regression()](snapshot, target))
+    prior = ESTIMATORS[prior_of_regression()](snapshot, target)
+    return fit_to_replays(snapshot, target, record_gradients(snapshot, target), prior)
+
+
+def record_gradients(snapshot: Snapshot, target: Target) -> RecordGradients:
+    """The gradients whose inner products with grad f are `first_order`."""
+    policy, batch = _at_theta_k(snapshot)
+    return RecordGradients(policy, batch, snapshot.config, list(gradient(target, policy)))
 
 
 def prior_of_regression() -> str:

@@ -1,20 +1,29 @@
 """`replay_regression`: influence as the linear fit to what many real replays without random records did.
 
 f of a replay is taken relative to the whole buffer's in the same minibatch order, and averaged over the orders. With
-x_m = the records that subset m kept (less their share), the model is f_m = b + x_m . (alpha p + w): p are the scores of another
-estimator, alpha their scale by least squares, and w what they miss, by ridge regression. There are fewer replays than
-records, so the prior p carries most of the answer when subsets are few.
+x_m = the records that subset m kept (less their share), the model is f_m = b + x_m . I. There are fewer replays than records,
+so I is not free: I_i = alpha p_i + <v, g_i>. p are the scores of another estimator, alpha their scale by least squares, g_i the
+gradient of record i's objective at theta(k), and v, by ridge regression, the direction that they miss. (`first_order` is the
+case v = grad f, alpha = 0: records with like gradients have like influence, and the replays say which gradients count.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import comb
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
+from engine.attribution.backends import inner_products
 from engine.attribution.replays import Progress, random_removals, removed_count, replays
 from engine.attribution.targets import Target
+from engine.config import TrainConfig
+from engine.learning.networks import Policy
+from engine.learning.ppo import Batch, objective
 from engine.store.snapshot import Float32s, Snapshot
 
 REPLAY_REGRESSION = "replay_regression"
@@ -30,9 +39,49 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class RecordGradients:
+    """The gradients g_i of the records' objective; their (n, P) numbers are never written out."""
+
+    policy: Policy
+    """At theta(k)."""
+    batch: Batch
+    """n records, advantages as the update normalised them."""
+    config: TrainConfig
+    names: Sequence[str]
+    """The parameters that the target depends on; P numbers in all."""
+
+    def summed(self, x: Floats) -> Floats:
+        """(m, n) -> (m, P): sum_i x_mi g_i, one backward pass a row."""
+        with_value = any(self.policy.serves_value(name) for name in self.names)
+        evaluation = self.policy(self.batch.inputs, self.batch.action, with_value)
+        total = objective(evaluation, self.batch, self.config).total()
+        parameters = [self._parameters[name] for name in self.names]
+        rows = []
+        for row in torch.as_tensor(x, dtype=total.dtype):
+            gradients = torch.autograd.grad(total @ row, parameters, retain_graph=True)
+            rows.append(torch.cat([g.ravel() for g in gradients]).numpy())
+        return np.stack(rows).astype(np.float64)
+
+    def along(self, v: Floats) -> Floats:
+        """(P,) -> (n,): <v, g_i>."""
+        sizes = [self._parameters[name].numel() for name in self.names]
+        parts = torch.as_tensor(v, dtype=self.policy.dtype).split(sizes)
+        direction = {
+            name: part.reshape(self._parameters[name].shape) for name, part in zip(self.names, parts, strict=True)
+        }
+        found = inner_products(self.policy, self.batch, self.config, direction)
+        return found.detach().numpy().astype(np.float64)
+
+    @property
+    def _parameters(self) -> dict[str, torch.nn.Parameter]:
+        return dict(self.policy.named_parameters())
+
+
 def fit_to_replays(
     snapshot: Snapshot,
     target: Target,
+    gradients: RecordGradients,
     prior: ArrayLike,
     *,
     executor: str = "inline",
@@ -46,7 +95,8 @@ def fit_to_replays(
     Args:
         snapshot: round k.
         target: f.
-        prior: (n,) scores of another estimator.
+        gradients: of its records.
+        prior: (n,) scores p of another estimator.
         executor: as `replays.replays`.
         workers: as `replays.replays`.
         report: as `replays.replays`.
@@ -54,7 +104,8 @@ def fit_to_replays(
     Returns:
         (n,) change of f that a record's presence makes, in units of f; 0 for records that the update went without.
     """
-    n = int(snapshot.buffer.kept.sum())
+    kept = snapshot.buffer.kept
+    n = int(kept.sum())
     removed = random_removals(snapshot, FRACTION, min(SUBSETS, comb(n, removed_count(n, FRACTION))))
     (outcomes,) = replays(
         snapshot,
@@ -65,7 +116,9 @@ def fit_to_replays(
         workers=workers,
         report=report,
     )
-    return fit(design(kept_of(snapshot, removed)), effects(outcomes), prior).astype(np.float32)
+    x, p = masks(kept & ~removed), np.asarray(prior, np.float64)
+    fitted = fit(gradients.summed(x), x @ p, effects(outcomes))
+    return np.where(kept, fitted.alpha * p + gradients.along(fitted.v), 0).astype(np.float32)
 
 
 def with_nothing_removed(removed: Bools) -> Bools:
@@ -78,12 +131,7 @@ def effects(outcomes: Floats) -> Floats:
     return (outcomes[1:] - outcomes[0]).mean(axis=1)
 
 
-def kept_of(snapshot: Snapshot, removed: Bools) -> Bools:
-    """(m, n) the records that took part in the update."""
-    return snapshot.buffer.kept & ~removed
-
-
-def design(kept: Bools) -> Floats:
+def masks(kept: Bools) -> Floats:
     """(m, n) masks less the mean share of records that is kept; 0 for records that no subset kept.
 
     Subsets of one size have rows that sum to 0, so that no constant can hide in the scores.
@@ -92,30 +140,35 @@ def design(kept: Bools) -> Floats:
     return np.where(ever, kept - kept[:, ever].mean(), 0.0)
 
 
-def fit(x: Floats, y: ArrayLike, prior: ArrayLike) -> Floats:
-    """Scores alpha p + w of the model above; the ridge strength has the least leave-one-out error.
+class Fit(NamedTuple):
+    """What replays say of the scale of the prior and of the direction that it misses."""
+
+    alpha: float
+    v: Floats
+    """(P,)"""
+
+
+def fit(z: Floats, q: ArrayLike, y: ArrayLike) -> Fit:
+    """Fit y_m = b + alpha q_m + <v, z_m>: alpha by least squares, then v by ridge regression on what is left.
 
     Args:
-        x: (m, n) as `design` gives it.
+        z: (m, P) summed gradients of the records that each subset kept.
+        q: (m,) their summed prior scores.
         y: (m,) effects.
-        prior: (n,) scores p.
-
-    Returns:
-        (n,) influence in units of y.
     """
-    x, y, prior = x - x.mean(axis=0), np.asarray(y, np.float64), np.asarray(prior, np.float64)
-    residual, predicted = y - y.mean(), x @ prior
-    square = float(predicted @ predicted)
-    alpha = float(predicted @ residual) / square if square > 0 else 0.0
-    return alpha * prior + _ridge(x, residual - alpha * predicted)
+    prior, effect = np.asarray(q, np.float64), np.asarray(y, np.float64)
+    prior, effect = prior - prior.mean(), effect - effect.mean()
+    square = float(prior @ prior)
+    alpha = float(prior @ effect) / square if square > 0 else 0.0
+    return Fit(alpha, _ridge(z - z.mean(axis=0), effect - alpha * prior))
 
 
-def _ridge(x: Floats, residual: Floats) -> Floats:
-    """Weights X^T (X X^T + s I)^-1 r for centred x and r, with the strength s of the least leave-one-out error.
+def _ridge(z: Floats, residual: Floats) -> Floats:
+    """Weights Z^T (Z Z^T + s I)^-1 r for centred Z and r, with the strength s of the least leave-one-out error.
 
     0 if none beats 0.
     """
-    values, vectors = np.linalg.eigh(x @ x.T)
+    values, vectors = np.linalg.eigh(z @ z.T)
     turned = vectors.T @ residual
     best, error = np.zeros_like(residual), float(residual @ residual)
     for strength in STRENGTHS * max(values.mean(), np.finfo(float).tiny):
@@ -125,23 +178,19 @@ def _ridge(x: Floats, residual: Floats) -> Floats:
         left_out = dual / ((vectors * vectors) @ shrunk - 1 / (len(residual) * strength))
         if float(left_out @ left_out) < error:
             best, error = dual, float(left_out @ left_out)
-    return x.T @ best
+    return z.T @ best
 
 
-def cross_fitted(kept: Bools, y: ArrayLike, prior: ArrayLike, rng: np.random.Generator) -> Floats:
-    """(m,) effects of subsets as predicted by fits that did not see them; each fold by that of the other folds.
+def cross_fitted(z: Floats, q: ArrayLike, y: ArrayLike, rng: np.random.Generator) -> Floats:
+    """(m,) effects as predicted by fits that did not see them; each fold of subsets by the fit to the other folds.
 
-    Relative to the average subset of the design, so that fits to different folds can be compared.
-
-    Args:
-        kept: (m, n).
-        y: (m,) effects.
-        prior: (n,) scores p.
-        rng: deals the subsets out to the folds.
+    Relative to the average subset of the design, so that fits to different folds can be compared. Arguments as `fit`; `rng`
+    deals the subsets out to the folds.
     """
-    x, y = design(kept), np.asarray(y, np.float64)
-    fold = rng.permutation(len(y)) % min(FOLDS, len(y))
-    predicted = np.empty(len(y))
+    prior, effect = np.asarray(q, np.float64), np.asarray(y, np.float64)
+    fold = rng.permutation(len(effect)) % min(FOLDS, len(effect))
+    predicted = np.empty(len(effect))
     for held_out in (fold == k for k in np.unique(fold)):
-        predicted[held_out] = x[held_out] @ fit(x[~held_out], y[~held_out], prior)
+        alpha, v = fit(z[~held_out], prior[~held_out], effect[~held_out])
+        predicted[held_out] = alpha * prior[held_out] + z[held_out] @ v
     return predicted

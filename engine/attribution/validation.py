@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.attribution.controls import CONTROL_REPLAYS, null_control, smoothness
-from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, prior_of_regression
+from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, prior_of_regression, record_gradients
 from engine.attribution.influence import influence
 from engine.attribution.lds import Interval, additivity, noise_ceiling, rank_agreement
-from engine.attribution.regression import REPLAY_REGRESSION, cross_fitted, effects, kept_of, with_nothing_removed
+from engine.attribution.regression import REPLAY_REGRESSION, cross_fitted, effects, masks, with_nothing_removed
 from engine.attribution.replays import Progress, extreme_removals, finished_replays, random_removals, replays
 from engine.attribution.targets import Target, named_target
 from engine.attribution.trust import Faithfulness, Validation, defined, keep_validation
@@ -139,7 +139,9 @@ def validate_targets(
             fraction=fraction,
             subsets=subsets,
             orders=orders,
-            estimators={name: _faithfulness(name, scored, snapshot, removed, values, rng) for name in estimators},
+            estimators={
+                name: _faithfulness(name, scored, snapshot, target, removed, values, rng) for name in estimators
+            },
             ceiling=defined(ceiling.value),
             ceiling_low=defined(ceiling.low),
             ceiling_high=defined(ceiling.high),
@@ -204,13 +206,16 @@ def _faithfulness(
     name: str,
     scores: Mapping[str, NDArray[np.float32]],
     snapshot: Snapshot,
+    target: Target,
     removed: NDArray[np.bool_],
     outcomes: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Faithfulness:
     actual = effects(outcomes)
     if name == REPLAY_REGRESSION:
-        predicted = cross_fitted(kept_of(snapshot, removed), actual, scores[prior_of_regression()], rng)
+        x = masks(snapshot.buffer.kept & ~removed)
+        summed = record_gradients(snapshot, target).summed(x)
+        predicted = cross_fitted(summed, x @ scores[prior_of_regression()], actual, rng)
     else:
         predicted = removed @ -scores[name].astype(np.float64)
     line = additivity(predicted, actual)

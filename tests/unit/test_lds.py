@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from engine.attribution.lds import additivity, lds, metasmoothness, noise_ceiling, rank_agreement, spearman
-from engine.attribution.regression import STRENGTHS, cross_fitted, design, fit
+from engine.attribution.regression import STRENGTHS, cross_fitted, fit, masks
 
 M, N, Q = 60, 200, 8
 
@@ -114,41 +114,59 @@ def test_metasmoothness_by_hand() -> None:
     assert math.isnan(metasmoothness([3], [3], [3]))
 
 
+def scores(kept: np.ndarray, y: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """(n,) influence where every record's gradient is a direction of its own."""
+    x = masks(kept)
+    alpha, v = fit(x, x @ prior, y)
+    return alpha * prior + v
+
+
 def test_regression_finds_the_linear_world_and_keeps_a_prior_that_is_right(rng: np.random.Generator) -> None:
     influence, kept, outcomes = linear_world(rng, noise=1.0)
     effects = (outcomes - outcomes[:1]).mean(axis=1)
-    with_prior = fit(design(kept), effects, 5 * influence)
+    with_prior = scores(kept, effects, 5 * influence)
     assert np.corrcoef(with_prior, influence)[0, 1] > 0.98
     assert np.polyfit(influence, with_prior, 1)[0] == pytest.approx(1, abs=0.1), "in units of f, not of the prior"
 
     many = halves(rng, 3 * N)
-    found = fit(design(many), many @ influence, np.zeros(N))
-    centred = influence - influence.mean()
-    np.testing.assert_allclose(found, centred, atol=0.03)
+    found = scores(many, many @ influence, np.zeros(N))
+    np.testing.assert_allclose(found, influence - influence.mean(), atol=0.03)
+
+
+def test_regression_learns_from_few_replays_where_like_records_have_like_influence(rng: np.random.Generator) -> None:
+    """Gradients of three numbers: forty subsets say which direction counts."""
+    gradients, direction = rng.normal(size=(N, 3)), rng.normal(size=3)
+    kept = halves(rng, 40)
+    y = kept @ gradients @ direction + rng.normal(size=40)
+    z = masks(kept) @ gradients
+    v = fit(z, np.zeros(40), y).v
+    assert np.corrcoef(gradients @ v, gradients @ direction)[0, 1] > 0.98
+    assert spearman(cross_fitted(z, np.zeros(40), y, rng), y) > 0.95
+    assert abs(np.corrcoef(scores(kept, y, np.zeros(N)), gradients @ direction)[0, 1]) < 0.8, "without them"
 
 
 def test_ridge_strength_has_the_least_leave_one_out_error(rng: np.random.Generator) -> None:
     """By the formula, and by really leaving out each subset."""
-    x = design(halves(rng, 30, 80))
-    y = x @ rng.normal(size=80) + 2 * rng.normal(size=30)
-    chosen = fit(x, y, np.zeros(80))
+    z = masks(halves(rng, 30, 80))
+    y = z @ rng.normal(size=80) + 2 * rng.normal(size=30)
+    chosen = fit(z, np.zeros(30), y).v
 
-    def ridge(x: np.ndarray, y: np.ndarray, strength: float) -> np.ndarray:
-        centred = x - x.mean(axis=0)
+    def ridge(z: np.ndarray, y: np.ndarray, strength: float) -> np.ndarray:
+        centred = z - z.mean(axis=0)
         return centred.T @ np.linalg.solve(centred @ centred.T + strength * np.eye(len(y)), y - y.mean())
 
     def left_out(strength: float) -> float:
         errors = []
         for m in range(len(y)):
             rest = np.arange(len(y)) != m
-            w = ridge(x[rest], y[rest], strength)
-            errors.append(y[m] - y[rest].mean() - (x[m] - x[rest].mean(axis=0)) @ w)
+            v = ridge(z[rest], y[rest], strength)
+            errors.append(y[m] - y[rest].mean() - (z[m] - z[rest].mean(axis=0)) @ v)
         return float(np.square(errors).sum())
 
-    centred = x - x.mean(axis=0)
+    centred = z - z.mean(axis=0)
     strengths = STRENGTHS * np.linalg.eigvalsh(centred @ centred.T).mean()
     best = min(strengths, key=left_out)
-    np.testing.assert_allclose(chosen, ridge(x, y, best), atol=1e-9)
+    np.testing.assert_allclose(chosen, ridge(z, y, best), atol=1e-9)
 
 
 def test_regression_improves_on_a_poor_prior_the_more_replays_it_has(rng: np.random.Generator) -> None:
@@ -157,31 +175,30 @@ def test_regression_improves_on_a_poor_prior_the_more_replays_it_has(rng: np.ran
     quality = [np.corrcoef(prior, influence)[0, 1]]
     for m in (50, 400):
         kept = halves(rng, m)
-        quality.append(np.corrcoef(fit(design(kept), kept @ influence, prior), influence)[0, 1])
+        quality.append(np.corrcoef(scores(kept, kept @ influence, prior), influence)[0, 1])
     assert all(later > earlier + 0.01 for earlier, later in pairwise(quality))
 
 
-def test_regression_leaves_out_records_that_no_subset_kept(rng: np.random.Generator) -> None:
+def test_masks_sum_to_zero_and_leave_out_records_that_no_subset_kept(rng: np.random.Generator) -> None:
     kept = halves(rng)
+    np.testing.assert_allclose(masks(kept).sum(axis=1), 0, atol=1e-9)
     kept[:, :7] = False
-    found = fit(design(kept), kept @ rng.normal(size=N), np.where(np.arange(N) < 7, 0, rng.normal(size=N)))
-    assert not found[:7].any()
-    assert found[7:].all()
+    assert not masks(kept)[:, :7].any()
+    assert masks(kept)[:, 7:].all()
 
 
 def test_cross_fitting_sees_nothing_where_there_is_nothing(rng: np.random.Generator) -> None:
     """A fit scored on what it was fitted to would find a high correlation in pure noise."""
-    scores, cheating = [], []
+    found, cheating = [], []
     for _ in range(20):
-        kept, noise, prior = halves(rng), rng.normal(size=M), rng.normal(size=N)
-        scores.append(float(spearman(cross_fitted(kept, noise, prior, rng), noise)))
-        x = design(kept)
+        x, noise, prior = masks(halves(rng)), rng.normal(size=M), rng.normal(size=N)
+        found.append(float(spearman(cross_fitted(x, x @ prior, noise, rng), noise)))
         cheating.append(float(spearman(x @ (x.T @ np.linalg.solve(x @ x.T + np.eye(M), noise)), noise)))
-    assert abs(np.mean(scores)) < 0.12
+    assert abs(np.mean(found)) < 0.12
     assert np.mean(cheating) > 0.8
 
 
 def test_cross_fitting_passes_a_good_prior_on(rng: np.random.Generator) -> None:
     influence, kept, outcomes = linear_world(rng)
-    predicted = cross_fitted(kept, outcomes.mean(axis=1), influence, rng)
-    assert spearman(predicted, outcomes.mean(axis=1)) > 0.99
+    x = masks(kept)
+    assert spearman(cross_fitted(x, x @ influence, outcomes.mean(axis=1), rng), outcomes.mean(axis=1)) > 0.99

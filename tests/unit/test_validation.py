@@ -18,7 +18,8 @@ from worlds import entry, moved_snapshot
 
 import engine
 from engine.attribution import replays as replaying
-from engine.attribution.estimators import ESTIMATORS
+from engine.attribution.backends import gradient
+from engine.attribution.estimators import ESTIMATORS, record_gradients
 from engine.attribution.regression import fit_to_replays, with_nothing_removed
 from engine.attribution.replays import (
     Ledger,
@@ -222,8 +223,27 @@ def test_regression_is_cross_fitted_and_an_estimator_like_others(
     scores = engine.influence(snapshot, "return", "replay_regression")
     assert scores.influence.shape == (140,)
     assert scores.influence.any()
-    prior = ESTIMATORS["first_order"](snapshot, return_target(snapshot))
-    assert np.array_equal(scores.influence, fit_to_replays(snapshot, return_target(snapshot), prior))
+    target = return_target(snapshot)
+    prior, gradients = ESTIMATORS["first_order"](snapshot, target), record_gradients(snapshot, target)
+    assert np.array_equal(scores.influence, fit_to_replays(snapshot, target, gradients, prior))
+    filtered = replace(snapshot.without(range(100)), path=None)
+    assert not ESTIMATORS["replay_regression"](filtered, return_target(filtered))[:100].any()
+
+
+@pytest.mark.parametrize("world", ["IdentityWorld-v0", "FollowWorld-v0"])
+def test_summed_gradients_are_those_of_single_records(world: str) -> None:
+    """sum_i x_i <v, g_i>, once summed first and once along v first; and along grad f it is `first_order`."""
+    snapshot = moved_snapshot(entry(world), n_steps=32, n_epochs=2)
+    target = return_target(snapshot)
+    gradients = record_gradients(snapshot, target)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 32))
+    summed = gradients.summed(x)
+    v = rng.normal(size=summed.shape[1])
+    np.testing.assert_allclose(summed @ v, x @ gradients.along(v), rtol=1e-4, atol=1e-4)
+    direction = gradient(target, gradients.policy)
+    flat = np.concatenate([direction[name].numpy().ravel() for name in gradients.names])
+    np.testing.assert_allclose(gradients.along(flat), ESTIMATORS["first_order"](snapshot, target), rtol=1e-5, atol=1e-7)
 
 
 VALIDATION = Validation(
