@@ -19,7 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from engine.attribution.backends import inner_products
-from engine.attribution.replays import Progress, random_removals, removed_count, replays
+from engine.attribution.replays import TRAINING_SEED, Progress, random_removals, removed_count, replays
 from engine.attribution.targets import Target
 from engine.config import TrainConfig
 from engine.learning.networks import Policy
@@ -27,11 +27,8 @@ from engine.learning.ppo import Batch, objective
 from engine.store.snapshot import Float32s, Snapshot
 
 REPLAY_REGRESSION = "replay_regression"
-SUBSETS = 512
-"""Random subsets that the estimator replays; with its orders, a minute of work with the default settings."""
-ORDERS = 2
-FRACTION = 0.5
-FOLDS = 8
+TRAINING_SUBSETS, TRAINING_ORDERS, TRAINING_FRACTION = 512, 2, 0.5
+"""What the estimator replays: a minute of work with the default settings. More subsets do more good than more orders."""
 STRENGTHS = np.geomspace(1e-3, 1e3, 13)
 """Ridge strengths to choose from, in units of the mean eigenvalue of the kernel; no fit at all is a choice, too."""
 
@@ -78,47 +75,56 @@ class RecordGradients:
         return dict(self.policy.named_parameters())
 
 
-def fit_to_replays(
+def training_replays(
     snapshot: Snapshot,
-    target: Target,
-    gradients: RecordGradients,
-    prior: ArrayLike,
+    targets: Sequence[Target],
     *,
     executor: str = "inline",
     workers: int | None = None,
     report: Progress = lambda doing, done, total: None,
+) -> Floats:
+    """(targets, 1 + m, orders) values of f that the estimator is fitted to; arguments as `replays.replays`.
+
+    The subsets are others than those that `validate` measures estimators on.
+    """
+    return replays(
+        snapshot,
+        targets,
+        with_nothing_removed(training_removals(snapshot)),
+        TRAINING_ORDERS,
+        executor=executor,
+        workers=workers,
+        report=report,
+        doing="replaying the update to fit replay_regression",
+    )
+
+
+def training_removals(snapshot: Snapshot) -> Bools:
+    """(m, n) 512 random halves of the records that the update used, fewer where there are not so many."""
+    n = int(snapshot.buffer.kept.sum())
+    m = min(TRAINING_SUBSETS, comb(n, removed_count(n, TRAINING_FRACTION)))
+    return random_removals(snapshot, TRAINING_FRACTION, m, TRAINING_SEED)
+
+
+def fit_to_replays(
+    snapshot: Snapshot, target: Target, gradients: RecordGradients, prior: NDArray[np.floating]
 ) -> Float32s:
     """Influence fitted to 512 random halves of the buffer, each replayed in 2 orders.
-
-    Replays that are kept in the run's `derived/` are not made again, such as those of `validate`.
 
     Args:
         snapshot: round k.
         target: f.
         gradients: of its records.
         prior: (n,) scores p of another estimator.
-        executor: as `replays.replays`.
-        workers: as `replays.replays`.
-        report: as `replays.replays`.
 
     Returns:
         (n,) change of f that a record's presence makes, in units of f; 0 for records that the update went without.
     """
     kept = snapshot.buffer.kept
-    n = int(kept.sum())
-    removed = random_removals(snapshot, FRACTION, min(SUBSETS, comb(n, removed_count(n, FRACTION))))
-    (outcomes,) = replays(
-        snapshot,
-        [target],
-        with_nothing_removed(removed),
-        ORDERS,
-        executor=executor,
-        workers=workers,
-        report=report,
-    )
-    x, p = masks(kept & ~removed), np.asarray(prior, np.float64)
-    fitted = fit(gradients.summed(x), x @ p, effects(outcomes))
-    return np.where(kept, fitted.alpha * p + gradients.along(fitted.v), 0).astype(np.float32)
+    (outcomes,) = training_replays(snapshot, [target])
+    x = masks(kept & ~training_removals(snapshot))
+    fitted = fit(gradients.summed(x), x @ prior, effects(outcomes))
+    return np.where(kept, fitted.alpha * prior + gradients.along(fitted.v), 0).astype(np.float32)
 
 
 def with_nothing_removed(removed: Bools) -> Bools:
@@ -179,18 +185,3 @@ def _ridge(z: Floats, residual: Floats) -> Floats:
         if float(left_out @ left_out) < error:
             best, error = dual, float(left_out @ left_out)
     return z.T @ best
-
-
-def cross_fitted(z: Floats, q: ArrayLike, y: ArrayLike, rng: np.random.Generator) -> Floats:
-    """(m,) effects as predicted by fits that did not see them; each fold of subsets by the fit to the other folds.
-
-    Relative to the average subset of the design, so that fits to different folds can be compared. Arguments as `fit`; `rng`
-    deals the subsets out to the folds.
-    """
-    prior, effect = np.asarray(q, np.float64), np.asarray(y, np.float64)
-    fold = rng.permutation(len(effect)) % min(FOLDS, len(effect))
-    predicted = np.empty(len(effect))
-    for held_out in (fold == k for k in np.unique(fold)):
-        alpha, v = fit(z[~held_out], prior[~held_out], effect[~held_out])
-        predicted[held_out] = alpha * prior[held_out] + z[held_out] @ v
-    return predicted

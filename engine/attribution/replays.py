@@ -35,8 +35,8 @@ REPLAYS_VERSION = 1
 """Part of every key; raise it whenever a replay's outcome changes."""
 CHUNK = 8
 """Replays of a task: half a second of work with the default settings."""
-SEED = 3
-"""Names the generator of the subsets among those of a run's seed."""
+VALIDATION_SEED, TRAINING_SEED = 3, 4
+"""Name two lists of subsets among what a run's seed draws: to measure estimators on, and to fit one to."""
 
 
 def subsets(rng: np.random.Generator, n: int, fraction: float, m: int) -> Bools:
@@ -70,10 +70,10 @@ def removed_count(n: int, fraction: float) -> int:
     return k
 
 
-def random_removals(snapshot: Snapshot, fraction: float, m: int) -> Bools:
+def random_removals(snapshot: Snapshot, fraction: float, m: int, seed: int = VALIDATION_SEED) -> Bools:
     """(m, n) random subsets of the records that the round's update used; errors as `subsets`."""
     kept = np.flatnonzero(snapshot.buffer.kept)
-    rng = np.random.default_rng([snapshot.config.seed, snapshot.round, SEED])
+    rng = np.random.default_rng([snapshot.config.seed, snapshot.round, seed])
     removed = np.zeros((m, len(snapshot.buffer)), bool)
     removed[:, kept] = subsets(rng, len(kept), fraction, m)
     return removed
@@ -111,6 +111,7 @@ def replays(
     executor: str = "inline",
     workers: int | None = None,
     report: Progress = lambda doing, done, total: None,
+    doing: str = "replaying the update",
 ) -> Floats:
     """Really replay the update (mode `mask`) without each subset, in each order, and evaluate f(theta(k+1)).
 
@@ -125,6 +126,7 @@ def replays(
         executor: as `executors.run_tasks` has it; `processes` needs a main module that can be imported again.
         workers: processes at a time.
         report: told the replays that are done, of how many; raise from it to cancel.
+        doing: what it is told beside them.
 
     Returns:
         (targets, m, orders) values of f.
@@ -139,7 +141,6 @@ def replays(
     }
     total = len(set(names)) * orders
     done = total - len(missing)
-    doing = "replaying the update"
     report(doing, done, total)
     keys = list(missing)
     tasks = [

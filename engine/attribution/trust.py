@@ -39,8 +39,7 @@ class Faithfulness:
     r2: float
     """Share of the actual effects' variance that this line explains; 1 - r2 is the additivity gap."""
     predicted: tuple[float, ...]
-    """(subsets,) summed influence of what was removed, negated: the predicted change of f, in the estimator's unit.
-    `replay_regression`'s are in units of f, cross-fitted, and relative to the average subset."""
+    """(subsets,) summed influence of what was removed, negated: the predicted change of f, in the estimator's unit."""
 
 
 @dataclass(frozen=True, kw_only=True)

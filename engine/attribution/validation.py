@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.attribution.controls import CONTROL_REPLAYS, null_control, smoothness
-from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, prior_of_regression, record_gradients
+from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, prior_of_regression
 from engine.attribution.influence import influence
 from engine.attribution.lds import Interval, additivity, noise_ceiling, rank_agreement
-from engine.attribution.regression import REPLAY_REGRESSION, cross_fitted, effects, masks, with_nothing_removed
+from engine.attribution.regression import (
+    REPLAY_REGRESSION,
+    TRAINING_ORDERS,
+    effects,
+    training_removals,
+    training_replays,
+    with_nothing_removed,
+)
 from engine.attribution.replays import Progress, extreme_removals, finished_replays, random_removals, replays
 from engine.attribution.targets import Target, named_target
 from engine.attribution.trust import Faithfulness, Validation, defined, keep_validation
@@ -59,8 +66,8 @@ def validate(
     Args:
         source: round k, or a run (then say which round).
         target: `"return"`, or a target such as `engine.action_target(snapshot, record=17)`.
-        estimators: names in `estimators.ESTIMATORS`. `replay_regression` is cross-fitted: each subset is predicted by a
-            fit to the others.
+        estimators: names in `estimators.ESTIMATORS`. `replay_regression` is fitted to replays of its own first, so that it is
+            never measured on what it was fitted to.
         round: k, where `source` is a run.
         subsets: how many subsets to remove, at least 3.
         orders: minibatch orders that each is replayed in; at least 2 for a noise ceiling.
@@ -112,8 +119,11 @@ def validate_targets(
     start = time.monotonic()
     check_executor(executor, workers)
     removed = removals(snapshot, targets[0], estimators, subsets, orders, fraction, design)
-    analytic = [name for name in _with_prior(estimators) if name != REPLAY_REGRESSION]
-    scores = [{name: influence(snapshot, target, name).influence for name in analytic} for target in targets]
+    for target in targets:
+        influence(snapshot, target, prior_of_regression())  # a zero gradient is told before anything is replayed
+    if REPLAY_REGRESSION in estimators:
+        training_replays(snapshot, targets, executor=executor, workers=workers, report=report)
+    scores = [{name: influence(snapshot, target, name).influence for name in estimators} for target in targets]
     null_exact, null_difference = null_control(snapshot)
     outcomes = replays(
         snapshot,
@@ -139,9 +149,7 @@ def validate_targets(
             fraction=fraction,
             subsets=subsets,
             orders=orders,
-            estimators={
-                name: _faithfulness(name, scored, snapshot, target, removed, values, rng) for name in estimators
-            },
+            estimators={name: _faithfulness(each, removed, values, rng) for name, each in scored.items()},
             ceiling=defined(ceiling.value),
             ceiling_low=defined(ceiling.low),
             ceiling_high=defined(ceiling.high),
@@ -199,31 +207,27 @@ def finished(
 ) -> tuple[int, int]:
     """How many replays of a validation with these settings are kept, and how many it takes."""
     removed = with_nothing_removed(removals(snapshot, target, estimators, subsets, orders, fraction, design))
-    return finished_replays(snapshot, target, removed, orders)
+    done, total = finished_replays(snapshot, target, removed, orders)
+    if REPLAY_REGRESSION in estimators:
+        fitted, to_fit = finished_replays(snapshot, target, training_removals(snapshot), TRAINING_ORDERS)
+        return done + fitted, total + to_fit
+    return done, total
 
 
 def _faithfulness(
-    name: str,
-    scores: Mapping[str, NDArray[np.float32]],
-    snapshot: Snapshot,
-    target: Target,
-    removed: NDArray[np.bool_],
-    outcomes: NDArray[np.float64],
-    rng: np.random.Generator,
+    influence: NDArray[np.float32], removed: NDArray[np.bool_], outcomes: NDArray[np.float64], rng: np.random.Generator
 ) -> Faithfulness:
-    actual = effects(outcomes)
-    if name == REPLAY_REGRESSION:
-        x = masks(snapshot.buffer.kept & ~removed)
-        summed = record_gradients(snapshot, target).summed(x)
-        predicted = cross_fitted(summed, x @ scores[prior_of_regression()], actual, rng)
-    else:
-        predicted = removed @ -scores[name].astype(np.float64)
+    predicted, actual = removed @ -influence.astype(np.float64), effects(outcomes)
     line = additivity(predicted, actual)
     return Faithfulness(*rank_agreement(predicted, actual, rng), line.slope, line.r2, tuple(predicted.tolist()))
 
 
 def estimate_seconds(
-    snapshot: Snapshot, subsets: int = SUBSETS, orders: int = ORDERS, workers: int | None = None
+    snapshot: Snapshot,
+    subsets: int = SUBSETS,
+    orders: int = ORDERS,
+    workers: int | None = None,
+    estimators: Sequence[str] = (DEFAULT_ESTIMATOR,),
 ) -> float:
     """Seconds that `validate` would take with nothing kept from earlier, from the time of one replay."""
     times = []
@@ -231,7 +235,10 @@ def estimate_seconds(
         start = time.perf_counter()
         replay(snapshot)
         times.append(time.perf_counter() - start)
-    return POOL_SECONDS + min(times) * ((subsets + 1) * orders / (workers or default_workers()) + CONTROL_REPLAYS)
+    count = (subsets + 1) * orders
+    if REPLAY_REGRESSION in estimators:
+        count += len(training_removals(snapshot)) * TRAINING_ORDERS
+    return POOL_SECONDS + min(times) * (count / (workers or default_workers()) + CONTROL_REPLAYS)
 
 
 def _snapshot(source: Snapshot | Run | str | Path, round: int | None) -> Snapshot:
@@ -241,9 +248,3 @@ def _snapshot(source: Snapshot | Run | str | Path, round: int | None) -> Snapsho
     if round is None:
         raise BadInputError("a run has many rounds; say which one with round=")
     return run.snapshot(round)
-
-
-def _with_prior(estimators: Iterable[str]) -> list[str]:
-    """The estimators, and what `replay_regression` starts from."""
-    names = list(dict.fromkeys(estimators))
-    return list(dict.fromkeys([*names, prior_of_regression()])) if REPLAY_REGRESSION in names else names

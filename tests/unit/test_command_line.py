@@ -299,7 +299,8 @@ def test_validate(command: Command, run: Path, target: tuple[object, ...]) -> No
     assert "replaying the update (0/10)" in outcome.err
 
 
-def test_validate_for_people(command: Command, run: Path) -> None:
+def test_validate_for_people(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.attribution.regression.TRAINING_SUBSETS", 12)
     names = ("--estimator", "first_order", "--estimator", "replay_regression")
     outcome = command("validate", run, "--round", 1, *VALIDATE, *names)
     assert outcome.code == 0, outcome

@@ -17,6 +17,7 @@ from torch import Tensor
 from worlds import entry, moved_snapshot
 
 import engine
+from engine.attribution import regression
 from engine.attribution import replays as replaying
 from engine.attribution.backends import gradient
 from engine.attribution.estimators import ESTIMATORS, record_gradients
@@ -46,6 +47,11 @@ def snapshot(cartpole: Run, tmp_path: Path) -> Snapshot:
     """Round 1 of 140 records; nothing is kept from other tests."""
     shutil.copytree(cartpole.path, tmp_path / "run", ignore=shutil.ignore_patterns("derived"))
     return engine.open_run(tmp_path / "run").snapshot(1)
+
+
+@pytest.fixture(autouse=True)
+def _few_replays_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
 
 
 @pytest.fixture
@@ -213,15 +219,25 @@ def test_one_order_has_no_ceiling(snapshot: Snapshot) -> None:
     assert found.to_json()["actual_error"] == [None] * 4
 
 
-def test_regression_is_cross_fitted_and_an_estimator_like_others(
-    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+def test_regression_is_measured_on_subsets_that_it_was_not_fitted_to(
+    snapshot: Snapshot, replayed: list[tuple[str, int]]
 ) -> None:
-    monkeypatch.setattr("engine.attribution.regression.SUBSETS", 12)
-    found = engine.validate(snapshot, estimators=["replay_regression"], subsets=10, orders=2, **INLINE)
+    settings: dict[str, Any] = {"subsets": 10, "orders": 2, **INLINE}
+    found = engine.validate(snapshot, estimators=["replay_regression"], **settings)
     assert list(found.estimators) == ["replay_regression"]
-    assert len(found.estimators["replay_regression"].predicted) == 10
+    measured_on, fitted_to = random_removals(snapshot, 0.5, 10), regression.training_removals(snapshot)
+    assert not {row.tobytes() for row in measured_on} & {row.tobytes() for row in fitted_to}
+    assert len(replayed) == len(set(replayed)) == (1 + 10 + 12) * 2
     scores = engine.influence(snapshot, "return", "replay_regression")
+    assert len(replayed) == 46, "the scores are those that were measured"
     assert scores.influence.shape == (140,)
+    np.testing.assert_allclose(
+        found.estimators["replay_regression"].predicted, -(measured_on @ scores.influence), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_regression_is_an_estimator_like_others(snapshot: Snapshot) -> None:
+    scores = engine.influence(snapshot, "return", "replay_regression")
     assert scores.influence.any()
     target = return_target(snapshot)
     prior, gradients = ESTIMATORS["first_order"](snapshot, target), record_gradients(snapshot, target)
@@ -311,7 +327,7 @@ def test_more_subsets_and_orders_and_estimators_reuse_what_is_there(
     first = engine.validate(snapshot, subsets=4, orders=2, **INLINE)
     assert len(replayed) == 10
     engine.validate(snapshot, subsets=6, orders=3, estimators=("first_order", "replay_regression"), **INLINE)
-    assert len(replayed) == len(set(replayed)) == 7 * 3
+    assert len(replayed) == len(set(replayed)) == 7 * 3 + 12 * 2
     shutil.rmtree((snapshot.path or Path()) / "derived")
     assert same(engine.validate(snapshot, subsets=4, orders=2, **INLINE), first)
 
