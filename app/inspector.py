@@ -55,8 +55,10 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray
             _picture(snapshot, record)
         with right:
             _table({name: float(fields[name][record]) for name in NUMBERS})
-        if not snapshot.buffer.kept[record]:
+        if not snapshot.buffer.critic_kept[record]:
             st.caption("This record was dropped from the update.")
+        elif not snapshot.buffer.kept[record]:
+            st.caption("This record was dropped from the actor's loss; the critic trained on it.")
         views: dict[str, Callable[[], None]] = {
             "Observation": lambda: _observation(snapshot, record),
             "Policy": lambda: _policy(run, snapshot, record),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ from engine.analysis.rendering import render
 from engine.attribution.influence import Scores, influence
 from engine.attribution.targets import ActionTarget, named_target
 from engine.errors import EngineError
+from engine.experiments.results import Campaign, find_campaigns, read_campaign
+from engine.experiments.summary import summary
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
@@ -41,6 +44,36 @@ def run_folders() -> list[Path]:
     parser.add_argument("--runs", type=Path, action="append", metavar="DIR")
     chosen = parser.parse_known_args(sys.argv[1:])[0].runs
     return chosen or [ROOT / "sample_runs", ROOT / "runs"]
+
+
+def campaign_paths() -> dict[str, Path]:
+    """Campaign id -> folder: under the folders of the runs, and without `--runs` also the results that ship."""
+    shipped = ROOT / "benchmarks" / "results"
+    folders = run_folders()
+    if folders == [ROOT / "sample_runs", ROOT / "runs"]:
+        folders = [shipped, *folders]
+    paths: dict[str, Path] = {}
+    for folder in folders:
+        for path in find_campaigns(folder):
+            name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
+            paths.setdefault(name if name not in paths else f"{folder.name}/{name}", path)
+    return paths
+
+
+def load_campaign(path: Path) -> tuple[Campaign, pd.DataFrame]:
+    """A campaign as it is now, and its summary, one row an arm.
+
+    Raises:
+        EngineError: a file of it is damaged.
+    """
+    files = [*path.glob("*/campaign.json"), *path.glob("*/tasks/*.parquet"), *path.glob("*/results.parquet")]
+    return _campaign(path, tuple(sorted((str(file), file.stat().st_mtime_ns) for file in files)))
+
+
+@st.cache_resource(max_entries=8, show_spinner="reading the results …")
+def _campaign(path: Path, stamps: tuple[tuple[str, int], ...]) -> tuple[Campaign, pd.DataFrame]:
+    campaign = read_campaign(path)
+    return campaign, summary(campaign).to_pandas()
 
 
 def run_paths() -> dict[str, Path]:

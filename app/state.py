@@ -81,6 +81,20 @@ def choose(key: str, options: Sequence[Any], default: Any, *, always: bool = Fal
     return value
 
 
+def choose_many(key: str, options: Sequence[str], default: Sequence[str], *, scope: str = "") -> list[str]:
+    """`choose` for a widget with several values, named in the URL with commas between them."""
+    said, value = _news(key, scope)
+    if said is not None:
+        words = [word for word in said.split(",") if word]
+        unknown = [word for word in words if word not in options]
+        if unknown:
+            st.warning(escape(f"{key} {unknown[0][:80]!r} is not here. There is {spans(options)}."))
+        value = [word for word in words if word in options]
+    value = [one for one in default if one in options] if value is None else [one for one in value if one in options]
+    _decide(key, value, scope, value != list(default), ",".join(value))
+    return value
+
+
 def choose_text(key: str, default: str, *, scope: str = "") -> str:
     """`choose` for a text input, which may say anything; in the URL unless it is empty."""
     said, value = _news(key, scope)
@@ -102,14 +116,14 @@ def _news(key: str, scope: str) -> tuple[str | None, Any]:
     return None, st.session_state.get(key, kept) if about == scope else None
 
 
-def _decide(key: str, value: Any, scope: str, shown: bool) -> None:
+def _decide(key: str, value: Any, scope: str, shown: bool, text: str | None = None) -> None:
     view = st.session_state[_RUN]
     if key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value
     st.session_state[_KEPT][key] = value, scope
     view.chosen.add(key)
     if shown:
-        view.shown[key] = str(value)
+        view.shown[key] = str(value) if text is None else text
 
 
 def publish() -> None:

@@ -23,13 +23,15 @@ page = st.navigation(
         st.Page("views/behaviour.py", title="Behaviour", url_path="behaviour"),
         st.Page("views/interventions.py", title="Interventions", url_path="interventions"),
         st.Page("views/compare.py", title="Compare", url_path="compare"),
+        st.Page("views/experiments.py", title="Experiments", url_path="experiments"),
     ],
     position="top",
 )
 state.enter(page.url_path)
 try:
     with one_line_errors():
-        header(with_round=page.url_path in ("timeline", "diagnose"))
+        if page.url_path != "experiments":  # the only page that is not about one run
+            header(with_round=page.url_path in ("timeline", "diagnose"))
         page.run()
 finally:
     state.publish()

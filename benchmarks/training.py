@@ -7,20 +7,29 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 from unittest.mock import patch
 
 import engine
-from benchmarks.timing import Figure, alternate, ratio
+from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.config import TrainConfig
 from engine.envs import find
-from engine.learning.training import train
+from engine.intervention.filtering import make_filter
+from engine.learning.replay import replay
+from engine.learning.training import Learner, train
 from engine.store.commit import RunWriter
 from engine.store.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    from stable_baselines3 import PPO
+
 ROUNDS = 4
 RECORDED, TORCH, THEIRS = "training, recorded", "the same on the torch path", "plain Stable-Baselines3, not recorded"
+UPDATE, THEIR_UPDATE = "one update, 2048 records, 10 epochs", "Stable-Baselines3's"
+ROUND = "a round, collected and updated on"
+FILTERS: dict[Literal["iif", "guarded"], str] = {"iif": "what IIF adds to it", "guarded": "what guarded IIF adds to it"}
 
 
 def figures(quick: bool = False) -> Iterator[Figure]:
@@ -40,12 +49,41 @@ def figures(quick: bool = False) -> Iterator[Figure]:
     for name, seconds in times.items():
         speeds = [steps / s for s in seconds]
         faster = ratio(times, THEIRS, name)
-        target = "" if name == THEIRS else ">= 1.5x"
+        target = {RECORDED: ">= 7x", TORCH: ">= 1.5x", THEIRS: ""}[name]
         yield Figure(name, statistics.median(speeds), max(speeds), "steps/s", faster, "Stable-Baselines3", target)
     shares = [100 * a / b for a, b in zip(committing[-len(times[RECORDED]) :], times[RECORDED], strict=True)]
     yield Figure(
         "commits, of the recorded training's time", statistics.median(shares), min(shares), "%", target="<= 5 %"
     )
+    yield from _updates(config, repeats=3 if quick else 9)
+    yield from _filters(config, repeats=3 if quick else 9)
+
+
+def _updates(config: TrainConfig, repeats: int) -> Iterator[Figure]:
+    """One update of 2048 records, 10 epochs, minibatch 64."""
+    snapshot, model = Learner.begin(config).collect(), _model(config)
+    model.learn(config.records_per_round)
+    times = alternate({UPDATE: lambda: replay(snapshot), THEIR_UPDATE: model.train}, repeats)
+    yield milliseconds(UPDATE, times[UPDATE], ratio=ratio(times, THEIR_UPDATE, UPDATE), against=THEIRS, target=">= 8x")
+    yield milliseconds(THEIR_UPDATE, times[THEIR_UPDATE])
+
+
+def _filters(config: TrainConfig, repeats: int) -> Iterator[Figure]:
+    """What a filter computes before it drops anything, beside a round without one."""
+    learner = Learner.begin(config)
+    learner.update(learner.collect())
+    snapshot = learner.collect()
+
+    def round_without() -> None:
+        learner.update(learner.collect())
+
+    chosen = {name: make_filter(replace(config, filter=name)) for name in FILTERS}
+    ways = {name: partial(choose, snapshot) for name, choose in chosen.items() if choose is not None}
+    times = alternate({ROUND: round_without, **ways}, repeats)
+    yield milliseconds(ROUND, times[ROUND])
+    for name, title in FILTERS.items():
+        target = "<= 0.10x" if name == "iif" else ""
+        yield milliseconds(title, times[name], ratio=ratio(times, name, ROUND), against=ROUND, target=target)
 
 
 def _recorded(config: TrainConfig, out: Path) -> float:
@@ -68,9 +106,13 @@ def _recorded(config: TrainConfig, out: Path) -> float:
 
 
 def _theirs(config: TrainConfig) -> None:
+    _model(config).learn(config.records_per_round * config.rounds)
+
+
+def _model(config: TrainConfig) -> PPO:
     from stable_baselines3 import PPO
 
-    theirs = PPO(
+    return PPO(
         "MlpPolicy",
         find(config.env_id).make(),
         learning_rate=config.learning_rate,
@@ -80,4 +122,3 @@ def _theirs(config: TrainConfig) -> None:
         seed=config.seed,
         device="cpu",
     )
-    theirs.learn(config.records_per_round * config.rounds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,8 @@ import typer
 
 from engine import arguments
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError, StorageError
-from engine.terminal import print_table, progress
+from engine.experiments.command import reproduce
+from engine.terminal import print_json, print_table, progress
 
 app = typer.Typer(
     add_completion=False,
@@ -32,7 +32,7 @@ def envs(as_json: Json = False) -> None:
     from engine.envs import CATALOGUE
 
     if as_json:
-        _print_json(
+        print_json(
             [
                 {
                     "env_id": e.name,
@@ -59,7 +59,8 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seeds everything; by default 0.")] = None,
     preset: Annotated[str, typer.Option(help="Settings to start from; see `envs`.")] = "paper",
     record_filter: Annotated[
-        str | None, typer.Option("--filter", help="Train on a part of each round: iif, random, advantage, td_error.")
+        str | None,
+        typer.Option("--filter", help="Train on a part of each round: iif, guarded, random, advantage, td_error."),
     ] = None,
     drop: Annotated[float | None, typer.Option(help="How much the filter drops, above 0 and at most 1.")] = None,
     settings: Annotated[
@@ -110,7 +111,7 @@ def runs(
         except EngineError as error:
             damaged.append(f"{path}: {error}")
     if as_json:
-        _print_json(found)
+        print_json(found)
     elif not found:
         print(f"no runs under {directory}; record one with: python -m engine train CartPole-v1 --out {directory}/first")
     else:
@@ -141,7 +142,7 @@ def show(run: RunFolder, as_json: Json = False) -> None:
     about = _summary(opened)
     rounds = [{"round": info.round, "stored": info.stored, **info.metrics} for info in opened.rounds]
     if as_json:
-        _print_json({**about, "rounds": rounds})
+        print_json({**about, "rounds": rounds})
         return
     for name in ("run", "env_id", "schema_version", "created", "parent"):
         print(f"{name}: {about[name]}")
@@ -171,7 +172,7 @@ def verify(run: RunFolder, as_json: Json = False) -> None:
         open_run(run)
     damage = verify_run(run)
     if as_json:
-        _print_json({"ok": not damage, "damaged": [{"file": d.file, "problem": d.problem} for d in damage]})
+        print_json({"ok": not damage, "damaged": [{"file": d.file, "problem": d.problem} for d in damage]})
     elif damage:
         for d in damage:
             print(d.problem if d.file in d.problem else f"{d.file}: {d.problem}")
@@ -227,7 +228,7 @@ def influence(
         "orders": scores.orders,
     }
     if as_json:
-        _print_json({**about, "record": list(range(len(scores.influence))), "influence": scores.influence.tolist()})
+        print_json({**about, "record": list(range(len(scores.influence))), "influence": scores.influence.tolist()})
         return
     buffer = snapshot.buffer
     print(f"{estimator} influence on the {scores.target['target']} target, round {round} of {run}")
@@ -304,7 +305,7 @@ def retrain(
     except KeyboardInterrupt:
         raise CancelledError("stopped; no branch was recorded") from None
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
     print_table(
         ("arm", "mean return", "95 % interval", "episodes"),
@@ -335,6 +336,9 @@ def export(
     print(f"{copy.path}: {len(copy.rounds)} rounds, {len(copy.stored_rounds)} with records")
 
 
+app.command()(reproduce)
+
+
 def _summary(run: Any) -> dict[str, Any]:
     manifest = run.manifest.to_json()
     returns = [info.metrics.get("mean_return") for info in run.rounds]
@@ -348,14 +352,10 @@ def _summary(run: Any) -> dict[str, Any]:
     }
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, allow_nan=False))
-
-
 def main() -> None:
     """Run a command; errors that a user can cause end in one line on stderr and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        code = app(arguments.spread(sys.argv[1:], "--arms"), standalone_mode=False)
     except EngineError as error:
         code = _fail(str(error), 130 if isinstance(error, CancelledError) else 2)
     except typer.Abort:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,16 @@ def ranges(text: str) -> set[int]:
             raise BadInputError(f"--rounds {part.strip()} runs backwards; write {last}-{first}")
         found.update(range(first, last + 1))
     return found
+
+
+def spread(words: Sequence[str], option: str) -> list[str]:
+    """Let an option take several values at once: `--arms ppo iif` -> `--arms ppo --arms iif`."""
+    spread_out: list[str] = []
+    within = False
+    for word in words:
+        if within and not word.startswith("-"):
+            spread_out += [word] if spread_out[-1] == option else [option, word]
+        else:
+            within = word == option
+            spread_out.append(word)
+    return spread_out

@@ -65,10 +65,13 @@ class TrainConfig:
     path: Literal["closed_form", "torch"] = "closed_form"
     """How networks and update are computed: `closed_form` (NumPy, fast) or `torch`. They agree to rounding; a run is
     replayed on the path it was trained on. Images need `torch`."""
-    filter: Literal["none", "iif", "random", "advantage", "td_error"] = "none"
+    filter: Literal["none", "iif", "guarded", "random", "advantage", "td_error"] = "none"
     """Which records each round's update goes without; see `engine.intervention.filtering`."""
     drop: float = 0.5
     """How much a filter drops: IIF the worst `drop` of the records with negative influence, the others as many."""
+    filter_mode: Literal["mask", "rebatch"] = "rebatch"
+    """How a filter's records go: `rebatch` fills the minibatches up again, so that the update takes fewer steps, as the
+    paper's filtering does; `mask` leaves the records out of their minibatches: as many steps, on smaller ones."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the tanh layers of the actor, and likewise of the critic."""
 
@@ -80,8 +83,9 @@ class TrainConfig:
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         _require(self.optimizer in ("adam", "sgd"), "optimizer", self.optimizer, "adam or sgd")
         _require(self.path in ("closed_form", "torch"), "path", self.path, "closed_form or torch")
-        filters = ("none", "iif", "random", "advantage", "td_error")
+        filters = ("none", "iif", "guarded", "random", "advantage", "td_error")
         _require(self.filter in filters, "filter", self.filter, "one of " + ", ".join(filters))
+        _require(self.filter_mode in ("mask", "rebatch"), "filter_mode", self.filter_mode, "mask or rebatch")
         _require(0 < self.drop <= 1, "drop", self.drop, "above 0 and at most 1")
         _require(0 <= self.momentum < 1, "momentum", self.momentum, "in [0, 1)")
         for name in ("gamma", "gae_lambda"):
@@ -130,7 +134,7 @@ class TrainConfig:
 def _typed(name: str, value: Any) -> Any:
     """A setting's value as its field wants it, from what JSON can say (max_grad_norm: null means infinity)."""
     match name:
-        case "env_id" | "optimizer" | "path" | "filter":
+        case "env_id" | "optimizer" | "path" | "filter" | "filter_mode":
             _require(isinstance(value, str), name, repr(value), "a text")
         case "normalize_advantage" | "normalize_observation" | "normalize_reward":
             _require(isinstance(value, bool), name, repr(value), "true or false")

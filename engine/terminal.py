@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 
@@ -23,29 +24,82 @@ class Report(Protocol):
 
 
 @contextmanager
-def progress(quiet: bool = False) -> Iterator[Report]:
-    """Progress on stderr: a bar on a terminal, elsewhere a plain line when something new begins or 5 s have passed."""
+def progress(quiet: bool = False, percent: bool = False) -> Iterator[Report]:
+    """Progress on stderr with an estimate of the time left.
+
+    On a terminal a bar, elsewhere a plain line when something new begins or 5 s have passed.
+
+    Args:
+        quiet: show nothing.
+        percent: show `40 %` instead of `2/5`, where the numbers that are reported mean nothing by themselves.
+    """
     console = Console(stderr=True)
     if quiet:
         yield lambda doing, done, total: None
     elif console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task("starting", total=None)
-            yield lambda doing, done, total: bar.update(task, description=doing, completed=done, total=total)
+        count = TaskProgressColumn() if percent else MofNCompleteColumn()
+        with Progress(TextColumn("{task.description}"), BarColumn(), count, console=console) as bar:
+            yield _Bar(bar)
     else:
-        yield _PlainLines()
+        yield _PlainLines(percent)
+
+
+class Estimate:
+    """The time left, from the pace since the first report: what was done before that was done by somebody else."""
+
+    def __init__(self) -> None:
+        self.start: tuple[float, int] | None = None
+
+    def __call__(self, done: int, total: int, now: float | None = None) -> str:
+        """`, 3 min left`; empty while nothing is known.
+
+        Args:
+            done: how much is done.
+            total: of how much.
+            now: monotonic seconds; by default the clock's.
+        """
+        now = time.monotonic() if now is None else now
+        before, done_before = self.start = self.start or (now, done)
+        if not done_before < done < total:
+            return ""
+        left = (now - before) / (done - done_before) * (total - done)
+        return f", {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 99:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 99 * 60 else f"{seconds / 3600:.1f} h"
+
+
+class _Bar:
+    def __init__(self, bar: Progress) -> None:
+        self.bar, self.left = bar, Estimate()
+        self.task = bar.add_task("starting", total=None)
+
+    def __call__(self, doing: str, done: int, total: int) -> None:
+        doing = escape(doing) + self.left(done, total)
+        self.bar.update(self.task, description=doing, completed=done, total=total)
 
 
 class _PlainLines:
-    def __init__(self) -> None:
+    def __init__(self, percent: bool) -> None:
+        self.percent, self.left = percent, Estimate()
         self.last = ""
         self.when = 0.0
 
     def __call__(self, doing: str, done: int, total: int) -> None:
+        left = self.left(done, total)
         if doing != self.last or time.monotonic() - self.when > 5:
-            print(f"{doing} ({done}/{total})", file=sys.stderr, flush=True)
+            count = f"{done / max(1, total):.0%}" if self.percent else f"{done}/{total}"
+            print(f"{doing} ({count}{left})", file=sys.stderr, flush=True)
             self.last, self.when = doing, time.monotonic()
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout; NaN and infinity, which JSON does not have, are a mistake."""
+    print(json.dumps(value, allow_nan=False))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

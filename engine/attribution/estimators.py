@@ -36,7 +36,7 @@ def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = No
         batch = batch._replace(advantage=first_epoch_advantages(snapshot, batch.advantage))
     direction = gradient(target, policy)
     products = inner_products(policy, batch, snapshot.config, direction, backend).detach().numpy()
-    return np.where(snapshot.buffer.kept, products, np.float32(0))
+    return np.where(snapshot.buffer.critic_kept, products, np.float32(0))
 
 
 def first_epoch_advantages(snapshot: Snapshot, advantage: Tensor) -> Tensor:

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.attribution.agreement import agreement
 from engine.attribution.influence import influence
 from engine.config import TrainConfig
 from engine.errors import BadInputError, ZeroGradientError
 from engine.learning.rollout import td_errors
-from engine.learning.training import RecordFilter
+from engine.learning.training import Filtered, RecordFilter
 from engine.learning.training import train as train_with
 from engine.store.snapshot import Float32s, Snapshot
 
@@ -45,27 +46,50 @@ def by_td_error(snapshot: Snapshot, _scores: Float32s) -> NDArray[np.floating]:
 
 RANKINGS: dict[str, Ranking] = {
     "iif": by_influence,
+    "guarded": by_influence,
     "random": at_random,
     "advantage": by_advantage,
     "td_error": by_td_error,
 }
 
+EXPLAINED_VARIANCE = (0.1, 0.3)
+"""Explained variance of the critic at which `guarded` begins to filter, and from which on it filters fully."""
+AGREEMENT = (1.5, 2.5)
+"""The same for the agreement of the episodes' gradients (`attribution.agreement`)."""
+
+
+def strength(explained_variance: float, agreement: float) -> float:
+    """How much of `drop` the guarded filter applies, from 0 to 1: it grows with the evidence that influence is no noise.
+
+    Evidence is a critic that explains the returns, or episodes that agree on what raises them, whichever is stronger.
+    Without either, advantages are noise, and dropping the records that noise calls harmful amplifies it.
+    """
+
+    def ramp(value: float, low: float, high: float) -> float:
+        return float(np.clip((np.nan_to_num(value) - low) / (high - low), 0, 1))
+
+    return max(ramp(explained_variance, *EXPLAINED_VARIANCE), ramp(agreement, *AGREEMENT))
+
 
 def make_filter(config: TrainConfig) -> RecordFilter | None:
     """The filter that a configuration names, or None.
 
-    Every filter drops as many records as IIF would: the worst `config.drop` of those with negative influence.
+    `iif` drops the worst `config.drop` of the records with negative influence, `random`, `advantage` and `td_error` as
+    many. `guarded` drops them from the actor's loss alone, and fewer of them the less the critic explains.
     """
     if config.filter == "none":
         return None
-    rank = RANKINGS[config.filter]
+    rank, guarded = RANKINGS[config.filter], config.filter == "guarded"
 
-    def choose(snapshot: Snapshot) -> tuple[NDArray[np.int64], str]:
+    def choose(snapshot: Snapshot) -> Filtered:
         try:
             scores = influence(snapshot, "return", cache=False).influence
         except ZeroGradientError:
-            return np.zeros(0, np.int64), "nothing dropped: the return target's gradient is zero"
-        count = filtered_count(scores, config.drop)
+            return Filtered(np.zeros(0, np.int64), "nothing dropped: the return target's gradient is zero", guarded)
+        explained = snapshot.metrics["explained_variance"]
+        agreed = agreement(snapshot) if guarded else 0.0
+        drop = config.drop * (strength(explained, agreed) if guarded else 1)
+        count = filtered_count(scores, drop)
         left = len(scores) - count
         if left < 2 * config.batch_size:
             raise BadInputError(
@@ -73,7 +97,10 @@ def make_filter(config: TrainConfig) -> RecordFilter | None:
                 f"({2 * config.batch_size}); use a smaller drop than {config.drop:g}"
             )
         dropped = np.argsort(rank(snapshot, scores), kind="stable")[:count]
-        return dropped, f"{config.filter}: {count} of {int((scores < 0).sum())} negative records' worth"
+        why = f"{config.filter}: {count} of {int((scores < 0).sum())} negative records' worth"
+        if guarded:
+            why += f", from the actor's loss; explained variance {explained:.2f}, agreement {agreed:.2f}"
+        return Filtered(dropped, why, guarded)
 
     return choose
 

@@ -85,7 +85,7 @@ class TorchAgent:
             as_batch(self.policy, buffer),
             minibatches,
             self.config,
-            kept=buffer.kept,
+            critic_kept=buffer.critic_kept,
             weights=None if weights is None else torch.as_tensor(np.asarray(weights), dtype=self.policy.dtype),
             on_step=on_step,
         )

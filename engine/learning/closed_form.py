@@ -75,6 +75,7 @@ class _Columns(NamedTuple):
     advantage: Float32s
     returns: Float32s
     weight: Float32s
+    kept: NDArray[np.bool_]
 
     def take(self, index: Any) -> _Columns:
         return _Columns(*(column[index] for column in self))
@@ -84,28 +85,31 @@ class _Steps:
     """Per-record terms of the optimizer steps of an update, from which its metrics are made at the end."""
 
     def __init__(self) -> None:
-        self.terms: list[tuple[Float32s, Float32s, Float32s, Float32s]] = []
+        self.terms: list[tuple[Float32s, Float32s, Float32s]] = []
+        self.squared: list[Float32s] = []
         self.norms: list[float] = []
 
     def metrics(self, clip_range: float) -> UpdateMetrics:
-        if not self.norms:
-            return UpdateMetrics(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
-        starts = np.cumsum([0, *(len(surrogate) for surrogate, *_ in self.terms)])
-        surrogate, squared, entropy, log_ratio = (np.concatenate(column) for column in zip(*self.terms, strict=True))
-        ratio = np.exp(log_ratio)
-
-        def mean_of_means(values: NDArray[Any]) -> float:
-            return float((np.add.reduceat(values, starts[:-1]) / np.diff(starts)).mean())
-
+        surrogate, entropy, log_ratio = map(list, zip(*self.terms, strict=True)) if self.terms else ([], [], [])
+        ratio = [np.exp(part) for part in log_ratio]
         return UpdateMetrics(
-            policy_gradient_loss=-mean_of_means(surrogate),
-            value_loss=mean_of_means(squared),
-            entropy=mean_of_means(entropy),
-            approx_kl=mean_of_means(ratio - 1 - log_ratio),
-            clip_fraction=mean_of_means((np.abs(ratio - 1) > clip_range).astype(F32)),
-            grad_norm=float(np.mean(self.norms)),
+            policy_gradient_loss=-_mean_of_means(surrogate),
+            value_loss=_mean_of_means(self.squared),
+            entropy=_mean_of_means(entropy),
+            approx_kl=_mean_of_means([r - 1 - log_r for r, log_r in zip(ratio, log_ratio, strict=True)]),
+            clip_fraction=_mean_of_means([(np.abs(r - 1) > clip_range).astype(F32) for r in ratio]),
+            grad_norm=float(np.mean(self.norms)) if self.norms else math.nan,
             steps=len(self.norms),
         )
+
+
+def _mean_of_means(parts: Sequence[Float32s]) -> float:
+    """The mean over minibatches of their means; NaN without any."""
+    if not parts:
+        return math.nan
+    sizes = np.array([len(part) for part in parts])
+    starts = np.cumsum(sizes) - sizes
+    return float((np.add.reduceat(np.concatenate(parts), starts) / sizes).mean())
 
 
 class ClosedFormAgent:
@@ -169,8 +173,9 @@ class ClosedFormAgent:
         """As `ActorCritic.act`."""
         output = self.actor.forward(self.encode(observation))[-1]
         if self.log_std is None:
-            cumulative = np.exp(output - output.max(axis=1, keepdims=True)).cumsum(axis=1)
-            return (cumulative < noise * cumulative[:, -1:]).sum(axis=1).clip(max=self.action_space.n - 1)
+            # The ufuncs themselves: the array methods of the same name take twice as long on one row.
+            cumulative = np.add.accumulate(np.exp(output - np.maximum.reduce(output, axis=1, keepdims=True)), axis=1)
+            return np.add.reduce(cumulative < noise * cumulative[:, -1:], axis=1)
         return (output + np.exp(self.log_std) * noise).astype(F32)
 
     def value(self, observation: NDArray[Any]) -> Float32s:
@@ -202,11 +207,12 @@ class ClosedFormAgent:
             buffer.advantage,
             buffer.returns,
             np.ones(len(buffer), F32) if weights is None else np.asarray(weights, F32),
+            buffer.kept,
         )
         steps = _Steps()
         for order in minibatches:
             shuffled = everything.take(order)
-            for start, stop, rows in kept_rows(order, self.config.batch_size, buffer.kept):
+            for start, stop, rows in kept_rows(order, self.config.batch_size, buffer.critic_kept):
                 if on_step is not None:
                     on_step()
                 part = shuffled.take(slice(start, stop))
@@ -216,11 +222,33 @@ class ClosedFormAgent:
 
     def _step(self, part: _Columns, steps: _Steps) -> bool:
         """One optimizer step on a minibatch; False if target_kl forbids it."""
+        config = self.config
+        if not self._actor_gradient(part if part.kept.all() else part.take(part.kept), steps):
+            return False
+        critic = self.critic.forward(part.inputs)
+        error = critic[-1][:, 0] - part.returns
+        per_record = part.weight / F32(len(error))
+        self.critic.backward(critic, (F32(2 * config.vf_coef) * error * per_record)[:, None])
+        norm = math.sqrt(float(self.gradient @ self.gradient))
+        scale = config.max_grad_norm / (norm + 1e-6)
+        if scale < 1:
+            self.gradient *= F32(scale)
+        self._descend()
+        steps.squared.append(error * error)
+        steps.norms.append(norm)
+        return True
+
+    def _actor_gradient(self, part: _Columns, steps: _Steps) -> bool:
+        """Write the gradient of the actor's and the entropy term; False if target_kl forbids the step."""
         config, n = self.config, F32(len(part.returns))
+        if n == 0:
+            self.gradient[: self.actor.stop] = 0
+            self.gradient[self.critic.stop :] = 0
+            return True
         advantage = part.advantage
         if config.normalize_advantage and n > 1:
             advantage = (advantage - advantage.mean()) / (advantage.std(ddof=1) + F32(1e-8))
-        actor, critic = self.actor.forward(part.inputs), self.critic.forward(part.inputs)
+        actor = self.actor.forward(part.inputs)
         head = self._head(actor[-1], part.action)
         log_ratio = head.log_prob - part.log_prob
         ratio = np.exp(log_ratio)
@@ -233,17 +261,9 @@ class ClosedFormAgent:
         slope = np.where(unclipped <= clipped, -unclipped, F32(0)) * per_record
         delta, log_std_gradient = head.backward(slope, F32(config.ent_coef) * per_record)
         self.actor.backward(actor, delta)
-        error = critic[-1][:, 0] - part.returns
-        self.critic.backward(critic, (F32(2 * config.vf_coef) * error * per_record)[:, None])
         if log_std_gradient is not None:
             self.gradient[self.critic.stop :] = log_std_gradient
-        norm = math.sqrt(float(self.gradient @ self.gradient))
-        scale = config.max_grad_norm / (norm + 1e-6)
-        if scale < 1:
-            self.gradient *= F32(scale)
-        self._descend()
-        steps.terms.append((np.minimum(unclipped, clipped), error * error, head.entropy(), log_ratio))
-        steps.norms.append(norm)
+        steps.terms.append((np.minimum(unclipped, clipped), head.entropy(), log_ratio))
         return True
 
     def _descend(self) -> None:

@@ -34,6 +34,8 @@ class Batch(NamedTuple):
     """(n,) raw or normalised: the objective takes what it is given."""
     returns: Tensor
     """(n,)"""
+    kept: Tensor
+    """(n,) False: the record was dropped from the actor's loss, so its actor and entropy terms are 0."""
 
     def take(self, index: Tensor) -> Batch:
         """The records at `index`, in that order."""
@@ -64,9 +66,12 @@ def as_batch(policy: Policy, buffer: RolloutBuffer) -> Batch:
     dtype = policy.dtype
     action = torch.as_tensor(buffer.action)
     return Batch(
-        policy.encode(buffer.observation),
-        action.to(dtype) if action.is_floating_point() else action,
-        *(torch.as_tensor(c).to(dtype) for c in (buffer.log_prob, buffer.advantage, buffer.returns)),
+        inputs=policy.encode(buffer.observation),
+        action=action.to(dtype) if action.is_floating_point() else action,
+        log_prob=torch.as_tensor(buffer.log_prob).to(dtype),
+        advantage=torch.as_tensor(buffer.advantage).to(dtype),
+        returns=torch.as_tensor(buffer.returns).to(dtype),
+        kept=torch.as_tensor(buffer.kept),
     )
 
 
@@ -80,7 +85,8 @@ def objective(evaluation: Evaluation, batch: Batch, config: TrainConfig) -> Obje
     surrogate = torch.minimum(ratio * batch.advantage, clipped * batch.advantage)
     value = evaluation.value
     critic = torch.zeros_like(surrogate) if value is None else -config.vf_coef * (value - batch.returns) ** 2
-    return Objective(surrogate, critic, config.ent_coef * evaluation.entropy)
+    actor, entropy = (term.where(batch.kept, 0) for term in (surrogate, config.ent_coef * evaluation.entropy))
+    return Objective(actor, critic, entropy)
 
 
 def normalize(advantage: Tensor) -> Tensor:
@@ -124,11 +130,14 @@ def update(
     minibatches: NDArray[np.int32],
     config: TrainConfig,
     *,
-    kept: NDArray[np.bool_] | None = None,
+    critic_kept: NDArray[np.bool_] | None = None,
     weights: Tensor | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> UpdateMetrics:
     """One PPO update, theta(k) -> theta(k+1), in place.
+
+    A record that is in a minibatch but not `batch.kept` trains the critic alone: the means of the actor's terms and the
+    normalisation of the advantages run over the kept records of the minibatch.
 
     Args:
         policy: holds theta(k); afterwards theta(k+1).
@@ -136,8 +145,8 @@ def update(
         batch: the whole buffer, raw advantages.
         minibatches: (n_epochs, n) permutations.
         config: settings.
-        kept: (n,) False leaves a record out of its minibatches; the others stay where they are, and mean and
-            normalisation run over those that are left.
+        critic_kept: (n,) False leaves a record out of its minibatches; the others stay where they are, and means and
+            normalisation run over those that are left. None means that all are in.
         weights: (n,) weight of each record's objective. Denominators and normalisation stay as they are, so this is
             what derivatives in a record's weight are taken of; None means all 1.
         on_step: called before every optimizer step; raise from it to cancel.
@@ -146,50 +155,52 @@ def update(
         Means over the steps taken.
     """
     parameters = list(policy.parameters())
-    totals = torch.zeros(6)
-    steps = 0
+    actor_means: list[Tensor] = []
+    critic_means: list[Tensor] = []
     for order in minibatches:
         index = torch.as_tensor(order, dtype=torch.int64)
         shuffled = batch.take(index)
         shuffled_weights = None if weights is None else weights[index]
-        for start, stop, rows in kept_rows(order, config.batch_size, kept):
+        for start, stop, rows in kept_rows(order, config.batch_size, critic_kept):
             if on_step is not None:
                 on_step()
             part = shuffled.part(start, stop)
             if rows is not None:
                 part = part.take(torch.as_tensor(rows))
             if config.normalize_advantage:
-                part = part._replace(advantage=normalize(part.advantage))
+                advantage = part.advantage.clone()
+                advantage[part.kept] = normalize(advantage[part.kept])
+                part = part._replace(advantage=advantage)
             evaluation = policy(part.inputs, part.action)
             terms = objective(evaluation, part, config)
-            per_record = terms.total()
+            weighted = terms
             if shuffled_weights is not None:
                 weight = shuffled_weights[start:stop]
-                per_record = per_record * (weight if rows is None else weight[rows])
+                weighted = Objective(*(term * (weight if rows is None else weight[rows]) for term in terms))
             with torch.no_grad():
-                log_ratio = evaluation.log_prob - part.log_prob
+                log_ratio = (evaluation.log_prob - part.log_prob)[part.kept]
                 ratio = log_ratio.exp()
                 approx_kl = (ratio - 1 - log_ratio).mean()
                 if config.target_kl is not None and approx_kl > 1.5 * config.target_kl:
-                    return _means(totals, steps, config)
+                    return _means(actor_means, critic_means, config)
             optimizer.zero_grad()
-            per_record.mean().neg().backward()
+            _mean(weighted, part.kept).neg().backward()
             norm = nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             optimizer.step()
             with torch.no_grad():
-                outside = ((ratio - 1).abs() > config.clip_range).float().mean()
-                totals += torch.stack(
-                    [
-                        -terms.actor.mean(),
-                        -terms.critic.mean(),
-                        evaluation.entropy.mean(),
-                        approx_kl,
-                        outside,
-                        norm,
-                    ]
-                )
-            steps += 1
-    return _means(totals, steps, config)
+                if len(ratio):
+                    outside = ((ratio - 1).abs() > config.clip_range).float().mean()
+                    surrogate, entropy = terms.actor[part.kept].mean(), evaluation.entropy[part.kept].mean()
+                    actor_means.append(torch.stack([-surrogate, entropy, approx_kl, outside]))
+                critic_means.append(torch.stack([-terms.critic.mean(), norm]))
+    return _means(actor_means, critic_means, config)
+
+
+def _mean(terms: Objective, kept: Tensor) -> Tensor:
+    """The objective of a minibatch: each term's mean over the records that it trains on."""
+    if kept.all():
+        return terms.total().mean()
+    return (terms.actor + terms.entropy).sum() / kept.sum().clamp(min=1) + terms.critic.mean()
 
 
 def kept_rows(
@@ -204,10 +215,13 @@ def kept_rows(
             yield start, stop, np.flatnonzero(kept[order[start:stop]])
 
 
-def _means(totals: Tensor, steps: int, config: TrainConfig) -> UpdateMetrics:
-    actor, critic, entropy, approx_kl, clip_fraction, norm = (totals / steps).tolist() if steps else [math.nan] * 6
+def _means(actor_means: list[Tensor], critic_means: list[Tensor], config: TrainConfig) -> UpdateMetrics:
+    nothing = torch.full((4,), math.nan)
+    actor = torch.stack(actor_means).mean(0) if actor_means else nothing
+    critic, norm = (torch.stack(critic_means).mean(0) if critic_means else nothing[:2]).tolist()
+    loss, entropy, approx_kl, clip_fraction = actor.tolist()
     value_loss = critic / config.vf_coef if config.vf_coef else math.nan
-    return UpdateMetrics(actor, value_loss, entropy, approx_kl, clip_fraction, norm, steps)
+    return UpdateMetrics(loss, value_loss, entropy, approx_kl, clip_fraction, norm, len(critic_means))
 
 
 def explained_variance(value: Float32s, returns: Float32s) -> float:

@@ -153,5 +153,6 @@ def collect(
         advantage=advantage.ravel(),
         returns=(advantage + values).ravel(),
         kept=np.ones(steps * n_envs, bool),
+        critic_kept=np.ones(steps * n_envs, bool),
     )
     return buffer, finished

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,19 @@ from engine.store.manifest import Parent, RunManifest
 from engine.store.read import open_run
 from engine.store.snapshot import Snapshot
 
-RecordFilter = Callable[[Snapshot], tuple[NDArray[np.int64], str]]
-"""Says of a collected round which records its update goes without, and why in a few words."""
+
+class Filtered(NamedTuple):
+    """What a filter says of a collected round."""
+
+    dropped: NDArray[np.int64]
+    """Records that the update goes without."""
+    why: str
+    """In a few words."""
+    actor_only: bool = False
+    """The critic still trains on them."""
+
+
+RecordFilter = Callable[[Snapshot], Filtered]
 
 
 def train(
@@ -104,18 +115,20 @@ def _train_rounds(
     while learner.round < stop:
         snapshot = learner.collect()
         if record_filter is not None:
-            dropped, why = record_filter(snapshot)
-            snapshot = snapshot.without(dropped)
-            snapshot = replace(snapshot, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
+            snapshot = filtered(snapshot, record_filter)
         yield snapshot
         metrics = learner.update(snapshot, on_step)
-        if not all(np.isfinite(tensor).all() for tensor in learner.agent.tensors().values()):
-            raise BadNumberError(
-                f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
-                f"Train with a smaller learning_rate than {learner.config.learning_rate:g}"
-            )
         writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
     writer.commit_final(learner.round, learner.state())
+
+
+def filtered(snapshot: Snapshot, record_filter: RecordFilter) -> Snapshot:
+    """The collected round as a filter leaves it; its metrics say how many records went, and why."""
+    dropped, why, actor_only = record_filter(snapshot)
+    left = snapshot.without(dropped, actor_only=actor_only)
+    if snapshot.config.filter_mode == "rebatch":
+        left = left.gathered()
+    return replace(left, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
 
 
 def _check_same(recorded: TrainConfig, asked: TrainConfig) -> None:
@@ -247,9 +260,18 @@ class Learner:
         )
 
     def update(self, snapshot: Snapshot, on_step: Callable[[], None] | None = None) -> dict[str, Any]:
-        """Update on the collected round; returns the update's metrics."""
+        """Update on the collected round; returns the update's metrics.
+
+        Raises:
+            BadNumberError: a parameter is no longer finite.
+        """
         start = time.perf_counter()
         metrics = self.agent.update(snapshot.buffer, snapshot.minibatches, on_step=on_step)
+        if not all(np.isfinite(tensor).all() for tensor in self.agent.tensors().values()):
+            raise BadNumberError(
+                f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
+                f"Train with a smaller learning_rate than {self.config.learning_rate:g}"
+            )
         self.round += 1
         return {**asdict(metrics), "update_seconds": time.perf_counter() - start}
 

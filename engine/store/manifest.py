@@ -14,8 +14,9 @@ from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError
 from engine.spaces import Space
 
-SCHEMA_VERSION = 1
-"""The newest version of the run format that this engine reads, and the one that it writes."""
+SCHEMA_VERSION = 2
+"""The newest version of the run format that this engine reads, and the one that it writes. Version 2 has the column
+`critic_kept` where a filter dropped records from the actor's loss alone."""
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ class RolloutBuffer:
     """(n,) advantage + value; the column on disk is called `return`."""
     kept: NDArray[np.bool_]
     """(n,) False where a filter or an intervention dropped the record from the update."""
+    critic_kept: NDArray[np.bool_]
+    """(n,) as `kept`, but True where the record was dropped from the actor's loss alone and still trains the critic."""
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -97,17 +99,33 @@ class Snapshot:
             if name.startswith("parameter/")
         }
 
-    def without(self, drop: Any) -> Snapshot:
+    def without(self, drop: Any, *, actor_only: bool = False) -> Snapshot:
         """The same snapshot with the records `drop` marked as not kept.
+
+        Args:
+            drop: record numbers.
+            actor_only: the critic still trains on them.
 
         Raises:
             BadInputError: a record number is out of range, or no record would be left.
         """
-        kept = self.buffer.kept.copy()
-        kept[check_records(drop, len(self.buffer))] = False
+        kept, critic_kept = self.buffer.kept.copy(), self.buffer.critic_kept.copy()
+        records = check_records(drop, len(self.buffer))
+        kept[records] = False
+        if not actor_only:
+            critic_kept[records] = False
         if not kept.any():
             raise BadInputError(f"all {len(kept)} records would be removed; keep at least one")
-        return self.changed(buffer=replace(self.buffer, kept=kept))
+        return self.changed(buffer=replace(self.buffer, kept=kept, critic_kept=critic_kept))
+
+    def gathered(self) -> Snapshot:
+        """The same snapshot with every epoch's removed records moved to its end, so that they thin out no minibatch.
+
+        The others stay in the order that was drawn: a permutation of all records, restricted to those that are left.
+        """
+        gone = ~self.buffer.critic_kept[self.minibatches]
+        order = np.argsort(gone, axis=1, kind="stable")
+        return self.changed(minibatches=np.take_along_axis(self.minibatches, order, axis=1))
 
     def changed(self, **changes: Any) -> Snapshot:
         """A copy with other contents. It is no longer the committed round, so it has neither hash nor path."""

@@ -38,8 +38,9 @@ _COLUMNS: dict[str, Any] = {
     "advantage": pa.float32(),
     "return": pa.float32(),
     "kept": pa.bool_(),
+    "critic_kept": pa.bool_(),
 }
-"""Columns of `records` in order; the spaces decide the type of None."""
+"""Columns of `records` in order; the spaces decide the type of None. The last is left out where it equals `kept`."""
 _CHECKPOINT = columns_schema(
     {
         "name": pa.string(),
@@ -52,12 +53,14 @@ _CHECKPOINT = columns_schema(
 _MINIBATCHES = columns_schema(dict.fromkeys(("epoch", "position", "record"), pa.int32()))
 
 
-def records_schema(observation_space: Space, action_space: Space) -> pa.Schema:
+def records_schema(observation_space: Space, action_space: Space, *, critic_kept: bool = False) -> pa.Schema:
     """The exact columns of a `records` file; its metadata names the spaces' shapes and element types."""
     types = _COLUMNS | {
         "observation": _observation_type(observation_space),
         "action": _numbers("float32", action_space) if action_space.kind == "box" else pa.int64(),
     }
+    if not critic_kept:
+        del types["critic_kept"]
     spaces = {"observation": observation_space, "action": action_space}
     metadata = {
         name: json.dumps({"kind": space.kind, "shape": list(space.shape), "dtype": space.dtype, "n": space.n})
@@ -72,7 +75,8 @@ def records_table(buffer: RolloutBuffer, observation_space: Space, action_space:
     Raises:
         BadInputError: a column's length, shape or dtype is not what the spaces say.
     """
-    schema = records_schema(observation_space, action_space)
+    apart = not np.array_equal(buffer.kept, buffer.critic_kept)
+    schema = records_schema(observation_space, action_space, critic_kept=apart)
     columns = []
     for field in schema:
         values = getattr(buffer, "returns" if field.name == "return" else field.name)
@@ -92,7 +96,7 @@ def buffer_from(table: pa.Table, observation_space: Space, action_space: Space, 
     Raises:
         DamagedRunError: a column is not of the exact type, or the record numbers are not 0 to n - 1.
     """
-    schema = records_schema(observation_space, action_space)
+    schema = records_schema(observation_space, action_space, critic_kept="critic_kept" in table.column_names)
     check_schema(table, schema, file)
     columns = {}
     for field in schema:
@@ -100,6 +104,7 @@ def buffer_from(table: pa.Table, observation_space: Space, action_space: Space, 
         columns[field.name] = flat_values(table[field.name], dtype).reshape(table.num_rows, *shape)
     if not np.array_equal(columns.pop("record"), np.arange(table.num_rows)):
         raise DamagedRunError(f"{file} is damaged: column record is not 0 to {table.num_rows - 1}")
+    columns.setdefault("critic_kept", columns["kept"])
     return RolloutBuffer(returns=columns.pop("return"), **columns)
 
 

@@ -6,12 +6,15 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
+from engine.experiments.campaign import run_campaign
+from engine.experiments.plans import EXPERIMENTS
 from engine.intervention.retrain import Intervention
 from engine.intervention.worker import work
 from engine.intervention.workspace import change_basket, create_job, predicted, read_basket
@@ -202,3 +205,57 @@ def test_a_run_that_was_replaced_is_read_anew(open_page: Open, tmp_path: Path) -
         app = open_page("timeline", tmp_path, run="run")
         assert errors(app) == []
         assert app.metric[0].value == str(rounds)
+
+
+@pytest.fixture(scope="module")
+def campaigns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small campaign of two environments, one of them not finished."""
+    folder = tmp_path_factory.mktemp("campaigns")
+    lake, pole = (
+        experiment.changed(("ppo", "iif 0.5", "iif 1"), 2, 2, {"n_steps": 128, "batch_size": 16})
+        for experiment in (
+            EXPERIMENTS["frozenlake"],
+            replace(EXPERIMENTS["acrobot"], name="pole", env_id="CartPole-v1", paper=None),
+        )
+    )
+    run_campaign([lake, pole], range(2), folder / "mine")
+    definition = folder / "mine" / "pole" / "campaign.json"
+    said = json.loads(definition.read_text())
+    said["seeds"]["iif 1"].append(2)
+    definition.write_text(json.dumps(said))
+    return folder
+
+
+def test_experiments_shows_a_campaign(open_page: Open, campaigns: Path) -> None:
+    app = open_page("experiments", folder=campaigns, experiment="frozenlake", arms="ppo,iif 1,nobody")
+    assert not errors(app)
+    assert app.selectbox(key="campaign").value == "mine"
+    assert app.multiselect(key="arms").value == ["ppo", "iif 1"]
+    assert "arms 'nobody' is not here" in words(app)
+    efficiency, returns = (table.value for table in app.dataframe)
+    assert efficiency["arm"].tolist() == ["IIF in the paper", "iif 0.5", "iif 1"]
+    assert efficiency["SE_ave"][0] == "34.0 ± 2.0"
+    assert returns["arm"].tolist() == ["ppo", "iif 0.5", "iif 1"]
+    assert returns["final return: to PPO"][1].endswith(("better", "worse", "within noise"))
+    assert app.query_params["experiment"] == "frozenlake"
+
+
+def test_experiments_says_what_is_not_finished(open_page: Open, campaigns: Path) -> None:
+    app = open_page("experiments", folder=campaigns, experiment="pole")
+    assert not errors(app)
+    assert "This campaign is not finished" in words(app)
+    assert not errors(open_page("experiments", folder=campaigns, experiment="all"))
+
+
+def test_experiments_without_any(open_page: Open, tmp_path: Path) -> None:
+    app = open_page("experiments", folder=tmp_path)
+    assert not errors(app)
+    assert "python -m engine reproduce" in words(app)
+
+
+def test_a_damaged_campaign_is_one_line(open_page: Open, campaigns: Path, tmp_path: Path) -> None:
+    shutil.copytree(campaigns / "mine", tmp_path / "mine")
+    results = tmp_path / "mine" / "frozenlake" / "results.parquet"
+    results.write_bytes(results.read_bytes()[:-100])
+    [line] = errors(open_page("experiments", folder=tmp_path))
+    assert "results.parquet is damaged" in line

@@ -38,6 +38,7 @@ def values_of(space: Space, n: int, rng: np.random.Generator) -> np.ndarray:
 def make_snapshot(k: int, observation: Space = FLOATS, action: Space = CHOICE, n: int = 32) -> Snapshot:
     rng = np.random.default_rng([7, k])
     actions = values_of(action, n, rng)
+    kept = rng.random(n) < 0.8
     buffer = RolloutBuffer(
         env=(np.arange(n) % 2).astype(np.int16),
         t=(np.arange(n) // 2).astype(np.int32),
@@ -51,7 +52,8 @@ def make_snapshot(k: int, observation: Space = FLOATS, action: Space = CHOICE, n
         log_prob=floats(rng, n),
         advantage=floats(rng, n),
         returns=floats(rng, n),
-        kept=rng.random(n) < 0.8,
+        kept=kept,
+        critic_kept=np.ones(n, bool) if k % 2 else kept,
     )
     minibatches = np.stack([rng.permutation(n) for _ in range(2)]).astype(np.int32)
     return Snapshot(k, CONFIG, observation, action, buffer, make_checkpoint(k), minibatches)

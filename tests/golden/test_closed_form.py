@@ -59,11 +59,14 @@ def both(snapshot: Snapshot) -> tuple[ClosedFormAgent, TorchAgent]:
     return closed_form, through_torch
 
 
-@pytest.mark.parametrize("removed", ["nothing", "a third", "weighted"])
+@pytest.mark.parametrize("removed", ["nothing", "a third", "a third from the actor", "weighted"])
 def test_a_whole_round(snapshot: Snapshot, removed: str) -> None:
     n = len(snapshot.buffer)
     if removed == "a third":
         snapshot = snapshot.without(np.arange(0, n, 3))
+    if removed == "a third from the actor":
+        whole_minibatch = snapshot.minibatches[0, : snapshot.config.batch_size]
+        snapshot = snapshot.without(np.union1d(np.arange(0, n, 3), whole_minibatch), actor_only=True)
     weights = np.linspace(0, 2, n, dtype=np.float32) if removed == "weighted" else None
     closed_form, through_torch = both(snapshot)
     found = closed_form.update(snapshot.buffer, snapshot.minibatches, weights=weights)

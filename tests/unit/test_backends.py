@@ -126,6 +126,7 @@ def two_records(probability: float, advantage: tuple[float, float]) -> Batch:
         log_prob=torch.tensor([probability, 1 - probability], dtype=torch.float64).log(),
         advantage=torch.tensor(advantage, dtype=torch.float64),
         returns=torch.zeros(2, dtype=torch.float64),
+        kept=torch.ones(2, dtype=torch.bool),
     )
 
 

@@ -158,7 +158,7 @@ def test_runs_passes_a_damaged_one_by(command: Command, run: Path) -> None:
 def test_show(command: Command, run: Path) -> None:
     shown = command("show", run, "--json").json
     assert {"run", "env_id", "schema_version", "config", "rounds"} <= set(shown)
-    assert (shown["env_id"], shown["schema_version"]) == ("CartPole-v1", 1)
+    assert (shown["env_id"], shown["schema_version"]) == ("CartPole-v1", 2)
     assert engine.TrainConfig.from_json(shown["config"]) == engine.open_run(run).config
     assert [r["round"] for r in shown["rounds"]] == [0, 1, 2]
     for r in shown["rounds"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ import pytest
 from worlds import entry, learner
 
 import engine
+from engine.attribution.agreement import agreement
 from engine.errors import BadInputError
-from engine.intervention.filtering import RANKINGS, filtered_count, make_filter
+from engine.intervention.filtering import RANKINGS, filtered_count, make_filter, strength
 from engine.learning.agents import restore_agent
-from engine.learning.training import Learner
+from engine.learning.training import Filtered, Learner, filtered
 from engine.store.snapshot import Snapshot
 
 SETTINGS: dict[str, Any] = {"n_steps": 100, "n_envs": 2, "batch_size": 32, "n_epochs": 2, "rounds": 3, "drop": 0.5}
@@ -45,27 +48,91 @@ def snapshot() -> Snapshot:
 
 
 @pytest.mark.parametrize("name", RANKINGS)
-def test_every_filter_drops_as_many_as_iif(snapshot: Snapshot, name: str) -> None:
+def test_every_filter_drops_as_many_as_iif(snapshot: Snapshot, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.intervention.filtering.agreement", lambda _: 2.2)
+    snapshot = replace(snapshot, metrics={**snapshot.metrics, "explained_variance": -1.0})
     choose = make_filter(engine.preset("CartPole-v1", **SETTINGS, filter=name))
     assert choose is not None
-    dropped, why = choose(snapshot)
+    dropped, why, actor_only = choose(snapshot)
     scores = engine.influence(snapshot).influence
-    assert len(dropped) == len(set(dropped)) == filtered_count(scores, 0.5) > 10
+    drop = 0.5
+    if name == "guarded":
+        drop *= strength(-1.0, 2.2)
+        assert drop == pytest.approx(0.35)
+    assert len(dropped) == len(set(dropped)) == filtered_count(scores, drop) > 10
     assert name in why
+    assert actor_only == (name == "guarded")
     kept = np.setdiff1d(snapshot.buffer.record, dropped)
-    if name == "iif":
+    if name in {"iif", "guarded"}:
         assert scores[dropped].max() < scores[kept].min()
     elif name == "advantage":
         assert np.abs(snapshot.buffer.advantage)[dropped].max() <= np.abs(snapshot.buffer.advantage)[kept].min()
-    again, _ = choose(snapshot)
-    assert np.array_equal(dropped, again), "no hidden randomness"
+    assert np.array_equal(dropped, choose(snapshot).dropped), "no hidden randomness"
+
+
+@pytest.mark.parametrize(
+    ("explained", "agreed", "expected"),
+    [(0.0, 0.0, 0), (0.2, 0.0, 0.5), (0.9, -1.0, 1), (-3.0, 2.0, 0.5), (0.15, 4.0, 1), (float("nan"), float("nan"), 0)],
+)
+def test_the_guard_opens_with_the_evidence(explained: float, agreed: float, expected: float) -> None:
+    assert strength(explained, agreed) == pytest.approx(expected)
+
+
+def test_agreement_by_hand() -> None:
+    """Four records of one state, two a group. d/d logit of A log pi(a) is +A/2 or -A/2 at even odds."""
+    made = learner(entry("BarrenWorld-v0"), n_steps=4, batch_size=4)
+    flat = {name: np.zeros_like(t) for name, t in made.agent.tensors().items()}
+    made.agent = restore_agent(made.config, made.observation_space, made.action_space, flat)
+    collected = made.collect()
+
+    def agreed(action: list[int], advantage: list[float], episode: list[int]) -> float:
+        buffer = replace(
+            collected.buffer,
+            observation=np.zeros(4, np.int64),
+            action=np.array(action),
+            advantage=np.array(advantage, np.float32),
+            episode=np.array(episode),
+        )
+        return agreement(replace(collected, buffer=buffer))
+
+    assert agreed([0, 1, 0, 1], [1, -1, 1, -1], [0, 0, 1, 1]) == pytest.approx(1), "the most two groups can say"
+    assert agreed([0, 1, 0, 1], [1, -1, -1, 1], [0, 0, 1, 1]) == pytest.approx(-1)
+    assert agreed([0, 1, 0, 1], [1, -1, 1, -1], [0, 1, 2, 3]) == pytest.approx(math.sqrt(6)), "of four groups"
+    assert math.isnan(agreed([0, 1, 0, 1], [1, -1, 1, -1], [5, 5, 5, 5])), "one episode"
+
+
+def test_dropped_from_the_actor_alone() -> None:
+    """The critic learns as if nothing were dropped, the actor as if the records were gone; clipping would couple them."""
+    made = Learner.begin(engine.preset("CartPole-v1", **SETTINGS, max_grad_norm=None))
+    collected = made.collect()
+    drop = np.arange(0, 200, 3)
+    whole, gone = engine.replay(collected).checkpoint, engine.replay(collected, drop=drop).checkpoint
+    guarded = engine.replay(collected.without(drop, actor_only=True)).checkpoint
+    for name, tensor in guarded.items():
+        if "parameter/" in name:
+            assert np.array_equal(tensor, (whole if "critic" in name else gone)[name]), name
+            assert not np.array_equal(tensor, (gone if "critic" in name else whole)[name]), name
+
+
+def test_filtered_minibatches_are_filled_up_again(snapshot: Snapshot) -> None:
+    def every_other(_: Snapshot) -> Filtered:
+        return Filtered(np.arange(0, 200, 2), "every other one")
+
+    masked = replace(snapshot, config=replace(snapshot.config, filter_mode="mask"))
+    assert np.array_equal(filtered(masked, every_other).minibatches, snapshot.minibatches)
+    left = filtered(snapshot, every_other)
+    for before, after in zip(snapshot.minibatches, left.minibatches, strict=True):
+        assert after[:100].tolist() == [i for i in before if i % 2], "the order that was drawn"
+        assert sorted(after[100:]) == list(range(0, 200, 2))
+    guarded = filtered(snapshot, lambda _: every_other(_)._replace(actor_only=True))
+    assert np.array_equal(guarded.minibatches, snapshot.minibatches), "they still train the critic"
 
 
 def test_no_filter() -> None:
     assert make_filter(engine.preset("CartPole-v1")) is None
 
 
-@pytest.mark.parametrize("name", ["iif", "random"])
+@pytest.mark.parametrize("name", ["iif", "random", "guarded"])
 def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: str) -> None:
     config = engine.preset("CartPole-v1", **SETTINGS, filter=name)
     list(engine.train(config, tmp_path / "whole"))
@@ -78,7 +145,9 @@ def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: s
     for k in whole.stored_rounds:
         snapshot = whole.snapshot(k)
         dropped = int((~snapshot.buffer.kept).sum())
-        assert 0 < dropped == snapshot.metrics["dropped"]
+        assert dropped == snapshot.metrics["dropped"]
+        assert dropped > 0 or name == "guarded"
+        assert snapshot.buffer.critic_kept.all() == (name == "guarded" or dropped == 0)
         assert name in snapshot.metrics["filter"]
         assert np.array_equal(snapshot.buffer.kept, cut.snapshot(k).buffer.kept)
         after, resumed, replayed = whole.checkpoint(k + 1), cut.checkpoint(k + 1), engine.replay(snapshot).checkpoint
@@ -86,6 +155,7 @@ def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: s
             assert np.array_equal(after[tensor], replayed[tensor])
             assert np.array_equal(after[tensor], resumed[tensor])
     assert engine.verify_run(tmp_path / "whole") == []
+    assert not whole.snapshot(2).buffer.kept.all()
 
 
 def test_a_filter_that_leaves_too_little_stops(tmp_path: Path) -> None:
@@ -102,14 +172,19 @@ def test_a_round_without_signal_is_kept_whole() -> None:
     made.agent = restore_agent(made.config, made.observation_space, made.action_space, flat)
     choose = make_filter(made.config)
     assert choose is not None
-    dropped, why = choose(made.collect())
-    assert len(dropped) == 0
-    assert "gradient is zero" in why
+    chosen = choose(made.collect())
+    assert len(chosen.dropped) == 0
+    assert "gradient is zero" in chosen.why
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"filter": "best"}, "filter is best"), ({"drop": 0.0}, "drop is 0.0"), ({"drop": 1.5}, "drop is 1.5")],
+    [
+        ({"filter": "best"}, "filter is best"),
+        ({"drop": 0.0}, "drop is 0.0"),
+        ({"drop": 1.5}, "drop is 1.5"),
+        ({"filter_mode": "x"}, "filter_mode is x"),
+    ],
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInputError, match=message):

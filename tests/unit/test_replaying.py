@@ -273,11 +273,14 @@ def test_objective_by_hand() -> None:
     config = TrainConfig(env_id="x", clip_range=0.2, vf_coef=0.5, ent_coef=0.1)
     old = torch.zeros(2)
     evaluation = Evaluation(torch.full((2,), 1.5).log(), torch.tensor([0.3, 0.6]), torch.tensor([1.0, 5.0]))
-    batch = Batch(torch.zeros(2, 1), torch.zeros(2), old, torch.tensor([1.0, -1.0]), torch.tensor([3.0, 3.0]))
+    advantage, returns, kept = torch.tensor([1.0, -1.0]), torch.tensor([3.0, 3.0]), torch.tensor([True, True])
+    batch = Batch(torch.zeros(2, 1), torch.zeros(2), old, advantage, returns, kept)
     terms = objective(evaluation, batch, config)
     torch.testing.assert_close(terms.actor, torch.tensor([1.2, -1.5]))
     torch.testing.assert_close(terms.critic, torch.tensor([-2.0, -2.0]))
     torch.testing.assert_close(terms.entropy, torch.tensor([0.03, 0.06]))
+    for_the_critic = objective(evaluation, batch._replace(kept=torch.tensor([True, False])), config)
+    torch.testing.assert_close(for_the_critic.total(), torch.tensor([1.2 - 2.0 + 0.03, -2.0]))
     torch.testing.assert_close(terms.total(), torch.tensor([-0.77, -3.44]))
 
 

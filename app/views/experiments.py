@@ -1,0 +1,237 @@
+"""Experiments: does filtering by influence make PPO learn faster, here and in the paper?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import loaders, state
+from app.charts import experiments as charts
+from app.text import escape
+from engine.experiments.plans import STANDARD
+from engine.experiments.results import Campaign, Results
+from engine.experiments.summary import ALL
+
+EFFICIENCIES = {"se_ave": "SE_ave", "se_peak": "SE_peak", "rt_peak": "RT_peak"}
+OUTCOMES = {"final": "final return", "area": "area"}
+FIRST_ARMS = (STANDARD, "iif 0.5", "guarded 0.5", "random")
+
+
+def words(low: float, high: float) -> str:
+    """What an interval of a difference to PPO says."""
+    if np.isnan(low):
+        return "one seed, no interval"
+    return "better" if low > 0 else "worse" if high < 0 else "within noise"
+
+
+def around(value: float | None, error: float | None, scale: float = 100) -> str:
+    """`21.2 ± 3.4`, or nothing where there is no number."""
+    if value is None or np.isnan(value):
+        return ""
+    return f"{scale * value:.1f}" + ("" if error is None or np.isnan(error) else f" ± {scale * error:.1f}")
+
+
+def efficiency_table(rows: pd.DataFrame, results: Results | None) -> pd.DataFrame:
+    """The paper's metrics of every arm in per cent, and in the first row what the paper reports."""
+    shown = []
+    if results is not None and results.experiment.paper is not None:
+        paper = results.experiment.paper
+        quoted = (
+            around(paper.se_ave, paper.se_ave_error, 1),
+            around(paper.se_peak, None, 1),
+            around(paper.rt_peak, None, 1),
+        )
+        shown.append({"arm": "IIF in the paper", **dict(zip(EFFICIENCIES.values(), quoted, strict=True))})
+    for _, row in rows[rows["se_ave"].notna()].iterrows():
+        own = {title: around(row[key], row[f"{key}_error"]) for key, title in EFFICIENCIES.items()}
+        never, below = around(row["never"], None), f"{row['below']:.0f} of {row['seeds']}"
+        shown.append({"arm": row["arm"], **own, "levels never reached": never, "seeds below PPO's worst": below})
+    table = pd.DataFrame(shown).fillna("")
+    return table.loc[:, (table != "").any()]
+
+
+def returns_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Final return and area of every arm, with intervals and what they say."""
+    shown = pd.DataFrame({"arm": rows["arm"], "seeds": rows["seeds"]})
+    for key, title in OUTCOMES.items():
+        bounds = rows[[key, f"{key}_low", f"{key}_high"]].to_numpy(float)
+        gains = rows[[f"{key}_gain", f"{key}_gain_low", f"{key}_gain_high"]].to_numpy(float)
+        shown[title] = [f"{value:.4g} ({low:.4g} to {high:.4g})" for value, low, high in bounds]
+        shown[f"{title}: to PPO"] = [
+            "" if np.isnan(gain) else f"{gain:+.3g}, {words(low, high)}" for gain, low, high in gains
+        ]
+        shown[f"P({title} better)"] = rows[f"{key}_better"]
+    return shown
+
+
+def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
+    """Sample efficiency beside the paper's, then returns."""
+    st.dataframe(
+        efficiency_table(rows, results),
+        key="efficiency_table",
+        hide_index=True,
+        height="content",
+        alt="Table of every arm's sample efficiency against PPO and against the paper",
+    )
+    st.caption(
+        "Per cent fewer rounds (RT: less training time) than PPO of the same seed, mean over seeds ± standard error: SE_ave "
+        "over all levels of PPO's return, SE_peak and RT_peak at its highest. A level that was never reached counts as "
+        "reached one round after the last; the table says for how many per cent of the levels."
+    )
+    chances = {f"P({title} better)": st.column_config.NumberColumn(format="%.2f") for title in OUTCOMES.values()}
+    st.dataframe(
+        returns_table(rows),
+        key="returns_table",
+        hide_index=True,
+        height="content",
+        column_config=chances,
+        alt="Table of every arm's final return and area under the curve",
+    )
+    st.caption(
+        "Interquartile means over seeds with 95 % stratified bootstrap intervals. Final return: the last three evaluations; "
+        "area under the curve: the mean over all. P(better): how likely a seed of the arm beats a seed of PPO."
+    )
+    st.download_button(
+        "These figures as CSV",
+        rows.to_csv(index=False),
+        f"{name}-summary.csv",
+        "text/csv",
+        icon=":material/download:",
+    )
+
+
+def draw_gains(rows: pd.DataFrame, names: list[str], unit: str) -> None:
+    """Both outcomes against PPO, side by side."""
+    st.subheader("Against PPO", anchor=False)
+    st.caption(
+        f"Difference of the interquartile means to PPO's, {unit}, 95 % stratified bootstrap interval over seeds. Full marks: "
+        "the interval excludes 0. Open marks: within noise."
+    )
+    compared = rows[rows["final_gain"].notna()]
+    if not len(compared):
+        st.info("PPO has no finished seed yet, so there is nothing to compare with.", icon=":material/info:")
+        return
+    for column, (outcome, title) in zip(st.columns(2), OUTCOMES.items(), strict=True):
+        with column:
+            st.markdown(f"**{title.capitalize()}**" + (" under the curve" if outcome == "area" else ""))
+            st.plotly_chart(
+                charts.gains(compared, outcome, names, state.is_dark()),
+                key=f"gains_{outcome}",
+                alt=f"Difference of every arm's {title} to PPO's, with intervals",
+            )
+
+
+def draw_experiment(results: Results, rows: pd.DataFrame) -> None:
+    """One environment."""
+    experiment = results.experiment
+    names = sorted((arm.name for arm in experiment.arms), key=lambda arm: arm not in FIRST_ARMS)
+    finished = {name: len(results.finished[name]) for name in names}
+    planned = {name: len(results.seeds.get(name, ())) for name in names}
+    with st.container(horizontal=True):
+        st.metric("Environment", experiment.env_id, border=True)
+        st.metric("Rounds", experiment.rounds, border=True)
+        st.metric("Evaluation episodes", experiment.episodes, border=True)
+        st.metric("Training runs", f"{sum(finished.values())} of {sum(planned.values())}", border=True)
+        st.metric("Optimizer", f"{results.config.optimizer} {results.config.learning_rate:g}", border=True)
+    if not results.complete:
+        st.info(
+            "This campaign is not finished: the figures are about the seeds that are. Continue it with the command below.",
+            icon=":material/info:",
+        )
+    if experiment.note:
+        st.caption(escape(experiment.note))
+    if not rows["arm"].size:
+        return
+
+    st.subheader("Learning curves", anchor=False)
+    here = [name for name in names if finished[name]]
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    with left:
+        state.choose_many("arms", here, [name for name in FIRST_ARMS if name in here], scope=experiment.name)
+        chosen = st.multiselect("Arms", here, key="arms")
+    with right:
+        state.choose("band", list(charts.BANDS), "all seeds")
+        band = st.selectbox("Band", list(charts.BANDS), key="band")
+    peak = float(np.nanmax(results.curves(STANDARD).mean(axis=0))) if finished.get(STANDARD) else None
+    every = "" if experiment.evaluate_every == 1 else f", every {experiment.evaluate_every} rounds"
+    st.caption(
+        f"Mean test return over seeds after each round: {experiment.episodes} stochastic episodes on the same evaluation "
+        f"seeds for every arm{every}. Band: {charts.BANDS[band]}. Dashed: the highest mean that PPO reaches."
+    )
+    st.plotly_chart(
+        charts.curves({name: results.curves(name) for name in chosen}, names, band, peak, state.is_dark()),
+        key="experiment_curves",
+        alt="Learning curves of the chosen arms with bands over seeds",
+    )
+    st.subheader("The table, and the paper's", anchor=False)
+    draw_tables(rows, results, experiment.name)
+    draw_gains(rows, names, "in units of return")
+    draw_choice_of_p(results, rows)
+    with st.expander("How it was made"):
+        for made in results.made:
+            st.code(made["command"], language="bash")
+        st.json({"settings": results.config.to_json(), "made": list(results.made)}, expanded=False)
+
+
+def draw_choice_of_p(results: Results, rows: pd.DataFrame) -> None:
+    """Sample efficiency by p, where an arm's settings name one."""
+    settings = {arm.name: arm.settings for arm in results.experiment.arms}
+    own = [settings[arm] for arm in rows["arm"]]
+    table = rows.copy()
+    table["p"] = [one.get("drop") for one in own]
+    table["filter"] = [" ".join(filter(None, (one.get("filter"), one.get("filter_mode")))) for one in own]
+    several = table.groupby("filter")["p"].transform("nunique") > 1
+    table = table[several & table["se_ave"].notna()].sort_values("p")
+    if not len(table):
+        return
+    st.subheader("The choice of p", anchor=False)
+    titles = list(EFFICIENCIES.values())
+    title = state.choose("metric", titles, titles[0])
+    title = st.segmented_control("Metric", titles, key="metric", required=True)
+    metric = next(key for key, shown in EFFICIENCIES.items() if shown == title)
+    paper = results.experiment.paper
+    st.caption(
+        "Mean over seeds, with the standard error. Dashed: what the paper reports for IIF, with its choice of p."
+    )
+    st.plotly_chart(
+        charts.choice_of_p(table, metric, getattr(paper, metric) if paper else None, state.is_dark()),
+        key="choice_of_p",
+        alt=f"{title} by the share of negative records that is dropped",
+    )
+
+
+def draw_all(campaign: Campaign, rows: pd.DataFrame) -> None:
+    """Over all environments."""
+    st.caption(
+        "Over all environments: returns are normalised in each by PPO's worst and best evaluation there, and arms are "
+        f"compared on those environments that have them. Here: {', '.join(map(escape, campaign.experiments))}."
+    )
+    draw_tables(rows, None, ALL)
+    draw_gains(rows, list(rows["arm"]), "as a share of PPO's range")
+
+
+paths = loaders.campaign_paths()
+if not paths:
+    st.info(
+        "There are no results here yet. Make some, then reload this page:\n\n"
+        "`python -m engine reproduce frozenlake --seeds 5 --out runs/reproduction`",
+        icon=":material/info:",
+    )
+    st.stop()
+first, second = st.columns(2)
+with first:
+    state.choose("campaign", list(paths), next(iter(paths)), always=True)
+    name = st.selectbox("Campaign", list(paths), key="campaign")
+campaign, table = loaders.load_campaign(paths[name])
+options = [*campaign.experiments, *([ALL] if len(campaign.experiments) > 1 else [])]
+with second:
+    state.choose("experiment", options, options[0], always=True, scope=name)
+    chosen = st.selectbox(
+        "Experiment", options, key="experiment", format_func=lambda one: f"{one} environments" if one == ALL else one
+    )
+rows = table[table["experiment"] == chosen]
+if chosen == ALL:
+    draw_all(campaign, rows)
+else:
+    draw_experiment(campaign.experiments[chosen], rows)

@@ -1,0 +1,152 @@
+"""Run tasks that don't need each other: here, in a process pool, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from importlib.util import find_spec
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.process import BaseProcess
+from threading import Thread
+from typing import Any, TypeVar
+
+from engine.errors import BadInputError, EngineError
+
+EXECUTORS = ("inline", "processes", "ray")
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Outcomes = Generator[tuple[Any, Callable[[], Any]], None, None]
+"""Tasks as they are finished, each with a function that gives its result or raises what the task raised."""
+
+
+def default_workers() -> int:
+    """As many as there are cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_executor(executor: str, workers: int | None) -> None:
+    """Whether `run_tasks` could begin.
+
+    Raises:
+        BadInputError: unknown executor, fewer than one worker, or Ray is not installed.
+    """
+    if executor not in EXECUTORS:
+        raise BadInputError(f"the executor is {executor!r}; it must be one of {', '.join(EXECUTORS)}")
+    if workers is not None and workers < 1:
+        raise BadInputError(f"the number of workers is {workers}; it must be at least 1")
+    if executor == "ray" and find_spec("ray") is None:
+        raise BadInputError("Ray is not installed; install it with: pip install 'snapshot-influence[ray]'")
+
+
+def run_tasks(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    executor: str = "inline",
+    workers: int | None = None,
+) -> Iterator[tuple[Task, Result]]:
+    """Call `function` on every task.
+
+    A task that fails does not stop the others: its error is raised once all the rest has been yielded, so that hours of
+    work are not lost to one bad task. Where the consumer stops early (Ctrl-C, an error of its own, `close`), the workers
+    are ended at once, also in the middle of a task. Workers of a parent that was killed end themselves.
+
+    Args:
+        function: a module's own function; it sets its thread limits itself. It and the tasks travel to other processes.
+        tasks: their `str` names them in messages.
+        executor: `inline` (one after another, here), `processes` (a pool on this machine) or `ray`.
+        workers: tasks at a time; by default one a core. `inline` ignores it. A Ray cluster (`RAY_ADDRESS`) knows its own.
+
+    Yields:
+        Task and result, in the order in which they are finished.
+
+    Raises:
+        BadInputError: as `check_executor`.
+        EngineError: a task failed with one; the message begins with the task's name. Any other error of a task is
+            raised as it is, with a note that names the task.
+    """
+    check_executor(executor, workers)
+    start = {"inline": _inline, "processes": _in_processes, "ray": _on_ray}[executor]
+    failed: list[tuple[Task, Exception]] = []
+    outcomes = start(function, tasks, workers or default_workers())
+    try:
+        for task, outcome in outcomes:
+            try:
+                result = outcome()
+            except BrokenProcessPool:
+                raise EngineError(
+                    f"a worker process died while {task} was waited for (killed, or out of memory); try fewer workers"
+                ) from None
+            except Exception as error:  # noqa: BLE001  it is raised below
+                failed.append((task, error))
+                continue
+            yield task, result
+    finally:
+        outcomes.close()
+    if failed:
+        task, first = failed[0]
+        others = f" ({len(failed) - 1} more of {len(tasks)} tasks failed)" if len(failed) > 1 else ""
+        if isinstance(first, EngineError):
+            raise EngineError(f"{task}: {first}{others}") from first
+        first.add_note(f"in the task {task}{others}")
+        raise first
+
+
+def _inline(function: Callable[[Any], Any], tasks: Sequence[Any], _workers: int) -> Outcomes:
+    for task in tasks:
+        yield task, partial(function, task)
+
+
+def _in_processes(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Outcomes:
+    others = set(active_children())
+    pool = ProcessPoolExecutor(min(workers, len(tasks) or 1), get_context("spawn"), initializer=_begin_worker)
+    try:
+        futures = {pool.submit(function, task): task for task in tasks}
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result
+    except BaseException:  # also where the consumer stops: a running task would be waited for
+        for process in set(active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _on_ray(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Outcomes:
+    import ray
+
+    def result(reference: Any) -> Any:
+        try:
+            return ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+
+    own = not ray.is_initialized()
+    if own:
+        ray.init(num_cpus=None if "RAY_ADDRESS" in os.environ else workers, log_to_driver=False)
+    try:
+        remote = ray.remote(num_cpus=1, max_retries=0)(function)
+        waiting = {remote.remote(task): task for task in tasks}
+        while waiting:
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            yield waiting.pop(done), partial(result, done)
+    finally:
+        if own:
+            ray.shutdown()

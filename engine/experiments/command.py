@@ -1,0 +1,113 @@
+"""`python -m engine reproduce`: run the paper's experiments and report them."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine import arguments
+from engine.errors import BadInputError, CancelledError
+from engine.terminal import print_json, print_table, progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def reproduce(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="frozenlake, acrobot, minigrid, highway, lunarlander, bipedalwalker (or the environment's name), or all.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the campaign, to make or to continue.")],
+    seeds: Annotated[int, typer.Option(help="Training seeds, from 0.")] = 5,
+    executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
+    workers: Annotated[int | None, typer.Option(help="Tasks at a time; by default one a core.")] = None,
+    arms: Annotated[
+        list[str] | None,
+        typer.Option(help='Only these, such as: --arms ppo "iif 0.5" guarded.', metavar="ARM..."),
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the paper's.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Evaluation episodes after a round.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change one setting in every arm; repeat for more."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Train PPO and its filters over several seeds, and report how much faster they learn."""
+    from engine.experiments.campaign import finished_tasks, run_campaign
+    from engine.experiments.plans import find_experiments
+    from engine.experiments.report import write_report
+
+    if seeds < 1:
+        raise BadInputError(f"--seeds is {seeds}; it must be at least 1")
+    overrides = dict(arguments.setting(text) for text in settings or [])
+    experiments = [e.changed(arms, rounds, episodes, overrides) for e in find_experiments(names)]
+    try:
+        with progress(percent=True) as report:
+            campaign = run_campaign(
+                experiments,
+                range(seeds),
+                out,
+                executor=executor,
+                workers=workers,
+                command=shlex.join(["python", "-m", "engine", *sys.argv[1:]]),
+                report=report,
+            )
+            page, table = write_report(campaign)
+    except KeyboardInterrupt:
+        done, total = finished_tasks(experiments, range(seeds), out)
+        raise CancelledError(
+            f"stopped; {done} of {total} tasks are finished in {out}; continue with the same command"
+        ) from None
+    if as_json:
+        print_json({"folder": str(out), "report": str(page), "summary": table.to_pylist()})
+        return
+    _print_summary(table)
+    print(f"report: {page}")
+
+
+def _print_summary(table: pa.Table) -> None:
+    """Two tables an experiment, which fit a narrow terminal."""
+    rows = table.to_pylist()
+    for experiment in dict.fromkeys(row["experiment"] for row in rows):
+        own = [row for row in rows if row["experiment"] == experiment]
+        print(f"\n{experiment}: fewer rounds and less time than PPO of the same seed, mean and standard error")
+        savings = [
+            [_percent(row[name], row[f"{name}_error"]) for name in ("se_ave", "se_peak", "rt_peak")] for row in own
+        ]
+        print_table(
+            ("arm", "seeds", "SE_ave %", "SE_peak %", "RT_peak %"),
+            [(row["arm"], row["seeds"], *saved) for row, saved in zip(own, savings, strict=True)],
+        )
+        scale = ", of PPO's range" if experiment == "all" else ""
+        print(f"\n{experiment}: interquartile means{scale}, and differences to PPO with 95 % intervals")
+        print_table(
+            ("arm", "final return", "difference", "area", "difference"),
+            [
+                (row["arm"], row["final"], _interval(row, "final_gain"), row["area"], _interval(row, "area_gain"))
+                for row in own
+            ],
+        )
+    print()
+
+
+def _percent(value: float | None, error: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
+
+
+def _interval(row: dict[str, Any], name: str) -> str:
+    from engine.experiments.findings import interval
+
+    if row[name] is None:
+        return "-"
+    return f"{row[name]:+.3g} ({interval(row, name)})"

@@ -1,0 +1,106 @@
+"""What a campaign's numbers allow one to say, and what they don't, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Any, Literal
+
+from engine.experiments.plans import STANDARD
+from engine.experiments.results import Results
+
+Row = Mapping[str, Any]
+"""A row of `summary.SCHEMA`."""
+Verdict = Literal["above", "below", "within noise", "one seed"]
+
+VERDICTS: tuple[Verdict, ...] = ("above", "below", "within noise", "one seed")
+FAMILIES = {"iif": "IIF", "guarded": "Guarded IIF"}
+"""Filters that are run at several strengths p -> what they are called."""
+
+
+def verdict(row: Row, name: str) -> Verdict:
+    """Where the interval of an arm's difference to PPO lies; `name` is `final` or `area`. One seed has no interval."""
+    if row[f"{name}_gain_low"] is None:
+        return "one seed"
+    if row[f"{name}_gain_low"] > 0:
+        return "above"
+    return "below" if row[f"{name}_gain_high"] < 0 else "within noise"
+
+
+def interval(row: Row, name: str) -> str:
+    """`0.1 to 0.3`."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "one seed" if low is None else f"{low:.3g} to {high:.3g}"
+
+
+def compared(rows: Sequence[Row]) -> list[Row]:
+    """The arms that could be compared with PPO."""
+    return [row for row in rows if row["arm"] != STANDARD and row["final_gain"] is not None]
+
+
+def family(rows: Sequence[Row], name: str) -> list[Row]:
+    """The rows of one filter at several strengths."""
+    return [row for row in rows if row["arm"].split()[0] == name]
+
+
+def best(rows: Sequence[Row], name: str) -> Row | None:
+    """The family's row with the highest SE_ave; its first one where there is none."""
+    own = family(rows, name)
+    return max(own, key=lambda row: -inf if row["se_ave"] is None else row["se_ave"]) if own else None
+
+
+def findings(results: Results, rows: Sequence[Row]) -> list[str]:
+    """Sentences about one experiment.
+
+    Args:
+        results: the experiment.
+        rows: its rows of the summary.
+    """
+    arms = compared(rows)
+    lines = [
+        line
+        for name, title in (("final", "Final return"), ("area", "Area under the curve"))
+        if (line := _against_ppo(arms, name, title))
+    ]
+    lines += [line for name in FAMILIES if (line := _choice_of_p(rows, name))]
+    lines += [
+        f"{row['arm']}: {row['below']} of {row['seeds']} seeds end below PPO's worst seed."
+        for row in arms
+        if row["below"]
+    ]
+    lines += [
+        f"The random filter is not clearly worse than PPO here (area: {verdict(row, 'area')})."
+        for row in arms
+        if row["arm"] == "random" and verdict(row, "area") != "below"
+    ]
+    if not results.complete:
+        planned, done = (sum(map(len, seeds.values())) for seeds in (results.seeds, results.finished))
+        lines.append(f"{done} of {planned} tasks are finished.")
+    if arms and min(row["seeds"] for row in rows) < 5:
+        lines.append("Fewer than five seeds: the intervals say little.")
+    return lines
+
+
+def _against_ppo(rows: Sequence[Row], name: str, title: str) -> str:
+    said = []
+    for word in VERDICTS:
+        arms = [row["arm"] for row in rows if verdict(row, name) == word]
+        if arms:
+            said.append(f"{word}{' PPO' if word in ('above', 'below') else ''}: {', '.join(arms)}")
+    return f"{title}: {'; '.join(said)}." if said else ""
+
+
+def _choice_of_p(rows: Sequence[Row], name: str) -> str:
+    own = [row for row in family(rows, name) if row["se_ave"] is not None]
+    chosen = best(own, name)
+    if len(own) < 2 or chosen is None:
+        return ""
+    grid = ", ".join(f"{_strength(row)}: {row['se_ave']:.1%}" for row in own)
+    return (
+        f"{FAMILIES[name]}, choice of p by SE_ave: {_strength(chosen)} ({grid}). It was chosen on the same seeds that it is "
+        "reported on, which flatters it."
+    )
+
+
+def _strength(row: Row) -> str:
+    return str(row["arm"].partition(" ")[2])

@@ -1,0 +1,227 @@
+"""The experiments of the paper as this project runs them: environments, arms, rounds, evaluation, the paper's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+from engine.config import TrainConfig
+from engine.envs import with_settings
+from engine.errors import BadInputError
+
+STANDARD = "ppo"
+"""The arm that the others are compared with."""
+EVALUATION_SEED = 10**6
+"""Seed of the first evaluation episode; every arm and training seed is evaluated on the same ones, after every round."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `TrainConfig` in which it differs from plain PPO."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What the paper reports of an experiment: per cent fewer rounds (or less time), mean over 5 seeds (arXiv 2505.19281)."""
+
+    se_ave: float
+    se_ave_error: float
+    """The +- beside SE_ave."""
+    se_peak: float
+    rt_peak: float
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One environment, trained with several arms over several seeds."""
+
+    name: str
+    env_id: str
+    rounds: int
+    episodes: int
+    """Stochastic evaluation episodes after a round."""
+    arms: tuple[Arm, ...]
+    preset: str = "paper"
+    evaluate_every: int = 1
+    """Rounds from one evaluation to the next; the last round is evaluated in any case."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `TrainConfig` in which every arm differs from the preset."""
+    paper: Paper | None = None
+    note: str = ""
+    """In what it differs from the paper's experiment."""
+    round_seconds: float = 1.0
+    """Roughly how long a round takes; only weighs the experiments in the estimate of the time left."""
+
+    @property
+    def evaluation_seeds(self) -> range:
+        """One an episode."""
+        return range(EVALUATION_SEED, EVALUATION_SEED + self.episodes)
+
+    def evaluated(self, round: int) -> bool:
+        """Whether there is an evaluation after `round` rounds of training."""
+        return round % self.evaluate_every == 0 or round == self.rounds
+
+    def arm(self, name: str) -> Arm:
+        """The arm called `name`; case and further blanks don't matter.
+
+        Raises:
+            BadInputError: there is none.
+        """
+        for arm in self.arms:
+            if arm.name == " ".join(name.lower().split()):
+                return arm
+        raise BadInputError(f"{self.name} has no arm {name!r}; it has {', '.join(arm.name for arm in self.arms)}")
+
+    def config(self, arm: Arm, seed: int) -> TrainConfig:
+        """Settings of one training run.
+
+        Raises:
+            BadInputError: a setting does not exist or is out of range.
+        """
+        own = {"rounds": self.rounds, "seed": seed, **self.settings, **arm.settings}
+        return with_settings(self.env_id, self.preset, own)
+
+    def changed(
+        self,
+        arms: Sequence[str] | None = None,
+        rounds: int | None = None,
+        episodes: int | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Experiment:
+        """The same experiment with other arms, rounds, evaluation episodes or settings; None leaves them.
+
+        Raises:
+            BadInputError: an unknown arm, or a number below 1.
+        """
+        for name, number in (("rounds", rounds), ("episodes", episodes)):
+            if number is not None and number < 1:
+                raise BadInputError(f"{name} is {number}; it must be at least 1")
+        chosen = {arm.name: arm for arm in (self.arm(name) for name in arms)} if arms else {}
+        return replace(
+            self,
+            arms=tuple(chosen.values()) or self.arms,
+            rounds=rounds or self.rounds,
+            episodes=episodes or self.episodes,
+            settings={**self.settings, **(settings or {})},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` is the inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote."""
+        arms = tuple(Arm(**arm) for arm in values["arms"])
+        paper = Paper(**values["paper"]) if values["paper"] else None
+        return cls(**{**values, "arms": arms, "paper": paper})
+
+
+def _filter(name: str, drop: float) -> Mapping[str, Any]:
+    return {"filter": name, "drop": drop}
+
+
+ALL_ARMS = (
+    Arm(STANDARD),
+    *(Arm(f"iif {p:g}", _filter("iif", p)) for p in (0.125, 0.25, 0.5, 1.0)),
+    *(Arm(f"iif {p:g} mask", {**_filter("iif", p), "filter_mode": "mask"}) for p in (0.5, 1.0)),
+    *(Arm(f"guarded {p:g}", _filter("guarded", p)) for p in (0.5, 1.0)),
+    *(Arm(name, _filter(name, 0.5)) for name in ("random", "advantage", "td_error")),
+)
+COARSE_ARMS = tuple(arm for arm in ALL_ARMS if arm.name in (STANDARD, "iif 0.5", "guarded 0.5", "guarded 1", "random"))
+"""For environments that take long."""
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of arms in the order of `ALL_ARMS`; others follow as they come."""
+    usual = [arm.name for arm in ALL_ARMS]
+    return sorted(dict.fromkeys(names), key=lambda name: usual.index(name) if name in usual else len(usual))
+
+
+EXPERIMENTS: Mapping[str, Experiment] = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment(
+            name="frozenlake",
+            env_id="FrozenLake-v1",
+            rounds=30,
+            episodes=20,
+            arms=ALL_ARMS,
+            paper=Paper(34.0, 2.0, 19.2, 29.5),
+            round_seconds=0.3,
+        ),
+        Experiment(
+            name="acrobot",
+            env_id="Acrobot-v1",
+            rounds=20,
+            episodes=20,
+            arms=ALL_ARMS,
+            paper=Paper(36.7, 6.5, 48.5, 55.2),
+            round_seconds=0.6,
+        ),
+        Experiment(
+            name="minigrid",
+            env_id="MiniGrid-Empty-8x8-v0",
+            rounds=30,
+            episodes=20,
+            arms=ALL_ARMS,
+            paper=Paper(65.8, 3.3, 61.7, 69.1),
+            round_seconds=3.0,
+        ),
+        Experiment(
+            name="highway",
+            env_id="highway-fast-v0",
+            rounds=12,
+            episodes=10,
+            arms=COARSE_ARMS,
+            paper=Paper(37.7, 6.1, 55.1, 59.9),
+            note="The paper trains 25 rounds of highway-v0 with 10 vehicles; this is highway-fast-v0, with fewer rounds, "
+            "arms and evaluation episodes, because the simulation is slow.",
+            round_seconds=40.0,
+        ),
+        Experiment(
+            name="lunarlander",
+            env_id="LunarLander-v3",
+            rounds=100,
+            episodes=20,
+            arms=ALL_ARMS,
+            paper=Paper(26.0, 1.8, 39.7, 44.9),
+            round_seconds=1.0,
+        ),
+        Experiment(
+            name="bipedalwalker",
+            env_id="BipedalWalker-v3",
+            rounds=150,
+            episodes=4,
+            evaluate_every=5,
+            arms=COARSE_ARMS,
+            paper=Paper(31.0, 8.7, 26.2, 29.2),
+            note="Fewer arms, and four evaluation episodes every fifth round, because the simulation is slow.",
+            round_seconds=2.0,
+        ),
+    )
+}
+
+
+def find_experiments(names: Sequence[str]) -> list[Experiment]:
+    """Experiments by name or `env_id`, whatever the case; `all` is every one.
+
+    Raises:
+        BadInputError: there is no such experiment; the message lists them.
+    """
+    by_name = {**EXPERIMENTS, **{e.env_id.lower(): e for e in EXPERIMENTS.values()}}
+    found: dict[str, Experiment] = {}
+    for name in names:
+        if name.lower() == "all":
+            found |= EXPERIMENTS
+        elif name.lower() in by_name:
+            experiment = by_name[name.lower()]
+            found[experiment.name] = experiment
+        else:
+            raise BadInputError(f"unknown experiment {name!r}; there are {', '.join(EXPERIMENTS)}, and all")
+    return list(found.values())

@@ -1,0 +1,153 @@
+"""The report of a campaign: one HTML file that needs nothing else, and the summary as Parquet beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+from markupsafe import Markup
+
+from engine.experiments import figures, tables
+from engine.experiments.findings import FAMILIES, Row, best, compared, family, findings, verdict
+from engine.experiments.plans import EXPERIMENTS, STANDARD
+from engine.experiments.results import Campaign, Results
+from engine.experiments.summary import ALL, summary
+from engine.store.files import Files
+from engine.store.parquet import to_parquet
+
+_GAINS = (
+    ("final_gain", "final return − PPO's", 0.0),
+    ("area_gain", "area − PPO's", 0.0),
+    ("area_better", "P(area above PPO's)", 0.5),
+)
+
+
+def write_report(campaign: Campaign) -> tuple[Path, pa.Table]:
+    """Write `report.html` and `summary.parquet` into the campaign's folder; those that were there are replaced.
+
+    Returns:
+        The path of the report, and the summary.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    table, files = summary(campaign), Files()
+    files.replace(campaign.folder / "summary.parquet", to_parquet(table))
+    path = campaign.folder / "report.html"
+    files.replace(path, render(campaign, table).encode())
+    return path, table
+
+
+def render(campaign: Campaign, table: pa.Table) -> str:
+    """The report as HTML.
+
+    Args:
+        campaign: what `read_campaign` gives, finished or not.
+        table: its `summary`.
+    """
+    rows: dict[str, list[Row]] = {name: [] for name in (*campaign.experiments, ALL)}
+    for row in table.to_pylist():
+        rows[row["experiment"]].append(row)
+    shown = {name: results for name, results in campaign.experiments.items() if rows[name]}
+    unfinished = [name for name, results in campaign.experiments.items() if not results.complete]
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("engine.experiments", "."),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html").render(
+        notes=[f"Unfinished: {', '.join(unfinished)}. What is finished is shown."] if unfinished else [],
+        beside=tables.beside_the_paper(shown, rows),
+        overall=_overall(rows[ALL]) if rows[ALL] else None,
+        parts=[_part(results, rows[name]) for name, results in shown.items()],
+        commands=_commands(campaign),
+    )
+
+
+def _part(results: Results, rows: Sequence[Row]) -> dict[str, Any]:
+    experiment, arms = results.experiment, ", ".join(row["arm"] for row in rows)
+    return {
+        "name": experiment.name,
+        "title": experiment.env_id,
+        "about": _about(results),
+        "curves": {
+            "svg": Markup(figures.curves(results, _panels(rows))),
+            "alt": f"Learning curves of {experiment.env_id}: test return over rounds for {arms}. The tables below have the "
+            "figures.",
+            "caption": "Test return after each round: mean over seeds; the band is one standard error of the mean.",
+        },
+        "savings": tables.savings(results, rows),
+        "returns": tables.returns(rows),
+        "differences": _differences(rows),
+        "findings": findings(results, rows),
+    }
+
+
+def _overall(rows: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "differences": _differences(rows),
+        "savings": tables.savings_over_all(rows),
+        "returns": tables.returns_over_all(rows),
+    }
+
+
+def _differences(rows: Sequence[Row]) -> dict[str, Any] | None:
+    arms = compared(rows)
+    if not arms:
+        return None
+    said = [f"{row['arm']}: final return {verdict(row, 'final')}, area {verdict(row, 'area')}" for row in arms]
+    return {
+        "svg": Markup(figures.differences(arms, _GAINS)),
+        "alt": f"Differences to PPO with 95 % intervals. {'; '.join(said)}.",
+        "caption": "Differences to PPO with 95 % intervals. A hollow dot: within noise (for the probability, of one half).",
+    }
+
+
+def _panels(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    """PPO beside the best arm of each family; each family over p; the controls."""
+    arms = [row["arm"] for row in rows]
+    first = [STANDARD] if STANDARD in arms else []
+    families = {title: [row["arm"] for row in family(rows, name)] for name, title in FAMILIES.items()}
+    panels = [("filters", [*first, *(row["arm"] for name in FAMILIES if (row := best(rows, name)))])]
+    panels += [(f"{title}, by p", [*first, *own]) for title, own in families.items() if len(own) > 1]
+    controls = [arm for arm in arms if arm != STANDARD and not any(arm in own for own in families.values())]
+    return [*panels, ("controls", [*first, *controls])] if controls else panels
+
+
+def _about(results: Results) -> str:
+    experiment, config = results.experiment, results.config
+    seeds = {len(seeds) for seeds in results.finished.values() if seeds}
+    count = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else str(*seeds)
+    every = "each round" if experiment.evaluate_every == 1 else f"every {experiment.evaluate_every} rounds"
+    text = (
+        f"{count} seed{'' if count == '1' else 's'}, {experiment.rounds} rounds of {config.records_per_round} records, "
+        f"{experiment.episodes} stochastic evaluation episodes after {every}. "
+        f"Preset {experiment.preset}: {config.optimizer} {config.learning_rate:g}, minibatches of {config.batch_size}, "
+        f"{config.n_epochs} epochs. "
+    )
+    planned = EXPERIMENTS.get(experiment.name, experiment)
+    if planned.rounds != experiment.rounds:
+        text += f"Planned are {planned.rounds} rounds. "
+    if planned.episodes != experiment.episodes:
+        text += f"Planned are {planned.episodes} evaluation episodes. "
+    if results.experiment.settings:
+        text += f"Changed: {', '.join(f'{k}={v}' for k, v in experiment.settings.items())}. "
+    return text + experiment.note
+
+
+def _commands(campaign: Campaign) -> list[dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for results in campaign.experiments.values():
+        for made in results.made:
+            software = ", ".join(
+                f"{name} {made['fingerprint'][name]}" for name in ("python", "numpy", "torch", "gymnasium")
+            )
+            found[f"{made['when']} {made['command']}"] = {
+                "command": made["command"],
+                "about": f"{made['when']}: {software}",
+            }
+    return [found[key] for key in sorted(found)]
