@@ -35,11 +35,16 @@ def gradient(target: Target, policy: Policy) -> Direction:
     gradients = torch.autograd.grad(target.value(policy), parameters, allow_unused=True)
     direction = {name: g for name, g in zip(names, gradients, strict=True) if g is not None}
     if not any(bool(g.any()) for g in direction.values()):
-        raise ZeroGradientError(
-            f"the gradient of the {target.name} target is zero here, so every influence would be 0; choose another "
-            "target or a round in which returns differ"
-        )
+        raise zero_gradient(target)
     return direction
+
+
+def zero_gradient(target: Target) -> ZeroGradientError:
+    """The error that says so in words."""
+    return ZeroGradientError(
+        f"the gradient of the {target.name} target is zero here, so every influence would be 0; choose another "
+        "target or a round in which returns differ"
+    )
 
 
 def inner_products(
