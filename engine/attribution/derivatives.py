@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import vector_to_parameters
 
+from engine.attribution.backends import Term
 from engine.attribution.steps import Vector
 from engine.attribution.targets import Target
 from engine.config import TrainConfig
@@ -17,8 +18,8 @@ from engine.learning.networks import Policy
 from engine.learning.ppo import as_batch, objective, with_normalized_advantages
 from engine.store.snapshot import RolloutBuffer
 
-TERMS = ("actor", "critic", "entropy")
-"""The parts of a record's objective, in the order of every (3, ...) array."""
+TERMS: tuple[Term, ...] = ("actor", "critic", "entropy")
+"""The terms of a record's objective, in the order of every (3, ...) array."""
 
 
 class Derivatives(Protocol):

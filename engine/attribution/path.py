@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.attribution.backends import zero_gradient
+from engine.attribution.closed_form import ClosedFormDerivatives
 from engine.attribution.derivatives import Derivatives, TorchDerivatives
 from engine.attribution.optimizers import clip_pull_back, clip_scale, follow
 from engine.attribution.steps import Trace, Vector, trace_update
@@ -127,4 +128,5 @@ def _along(
 def derivatives_of(snapshot: Snapshot) -> Derivatives:
     """On the path that the run was trained on."""
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
-    return TorchDerivatives(policy, snapshot.buffer, snapshot.config)
+    by_torch = TorchDerivatives(policy, snapshot.buffer, snapshot.config)
+    return ClosedFormDerivatives(snapshot, policy, by_torch) if snapshot.config.path == "closed_form" else by_torch
