@@ -77,9 +77,12 @@ def _first_order(snapshot: Snapshot, target: Target, backend: Backend | None, sp
 def first_epoch_advantages(snapshot: Snapshot, advantage: Tensor) -> Tensor:
     """(n,) advantages normalised within the first epoch's minibatches.
 
-    A record that was dropped from the update keeps no minibatch: it is normalised by the whole buffer's statistics.
+    A record that was dropped from the update keeps no minibatch: it is normalised by the whole buffer's statistics, as
+    all are where no minibatches were recorded.
     """
     normalized = normalize(advantage)
+    if not snapshot.minibatches.size:
+        return normalized
     order = torch.as_tensor(snapshot.minibatches[0], dtype=torch.int64)
     kept = torch.as_tensor(snapshot.buffer.kept)[order]
     sizes = [int(part.sum()) for part in kept.split(snapshot.config.batch_size)]

@@ -73,16 +73,19 @@ class Adam:
     decay = BETA1
 
     def __init__(self, config: TrainConfig, trace: Trace) -> None:
-        self.rate, self.trace = config.learning_rate, trace
+        self.rate, self.max_grad_norm, self.trace = config.learning_rate, config.max_grad_norm, trace
         first = trace.state.get("exp_avg", np.zeros_like(trace.after))
         second = trace.state.get("exp_avg_sq", np.zeros_like(trace.after))
-        self.gradients, self.moments = [], []
-        for step in trace.steps:
-            gradient = step.gradient * clip_scale(step.gradient, config.max_grad_norm)
+        self.moments = []
+        for t in range(len(trace.steps)):
+            gradient = self._clipped(t)
             first = BETA1 * first + (1 - BETA1) * gradient
             second = BETA2 * second + (1 - BETA2) * gradient * gradient
-            self.gradients.append(gradient)
             self.moments.append((first, second))
+
+    def _clipped(self, t: int) -> Vector:
+        gradient = self.trace.steps[t].gradient
+        return clip_scale(gradient, self.max_grad_norm) * gradient
 
     def _denominator(self, t: int) -> tuple[Vector, float]:
         """Sqrt(v^_t) + eps, and the root of v's bias correction."""
@@ -110,7 +113,7 @@ class Adam:
         slope = np.divide(1, root, out=np.zeros_like(root), where=root > 0)
         first = first - pushed
         second = second + pushed * m / denominator * slope
-        gradient = (1 - BETA1) * first + 2 * (1 - BETA2) * self.gradients[t] * second
+        gradient = (1 - BETA1) * first + 2 * (1 - BETA2) * self._clipped(t) * second
         return gradient, (BETA1 * first, BETA2 * second)
 
 

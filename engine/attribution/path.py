@@ -120,7 +120,7 @@ def _along(
         gradient = derivatives.target_gradient(step.theta, target)
         flat = flat and not gradient.any()
         credits[:, step.records] += derivatives.products(step.theta, step.records, direction(t, gradient))
-    if flat:
+    if flat and trace.steps:
         raise zero_gradient(target)
     return credits
 

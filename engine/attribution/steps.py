@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import BadInputError
 from engine.learning.agents import Agent, restore_agent
 from engine.learning.checkpoint import one_thread
 from engine.store.snapshot import Snapshot
@@ -52,7 +53,15 @@ def trace_update(snapshot: Snapshot, agent: Agent | None = None) -> Trace:
     Args:
         snapshot: round k.
         agent: at theta(k), afterwards at theta(k+1); by default the one that the snapshot holds.
+
+    Raises:
+        BadInputError: the round was recorded without its minibatches.
     """
+    if not snapshot.minibatches.size:
+        raise BadInputError(
+            f"round {snapshot.round} was recorded without its minibatches, so its update can't be followed; first_order "
+            "needs none"
+        )
     one_thread()
     if agent is None:
         agent = restore_agent(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)

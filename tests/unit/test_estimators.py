@@ -148,6 +148,29 @@ def test_a_step_is_announced_and_can_be_refused(base: Snapshot) -> None:
             split(base, return_target(base), stop)
 
 
+def test_a_round_without_its_minibatches_has_first_order_influence_alone(base: Snapshot) -> None:
+    imported = base.changed(minibatches=np.zeros((0, N), np.int32))
+    assert first_order(imported, return_target(base)).any()
+    for name in ("tracin", "tracin_adam", "replay_gradient"):
+        with pytest.raises(BadInputError, match=r"without its minibatches, .* first_order needs none"):
+            ESTIMATORS[name](imported, return_target(base))
+
+
+def test_an_update_that_took_no_step_owes_nothing_to_any_record(base: Snapshot) -> None:
+    stale = replace(base.buffer, log_prob=base.buffer.log_prob - 1)
+    stopped = base.changed(buffer=stale, config=replace(base.config, target_kl=1e-6))
+    assert trace_update(stopped).steps == []
+    for name in ("tracin", "tracin_adam", "replay_gradient"):
+        assert not ESTIMATORS[name](stopped, return_target(base)).any()
+
+
+def test_a_target_that_is_flat_all_along_is_refused(base: Snapshot) -> None:
+    flat = replace(base.buffer, advantage=np.zeros(N, np.float32))
+    for estimate in ESTIMATORS.values():
+        with pytest.raises(BadInputError, match="gradient of the return target is zero"):
+            estimate(base, return_target(base, flat))
+
+
 def test_sums_over_groups() -> None:
     influence = np.array([1, -2, 5, 0.5], np.float32)
     groups, sums = sum_by(influence, np.array([7, 9, 7, 9]))
