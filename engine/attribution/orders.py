@@ -16,6 +16,7 @@ from engine.attribution.backends import Term
 from engine.attribution.estimators import ESTIMATORS, SPLITTING
 from engine.attribution.targets import Target, return_target
 from engine.errors import BadInputError
+from engine.learning.checkpoint import one_thread
 from engine.learning.replay import intervene
 from engine.store.snapshot import Float32s, Snapshot
 
@@ -60,6 +61,7 @@ def attribute(
         ZeroGradientError: every influence would be 0.
     """
     check_request(estimator, orders)
+    one_thread()
     steps = planned_steps(snapshot)
     found: list[tuple[Float32s, Terms | None]] = []
     done = 0
@@ -114,6 +116,7 @@ def estimate_seconds(snapshot: Snapshot, estimator: str, target: Target | None =
         BadInputError: unknown estimator, or no orders.
     """
     check_request(estimator, orders)
+    one_thread()
     target = return_target(snapshot) if target is None else target
     steps, seconds = [], []
     for wanted in (1, *CALIBRATION_STEPS):
