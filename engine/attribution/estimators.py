@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.attribution.backends import Backend, gradient, inner_products
+from engine.attribution.backends import Backend, Term, gradient, inner_products, touches_value
+from engine.attribution.derivatives import TERMS
+from engine.attribution.path import Credits, OnStep, replay_gradient, tracin, tracin_adam
 from engine.attribution.targets import Target
 from engine.learning.checkpoint import restore_policy
 from engine.learning.ppo import as_batch, normalize
 from engine.store.snapshot import Float32s, Snapshot
 
 DEFAULT_ESTIMATOR = "first_order"
+
+
+class Attribution(NamedTuple):
+    """What an estimator says of a round."""
+
+    influence: Float32s
+    """(n,) the sum of its terms."""
+    terms: Mapping[Term, Float32s]
+    """(n,) each: what the record did through the actor's, the critic's and the entropy term of its objective."""
 
 
 def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = None) -> Float32s:
@@ -30,21 +43,46 @@ def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = No
     Returns:
         (n,) influence of each record; positive means that it raised f. 0 for records that the update went without.
     """
-    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    return _first_order(snapshot, target, backend, split=False).influence
+
+
+def first_order_terms(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) -> Attribution:
+    """`first_order` with its terms."""
+    if on_step is not None:
+        on_step()
+    return _first_order(snapshot, target, None, split=True)
+
+
+def _first_order(snapshot: Snapshot, target: Target, backend: Backend | None, split: bool) -> Attribution:
+    config = snapshot.config
+    policy = restore_policy(config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     batch = as_batch(policy, snapshot.buffer)
-    if snapshot.config.normalize_advantage:
+    if config.normalize_advantage:
         batch = batch._replace(advantage=first_epoch_advantages(snapshot, batch.advantage))
     direction = gradient(target, policy)
-    products = inner_products(policy, batch, snapshot.config, direction, backend).detach().numpy()
-    return np.where(snapshot.buffer.critic_kept, products, np.float32(0))
+
+    def products(term: Term | None = None) -> Float32s:
+        found = inner_products(policy, batch, config, direction, backend, term).detach().numpy()
+        return np.where(snapshot.buffer.critic_kept, found, np.float32(0))
+
+    influence = products()
+    if not split:
+        return Attribution(influence, {})
+    nothing = np.zeros_like(influence)
+    critic = products("critic") if config.vf_coef and touches_value(policy, direction) else nothing
+    entropy = products("entropy") if config.ent_coef else nothing
+    return Attribution(influence, {"actor": influence - critic - entropy, "critic": critic, "entropy": entropy})
 
 
 def first_epoch_advantages(snapshot: Snapshot, advantage: Tensor) -> Tensor:
     """(n,) advantages normalised within the first epoch's minibatches.
 
-    A record that was dropped from the update keeps no minibatch: it is normalised by the whole buffer's statistics.
+    A record that was dropped from the update keeps no minibatch: it is normalised by the whole buffer's statistics, as
+    all are where no minibatches were recorded.
     """
     normalized = normalize(advantage)
+    if not snapshot.minibatches.size:
+        return normalized
     order = torch.as_tensor(snapshot.minibatches[0], dtype=torch.int64)
     kept = torch.as_tensor(snapshot.buffer.kept)[order]
     sizes = [int(part.sum()) for part in kept.split(snapshot.config.batch_size)]
@@ -54,12 +92,44 @@ def first_epoch_advantages(snapshot: Snapshot, advantage: Tensor) -> Tensor:
 
 
 Estimator = Callable[[Snapshot, Target], Float32s]
+SplittingEstimator = Callable[[Snapshot, Target, OnStep | None], Attribution]
 
-ESTIMATORS: Mapping[str, Estimator] = {"first_order": first_order}
-"""Estimator name -> function of a snapshot and a target."""
 
-ESTIMATOR_NOTES: Mapping[str, str] = {
-    "first_order": "one inner product at theta(k), before the update; cheap, and not a prediction of what removal does"
+def _by_term(
+    estimator: Callable[[Snapshot, Target, OnStep | None], Credits],
+    snapshot: Snapshot,
+    target: Target,
+    on_step: OnStep | None = None,
+) -> Attribution:
+    credits = estimator(snapshot, target, on_step)
+    terms = {term: part.astype(np.float32) for term, part in zip(TERMS, credits, strict=True)}
+    return Attribution(credits.sum(0).astype(np.float32), terms)
+
+
+def _in_all(name: str, snapshot: Snapshot, target: Target) -> Float32s:
+    return SPLITTING[name](snapshot, target, None).influence
+
+
+SPLITTING: dict[str, SplittingEstimator] = {
+    "first_order": first_order_terms,
+    "tracin": partial(_by_term, tracin),
+    "tracin_adam": partial(_by_term, tracin_adam),
+    "replay_gradient": partial(_by_term, replay_gradient),
+}
+"""Estimator name -> the same with the scores split by term, for those that can; `on_step` is called as they go."""
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "first_order": first_order,
+    **{name: partial(_in_all, name) for name in ("tracin", "tracin_adam", "replay_gradient")},
+}
+"""Estimator name -> function of a snapshot and a target; the cheapest first."""
+
+ESTIMATOR_NOTES: dict[str, str] = {
+    "first_order": "one inner product at theta(k), before the update; cheap, and not a prediction of what removal does",
+    "tracin": "inner products summed over the optimizer steps that used the record, each taken as plain gradient ascent",
+    "tracin_adam": "as tracin, with every step as the optimizer took it: its preconditioner, gradient clip and momentum",
+    "replay_gradient": "the exact derivative of the updated policy's target in the record's weight, through the whole update",
 }
 """Estimator name -> one line for people."""
 
