@@ -1,4 +1,4 @@
-"""First-order influence of 2048 records, against one forward pass and against per-record gradients."""
+"""Influence of 2048 records: first_order against one forward pass and per-record gradients, the others against a replay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.func import functional_call, grad, vmap
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.attribution.backends import Backend, gradient
-from engine.attribution.estimators import first_epoch_advantages, first_order
+from engine.attribution.estimators import ESTIMATORS, first_epoch_advantages, first_order
 from engine.attribution.targets import Target, action_target, return_target
 from engine.learning.checkpoint import restore_policy
 from engine.learning.ppo import Batch, as_batch, objective
@@ -21,6 +21,8 @@ from engine.store.snapshot import Snapshot
 
 FORWARD = "one forward pass, actor and critic"
 WAYS: dict[str, Backend | None] = {"first_order": None, "first_order, jvp": "jvp", "first_order, ghost": "ghost"}
+REPLAY = "one replay of the round"
+ALONG_THE_UPDATE = {"tracin": "<= 20x", "tracin_adam": "<= 20x", "replay_gradient": "<= 3000 ms"}
 EXPLICIT = "vmap(grad) per record, then a product"
 
 
@@ -48,6 +50,20 @@ def figures(quick: bool = False) -> Iterator[Figure]:
         faster = ratio(times, f"{EXPLICIT}: {name}", f"first_order: {name}")
         label = f"first_order: {name}"
         yield milliseconds(label, times[label], ratio=faster, against="faster than vmap(grad)", target=">= 4x")
+    yield from _along_the_update(snapshot, targets, quick)
+
+
+def _along_the_update(snapshot: Snapshot, targets: dict[str, Target], quick: bool) -> Iterator[Figure]:
+    """The estimators that follow all 320 optimizer steps."""
+    ways: dict[str, Callable[[], object]] = {REPLAY: partial(engine.replay, snapshot)}
+    for target in targets.values():
+        for name in ALONG_THE_UPDATE:
+            ways[f"{name}: {target.name}"] = partial(ESTIMATORS[name], snapshot, target)
+    times = alternate(ways, repeats=3 if quick else 10)
+    for label, seconds in times.items():
+        against = ratio(times, label, REPLAY) if label != REPLAY else None
+        aim = ALONG_THE_UPDATE.get(label.split(":")[0], "")
+        yield milliseconds(label, seconds, ratio=against, against="one replay" if against else "", target=aim)
 
 
 def _forward(policy: torch.nn.Module, batch: Batch) -> None:

@@ -191,7 +191,14 @@ def influence(
     record: Annotated[int | None, typer.Option(help="Action target: the record whose s and a it is about.")] = None,
     obs: Annotated[str | None, typer.Option(help="Action target: a state, its numbers separated by commas.")] = None,
     action: Annotated[str | None, typer.Option(help="Action target: the action, by name, number or numbers.")] = None,
-    estimator: Annotated[str, typer.Option(help="How influence is estimated.")] = "first_order",
+    estimator: Annotated[
+        str,
+        typer.Option(
+            help="first_order (one inner product), tracin, tracin_adam, replay_gradient (the whole update) or "
+            "replay_regression (a thousand real replays)."
+        ),
+    ] = "first_order",
+    orders: Annotated[int, typer.Option(help="Minibatch orders to average over; 1 is the recorded one.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Write record and influence to this Parquet file.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -215,10 +222,13 @@ def influence(
         )
     elif any(value is not None for value in (record, obs, action)):
         raise BadInputError("--record, --obs and --action belong to --target action")
-    scores = compute(snapshot, chosen, estimator)
+    with progress(quiet=estimator == "first_order" and orders == 1, percent=True) as report:
+        scores = compute(
+            snapshot, chosen, estimator, orders=orders, on_step=lambda done, total: report(estimator, done, total)
+        )
     if out is not None:
         try:
-            Files().replace(out, to_parquet(scores_table(scores.influence)))
+            Files().replace(out, to_parquet(scores_table(scores.influence, scores.terms)))
         except (StorageError, OSError) as error:
             raise BadInputError(f"{out} can't be written ({error}); name a file in a folder that is there") from None
     about = {
@@ -232,7 +242,8 @@ def influence(
         print_json({**about, "record": list(range(len(scores.influence))), "influence": scores.influence.tolist()})
         return
     buffer = snapshot.buffer
-    print(f"{estimator} influence on the {scores.target['target']} target, round {round} of {run}")
+    averaged = f", mean of {orders} minibatch orders" if orders > 1 else ""
+    print(f"{estimator} influence on the {scores.target['target']} target, round {round} of {run}{averaged}")
     for title, records in zip(("helped most", "hurt most"), top_and_bottom(scores.influence, 10), strict=True):
         print(f"\n{title}")
         print_table(

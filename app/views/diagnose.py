@@ -49,7 +49,7 @@ def target_controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | 
             )  # fmt: skip
             action = None if chosen in (None, AS_RECORDED) else names.index(chosen)
     state.choose("estimator", list(ESTIMATORS), next(iter(ESTIMATORS)))
-    estimator = st.selectbox("Estimator", list(ESTIMATORS), key="estimator", width=140)
+    estimator = st.selectbox("Estimator", list(ESTIMATORS), key="estimator", width=170)
     st.button(
         "Compute",
         key="compute",

@@ -18,11 +18,14 @@ from torch.nn.functional import conv2d
 from engine.attribution.targets import Target
 from engine.config import TrainConfig
 from engine.errors import BadInputError, ZeroGradientError
-from engine.learning.networks import LogStd, Policy
+from engine.learning.networks import Evaluation, LogStd, Policy
 from engine.learning.ppo import Batch, objective
 
 Backend = Literal["jvp", "ghost", "loop"]
+Term = Literal["actor", "critic", "entropy"]
 Direction = dict[str, Tensor]
+PerRecord = Callable[[Evaluation, Batch], Tensor]
+"""What is differentiated: (n,) J_i, or a term of it."""
 
 
 def gradient(target: Target, policy: Policy) -> Direction:
@@ -35,15 +38,25 @@ def gradient(target: Target, policy: Policy) -> Direction:
     gradients = torch.autograd.grad(target.value(policy), parameters, allow_unused=True)
     direction = {name: g for name, g in zip(names, gradients, strict=True) if g is not None}
     if not any(bool(g.any()) for g in direction.values()):
-        raise ZeroGradientError(
-            f"the gradient of the {target.name} target is zero here, so every influence would be 0; choose another "
-            "target or a round in which returns differ"
-        )
+        raise zero_gradient(target)
     return direction
 
 
+def zero_gradient(target: Target) -> ZeroGradientError:
+    """The error that says so in words."""
+    return ZeroGradientError(
+        f"the gradient of the {target.name} target is zero here, so every influence would be 0; choose another "
+        "target or a round in which returns differ"
+    )
+
+
 def inner_products(
-    policy: Policy, batch: Batch, config: TrainConfig, direction: Direction, backend: Backend | None = None
+    policy: Policy,
+    batch: Batch,
+    config: TrainConfig,
+    direction: Direction,
+    backend: Backend | None = None,
+    term: Term | None = None,
 ) -> Tensor:
     """<direction, grad J_i(theta)> for n records.
 
@@ -55,6 +68,7 @@ def inner_products(
         backend: `jvp` (forward mode, any architecture), `ghost` (one backward pass and layer-wise products, never a
             per-record gradient) or `loop` (one backward pass a record: slow, the oracle). By default `ghost`, the
             fastest, where it has a rule for every layer that the direction touches, else `jvp`.
+        term: of this term of J_i alone; by default of their sum.
 
     Returns:
         (n,) inner products.
@@ -66,34 +80,44 @@ def inner_products(
         backend = "jvp" if _without_rule(policy, direction) else "ghost"
     if backend not in BACKENDS:
         raise BadInputError(f"unknown backend {backend!r}; it must be one of {', '.join(BACKENDS)}")
-    with_value = any(policy.serves_value(name) for name in direction)
-    return BACKENDS[backend](policy, batch, config, direction, with_value)
+    with_value = touches_value(policy, direction)
+
+    def part(evaluation: Evaluation, records: Batch) -> Tensor:
+        terms = objective(evaluation, records, config)
+        return terms.total() if term is None else getattr(terms, term)
+
+    return BACKENDS[backend](policy, batch, part, direction, with_value)
 
 
-def _by_jvp(policy: Policy, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool) -> Tensor:
+def touches_value(policy: Policy, direction: Direction) -> bool:
+    """Whether the critic's term has a part in products with this direction."""
+    return any(policy.serves_value(name) for name in direction)
+
+
+def _by_jvp(policy: Policy, batch: Batch, part: PerRecord, direction: Direction, with_value: bool) -> Tensor:
     parameters = {name: p.detach() for name, p in policy.named_parameters() if name in direction}
 
     def per_record(touched: Mapping[str, Tensor]) -> Tensor:
         evaluation = functional_call(policy, dict(touched), (batch.inputs, batch.action, with_value))
-        return objective(evaluation, batch, config).total()
+        return part(evaluation, batch)
 
     with torch.no_grad():
         return jvp(per_record, (parameters,), (direction,))[1]
 
 
-def _by_loop(policy: Policy, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool) -> Tensor:
+def _by_loop(policy: Policy, batch: Batch, part: PerRecord, direction: Direction, with_value: bool) -> Tensor:
     touched = {name: p for name, p in policy.named_parameters() if name in direction}
     vectors = [direction[name] for name in touched]
     products = []
     for i in range(len(batch.returns)):
         record = batch.part(i, i + 1)
-        total = objective(policy(record.inputs, record.action, with_value), record, config).total().sum()
-        gradients = torch.autograd.grad(total, list(touched.values()))
+        total = part(policy(record.inputs, record.action, with_value), record).sum()
+        gradients = torch.autograd.grad(total, list(touched.values()), materialize_grads=True)
         products.append(torch.stack([(g * v).sum() for g, v in zip(gradients, vectors, strict=True)]).sum())
     return torch.stack(products)
 
 
-def _by_ghost(policy: Policy, batch: Batch, config: TrainConfig, direction: Direction, with_value: bool) -> Tensor:
+def _by_ghost(policy: Policy, batch: Batch, part: PerRecord, direction: Direction, with_value: bool) -> Tensor:
     """Goodfellow's trick: the weight gradient of record i in a linear layer is the outer product g_i x_i^T.
 
     Its inner product with P is g_i . (P x_i); no [n, out, in] tensor is ever made.
@@ -108,11 +132,11 @@ def _by_ghost(policy: Policy, batch: Batch, config: TrainConfig, direction: Dire
 
     handles = [module.register_forward_hook(remember(name)) for name, module in _touched(policy, direction).items()]
     try:
-        total = objective(policy(batch.inputs, batch.action, with_value), batch, config).total().sum()
+        total = part(policy(batch.inputs, batch.action, with_value), batch).sum()
     finally:
         for handle in handles:
             handle.remove()
-    output_gradients = torch.autograd.grad(total, [output for *_, output in tape])
+    output_gradients = torch.autograd.grad(total, [output for *_, output in tape], materialize_grads=True)
     products = torch.zeros_like(batch.returns)
     for (name, module, inputs, _), g in zip(tape, output_gradients, strict=True):
         products += GHOST_RULES[type(module)](module, inputs, g, direction, f"{name}.")
@@ -154,7 +178,7 @@ GHOST_RULES: dict[type[nn.Module], Callable[[Any, Tensor, Tensor, Direction, str
     LogStd: _ghost_log_std,
 }
 
-BACKENDS: dict[str, Callable[[Policy, Batch, TrainConfig, Direction, bool], Tensor]] = {
+BACKENDS: dict[str, Callable[[Policy, Batch, PerRecord, Direction, bool], Tensor]] = {
     "jvp": _by_jvp,
     "ghost": _by_ghost,
     "loop": _by_loop,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.attribution.backends import Backend, gradient, inner_products
+from engine.attribution.backends import Backend, Term, gradient, inner_products, touches_value
+from engine.attribution.derivatives import TERMS
+from engine.attribution.path import Credits, OnStep, replay_gradient, tracin, tracin_adam
 from engine.attribution.regression import REPLAY_REGRESSION, RecordGradients, fit_to_replays
+from engine.attribution.replays import Progress
 from engine.attribution.targets import Target
 from engine.learning.checkpoint import restore_policy
 from engine.learning.networks import ActorCritic
@@ -17,6 +22,17 @@ from engine.learning.ppo import Batch, as_batch, normalize
 from engine.store.snapshot import Float32s, Snapshot
 
 DEFAULT_ESTIMATOR = "first_order"
+PRIOR = "tracin_adam"
+"""What `replay_regression` starts from: the best analytic estimator."""
+
+
+class Attribution(NamedTuple):
+    """What an estimator says of a round."""
+
+    influence: Float32s
+    """(n,) the sum of its terms."""
+    terms: Mapping[Term, Float32s]
+    """(n,) each: what the record did through the actor's, the critic's and the entropy term of its objective."""
 
 
 def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = None) -> Float32s:
@@ -32,10 +48,32 @@ def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = No
     Returns:
         (n,) influence of each record; positive means that it raised f. 0 for records that the update went without.
     """
+    return _first_order(snapshot, target, backend, split=False).influence
+
+
+def first_order_terms(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) -> Attribution:
+    """`first_order` with its terms."""
+    if on_step is not None:
+        on_step()
+    return _first_order(snapshot, target, None, split=True)
+
+
+def _first_order(snapshot: Snapshot, target: Target, backend: Backend | None, split: bool) -> Attribution:
+    config = snapshot.config
     policy, batch = _at_theta_k(snapshot)
     direction = gradient(target, policy)
-    products = inner_products(policy, batch, snapshot.config, direction, backend).detach().numpy()
-    return np.where(snapshot.buffer.critic_kept, products, np.float32(0))
+
+    def products(term: Term | None = None) -> Float32s:
+        found = inner_products(policy, batch, config, direction, backend, term).detach().numpy()
+        return np.where(snapshot.buffer.critic_kept, found, np.float32(0))
+
+    influence = products()
+    if not split:
+        return Attribution(influence, {})
+    nothing = np.zeros_like(influence)
+    critic = products("critic") if config.vf_coef and touches_value(policy, direction) else nothing
+    entropy = products("entropy") if config.ent_coef else nothing
+    return Attribution(influence, {"actor": influence - critic - entropy, "critic": critic, "entropy": entropy})
 
 
 def _at_theta_k(snapshot: Snapshot) -> tuple[ActorCritic, Batch]:
@@ -50,9 +88,12 @@ def _at_theta_k(snapshot: Snapshot) -> tuple[ActorCritic, Batch]:
 def first_epoch_advantages(snapshot: Snapshot, advantage: Tensor) -> Tensor:
     """(n,) advantages normalised within the first epoch's minibatches.
 
-    A record that was dropped from the update keeps no minibatch: it is normalised by the whole buffer's statistics.
+    A record that was dropped from the update keeps no minibatch: it is normalised by the whole buffer's statistics, as
+    all are where no minibatches were recorded.
     """
     normalized = normalize(advantage)
+    if not snapshot.minibatches.size:
+        return normalized
     order = torch.as_tensor(snapshot.minibatches[0], dtype=torch.int64)
     kept = torch.as_tensor(snapshot.buffer.kept)[order]
     sizes = [int(part.sum()) for part in kept.split(snapshot.config.batch_size)]
@@ -61,10 +102,12 @@ def first_epoch_advantages(snapshot: Snapshot, advantage: Tensor) -> Tensor:
     return normalized
 
 
-def replay_regression(snapshot: Snapshot, target: Target) -> Float32s:
+def replay_regression(
+    snapshot: Snapshot, target: Target, report: Progress = lambda doing, done, total: None
+) -> Float32s:
     """A linear fit to f after many real replays without random records; see `regression.fit_to_replays`."""
-    prior = ESTIMATORS[prior_of_regression()](snapshot, target)
-    return fit_to_replays(snapshot, target, record_gradients(snapshot, target), prior)
+    prior = ESTIMATORS[PRIOR](snapshot, target)
+    return fit_to_replays(snapshot, target, record_gradients(snapshot, target), prior, report)
 
 
 def record_gradients(snapshot: Snapshot, target: Target) -> RecordGradients:
@@ -73,19 +116,47 @@ def record_gradients(snapshot: Snapshot, target: Target) -> RecordGradients:
     return RecordGradients(policy, batch, snapshot.config, list(gradient(target, policy)))
 
 
-def prior_of_regression() -> str:
-    """The estimator that `replay_regression` starts from: the best analytic one."""
-    return "tracin_adam" if "tracin_adam" in ESTIMATORS else DEFAULT_ESTIMATOR
-
-
 Estimator = Callable[[Snapshot, Target], Float32s]
+SplittingEstimator = Callable[[Snapshot, Target, OnStep | None], Attribution]
 
-ESTIMATORS: Mapping[str, Estimator] = {"first_order": first_order, REPLAY_REGRESSION: replay_regression}
-"""Estimator name -> function of a snapshot and a target."""
 
-ESTIMATOR_NOTES: Mapping[str, str] = {
+def _by_term(
+    estimator: Callable[[Snapshot, Target, OnStep | None], Credits],
+    snapshot: Snapshot,
+    target: Target,
+    on_step: OnStep | None = None,
+) -> Attribution:
+    credits = estimator(snapshot, target, on_step)
+    terms = {term: part.astype(np.float32) for term, part in zip(TERMS, credits, strict=True)}
+    return Attribution(credits.sum(0).astype(np.float32), terms)
+
+
+def _in_all(name: str, snapshot: Snapshot, target: Target) -> Float32s:
+    return SPLITTING[name](snapshot, target, None).influence
+
+
+SPLITTING: dict[str, SplittingEstimator] = {
+    "first_order": first_order_terms,
+    "tracin": partial(_by_term, tracin),
+    "tracin_adam": partial(_by_term, tracin_adam),
+    "replay_gradient": partial(_by_term, replay_gradient),
+}
+"""Estimator name -> the same with the scores split by term, for those that can; `on_step` is called as they go."""
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "first_order": first_order,
+    **{name: partial(_in_all, name) for name in ("tracin", "tracin_adam", "replay_gradient")},
+    REPLAY_REGRESSION: replay_regression,
+}
+"""Estimator name -> function of a snapshot and a target; the cheapest first."""
+
+ESTIMATOR_NOTES: dict[str, str] = {
     "first_order": "one inner product at theta(k), before the update; cheap, and not a prediction of what removal does",
-    REPLAY_REGRESSION: "a linear fit to a thousand real replays without random records; takes a minute",
+    "tracin": "inner products summed over the optimizer steps that used the record, each taken as plain gradient ascent",
+    "tracin_adam": "as tracin, with every step as the optimizer took it: its preconditioner, gradient clip and momentum",
+    "replay_gradient": "the exact derivative of the updated policy's target in the record's weight, through the whole update",
+    REPLAY_REGRESSION: "a linear fit to a thousand real replays without random records; takes a minute, and predicts them best",
 }
 """Estimator name -> one line for people."""
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
+from engine.attribution.derivatives import TERMS
+from engine.attribution.estimators import DEFAULT_ESTIMATOR, SPLITTING
+from engine.attribution.orders import OnProgress, Terms, attribute, check_request
 from engine.attribution.targets import Target, return_target
 from engine.errors import BadInputError
 from engine.store.derived import load_table, save_table
@@ -34,6 +36,8 @@ class Scores:
     """Minibatch orders averaged over; 1 is the recorded one."""
     snapshot_hash: str
     """Commit that they were computed from; empty for a round that is not committed."""
+    terms: Terms | None = None
+    """(n,) each: the `actor`, `critic` and `entropy` terms that add up to the influence; None where the estimator has none."""
 
 
 def influence(
@@ -41,6 +45,8 @@ def influence(
     target: Target | str = "return",
     estimator: str = DEFAULT_ESTIMATOR,
     *,
+    orders: int = 1,
+    on_step: OnProgress | None = None,
     cache: bool = True,
     refresh: bool = False,
 ) -> Scores:
@@ -55,6 +61,9 @@ def influence(
         snapshot: round k.
         target: `"return"`, or a target such as `engine.action_target(snapshot, record=17)`.
         estimator: a name in `estimators.ESTIMATORS`.
+        orders: minibatch orders to average over; 1 is the recorded one. `orders.estimate_seconds` says how long it takes.
+        on_step: called with (steps done, steps in all) as the work goes on; raise from it to cancel. Not called where the
+            scores come from the cache.
         cache: read from and write to the run's `derived/`. A round that is not committed is never cached.
         refresh: compute in any case, and replace what is cached.
 
@@ -62,10 +71,9 @@ def influence(
         Scores: I > 0 means that the record raised the target, I < 0 that it lowered it.
 
     Raises:
-        BadInputError: unknown target or estimator, or a target whose gradient is zero.
+        BadInputError: unknown target or estimator, no orders, or a target whose gradient is zero.
     """
-    if estimator not in ESTIMATORS:
-        raise BadInputError(f"unknown estimator {estimator!r}; there is {', '.join(ESTIMATORS)}")
+    check_request(estimator, orders)
     if isinstance(target, str):
         if target != "return":
             raise BadInputError(
@@ -77,22 +85,35 @@ def influence(
         "round": snapshot.round,
         "target": described,
         "estimator": estimator,
-        "orders": 1,
+        "orders": orders,
         "snapshot": snapshot.hash,
     }
     text = json.dumps({"version": CACHE_VERSION, **about}, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     path = snapshot.path if cache and snapshot.hash else None
     table = load_table(path, key) if path is not None and not refresh else None
-    if table is not None and len(table) == len(snapshot.buffer):
-        values = table.column("influence").to_numpy().astype(np.float32)
+    if table is not None and len(table) == len(snapshot.buffer) and _complete(table, estimator):
+        values, terms = _from_table(table)
     else:
-        values = ESTIMATORS[estimator](snapshot, target)
+        values, terms = attribute(snapshot, target, estimator, orders, on_step)
         if path is not None:
-            save_table(path, key, scores_table(values), {"influence": text})
-    return Scores(values, snapshot.round, described, estimator, 1, snapshot.hash)
+            save_table(path, key, scores_table(values, terms), {"influence": text})
+    return Scores(values, snapshot.round, described, estimator, orders, snapshot.hash, terms)
 
 
-def scores_table(values: Float32s) -> pa.Table:
-    """Columns `record` int32 and `influence` float32."""
-    return pa.table({"record": np.arange(len(values), dtype=np.int32), "influence": values})
+def scores_table(values: Float32s, terms: Terms | None = None) -> pa.Table:
+    """Columns `record` int32 and `influence` float32; and `actor`, `critic` and `entropy`, where there are terms."""
+    columns: dict[str, Any] = {"record": np.arange(len(values), dtype=np.int32), "influence": values}
+    return pa.table(columns | dict(terms or {}))
+
+
+def _complete(table: pa.Table, estimator: str) -> bool:
+    """Whether a cached table says all that the estimator can; the first ones had no terms."""
+    return estimator not in SPLITTING or set(TERMS) <= set(table.column_names)
+
+
+def _from_table(table: pa.Table) -> tuple[Float32s, Terms | None]:
+    """What `scores_table` was made of."""
+    columns = {name: table.column(name).to_numpy().astype(np.float32) for name in table.column_names}
+    terms = {term: columns[term] for term in TERMS if term in columns}
+    return columns["influence"], terms or None

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from engine.attribution.backends import inner_products
-from engine.attribution.replays import TRAINING_SEED, Progress, random_removals, removed_count, replays
+from engine.attribution.replays import TRAINING_SEED, Progress, random_removals, removed_count, replay_seconds, replays
 from engine.attribution.targets import Target
 from engine.config import TrainConfig
 from engine.learning.networks import Policy
@@ -107,7 +107,11 @@ def training_removals(snapshot: Snapshot) -> Bools:
 
 
 def fit_to_replays(
-    snapshot: Snapshot, target: Target, gradients: RecordGradients, prior: NDArray[np.floating]
+    snapshot: Snapshot,
+    target: Target,
+    gradients: RecordGradients,
+    prior: NDArray[np.floating],
+    report: Progress = lambda doing, done, total: None,
 ) -> Float32s:
     """Influence fitted to 512 random halves of the buffer, each replayed in 2 orders.
 
@@ -116,15 +120,21 @@ def fit_to_replays(
         target: f.
         gradients: of its records.
         prior: (n,) scores p of another estimator.
+        report: told the replays that are done, of how many; raise from it to cancel.
 
     Returns:
         (n,) change of f that a record's presence makes, in units of f; 0 for records that the update went without.
     """
     kept = snapshot.buffer.kept
-    (outcomes,) = training_replays(snapshot, [target])
+    (outcomes,) = training_replays(snapshot, [target], report=report)
     x = masks(kept & ~training_removals(snapshot))
     fitted = fit(gradients.summed(x), x @ prior, effects(outcomes))
     return np.where(kept, fitted.alpha * prior + gradients.along(fitted.v), 0).astype(np.float32)
+
+
+def training_seconds(snapshot: Snapshot) -> float:
+    """How long the estimator's replays take one after another, if none are kept."""
+    return replay_seconds(snapshot) * (1 + len(training_removals(snapshot))) * TRAINING_ORDERS
 
 
 def with_nothing_removed(removed: Bools) -> Bools:

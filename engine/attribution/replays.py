@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from engine.errors import BadInputError
 from engine.executors import run_tasks
 from engine.learning.agents import restore_agent
 from engine.learning.checkpoint import one_thread, restore_policy
-from engine.learning.replay import intervene
+from engine.learning.replay import intervene, replay
 from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Snapshot
 
@@ -130,7 +131,15 @@ def replays(
 
     Returns:
         (targets, m, orders) values of f.
+
+    Raises:
+        BadInputError: the round was recorded without its minibatches.
     """
+    if not snapshot.minibatches.size:
+        raise BadInputError(
+            f"round {snapshot.round} was recorded without its minibatches, so its update can't be replayed; first_order "
+            "influence needs none"
+        )
     ledgers = [Ledger(snapshot, target) for target in targets]
     names = [removal_name(row) for row in removed]
     missing = {
@@ -153,6 +162,16 @@ def replays(
         done += len(task.keys)
         report(doing, done, total)
     return np.array([[[ledger.values[name, q] for q in range(orders)] for name in names] for ledger in ledgers])
+
+
+def replay_seconds(snapshot: Snapshot) -> float:
+    """Wall time of one replay here: the faster of two."""
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        replay(snapshot)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def finished_replays(snapshot: Snapshot, target: Target, removed: Bools, orders: int) -> tuple[int, int]:
@@ -191,8 +210,8 @@ def run_replays(task: Task) -> Floats:
     learner = (snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     policy = restore_policy(*learner)
     values = np.empty((len(task.replays), len(task.targets)))
-    for row, replay in zip(values, task.replays, strict=True):
-        changed = intervene(snapshot, np.flatnonzero(replay.removed), order=replay.order)
+    for row, each in zip(values, task.replays, strict=True):
+        changed = intervene(snapshot, np.flatnonzero(each.removed), order=each.order)
         agent = restore_agent(*learner)
         agent.update(changed.buffer, changed.minibatches)
         policy.load(parameters_of(agent.tensors()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,6 +34,19 @@ class Target(Protocol):
         ...
 
 
+@runtime_checkable
+class LogProbTarget(Protocol):
+    """A target of the form f = sum_j c_j log pi(a_j|s_j), which the closed form can differentiate."""
+
+    observation: NDArray[Any]
+    action: NDArray[Any]
+
+    @property
+    def coefficient(self) -> Float32s:
+        """(m,) c_j."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class ActionTarget:
     """f = mean_j log pi(a_j|s_j) over one or more chosen pairs (paper, eq. 2)."""
@@ -51,6 +64,11 @@ class ActionTarget:
             "observation": self.observation.tolist(),
             "action": self.action.tolist(),
         }
+
+    @property
+    def coefficient(self) -> Float32s:
+        """(m,) 1/m each."""
+        return np.full(len(self.action), 1 / len(self.action), np.float32)
 
     def value(self, policy: Policy) -> Tensor:
         """Mean log-probability of the pairs."""
@@ -79,6 +97,11 @@ class ReturnTarget:
         for column in (self.observation, self.action, self.advantage):
             digest.update(np.ascontiguousarray(column).data)
         return {"target": self.name, "buffer": digest.hexdigest()[:16]}
+
+    @property
+    def coefficient(self) -> Float32s:
+        """(n,) A_i / n."""
+        return self.advantage / np.float32(len(self.advantage))
 
     def value(self, policy: Policy) -> Tensor:
         """Mean of advantage times log-probability."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.attribution.controls import CONTROL_REPLAYS, null_control, smoothness
-from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, prior_of_regression
+from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR
 from engine.attribution.influence import influence
 from engine.attribution.lds import Interval, additivity, noise_ceiling, rank_agreement
 from engine.attribution.regression import (
@@ -22,13 +22,19 @@ from engine.attribution.regression import (
     training_replays,
     with_nothing_removed,
 )
-from engine.attribution.replays import Progress, extreme_removals, finished_replays, random_removals, replays
+from engine.attribution.replays import (
+    Progress,
+    extreme_removals,
+    finished_replays,
+    random_removals,
+    replay_seconds,
+    replays,
+)
 from engine.attribution.targets import Target, named_target
 from engine.attribution.trust import Faithfulness, Validation, defined, keep_validation
 from engine.errors import BadInputError
 from engine.executors import check_executor, default_workers
 from engine.learning.checkpoint import fingerprint
-from engine.learning.replay import replay
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 
@@ -120,7 +126,7 @@ def validate_targets(
     check_executor(executor, workers)
     removed = removals(snapshot, targets[0], estimators, subsets, orders, fraction, design)
     for target in targets:
-        influence(snapshot, target, prior_of_regression())  # a zero gradient is told before anything is replayed
+        influence(snapshot, target)  # a zero gradient is told before anything is replayed
     if REPLAY_REGRESSION in estimators:
         training_replays(snapshot, targets, executor=executor, workers=workers, report=report)
     scores = [{name: influence(snapshot, target, name).influence for name in estimators} for target in targets]
@@ -192,7 +198,7 @@ def removals(
         raise BadInputError(f"unknown design {design!r}; it must be {' or '.join(DESIGNS)}")
     if design == "random":
         return random_removals(snapshot, fraction, subsets)
-    by = prior_of_regression() if estimators[0] == REPLAY_REGRESSION else estimators[0]
+    by = PRIOR if estimators[0] == REPLAY_REGRESSION else estimators[0]
     return extreme_removals(snapshot, influence(snapshot, target, by).influence, fraction, subsets)
 
 
@@ -230,15 +236,10 @@ def estimate_seconds(
     estimators: Sequence[str] = (DEFAULT_ESTIMATOR,),
 ) -> float:
     """Seconds that `validate` would take with nothing kept from earlier, from the time of one replay."""
-    times = []
-    for _ in range(2):
-        start = time.perf_counter()
-        replay(snapshot)
-        times.append(time.perf_counter() - start)
     count = (subsets + 1) * orders
     if REPLAY_REGRESSION in estimators:
         count += len(training_removals(snapshot)) * TRAINING_ORDERS
-    return POOL_SECONDS + min(times) * (count / (workers or default_workers()) + CONTROL_REPLAYS)
+    return POOL_SECONDS + replay_seconds(snapshot) * (count / (workers or default_workers()) + CONTROL_REPLAYS)
 
 
 def _snapshot(source: Snapshot | Run | str | Path, round: int | None) -> Snapshot:

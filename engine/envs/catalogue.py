@@ -1,8 +1,8 @@
 """The catalogue: one entry per supported environment.
 
 Every entry has the presets `paper` (the settings of arXiv 2505.19281: one environment, 2048 steps a round; for environments
-that are not in the paper the same settings) and `default`. `tuned`, where there is one, learns faster; the comment beside
-it says how far.
+that are not in the paper the same settings) and `default`. `tuned`, where there is one, learns more; the comment beside it
+says in how many steps it reached which return (stochastic policy, mean of 100 evaluation episodes).
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _FROZEN_LAKE_PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {"rounds": 30, "optimizer": "sgd", "learning_rate": 5e-3},
     "default": {"rounds": 30},
 }
+_NORMALIZED: Mapping[str, Any] = {"normalize_observation": True, "normalize_reward": True}
 _CHEETAH = ("back thigh", "back shin", "back foot", "front thigh", "front shin", "front foot")
 _HIGHWAY: Mapping[str, Any] = {
     "observation_names": tuple(
@@ -107,7 +108,18 @@ CATALOGUE: Mapping[str, Environment] = {
                 "angular velocity 2",
             ),
             action_names=("torque -1", "torque 0", "torque +1"),
-            presets={"paper": {"rounds": 20}, "default": {"rounds": 20}},
+            presets={
+                "paper": {"rounds": 20},
+                "default": {"rounds": 20},
+                "tuned": {  # 307,200 steps: -82 (seed 0)
+                    "rounds": 75,
+                    "n_envs": 16,
+                    "n_steps": 256,
+                    "n_epochs": 4,
+                    "gae_lambda": 0.94,
+                    **_NORMALIZED,
+                },
+            },
         ),
         Environment(
             name="LunarLander-v3",
@@ -127,6 +139,16 @@ CATALOGUE: Mapping[str, Environment] = {
             presets={
                 "paper": {"rounds": 100, "learning_rate": 1e-3},
                 "default": {"rounds": 100},
+                "tuned": {  # 1,015,808 steps: 271 (seed 0)
+                    "rounds": 62,
+                    "n_envs": 16,
+                    "n_steps": 1024,
+                    "n_epochs": 4,
+                    "learning_rate": 1e-3,
+                    "gamma": 0.999,
+                    "gae_lambda": 0.98,
+                    "ent_coef": 0.01,
+                },
             },
         ),
         Environment(
@@ -138,6 +160,14 @@ CATALOGUE: Mapping[str, Environment] = {
             presets={
                 "paper": {"rounds": 30, "optimizer": "sgd", "learning_rate": 5e-3, "path": "torch"},
                 "default": {"rounds": 30, "path": "torch"},
+                "tuned": {  # 98,304 steps: 0.96 (seed 0); trained on, it forgets the way now and then
+                    "rounds": 24,
+                    "n_envs": 8,
+                    "n_steps": 512,
+                    "batch_size": 512,
+                    "learning_rate": 5e-4,
+                    "path": "torch",
+                },
             },
             extra=MINIGRID,
             wrap=_image_only,
@@ -173,7 +203,18 @@ CATALOGUE: Mapping[str, Environment] = {
                 *(f"lidar {ray}" for ray in range(1, 11)),
             ),
             action_names=("hip 1 torque", "knee 1 torque", "hip 2 torque", "knee 2 torque"),
-            presets={"paper": {"rounds": 150}, "default": {"rounds": 150}},
+            presets={
+                "paper": {"rounds": 150},
+                "default": {"rounds": 150},
+                "tuned": {  # 3,276,800 steps: 253 (seed 0)
+                    "rounds": 200,
+                    "n_envs": 16,
+                    "n_steps": 1024,
+                    "gamma": 0.999,
+                    "clip_range": 0.18,
+                    **_NORMALIZED,
+                },
+            },
             fresh_each_episode=True,  # its Box2D world keeps contacts of the last episode
         ),
         Environment(
@@ -182,7 +223,17 @@ CATALOGUE: Mapping[str, Environment] = {
             description="swing a pendulum up and hold it; return about -150 at best, -1200 at random",
             observation_names=("cos of the angle", "sin of the angle", "angular velocity"),
             action_names=("torque",),
-            presets={"paper": {"rounds": 50}, "default": {"rounds": 50}},
+            presets={
+                "paper": {"rounds": 50},
+                "default": {"rounds": 50},
+                "tuned": {  # 163,840 steps: -175 (seed 0)
+                    "rounds": 40,
+                    "n_envs": 4,
+                    "n_steps": 1024,
+                    "learning_rate": 1e-3,
+                    "gamma": 0.9,
+                },
+            },
         ),
         Environment(
             name="HalfCheetah-v5",
@@ -198,7 +249,11 @@ CATALOGUE: Mapping[str, Environment] = {
                 *(f"angular velocity of the {joint}" for joint in _CHEETAH),
             ),
             action_names=tuple(f"{joint} torque" for joint in _CHEETAH),
-            presets={"paper": {"rounds": 150}, "default": {"rounds": 150}},
+            presets={
+                "paper": {"rounds": 150},
+                "default": {"rounds": 150},
+                "tuned": {"rounds": 490, "n_envs": 8, "n_steps": 256, **_NORMALIZED},  # 1,003,520 steps: 1740 (seed 0)
+            },
             extra=MUJOCO,
         ),
     )

@@ -6,6 +6,7 @@ A filter looks at a round between collect and update and says which records the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,15 @@ def strength(explained_variance: float, agreement: float) -> float:
     return max(ramp(explained_variance, *EXPLAINED_VARIANCE), ramp(agreement, *AGREEMENT))
 
 
+def actor_influence(snapshot: Snapshot) -> Float32s:
+    """(n,) influence on the return target through the actor's objective: the paper's filtering leaves the value loss out.
+
+    With separate networks that is all of the influence; in a shared trunk the value loss moves the policy as well.
+    """
+    without_value = replace(snapshot, config=replace(snapshot.config, vf_coef=0.0))
+    return influence(without_value, "return", cache=False).influence
+
+
 def make_filter(config: TrainConfig) -> RecordFilter | None:
     """The filter that a configuration names, or None.
 
@@ -83,7 +93,7 @@ def make_filter(config: TrainConfig) -> RecordFilter | None:
 
     def choose(snapshot: Snapshot) -> Filtered:
         try:
-            scores = influence(snapshot, "return", cache=False).influence
+            scores = actor_influence(snapshot)
         except ZeroGradientError:
             return Filtered(np.zeros(0, np.int64), "nothing dropped: the return target's gradient is zero", guarded)
         explained = snapshot.metrics["explained_variance"]

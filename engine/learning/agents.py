@@ -14,7 +14,7 @@ from engine.errors import BadInputError
 from engine.learning.checkpoint import Tensors, learner_tensors, restore_learner, restore_policy
 from engine.learning.closed_form import ClosedFormAgent
 from engine.learning.networks import ActorCritic
-from engine.learning.ppo import UpdateMetrics, as_batch, make_optimizer, update
+from engine.learning.ppo import OnGradient, UpdateMetrics, as_batch, make_optimizer, update
 from engine.spaces import Space
 from engine.store.snapshot import Float32s, RolloutBuffer
 
@@ -49,6 +49,7 @@ class Agent(Actor, Protocol):
         *,
         weights: Float32s | None = None,
         on_step: Callable[[], None] | None = None,
+        on_gradient: OnGradient | None = None,
     ) -> UpdateMetrics:
         """One PPO update in place; `ppo.update` says what the arguments mean."""
         ...
@@ -77,6 +78,7 @@ class TorchAgent:
         *,
         weights: Float32s | None = None,
         on_step: Callable[[], None] | None = None,
+        on_gradient: OnGradient | None = None,
     ) -> UpdateMetrics:
         """One PPO update in place."""
         return update(
@@ -88,6 +90,7 @@ class TorchAgent:
             critic_kept=buffer.critic_kept,
             weights=None if weights is None else torch.as_tensor(np.asarray(weights), dtype=self.policy.dtype),
             on_step=on_step,
+            on_gradient=on_gradient,
         )
 
     def tensors(self) -> Tensors:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.learning.ppo import UpdateMetrics, kept_rows
+from engine.learning.ppo import OnGradient, UpdateMetrics, kept_rows
 from engine.spaces import Space
 from engine.store.snapshot import Float32s, RolloutBuffer
 
@@ -198,6 +198,7 @@ class ClosedFormAgent:
         *,
         weights: Float32s | None = None,
         on_step: Callable[[], None] | None = None,
+        on_gradient: OnGradient | None = None,
     ) -> UpdateMetrics:
         """One PPO update in place; `ppo.update` says what the arguments mean."""
         everything = _Columns(
@@ -215,13 +216,19 @@ class ClosedFormAgent:
             for start, stop, rows in kept_rows(order, self.config.batch_size, buffer.critic_kept):
                 if on_step is not None:
                     on_step()
-                part = shuffled.take(slice(start, stop))
-                if not self._step(part if rows is None else part.take(rows), steps):
+                part, records = shuffled.take(slice(start, stop)), order[start:stop]
+                if rows is not None:
+                    part, records = part.take(rows), records[rows]
+                if not self._gradient(part, steps):
                     return steps.metrics(self.config.clip_range)
+                if on_gradient is not None:
+                    on_gradient(records, self.theta, self.gradient)
+                steps.norms.append(self._clip())
+                self._descend()
         return steps.metrics(self.config.clip_range)
 
-    def _step(self, part: _Columns, steps: _Steps) -> bool:
-        """One optimizer step on a minibatch; False if target_kl forbids it."""
+    def _gradient(self, part: _Columns, steps: _Steps) -> bool:
+        """Write the gradient of a minibatch's loss; False if target_kl forbids the step."""
         config = self.config
         if not self._actor_gradient(part if part.kept.all() else part.take(part.kept), steps):
             return False
@@ -229,14 +236,16 @@ class ClosedFormAgent:
         error = critic[-1][:, 0] - part.returns
         per_record = part.weight / F32(len(error))
         self.critic.backward(critic, (F32(2 * config.vf_coef) * error * per_record)[:, None])
+        steps.squared.append(error * error)
+        return True
+
+    def _clip(self) -> float:
+        """Shorten the gradient to `max_grad_norm`; returns its norm before."""
         norm = math.sqrt(float(self.gradient @ self.gradient))
-        scale = config.max_grad_norm / (norm + 1e-6)
+        scale = self.config.max_grad_norm / (norm + 1e-6)
         if scale < 1:
             self.gradient *= F32(scale)
-        self._descend()
-        steps.squared.append(error * error)
-        steps.norms.append(norm)
-        return True
+        return norm
 
     def _actor_gradient(self, part: _Columns, steps: _Steps) -> bool:
         """Write the gradient of the actor's and the entropy term; False if target_kl forbids the step."""

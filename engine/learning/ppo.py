@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -96,6 +96,13 @@ def normalize(advantage: Tensor) -> Tensor:
     return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
 
+def with_normalized_advantages(part: Batch) -> Batch:
+    """A minibatch as its optimizer step sees it: advantages normalised over the records that the actor trains on."""
+    advantage = part.advantage.clone()
+    advantage[part.kept] = normalize(advantage[part.kept])
+    return part._replace(advantage=advantage)
+
+
 def draw_minibatches(rng: np.random.Generator, n: int, n_epochs: int) -> NDArray[np.int32]:
     """(n_epochs, n): one permutation of all n records an epoch."""
     return np.stack([rng.permutation(n) for _ in range(n_epochs)]).astype(np.int32)
@@ -106,6 +113,12 @@ def make_optimizer(policy: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     if config.optimizer == "adam":
         return torch.optim.Adam(policy.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
     return torch.optim.SGD(policy.parameters(), lr=config.learning_rate, momentum=config.momentum, fused=True)
+
+
+OnGradient = Callable[[NDArray[np.int32], NDArray[Any], NDArray[Any]], None]
+"""Told of every optimizer step before it is taken: the numbers (b,) of the records in its minibatch, the parameters (p,)
+and the loss's gradient (p,) before clipping. The vectors are flat, in the order of the policy's `named_parameters()`;
+copy what you keep."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +146,7 @@ def update(
     critic_kept: NDArray[np.bool_] | None = None,
     weights: Tensor | None = None,
     on_step: Callable[[], None] | None = None,
+    on_gradient: OnGradient | None = None,
 ) -> UpdateMetrics:
     """One PPO update, theta(k) -> theta(k+1), in place.
 
@@ -150,6 +164,7 @@ def update(
         weights: (n,) weight of each record's objective. Denominators and normalisation stay as they are, so this is
             what derivatives in a record's weight are taken of; None means all 1.
         on_step: called before every optimizer step; raise from it to cancel.
+        on_gradient: watches every optimizer step; it changes nothing.
 
     Returns:
         Means over the steps taken.
@@ -168,9 +183,7 @@ def update(
             if rows is not None:
                 part = part.take(torch.as_tensor(rows))
             if config.normalize_advantage:
-                advantage = part.advantage.clone()
-                advantage[part.kept] = normalize(advantage[part.kept])
-                part = part._replace(advantage=advantage)
+                part = with_normalized_advantages(part)
             evaluation = policy(part.inputs, part.action)
             terms = objective(evaluation, part, config)
             weighted = terms
@@ -185,6 +198,8 @@ def update(
                     return _means(actor_means, critic_means, config)
             optimizer.zero_grad()
             _mean(weighted, part.kept).neg().backward()
+            if on_gradient is not None:
+                on_gradient(order[start:stop] if rows is None else order[start:stop][rows], *_flat(parameters))
             norm = nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             optimizer.step()
             with torch.no_grad():
@@ -201,6 +216,13 @@ def _mean(terms: Objective, kept: Tensor) -> Tensor:
     if kept.all():
         return terms.total().mean()
     return (terms.actor + terms.entropy).sum() / kept.sum().clamp(min=1) + terms.critic.mean()
+
+
+def _flat(parameters: list[nn.Parameter]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Parameters and their gradients as vectors."""
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    theta, gradient = (torch.cat([t.detach().ravel() for t in tensors]) for tensors in (parameters, gradients))
+    return theta.numpy(), gradient.numpy()
 
 
 def kept_rows(

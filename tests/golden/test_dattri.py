@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,20 +15,25 @@ from torch.func import functional_call
 from torch.utils.data import DataLoader, TensorDataset
 from worlds import entry, moved_snapshot
 
-from engine.attribution.estimators import first_epoch_advantages, first_order
+import engine
+from engine.attribution.estimators import ESTIMATORS, first_epoch_advantages, first_order
 from engine.attribution.targets import ActionTarget, action_target, return_target
 from engine.envs import find
 from engine.learning.checkpoint import restore_policy
+from engine.learning.networks import ActorCritic
 from engine.learning.ppo import as_batch
 from engine.store.snapshot import Snapshot
 
 N = 96
 
 
-def their_scores(snapshot: Snapshot, pairs: tuple[Tensor, Tensor, Tensor]) -> np.ndarray:
+def their_scores(
+    snapshot: Snapshot, pairs: tuple[Tensor, Tensor, Tensor], checkpoints: Sequence[ActorCritic] = ()
+) -> np.ndarray:
     """<grad loss_i, grad f> from dattri, where f = mean weight * log pi over `pairs` (inputs, action, weight).
 
-    Losses and log-probabilities are written with torch.distributions here, not with the engine's own formulas.
+    With checkpoints, the sum over them; else at the snapshot's parameters. Losses and log-probabilities are written with
+    torch.distributions here, not with the engine's own formulas.
     """
     config = snapshot.config
     policy = restore_policy(config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
@@ -57,8 +63,9 @@ def their_scores(snapshot: Snapshot, pairs: tuple[Tensor, Tensor, Tensor]) -> np
         inputs, action, weight = chosen
         return (weight * distribution(params, inputs).log_prob(action)).mean()
 
-    task = AttributionTask(loss, policy, policy.state_dict(), target)
-    attributor = TracInAttributor(task, weight_list=torch.ones(1), normalized_grad=False)
+    states = [dict(each.state_dict()) for each in checkpoints or [policy]]
+    task = AttributionTask(loss, policy, states, target)
+    attributor = TracInAttributor(task, weight_list=torch.ones(len(states)), normalized_grad=False)
     attributor.projector_kwargs = None
     records = TensorDataset(batch.inputs, batch.action, batch.log_prob, advantage, batch.returns)
     chosen = TensorDataset(*(column[None] for column in pairs))
@@ -116,3 +123,17 @@ def test_beyond_the_clip_range(snapshot: Snapshot) -> None:
     assert gains.any()
     assert not without_entropy[gains].any()
     assert without_entropy[~gains].any()
+
+
+def test_tracin_over_the_steps_of_an_update(snapshot: Snapshot) -> None:
+    """Four steps on the whole buffer: eta / n times dattri's sum over the checkpoints before them."""
+    config = replace(snapshot.config, batch_size=N, n_epochs=4)
+    whole = snapshot.changed(config=config, minibatches=snapshot.minibatches[:4])
+    policies = [
+        engine.replay(whole.changed(minibatches=whole.minibatches[:steps])).policy
+        for steps in range(len(whole.minibatches))
+    ]
+    batch = as_batch(policies[0], whole.buffer)
+    theirs = their_scores(whole, (batch.inputs[7:8], batch.action[7:8], torch.ones(1)), policies)
+    ours = ESTIMATORS["tracin"](whole, action_target(whole, record=7))
+    assert_opposite(N / config.learning_rate * ours, theirs)

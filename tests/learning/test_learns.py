@@ -66,6 +66,25 @@ def test_frozen_lake_with_the_papers_settings_is_solved() -> None:
     assert Evaluator(find("FrozenLake-v1")).returns(agent.policy, np.arange(1000, 1200)).mean() > 0.95
 
 
+PUBLISHED = {
+    "Acrobot-v1": -90,
+    "LunarLander-v3": 200,
+    "MiniGrid-Empty-8x8-v0": 0.94,
+    "Pendulum-v1": -210,
+    "HalfCheetah-v5": 1500,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_tuned_presets_reach_their_return(name: str) -> None:
+    """Seed 0, the stochastic policy at the end, 100 evaluation episodes; each trains in less than two minutes."""
+    config = engine.preset(name, "tuned", seed=0)
+    agent = trained(Learner.begin(config), config.rounds)
+    returns = Evaluator(find(name), agent.normalizer).returns(agent.agent, np.arange(10_000_000, 10_000_100))
+    assert returns.mean() >= PUBLISHED[name]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_cartpole_reaches_its_published_return(seed: int) -> None:

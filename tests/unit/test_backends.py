@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +90,21 @@ def test_linear_in_the_direction(snapshot: Snapshot, backend: Backend) -> None:
     second = inner_products(policy, batch, snapshot.config, parts["return"], backend)
     combined = inner_products(policy, batch, snapshot.config, both, backend)
     torch.testing.assert_close(combined, 2 * first - 3 * second, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("backend", [*FAST, "loop"])
+def test_terms_and_layers_add_up(snapshot: Snapshot, backend: Backend) -> None:
+    """A record's influence is the sum over the terms of its objective, and over the layers that the direction touches."""
+    policy, batch = double(restored(snapshot), snapshot)
+    direction = directions(policy, snapshot)["actor and critic"]
+    products = partial(inner_products, policy, batch, snapshot.config, backend=backend)
+    whole = products(direction)
+    terms = [products(direction, term=term) for term in ("actor", "critic", "entropy")]
+    assert all(term.any() for term in terms)
+    torch.testing.assert_close(sum(terms), whole, rtol=1e-9, atol=1e-10)
+    layers = {name.rpartition(".")[0] for name in direction}
+    parts = [products({k: v for k, v in direction.items() if k.startswith(f"{layer}.")}) for layer in layers]
+    torch.testing.assert_close(sum(parts), whole, rtol=1e-9, atol=1e-10)
 
 
 def test_targets_of_the_policy_leave_the_critic_out(snapshot: Snapshot) -> None:

@@ -214,8 +214,21 @@ def test_influence(command: Command, run: Path, target: tuple[object, ...], tmp_
         expected = engine.influence(snapshot, "return", cache=False).influence
         np.testing.assert_array_equal(np.float32(found["influence"]), expected)
     table = pq.read_table(tmp_path / "scores.parquet")
-    assert table.column_names == ["record", "influence"]
+    assert table.column_names == ["record", "influence", "actor", "critic", "entropy"]
     np.testing.assert_array_equal(table["influence"].to_numpy(), np.float32(found["influence"]))
+
+
+@pytest.mark.parametrize("estimator", ["tracin", "tracin_adam", "replay_gradient"])
+def test_influence_along_the_update(command: Command, run: Path, estimator: str) -> None:
+    outcome = command("influence", run, "--round", 1, "--estimator", estimator, "--orders", 2, "--json")
+    assert (outcome.json["estimator"], outcome.json["orders"]) == (estimator, 2)
+    expected = engine.influence(engine.open_run(run).snapshot(1), "return", estimator, orders=2, cache=False)
+    np.testing.assert_allclose(outcome.json["influence"], expected.influence, rtol=1e-5, atol=1e-9)
+    assert f"{estimator} (0%" in outcome.err
+    people = command("influence", run, "--round", 1, "--estimator", estimator, "--orders", 2).out
+    assert people.startswith(
+        f"{estimator} influence on the return target, round 1 of {run}, mean of 2 minibatch orders"
+    )
 
 
 def test_influence_for_people(command: Command, run: Path) -> None:
@@ -511,6 +524,7 @@ def test_round_that_is_not_there(command: Command, run: Path, tmp_path: Path, li
         (("--target", "action", "--obs", "0,0,0,0"), ("needs an action",)),
         (("--record", 3), ("belong to --target action",)),
         (("--estimator", "magic"), ("unknown estimator 'magic'", "first_order")),
+        (("--orders", 0), ("orders is 0", "at least 1")),
     ],
 )
 def test_bad_targets(

@@ -14,7 +14,7 @@ from worlds import entry, learner
 import engine
 from engine.attribution.agreement import agreement
 from engine.errors import BadInputError
-from engine.intervention.filtering import RANKINGS, filtered_count, make_filter, strength
+from engine.intervention.filtering import RANKINGS, actor_influence, filtered_count, make_filter, strength
 from engine.learning.agents import restore_agent
 from engine.learning.replay import intervene
 from engine.learning.training import Filtered, Learner, filtered
@@ -208,3 +208,13 @@ def test_a_filtered_runs_branch_goes_on_filtering(tmp_path: Path) -> None:
     outcome = engine.retrain(tmp_path / "run", 1, [1, 2, 3], tmp_path / "branch", **more)
     later = engine.open_run(outcome["run"]).snapshot(2)
     assert not later.buffer.kept.all()
+
+
+def test_filters_rank_by_the_actors_objective_alone() -> None:
+    """With separate networks the value loss has no part in the influence on a policy's target; in a shared trunk it has."""
+    for name, shared in (("CartPole-v1", False), ("MiniGrid-Empty-8x8-v0", True)):
+        made = Learner.begin(engine.preset(name, n_steps=64, batch_size=32, n_epochs=1, gamma=0.9))
+        made.update(made.collect())
+        collected = made.collect()
+        whole = engine.influence(collected, cache=False).influence
+        assert np.allclose(actor_influence(collected), whole, rtol=1e-5, atol=1e-8) == (not shared)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from worlds import entry, learner
 
 import engine
 from engine.attribution import influence as front_door
+from engine.attribution.backends import Term
 from engine.attribution.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
 from engine.attribution.influence import scores_table
 from engine.attribution.targets import Target, as_space
@@ -35,13 +37,13 @@ def snapshot(lander: Run, tmp_path: Path) -> Snapshot:
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The estimators that really ran."""
     ran: list[str] = []
-    real = ESTIMATORS["first_order"]
+    real = front_door.attribute
 
-    def counted(snapshot: Snapshot, target: object) -> np.ndarray:
-        ran.append("first_order")
-        return real(snapshot, target)  # type: ignore[arg-type]
+    def counted(snapshot: Snapshot, target: Target, estimator: str, *more: Any) -> Any:
+        ran.append(estimator)
+        return real(snapshot, target, estimator, *more)
 
-    monkeypatch.setattr(front_door, "ESTIMATORS", {"first_order": counted})
+    monkeypatch.setattr(front_door, "attribute", counted)
     return ran
 
 
@@ -85,7 +87,9 @@ def test_refresh_replaces_what_is_kept(snapshot: Snapshot) -> None:
     (file,) = cached(snapshot)
     key = file.name.split("-")[0]
     assert snapshot.path is not None
-    save_table(snapshot.path, key, scores_table(np.zeros(256, np.float32)), {})
+    nothing = np.zeros(256, np.float32)
+    terms: dict[Term, np.ndarray] = {"actor": nothing, "critic": nothing, "entropy": nothing}
+    save_table(snapshot.path, key, scores_table(nothing, terms), {})
     assert not engine.influence(snapshot, "return").influence.any()
     assert np.array_equal(engine.influence(snapshot, "return", refresh=True).influence, right.influence)
     assert np.array_equal(engine.influence(snapshot, "return").influence, right.influence)
@@ -95,11 +99,14 @@ def test_second_call_reads_what_the_first_one_kept(snapshot: Snapshot, computed:
     first = engine.influence(snapshot, "return")
     (file,) = cached(snapshot)
     table = pq.read_table(file)
-    assert table.column_names == ["record", "influence"]
+    assert table.column_names == ["record", "influence", "actor", "critic", "entropy"]
     assert np.array_equal(table["influence"].to_numpy(), first.influence)
     assert snapshot.path is not None
     again = engine.influence(engine.open_run(snapshot.path).snapshot(2), "return")
     assert np.array_equal(again.influence, first.influence)
+    assert again.terms is not None
+    assert first.terms is not None
+    assert all(np.array_equal(again.terms[term], first.terms[term]) for term in first.terms)
     assert again.target == first.target
     assert computed == ["first_order"]
 
@@ -143,6 +150,31 @@ def test_each_target_round_and_run_has_its_own_scores(snapshot: Snapshot, comput
     assert len(computed) == len(found)
 
 
+def test_scores_kept_before_there_were_terms_are_computed_again(snapshot: Snapshot, computed: list[str]) -> None:
+    scores = engine.influence(snapshot, "return")
+    (file,) = cached(snapshot)
+    assert snapshot.path is not None
+    save_table(snapshot.path, file.name.split("-")[0], scores_table(scores.influence), {})
+    again = engine.influence(snapshot, "return")
+    assert again.terms is not None
+    assert np.array_equal(again.influence, scores.influence)
+    assert len(computed) == 2
+
+
+def test_each_estimator_and_count_of_orders_has_its_own_scores(snapshot: Snapshot, computed: list[str]) -> None:
+    found = []
+    for estimator in ("first_order", "tracin", "tracin_adam", "replay_gradient"):
+        for orders in (1, 2):
+            scores = engine.influence(snapshot, "return", estimator, orders=orders)
+            assert (scores.estimator, scores.orders) == (estimator, orders)
+            again = engine.influence(snapshot, "return", estimator, orders=orders)
+            assert np.array_equal(again.influence, scores.influence)
+            found.append(scores.influence)
+    assert len(computed) == len(cached(snapshot)) == len(found) == 8
+    for i, one in enumerate(found):
+        assert all(not np.array_equal(one, other) for other in found[:i])
+
+
 def test_a_hand_typed_state_and_action_is_the_records_target(snapshot: Snapshot, computed: list[str]) -> None:
     record = engine.influence(snapshot, engine.action_target(snapshot, record=9))
     typed = engine.action_target(
@@ -179,6 +211,8 @@ def test_a_folder_that_can_not_be_written_is_no_reason_to_fail(snapshot: Snapsho
 def test_bad_requests_are_refused_in_words(snapshot: Snapshot) -> None:
     with pytest.raises(BadInputError, match="unknown estimator 'magic'; there is first_order"):
         engine.influence(snapshot, "return", "magic")
+    with pytest.raises(BadInputError, match="orders is 0; it must be at least 1"):
+        engine.influence(snapshot, "return", orders=0)
     with pytest.raises(BadInputError, match="unknown target 'value'"):
         engine.influence(snapshot, "value")
     for arguments, message in (

@@ -20,7 +20,7 @@ import engine
 from engine.attribution import regression
 from engine.attribution import replays as replaying
 from engine.attribution.backends import gradient
-from engine.attribution.estimators import ESTIMATORS, record_gradients
+from engine.attribution.estimators import ESTIMATORS, PRIOR, record_gradients
 from engine.attribution.regression import fit_to_replays, with_nothing_removed
 from engine.attribution.replays import (
     Ledger,
@@ -240,7 +240,7 @@ def test_regression_is_an_estimator_like_others(snapshot: Snapshot) -> None:
     scores = engine.influence(snapshot, "return", "replay_regression")
     assert scores.influence.any()
     target = return_target(snapshot)
-    prior, gradients = ESTIMATORS["first_order"](snapshot, target), record_gradients(snapshot, target)
+    prior, gradients = ESTIMATORS[PRIOR](snapshot, target), record_gradients(snapshot, target)
     assert np.array_equal(scores.influence, fit_to_replays(snapshot, target, gradients, prior))
     filtered = replace(snapshot.without(range(100)), path=None)
     assert not ESTIMATORS["replay_regression"](filtered, return_target(filtered))[:100].any()
@@ -461,6 +461,12 @@ def test_a_run_needs_a_round(snapshot: Snapshot) -> None:
         engine.validate(snapshot.path)
     found = engine.validate(snapshot.path, round=1, subsets=3, orders=1, **INLINE)
     assert found.snapshot_hash == snapshot.hash
+
+
+def test_a_round_without_its_minibatches_is_refused(snapshot: Snapshot) -> None:
+    imported = snapshot.changed(minibatches=np.zeros((0, 140), np.int32))
+    with pytest.raises(BadInputError, match="without its minibatches, so its update can't be replayed"):
+        engine.validate(imported, subsets=3, orders=1, **INLINE)
 
 
 def test_a_target_without_gradient_is_refused_before_anything_is_replayed(replayed: list[Any]) -> None:

@@ -1,0 +1,146 @@
+"""An estimator averaged over minibatch orders, and how long that takes.
+
+What removing a record does is an expectation over the order of the minibatches, and one order is mostly noise. Order 0 is
+the recorded one; the others are those of `replay(order=q)`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from engine.attribution.backends import Term
+from engine.attribution.estimators import ESTIMATORS, SPLITTING, replay_regression
+from engine.attribution.regression import REPLAY_REGRESSION, training_seconds
+from engine.attribution.targets import Target, return_target
+from engine.errors import BadInputError
+from engine.learning.checkpoint import one_thread
+from engine.learning.replay import intervene
+from engine.store.snapshot import Float32s, Snapshot
+
+Terms = Mapping[Term, Float32s]
+OnProgress = Callable[[int, int], None]
+"""Told (steps done, steps in all) before every step; raise from it to cancel."""
+
+CALIBRATION_STEPS = (4, 16)
+"""Optimizer steps of the two updates that a cost estimate times."""
+
+
+def check_request(estimator: str, orders: int) -> None:
+    """Refuse what can't be computed.
+
+    Raises:
+        BadInputError: there is no such estimator, or no order to average over.
+    """
+    if estimator not in ESTIMATORS:
+        raise BadInputError(f"unknown estimator {estimator!r}; there is {', '.join(ESTIMATORS)}")
+    if orders < 1:
+        raise BadInputError(f"orders is {orders}; it must be at least 1 (the recorded minibatch order)")
+    if estimator == REPLAY_REGRESSION and orders > 1:
+        raise BadInputError(f"{estimator} replays several minibatch orders by itself; leave orders at 1")
+
+
+def attribute(
+    snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, on_step: OnProgress | None = None
+) -> tuple[Float32s, Terms | None]:
+    """Influence as the mean over the first `orders` minibatch orders.
+
+    Args:
+        snapshot: round k.
+        target: f.
+        estimator: a name in `estimators.ESTIMATORS`. `first_order` knows the order by its advantages alone, which are
+            normalised within the first epoch's minibatches.
+        orders: how many; 1 is the recorded order alone.
+        on_step: told of the progress; raise from it to cancel.
+
+    Returns:
+        (n,) influence, and its terms by name, or None where the estimator has none.
+
+    Raises:
+        BadInputError: unknown estimator, or no orders.
+        ZeroGradientError: every influence would be 0.
+    """
+    check_request(estimator, orders)
+    one_thread()
+    if estimator == REPLAY_REGRESSION:
+        told = on_step or (lambda done, total: None)
+        return replay_regression(snapshot, target, lambda _, done, total: told(done, total)), None
+    steps = planned_steps(snapshot)
+    found: list[tuple[Float32s, Terms | None]] = []
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        if on_step is not None:
+            on_step(min(done, orders * steps - 1), orders * steps)
+        done += 1
+
+    for order in range(orders):
+        done = order * steps
+        shuffled = intervene(snapshot, (), order=order)
+        if estimator in SPLITTING:
+            found.append(SPLITTING[estimator](shuffled, target, step))
+        else:
+            step()
+            found.append((ESTIMATORS[estimator](shuffled, target), None))
+    if on_step is not None:
+        on_step(orders * steps, orders * steps)
+    if orders == 1:
+        return found[0][0], found[0][1]
+    terms = found[0][1]
+    if terms is not None:
+        terms = {name: _mean([each[name] for _, each in found if each is not None]) for name in terms}
+    return _mean([influence for influence, _ in found]), terms
+
+
+def _mean(parts: list[Float32s]) -> Float32s:
+    return np.stack(parts).mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def planned_steps(snapshot: Snapshot) -> int:
+    """Optimizer steps of the round's update, if neither target_kl nor a removal shortens it."""
+    epochs, n = snapshot.minibatches.shape
+    return epochs * math.ceil(n / snapshot.config.batch_size)
+
+
+def estimate_seconds(snapshot: Snapshot, estimator: str, target: Target | None = None, orders: int = 1) -> float:
+    """How long `attribute` will take here, from timing it on two short updates of the round's own records.
+
+    Args:
+        snapshot: round k.
+        estimator: a name in `estimators.ESTIMATORS`.
+        target: f; by default the return over the round's buffer.
+        orders: minibatch orders to average over.
+
+    Returns:
+        Wall-clock seconds. The estimate itself takes what a few optimizer steps take.
+
+    Raises:
+        BadInputError: unknown estimator, or no orders.
+    """
+    check_request(estimator, orders)
+    one_thread()
+    if estimator == REPLAY_REGRESSION:
+        return training_seconds(snapshot)
+    target = return_target(snapshot) if target is None else target
+    steps, seconds = [], []
+    for wanted in (1, *CALIBRATION_STEPS):
+        short = _shortened(snapshot, wanted)
+        started = time.perf_counter()
+        ESTIMATORS[estimator](short, target)
+        steps.append(planned_steps(short))
+        seconds.append(time.perf_counter() - started)
+    # The first one only warms up.
+    fewer, more = steps[1:]
+    a_step = max(0.0, seconds[2] - seconds[1]) / max(1, more - fewer)
+    return orders * (seconds[2] + a_step * (planned_steps(snapshot) - more))
+
+
+def _shortened(snapshot: Snapshot, steps: int) -> Snapshot:
+    """The round with an update of about that many steps."""
+    per_epoch = math.ceil(len(snapshot.buffer) / snapshot.config.batch_size)
+    epochs, columns = math.ceil(steps / per_epoch), min(steps, per_epoch) * snapshot.config.batch_size
+    return snapshot.changed(minibatches=snapshot.minibatches[:epochs, :columns])

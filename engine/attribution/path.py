@@ -1,0 +1,132 @@
+"""Estimators that follow the update step by step: the paper's TracIn sum, and what lies between it and the exact derivative.
+
+All of them credit record i with the sum over the steps t that used it of <d_t, grad J_i(theta_{t-1})> / n_t, where n_t is
+the number of records that the term trains on in that minibatch. They differ in the direction d_t. The result has the unit
+of f: what raising the record's weight by 1 adds to f(theta_T), to first order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.attribution.backends import zero_gradient
+from engine.attribution.closed_form import ClosedFormDerivatives
+from engine.attribution.derivatives import Derivatives, TorchDerivatives
+from engine.attribution.optimizers import clip_pull_back, clip_scale, follow
+from engine.attribution.steps import Trace, Vector, trace_update
+from engine.attribution.targets import Target
+from engine.learning.checkpoint import restore_policy
+from engine.store.snapshot import Snapshot
+
+OnStep = Callable[[], None]
+Credits = NDArray[np.float64]
+"""(3, n) influence by term (`derivatives.TERMS`) and record; 0 for records that the update went without."""
+
+
+def tracin(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) -> Credits:
+    """d_t = eta * grad f(theta_{t-1}): every step as plain gradient ascent (Pruthi et al. 2020, as the paper uses it).
+
+    What the optimizer makes of a gradient (clipping, momentum, preconditioning) is left out. Of an update in a single step
+    on the whole buffer it is eta / n times `first_order`.
+
+    Args:
+        snapshot: round k.
+        target: f.
+        on_step: called before every step; raise from it to cancel.
+
+    Raises:
+        ZeroGradientError: grad f is zero all along the update.
+    """
+    rate = snapshot.config.learning_rate
+    return _along(snapshot, trace_update(snapshot), target, lambda _t, gradient: rate * gradient, on_step)
+
+
+def tracin_adam(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) -> Credits:
+    """As `tracin`, with every step as the optimizer took it: preconditioner, clip factor and momentum.
+
+    d_t = c_t * sum_{s >= t} decay^(s - t) * gain_s * grad f(theta_{s-1}). c_t is the factor of the step's gradient clip. A
+    gradient moves theta in its own step and, through the momentum, in those after it. gain_s of Adam is
+    eta (1 - b1) / (1 - b1^s) / (sqrt(v^_s) + eps) with decay b1; of SGD it is eta, with the momentum as decay. The
+    preconditioner and c_t are taken as given: how a record changes them is `replay_gradient`'s part.
+
+    Args and errors are those of `tracin`.
+    """
+    trace = trace_update(snapshot)
+    optimizer = follow(snapshot.config, trace)
+    carried = np.zeros_like(trace.after)
+
+    def direction(t: int, gradient: Vector) -> Vector:
+        nonlocal carried
+        carried = optimizer.decay * carried + optimizer.gain(t) * gradient
+        return clip_scale(trace.steps[t].gradient, snapshot.config.max_grad_norm) * carried
+
+    return _along(snapshot, trace, target, direction, on_step)
+
+
+def replay_gradient(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) -> Credits:
+    """The exact derivative of f(theta_T) in each record's weight, back-propagated through the whole update.
+
+    Weights are those of `ppo.update`: means and advantage normalisation stay as they are. Gradient clip, moments and the
+    curvature of every step are differentiated. Where target_kl stopped the update, the number of steps is taken as given.
+
+    Args and errors are those of `tracin`; here f's gradient is the one at theta_T.
+    """
+    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    derivatives = TorchDerivatives(policy, snapshot.buffer, snapshot.config)
+    return back_propagate(snapshot, trace_update(snapshot), target, derivatives, on_step)
+
+
+def back_propagate(
+    snapshot: Snapshot, trace: Trace, target: Target, derivatives: TorchDerivatives, on_step: OnStep | None = None
+) -> Credits:
+    """`replay_gradient` of an update that was traced already; the policy's precision is the one that it computes in."""
+    optimizer = follow(snapshot.config, trace)
+    credits = np.zeros((3, len(snapshot.buffer)))
+    theta = derivatives.target_gradient(trace.after, target)
+    if not theta.any():
+        raise zero_gradient(target)
+    state = optimizer.begin()
+    for t in reversed(range(len(trace.steps))):
+        if on_step is not None:
+            on_step()
+        step = trace.steps[t]
+        clipped, state = optimizer.pull_back(t, theta, state)
+        # Adjoints are those of the loss's gradient; the objective's has the other sign.
+        direction = -clip_pull_back(step.gradient, clipped, snapshot.config.max_grad_norm)
+        products, curvature = derivatives.second_order(step.theta, step.records, direction)
+        credits[:, step.records] += products
+        theta = theta + curvature
+    return credits
+
+
+def _along(
+    snapshot: Snapshot,
+    trace: Trace,
+    target: Target,
+    direction: Callable[[int, Vector], Vector],
+    on_step: OnStep | None,
+) -> Credits:
+    """The sum of the inner products with `direction(t, grad f(theta_{t-1}))`, from the last step to the first."""
+    derivatives = derivatives_of(snapshot)
+    credits = np.zeros((3, len(snapshot.buffer)))
+    flat = True
+    for t in reversed(range(len(trace.steps))):
+        if on_step is not None:
+            on_step()
+        step = trace.steps[t]
+        gradient = derivatives.target_gradient(step.theta, target)
+        flat = flat and not gradient.any()
+        credits[:, step.records] += derivatives.products(step.theta, step.records, direction(t, gradient))
+    if flat and trace.steps:
+        raise zero_gradient(target)
+    return credits
+
+
+def derivatives_of(snapshot: Snapshot) -> Derivatives:
+    """On the path that the run was trained on."""
+    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    by_torch = TorchDerivatives(policy, snapshot.buffer, snapshot.config)
+    return ClosedFormDerivatives(snapshot, policy, by_torch) if snapshot.config.path == "closed_form" else by_torch

@@ -1,0 +1,106 @@
+"""Estimators averaged over minibatch orders: progress, cancelling, and what it will cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from worlds import moved_snapshot
+
+import engine
+from engine.attribution import orders as orders_module
+from engine.attribution import regression
+from engine.attribution.estimators import ESTIMATORS, SPLITTING, first_order
+from engine.attribution.orders import attribute, estimate_seconds, planned_steps
+from engine.attribution.targets import Target, return_target
+from engine.envs import find
+from engine.errors import BadInputError, CancelledError
+from engine.learning.replay import intervene
+from engine.store.snapshot import Snapshot
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> Snapshot:
+    return moved_snapshot(find("CartPole-v1"), rounds=1, n_steps=100, batch_size=32, n_epochs=3)
+
+
+@pytest.mark.parametrize("name", SPLITTING)
+def test_the_mean_over_the_replays_orders(snapshot: Snapshot, name: str) -> None:
+    target = return_target(snapshot)
+    each = [ESTIMATORS[name](intervene(snapshot, (), order=order), target) for order in range(3)]
+    found, terms = attribute(snapshot, target, name, orders=3)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-6 * np.abs(found).max())
+    assert not np.array_equal(each[0], each[1])
+    assert terms is not None
+    np.testing.assert_allclose(sum(terms.values()), found, atol=1e-6 * np.abs(found).max())  # type: ignore[arg-type]
+
+
+def test_one_order_is_the_recorded_one_bit_for_bit(snapshot: Snapshot) -> None:
+    target = return_target(snapshot)
+    np.testing.assert_array_equal(attribute(snapshot, target, "first_order")[0], first_order(snapshot, target))
+
+
+@pytest.mark.parametrize("name", SPLITTING)
+def test_progress_goes_from_nothing_to_all(snapshot: Snapshot, name: str) -> None:
+    told: list[tuple[int, int]] = []
+    engine.influence(snapshot, "return", name, orders=2, on_step=lambda done, total: told.append((done, total)))
+    done = [d for d, _ in told]
+    assert done[0] == 0
+    assert done == sorted(done)
+    assert told[-1] == (24, 24)
+    assert {total for _, total in told} == {24}
+    assert planned_steps(snapshot) == 12
+
+
+def test_cancelled_midway(snapshot: Snapshot) -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 5:
+            raise CancelledError("enough")
+
+    with pytest.raises(CancelledError, match="enough"):
+        engine.influence(snapshot, "return", "tracin", orders=2, on_step=stop)
+
+
+@pytest.mark.parametrize(("before", "a_step"), [(0.5, 0.02), (0.5, 0.0)])
+def test_the_cost_is_estimated_from_a_few_steps(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, before: float, a_step: float
+) -> None:
+    """On a clock that only the estimator moves: `before` seconds, and `a_step` for every optimizer step."""
+    now = [0.0]
+    calls: list[int] = []
+
+    def slow(given: Snapshot, _target: Target) -> np.ndarray:
+        calls.append(planned_steps(given))
+        now[0] += before + a_step * calls[-1]
+        return np.zeros(len(given.buffer), np.float32)
+
+    monkeypatch.setattr(orders_module, "ESTIMATORS", {"slow": slow})
+    monkeypatch.setattr(orders_module.time, "perf_counter", lambda: now[0])
+    long = snapshot.changed(minibatches=np.tile(snapshot.minibatches, (20, 1)))
+    assert planned_steps(long) == 240
+    assert estimate_seconds(long, "slow", orders=3) == pytest.approx(3 * (before + 240 * a_step))
+    assert sum(calls) < 30
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_can_be_estimated(snapshot: Snapshot, name: str) -> None:
+    assert 0 < estimate_seconds(snapshot, name) < 60
+
+
+def test_regression_tells_its_replays_and_averages_orders_by_itself(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    told: list[tuple[int, int]] = []
+    engine.influence(snapshot, "return", "replay_regression", on_step=lambda done, total: told.append((done, total)))
+    assert told == [(0, 26), (8, 26), (16, 26), (24, 26), (26, 26)]
+    with pytest.raises(BadInputError, match="leave orders at 1"):
+        engine.influence(snapshot, "return", "replay_regression", orders=2)
+
+
+def test_bad_requests(snapshot: Snapshot) -> None:
+    for orders in (0, -1):
+        with pytest.raises(BadInputError, match=f"orders is {orders}; it must be at least 1"):
+            estimate_seconds(snapshot, "tracin", orders=orders)
+    with pytest.raises(BadInputError, match="unknown estimator 'magic'; there is first_order, tracin"):
+        estimate_seconds(snapshot, "magic")
