@@ -28,6 +28,7 @@ from engine.analysis.fields import policy_at, record_fields
 from engine.analysis.rendering import render
 from engine.attribution.influence import Scores, influence
 from engine.attribution.targets import ActionTarget, named_target
+from engine.attribution.validation import estimate_seconds
 from engine.errors import EngineError
 from engine.experiments.results import Campaign, find_campaigns, read_campaign
 from engine.experiments.summary import summary
@@ -135,6 +136,12 @@ def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, a
     fresh = influence(snapshot, named_target(snapshot, target, about, action), estimator, refresh=True)
     _scores.clear()
     return np.array_equal(kept.influence, fresh.influence)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def check_seconds(_snapshot: Snapshot, path: Path | None, commit: str, estimators: tuple[str, ...]) -> float:
+    """How long a validation of a round's scores would take, from the time of one replay."""
+    return estimate_seconds(_snapshot, estimators=estimators)
 
 
 def load_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:

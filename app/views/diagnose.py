@@ -10,10 +10,11 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import inspector, jobs, loaders, page, state
+from app import inspector, jobs, loaders, page, state, trust
 from app.text import escape
-from engine.attribution.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
+from engine.attribution.estimators import ESTIMATORS, top_and_bottom
 from engine.attribution.influence import Scores
+from engine.attribution.targets import named_target
 from engine.errors import EngineError
 from engine.intervention.retrain import Intervention
 from engine.intervention.workspace import change_basket, read_basket
@@ -92,19 +93,6 @@ def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, a
     st.toast(
         "Computed again: the same numbers." if same else "Computed again: other numbers than those that were kept."
     )
-
-
-def trust(estimator: str, source: str) -> None:
-    """Whether the ranking predicts what removal does, and where its numbers come from."""
-    with st.container(key="trust", horizontal=True, vertical_alignment="center"):
-        st.badge(
-            "trust: not measured",
-            icon=":material/help:",
-            color="gray",
-            help=f"{estimator}: {ESTIMATOR_NOTES[estimator]}. Which way a record pushed is not yet what its removal would "
-            "change: that is measured by retraining. Put records into the basket and press Retrain.",
-        )
-        st.caption(source)
 
 
 def records_chart(fields: dict[str, NDArray[Any]], scores: Scores, x: str, y: str, drag: str) -> list[int]:
@@ -304,7 +292,8 @@ def diagnose() -> None:
     scores = loaders.load_scores(snapshot, target, estimator, about, action)
     fields = {**loaders.load_fields(snapshot), "influence": scores.influence}
     what = "return target over this round's buffer" if target == "return" else f"action target, record {about}"
-    trust(estimator, page.provenance(run, snapshot, f"{estimator}, {what}", "recorded minibatch order"))
+    source = page.provenance(run, snapshot, f"{estimator}, {what}", "recorded minibatch order")
+    trust.draw(run, snapshot, named_target(snapshot, target, about, action), estimator, source)
     chart, side = st.columns([3, 2], gap="medium")
     with chart:
         selected = records_chart(fields, scores, x, y, drag)

@@ -1,0 +1,155 @@
+"""Whether a ranking predicts what removal does: the badge, and the panel that measures it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import loaders, page, state
+from app.charts import trust as charts
+from app.jobs import Check
+from app.text import escape
+from engine.attribution.estimators import ESTIMATOR_NOTES
+from engine.attribution.targets import ActionTarget, Target
+from engine.attribution.trust import Validation, Verdict, read_validation
+from engine.attribution.validation import FRACTION, ORDERS, SUBSETS, finished
+from engine.spaces import Space
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+from engine.terminal import duration
+
+CHECKED = ("first_order", "tracin", "tracin_adam", "replay_gradient")
+"""Estimators that one check measures: the replays are the same for all."""
+COLOURS: dict[Verdict, Literal["blue", "orange", "gray"]] = {
+    "predicts": "blue",
+    "weakly": "gray",
+    "does not": "orange",
+    "noise": "gray",
+}
+ICONS: dict[Verdict, str] = {
+    "predicts": ":material/check:",
+    "weakly": ":material/remove:",
+    "does not": ":material/close:",
+    "noise": ":material/blur_on:",
+}
+EXPLANATION = f"""
+A score says which way a record pushed. Whether removing records does what the scores predict can be tested: remove random
+subsets of the round's records, really replay the update without them, and compare.
+
+* **LDS** is the rank correlation between the predicted and the actual change of the target over these subsets: 1 if the scores
+  order them rightly, 0 if they say nothing.
+* Even a perfect prediction does not reach 1, because an outcome is an average over a few minibatch orders and still noisy. The
+  **ceiling** is the most that can be reached here.
+* A replay keeps the data as it was collected. What the agent would have collected afterwards is another question: *Rounds to
+  train on* in the retrain dialog answers that, by collecting anew.
+
+A check removes {SUBSETS} random subsets of half the records, in {ORDERS} minibatch orders each.
+"""
+
+
+def draw(run: Run, snapshot: Snapshot, target: Target, estimator: str, source: str) -> None:
+    """The badge beside the line that says where the ranking comes from, and below it the panel, folded."""
+    found = read_validation(snapshot, target, estimator)
+    with st.container(key="trust", horizontal=True, vertical_alignment="center"):
+        if found is None:
+            st.badge("trust: not measured", icon=":material/help:", color="gray", help=ESTIMATOR_NOTES[estimator])
+        else:
+            verdict = found.verdict(estimator)
+            ceiling = "" if found.ceiling is None else f" of {found.ceiling:.2f}"
+            st.badge(
+                f"trust: LDS {found.estimators[estimator].lds:.2f}{ceiling}",
+                icon=ICONS[verdict],
+                color=COLOURS[verdict],
+                help=f"{found.sentence(estimator)}. {ESTIMATOR_NOTES[estimator]}",
+            )
+        st.caption(source)
+    panel = st.expander("Can these scores be trusted?", key="trust_panel", on_change="rerun")
+    if panel.open:
+        with panel:
+            _panel(run, snapshot, target, estimator, found)
+
+
+def _panel(run: Run, snapshot: Snapshot, target: Target, estimator: str, found: Validation | None) -> None:
+    words, figures = st.columns(2, gap="large")
+    with words:
+        st.markdown(EXPLANATION)
+        _check(run, snapshot, target, estimator, found is not None)
+    with figures:
+        if found is None:
+            st.info("Not measured yet for this run, round, target and estimator.", icon=":material/info:")
+        else:
+            _figures(found, estimator)
+
+
+def _figures(found: Validation, estimator: str) -> None:
+    st.markdown(f"**{escape(found.sentence(estimator))}.**")
+    if found.best != estimator:
+        st.markdown(f"Use **{found.best}** here: {escape(found.sentence(found.best))}.")
+    st.plotly_chart(
+        charts.predicted_against_actual(found, estimator, state.is_dark()),
+        key="predicted_against_actual",
+        alt="Scatter of the predicted against the actual change of the target, one mark a removed subset",
+    )
+    rows = [
+        {
+            "estimator": name,
+            "LDS": f"{one.lds:.2f} ({one.low:.2f} to {one.high:.2f})",
+            "of the ceiling": "" if not found.ceiling else f"{one.lds / found.ceiling:.0%}",
+            "variance explained": f"{one.r2:.0%}",
+        }
+        for name, one in sorted(found.estimators.items(), key=lambda item: -np.nan_to_num(item[1].lds, nan=-1.0))
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, height="content", alt="LDS of every estimator that was measured")
+    ceiling = "unknown" if found.ceiling is None else f"{found.ceiling:.2f}"
+    st.caption(
+        f"{found.subsets} {found.design} subsets of {found.fraction:.0%} of the records, {found.orders} minibatch orders; "
+        f"ceiling {ceiling}; metasmoothness {found.metasmoothness:.2f}; null control: {escape(found.null_sentence)}."
+    )
+
+
+def _check(run: Run, snapshot: Snapshot, target: Target, estimator: str, measured: bool) -> None:
+    """The button that starts a check, or how far it is."""
+    described = json.dumps(target.describe(), sort_keys=True)
+    name = hashlib.sha256(described.encode()).hexdigest()[:12]
+    check = Check(run, snapshot.round, name, _arguments(target, snapshot.action_space))
+    if check.running:
+        _progress(check, snapshot, target)
+        return
+    estimators = CHECKED if estimator in CHECKED else (*CHECKED, estimator)
+    seconds = loaders.check_seconds(snapshot, snapshot.path, snapshot.hash, estimators)
+    st.button(
+        f"Check {'again' if measured else 'it'} (about {duration(seconds)})",
+        key="validate",
+        icon=":material/experiment:",
+        on_click=page.careful(check.start),
+        args=(estimators,),
+        help="Runs in the background; replays that are finished are kept.",
+    )
+    if check.complaint:
+        st.caption(f"The last check stopped: {escape(check.complaint)}")
+
+
+@st.fragment(run_every=2)
+def _progress(check: Check, snapshot: Snapshot, target: Target) -> None:
+    if not check.running:
+        st.rerun()
+    done, total = finished(snapshot, target, CHECKED, SUBSETS, ORDERS, FRACTION, "random")
+    st.progress(done / total, f"{done} of {total} replays")
+    st.button("Stop; keep what is finished", key="stop_check", icon=":material/stop:", on_click=check.stop)
+
+
+def _arguments(target: Target, actions: Space) -> tuple[str, ...]:
+    """What makes `python -m engine validate` take the same target."""
+    if not isinstance(target, ActionTarget):
+        return ("--target", "return")
+
+    def numbers(values: Any) -> str:
+        return ",".join(repr(value) for value in np.ravel(values).tolist())
+
+    action = numbers(target.action[0])
+    return ("--target", "action", f"--obs={numbers(target.observation[0])}", f"--action={action}")
