@@ -15,6 +15,7 @@ from app.charts import trust as charts
 from app.jobs import Check
 from app.text import escape
 from engine.attribution.estimators import ESTIMATOR_NOTES
+from engine.attribution.regression import REPLAY_REGRESSION
 from engine.attribution.targets import ActionTarget, Target
 from engine.attribution.trust import Validation, Verdict, read_validation
 from engine.attribution.validation import FRACTION, ORDERS, SUBSETS, finished
@@ -52,6 +53,12 @@ A check removes {SUBSETS} random subsets of half the records, in {ORDERS} miniba
 """
 
 
+def offered(snapshot: Snapshot, target: Target) -> list[str]:
+    """Estimators that a page can show at once. `replay_regression` takes a minute, so it is one after a check with it."""
+    slow = [REPLAY_REGRESSION] if read_validation(snapshot, target, REPLAY_REGRESSION) else []
+    return [*CHECKED, *slow]
+
+
 def draw(run: Run, snapshot: Snapshot, target: Target, estimator: str, source: str) -> None:
     """The badge beside the line that says where the ranking comes from, and below it the panel, folded."""
     found = read_validation(snapshot, target, estimator)
@@ -78,7 +85,7 @@ def _panel(run: Run, snapshot: Snapshot, target: Target, estimator: str, found: 
     words, figures = st.columns(2, gap="large")
     with words:
         st.markdown(EXPLANATION)
-        _check(run, snapshot, target, estimator, found is not None)
+        _check(run, snapshot, target, found is not None)
     with figures:
         if found is None:
             st.info("Not measured yet for this run, round, target and estimator.", icon=":material/info:")
@@ -112,7 +119,7 @@ def _figures(found: Validation, estimator: str) -> None:
     )
 
 
-def _check(run: Run, snapshot: Snapshot, target: Target, estimator: str, measured: bool) -> None:
+def _check(run: Run, snapshot: Snapshot, target: Target, measured: bool) -> None:
     """The button that starts a check, or how far it is."""
     described = json.dumps(target.describe(), sort_keys=True)
     name = hashlib.sha256(described.encode()).hexdigest()[:12]
@@ -120,7 +127,12 @@ def _check(run: Run, snapshot: Snapshot, target: Target, estimator: str, measure
     if check.running:
         _progress(check, snapshot, target)
         return
-    estimators = CHECKED if estimator in CHECKED else (*CHECKED, estimator)
+    with_regression = st.checkbox(
+        f"with {REPLAY_REGRESSION}",
+        key="with_regression",
+        help=f"{ESTIMATOR_NOTES[REPLAY_REGRESSION]}. Afterwards it can be chosen as the estimator.",
+    )
+    estimators = (*CHECKED, REPLAY_REGRESSION) if with_regression else CHECKED
     seconds = loaders.check_seconds(snapshot, snapshot.path, snapshot.hash, estimators)
     st.button(
         f"Check {'again' if measured else 'it'} (about {duration(seconds)})",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app import inspector, jobs, loaders, page, state, trust
 from app.text import escape
-from engine.attribution.estimators import ESTIMATORS, top_and_bottom
+from engine.attribution.estimators import top_and_bottom
 from engine.attribution.influence import Scores
 from engine.attribution.targets import named_target
 from engine.errors import EngineError
@@ -49,8 +49,9 @@ def target_controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | 
                 help="Ask about another action in the same state.",
             )  # fmt: skip
             action = None if chosen in (None, AS_RECORDED) else names.index(chosen)
-    state.choose("estimator", list(ESTIMATORS), next(iter(ESTIMATORS)))
-    estimator = st.selectbox("Estimator", list(ESTIMATORS), key="estimator", width=170)
+    options = trust.offered(snapshot, named_target(snapshot, str(target), int(about), action))
+    state.choose("estimator", options, options[0])
+    estimator = st.selectbox("Estimator", options, key="estimator", width=170)
     st.button(
         "Compute",
         key="compute",

@@ -1,0 +1,82 @@
+"""The trust badge: not measured, then measured by a check in the background."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import engine
+from app.jobs import Check
+from app.trust import CHECKED, offered
+from engine.attribution.regression import REPLAY_REGRESSION
+from engine.attribution.targets import return_target
+from engine.store.read import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def run(tmp_path: Path, cartpole: Run) -> Run:
+    shutil.copytree(cartpole.path, tmp_path / "runs" / "cartpole")
+    return engine.open_run(tmp_path / "runs" / "cartpole")
+
+
+def diagnose(monkeypatch: pytest.MonkeyPatch, run: Run, **query: str) -> AppTest:
+    monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(run.path.parent)])
+    app = AppTest.from_file(str(ROOT / "app" / "streamlit_app.py"), default_timeout=60)
+    for key, value in {"run": "cartpole", "round": "1", **query}.items():
+        app.query_params[key] = value
+    app.switch_page("views/diagnose.py")
+    app.run()
+    assert not app.exception
+    return app
+
+
+def badge(app: AppTest) -> str:
+    return next(m.value for m in app.markdown if "trust:" in m.value)
+
+
+def test_not_measured_then_measured(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    assert "trust: not measured" in badge(diagnose(monkeypatch, run))
+    measured = engine.validate(run, round=1, estimators=CHECKED, subsets=8, orders=2, executor="inline")
+    for estimator in CHECKED:
+        shown = badge(diagnose(monkeypatch, run, estimator=estimator))
+        assert f"trust: LDS {measured.estimators[estimator].lds:.2f} of {measured.ceiling:.2f}" in shown
+    assert "trust: not measured" in badge(diagnose(monkeypatch, run, round="0")), "another round"
+    assert "trust: not measured" in badge(diagnose(monkeypatch, run, target="action")), "another target"
+
+
+def test_the_slow_estimator_is_offered_once_it_was_checked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = run.snapshot(1)
+    assert offered(snapshot, return_target(snapshot)) == list(CHECKED)
+    monkeypatch.setattr("app.trust.read_validation", lambda _snapshot, _target, name: name == REPLAY_REGRESSION)
+    assert offered(snapshot, return_target(snapshot)) == [*CHECKED, REPLAY_REGRESSION]
+
+
+def test_a_check_runs_in_the_background_and_can_be_stopped(run: Run) -> None:
+    check = Check(run, 1, "return", ("--target", "return", "--subsets", "500", "--orders", "50"))
+    assert not check.running
+    check.start(["first_order"])
+    assert check.running
+    check.start(["first_order"])  # no second one
+    deadline = time.monotonic() + 60
+    while not list((run.path / "derived").glob("*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    check.stop()
+    while check.running and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not check.running
+    assert "replays are finished and kept" in check.complaint
+
+
+def test_a_check_that_fails_says_why(run: Run) -> None:
+    check = Check(run, 77, "return", ("--target", "return"))
+    check.start(["first_order"])
+    while check.running:
+        time.sleep(0.1)
+    assert "77" in check.complaint
