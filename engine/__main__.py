@@ -81,6 +81,8 @@ def train(
         if value is not None
     }
     config = envs.with_settings(env, preset, overrides)
+    if drop is not None and config.filter == "none":
+        raise BadInputError("--drop says how much a filter drops; name one with --filter, such as --filter iif")
     try:
         with progress() as report:
             for snapshot in train_rounds(config, out, resume=resume):

@@ -100,6 +100,13 @@ class TrainConfig:
             self.records_per_round,
             "at least 2 (one record has no advantage statistics)",
         )
+        if self.filter != "none":
+            _require(
+                self.records_per_round >= 2 * self.batch_size,
+                "n_steps * n_envs",
+                self.records_per_round,
+                f"at least two minibatches ({2 * self.batch_size}) where records are filtered",
+            )
         _require(self.records_per_round <= 10**8, "n_steps * n_envs", self.records_per_round, "at most 100 million")
 
     @property

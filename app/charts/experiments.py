@@ -90,6 +90,7 @@ def gains(table: pd.DataFrame, outcome: str, names: Sequence[str], dark: bool) -
     for _, row in table.iloc[::-1].iterrows():
         value, low, high = (row[f"{outcome}_gain{end}"] for end in ("", "_low", "_high"))
         clear = low > 0 or high < 0
+        interval = "one seed" if np.isnan(low) else f"{low:+.3g} to {high:+.3g}"
         figure.add_scatter(
             x=[value],
             y=[plain(row["arm"])],
@@ -101,7 +102,7 @@ def gains(table: pd.DataFrame, outcome: str, names: Sequence[str], dark: bool) -
                 "color": arm_colour(names, row["arm"], colours),
             },
             showlegend=False,
-            hovertemplate=f"{plain(row['arm'])}: {value:+.3g} ({low:+.3g} to {high:+.3g})<extra></extra>",
+            hovertemplate=f"{plain(row['arm'])}: {value:+.3g} ({interval})<extra></extra>",
         )
     figure.add_vline(x=0, line={"color": MARK, "width": 1, "dash": "dash"})
     figure.update_layout(xaxis_title="difference to PPO")

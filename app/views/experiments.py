@@ -57,7 +57,9 @@ def returns_table(rows: pd.DataFrame) -> pd.DataFrame:
     for key, title in OUTCOMES.items():
         bounds = rows[[key, f"{key}_low", f"{key}_high"]].to_numpy(float)
         gains = rows[[f"{key}_gain", f"{key}_gain_low", f"{key}_gain_high"]].to_numpy(float)
-        shown[title] = [f"{value:.4g} ({low:.4g} to {high:.4g})" for value, low, high in bounds]
+        shown[title] = [
+            f"{value:.4g}" + ("" if np.isnan(low) else f" ({low:.4g} to {high:.4g})") for value, low, high in bounds
+        ]
         shown[f"{title}: to PPO"] = [
             "" if np.isnan(gain) else f"{gain:+.3g}, {words(low, high)}" for gain, low, high in gains
         ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from engine import arguments
-from engine.errors import BadInputError, CancelledError
+from engine.errors import BadInputError, CancelledError, EngineError
 from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def reproduce(
     workers: Annotated[int | None, typer.Option(help="Tasks at a time; by default one a core.")] = None,
     arms: Annotated[
         list[str] | None,
-        typer.Option(help='Only these, such as: --arms ppo "iif 0.5" guarded.', metavar="ARM..."),
+        typer.Option(help='Only these, such as: --arms ppo "iif 0.5" "guarded 0.5".', metavar="ARM..."),
     ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the paper's.")] = None,
     episodes: Annotated[int | None, typer.Option(help="Evaluation episodes after a round.")] = None,
@@ -45,6 +46,7 @@ def reproduce(
     from engine.experiments.campaign import finished_tasks, run_campaign
     from engine.experiments.plans import find_experiments
     from engine.experiments.report import write_report
+    from engine.experiments.results import read_campaign
 
     if seeds < 1:
         raise BadInputError(f"--seeds is {seeds}; it must be at least 1")
@@ -62,7 +64,13 @@ def reproduce(
                 report=report,
             )
             page, table = write_report(campaign)
-    except KeyboardInterrupt:
+    except BadInputError:
+        raise
+    except (EngineError, KeyboardInterrupt) as stopped:
+        with suppress(BadInputError):  # there is nothing to report yet
+            write_report(read_campaign(out))
+        if isinstance(stopped, EngineError):
+            raise
         done, total = finished_tasks(experiments, range(seeds), out)
         raise CancelledError(
             f"stopped; {done} of {total} tasks are finished in {out}; continue with the same command"

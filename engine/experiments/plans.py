@@ -98,6 +98,10 @@ class Experiment:
         Raises:
             BadInputError: an unknown arm, or a number below 1.
         """
+        taken = {"seed": "--seeds", "rounds": "--rounds", "filter": "--arms", "drop": "--arms", "filter_mode": "--arms"}
+        for name in settings or {}:
+            if name in taken:
+                raise BadInputError(f"{name} is not a setting of all arms; choose it with {taken[name]}")
         for name, number in (("rounds", rounds), ("episodes", episodes)):
             if number is not None and number < 1:
                 raise BadInputError(f"{name} is {number}; it must be at least 1")

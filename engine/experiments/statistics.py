@@ -32,11 +32,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether 0 lies outside: the effect is clearer than the seeds' noise."""
-        return self.low > 0 or self.high < 0
-
 
 def iqm(scores: Strata) -> float:
     """Interquartile mean: the mean of all scores without the lowest and the highest quarter (rounded down).

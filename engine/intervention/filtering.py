@@ -96,9 +96,10 @@ def make_filter(config: TrainConfig) -> RecordFilter | None:
             scores = actor_influence(snapshot)
         except ZeroGradientError:
             return Filtered(np.zeros(0, np.int64), "nothing dropped: the return target's gradient is zero", guarded)
-        explained = snapshot.metrics["explained_variance"]
-        agreed = agreement(snapshot) if guarded else 0.0
-        drop = config.drop * (strength(explained, agreed) if guarded else 1)
+        drop, evidence = config.drop, ""
+        if guarded:
+            share, evidence = _weighed(snapshot)
+            drop *= share
         count = filtered_count(scores, drop)
         left = len(scores) - count
         if left < 2 * config.batch_size:
@@ -107,12 +108,21 @@ def make_filter(config: TrainConfig) -> RecordFilter | None:
                 f"({2 * config.batch_size}); use a smaller drop than {config.drop:g}"
             )
         dropped = np.argsort(rank(snapshot, scores), kind="stable")[:count]
-        why = f"{config.filter}: {count} of {int((scores < 0).sum())} negative records' worth"
-        if guarded:
-            why += f", from the actor's loss; explained variance {explained:.2f}, agreement {agreed:.2f}"
-        return Filtered(dropped, why, guarded)
+        negatives = int((scores < 0).sum())
+        what = "the worst" if rank is by_influence else "as many as the worst"
+        return Filtered(dropped, f"{config.filter}: {what} {count} of {negatives} negative records{evidence}", guarded)
 
     return choose
+
+
+def _weighed(snapshot: Snapshot) -> tuple[float, str]:
+    """How strongly `guarded` filters a round, and the evidence in words. The cheaper evidence is looked at first."""
+    explained = snapshot.metrics["explained_variance"]
+    share, evidence = strength(explained, 0.0), f", from the actor's loss; explained variance {explained:.2f}"
+    if share == 1:
+        return share, evidence
+    agreed = agreement(snapshot)
+    return strength(explained, agreed), f"{evidence}, agreement {agreed:.2f}"
 
 
 def filtered_count(scores: Float32s, drop: float) -> int:

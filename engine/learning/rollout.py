@@ -101,6 +101,8 @@ def collect(
     noise = agent.draw_noise(rng, steps * n_envs).reshape(steps, n_envs, -1)
 
     seen = environments.observation
+    if not np.isfinite(seen).all():
+        raise BadNumberError(f"{environments.environment.name} returned NaN or infinity before step 0")
     for t in range(steps):
         observation[t] = seen
         episode[t] = [running.number for running in environments.episodes]

@@ -685,3 +685,29 @@ def test_as_a_process(run: Path, tmp_path: Path) -> None:
     assert len(bad.stderr.splitlines()) == 1
     next((run / "data").glob("000001-*")).unlink()
     assert call("verify", run).returncode == 1
+
+
+def test_drop_without_a_filter_is_refused(command: Command, tmp_path: Path) -> None:
+    outcome = command("train", "CartPole-v1", "--drop", 0.3, "--out", tmp_path / "run")
+    assert outcome.code == 2
+    assert "name one with --filter" in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("setting", ["seed=3", "filter=iif", "rounds=7", "drop=1", "filter_mode=mask"])
+def test_reproduce_refuses_settings_that_arms_and_seeds_decide(command: Command, tmp_path: Path, setting: str) -> None:
+    outcome = command("reproduce", "frozenlake", "--set", setting, "--out", tmp_path / "c")
+    assert outcome.code == 2
+    assert f"{setting.partition('=')[0]} is not a setting of all arms" in outcome.err
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_failing_task_leaves_a_report_of_the_others(command: Command, tmp_path: Path) -> None:
+    """At p = 1 IIF leaves less than two minibatches of so small a buffer, so its task fails; PPO's does not."""
+    small = ("--rounds", 2, "--episodes", 2, "--set", "n_steps=64", "--set", "batch_size=32", "--executor", "inline")
+    outcome = command(
+        "reproduce", "frozenlake", "--arms", "ppo", "iif 1", "--seeds", 1, *small, "--out", tmp_path / "c"
+    )
+    assert outcome.code == 2
+    assert "would keep" in outcome.err
+    assert (tmp_path / "c" / "report.html").exists()

@@ -170,6 +170,14 @@ def test_feasible_leaves_unbounded_actions_alone() -> None:
     assert feasible(np.array([5, -500], np.float32), space).tolist() == [1, -500]
 
 
+def test_nan_before_the_first_step_stops_at_once() -> None:
+    made = learner(entry("IdentityWorld-v0"), n_steps=8)
+    assert made.environments is not None
+    made.environments.shown = np.array([np.nan])
+    with pytest.raises(BadNumberError, match="NaN or infinity before step 0 of round 0; earlier rounds are intact"):
+        made.collect()
+
+
 def test_nan_reward_stops_with_step_and_round() -> None:
     with pytest.raises(BadNumberError, match="NaN or infinity at step 0 of round 0; earlier rounds are intact"):
         learner(entry("NotANumberWorld-v0"), n_steps=8).collect()
