@@ -59,15 +59,16 @@ def test_the_slow_estimator_is_offered_once_it_was_checked(run: Run, monkeypatch
 
 
 def test_a_check_runs_in_the_background_and_can_be_stopped(run: Run) -> None:
-    check = Check(run, 1, "return", ("--target", "return", "--subsets", "500", "--orders", "50"))
+    check = Check(run, 1, "return", ("--target", "return", "--subsets", "2000", "--orders", "50"))
     assert not check.running
     check.start(["first_order"])
     assert check.running
     check.start(["first_order"])  # no second one
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not list((run.path / "derived").glob("*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.2)
     check.stop()
+    deadline = time.monotonic() + 120
     while check.running and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not check.running

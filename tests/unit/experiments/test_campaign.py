@@ -159,25 +159,34 @@ def test_an_interrupted_campaign_goes_on_as_if_nothing_had_happened(
     assert list(tasks.iterdir()) == []
 
 
+def send_after(sent: signal.Signals, tasks: int, folder: Path, *more: str) -> tuple[int, str]:
+    """Run the real command with one worker, send it a signal once so many tasks are there; exit code and stderr."""
+    process = subprocess.Popen(
+        [*COMMAND, *more, "--out", folder, "--workers", "1"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("frozenlake/tasks/[!.]*"))) < tasks and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(sent)
+    return process.wait(120), process.communicate()[1]
+
+
 def test_killed_again_and_again_and_in_processes_the_numbers_are_the_same(done: Path, tmp_path: Path) -> None:
-    """The real command: SIGKILL after the first task, then Ctrl-C, then to its end."""
-    for sent, tasks in ((signal.SIGKILL, 1), (signal.SIGINT, 2)):
-        process = subprocess.Popen(
-            [*COMMAND, "--out", tmp_path, "--workers", "1"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        deadline = time.monotonic() + 90
-        while len(list(tmp_path.glob("frozenlake/tasks/[!.]*"))) < tasks and time.monotonic() < deadline:
-            time.sleep(0.005)
-        process.send_signal(sent)
-        _, err = process.communicate(timeout=60)
-        if sent == signal.SIGINT:
-            assert process.returncode == 130, err
-            last = err.splitlines()[-1]
-            assert last.startswith("error: stopped; ")
-            assert last.endswith(f" of 4 tasks are finished in {tmp_path}; continue with the same command")
+    """The real command: SIGKILL after the first task, again after the second, then to its end."""
+    for tasks in (1, 2):
+        send_after(signal.SIGKILL, tasks, tmp_path)
     found = subprocess.run([*COMMAND, "--out", tmp_path, "--workers", "2"], check=True, capture_output=True, text=True)
     assert "report" in found.stdout
     assert numbers(tmp_path) == numbers(done)
+
+
+def test_ctrl_c_ends_in_one_line(tmp_path: Path) -> None:
+    """With so many seeds that it is never done before the signal comes."""
+    code, err = send_after(signal.SIGINT, 2, tmp_path, "--seeds", "200")
+    assert code == 130, err
+    last = err.splitlines()[-1]
+    assert last.startswith("error: stopped; ")
+    assert last.endswith(f" of 400 tasks are finished in {tmp_path}; continue with the same command")
 
 
 def test_arms_and_seeds_can_be_added(done: Path, tmp_path: Path) -> None:
