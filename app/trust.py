@@ -19,7 +19,6 @@ from engine.attribution.regression import REPLAY_REGRESSION
 from engine.attribution.targets import ActionTarget, Target
 from engine.attribution.trust import Validation, Verdict, read_validation
 from engine.attribution.validation import FRACTION, ORDERS, SUBSETS, finished
-from engine.spaces import Space
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration
@@ -123,7 +122,7 @@ def _check(run: Run, snapshot: Snapshot, target: Target, measured: bool) -> None
     """The button that starts a check, or how far it is."""
     described = json.dumps(target.describe(), sort_keys=True)
     name = hashlib.sha256(described.encode()).hexdigest()[:12]
-    check = Check(run, snapshot.round, name, _arguments(target, snapshot.action_space))
+    check = Check(run, snapshot.round, name, _arguments(target))
     if check.running:
         _progress(check, snapshot, target)
         return
@@ -155,7 +154,7 @@ def _progress(check: Check, snapshot: Snapshot, target: Target) -> None:
     st.button("Stop; keep what is finished", key="stop_check", icon=":material/stop:", on_click=check.stop)
 
 
-def _arguments(target: Target, actions: Space) -> tuple[str, ...]:
+def _arguments(target: Target) -> tuple[str, ...]:
     """What makes `python -m engine validate` take the same target."""
     if not isinstance(target, ActionTarget):
         return ("--target", "return")

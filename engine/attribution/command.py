@@ -40,7 +40,8 @@ def validate(
 ) -> None:
     """Remove random records, really replay the round, and see who predicted it."""
     from engine.attribution.estimators import DEFAULT_ESTIMATOR
-    from engine.attribution.validation import finished, validate_targets
+    from engine.attribution.validation import finished
+    from engine.attribution.validation import validate as measure
     from engine.store.read import open_run
 
     snapshot = open_run(run).snapshot(round)
@@ -48,9 +49,9 @@ def validate(
     estimators = list(dict.fromkeys(estimator or [DEFAULT_ESTIMATOR]))
     try:
         with progress() as report:
-            (found,) = validate_targets(
+            found = measure(
                 snapshot,
-                [chosen],
+                chosen,
                 estimators,
                 subsets=subsets,
                 orders=orders,
