@@ -280,6 +280,7 @@ def retrain(
     orders: Annotated[int, typer.Option(help="Replays per arm, each in a minibatch order of its own.")] = 8,
     evaluate: Annotated[int, typer.Option(help="Evaluation episodes per arm.")] = 64,
     continue_rounds: Annotated[int, typer.Option(help="Rounds to train on afterwards.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Train every arm on that often, each time with newly collected data.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Replay a round without some records; compare with the original and with a random removal."""
@@ -307,6 +308,7 @@ def retrain(
         orders=orders,
         episodes=evaluate,
         continue_rounds=continue_rounds,
+        seeds=seeds,
     )
     snapshot.without(plan.removed)
     try:
@@ -321,20 +323,25 @@ def retrain(
     if as_json:
         print_json(result)
         return
+    _print_arms(result)
+    print(f"removed {len(result['removed'])} of {result['records']} records, {orders} minibatch orders, mode {mode}")
+    print(f"{result['verdict']}: {VERDICT_WORDS[result['verdict']]}")
+    if "recollected" in result:
+        again = result["recollected"]
+        print(f"\ntrained on for {continue_rounds} rounds with data collected anew, {seeds} seeds")
+        _print_arms(again["evaluation"])
+        print(f"{again['verdict']}: {VERDICT_WORDS[again['verdict']]}")
+
+
+def _print_arms(compared: dict[str, Any]) -> None:
     print_table(
         ("arm", "mean return", "95 % interval", "episodes"),
         [
-            (
-                arm,
-                result[arm]["mean"],
-                f"{result[arm]['low']:.4g} to {result[arm]['high']:.4g}",
-                result[arm]["episodes"],
-            )
-            for arm in ("original", "counterfactual", "control")
+            (name, arm["mean"], f"{arm['low']:.4g} to {arm['high']:.4g}", arm["episodes"])
+            for name in ("original", "counterfactual", "control")
+            for arm in (compared[name],)
         ],
     )
-    print(f"removed {len(result['removed'])} of {result['records']} records, {orders} minibatch orders, mode {mode}")
-    print(f"{result['verdict']}: {VERDICT_WORDS[result['verdict']]}")
 
 
 @app.command()
