@@ -201,6 +201,7 @@ def influence(
         ),
     ] = "first_order",
     orders: Annotated[int, typer.Option(help="Minibatch orders to average over; 1 is the recorded one.")] = 1,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Compute anew what is cached.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write record and influence to this Parquet file.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -226,7 +227,12 @@ def influence(
         raise BadInputError("--record, --obs and --action belong to --target action")
     with progress(quiet=estimator == "first_order" and orders == 1, percent=True) as report:
         scores = compute(
-            snapshot, chosen, estimator, orders=orders, on_step=lambda done, total: report(estimator, done, total)
+            snapshot,
+            chosen,
+            estimator,
+            orders=orders,
+            on_step=lambda done, total: report(estimator, done, total),
+            refresh=refresh,
         )
     if out is not None:
         try:
