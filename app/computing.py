@@ -41,8 +41,10 @@ def orders_control(snapshot: Snapshot, estimator: str) -> int:
     )
 
 
-def provenance(orders: int) -> str:
+def provenance(snapshot: Snapshot, orders: int) -> str:
     """`averaged`, for the line beside the badge, which is about scores in the recorded order."""
+    if not snapshot.minibatches.size:
+        return "minibatch order not recorded"
     return averaged(orders) + ("" if orders == 1 else " (the badge: recorded order)")
 
 

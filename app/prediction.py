@@ -31,7 +31,9 @@ def draw(run: Run, job: Job, result: dict[str, Any]) -> None:
         target += "" if plan.action is None else f" with action {plan.action}"
     kept = _kept(run, plan)
     in_unit = {
-        f"{name}, {averaged(scores.orders)}" if scores.orders > 1 else name: _changes(scores, plan, run)
+        f"{name}, {averaged(scores.orders)}" if scores.orders > 1 else name: changes(
+            scores, plan, loaders.load_snapshot(run, plan.round)
+        )
         for name, scores in kept.items()
         if name not in DIRECTION_ONLY
     }
@@ -80,9 +82,8 @@ def _kept(run: Run, plan: Intervention) -> dict[str, Scores]:
     return found
 
 
-def _changes(scores: Scores, plan: Intervention, run: Run) -> dict[str, float]:
+def changes(scores: Scores, plan: Intervention, snapshot: Snapshot) -> dict[str, float]:
     """Predicted change of the target without the chosen records, and without random ones on average over their draws."""
-    snapshot: Snapshot = loaders.load_snapshot(run, plan.round)
     influence = scores.influence.astype(np.float64)
     draws = [influence[random_removal(snapshot, plan, order)].sum() for order in range(plan.orders)]
     return {"counterfactual": -float(influence[list(plan.removed)].sum()), "control": -float(np.mean(draws))}

@@ -24,7 +24,7 @@ def rank_scatter(one: Float32s, other: Float32s, names: tuple[str, str], k: int,
     """
     colours, n = theme(dark), len(one)
     figure = go.Figure(
-        go.Scattergl(
+        go.Scatter(  # WebGL would be cut off: its canvas keeps the size that a folded panel had
             x=ranks(one),
             y=ranks(other),
             mode="markers",

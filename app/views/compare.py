@@ -70,11 +70,12 @@ def training_on(run: Run, job: Job, result: dict[str, Any]) -> None:
     with st.container(key="recollected_verdict", gap="small"):
         st.markdown(
             f"Replayed, on the data as it was: **{result['verdict']}**.  \nCollected anew, {plan.continue_rounds} further "
-            f"rounds, {again['seeds']} seeds: **{again['verdict']}**, {VERDICT_WORDS[again['verdict']]}"
+            f"rounds, {again['seeds']} seeds: **{again['verdict']}**; {VERDICT_WORDS[again['verdict']]}"
         )
-    chart, numbers = st.columns([3, 2], gap="medium")
+    chart, numbers = st.columns(2, gap="medium")
     with chart:
-        figure = charts.recollected_curves(again, plan.round, before, state.is_dark())
+        shown = before[-max(5, 2 * plan.continue_rounds) :]
+        figure = charts.recollected_curves(again, plan.round, shown, state.is_dark())
         st.plotly_chart(figure, key="compare_curves", alt=f"{alt}, with bands over {again['seeds']} seeds")
         st.caption(
             "Mean over the seeds; bands: 95 % t interval. The grey line is the run itself. Seed 1 goes on as the run did; "
@@ -82,26 +83,23 @@ def training_on(run: Run, job: Job, result: dict[str, Any]) -> None:
             "1's branches are kept as runs."
         )
     with numbers:
-        after, training = again["evaluation"], again["training"]
-        rows = [
-            {"": title, "after": interval(after[key]), "training": interval(training[key]) if training else "-"}
+        after, trained = again["evaluation"], again["training"]
+        rows = {
+            title: {
+                "return afterwards": interval(after[key]),
+                "training return": interval(trained[key]) if trained else "-",
+            }
             for key, title in (
                 *charts.ARM_NAMES.items(),
                 ("difference", "difference from the original"),
                 ("difference_from_control", "difference from the random removal"),
             )
-        ]
-        st.dataframe(
-            pd.DataFrame(rows),
-            key="recollected_table",
-            hide_index=True,
-            height="content",
-            column_config={"after": "Return afterwards", "training": "Mean training return"},
-            alt="Returns of the three arms with 95 % intervals over seeds, and their differences",
-        )
+        }
+        st.table(pd.DataFrame.from_dict(rows, orient="index"), border="horizontal")
         st.caption(
-            f"Mean (95 % t interval over seeds). Return afterwards: {again['evaluation']['original']['episodes']} evaluation "
-            "episodes per arm of the policies after the last round, on seeds that the arms share; the verdict is about these."
+            f"Mean (95 % t interval over seeds). Return afterwards: {after['original']['episodes']} evaluation episodes per "
+            "arm of the policies after the last round, on seeds that the arms share; the verdict is about these. Training "
+            "return: mean over the further rounds."
         )
 
 

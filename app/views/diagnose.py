@@ -306,7 +306,7 @@ def diagnose() -> None:
         st.stop()
     fields = {**loaders.load_fields(snapshot), "influence": scores.influence}
     what = "return target over this round's buffer" if target == "return" else f"action target, record {about}"
-    source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(orders))
+    source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(snapshot, orders))
     trust.draw(run, snapshot, asked, estimator, source)
     two_estimators.draw(run, snapshot, asked, scores, trust.offered(snapshot))
     chart, side = st.columns([3, 2], gap="medium")

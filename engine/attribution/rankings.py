@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from engine.attribution.estimators import top_and_bottom
 from engine.attribution.lds import spearman
@@ -64,6 +63,11 @@ def _overlap(a: NDArray[np.int64], b: NDArray[np.int64], n: int) -> Overlap:
     return Overlap(len(np.intersect1d(a, b)), min(len(a), len(b)), len(a) * len(b) / n)
 
 
-def ranks(influence: Float32s) -> NDArray[np.float64]:
-    """(n,) 1 for the record that raised the target most, n for the one that lowered it most; ties share their mean."""
-    return np.asarray(rankdata(-influence), np.float64)
+def ranks(influence: Float32s) -> NDArray[np.int64]:
+    """(n,) 1 for the record that raised the target most, n for the one that lowered it most; ties by record number.
+
+    The k top records are those with ranks up to k, the k bottom ones those above n - k, as far as their sign allows it.
+    """
+    found = np.empty(len(influence), np.int64)
+    found[np.argsort(-influence, kind="stable")] = np.arange(1, len(influence) + 1)
+    return found
