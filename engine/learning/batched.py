@@ -89,7 +89,9 @@ class BatchedAgents:
         BadInputError: the snapshot's networks have no batched form.
     """
 
-    def __init__(self, snapshot: Snapshot, count: int, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, snapshot: Snapshot, count: int, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         check_batched(snapshot)
         self.config, self.buffer = snapshot.config, snapshot.buffer
         self.one = ClosedFormAgent(
@@ -110,7 +112,9 @@ class BatchedAgents:
         self.columns = (inputs, outputs, 1, 1)
         self.gaussian = self.one.log_std is not None
 
-    def update(self, orders: NDArray[np.int32], which: NDArray[np.intp], kept: NDArray[Any], critic: NDArray[Any]) -> None:
+    def update(
+        self, orders: NDArray[np.int32], which: NDArray[np.intp], kept: NDArray[Any], critic: NDArray[Any]
+    ) -> None:
         """One PPO update of every copy, in place; `ppo.update` says what it is.
 
         Args:
@@ -266,7 +270,7 @@ class Gaussians:
         self.deviation = (action - mean) * self.inverse_std
         self.log_prob = (-0.5 * self.deviation.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
 
-    def backward(self, slope: Tensor, ent_coef: float, weight: Tensor) -> Tensor:  # noqa: ARG002
+    def backward(self, slope: Tensor, ent_coef: float, weight: Tensor) -> Tensor:
         """(R, n, d) derivative of sum_i slope_i log pi_i - ent_coef weight_i H_i in the means."""
         return slope[..., None] * self.deviation * self.inverse_std
 
