@@ -180,7 +180,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
         Experiment(
             name="highway",
             env_id="highway-fast-v0",
-            rounds=12,
+            rounds=20,
             episodes=10,
             arms=COARSE_ARMS,
             paper=Paper(37.7, 6.1, 55.1, 59.9),
