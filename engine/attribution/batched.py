@@ -1,7 +1,7 @@
 """Many replays of one update at once on a device, and what became of the targets.
 
 What `replays.run_replays` does one after another, to rounding: on a CUDA device hundreds at a time cost little more than
-one. An outcome is within 1e-5 of the exact replay's, but for the rare replay in which rounding decides whether a record's
+one. An outcome is within 2e-5 of the exact replay's, but for the rare replay in which rounding decides whether a record's
 ratio is inside the clip range; there the closed form and the torch path differ as much. So it is never taken for the exact
 one.
 """
