@@ -85,7 +85,8 @@ def study(
 ) -> Path:
     """Train one environment with plain PPO, and validate every estimator early, in the middle and late.
 
-    An interrupted study continues with the same call: the run goes on where it stopped, and finished replays are kept in it.
+    An interrupted study leaves the rounds that it finished, and continues with the same call: the run goes on where it
+    stopped, and finished replays are kept in it.
 
     Args:
         name: an experiment of `plans.EXPERIMENTS`.
@@ -110,6 +111,8 @@ def study(
     experiment = EXPERIMENTS[name].changed(rounds=rounds)
     run = _trained(experiment, Path(runs) / f"{name}-{experiment.rounds}", report)
     rows: list[dict[str, Any]] = []
+    path, files = Path(out) / f"{name}.parquet", Files()
+    path.parent.mkdir(parents=True, exist_ok=True)
     for stage, share in STAGES.items():
         snapshot = run.snapshot(int(share * experiment.rounds))
         targets = chosen_targets(snapshot, scale.action_targets)
@@ -144,9 +147,7 @@ def study(
             }
             for record, measured in zip(targets, found, strict=True):
                 rows += ({**about, "record": record, **row} for row in _rows(measured))
-    path, files = Path(out) / f"{name}.parquet", Files()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.replace(path, to_parquet(pa.Table.from_pylist(rows, SCHEMA)))
+            files.replace(path, to_parquet(pa.Table.from_pylist(rows, SCHEMA)))
     return path
 
 
