@@ -211,6 +211,9 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     )
 }
 
+STUDIED = ("frozenlake", "acrobot", "lunarlander", "bipedalwalker", "minigrid")
+"""Experiments of the study of faithfulness; highway's rounds take too long to train."""
+
 
 def find_experiments(names: Sequence[str]) -> list[Experiment]:
     """Experiments by name or `env_id`, whatever the case; `all` is every one.
