@@ -12,7 +12,7 @@ import typer
 from engine import arguments
 from engine.attribution.command import validate
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError, StorageError
-from engine.experiments.command import reproduce
+from engine.experiments.command import faithfulness, reproduce
 from engine.terminal import print_json, print_table, progress
 
 app = typer.Typer(
@@ -365,6 +365,7 @@ def export(
 
 app.command()(validate)
 app.command()(reproduce)
+app.command()(faithfulness)
 
 
 def _summary(run: Any) -> dict[str, Any]:
