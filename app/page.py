@@ -140,18 +140,25 @@ def provenance(run: Run, snapshot: Snapshot, *parts: str) -> str:
     return " · ".join((*parts, f"round {snapshot.round}", f"seed {run.config.seed}", f"commit {snapshot.hash[:10]}"))
 
 
-def limits(snapshot: Snapshot) -> None:
-    """One line where a round does not allow everything: recorded elsewhere, or without its minibatches."""
+def elsewhere(snapshot: Snapshot) -> None:
+    """A badge on a round that was recorded with other software or on another machine."""
+    if not same_machine(snapshot.fingerprint):
+        st.badge(
+            "recorded elsewhere: replays to rounding",
+            icon=":material/computer:",
+            color="gray",
+            help="Recorded with other software or on another machine: replays agree with the recording to rounding, not bit "
+            "for bit. The null control of a check measures by how much.",
+        )
+
+
+def without_minibatches(snapshot: Snapshot) -> None:
+    """A banner on a round whose update can't be replayed."""
     if not snapshot.minibatches.size:
         st.warning(
             "This round was recorded without its minibatches: first_order influence can be computed; the other estimators, "
             "checks and retraining can't, because the update can't be replayed.",
             icon=":material/info:",
-        )
-    elif not same_machine(snapshot.fingerprint):
-        st.caption(
-            ":material/info: Recorded with other software or on another machine: replays agree with the recording to "
-            "rounding, not bit for bit. A check measures by how much."
         )
 
 

@@ -73,6 +73,7 @@ def draw(run: Run, snapshot: Snapshot, target: Target, estimator: str, source: s
                 color=COLOURS[verdict],
                 help=f"{found.sentence(estimator)}. {ESTIMATOR_NOTES[estimator]}",
             )
+        page.elsewhere(snapshot)
         st.caption(source)
     panel = st.expander("Can these scores be trusted?", key="trust_panel", on_change="rerun")
     if panel.open:
@@ -135,7 +136,7 @@ def _check(run: Run, snapshot: Snapshot, target: Target, measured: bool) -> None
     with_regression = st.checkbox(
         f"with {REPLAY_REGRESSION}",
         key="with_regression",
-        help=f"{ESTIMATOR_NOTES[REPLAY_REGRESSION]}. Afterwards it can be chosen as the estimator.",
+        help=ESTIMATOR_NOTES[REPLAY_REGRESSION],
     )
     estimators = (*CHECKED, REPLAY_REGRESSION) if with_regression else CHECKED
     seconds = loaders.check_seconds(snapshot, snapshot.path, snapshot.hash, estimators)

@@ -49,30 +49,27 @@ def _panel(run: Run, snapshot: Snapshot, target: Target, scores: Scores, others:
     if other is None:
         return
     found = compare_rankings(scores.influence, other.influence, k)
-    chart, words = st.columns([3, 2], gap="large", vertical_alignment="center")
-    with chart:
-        st.plotly_chart(
-            charts.rank_scatter(scores.influence, other.influence, (scores.estimator, name), k, state.is_dark()),
-            key="rank_scatter",
-            on_select=_inspect,
-            selection_mode="points",
-            config={"displaylogo": False},
-            alt=f"Scatter of {n} records: rank by {name} against rank by {scores.estimator}; on the diagonal they agree",
-        )
-    with words:
-        if math.isnan(found.spearman):
-            st.markdown("One of them gives all records the same influence, so there is no rank correlation.")
-        else:
-            st.markdown(f"**Rank correlation {found.spearman:+.2f}** (Spearman): {_meaning(found.spearman)}.")
-        st.markdown(
-            f"Top {k}: {_shared(found.top)}.  \nBottom {k}: {_shared(found.bottom)}.  \n"
-            f"They agree on the sign of **{found.same_sign:.0%}** of the records."
-        )
-        st.caption(
-            f"{scores.estimator} and {name}, {computing.averaged(orders)}. Rank 1, at the top right, raised the target "
-            "most. In the framed corners: records among the top (blue) and the bottom (orange) of both. Click a mark to "
-            "inspect its record. That two agree does not make them right: *Can these scores be trusted?* measures that."
-        )
+    st.plotly_chart(
+        charts.rank_scatter(scores.influence, other.influence, (scores.estimator, name), k, state.is_dark()),
+        key="rank_scatter",
+        on_select=_inspect,
+        selection_mode="points",
+        config={"displaylogo": False},
+        alt=f"Scatter of {n} records: rank by {name} against rank by {scores.estimator}; on the diagonal they agree",
+    )
+    if math.isnan(found.spearman):
+        st.markdown("One of them gives all records the same influence, so there is no rank correlation.")
+    else:
+        st.markdown(f"**Rank correlation {found.spearman:+.2f}** (Spearman): {_meaning(found.spearman)}.")
+    st.markdown(
+        f"Top {k}: {_shared(found.top)}.  \nBottom {k}: {_shared(found.bottom)}.  \n"
+        f"They agree on the sign of **{found.same_sign:.0%}** of the records."
+    )
+    st.caption(
+        f"{scores.estimator} and {name}, {computing.averaged(orders)}. Rank 1, at the top right, raised the target "
+        "most. In the framed corners: records among the top (blue) and the bottom (orange) of both. Click a mark to "
+        "inspect its record. That two agree does not make them right: *Can these scores be trusted?* measures that."
+    )
 
 
 def _inspect() -> None:

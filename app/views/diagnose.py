@@ -300,7 +300,7 @@ def diagnose() -> None:
         orders = computing.orders_control(snapshot, estimator)
         x, y, drag = chart_controls(list(loaders.load_fields(snapshot)))
     asked = named_target(snapshot, target, about, action)
-    page.limits(snapshot)
+    page.without_minibatches(snapshot)
     scores = computing.scores(run, snapshot, asked, estimator, orders)
     if scores is None:
         st.stop()
@@ -308,10 +308,10 @@ def diagnose() -> None:
     what = "return target over this round's buffer" if target == "return" else f"action target, record {about}"
     source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(snapshot, orders))
     trust.draw(run, snapshot, asked, estimator, source)
-    two_estimators.draw(run, snapshot, asked, scores, trust.offered(snapshot))
     chart, side = st.columns([3, 2], gap="medium")
     with chart:
         selected = records_chart(fields, scores, x, y, drag)
+        two_estimators.draw(run, snapshot, asked, scores, trust.offered(snapshot))
     top, bottom = top_and_bottom(scores.influence, TABLE_ROWS)
     names = page.action_names(run) if run.manifest.action_space.kind == "discrete" else []
     state.forget_rows(("top_records", "bottom_records"), f"{scores.snapshot_hash} {scores.target} {estimator} {orders}")
