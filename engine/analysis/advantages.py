@@ -102,7 +102,8 @@ def monte_carlo(
         report: told the rollouts that are done, of about how many; raise from it to cancel.
 
     Raises:
-        BadInputError: bad settings, or an environment that can't be made; nothing was played.
+        BadInputError: bad settings; nothing was played.
+        CannotRestoreError: the environment can't be made on this machine, or its states were not recorded.
     """
     check_executor(executor, workers)
     if rollouts < 2:
@@ -178,9 +179,7 @@ class _Shared:
 
 def _task(snapshot: Snapshot, number: int, starts: list[Start]) -> Task:
     needed = {
-        name: tensor
-        for name, tensor in snapshot.checkpoint.items()
-        if not name.startswith(("environment/", "rng/"))
+        name: tensor for name, tensor in snapshot.checkpoint.items() if not name.startswith(("environment/", "rng/"))
     }
     seed = (snapshot.config.seed, snapshot.round, ROLLOUT_SEED)
     return Task(number, seed, snapshot.config, snapshot.observation_space, snapshot.action_space, needed, starts)

@@ -7,31 +7,16 @@ in (episodes). With fewer than ten clusters they are rough.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
+from engine.attribution.lds import CONFIDENCE, RESAMPLES, Interval
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-RESAMPLES = 1000
-CONFIDENCE = 0.95
-
-
-class Interval(NamedTuple):
-    """An estimate with its interval; NaN where it is not defined."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the sign is certain."""
-        return self.low > 0 or self.high < 0
 
 
 def cliffs_delta(values: ArrayLike, group: Bools, cluster: ArrayLike, comparisons: int = 1) -> Interval:
@@ -88,6 +73,8 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, cluster: ArrayLike, rng: np.ran
     Returns:
         NaN where all values of a side are equal; an interval from NaN to NaN with fewer than two clusters.
     """
+    if not len(np.asarray(x)):
+        return Interval(math.nan, math.nan, math.nan)
     a, b = (ranks - ranks.mean() for ranks in (rankdata(x), rankdata(y)))
     clusters = np.unique(np.asarray(cluster), return_inverse=True)[1]
     columns = (np.ones_like(a), a, b, a * a, b * b, a * b)
@@ -97,7 +84,9 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, cluster: ArrayLike, rng: np.ran
     if c < 2 or math.isnan(value):
         return Interval(value, math.nan, math.nan)
     drawn = rng.multinomial(c, np.full(c, 1 / c), RESAMPLES)
-    low, high = np.nanquantile(_correlation(drawn @ sums), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.nanquantile(
+        _correlation(np.asarray(drawn @ sums, np.float64)), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    )
     return Interval(value, float(low), float(high))
 
 

@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.envs import Environment, find
-from engine.errors import BadInputError
+from engine.errors import BadInputError, EngineError
 from engine.learning.environment import Episode, StateNotRestoredError, VectorEnvironment, feasible, generator_at
 from engine.learning.normalization import begin_normalizer
 from engine.spaces import Space
 from engine.store.snapshot import Snapshot
+
+
+class CannotRestoreError(EngineError):
+    """No state of the round can be restored on this machine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +78,17 @@ def points(snapshot: Snapshot) -> list[Point | None]:
         One per record, by number; None where the record's state can't be restored.
 
     Raises:
-        BadInputError: the environment is not in the catalogue or not installed, or the recording has no environment states.
+        CannotRestoreError: the environment is not in the catalogue or not installed, or the recording has no environment
+            states.
     """
     config, buffer = snapshot.config, snapshot.buffer
-    entry, normalizer = find(config.env_id), begin_normalizer(config)
     if "environment/0/rng" not in snapshot.checkpoint:
-        raise BadInputError(f"round {snapshot.round} was recorded without the states of its environments")
-    environments = [VectorEnvironment(entry, 1) for _ in range(config.n_envs)]
+        raise CannotRestoreError(f"round {snapshot.round} was recorded without the states of its environments")
+    try:
+        environments = [VectorEnvironment(find(config.env_id), 1) for _ in range(config.n_envs)]
+    except BadInputError as error:
+        raise CannotRestoreError(str(error)) from error
+    normalizer = begin_normalizer(config)
     try:
         right = np.array([_begins(each, snapshot, i) for i, each in enumerate(environments)])
         if normalizer is not None:

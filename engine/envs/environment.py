@@ -12,7 +12,6 @@ import numpy as np
 from engine.errors import BadInputError
 from engine.spaces import Space
 
-
 _ELAPSED = "_elapsed_steps"
 """Where Gymnasium's time limit counts."""
 
