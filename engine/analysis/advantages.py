@@ -105,9 +105,7 @@ def monte_carlo(
         BadInputError: bad settings; nothing was played.
         CannotRestoreError: the environment can't be made on this machine, or its states were not recorded.
     """
-    check_executor(executor, workers)
-    if rollouts < 2:
-        raise BadInputError(f"rollouts is {rollouts}; it must be at least 2, for a standard error")
+    check_settings(rollouts, executor, workers)
     asked = check_records(np.arange(len(snapshot.buffer)) if records is None else records, len(snapshot.buffer))
     kept = _Kept(snapshot, rollouts)
     missing = [record for record in asked.tolist() if record not in kept.rows]
@@ -133,6 +131,17 @@ def monte_carlo(
     rows = [kept.rows[record] for record in asked.tolist()]
     columns = np.array(rows, np.float64).reshape(-1, 4).T
     return MonteCarlo(asked, columns[0], columns[1], columns[2], columns[3].astype(np.int64))
+
+
+def check_settings(rollouts: int, executor: str, workers: int | None) -> None:
+    """Refuse settings that `monte_carlo` can't work with.
+
+    Raises:
+        BadInputError: fewer than two rollouts; or as `executors.check_executor`.
+    """
+    check_executor(executor, workers)
+    if rollouts < 2:
+        raise BadInputError(f"rollouts is {rollouts}; it must be at least 2, for a standard error")
 
 
 def _count(start: Start) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.advantages import ROLLOUTS, MonteCarlo, Progress, monte_carlo
+from engine.analysis.advantages import ROLLOUTS, MonteCarlo, Progress, check_settings, monte_carlo
 from engine.analysis.effects import cliffs_delta, rank_correlation
 from engine.analysis.features import Feature, features
 from engine.analysis.restoring import CannotRestoreError
@@ -172,6 +172,8 @@ def diagnose(
     snapshot = snapshot_of(source, round)
     if not 0 < fraction <= 0.5:
         raise BadInputError(f"fraction is {fraction:g}; the bottom is a part above 0 and at most 0.5, such as 0.1")
+    if rollouts:
+        check_settings(rollouts, executor, workers)
     chosen = named_target(snapshot, target) if isinstance(target, str) else target
     _check_possible(snapshot, chosen)
     n = len(snapshot.buffer)
