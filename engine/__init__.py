@@ -8,6 +8,7 @@
 >>> snapshot = run.snapshot(2)
 >>> replayed = engine.replay(snapshot, drop=[17])           # the update again, without record 17
 >>> found = engine.validate(run, round=2, subsets=16)       # does influence predict what removal does here?
+>>> common = engine.diagnose(run, round=2).in_common         # what the bottom records have in common
 >>> outcome = engine.retrain(run, 2, [17, 40], "runs/lake-without")   # against original and control
 
 Names are imported on first use, so that `import engine` costs nothing.
@@ -19,6 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from engine.analysis.diagnosis import Diagnosis, diagnose
     from engine.attribution.influence import Scores, influence
     from engine.attribution.targets import action_target, return_target
     from engine.attribution.trust import Validation, read_validation
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from engine.store.verify import verify_run
 
 _HOME = {
+    "Diagnosis": "engine.analysis.diagnosis",
     "EngineError": "engine.errors",
     "Run": "engine.store.read",
     "Scores": "engine.attribution.influence",
@@ -42,6 +45,7 @@ _HOME = {
     "TrainConfig": "engine.config",
     "Validation": "engine.attribution.trust",
     "action_target": "engine.attribution.targets",
+    "diagnose": "engine.analysis.diagnosis",
     "find_runs": "engine.store.find",
     "influence": "engine.attribution.influence",
     "open_run": "engine.store.read",
@@ -56,6 +60,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Diagnosis",
     "EngineError",
     "Run",
     "Scores",
@@ -63,6 +68,7 @@ __all__ = [
     "TrainConfig",
     "Validation",
     "action_target",
+    "diagnose",
     "find_runs",
     "influence",
     "open_run",

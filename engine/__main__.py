@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from engine import arguments
+from engine.analysis.command import diagnose
 from engine.attribution.command import validate
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError, StorageError
 from engine.experiments.command import faithfulness, reproduce
@@ -364,6 +365,7 @@ def export(
 
 
 app.command()(validate)
+app.command()(diagnose)
 app.command()(reproduce)
 app.command()(faithfulness)
 

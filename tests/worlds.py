@@ -12,6 +12,7 @@ import numpy as np
 import engine
 from engine.config import TrainConfig
 from engine.envs import Environment
+from engine.envs.environment import StateAccess
 from engine.learning.agents import begin_agent
 from engine.learning.environment import VectorEnvironment
 from engine.learning.networks import ActorCritic
@@ -65,6 +66,32 @@ class FollowWorld(gym.Env[np.ndarray, np.ndarray]):
         return self.shown, reward, False, False, {}
 
 
+class ChainWorld(gym.Env[Any, Any]):
+    """Places 0 to 2 in a row. Action 1 goes on, but stays one time in five; past the last place there is a reward of 1.
+
+    Action 0 gives up, for 0.25.
+    """
+
+    observation_space = gym.spaces.Discrete(3)
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+        self.place = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.place = 0
+        return self.place, {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        if action == 0:
+            return self.place, 0.25, True, False, {}
+        self.place += int(self.np_random.random() < 0.8)
+        done = self.place == 3
+        return min(self.place, 2), float(done), done, False, {}
+
+
 class BarrenWorld(gym.Env[Any, Any]):
     """Two states, reward always 0: with a zero critic every advantage is 0."""
 
@@ -92,6 +119,7 @@ class NotANumberWorld(BarrenWorld):
 for _name, _world, _limit in (
     ("IdentityWorld-v0", IdentityWorld, 16),
     ("FollowWorld-v0", FollowWorld, 16),
+    ("ChainWorld-v0", ChainWorld, 200),
     ("BarrenWorld-v0", BarrenWorld, 8),
     ("NotANumberWorld-v0", NotANumberWorld, 8),
 ):
@@ -99,10 +127,10 @@ for _name, _world, _limit in (
         gym.register(_name, entry_point=f"worlds:{_world.__name__}", max_episode_steps=_limit)
 
 
-def entry(gym_id: str, **options: Any) -> Environment:
+def entry(gym_id: str, state: StateAccess | None = None, **options: Any) -> Environment:
     """A catalogue entry for an environment that the catalogue does not have."""
     presets: dict[str, dict[str, Any]] = {"paper": {}, "default": {}}
-    return Environment(gym_id, gym_id, "a test world", (), (), presets, options)
+    return Environment(gym_id, gym_id, "a test world", (), (), presets, options, state=state)
 
 
 def learner(environment: Environment, **settings: Any) -> Learner:

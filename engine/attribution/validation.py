@@ -36,7 +36,7 @@ from engine.attribution.trust import Faithfulness, Validation, defined, keep_val
 from engine.errors import BadInputError
 from engine.executors import check_executor, default_workers
 from engine.learning.checkpoint import same_machine
-from engine.store.read import Run, open_run
+from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Snapshot
 
 SUBSETS, ORDERS, FRACTION = 64, 16, 0.5
@@ -96,7 +96,7 @@ def validate(
             here or can't replay these networks. Nothing was replayed.
         EngineError: a worker died; what was finished is kept.
     """
-    snapshot = _snapshot(source, round)
+    snapshot = snapshot_of(source, round)
     chosen = named_target(snapshot, target) if isinstance(target, str) else target
     (found,) = validate_targets(
         snapshot,
@@ -251,12 +251,3 @@ def estimate_seconds(
     if REPLAY_REGRESSION in estimators:
         count += len(training_removals(snapshot)) * TRAINING_ORDERS
     return POOL_SECONDS + replay_seconds(snapshot) * (count / (workers or default_workers()) + CONTROL_REPLAYS)
-
-
-def _snapshot(source: Snapshot | Run | str | Path, round: int | None) -> Snapshot:
-    if isinstance(source, Snapshot):
-        return source
-    run = source if isinstance(source, Run) else open_run(source)
-    if round is None:
-        raise BadInputError("a run has many rounds; say which one with round=")
-    return run.snapshot(round)

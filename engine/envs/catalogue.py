@@ -14,14 +14,29 @@ from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
-from engine.envs.environment import Environment, Extra
+from engine.envs.environment import Environment, Extra, StateAccess, attributes
 
 
 def _load_mujoco() -> None:
     mujoco = import_module("mujoco")
     # By itself MuJoCo writes its warnings to the screen and into MUJOCO_LOG.TXT in the working directory.
     mujoco.set_mju_user_warning(logging.getLogger("mujoco").debug)
+
+
+def _read_mujoco(env: gym.Env[Any, Any]) -> tuple[Any, ...]:
+    mujoco, simulator = import_module("mujoco"), env.unwrapped
+    model, kind = simulator.model, mujoco.mjtState.mjSTATE_INTEGRATION  # type: ignore[attr-defined]
+    state = np.empty(mujoco.mj_stateSize(model, kind))
+    mujoco.mj_getState(model, simulator.data, state, kind)  # type: ignore[attr-defined]
+    return (state,)
+
+
+def _write_mujoco(env: gym.Env[Any, Any], state: tuple[Any, ...]) -> None:
+    mujoco, simulator = import_module("mujoco"), env.unwrapped
+    kind = mujoco.mjtState.mjSTATE_INTEGRATION
+    mujoco.mj_setState(simulator.model, simulator.data, state[0], kind)  # type: ignore[attr-defined]
 
 
 MINIGRID = Extra("minigrid", "minigrid", partial(import_module, "minigrid"))
@@ -76,6 +91,7 @@ CATALOGUE: Mapping[str, Environment] = {
                     "gae_lambda": 0.8,
                 },
             },
+            state=attributes("state", steps_beyond_terminated=None),
         ),
         Environment(
             name="FrozenLake-v1",
@@ -85,6 +101,7 @@ CATALOGUE: Mapping[str, Environment] = {
             action_names=("left", "down", "right", "up"),
             presets=_FROZEN_LAKE_PRESETS,
             options={"map_name": "4x4", "is_slippery": False},
+            state=attributes("s"),
         ),
         Environment(
             name="FrozenLake-v1-slippery",
@@ -94,6 +111,7 @@ CATALOGUE: Mapping[str, Environment] = {
             action_names=("left", "down", "right", "up"),
             presets=_FROZEN_LAKE_PRESETS,
             options={"map_name": "4x4", "is_slippery": True},
+            state=attributes("s"),
         ),
         Environment(
             name="Acrobot-v1",
@@ -120,6 +138,7 @@ CATALOGUE: Mapping[str, Environment] = {
                     **_NORMALIZED,
                 },
             },
+            state=attributes("state"),
         ),
         Environment(
             name="LunarLander-v3",
@@ -171,6 +190,7 @@ CATALOGUE: Mapping[str, Environment] = {
             },
             extra=MINIGRID,
             wrap=_image_only,
+            state=attributes("agent_pos", "agent_dir", "step_count"),
         ),
         Environment(
             name="highway-fast-v0",
@@ -234,6 +254,7 @@ CATALOGUE: Mapping[str, Environment] = {
                     "gamma": 0.9,
                 },
             },
+            state=attributes("state"),
         ),
         Environment(
             name="HalfCheetah-v5",
@@ -255,6 +276,7 @@ CATALOGUE: Mapping[str, Environment] = {
                 "tuned": {"rounds": 490, "n_envs": 8, "n_steps": 256, **_NORMALIZED},  # 1,003,520 steps: 1740 (seed 0)
             },
             extra=MUJOCO,
+            state=StateAccess(_read_mujoco, _write_mujoco),
         ),
     )
 }

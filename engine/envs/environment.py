@@ -12,6 +12,9 @@ import numpy as np
 from engine.errors import BadInputError
 from engine.spaces import Space
 
+_ELAPSED = "_elapsed_steps"
+"""Where Gymnasium's time limit counts."""
+
 
 @dataclass(frozen=True)
 class Extra:
@@ -23,6 +26,35 @@ class Extra:
     """What the package is called on PyPI."""
     load: Callable[[], object]
     """Imports the package; afterwards Gymnasium knows its environments."""
+
+
+@dataclass(frozen=True)
+class StateAccess:
+    """How to take an environment's state out, and to put it into another copy of the environment, exactly.
+
+    The state is all that the next steps depend on, but the elapsed steps of a time limit, which `Environment.put` sets,
+    and the random generator.
+    """
+
+    read: Callable[[gym.Env[Any, Any]], tuple[Any, ...]]
+    """Its state as numbers and arrays of its own; equal ones mean equal states."""
+    write: Callable[[gym.Env[Any, Any], tuple[Any, ...]], None]
+    """Put a state into an environment that was reset at least once."""
+
+
+def attributes(*names: str, **fresh: Any) -> StateAccess:
+    """The state of an environment that keeps it in these attributes; those in `fresh` get the same value every time."""
+
+    def read(env: gym.Env[Any, Any]) -> tuple[Any, ...]:
+        return tuple(np.array(getattr(env.unwrapped, name)) for name in names)
+
+    def write(env: gym.Env[Any, Any], state: tuple[Any, ...]) -> None:
+        for name, value in zip(names, state, strict=True):
+            setattr(env.unwrapped, name, value.copy() if value.ndim else value.item())
+        for name, value in fresh.items():
+            setattr(env.unwrapped, name, value)
+
+    return StateAccess(read, write)
 
 
 @dataclass(frozen=True)
@@ -50,6 +82,8 @@ class Environment:
     fresh_each_episode: bool = False
     """Whether every episode needs a newly made environment, because a reset leaves something of the last episode in it:
     a generator's state and the actions since would not lead back to the same state."""
+    state: StateAccess | None = None
+    """None: only the generator's state and the actions of the episode lead back to a state."""
 
     def make(self) -> gym.Env[Any, Any]:
         """A new environment.
@@ -74,6 +108,13 @@ class Environment:
             return env
         env.close()
         return self.make()
+
+    def put(self, env: gym.Env[Any, Any], state: tuple[Any, ...], elapsed: int) -> None:
+        """Put a state that `state.read` took into `env`, `elapsed` steps after its reset."""
+        assert self.state is not None
+        self.state.write(env, state)
+        if env.has_wrapper_attr(_ELAPSED):
+            env.set_wrapper_attr(_ELAPSED, elapsed)
 
     def spaces(self) -> tuple[Space, Space]:
         """Observation space and action space, with names."""

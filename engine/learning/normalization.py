@@ -93,8 +93,13 @@ class Normalizer:
         self.returns = self.returns * self.gamma + reward
         self.moments["return"].update(self.returns)
         self.returns[done] = 0
-        scaled = reward / np.sqrt(self.moments["return"].var + EPSILON)
-        return np.clip(scaled, -CLIP, CLIP).astype(np.float32)
+        return self.scale(reward).astype(np.float32)
+
+    def scale(self, reward: Any) -> NDArray[Any]:
+        """Raw rewards -> as advantages are made of them, by the statistics as they stand."""
+        if "return" not in self.moments:
+            return np.asarray(reward)
+        return np.clip(reward / np.sqrt(self.moments["return"].var + EPSILON), -CLIP, CLIP)
 
     def normalize(self, observation: NDArray[Any]) -> NDArray[Any]:
         """(..., *shape) observations as shown -> as the network sees them, by the statistics as they stand."""

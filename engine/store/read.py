@@ -247,6 +247,20 @@ def broken_link(before: Commit | None, commit: Commit, root: str) -> str | None:
     return None if commit.previous == before.hash else f"{commit.name} does not follow {before.name}"
 
 
+def snapshot_of(source: Snapshot | Run | str | Path, round: int | None) -> Snapshot:
+    """A snapshot as it is, or the round of a run or a run folder.
+
+    Raises:
+        BadInputError: a run without saying which round, or one whose records are not there.
+    """
+    if isinstance(source, Snapshot):
+        return source
+    run = source if isinstance(source, Run) else open_run(source)
+    if round is None:
+        raise BadInputError("a run has many rounds; say which one with round=")
+    return run.snapshot(round)
+
+
 def read_table(path: Path, file: DataFile, files: Files) -> pa.Table:
     """One data file, read once, verified against its commit and decoded from memory.
 

@@ -1,0 +1,100 @@
+"""`python -m engine diagnose`: what the bottom records of a round have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine import arguments
+from engine.errors import BadInputError, CancelledError
+from engine.terminal import print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from engine.analysis.diagnosis import Diagnosis
+
+
+def diagnose(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    round: Annotated[int, typer.Option(help="Round number, from 0.")],
+    target: Annotated[str, typer.Option(help="return or action.")] = "return",
+    record: Annotated[int | None, typer.Option(help="Action target: the record whose s and a it is about.")] = None,
+    obs: Annotated[str | None, typer.Option(help="Action target: a state, its numbers separated by commas.")] = None,
+    action: Annotated[str | None, typer.Option(help="Action target: the action, by name, number or numbers.")] = None,
+    estimator: Annotated[str, typer.Option(help="Of the influence; see `influence`.")] = "first_order",
+    fraction: Annotated[float, typer.Option(help="Share of the records that are the bottom.")] = 0.1,
+    rollouts: Annotated[int, typer.Option(help="Rollouts per mean, at least 2; 0 leaves A-bar out.")] = 32,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            help="Text file of the records whose A-bar to estimate; by default all of a discrete world, else 200."
+        ),
+    ] = None,
+    executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
+    workers: Annotated[int | None, typer.Option(help="Processes at a time; by default one a core.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Compare the bottom records of a round with the rest, and with what rollouts say."""
+    from engine.analysis.diagnosis import diagnose as compare
+    from engine.attribution.targets import Target, action_target
+    from engine.store.read import open_run
+
+    snapshot = open_run(run).snapshot(round)
+    chosen: Target | str = target
+    if target == "action":
+        chosen = action_target(
+            snapshot,
+            record=record,
+            observation=None if obs is None else arguments.numbers(obs, "--obs"),
+            action=None if action is None else arguments.action(action, snapshot.action_space),
+        )
+    elif any(value is not None for value in (record, obs, action)):
+        raise BadInputError("--record, --obs and --action belong to --target action")
+    try:
+        with progress() as report:
+            found = compare(
+                snapshot,
+                chosen,
+                estimator,
+                fraction=fraction,
+                records=None if records is None else arguments.record_numbers(records),
+                rollouts=rollouts,
+                executor=executor,
+                workers=workers,
+                report=report,
+            )
+    except KeyboardInterrupt:
+        raise CancelledError(
+            f"stopped; finished rollouts are kept in {run / 'derived'}, continue with the same command"
+        ) from None
+    if as_json:
+        print_json({"run": str(run), **found.to_json()})
+    else:
+        _print(found, run)
+
+
+def _print(found: Diagnosis, run: Path) -> None:
+    """The list in plain words, the correlations, and what one must know of them."""
+    certain, others = found.in_common, len(found.traits) - len(found.in_common)
+    print(
+        f"{len(found.bottom)} bottom records by {found.scores.estimator} influence on the {found.scores.target['target']} "
+        f"target, round {found.round} of {run}, against the other {len(found.scores.influence) - len(found.bottom)}"
+    )
+    print_table(
+        ("what they have in common", "effect size", "interval"),
+        [(trait.sentence, trait.delta, f"{trait.low:.2f} to {trait.high:.2f}") for trait in certain],
+    )
+    print(
+        f"effect size: Cliff's delta, -1 to 1. Intervals hold at 95 % for all {len(found.traits)} features at once; "
+        f"{others} of them don't tell the bottom records from the rest.\n"
+    )
+    print_table(
+        ("rank correlation of influence with", "rho", "95 % interval"),
+        [
+            (name, each.value, f"{each.low:.2f} to {each.high:.2f}")
+            for name, each in sorted(found.correlations.items(), key=lambda item: -abs(item[1].value))
+        ],
+    )
+    for note in found.notes:
+        print(f"note: {note}")

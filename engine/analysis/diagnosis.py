@@ -1,0 +1,284 @@
+"""What features the bottom records: how they differ from the rest of the buffer (paper, section 4.1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.analysis.advantages import ROLLOUTS, MonteCarlo, Progress, check_settings, monte_carlo
+from engine.analysis.effects import cliffs_delta, rank_correlation
+from engine.analysis.features import Feature, features
+from engine.analysis.restoring import CannotRestoreError
+from engine.attribution.estimators import DEFAULT_ESTIMATOR, top_and_bottom
+from engine.attribution.influence import Scores, influence
+from engine.attribution.lds import Interval
+from engine.attribution.targets import ActionTarget, Target, named_target
+from engine.attribution.trust import defined
+from engine.errors import BadInputError
+from engine.learning.agents import restore_agent
+from engine.store.read import Run, snapshot_of
+from engine.store.snapshot import Float32s, Snapshot, check_records
+
+FRACTION = 0.1
+SAMPLE = 200
+"""Records whose A-bar is estimated by default where records don't share states."""
+FEW_EPISODES = 10
+LOW_RELIABILITY = 0.5
+
+
+@dataclass(frozen=True)
+class Trait:
+    """How the bottom records differ from the rest in one feature."""
+
+    name: str
+    delta: float
+    """Cliff's delta: 1 where all bottom records have more of it than all others, -1 where less; for yes or no the
+    difference of the shares."""
+    low: float
+    high: float
+    """Interval that holds at 95 % for all traits at once; NaN with a single episode."""
+    bottom: float
+    rest: float
+    """`middle` of the bottom records and of the rest."""
+    middle: str
+    """`share` for yes or no, else `median`, or `mean` where the medians are equal."""
+    phrase: str = ""
+    """As `Feature.phrase`."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval leaves no doubt about the direction."""
+        return self.low > 0 or self.high < 0
+
+    @property
+    def sentence(self) -> str:
+        """`72 % took action left, 20 % of the rest`; `lower advantage: median -0.3, of the rest 0.1`."""
+        if self.phrase:
+            return f"{self.bottom:.0%} {self.phrase}, {self.rest:.0%} of the rest"
+        more = "higher" if self.delta > 0 else "lower"
+        return f"{more} {self.name}: {self.middle} {self.bottom:.3g}, of the rest {self.rest:.3g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What features the bottom records of a round, and all that it was made of."""
+
+    round: int
+    scores: Scores
+    fraction: float
+    bottom: NDArray[np.int64]
+    """The lowest fraction of the records, as far as their influence is negative; worst first."""
+    estimated: MonteCarlo | None
+    """None where no rollouts were asked for, or none are possible."""
+    columns: dict[str, NDArray[np.float64]]
+    """Feature -> (n,) values by record number."""
+    correlations: dict[str, Interval]
+    """Feature -> its rank correlation with influence, bootstrapped over episodes; without those that never vary."""
+    traits: tuple[Trait, ...]
+    """Largest |delta| first."""
+    notes: tuple[str, ...]
+    """What a reader must know, a line each."""
+
+    @property
+    def in_common(self) -> tuple[Trait, ...]:
+        """The traits whose direction is certain."""
+        return tuple(trait for trait in self.traits if trait.certain)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `diagnose --json` prints; what is not defined is null."""
+        estimated = self.estimated
+        return {
+            "round": self.round,
+            "target": self.scores.target["target"],
+            "target_description": self.scores.target,
+            "estimator": self.scores.estimator,
+            "fraction": self.fraction,
+            "bottom": self.bottom.tolist(),
+            "correlations": {
+                name: {"value": defined(found.value), "low": defined(found.low), "high": defined(found.high)}
+                for name, found in self.correlations.items()
+            },
+            "traits": [
+                {
+                    "name": trait.name,
+                    "sentence": trait.sentence,
+                    "certain": trait.certain,
+                    **{key: defined(getattr(trait, key)) for key in ("delta", "low", "high", "bottom", "rest")},
+                }
+                for trait in self.traits
+            ],
+            "monte_carlo": None
+            if estimated is None
+            else {
+                "record": estimated.record[estimated.restored].tolist(),
+                "reliability": defined(estimated.reliability),
+                **{
+                    name: getattr(estimated, name)[estimated.restored].tolist()
+                    for name in ("advantage", "error", "value", "rollouts")
+                },
+            },
+            "not_restored": [] if estimated is None else estimated.record[~estimated.restored].tolist(),
+            "notes": list(self.notes),
+        }
+
+
+def diagnose(
+    source: Snapshot | Run | str | Path,
+    target: Target | str = "return",
+    estimator: str = DEFAULT_ESTIMATOR,
+    *,
+    round: int | None = None,
+    fraction: float = FRACTION,
+    records: Any = None,
+    rollouts: int = ROLLOUTS,
+    executor: str = "processes",
+    workers: int | None = None,
+    report: Progress = lambda doing, done, total: None,
+) -> Diagnosis:
+    """Say what the bottom records of a round have in common.
+
+    >>> import engine
+    >>> if __name__ == "__main__":  # the workers import this file, too
+    ...     found = engine.diagnose("sample_runs/FrozenLake-v1", round=8)
+    ...     print([trait.sentence for trait in found.in_common])
+
+    Every feature of the bottom records is compared with the rest of the buffer. For the paper's explanation, that bottom
+    records are those whose advantage estimate A-hat is wrong, A-bar is estimated by rollouts (see `analysis.advantages`):
+    influence on the return then goes with A-bar x A-hat, positively, because a record whose A-hat has the wrong sign pushes
+    its action's probability the wrong way.
+
+    Args:
+        source: round k, or a run (then say which round).
+        target: `"return"`, or a target such as `engine.action_target(snapshot, record=17)`.
+        estimator: of the influence.
+        round: k, where `source` is a run.
+        fraction: share of the records that are the bottom, above 0 and at most 0.5.
+        records: whose A-bar to estimate: record numbers; by default all of a round with discrete observations, whose records
+            share rollouts, and else 200, evenly over the ranking by influence.
+        rollouts: of each mean that A-bar is made of; 0 leaves A-bar out.
+        executor: `processes`, `inline` or `ray`; `processes` needs a main module that can be imported again.
+        workers: processes at a time; by default one a core.
+        report: told what is done, of how much; raise from it to cancel. Finished rollouts are kept.
+
+    Raises:
+        BadInputError: bad settings, unknown target or estimator, a target whose gradient is zero, or an action that the
+            policy gives probability 0.
+    """
+    snapshot = snapshot_of(source, round)
+    if not 0 < fraction <= 0.5:
+        raise BadInputError(f"fraction is {fraction:g}; the bottom is a part above 0 and at most 0.5, such as 0.1")
+    if rollouts:
+        check_settings(rollouts, executor, workers)
+    chosen = named_target(snapshot, target) if isinstance(target, str) else target
+    _check_possible(snapshot, chosen)
+    n = len(snapshot.buffer)
+    wanted = None if records is None else check_records(records, n)
+    scores = influence(snapshot, chosen, estimator, on_step=lambda done, total: report(estimator, done, total))
+    notes: list[str] = []
+    estimated = None
+    if rollouts:
+        wanted = _spread(snapshot, scores.influence) if wanted is None else wanted
+        try:
+            estimated = monte_carlo(snapshot, wanted, rollouts, executor=executor, workers=workers, report=report)
+            notes += _about(estimated, n)
+        except CannotRestoreError as error:
+            notes.append(f"nothing is said of A-bar: {error}")
+    bottom = top_and_bottom(scores.influence, max(1, math.floor(fraction * n)))[1]
+    if not snapshot.minibatches.size:
+        notes.append("the round was recorded without its minibatches, so nothing is said of ratios after the update")
+    episodes = len(np.unique(snapshot.buffer.episode))
+    if episodes < FEW_EPISODES:
+        notes.append(f"the round has only {episodes} episode{'s' * (episodes > 1)}: intervals over episodes are rough")
+    found = features(snapshot, estimated)
+    return Diagnosis(
+        round=snapshot.round,
+        scores=scores,
+        fraction=fraction,
+        bottom=bottom,
+        estimated=estimated,
+        columns={feature.name: feature.values for feature in found},
+        correlations=_correlations(snapshot, scores.influence, found),
+        traits=_traits(snapshot, bottom, found),
+        notes=tuple(notes),
+    )
+
+
+def _check_possible(snapshot: Snapshot, target: Target) -> None:
+    """Refuse an action that the policy never takes: its log-probability has no meaningful gradient."""
+    if not isinstance(target, ActionTarget):
+        return
+    agent = restore_agent(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    impossible = ~(np.exp(agent.log_prob(target.observation, target.action)) > 0)
+    if impossible.any():
+        which = target.action[impossible][0]
+        name = dict(enumerate(snapshot.action_space.names)).get(int(which)) if which.ndim == 0 else None
+        raise BadInputError(
+            f"the policy of round {snapshot.round} gives action {which if name is None else name} probability 0 in that "
+            "state, so no record can be said to lead to it; choose another action or an earlier round"
+        )
+
+
+def _spread(snapshot: Snapshot, scores: Float32s) -> NDArray[np.int64]:
+    """All records where they share states, else some from all over the ranking."""
+    n = len(scores)
+    if snapshot.observation_space.kind == "discrete" or n <= SAMPLE:
+        return np.arange(n)
+    return np.argsort(scores, kind="stable")[np.linspace(0, n - 1, SAMPLE).round().astype(np.int64)]
+
+
+def _about(estimated: MonteCarlo, n: int) -> list[str]:
+    """What is to be known of the rollouts."""
+    m, failed, notes = len(estimated.record), estimated.record[~estimated.restored], []
+    if m < n:
+        notes.append(f"A-bar was estimated for {m} of {n} records")
+    if len(failed):
+        named = ", ".join(map(str, failed[:5])) + (", ..." if len(failed) > 5 else "")
+        notes.append(
+            f"the states of {len(failed)} of them could not be restored (records {named}): the environment shows something "
+            "else than the recording on the way (another version of it?)"
+        )
+    if estimated.reliability < LOW_RELIABILITY:
+        notes.append(
+            f"{1 - estimated.reliability:.0%} of the variance of A-bar is noise of the rollouts: ask for more of them"
+        )
+    return notes
+
+
+def _correlations(snapshot: Snapshot, scores: Float32s, found: list[Feature]) -> dict[str, Interval]:
+    rng = np.random.default_rng([snapshot.config.seed, snapshot.round])
+    correlations = {}
+    for feature in found:
+        known = ~np.isnan(feature.values)
+        if not feature.phrase and known.any() and np.ptp(feature.values[known]) > 0:
+            columns = scores[known], feature.values[known], snapshot.buffer.episode[known]
+            correlations[feature.name] = rank_correlation(*columns, rng)
+    return correlations
+
+
+def _traits(snapshot: Snapshot, bottom: NDArray[np.int64], found: list[Feature]) -> tuple[Trait, ...]:
+    """Features that vary and are known on both sides, compared."""
+    at_bottom = np.isin(snapshot.buffer.record, bottom)
+    comparable = []
+    for feature in found:
+        known = ~np.isnan(feature.values)
+        values, inside = feature.values[known], at_bottom[known]
+        if inside.any() and not inside.all() and np.ptp(values) > 0:
+            comparable.append((feature, values, inside, snapshot.buffer.episode[known]))
+    traits = []
+    for feature, values, inside, episode in comparable:
+        delta = cliffs_delta(values, inside, episode, len(comparable))
+        traits.append(Trait(feature.name, *delta, *_middles(feature, values, inside), feature.phrase))
+    return tuple(sorted(traits, key=lambda trait: -abs(trait.delta)))
+
+
+def _middles(feature: Feature, values: NDArray[np.float64], inside: NDArray[np.bool_]) -> tuple[float, float, str]:
+    """Where both sides lie, and what that is."""
+    medians = float(np.median(values[inside])), float(np.median(values[~inside]))
+    if not feature.phrase and medians[0] != medians[1]:
+        return *medians, "median"
+    return float(values[inside].mean()), float(values[~inside].mean()), "share" if feature.phrase else "mean"

@@ -1,0 +1,298 @@
+"""Monte Carlo advantages where the right answer is known, and what is said of the bottom records."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from worlds import entry, moved_snapshot, record
+
+import engine
+from engine.analysis import advantages
+from engine.analysis.advantages import monte_carlo
+from engine.analysis.features import MISMATCH, PRODUCT
+from engine.analysis.rollouts import Task, horizon, run_rollouts
+from engine.envs import CATALOGUE
+from engine.envs.environment import attributes
+from engine.errors import BadInputError, CancelledError
+from engine.learning.agents import restore_agent
+from engine.learning.checkpoint import restore_policy
+from engine.learning.rollout import td_errors
+from engine.learning.training import Learner
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+INLINE: dict[str, Any] = {"executor": "inline"}
+GAMMA = 0.9
+
+
+def world(monkeypatch: pytest.MonkeyPatch, name: str, state: Any = None, **settings: Any) -> Snapshot:
+    """A snapshot of a test world that the catalogue knows for the time being."""
+    known = entry(name, state)
+    monkeypatch.setitem(CATALOGUE, name, known)  # type: ignore[arg-type]
+    return moved_snapshot(known, n_steps=64, n_epochs=2, batch_size=16, **settings)
+
+
+def chain_advantages(snapshot: Snapshot) -> np.ndarray:
+    """(n,) exact A(s, a) of the chain under the snapshot's policy, by the Bellman equation."""
+    spaces = snapshot.observation_space, snapshot.action_space
+    go = restore_policy(snapshot.config, *spaces, snapshot.checkpoint).probabilities(np.arange(3))[:, 1]
+    value, q = np.zeros(4), np.zeros((3, 2))
+    for place in (2, 1, 0):
+        reward = 0.8 if place == 2 else 0.8 * GAMMA * value[place + 1]
+        value[place] = ((1 - go[place]) * 0.25 + go[place] * reward) / (1 - go[place] * 0.2 * GAMMA)
+        q[place] = 0.25, reward + 0.2 * GAMMA * value[place]
+    buffer = snapshot.buffer
+    exact: np.ndarray = q[buffer.observation, buffer.action] - value[buffer.observation]
+    return exact
+
+
+@pytest.mark.parametrize("state", [attributes("place"), None], ids=["written", "stepped again"])
+def test_advantages_of_the_chain_are_the_exact_ones(monkeypatch: pytest.MonkeyPatch, state: Any) -> None:
+    snapshot = world(monkeypatch, "ChainWorld-v0", state, gamma=GAMMA)
+    found = monte_carlo(snapshot, rollouts=60, **INLINE)
+    exact = chain_advantages(snapshot)
+    assert np.ptp(exact) > 0.2
+    away = (found.advantage - exact) / found.error
+    assert np.abs(away).max() < 4
+    assert 0.5 < away.std() < 1.5, "the standard error is the right size"
+    assert (found.error < 0.12).all()
+    assert (found.rollouts > 60).any() == (state is not None), "only equal states that can be read share rollouts"
+
+
+def test_records_of_the_same_state_and_action_share_rollouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = world(monkeypatch, "ChainWorld-v0", attributes("place"), gamma=GAMMA)
+    found = monte_carlo(snapshot, rollouts=4, **INLINE)
+    starts = np.flatnonzero(np.r_[True, snapshot.buffer.terminated[:-1]])
+    assert (found.rollouts[starts] == 4 * min(len(starts), 16)).all()
+    for action in (0, 1):
+        same = found.advantage[starts][snapshot.buffer.action[starts] == action]
+        assert len(set(same.tolist())) == 1
+
+
+def test_an_action_that_the_policy_is_sure_of_has_no_advantage(monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = certain_of(world(monkeypatch, "ChainWorld-v0"), 1)
+    going = np.flatnonzero(snapshot.buffer.action == 1)
+    found = monte_carlo(snapshot, going, rollouts=5, **INLINE)
+    assert (found.advantage == 0).all()
+    assert (found.error == 0).all()
+
+
+def test_what_a_time_limit_cuts_off_is_worth_what_the_critic_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reward is always 0 and the state is the last action: from the last step on, q = gamma V(a)."""
+    snapshot = world(monkeypatch, "BarrenWorld-v0", gamma=GAMMA)
+    last = np.flatnonzero(snapshot.buffer.truncated)
+    found = monte_carlo(snapshot, last, rollouts=3, **INLINE)
+    value = restore_agent(
+        snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint
+    ).value(np.arange(2))
+    np.testing.assert_allclose(found.advantage + found.value, GAMMA * value[snapshot.buffer.action[last]], rtol=1e-5)
+
+
+def test_a_rollout_ends_where_the_discount_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (horizon(0.99), horizon(0.5), horizon(0.0), horizon(1.0)) == (459, 7, 1, None)
+    snapshot = world(monkeypatch, "FollowWorld-v0", gamma=0.5)
+    found = monte_carlo(snapshot, range(6), rollouts=2, **INLINE)
+    assert np.abs(found.value).max() < 8 / (1 - 0.5), "rewards are above -8"
+    assert found.restored.all()
+
+
+def test_continuous_actions_and_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = world(monkeypatch, "FollowWorld-v0", gamma=0.0)
+    found = monte_carlo(snapshot, rollouts=200, **INLINE)
+    buffer = snapshot.buffer
+    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    draws = policy.actor_output(buffer.observation).numpy() + np.random.default_rng(0).normal(size=(1, 4000))
+    assert policy.log_std is not None
+    expected = -((np.clip(draws, -1, 1) - buffer.observation) ** 2).mean(axis=1)
+    np.testing.assert_allclose(found.advantage, buffer.reward - expected, atol=6 * found.error.max())
+    rooms = first_round("MiniGrid-Empty-8x8-v0", gamma=0.8)
+    assert monte_carlo(rooms, range(3), rollouts=2, **INLINE).restored.all()
+
+
+def first_round(name: str, **settings: Any) -> Snapshot:
+    return Learner.begin(engine.preset(name, n_steps=30, **settings)).collect()
+
+
+def test_the_pool_gives_the_same_numbers_and_they_do_not_depend_on_what_else_is_asked() -> None:
+    snapshot = first_round("CartPole-v1", normalize_observation=True, normalize_reward=True)
+    everything = monte_carlo(snapshot, rollouts=3, **INLINE)
+    some = monte_carlo(snapshot, [3, 17], rollouts=3, executor="processes", workers=2)
+    assert some.advantage.tolist() == everything.advantage[[3, 17]].tolist()
+    assert some.error.tolist() == everything.error[[3, 17]].tolist()
+
+
+@pytest.fixture
+def snapshot(cartpole: Run, tmp_path: Path) -> Snapshot:
+    """Round 1 of 140 records; nothing is kept from other tests."""
+    shutil.copytree(cartpole.path, tmp_path / "run", ignore=shutil.ignore_patterns("derived"))
+    return engine.open_run(tmp_path / "run").snapshot(1)
+
+
+def test_finished_rollouts_are_kept_also_when_cancelled(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[int] = []
+
+    def counted(task: Task) -> Any:
+        played.extend(start.record for start in task.starts)
+        return run_rollouts(task)
+
+    def stop(_doing: str, done: int, _total: int) -> None:
+        if done:
+            raise CancelledError("enough")
+
+    monkeypatch.setattr(advantages, "run_rollouts", counted)
+    with pytest.raises(CancelledError):
+        monte_carlo(snapshot, rollouts=8, report=stop, **INLINE)
+    assert 0 < len(played) < 140
+    once = monte_carlo(snapshot, rollouts=8, **INLINE)
+    assert sorted(played) == list(range(140)), "nothing was played twice"
+    again = monte_carlo(snapshot, rollouts=8, **INLINE)
+    assert len(played) == 140
+    assert again.advantage.tolist() == once.advantage.tolist()
+
+
+# What is said of the bottom records.
+
+
+def test_diagnosis_of_a_round(snapshot: Snapshot) -> None:
+    found = engine.diagnose(snapshot, rollouts=4, **INLINE)
+    buffer, scores = snapshot.buffer, engine.influence(snapshot).influence
+    assert found.bottom.tolist() == np.argsort(scores, kind="stable")[:14].tolist()
+    at_bottom = np.isin(buffer.record, found.bottom)
+    by_name = {trait.name: trait for trait in found.traits}
+    left = by_name["action: push left"]
+    assert (left.bottom, left.rest) == ((buffer.action[at_bottom] == 0).mean(), (buffer.action[~at_bottom] == 0).mean())
+    assert left.delta == pytest.approx(left.bottom - left.rest)
+    assert left.sentence == f"{left.bottom:.0%} took action push left, {left.rest:.0%} of the rest"
+    advantage = by_name["advantage"]
+    assert advantage.bottom == pytest.approx(float(np.median(buffer.advantage[at_bottom])))
+    assert ("higher" if advantage.delta > 0 else "lower") in advantage.sentence
+    sizes = [abs(trait.delta) for trait in found.traits]
+    assert sizes == sorted(sizes, reverse=True)
+    assert set(found.in_common) == {trait for trait in found.traits if trait.low > 0 or trait.high < 0}
+    assert "reward" not in by_name, "it is 1 for every record"
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["bottom"] == found.bottom.tolist()
+
+
+def test_columns_are_what_their_names_say(snapshot: Snapshot) -> None:
+    found = engine.diagnose(snapshot, rollouts=4, **INLINE)
+    buffer, columns, estimated = snapshot.buffer, found.columns, found.estimated
+    assert estimated is not None
+    np.testing.assert_allclose(columns[PRODUCT], estimated.advantage * buffer.advantage)
+    np.testing.assert_allclose(columns["advantage error"], np.abs(estimated.advantage - buffer.advantage))
+    np.testing.assert_allclose(columns["value error"], buffer.value - estimated.value)
+    np.testing.assert_allclose(columns["TD error"], td_errors(buffer, snapshot.config))
+    known = ~np.isnan(columns[MISMATCH])
+    assert np.array_equal(known, np.abs(estimated.advantage) > 2 * estimated.error)
+    assert np.array_equal(columns[MISMATCH][known] == 1, (estimated.advantage * buffer.advantage < 0)[known])
+    whole = ~np.isnan(columns["return of the episode"])
+    for episode in np.unique(buffer.episode):
+        rows = buffer.episode == episode
+        ended = bool((buffer.terminated | buffer.truncated)[rows].any())
+        begun = columns["step in episode"][rows][0] == 0
+        assert set(whole[rows]) == {ended and begun}
+        assert set(columns["return of the episode"][rows & whole]) <= {float(rows.sum())}
+    after = engine.replay(snapshot).agent.log_prob(buffer.observation, buffer.action)
+    ratio = np.exp(after - buffer.log_prob)
+    assert np.array_equal(columns["ratio clipped"] == 1, np.abs(ratio - 1) > 0.2)
+    p = np.exp(buffer.log_prob.astype(float))
+    np.testing.assert_allclose(columns["entropy of the policy"], -p * np.log(p) - (1 - p) * np.log(1 - p), rtol=1e-4)
+
+
+def test_influence_goes_with_the_product_of_the_advantages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The paper's explanation in a world where every advantage is known: half of them with the wrong sign."""
+    snapshot = world(monkeypatch, "ChainWorld-v0", attributes("place"), gamma=GAMMA)
+    exact = chain_advantages(snapshot).astype(np.float32)
+    wrong = np.random.default_rng(0).random(len(exact)) < 0.3
+    advantage = np.where(wrong, -exact, exact)
+    snapshot = replace(snapshot, buffer=replace(snapshot.buffer, advantage=advantage))
+    found = engine.diagnose(snapshot, fraction=0.25, rollouts=60, **INLINE)
+    assert found.correlations[PRODUCT].low > 0.5
+    mismatch = next(trait for trait in found.traits if trait.name == MISMATCH)
+    assert mismatch.bottom > 0.9
+    assert mismatch.rest < 0.3
+
+
+def test_rollouts_are_left_out_where_none_are_wanted(snapshot: Snapshot) -> None:
+    found = engine.diagnose(snapshot, rollouts=0, **INLINE)
+    assert found.estimated is None
+    assert PRODUCT not in found.columns
+    assert found.traits
+    assert found.to_json()["monte_carlo"] is None
+
+
+def test_only_some_records_are_rolled_out_where_states_are_not_shared(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.analysis.diagnosis.SAMPLE", 20)
+    found = engine.diagnose(snapshot, rollouts=2, **INLINE)
+    assert found.estimated is not None
+    ranked = np.argsort(np.argsort(engine.influence(snapshot).influence, kind="stable"))
+    assert np.diff(np.sort(ranked[found.estimated.record])).max() <= 8
+    assert {0, 139} <= set(ranked[found.estimated.record])
+    assert "A-bar was estimated for 20 of 140 records" in found.notes
+
+
+def test_states_that_can_not_be_restored_are_named_and_the_rest_goes_on(snapshot: Snapshot) -> None:
+    reward = snapshot.buffer.reward.copy()
+    reward[60] = 5
+    altered = snapshot.changed(buffer=replace(snapshot.buffer, reward=reward))
+    found = engine.diagnose(altered, rollouts=2, **INLINE)
+    assert found.estimated is not None
+    lost = list(range(62, 140, 2))
+    assert found.to_json()["not_restored"] == lost
+    assert np.isnan(found.columns[PRODUCT][lost]).all()
+    assert sum("states of 39 of them could not be restored (records 62, 64," in note for note in found.notes) == 1
+    assert not np.isnan(found.correlations[PRODUCT].value)
+
+
+def test_an_environment_that_is_not_there_leaves_the_rest(snapshot: Snapshot) -> None:
+    config = replace(snapshot.config, env_id="Elsewhere-v0")
+    found = engine.diagnose(snapshot.changed(config=config), **INLINE)
+    assert found.estimated is None
+    assert any(note.startswith("nothing is said of A-bar: unknown environment 'Elsewhere-v0'") for note in found.notes)
+    assert found.traits
+
+
+def test_a_run_of_one_round_without_an_ended_episode(tmp_path: Path) -> None:
+    run = record(tmp_path / "run", "Acrobot-v1", rounds=1, n_steps=40, n_epochs=1, gamma=0.5)
+    found = engine.diagnose(run, round=0, rollouts=2, **INLINE)
+    assert found.traits
+    assert any("only 1 episode:" in note for note in found.notes)
+    assert not found.in_common
+    assert math.isnan(found.traits[0].low)
+
+
+def certain_of(snapshot: Snapshot, action: int) -> Snapshot:
+    """The snapshot with a policy that takes this one of two actions, whatever it sees."""
+    name = next(name for name in snapshot.checkpoint if name.startswith("parameter/actor.4") and name.endswith("bias"))
+    bias = np.full(2, -500, np.float32)
+    bias[action] = 500
+    return snapshot.changed(checkpoint={**snapshot.checkpoint, name: bias})
+
+
+def test_bad_input_is_refused_in_words(snapshot: Snapshot) -> None:
+    run = snapshot.path or Path()
+    for arguments, words in (
+        ({"fraction": 0}, "fraction is 0; the bottom is a part above 0 and at most 0.5"),
+        ({"fraction": 0.7}, "fraction is 0.7"),
+        ({"rollouts": 1}, "rollouts is 1; it must be at least 2"),
+        ({"records": [140]}, "record 140 is out of range"),
+        ({"target": "revenue"}, "unknown target 'revenue'"),
+        ({"estimator": "guess"}, "unknown estimator 'guess'"),
+        ({"executor": "threads"}, "executor is 'threads'"),
+    ):
+        with pytest.raises(BadInputError, match=words):
+            engine.diagnose(snapshot, **{**INLINE, **arguments})  # type: ignore[arg-type]
+    with pytest.raises(BadInputError, match="say which one with round="):
+        engine.diagnose(run)
+    never = certain_of(snapshot, 0)
+    target = engine.action_target(never, record=5, action=1)
+    with pytest.raises(BadInputError, match="gives action push right probability 0 in that state"):
+        engine.diagnose(never, target, **INLINE)
