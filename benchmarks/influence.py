@@ -12,7 +12,8 @@ from torch.func import functional_call, grad, vmap
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.attribution.backends import Backend, gradient
-from engine.attribution.estimators import ESTIMATORS, first_epoch_advantages, first_order
+from engine.attribution.estimators import ESTIMATORS, first_order
+from engine.attribution.gradients import first_epoch_advantages
 from engine.attribution.targets import Target, action_target, return_target
 from engine.learning.checkpoint import restore_policy
 from engine.learning.ppo import Batch, as_batch, objective

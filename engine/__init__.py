@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.attribution.influence import Scores, influence
+    from engine.attribution.influence import Scores, influence, influence_on_each
     from engine.attribution.targets import action_target, return_target
     from engine.attribution.trust import Validation, read_validation
     from engine.attribution.validation import validate
@@ -44,6 +44,7 @@ _HOME = {
     "action_target": "engine.attribution.targets",
     "find_runs": "engine.store.find",
     "influence": "engine.attribution.influence",
+    "influence_on_each": "engine.attribution.influence",
     "open_run": "engine.store.read",
     "preset": "engine.envs",
     "read_validation": "engine.attribution.trust",
@@ -65,6 +66,7 @@ __all__ = [
     "action_target",
     "find_runs",
     "influence",
+    "influence_on_each",
     "open_run",
     "preset",
     "read_validation",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +13,16 @@ import pyarrow as pa
 
 from engine.attribution.derivatives import TERMS
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, SPLITTING
+from engine.attribution.gradients import has_gradients, round_gradients
 from engine.attribution.orders import OnProgress, Terms, attribute, check_request
-from engine.attribution.targets import Target, return_target
-from engine.errors import BadInputError
+from engine.attribution.targets import ActionTarget, Target, return_target
+from engine.errors import BadInputError, ZeroGradientError
+from engine.learning.checkpoint import one_thread
 from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Float32s, Snapshot
 
-CACHE_VERSION = 1
-"""Part of every cache key; raise it whenever an estimator's numbers change."""
+CACHE_VERSIONS = {"first_order": 2}
+"""Part of every cache key, 1 for estimators that are not named; raise it whenever an estimator's numbers change."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +67,8 @@ def influence(
         orders: minibatch orders to average over; 1 is the recorded one. `orders.estimate_seconds` says how long it takes.
         on_step: called with (steps done, steps in all) as the work goes on; raise from it to cancel. Not called where the
             scores come from the cache.
-        cache: read from and write to the run's `derived/`. A round that is not committed is never cached.
+        cache: read from and write to the run's `derived/`. A round that is not committed is never cached, and neither is
+            `first_order` on an action, where the round's gradients in memory answer as quickly as a file.
         refresh: compute in any case, and replace what is cached.
 
     Returns:
@@ -88,9 +92,13 @@ def influence(
         "orders": orders,
         "snapshot": snapshot.hash,
     }
-    text = json.dumps({"version": CACHE_VERSION, **about}, sort_keys=True)
+    text = json.dumps({"version": CACHE_VERSIONS.get(estimator, 1), **about}, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
-    path = snapshot.path if cache and snapshot.hash else None
+    path = (
+        snapshot.path
+        if cache and snapshot.hash and not _quicker_than_a_file(snapshot, target, estimator, orders)
+        else None
+    )
     table = load_table(path, key) if path is not None and not refresh else None
     if table is not None and len(table) == len(snapshot.buffer) and _complete(table, estimator):
         values, terms = _from_table(table)
@@ -99,6 +107,37 @@ def influence(
         if path is not None:
             save_table(path, key, scores_table(values, terms), {"influence": text})
     return Scores(values, snapshot.round, described, estimator, orders, snapshot.hash, terms)
+
+
+def influence_on_each(snapshot: Snapshot, target: ActionTarget) -> Float32s:
+    """`first_order` influence on many action targets at once.
+
+    >>> import engine
+    >>> snapshot = engine.open_run("sample_runs/FrozenLake-v1").snapshot(3)
+    >>> everyone = engine.action_target(snapshot, record=snapshot.buffer.record)
+    >>> matrix = engine.influence_on_each(snapshot, everyone)  # every record's influence on every record's action
+
+    Args:
+        snapshot: round k.
+        target: m pairs of state and action, each of which is a target of its own here.
+
+    Returns:
+        (m, n): in row j the influence of the n records on log pi(a_j|s_j); 0 where its gradient is zero.
+    """
+    gradients = round_gradients(snapshot)
+    if gradients is not None:
+        one_thread()
+        return gradients.influence_on_each(target)
+    matrix = np.zeros((len(target.action), len(snapshot.buffer)), np.float32)
+    for row, observation, action in zip(matrix, target.observation, target.action, strict=True):
+        with suppress(ZeroGradientError):
+            row[:] = attribute(snapshot, ActionTarget(observation[None], action[None]), DEFAULT_ESTIMATOR)[0]
+    return matrix
+
+
+def _quicker_than_a_file(snapshot: Snapshot, target: Target, estimator: str, orders: int) -> bool:
+    """Whether the kept gradients answer: then a click on a record need not leave a file behind."""
+    return estimator == "first_order" and orders == 1 and isinstance(target, ActionTarget) and has_gradients(snapshot)
 
 
 def scores_table(values: Float32s, terms: Terms | None = None) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -35,11 +36,18 @@ class Target(Protocol):
 
 
 @runtime_checkable
-class LogProbTarget(Protocol):
+class LogProbTarget(Target, Protocol):
     """A target of the form f = sum_j c_j log pi(a_j|s_j), which the closed form can differentiate."""
 
-    observation: NDArray[Any]
-    action: NDArray[Any]
+    @property
+    def observation(self) -> NDArray[Any]:
+        """(m, ...) s_j."""
+        ...
+
+    @property
+    def action(self) -> NDArray[Any]:
+        """(m,) or (m, d) a_j."""
+        ...
 
     @property
     def coefficient(self) -> Float32s:
@@ -121,15 +129,15 @@ def return_target(snapshot: Snapshot, reference: RolloutBuffer | None = None) ->
 def action_target(
     snapshot: Snapshot,
     *,
-    record: int | None = None,
+    record: int | Sequence[int] | NDArray[Any] | None = None,
     observation: Any | None = None,
     action: Any | None = None,
 ) -> ActionTarget:
-    """The action target of a record, or of a hand-typed observation and action.
+    """The action target of a record, of the mean over several, or of a hand-typed observation and action.
 
     Args:
         snapshot: says which observations and actions there are.
-        record: take s and a from this record; `action` then asks for another action in the same state.
+        record: take s and a from this record, or from these; `action` then asks for another action in the same states.
         observation: s as a number (discrete) or a list of numbers.
         action: a.
 
@@ -139,11 +147,14 @@ def action_target(
     if (record is None) == (observation is None):
         raise BadInputError("an action target needs either a record, or an observation and an action")
     if record is not None:
-        check_records([record], len(snapshot.buffer))
-        chosen = snapshot.buffer.observation[record : record + 1]
+        chosen = check_records(np.atleast_1d(record), len(snapshot.buffer))
+        if not len(chosen):
+            raise BadInputError("an action target of no records says nothing; choose at least one")
+        states = snapshot.buffer.observation[chosen]
         if action is None:
-            return ActionTarget(chosen, snapshot.buffer.action[record : record + 1])
-        return ActionTarget(chosen, as_space("action", action, snapshot.action_space)[None])
+            return ActionTarget(states, snapshot.buffer.action[chosen])
+        other = as_space("action", action, snapshot.action_space)
+        return ActionTarget(states, np.repeat(other[None], len(chosen), axis=0))
     if action is None:
         raise BadInputError("an observation needs an action beside it")
     return ActionTarget(
