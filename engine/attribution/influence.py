@@ -6,6 +6,7 @@ import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,35 +79,89 @@ def influence(
         BadInputError: unknown target or estimator, no orders, or a target whose gradient is zero.
     """
     check_request(estimator, orders)
-    if isinstance(target, str):
-        if target != "return":
-            raise BadInputError(
-                f"unknown target {target!r}; it must be 'return', or an action target with a record or an observation"
-            )
-        target = return_target(snapshot)
-    described = target.describe()
-    about = {
-        "round": snapshot.round,
-        "target": described,
-        "estimator": estimator,
-        "orders": orders,
-        "snapshot": snapshot.hash,
-    }
-    text = json.dumps({"version": CACHE_VERSIONS.get(estimator, 1), **about}, sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()
-    path = (
-        snapshot.path
-        if cache and snapshot.hash and not _quicker_than_a_file(snapshot, target, estimator, orders)
-        else None
-    )
-    table = load_table(path, key) if path is not None and not refresh else None
-    if table is not None and len(table) == len(snapshot.buffer) and _complete(table, estimator):
-        values, terms = _from_table(table)
-    else:
-        values, terms = attribute(snapshot, target, estimator, orders, on_step)
-        if path is not None:
-            save_table(path, key, scores_table(values, terms), {"influence": text})
-    return Scores(values, snapshot.round, described, estimator, orders, snapshot.hash, terms)
+    place = _Place.of(snapshot, target, estimator, orders)
+    found = None if refresh or not cache else place.read()
+    if found is None:
+        values, terms = attribute(snapshot, place.target, estimator, orders, on_step)
+        found = place.scores(values, terms)
+        if cache:
+            place.keep(found)
+    return found
+
+
+def read_influence(
+    snapshot: Snapshot, target: Target | str = "return", estimator: str = DEFAULT_ESTIMATOR, *, orders: int = 1
+) -> Scores | None:
+    """What `influence` would answer at once: from the run's cache, or from the round's gradients; None if it would not.
+
+    Args and errors are those of `influence`, but for the target whose gradient is zero: None.
+    """
+    check_request(estimator, orders)
+    place = _Place.of(snapshot, target, estimator, orders)
+    if not place.is_quick:
+        return place.read()
+    with suppress(ZeroGradientError):
+        return influence(snapshot, target, estimator)
+    return None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the scores of one question are kept."""
+
+    snapshot: Snapshot
+    target: Target
+    estimator: str
+    orders: int
+    about: str
+    """The question as JSON."""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, target: Target | str, estimator: str, orders: int) -> _Place:
+        if isinstance(target, str):
+            if target != "return":
+                raise BadInputError(
+                    f"unknown target {target!r}; it must be 'return', or an action target with a record or an observation"
+                )
+            target = return_target(snapshot)
+        about = {
+            "version": CACHE_VERSIONS.get(estimator, 1),
+            "round": snapshot.round,
+            "target": target.describe(),
+            "estimator": estimator,
+            "orders": orders,
+            "snapshot": snapshot.hash,
+        }
+        return cls(snapshot, target, estimator, orders, json.dumps(about, sort_keys=True))
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the round's gradients answer as quickly as a file: then a click on a record need not leave one behind."""
+        quick = self.estimator == "first_order" and self.orders == 1 and isinstance(self.target, ActionTarget)
+        return quick and has_gradients(self.snapshot)
+
+    @property
+    def path(self) -> Path | None:
+        """The run whose cache it is; None if it is in none."""
+        return None if self.is_quick or not self.snapshot.hash else self.snapshot.path
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(self.about.encode()).hexdigest()
+
+    def read(self) -> Scores | None:
+        table = None if self.path is None else load_table(self.path, self.key)
+        if table is None or len(table) != len(self.snapshot.buffer) or not _complete(table, self.estimator):
+            return None
+        return self.scores(*_from_table(table))
+
+    def keep(self, scores: Scores) -> None:
+        if self.path is not None:
+            save_table(self.path, self.key, scores_table(scores.influence, scores.terms), {"influence": self.about})
+
+    def scores(self, values: Float32s, terms: Terms | None) -> Scores:
+        snapshot = self.snapshot
+        return Scores(values, snapshot.round, self.target.describe(), self.estimator, self.orders, snapshot.hash, terms)
 
 
 def influence_on_each(snapshot: Snapshot, target: ActionTarget) -> Float32s:
@@ -133,11 +188,6 @@ def influence_on_each(snapshot: Snapshot, target: ActionTarget) -> Float32s:
         with suppress(ZeroGradientError):
             row[:] = attribute(snapshot, ActionTarget(observation[None], action[None]), DEFAULT_ESTIMATOR)[0]
     return matrix
-
-
-def _quicker_than_a_file(snapshot: Snapshot, target: Target, estimator: str, orders: int) -> bool:
-    """Whether the kept gradients answer: then a click on a record need not leave a file behind."""
-    return estimator == "first_order" and orders == 1 and isinstance(target, ActionTarget) and has_gradients(snapshot)
 
 
 def scores_table(values: Float32s, terms: Terms | None = None) -> pa.Table:

@@ -23,7 +23,7 @@ from engine.errors import BadInputError
 from engine.executors import run_tasks
 from engine.learning.agents import restore_agent
 from engine.learning.checkpoint import one_thread, restore_policy
-from engine.learning.replay import intervene, replay
+from engine.learning.replay import check_replayable, intervene, replay
 from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Snapshot
 
@@ -135,11 +135,7 @@ def replays(
     Raises:
         BadInputError: the round was recorded without its minibatches.
     """
-    if not snapshot.minibatches.size:
-        raise BadInputError(
-            f"round {snapshot.round} was recorded without its minibatches, so its update can't be replayed; first_order "
-            "influence needs none"
-        )
+    check_replayable(snapshot)
     ledgers = [Ledger(snapshot, target) for target in targets]
     names = [removal_name(row) for row in removed]
     missing = {

@@ -34,7 +34,7 @@ from engine.attribution.targets import Target, named_target
 from engine.attribution.trust import Faithfulness, Validation, defined, keep_validation
 from engine.errors import BadInputError
 from engine.executors import check_executor, default_workers
-from engine.learning.checkpoint import fingerprint
+from engine.learning.checkpoint import same_machine
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 
@@ -163,7 +163,7 @@ def validate_targets(
             actual_error=tuple(error.tolist()),
             null_exact=null_exact,
             null_difference=null_difference,
-            fingerprint_equal=dict(snapshot.fingerprint) == fingerprint(),
+            fingerprint_equal=same_machine(snapshot.fingerprint),
             metasmoothness=smooth,
             seconds=time.monotonic() - start,
             created=time.time(),
