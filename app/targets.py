@@ -69,13 +69,13 @@ def _of_round(run: Run) -> int | None:
         format_func=lambda option: option if option == OWN else f"round {option}",
         help="Whose buffer. A later round's: which records of this round made the agent good in the situations of that one?",
     )  # fmt: skip
-    return None if chosen in (None, OWN) else int(chosen)
+    return chosen if isinstance(chosen, int) else None
 
 
 def _record(snapshot: Snapshot) -> int:
     last = len(snapshot.buffer) - 1
     state.choose("about", range(last + 1), min(int(state.get("inspect", 0)), last), always=True, scope=snapshot.hash)
-    about = st.number_input("of record", 0, last, step=1, key="about", width=120)
+    about = st.number_input("number", 0, last, step=1, key="about", width=120)
     state.choose("follow", [False, True], False)
     st.toggle("follow", key="follow", help="A click on a record asks about that record.")
     return int(about or 0)
@@ -84,7 +84,7 @@ def _record(snapshot: Snapshot) -> int:
 def _records(snapshot: Snapshot) -> list[int]:
     state.choose_text("asked", str(state.get("inspect", 0)), scope=snapshot.hash)
     asked = st.text_input(
-        "of records", key="asked", width=180, help="Such as 3, 17, 40-60: the mean of log π(a | s) over them."
+        "numbers", key="asked", width=180, help="Such as 3, 17, 40-60: the mean of log π(a | s) over them."
     )
     return sorted(arguments.ranges(asked or "", "the records"))
 
