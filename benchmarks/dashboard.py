@@ -40,7 +40,8 @@ APART = """count => {
     const bar = document.querySelector('.st-key-basket').getBoundingClientRect().top;
     const nearest = ([one, x, y]) => Math.min(...points.filter(([other]) => other !== one)
         .map(([_, u, v]) => Math.hypot(u - x, v - y)));
-    return points.filter(([_, x, y]) => y < bar - 40).map(point => [nearest(point), point]).sort((a, b) => b[0] - a[0]).slice(0, count).map(([_, p]) => p);
+    return points.filter(([_, x, y]) => y < bar - 40).map(point => [nearest(point), point])
+        .sort((a, b) => b[0] - a[0]).slice(0, count).map(([_, point]) => point);
 }"""
 """Record and place of the points in sight with the most room around them."""
 ASKED = """([record, before]) => {
