@@ -106,7 +106,7 @@ def _clicks(page: Page, url: str, count: int) -> Iterator[float]:
     """Seconds from a click on a record until the page shows what made the agent act so there."""
     page.goto(f"{url}/diagnose?run=LunarLander-v3&round=5&target=action&follow=True&tool=click")
     page.wait_for_function(DRAWN, arg=[5, ""], polling=20)
-    page.locator(".st-key-records_scatter").scroll_into_view_if_needed()
+    page.evaluate("document.querySelector('.st-key-records_scatter').scrollIntoView({block: 'center'})")
     page.wait_for_timeout(2000)
     for record, x, y in page.evaluate(APART, count):
         before = page.evaluate(INFLUENCES)

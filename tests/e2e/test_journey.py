@@ -117,6 +117,7 @@ def click_a_record(page: Page) -> int:
     """Click the record with the largest mark; returns its number."""
     expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
     idle(page)
+    page.evaluate("document.querySelector('.st-key-records_scatter').scrollIntoView({block: 'center'})")
     page.wait_for_timeout(1000)
     x, y, record = page.evaluate(
         """() => {
