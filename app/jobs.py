@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,15 +12,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from app.loaders import ROOT
+from engine.attribution.influence import Scores
 from engine.intervention.retrain import Intervention
 from engine.intervention.workspace import Job, create_job, predicted
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
 
-def start(run: Run, snapshot: Snapshot, plan: Intervention, estimator: str) -> Job:
+def start(run: Run, snapshot: Snapshot, plan: Intervention, scores: Scores) -> Job:
     """Begin an intervention, or give back the equal one that is there already.
 
     The worker is in a session of its own: it outlives a page reload and a restart of the server.
@@ -27,7 +30,7 @@ def start(run: Run, snapshot: Snapshot, plan: Intervention, estimator: str) -> J
     Raises:
         EngineError: the plan can't be carried out, or the run's folder can't be written.
     """
-    return _start(*create_job(run, snapshot, plan, predicted(snapshot, plan, estimator)))
+    return _start(*create_job(run, snapshot, plan, predicted(snapshot, plan, scores.estimator, scores.orders)))
 
 
 def start_again(run: Run, job: Job) -> None:
@@ -38,21 +41,22 @@ def start_again(run: Run, job: Job) -> None:
 
 @dataclass(frozen=True)
 class Check:
-    """A validation of a round's scores in the background: `python -m engine validate` with these arguments.
+    """An engine command about a round in the background, whose result is kept in the run's `derived/` by the command itself.
 
-    Its finished replays are kept in the run's `derived/` by the command itself; the two files here say whether it runs,
-    and what it said last.
+    `validate`, whose finished replays are kept too, or `influence`. The two files here say whether it runs, and what it
+    said last.
     """
 
     run: Run
     round: int
     name: str
-    """Of its files; one for each round and target."""
+    """Of its files; one for each round and question."""
     arguments: tuple[str, ...]
+    command: Literal["validate", "influence"] = "validate"
 
     @property
     def _file(self) -> Path:
-        return self.run.path / "derived" / f"validate-{self.round}-{self.name}.lock"
+        return self.run.path / "derived" / f"{self.command}-{self.round}-{self.name}.lock"
 
     @property
     def _log(self) -> Path:
@@ -66,7 +70,7 @@ class Check:
         """
         self._file.parent.mkdir(exist_ok=True)
         chosen = [word for name in estimators for word in ("--estimator", name)]
-        command = ["-m", "engine", "validate", str(self.run.path.resolve()), "--round", str(self.round), "--json"]
+        command = ["-m", "engine", self.command, str(self.run.path.resolve()), "--round", str(self.round), "--json"]
         with self._file.open("a+") as lock, suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with self._log.open("wb") as log:
@@ -80,7 +84,18 @@ class Check:
                     pass_fds=(lock.fileno(),),
                 )
             lock.truncate(0)
-            lock.write(str(process.pid))
+            lock.write(" ".join((str(process.pid), *estimators)))
+
+    @property
+    def estimators(self) -> tuple[str, ...]:
+        """Those that it was last started with."""
+        return tuple(self._words()[1:])
+
+    def _words(self) -> list[str]:
+        try:
+            return self._file.read_text().split()
+        except OSError:
+            return []
 
     @property
     def running(self) -> bool:
@@ -97,17 +112,28 @@ class Check:
     def stop(self) -> None:
         """End it as Ctrl-C does; finished replays are kept."""
         if self.running:
-            with suppress(OSError, ValueError):
-                os.killpg(int(self._file.read_text()), signal.SIGINT)
+            with suppress(OSError, ValueError, IndexError):
+                os.killpg(int(self._words()[0]), signal.SIGINT)
 
     @property
     def complaint(self) -> str:
         """The line that it ended with, if it failed."""
+        return next((line for line in self._said() if line.startswith("error: ")), "").removeprefix("error: ")
+
+    @property
+    def progress(self) -> tuple[float, str]:
+        """The share that is done, from the last line that says one, and that line; (0, "") before the first."""
+        for line in self._said():
+            if share := re.search(r"\((\d+)%", line):
+                return min(int(share[1]), 100) / 100, line
+        return 0.0, ""
+
+    def _said(self) -> list[str]:
+        """What it printed, the last line first."""
         try:
-            lines = self._log.read_text(errors="replace").splitlines()
+            return self._log.read_text(errors="replace").splitlines()[::-1]
         except OSError:
-            return ""
-        return next((line for line in reversed(lines) if line.startswith("error: ")), "").removeprefix("error: ")
+            return []
 
 
 def _start(job: Job, to_be_started: bool) -> Job:

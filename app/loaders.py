@@ -6,6 +6,7 @@ Cached values are shared between sessions: treat them as read-only.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ from engine.analysis.behaviour import (
 )
 from engine.analysis.fields import policy_at, record_fields
 from engine.analysis.rendering import render
+from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import Scores, influence
-from engine.attribution.targets import ActionTarget, named_target
+from engine.attribution.orders import estimate_seconds as influence_estimate
+from engine.attribution.targets import ActionTarget, Target
 from engine.attribution.validation import estimate_seconds
 from engine.errors import EngineError
 from engine.experiments.results import Campaign, find_campaigns, read_campaign
@@ -116,26 +119,42 @@ def _snapshot(_run: Run, path: Path, round: int, commit: str) -> Snapshot:
     return _run.snapshot(round)
 
 
-def load_scores(snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> Scores:
-    """Influence of a round's records; the action target is about record `about` and `action` (None: its own)."""
-    return _scores(
-        snapshot, snapshot.path, snapshot.hash, target, estimator, about if target == "action" else 0, action
-    )
+def load_scores(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1) -> Scores:
+    """Influence of a round's records, computed now unless it is kept."""
+    return _scores(snapshot, target, snapshot.path, snapshot.hash, _described(target), estimator, orders)
+
+
+def _described(target: Target) -> str:
+    return json.dumps(target.describe(), sort_keys=True)
 
 
 @st.cache_resource(max_entries=32, show_spinner="computing influence …")
 def _scores(
-    _snapshot: Snapshot, path: Path | None, commit: str, target: str, estimator: str, about: int, action: int | None
+    _snapshot: Snapshot, _target: Target, path: Path | None, commit: str, described: str, estimator: str, orders: int
 ) -> Scores:
-    return influence(_snapshot, named_target(_snapshot, target, about, action), estimator)
+    return influence(_snapshot, _target, estimator, orders=orders)
 
 
-def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> bool:
+def compute_again(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1) -> bool:
     """Compute influence anew in the place of what is kept; returns whether the numbers are the same."""
-    kept = load_scores(snapshot, target, estimator, about, action)
-    fresh = influence(snapshot, named_target(snapshot, target, about, action), estimator, refresh=True)
+    kept = load_scores(snapshot, target, estimator, orders)
+    fresh = influence(snapshot, target, estimator, orders=orders, refresh=True)
     _scores.clear()
     return np.array_equal(kept.influence, fresh.influence)
+
+
+def influence_seconds(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1) -> float:
+    """How long scores would take that are not kept; the cheapest ones are not timed."""
+    if estimator == DEFAULT_ESTIMATOR and orders == 1:
+        return 0.0
+    return orders * _seconds_an_order(snapshot, target, snapshot.path, snapshot.hash, target.name, estimator)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _seconds_an_order(
+    _snapshot: Snapshot, _target: Target, path: Path | None, commit: str, target: str, estimator: str
+) -> float:
+    return influence_estimate(_snapshot, estimator, _target)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -159,6 +178,7 @@ def scatter_figure(
     commit: str,
     target: str,
     estimator: str,
+    orders: int,
     x: str,
     y: str,
     dark: bool,

@@ -15,6 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app import loaders, state
 from app.text import escape
 from engine.errors import EngineError, NotARunError
+from engine.learning.checkpoint import same_machine
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -137,6 +138,28 @@ def current_round(run: Run) -> int:
 def provenance(run: Run, snapshot: Snapshot, *parts: str) -> str:
     """Where a number comes from, in one small line."""
     return " · ".join((*parts, f"round {snapshot.round}", f"seed {run.config.seed}", f"commit {snapshot.hash[:10]}"))
+
+
+def elsewhere(snapshot: Snapshot) -> None:
+    """A badge on a round that was recorded with other software or on another machine."""
+    if not same_machine(snapshot.fingerprint):
+        st.badge(
+            "recorded elsewhere: replays to rounding",
+            icon=":material/computer:",
+            color="gray",
+            help="Recorded with other software or on another machine: replays agree with the recording to rounding, not bit "
+            "for bit. The null control of a check measures by how much.",
+        )
+
+
+def without_minibatches(snapshot: Snapshot) -> None:
+    """A banner on a round whose update can't be replayed."""
+    if not snapshot.minibatches.size:
+        st.warning(
+            "This round was recorded without its minibatches: first_order influence can be computed; the other estimators, "
+            "checks and retraining can't, because the update can't be replayed.",
+            icon=":material/info:",
+        )
 
 
 def action_names(run: Run) -> list[str]:

@@ -14,7 +14,7 @@ from app import loaders, page, state
 from app.charts import trust as charts
 from app.jobs import Check
 from app.text import escape
-from engine.attribution.estimators import ESTIMATOR_NOTES
+from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
 from engine.attribution.regression import REPLAY_REGRESSION
 from engine.attribution.targets import ActionTarget, Target
 from engine.attribution.trust import Validation, Verdict, read_validation
@@ -45,17 +45,17 @@ subsets of the round's records, really replay the update without them, and compa
   order them rightly, 0 if they say nothing.
 * Even a perfect prediction does not reach 1, because an outcome is an average over a few minibatch orders and still noisy. The
   **ceiling** is the most that can be reached here.
-* A replay keeps the data as it was collected. What the agent would have collected afterwards is another question: *Rounds to
-  train on* in the retrain dialog answers that, by collecting anew.
+* **A replay on fixed data is not a re-collection.** It keeps the data as it was collected; with another policy the agent would
+  have collected other data from then on. *Rounds to train on* with several *seeds* in the retrain dialog answers that question,
+  by collecting anew; Compare shows both answers side by side.
 
 A check removes {SUBSETS} random subsets of half the records, in {ORDERS} minibatch orders each.
 """
 
 
-def offered(snapshot: Snapshot, target: Target) -> list[str]:
-    """Estimators that a page can show at once. `replay_regression` takes a minute, so it is one after a check with it."""
-    slow = [REPLAY_REGRESSION] if read_validation(snapshot, target, REPLAY_REGRESSION) else []
-    return [*CHECKED, *slow]
+def offered(snapshot: Snapshot) -> list[str]:
+    """Estimators that can be had of a round: without its minibatches the update can't be followed."""
+    return list(ESTIMATOR_NOTES) if snapshot.minibatches.size else [DEFAULT_ESTIMATOR]
 
 
 def draw(run: Run, snapshot: Snapshot, target: Target, estimator: str, source: str) -> None:
@@ -73,6 +73,7 @@ def draw(run: Run, snapshot: Snapshot, target: Target, estimator: str, source: s
                 color=COLOURS[verdict],
                 help=f"{found.sentence(estimator)}. {ESTIMATOR_NOTES[estimator]}",
             )
+        page.elsewhere(snapshot)
         st.caption(source)
     panel = st.expander("Can these scores be trusted?", key="trust_panel", on_change="rerun")
     if panel.open:
@@ -84,6 +85,12 @@ def _panel(run: Run, snapshot: Snapshot, target: Target, estimator: str, found: 
     words, figures = st.columns(2, gap="large")
     with words:
         st.markdown(EXPLANATION)
+        if not snapshot.minibatches.size:
+            st.info(
+                "This round can't be checked: it was recorded without its minibatches, so its update can't be replayed.",
+                icon=":material/info:",
+            )
+            return
         _check(run, snapshot, target, found is not None)
     with figures:
         if found is None:
@@ -122,14 +129,14 @@ def _check(run: Run, snapshot: Snapshot, target: Target, measured: bool) -> None
     """The button that starts a check, or how far it is."""
     described = json.dumps(target.describe(), sort_keys=True)
     name = hashlib.sha256(described.encode()).hexdigest()[:12]
-    check = Check(run, snapshot.round, name, _arguments(target))
+    check = Check(run, snapshot.round, name, target_arguments(target))
     if check.running:
         _progress(check, snapshot, target)
         return
     with_regression = st.checkbox(
         f"with {REPLAY_REGRESSION}",
         key="with_regression",
-        help=f"{ESTIMATOR_NOTES[REPLAY_REGRESSION]}. Afterwards it can be chosen as the estimator.",
+        help=ESTIMATOR_NOTES[REPLAY_REGRESSION],
     )
     estimators = (*CHECKED, REPLAY_REGRESSION) if with_regression else CHECKED
     seconds = loaders.check_seconds(snapshot, snapshot.path, snapshot.hash, estimators)
@@ -149,12 +156,12 @@ def _check(run: Run, snapshot: Snapshot, target: Target, measured: bool) -> None
 def _progress(check: Check, snapshot: Snapshot, target: Target) -> None:
     if not check.running:
         st.rerun()
-    done, total = finished(snapshot, target, CHECKED, SUBSETS, ORDERS, FRACTION, "random")
+    done, total = finished(snapshot, target, check.estimators or CHECKED, SUBSETS, ORDERS, FRACTION, "random")
     st.progress(done / total, f"{done} of {total} replays")
     st.button("Stop; keep what is finished", key="stop_check", icon=":material/stop:", on_click=check.stop)
 
 
-def _arguments(target: Target) -> tuple[str, ...]:
+def target_arguments(target: Target) -> tuple[str, ...]:
     """What makes `python -m engine validate` take the same target."""
     if not isinstance(target, ActionTarget):
         return ("--target", "return")

@@ -1,4 +1,8 @@
-"""Replays of an update of 2048 records without half of them, as `validate` makes them, against the update alone."""
+"""Replays of an update of 2048 records without half of them, as `validate` makes them.
+
+One after another against the update alone, and many at once on the device that is here (a CUDA device, else the CPU, with
+one thread) against one after another.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,25 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
+from engine.attribution.batched import batch_size, batched_values
 from engine.attribution.replays import Replay, Task, random_removals, run_replays
 from engine.attribution.targets import return_target
 from engine.learning.agents import restore_agent
 from engine.learning.replay import intervene
 from engine.learning.training import Learner
+from engine.store.snapshot import Snapshot
 
 COUNT = 8
+BATCH = {"cpu": 16, "cuda": 1024}
+"""Replays that are made at once, or in as few batches as fit the device."""
 
 
 def figures(quick: bool = False) -> Iterator[Figure]:
-    """Eight replays of ten epochs in minibatches of 64, the return target evaluated after each."""
+    """Replays of ten epochs in minibatches of 64, the return target evaluated after each."""
     learner = Learner.begin(engine.preset("LunarLander-v3", "default"))
     learner.update(learner.collect())
     snapshot = learner.collect()
@@ -48,3 +57,24 @@ def figures(quick: bool = False) -> Iterator[Figure]:
     against = ratio(times, "replay", "update")
     yield milliseconds("replay without half", each["replay"], ratio=against, against="the update", target="<= 1.1x")
     yield Figure("replays a second of CPU", 1 / statistics.median(spent), 1 / min(spent), "1/s", target=">= 10")
+    yield from _batched(snapshot, task, quick)
+
+
+def _batched(snapshot: Snapshot, task: Task, quick: bool) -> Iterator[Figure]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    count = BATCH[device.type]
+    size = batch_size(snapshot, count) if device.type == "cuda" else count
+    removed = random_removals(snapshot, 0.5, count)
+
+    def batched() -> None:
+        for start in range(0, count, size):
+            part = removed[start : start + size]
+            batched_values(snapshot, task.targets, part, [q % COUNT for q in range(len(part))], device)
+
+    times = alternate({"batched": batched, "one by one": lambda: run_replays(task)}, repeats=3 if quick else 10)
+    rates = {name: [n / seconds for seconds in times[name]] for name, n in (("batched", count), ("one by one", COUNT))}
+    faster = statistics.median(a / b for a, b in zip(rates["batched"], rates["one by one"], strict=True))
+    what = f"replays a second, batched on {device.type}"
+    rate = statistics.median(rates["batched"])
+    target = ">= 500" if device.type == "cuda" else ""
+    yield Figure(what, rate, max(rates["batched"]), "1/s", faster, "one by one on one core", target)

@@ -13,7 +13,7 @@ from engine import arguments
 from engine.analysis.command import diagnose
 from engine.attribution.command import validate
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError, StorageError
-from engine.experiments.command import reproduce
+from engine.experiments.command import faithfulness, reproduce
 from engine.terminal import print_json, print_table, progress
 
 app = typer.Typer(
@@ -202,6 +202,7 @@ def influence(
         ),
     ] = "first_order",
     orders: Annotated[int, typer.Option(help="Minibatch orders to average over; 1 is the recorded one.")] = 1,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Compute anew what is cached.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write record and influence to this Parquet file.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -227,7 +228,12 @@ def influence(
         raise BadInputError("--record, --obs and --action belong to --target action")
     with progress(quiet=estimator == "first_order" and orders == 1, percent=True) as report:
         scores = compute(
-            snapshot, chosen, estimator, orders=orders, on_step=lambda done, total: report(estimator, done, total)
+            snapshot,
+            chosen,
+            estimator,
+            orders=orders,
+            on_step=lambda done, total: report(estimator, done, total),
+            refresh=refresh,
         )
     if out is not None:
         try:
@@ -281,6 +287,7 @@ def retrain(
     orders: Annotated[int, typer.Option(help="Replays per arm, each in a minibatch order of its own.")] = 8,
     evaluate: Annotated[int, typer.Option(help="Evaluation episodes per arm.")] = 64,
     continue_rounds: Annotated[int, typer.Option(help="Rounds to train on afterwards.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Train every arm on that often, each time with newly collected data.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Replay a round without some records; compare with the original and with a random removal."""
@@ -308,6 +315,7 @@ def retrain(
         orders=orders,
         episodes=evaluate,
         continue_rounds=continue_rounds,
+        seeds=seeds,
     )
     snapshot.without(plan.removed)
     try:
@@ -322,20 +330,25 @@ def retrain(
     if as_json:
         print_json(result)
         return
+    _print_arms(result)
+    print(f"removed {len(result['removed'])} of {result['records']} records, {orders} minibatch orders, mode {mode}")
+    print(f"{result['verdict']}: {VERDICT_WORDS[result['verdict']]}")
+    if "recollected" in result:
+        again = result["recollected"]
+        print(f"\ntrained on for {continue_rounds} rounds with data collected anew, {seeds} seeds")
+        _print_arms(again["evaluation"])
+        print(f"{again['verdict']}: {VERDICT_WORDS[again['verdict']]}")
+
+
+def _print_arms(compared: dict[str, Any]) -> None:
     print_table(
         ("arm", "mean return", "95 % interval", "episodes"),
         [
-            (
-                arm,
-                result[arm]["mean"],
-                f"{result[arm]['low']:.4g} to {result[arm]['high']:.4g}",
-                result[arm]["episodes"],
-            )
-            for arm in ("original", "counterfactual", "control")
+            (name, arm["mean"], f"{arm['low']:.4g} to {arm['high']:.4g}", arm["episodes"])
+            for name in ("original", "counterfactual", "control")
+            for arm in (compared[name],)
         ],
     )
-    print(f"removed {len(result['removed'])} of {result['records']} records, {orders} minibatch orders, mode {mode}")
-    print(f"{result['verdict']}: {VERDICT_WORDS[result['verdict']]}")
 
 
 @app.command()
@@ -354,6 +367,7 @@ def export(
 app.command()(validate)
 app.command()(diagnose)
 app.command()(reproduce)
+app.command()(faithfulness)
 
 
 def _summary(run: Any) -> dict[str, Any]:

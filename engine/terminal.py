@@ -14,6 +14,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+PLAIN_SECONDS = 2
+"""Between two plain lines about the same thing."""
+
 
 class Report(Protocol):
     """Told how far the work is: what is being done, done, total."""
@@ -27,7 +30,7 @@ class Report(Protocol):
 def progress(quiet: bool = False, percent: bool = False) -> Iterator[Report]:
     """Progress on stderr with an estimate of the time left.
 
-    On a terminal a bar, elsewhere a plain line when something new begins or 5 s have passed.
+    On a terminal a bar, elsewhere a plain line when something new begins or `PLAIN_SECONDS` have passed.
 
     Args:
         quiet: show nothing.
@@ -91,7 +94,7 @@ class _PlainLines:
 
     def __call__(self, doing: str, done: int, total: int) -> None:
         left = self.left(done, total)
-        if doing != self.last or time.monotonic() - self.when > 5:
+        if doing != self.last or time.monotonic() - self.when > PLAIN_SECONDS:
             count = f"{done / max(1, total):.0%}" if self.percent else f"{done}/{total}"
             print(f"{doing} ({count}{left})", file=sys.stderr, flush=True)
             self.last, self.when = doing, time.monotonic()

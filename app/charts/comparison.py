@@ -87,3 +87,55 @@ def curves(result: Mapping[str, Any], before: Sequence[tuple[int, float | None]]
     figure.add_vline(x=result["round"], line={"color": MARK, "width": 1, "dash": "dash"})
     figure.update_layout(xaxis_title="round", yaxis_title="mean training return")
     return style(figure, 340)
+
+
+def recollected_curves(
+    again: Mapping[str, Any], removed_round: int, before: Sequence[tuple[int, float | None]], dark: bool
+) -> go.Figure:
+    """As `curves`, over several seeds: the mean of each arm with a band, its 95 % interval where two seeds have a value.
+
+    Args:
+        again: `recollected` of a result.
+        removed_round: round k, which was replayed.
+        before: the parent's rounds up to it, with their mean training return.
+        dark: theme.
+    """
+    colours, rounds = theme(dark), again["rounds"]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[k for k, _ in before],
+        y=[value for _, value in before],
+        mode="lines",
+        line={"color": colours.neutral, "width": 2},
+        name="before",
+    )
+    for i, name in enumerate(ARM_NAMES):
+        points, colour = again["curves"][name], colours.series[i]
+        banded = [(k, point) for k, point in zip(rounds, points, strict=True) if point["low"] is not None]
+        figure.add_scatter(
+            x=[k for k, _ in banded] + [k for k, _ in reversed(banded)],
+            y=[point["high"] for _, point in banded] + [point["low"] for _, point in reversed(banded)],
+            mode="lines",
+            fill="toself",
+            fillcolor=_faint(colour),
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        figure.add_scatter(
+            x=rounds,
+            y=[point["mean"] for point in points],
+            mode="lines+markers",
+            marker={"symbol": SYMBOLS[name], "size": 8},
+            line={"color": colour, "width": 2},
+            name=ARM_NAMES[name],
+            hovertemplate=f"{ARM_NAMES[name]}<br>round %{{x}}: %{{y:.2f}}<extra></extra>",
+        )
+    figure.add_vline(x=removed_round, line={"color": MARK, "width": 1, "dash": "dash"})
+    figure.update_layout(xaxis_title="round", yaxis_title="mean training return")
+    return style(figure, 340)
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.16)"

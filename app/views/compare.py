@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import loaders, page, state
+from app import loaders, page, prediction, state
 from app.charts import comparison as charts
 from app.text import escape
 from engine.intervention.comparison import VERDICT_WORDS
@@ -50,27 +50,57 @@ def interval(estimate: dict[str, Any]) -> str:
     return f"{estimate['mean']:.4g} ({estimate['low']:.4g} to {estimate['high']:.4g})"
 
 
-def predicted_and_actual(job: Job, result: dict[str, Any]) -> None:
-    """What the scores said the removal would do to the target, and what it did."""
-    st.subheader("Predicted and actual", anchor=False)
-    target = "return target over the round's buffer"
-    if job.plan.target == "action":
-        target = f"action target of record {job.plan.about}"
-        target += "" if job.plan.action is None else f" with action {job.plan.action}"
-    summed = job.about.get("summed_influence")
-    lines = []
-    if isinstance(summed, float):
-        direction = "raise" if summed < 0 else "lower" if summed > 0 else "not change"
-        lines.append(
-            f"Predicted ({escape(job.about.get('estimator'))}, {target}): the removed records' influence sums to "
-            f"{summed:+.3g}, so their removal should **{direction}** it. The score says the direction, not the size."
-        )
-    lines.append(
-        f"Actual change of the {target}, mean over minibatch orders with 95 % interval: "
-        f"{interval(result['target']['counterfactual'])}; after a random removal: "
-        f"{interval(result['target']['control'])}."
+def training_on(run: Run, job: Job, result: dict[str, Any]) -> None:
+    """What came after the replayed round, with data collected anew."""
+    plan, again = job.plan, result.get("recollected")
+    st.subheader("Training on, with data collected anew", anchor=False)
+    st.markdown(
+        "A replay keeps the round's data as it was: it says what the removal does to this one update. From then on the "
+        "agent collects other data, which a replay can't know; only training on can."
     )
-    st.markdown("\n\n".join(lines))
+    before = [(info.round, info.metrics.get("mean_return")) for info in run.rounds if info.round <= plan.round]
+    alt = "Mean training return after the removal, of the original, the counterfactual and the control"
+    if again is None:
+        st.caption(
+            f"Mean training return of the {plan.continue_rounds} rounds after it; one training seed, so a single curve is "
+            "an example and not a verdict. Retrain with several seeds for one."
+        )
+        st.plotly_chart(charts.curves(result, before, state.is_dark()), key="compare_curves", alt=alt)
+        return
+    with st.container(key="recollected_verdict", gap="small"):
+        st.markdown(
+            f"Replayed, on the data as it was: **{result['verdict']}**.  \nCollected anew, {plan.continue_rounds} further "
+            f"rounds, {again['seeds']} seeds: **{again['verdict']}**; {VERDICT_WORDS[again['verdict']]}"
+        )
+    chart, numbers = st.columns(2, gap="medium")
+    with chart:
+        shown = before[-max(5, 2 * plan.continue_rounds) :]
+        figure = charts.recollected_curves(again, plan.round, shown, state.is_dark())
+        st.plotly_chart(figure, key="compare_curves", alt=f"{alt}, with bands over {again['seeds']} seeds")
+        st.caption(
+            "Mean over the seeds; bands: 95 % t interval. The grey line is the run itself. Seed 1 goes on as the run did; "
+            "the others replay another minibatch order and begin new episodes, with the same luck in all arms. Only seed "
+            "1's branches are kept as runs."
+        )
+    with numbers:
+        after, trained = again["evaluation"], again["training"]
+        rows = {
+            title: {
+                "return afterwards": interval(after[key]),
+                "training return": interval(trained[key]) if trained else "-",
+            }
+            for key, title in (
+                *charts.ARM_NAMES.items(),
+                ("difference", "difference from the original"),
+                ("difference_from_control", "difference from the random removal"),
+            )
+        }
+        st.table(pd.DataFrame.from_dict(rows, orient="index"), border="horizontal")
+        st.caption(
+            f"Mean (95 % t interval over seeds). Return afterwards: {after['original']['episodes']} evaluation episodes per "
+            "arm of the policies after the last round, on seeds that the arms share; the verdict is about these. Training "
+            "return: mean over the further rounds."
+        )
 
 
 def removed_table(run: Run, job: Job) -> None:
@@ -129,19 +159,9 @@ def compare() -> None:
         for title, estimate in lines.items():
             st.markdown(f"{title[0].upper()}{title[1:]}  \n**{interval(estimate)}**")
         st.caption("95 % t intervals over minibatch orders. The verdict needs both to exclude 0 on the same side.")
-    predicted_and_actual(job, result)
+    prediction.draw(run, job, result)
     if "curves" in result:
-        st.subheader("Training on", anchor=False)
-        st.caption(
-            f"Mean training return of the {plan.continue_rounds} rounds after it, data collected anew by each branch; "
-            "one training seed, so a single curve is an example and not a verdict."
-        )
-        before = [(info.round, info.metrics.get("mean_return")) for info in run.rounds if info.round <= plan.round]
-        st.plotly_chart(
-            charts.curves(result, before, state.is_dark()),
-            key="compare_curves",
-            alt="Training return after the removal",
-        )
+        training_on(run, job, result)
     removed_table(run, job)
     with st.container(horizontal=True):
         st.download_button(

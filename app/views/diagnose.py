@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import inspector, jobs, loaders, page, state, trust
+from app import computing, inspector, jobs, loaders, page, state, trust, two_estimators
 from app.text import escape
 from engine.attribution.estimators import top_and_bottom
 from engine.attribution.influence import Scores
@@ -49,7 +49,7 @@ def target_controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | 
                 help="Ask about another action in the same state.",
             )  # fmt: skip
             action = None if chosen in (None, AS_RECORDED) else names.index(chosen)
-    options = trust.offered(snapshot, named_target(snapshot, str(target), int(about), action))
+    options = trust.offered(snapshot)
     state.choose("estimator", options, options[0])
     estimator = st.selectbox("Estimator", options, key="estimator", width=170)
     st.button(
@@ -58,7 +58,7 @@ def target_controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | 
         icon=":material/refresh:",
         help="Influence is computed when you open a round and then kept. This computes it anew.",
         on_click=compute_again,
-        args=(snapshot, target, estimator, about, action),
+        args=(run, snapshot, target, estimator, about, action),
     )
     return str(target), str(estimator), int(about), action
 
@@ -88,18 +88,16 @@ def axis(key: str, label: str, default: str, fields: Sequence[str]) -> str:
 
 
 @page.careful
-def compute_again(snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> None:
-    """Compute anew and say whether the numbers are the same (a callback)."""
-    same = loaders.compute_again(snapshot, target, estimator, about, action)
-    st.toast(
-        "Computed again: the same numbers." if same else "Computed again: other numbers than those that were kept."
-    )
+def compute_again(run: Run, snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> None:
+    """Compute what is shown anew (a callback)."""
+    chosen = named_target(snapshot, target, about, action)
+    computing.compute_again(run, snapshot, chosen, estimator, int(state.get("average_orders", 1)))
 
 
 def records_chart(fields: dict[str, NDArray[Any]], scores: Scores, x: str, y: str, drag: str) -> list[int]:
     """The scatter; returns the selected records."""
     figure = loaders.scatter_figure(
-        scores.snapshot_hash, str(scores.target), scores.estimator, x, y, state.is_dark(), drag, fields
+        scores.snapshot_hash, str(scores.target), scores.estimator, scores.orders, x, y, state.is_dark(), drag, fields
     )
     key = "records_scatter"
     st.plotly_chart(
@@ -247,6 +245,9 @@ def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[i
     if not records:
         st.info("The basket is empty: select records in the chart or in a table and add them first.")
         return
+    if not snapshot.minibatches.size:
+        st.info("This round was recorded without its minibatches, so its update can't be replayed without records.")
+        return
     st.markdown(
         f"The update of round {snapshot.round} is replayed without **{len(records)}** of {len(snapshot.buffer)} "
         "records, and compared on the same evaluation episodes with the original and with the removal of as many random "
@@ -263,7 +264,13 @@ def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[i
     episodes = right.number_input(
         "Evaluation episodes per arm", 2, 2048, 64, key="episodes", help="Rounded up to a multiple of the orders."
     )
-    further = right.number_input("Rounds to train on", 0, 200, 0, key="continue_rounds", help="As a branch run.")
+    further = right.number_input(
+        "Rounds to train on", 0, 200, 0, key="continue_rounds", help="As a branch run, with data collected anew."
+    )
+    seeds = left.number_input(
+        "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further,
+        help="Every arm is trained on that often, each time with data collected anew; at least 2 for an interval.",
+    )  # fmt: skip
     if st.button("Start", key="retrain_confirm", type="primary", icon=":material/play_arrow:"):
         try:
             plan = Intervention(
@@ -273,9 +280,10 @@ def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[i
                 orders=int(orders),
                 episodes=int(episodes),
                 continue_rounds=int(further),
+                seeds=int(seeds) if further else 1,
                 **target,
             )
-            job = jobs.start(run, snapshot, plan, scores.estimator)
+            job = jobs.start(run, snapshot, plan, scores)
         except (EngineError, OSError) as error:
             st.error(escape(error), icon=":material/error:")
             return
@@ -289,18 +297,24 @@ def diagnose() -> None:
     snapshot = loaders.load_snapshot(run, page.current_round(run))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         target, estimator, about, action = target_controls(run, snapshot)
+        orders = computing.orders_control(snapshot, estimator)
         x, y, drag = chart_controls(list(loaders.load_fields(snapshot)))
-    scores = loaders.load_scores(snapshot, target, estimator, about, action)
+    asked = named_target(snapshot, target, about, action)
+    page.without_minibatches(snapshot)
+    scores = computing.scores(run, snapshot, asked, estimator, orders)
+    if scores is None:
+        st.stop()
     fields = {**loaders.load_fields(snapshot), "influence": scores.influence}
     what = "return target over this round's buffer" if target == "return" else f"action target, record {about}"
-    source = page.provenance(run, snapshot, f"{estimator}, {what}", "recorded minibatch order")
-    trust.draw(run, snapshot, named_target(snapshot, target, about, action), estimator, source)
+    source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(snapshot, orders))
+    trust.draw(run, snapshot, asked, estimator, source)
     chart, side = st.columns([3, 2], gap="medium")
     with chart:
         selected = records_chart(fields, scores, x, y, drag)
+        two_estimators.draw(run, snapshot, asked, scores, trust.offered(snapshot))
     top, bottom = top_and_bottom(scores.influence, TABLE_ROWS)
     names = page.action_names(run) if run.manifest.action_space.kind == "discrete" else []
-    state.forget_rows(("top_records", "bottom_records"), f"{scores.snapshot_hash} {scores.target} {estimator}")
+    state.forget_rows(("top_records", "bottom_records"), f"{scores.snapshot_hash} {scores.target} {estimator} {orders}")
     left, right = st.columns(2, gap="medium")
     with left:
         selected += ranking("top_records", "Top records", "raised the target most", top, fields, names)

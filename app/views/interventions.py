@@ -27,6 +27,7 @@ def describe(job: Job) -> str:
     """One line: what is removed."""
     plan = job.plan
     more = f", then {plan.continue_rounds} more rounds" if plan.continue_rounds else ""
+    more += f" with {plan.seeds} seeds" if plan.seeds > 1 else ""
     return (
         f"round {plan.round} without {len(plan.removed)} records ({plan.mode}, {plan.orders} orders, "
         f"{plan.episodes} episodes per arm{more})"
@@ -64,6 +65,8 @@ def draw_job(name: str, run: Run, job: Job, cancel_key: str) -> None:
         result = job.result
         if job.state == "done" and result is not None:
             title.markdown(f"**{result['verdict']}**: {VERDICT_WORDS[result['verdict']]}")
+            if "recollected" in result:
+                title.markdown(f"With data collected anew: **{result['recollected']['verdict']}**")
             actions.page_link(
                 "views/compare.py",
                 label="Compare",

@@ -36,6 +36,9 @@ def validate(
     ] = None,
     executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
     workers: Annotated[int | None, typer.Option(help="Replays at a time; by default one a core.")] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu replays exactly; cuda replays hundreds at a time, to rounding.")
+    ] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Remove random records, really replay the round, and see who predicted it."""
@@ -59,10 +62,11 @@ def validate(
                 design=design,
                 executor=executor,
                 workers=workers,
+                device=device,
                 report=report,
             )
     except KeyboardInterrupt:
-        done, total = finished(snapshot, chosen, estimators, subsets, orders, fraction, design)
+        done, total = finished(snapshot, chosen, estimators, subsets, orders, fraction, design, device)
         raise CancelledError(
             f"stopped; {done} of {total} replays are finished and kept in {run / 'derived'}; continue with the same command"
         ) from None
@@ -95,12 +99,13 @@ def _target(snapshot: Snapshot, name: str, records: list[int], obs: str | None, 
 
 def _print(found: Validation, run: Path) -> None:
     """A table, then what it means."""
+    where = "" if found.device == "cpu" else f" on {found.device}"
     ceiling = "not measured (one order)" if found.ceiling is None else f"{found.ceiling:.2f}"
     if found.ceiling_low is not None:
         ceiling += f" ({found.ceiling_low:.2f} to {found.ceiling_high:.2f})"
     print(
         f"{found.target['target']} target, round {found.round} of {run}: {found.subsets} subsets of {found.fraction:.0%} of "
-        f"the records ({found.design}), {found.orders} minibatch orders, {duration(found.seconds)}"
+        f"the records ({found.design}), {found.orders} minibatch orders, {duration(found.seconds)}{where}"
     )
     print_table(
         ("estimator", "LDS", "95 % interval", "explained variance", "slope"),

@@ -151,6 +151,9 @@ ESTIMATORS: dict[str, Estimator] = {
 }
 """Estimator name -> function of a snapshot and a target; the cheapest first."""
 
+DIRECTION_ONLY = frozenset({"first_order"})
+"""Estimators whose influence has a unit of its own: its sign predicts, its size does not. The others have the target's unit."""
+
 ESTIMATOR_NOTES: dict[str, str] = {
     "first_order": "one inner product at theta(k), before the update; cheap, and not a prediction of what removal does",
     "tracin": "inner products summed over the optimizer steps that used the record, each taken as plain gradient ascent",

@@ -74,31 +74,75 @@ def influence(
         BadInputError: unknown target or estimator, no orders, or a target whose gradient is zero.
     """
     check_request(estimator, orders)
-    if isinstance(target, str):
-        if target != "return":
-            raise BadInputError(
-                f"unknown target {target!r}; it must be 'return', or an action target with a record or an observation"
-            )
-        target = return_target(snapshot)
-    described = target.describe()
-    about = {
-        "round": snapshot.round,
-        "target": described,
-        "estimator": estimator,
-        "orders": orders,
-        "snapshot": snapshot.hash,
-    }
-    text = json.dumps({"version": CACHE_VERSION, **about}, sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()
-    path = snapshot.path if cache and snapshot.hash else None
-    table = load_table(path, key) if path is not None and not refresh else None
-    if table is not None and len(table) == len(snapshot.buffer) and _complete(table, estimator):
-        values, terms = _from_table(table)
-    else:
-        values, terms = attribute(snapshot, target, estimator, orders, on_step)
-        if path is not None:
-            save_table(path, key, scores_table(values, terms), {"influence": text})
-    return Scores(values, snapshot.round, described, estimator, orders, snapshot.hash, terms)
+    place = _Place.of(snapshot, target, estimator, orders)
+    found = None if refresh or not cache else place.read()
+    if found is None:
+        values, terms = attribute(snapshot, place.target, estimator, orders, on_step)
+        found = place.scores(values, terms)
+        if cache:
+            place.keep(found)
+    return found
+
+
+def read_influence(
+    snapshot: Snapshot, target: Target | str = "return", estimator: str = DEFAULT_ESTIMATOR, *, orders: int = 1
+) -> Scores | None:
+    """What `influence` would answer from the run's cache, without computing anything; None if it is not there.
+
+    Args and errors are those of `influence`.
+    """
+    check_request(estimator, orders)
+    return _Place.of(snapshot, target, estimator, orders).read()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the scores of one question are kept."""
+
+    snapshot: Snapshot
+    target: Target
+    estimator: str
+    orders: int
+    about: str
+    """The question as JSON."""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, target: Target | str, estimator: str, orders: int) -> _Place:
+        if isinstance(target, str):
+            if target != "return":
+                raise BadInputError(
+                    f"unknown target {target!r}; it must be 'return', or an action target with a record or an observation"
+                )
+            target = return_target(snapshot)
+        about = {
+            "version": CACHE_VERSION,
+            "round": snapshot.round,
+            "target": target.describe(),
+            "estimator": estimator,
+            "orders": orders,
+            "snapshot": snapshot.hash,
+        }
+        return cls(snapshot, target, estimator, orders, json.dumps(about, sort_keys=True))
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(self.about.encode()).hexdigest()
+
+    def read(self) -> Scores | None:
+        path = self.snapshot.path if self.snapshot.hash else None
+        table = None if path is None else load_table(path, self.key)
+        if table is None or len(table) != len(self.snapshot.buffer) or not _complete(table, self.estimator):
+            return None
+        return self.scores(*_from_table(table))
+
+    def keep(self, scores: Scores) -> None:
+        if self.snapshot.path is not None and self.snapshot.hash:
+            table = scores_table(scores.influence, scores.terms)
+            save_table(self.snapshot.path, self.key, table, {"influence": self.about})
+
+    def scores(self, values: Float32s, terms: Terms | None) -> Scores:
+        snapshot = self.snapshot
+        return Scores(values, snapshot.round, self.target.describe(), self.estimator, self.orders, snapshot.hash, terms)
 
 
 def scores_table(values: Float32s, terms: Terms | None = None) -> pa.Table:

@@ -60,10 +60,15 @@ def attribute(
         (n,) influence, and its terms by name, or None where the estimator has none.
 
     Raises:
-        BadInputError: unknown estimator, or no orders.
+        BadInputError: unknown estimator, no orders, or several of a round that was recorded without its minibatches.
         ZeroGradientError: every influence would be 0.
     """
     check_request(estimator, orders)
+    if orders > 1 and not snapshot.minibatches.size:
+        raise BadInputError(
+            f"round {snapshot.round} was recorded without its minibatches, so there are no orders to average over; "
+            "leave orders at 1"
+        )
     one_thread()
     if estimator == REPLAY_REGRESSION:
         told = on_step or (lambda done, total: None)

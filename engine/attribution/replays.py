@@ -1,7 +1,8 @@
 """Many real replays of one update: which records to remove, in which minibatch orders, and what became of the targets.
 
 A replay is named by its snapshot, the records it went without and its order. What was replayed once is kept in the run's
-`derived/` and never replayed again: not after an interruption, nor by a plan with more subsets or orders.
+`derived/` and never replayed again: not after an interruption, nor by a plan with more subsets or orders. What a CUDA
+device replayed, to rounding, is kept apart from the exact replays of the CPU.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from engine.attribution.batched import batch_size, batched_values, check_device
 from engine.attribution.targets import Target
 from engine.errors import BadInputError
 from engine.executors import run_tasks
 from engine.learning.agents import restore_agent
 from engine.learning.checkpoint import one_thread, restore_policy
-from engine.learning.replay import intervene, replay
+from engine.learning.replay import check_replayable, intervene, replay
 from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Snapshot
 
@@ -111,6 +113,7 @@ def replays(
     *,
     executor: str = "inline",
     workers: int | None = None,
+    device: str = "cpu",
     report: Progress = lambda doing, done, total: None,
     doing: str = "replaying the update",
 ) -> Floats:
@@ -126,6 +129,8 @@ def replays(
         orders: Q; order 0 is the recorded one.
         executor: as `executors.run_tasks` has it; `processes` needs a main module that can be imported again.
         workers: processes at a time.
+        device: `cpu` replays exactly; `cuda` replays hundreds at a time in this process, to rounding (see `batched`), and
+            has no use for executor and workers. Its outcomes are kept apart.
         report: told the replays that are done, of how many; raise from it to cancel.
         doing: what it is told beside them.
 
@@ -133,14 +138,11 @@ def replays(
         (targets, m, orders) values of f.
 
     Raises:
-        BadInputError: the round was recorded without its minibatches.
+        BadInputError: the round was recorded without its minibatches, or as `batched.check_device`.
     """
-    if not snapshot.minibatches.size:
-        raise BadInputError(
-            f"round {snapshot.round} was recorded without its minibatches, so its update can't be replayed; first_order "
-            "influence needs none"
-        )
-    ledgers = [Ledger(snapshot, target) for target in targets]
+    check_device(snapshot, device)
+    check_replayable(snapshot)
+    ledgers = [Ledger(snapshot, target, device) for target in targets]
     names = [removal_name(row) for row in removed]
     missing = {
         (name, q): Replay(row, q)
@@ -152,11 +154,13 @@ def replays(
     done = total - len(missing)
     report(doing, done, total)
     keys = list(missing)
+    size = batch_size(snapshot, len(keys)) if device == "cuda" and keys else CHUNK
     tasks = [
-        Task(i, keys[i : i + CHUNK], snapshot, targets, [missing[key] for key in keys[i : i + CHUNK]])
-        for i in range(0, len(keys), CHUNK)
+        Task(i, keys[i : i + size], snapshot, targets, [missing[key] for key in keys[i : i + size]])
+        for i in range(0, len(keys), size)
     ]
-    for task, outcomes in run_tasks(run_replays, tasks, executor, workers) if tasks else ():
+    ways = (run_replays, executor) if device == "cpu" else (run_on_cuda, "inline")
+    for task, outcomes in run_tasks(ways[0], tasks, ways[1], workers) if tasks else ():
         for ledger, values in zip(ledgers, outcomes.T, strict=True):
             ledger.add(task.keys, values)
         done += len(task.keys)
@@ -174,9 +178,11 @@ def replay_seconds(snapshot: Snapshot) -> float:
     return min(times)
 
 
-def finished_replays(snapshot: Snapshot, target: Target, removed: Bools, orders: int) -> tuple[int, int]:
+def finished_replays(
+    snapshot: Snapshot, target: Target, removed: Bools, orders: int, device: str = "cpu"
+) -> tuple[int, int]:
     """How many of the replays that `replays` would be asked for are kept, and how many they are."""
-    values = Ledger(snapshot, target).values
+    values = Ledger(snapshot, target, device).values
     asked = {(removal_name(row), q) for row in removed for q in range(orders)}
     return len(asked & values.keys()), len(asked)
 
@@ -220,11 +226,18 @@ def run_replays(task: Task) -> Floats:
     return values
 
 
-class Ledger:
-    """The value of one target after every replay of a snapshot that was ever made."""
+def run_on_cuda(task: Task) -> Floats:
+    """As `run_replays`, all at once and to rounding."""
+    removed, orders = np.stack([each.removed for each in task.replays]), [each.order for each in task.replays]
+    return batched_values(task.snapshot, task.targets, removed, orders, torch.device("cuda"))
 
-    def __init__(self, snapshot: Snapshot, target: Target) -> None:
+
+class Ledger:
+    """The value of one target after every replay of a snapshot that was ever made on a kind of device."""
+
+    def __init__(self, snapshot: Snapshot, target: Target, device: str = "cpu") -> None:
         about = {"replays": REPLAYS_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
+        about |= {} if device == "cpu" else {"device": device}
         text = json.dumps(about, sort_keys=True)
         self.key, self.about = hashlib.sha256(text.encode()).hexdigest(), text
         self.path = snapshot.path if snapshot.hash else None

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import BadInputError
 from engine.learning.agents import Agent, restore_agent
 from engine.learning.checkpoint import one_thread
+from engine.learning.replay import check_replayable
 from engine.store.snapshot import Snapshot
 
 Vector = NDArray[Any]
@@ -57,11 +57,7 @@ def trace_update(snapshot: Snapshot, agent: Agent | None = None) -> Trace:
     Raises:
         BadInputError: the round was recorded without its minibatches.
     """
-    if not snapshot.minibatches.size:
-        raise BadInputError(
-            f"round {snapshot.round} was recorded without its minibatches, so its update can't be followed; first_order "
-            "needs none"
-        )
+    check_replayable(snapshot)
     one_thread()
     if agent is None:
         agent = restore_agent(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)

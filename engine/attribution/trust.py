@@ -72,6 +72,8 @@ class Validation:
     """Whether the round was recorded by the same software on the same kind of machine."""
     metasmoothness: float
     """1 where the update responds smoothly to the records' weights, about 0 where derivatives mean nothing."""
+    device: str = "cpu"
+    """Where it was replayed: `cpu` exactly, `cuda` to rounding."""
     seconds: float
     """Wall time of this call; replays that were kept from an earlier one cost nothing."""
     created: float
@@ -180,6 +182,7 @@ def read_validation(
     *,
     design: str | None = "random",
     fraction: float | None = None,
+    device: str | None = "cpu",
 ) -> Validation | None:
     """The newest stored validation of this round and target, without computing anything; None if there is none.
 
@@ -189,6 +192,7 @@ def read_validation(
         estimator: only validations that measured it.
         design: only those of this design; None: any.
         fraction: only those that removed this share.
+        device: only those that were replayed there, by default exactly; None: any.
     """
     chosen = named_target(snapshot, target) if isinstance(target, str) else target
     for found in _kept(snapshot, chosen):
@@ -196,6 +200,7 @@ def read_validation(
             (estimator is None or estimator in found.estimators)
             and (design is None or found.design.startswith(design))
             and (fraction is None or found.fraction == fraction)
+            and (device is None or found.device == device)
         ):
             return found
     return None
@@ -207,7 +212,7 @@ def keep_validation(snapshot: Snapshot, target: Target, measured: Validation) ->
         return
 
     def settings(v: Validation) -> tuple[Any, ...]:
-        return v.design, v.fraction, v.subsets, v.orders
+        return v.design, v.fraction, v.subsets, v.orders, v.device
 
     others = _kept(snapshot, target)
     for same in (other for other in others if settings(other) == settings(measured)):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.attribution.batched import check_device
 from engine.attribution.controls import CONTROL_REPLAYS, null_control, smoothness
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR
 from engine.attribution.influence import influence
@@ -34,7 +35,7 @@ from engine.attribution.targets import Target, named_target
 from engine.attribution.trust import Faithfulness, Validation, defined, keep_validation
 from engine.errors import BadInputError
 from engine.executors import check_executor, default_workers
-from engine.learning.checkpoint import fingerprint
+from engine.learning.checkpoint import same_machine
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Snapshot
 
@@ -56,6 +57,7 @@ def validate(
     design: str = "random",
     executor: str = "processes",
     workers: int | None = None,
+    device: str = "cpu",
     report: Progress = lambda doing, done, total: None,
 ) -> Validation:
     """Measure whether influence predicts what removing records does, by many real replays.
@@ -82,13 +84,16 @@ def validate(
             the fraction.
         executor: `processes`, `inline` or `ray`; `processes` needs a main module that can be imported again.
         workers: processes at a time; by default one a core.
+        device: `cpu` replays exactly; `cuda` replays hundreds at a time, to rounding. Estimators (and what
+            `replay_regression` is fitted to) are the CPU's in either case, and so are the controls.
         report: told the replays that are done, of how many; raise from it to cancel.
 
     Returns:
         The LDS of each estimator beside the noise ceiling, also kept for `read_validation`.
 
     Raises:
-        BadInputError: bad settings, unknown estimator or target, or a target whose gradient is zero. Nothing was replayed.
+        BadInputError: bad settings, unknown estimator or target, a target whose gradient is zero, or a device that is not
+            here or can't replay these networks. Nothing was replayed.
         EngineError: a worker died; what was finished is kept.
     """
     snapshot = snapshot_of(source, round)
@@ -103,6 +108,7 @@ def validate(
         design=design,
         executor=executor,
         workers=workers,
+        device=device,
         report=report,
     )
     return found
@@ -119,11 +125,13 @@ def validate_targets(
     design: str = "random",
     executor: str = "processes",
     workers: int | None = None,
+    device: str = "cpu",
     report: Progress = lambda doing, done, total: None,
 ) -> list[Validation]:
     """`validate` for several targets at the price of one: each replay is evaluated on all of them."""
     start = time.monotonic()
     check_executor(executor, workers)
+    check_device(snapshot, device)
     removed = removals(snapshot, targets[0], estimators, subsets, orders, fraction, design)
     for target in targets:
         influence(snapshot, target)  # a zero gradient is told before anything is replayed
@@ -138,6 +146,7 @@ def validate_targets(
         orders,
         executor=executor,
         workers=workers,
+        device=device,
         report=report,
     )
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round])
@@ -163,8 +172,9 @@ def validate_targets(
             actual_error=tuple(error.tolist()),
             null_exact=null_exact,
             null_difference=null_difference,
-            fingerprint_equal=dict(snapshot.fingerprint) == fingerprint(),
+            fingerprint_equal=same_machine(snapshot.fingerprint),
             metasmoothness=smooth,
+            device=device,
             seconds=time.monotonic() - start,
             created=time.time(),
         )
@@ -210,10 +220,11 @@ def finished(
     orders: int,
     fraction: float,
     design: str,
+    device: str = "cpu",
 ) -> tuple[int, int]:
     """How many replays of a validation with these settings are kept, and how many it takes."""
     removed = with_nothing_removed(removals(snapshot, target, estimators, subsets, orders, fraction, design))
-    done, total = finished_replays(snapshot, target, removed, orders)
+    done, total = finished_replays(snapshot, target, removed, orders, device)
     if REPLAY_REGRESSION in estimators:
         fitted, to_fit = finished_replays(snapshot, target, training_removals(snapshot), TRAINING_ORDERS)
         return done + fitted, total + to_fit

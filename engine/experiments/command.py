@@ -1,4 +1,4 @@
-"""`python -m engine reproduce`: run the paper's experiments and report them."""
+"""`python -m engine reproduce` and `faithfulness`: run the paper's experiments, or measure the scores, and report them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 
 from engine import arguments
 from engine.errors import BadInputError, CancelledError, EngineError
+from engine.experiments.plans import STUDIED
 from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -119,3 +120,50 @@ def _interval(row: dict[str, Any], name: str) -> str:
     if row[name] is None:
         return "-"
     return f"{row[name]:+.3g} ({interval(row, name)})"
+
+
+def faithfulness(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", help=f"{', '.join(STUDIED)} or another experiment; or all of these."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the study's results.")],
+    runs: Annotated[Path, typer.Option(help="Folder of the runs that are trained for it and measured.")] = Path(
+        "runs/faithfulness"
+    ),
+    subsets: Annotated[int, typer.Option(help="Subsets of the records to remove, at least 3.")] = 64,
+    orders: Annotated[int, typer.Option(help="Minibatch orders to replay each in.")] = 16,
+    fraction: Annotated[
+        list[float] | None, typer.Option(help="Share of the records; repeat. By default 0.5, 0.1.")
+    ] = None,
+    estimator: Annotated[list[str] | None, typer.Option(help="Whom to check; repeat for more. By default all.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the experiment's.")] = None,
+    executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
+    workers: Annotated[int | None, typer.Option(help="Replays at a time; by default one a core.")] = None,
+) -> None:
+    """Measure where which estimator predicts what removal does: early, in the middle and late in training."""
+    from engine.attribution.estimators import ESTIMATORS
+    from engine.experiments.faithfulness import FRACTIONS, Scale, study
+    from engine.experiments.faithfulness_report import write_study_report
+    from engine.experiments.plans import find_experiments
+
+    chosen = STUDIED if "all" in names else [experiment.name for experiment in find_experiments(names)]
+    scale = Scale(subsets, orders, tuple(fraction or FRACTIONS))
+    try:
+        with progress() as report:
+            for name in chosen:
+                study(
+                    name,
+                    out,
+                    runs,
+                    scale,
+                    rounds=rounds,
+                    estimators=tuple(dict.fromkeys(estimator or ESTIMATORS)),
+                    executor=executor,
+                    workers=workers,
+                    command=shlex.join(["python", "-m", "engine", *sys.argv[1:]]),
+                    report=report,
+                )
+    except KeyboardInterrupt:
+        raise CancelledError(f"stopped; finished replays are kept in {runs}; continue with the same command") from None
+    print(f"report: {write_study_report(out)}")

@@ -18,10 +18,11 @@ from engine.envs import find
 from engine.errors import BadInputError
 from engine.intervention.comparison import Estimate, compare
 from engine.intervention.filtering import make_filter
-from engine.learning.checkpoint import fingerprint
+from engine.intervention.recollect import Continued, evaluate, recorded_arm, summarize, train_arm_on
+from engine.learning.checkpoint import same_machine
 from engine.learning.evaluation import Evaluator
 from engine.learning.normalization import normalizer_at
-from engine.learning.replay import Mode, intervene, replay
+from engine.learning.replay import Mode, check_replayable, intervene, replay
 from engine.learning.training import branch
 from engine.store.derived import write_json
 from engine.store.files import Files
@@ -53,6 +54,8 @@ class Intervention:
     """Evaluation episodes per arm, divided over the orders."""
     continue_rounds: int = 0
     """Rounds that the branch trains on after the replayed one."""
+    seeds: int = 1
+    """Times that every arm trains on, each with newly collected data; the first goes on as the run itself did."""
     target: str = "return"
     """Target whose change is measured beside the return: `return` or `action`."""
     about: int | None = None
@@ -70,6 +73,14 @@ class Intervention:
             raise BadInputError(f"episodes is {self.episodes}; at least one per order ({self.orders}) is needed")
         if self.continue_rounds < 0:
             raise BadInputError(f"continue_rounds is {self.continue_rounds}; it must be 0 or more")
+        if self.seeds < 1:
+            raise BadInputError(f"seeds is {self.seeds}; it must be at least 1, and at least 2 for an interval")
+        if self.seeds > 1 and not self.continue_rounds:
+            raise BadInputError(
+                f"seeds is {self.seeds}, but there are no rounds to train on; set continue_rounds to 1 or more"
+            )
+        if self.episodes < self.seeds:
+            raise BadInputError(f"episodes is {self.episodes}; at least one per seed ({self.seeds}) is needed")
 
 
 def retrain(
@@ -82,6 +93,7 @@ def retrain(
     orders: int = 8,
     episodes: int = 64,
     continue_rounds: int = 0,
+    seeds: int = 1,
     target: str = "return",
     about: int | None = None,
     action: int | None = None,
@@ -106,6 +118,9 @@ def retrain(
         orders: replays per arm.
         episodes: evaluation episodes per arm.
         continue_rounds: further rounds to train in the branch, and in a control branch beside it.
+        seeds: how often every arm, the original too, is trained on with newly collected data. The first seed goes on as the
+            run itself did, and its branches are the ones that are recorded; the others replay another minibatch order and
+            begin new episodes, with the same luck in every arm.
         target: whose change is measured beside the return: `return`, or `action` of the record `about`.
         about: record of an action target.
         action: its action, if another than the recorded one.
@@ -113,7 +128,8 @@ def retrain(
 
     Returns:
         What `result.json` in `out` holds: `original, counterfactual, control` and the differences (mean, low, high,
-        episodes), `verdict`, `removed`, `target` (how f itself changed), `curves` if rounds were continued, `run`.
+        episodes), `verdict`, `removed`, `target` (how f itself changed), `curves` if rounds were continued, `recollected`
+        (see `recollect.summarize`) if they were with several seeds, `run`.
 
     Raises:
         BadInputError: nothing or everything would be removed, a record is out of range, the round is not there.
@@ -126,6 +142,7 @@ def retrain(
         orders=orders,
         episodes=episodes,
         continue_rounds=continue_rounds,
+        seeds=seeds,
         target=target,
         about=about,
         action=action,
@@ -138,6 +155,7 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
     snapshot = run.snapshot(plan.round)
     removed = check_records(plan.removed, len(snapshot.buffer))
     snapshot.without(removed)
+    check_replayable(snapshot)
     target = named_target(snapshot, plan.target, plan.about, plan.action)
     meter = _Meter(progress, snapshot, plan)
     with _appears_at_once(Path(out)) as folder:
@@ -152,7 +170,7 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
             "mode": plan.mode,
             "orders": plan.orders,
             "evaluation_seeds": [EVALUATION_SEED, EVALUATION_SEED + _episodes_per_order(plan) * plan.orders - 1],
-            "same_machine": dict(snapshot.fingerprint) == fingerprint(),
+            "same_machine": same_machine(snapshot.fingerprint),
             **compare(arms["original"][0], arms["counterfactual"][0], arms["control"][0]),
             "order_means": {name: returns.mean(axis=1).tolist() for name, (returns, _) in arms.items()},
             "target": {"name": plan.target, "about": plan.about, "action": plan.action}
@@ -160,11 +178,12 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
                 name: Estimate.of(np.asarray(values) - np.asarray(arms["original"][1]), 0).to_json()
                 for name, (_, values) in arms.items()
                 if name != "original"
-            },
+            }
+            | {"order_values": {name: values for name, (_, values) in arms.items()}},
         }
         branches = {"counterfactual": removed}
         if plan.continue_rounds:
-            branches["control"] = _random_records(snapshot, plan, order=0)
+            branches["control"] = random_removal(snapshot, plan)
             result["curves"] = {"original": _curve(run, plan.round, plan.continue_rounds)}
         for name, records in branches.items():
             meter.say(f"recording the {name} branch")
@@ -172,6 +191,8 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
             curve = _record_branch(run, snapshot, records, place, plan, meter)
             if plan.continue_rounds:
                 result["curves"][name] = curve
+        if plan.seeds > 1:
+            result["recollected"] = _recollect(snapshot, plan, folder, meter)
         write_json(folder / RESULT_FILE, result)
     return result
 
@@ -215,7 +236,7 @@ def _replay_arms(
             draws: dict[str, Any] = {
                 "original": (),
                 "counterfactual": plan.removed,
-                "control": _random_records(snapshot, plan, order),
+                "control": random_removal(snapshot, plan, order),
             }
             seeds = EVALUATION_SEED + order * per_order + np.arange(per_order)
             for arm, drop in draws.items():
@@ -256,6 +277,34 @@ def _record_branch(
     return curve
 
 
+def _recollect(snapshot: Snapshot, plan: Intervention, folder: Path, meter: _Meter) -> dict[str, Any]:
+    """Train every arm on with several seeds; the first one's branches are in `folder` already."""
+    arms: dict[str, list[Continued]] = {
+        "original": [],
+        "counterfactual": [recorded_arm(open_run(folder))],
+        "control": [recorded_arm(open_run(folder / "control"))],
+    }
+    for name, found in arms.items():
+        for seed in range(len(found), plan.seeds):
+            drop: dict[str, Any] = {
+                "original": (),
+                "counterfactual": plan.removed,
+                "control": random_removal(snapshot, plan, seed),
+            }
+
+            def say(round: int, doing: str = f"training on, {name}, seed {seed + 1} of {plan.seeds}") -> None:
+                meter.say(f"{doing}, round {round}")
+
+            mode = plan.mode if name != "original" else "mask"
+            found.append(
+                train_arm_on(snapshot, drop[name], mode, plan.continue_rounds, seed, say=say, on_step=meter.step)
+            )
+    per_seed = -(-plan.episodes // plan.seeds)
+    meter.say("evaluating the policies that were trained on")
+    returns = evaluate(snapshot, arms, EVALUATION_SEED, per_seed, meter.check, meter.evaluated)
+    return dict(summarize(arms, snapshot, returns))
+
+
 def _curve(run: Run, round: int, rounds: int) -> list[dict[str, Any]]:
     """How the parent itself went on."""
     return [
@@ -265,8 +314,8 @@ def _curve(run: Run, round: int, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
-def _random_records(snapshot: Snapshot, plan: Intervention, order: int) -> NDArray[np.int64]:
-    """The control's draw for one minibatch order: as many records as the intervention removes."""
+def random_removal(snapshot: Snapshot, plan: Intervention, order: int = 0) -> NDArray[np.int64]:
+    """The control's draw for one minibatch order, or for one seed: as many records as the intervention removes."""
     rng = np.random.default_rng([snapshot.config.seed, plan.round, order, len(plan.removed)])
     kept = snapshot.buffer.kept
     removes = np.count_nonzero(kept[list(plan.removed)])
@@ -286,7 +335,11 @@ class _Meter:
         self.update_steps = config.n_epochs * -(-config.records_per_round // config.batch_size)
         updates = 3 * plan.orders
         branches = 2 * (1 + plan.continue_rounds) if plan.continue_rounds else 1
-        self.total = self.update_steps * (updates + branches) + updates * (self.update_steps // 2)
+        evaluations = updates
+        if plan.seeds > 1:
+            branches = 3 * plan.seeds * (1 + plan.continue_rounds)
+            evaluations += 3 * plan.seeds
+        self.total = self.update_steps * (updates + branches) + evaluations * (self.update_steps // 2)
         self.done = 0
         self.doing = "starting"
 

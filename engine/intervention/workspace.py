@@ -27,6 +27,7 @@ from engine.attribution.influence import influence
 from engine.attribution.targets import named_target
 from engine.errors import LockedRunError, NotARunError, StorageError, ZeroGradientError
 from engine.intervention.retrain import PARTIAL, RESULT_FILE, Intervention
+from engine.learning.replay import check_replayable
 from engine.store.derived import read_json, write_json
 from engine.store.files import Files
 from engine.store.read import Run
@@ -70,7 +71,10 @@ def _basket(run: Run, round: int) -> Path:
 
 def intervention_id(snapshot: Snapshot, plan: Intervention) -> str:
     """Twelve hexadecimal digits; equal interventions on equal snapshots have equal ids."""
-    text = json.dumps({"snapshot": snapshot.hash, **asdict(plan)}, sort_keys=True)
+    values = asdict(plan)
+    if plan.seeds == 1:  # as it was before there were several
+        del values["seeds"]
+    text = json.dumps({"snapshot": snapshot.hash, **values}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -101,13 +105,17 @@ class Job:
         return self.folder.parent.parent
 
 
-def predicted(snapshot: Snapshot, plan: Intervention, estimator: str = DEFAULT_ESTIMATOR) -> dict[str, Any]:
+def predicted(
+    snapshot: Snapshot, plan: Intervention, estimator: str = DEFAULT_ESTIMATOR, orders: int = 1
+) -> dict[str, Any]:
     """What the scores say of a removal: estimator, and the summed influence of what is removed (None: zero gradient)."""
+    about: dict[str, Any] = {"estimator": estimator, "orders": orders, "summed_influence": None}
     try:
-        scores = influence(snapshot, named_target(snapshot, plan.target, plan.about, plan.action), estimator)
+        target = named_target(snapshot, plan.target, plan.about, plan.action)
+        scores = influence(snapshot, target, estimator, orders=orders)
     except ZeroGradientError:
-        return {"estimator": estimator, "summed_influence": None}
-    return {"estimator": estimator, "summed_influence": float(scores.influence[list(plan.removed)].sum())}
+        return about
+    return about | {"summed_influence": float(scores.influence[list(plan.removed)].sum())}
 
 
 def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str, Any]) -> tuple[Job, bool]:
@@ -117,10 +125,11 @@ def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str
         The job, and whether a worker is to be started; one that is done or running is given back as it is.
 
     Raises:
-        BadInputError: a record is out of range, or all would be removed.
+        BadInputError: a record is out of range, all would be removed, or the round's update can't be replayed.
         StorageError: the run's folder can't be written.
     """
     snapshot.without(plan.removed)
+    check_replayable(snapshot)
     named_target(snapshot, plan.target, plan.about, plan.action)
     folder = run.path / "interventions" / intervention_id(snapshot, plan)
     known = read_job(folder)

@@ -100,6 +100,12 @@ def fingerprint() -> dict[str, str]:
     }
 
 
+def same_machine(recorded: Mapping[str, str]) -> bool:
+    """Whether a replay here has the recorded bits: the fingerprints are equal. On another machine it agrees to rounding."""
+    one_thread()
+    return dict(recorded) == fingerprint()
+
+
 @cache
 def _blas() -> str:
     """Name, version and kernel of NumPy's BLAS; other libraries bring their own as they are imported."""

@@ -73,8 +73,10 @@ def replay(
         theta(k+1). With nothing removed and order 0 it is the original bit for bit, on an equal fingerprint.
 
     Raises:
-        BadInputError: a record is out of range, all would be removed, or mode or order is unknown.
+        BadInputError: a record is out of range, all would be removed, mode or order is unknown, or the round was recorded
+            without its minibatches.
     """
+    check_replayable(snapshot)
     snapshot = intervene(snapshot, () if drop is None else drop, mode=mode, order=order)
     one_thread()
     agent = restore_agent(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
@@ -106,6 +108,19 @@ def intervene(
     # An epoch names every record (the run format asks for it); those that are gone come last and thin out no minibatch.
     tail = np.tile(gone, (len(permutations), 1))
     return snapshot.changed(minibatches=np.concatenate([permutations, tail], axis=1).astype(np.int32))
+
+
+def check_replayable(snapshot: Snapshot) -> None:
+    """Refuse a round whose update is not known.
+
+    Raises:
+        BadInputError: it was recorded without its minibatches.
+    """
+    if not snapshot.minibatches.size:
+        raise BadInputError(
+            f"round {snapshot.round} was recorded without its minibatches, so its update can't be replayed; first_order "
+            "influence needs none"
+        )
 
 
 def check_mode(mode: str) -> Mode:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,14 +112,27 @@ def _train_rounds(
     record_filter: RecordFilter | None,
     on_step: Callable[[], None] | None,
 ) -> Iterator[Snapshot]:
+    def commit(snapshot: Snapshot, metrics: Mapping[str, Any]) -> None:
+        writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
+
+    yield from train_on(learner, stop, record_filter, on_step, commit)
+    writer.commit_final(learner.round, learner.state())
+
+
+def train_on(
+    learner: Learner,
+    stop: int,
+    record_filter: RecordFilter | None = None,
+    on_step: Callable[[], None] | None = None,
+    commit: Callable[[Snapshot, Mapping[str, Any]], None] = lambda snapshot, metrics: None,
+) -> Iterator[Snapshot]:
+    """Collect, yield the snapshot, update, commit, up to round `stop` - 1; without `commit` nothing is recorded."""
     while learner.round < stop:
         snapshot = learner.collect()
         if record_filter is not None:
             snapshot = filtered(snapshot, record_filter)
         yield snapshot
-        metrics = learner.update(snapshot, on_step)
-        writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
-    writer.commit_final(learner.round, learner.state())
+        commit(snapshot, learner.update(snapshot, on_step))
 
 
 def filtered(snapshot: Snapshot, record_filter: RecordFilter) -> Snapshot:
@@ -200,6 +213,19 @@ class Learner:
             round=snapshot.round + 1,
             normalizer=normalizer,
         )
+
+    def reseed(self, rng: np.random.Generator) -> None:
+        """From here on collect with luck drawn from `rng`: new episodes begin, actions and minibatches are drawn anew.
+
+        Raises:
+            RuntimeError: this learner was restored without its environments.
+        """
+        if self.environments is None:
+            raise RuntimeError("this learner was restored without its environments")
+        if self.normalizer is not None:
+            self.normalizer.returns[:] = 0
+        self.environments.seed(int(rng.integers(2**63)))
+        self.action_rng, self.minibatch_rng = rng.spawn(2)
 
     @property
     def policy(self) -> ActorCritic:

@@ -13,8 +13,10 @@ from streamlit.testing.v1 import AppTest
 import engine
 from app.jobs import Check
 from app.trust import CHECKED, offered
+from engine.attribution.estimators import ESTIMATORS
 from engine.attribution.regression import REPLAY_REGRESSION
 from engine.attribution.targets import return_target
+from engine.attribution.validation import finished
 from engine.store.read import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,11 +53,26 @@ def test_not_measured_then_measured(monkeypatch: pytest.MonkeyPatch, run: Run) -
     assert "trust: not measured" in badge(diagnose(monkeypatch, run, target="action")), "another target"
 
 
-def test_the_slow_estimator_is_offered_once_it_was_checked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_estimator_is_offered_where_the_update_can_be_replayed(run: Run) -> None:
     snapshot = run.snapshot(1)
-    assert offered(snapshot, return_target(snapshot)) == list(CHECKED)
-    monkeypatch.setattr("app.trust.read_validation", lambda _snapshot, _target, name: name == REPLAY_REGRESSION)
-    assert offered(snapshot, return_target(snapshot)) == [*CHECKED, REPLAY_REGRESSION]
+    assert offered(snapshot) == list(ESTIMATORS)
+    assert offered(snapshot.changed(minibatches=snapshot.minibatches[:0])) == ["first_order"]
+
+
+def test_progress_of_a_check_counts_all_its_replays(run: Run) -> None:
+    """Those that replay_regression is fitted to as well, and after a reload, too."""
+    arguments = ("--target", "return", "--subsets", "2000", "--orders", "50")
+    check = Check(run, 1, "return", arguments)
+    check.start([*CHECKED, REPLAY_REGRESSION])
+    again = Check(run, 1, "return", arguments)
+    assert again.estimators == (*CHECKED, REPLAY_REGRESSION)
+    snapshot = run.snapshot(1)
+    _, few = finished(snapshot, return_target(snapshot), CHECKED, 4, 2, 0.5, "random")
+    _, many = finished(snapshot, return_target(snapshot), again.estimators, 4, 2, 0.5, "random")
+    assert many > few == 10
+    again.stop()
+    while check.running:
+        time.sleep(0.1)
 
 
 def test_a_check_runs_in_the_background_and_can_be_stopped(run: Run) -> None:

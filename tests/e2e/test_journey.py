@@ -135,6 +135,31 @@ def test_a_click_inspects_the_record(page: Page, url: str) -> None:
     expect(page.locator(".st-key-inspect input")).to_have_value(str(record))
 
 
+def test_a_mark_of_two_rankings_inspects_its_record(page: Page, url: str) -> None:
+    page.goto(f"{url}/diagnose?run=small&round=2&other_estimator=tracin&inspect=3")
+    expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
+    idle(page)
+    page.locator(".st-key-compare_estimators summary").click()
+    marks = page.locator(".st-key-rank_scatter .scatterlayer .point")
+    expect(marks).to_have_count(512)
+    idle(page)
+    expect(page.locator(".st-key-compare_estimators")).to_contain_text(re.compile(r"Rank correlation [+-]\d"))
+    page.locator(".st-key-rank_scatter").evaluate("chart => chart.scrollIntoView({block: 'center'})")
+    page.wait_for_timeout(500)
+    x, y, record = page.evaluate(
+        """() => {
+            const plot = document.querySelector('.st-key-rank_scatter .js-plotly-plot'), box = plot.getBoundingClientRect();
+            const layout = plot._fullLayout, trace = plot._fullData[0], i = trace.x.indexOf(Math.max(...trace.x));
+            return [box.left + layout.xaxis._offset + layout.xaxis.d2p(trace.x[i]),
+                    box.top + layout.yaxis._offset + layout.yaxis.d2p(trace.y[i]), trace.customdata[i]];
+        }"""
+    )
+    page.mouse.move(x, y)
+    page.wait_for_timeout(300)
+    page.mouse.click(x, y)
+    expect(page.locator(".st-key-inspect input")).to_have_value(str(record))
+
+
 def test_the_url_is_the_view(page: Page, url: str) -> None:
     """Round 0, another page and back, a reload, and the Back button."""
     page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=0")

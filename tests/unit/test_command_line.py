@@ -268,6 +268,15 @@ def test_retrain_the_bottom_for_people(command: Command, run: Path, tmp_path: Pa
     assert outcome.out.splitlines()[-1].split(":")[0] in ("helps", "hurts", "within noise")
 
 
+def test_retrain_with_data_collected_anew(command: Command, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("3 5")
+    arguments = ("retrain", run, "--round", 1, "--drop-file", tmp_path / "ids.txt", *SMALL, "--seeds", 2)
+    outcome = command(*arguments, "--continue-rounds", 1, "--out", tmp_path / "w")
+    assert "trained on for 1 rounds with data collected anew, 2 seeds" in outcome.out
+    assert outcome.out.count("counterfactual") == 2
+    refused(command(*arguments, "--out", tmp_path / "v"), "no rounds to train on", "continue_rounds")
+
+
 def test_retrain_without_a_folder_keeps_it_beside_the_run(command: Command, run: Path, tmp_path: Path) -> None:
     """The same intervention again is answered at once with the same result."""
     (tmp_path / "ids.txt").write_text("3 5")

@@ -152,7 +152,7 @@ def test_a_round_without_its_minibatches_has_first_order_influence_alone(base: S
     imported = base.changed(minibatches=np.zeros((0, N), np.int32))
     assert first_order(imported, return_target(base)).any()
     for name in ("tracin", "tracin_adam", "replay_gradient", "replay_regression"):
-        with pytest.raises(BadInputError, match=r"without its minibatches, .* first_order needs none"):
+        with pytest.raises(BadInputError, match=r"without its minibatches, .* first_order influence needs none"):
             ESTIMATORS[name](imported, return_target(base))
 
 

@@ -302,7 +302,7 @@ def test_the_papers_experiments_are_complete() -> None:
         "FrozenLake-v1": 30,
         "Acrobot-v1": 20,
         "MiniGrid-Empty-8x8-v0": 30,
-        "highway-fast-v0": 12,
+        "highway-fast-v0": 20,
         "LunarLander-v3": 100,
         "BipedalWalker-v3": 150,
     }

@@ -1,0 +1,130 @@
+"""Scores that take a while: what it would take, a button to begin, how far it is, and a button to stop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import streamlit as st
+
+from app import loaders, page, state
+from app.jobs import Check
+from app.text import escape
+from app.trust import target_arguments
+from engine.attribution.influence import Scores, read_influence
+from engine.attribution.regression import REPLAY_REGRESSION
+from engine.attribution.targets import Target
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+from engine.terminal import duration
+
+ORDERS = (1, 4, 8, 16, 32)
+"""Minibatch orders to average over; 1 is the recorded one."""
+AT_ONCE_SECONDS = 2.0
+"""What takes longer is computed in the background, once it was asked for."""
+POLL_SECONDS = 1.0
+
+
+def orders_control(snapshot: Snapshot, estimator: str) -> int:
+    """How many minibatch orders the scores are averaged over."""
+    options, why = list(ORDERS), (
+        "Minibatch orders that the scores are averaged over; 1 is the recorded one, and one is mostly noise. Of first_order "
+        "only the advantages' normalisation depends on the order."
+    )  # fmt: skip
+    if estimator == REPLAY_REGRESSION:
+        options, why = [1], f"{REPLAY_REGRESSION} replays several minibatch orders by itself."
+    elif not snapshot.minibatches.size:
+        options, why = [1], "The minibatch order of this round was not recorded."
+    state.choose("average_orders", options, 1)
+    return int(
+        st.selectbox("Orders", options, key="average_orders", width=84, help=why, disabled=len(options) == 1) or 1
+    )
+
+
+def provenance(snapshot: Snapshot, orders: int) -> str:
+    """`averaged`, for the line beside the badge, which is about scores in the recorded order."""
+    if not snapshot.minibatches.size:
+        return "minibatch order not recorded"
+    return averaged(orders) + ("" if orders == 1 else " (the badge: recorded order)")
+
+
+def averaged(orders: int) -> str:
+    """Which orders, in words."""
+    return "recorded minibatch order" if orders == 1 else f"mean of {orders} minibatch orders"
+
+
+def scores(
+    run: Run, snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, key: str = "influence"
+) -> Scores | None:
+    """The scores, if they are kept or take no time; else None, and what can be done about it is drawn.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        target: f.
+        estimator: its name.
+        orders: minibatch orders.
+        key: begins the keys of what is drawn.
+    """
+    job = background(run, snapshot, target, estimator, orders)
+    if job.running:
+        _progress(job, estimator, orders, key)
+        return None
+    seconds = loaders.influence_seconds(snapshot, target, estimator, orders)
+    if seconds <= AT_ONCE_SECONDS:
+        return loaders.load_scores(snapshot, target, estimator, orders)
+    kept = read_influence(snapshot, target, estimator, orders=orders)
+    if kept is None:
+        _offer(job, estimator, seconds, orders, key)
+    return kept
+
+
+def background(
+    run: Run, snapshot: Snapshot, target: Target, estimator: str, orders: int, *, refresh: bool = False
+) -> Check:
+    """`python -m engine influence` with this question; it fills the cache that the page reads."""
+    question = json.dumps([target.describe(), estimator, orders], sort_keys=True)
+    arguments = (*target_arguments(target), "--orders", str(orders), *(("--refresh",) if refresh else ()))
+    name = hashlib.sha256(question.encode()).hexdigest()[:12]
+    return Check(run, snapshot.round, name, arguments, "influence")
+
+
+def compute_again(run: Run, snapshot: Snapshot, target: Target, estimator: str, orders: int) -> None:
+    """Compute anew what is kept, and say whether the numbers are the same; in the background if it takes long."""
+    if loaders.influence_seconds(snapshot, target, estimator, orders) > AT_ONCE_SECONDS:
+        background(run, snapshot, target, estimator, orders, refresh=True).start([estimator])
+        return
+    same = loaders.compute_again(snapshot, target, estimator, orders)
+    st.toast(
+        "Computed again: the same numbers." if same else "Computed again: other numbers than those that were kept."
+    )
+
+
+def _offer(job: Check, estimator: str, seconds: float, orders: int, key: str) -> None:
+    with st.container(key=f"{key}_offer", border=True):
+        what = estimator if estimator == REPLAY_REGRESSION else f"{estimator}, {averaged(orders)}"
+        st.markdown(
+            f"**{what}**: not computed yet for this round and target. It takes about {duration(max(seconds, 1))}, in "
+            "the background, and is kept."
+        )
+        st.button(
+            f"Compute it (about {duration(max(seconds, 1))})",
+            key=f"{key}_start",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=page.careful(job.start),
+            args=([estimator],),
+        )
+        if job.complaint:
+            st.caption(f"The last time it stopped: {escape(job.complaint)}")
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _progress(job: Check, estimator: str, orders: int, key: str) -> None:
+    if not job.running:
+        st.rerun()
+    share, line = job.progress
+    left = f"{line.partition(', ')[2].rstrip(')')}" if ", " in line else ""
+    with st.container(key=f"{key}_progress", border=True):
+        st.progress(share, f"computing {estimator}, {averaged(orders)}: {share:.0%}" + (f", {left}" if left else ""))
+        st.button("Cancel", key=f"{key}_cancel", icon=":material/cancel:", on_click=job.stop)

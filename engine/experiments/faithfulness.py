@@ -1,0 +1,206 @@
+"""Where does which estimator predict what removal does? `validate` over environments, stages of training and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from engine.attribution.estimators import ESTIMATORS
+from engine.attribution.influence import influence
+from engine.attribution.targets import Target, action_target, return_target
+from engine.attribution.trust import Validation
+from engine.attribution.validation import ORDERS, SUBSETS, validate_targets
+from engine.errors import BadInputError, ZeroGradientError
+from engine.experiments.plans import EXPERIMENTS, Experiment
+from engine.intervention.filtering import train
+from engine.store.files import Files
+from engine.store.parquet import to_parquet
+from engine.store.read import Run, open_run
+from engine.store.snapshot import Snapshot
+
+STAGES: Mapping[str, float] = {"early": 0.1, "middle": 0.5, "late": 0.9}
+"""Stage of training -> the share of the rounds before it."""
+FRACTIONS = (0.5, 0.1)
+ACTION_TARGETS = 3
+"""Records of a round, drawn at random, whose action is a target."""
+SCHEMA = pa.schema(
+    {
+        "experiment": pa.string(),
+        "env_id": pa.string(),
+        "stage": pa.string(),
+        "round": pa.int32(),
+        "mean_return": pa.float64(),
+        "explained_variance": pa.float64(),
+        "target": pa.string(),
+        "record": pa.int32(),
+        "fraction": pa.float64(),
+        "subsets": pa.int32(),
+        "orders": pa.int32(),
+        "estimator": pa.string(),
+        "lds": pa.float64(),
+        "low": pa.float64(),
+        "high": pa.float64(),
+        "slope": pa.float64(),
+        "r2": pa.float64(),
+        "ceiling": pa.float64(),
+        "ceiling_low": pa.float64(),
+        "ceiling_high": pa.float64(),
+        "metasmoothness": pa.float64(),
+        "verdict": pa.string(),
+        "command": pa.string(),
+    }
+)
+"""One row an estimator of a cell; a cell is a round, a target and a fraction. Null: not defined."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is replayed."""
+
+    subsets: int = SUBSETS
+    orders: int = ORDERS
+    fractions: tuple[float, ...] = FRACTIONS
+    action_targets: int = ACTION_TARGETS
+
+
+def study(
+    name: str,
+    out: str | Path,
+    runs: str | Path,
+    scale: Scale = Scale(),
+    *,
+    rounds: int | None = None,
+    estimators: Sequence[str] = tuple(ESTIMATORS),
+    executor: str = "processes",
+    workers: int | None = None,
+    command: str = "",
+    report: Progress = lambda doing, done, total: None,
+) -> Path:
+    """Train one environment with plain PPO, and validate every estimator early, in the middle and late.
+
+    An interrupted study leaves the rounds that it finished, and continues with the same call: the run goes on where it
+    stopped, and finished replays are kept in it.
+
+    Args:
+        name: an experiment of `plans.EXPERIMENTS`.
+        out: folder of the results.
+        runs: folder of the run that is measured.
+        scale: how much is replayed.
+        rounds: to train; by default the experiment's.
+        estimators: names in `estimators.ESTIMATORS`.
+        executor: as `validate`.
+        workers: as `validate`.
+        command: what made it, for the record.
+        report: told what is being done, how many replays of it are done, and of how many.
+
+    Returns:
+        `<out>/<name>.parquet`, with rows of `SCHEMA`.
+
+    Raises:
+        BadInputError: no such experiment, or a bad scale.
+    """
+    if name not in EXPERIMENTS:
+        raise BadInputError(f"unknown experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+    experiment = EXPERIMENTS[name].changed(rounds=rounds)
+    run = _trained(experiment, Path(runs) / f"{name}-{experiment.rounds}", report)
+    rows: list[dict[str, Any]] = []
+    path, files = Path(out) / f"{name}.parquet", Files()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for stage, share in STAGES.items():
+        snapshot = run.snapshot(int(share * experiment.rounds))
+        targets = chosen_targets(snapshot, scale.action_targets)
+        for fraction in scale.fractions:
+
+            def told(
+                doing: str,
+                done: int,
+                total: int,
+                where: str = f"{name}, round {snapshot.round}, {fraction:.0%} removed",
+            ) -> None:
+                report(f"{where}: {doing}", done, total)
+
+            found = validate_targets(
+                snapshot,
+                list(targets.values()),
+                estimators,
+                subsets=scale.subsets,
+                orders=scale.orders,
+                fraction=fraction,
+                executor=executor,
+                workers=workers,
+                report=told,
+            )
+            about = {
+                "experiment": name,
+                "env_id": experiment.env_id,
+                "stage": stage,
+                "mean_return": snapshot.metrics["mean_return"],
+                "explained_variance": snapshot.metrics["explained_variance"],
+                "command": command,
+            }
+            for record, measured in zip(targets, found, strict=True):
+                rows += ({**about, "record": record, **row} for row in _rows(measured))
+            files.replace(path, to_parquet(pa.Table.from_pylist(rows, SCHEMA)))
+    return path
+
+
+def chosen_targets(snapshot: Snapshot, action_targets: int) -> dict[int | None, Target]:
+    """The targets of a round: by None the return, by record number the action targets, drawn among the records used.
+
+    Those without a gradient are left out.
+    """
+    rng = np.random.default_rng([snapshot.config.seed, snapshot.round, 5])
+    drawn = rng.choice(np.flatnonzero(snapshot.buffer.kept), action_targets, replace=False)
+    targets: dict[int | None, Target] = {None: return_target(snapshot)}
+    targets |= {int(record): action_target(snapshot, record=int(record)) for record in np.sort(drawn)}
+    return {record: target for record, target in targets.items() if _moves(snapshot, target)}
+
+
+def _moves(snapshot: Snapshot, target: Target) -> bool:
+    """Whether the target has a gradient: where the policy is certain, an action's has none."""
+    try:
+        influence(snapshot, target)
+    except ZeroGradientError:
+        return False
+    return True
+
+
+def _trained(experiment: Experiment, folder: Path, report: Progress) -> Run:
+    """The environment's run of plain PPO with seed 0; an unfinished one is continued."""
+    config = experiment.config(experiment.arm("ppo"), seed=0)
+    done = 0
+    if (folder / "run.json").exists():
+        done = len(open_run(folder).rounds)
+    for _ in train(config, folder, resume=done > 0):
+        report(f"{experiment.name}: training", done, experiment.rounds)
+        done += 1
+    return open_run(folder)
+
+
+def _rows(measured: Validation) -> Iterator[dict[str, Any]]:
+    for estimator, found in measured.estimators.items():
+        yield {
+            "round": measured.round,
+            "target": measured.target["target"],
+            "fraction": measured.fraction,
+            "subsets": measured.subsets,
+            "orders": measured.orders,
+            "estimator": estimator,
+            "lds": found.lds,
+            "low": found.low,
+            "high": found.high,
+            "slope": found.slope,
+            "r2": found.r2,
+            "ceiling": measured.ceiling,
+            "ceiling_low": measured.ceiling_low,
+            "ceiling_high": measured.ceiling_high,
+            "metasmoothness": measured.metasmoothness,
+            "verdict": measured.verdict(estimator),
+        }
