@@ -105,6 +105,14 @@ def test_a_rollout_ends_where_the_discount_leaves_nothing(monkeypatch: pytest.Mo
     assert found.restored.all()
 
 
+def test_rewards_are_those_that_advantages_are_made_of() -> None:
+    """Every reward of CartPole is 1; with gamma 0 a rollout is that one reward, normalised as the update found it."""
+    snapshot = first_round("CartPole-v1", normalize_reward=True, gamma=0.0)
+    found = monte_carlo(snapshot, range(4), rollouts=2, **INLINE)
+    np.testing.assert_allclose(found.value, min(10, (snapshot.checkpoint["normalizer/return_var"] + 1e-8) ** -0.5))
+    assert found.value[0] > 2
+
+
 def test_continuous_actions_and_images(monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = world(monkeypatch, "FollowWorld-v0", gamma=0.0)
     found = monte_carlo(snapshot, rollouts=200, **INLINE)
