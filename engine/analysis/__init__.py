@@ -1,1 +1,1 @@
-"""Questions asked of a recorded run: how a behaviour formed, what a record looked like."""
+"""Questions asked of a recorded run: what features the bottom records, how a behaviour formed, what a record looked like."""

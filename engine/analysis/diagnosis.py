@@ -194,7 +194,9 @@ def diagnose(
     episodes = len(np.unique(snapshot.buffer.episode))
     if episodes < FEW_EPISODES:
         notes.append(f"the round has only {episodes} episode{'s' * (episodes > 1)}: intervals over episodes are rough")
+    report("comparing the bottom records with the rest", 0, 1)
     found = features(snapshot, estimated)
+    report("comparing the bottom records with the rest", 1, 1)
     return Diagnosis(
         round=snapshot.round,
         scores=scores,
