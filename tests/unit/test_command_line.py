@@ -456,7 +456,7 @@ def test_a_stopped_diagnosis_keeps_its_rollouts(command: Command, run: Path, mon
         (("--target", "regret"), "unknown target 'regret'"),
         (("--estimator", "guess"), "unknown estimator 'guess'"),
         (("--target", "action"), "needs either a record"),
-        (("--record", 3), "belong to --target action"),
+        (("--record", 3), "belong to the action target"),
         (("--records", "missing.txt"), "missing.txt can't be read"),
         (("--round", 7), "round 7 is not in this run"),
     ],
