@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import loaders, page, state
+from app import loaders, page, state, targets
 from app.charts import records as charts
 from app.charts.theme import influence_limit
 from app.text import escape
@@ -37,8 +37,8 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray
                 type="tertiary",
                 icon=":material/help:",
                 help="Ask about this state and action: the action target of this record.",
-                on_click=state.put,
-                args=({"target": "action", "about": record, "action": "as recorded"},),
+                on_click=targets.ask_about,
+                args=([record],),
             )
             st.page_link(
                 "views/behaviour.py",

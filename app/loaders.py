@@ -29,8 +29,9 @@ from engine.analysis.fields import policy_at, record_fields
 from engine.analysis.rendering import render
 from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import Scores, influence
+from engine.attribution.naming import TargetName
 from engine.attribution.orders import estimate_seconds as influence_estimate
-from engine.attribution.targets import ActionTarget, Target
+from engine.attribution.targets import ActionTarget, Target, named_target
 from engine.attribution.validation import estimate_seconds
 from engine.errors import EngineError
 from engine.experiments.results import Campaign, find_campaigns, read_campaign
@@ -117,6 +118,16 @@ def load_snapshot(run: Run, round: int) -> Snapshot:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _snapshot(_run: Run, path: Path, round: int, commit: str) -> Snapshot:
     return _run.snapshot(round)
+
+
+def load_target(snapshot: Snapshot, name: TargetName) -> Target:
+    """The target of that name; another round's buffer is read once."""
+    return _target(snapshot, snapshot.path, snapshot.hash, name)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _target(_snapshot: Snapshot, path: Path | None, commit: str, name: TargetName) -> Target:
+    return named_target(_snapshot, name)
 
 
 def load_scores(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1) -> Scores:

@@ -25,10 +25,7 @@ def draw(run: Run, job: Job, result: dict[str, Any]) -> None:
     """The section of the Compare page."""
     st.subheader("Predicted and actual", anchor=False)
     plan = job.plan
-    target = "return target over the round's buffer"
-    if plan.target == "action":
-        target = f"action target of record {plan.about}"
-        target += "" if plan.action is None else f" with action {plan.action}"
+    target = plan.measured.sentence(run.manifest.action_space.names)
     kept = _kept(run, plan)
     in_unit = {
         f"{name}, {averaged(scores.orders)}" if scores.orders > 1 else name: changes(
@@ -68,10 +65,10 @@ def draw(run: Run, job: Job, result: dict[str, Any]) -> None:
 
 def _kept(run: Run, plan: Intervention) -> dict[str, Scores]:
     """The scores that are kept for this round and target, each estimator's with the most minibatch orders."""
-    if plan.round not in run.stored_rounds:
+    if not {plan.round, plan.round if plan.of_round is None else plan.of_round} <= set(run.stored_rounds):
         return {}
     snapshot = loaders.load_snapshot(run, plan.round)
-    target = named_target(snapshot, plan.target, plan.about, plan.action)
+    target = named_target(snapshot, plan.measured)
     found = {}
     for name in ESTIMATORS:
         for orders in reversed(ORDERS if name != REPLAY_REGRESSION else (1,)):

@@ -57,7 +57,9 @@ def enter(page: str) -> None:
 def _touched(last: _View) -> bool:
     """Whether a widget has changed since the view was published."""
     kept = st.session_state.get(_KEPT, {})
-    return any(key in st.session_state and st.session_state[key] != kept[key][0] for key in last.chosen)
+    return any(
+        key in st.session_state and (key not in kept or st.session_state[key] != kept[key][0]) for key in last.chosen
+    )
 
 
 def choose(key: str, options: Sequence[Any], default: Any, *, always: bool = False, scope: str = "") -> Any:
@@ -145,9 +147,14 @@ def get(key: str, default: Any = None) -> Any:
 
 
 def put(values: Mapping[str, Any]) -> None:
-    """Set widgets' values; only in a callback, or before the widgets are drawn."""
+    """Set widgets' values; only in a callback, or before the widgets are drawn.
+
+    Such a choice is about what is shown, whatever the one before it was about.
+    """
+    kept = st.session_state.get(_KEPT, {})
     for key, value in values.items():
         st.session_state[key] = value
+        kept.pop(key, None)
 
 
 def step(key: str, options: Sequence[Any], by: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,10 @@ from app.jobs import Check
 from app.text import escape
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
 from engine.attribution.regression import REPLAY_REGRESSION
-from engine.attribution.targets import ActionTarget, Target
+from engine.attribution.targets import Target, name_of
 from engine.attribution.trust import Validation, Verdict, read_validation
 from engine.attribution.validation import FRACTION, ORDERS, SUBSETS, finished
+from engine.errors import BadInputError
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration
@@ -162,12 +163,12 @@ def _progress(check: Check, snapshot: Snapshot, target: Target) -> None:
 
 
 def target_arguments(target: Target) -> tuple[str, ...]:
-    """What makes `python -m engine validate` take the same target."""
-    if not isinstance(target, ActionTarget):
-        return ("--target", "return")
+    """What makes `python -m engine validate` take the same target.
 
-    def numbers(values: Any) -> str:
-        return ",".join(repr(value) for value in np.ravel(values).tolist())
-
-    action = numbers(target.action[0])
-    return ("--target", "action", f"--obs={numbers(target.observation[0])}", f"--action={action}")
+    Raises:
+        BadInputError: nothing names it.
+    """
+    called = name_of(target)
+    if called is None:
+        raise BadInputError("this target has no name that a command could take")
+    return called.arguments

@@ -1,4 +1,4 @@
-"""The dashboard in a real Chromium: server start, opening Diagnose, changing the round, a lasso."""
+"""The dashboard in a real Chromium: server start, opening Diagnose, changing the round, a lasso, a click as the target."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.timing import Figure, milliseconds
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
@@ -26,6 +30,26 @@ DRAWN = """([round, before]) => {
     return app?.dataset.testScriptState !== 'running' && trust?.innerText.includes(`round ${round} `)
         && plot?._fullLayout?.xaxis && plot._fullData[0].text.slice(0, 9).join() !== before
         && document.querySelector('.st-key-bottom_records canvas') !== null;
+}"""
+APART = """count => {
+    const plot = document.querySelector('.st-key-records_scatter .js-plotly-plot');
+    const layout = plot._fullLayout, trace = plot._fullData[0], box = plot.getBoundingClientRect();
+    const points = Array.from(trace.customdata, (record, i) => [record,
+        box.left + layout.xaxis._offset + layout.xaxis.d2p(trace.x[i]),
+        box.top + layout.yaxis._offset + layout.yaxis.d2p(trace.y[i])]);
+    const bar = document.querySelector('.st-key-basket').getBoundingClientRect().top;
+    const nearest = ([one, x, y]) => Math.min(...points.filter(([other]) => other !== one)
+        .map(([_, u, v]) => Math.hypot(u - x, v - y)));
+    return points.filter(([_, x, y]) => y < bar - 40).map(point => [nearest(point), point])
+        .sort((a, b) => b[0] - a[0]).slice(0, count).map(([_, point]) => point);
+}"""
+"""Record and place of the points in sight with the most room around them."""
+ASKED = """([record, before]) => {
+    const app = document.querySelector('[data-testid=stApp]');
+    const plot = document.querySelector('.st-key-records_scatter .js-plotly-plot');
+    return app?.dataset.testScriptState !== 'running'
+        && document.querySelector('.st-key-trust')?.innerText.includes(`record ${record} `)
+        && plot?._fullData[0].text.slice(0, 9).join() !== before;
 }"""
 
 
@@ -70,10 +94,29 @@ def figures(quick: bool) -> Iterator[Figure]:
                 page.wait_for_timeout(1000)
                 selected.append(_lasso(page, right))
             yield milliseconds("lasso to basket button", selected)
+            clicked = list(_clicks(page, url, 4 if quick else 12))
+            yield milliseconds("click on a record, redrawn with it as the target", clicked, target="<= 500")
             context.close()
     finally:
         server.terminate()
         server.wait(10)
+
+
+def _clicks(page: Page, url: str, count: int) -> Iterator[float]:
+    """Seconds from a click on a record until the page shows what made the agent act so there."""
+    page.goto(f"{url}/diagnose?run=LunarLander-v3&round=5&target=action&follow=True&tool=click")
+    page.wait_for_function(DRAWN, arg=[5, ""], polling=20)
+    page.evaluate("document.querySelector('.st-key-records_scatter').scrollIntoView({block: 'center'})")
+    page.wait_for_timeout(2000)
+    for record, x, y in page.evaluate(APART, count):
+        before = page.evaluate(INFLUENCES)
+        page.mouse.move(x, y)
+        page.wait_for_timeout(500)
+        start = time.perf_counter()
+        page.mouse.click(x, y)
+        page.wait_for_function(ASKED, arg=[record, before], polling=20)
+        yield time.perf_counter() - start
+        page.wait_for_timeout(500)
 
 
 def _start() -> tuple[subprocess.Popen[bytes], str]:
@@ -92,10 +135,7 @@ def _start() -> tuple[subprocess.Popen[bytes], str]:
     return server, url
 
 
-def _lasso(page: object, right: float) -> float:
-    from playwright.sync_api import Page
-
-    assert isinstance(page, Page)
+def _lasso(page: Page, right: float) -> float:
     box = page.locator(".st-key-records_scatter .nsewdrag").first.bounding_box()
     assert box is not None
     corners = [(0.02, 0.02), (right, 0.02), (right, 0.98), (0.02, 0.98), (0.02, 0.03)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -12,7 +14,8 @@ from torch.func import functional_call, grad, vmap
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.attribution.backends import Backend, gradient
-from engine.attribution.estimators import ESTIMATORS, first_epoch_advantages, first_order
+from engine.attribution.estimators import ESTIMATORS, first_order
+from engine.attribution.gradients import first_epoch_advantages
 from engine.attribution.targets import Target, action_target, return_target
 from engine.learning.checkpoint import restore_policy
 from engine.learning.ppo import Batch, as_batch, objective
@@ -23,6 +26,8 @@ FORWARD = "one forward pass, actor and critic"
 WAYS: dict[str, Backend | None] = {"first_order": None, "first_order, jvp": "jvp", "first_order, ghost": "ghost"}
 REPLAY = "one replay of the round"
 ALONG_THE_UPDATE = {"tracin": "<= 20x", "tracin_adam": "<= 20x", "replay_gradient": "<= 3000 ms"}
+NEW_TARGET = "engine.influence on a new action target"
+UNCACHED = "first_order by torch"
 EXPLICIT = "vmap(grad) per record, then a product"
 
 
@@ -50,7 +55,30 @@ def figures(quick: bool = False) -> Iterator[Figure]:
         faster = ratio(times, f"{EXPLICIT}: {name}", f"first_order: {name}")
         label = f"first_order: {name}"
         yield milliseconds(label, times[label], ratio=faster, against="faster than vmap(grad)", target=">= 4x")
+    yield from _from_kept_gradients(snapshot, quick)
     yield from _along_the_update(snapshot, targets, quick)
+
+
+def _from_kept_gradients(snapshot: Snapshot, quick: bool) -> Iterator[Figure]:
+    """What a click costs: `first_order` on an action that nobody asked about before."""
+    kept, records = replace(snapshot, hash="a committed round"), count()
+    everyone = action_target(snapshot, record=snapshot.buffer.record)
+
+    def click(ask: Callable[[Target], object]) -> object:
+        return ask(action_target(snapshot, record=next(records) % len(snapshot.buffer)))
+
+    whole = "all 2048 records as targets at once"
+    ways: dict[str, Callable[[], object]] = {
+        NEW_TARGET: lambda: click(lambda target: engine.influence(kept, target)),
+        f"{NEW_TARGET}, nothing kept": lambda: click(lambda target: engine.influence(snapshot, target)),
+        UNCACHED: lambda: click(lambda target: first_order(snapshot, target)),
+        whole: lambda: engine.influence_on_each(kept, everyone),
+    }
+    times = alternate(ways, repeats=15 if quick else 60, warm_up=3)
+    for name, seconds in times.items():
+        against = ratio(times, name, UNCACHED) if name != UNCACHED else None
+        aim = "<= 50 ms" if name == NEW_TARGET else ""
+        yield milliseconds(name, seconds, ratio=against, against=UNCACHED if against else "", target=aim)
 
 
 def _along_the_update(snapshot: Snapshot, targets: dict[str, Target], quick: bool) -> Iterator[Figure]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.analysis.diagnosis import Diagnosis, diagnose
-    from engine.attribution.influence import Scores, influence
+    from engine.attribution.influence import Scores, influence, influence_on_each
     from engine.attribution.targets import action_target, return_target
     from engine.attribution.trust import Validation, read_validation
     from engine.attribution.validation import validate
@@ -48,6 +48,7 @@ _HOME = {
     "diagnose": "engine.analysis.diagnosis",
     "find_runs": "engine.store.find",
     "influence": "engine.attribution.influence",
+    "influence_on_each": "engine.attribution.influence",
     "open_run": "engine.store.read",
     "preset": "engine.envs",
     "read_validation": "engine.attribution.trust",
@@ -71,6 +72,7 @@ __all__ = [
     "diagnose",
     "find_runs",
     "influence",
+    "influence_on_each",
     "open_run",
     "preset",
     "read_validation",

@@ -12,6 +12,7 @@ import typer
 from engine import arguments
 from engine.analysis.command import diagnose
 from engine.attribution.command import validate
+from engine.attribution.options import Action, Observation, OfRound, Records, TargetOption, chosen_target
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError, StorageError
 from engine.experiments.command import faithfulness, reproduce
 from engine.terminal import print_json, print_table, progress
@@ -190,10 +191,11 @@ def verify(run: RunFolder, as_json: Json = False) -> None:
 def influence(
     run: RunFolder,
     round: Round,
-    target: Annotated[str, typer.Option(help="return or action.")] = "return",
-    record: Annotated[int | None, typer.Option(help="Action target: the record whose s and a it is about.")] = None,
-    obs: Annotated[str | None, typer.Option(help="Action target: a state, its numbers separated by commas.")] = None,
-    action: Annotated[str | None, typer.Option(help="Action target: the action, by name, number or numbers.")] = None,
+    target: TargetOption = "return",
+    of_round: OfRound = None,
+    record: Records = None,
+    obs: Observation = None,
+    action: Action = None,
     estimator: Annotated[
         str,
         typer.Option(
@@ -210,22 +212,13 @@ def influence(
     from engine.attribution.estimators import top_and_bottom
     from engine.attribution.influence import influence as compute
     from engine.attribution.influence import scores_table
-    from engine.attribution.targets import Target, action_target
+    from engine.attribution.targets import in_words
     from engine.store.files import Files
     from engine.store.parquet import to_parquet
     from engine.store.read import open_run
 
     snapshot = open_run(run).snapshot(round)
-    chosen: Target | str = target
-    if target == "action":
-        chosen = action_target(
-            snapshot,
-            record=record,
-            observation=None if obs is None else arguments.numbers(obs, "--obs"),
-            action=None if action is None else arguments.action(action, snapshot.action_space),
-        )
-    elif any(value is not None for value in (record, obs, action)):
-        raise BadInputError("--record, --obs and --action belong to --target action")
+    chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
     with progress(quiet=estimator == "first_order" and orders == 1, percent=True) as report:
         scores = compute(
             snapshot,
@@ -244,6 +237,7 @@ def influence(
         "run": str(run),
         "round": round,
         **scores.target,
+        **({} if of_round is None else {"of_round": of_round}),
         "estimator": estimator,
         "orders": scores.orders,
     }
@@ -252,7 +246,9 @@ def influence(
         return
     buffer = snapshot.buffer
     averaged = f", mean of {orders} minibatch orders" if orders > 1 else ""
-    print(f"{estimator} influence on the {scores.target['target']} target, round {round} of {run}{averaged}")
+    print(
+        f"{estimator} influence on the {in_words(chosen, snapshot.action_space.names)}, round {round} of {run}{averaged}"
+    )
     for title, records in zip(("helped most", "hurt most"), top_and_bottom(scores.influence, 10), strict=True):
         print(f"\n{title}")
         print_table(

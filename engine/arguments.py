@@ -61,16 +61,16 @@ def record_numbers(path: Path) -> list[int]:
         raise BadInputError(f"{path} must hold record numbers separated by spaces, commas or line ends") from None
 
 
-def ranges(text: str) -> set[int]:
+def ranges(text: str, option: str = "--rounds") -> set[int]:
     """`0-2,5` -> {0, 1, 2, 5}."""
     found: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if match is None:
-            raise BadInputError(f"--rounds {text!r} must be numbers and ranges, such as 0-9,20,30-39")
+            raise BadInputError(f"{option} {text!r} must be numbers and ranges, such as 0-9,20,30-39")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise BadInputError(f"--rounds {part.strip()} runs backwards; write {last}-{first}")
+            raise BadInputError(f"{option} {part.strip()} runs backwards; write {last}-{first}")
         found.update(range(first, last + 1))
     return found
 

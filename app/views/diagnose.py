@@ -10,11 +10,11 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import computing, inspector, jobs, loaders, page, state, trust, two_estimators
+from app import computing, inspector, jobs, loaders, page, state, targets, trust, two_estimators
 from app.text import escape
 from engine.attribution.estimators import top_and_bottom
 from engine.attribution.influence import Scores
-from engine.attribution.targets import named_target
+from engine.attribution.naming import TargetName
 from engine.errors import EngineError
 from engine.intervention.retrain import Intervention
 from engine.intervention.workspace import change_basket, read_basket
@@ -23,50 +23,23 @@ from engine.store.snapshot import Snapshot
 
 TABLE_ROWS = 20
 DRAG = {"lasso": "lasso", "box": "select", "click": "pan"}
-AS_RECORDED = "as recorded"
 AXES = ("step in round", "advantage")
 
 
-def target_controls(run: Run, snapshot: Snapshot) -> tuple[str, str, int, int | None]:
-    """Target, estimator, the record and the action that an action target is about."""
-    state.choose("target", ["return", "action"], "return")
-    target = st.segmented_control(
-        "Target", ["return", "action"], key="target", required=True, on_change=ask_about_inspected,
-        help="return: mean of advantage × log π over this round's buffer. action: log π(a | s) of one record.",
-    )  # fmt: skip
-    about, action = 0, None
-    if target == "action":
-        last = len(snapshot.buffer) - 1
-        state.choose(
-            "about", range(last + 1), min(int(state.get("inspect", 0)), last), always=True, scope=snapshot.hash
-        )
-        about = st.number_input("of record", 0, last, step=1, key="about", width=120)
-        if run.manifest.action_space.kind == "discrete":
-            names = page.action_names(run)
-            state.choose("action", [AS_RECORDED, *names], AS_RECORDED)
-            chosen = st.selectbox(
-                "and action", [AS_RECORDED, *names], key="action", width=150,
-                help="Ask about another action in the same state.",
-            )  # fmt: skip
-            action = None if chosen in (None, AS_RECORDED) else names.index(chosen)
+def estimator_controls(run: Run, snapshot: Snapshot, target: TargetName) -> str:
+    """The estimator, and a button that computes anew."""
     options = trust.offered(snapshot)
     state.choose("estimator", options, options[0])
-    estimator = st.selectbox("Estimator", options, key="estimator", width=170)
+    estimator = str(st.selectbox("Estimator", options, key="estimator", width=170))
     st.button(
         "Compute",
         key="compute",
         icon=":material/refresh:",
         help="Influence is computed when you open a round and then kept. This computes it anew.",
         on_click=compute_again,
-        args=(run, snapshot, target, estimator, about, action),
+        args=(run, snapshot, target, estimator),
     )
-    return str(target), str(estimator), int(about), action
-
-
-def ask_about_inspected() -> None:
-    """Let a new action target be about the inspected record (a callback)."""
-    if state.get("target") == "action":
-        state.put({"about": int(state.get("inspect", 0))})
+    return estimator
 
 
 def chart_controls(fields: Sequence[str]) -> tuple[str, str, str]:
@@ -88,9 +61,9 @@ def axis(key: str, label: str, default: str, fields: Sequence[str]) -> str:
 
 
 @page.careful
-def compute_again(run: Run, snapshot: Snapshot, target: str, estimator: str, about: int, action: int | None) -> None:
+def compute_again(run: Run, snapshot: Snapshot, target: TargetName, estimator: str) -> None:
     """Compute what is shown anew (a callback)."""
-    chosen = named_target(snapshot, target, about, action)
+    chosen = loaders.load_target(snapshot, target)
     computing.compute_again(run, snapshot, chosen, estimator, int(state.get("average_orders", 1)))
 
 
@@ -156,6 +129,7 @@ def inspect_first(records: list[int]) -> None:
     """Show a just selected record in the inspector (a callback)."""
     if records:
         state.put({"inspect": records[-1]})
+        targets.follow(records)
 
 
 @page.careful
@@ -171,7 +145,7 @@ def take_out(run: Run, round: int, records: list[int] | None) -> None:
     state.next_generation("basket_table")
 
 
-def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int], target: dict[str, Any]) -> None:
+def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int], target: TargetName) -> None:
     """What is chosen for removal, always in sight."""
     kept = [i for i in read_basket(run, snapshot.round) if i < len(snapshot.buffer)]
     new = sorted(set(selected) - set(kept))
@@ -189,6 +163,15 @@ def basket_bar(run: Run, snapshot: Snapshot, scores: Scores, selected: list[int]
             help="Select records in the chart or in the tables first." if not new else None,
             on_click=put_in,
             args=(run, snapshot.round, new),
+        )
+        st.button(
+            "Ask about selected",
+            key="ask_about_selected",
+            icon=":material/help:",
+            disabled=not selected,
+            help="Which records made the agent do what it does in the selected ones? Their actions become the target.",
+            on_click=targets.ask_about,
+            args=(sorted(set(selected)),),
         )
         with st.popover("Edit", icon=":material/edit:", key="edit_basket"):
             edit_basket(run, snapshot, scores, kept)
@@ -240,7 +223,7 @@ def edit_basket(run: Run, snapshot: Snapshot, scores: Scores, kept: list[int]) -
 
 
 @st.dialog("Retrain without the basket", width="large", on_dismiss=lambda: state.put({"retrain_open": False}))
-def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[int], target: dict[str, Any]) -> None:
+def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[int], target: TargetName) -> None:
     """How to retrain; starts the job."""
     if not records:
         st.info("The basket is empty: select records in the chart or in a table and add them first.")
@@ -281,7 +264,7 @@ def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[i
                 episodes=int(episodes),
                 continue_rounds=int(further),
                 seeds=int(seeds) if further else 1,
-                **target,
+                **target.plain(),
             )
             job = jobs.start(run, snapshot, plan, scores)
         except (EngineError, OSError) as error:
@@ -296,16 +279,17 @@ def diagnose() -> None:
     _, run = page.current_run()
     snapshot = loaders.load_snapshot(run, page.current_round(run))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        target, estimator, about, action = target_controls(run, snapshot)
+        name = targets.target_controls(run, snapshot)
+        estimator = estimator_controls(run, snapshot, name)
         orders = computing.orders_control(snapshot, estimator)
         x, y, drag = chart_controls(list(loaders.load_fields(snapshot)))
-    asked = named_target(snapshot, target, about, action)
+    asked = loaders.load_target(snapshot, name)
     page.without_minibatches(snapshot)
     scores = computing.scores(run, snapshot, asked, estimator, orders)
     if scores is None:
         st.stop()
     fields = {**loaders.load_fields(snapshot), "influence": scores.influence}
-    what = "return target over this round's buffer" if target == "return" else f"action target, record {about}"
+    what = name.sentence(run.manifest.action_space.names)
     source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(snapshot, orders))
     trust.draw(run, snapshot, asked, estimator, source)
     chart, side = st.columns([3, 2], gap="medium")
@@ -320,8 +304,7 @@ def diagnose() -> None:
         selected += ranking("top_records", "Top records", "raised the target most", top, fields, names)
     with right:
         selected += ranking("bottom_records", "Bottom records", "lowered the target most", bottom, fields, names)
-    chosen = {"target": target, "about": about if target == "action" else None, "action": action}
-    basket_bar(run, snapshot, scores, selected, chosen)
+    basket_bar(run, snapshot, scores, selected, name)
     with side:
         inspector.draw(run, snapshot, scores, fields, int(bottom[0] if len(bottom) else 0))
 

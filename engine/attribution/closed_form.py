@@ -70,7 +70,7 @@ class ClosedFormDerivatives:
             output, along = _forward_along(actor, actor_along, self.inputs[used])
             head = self._head(output, buffer.action[used], theta[critic.stop :])
             log_prob_along, entropy_along = _head_along(head, along, direction[critic.stop :])
-            slope = _surrogate_slope(head.log_prob - buffer.log_prob[used], self._advantage(used), config.clip_range)
+            slope = surrogate_slope(head.log_prob - buffer.log_prob[used], self._advantage(used), config.clip_range)
             products[0, kept] = slope * log_prob_along / len(used)
             products[2, kept] = config.ent_coef * entropy_along / len(used)
         if direction[actor.stop : critic.stop].any():
@@ -118,7 +118,7 @@ def _head_along(head: Categorical | Gaussian, along: Float32s, log_std_along: Fl
     return log_prob_along, np.full(len(along), log_std_along.sum(), F32)
 
 
-def _surrogate_slope(log_ratio: Float32s, advantage: Float32s, clip_range: float) -> Float32s:
+def surrogate_slope(log_ratio: Float32s, advantage: Float32s, clip_range: float) -> Float32s:
     """Derivative (n,) of the clipped surrogate in log pi: r A, or 0 where clipping bites."""
     ratio = np.exp(log_ratio)
     unclipped = ratio * advantage

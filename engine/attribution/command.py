@@ -7,26 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine import arguments
-from engine.errors import BadInputError, CancelledError
+from engine.attribution.options import Action, Observation, OfRound, Records, TargetOption, chosen_target
+from engine.errors import CancelledError
 from engine.terminal import duration, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from engine.attribution.targets import Target
     from engine.attribution.trust import Validation
-    from engine.store.snapshot import Snapshot
 
 
 def validate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     round: Annotated[int, typer.Option(help="Round number, from 0.")],
-    target: Annotated[str, typer.Option(help="return or action.")] = "return",
-    record: Annotated[
-        list[int] | None,
-        typer.Option(help="Action target: the record whose s and a it is about; repeat for the mean of several."),
-    ] = None,
-    obs: Annotated[str | None, typer.Option(help="Action target: a state, its numbers separated by commas.")] = None,
-    action: Annotated[str | None, typer.Option(help="Action target: the action, by name, number or numbers.")] = None,
+    target: TargetOption = "return",
+    of_round: OfRound = None,
+    record: Records = None,
+    obs: Observation = None,
+    action: Action = None,
     subsets: Annotated[int, typer.Option(help="Subsets of the records to remove, at least 3.")] = 64,
     orders: Annotated[int, typer.Option(help="Minibatch orders to replay each in.")] = 16,
     fraction: Annotated[float, typer.Option(help="Share of the records in a subset, above 0 and below 1.")] = 0.5,
@@ -43,12 +39,13 @@ def validate(
 ) -> None:
     """Remove random records, really replay the round, and see who predicted it."""
     from engine.attribution.estimators import DEFAULT_ESTIMATOR
+    from engine.attribution.targets import in_words
     from engine.attribution.validation import finished
     from engine.attribution.validation import validate as measure
     from engine.store.read import open_run
 
     snapshot = open_run(run).snapshot(round)
-    chosen = _target(snapshot, target, record or [], obs, action)
+    chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
     estimators = list(dict.fromkeys(estimator or [DEFAULT_ESTIMATOR]))
     try:
         with progress() as report:
@@ -73,38 +70,17 @@ def validate(
     if as_json:
         print_json({"run": str(run), **found.to_json()})
     else:
-        _print(found, run)
+        _print(found, run, in_words(chosen, snapshot.action_space.names))
 
 
-def _target(snapshot: Snapshot, name: str, records: list[int], obs: str | None, action: str | None) -> Target:
-    from engine.attribution.targets import ActionTarget, action_target, named_target
-    from engine.store.snapshot import check_records
-
-    if name != "action":
-        if records or obs is not None or action is not None:
-            raise BadInputError("--record, --obs and --action belong to --target action")
-        return named_target(snapshot, name)
-    if len(records) > 1:
-        if obs is not None or action is not None:
-            raise BadInputError("several records are a target by themselves; leave --obs and --action out")
-        several = check_records(records, len(snapshot.buffer))
-        return ActionTarget(snapshot.buffer.observation[several], snapshot.buffer.action[several])
-    return action_target(
-        snapshot,
-        record=records[0] if records else None,
-        observation=None if obs is None else arguments.numbers(obs, "--obs"),
-        action=None if action is None else arguments.action(action, snapshot.action_space),
-    )
-
-
-def _print(found: Validation, run: Path) -> None:
+def _print(found: Validation, run: Path, target: str) -> None:
     """A table, then what it means."""
     where = "" if found.device == "cpu" else f" on {found.device}"
     ceiling = "not measured (one order)" if found.ceiling is None else f"{found.ceiling:.2f}"
     if found.ceiling_low is not None:
         ceiling += f" ({found.ceiling_low:.2f} to {found.ceiling_high:.2f})"
     print(
-        f"{found.target['target']} target, round {found.round} of {run}: {found.subsets} subsets of {found.fraction:.0%} of "
+        f"{target}, round {found.round} of {run}: {found.subsets} subsets of {found.fraction:.0%} of "
         f"the records ({found.design}), {found.orders} minibatch orders, {duration(found.seconds)}{where}"
     )
     print_table(

@@ -7,18 +7,17 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from engine.attribution.backends import Backend, Term, gradient, inner_products, touches_value
 from engine.attribution.derivatives import TERMS
+from engine.attribution.gradients import first_epoch_advantages, round_gradients
 from engine.attribution.path import Credits, OnStep, replay_gradient, tracin, tracin_adam
 from engine.attribution.regression import REPLAY_REGRESSION, RecordGradients, fit_to_replays
 from engine.attribution.replays import Progress
-from engine.attribution.targets import Target
+from engine.attribution.targets import LogProbTarget, Target
 from engine.learning.checkpoint import restore_policy
 from engine.learning.networks import ActorCritic
-from engine.learning.ppo import Batch, as_batch, normalize
+from engine.learning.ppo import Batch, as_batch
 from engine.store.snapshot import Float32s, Snapshot
 
 DEFAULT_ESTIMATOR = "first_order"
@@ -38,7 +37,8 @@ class Attribution(NamedTuple):
 def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = None) -> Float32s:
     """I_i = <grad f(theta(k)), grad J_i(theta(k))>: one inner product before the update (paper, eq. 4).
 
-    Advantages are normalised as the first epoch's minibatches were.
+    Advantages are normalised as the first epoch's minibatches were. This computes by torch, whatever the networks;
+    `first_order_terms` agrees with it to rounding.
 
     Args:
         snapshot: round k.
@@ -52,10 +52,15 @@ def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = No
 
 
 def first_order_terms(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) -> Attribution:
-    """`first_order` with its terms."""
+    """`first_order` with its terms, from the round's kept gradients where they can answer."""
     if on_step is not None:
         on_step()
-    return _first_order(snapshot, target, None, split=True)
+    gradients = round_gradients(snapshot)
+    if gradients is None or not isinstance(target, LogProbTarget):
+        return _first_order(snapshot, target, None, split=True)
+    found = gradients.influence(target)
+    nothing = np.zeros_like(found["actor"])
+    return Attribution(sum(found.values(), nothing), {term: found.get(term, nothing) for term in TERMS})
 
 
 def _first_order(snapshot: Snapshot, target: Target, backend: Backend | None, split: bool) -> Attribution:
@@ -83,23 +88,6 @@ def _at_theta_k(snapshot: Snapshot) -> tuple[ActorCritic, Batch]:
     if snapshot.config.normalize_advantage:
         batch = batch._replace(advantage=first_epoch_advantages(snapshot, batch.advantage))
     return policy, batch
-
-
-def first_epoch_advantages(snapshot: Snapshot, advantage: Tensor) -> Tensor:
-    """(n,) advantages normalised within the first epoch's minibatches.
-
-    A record that was dropped from the update keeps no minibatch: it is normalised by the whole buffer's statistics, as
-    all are where no minibatches were recorded.
-    """
-    normalized = normalize(advantage)
-    if not snapshot.minibatches.size:
-        return normalized
-    order = torch.as_tensor(snapshot.minibatches[0], dtype=torch.int64)
-    kept = torch.as_tensor(snapshot.buffer.kept)[order]
-    sizes = [int(part.sum()) for part in kept.split(snapshot.config.batch_size)]
-    used = order[kept]
-    normalized[used] = torch.cat([normalize(part) for part in advantage[used].split(sizes)])
-    return normalized
 
 
 def replay_regression(
@@ -145,8 +133,7 @@ SPLITTING: dict[str, SplittingEstimator] = {
 
 
 ESTIMATORS: dict[str, Estimator] = {
-    "first_order": first_order,
-    **{name: partial(_in_all, name) for name in ("tracin", "tracin_adam", "replay_gradient")},
+    **{name: partial(_in_all, name) for name in SPLITTING},
     REPLAY_REGRESSION: replay_regression,
 }
 """Estimator name -> function of a snapshot and a target; the cheapest first."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +14,16 @@ import pyarrow as pa
 
 from engine.attribution.derivatives import TERMS
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, SPLITTING
+from engine.attribution.gradients import has_gradients, round_gradients
 from engine.attribution.orders import OnProgress, Terms, attribute, check_request
-from engine.attribution.targets import Target, return_target
-from engine.errors import BadInputError
+from engine.attribution.targets import ActionTarget, Target, return_target
+from engine.errors import BadInputError, ZeroGradientError
+from engine.learning.checkpoint import one_thread
 from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Float32s, Snapshot
 
-CACHE_VERSION = 1
-"""Part of every cache key; raise it whenever an estimator's numbers change."""
+CACHE_VERSIONS = {"first_order": 2}
+"""Part of every cache key, 1 for estimators that are not named; raise it whenever an estimator's numbers change."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +68,8 @@ def influence(
         orders: minibatch orders to average over; 1 is the recorded one. `orders.estimate_seconds` says how long it takes.
         on_step: called with (steps done, steps in all) as the work goes on; raise from it to cancel. Not called where the
             scores come from the cache.
-        cache: read from and write to the run's `derived/`. A round that is not committed is never cached.
+        cache: read from and write to the run's `derived/`. A round that is not committed is never cached, and neither is
+            `first_order` on an action, where the round's gradients in memory answer as quickly as a file.
         refresh: compute in any case, and replace what is cached.
 
     Returns:
@@ -87,12 +92,17 @@ def influence(
 def read_influence(
     snapshot: Snapshot, target: Target | str = "return", estimator: str = DEFAULT_ESTIMATOR, *, orders: int = 1
 ) -> Scores | None:
-    """What `influence` would answer from the run's cache, without computing anything; None if it is not there.
+    """What `influence` would answer at once: from the run's cache, or from the round's gradients; None if it would not.
 
-    Args and errors are those of `influence`.
+    Args and errors are those of `influence`, but for the target whose gradient is zero: None.
     """
     check_request(estimator, orders)
-    return _Place.of(snapshot, target, estimator, orders).read()
+    place = _Place.of(snapshot, target, estimator, orders)
+    if not place.is_quick:
+        return place.read()
+    with suppress(ZeroGradientError):
+        return influence(snapshot, target, estimator)
+    return None
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,7 @@ class _Place:
                 )
             target = return_target(snapshot)
         about = {
-            "version": CACHE_VERSION,
+            "version": CACHE_VERSIONS.get(estimator, 1),
             "round": snapshot.round,
             "target": target.describe(),
             "estimator": estimator,
@@ -125,24 +135,59 @@ class _Place:
         return cls(snapshot, target, estimator, orders, json.dumps(about, sort_keys=True))
 
     @property
+    def is_quick(self) -> bool:
+        """Whether the round's gradients answer as quickly as a file: then a click on a record need not leave one behind."""
+        quick = self.estimator == "first_order" and self.orders == 1 and isinstance(self.target, ActionTarget)
+        return quick and has_gradients(self.snapshot)
+
+    @property
+    def path(self) -> Path | None:
+        """The run whose cache it is; None if it is in none."""
+        return None if self.is_quick or not self.snapshot.hash else self.snapshot.path
+
+    @property
     def key(self) -> str:
         return hashlib.sha256(self.about.encode()).hexdigest()
 
     def read(self) -> Scores | None:
-        path = self.snapshot.path if self.snapshot.hash else None
-        table = None if path is None else load_table(path, self.key)
+        table = None if self.path is None else load_table(self.path, self.key)
         if table is None or len(table) != len(self.snapshot.buffer) or not _complete(table, self.estimator):
             return None
         return self.scores(*_from_table(table))
 
     def keep(self, scores: Scores) -> None:
-        if self.snapshot.path is not None and self.snapshot.hash:
-            table = scores_table(scores.influence, scores.terms)
-            save_table(self.snapshot.path, self.key, table, {"influence": self.about})
+        if self.path is not None:
+            save_table(self.path, self.key, scores_table(scores.influence, scores.terms), {"influence": self.about})
 
     def scores(self, values: Float32s, terms: Terms | None) -> Scores:
         snapshot = self.snapshot
         return Scores(values, snapshot.round, self.target.describe(), self.estimator, self.orders, snapshot.hash, terms)
+
+
+def influence_on_each(snapshot: Snapshot, target: ActionTarget) -> Float32s:
+    """`first_order` influence on many action targets at once.
+
+    >>> import engine
+    >>> snapshot = engine.open_run("sample_runs/FrozenLake-v1").snapshot(3)
+    >>> everyone = engine.action_target(snapshot, record=snapshot.buffer.record)
+    >>> matrix = engine.influence_on_each(snapshot, everyone)  # every record's influence on every record's action
+
+    Args:
+        snapshot: round k.
+        target: m pairs of state and action, each of which is a target of its own here.
+
+    Returns:
+        (m, n): in row j the influence of the n records on log pi(a_j|s_j); 0 where its gradient is zero.
+    """
+    gradients = round_gradients(snapshot)
+    if gradients is not None:
+        one_thread()
+        return gradients.influence_on_each(target)
+    matrix = np.zeros((len(target.action), len(snapshot.buffer)), np.float32)
+    for row, observation, action in zip(matrix, target.observation, target.action, strict=True):
+        with suppress(ZeroGradientError):
+            row[:] = attribute(snapshot, ActionTarget(observation[None], action[None]), DEFAULT_ESTIMATOR)[0]
+    return matrix
 
 
 def scores_table(values: Float32s, terms: Terms | None = None) -> pa.Table:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.attribution.naming import TargetName
 from engine.errors import BadInputError
 from engine.learning.networks import Policy
 from engine.spaces import Space
+from engine.store.read import open_run
 from engine.store.snapshot import Float32s, RolloutBuffer, Snapshot, check_records
 
 
@@ -35,11 +38,18 @@ class Target(Protocol):
 
 
 @runtime_checkable
-class LogProbTarget(Protocol):
+class LogProbTarget(Target, Protocol):
     """A target of the form f = sum_j c_j log pi(a_j|s_j), which the closed form can differentiate."""
 
-    observation: NDArray[Any]
-    action: NDArray[Any]
+    @property
+    def observation(self) -> NDArray[Any]:
+        """(m, ...) s_j."""
+        ...
+
+    @property
+    def action(self) -> NDArray[Any]:
+        """(m,) or (m, d) a_j."""
+        ...
 
     @property
     def coefficient(self) -> Float32s:
@@ -56,6 +66,8 @@ class ActionTarget:
     action: NDArray[Any]
     """(m,) or (m, d) actions a_j."""
     name: str = "action"
+    called: TargetName | None = None
+    """What names it, where something does."""
 
     def describe(self) -> dict[str, Any]:
         """The pairs themselves."""
@@ -90,6 +102,8 @@ class ReturnTarget:
     advantage: Float32s
     """(n,) raw."""
     name: str = "return"
+    called: TargetName | None = None
+    """What names it, where something does."""
 
     def describe(self) -> dict[str, Any]:
         """A digest of the buffer it is taken over."""
@@ -113,56 +127,103 @@ class ReturnTarget:
 
 
 def return_target(snapshot: Snapshot, reference: RolloutBuffer | None = None) -> ReturnTarget:
-    """The return target over `reference`, by default the snapshot's own buffer."""
+    """The return target over a reference buffer, by default the snapshot's own.
+
+    With the buffer of a later round it asks what made the agent good in the situations that came later; observations and
+    advantages are then those that the later policy saw and its critic gave.
+
+    >>> import engine
+    >>> run = engine.open_run("sample_runs/FrozenLake-v1")
+    >>> later = engine.return_target(run.snapshot(3), run.snapshot(12).buffer)
+
+    Raises:
+        BadInputError: the buffer's observations or actions are not of the snapshot's kind.
+    """
     buffer = snapshot.buffer if reference is None else reference
-    return ReturnTarget(buffer.observation, buffer.action, buffer.advantage)
+    for what in ("observation", "action"):
+        own, other = getattr(snapshot.buffer, what).shape[1:], getattr(buffer, what).shape[1:]
+        if own != other:
+            raise BadInputError(
+                f"the reference buffer's {what}s have shape {other}, the round's {own}; take a buffer of the run"
+            )
+    called = TargetName() if reference is None else None
+    return ReturnTarget(buffer.observation, buffer.action, buffer.advantage, called=called)
 
 
 def action_target(
     snapshot: Snapshot,
     *,
-    record: int | None = None,
+    record: int | Sequence[int] | NDArray[Any] | None = None,
     observation: Any | None = None,
     action: Any | None = None,
 ) -> ActionTarget:
-    """The action target of a record, or of a hand-typed observation and action.
+    """The action target of a record, of the mean over several, or of a hand-typed observation and action.
 
     Args:
         snapshot: says which observations and actions there are.
-        record: take s and a from this record; `action` then asks for another action in the same state.
+        record: take s and a from this record, or from these; `action` then asks for another action in the same states.
         observation: s as a number (discrete) or a list of numbers.
         action: a.
 
     Raises:
-        BadInputError: neither or both are given, the record is out of range, or a value does not fit its space.
+        BadInputError: neither or both are given, a record is out of range, or a value does not fit its space.
     """
     if (record is None) == (observation is None):
         raise BadInputError("an action target needs either a record, or an observation and an action")
+    typed = None if action is None else as_space("action", action, snapshot.action_space)
+    flat = () if typed is None else tuple(typed.ravel().tolist())
     if record is not None:
-        check_records([record], len(snapshot.buffer))
-        chosen = snapshot.buffer.observation[record : record + 1]
-        if action is None:
-            return ActionTarget(chosen, snapshot.buffer.action[record : record + 1])
-        return ActionTarget(chosen, as_space("action", action, snapshot.action_space)[None])
-    if action is None:
+        records = check_records(np.atleast_1d(record), len(snapshot.buffer))
+        if not len(records):
+            raise BadInputError("an action target of no records says nothing; choose at least one")
+        actions = snapshot.buffer.action[records] if typed is None else np.repeat(typed[None], len(records), axis=0)
+        called = TargetName(target="action", about=tuple(records.tolist()), action=flat)
+        return ActionTarget(snapshot.buffer.observation[records], actions, called=called)
+    if typed is None:
         raise BadInputError("an observation needs an action beside it")
-    return ActionTarget(
-        as_space("observation", observation, snapshot.observation_space)[None],
-        as_space("action", action, snapshot.action_space)[None],
+    state = as_space("observation", observation, snapshot.observation_space)
+    called = TargetName(target="action", observation=tuple(state.ravel().tolist()), action=flat)
+    return ActionTarget(state[None], typed[None], called=called)
+
+
+def named_target(snapshot: Snapshot, name: TargetName | str = "return") -> ActionTarget | ReturnTarget:
+    """The target of that name; a word alone stands for the target of that kind without more.
+
+    Raises:
+        BadInputError: there is no such target, its parts don't go together, a record is out of range, a value does not fit
+            its space, or the other round is not there or has no records any more.
+    """
+    if isinstance(name, str):
+        name = TargetName(target=name)
+    if name.target == "return":
+        if name.about or name.observation or name.action:
+            raise BadInputError("records, observations and actions belong to the action target (--target action)")
+        if name.of_round is None or name.of_round == snapshot.round:
+            return return_target(snapshot)
+        if snapshot.path is None:
+            raise BadInputError(
+                f"round {name.of_round} can't be read: only a recorded round knows the others of its run"
+            )
+        other = open_run(snapshot.path).snapshot(name.of_round)
+        return replace(return_target(snapshot, other.buffer), called=name)
+    if name.target != "action":
+        raise BadInputError(f"unknown target {name.target!r}; it must be return or action")
+    if name.of_round is not None:
+        raise BadInputError("another round's buffer belongs to the return target (--target return)")
+    return action_target(
+        snapshot, record=name.about or None, observation=name.observation or None, action=name.action or None
     )
 
 
-def named_target(snapshot: Snapshot, name: str, about: int | None = None, action: int | None = None) -> Target:
-    """The target of that name: `return` over the snapshot's buffer, or `action` of the record `about`.
+def name_of(target: Target) -> TargetName | None:
+    """What named a target, where something did."""
+    return target.called if isinstance(target, ActionTarget | ReturnTarget) else None
 
-    Raises:
-        BadInputError: there is no such target, or its record is out of range.
-    """
-    if name == "return":
-        return return_target(snapshot)
-    if name != "action":
-        raise BadInputError(f"unknown target {name!r}; it must be return or action")
-    return action_target(snapshot, record=about, action=action)
+
+def in_words(target: Target, action_names: Sequence[str] = ()) -> str:
+    """What a target is called."""
+    called = name_of(target)
+    return f"{target.name} target" if called is None else called.sentence(action_names)
 
 
 def as_space(name: str, value: Any, space: Space) -> NDArray[Any]:

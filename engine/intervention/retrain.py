@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +13,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.attribution.naming import TargetName
 from engine.attribution.targets import Target, named_target
 from engine.envs import find
 from engine.errors import BadInputError
@@ -57,14 +58,21 @@ class Intervention:
     seeds: int = 1
     """Times that every arm trains on, each with newly collected data; the first goes on as the run itself did."""
     target: str = "return"
-    """Target whose change is measured beside the return: `return` or `action`."""
-    about: int | None = None
-    """Record that an action target is about."""
-    action: int | None = None
+    """Target whose change is measured beside the return: `return` or `action`. What follows says more of it, as
+    `naming.TargetName` does."""
+    about: int | tuple[int, ...] | None = None
+    """Record, or records, that an action target is about."""
+    action: float | tuple[float, ...] | None = None
     """Its action, if another than the recorded one."""
+    of_round: int | None = None
+    """Round whose buffer a return target is taken over, if another than this one."""
+    observation: float | tuple[float, ...] | None = None
+    """Hand-typed state that an action target is about in the place of records."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "removed", tuple(sorted(set(self.removed))))
+        for name, value in self.measured.plain().items():
+            object.__setattr__(self, name, value)
         if not self.removed:
             raise BadInputError("no records are chosen; choose at least one to remove")
         if self.orders < 2:
@@ -82,6 +90,30 @@ class Intervention:
         if self.episodes < self.seeds:
             raise BadInputError(f"episodes is {self.episodes}; at least one per seed ({self.seeds}) is needed")
 
+    @property
+    def measured(self) -> TargetName:
+        """The target whose change is measured."""
+        return TargetName(**{field.name: getattr(self, field.name) for field in fields(TargetName)})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; those that plans did not have at first are left out where they say nothing."""
+        values = asdict(self)
+        said = {
+            "seeds": self.seeds > 1,
+            "of_round": self.of_round is not None,
+            "observation": self.observation is not None,
+        }
+        return {name: value for name, value in values.items() if said.get(name, True)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Intervention:
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not such an object.
+        """
+        return cls(**{**values, "removed": tuple(values["removed"])})
+
 
 def retrain(
     run: Run | str | Path,
@@ -95,8 +127,10 @@ def retrain(
     continue_rounds: int = 0,
     seeds: int = 1,
     target: str = "return",
-    about: int | None = None,
-    action: int | None = None,
+    about: int | tuple[int, ...] | None = None,
+    action: float | tuple[float, ...] | None = None,
+    of_round: int | None = None,
+    observation: float | tuple[float, ...] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Replay a round without some records and compare, on the same evaluation seeds, with two other arms.
@@ -122,8 +156,10 @@ def retrain(
             run itself did, and its branches are the ones that are recorded; the others replay another minibatch order and
             begin new episodes, with the same luck in every arm.
         target: whose change is measured beside the return: `return`, or `action` of the record `about`.
-        about: record of an action target.
+        about: record, or records, of an action target.
         action: its action, if another than the recorded one.
+        of_round: round whose buffer a return target is taken over, if another than this one.
+        observation: hand-typed state of an action target, in the place of `about`.
         progress: told what is going on; raise from it to cancel.
 
     Returns:
@@ -146,6 +182,8 @@ def retrain(
         target=target,
         about=about,
         action=action,
+        of_round=of_round,
+        observation=observation,
     )
     return carry_out(run, plan, out, progress)
 
@@ -156,7 +194,7 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
     removed = check_records(plan.removed, len(snapshot.buffer))
     snapshot.without(removed)
     check_replayable(snapshot)
-    target = named_target(snapshot, plan.target, plan.about, plan.action)
+    target = named_target(snapshot, plan.measured)
     meter = _Meter(progress, snapshot, plan)
     with _appears_at_once(Path(out)) as folder:
         arms = _replay_arms(snapshot, plan, target, meter)
@@ -173,7 +211,7 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
             "same_machine": same_machine(snapshot.fingerprint),
             **compare(arms["original"][0], arms["counterfactual"][0], arms["control"][0]),
             "order_means": {name: returns.mean(axis=1).tolist() for name, (returns, _) in arms.items()},
-            "target": {"name": plan.target, "about": plan.about, "action": plan.action}
+            "target": {"name": plan.target, "about": plan.about, "action": plan.action, "of_round": plan.of_round}
             | {
                 name: Estimate.of(np.asarray(values) - np.asarray(arms["original"][1]), 0).to_json()
                 for name, (_, values) in arms.items()

@@ -18,7 +18,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,10 +71,7 @@ def _basket(run: Run, round: int) -> Path:
 
 def intervention_id(snapshot: Snapshot, plan: Intervention) -> str:
     """Twelve hexadecimal digits; equal interventions on equal snapshots have equal ids."""
-    values = asdict(plan)
-    if plan.seeds == 1:  # as it was before there were several
-        del values["seeds"]
-    text = json.dumps({"snapshot": snapshot.hash, **values}, sort_keys=True)
+    text = json.dumps({"snapshot": snapshot.hash, **plan.to_json()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -111,7 +108,7 @@ def predicted(
     """What the scores say of a removal: estimator, and the summed influence of what is removed (None: zero gradient)."""
     about: dict[str, Any] = {"estimator": estimator, "orders": orders, "summed_influence": None}
     try:
-        target = named_target(snapshot, plan.target, plan.about, plan.action)
+        target = named_target(snapshot, plan.measured)
         scores = influence(snapshot, target, estimator, orders=orders)
     except ZeroGradientError:
         return about
@@ -130,7 +127,7 @@ def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str
     """
     snapshot.without(plan.removed)
     check_replayable(snapshot)
-    named_target(snapshot, plan.target, plan.about, plan.action)
+    named_target(snapshot, plan.measured)
     folder = run.path / "interventions" / intervention_id(snapshot, plan)
     known = read_job(folder)
     if known is not None and (known.state in ACTIVE or known.state == "done"):
@@ -139,7 +136,7 @@ def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str
     (folder / "cancel").unlink(missing_ok=True)
     for debris in folder.glob(f".*{PARTIAL}"):
         shutil.rmtree(debris, ignore_errors=True)
-    write_json(folder / "intervention.json", {"plan": asdict(plan), "about": about, "created": time.time()})
+    write_json(folder / "intervention.json", {"plan": plan.to_json(), "about": about, "created": time.time()})
     write_status(folder, "queued", "waiting for the worker", 0, 1)
     job = read_job(folder)
     if job is None:
@@ -152,7 +149,7 @@ def read_job(folder: Path) -> Job | None:
     described: Any = read_json(folder / "intervention.json")
     status: Any = read_json(folder / "status.json")
     try:
-        plan = Intervention(**{**described["plan"], "removed": tuple(described["plan"]["removed"])})
+        plan = Intervention.from_json(described["plan"])
         about = {**described["about"], "created": float(described["created"])}
         done, total = max(int(status["done"]), 0), max(int(status["total"]), 1)
         job = Job(folder.name, folder, plan, about, _state(folder, status), str(status["doing"]), done, total)

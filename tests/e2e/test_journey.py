@@ -113,10 +113,11 @@ def test_cancel_stops_the_worker_and_leaves_no_branch(page: Page, url: str, runs
     assert not list(folder.glob(".*partial"))
 
 
-def test_a_click_inspects_the_record(page: Page, url: str) -> None:
-    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&tool=click")
+def click_a_record(page: Page) -> int:
+    """Click the record with the largest mark; returns its number."""
     expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
     idle(page)
+    page.evaluate("document.querySelector('.st-key-records_scatter').scrollIntoView({block: 'center'})")
     page.wait_for_timeout(1000)
     x, y, record = page.evaluate(
         """() => {
@@ -133,6 +134,21 @@ def test_a_click_inspects_the_record(page: Page, url: str) -> None:
     page.mouse.click(x, y)
     expect(page).to_have_url(re.compile(rf"inspect={record}(&|$)"))
     expect(page.locator(".st-key-inspect input")).to_have_value(str(record))
+    return int(record)
+
+
+def test_a_click_inspects_the_record(page: Page, url: str) -> None:
+    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&tool=click")
+    click_a_record(page)
+    expect(page.locator(".st-key-trust")).to_contain_text("return target")
+
+
+def test_a_click_asks_about_the_record_where_the_target_follows(page: Page, url: str) -> None:
+    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&tool=click&target=action&about=3&inspect=3&follow=True")
+    expect(page.locator(".st-key-trust")).to_contain_text("action target, record 3 ")
+    record = click_a_record(page)
+    expect(page.locator(".st-key-trust")).to_contain_text(f"action target, record {record} ")
+    expect(page).to_have_url(re.compile(rf"about={record}(&|$)"))
 
 
 def test_a_mark_of_two_rankings_inspects_its_record(page: Page, url: str) -> None:

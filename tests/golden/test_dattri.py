@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from worlds import entry, moved_snapshot
 
 import engine
-from engine.attribution.estimators import ESTIMATORS, first_epoch_advantages, first_order
+from engine.attribution.estimators import ESTIMATORS, first_order
+from engine.attribution.gradients import first_epoch_advantages
 from engine.attribution.targets import ActionTarget, action_target, return_target
 from engine.envs import find
 from engine.learning.checkpoint import restore_policy

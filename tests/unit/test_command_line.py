@@ -199,6 +199,7 @@ def test_verify(command: Command, run: Path) -> None:
         ("--target", "return"),
         ("--target", "action", "--record", 5),
         ("--target", "action", "--record", 5, "--action", 1),
+        ("--target", "action", "--record", 5, "--record", 70),
         ("--target", "action", "--obs", "0.1,0,-0.1,0", "--action", 0),
     ],
 )
@@ -216,6 +217,22 @@ def test_influence(command: Command, run: Path, target: tuple[object, ...], tmp_
     table = pq.read_table(tmp_path / "scores.parquet")
     assert table.column_names == ["record", "influence", "actor", "critic", "entropy"]
     np.testing.assert_array_equal(table["influence"].to_numpy(), np.float32(found["influence"]))
+
+
+def test_influence_on_another_rounds_return(command: Command, run: Path) -> None:
+    found = command("influence", run, "--round", 1, "--of-round", 2, "--json").json
+    opened = engine.open_run(run)
+    snapshot = opened.snapshot(1)
+    expected = engine.influence(snapshot, engine.return_target(snapshot, opened.snapshot(2).buffer), cache=False)
+    np.testing.assert_array_equal(np.float32(found["influence"]), expected.influence)
+    own = command("influence", run, "--round", 1, "--of-round", 1, "--json").json
+    assert own["buffer"] != found["buffer"]
+    assert (found["of_round"], own["influence"]) == (
+        2,
+        command("influence", run, "--round", 1, "--json").json["influence"],
+    )
+    people = command("influence", run, "--round", 1, "--of-round", 2).out
+    assert people.startswith("first_order influence on the return target over round 2's buffer, round 1 of")
 
 
 @pytest.mark.parametrize("estimator", ["tracin", "tracin_adam", "replay_gradient"])
@@ -298,11 +315,11 @@ VALIDATE = ("--subsets", 4, "--orders", 2, "--executor", "inline")
     "target",
     [
         ("--target", "return"),
-        ("--target", "action", "--record", 3),
+        ("--target", "return", "--of-round", 2),
         ("--target", "action", "--record", 3, "--record", 5),
         ("--target", "action", "--obs", "0,0,0.1,0", "--action", "push left"),
     ],
-    ids=["return", "record", "records", "observation"],
+    ids=["return", "another round", "records", "observation"],
 )
 def test_validate(command: Command, run: Path, target: tuple[object, ...]) -> None:
     outcome = command("validate", run, "--round", 1, *target, *VALIDATE, "--json")
@@ -365,8 +382,8 @@ def test_a_stopped_validation_says_how_to_go_on(command: Command, run: Path, mon
         (("--target", "action"), "needs either a record"),
         (("--target", "action", "--record", 140), "record 140 is out of range"),
         (("--target", "action", "--record", 1, "--record", 140), "record 140 is out of range"),
-        (("--target", "action", "--record", 1, "--record", 2, "--action", 1), "several records are a target"),
-        (("--record", 3), "belong to --target action"),
+        (("--record", 3), "belong to the action target"),
+        (("--of-round", 9), "round 9 is not in this run; it has rounds 0 to 2"),
         (("--round", 7), "round 7 is not in this run"),
     ],
 )
@@ -610,7 +627,10 @@ def test_round_that_is_not_there(command: Command, run: Path, tmp_path: Path, li
         (("--target", "action", "--obs", "1,2,3,inf", "--action", 0), ("4 finite numbers",)),
         (("--target", "action", "--obs", "a,b,c,d", "--action", 0), ("--obs", "numbers separated by commas")),
         (("--target", "action", "--obs", "0,0,0,0"), ("needs an action",)),
-        (("--record", 3), ("belong to --target action",)),
+        (("--record", 3), ("belong to the action target", "--target action")),
+        (("--of-round", 7), ("round 7 is not in this run", "0 to 2")),
+        (("--of-round", "later"), ("--of-round", "integer", "--help")),
+        (("--target", "action", "--record", 3, "--of-round", 2), ("belongs to the return target",)),
         (("--estimator", "magic"), ("unknown estimator 'magic'", "first_order")),
         (("--orders", 0), ("orders is 0", "at least 1")),
     ],

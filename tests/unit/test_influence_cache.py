@@ -141,12 +141,12 @@ def test_each_target_round_and_run_has_its_own_scores(snapshot: Snapshot, comput
         engine.action_target(snapshot, record=3, action=(snapshot.buffer.action[3] + 1) % 4),
         engine.action_target(snapshot, observation=[0.0] * 8, action=2),
     ]
-    found = [engine.influence(snapshot, target).influence for target in targets]
-    found.append(engine.influence(engine.open_run(snapshot.path).snapshot(1), "return").influence)
+    found = [engine.influence(snapshot, target, "tracin").influence for target in targets]
+    found.append(engine.influence(engine.open_run(snapshot.path).snapshot(1), "return", "tracin").influence)
     assert len(computed) == len(cached(snapshot)) == len(found)
     for i, one in enumerate(found):
         assert all(not np.array_equal(one, other) for other in found[:i])
-    assert np.array_equal(engine.influence(snapshot, targets[2]).influence, found[2])
+    assert np.array_equal(engine.influence(snapshot, targets[2], "tracin").influence, found[2])
     assert len(computed) == len(found)
 
 

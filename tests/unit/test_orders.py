@@ -9,7 +9,7 @@ from worlds import moved_snapshot
 import engine
 from engine.attribution import orders as orders_module
 from engine.attribution import regression
-from engine.attribution.estimators import ESTIMATORS, SPLITTING, first_order
+from engine.attribution.estimators import ESTIMATORS, SPLITTING
 from engine.attribution.orders import attribute, estimate_seconds, planned_steps
 from engine.attribution.targets import Target, return_target
 from engine.envs import find
@@ -37,7 +37,8 @@ def test_the_mean_over_the_replays_orders(snapshot: Snapshot, name: str) -> None
 
 def test_one_order_is_the_recorded_one_bit_for_bit(snapshot: Snapshot) -> None:
     target = return_target(snapshot)
-    np.testing.assert_array_equal(attribute(snapshot, target, "first_order")[0], first_order(snapshot, target))
+    for name in SPLITTING:
+        np.testing.assert_array_equal(attribute(snapshot, target, name)[0], ESTIMATORS[name](snapshot, target))
 
 
 @pytest.mark.parametrize("name", SPLITTING)

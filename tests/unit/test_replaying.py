@@ -12,7 +12,7 @@ import torch
 from worlds import entry, moved_snapshot, same_tensors
 
 import engine
-from engine.attribution.estimators import first_epoch_advantages
+from engine.attribution.gradients import first_epoch_advantages
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.learning.checkpoint import restore_policy

@@ -1,0 +1,132 @@
+"""The controls that choose a target: which question the records are coloured by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import page, state
+from engine import arguments
+from engine.attribution.naming import TargetName
+from engine.intervention.workspace import read_basket
+from engine.store.read import Run, ranges
+from engine.store.snapshot import Snapshot
+
+OWN, AS_RECORDED = "this round", "as recorded"
+OF = {"record": "one record", "records": "records", "basket": "the basket", "state": "a typed state"}
+"""What an action target is about: value in the URL -> words."""
+
+
+def target_controls(run: Run, snapshot: Snapshot) -> TargetName:
+    """Draw the controls; what they say.
+
+    Raises:
+        BadInputError: something typed can't be read.
+    """
+    state.choose("target", ["return", "action"], "return")
+    target = st.segmented_control(
+        "Target", ["return", "action"], key="target", required=True, on_change=_begin_with_inspected,
+        help="return: mean of advantage × log π over a round's buffer. action: log π(a | s) of records or of a typed state.",
+    )  # fmt: skip
+    if target == "return":
+        return TargetName(of_round=_of_round(run))
+    kept = [i for i in read_basket(run, snapshot.round) if i < len(snapshot.buffer)]
+    options = [of for of in OF if (of != "basket" or kept) and (of != "state" or _can_type(snapshot))]
+    state.choose("of", options, "record")
+    of = st.selectbox("of", options, key="of", width=130, format_func=OF.__getitem__)
+    if of == "state":
+        return _typed(run, snapshot)
+    about = kept if of == "basket" else [_record(snapshot)] if of == "record" else _records(snapshot)
+    return TargetName(target="action", about=tuple(about), action=_other_action(run))
+
+
+def ask_about(records: list[int]) -> None:
+    """Make the actions of these records the target (a callback)."""
+    one = {"of": "record", "about": records[0]} if len(records) == 1 else {"of": "records", "asked": ranges(records)}
+    state.put({"target": "action", **one, "action": AS_RECORDED})
+
+
+def follow(records: list[int]) -> None:
+    """Let the action target be about a record that was clicked, if it is to follow (a callback)."""
+    if len(records) == 1 and state.get("follow") and state.get("target") == "action" and state.get("of") == "record":
+        state.put({"about": records[0]})
+
+
+def _begin_with_inspected() -> None:
+    """Let a new action target be about the inspected record (a callback)."""
+    if state.get("target") == "action":
+        state.put({"about": int(state.get("inspect", 0))})
+
+
+def _of_round(run: Run) -> int | None:
+    options = [OWN, *run.stored_rounds]
+    state.choose("of_round", options, OWN)
+    chosen = st.selectbox(
+        "over", options, key="of_round", width=120,
+        format_func=lambda option: option if option == OWN else f"round {option}",
+        help="Whose buffer. A later round's: which records of this round made the agent good in the situations of that one?",
+    )  # fmt: skip
+    return chosen if isinstance(chosen, int) else None
+
+
+def _record(snapshot: Snapshot) -> int:
+    last = len(snapshot.buffer) - 1
+    state.choose("about", range(last + 1), min(int(state.get("inspect", 0)), last), always=True, scope=snapshot.hash)
+    about = st.number_input("number", 0, last, step=1, key="about", width=120)
+    state.choose("follow", [False, True], False)
+    st.toggle("follow", key="follow", help="A click on a record asks about that record.")
+    return int(about or 0)
+
+
+def _records(snapshot: Snapshot) -> list[int]:
+    state.choose_text("asked", str(state.get("inspect", 0)), scope=snapshot.hash)
+    asked = st.text_input(
+        "numbers", key="asked", width=180, help="Such as 3, 17, 40-60: the mean of log π(a | s) over them."
+    )
+    return sorted(arguments.ranges(asked or "", "the records"))
+
+
+def _other_action(run: Run) -> tuple[float, ...]:
+    """The action to ask about in the records' states; empty for those that they took."""
+    if run.manifest.action_space.kind != "discrete":
+        return ()
+    names = page.action_names(run)
+    state.choose("action", [AS_RECORDED, *names], AS_RECORDED)
+    chosen = st.selectbox(
+        "and action", [AS_RECORDED, *names], key="action", width=150, help="Ask about another action in the same state."
+    )
+    return () if chosen in (None, AS_RECORDED) else (names.index(chosen),)
+
+
+def _can_type(snapshot: Snapshot) -> bool:
+    """Nobody types an image."""
+    return snapshot.observation_space.encoder != "image"
+
+
+def _typed(run: Run, snapshot: Snapshot) -> TargetName:
+    """State and action that begin as the inspected record's."""
+    inspected = min(int(state.get("inspect", 0)), len(snapshot.buffer) - 1)
+    space = snapshot.observation_space
+    state.choose_text("state", _numbers(snapshot.buffer.observation[inspected]), scope=str(run.path))
+    names = ", ".join(space.component_names if space.kind == "box" else (f"0 to {space.n - 1}",))
+    typed = st.text_input("State", key="state", width=320, help=f"{names}, with commas between.")
+    action_space, taken = run.manifest.action_space, snapshot.buffer.action[inspected]
+    if action_space.kind == "discrete":
+        actions = page.action_names(run)
+        state.choose("typed_action", actions, actions[int(taken)], always=True)
+        chosen = str(st.selectbox("and action", actions, key="typed_action", width=150))
+        action = [float(actions.index(chosen))]
+    else:
+        state.choose_text("typed_action", _numbers(taken), scope=str(run.path))
+        components = ", ".join(action_space.component_names)
+        written = st.text_input("and action", key="typed_action", width=150, help=f"{components}, with commas between.")
+        action = arguments.numbers(written or "", "the action")
+    observation = arguments.numbers(typed or "", "the state")
+    return TargetName(target="action", observation=tuple(observation), action=tuple(action))
+
+
+def _numbers(values: NDArray[Any]) -> str:
+    return ", ".join(f"{value:.4g}" for value in np.ravel(values).tolist())
