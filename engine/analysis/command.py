@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,9 +75,11 @@ def _print(found: Diagnosis, run: Path, target: str) -> None:
         f"{len(found.bottom)} bottom records by {found.scores.estimator} influence on the {target}, "
         f"round {found.round} of {run}, against the other {len(found.scores.influence) - len(found.bottom)}"
     )
+    if not certain:
+        print("nothing that is certain; the largest differences:")
     print_table(
         ("what they have in common", "effect size", "interval"),
-        [(trait.sentence, trait.delta, f"{trait.low:.2f} to {trait.high:.2f}") for trait in certain],
+        [(trait.sentence, trait.delta, _interval(trait.low, trait.high)) for trait in certain or found.traits[:5]],
     )
     print(
         f"effect size: Cliff's delta, -1 to 1. Intervals hold at 95 % for all {len(found.traits)} features at once; "
@@ -85,9 +88,13 @@ def _print(found: Diagnosis, run: Path, target: str) -> None:
     print_table(
         ("rank correlation of influence with", "rho", "95 % interval"),
         [
-            (name, each.value, f"{each.low:.2f} to {each.high:.2f}")
+            (name, each.value, _interval(each.low, each.high))
             for name, each in sorted(found.correlations.items(), key=lambda item: -abs(item[1].value))
         ],
     )
     for note in found.notes:
         print(f"note: {note}")
+
+
+def _interval(low: float, high: float) -> str:
+    return "-" if math.isnan(low) else f"{low:.2f} to {high:.2f}"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.advantages import ROLLOUTS, MonteCarlo, Progress, check_settings, monte_carlo
-from engine.analysis.effects import cliffs_delta, rank_correlation
+from engine.analysis.effects import LEAST_CLUSTERS, cliffs_delta, rank_correlation
 from engine.analysis.features import Feature, features
 from engine.analysis.restoring import CannotRestoreError
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, top_and_bottom
@@ -41,7 +41,7 @@ class Trait:
     difference of the shares."""
     low: float
     high: float
-    """Interval that holds at 95 % for all traits at once; NaN with a single episode."""
+    """Interval that holds at 95 % for all traits at once; NaN where one side comes in fewer than five episodes."""
     bottom: float
     rest: float
     """`middle` of the bottom records and of the rest."""
@@ -61,7 +61,9 @@ class Trait:
         if self.phrase:
             return f"{self.bottom:.0%} {self.phrase}, {self.rest:.0%} of the rest"
         more = "higher" if self.delta > 0 else "lower"
-        return f"{more} {self.name}: {self.middle} {self.bottom:.3g}, of the rest {self.rest:.3g}"
+        texts = ([f"{value:.{digits}g}" for value in (self.bottom, self.rest)] for digits in (3, 4, 5, 6, 9))
+        bottom, rest = next((pair for pair in texts if pair[0] != pair[1]), (self.bottom, self.rest))
+        return f"{more} {self.name}: {self.middle} {bottom}, of the rest {rest}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +195,8 @@ def diagnose(
         notes.append("the round was recorded without its minibatches, so nothing is said of ratios after the update")
     episodes = len(np.unique(snapshot.buffer.episode))
     if episodes < FEW_EPISODES:
-        notes.append(f"the round has only {episodes} episode{'s' * (episodes > 1)}: intervals over episodes are rough")
+        trouble = "too few for intervals over them" if episodes < LEAST_CLUSTERS else "intervals over them are rough"
+        notes.append(f"the round has only {episodes} episode{'s' * (episodes > 1)}: {trouble}")
     report("comparing the bottom records with the rest", 0, 1)
     found = features(snapshot, estimated)
     report("comparing the bottom records with the rest", 1, 1)

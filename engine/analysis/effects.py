@@ -1,7 +1,7 @@
 """How much two groups of records differ, and how far two columns go together. Pure functions of arrays.
 
 Records of an episode resemble each other, so they don't count as independent: intervals are over the clusters that they come
-in (episodes). With fewer than ten clusters they are rough.
+in (episodes). With fewer than ten clusters they are rough, with fewer than five there are none.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from engine.attribution.lds import CONFIDENCE, RESAMPLES, Interval
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+LEAST_CLUSTERS = 5
+
 
 def cliffs_delta(values: ArrayLike, group: Bools, cluster: ArrayLike, comparisons: int = 1) -> Interval:
     """Cliff's delta of a group against the rest: P(x > y) - P(x < y) for x from the group and y from the rest.
@@ -26,7 +28,10 @@ def cliffs_delta(values: ArrayLike, group: Bools, cluster: ArrayLike, comparison
     the other way round. Of zeros and ones it is the difference of the two shares.
 
     The standard error is that of a clustered U-statistic (Obuchowski 1997), the interval Student's t on the scale of Fisher's
-    z. Where the groups are wholly apart that error is 0; the interval is then that of a share of all of c clusters.
+    z with c - 1 degrees of freedom, where c is the number of clusters that the group comes in, or the rest if those are
+    fewer. A side that does not vary at all would have no error, but none of 20 having it does not prove that none ever has:
+    as if there were one more cluster at an end of the scale (after Agresti and Caffo 2000), (1 + delta^2) / c^2 is added for
+    it. Where the groups are wholly apart the interval is that of a share of all of c.
 
     Args:
         values: (n,) numbers.
@@ -35,7 +40,7 @@ def cliffs_delta(values: ArrayLike, group: Bools, cluster: ArrayLike, comparison
         comparisons: with how many others the interval must hold at once (Bonferroni).
 
     Returns:
-        NaN where a group is empty; an interval from NaN to NaN with fewer than two clusters.
+        NaN where a group is empty; an interval from NaN to NaN where a group comes in fewer than five clusters.
     """
     x, clusters = np.asarray(values, np.float64), np.unique(np.asarray(cluster), return_inverse=True)[1]
     n, m = int(group.sum()), int((~group).sum())
@@ -46,15 +51,18 @@ def cliffs_delta(values: ArrayLike, group: Bools, cluster: ArrayLike, comparison
     place[~group] = -_place(x[~group], x[group])
     delta = float(place[group].mean())
     part = np.where(group, (place - delta) / n, (place - delta) / m)
-    c = int(clusters.max()) + 1
-    if c < 2:
+    sizes = len(np.unique(clusters[group])), len(np.unique(clusters[~group]))
+    c = min(sizes)
+    if c < LEAST_CLUSTERS:
         return Interval(delta, math.nan, math.nan)
     tail = (1 - CONFIDENCE) / comparisons / 2
     if abs(delta) == 1:
-        independent = min(len(np.unique(clusters[group])), len(np.unique(clusters[~group])))
-        bound = 2 * tail ** (1 / independent) - 1
+        bound = 2 * tail ** (1 / c) - 1
         return Interval(delta, bound, 1.0) if delta > 0 else Interval(delta, -1.0, -bound)
     variance = float(np.square(np.bincount(clusters, part)).sum()) * c / (c - 1)
+    for side, size in zip((group, ~group), sizes, strict=True):
+        if np.ptp(x[side]) == 0:
+            variance += (1 + delta**2) / size**2
     reach = float(student.ppf(1 - tail, c - 1)) * math.sqrt(variance) / (1 - delta**2)
     return Interval(delta, math.tanh(math.atanh(delta) - reach), math.tanh(math.atanh(delta) + reach))
 
@@ -71,7 +79,7 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, cluster: ArrayLike, rng: np.ran
     [1, 2, 9] and [0, 5, 6] -> 1. Ranks are taken once: a resample draws clusters of ranks.
 
     Returns:
-        NaN where all values of a side are equal; an interval from NaN to NaN with fewer than two clusters.
+        NaN where all values of a side are equal; an interval from NaN to NaN with fewer than five clusters.
     """
     if not len(np.asarray(x)):
         return Interval(math.nan, math.nan, math.nan)
@@ -81,7 +89,7 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, cluster: ArrayLike, rng: np.ran
     sums = np.stack([np.bincount(clusters, column) for column in columns], axis=1)
     c = len(sums)
     value = float(_correlation(sums.sum(axis=0)))
-    if c < 2 or math.isnan(value):
+    if c < LEAST_CLUSTERS or math.isnan(value):
         return Interval(value, math.nan, math.nan)
     drawn = rng.multinomial(c, np.full(c, 1 / c), RESAMPLES)
     low, high = np.nanquantile(

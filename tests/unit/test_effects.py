@@ -16,10 +16,11 @@ def rng() -> np.random.Generator:
 
 
 def test_cliffs_delta_counts_pairs() -> None:
+    """Too few for an interval, not for the number."""
     group = np.array([True, True, False, False, False])
     assert cliffs_delta([3, 4, 1, 2, 3], group, np.arange(5)).value == pytest.approx(5 / 6)
     assert cliffs_delta([1, 2, 1, 2, 3], group, np.arange(5)).value == pytest.approx((1 - 3) / 6)
-    assert cliffs_delta([2, 2, 2, 2, 2], group, np.arange(5))[:2] == (0, 0)
+    assert cliffs_delta([2, 2, 2, 2, 2], group, np.arange(5)).value == 0
 
 
 def test_of_yes_and_no_it_is_the_difference_of_the_shares() -> None:
@@ -69,9 +70,23 @@ def test_groups_that_are_wholly_apart_still_leave_doubt() -> None:
     assert cliffs_delta(np.arange(10), np.arange(10) < 5, np.arange(10)).value == -1
 
 
+def test_a_group_without_any_still_leaves_doubt() -> None:
+    """None of 20 against 3 of 200 is no evidence (Fisher's exact test: p = 1); against 150 of 200 it is."""
+    group = np.arange(220) < 20
+    few, many = (
+        cliffs_delta((np.arange(220) >= 20) & (np.arange(220) < 20 + k), group, np.arange(220)) for k in (3, 150)
+    )
+    assert few.value == pytest.approx(-3 / 200)
+    assert few.low < 0 < few.high
+    assert many.high < -0.5
+
+
 def test_what_can_not_be_compared_is_not_a_number() -> None:
     assert math.isnan(cliffs_delta([1, 2], np.array([True, True]), [0, 1]).value)
-    assert math.isnan(cliffs_delta([1, 2], np.array([True, False]), [0, 0]).low)
+    one_episode = cliffs_delta(np.arange(40) % 7, np.arange(40) < 4, np.arange(40) // 4)
+    assert math.isnan(one_episode.low), "all of the group is from one episode"
+    assert not math.isnan(one_episode.value)
+    assert math.isnan(rank_correlation(np.arange(9), np.arange(9), np.arange(9) // 3, rng()).low)
     assert math.isnan(rank_correlation([1, 1, 1], [1, 2, 3], [0, 1, 2], rng()).value)
     assert math.isnan(rank_correlation([], [], [], rng()).value)
 
@@ -85,5 +100,5 @@ def test_rank_correlation_is_spearmans() -> None:
     fisher = math.tanh(math.atanh(found.value) - 1.96 / math.sqrt(77))
     assert found.low == pytest.approx(fisher, abs=0.08)
     assert rank_correlation([1, 2, 9], [0, 5, 6], [0, 1, 2], rng()).value == pytest.approx(1)
-    few = rank_correlation(x, y, np.arange(80) // 20, rng())
+    few = rank_correlation(x, y, np.arange(80) // 10, rng())
     assert few.high - few.low != found.high - found.low, "episodes are drawn, not records"
