@@ -105,12 +105,11 @@ class RoundGradients:
 
     @property
     def nbytes(self) -> int:
-        """What they take in memory; both terms share the inputs."""
-        shared = sum(x.nbytes for x in self.terms["actor"].inputs)
-        return shared + sum(
-            sum(part.nbytes for part in (*factors.deltas, factors.log_std) if part is not None)
-            for factors in self.terms.values()
-        )
+        """What they take in memory, with the agent that evaluates targets; all terms share the inputs."""
+        parts = [*self.terms["actor"].inputs, self.agent.theta, self.agent.gradient, *self.agent.state.values()]
+        for factors in self.terms.values():
+            parts += [*factors.deltas, *(() if factors.log_std is None else (factors.log_std,))]
+        return sum(part.nbytes for part in parts)
 
     def influence(self, target: LogProbTarget) -> dict[Term, Float32s]:
         """(n,) each: <grad f, grad J_i> by term, 0 for records that the update went without.
