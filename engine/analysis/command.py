@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine import arguments
-from engine.errors import BadInputError, CancelledError
+from engine.attribution.options import Action, Observation, OfRound, Records, TargetOption, chosen_target
+from engine.errors import CancelledError
 from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
 def diagnose(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     round: Annotated[int, typer.Option(help="Round number, from 0.")],
-    target: Annotated[str, typer.Option(help="return or action.")] = "return",
-    record: Annotated[int | None, typer.Option(help="Action target: the record whose s and a it is about.")] = None,
-    obs: Annotated[str | None, typer.Option(help="Action target: a state, its numbers separated by commas.")] = None,
-    action: Annotated[str | None, typer.Option(help="Action target: the action, by name, number or numbers.")] = None,
+    target: TargetOption = "return",
+    of_round: OfRound = None,
+    record: Records = None,
+    obs: Observation = None,
+    action: Action = None,
     estimator: Annotated[str, typer.Option(help="Of the influence; see `influence`.")] = "first_order",
     fraction: Annotated[float, typer.Option(help="Share of the records that are the bottom.")] = 0.1,
     rollouts: Annotated[int, typer.Option(help="Rollouts per mean, at least 2; 0 leaves A-bar out.")] = 32,
-    records: Annotated[
+    rollouts_of: Annotated[
         Path | None,
         typer.Option(
             help="Text file of the records whose A-bar to estimate; by default all of a discrete world, else 200."
@@ -38,20 +40,11 @@ def diagnose(
 ) -> None:
     """Compare the bottom records of a round with the rest, and with what rollouts say."""
     from engine.analysis.diagnosis import diagnose as compare
-    from engine.attribution.targets import Target, action_target
+    from engine.attribution.targets import in_words
     from engine.store.read import open_run
 
     snapshot = open_run(run).snapshot(round)
-    chosen: Target | str = target
-    if target == "action":
-        chosen = action_target(
-            snapshot,
-            record=record,
-            observation=None if obs is None else arguments.numbers(obs, "--obs"),
-            action=None if action is None else arguments.action(action, snapshot.action_space),
-        )
-    elif any(value is not None for value in (record, obs, action)):
-        raise BadInputError("--record, --obs and --action belong to --target action")
+    chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
     try:
         with progress() as report:
             found = compare(
@@ -59,7 +52,7 @@ def diagnose(
                 chosen,
                 estimator,
                 fraction=fraction,
-                records=None if records is None else arguments.record_numbers(records),
+                records=None if rollouts_of is None else arguments.record_numbers(rollouts_of),
                 rollouts=rollouts,
                 executor=executor,
                 workers=workers,
@@ -72,15 +65,15 @@ def diagnose(
     if as_json:
         print_json({"run": str(run), **found.to_json()})
     else:
-        _print(found, run)
+        _print(found, run, in_words(chosen, snapshot.action_space.names))
 
 
-def _print(found: Diagnosis, run: Path) -> None:
+def _print(found: Diagnosis, run: Path, target: str) -> None:
     """The list in plain words, the correlations, and what one must know of them."""
     certain, others = found.in_common, len(found.traits) - len(found.in_common)
     print(
-        f"{len(found.bottom)} bottom records by {found.scores.estimator} influence on the {found.scores.target['target']} "
-        f"target, round {found.round} of {run}, against the other {len(found.scores.influence) - len(found.bottom)}"
+        f"{len(found.bottom)} bottom records by {found.scores.estimator} influence on the {target}, "
+        f"round {found.round} of {run}, against the other {len(found.scores.influence) - len(found.bottom)}"
     )
     if not certain:
         print("nothing that is certain; the largest differences:")
