@@ -28,7 +28,7 @@ def diagnose(
     estimator: Annotated[str, typer.Option(help="Of the influence; see `influence`.")] = "first_order",
     fraction: Annotated[float, typer.Option(help="Share of the records that are the bottom.")] = 0.1,
     rollouts: Annotated[int, typer.Option(help="Rollouts per mean, at least 2; 0 leaves A-bar out.")] = 32,
-    records: Annotated[
+    rollouts_of: Annotated[
         Path | None,
         typer.Option(
             help="Text file of the records whose A-bar to estimate; by default all of a discrete world, else 200."
@@ -52,7 +52,7 @@ def diagnose(
                 chosen,
                 estimator,
                 fraction=fraction,
-                records=None if records is None else arguments.record_numbers(records),
+                records=None if rollouts_of is None else arguments.record_numbers(rollouts_of),
                 rollouts=rollouts,
                 executor=executor,
                 workers=workers,

@@ -400,7 +400,7 @@ DIAGNOSE = ("--round", 1, "--rollouts", 2, "--executor", "inline")
 
 def test_diagnose(command: Command, run: Path, tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_text("7 3")
-    found = command("diagnose", run, *DIAGNOSE, "--records", tmp_path / "ids.txt", "--json").json
+    found = command("diagnose", run, *DIAGNOSE, "--rollouts-of", tmp_path / "ids.txt", "--json").json
     assert (found["run"], found["round"], found["target"]) == (str(run), 1, "return")
     assert (found["estimator"], found["fraction"], len(found["bottom"])) == ("first_order", 0.1, 14)
     assert found["monte_carlo"]["record"] == [3, 7]
@@ -456,8 +456,8 @@ def test_a_stopped_diagnosis_keeps_its_rollouts(command: Command, run: Path, mon
         (("--target", "regret"), "unknown target 'regret'"),
         (("--estimator", "guess"), "unknown estimator 'guess'"),
         (("--target", "action"), "needs either a record"),
-        (("--record", 3), "belong to the action target"),
-        (("--records", "missing.txt"), "missing.txt can't be read"),
+        (("--record", 3), "belong to the action target (--target action)"),
+        (("--rollouts-of", "missing.txt"), "missing.txt can't be read"),
         (("--round", 7), "round 7 is not in this run"),
     ],
 )
