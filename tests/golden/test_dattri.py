@@ -130,10 +130,9 @@ def test_tracin_over_the_steps_of_an_update(snapshot: Snapshot) -> None:
     """Four steps on the whole buffer: eta / n times dattri's sum over the checkpoints before them."""
     config = replace(snapshot.config, batch_size=N, n_epochs=4)
     whole = snapshot.changed(config=config, minibatches=snapshot.minibatches[:4])
-    policies = [
-        engine.replay(whole.changed(minibatches=whole.minibatches[:steps])).policy
-        for steps in range(len(whole.minibatches))
-    ]
+    before = restore_policy(config, whole.observation_space, whole.action_space, whole.checkpoint)
+    steps = range(1, len(whole.minibatches))
+    policies = [before, *(engine.replay(whole.changed(minibatches=whole.minibatches[:k])).policy for k in steps)]
     batch = as_batch(policies[0], whole.buffer)
     theirs = their_scores(whole, (batch.inputs[7:8], batch.action[7:8], torch.ones(1)), policies)
     ours = ESTIMATORS["tracin"](whole, action_target(whole, record=7))
