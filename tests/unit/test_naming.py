@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 import engine
 from engine.attribution.naming import TargetName
-from engine.attribution.options import Action, Observation, OfRound, Records, TargetOption, chosen_target
 from engine.attribution.targets import Target, in_words, named_target
+from engine.cli.options import Action, Observation, OfRound, Records, TargetOption, chosen_target
 from engine.errors import BadInputError
 from engine.intervention.retrain import Intervention
 from engine.intervention.workspace import create_job, intervention_id, list_jobs, predicted, read_job

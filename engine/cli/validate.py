@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.attribution.options import Action, Observation, OfRound, Records, TargetOption, chosen_target
+from engine.cli.options import (
+    Action,
+    Json,
+    Observation,
+    OfRound,
+    Records,
+    Round,
+    RunFolder,
+    TargetOption,
+    chosen_target,
+)
 from engine.errors import CancelledError
 from engine.terminal import duration, print_json, print_table, progress
 
@@ -16,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def validate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    round: Annotated[int, typer.Option(help="Round number, from 0.")],
+    run: RunFolder,
+    round: Round,
     target: TargetOption = "return",
     of_round: OfRound = None,
     record: Records = None,
@@ -35,7 +45,7 @@ def validate(
     device: Annotated[
         str, typer.Option(help="cpu replays exactly; cuda replays hundreds at a time, to rounding.")
     ] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Remove random records, really replay the round, and see who predicted it."""
     from engine.attribution.estimators import DEFAULT_ESTIMATOR

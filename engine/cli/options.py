@@ -1,7 +1,8 @@
-"""The options that name a target on the command line, the same for every command that takes one."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from engine.attribution.targets import Target
     from engine.store.snapshot import Snapshot
 
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Round = Annotated[int, typer.Option(help="Round number, from 0.")]
 TargetOption = Annotated[str, typer.Option("--target", help="return or action.")]
 OfRound = Annotated[
     int | None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine import arguments
+from engine.cli.options import Json
 from engine.errors import BadInputError, CancelledError, EngineError
 from engine.experiments.plans import STUDIED
 from engine.terminal import print_json, print_table, progress
@@ -41,7 +42,7 @@ def reproduce(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change one setting in every arm; repeat for more."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Train PPO and its filters over several seeds, and report how much faster they learn."""
     from engine.experiments.campaign import finished_tasks, run_campaign

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine import arguments
-from engine.attribution.options import Action, Observation, OfRound, Records, TargetOption, chosen_target
+from engine.cli.options import (
+    Action,
+    Json,
+    Observation,
+    OfRound,
+    Records,
+    Round,
+    RunFolder,
+    TargetOption,
+    chosen_target,
+)
 from engine.errors import CancelledError
 from engine.terminal import print_json, print_table, progress
 
@@ -18,8 +28,8 @@ if TYPE_CHECKING:
 
 
 def diagnose(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    round: Annotated[int, typer.Option(help="Round number, from 0.")],
+    run: RunFolder,
+    round: Round,
     target: TargetOption = "return",
     of_round: OfRound = None,
     record: Records = None,
@@ -36,7 +46,7 @@ def diagnose(
     ] = None,
     executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
     workers: Annotated[int | None, typer.Option(help="Processes at a time; by default one a core.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compare the bottom records of a round with the rest, and with what rollouts say."""
     from engine.analysis.diagnosis import diagnose as compare

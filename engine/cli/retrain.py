@@ -1,0 +1,92 @@
+"""`python -m engine retrain`: a round without some of its records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine import arguments
+from engine.cli.options import Json, Round, RunFolder
+from engine.errors import BadInputError, CancelledError
+from engine.terminal import print_json, print_table, progress
+
+
+def retrain(
+    run: RunFolder,
+    round: Round,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the branch run to make; by default among the run's interventions.")
+    ] = None,
+    drop_bottom: Annotated[
+        float | None,
+        typer.Option(help="Remove this fraction of the records with negative influence on the return."),
+    ] = None,
+    drop_file: Annotated[Path | None, typer.Option(help="Remove the record numbers in this text file.")] = None,
+    mode: Annotated[str, typer.Option(help="mask or rebatch.")] = "mask",
+    orders: Annotated[int, typer.Option(help="Replays per arm, each in a minibatch order of its own.")] = 8,
+    evaluate: Annotated[int, typer.Option(help="Evaluation episodes per arm.")] = 64,
+    continue_rounds: Annotated[int, typer.Option(help="Rounds to train on afterwards.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Train every arm on that often, each time with newly collected data.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Replay a round without some records; compare with the original and with a random removal."""
+    from engine.attribution.influence import influence as compute
+    from engine.intervention.comparison import VERDICT_WORDS
+    from engine.intervention.filtering import bottom_fraction
+    from engine.intervention.retrain import Intervention, carry_out
+    from engine.intervention.worker import work
+    from engine.intervention.workspace import create_job, predicted
+    from engine.learning.replay import check_mode
+    from engine.store.read import open_run
+
+    if (drop_bottom is None) == (drop_file is None):
+        raise BadInputError("say which records to remove: either --drop-bottom P or --drop-file IDS")
+    opened = open_run(run)
+    snapshot = opened.snapshot(round)
+    if drop_bottom is not None:
+        drop = bottom_fraction(compute(snapshot).influence, drop_bottom).tolist()
+    else:
+        drop = arguments.record_numbers(drop_file or Path())
+    plan = Intervention(
+        round=round,
+        removed=tuple(drop),
+        mode=check_mode(mode),
+        orders=orders,
+        episodes=evaluate,
+        continue_rounds=continue_rounds,
+        seeds=seeds,
+    )
+    snapshot.without(plan.removed)
+    try:
+        with progress() as report:
+            if out is None:
+                job, _ = create_job(opened, snapshot, plan, predicted(snapshot, plan))
+                result = work(job.folder, report)
+            else:
+                result = carry_out(opened, plan, out, report)
+    except KeyboardInterrupt:
+        raise CancelledError("stopped; no branch was recorded") from None
+    if as_json:
+        print_json(result)
+        return
+    _print_arms(result)
+    print(f"removed {len(result['removed'])} of {result['records']} records, {orders} minibatch orders, mode {mode}")
+    print(f"{result['verdict']}: {VERDICT_WORDS[result['verdict']]}")
+    if "recollected" in result:
+        again = result["recollected"]
+        print(f"\ntrained on for {continue_rounds} rounds with data collected anew, {seeds} seeds")
+        _print_arms(again["evaluation"])
+        print(f"{again['verdict']}: {VERDICT_WORDS[again['verdict']]}")
+
+
+def _print_arms(compared: dict[str, Any]) -> None:
+    print_table(
+        ("arm", "mean return", "95 % interval", "episodes"),
+        [
+            (name, arm["mean"], f"{arm['low']:.4g} to {arm['high']:.4g}", arm["episodes"])
+            for name in ("original", "counterfactual", "control")
+            for arm in (compared[name],)
+        ],
+    )

@@ -1,0 +1,126 @@
+"""`python -m engine runs`, `show`, `verify` and `export`: what is recorded, and whether it is whole."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine import arguments
+from engine.cli.options import Json, RunFolder
+from engine.errors import BadInputError, DamagedRunError, EngineError
+from engine.terminal import print_json, print_table
+
+
+def runs(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with runs in it.")],
+    as_json: Json = False,
+) -> None:
+    """List the runs under a folder."""
+    from engine.store.find import find_runs
+    from engine.store.read import open_run
+
+    if not directory.is_dir():
+        raise BadInputError(f"{directory} is not a folder; name one that holds runs")
+    found, damaged = [], []
+    for path in find_runs(directory):
+        try:
+            found.append(_summary(open_run(path)))
+        except EngineError as error:
+            damaged.append(f"{path}: {error}")
+    if as_json:
+        print_json(found)
+    elif not found:
+        print(f"no runs under {directory}; record one with: python -m engine train CartPole-v1 --out {directory}/first")
+    else:
+        print_table(
+            ("run", "environment", "seed", "rounds", "final return", "parent"),
+            [
+                (
+                    run["run"],
+                    run["env_id"],
+                    run["config"]["seed"],
+                    run["committed_rounds"],
+                    run["final_return"],
+                    run["parent"]["run"] if run["parent"] else "",
+                )
+                for run in found
+            ],
+        )
+    for line in damaged:
+        print(line, file=sys.stderr)
+
+
+def show(run: RunFolder, as_json: Json = False) -> None:
+    """Show a run's manifest, rounds and metrics."""
+    from engine.store.read import open_run
+
+    opened = open_run(run)
+    about = _summary(opened)
+    rounds = [{"round": info.round, "stored": info.stored, **info.metrics} for info in opened.rounds]
+    if as_json:
+        print_json({**about, "rounds": rounds})
+        return
+    for name in ("run", "env_id", "schema_version", "created", "parent"):
+        print(f"{name}: {about[name]}")
+    print("config: " + ", ".join(f"{k}={v}" for k, v in about["config"].items()))
+    columns = (
+        "records",
+        "episodes",
+        "mean_return",
+        "value_loss",
+        "entropy",
+        "approx_kl",
+        "explained_variance",
+    )
+    print_table(
+        ("round", "stored", *columns),
+        [(r["round"], "yes" if r["stored"] else "metrics only", *(r.get(c) for c in columns)) for r in rounds],
+    )
+
+
+def _summary(run: Any) -> dict[str, Any]:
+    manifest = run.manifest.to_json()
+    returns = [info.metrics.get("mean_return") for info in run.rounds]
+    finished = [value for value in returns if value is not None]
+    return {
+        "run": str(run.path),
+        **manifest,
+        "committed_rounds": len(run.rounds),
+        "finished": run.final is not None,
+        "final_return": finished[-1] if finished else None,
+    }
+
+
+def verify(run: RunFolder, as_json: Json = False) -> None:
+    """Read and check every byte of a run; exit code 1 names what is damaged."""
+    from engine.store.read import open_run
+    from engine.store.verify import verify_run
+
+    with suppress(DamagedRunError):
+        open_run(run)
+    damage = verify_run(run)
+    if as_json:
+        print_json({"ok": not damage, "damaged": [{"file": d.file, "problem": d.problem} for d in damage]})
+    elif damage:
+        for d in damage:
+            print(d.problem if d.file in d.problem else f"{d.file}: {d.problem}")
+    else:
+        print(f"{run}: every byte is as it was committed")
+    if damage:
+        raise typer.Exit(1)
+
+
+def export(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(help="Folder of the copy to make.")],
+    rounds: Annotated[str, typer.Option(help="Rounds whose records to keep, such as 0-9,20,30-39.")],
+) -> None:
+    """Copy a run with the metrics of every round but the records of only some."""
+    from engine.store.export import export_run
+
+    copy = export_run(run, out, arguments.ranges(rounds))
+    print(f"{copy.path}: {len(copy.rounds)} rounds, {len(copy.stored_rounds)} with records")
