@@ -108,6 +108,17 @@ def _first(paths: dict[str, Path]) -> str:
     return next((name for name in paths if "interventions/" not in name), next(iter(paths)))
 
 
+def short_name(run: str) -> str:
+    """A run's id where room is short: `lander/interventions/0123456789ab/branch/control` -> `lander/0123456789ab/control`."""
+    return re.sub(r"/interventions/([0-9a-f]{12})/branch\b", r"/\1", run)
+
+
+def intervention_of(run: str) -> dict[str, str] | None:
+    """The view of Compare that a branch belongs to; None if the run is no intervention's branch."""
+    match = re.fullmatch(r"(.*)/interventions/([0-9a-f]{12})/branch", run)
+    return {"run": match[1], "iv": match[2]} if match else None
+
+
 def current_run() -> tuple[str, Run]:
     """Id and run of the header's selector; stops the page if there is none.
 

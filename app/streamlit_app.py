@@ -23,6 +23,7 @@ page = st.navigation(
         st.Page("views/behaviour.py", title="Behaviour", url_path="behaviour"),
         st.Page("views/interventions.py", title="Interventions", url_path="interventions"),
         st.Page("views/compare.py", title="Compare", url_path="compare"),
+        st.Page("views/compare_runs.py", title="Side by side", url_path="compare_runs"),
         st.Page("views/experiments.py", title="Experiments", url_path="experiments"),
     ],
     position="top",
@@ -30,7 +31,7 @@ page = st.navigation(
 state.enter(page.url_path)
 try:
     with one_line_errors():
-        if page.url_path != "experiments":  # the only page that is not about one run
+        if page.url_path not in ("experiments", "compare_runs"):  # the others are about one run
             header(with_round=page.url_path in ("timeline", "diagnose"))
         page.run()
 finally:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from app.charts.theme import MARK, style, theme
+from app.charts.theme import MARK, faint, style, theme
 
 ARM_NAMES = {
     "original": "original",
@@ -117,7 +117,7 @@ def recollected_curves(
             y=[point["high"] for _, point in banded] + [point["low"] for _, point in reversed(banded)],
             mode="lines",
             fill="toself",
-            fillcolor=_faint(colour),
+            fillcolor=faint(colour),
             line={"width": 0},
             hoverinfo="skip",
             showlegend=False,
@@ -134,8 +134,3 @@ def recollected_curves(
     figure.add_vline(x=removed_round, line={"color": MARK, "width": 1, "dash": "dash"})
     figure.update_layout(xaxis_title="round", yaxis_title="mean training return")
     return style(figure, 340)
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, 0.16)"

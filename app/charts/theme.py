@@ -72,6 +72,12 @@ def style(figure: go.Figure, height: int) -> go.Figure:
     return figure
 
 
+def faint(colour: str) -> str:
+    """`#rrggbb`, thin enough for the band around a line of that colour."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.16)"
+
+
 def plain(text: object) -> str:
     """A name from a run, safe in titles and hover text."""
     return html.escape(str(text))

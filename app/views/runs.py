@@ -66,20 +66,28 @@ if not with_branches:
 shown = shown.reset_index(drop=True)
 
 
+def ticked() -> list[str]:
+    """Ids of the runs whose rows are ticked."""
+    return [str(shown["run"][row]) for row in state.selected_rows("runs_table") if row < len(shown)]
+
+
 def open_row() -> None:
-    """Make the clicked run the one that every page shows."""
-    selected = state.selected_rows("runs_table")
-    if selected:
-        state.put({"run": shown["run"][selected[0]]})
+    """Make the ticked run the one that every page shows; several are there to be compared."""
+    if len(ticked()) == 1:
+        state.put({"run": ticked()[0]})
 
 
-st.caption(f"{len(shown)} of {len(table)} runs. Tick a row to open the run; click a column's head to sort.")
+state.forget_rows(["runs_table"], str(shown["run"].tolist()))
+st.caption(
+    f"{len(shown)} of {len(table)} runs. Tick a row to open the run, two or more to compare them; click a column's head to "
+    "sort."
+)
 st.dataframe(
     shown,
     key="runs_table",
     hide_index=True,
     on_select=open_row,
-    selection_mode="single-row",
+    selection_mode="multi-row",
     column_config={
         "return per round": st.column_config.LineChartColumn("return per round", width="medium"),
         "final return": st.column_config.NumberColumn(format="%.4g"),
@@ -93,6 +101,13 @@ if len(shown) == 0:
 for line in damaged:
     st.error(escape(line), icon=":material/error:")
 
+if len(ticked()) > 1:
+    st.page_link(
+        "views/compare_runs.py",
+        label=f"Compare these {len(ticked())} runs",
+        icon=":material/compare_arrows:",
+        query_params={"runs": ",".join(ticked())},
+    )
 run = state.get("run")
 if run:
     st.markdown(f"**{escape(run)}** is open:")

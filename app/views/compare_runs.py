@@ -1,0 +1,186 @@
+"""Side by side: two or more runs or branches, in their curves, settings, policies and episodes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+import pandas as pd
+import streamlit as st
+
+from app import loaders, page, state
+from app.charts import compared_runs as charts
+from app.charts.timeline import LOSSES
+from app.text import escape
+from engine.analysis.compared_runs import Band, Curve, by_seed, curve, differing_settings
+from engine.errors import EngineError
+from engine.store.read import Run
+
+METRICS = {"mean_return": "mean return", "mean_length": "mean length of an episode", **LOSSES}
+ACROSS = ("rounds", "environment steps")
+SMOOTHINGS = [0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95]
+
+
+def chosen_runs() -> dict[str, Run]:
+    """The runs of the bound selector that can be read; stops the page with advice if none is chosen."""
+    paths = loaders.run_paths()
+    state.choose_many("runs", list(paths), [])
+    names = st.multiselect(
+        "Runs and branches", list(paths), key="runs", format_func=page.short_name, placeholder="choose two or more"
+    )
+    if not names:
+        st.info(
+            "Choose two or more runs or branches here, or tick them on the page Runs.", icon=":material/compare_arrows:"
+        )
+        suggestions(paths)
+        st.stop()
+    runs = {}
+    for name in names:
+        try:
+            runs[name] = loaders.load_run(paths[name])
+        except (EngineError, OSError) as error:
+            st.error(escape(f"{name} is left out: {error}"), icon=":material/error:")
+    if not runs:
+        st.stop()
+    if len(runs) == 1:
+        st.info("Choose a second run to compare this one with.", icon=":material/compare_arrows:")
+    return runs
+
+
+def suggestions(paths: dict[str, Any]) -> None:
+    """Links that compare the runs of one environment."""
+    kinds: dict[str, list[str]] = {}
+    for name, path in paths.items():
+        try:
+            kinds.setdefault(loaders.load_run(path).manifest.env_id, []).append(name)
+        except (EngineError, OSError):
+            continue  # the page Runs names it
+    for kind, names in kinds.items():
+        if len(names) > 1:
+            st.page_link(
+                "views/compare_runs.py",
+                label=f"The {len(names)} runs and branches of {escape(kind)}",
+                query_params={"runs": ",".join(names)},
+            )
+
+
+def labelled(runs: dict[str, Run]) -> dict[str, list[Run]]:
+    """What a line of the curves is called -> the runs that are joined in it."""
+    lines = {}
+    for names in by_seed(runs):
+        seeds = f", seeds {', '.join(str(runs[name].config.seed) for name in names)}" if len(names) > 1 else ""
+        lines[page.short_name(names[0]) + seeds] = [runs[name] for name in names]
+    return lines
+
+
+def draw_curves(runs: dict[str, Run]) -> None:
+    """Return and the other metrics over training."""
+    lines = labelled(runs)
+    joined = any(len(group) > 1 for group in lines.values())
+    st.subheader("Curves", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        state.choose("metric", list(METRICS), "mean_return")
+        metric = st.selectbox("Metric", list(METRICS), key="metric", format_func=METRICS.__getitem__, width=240)
+        state.choose("across", ACROSS, ACROSS[0])
+        across = st.segmented_control("Across", ACROSS, key="across", required=True)
+        state.choose("smoothing", SMOOTHINGS, 0.0)
+        smoothing = float(
+            st.select_slider(
+                "Smoothing",
+                SMOOTHINGS,
+                key="smoothing",
+                width=240,
+                help="Weight of the past in an exponential moving average. The faint line is as measured.",
+            )
+        )
+        bands = list(get_args(Band))
+        band: Band = state.choose("band", bands, bands[0])
+        if joined:
+            band = st.selectbox("Band over seeds", bands, key="band", width=200)
+    by_steps = across == ACROSS[1]
+
+    def draw(name: str) -> dict[str, Curve]:
+        return {label: curve(group, name, smoothing, band) for label, group in lines.items()}
+
+    found = draw(str(metric))
+    if not any(len(line.round) for line in found.values()):
+        st.info(f"None of these runs has a {METRICS[str(metric)]} yet.", icon=":material/info:")
+    else:
+        st.plotly_chart(
+            charts.curves(found, METRICS[str(metric)], by_steps, state.is_dark()),
+            key="runs_curves",
+            alt=f"Line chart of the {METRICS[str(metric)]} over {across}, one line for each of: {', '.join(found)}",
+        )
+    st.caption(
+        ("Return and length: of the training episodes that ended in the round. " if "mean" in str(metric) else "")
+        + (f"Smoothed with weight {smoothing:g}; the faint line is as measured. " if smoothing else "")
+        + (
+            f"Runs that differ only in their seed are one line, their mean; band: {band} over the seeds"
+            f"{', of the mean' if band == bands[0] else ''}, where two or more have a value."
+            if joined
+            else "One line a run. Runs that differ in nothing but their seed would be joined, with a band."
+        )
+    )
+    others = {title: draw(name) for name, title in METRICS.items() if name != metric}
+    there = {title: of for title, of in others.items() if any(len(line.round) for line in of.values())}
+    with st.expander("Other metrics", key="other_metrics", on_change="rerun") as panel:
+        if panel.open:
+            st.plotly_chart(
+                charts.small_multiples(there, by_steps, state.is_dark()),
+                key="runs_metrics",
+                alt=f"Small charts of {', '.join(there)}",
+            )
+
+
+def draw_settings(runs: dict[str, Run]) -> None:
+    """The settings in which the runs differ, and where they come from."""
+    st.subheader("What differs", anchor=False)
+    rows = {
+        field: {name: written(value) for name, value in row.items()} for field, row in differing_settings(runs).items()
+    }
+    origins = {name: run.manifest.parent for name, run in runs.items()}
+    if any(origins.values()):
+        rows["branch of"] = {name: parent.run if parent else "" for name, parent in origins.items()}
+        rows["from round"] = {name: str(parent.round) if parent else "" for name, parent in origins.items()}
+        rows["removed records"] = {
+            name: f"{len(parent.removed)} ({parent.mode})" if parent else "" for name, parent in origins.items()
+        }
+    rows["rounds so far"] = {
+        name: str(len(run.rounds)) + ("" if run.final else ", unfinished") for name, run in runs.items()
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(runs)).rename(columns=page.short_name)
+    st.dataframe(
+        table,
+        key="differing_settings",
+        column_config={"_index": st.column_config.TextColumn("", width=150)},
+        alt="Table of the settings in which the runs differ, one column a run",
+    )
+    if not differing_settings(runs):
+        st.caption("The runs have the same settings.")
+    else:
+        st.caption("Only settings that differ are shown.")
+    for name in runs:
+        link = page.intervention_of(name)
+        if link is not None:
+            st.page_link(
+                "views/compare.py",
+                label=f"{escape(page.short_name(name))}: what the removal did",
+                icon=":material/balance:",
+                query_params=link,
+            )
+
+
+def written(value: Any) -> str:
+    """A setting as it is typed on the command line."""
+    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else json.dumps(value)
+
+
+def compare_runs() -> None:
+    """The page."""
+    runs = chosen_runs()
+    with page.one_line_errors():
+        draw_curves(runs)
+    draw_settings(runs)
+
+
+compare_runs()

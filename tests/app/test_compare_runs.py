@@ -1,0 +1,123 @@
+"""Side by side, without a browser: two seeds and a branch, and runs that can't be compared."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from worlds import record
+
+import engine
+
+ROOT = Path(__file__).resolve().parents[2]
+Open = Callable[..., AppTest]
+SETTINGS = {"rounds": 3, "n_envs": 2, "n_steps": 70, "batch_size": 32, "n_epochs": 3}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, cartpole: engine.Run) -> Path:
+    """Two seeds, one of them with a branch, and a run of another environment."""
+    folder = tmp_path_factory.mktemp("compared")
+    shutil.copytree(cartpole.path, folder / "pole")
+    record(folder / "pole-1", "CartPole-v1", seed=1, **SETTINGS)
+    engine.retrain(
+        engine.open_run(folder / "pole"), 1, [3, 5, 8], folder / "branch", orders=2, episodes=2, continue_rounds=1
+    )
+    record(folder / "lake", "FrozenLake-v1", **SETTINGS)
+    return folder
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch, runs: Path) -> Open:
+    """Open the page on runs."""
+
+    def opened(*names: str, folder: Path = runs, **query: str) -> AppTest:
+        monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(folder)])
+        app = AppTest.from_file(str(ROOT / "app" / "streamlit_app.py"), default_timeout=60)
+        for key, value in {"runs": ",".join(names), **query}.items():
+            app.query_params[key] = value
+        app.switch_page("views/compare_runs.py")
+        return app.run()
+
+    return opened
+
+
+def errors(app: AppTest) -> list[str]:
+    assert not app.exception, app.exception[0].value
+    return [error.value.replace("\\", "") for error in app.error]
+
+
+def words(app: AppTest) -> str:
+    kinds = (app.markdown, app.caption, app.info, app.warning)
+    return " ".join(element.value.replace("\\", "") for kind in kinds for element in kind)
+
+
+def lines(app: AppTest, key: str = "runs_curves") -> list[dict]:
+    """The drawn lines that the legend names."""
+    chart = next(chart for chart in app.get("plotly_chart") if chart.proto.id.endswith(key))
+    return [trace for trace in json.loads(chart.proto.spec)["data"] if trace.get("name")]
+
+
+def test_seeds_are_one_line_with_a_band(compared: Open) -> None:
+    app = compared("pole", "pole-1", "branch")
+    assert errors(app) == []
+    assert [line["name"] for line in lines(app)] == ["pole, seeds 0, 1", "branch"]
+    assert "95 % t interval" in words(app)
+    table = app.dataframe[0].value
+    assert table.loc["seed"].tolist() == ["0", "1", "0"]
+    assert "learning_rate" not in table.index
+    assert table.loc["branch of", "branch"] == "pole"
+    assert table.loc["removed records", "branch"] == "3 (mask)"
+
+
+def test_the_url_brings_the_view_back(compared: Open) -> None:
+    app = compared("pole", "pole-1", metric="entropy", across="environment steps", smoothing="0.5")
+    assert errors(app) == []
+    assert app.selectbox(key="metric").value == "entropy"
+    assert "Smoothed with weight 0.5" in words(app)
+    assert app.query_params["runs"] in ("pole,pole-1", ["pole,pole-1"])
+
+
+def test_nothing_chosen_says_what_to_do(compared: Open) -> None:
+    app = compared()
+    assert errors(app) == []
+    assert "Choose two or more" in words(app)
+
+
+def test_one_run_is_shown_and_a_second_asked_for(compared: Open) -> None:
+    app = compared("lake")
+    assert errors(app) == []
+    assert "second run" in words(app)
+    assert len(lines(app)) == 1
+
+
+def test_a_run_that_is_not_there_is_named(compared: Open) -> None:
+    app = compared("pole", "gone")
+    assert errors(app) == []
+    assert "runs 'gone' is not here" in words(app)
+
+
+def test_a_damaged_run_leaves_the_others(compared: Open, runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    commit = tmp_path / "runs" / "pole-1" / "commits" / "000001.json"
+    commit.write_bytes(commit.read_bytes().replace(b"1", b"2", 1))
+    app = compared("pole", "pole-1", "branch", folder=tmp_path / "runs")
+    assert len(errors(app)) == 1
+    assert errors(app)[0].startswith("pole-1 is left out: ")
+    assert [line["name"] for line in lines(app)] == ["pole", "branch"]
+
+
+def test_ticked_runs_are_compared(monkeypatch: pytest.MonkeyPatch, runs: Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(runs)])
+    app = AppTest.from_file(str(ROOT / "app" / "streamlit_app.py"), default_timeout=60).run()
+    names = app.dataframe[0].value["run"].tolist()
+    app.session_state["runs_table"] = {"selection": {"rows": [1, 2], "columns": [], "cells": []}}
+    app.run()
+    assert errors(app) == []
+    link = next(link for link in app.get("page_link") if "Compare these 2 runs" in link.proto.label)
+    assert link.proto.query_string.endswith(f"runs={names[1]}%2C{names[2]}")
