@@ -10,13 +10,28 @@ from engine import arguments
 from engine.cli.diagnose import diagnose
 from engine.cli.experiments import faithfulness, reproduce
 from engine.cli.influence import influence
+from engine.cli.interventions import interventions
 from engine.cli.retrain import retrain
 from engine.cli.runs import export, runs, show, verify
 from engine.cli.training import envs, train
 from engine.cli.validate import validate
 from engine.errors import CancelledError, EngineError
 
-COMMANDS = (envs, train, runs, show, verify, influence, validate, diagnose, retrain, export, reproduce, faithfulness)
+COMMANDS = (
+    envs,
+    train,
+    runs,
+    show,
+    verify,
+    influence,
+    validate,
+    diagnose,
+    retrain,
+    interventions,
+    export,
+    reproduce,
+    faithfulness,
+)
 
 app = typer.Typer(
     add_completion=False,

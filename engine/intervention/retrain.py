@@ -195,30 +195,10 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
     snapshot.without(removed)
     check_replayable(snapshot)
     target = named_target(snapshot, plan.measured)
-    meter = _Meter(progress, snapshot, plan)
+    meter = Meter(progress, snapshot, plan)
     with _appears_at_once(Path(out)) as folder:
-        arms = _replay_arms(snapshot, plan, target, meter)
-        result: dict[str, Any] = {
-            "run": str(out),
-            "parent": run.name,
-            "env_id": run.manifest.env_id,
-            "round": plan.round,
-            "removed": removed.tolist(),
-            "records": len(snapshot.buffer),
-            "mode": plan.mode,
-            "orders": plan.orders,
-            "evaluation_seeds": [EVALUATION_SEED, EVALUATION_SEED + _episodes_per_order(plan) * plan.orders - 1],
-            "same_machine": same_machine(snapshot.fingerprint),
-            **compare(arms["original"][0], arms["counterfactual"][0], arms["control"][0]),
-            "order_means": {name: returns.mean(axis=1).tolist() for name, (returns, _) in arms.items()},
-            "target": {"name": plan.target, "about": plan.about, "action": plan.action, "of_round": plan.of_round}
-            | {
-                name: Estimate.of(np.asarray(values) - np.asarray(arms["original"][1]), 0).to_json()
-                for name, (_, values) in arms.items()
-                if name != "original"
-            }
-            | {"order_values": {name: values for name, (_, values) in arms.items()}},
-        }
+        result: dict[str, Any] = {"run": str(out), "parent": run.name}
+        result |= compare_arms(snapshot, plan, target, meter)
         branches = {"counterfactual": removed}
         if plan.continue_rounds:
             branches["control"] = random_removal(snapshot, plan)
@@ -260,8 +240,32 @@ def _check_free(out: Path) -> None:
         raise BadInputError(f"{out} is there already; choose another folder for the branch")
 
 
+def compare_arms(snapshot: Snapshot, plan: Intervention, target: Target, meter: Meter) -> dict[str, Any]:
+    """Replay the round in all arms and orders, and compare: what a result says of the round itself, without branches."""
+    arms = _replay_arms(snapshot, plan, target, meter)
+    return {
+        "env_id": snapshot.config.env_id,
+        "round": plan.round,
+        "removed": list(plan.removed),
+        "records": len(snapshot.buffer),
+        "mode": plan.mode,
+        "orders": plan.orders,
+        "evaluation_seeds": [EVALUATION_SEED, EVALUATION_SEED + _episodes_per_order(plan) * plan.orders - 1],
+        "same_machine": same_machine(snapshot.fingerprint),
+        **compare(arms["original"][0], arms["counterfactual"][0], arms["control"][0]),
+        "order_means": {name: returns.mean(axis=1).tolist() for name, (returns, _) in arms.items()},
+        "target": {"name": plan.target, "about": plan.about, "action": plan.action, "of_round": plan.of_round}
+        | {
+            name: Estimate.of(np.asarray(values) - np.asarray(arms["original"][1]), 0).to_json()
+            for name, (_, values) in arms.items()
+            if name != "original"
+        }
+        | {"order_values": {name: values for name, (_, values) in arms.items()}},
+    }
+
+
 def _replay_arms(
-    snapshot: Snapshot, plan: Intervention, target: Target, meter: _Meter
+    snapshot: Snapshot, plan: Intervention, target: Target, meter: Meter
 ) -> dict[str, tuple[NDArray[np.float64], list[float]]]:
     """Per arm: (orders, episodes per order) returns, and f(theta(k+1)) of the target per order."""
     per_order = _episodes_per_order(plan)
@@ -290,7 +294,7 @@ def _replay_arms(
 
 
 def _record_branch(
-    run: Run, snapshot: Snapshot, removed: NDArray[np.int64], out: Path, plan: Intervention, meter: _Meter
+    run: Run, snapshot: Snapshot, removed: NDArray[np.int64], out: Path, plan: Intervention, meter: Meter
 ) -> list[dict[str, Any]]:
     """Make the run that follows from the removal; returns its curve."""
     parent = Parent(
@@ -315,7 +319,7 @@ def _record_branch(
     return curve
 
 
-def _recollect(snapshot: Snapshot, plan: Intervention, folder: Path, meter: _Meter) -> dict[str, Any]:
+def _recollect(snapshot: Snapshot, plan: Intervention, folder: Path, meter: Meter) -> dict[str, Any]:
     """Train every arm on with several seeds; the first one's branches are in `folder` already."""
     arms: dict[str, list[Continued]] = {
         "original": [],
@@ -364,7 +368,7 @@ def _episodes_per_order(plan: Intervention) -> int:
     return -(-plan.episodes // plan.orders)
 
 
-class _Meter:
+class Meter:
     """Counts optimizer steps, an evaluation as half an update, and tells a `Progress` a hundred times or so."""
 
     def __init__(self, progress: Progress | None, snapshot: Snapshot, plan: Intervention) -> None:
@@ -382,18 +386,22 @@ class _Meter:
         self.doing = "starting"
 
     def say(self, doing: str) -> None:
+        """What is done from now on."""
         self.doing = doing
         self.check()
 
     def step(self) -> None:
+        """An optimizer step begins."""
         self.done += 1
         if self.done % 8 == 0:
             self.check()
 
     def evaluated(self) -> None:
+        """A policy has been evaluated."""
         self.done += self.update_steps // 2
         self.check()
 
     def check(self) -> None:
+        """Tell the progress, which may cancel."""
         if self.progress is not None:
             self.progress(self.doing, min(self.done, self.total), self.total)

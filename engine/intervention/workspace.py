@@ -8,6 +8,7 @@
 <run>/interventions/<id>/worker.lock         held by the one worker that is at it
 <run>/interventions/<id>/log.txt             what the worker printed
 <run>/interventions/<id>/branch/             the branch run with result.json, once finished
+<run>/interventions/across/                  interventions repeated at every round, see `across`
 ```
 """
 
@@ -75,20 +76,26 @@ def intervention_id(snapshot: Snapshot, plan: Intervention) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-@dataclass(frozen=True)
-class Job:
-    """An intervention on disk: its plan, how far it is, and its result."""
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Background work as its folder tells it."""
 
     id: str
     folder: Path
-    plan: Intervention
-    about: dict[str, Any]
-    """What else `intervention.json` says: where the records came from, what was predicted."""
     state: State
     doing: str
     """What the worker does now, or why it failed."""
     done: int
     total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Work):
+    """An intervention on disk: its plan, how far it is, and its result."""
+
+    plan: Intervention
+    about: dict[str, Any]
+    """What else `intervention.json` says: where the records came from, what was predicted."""
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -147,15 +154,30 @@ def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str
 def read_job(folder: Path) -> Job | None:
     """The intervention in a folder, or None if there is none that can be understood."""
     described: Any = read_json(folder / "intervention.json")
-    status: Any = read_json(folder / "status.json")
     try:
         plan = Intervention.from_json(described["plan"])
         about = {**described["about"], "created": float(described["created"])}
-        done, total = max(int(status["done"]), 0), max(int(status["total"]), 1)
-        job = Job(folder.name, folder, plan, about, _state(folder, status), str(status["doing"]), done, total)
+        job = Job(plan=plan, about=about, **vars(read_work(folder)))
     except (KeyError, TypeError, ValueError):
         return None
     return replace(job, state="done") if job.result is not None else job
+
+
+def read_work(folder: Path) -> Work:
+    """How far the work in a folder is.
+
+    Raises:
+        KeyError, TypeError, ValueError: `status.json` is not there or can't be understood.
+    """
+    status: Any = read_json(folder / "status.json")
+    return Work(
+        id=folder.name,
+        folder=folder,
+        state=_state(folder, status),
+        doing=str(status["doing"]),
+        done=max(int(status["done"]), 0),
+        total=max(int(status["total"]), 1),
+    )
 
 
 def _state(folder: Path, status: dict[str, Any]) -> State:
@@ -195,7 +217,7 @@ def write_status(folder: Path, state: State, doing: str, done: int, total: int) 
     )
 
 
-def request_cancel(job: Job) -> None:
+def request_cancel(job: Work) -> None:
     """Ask the worker to stop; where none is alive the job is marked as cancelled at once.
 
     Raises:

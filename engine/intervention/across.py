@@ -1,0 +1,323 @@
+"""The single-round intervention, repeated at every recorded round by itself (paper, section 4.3 and Fig. 5).
+
+```
+<run>/interventions/across/<id>/series.json          what is repeated, at which rounds
+<run>/interventions/across/<id>/rounds/000012.json   one finished round; never done again
+<run>/interventions/across/<id>/result.json          all rounds and their summary, once all are finished
+<run>/interventions/across/<id>/orders.parquet       one row a round and minibatch order: the mean return of each arm
+```
+
+`status.json`, `cancel`, `worker.lock` and `log.txt` are as those of one intervention (see `workspace`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
+from engine.attribution.influence import influence
+from engine.attribution.targets import named_target
+from engine.errors import BadInputError, CancelledError, EngineError, StorageError
+from engine.executors import run_tasks
+from engine.intervention.filtering import bottom_fraction
+from engine.intervention.retrain import Intervention, Meter, Progress, compare_arms
+from engine.intervention.rounds import summarize
+from engine.intervention.workspace import ACTIVE, Work, read_work, write_status
+from engine.learning.replay import Mode, check_mode, check_replayable
+from engine.store.derived import read_json, write_json
+from engine.store.files import Files
+from engine.store.parquet import to_parquet
+from engine.store.read import Run, open_run, ranges
+from engine.store.snapshot import Snapshot
+
+SERIES_FILE, RESULT_FILE, ORDERS_FILE = "series.json", "result.json", "orders.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """The intervention that is repeated, and where. Equal series have equal results."""
+
+    rounds: tuple[int, ...]
+    """Kept sorted and unique. Each round is intervened in by itself: its update is replayed from its own snapshot."""
+    drop_bottom: float = 1.0
+    """Share of the records with negative influence that is removed, worst first; 1, as in the paper, is all of them."""
+    estimator: str = DEFAULT_ESTIMATOR
+    """Of the influence on the return that ranks them."""
+    mode: Mode = "mask"
+    orders: int = 8
+    """Replays per arm and round, each with a minibatch order of its own."""
+    episodes: int = 64
+    """Evaluation episodes per arm and round, divided over the orders; the same in every round."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rounds", tuple(sorted(set(self.rounds))))
+        if not self.rounds:
+            raise BadInputError("there is no round to intervene in; the run needs a round with records")
+        if not 0 < self.drop_bottom <= 1:
+            raise BadInputError(f"the fraction to drop is {self.drop_bottom:g}; it must be above 0 and at most 1")
+        if self.estimator not in ESTIMATOR_NOTES:
+            names = ", ".join(ESTIMATOR_NOTES)
+            raise BadInputError(f"unknown estimator {self.estimator!r}; it must be one of {names}")
+        check_mode(self.mode)
+        self._removing((0,), 0)
+
+    def _removing(self, records: Sequence[int], round: int) -> Intervention:
+        return Intervention(
+            round=round, removed=tuple(records), mode=self.mode, orders=self.orders, episodes=self.episodes
+        )
+
+    def at(self, snapshot: Snapshot) -> Intervention:
+        """The intervention in one round, the same that `retrain --drop-bottom` makes.
+
+        Raises:
+            BadInputError: none can be made: no record has negative influence, all of them have, the target's gradient is
+                zero, or the round was recorded without its minibatches.
+        """
+        check_replayable(snapshot)
+        scores = influence(snapshot, "return", self.estimator).influence
+        if not (scores < 0).any():
+            raise BadInputError("no record has negative influence on the return")
+        plan = self._removing(bottom_fraction(scores, self.drop_bottom).tolist(), snapshot.round)
+        snapshot.without(plan.removed)
+        return plan
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All but the rounds."""
+        return {name: value for name, value in asdict(self).items() if name != "rounds"}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Series:
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not such an object.
+        """
+        return cls(**{**values, "rounds": tuple(int(k) for k in values["rounds"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesJob(Work):
+    """A series on disk: what is repeated, how far it is, and what is finished."""
+
+    series: Series
+    created: float
+
+    @property
+    def finished(self) -> list[dict[str, Any]]:
+        """What is known of its rounds, in order: results, and rounds that were skipped with the reason."""
+        return [found for k in self.series.rounds if (found := _read_round(self.folder, k)) is not None]
+
+
+def series_of(run: Run, rounds: Sequence[int] | None = None, **settings: Any) -> Series:
+    """A series at some rounds of a run, by default all with records.
+
+    Raises:
+        BadInputError: a round has no records, or a setting is wrong.
+    """
+    stored = run.stored_rounds
+    if not stored:
+        raise BadInputError(f"no round of {run.name} has records; there is nothing to intervene in")
+    for k in rounds or ():
+        if k not in stored:
+            raise BadInputError(f"round {k} has no records in this run; rounds with records are {ranges(stored)}")
+    return Series(rounds=tuple(stored if rounds is None else rounds), **settings)
+
+
+def series_folder(run: Run, series: Series) -> Path:
+    """Where a series is kept: equal settings share a folder, and the rounds that are finished in it."""
+    text = json.dumps({"run": run.rounds[0].hash, **series.settings}, sort_keys=True)
+    return run.path / "interventions" / "across" / hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def create_series(run: Run, series: Series, folder: Path | None = None) -> tuple[SeriesJob, bool]:
+    """Write a series to disk, ready for a worker.
+
+    Args:
+        run: the run.
+        series: what to repeat.
+        folder: by default among the run's interventions.
+
+    Returns:
+        The job, and whether a worker is to be started; one that is done or running is given back as it is.
+
+    Raises:
+        BadInputError: the folder holds another series.
+        StorageError: it can't be written.
+    """
+    folder = folder or series_folder(run, series)
+    known = read_series(folder)
+    if known is not None and known.series.settings != series.settings:
+        raise BadInputError(f"{folder} holds interventions with other settings; choose another folder")
+    if known is not None and (known.state in ACTIVE or (known.state == "done" and known.series == series)):
+        return known, False
+    Files().make_folder(folder / "rounds")
+    (folder / "cancel").unlink(missing_ok=True)
+    write_json(folder / SERIES_FILE, {"series": series.to_json(), "run": run.name, "created": time.time()})
+    write_status(folder, "queued", "waiting for the worker", 0, len(series.rounds))
+    job = read_series(folder)
+    if job is None:
+        raise StorageError(f"{folder} can't be read back; the run's folder must be readable and writable")
+    return job, True
+
+
+def read_series(folder: Path) -> SeriesJob | None:
+    """The series in a folder, or None if there is none that can be understood."""
+    described: Any = read_json(folder / SERIES_FILE)
+    try:
+        series = Series.from_json(described["series"])
+        job = SeriesJob(series=series, created=float(described["created"]), **vars(read_work(folder)))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return replace(job, state="done") if len(job.finished) == len(series.rounds) else job
+
+
+def list_series(run: Run) -> list[SeriesJob]:
+    """The series of a run, newest first."""
+    try:
+        folders = sorted((run.path / "interventions" / "across").iterdir())
+    except OSError:
+        return []
+    jobs = [job for folder in folders if (job := read_series(folder)) is not None]
+    return sorted(jobs, key=lambda job: -job.created)
+
+
+@dataclass(frozen=True)
+class RoundTask:
+    """One round's intervention, with all that another process needs for it."""
+
+    run: Path
+    folder: Path
+    series: Series
+    round: int
+
+    def __str__(self) -> str:
+        return f"round {self.round}"
+
+
+def carry_out_series(
+    run: Run,
+    series: Series,
+    folder: Path,
+    progress: Progress,
+    *,
+    executor: str = "processes",
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Intervene in every round that is not finished yet, and sum up all.
+
+    Args:
+        run: the run.
+        series: what to repeat.
+        folder: made by `create_series`.
+        progress: told the rounds that are finished; raise from it to cancel. The file `cancel` in the folder cancels, too.
+        executor: `processes`, `inline` or `ray` (with a folder that all machines share).
+        workers: rounds at a time; by default one a core.
+
+    Returns:
+        What `result.json` holds: `run`, `env_id`, `series`, `summary` (see `rounds.summarize`) and `rounds`, each what a
+        result of `retrain` says without its branch, or `skipped`: the reason.
+
+    Raises:
+        CancelledError: it was cancelled; finished rounds are kept.
+        BadInputError: no round could be intervened in.
+        EngineError: a round failed; the others are kept.
+    """
+    commits = {info.round: info.hash for info in run.rounds}
+    for k in series.rounds:  # a round that was recorded anew, or whose file can't be understood, is done again
+        known = _read_round(folder, k)
+        if known is None or known["commit"] != commits[k]:
+            _round_file(folder, k).unlink(missing_ok=True)
+    missing = [k for k in series.rounds if not _round_file(folder, k).exists()]
+    total = len(series.rounds)
+    done = total - len(missing)
+    progress(f"{done} of {total} rounds are finished" if done else "beginning", done, total)
+    tasks = [RoundTask(run.path.resolve(), folder.resolve(), series, k) for k in missing]
+    try:
+        for task, _ in run_tasks(intervene_at, tasks, executor, workers):
+            done += 1
+            progress(f"{task} is finished", done, total)
+    except EngineError:
+        if (folder / "cancel").exists():
+            raise CancelledError("cancelled; finished rounds are kept") from None
+        raise
+    return _summed_up(run, series, folder)
+
+
+def intervene_at(task: RoundTask) -> None:
+    """Carry out one round's intervention and keep what came of it.
+
+    Raises:
+        CancelledError: the file `cancel` appeared.
+        EngineError: the round is damaged, or the disk refused.
+    """
+
+    def watch(_doing: str, _done: int, _total: int) -> None:
+        if (task.folder / "cancel").exists():
+            raise CancelledError("cancelled")
+
+    watch("", 0, 1)
+    snapshot = open_run(task.run).snapshot(task.round)
+    try:
+        plan = task.series.at(snapshot)
+    except BadInputError as reason:
+        found: dict[str, Any] = {"round": task.round, "skipped": str(reason)}
+    else:
+        found = compare_arms(snapshot, plan, named_target(snapshot, "return"), Meter(watch, snapshot, plan))
+        found["removed_count"] = len(found.pop("removed"))
+    write_json(_round_file(task.folder, task.round), found | {"commit": snapshot.hash})
+
+
+def _round_file(folder: Path, k: int) -> Path:
+    return folder / "rounds" / f"{k:06d}.json"
+
+
+def _read_round(folder: Path, k: int) -> dict[str, Any] | None:
+    """A finished round, or None where there is none that can be understood."""
+    found = read_json(_round_file(folder, k))
+    if not isinstance(found, dict) or found.get("round") != k or "commit" not in found:
+        return None
+    known = {"verdict", "difference", "difference_from_control", "order_means", "removed_count", "records"}
+    return found if "skipped" in found or known <= found.keys() else None
+
+
+def _summed_up(run: Run, series: Series, folder: Path) -> dict[str, Any]:
+    """Write `result.json` and `orders.parquet`."""
+    rounds = [found for k in series.rounds if (found := _read_round(folder, k)) is not None]
+    carried_out = [found for found in rounds if "skipped" not in found]
+    if not carried_out:
+        raise BadInputError(f"no round of {run.name} can be intervened in: {rounds[0]['skipped']}")
+    result = {
+        "run": run.name,
+        "env_id": run.manifest.env_id,
+        "seed": run.config.seed,
+        "series": series.to_json(),
+        "summary": summarize(rounds),
+        "rounds": rounds,
+    }
+    files = Files()
+    files.replace(folder / ORDERS_FILE, to_parquet(orders_table(carried_out)))
+    write_json(folder / RESULT_FILE, result)
+    return result
+
+
+def orders_table(rounds: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """One row a round and minibatch order: the mean return of each arm over that order's evaluation episodes."""
+    means = [found["order_means"] for found in rounds]
+    arms = {name: np.concatenate([each[name] for each in means]) for name in means[0]}
+    orders = [np.arange(len(each["original"]), dtype=np.int32) for each in means]
+    numbers = [np.full(len(order), found["round"], np.int32) for found, order in zip(rounds, orders, strict=True)]
+    return pa.table({"round": np.concatenate(numbers), "order": np.concatenate(orders), **arms})
