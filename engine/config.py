@@ -72,6 +72,9 @@ class TrainConfig:
     filter_mode: Literal["mask", "rebatch"] = "rebatch"
     """How a filter's records go: `rebatch` fills the minibatches up again, so that the update takes fewer steps, as the
     paper's filtering does; `mask` leaves the records out of their minibatches: as many steps, on smaller ones."""
+    filter_estimator: Literal["first_order", "tracin", "tracin_adam"] = "first_order"
+    """The influence by which `iif` and `guarded` choose, and by which all filters count (`engine.attribution.estimators`):
+    `first_order` as the paper does; the others replay the round's update first, which makes a round several times dearer."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the tanh layers of the actor, and likewise of the critic."""
 
@@ -86,6 +89,11 @@ class TrainConfig:
         filters = ("none", "iif", "guarded", "random", "advantage", "td_error")
         _require(self.filter in filters, "filter", self.filter, "one of " + ", ".join(filters))
         _require(self.filter_mode in ("mask", "rebatch"), "filter_mode", self.filter_mode, "mask or rebatch")
+        estimators = ("first_order", "tracin", "tracin_adam")
+        given = self.filter_estimator
+        _require(given in estimators, "filter_estimator", given, "one of " + ", ".join(estimators))
+        unused = self.filter == "none" and given != "first_order"
+        _require(not unused, "filter_estimator", given, "first_order without a filter; choose a filter, such as iif")
         _require(0 < self.drop <= 1, "drop", self.drop, "above 0 and at most 1")
         _require(0 <= self.momentum < 1, "momentum", self.momentum, "in [0, 1)")
         for name in ("gamma", "gae_lambda"):
@@ -141,7 +149,7 @@ class TrainConfig:
 def _typed(name: str, value: Any) -> Any:
     """A setting's value as its field wants it, from what JSON can say (max_grad_norm: null means infinity)."""
     match name:
-        case "env_id" | "optimizer" | "path" | "filter" | "filter_mode":
+        case "env_id" | "optimizer" | "path" | "filter" | "filter_mode" | "filter_estimator":
             _require(isinstance(value, str), name, repr(value), "a text")
         case "normalize_advantage" | "normalize_observation" | "normalize_reward":
             _require(isinstance(value, bool), name, repr(value), "true or false")

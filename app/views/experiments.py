@@ -182,7 +182,8 @@ def draw_choice_of_p(results: Results, rows: pd.DataFrame) -> None:
     own = [settings[arm] for arm in rows["arm"]]
     table = rows.copy()
     table["p"] = [one.get("drop") for one in own]
-    table["filter"] = [" ".join(filter(None, (one.get("filter"), one.get("filter_mode")))) for one in own]
+    varied = ("filter", "filter_mode", "filter_estimator")
+    table["filter"] = [" ".join(one[name] for name in varied if name in one) for one in own]
     several = table.groupby("filter")["p"].transform("nunique") > 1
     table = table[several & table["se_ave"].notna()].sort_values("p")
     if not len(table):

@@ -98,7 +98,8 @@ class Experiment:
         Raises:
             BadInputError: an unknown arm, or a number below 1.
         """
-        taken = {"seed": "--seeds", "rounds": "--rounds", "filter": "--arms", "drop": "--arms", "filter_mode": "--arms"}
+        taken = {"seed": "--seeds", "rounds": "--rounds"}
+        taken |= dict.fromkeys(("filter", "drop", "filter_mode", "filter_estimator"), "--arms")
         for name in settings or {}:
             if name in taken:
                 raise BadInputError(f"{name} is not a setting of all arms; choose it with {taken[name]}")
@@ -134,10 +135,13 @@ ALL_ARMS = (
     Arm(STANDARD),
     *(Arm(f"iif {p:g}", _filter("iif", p)) for p in (0.125, 0.25, 0.5, 1.0)),
     *(Arm(f"iif {p:g} mask", {**_filter("iif", p), "filter_mode": "mask"}) for p in (0.5, 1.0)),
+    Arm("iif 0.5 tracin_adam", {**_filter("iif", 0.5), "filter_estimator": "tracin_adam"}),
     *(Arm(f"guarded {p:g}", _filter("guarded", p)) for p in (0.5, 1.0)),
+    Arm("guarded 0.5 tracin_adam", {**_filter("guarded", 0.5), "filter_estimator": "tracin_adam"}),
     *(Arm(name, _filter(name, 0.5)) for name in ("random", "advantage", "td_error")),
 )
-COARSE_ARMS = tuple(arm for arm in ALL_ARMS if arm.name in (STANDARD, "iif 0.5", "guarded 0.5", "guarded 1", "random"))
+_COARSE = (STANDARD, "iif 0.5", "guarded 0.5", "guarded 1", "guarded 0.5 tracin_adam", "random")
+COARSE_ARMS = tuple(arm for arm in ALL_ARMS if arm.name in _COARSE)
 """For environments that take long."""
 
 

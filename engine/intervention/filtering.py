@@ -75,31 +75,39 @@ def strength(explained_variance: float, agreement: float) -> float:
 def actor_influence(snapshot: Snapshot) -> Float32s:
     """(n,) influence on the return target through the actor's objective: the paper's filtering leaves the value loss out.
 
-    With separate networks that is all of the influence; in a shared trunk the value loss moves the policy as well.
+    With separate networks that is all of the influence; in a shared trunk the value loss moves the policy as well. By
+    `config.filter_estimator`; those that follow the update follow the one on the whole round, value loss included, and
+    leave the critic's term out of what each record is credited with.
     """
-    without_value = replace(snapshot, config=replace(snapshot.config, vf_coef=0.0))
-    return influence(without_value, "return", cache=False).influence
+    estimator = snapshot.config.filter_estimator
+    if estimator == "first_order":
+        without_value = replace(snapshot, config=replace(snapshot.config, vf_coef=0.0))
+        return influence(without_value, "return", cache=False).influence
+    scores = influence(snapshot, "return", estimator, cache=False)
+    return scores.influence if scores.terms is None else scores.influence - scores.terms["critic"]
 
 
 def make_filter(config: TrainConfig) -> RecordFilter | None:
     """The filter that a configuration names, or None.
 
     `iif` drops the worst `config.drop` of the records with negative influence, `random`, `advantage` and `td_error` as
-    many. `guarded` drops them from the actor's loss alone, and fewer of them the less the critic explains.
+    many. `guarded` drops them from the actor's loss alone, and fewer of them the weaker the evidence (`strength`).
     """
     if config.filter == "none":
         return None
     rank, guarded = RANKINGS[config.filter], config.filter == "guarded"
 
     def choose(snapshot: Snapshot) -> Filtered:
-        try:
-            scores = actor_influence(snapshot)
-        except ZeroGradientError:
-            return Filtered(np.zeros(0, np.int64), "nothing dropped: the return target's gradient is zero", guarded)
         drop, evidence = config.drop, ""
         if guarded:
             share, evidence = _weighed(snapshot)
             drop *= share
+        if drop == 0:
+            return Filtered(np.zeros(0, np.int64), f"{config.filter}: nothing dropped{evidence}", guarded)
+        try:
+            scores = actor_influence(snapshot)
+        except ZeroGradientError:
+            return Filtered(np.zeros(0, np.int64), "nothing dropped: the return target's gradient is zero", guarded)
         count = filtered_count(scores, drop)
         left = len(scores) - count
         if left < 2 * config.batch_size:
@@ -110,7 +118,8 @@ def make_filter(config: TrainConfig) -> RecordFilter | None:
         dropped = np.argsort(rank(snapshot, scores), kind="stable")[:count]
         negatives = int((scores < 0).sum())
         what = "the worst" if rank is by_influence else "as many as the worst"
-        return Filtered(dropped, f"{config.filter}: {what} {count} of {negatives} negative records{evidence}", guarded)
+        why = f"{config.filter}: {what} {count} of {negatives} negative records by {config.filter_estimator}{evidence}"
+        return Filtered(dropped, why, guarded)
 
     return choose
 
