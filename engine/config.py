@@ -122,6 +122,19 @@ class TrainConfig:
         """Records in one rollout buffer."""
         return self.n_steps * self.n_envs
 
+    @property
+    def filter_name(self) -> str:
+        """The filter with what sets it apart, as campaigns call it: `iif 0.5`, `guarded 0.5 tracin_adam`, or empty.
+
+        >>> TrainConfig(env_id="CartPole-v1", filter="iif", drop=0.25, filter_mode="mask").filter_name
+        'iif 0.25 mask'
+        """
+        if self.filter == "none":
+            return ""
+        mode = ("mask",) if self.filter_mode == "mask" else ()
+        estimator = () if self.filter_estimator == "first_order" else (self.filter_estimator,)
+        return " ".join((self.filter, f"{self.drop:g}", *mode, *estimator))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for `run.json`; `from_json` is the inverse."""
         values = asdict(self)

@@ -30,7 +30,7 @@ def describe(name: str, run: Run) -> dict[str, Any]:
         "best return": max(returns, default=None),
         "return per round": returns,
         "optimizer": f"{run.config.optimizer} {run.config.learning_rate:g}",
-        "filter": "" if run.config.filter == "none" else f"{run.config.filter} {run.config.drop:g}",
+        "filter": run.config.filter_name,
         "interventions": len(list_jobs(run)),
         "parent": f"{parent.run}, round {parent.round}, without {len(parent.removed)}" if parent else "",
         "state": "finished" if run.final else "unfinished",

@@ -211,13 +211,11 @@ def test_a_run_that_was_replaced_is_read_anew(open_page: Open, tmp_path: Path) -
 def campaigns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small campaign of two environments, one of them not finished."""
     folder = tmp_path_factory.mktemp("campaigns")
-    lake, pole = (
-        experiment.changed(("ppo", "iif 0.5", "iif 1"), 2, 2, {"n_steps": 128, "batch_size": 16})
-        for experiment in (
-            EXPERIMENTS["frozenlake"],
-            replace(EXPERIMENTS["acrobot"], name="pole", env_id="CartPole-v1", paper=None),
-        )
-    )
+    lake = EXPERIMENTS["frozenlake"]
+    pole = replace(EXPERIMENTS["acrobot"], name="pole", env_id="CartPole-v1", paper=None)
+    arms, small = ("ppo", "iif 0.5", "iif 1"), {"n_steps": 128, "batch_size": 16}
+    lake = lake.changed((*arms, "iif 0.5 tracin_adam"), 2, 2, small)
+    pole = pole.changed(arms, 2, 2, small)
     run_campaign([lake, pole], range(2), folder / "mine")
     definition = folder / "mine" / "pole" / "campaign.json"
     said = json.loads(definition.read_text())
@@ -233,11 +231,13 @@ def test_experiments_shows_a_campaign(open_page: Open, campaigns: Path) -> None:
     assert app.multiselect(key="arms").value == ["ppo", "iif 1"]
     assert "arms 'nobody' is not here" in words(app)
     efficiency, returns = (table.value for table in app.dataframe)
-    assert efficiency["arm"].tolist() == ["IIF in the paper", "iif 0.5", "iif 1"]
+    assert efficiency["arm"].tolist() == ["IIF in the paper", "iif 0.5", "iif 1", "iif 0.5 tracin_adam"]
     assert efficiency["SE_ave"][0] == "34.0 ± 2.0"
-    assert returns["arm"].tolist() == ["ppo", "iif 0.5", "iif 1"]
+    assert returns["arm"].tolist() == ["ppo", "iif 0.5", "iif 1", "iif 0.5 tracin_adam"]
     assert returns["final return: to PPO"][1].endswith(("better", "worse", "within noise"))
     assert app.query_params["experiment"] == "frozenlake"
+    [lines] = [json.loads(chart.proto.spec)["data"] for chart in app.get("plotly_chart") if "p = %" in chart.proto.spec]
+    assert [line["name"] for line in lines] == ["iif"], "the choice of p: another estimator is no other p"
 
 
 def test_experiments_says_what_is_not_finished(open_page: Open, campaigns: Path) -> None:

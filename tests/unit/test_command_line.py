@@ -802,7 +802,9 @@ def test_drop_without_a_filter_is_refused(command: Command, tmp_path: Path) -> N
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("setting", ["seed=3", "filter=iif", "rounds=7", "drop=1", "filter_mode=mask"])
+@pytest.mark.parametrize(
+    "setting", ["seed=3", "filter=iif", "rounds=7", "drop=1", "filter_mode=mask", "filter_estimator=tracin"]
+)
 def test_reproduce_refuses_settings_that_arms_and_seeds_decide(command: Command, tmp_path: Path, setting: str) -> None:
     outcome = command("reproduce", "frozenlake", "--set", setting, "--out", tmp_path / "c")
     assert outcome.code == 2

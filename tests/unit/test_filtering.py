@@ -143,9 +143,35 @@ def test_no_filter() -> None:
     assert make_filter(engine.preset("CartPole-v1")) is None
 
 
-@pytest.mark.parametrize("name", ["iif", "random", "guarded"])
-def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: str) -> None:
-    config = engine.preset("CartPole-v1", **SETTINGS, filter=name)
+@pytest.mark.parametrize("estimator", ["tracin", "tracin_adam"])
+@pytest.mark.parametrize("name", ["iif", "guarded", "random"])
+def test_filters_go_by_the_estimator_that_they_are_told(snapshot: Snapshot, name: str, estimator: str) -> None:
+    config = engine.preset("CartPole-v1", **SETTINGS, filter=name, filter_estimator=estimator)
+    choose = make_filter(config)
+    assert choose is not None
+    dropped, why, _ = choose(replace(snapshot, config=config, metrics={"explained_variance": 0.9}))
+    scores, others = (engine.influence(snapshot, estimator=e).influence for e in (estimator, "first_order"))
+    assert f"negative records by {estimator}" in why
+    assert len(dropped) == filtered_count(scores, 0.5)
+    if name != "random":
+        assert set(dropped) == set(np.argsort(scores)[: len(dropped)]) != set(np.argsort(others)[: len(dropped)])
+
+
+def test_a_shut_guard_drops_nothing(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.intervention.filtering.agreement", lambda _: 0.3)
+    choose = make_filter(engine.preset("CartPole-v1", **SETTINGS, filter="guarded"))
+    assert choose is not None
+    dropped, why, _ = choose(replace(snapshot, metrics={**snapshot.metrics, "explained_variance": -1.0}))
+    assert len(dropped) == 0
+    assert why == "guarded: nothing dropped, from the actor's loss; explained variance -1.00, agreement 0.30"
+
+
+@pytest.mark.parametrize(
+    ("name", "estimator"),
+    [("iif", "first_order"), ("random", "first_order"), ("guarded", "first_order"), ("guarded", "tracin_adam")],
+)
+def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: str, estimator: str) -> None:
+    config = engine.preset("CartPole-v1", **SETTINGS, filter=name, filter_estimator=estimator)
     list(engine.train(config, tmp_path / "whole"))
     interrupted = engine.train(config, tmp_path / "cut")
     for _ in range(2):
@@ -195,6 +221,11 @@ def test_a_round_without_signal_is_kept_whole() -> None:
         ({"drop": 0.0}, "drop is 0.0"),
         ({"drop": 1.5}, "drop is 1.5"),
         ({"filter_mode": "x"}, "filter_mode is x"),
+        (
+            {"filter": "iif", "filter_estimator": "adam"},
+            "filter_estimator is adam; it must be one of first_order, tracin",
+        ),
+        ({"filter_estimator": "tracin"}, "filter_estimator is tracin; it must be first_order without a filter"),
     ],
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
@@ -210,11 +241,17 @@ def test_a_filtered_runs_branch_goes_on_filtering(tmp_path: Path) -> None:
     assert not later.buffer.kept.all()
 
 
-def test_filters_rank_by_the_actors_objective_alone() -> None:
+@pytest.mark.parametrize("estimator", ["first_order", "tracin_adam"])
+def test_filters_rank_by_the_actors_objective_alone(estimator: str) -> None:
     """With separate networks the value loss has no part in the influence on a policy's target; in a shared trunk it has."""
+    small: dict[str, Any] = {"n_steps": 64, "batch_size": 32, "n_epochs": 1, "gamma": 0.9}
     for name, shared in (("CartPole-v1", False), ("MiniGrid-Empty-8x8-v0", True)):
-        made = Learner.begin(engine.preset(name, n_steps=64, batch_size=32, n_epochs=1, gamma=0.9))
+        made = Learner.begin(engine.preset(name, **small, filter="iif", filter_estimator=estimator))
         made.update(made.collect())
         collected = made.collect()
-        whole = engine.influence(collected, cache=False).influence
-        assert np.allclose(actor_influence(collected), whole, rtol=1e-5, atol=1e-8) == (not shared)
+        whole = engine.influence(collected, estimator=estimator, cache=False)
+        ranked = actor_influence(collected)
+        assert whole.terms is not None
+        rounding = 1e-5 * np.abs(whole.influence).max()
+        assert np.allclose(ranked, whole.influence, atol=rounding) == (not shared)
+        assert np.allclose(ranked, whole.influence - whole.terms["critic"], atol=rounding)

@@ -58,6 +58,25 @@ def test_json_there_and_back() -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, ""),
+        ({"filter": "random", "drop": 0.125}, "random 0.125"),
+        ({"filter": "iif", "drop": 1, "filter_mode": "mask", "filter_estimator": "tracin"}, "iif 1 mask tracin"),
+        ({"filter": "guarded", "filter_estimator": "tracin_adam"}, "guarded 0.5 tracin_adam"),
+    ],
+)
+def test_a_filters_name_says_what_sets_it_apart(settings: dict[str, Any], name: str) -> None:
+    assert TrainConfig(**GOOD, **settings).filter_name == name
+
+
+def test_settings_of_a_run_that_was_made_before_a_field_was_there() -> None:
+    values = TrainConfig(**GOOD, filter="iif", drop=0.25).to_json()
+    del values["filter_estimator"]
+    assert TrainConfig.from_json(values) == TrainConfig(**GOOD, filter="iif", drop=0.25, filter_estimator="first_order")
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"learning_rat": 1}, "unknown setting 'learning_rat'; the settings are .*learning_rate"),

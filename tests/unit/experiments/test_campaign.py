@@ -307,6 +307,10 @@ def test_the_papers_experiments_are_complete() -> None:
         "BipedalWalker-v3": 150,
     }
     for experiment in EXPERIMENTS.values():
-        assert {"ppo", "iif 0.5", "guarded 0.5", "guarded 1", "random"} <= {arm.name for arm in experiment.arms}
+        usual = {"ppo", "iif 0.5", "guarded 0.5", "guarded 1", "guarded 0.5 tracin_adam", "random"}
+        assert usual <= {arm.name for arm in experiment.arms}
+        for arm in experiment.arms:
+            if arm.settings and arm.name not in {"random", "advantage", "td_error"}:
+                assert experiment.config(arm, 0).filter_name == arm.name
         assert experiment == Experiment.from_json(json.loads(json.dumps(experiment.to_json())))
     assert EXPERIMENTS["lunarlander"].paper.se_ave == 26.0  # type: ignore[union-attr]

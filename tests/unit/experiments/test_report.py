@@ -242,7 +242,7 @@ def test_reproduce_as_json(command: Command, tmp_path: Path) -> None:
         (("frozenlake", "--arms", "iif 0.3"), ("'iif 0.3'", "iif 0.125")),
         (
             ("highway", "--arms", "td_error"),
-            ("highway has no arm 'td_error'", "ppo, iif 0.5, guarded 0.5, guarded 1, random"),
+            ("highway has no arm 'td_error'", "ppo, iif 0.5, guarded 0.5, guarded 1, guarded 0.5 tracin_adam, random"),
         ),
         (("frozenlake", "--arms", "ppo", "--set", "gama=1"), ("'gama'",)),
         ((), ("NAME",)),
