@@ -11,6 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import computing, inspector, jobs, loaders, page, state, targets, trust, two_estimators
+from app.diagnosis import section
 from app.text import escape
 from engine.attribution.estimators import top_and_bottom
 from engine.attribution.influence import Scores
@@ -304,6 +305,7 @@ def diagnose() -> None:
         selected += ranking("top_records", "Top records", "raised the target most", top, fields, names)
     with right:
         selected += ranking("bottom_records", "Bottom records", "lowered the target most", bottom, fields, names)
+    selected += section.draw(run, snapshot, asked, scores, source, inspect_first)
     basket_bar(run, snapshot, scores, selected, name)
     with side:
         inspector.draw(run, snapshot, scores, fields, int(bottom[0] if len(bottom) else 0))

@@ -128,9 +128,13 @@ def monte_carlo(
                 report("playing rollouts", done, total)
         finally:
             kept.save()
-    rows = [kept.rows[record] for record in asked.tolist()]
-    columns = np.array(rows, np.float64).reshape(-1, 4).T
-    return MonteCarlo(asked, columns[0], columns[1], columns[2], columns[3].astype(np.int64))
+    return kept.of(asked)
+
+
+def kept_estimates(snapshot: Snapshot, rollouts: int = ROLLOUTS) -> MonteCarlo | None:
+    """What `monte_carlo` has kept of a round, of all records that were ever asked for; None where that is nothing."""
+    kept = _Kept(snapshot, rollouts)
+    return kept.of(np.array(sorted(kept.rows), np.int64)) if kept.rows else None
 
 
 def check_settings(rollouts: int, executor: str, workers: int | None) -> None:
@@ -212,6 +216,11 @@ class _Kept:
         if table is not None:
             columns = [table.column(name).to_pylist() for name in _COLUMNS]
             self.rows = {record: row for record, *row in zip(*columns, strict=True)}  # type: ignore[misc]
+
+    def of(self, records: NDArray[np.int64]) -> MonteCarlo:
+        """The estimates of these records, which are all there."""
+        columns = np.array([self.rows[record] for record in records.tolist()], np.float64).reshape(-1, 4).T
+        return MonteCarlo(records, columns[0], columns[1], columns[2], columns[3].astype(np.int64))
 
     def add(self, rows: Iterable[tuple[int, float, float, float, int]]) -> None:
         self.rows |= {record: tuple(row) for record, *row in rows}  # type: ignore[misc]

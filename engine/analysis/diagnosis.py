@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,11 @@ class Diagnosis:
         """The traits whose direction is certain."""
         return tuple(trait for trait in self.traits if trait.certain)
 
+    def bearing(self, trait: Trait) -> NDArray[np.int64]:
+        """The bottom records that bear a trait out, worst first: those on its side of the middle of the rest."""
+        values = self.columns[trait.name][self.bottom]
+        return self.bottom[values > trait.rest if trait.delta > 0 else values < trait.rest]
+
     def to_json(self) -> dict[str, Any]:
         """What `diagnose --json` prints; what is not defined is null."""
         estimated = self.estimated
@@ -172,34 +178,52 @@ def diagnose(
             policy gives probability 0.
     """
     snapshot = snapshot_of(source, round)
-    if not 0 < fraction <= 0.5:
-        raise BadInputError(f"fraction is {fraction:g}; the bottom is a part above 0 and at most 0.5, such as 0.1")
+    _check_fraction(fraction)
     if rollouts:
         check_settings(rollouts, executor, workers)
     chosen = named_target(snapshot, target) if isinstance(target, str) else target
-    _check_possible(snapshot, chosen)
+    check_possible(snapshot, chosen)
     n = len(snapshot.buffer)
     wanted = None if records is None else check_records(records, n)
     scores = influence(snapshot, chosen, estimator, on_step=lambda done, total: report(estimator, done, total))
     notes: list[str] = []
     estimated = None
     if rollouts:
-        wanted = _spread(snapshot, scores.influence) if wanted is None else wanted
+        wanted = records_to_estimate(snapshot, scores.influence) if wanted is None else wanted
         try:
             estimated = monte_carlo(snapshot, wanted, rollouts, executor=executor, workers=workers, report=report)
-            notes += _about(estimated, n)
+            notes += about_rollouts(estimated, n)
         except CannotRestoreError as error:
             notes.append(f"nothing is said of A-bar: {error}")
-    bottom = top_and_bottom(scores.influence, max(1, math.floor(fraction * n)))[1]
-    if not snapshot.minibatches.size:
-        notes.append("the round was recorded without its minibatches, so nothing is said of ratios after the update")
-    episodes = len(np.unique(snapshot.buffer.episode))
-    if episodes < FEW_EPISODES:
-        trouble = "too few for intervals over them" if episodes < LEAST_CLUSTERS else "intervals over them are rough"
-        notes.append(f"the round has only {episodes} episode{'s' * (episodes > 1)}: {trouble}")
     report("comparing the bottom records with the rest", 0, 1)
-    found = features(snapshot, estimated)
+    found = compare(snapshot, scores, features(snapshot, estimated), fraction, estimated, notes)
     report("comparing the bottom records with the rest", 1, 1)
+    return found
+
+
+def compare(
+    snapshot: Snapshot,
+    scores: Scores,
+    found: Sequence[Feature],
+    fraction: float = FRACTION,
+    estimated: MonteCarlo | None = None,
+    notes: Sequence[str] = (),
+) -> Diagnosis:
+    """The second half of `diagnose`, for scores and features that are there already.
+
+    Args:
+        snapshot: round k.
+        scores: influence of its records.
+        found: `features` of its records.
+        fraction: share of the records that are the bottom, above 0 and at most 0.5.
+        estimated: what the features know of A-bar.
+        notes: what else a reader must know.
+
+    Raises:
+        BadInputError: the fraction is out of range.
+    """
+    _check_fraction(fraction)
+    bottom = top_and_bottom(scores.influence, max(1, math.floor(fraction * len(snapshot.buffer))))[1]
     return Diagnosis(
         round=snapshot.round,
         scores=scores,
@@ -209,12 +233,33 @@ def diagnose(
         columns={feature.name: feature.values for feature in found},
         correlations=_correlations(snapshot, scores.influence, found),
         traits=_traits(snapshot, bottom, found),
-        notes=tuple(notes),
+        notes=(*notes, *_about_round(snapshot)),
     )
 
 
-def _check_possible(snapshot: Snapshot, target: Target) -> None:
-    """Refuse an action that the policy never takes: its log-probability has no meaningful gradient."""
+def _check_fraction(fraction: float) -> None:
+    if not 0 < fraction <= 0.5:
+        raise BadInputError(f"fraction is {fraction:g}; the bottom is a part above 0 and at most 0.5, such as 0.1")
+
+
+def _about_round(snapshot: Snapshot) -> list[str]:
+    """What its records don't allow to say."""
+    notes = []
+    if not snapshot.minibatches.size:
+        notes.append("the round was recorded without its minibatches, so nothing is said of ratios after the update")
+    episodes = len(np.unique(snapshot.buffer.episode))
+    if episodes < FEW_EPISODES:
+        trouble = "too few for intervals over them" if episodes < LEAST_CLUSTERS else "intervals over them are rough"
+        notes.append(f"the round has only {episodes} episode{'s' * (episodes > 1)}: {trouble}")
+    return notes
+
+
+def check_possible(snapshot: Snapshot, target: Target) -> None:
+    """Refuse an action that the policy never takes: its log-probability has no meaningful gradient.
+
+    Raises:
+        BadInputError: the target is about such an action.
+    """
     if not isinstance(target, ActionTarget):
         return
     agent = restore_agent(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
@@ -228,16 +273,16 @@ def _check_possible(snapshot: Snapshot, target: Target) -> None:
         )
 
 
-def _spread(snapshot: Snapshot, scores: Float32s) -> NDArray[np.int64]:
-    """All records where they share states, else some from all over the ranking."""
+def records_to_estimate(snapshot: Snapshot, scores: Float32s) -> NDArray[np.int64]:
+    """Whose A-bar is estimated by default: all records where they share states, else 200 from all over the ranking."""
     n = len(scores)
     if snapshot.observation_space.kind == "discrete" or n <= SAMPLE:
         return np.arange(n)
     return np.argsort(scores, kind="stable")[np.linspace(0, n - 1, SAMPLE).round().astype(np.int64)]
 
 
-def _about(estimated: MonteCarlo, n: int) -> list[str]:
-    """What is to be known of the rollouts."""
+def about_rollouts(estimated: MonteCarlo, n: int) -> list[str]:
+    """What is to be known of the rollouts, a line each; n is the number of the round's records."""
     m, failed, notes = len(estimated.record), estimated.record[~estimated.restored], []
     if m < n:
         notes.append(f"A-bar was estimated for {m} of {n} records")
@@ -254,7 +299,7 @@ def _about(estimated: MonteCarlo, n: int) -> list[str]:
     return notes
 
 
-def _correlations(snapshot: Snapshot, scores: Float32s, found: list[Feature]) -> dict[str, Interval]:
+def _correlations(snapshot: Snapshot, scores: Float32s, found: Sequence[Feature]) -> dict[str, Interval]:
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round])
     correlations = {}
     for feature in found:
@@ -265,7 +310,7 @@ def _correlations(snapshot: Snapshot, scores: Float32s, found: list[Feature]) ->
     return correlations
 
 
-def _traits(snapshot: Snapshot, bottom: NDArray[np.int64], found: list[Feature]) -> tuple[Trait, ...]:
+def _traits(snapshot: Snapshot, bottom: NDArray[np.int64], found: Sequence[Feature]) -> tuple[Trait, ...]:
     """Features that vary and are known on both sides, compared."""
     at_bottom = np.isin(snapshot.buffer.record, bottom)
     comparable = []

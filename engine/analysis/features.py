@@ -40,7 +40,7 @@ class Feature:
 def features(snapshot: Snapshot, estimated: MonteCarlo | None = None) -> list[Feature]:
     """All features of a round's records; those that need A-bar only where it is estimated."""
     found = [*_of_learning(snapshot), *_of_episodes(snapshot), *_of_the_policy(snapshot), *_of_the_state(snapshot)]
-    return found if estimated is None else [*_of_rollouts(snapshot, estimated), *found]
+    return found if estimated is None else [*rollout_features(snapshot, estimated), *found]
 
 
 def _number(name: str, values: ArrayLike) -> Feature:
@@ -51,8 +51,8 @@ def _share(name: str, phrase: str, values: ArrayLike) -> Feature:
     return Feature(name, np.asarray(values, np.float64), phrase)
 
 
-def _of_rollouts(snapshot: Snapshot, estimated: MonteCarlo) -> Iterator[Feature]:
-    """What A-bar says of A-hat, the column `advantage`, and V-bar of V."""
+def rollout_features(snapshot: Snapshot, estimated: MonteCarlo) -> Iterator[Feature]:
+    """The first of `features`, those that need A-bar: what A-bar says of A-hat, the column `advantage`, and V-bar of V."""
     buffer = snapshot.buffer
     advantage, error, value = estimated.spread(len(buffer))
     known = (np.abs(advantage) > CERTAIN * error) & (buffer.advantage != 0)

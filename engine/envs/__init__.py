@@ -10,9 +10,10 @@ from typing import Any
 from engine.config import TrainConfig
 from engine.envs.catalogue import CATALOGUE
 from engine.envs.environment import Environment, Extra
+from engine.envs.layout import Layout, Place
 from engine.errors import BadInputError
 
-__all__ = ["CATALOGUE", "DEFAULT_PRESET", "Environment", "Extra", "find", "preset", "with_settings"]
+__all__ = ["CATALOGUE", "DEFAULT_PRESET", "Environment", "Extra", "Layout", "Place", "find", "preset", "with_settings"]
 
 DEFAULT_PRESET = "paper"
 

@@ -15,8 +15,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.envs.environment import Environment, Extra, StateAccess, attributes
+from engine.envs.layout import DOWN, LEFT, RIGHT, UP, Layout, Place, counted_by_row, lettered_tiles
 
 
 def _load_mujoco() -> None:
@@ -50,7 +52,28 @@ def _image_only(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     return wrapped
 
 
+def _minigrid_place(state: tuple[Any, ...]) -> Place:
+    (column, row), heading, _ = state
+    return Place(int(row), int(column), int(heading))
+
+
+def _minigrid_tiles(env: gym.Env[Any, Any]) -> tuple[tuple[str, ...], ...]:
+    grid = env.unwrapped.grid  # type: ignore[attr-defined]
+    cells = [[grid.get(column, row) for column in range(grid.width)] for row in range(grid.height)]
+    return tuple(tuple("" if cell is None else cell.type for cell in row) for row in cells)
+
+
+def _minigrid_picture(env: gym.Env[Any, Any]) -> NDArray[np.uint8]:
+    drawn: NDArray[np.uint8] = env.unwrapped.grid.render(32, agent_pos=(-1, -1))  # type: ignore[attr-defined]
+    return drawn
+
+
 _GRID = tuple(f"row {cell // 4}, column {cell % 4}" for cell in range(16))
+_FROZEN_LAKE_LAYOUT = Layout(
+    place=counted_by_row(4),
+    tiles=lettered_tiles({"S": "start", "H": "hole", "G": "goal"}),
+    moves={0: LEFT, 1: DOWN, 2: RIGHT, 3: UP},
+)
 _FROZEN_LAKE_PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {"rounds": 30, "optimizer": "sgd", "learning_rate": 5e-3},
     "default": {"rounds": 30},
@@ -102,6 +125,7 @@ CATALOGUE: Mapping[str, Environment] = {
             presets=_FROZEN_LAKE_PRESETS,
             options={"map_name": "4x4", "is_slippery": False},
             state=attributes("s"),
+            layout=_FROZEN_LAKE_LAYOUT,
         ),
         Environment(
             name="FrozenLake-v1-slippery",
@@ -112,6 +136,7 @@ CATALOGUE: Mapping[str, Environment] = {
             presets=_FROZEN_LAKE_PRESETS,
             options={"map_name": "4x4", "is_slippery": True},
             state=attributes("s"),
+            layout=_FROZEN_LAKE_LAYOUT,
         ),
         Environment(
             name="Acrobot-v1",
@@ -191,6 +216,7 @@ CATALOGUE: Mapping[str, Environment] = {
             extra=MINIGRID,
             wrap=_image_only,
             state=attributes("agent_pos", "agent_dir", "step_count"),
+            layout=Layout(_minigrid_place, _minigrid_tiles, of_state=True, picture=_minigrid_picture),
         ),
         Environment(
             name="highway-fast-v0",

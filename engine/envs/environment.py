@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from engine.envs.layout import Layout
 from engine.errors import BadInputError
 from engine.spaces import Space
 
@@ -84,6 +85,8 @@ class Environment:
     a generator's state and the actions since would not lead back to the same state."""
     state: StateAccess | None = None
     """None: only the generator's state and the actions of the episode lead back to a state."""
+    layout: Layout | None = None
+    """How its states lie on a map; None where they don't."""
 
     def make(self) -> gym.Env[Any, Any]:
         """A new environment.

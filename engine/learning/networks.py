@@ -134,6 +134,11 @@ class ActorCritic(Policy):
         return self.actor(self._features(self.encode(observation)))
 
     @torch.no_grad()
+    def actor_features(self, observation: NDArray[Any]) -> NDArray[np.float32]:
+        """The actor's last hidden layer, of which its last layer makes logits or means: (n, ...) observations -> (n, d)."""
+        return self.actor[:-1](self._features(self.encode(observation))).numpy()
+
+    @torch.no_grad()
     def probabilities(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """pi(.|s) of a discrete-action policy: (n, ...) observations -> (n, actions)."""
         return self.actor_output(observation).softmax(-1).numpy()

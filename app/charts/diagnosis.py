@@ -1,0 +1,97 @@
+"""The bottom records beside the rest: effect sizes, and what influence goes with."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from app.charts.theme import MARK, plain, style, theme
+from engine.analysis.diagnosis import Trait
+from engine.attribution.lds import Interval
+
+LINE = 46
+"""Characters of a sentence beside its bar before it goes on in the next line."""
+
+
+def effect_sizes(traits: Sequence[Trait], dark: bool) -> go.Figure:
+    """A bar a trait, as long as its effect size, the sentence beside it; `customdata` is its position in `traits`.
+
+    Traits whose direction is not certain are outlined.
+    """
+    colours = theme(dark)
+    colour = colours.series[2]
+    figure = go.Figure(
+        go.Bar(
+            x=[trait.delta for trait in traits],
+            y=[_wrapped(trait.sentence) for trait in traits],
+            orientation="h",
+            customdata=list(range(len(traits))),
+            marker={
+                "color": [colour if trait.certain else "rgba(0,0,0,0)" for trait in traits],
+                "line": {"color": colour, "width": 1.5},
+            },
+            error_x=_reach([Interval(trait.delta, trait.low, trait.high) for trait in traits]),
+            text=[_spoken(trait.delta, trait.low, trait.high) for trait in traits],
+            textposition="none",
+            hovertemplate="%{y}<br>effect size %{text}<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        xaxis={"title": "effect size: less ← bottom records have → more", "range": [-1.03, 1.03], "dtick": 0.5},
+        yaxis={"autorange": "reversed", "tickfont": {"size": 13}, "ticklabelstandoff": 6},
+        bargap=0.35,
+        dragmode=False,
+    )
+    lines = sum(1 + _wrapped(trait.sentence).count("<br>") for trait in traits)
+    return style(figure, 90 + 14 * len(traits) + 17 * lines)
+
+
+def rank_correlations(found: Mapping[str, Interval], dark: bool) -> go.Figure:
+    """A mark a field: its rank correlation with influence, with its interval; strongest first."""
+    colours = theme(dark)
+    names = sorted(found, key=lambda name: -abs(found[name].value))
+    intervals = [found[name] for name in names]
+    clear = [each.low > 0 or each.high < 0 for each in intervals]
+    figure = go.Figure(
+        go.Scatter(
+            x=[each.value for each in intervals],
+            y=[plain(name) for name in names],
+            mode="markers",
+            marker={
+                "color": colours.series[2],
+                "size": 10,
+                "symbol": ["circle" if is_clear else "circle-open" for is_clear in clear],
+                "line": {"width": 1.5},
+            },
+            error_x=_reach(intervals),
+            text=[_spoken(*each) for each in intervals],
+            hovertemplate="%{y}<br>rank correlation %{text}<extra></extra>",
+        )
+    )
+    figure.add_vline(x=0, line={"color": MARK, "width": 1})
+    figure.update_layout(
+        xaxis={"title": "rank correlation with influence", "range": [-1.03, 1.03], "dtick": 0.5},
+        yaxis={"autorange": "reversed", "tickfont": {"size": 12}, "ticklabelstandoff": 6},
+        dragmode=False,
+    )
+    return style(figure, 90 + 24 * len(names))
+
+
+def _reach(intervals: Sequence[Interval]) -> dict[str, object]:
+    """Error bars to both ends; none where there is no interval."""
+    ends = [(each.high - each.value, each.value - each.low) for each in intervals]
+    above, below = ([0.0 if math.isnan(pair[side]) else max(0.0, pair[side]) for pair in ends] for side in (0, 1))
+    return {"type": "data", "array": above, "arrayminus": below, "thickness": 1.5, "width": 4, "color": MARK}
+
+
+def _spoken(value: float, low: float, high: float) -> str:
+    return f"{value:+.2f}, " + ("no interval" if math.isnan(low) else f"interval {low:+.2f} to {high:+.2f}")
+
+
+def _wrapped(sentence: str) -> str:
+    head, colon, rest = sentence.partition(": ")
+    parts = [head + ":", rest] if colon and len(sentence) > LINE else [sentence]
+    return "<br>".join(plain(line) for part in parts for line in textwrap.wrap(part, LINE))

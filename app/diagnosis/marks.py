@@ -1,0 +1,27 @@
+"""From a mark that was clicked to the records behind it: the one way in which the charts here select."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from app import state
+
+RecordsOf = Callable[[int], Sequence[int]]
+"""The records behind a mark, by the number in its `customdata`; the last one is shown first."""
+OnPick = Callable[[list[int]], None]
+"""What is to happen with records that were just picked."""
+
+
+def behind(key: str, records_of: RecordsOf) -> list[int]:
+    """The records behind the marks that are selected in the chart `key`."""
+    return [int(record) for mark in state.selected_records(key) for record in records_of(mark)]
+
+
+def picker(key: str, records_of: RecordsOf, on_pick: OnPick) -> Callable[[], None]:
+    """An `on_select` for the chart `key`."""
+
+    def picked() -> None:
+        if records := behind(key, records_of):
+            on_pick(records)
+
+    return picked

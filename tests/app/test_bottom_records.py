@@ -1,0 +1,89 @@
+"""What the Diagnose page says of the bottom records, and that its marks lead to records."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_pages import Open, errors, open_page, words  # noqa: F401
+from worlds import record
+
+import engine
+from app.diagnosis import in_common
+from engine.analysis.diagnosis import compare
+from engine.analysis.features import features
+from engine.store.read import Run
+
+SMALL = {"rounds": 1, "n_envs": 2, "n_steps": 120, "n_epochs": 2, "batch_size": 32, "seed": 1}
+LAKE = "FrozenLake-v1"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, cartpole: Run) -> Path:
+    folder = tmp_path_factory.mktemp("bottom")
+    shutil.copytree(cartpole.path, folder / "cartpole")
+    record(folder / LAKE, LAKE, **SMALL)
+    return folder
+
+
+def figure(app: AppTest, key: str) -> Any:
+    """The drawn chart of that key."""
+    chart = next(chart for chart in app.get("plotly_chart") if f"-{key}" in chart.proto.id)
+    return json.loads(chart.proto.spec)
+
+
+def click(app: AppTest, key: str, mark: int) -> AppTest:
+    app.session_state[key] = {"selection": {"points": [{"customdata": mark}]}}
+    return app.run()
+
+
+def button(app: AppTest, key: str) -> str:
+    return str(next(button.label for button in app.button if button.key == key))
+
+
+def test_the_list_is_the_diagnosis_in_words(open_page: Open, runs: Path) -> None:  # noqa: F811
+    app = open_page("diagnose", run="cartpole", round="1")
+    assert errors(app) == []
+    found = engine.diagnose(engine.open_run(runs / "cartpole"), round=1, rollouts=0)
+    assert "14 bottom records" in words(app)
+    bars = figure(app, "in_common")["data"][0]
+    shown = [label.replace("<br>", " ") for label in bars["y"]]
+    assert shown == [trait.sentence for trait in in_common.shown(found)]
+    assert len(shown) >= 5
+    assert bars["x"] == [trait.delta for trait in in_common.shown(found)]
+    marks = figure(app, "correlations")["data"][0]
+    assert set(marks["y"]) == set(found.correlations)
+
+
+def test_another_share_is_another_bottom(open_page: Open, runs: Path) -> None:  # noqa: F811
+    app = open_page("diagnose", run="cartpole", round="1", fraction="0.25")
+    assert "35 bottom records" in words(app)
+
+
+def test_a_click_on_a_bar_selects_the_records_that_bear_it_out(open_page: Open, runs: Path) -> None:  # noqa: F811
+    app = open_page("diagnose", run="cartpole", round="1")
+    snapshot = engine.open_run(runs / "cartpole").snapshot(1)
+    found = engine.diagnose(snapshot, rollouts=0)
+    for mark, trait in enumerate(in_common.shown(found)):
+        column = found.columns[trait.name]
+        rest = np.setdiff1d(snapshot.buffer.record, found.bottom)
+        middle = (np.mean if trait.phrase or trait.middle == "mean" else np.median)(column[rest])
+        expected = [i for i in found.bottom if (column[i] - middle) * trait.delta > 0]
+        assert found.bearing(trait).tolist() == expected
+        if mark == 1:
+            assert button(click(app, "in_common", mark), "add_to_basket") == f"Add {len(expected)} selected"
+
+
+def test_a_target_that_nothing_lowered_has_no_bottom(cartpole: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = cartpole.snapshot(1)
+    scores = replace(engine.influence(snapshot, cache=False), influence=np.ones(len(snapshot.buffer), np.float32))
+    said: list[str] = []
+    monkeypatch.setattr(in_common.st, "info", lambda text, **_: said.append(text))
+    assert in_common.draw(compare(snapshot, scores, features(snapshot)), "", lambda _: None) == []
+    assert said == ["No record of this round lowered the target, so there are no bottom records."]
