@@ -18,6 +18,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.charts import records as record_charts
+from engine.analysis import policy_difference
 from engine.analysis.behaviour import (
     RoundContributors,
     action_gaussians,
@@ -26,6 +27,7 @@ from engine.analysis.behaviour import (
     influence_by_action,
 )
 from engine.analysis.fields import policy_at, record_fields
+from engine.analysis.policy_difference import Distribution, States
 from engine.analysis.rendering import render
 from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import Scores, influence
@@ -257,3 +259,30 @@ def formation_table(_run: Run, path: Path, head: str, estimator: str) -> tuple[l
     table = influence_by_action(_run, estimator, show)
     bar.empty()
     return table
+
+
+@st.cache_resource(max_entries=8, show_spinner="looking at the states …")
+def shared_states(_snapshot: Snapshot, path: Path | None, commit: str) -> States:
+    """The states of a round's records, as the environment shows them."""
+    return policy_difference.shared_states(_snapshot)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def policy_in(_run: Run, path: Path, head: str, k: int, _states: States, states: str) -> Distribution:
+    """What the policy of a checkpoint would do in the states; `states` names the commit that they are from."""
+    return policy_difference.policy_in(_run, k, _states)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def difference_over_rounds(
+    _first: Run, _second: Run, heads: tuple[str, str], _states: States, states: str, label: str
+) -> dict[str, NDArray[Any]]:
+    """The mean difference over the states at every common checkpoint: `round`, `kl`, `distance`, `other_action`."""
+    total, rows = max(len(policy_difference.common_checkpoints(_first, _second)), 1), []
+    bar = st.progress(0.0, f"{label}: asking the policies, round by round …")
+    for k, found in policy_difference.over_rounds(_first, _second, _states):
+        rows.append((k, found.kl.mean(), found.distance.mean(), found.other_action.mean()))
+        bar.progress(len(rows) / total, f"{label}: {len(rows)} of {total} rounds")
+    bar.empty()
+    columns = np.array(rows, float).reshape(-1, 4).T
+    return dict(zip(("round", "kl", "distance", "other_action"), columns, strict=True))

@@ -31,6 +31,15 @@ def one_line_errors() -> Iterator[None]:
         st.error(escape(error), icon=":material/error:")
 
 
+@contextmanager
+def naming(run: str) -> Iterator[None]:
+    """Say which of several runs an error is about."""
+    try:
+        yield
+    except (EngineError, OSError) as error:
+        raise EngineError(f"{run}: {error}") from error
+
+
 def careful(callback: Callable[P, None]) -> Callable[P, None]:
     """A widget's callback whose errors are shown in one line: callbacks run outside the page."""
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pandas as pd
 import streamlit as st
 
-from app import loaders, page, state
+from app import loaders, page, policy_difference, state
 from app.charts import compared_runs as charts
 from app.charts.timeline import LOSSES
 from app.text import escape
@@ -181,6 +181,9 @@ def compare_runs() -> None:
     with page.one_line_errors():
         draw_curves(runs)
     draw_settings(runs)
+    if len(runs) > 1:
+        with page.one_line_errors():
+            policy_difference.draw(runs)
 
 
 compare_runs()

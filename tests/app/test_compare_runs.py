@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from worlds import record
 
 import engine
+from engine.analysis.policy_difference import difference, policy_in, shared_states
 
 ROOT = Path(__file__).resolve().parents[2]
 Open = Callable[..., AppTest]
@@ -121,3 +122,60 @@ def test_ticked_runs_are_compared(monkeypatch: pytest.MonkeyPatch, runs: Path) -
     assert errors(app) == []
     link = next(link for link in app.get("page_link") if "Compare these 2 runs" in link.proto.label)
     assert link.proto.query_string.endswith(f"runs={names[1]}%2C{names[2]}")
+
+
+def test_policies_are_compared_on_shared_states(compared: Open, runs: Path) -> None:
+    app = compared("pole", "branch", first_round="2", second_round="2")
+    assert errors(app) == []
+    pole, branch = (engine.open_run(runs / name) for name in ("pole", "branch"))
+    states = shared_states(pole.snapshot(2))
+    found = difference(policy_in(pole, 2, states), policy_in(branch, 2, states))
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Mean KL(first ‖ second)"] == f"{found.kl.mean():.3g} nats"
+    assert shown["Mean total variation"] == f"{found.distance.mean():.3g}"
+    assert "records of round 2 of pole" in words(app)
+    table = next(frame.value for frame in app.dataframe if frame.key == "differing_states")
+    assert table["record"][0] == states.record[found.kl.argmax()]
+    assert table["KL"][0] == pytest.approx(found.kl.max())
+    (line,) = lines(app, "difference_over_rounds")
+    assert line["name"] == "branch"
+
+
+def test_a_state_leads_to_its_record(compared: Open) -> None:
+    app = compared("pole", "branch")
+    table = next(frame.value for frame in app.dataframe if frame.key == "differing_states")
+    record = table["record"][3]
+    app = compared("pole", "branch", differing_record=str(record))
+    assert errors(app) == []
+    link = next(link for link in app.get("page_link") if "in Diagnose" in link.proto.label)
+    assert link.proto.label.startswith(f"Record {record} of round 2")
+    assert f"inspect={record}" in link.proto.query_string
+
+
+def test_policies_of_other_spaces_are_not_compared(compared: Open) -> None:
+    app = compared("pole", "lake")
+    assert errors(app) == []
+    assert "their observations differ: 4 numbers in CartPole-v1, one of 16 in FrozenLake-v1" in words(app)
+    assert [line["name"] for line in lines(app)] == ["pole", "lake"], "the curves are shown all the same"
+
+
+def test_runs_without_common_rounds(compared: Open, runs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    shutil.copytree(runs, folder)
+    record(folder / "short", "CartPole-v1", **{**SETTINGS, "rounds": 1})
+    engine.retrain(engine.open_run(folder / "pole"), 2, [3], folder / "late", orders=2, episodes=2)
+    app = compared("short", "late", folder=folder)
+    assert errors(app) == []
+    assert "No curve over the rounds: late (no round in common)" in words(app)
+    assert "Mean KL(first ‖ second)" in [metric.label for metric in app.metric]
+
+
+def test_a_damaged_round_is_named_and_the_curves_stay(compared: Open, runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    for file in (tmp_path / "runs" / "pole-1" / "data").glob("*-checkpoint-*"):
+        file.write_bytes(file.read_bytes()[:-1])
+    app = compared("pole", "pole-1", folder=tmp_path / "runs")
+    assert len(errors(app)) == 1
+    assert errors(app)[0].startswith("pole-1: data/")
+    assert "is damaged" in errors(app)[0]
+    assert [line["name"] for line in lines(app)] == ["pole, seeds 0, 1"]
