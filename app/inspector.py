@@ -22,11 +22,15 @@ from engine.store.snapshot import Snapshot
 NUMBERS = ("advantage", "value", "reward", "return", "TD error", "log probability")
 
 
-def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]], default: int) -> None:
-    """Show the record of the number input `inspect`, at first `default`."""
+def choose(snapshot: Snapshot, default: int) -> int:
+    """Decide which record is inspected, at first `default`."""
+    return int(state.choose("inspect", range(len(snapshot.buffer)), default, scope=snapshot.hash))
+
+
+def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
+    """Show the record that was chosen, and let another one be typed."""
     n = len(snapshot.buffer)
     with st.container(key="inspector", border=True):
-        state.choose("inspect", range(n), default, scope=snapshot.hash)
         number, link = st.columns([1, 2], vertical_alignment="bottom")
         with number:
             record = int(st.number_input("Record", 0, n - 1, step=1, key="inspect") or 0)

@@ -196,10 +196,18 @@ def scatter_figure(
     y: str,
     dark: bool,
     drag: str,
+    ringed: tuple[int, tuple[int, ...]],
+    selected: tuple[int, ...],
+    version: int,
     _fields: dict[str, NDArray[Any]],
 ) -> go.Figure:
-    """The scatter of a round; `target` is its whole description, the other arguments say the rest."""
-    return record_charts.scatter(_fields, x, y, dark, drag)
+    """The scatter of a round; `target` is its whole description, the other arguments say the rest.
+
+    Another `version` is another chart: what was picked in the one before is forgotten.
+    """
+    figure = record_charts.scatter(_fields, x, y, dark, drag, ringed, selected)
+    figure.layout.meta = version
+    return figure
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -53,6 +53,18 @@ def careful(callback: Callable[P, None]) -> Callable[P, None]:
     return guarded
 
 
+def part(draw: Callable[P, None]) -> Callable[P, None]:
+    """A part of a page that is drawn anew by itself when one of its own widgets changes."""
+
+    @st.fragment
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+        with state.part(), one_line_errors():
+            draw(*args, **kwargs)
+
+    return drawn
+
+
 def header(with_round: bool) -> None:
     """The run selector, and on pages about a round the round slider beside it.
 

@@ -8,7 +8,8 @@ the widget, from what was chosen on another page, from the default.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,20 +125,41 @@ def _decide(key: str, value: Any, scope: str, shown: bool, text: str | None = No
         st.session_state[key] = value
     st.session_state[_KEPT][key] = value, scope
     view.chosen.add(key)
+    view.shown.pop(key, None)
     if shown:
         view.shown[key] = str(value) if text is None else text
+
+
+@contextmanager
+def part() -> Iterator[None]:
+    """A part of a page that may be drawn again by itself (a fragment): its choices reach the URL, too."""
+    last: _View = st.session_state[_RUN]
+    if last is not st.session_state.get(_LAST):  # the whole page is being drawn
+        yield
+        return
+    others = {key: values[-1] for key, values in _in_url().items() if key not in last.chosen}
+    shown = dict(last.shown)
+    st.session_state[_RUN] = _View(last.page, {**others, **shown}, set(last.chosen), shown)
+    try:
+        yield
+    finally:
+        publish()
 
 
 def publish() -> None:
     """Write the chosen values into the URL, all at once and only if they changed."""
     view = st.session_state[_RUN]
-    now = {key: st.query_params.get_all(key) for key in st.query_params}
+    now = _in_url()
     others = {key: values for key, values in now.items() if key not in view.chosen}
     wanted = {key: [value] for key, value in view.shown.items()} | others
     if wanted != now:
         st.query_params.from_dict(wanted)
         view.published = time.monotonic()
     st.session_state[_LAST] = view
+
+
+def _in_url() -> dict[str, list[str]]:
+    return {key: st.query_params.get_all(key) for key in st.query_params}
 
 
 def get(key: str, default: Any = None) -> Any:
@@ -197,8 +219,14 @@ def forget_rows(keys: Sequence[str], view: str) -> None:
         seen = f"view of {key}"
         if st.session_state.get(seen) != view:
             if key in st.session_state:
-                st.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": []}}
+                select_rows(key, [])
             st.session_state[seen] = view
+
+
+def select_rows(key: str, rows: Sequence[int]) -> None:
+    """Decide which rows of the table `key`, which is drawn next, are selected."""
+    if selected_rows(key) != list(rows):
+        st.session_state[key] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
 
 
 def generation(key: str) -> str:

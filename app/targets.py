@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app import page, state
 from engine import arguments
 from engine.attribution.naming import TargetName
-from engine.intervention.workspace import read_basket
+from engine.intervention.record_sets import read_basket
 from engine.store.read import Run, ranges
 from engine.store.snapshot import Snapshot
 
@@ -44,15 +44,17 @@ def target_controls(run: Run, snapshot: Snapshot) -> TargetName:
 
 
 def ask_about(records: list[int]) -> None:
-    """Make the actions of these records the target (a callback)."""
+    """Make the actions of these records the target (at the end of a callback)."""
     one = {"of": "record", "about": records[0]} if len(records) == 1 else {"of": "records", "asked": ranges(records)}
     state.put({"target": "action", **one, "action": AS_RECORDED})
+    st.rerun()
 
 
 def follow(records: list[int]) -> None:
-    """Let the action target be about a record that was clicked, if it is to follow (a callback)."""
+    """Let the action target be about a record that was clicked, if it is to follow (at the end of a callback)."""
     if len(records) == 1 and state.get("follow") and state.get("target") == "action" and state.get("of") == "record":
         state.put({"about": records[0]})
+        st.rerun()
 
 
 def _begin_with_inspected() -> None:

@@ -10,10 +10,18 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from app.charts.theme import MARK, influence_limit, plain, style, theme
+from app.charts.theme import MARK, Theme, influence_limit, plain, style, theme
 
 
-def scatter(fields: Mapping[str, NDArray[Any]], x: str, y: str, dark: bool, drag: str = "lasso") -> go.Figure:
+def scatter(
+    fields: Mapping[str, NDArray[Any]],
+    x: str,
+    y: str,
+    dark: bool,
+    drag: str = "lasso",
+    ringed: tuple[int, tuple[int, ...]] | None = None,
+    selected: Sequence[int] = (),
+) -> go.Figure:
     """Every record as a triangle, up and blue if it raised the target, down and orange if it lowered it.
 
     Args:
@@ -22,6 +30,8 @@ def scatter(fields: Mapping[str, NDArray[Any]], x: str, y: str, dark: bool, drag
         y: name of the vertical field.
         dark: theme.
         drag: what dragging does: `lasso`, `select` or `pan`.
+        ringed: the inspected record, which gets a ring, and those of the basket, which get a frame each.
+        selected: records; where there are any, the others are pale.
     """
     colours = theme(dark)
     influence = fields["influence"]
@@ -56,9 +66,36 @@ def scatter(fields: Mapping[str, NDArray[Any]], x: str, y: str, dark: bool, drag
         ),
         "unselected": {"marker": {"opacity": 0.12}},
     }
-    figure = go.Figure([records])
+    if len(selected):
+        records["selectedpoints"] = list(selected)
+    figure = go.Figure([records, *_rings(fields, x, y, ringed, colours)])
     figure.update_layout(dragmode=drag, xaxis_title=plain(x), yaxis_title=plain(y), showlegend=False)
     return style(figure, 440)
+
+
+def _rings(
+    fields: Mapping[str, NDArray[Any]], x: str, y: str, ringed: tuple[int, tuple[int, ...]] | None, colours: Theme
+) -> list[dict[str, Any]]:
+    """Marks around the basket's records and the inspected one, which are never hit by the mouse."""
+    if ringed is None:
+        return []
+    inspected, basket = ringed
+    return [
+        {
+            "type": kind,
+            "x": _numbers(fields[x][list(records)]),
+            "y": _numbers(fields[y][list(records)]),
+            "mode": "markers",
+            "hoverinfo": "skip",
+            "marker": {"symbol": symbol, "size": size, "color": colours.text, "line": {"width": width}},
+            "unselected": {"marker": {"opacity": 1}},
+        }
+        for kind, records, symbol, size, width in (
+            ("scattergl", basket, "square-open", 14, 1),
+            ("scatter", (inspected,), "circle-open", 18, 2),
+        )
+        if len(records)
+    ]
 
 
 def _numbers(values: NDArray[Any]) -> NDArray[Any]:

@@ -18,6 +18,10 @@ class Theme:
     hurts: str
     neutral: str
     """Influence 0."""
+    text: str
+    """Lines that must stand out."""
+    selected: str
+    """What the reader selected."""
     series: tuple[str, ...]
     """Categories, safe for colour-blind readers (Okabe and Ito), none of them blue against orange alone."""
 
@@ -35,12 +39,16 @@ LIGHT = Theme(
     helps="#1f64b4",
     hurts="#d35400",
     neutral="#d5d8dc",
+    text="#1c2028",
+    selected="#6a3d9a",
     series=("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8a6d00", "#595959"),
 )
 DARK = Theme(
     helps="#62b0ff",
     hurts="#ff9a4d",
     neutral="#4b525e",
+    text="#f2f4f8",
+    selected="#d9b3ff",
     series=("#56b4e9", "#e69f00", "#2fd6a3", "#e89ac7", "#9ccdf5", "#f0e442", "#b8b8b8"),
 )
 

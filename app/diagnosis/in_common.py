@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import state
 from app.charts import diagnosis as charts
-from app.diagnosis.marks import OnPick, behind, picker
+from app.diagnosis.marks import OnPick, picker
 from app.text import escape
 from engine.analysis.diagnosis import Diagnosis, Trait
 
@@ -14,8 +14,8 @@ FEW = 5
 """Traits that are shown at least, certain or not."""
 
 
-def draw(found: Diagnosis, source: str, on_pick: OnPick) -> list[int]:
-    """The tab; returns the records behind what was clicked in it.
+def draw(found: Diagnosis, source: str, on_pick: OnPick) -> None:
+    """The tab.
 
     Args:
         found: the comparison.
@@ -25,7 +25,7 @@ def draw(found: Diagnosis, source: str, on_pick: OnPick) -> list[int]:
     n, m = len(found.scores.influence), len(found.bottom)
     if m == 0:
         st.info("No record of this round lowered the target, so there are no bottom records.", icon=":material/info:")
-        return []
+        return
     certain = found.in_common
     traits = shown(found)
     list_, correlations = st.columns([3, 2], gap="medium")
@@ -64,7 +64,6 @@ def draw(found: Diagnosis, source: str, on_pick: OnPick) -> list[int]:
         "95 % intervals by resampling episodes; filled marks leave no doubt "
         f"about the sign. {escape(source)}"
     )
-    return behind("in_common", lambda mark: _bearing(found, mark))
 
 
 def shown(found: Diagnosis) -> tuple[Trait, ...]:

@@ -12,16 +12,11 @@ OnPick = Callable[[list[int]], None]
 """What is to happen with records that were just picked."""
 
 
-def behind(key: str, records_of: RecordsOf) -> list[int]:
-    """The records behind the marks that are selected in the chart `key`."""
-    return [int(record) for mark in state.selected_records(key) for record in records_of(mark)]
-
-
 def picker(key: str, records_of: RecordsOf, on_pick: OnPick) -> Callable[[], None]:
     """An `on_select` for the chart `key`."""
 
     def picked() -> None:
-        if records := behind(key, records_of):
+        if records := [int(record) for mark in state.selected_records(key) for record in records_of(mark)]:
             on_pick(records)
 
     return picked

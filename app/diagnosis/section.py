@@ -17,8 +17,8 @@ FRACTIONS = (0.01, 0.05, FRACTION, 0.25, 0.5)
 ROLLOUTS = 32
 
 
-def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, source: str, on_pick: OnPick) -> list[int]:
-    """The section; returns the records behind what was clicked in it.
+def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, source: str, on_pick: OnPick) -> None:
+    """The section.
 
     Args:
         run: the run.
@@ -38,10 +38,8 @@ def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, source: s
                     help="The share of the records that are the bottom: those that lowered the target most.",
                 ) or FRACTION
             )  # fmt: skip
-        picked: list[int] = []
         with page.one_line_errors():
             found = loaders.load_diagnosis(
                 snapshot, target, scores, fraction, loaders.load_estimates(snapshot, ROLLOUTS)
             )
-            picked += in_common.draw(found, source, on_pick)
-        return picked
+            in_common.draw(found, source, on_pick)

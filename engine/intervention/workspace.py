@@ -1,7 +1,6 @@
-"""What a person leaves beside a run: the basket of chosen records, and interventions.
+"""What a person leaves beside a run: interventions; chosen records are in `record_sets`.
 
 ```
-<run>/basket/000012.json                     records chosen in round 12, not yet removed
 <run>/interventions/<id>/intervention.json   what to remove and how
 <run>/interventions/<id>/status.json         how far the work is; replaced as a whole
 <run>/interventions/<id>/cancel              its presence asks the work to stop
@@ -18,7 +17,6 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +24,7 @@ from typing import Any, Literal
 from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import influence
 from engine.attribution.targets import named_target
-from engine.errors import LockedRunError, NotARunError, StorageError, ZeroGradientError
+from engine.errors import LockedRunError, StorageError, ZeroGradientError
 from engine.intervention.retrain import PARTIAL, RESULT_FILE, Intervention
 from engine.learning.replay import check_replayable
 from engine.store.derived import read_json, write_json
@@ -43,31 +41,6 @@ START_SECONDS = 15.0
 RESULT_KEYS = frozenset(
     {"original", "counterfactual", "control", "difference", "verdict", "target", "removed", "same_machine"}
 )
-
-
-def read_basket(run: Run, round: int) -> list[int]:
-    """The records in the basket of a round, sorted."""
-    values = read_json(_basket(run, round))
-    return sorted({v for v in values if isinstance(v, int)}) if isinstance(values, list) else []
-
-
-def change_basket(run: Run, round: int, add: Iterable[int] = (), remove: Iterable[int] | None = ()) -> None:
-    """Put records into the basket of a round and take others out (`None`: all), whatever else happened to it.
-
-    Raises:
-        NotARunError: the run is no longer there.
-        StorageError: the run's folder can't be written.
-    """
-    if not (run.path / "run.json").exists():
-        raise NotARunError(f"the run {run.name} is no longer there; choose another one")
-    kept = set() if remove is None else set(read_basket(run, round)) - {int(i) for i in remove}
-    path = _basket(run, round)
-    Files().make_folder(path.parent)
-    write_json(path, sorted(kept | {int(i) for i in add}))
-
-
-def _basket(run: Run, round: int) -> Path:
-    return run.path / "basket" / f"{round:06d}.json"
 
 
 def intervention_id(snapshot: Snapshot, plan: Intervention) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
-from test_pages import Open, errors, open_page, words  # noqa: F401
+from test_pages import Open, errors, open_page, pick, words  # noqa: F401
 from worlds import record
 
 import engine
@@ -36,11 +36,6 @@ def figure(app: AppTest, key: str) -> Any:
     """The drawn chart of that key."""
     chart = next(chart for chart in app.get("plotly_chart") if f"-{key}" in chart.proto.id)
     return json.loads(chart.proto.spec)
-
-
-def click(app: AppTest, key: str, mark: int) -> AppTest:
-    app.session_state[key] = {"selection": {"points": [{"customdata": mark}]}}
-    return app.run()
 
 
 def button(app: AppTest, key: str) -> str:
@@ -77,7 +72,7 @@ def test_a_click_on_a_bar_selects_the_records_that_bear_it_out(open_page: Open, 
         expected = [i for i in found.bottom if (column[i] - middle) * trait.delta > 0]
         assert found.bearing(trait).tolist() == expected
         if mark == 1:
-            assert button(click(app, "in_common", mark), "add_to_basket") == f"Add {len(expected)} selected"
+            assert button(pick(app, "in_common", mark), "add_to_basket") == f"Add {len(expected)} selected"
 
 
 def test_a_target_that_nothing_lowered_has_no_bottom(cartpole: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,5 +80,5 @@ def test_a_target_that_nothing_lowered_has_no_bottom(cartpole: Run, monkeypatch:
     scores = replace(engine.influence(snapshot, cache=False), influence=np.ones(len(snapshot.buffer), np.float32))
     said: list[str] = []
     monkeypatch.setattr(in_common.st, "info", lambda text, **_: said.append(text))
-    assert in_common.draw(compare(snapshot, scores, features(snapshot)), "", lambda _: None) == []
+    in_common.draw(compare(snapshot, scores, features(snapshot)), "", lambda _: None)
     assert said == ["No record of this round lowered the target, so there are no bottom records."]

@@ -20,9 +20,10 @@ from app.prediction import changes
 from engine.attribution.influence import read_influence
 from engine.attribution.lds import spearman
 from engine.intervention.filtering import bottom_fraction
+from engine.intervention.record_sets import change_basket
 from engine.intervention.retrain import Intervention, random_removal
 from engine.intervention.worker import work
-from engine.intervention.workspace import change_basket, create_job, predicted
+from engine.intervention.workspace import create_job, predicted
 from engine.store.commit import RunWriter
 from engine.store.read import Run
 

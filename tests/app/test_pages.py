@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -15,9 +16,10 @@ from streamlit.testing.v1 import AppTest
 import engine
 from engine.experiments.campaign import run_campaign
 from engine.experiments.plans import EXPERIMENTS
+from engine.intervention.record_sets import change_basket, read_basket, select
 from engine.intervention.retrain import Intervention
 from engine.intervention.worker import work
-from engine.intervention.workspace import change_basket, create_job, predicted, read_basket
+from engine.intervention.workspace import create_job, predicted
 from engine.store.read import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +52,24 @@ def open_page(monkeypatch: pytest.MonkeyPatch, runs: Path) -> Iterator[Open]:
         return app.run()
 
     return opened
+
+
+def pick(app: AppTest, key: str, *marks: int) -> AppTest:
+    """Select the marks with this `customdata` in the Plotly chart `key`, as the browser would say it."""
+    picked = {"points": [{"customdata": mark} for mark in marks], "point_indices": [], "box": [], "lasso": []}
+    return _selected(app, app.get("plotly_chart"), key, picked)
+
+
+def tick(app: AppTest, key: str, *rows: int) -> AppTest:
+    """Select these rows, and no others, in the table `key`, as the browser would say it."""
+    return _selected(app, app.dataframe, key, {"rows": rows, "columns": [], "cells": []})
+
+
+def _selected(app: AppTest, elements: Iterable[Any], key: str, selection: object) -> AppTest:
+    element = next(element for element in elements if element.proto.id.endswith(f"-{key}"))
+    states = app._tree.get_widget_states()
+    states.widgets.add(id=element.proto.id, string_value=json.dumps({"selection": selection}))
+    return app._run(states)
 
 
 def errors(app: AppTest) -> list[str]:
@@ -136,7 +156,7 @@ def test_table_rows_go_into_the_basket_on_disk(open_page: Open, runs: Path) -> N
     change_basket(run, 2, remove=None)
     app = open_page("diagnose", run="cartpole", round="2")
     bottom = next(frame.value for frame in app.dataframe if frame.key == "bottom_records")
-    app.session_state["bottom_records"] = {"selection": {"rows": [0, 2], "columns": [], "cells": []}}
+    select(run, 2, bottom["record"][[0, 2]])
     app.run()
     app.button(key="add_to_basket").click().run()
     assert read_basket(run, 2) == sorted(bottom["record"][[0, 2]])

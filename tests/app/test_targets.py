@@ -13,7 +13,7 @@ from worlds import record
 
 import engine
 from engine.attribution.targets import Target
-from engine.intervention.workspace import change_basket
+from engine.intervention.record_sets import change_basket, select
 from engine.store.export import export_run
 
 ASKED = {"run": "cartpole", "round": "2", "target": "action"}
@@ -66,7 +66,7 @@ def test_the_selected_records_become_the_target(open_page: Open, runs: Path) -> 
     app.button(key="next_round").click().run()
     assert app.text_input(key="asked").value != "7", "those were another round's records"
     bottom = next(frame.value for frame in app.dataframe if frame.key == "bottom_records")
-    app.session_state["bottom_records"] = {"selection": {"rows": [0, 2], "columns": [], "cells": []}}
+    select(engine.open_run(runs / "cartpole"), 2, bottom["record"][[0, 2]])
     app.run()
     app.button(key="ask_about_selected").click().run()
     chosen = sorted(bottom["record"][[0, 2]].tolist())

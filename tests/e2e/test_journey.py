@@ -11,7 +11,8 @@ from conftest import FLAGS
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
 import engine
-from engine.intervention.workspace import list_jobs, read_basket
+from engine.intervention.record_sets import read_basket
+from engine.intervention.workspace import list_jobs
 
 pytestmark = pytest.mark.browser
 

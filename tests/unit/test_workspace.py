@@ -1,4 +1,4 @@
-"""What a person leaves beside a run: baskets and jobs, also when two people or two workers are at it."""
+"""What a person leaves beside a run: jobs, also when two people or two workers are at it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from typing import Any
 import pytest
 
 import engine
-from engine.errors import BadInputError, CancelledError, LockedRunError, NotARunError
+from engine.errors import BadInputError, CancelledError, LockedRunError
 from engine.intervention.retrain import Intervention
 from engine.intervention.worker import work
 from engine.intervention.workspace import (
-    change_basket,
     create_job,
     intervention_id,
     list_jobs,
     predicted,
-    read_basket,
     read_job,
     request_cancel,
 )
@@ -52,31 +50,6 @@ def state(folder: Path) -> str:
     job = read_job(folder)
     assert job is not None
     return job.state
-
-
-def test_two_tabs_share_one_basket(run: Run) -> None:
-    change_basket(run, 1, add=[5, 3])
-    change_basket(engine.open_run(run.path), 1, add=[9])
-    assert read_basket(run, 1) == [3, 5, 9]
-    assert read_basket(run, 0) == []
-    change_basket(run, 1, remove=[5])
-    assert read_basket(run, 1) == [3, 9]
-    change_basket(run, 1, remove=None)
-    assert read_basket(run, 1) == []
-
-
-def test_a_basket_does_not_bring_a_deleted_run_back(run: Run) -> None:
-    shutil.rmtree(run.path)
-    with pytest.raises(NotARunError, match="no longer there"):
-        change_basket(run, 1, add=[1])
-    assert not run.path.exists()
-
-
-@pytest.mark.parametrize("content", ["", "{}", '[1, true, "x"]', "null"])
-def test_a_basket_that_can_not_be_understood_is_empty(run: Run, content: str) -> None:
-    change_basket(run, 1, add=[1])
-    (run.path / "basket" / "000001.json").write_text(content)
-    assert read_basket(run, 1) in ([], [1])
 
 
 def test_equal_interventions_have_one_id_and_one_result(run: Run) -> None:

@@ -1,0 +1,65 @@
+"""A table of the top or of the bottom records; its ticks are the selection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import selection, state, targets
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+
+def draw(
+    key: str,
+    title: str,
+    help: str,
+    records: NDArray[Any],
+    run: Run,
+    snapshot: Snapshot,
+    fields: dict[str, NDArray[Any]],
+    action_names: list[str],
+) -> None:
+    """The table, with the selected records ticked."""
+    names = ["record", "influence", "action", "advantage", "reward", "value", "episode", "step in episode"]
+    table = pd.DataFrame({name: fields[name][records] for name in names})
+    if action_names:
+        table["action"] = [action_names[int(i)] for i in table["action"]]
+    several = any(name.startswith("action: ") for name in fields)
+    st.subheader(title, anchor=False, help=help)
+    if len(table) == 0:
+        st.info("No record of this round is on this side.", icon=":material/info:")
+        return
+    state.select_rows(key, [row for row, chosen in enumerate(selection.mask(run, snapshot)[records]) if chosen])
+    st.dataframe(
+        table,
+        key=key,
+        hide_index=True,
+        height=38 * 9,
+        on_select=lambda: _tick(run, snapshot, records, [int(records[row]) for row in state.selected_rows(key)]),
+        selection_mode="multi-row",
+        column_config={
+            "record": st.column_config.NumberColumn(width=56),
+            "influence": st.column_config.NumberColumn(format="%+.3g", width=70),
+            "action": st.column_config.Column("|action|" if several else None, width=84),
+            "advantage": st.column_config.NumberColumn(format="%.3f", width=76),
+            "reward": st.column_config.NumberColumn(format="%.3f", width=64),
+            "value": st.column_config.NumberColumn(format="%.2f", width=56),
+            "episode": st.column_config.NumberColumn(width=62),
+            "step in episode": st.column_config.NumberColumn("step", help="step in the episode", width=46),
+        },
+        alt=f"Table: {title}",
+    )
+
+
+def _tick(run: Run, snapshot: Snapshot, records: NDArray[Any], ticked: list[int]) -> None:
+    """Let the ticks of a table's records say which of them are selected; a record just ticked is inspected (a callback)."""
+    before = set(selection.current(run, snapshot).tolist())
+    selection.choose(run, snapshot, (before - set(records.tolist())) | set(ticked))
+    new = [record for record in ticked if record not in before]
+    if new:
+        state.put({"inspect": new[-1]})
+        targets.follow(new)

@@ -1,0 +1,88 @@
+"""The scatter of a round's records, in which they are selected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import loaders, selection, state, targets
+from engine.attribution.influence import Scores
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+KEY = "records_scatter"
+DRAG = {"lasso": "lasso", "box": "select", "click": "pan"}
+_SHOWN = "what the scatter shows"
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A drawing of the scatter. Streamlit forgets what was picked in a chart when anything of its figure changes."""
+
+    view: tuple[Any, ...]
+    """The records and axes, and the records that are ringed."""
+    selected: tuple[int, ...]
+    """The selection as it was drawn; what was picked in the chart since then, the browser shows."""
+    version: int
+    """Of that selection."""
+
+
+def draw(
+    run: Run,
+    snapshot: Snapshot,
+    scores: Scores,
+    fields: dict[str, NDArray[Any]],
+    axes: tuple[str, str],
+    tool: str,
+    ringed: tuple[int, tuple[int, ...]],
+) -> None:
+    """The chart.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        scores: what colours the records.
+        fields: their columns.
+        axes: names of the fields across and up.
+        tool: `lasso`, `box` or `click`.
+        ringed: the inspected record, and those of the basket.
+    """
+    x, y = axes
+    about = (
+        scores.snapshot_hash,
+        str(scores.target),
+        scores.estimator,
+        scores.orders,
+        x,
+        y,
+        state.is_dark(),
+        DRAG[tool],
+    )
+    shown: _Shown | None = state.get(_SHOWN)
+    picked_here = selection.source() == KEY
+    if shown is None or shown.view != (about, ringed) or (shown.version != selection.version() and not picked_here):
+        selected = tuple(selection.current(run, snapshot).tolist())
+        shown = _Shown((about, ringed), selected, selection.version())
+        state.put({_SHOWN: shown})
+    figure = loaders.scatter_figure(*about, ringed, shown.selected, shown.version, fields)
+    st.plotly_chart(
+        figure,
+        key=KEY,
+        on_select=lambda: _picked(run, snapshot, tool),
+        selection_mode=("points", "box", "lasso"),
+        config={"displaylogo": False},
+        alt=f"Scatter of {len(fields['record'])} records, {y} against {x}, coloured by influence: "
+        "blue triangles up raised the target, orange triangles down lowered it; the inspected record has a ring, those in "
+        "the basket a frame",
+    )
+
+
+def _picked(run: Run, snapshot: Snapshot, tool: str) -> None:
+    records = state.selected_records(KEY)
+    selection.choose(run, snapshot, records, KEY)
+    if tool == "click" and records:
+        state.put({"inspect": records[-1]})
+        targets.follow(records)

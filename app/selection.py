@@ -1,0 +1,92 @@
+"""The selection: one set of a round's records that every chart of the page reads and may set.
+
+Read it with `current` or `mask`; set it with `choose` in a callback, or give a Plotly chart `on_select=picker(...)`. A chart that
+shows the selection may be drawn anew with it, since what was picked in it is kept here and not in the chart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app import state
+from engine.errors import EngineError
+from engine.intervention.record_sets import read_sets, select
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+_UNKEPT = "a selection that the disk did not take"
+_SOURCE = "the chart that made the selection"
+_VERSION = "how often the selection was made"
+
+
+def current(run: Run, snapshot: Snapshot) -> NDArray[np.int64]:
+    """(m,) record numbers of the selection, sorted; none if nothing is selected."""
+    commit, records = state.get(_UNKEPT, ("", []))
+    if commit != snapshot.hash:
+        records = read_sets(run, snapshot.round).selection
+    found = np.array(records, np.int64)
+    return found[found < len(snapshot.buffer)]
+
+
+def mask(run: Run, snapshot: Snapshot) -> NDArray[np.bool_]:
+    """(n,) whether each record is selected."""
+    chosen = np.zeros(len(snapshot.buffer), np.bool_)
+    chosen[current(run, snapshot)] = True
+    return chosen
+
+
+def choose(run: Run, snapshot: Snapshot, records: Iterable[int], source: str = "") -> None:
+    """Select these records and no others (in a callback).
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        records: their numbers.
+        source: key of the chart that they were picked in, if that chart shows what was picked in it by itself.
+    """
+    chosen = sorted({int(i) for i in records})
+    kept: tuple[str, list[int]] = ("", [])
+    try:
+        select(run, snapshot.round, chosen)
+    except (EngineError, OSError):  # looking needs no disk
+        kept = (snapshot.hash, chosen)
+    state.put({_UNKEPT: kept})
+    changed(source)
+
+
+def changed(source: str = "") -> None:
+    """Say that the selection is another one than was drawn (in a callback)."""
+    state.put({_SOURCE: source, _VERSION: version() + 1})
+
+
+def version() -> int:
+    """Grows whenever the selection is made."""
+    return int(state.get(_VERSION, 0))
+
+
+def source() -> str:
+    """Key of the chart that made the selection; empty if none shows it by itself."""
+    return str(state.get(_SOURCE, ""))
+
+
+def picker(
+    run: Run, snapshot: Snapshot, key: str, records_of: Callable[[int], Iterable[int]] | None = None
+) -> Callable[[], None]:
+    """An `on_select` for the Plotly chart `key`: what is picked in it becomes the selection.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        key: of the chart.
+        records_of: the records behind a mark's `customdata`, a number; by default that number is the record's.
+    """
+
+    def picked() -> None:
+        marks = state.selected_records(key)
+        if marks:  # an emptied pick of a chart that was drawn anew says nothing
+            choose(run, snapshot, marks if records_of is None else (i for mark in marks for i in records_of(mark)))
+
+    return picked

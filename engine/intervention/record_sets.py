@@ -1,0 +1,218 @@
+"""Sets of a round's records that a person works with: the selection, the basket and named groups; every change can be undone.
+
+`<run>/basket/000012.json` holds those of round 12 and the changes that led there, and is replaced as a whole. Runs of earlier
+versions have the basket alone there, a list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import BadInputError, NotARunError
+from engine.store.derived import read_json
+from engine.store.files import Files
+from engine.store.read import Run
+
+BASKET, SELECTION = "basket", "selection"
+MOST_CHANGES = 100
+"""Changes that are remembered, ..."""
+MOST_REMEMBERED = 200_000
+"""... as long as they name no more records than this."""
+MOST_GROUPS = 50
+LONGEST_NAME = 60
+
+
+@dataclass(frozen=True)
+class Change:
+    """Records that came into one of the sets, and records that left it."""
+
+    of: str
+    """`basket`, `selection`, or the group that `group_of` names."""
+    added: tuple[int, ...] = ()
+    removed: tuple[int, ...] = ()
+
+    @property
+    def undone(self) -> Change:
+        """The change that takes this one back."""
+        return Change(self.of, self.removed, self.added)
+
+
+@dataclass(frozen=True)
+class RecordSets:
+    """The sets of one round, each sorted; one without records is not there."""
+
+    sets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    undo: tuple[Change, ...] = ()
+    """Changes that can be taken back, the last one last."""
+    redo: tuple[Change, ...] = ()
+    """Changes that were taken back, the last one last."""
+
+    @property
+    def basket(self) -> list[int]:
+        """Records chosen for removal."""
+        return list(self.sets.get(BASKET, ()))
+
+    @property
+    def selection(self) -> list[int]:
+        """Records that are looked at."""
+        return list(self.sets.get(SELECTION, ()))
+
+    @property
+    def groups(self) -> dict[str, list[int]]:
+        """Named groups, in the order of their names."""
+        named = ((name, records) for of, records in self.sets.items() if (name := name_of_group(of)) is not None)
+        return {name: list(records) for name, records in sorted(named)}
+
+    def after(self, change: Change) -> dict[str, tuple[int, ...]]:
+        """The sets with a change made."""
+        records = tuple(sorted((set(self.sets.get(change.of, ())) | set(change.added)) - set(change.removed)))
+        sets = {of: kept for of, kept in self.sets.items() if of != change.of}
+        return {**sets, change.of: records} if records else sets
+
+
+def read_sets(run: Run, round: int) -> RecordSets:
+    """The sets of a round as they are on disk; what can't be understood is not there."""
+    found = read_json(_path(run, round))
+    if isinstance(found, list):
+        found = {"sets": {BASKET: found}}
+    if not isinstance(found, dict):
+        return RecordSets()
+    named = found.get("sets")
+    sets = {str(of): _records(one) for of, one in named.items()} if isinstance(named, dict) else {}
+    return RecordSets(
+        {of: records for of, records in sets.items() if records},
+        _changes(found.get("undo")),
+        _changes(found.get("redo")),
+    )
+
+
+def change_set(run: Run, round: int, of: str, add: Iterable[int] = (), remove: Iterable[int] | None = ()) -> None:
+    """Put records into one of the sets and take others out (`None`: all that are not added), whatever else happened to it.
+
+    Raises:
+        NotARunError: the run is no longer there.
+        StorageError: the run's folder can't be written.
+    """
+    before = read_sets(run, round)
+    had, new = set(before.sets.get(of, ())), {int(i) for i in add}
+    gone = had - new if remove is None else {int(i) for i in remove}
+    change = Change(of, tuple(sorted(new - gone - had)), tuple(sorted(gone & had)))
+    if change.added or change.removed:
+        _write(run, round, RecordSets(before.after(change), (*before.undo, change)))
+
+
+def read_basket(run: Run, round: int) -> list[int]:
+    """The records in the basket of a round, sorted."""
+    return read_sets(run, round).basket
+
+
+def change_basket(run: Run, round: int, add: Iterable[int] = (), remove: Iterable[int] | None = ()) -> None:
+    """`change_set` of the basket."""
+    change_set(run, round, BASKET, add, remove)
+
+
+def select(run: Run, round: int, records: Iterable[int]) -> None:
+    """Make these records, and no others, the selection of a round. Errors as `change_set`."""
+    change_set(run, round, SELECTION, records, None)
+
+
+def save_group(run: Run, round: int, name: str, records: Iterable[int]) -> str:
+    """Keep records under a name, in the place of those that had it; returns the name as it is kept.
+
+    Raises:
+        BadInputError: there is no name or no record, the name is too long, or there are too many groups.
+        NotARunError, StorageError: as `change_set`.
+    """
+    name, chosen = " ".join(name.split()), list(records)
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise BadInputError(f"a group needs a name of 1 to {LONGEST_NAME} printable characters")
+    if not chosen:
+        raise BadInputError("a group needs records; select some or put some into the basket first")
+    groups = read_sets(run, round).groups
+    if name not in groups and len(groups) >= MOST_GROUPS:
+        raise BadInputError(f"there are {MOST_GROUPS} groups in this round, which is the most; delete one first")
+    change_set(run, round, group_of(name), chosen, None)
+    return name
+
+
+def delete_group(run: Run, round: int, name: str) -> None:
+    """Forget a group; its records stay where they are. Errors as `change_set`."""
+    change_set(run, round, group_of(name), remove=None)
+
+
+def undo(run: Run, round: int) -> Change | None:
+    """Take the last change back; returns what was done, or None where there is nothing to undo. Errors as `change_set`."""
+    sets = read_sets(run, round)
+    if not sets.undo:
+        return None
+    change = sets.undo[-1].undone
+    _write(run, round, RecordSets(sets.after(change), sets.undo[:-1], (*sets.redo, sets.undo[-1])))
+    return change
+
+
+def redo(run: Run, round: int) -> Change | None:
+    """Make the change again that was undone last; returns it, or None where there is none. Errors as `change_set`."""
+    sets = read_sets(run, round)
+    if not sets.redo:
+        return None
+    change = sets.redo[-1]
+    _write(run, round, RecordSets(sets.after(change), (*sets.undo, change), sets.redo[:-1]))
+    return change
+
+
+def group_of(name: str) -> str:
+    """What a named group is called among the sets."""
+    return f"group {name}"
+
+
+def name_of_group(of: str) -> str | None:
+    """The name of a group among the sets, None for another set."""
+    return of.removeprefix("group ") if of.startswith("group ") else None
+
+
+def _path(run: Run, round: int) -> Path:
+    return run.path / "basket" / f"{round:06d}.json"
+
+
+def _write(run: Run, round: int, sets: RecordSets) -> None:
+    if not (run.path / "run.json").exists():
+        raise NotARunError(f"the run {run.name} is no longer there; choose another one")
+    content = {
+        "sets": sets.sets,
+        "undo": [asdict(change) for change in _recent(sets.undo)],
+        "redo": [asdict(change) for change in _recent(sets.redo)],
+    }
+    path, files = _path(run, round), Files()
+    files.make_folder(path.parent)
+    files.replace(path, json.dumps(content).encode())
+
+
+def _recent(changes: tuple[Change, ...]) -> list[Change]:
+    """The last changes, within the bounds."""
+    kept: list[Change] = []
+    records = 0
+    for change in reversed(changes[-MOST_CHANGES:]):
+        records += len(change.added) + len(change.removed)
+        if records > MOST_REMEMBERED:
+            break
+        kept.append(change)
+    return kept[::-1]
+
+
+def _records(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list):
+        return ()
+    return tuple(sorted({v for v in values if isinstance(v, int) and not isinstance(v, bool) and v >= 0}))
+
+
+def _changes(values: Any) -> tuple[Change, ...]:
+    entries = values if isinstance(values, list) else []
+    return tuple(
+        Change(str(entry["of"]), _records(entry.get("added")), _records(entry.get("removed")))
+        for entry in entries
+        if isinstance(entry, dict) and "of" in entry
+    )

@@ -1,0 +1,131 @@
+"""One selection, seen by every part of the Diagnose page."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_pages import Open, errors, open_page, pick, runs, tick, words  # noqa: F401
+
+import engine
+from engine.intervention.record_sets import change_basket, read_sets, select
+from engine.store.read import Run
+
+SEEN = {"run": "cartpole", "round": "2"}
+
+
+@pytest.fixture
+def shown(runs: Path, tmp_path: Path) -> Run:  # noqa: F811
+    """A run that a test may change, in a folder of its own."""
+    shutil.copytree(runs / "cartpole", tmp_path / "cartpole")
+    return engine.open_run(tmp_path / "cartpole")
+
+
+def test_a_selection_is_in_the_bar_the_charts_and_the_tables(open_page: Open, shown: Run) -> None:  # noqa: F811
+    influence = engine.influence(shown.snapshot(2)).influence
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    assert "Selection: none" in words(app).replace("*", "")
+    bottom = next(frame.value for frame in app.dataframe if frame.key == "bottom_records")
+    chosen = [*bottom["record"][[1, 4]], int(abs(influence).argmin())]
+    select(shown, 2, chosen)
+    app.run()
+    assert errors(app) == []
+    assert "3 of 140 records" in words(app)
+    assert f"summed influence {influence[chosen].sum():+.3g} of {influence.sum():+.3g}" in words(app)
+    assert app.session_state["bottom_records"]["selection"]["rows"] == [1, 4]
+    assert app.button(key="add_to_basket").label == "Add 3 selected"
+    app.button(key="add_to_basket").click().run()
+    assert read_sets(shown, 2).basket == sorted(chosen)
+
+
+def test_a_selection_belongs_to_its_round_and_outlives_the_session(open_page: Open, shown: Run) -> None:  # noqa: F811
+    select(shown, 2, [3, 5])
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    assert "2 of 140 records" in words(app)
+    app.button(key="previous_round").click().run()
+    assert "Selection: none" in words(app).replace("*", "")
+    app.button(key="next_round").click().run()
+    assert "2 of 140 records" in words(app)
+    app.button(key="clear_selection").click().run()
+    assert "Selection: none" in words(app).replace("*", "")
+    assert read_sets(shown, 2).selection == []
+
+
+def test_where_the_disk_takes_nothing_the_selection_still_works(open_page: Open, shown: Run) -> None:  # noqa: F811
+    select(shown, 2, [3, 5])
+    shutil.rmtree(shown.path / "basket")
+    (shown.path / "basket").write_text("in the way")
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    assert errors(app) == []
+    (shown.path / "basket").unlink()
+    select(shown, 2, [3, 5])
+    app.run()
+    shutil.rmtree(shown.path / "basket")
+    (shown.path / "basket").write_text("in the way")
+    select_less = app.button(key="clear_selection")
+    select_less.click().run()
+    assert errors(app) == []
+    assert "Selection: none" in words(app).replace("*", "")
+
+
+def test_a_selection_may_name_records_that_are_not_there(open_page: Open, shown: Run) -> None:  # noqa: F811
+    select(shown, 2, [3, 5000])
+    change_basket(shown, 2, add=[4, 6000])
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    assert errors(app) == []
+    assert "1 of 140 records" in words(app)
+    assert "Basket of round 2: 1 record" in words(app)
+
+
+def test_a_pick_in_any_chart_is_the_selection(open_page: Open, shown: Run) -> None:  # noqa: F811
+    snapshot = shown.snapshot(2)
+    influence = engine.influence(snapshot).influence
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    pick(app, "records_scatter", 3, 5)
+    assert read_sets(shown, 2).selection == [3, 5]
+    pick(app, "influence_histogram", 0, 47)
+    largest = abs(influence).max()
+    assert read_sets(shown, 2).selection == np.flatnonzero(abs(influence) >= largest * 23 / 24).tolist()
+    pick(app, "influence_over", 0)
+    assert read_sets(shown, 2).selection == np.flatnonzero(snapshot.buffer.t < 2).tolist()
+    pick(app, "composition", 1)
+    assert read_sets(shown, 2).selection == np.flatnonzero(snapshot.buffer.action == 1).tolist()
+    assert f"{(snapshot.buffer.action == 1).sum()} of 140 records" in words(app)
+
+
+def test_the_scatter_stays_as_it_is_while_one_selects_in_it(open_page: Open, shown: Run) -> None:  # noqa: F811
+    """Streamlit forgets what was picked in a chart whose figure changes."""
+
+    def spec() -> str:
+        return str(next(one for one in app.get("plotly_chart") if one.proto.id.endswith("-records_scatter")).proto.spec)
+
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    at_first = spec()
+    pick(app, "records_scatter", 3, 5)
+    assert spec() == at_first
+    pick(app, "composition", 1)
+    assert json.loads(spec())["data"][0]["selectedpoints"] == read_sets(shown, 2).selection
+    drawn = spec()
+    pick(app, "records_scatter", 9)
+    assert spec() == drawn
+    app.button(key="clear_selection").click().run()
+    assert "selectedpoints" not in json.loads(spec())["data"][0]
+    assert spec() != at_first, "or the browser would still show what was picked"
+
+
+def test_a_row_that_is_ticked_joins_the_selection(open_page: Open, shown: Run) -> None:  # noqa: F811
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    top, bottom = (
+        next(frame.value for frame in app.dataframe if frame.key == key)["record"]
+        for key in ("top_records", "bottom_records")
+    )
+    select(shown, 2, [int(top[0]), int(bottom[3])])
+    app.run()
+    tick(app, "bottom_records", 2, 3)
+    assert set(read_sets(shown, 2).selection) == {top[0], bottom[2], bottom[3]}
+    assert app.number_input(key="inspect").value == bottom[2]
+    tick(app, "top_records")
+    assert set(read_sets(shown, 2).selection) == {bottom[2], bottom[3]}
