@@ -16,8 +16,9 @@ from typing import Literal
 
 from app.loaders import ROOT
 from engine.attribution.influence import Scores
+from engine.intervention.across import Series, SeriesJob, create_series
 from engine.intervention.retrain import Intervention
-from engine.intervention.workspace import Job, create_job, predicted
+from engine.intervention.workspace import Job, Work, create_job, predicted
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -30,7 +31,9 @@ def start(run: Run, snapshot: Snapshot, plan: Intervention, scores: Scores) -> J
     Raises:
         EngineError: the plan can't be carried out, or the run's folder can't be written.
     """
-    return _start(*create_job(run, snapshot, plan, predicted(snapshot, plan, scores.estimator, scores.orders)))
+    job, to_be_started = create_job(run, snapshot, plan, predicted(snapshot, plan, scores.estimator, scores.orders))
+    _start(job, to_be_started)
+    return job
 
 
 def start_again(run: Run, job: Job) -> None:
@@ -136,7 +139,18 @@ class Check:
             return []
 
 
-def _start(job: Job, to_be_started: bool) -> Job:
+def start_series(run: Run, series: Series) -> SeriesJob:
+    """Begin a series of interventions, or go on with it where it was stopped; finished rounds are kept.
+
+    Raises:
+        EngineError: the run's folder can't be written.
+    """
+    job, to_be_started = create_series(run, series)
+    _start(job, to_be_started)
+    return job
+
+
+def _start(job: Work, to_be_started: bool) -> None:
     if to_be_started:
         with (job.folder / "log.txt").open("wb") as log:
             subprocess.Popen(
@@ -147,4 +161,3 @@ def _start(job: Job, to_be_started: bool) -> Job:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-    return job

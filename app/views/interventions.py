@@ -6,7 +6,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from app import jobs, page, state
+from app import across, jobs, page, state
 from app.text import escape
 from engine.intervention.comparison import VERDICT_WORDS
 from engine.intervention.workspace import ACTIVE, Job, list_jobs, request_cancel
@@ -100,15 +100,25 @@ def careful_panel(name: str, run: Run, was_active: bool) -> None:
         panel(name, run, was_active)
 
 
-def interventions() -> None:
-    """The page; it looks at the disk every second while something runs."""
-    name, run = page.current_run()
+def single(name: str, run: Run) -> None:
+    """What was removed from chosen rounds; looks at the disk every second while something runs."""
     st.caption(
         "An intervention replays one update without some records and compares it with the original and with a random "
         "removal of the same size. It runs in a process of its own: closing this page does not stop it."
     )
     active = any(job.state in ACTIVE for job in list_jobs(run))
     st.fragment(careful_panel, run_every=POLL_SECONDS if active else None)(name, run, active)
+
+
+def interventions() -> None:
+    """The page: single interventions, and the same one at every round."""
+    name, run = page.current_run()
+    views = {"Chosen records": single, "Across training": across.draw}
+    state.choose("view", list(views), "Chosen records")
+    for tab, draw in zip(st.tabs(list(views), key="view", on_change="rerun"), views.values(), strict=True):
+        if tab.open:
+            with tab, page.one_line_errors():
+                draw(name, run)
 
 
 interventions()

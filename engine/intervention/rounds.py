@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from engine.intervention.comparison import CONFIDENCE, Verdict
+from engine.intervention.comparison import CONFIDENCE
 from engine.store.read import ranges
 
 FALSE_DISCOVERIES = 0.05
@@ -93,19 +93,13 @@ def _median(values: Sequence[float]) -> dict[str, float | None]:
 def sentences(summary: Mapping[str, Any]) -> list[str]:
     """The summary in plain words, a sentence each."""
     n = summary["rounds"]
-    counted: dict[Verdict, list[int]] = {name: summary[name] for name in ("helps", "hurts", "within noise")}
-    named = [
-        f"{name} in {len(ks)}" + (f" ({ranges(ks)})" if ks and name != "within noise" else "")
-        for name, ks in counted.items()
-    ]
-    chance = summary["by_chance"]
-    corrected = summary["corrected"]
-    median = summary["median"]
+    chance, corrected, median = summary["by_chance"], summary["corrected"], summary["median"]
     said = [
-        f"Of {n} rounds the removal " + ", ".join(named[:-1]) + f" and is {named[-1]}.",
+        f"Of {n} rounds the removal helps in {_counted(summary['helps'])}, hurts in {_counted(summary['hurts'])} and is "
+        f"within noise in {len(summary['within noise'])}.",
         f"Without any effect, up to {chance:.2g} of {n} rounds would read helps by chance, and up to {chance:.2g} hurts; "
         f"corrected for the number of rounds (false discoveries at {FALSE_DISCOVERIES:.0%}), "
-        f"{_left(corrected['helps'], 'helps')} and {_left(corrected['hurts'], 'hurts')}.",
+        f"helps is left in {_counted(corrected['helps'])} and hurts in {_counted(corrected['hurts'])}.",
         f"Median change over the rounds: {interval(median['difference'])}; of the random removal "
         f"{interval(median['control'])}; between the two {interval(median['difference_from_control'])}.",
     ]
@@ -115,8 +109,9 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _left(rounds: list[int], verdict: str) -> str:
-    return f"{len(rounds)} {verdict}" + (f" ({ranges(rounds)})" if rounds else "")
+def _counted(rounds: list[int]) -> str:
+    """[2, 3, 7] -> `3 (2-3, 7)`."""
+    return f"{len(rounds)}" + (f" ({ranges(rounds)})" if rounds else "")
 
 
 def interval(estimate: Mapping[str, float | None]) -> str:

@@ -274,7 +274,7 @@ def test_summary_counts_corrects_and_says_what_chance_would_do() -> None:
     said = " ".join(sentences(summary))
     assert "helps in 2 (18-19), hurts in 0 and is within noise in 18" in said
     assert "up to 0.5 of 20 rounds would read helps by chance" in said
-    assert "1 helps (18) and 0 hurts" in said
+    assert "helps is left in 1 (18) and hurts in 0" in said
     assert "Skipped round 20: nothing to remove." in said
 
 

@@ -1,0 +1,220 @@
+"""The same intervention at every recorded round: a button, how far it is, and the box plot of what it did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import export, jobs, page, state
+from app.charts import across as charts
+from app.text import escape
+from engine.intervention.across import Series, SeriesJob, list_series, orders_table, series_of
+from engine.intervention.rounds import changes, sentences, summarize
+from engine.intervention.workspace import ACTIVE, request_cancel
+from engine.store.read import Run
+
+POLL_SECONDS = 1.0
+SHARES = (100, 50, 25)
+"""Per cent of the negative records that can be chosen for removal."""
+
+
+def draw(name: str, run: Run) -> None:
+    """The settings with the button, and the series of the bound selector."""
+    st.caption(
+        "Each recorded round by itself, from its own snapshot: its update is replayed without the records of negative "
+        "influence on the return, and compared with the original and with the removal of as many random records, in several "
+        "minibatch orders."
+    )
+    _start(run)
+    found = {job.id: job for job in list_series(run)}
+    if not found:
+        return
+    state.choose("series", list(found), next(iter(found)))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if len(found) > 1:
+            st.selectbox("Shown", list(found), key="series", format_func=lambda id: _described(found[id].series))
+        id = str(state.get("series"))
+        export.offer({f"{run.name}-across": lambda: _orders(found[id])})
+    active = found[id].state in ACTIVE
+    st.fragment(_careful_panel, run_every=POLL_SECONDS if active else None)(name, run, id, active)
+
+
+def _start(run: Run) -> None:
+    """How to intervene, and the button."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Remove of the negative records", SHARES, key="across_share", format_func=_share_in_words, width=230
+        )
+        st.number_input(
+            "Minibatch orders", 2, 64, 8, key="across_orders", width=130,
+            help="Replays per arm and round: a single one is mostly order noise.",
+        )  # fmt: skip
+        st.number_input("Evaluation episodes", 2, 4096, 64, key="across_episodes", width=150, help="Per arm and round.")
+        st.button(
+            f"Intervene in all {len(run.stored_rounds)} rounds",
+            key="across_start",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=not run.stored_rounds,
+            help="Runs in a process of its own, on all cores. Rounds that are finished are kept and never done again.",
+            on_click=_begin,
+            args=(run,),
+        )
+
+
+def _share_in_words(share: int) -> str:
+    return "all" if share == 100 else f"the worst {share} %"
+
+
+@page.careful
+def _begin(run: Run) -> None:
+    """Start the series that the settings describe (a callback)."""
+    share, orders, episodes = (int(state.get(f"across_{name}")) for name in ("share", "orders", "episodes"))
+    job = jobs.start_series(run, series_of(run, drop_bottom=share / 100, orders=orders, episodes=episodes))
+    state.put({"series": job.id})
+
+
+@page.careful
+def _go_on(run: Run, series: Series) -> None:
+    """Start a series again where it was stopped (a callback)."""
+    jobs.start_series(run, series)
+
+
+def _careful_panel(name: str, run: Run, id: str, was_active: bool) -> None:
+    """`_panel`; a fragment runs outside the page's own error line."""
+    with page.one_line_errors():
+        _panel(name, run, id, was_active)
+
+
+def _panel(name: str, run: Run, id: str, was_active: bool) -> None:
+    job = next((job for job in list_series(run) if job.id == id), None)
+    if job is None:
+        st.info("These interventions are no longer there; reload the page.")
+        return
+    finished = job.finished
+    with st.container(key="across"):
+        if job.state != "done":
+            _unfinished(run, job, len(finished))
+        if finished:
+            _results(name, run, job, finished)
+    if was_active != (job.state in ACTIVE):
+        st.rerun()
+
+
+def _unfinished(run: Run, job: SeriesJob, finished: int) -> None:
+    """How far it is, and what can be done."""
+    total = len(job.series.rounds)
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        if job.state in ACTIVE:
+            st.progress(finished / total, f"{finished} of {total} rounds · {escape(job.doing)}")
+            st.button(
+                "Cancel",
+                key="across_cancel",
+                icon=":material/cancel:",
+                on_click=page.careful(request_cancel),
+                args=(job,),
+            )
+            return
+        why = {"failed": escape(job.doing), "stale": "its worker is gone"}.get(job.state, "cancelled")
+        st.markdown(f"**Stopped after {finished} of {total} rounds**: {why}")
+        st.button(
+            "Go on",
+            key="across_again",
+            icon=":material/replay:",
+            on_click=_go_on,
+            args=(run, job.series),
+        )
+
+
+def _results(name: str, run: Run, job: SeriesJob, finished: list[dict[str, Any]]) -> None:
+    """Chart, summary in words, and table of the rounds that are finished."""
+    carried_out = [found for found in finished if "skipped" not in found]
+    if not carried_out:
+        st.info(f"No round can be intervened in: {escape(finished[0]['skipped'])}", icon=":material/info:")
+        return
+    if len(finished) < len(job.series.rounds):
+        st.caption(f"As of {len(finished)} of {len(job.series.rounds)} rounds:")
+    st.plotly_chart(
+        charts.changes_in_return(finished, state.is_dark()),
+        key="across_chart",
+        on_select=lambda: _take_round(run),
+        selection_mode="points",
+        config=export.chart(f"{run.name}-across"),
+        alt="Box plot of the change in return at every round, without the bottom records and without as many random ones, "
+        "and over all rounds. The sentences below it say what it shows.",
+    )
+    st.caption(
+        f"{_described(job.series)}. A box spans the minibatch orders, a mark is their mean; right, a point is a round. "
+        f"Verdicts as on Compare. Evaluation episodes are the same in all arms and rounds; training seed {run.config.seed}. "
+        "Click a mark to choose its round."
+    )
+    summary = summarize(finished)
+    with st.container(key="across_summary", gap="small"):
+        for sentence in sentences(summary):
+            st.markdown(escape(sentence))
+    if not summary["same_machine"]:
+        st.caption("Recorded with other software or on another machine: replays agree with the recording to rounding.")
+    table = _table(carried_out)
+    with st.expander("The rounds as a table"):
+        st.dataframe(
+            table,
+            key="across_rounds",
+            hide_index=True,
+            column_config={
+                column: st.column_config.NumberColumn(format="%+.3g")
+                for column in table.columns
+                if table[column].dtype == np.float64
+            },
+            alt="Change in return, its interval and the verdict of every round",
+        )
+    chosen = state.get("round")
+    if chosen in job.series.rounds:
+        st.page_link(
+            "views/diagnose.py",
+            label=f"Diagnose round {chosen}",
+            icon=":material/troubleshoot:",
+            query_params={"run": name, "round": str(chosen)},
+        )
+
+
+def _orders(job: SeriesJob) -> pd.DataFrame:
+    """One row a round and minibatch order, as `orders.parquet`."""
+    return orders_table([found for found in job.finished if "skipped" not in found]).to_pandas()
+
+
+def _take_round(run: Run) -> None:
+    """Take over the round of a clicked mark (a callback)."""
+    clicked = state.selected_point("across_chart")
+    if clicked is not None and int(clicked) in run.stored_rounds:
+        state.put({"round": int(clicked)})
+
+
+def _table(rounds: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row a round."""
+    return pd.DataFrame(
+        {
+            "round": found["round"],
+            "removed": found["removed_count"],
+            "return": found["original"]["mean"],
+            "change": found["difference"]["mean"],
+            "low": found["difference"]["low"],
+            "high": found["difference"]["high"],
+            "random removal": float(changes(found)["control"].mean()),
+            "between the two": found["difference_from_control"]["mean"],
+            "verdict": found["verdict"],
+        }
+        for found in rounds
+    )
+
+
+def _described(series: Series) -> str:
+    """What is repeated, in a line."""
+    share = f"the bottom {series.drop_bottom:.0%} of" if series.drop_bottom < 1 else "all"
+    return (
+        f"{len(series.rounds)} round{'s' * (len(series.rounds) > 1)} without {share} records with negative "
+        f"{series.estimator} influence on the return · {series.orders} minibatch orders · {series.episodes} episodes per arm "
+        f"and round · mode {series.mode}"
+    )

@@ -1,0 +1,89 @@
+"""The same intervention at every round, on the Interventions page."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_pages import errors, words
+
+import engine
+from app import jobs
+from app.charts.across import changes_in_return
+from engine.intervention.across import create_series, list_series, series_of
+from engine.intervention.rounds import sentences
+from engine.intervention.worker import work_series
+from engine.intervention.workspace import request_cancel
+from engine.store.read import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def run(tmp_path: Path, cartpole: Run) -> Run:
+    shutil.copytree(cartpole.path, tmp_path / "runs" / "cartpole")
+    return engine.open_run(tmp_path / "runs" / "cartpole")
+
+
+@pytest.fixture
+def page(run: Run, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The page as a link opens it; workers are not started."""
+    monkeypatch.setattr(jobs, "_start", lambda job, to_be_started: None)
+    monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(run.path.parent)])
+    app = AppTest.from_file(str(ROOT / "app" / "streamlit_app.py"), default_timeout=60)
+    app.query_params["run"] = "cartpole"
+    app.query_params["view"] = "Across training"
+    app.switch_page("views/interventions.py")
+    return app.run()
+
+
+def test_from_the_button_to_the_summary(page: AppTest, run: Run) -> None:
+    assert errors(page) == []
+    assert page.button(key="across_start").label == "Intervene in all 3 rounds"
+    page.number_input(key="across_orders").set_value(2)
+    page.number_input(key="across_episodes").set_value(4)
+    page.button(key="across_start").click().run()
+    [job] = list_series(run)
+    assert (job.series, job.state) == (series_of(run, orders=2, episodes=4), "queued")
+    assert page.button(key="across_cancel")
+
+    summary = work_series(run, job.folder, executor="inline")["summary"]
+    page.run()
+    assert errors(page) == []
+    said = words(page)
+    for sentence in sentences(summary):
+        assert sentence in said
+    table = next(frame.value for frame in page.dataframe if "between the two" in frame.value)
+    assert table["change"].tolist() == [found["difference"]["mean"] for found in job.finished]
+    assert page.query_params["view"] == "Across training"
+
+
+def test_a_stopped_series_can_go_on(page: AppTest, run: Run) -> None:
+    job, _ = create_series(run, series_of(run, orders=2, episodes=4))
+    request_cancel(job)
+    with pytest.raises(engine.EngineError):
+        work_series(run, job.folder, executor="inline")
+    page.run()
+    assert "Stopped after 0 of 3 rounds" in words(page)
+    page.button(key="across_again").click().run()
+    assert list_series(run)[0].state == "queued"
+
+
+def test_marks_carry_their_round_and_verdict(run: Run) -> None:
+    job, _ = create_series(run, series_of(run, orders=2, episodes=4))
+    result = work_series(run, job.folder, executor="inline")
+    rounds = [*result["rounds"], {"round": 9, "skipped": "nothing <b>to</b> remove"}]
+    figure = changes_in_return(rounds, dark=False)
+    marks = [trace for trace in figure.data if trace.type == "scatter" and trace.customdata is not None]
+    chosen = [mark for mark in marks if mark.name.startswith("without the bottom")]
+    assert sorted(k for mark in chosen for k in mark.customdata) == [0, 1, 2]
+    for mark in chosen:
+        for k, mean in zip(mark.customdata, mark.y, strict=True):
+            assert mean == pytest.approx(result["rounds"][k]["difference"]["mean"])
+            assert mark.name.endswith(result["rounds"][k]["verdict"])
+    [skipped] = [mark for mark in marks if mark.name == "skipped"]
+    assert list(skipped.customdata) == [9]
+    assert "<b>" not in skipped.text[0], "a reason is no markup"
