@@ -19,15 +19,11 @@ from numpy.typing import NDArray
 
 from app.charts import records as record_charts
 from engine.analysis import policy_difference
-from engine.analysis.behaviour import (
-    RoundContributors,
-    action_gaussians,
-    action_probabilities,
-    contributors,
-    influence_by_action,
-)
+from engine.analysis.behaviour import influence_by_action
 from engine.analysis.fields import policy_at, record_fields
+from engine.analysis.formation import related_scores
 from engine.analysis.policy_difference import Distribution, States
+from engine.analysis.relations import Relations
 from engine.analysis.rendering import render
 from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import Scores, influence
@@ -40,7 +36,7 @@ from engine.experiments.results import Campaign, find_campaigns, read_campaign
 from engine.experiments.summary import summary
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run
-from engine.store.snapshot import Snapshot
+from engine.store.snapshot import Float32s, Snapshot
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -225,35 +221,17 @@ def action_distribution(_snapshot: Snapshot, commit: str, record: int) -> NDArra
     return policy_at(_snapshot, record)
 
 
-@st.cache_data(max_entries=32, show_spinner="reading the policy of every round …")
-def behaviour_curve(
-    _run: Run, path: Path, head: str, _target: ActionTarget, described: str
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """pi(.|s) at every checkpoint."""
-    return action_probabilities(_run, _target)
+def behaviour_records(run: Run, round: int, target: ActionTarget) -> tuple[Float32s, Relations]:
+    """Influence of a round's records on a behaviour, and how they relate to it."""
+    snapshot = load_snapshot(run, round)
+    return _behaviour_records(snapshot, target, snapshot.path, snapshot.hash, _described(target))
 
 
-@st.cache_data(max_entries=32, show_spinner="reading the policy of every round …")
-def behaviour_gaussians(
-    _run: Run, path: Path, head: str, _target: ActionTarget, described: str
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of a continuous action at every checkpoint."""
-    return action_gaussians(_run, _target)
-
-
-@st.cache_data(max_entries=32, show_spinner=False)
-def behaviour_contributors(
-    _run: Run, path: Path, head: str, _target: ActionTarget, described: str, k: int
-) -> list[RoundContributors]:
-    """The top and bottom records of every recorded round."""
-    bar = st.progress(0.0, "finding the records behind it, round by round …")
-    rounds = len(_run.stored_rounds)
-    found = []
-    for item in contributors(_run, _target, k):
-        found.append(item)
-        bar.progress(len(found) / rounds, f"finding the records behind it: round {item.round}")
-    bar.empty()
-    return found
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _behaviour_records(
+    _snapshot: Snapshot, _target: ActionTarget, path: Path | None, commit: str, described: str
+) -> tuple[Float32s, Relations]:
+    return related_scores(_snapshot, _target)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

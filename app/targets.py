@@ -34,11 +34,11 @@ def target_controls(run: Run, snapshot: Snapshot) -> TargetName:
     if target == "return":
         return TargetName(of_round=_of_round(run))
     kept = [i for i in read_basket(run, snapshot.round) if i < len(snapshot.buffer)]
-    options = [of for of in OF if (of != "basket" or kept) and (of != "state" or _can_type(snapshot))]
+    options = [of for of in OF if (of != "basket" or kept) and (of != "state" or can_type(run))]
     state.choose("of", options, "record")
     of = st.selectbox("of", options, key="of", width=130, format_func=OF.__getitem__)
     if of == "state":
-        return _typed(run, snapshot)
+        return typed_state(run, snapshot, min(int(state.get("inspect", 0)), len(snapshot.buffer) - 1))
     about = kept if of == "basket" else [_record(snapshot)] if of == "record" else _records(snapshot)
     return TargetName(target="action", about=tuple(about), action=_other_action(run))
 
@@ -103,19 +103,22 @@ def _other_action(run: Run) -> tuple[float, ...]:
     return () if chosen in (None, AS_RECORDED) else (names.index(chosen),)
 
 
-def _can_type(snapshot: Snapshot) -> bool:
+def can_type(run: Run) -> bool:
     """Nobody types an image."""
-    return snapshot.observation_space.encoder != "image"
+    return run.manifest.observation_space.encoder != "image"
 
 
-def _typed(run: Run, snapshot: Snapshot) -> TargetName:
-    """State and action that begin as the inspected record's."""
-    inspected = min(int(state.get("inspect", 0)), len(snapshot.buffer) - 1)
+def typed_state(run: Run, snapshot: Snapshot, begin: int) -> TargetName:
+    """Draw the controls of a state and an action that begin as those of the record `begin`; what they say.
+
+    Raises:
+        BadInputError: what is typed is not made of numbers.
+    """
     space = snapshot.observation_space
-    state.choose_text("state", _numbers(snapshot.buffer.observation[inspected]), scope=str(run.path))
+    state.choose_text("state", _numbers(snapshot.buffer.observation[begin]), scope=str(run.path))
     names = ", ".join(space.component_names if space.kind == "box" else (f"0 to {space.n - 1}",))
     typed = st.text_input("State", key="state", width=320, help=f"{names}, with commas between.")
-    action_space, taken = run.manifest.action_space, snapshot.buffer.action[inspected]
+    action_space, taken = run.manifest.action_space, snapshot.buffer.action[begin]
     if action_space.kind == "discrete":
         actions = page.action_names(run)
         state.choose("typed_action", actions, actions[int(taken)], always=True)

@@ -20,6 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from engine.analysis.behaviour import Behaviour, behaviour
     from engine.analysis.diagnosis import Diagnosis, diagnose
     from engine.attribution.influence import Scores, influence, influence_on_each
     from engine.attribution.targets import action_target, return_target
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from engine.store.verify import verify_run
 
 _HOME = {
+    "Behaviour": "engine.analysis.behaviour",
     "Diagnosis": "engine.analysis.diagnosis",
     "EngineError": "engine.errors",
     "Run": "engine.store.read",
@@ -45,6 +47,7 @@ _HOME = {
     "TrainConfig": "engine.config",
     "Validation": "engine.attribution.trust",
     "action_target": "engine.attribution.targets",
+    "behaviour": "engine.analysis.behaviour",
     "diagnose": "engine.analysis.diagnosis",
     "find_runs": "engine.store.find",
     "influence": "engine.attribution.influence",
@@ -61,6 +64,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Behaviour",
     "Diagnosis",
     "EngineError",
     "Run",
@@ -69,6 +73,7 @@ __all__ = [
     "TrainConfig",
     "Validation",
     "action_target",
+    "behaviour",
     "diagnose",
     "find_runs",
     "influence",

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from engine import arguments
+from engine.cli.behaviour import behaviour
 from engine.cli.diagnose import diagnose
 from engine.cli.experiments import faithfulness, reproduce
 from engine.cli.influence import influence
@@ -26,6 +27,7 @@ COMMANDS = (
     influence,
     validate,
     diagnose,
+    behaviour,
     retrain,
     interventions,
     export,

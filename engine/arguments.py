@@ -50,6 +50,14 @@ def action(text: str, space: Space) -> list[float]:
         ) from None
 
 
+def round_and_record(text: str, what: str = "--record") -> tuple[int, int]:
+    """`12:345` -> (12, 345)."""
+    match = re.fullmatch(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*", text)
+    if match is None:
+        raise BadInputError(f"{what} {text!r} must be a round and a record number, such as 12:345")
+    return int(match[1]), int(match[2])
+
+
 def record_numbers(path: Path) -> list[int]:
     """The numbers in a text file, separated by white space, commas or brackets."""
     try:

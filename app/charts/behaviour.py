@@ -9,7 +9,10 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from app.charts.formation import OLD_MARKS, gaps, mark_phases
 from app.charts.theme import MARK, influence_limit, plain, style, theme
+from engine.analysis.formation import RoundFormation
+from engine.analysis.phases import Stretch
 
 
 def curve(
@@ -17,7 +20,8 @@ def curve(
     probability: NDArray[np.float64],
     names: Sequence[str],
     action: int,
-    record_round: int,
+    record_round: int | None,
+    stretches: Sequence[Stretch],
     dark: bool,
 ) -> go.Figure:
     """pi(a|s) of every action before each round's update; the chosen action is drawn heavily.
@@ -27,34 +31,44 @@ def curve(
         probability: (k, m)
         names: (m,) names of the actions.
         action: the chosen one.
-        record_round: where the record is from.
+        record_round: where the record is from; None for a typed state.
+        stretches: phases to shade.
         dark: theme.
     """
     colours = theme(dark)
     figure = go.Figure()
     for i, name in enumerate(names):
         chosen = i == action
+        x, y = gaps(rounds.tolist(), probability[:, i])
         figure.add_scatter(
-            x=rounds,
-            y=probability[:, i],
-            customdata=rounds,
+            x=x,
+            y=y,
+            customdata=[int(one) for one in x],
             name=plain(name) + (" (this action)" if chosen else ""),
-            mode="lines+markers" if chosen else "lines",
+            mode="lines+markers",
             line={
                 "color": colours.series[i % len(colours.series)],
                 "width": 3 if chosen else 1.2,
                 "dash": "solid" if chosen else "dot",
             },
-            marker={"size": 8},
-            hovertemplate=f"before round %{{x}}<br>π({plain(name)} | s) = %{{y:.4f}}<extra></extra>",
+            marker={"size": 7 if chosen else 2},
+            unselected=OLD_MARKS,
+            selected={"marker": {"size": 12 if chosen else 2}},
+            hovertemplate=f"π({plain(name)} | s) = %{{y:.4f}}<extra></extra>",
         )
-    figure.add_vline(
-        x=record_round,
-        line={"color": MARK, "width": 1, "dash": "dash"},
-        annotation={"text": "the record's round", "font": {"size": 11}},
-    )
+    if record_round is not None:
+        figure.add_vline(
+            x=record_round,
+            line={"color": MARK, "width": 1, "dash": "dash"},
+            annotation={"text": "the record's round", "font": {"size": 11}},
+            annotation_position="top right",
+        )
+    mark_phases(figure, stretches)
     figure.update_layout(
-        xaxis_title="before the update of round", yaxis={"title": "π(a | s)", "range": [-0.02, 1.05]}, dragmode="pan"
+        xaxis={"title": "before the update of round", "hoverformat": "d"},
+        yaxis={"title": "π(a | s)", "range": [-0.02, 1.12]},
+        dragmode="pan",
+        hovermode="x",
     )
     return style(figure, 360)
 
@@ -65,7 +79,7 @@ def gaussian_curve(
     deviation: NDArray[np.float64],
     names: Sequence[str],
     action: NDArray[np.float32],
-    record_round: int,
+    record_round: int | None,
     dark: bool,
 ) -> go.Figure:
     """Mean and standard deviation of every component of a continuous action before each round's update.
@@ -76,7 +90,7 @@ def gaussian_curve(
         deviation: (k, d) standard deviations.
         names: (d,) names of the components.
         action: (d,) the action taken, as a dashed line.
-        record_round: where the record is from.
+        record_round: where the record is from; None for a typed state.
         dark: theme.
     """
     colours = theme(dark)
@@ -92,59 +106,52 @@ def gaussian_curve(
         figure.add_scatter(
             x=rounds,
             y=mean[:, j],
-            customdata=deviation[:, j],
-            mode="lines",
+            customdata=rounds,
+            text=[f"{value:.3g}" for value in deviation[:, j]],
+            mode="lines+markers",
             line={"color": colour, "width": 2.5},
+            marker={"size": 5},
+            unselected=OLD_MARKS,
+            selected={"marker": {"size": 11}},
             showlegend=False,
-            hovertemplate=f"before round %{{x}}<br>{plain(name)} %{{y:.3g}} ± %{{customdata:.3g}}<extra></extra>",
+            hovertemplate=f"before round %{{x}}<br>{plain(name)} %{{y:.3g}} ± %{{text}}<extra></extra>",
             **place,
         )
         figure.add_hline(y=float(action[j]), line={"color": MARK, "width": 1, "dash": "dash"}, **place)
         figure.update_yaxes(title=plain(name), **place)
-    figure.add_vline(x=record_round, line={"color": MARK, "width": 1, "dash": "dash"})
+    if record_round is not None:
+        figure.add_vline(x=record_round, line={"color": MARK, "width": 1, "dash": "dash"})
     figure.update_xaxes(title="before the update of round", row=len(names), col=1)
     figure.update_layout(dragmode="pan")
     return style(figure, max(320, 60 + 120 * len(names)))
 
 
-def contributors(
-    rounds: NDArray[np.int64],
-    records: NDArray[np.int64],
-    influence: NDArray[np.float32],
-    same_action: NDArray[np.bool_],
-    dark: bool,
-) -> go.Figure:
-    """The top and bottom records of each round: height is influence, a filled mark took the chosen action.
-
-    Args:
-        rounds: (m,) round of each shown record.
-        records: (m,) record numbers.
-        influence: (m,)
-        same_action: (m,) whether the record took the chosen action.
-        dark: theme.
-    """
+def contributors(every: Sequence[RoundFormation], dark: bool) -> go.Figure:
+    """The records of each round that pushed most: height is influence, a filled mark took the chosen action."""
     colours = theme(dark)
+    influence = np.array([value for item in every for value in item.influence], np.float32)
+    same = np.array([value for item in every for value in item.same_action], bool)
     limit = influence_limit(influence)
     up = influence >= 0
     symbol = np.where(
-        up,
-        np.where(same_action, "triangle-up", "triangle-up-open"),
-        np.where(same_action, "triangle-down", "triangle-down-open"),
+        up, np.where(same, "triangle-up", "triangle-up-open"), np.where(same, "triangle-down", "triangle-down-open")
     )
     figure = go.Figure(
         go.Scatter(
-            x=rounds,
+            x=[item.round for item in every for _ in item.shown],
             y=influence,
-            customdata=[f"{k}:{i}" for k, i in zip(rounds, records, strict=True)],
+            customdata=[f"{item.round}:{record}" for item in every for record in item.shown],
             mode="markers",
             marker={
                 "color": influence,
                 "colorscale": colours.diverging,
                 "cmin": -limit,
                 "cmax": limit,
-                "size": 10,
+                "size": 10 if len(every) <= 60 else 7,
                 "symbol": symbol,
             },
+            unselected=OLD_MARKS,
+            selected={"marker": {"size": 15}},
             hovertemplate="round %{x}, record %{customdata}<br>influence %{y:+.3g}<extra></extra>",
         )
     )

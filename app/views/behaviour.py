@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 import numpy as np
-import pandas as pd
 import streamlit as st
-from numpy.typing import NDArray
 
 from app import loaders, page, state
 from app.charts import behaviour as charts
+from app.formation import clicked_round, draw_curves, draw_groups, draw_phases, draw_records
+from app.growing import Growing, growing
+from app.targets import AS_RECORDED, can_type, typed_state
 from app.text import escape
-from engine.attribution.targets import ActionTarget, action_target
-from engine.errors import BadInputError
+from engine import arguments
+from engine.analysis.behaviour import Behaviour
+from engine.attribution.targets import ActionTarget, action_target, in_words, typed_target
+from engine.errors import BadInputError, EngineError
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
-PER_ROUND = 5
+# Of work: before the first picture, and between two pictures. A comment, because Streamlit shows strings of a page.
+AT_ONCE_SECONDS, STEP_SECONDS = 0.6, 1.2
+OF = {"record": "a record", "state": "a typed state"}
 
 
 def chosen_record(run: Run) -> tuple[Snapshot, int]:
@@ -28,13 +30,10 @@ def chosen_record(run: Run) -> tuple[Snapshot, int]:
     here = f"{chosen}:{state.get('inspect', 0)}" if chosen in rounds else f"{rounds[len(rounds) // 2]}:0"
     state.choose_text("record", here, scope=str(state.get("run")))
     written = st.text_input("Record", key="record", width=140, help="Round and record number, such as 12:345.")
-    match = re.fullmatch(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*", written or "")
-    if match is None:
-        raise BadInputError(f"the record {written!r} must be a round and a record number, such as {rounds[0]}:0")
-    snapshot = loaders.load_snapshot(run, int(match[1]))
-    record = int(match[2])
+    number, record = arguments.round_and_record(written or "", "the record")
+    snapshot = loaders.load_snapshot(run, number)
     if record >= len(snapshot.buffer):
-        raise BadInputError(f"record {record} is out of range; round {match[1]} has 0 to {len(snapshot.buffer) - 1}")
+        raise BadInputError(f"record {record} is out of range; round {number} has 0 to {len(snapshot.buffer) - 1}")
     return snapshot, record
 
 
@@ -43,127 +42,82 @@ def chosen_action(run: Run, snapshot: Snapshot, record: int) -> ActionTarget:
     if run.manifest.action_space.kind != "discrete":
         return action_target(snapshot, record=record)
     names = page.action_names(run)
-    taken = int(snapshot.buffer.action[record])
-    options = ["as recorded", *names]
-    state.choose("behaviour_action", options, options[0])
-    picked = st.selectbox("Action", options, key="behaviour_action", width=200)
-    return action_target(snapshot, record=record, action=taken if picked == options[0] else names.index(picked))
+    state.choose("behaviour_action", [AS_RECORDED, *names], AS_RECORDED)
+    picked = st.selectbox("Action", [AS_RECORDED, *names], key="behaviour_action", width=200)
+    return action_target(snapshot, record=record, action=None if picked == AS_RECORDED else names.index(picked))
 
 
-def take_record(key: str) -> None:
-    """Follow a click on a record (a callback)."""
-    clicked = state.selected_point(key)
-    if clicked is not None and ":" in str(clicked):
-        state.put({"record": str(clicked), "shown_round": int(str(clicked).split(":")[0])})
-
-
-def draw_curve(run: Run, snapshot: Snapshot, target: ActionTarget) -> None:
-    """pi(a|s) over rounds."""
-    st.subheader("π(a | s) over rounds", anchor=False)
-    if run.manifest.action_space.kind != "discrete":
-        draw_gaussian_curve(run, snapshot, target)
-        return
-    rounds, probability = loaders.behaviour_curve(run, run.path, run.head, target, str(target.describe()))
-    names, action = page.action_names(run), int(target.action[0])
-    before, after = probability[0, action], probability[-1, action]
-    st.caption(
-        f"The policy's probability of **{escape(names[action])}** in this state went from {before:.3f} before round "
-        f"{rounds[0]} to {after:.3f} {'at the end' if run.final else f'before round {rounds[-1]}'}; {len(rounds)} checkpoints, "
-        f"seed {run.config.seed}."
-    )
-    st.plotly_chart(
-        charts.curve(rounds, probability, names, action, snapshot.round, state.is_dark()),
-        key="behaviour_curve",
-        alt="Line chart of the action probabilities in this state over rounds",
-    )
-
-
-def draw_gaussian_curve(run: Run, snapshot: Snapshot, target: ActionTarget) -> None:
-    """Mean and standard deviation of a continuous action over rounds."""
-    rounds, mean, deviation = loaders.behaviour_gaussians(run, run.path, run.head, target, str(target.describe()))
-    names = run.manifest.action_space.component_names
-    st.caption(
-        f"Mean and one standard deviation of the policy's action in this state, {len(rounds)} checkpoints, seed "
-        f"{run.config.seed}. Dashed: the action that was taken, before clipping, and the record's round."
-    )
-    st.plotly_chart(
-        charts.gaussian_curve(rounds, mean, deviation, names, target.action[0], snapshot.round, state.is_dark()),
-        key="behaviour_curve",
-        alt="Line charts of mean and standard deviation of each component of the action in this state over rounds",
-    )
-
-
-def draw_contributors(run: Run, snapshot: Snapshot, target: ActionTarget) -> None:
-    """The records behind the behaviour, round by round."""
-    st.subheader("Records behind it", anchor=False)
-    st.caption(
-        f"The {PER_ROUND} records of each recorded round that raised log π(a | s) most and the {PER_ROUND} that "
-        "lowered it most. Estimator first_order, action target, recorded minibatch order."
-        + (" Filled marks took the same action." if run.manifest.action_space.kind == "discrete" else "")
-    )
-    found = loaders.behaviour_contributors(run, run.path, run.head, target, str(target.describe()), PER_ROUND)
-    rounds = np.concatenate([np.full(len(item.record), item.round) for item in found])
-    records = np.concatenate([item.record for item in found])
-    influence = np.concatenate([item.influence for item in found])
-    if len(records) == 0:
-        st.info("No record of any round pushes this action: the policy was certain of it throughout.")
-        return
-    discrete = run.manifest.action_space.kind == "discrete"
-    actions = np.concatenate([item.action for item in found])
-    same = actions == target.action[0] if discrete else np.ones(len(records), bool)
-    st.plotly_chart(
-        charts.contributors(rounds, records, influence, same, state.is_dark()),
-        key="contributors",
-        on_select=lambda: take_record("contributors"),
-        selection_mode="points",
-        alt="The most influential records of each round: height is influence on this action",
-    )
-    recorded = [item.round for item in found]
-    state.choose("shown_round", recorded, snapshot.round)
-    shown = st.select_slider("Records of round", recorded, key="shown_round")
-    rows = rounds == shown
-    part = loaders.load_snapshot(run, int(shown)).buffer
-    table = pd.DataFrame(
-        {
-            "record": records[rows],
-            "influence": influence[rows],
-            **({"same action": same[rows]} if discrete else {}),
-            "episode": part.episode[records[rows]],
-            **actions_of(run, part.action[records[rows]]),
-            "advantage": part.advantage[records[rows]],
-            "reward": part.reward[records[rows]],
-        }
-    )
-    st.dataframe(
-        table,
-        key="round_contributors",
-        hide_index=True,
-        column_config={"influence": st.column_config.NumberColumn(format="%+.3g")},
-        alt="The records of the chosen round",
-    )
-    st.page_link(
-        "views/diagnose.py",
-        label=f"Diagnose round {shown}",
-        icon=":material/troubleshoot:",
-        query_params={"run": str(state.get("run")), "round": str(shown)},
-    )
-
-
-def actions_of(run: Run, actions: NDArray[Any]) -> dict[str, Any]:
-    """Columns of a table of records: the action's name, or a column for every component."""
-    space = run.manifest.action_space
-    if space.kind == "discrete":
-        return {"action": [page.action_names(run)[i] for i in actions]}
-    return {name: actions[:, j] for j, name in enumerate(space.component_names)}
-
-
-def behaviour() -> None:
-    """The page."""
-    _, run = page.current_run()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+def chosen_behaviour(run: Run) -> tuple[ActionTarget, Snapshot | None, int]:
+    """What the page is about; the snapshot and the record, unless a state is typed."""
+    options = ["record", *(["state"] if can_type(run) else [])]
+    state.choose("behaviour_of", options, "record")
+    of = st.segmented_control("Follow", options, key="behaviour_of", format_func=OF.__getitem__, required=True)
+    if of != "state":
         snapshot, record = chosen_record(run)
-        target = chosen_action(run, snapshot, record)
-    st.caption(page.provenance(run, snapshot, f"state of record {record}"))
+        return chosen_action(run, snapshot, record), snapshot, record
+    name = typed_state(run, any_snapshot(run), 0)
+    return (
+        typed_target(run.manifest.observation_space, run.manifest.action_space, name.observation, name.action),
+        None,
+        0,
+    )
+
+
+def any_snapshot(run: Run) -> Snapshot:
+    """A round to begin a typed state with: the first one that can be read."""
+    problem: EngineError | None = None
+    for number in page.recorded_rounds(run):
+        try:
+            return loaders.load_snapshot(run, number)
+        except EngineError as error:
+            problem = problem or error
+    raise problem or BadInputError("no round of this run has records")
+
+
+def draw_curve(run: Run, snapshot: Snapshot | None, found: Behaviour, complete: bool) -> None:
+    """The policy in this state over rounds."""
+    st.subheader("π(a | s) over rounds", anchor=False)
+    if not found.checkpoints:
+        st.info("No checkpoint of this run could be read.", icon=":material/info:")
+        return
+    rounds, dark = np.array(found.checkpoints), state.is_dark()
+    here = None if snapshot is None else snapshot.round
+    probability = found.probability
+    if probability is None:
+        d = found.policy.shape[1] // 2
+        st.caption(
+            f"Mean and one standard deviation of the policy's action in this state, {len(rounds)} checkpoints, seed "
+            f"{run.config.seed}. Dashed: the action followed, before clipping, and the record's round."
+        )
+        names = run.manifest.action_space.component_names
+        figure = charts.gaussian_curve(
+            rounds, found.policy[:, :d], found.policy[:, d:], names, found.target.action[0], here, dark
+        )
+        alt = "Line charts of mean and standard deviation of each component of the action in this state over rounds"
+    else:
+        names, action = tuple(page.action_names(run)), int(found.target.action[0])
+        st.caption(
+            f"The policy's probability of **{escape(names[action])}** in this state went from {probability[0]:.3f} before round "
+            f"{rounds[0]} to {probability[-1]:.3f} {'at the end' if run.final else f'before round {rounds[-1]}'}; "
+            f"{len(rounds)} checkpoints, seed {run.config.seed}. Click a round to see its records."
+        )
+        stretches = found.phases.stretches if complete else ()
+        figure = charts.curve(rounds, found.policy, names, action, here, stretches, dark)
+        alt = "Line chart of the action probabilities in this state over rounds, with the phases shaded"
+    st.plotly_chart(
+        figure,
+        key="behaviour_curve",
+        on_select=lambda: clicked_round("behaviour_curve"),
+        selection_mode="points",
+        alt=alt,
+    )
+
+
+def draw_head(run: Run, snapshot: Snapshot | None, record: int, found: Behaviour, complete: bool) -> None:
+    """The state and the curve."""
+    if snapshot is None:
+        draw_curve(run, None, found, complete)
+        return
     picture, curve = st.columns([1, 3], gap="medium")
     with picture:
         drawn = loaders.picture(snapshot, snapshot.hash, record)
@@ -172,9 +126,56 @@ def behaviour() -> None:
         else:
             st.image(drawn, caption=f"the state of record {record}", alt="The environment in the record's state")
     with curve:
-        draw_curve(run, snapshot, target)
-    with page.one_line_errors():  # a damaged round leaves the curve readable
-        draw_contributors(run, snapshot, target)
+        draw_curve(run, snapshot, found, complete)
+
+
+def draw(run: Run, snapshot: Snapshot | None, record: int, found: Behaviour, complete: bool) -> None:
+    """All that is known."""
+    draw_head(run, snapshot, record, found, complete)
+    for note in found.notes:
+        st.warning(escape(note), icon=":material/info:")
+    if complete:
+        draw_phases(found)
+    if found.formation:
+        draw_curves(run, found, found.phases.stretches if complete else ())
+        draw_groups(run, found)
+    draw_records(run, snapshot, found.target)
+
+
+def draw_growing(run: Run, snapshot: Snapshot | None, record: int, grow: Growing) -> None:
+    """What is known, drawn again and again until nothing is missing."""
+    shown = state.get("shown_round")
+    first = True
+
+    @st.fragment(run_every=STEP_SECONDS)
+    def step() -> None:
+        nonlocal first
+        found = grow.advance(0 if first else STEP_SECONDS)
+        first = False
+        if grow.is_complete or state.get("shown_round") != shown:
+            st.rerun()
+        st.progress(grow.progress, f"finding the records behind it, round by round: {grow.progress:.0%}")
+        draw(run, snapshot, record, found, complete=False)
+
+    step()
+
+
+def behaviour() -> None:
+    """The page."""
+    _, run = page.current_run()
+    page.recorded_rounds(run)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        target, snapshot, record = chosen_behaviour(run)
+    if snapshot is None:
+        st.caption(f"{escape(in_words(target, run.manifest.action_space.names))} · seed {run.config.seed}")
+    else:
+        st.caption(page.provenance(run, snapshot, f"state of record {record}"))
+    grow = growing(run, target)
+    found = grow.advance(AT_ONCE_SECONDS)
+    if grow.is_complete:
+        draw(run, snapshot, record, found, complete=True)
+    else:
+        draw_growing(run, snapshot, record, grow)
 
 
 behaviour()

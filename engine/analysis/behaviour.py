@@ -2,87 +2,229 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.attribution.estimators import DEFAULT_ESTIMATOR, top_and_bottom
+from engine.analysis.formation import FEATURES, RoundFormation, formation
+from engine.analysis.phases import Curves, Phases, phases
+from engine.analysis.round_by_round import RoundByRound
+from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import influence
+from engine.attribution.orders import check_request
 from engine.attribution.targets import ActionTarget
 from engine.errors import BadInputError, ZeroGradientError
 from engine.learning.checkpoint import restore_policy
 from engine.learning.networks import ActorCritic
-from engine.store.read import Run
+from engine.store.read import Run, ranges
+from engine.terminal import Report
 
-
-def action_probabilities(run: Run, target: ActionTarget) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The policy's view of one state at every checkpoint of the run.
-
-    Args:
-        run: with discrete actions; one checkpoint is read at a time.
-        target: one state and action.
-
-    Returns:
-        (k,) checkpoint numbers (k is the policy before round k's update, the last one the final policy) and
-        (k, actions) probabilities.
-    """
-    rows = [policy.probabilities(target.observation)[0] for policy in _policies(run)]
-    return np.array(run.checkpoint_rounds), np.array(rows, np.float64)
-
-
-def action_gaussians(
-    run: Run, target: ActionTarget
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """The same for continuous actions: the Gaussian policy in one state at every checkpoint of the run.
-
-    Returns:
-        (k,) checkpoint numbers, (k, d) means and (k, d) standard deviations of the action's components.
-    """
-    means, deviations = [], []
-    for policy in _policies(run):
-        if policy.log_std is None:
-            raise BadInputError(f"the actions of {run.manifest.env_id} are discrete; they have probabilities")
-        means.append(policy.actor_output(target.observation)[0].numpy())
-        deviations.append(policy.log_std.weight.detach().exp().numpy())
-    return np.array(run.checkpoint_rounds), np.array(means, np.float64), np.array(deviations, np.float64)
-
-
-def _policies(run: Run) -> Iterator[ActorCritic]:
-    spaces = run.manifest.observation_space, run.manifest.action_space
-    return (restore_policy(run.config, *spaces, run.checkpoint(k)) for k in run.checkpoint_rounds)
+MOST_NAMED = 3
+"""Rounds that can't be read up to which each has its own sentence."""
+IMPOSSIBLE = 1e-6
+"""Pi(a|s) below which the policy as good as never takes the action."""
 
 
 @dataclass(frozen=True, eq=False)
-class RoundContributors:
-    """The records of one round that pushed a behaviour most, either way."""
+class Behaviour:
+    """How the agent came to take an action in a state."""
 
-    round: int
-    record: NDArray[np.int64]
-    """Top records, then bottom ones."""
-    influence: NDArray[np.float32]
-    """Of those records."""
-    action: NDArray[Any]
-    """What they did."""
+    target: ActionTarget
+    estimator: str
+    checkpoints: tuple[int, ...]
+    """k is the policy before round k's update, the last one the final policy."""
+    policy: NDArray[np.float64]
+    """(checkpoints, actions) pi(.|s); of continuous actions (checkpoints, 2 d), the d means and then the d standard
+    deviations."""
+    is_discrete: bool
+    formation: tuple[RoundFormation, ...]
+    """Of every recorded round."""
+    phases: Phases
+    notes: tuple[str, ...]
+    """What must be said: rounds that can't be read or keep no records, a policy that is certain."""
+
+    @property
+    def probability(self) -> NDArray[np.float64] | None:
+        """(checkpoints,) pi(a|s); None for continuous actions."""
+        return self.policy[:, int(self.target.action[0])] if self.is_discrete else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: lists over checkpoints and over recorded rounds."""
+        every = self.formation
+        described = self.target.describe()
+        probability = self.probability
+        return {
+            "observation": described["observation"][0],
+            "action": described["action"][0],
+            "estimator": self.estimator,
+            "checkpoints": list(self.checkpoints),
+            **(
+                {"mean_and_deviation": self.policy.tolist()}
+                if probability is None
+                else {"probability": probability.tolist()}
+            ),
+            "rounds": [item.round for item in every],
+            "magnitude": [item.magnitude for item in every],
+            "roughness": [item.roughness for item in every],
+            "shuffled_roughness": [item.shuffled for item in every],
+            "make_up": {
+                name: {
+                    "top": [item.top[name] for item in every],
+                    "bottom": [item.bottom[name] for item in every],
+                    "all": [item.every[name] for item in every],
+                }
+                for name in FEATURES
+            },
+            "phases": {
+                "found": [vars(stretch) for stretch in self.phases.stretches],
+                **self.phases.findings,
+                "remarks": list(self.phases.remarks),
+            },
+            "notes": list(self.notes),
+        }
 
 
-def contributors(
-    run: Run, target: ActionTarget, k: int = 5, estimator: str = DEFAULT_ESTIMATOR
-) -> Iterator[RoundContributors]:
-    """The k top and k bottom records of every recorded round, one round at a time.
+def behaviour(
+    run: Run,
+    target: ActionTarget,
+    estimator: str = DEFAULT_ESTIMATOR,
+    *,
+    cache: bool = True,
+    report: Report | None = None,
+) -> Behaviour:
+    """How a behaviour formed over a run: pi(a|s), the make-up of the records behind it, roughness, phases.
 
-    A round in which the target's gradient is zero (the policy is already certain) has no contributors.
+    >>> import engine
+    >>> run = engine.open_run("sample_runs/FrozenLake-v1")
+    >>> found = engine.behaviour(run, engine.action_target(run.snapshot(20), record=1000), cache=False)
+    >>> found.phases.findings["saturation"]
+    'rounds 19 to 29'
+
+    Args:
+        run: one round of it is in memory at a time.
+        target: of one state and action, such as `engine.action_target(run.snapshot(12), record=100)`.
+        estimator: of the influence.
+        cache: read from and write to the run's `derived/`.
+        report: told how far it is; raise from it to stop, what was found is then kept.
+
+    Raises:
+        BadInputError: the target is about several states, there is no such estimator, or no round of the run has records.
     """
-    for number in run.stored_rounds:
-        snapshot = run.snapshot(number)
-        try:
-            scores = influence(snapshot, target, estimator).influence
-        except ZeroGradientError:
-            scores = np.zeros(len(snapshot.buffer), np.float32)
-        chosen = np.concatenate(top_and_bottom(scores, k))
-        yield RoundContributors(number, chosen, scores[chosen], snapshot.buffer.action[chosen])
+    if len(target.action) != 1:
+        raise BadInputError("a behaviour is one state and action; name one record")
+    if not run.stored_rounds:
+        raise BadInputError(f"no round of {run.path} has records; export a copy that keeps some, or train it again")
+    check_request(estimator, 1)
+    curve, formed = policy_curve(run, target, cache=cache), formation(run, target, estimator, cache=cache)
+    for what, stream in (("the policy of every round", curve), ("the records of every round", formed)):
+        for _ in stream:
+            if report is not None:
+                report(what, *stream.progress)
+    return as_behaviour(curve, formed, target, estimator)
+
+
+def as_behaviour(
+    curve: RoundByRound[tuple[float, ...]],
+    formed: RoundByRound[RoundFormation],
+    target: ActionTarget,
+    estimator: str = DEFAULT_ESTIMATOR,
+) -> Behaviour:
+    """What has been found so far as one whole."""
+    run, discrete = formed.run, formed.run.manifest.action_space.kind == "discrete"
+    every = tuple(item for _, item in formed.in_order)
+    action = int(target.action[0]) if discrete else 0
+    of_action = {number: row[action] if discrete else math.nan for number, row in curve.found.items()}
+    probability = np.array([of_action.get(item.round, math.nan) for item in every], np.float64)
+    notes = [*_unread(curve.failed | formed.failed), *_thinned(run), *_certain(every), *_impossible(every, probability)]
+    return Behaviour(
+        target,
+        estimator,
+        tuple(number for number, _ in curve.in_order),
+        np.array([row for _, row in curve.in_order], np.float64),
+        discrete,
+        every,
+        phases(_curves(every, probability)),
+        tuple(notes),
+    )
+
+
+def policy_curve(run: Run, target: ActionTarget, *, cache: bool = True) -> RoundByRound[tuple[float, ...]]:
+    """The policy in one state at every checkpoint of the run; iterate to look at those that are not known yet.
+
+    A row is pi(.|s), of continuous actions the means and then the standard deviations.
+    """
+    state = ActionTarget(target.observation, target.action[:0]).describe()
+    spaces = run.manifest.observation_space, run.manifest.action_space
+    return RoundByRound(
+        run,
+        {"what": "the policy in a state", "version": 1, "observation": state["observation"]},
+        run.checkpoint_rounds,
+        lambda number: _in_state(restore_policy(run.config, *spaces, run.checkpoint(number)), target),
+        list,
+        tuple,
+        cache=cache,
+    )
+
+
+def _in_state(policy: ActorCritic, target: ActionTarget) -> tuple[float, ...]:
+    if policy.log_std is None:
+        return tuple(policy.probabilities(target.observation)[0].tolist())
+    deviations = policy.log_std.weight.detach().exp()
+    return (*policy.actor_output(target.observation)[0].tolist(), *deviations.tolist())
+
+
+def _curves(every: Sequence[RoundFormation], probability: NDArray[np.float64]) -> Curves:
+    """What the rule of the phases looks at."""
+
+    def column(values: Sequence[float | None]) -> NDArray[np.float64]:
+        return np.array([math.nan if value is None else value for value in values], np.float64)
+
+    action, state, _ = FEATURES
+    return Curves(
+        rounds=[item.round for item in every],
+        probability=probability,
+        magnitude=column([item.magnitude for item in every]),
+        same_action=column([item.top[action] for item in every]),
+        same_action_of_all=column([item.every[action] for item in every]),
+        similar_state=column([item.top[state] for item in every]),
+        similar_state_of_all=column([item.every[state] for item in every]),
+        roughness=column([item.smoothness for item in every]),
+    )
+
+
+def _unread(failed: Mapping[int, str]) -> list[str]:
+    if len(failed) > MOST_NAMED:
+        first = min(failed)
+        return [f"Rounds {ranges(sorted(failed))} are left out; the first because {failed[first]}"]
+    return [f"Round {number} is left out: {why}" for number, why in sorted(failed.items())]
+
+
+def _thinned(run: Run) -> list[str]:
+    kept, every = len(run.stored_rounds), len(run.rounds)
+    if kept == every:
+        return []
+    return [
+        f"Only {kept} of the run's {every} rounds keep their records ({ranges(run.stored_rounds)}); the others are gaps."
+    ]
+
+
+def _certain(every: Sequence[RoundFormation]) -> list[str]:
+    certain = [item.round for item in every if item.magnitude == 0]
+    return [f"In round {ranges(certain)} no record pushes the action: the policy is certain of it."] if certain else []
+
+
+def _impossible(every: Sequence[RoundFormation], probability: NDArray[np.float64]) -> list[str]:
+    never = [item.round for item, p in zip(every, probability, strict=True) if p < IMPOSSIBLE]
+    if not never:
+        return []
+    return [
+        f"In round {ranges(never)} the policy as good as never takes the action (π below {IMPOSSIBLE:g}): influence is on "
+        "log π, which records can still raise."
+    ]
 
 
 def influence_by_action(

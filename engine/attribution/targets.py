@@ -179,10 +179,22 @@ def action_target(
         actions = snapshot.buffer.action[records] if typed is None else np.repeat(typed[None], len(records), axis=0)
         called = TargetName(target="action", about=tuple(records.tolist()), action=flat)
         return ActionTarget(snapshot.buffer.observation[records], actions, called=called)
-    if typed is None:
+    return typed_target(snapshot.observation_space, snapshot.action_space, observation, action)
+
+
+def typed_target(observation_space: Space, action_space: Space, observation: Any, action: Any | None) -> ActionTarget:
+    """The action target of a hand-typed observation and action, which need be of no record.
+
+    Raises:
+        BadInputError: there is no action, or a value does not fit its space.
+    """
+    if action is None:
         raise BadInputError("an observation needs an action beside it")
-    state = as_space("observation", observation, snapshot.observation_space)
-    called = TargetName(target="action", observation=tuple(state.ravel().tolist()), action=flat)
+    typed = as_space("action", action, action_space)
+    state = as_space("observation", observation, observation_space)
+    called = TargetName(
+        target="action", observation=tuple(state.ravel().tolist()), action=tuple(typed.ravel().tolist())
+    )
     return ActionTarget(state[None], typed[None], called=called)
 
 

@@ -10,7 +10,7 @@ from test_pages import Open, errors, open_page, words  # noqa: F401
 from worlds import record
 
 import engine
-from engine.analysis.behaviour import action_gaussians
+from engine.analysis.behaviour import policy_curve
 from engine.analysis.fields import observation_picture
 
 SMALL = {"rounds": 2, "n_envs": 2, "n_steps": 40, "n_epochs": 2, "batch_size": 16, "seed": 1}
@@ -64,10 +64,13 @@ def test_behaviour_of_a_continuous_action(open_page: Open, runs: Path) -> None: 
     assert "one standard deviation" in words(app)
     table = next(frame.value for frame in app.dataframe if "reward" in frame.value)
     assert "back thigh torque" in table.columns
-    assert "same action" not in table.columns
+    assert "similar action" in table.columns
     run = engine.open_run(runs / CHEETAH)
-    rounds, mean, deviation = action_gaussians(run, engine.action_target(run.snapshot(1), record=3))
-    assert rounds.tolist() == [0, 1, 2]
+    curve = policy_curve(run, engine.action_target(run.snapshot(1), record=3), cache=False)
+    list(curve)
+    policy = np.array([row for _, row in curve.in_order])
+    assert [number for number, _ in curve.in_order] == [0, 1, 2]
+    mean, deviation = policy[:, :6], policy[:, 6:]
     assert mean.shape == deviation.shape == (3, 6)
     assert (np.abs(np.diff(mean, axis=0)) > 0).all()
     assert np.allclose(deviation[0], 1)

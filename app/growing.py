@@ -1,0 +1,60 @@
+"""A behaviour that is found out while the page is shown: a second of work, then what is known, until nothing is missing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import streamlit as st
+
+from engine.analysis.behaviour import Behaviour, as_behaviour, policy_curve
+from engine.analysis.formation import RoundFormation, formation
+from engine.analysis.round_by_round import RoundByRound
+from engine.attribution.targets import ActionTarget
+from engine.store.read import Run
+
+
+@dataclass
+class Growing:
+    """What is known of a behaviour so far. Everybody who looks at it adds to it, and nobody does anything twice."""
+
+    curve: RoundByRound[tuple[float, ...]]
+    formed: RoundByRound[RoundFormation]
+    target: ActionTarget
+    lock: Lock = field(default_factory=Lock)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.curve.missing and not self.formed.missing
+
+    @property
+    def progress(self) -> float:
+        """Share of the work that is done."""
+        (read, policies), (looked, rounds) = self.curve.progress, self.formed.progress
+        return (read + 5 * looked) / max(policies + 5 * rounds, 1)
+
+    def advance(self, seconds: float) -> Behaviour:
+        """Work for that long and keep what was found; what is known then."""
+        until = time.monotonic() + seconds
+        with self.lock:
+            for stream in (self.curve, self.formed):
+                steps: Iterator[object] = iter(stream)
+                while stream.missing and time.monotonic() < until:
+                    next(steps, None)
+                stream.keep()
+            return as_behaviour(self.curve, self.formed, self.target)
+
+
+def growing(run: Run, target: ActionTarget) -> Growing:
+    """What is known of that behaviour, in memory or in the run's cache."""
+    return _growing(run, target, run.path, run.head, json.dumps(target.describe(), sort_keys=True))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _growing(_run: Run, _target: ActionTarget, path: Path, head: str, described: str) -> Growing:
+    return Growing(policy_curve(_run, _target), formation(_run, _target), _target)

@@ -1,0 +1,115 @@
+"""Something found out about every round of a run, one round in memory at a time, and kept in the run's `derived/`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import pyarrow as pa
+
+from engine.errors import EngineError
+from engine.store.derived import load_table, save_table
+from engine.store.read import Run
+
+T = TypeVar("T")
+
+
+class RoundByRound(Generic[T]):
+    """As many rounds as have been looked at so far.
+
+    What is found is kept in one table, so that the next time only rounds that are new are looked at. A round that can't be
+    read is passed by and named in `failed`.
+
+    Args:
+        run: whose rounds.
+        about: plain values that say exactly what is found out; equal ones mean equal answers.
+        numbers: of the rounds.
+        look: at one round.
+        write: an answer as plain values.
+        read: the inverse.
+        cache: read and write the run's `derived/`.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        about: Mapping[str, Any],
+        numbers: Sequence[int],
+        look: Callable[[int], T],
+        write: Callable[[T], Any],
+        read: Callable[[Any], T],
+        *,
+        cache: bool = True,
+    ) -> None:
+        self.run, self.numbers, self.cache = run, list(numbers), cache
+        self._look, self._write, self._read = look, write, read
+        self._about = json.dumps(dict(about), sort_keys=True)
+        self._commits = {info.round: info.hash for info in (*run.rounds, *((run.final,) if run.final else ()))}
+        self.found: dict[int, T] = self._load() if cache else {}
+        self.failed: dict[int, str] = {}
+        self.missing = [number for number in coarse_to_fine(self.numbers) if number not in self.found]
+        self._kept = len(self.found)
+
+    @property
+    def in_order(self) -> list[tuple[int, T]]:
+        """The rounds that were found and their answers."""
+        return sorted(self.found.items(), key=lambda item: item[0])
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """(rounds done, rounds in all)."""
+        return len(self.numbers) - len(self.missing), len(self.numbers)
+
+    def __iter__(self) -> Iterator[T]:
+        """Look at the missing rounds, from coarse to fine. Stop whenever you like; what was found is then kept."""
+        try:
+            while self.missing:
+                number = self.missing.pop(0)
+                try:
+                    self.found[number] = self._look(number)
+                except EngineError as error:
+                    self.failed[number] = str(error)
+                    continue
+                yield self.found[number]
+        finally:
+            self.keep()
+
+    def keep(self) -> None:
+        """Write what is new to the cache."""
+        if not self.cache or len(self.found) == self._kept:
+            return
+        numbers, answers = zip(*self.in_order, strict=True)
+        table = pa.table(
+            {
+                "round": pa.array(numbers, pa.int32()),
+                "commit": [self._commits[number] for number in numbers],
+                "found": [json.dumps(self._write(answer)) for answer in answers],
+            }
+        )
+        save_table(self.run.path, self._key, table, {"about": self._about})
+        self._kept = len(self.found)
+
+    @property
+    def _key(self) -> str:
+        return hashlib.sha256(self._about.encode()).hexdigest()
+
+    def _load(self) -> dict[int, T]:
+        table = load_table(self.run.path, self._key)
+        rows = [] if table is None else table.to_pylist()
+        known = [
+            row for row in rows if self._commits.get(row["round"]) == row["commit"] and row["round"] in self.numbers
+        ]
+        return {row["round"]: self._read(json.loads(row["found"])) for row in known}
+
+
+def coarse_to_fine(rounds: Sequence[int]) -> list[int]:
+    """An order in which a curve is seen as a whole early: first every 128th round or so, then every 64th, and so on.
+
+    >>> coarse_to_fine([0, 1, 2, 3, 4])
+    [0, 4, 2, 1, 3]
+    """
+    steps = [2**i for i in reversed(range(max(len(rounds) - 1, 1).bit_length()))]
+    order = dict.fromkeys(position for step in steps for position in range(0, len(rounds), step))
+    return [rounds[position] for position in order]
