@@ -33,8 +33,8 @@ def find(name: str) -> Environment:
     if len(versions) == 1:
         return CATALOGUE[versions[0]]
     near = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise BadInputError(f"unknown environment {name!r}; {hint}The catalogue has {', '.join(CATALOGUE)}")
+    hint = f"did you mean {near[0]!r}? The" if near else "the"
+    raise BadInputError(f"unknown environment {name!r}; {hint} catalogue has {', '.join(CATALOGUE)}")
 
 
 def preset(env_id: str, name: str = DEFAULT_PRESET, **overrides: Any) -> TrainConfig:

@@ -295,7 +295,10 @@ class Learner:
             BadNumberError: a parameter is no longer finite.
         """
         start = time.perf_counter()
-        metrics = self.agent.update(snapshot.buffer, snapshot.minibatches, on_step=on_step)
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # one error below says it, instead of a warning for every line
+            metrics = self.agent.update(snapshot.buffer, snapshot.minibatches, on_step=on_step)
         if not all(np.isfinite(tensor).all() for tensor in self.agent.tensors().values()):
             raise BadNumberError(
                 f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "

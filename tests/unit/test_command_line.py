@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from worlds import record
 
 import engine
@@ -533,7 +534,7 @@ def test_unknown_environment(command: Command, tmp_path: Path, listing: Listing)
     refused(
         command("train", "CartPole-v0", "--out", tmp_path / "r"), "unknown environment", "did you mean 'CartPole-v1'"
     )
-    refused(command("train", "os:system-v0", "--out", tmp_path / "r"), "unknown environment", "The catalogue has")
+    refused(command("train", "os:system-v0", "--out", tmp_path / "r"), "unknown environment", "the catalogue has")
     assert listing(tmp_path) == {}
 
 
@@ -845,6 +846,39 @@ def test_drop_without_a_filter_is_refused(command: Command, tmp_path: Path) -> N
     assert outcome.code == 2
     assert "name one with --filter" in outcome.err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["observation", "reward"])
+def test_not_a_number_stops_the_training(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """In the second of two rounds of 64 records: the message names round and step, and the first round is whole."""
+    honest, steps = CartPoleEnv.step, iter(range(1000))
+
+    def step(env: CartPoleEnv, action: int) -> Any:
+        observation, reward, *rest = honest(env, action)
+        if next(steps) < 64 + 20:
+            return observation, reward, *rest
+        return (observation * np.nan, reward, *rest) if kind == "observation" else (observation, np.nan, *rest)
+
+    monkeypatch.setattr(CartPoleEnv, "step", step)
+    small = ("--set", "n_steps=64", "--set", "n_epochs=1", "--rounds", 2)
+    outcome = command("train", "CartPole-v1", *small, "--out", tmp_path / "run")
+    assert outcome.code != 0
+    assert "NaN or infinity at step 20 of round 1; earlier rounds are intact" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert len(engine.open_run(tmp_path / "run").rounds) == 1
+    assert engine.verify_run(tmp_path / "run") == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_update_that_blows_up_stops_the_training(command: Command, tmp_path: Path) -> None:
+    small = ("--set", "n_steps=64", "--set", "max_grad_norm=null", "--set", "optimizer=sgd", "--rounds", 2)
+    outcome = command("train", "CartPole-v1", *small, "--set", "learning_rate=1e30", "--out", tmp_path / "run")
+    assert outcome.code != 0
+    assert "the update of round 0 made parameters NaN or infinite; earlier rounds are intact" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert engine.open_run(tmp_path / "run").rounds == []
 
 
 @pytest.mark.parametrize(
