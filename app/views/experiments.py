@@ -9,6 +9,7 @@ import streamlit as st
 from app import loaders, state
 from app.charts import experiments as charts
 from app.text import escape
+from engine.experiments.findings import on_a_busier_machine
 from engine.experiments.plans import STANDARD
 from engine.experiments.results import Campaign, Results
 from engine.experiments.summary import ALL
@@ -81,6 +82,9 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
         "over all levels of PPO's return, SE_peak and RT_peak at its highest. A level that was never reached counts as "
         "reached one round after the last; the table says for how many per cent of the levels."
     )
+    busier = "" if results is None else on_a_busier_machine(rows.to_dict("records"))
+    if busier:
+        st.caption(escape(busier))
     chances = {f"P({title} better)": st.column_config.NumberColumn(format="%.2f") for title in OUTCOMES.values()}
     st.dataframe(
         returns_table(rows),

@@ -49,6 +49,25 @@ def best(rows: Sequence[Row], name: str) -> Row | None:
     return max(own, key=lambda row: -inf if row["se_ave"] is None else row["se_ave"]) if own else None
 
 
+BUSIER = 1.5
+"""Collecting and updating that takes so many times PPO's was done on a busier machine; a filter has no part in that time."""
+
+
+def on_a_busier_machine(rows: Sequence[Row]) -> str:
+    """A sentence about the arms whose times can't be compared with PPO's; empty where there are none."""
+    standard = next((row["round_seconds"] for row in rows if row["arm"] == STANDARD), None)
+    if not standard:
+        return ""
+    slower = {row["arm"]: row["round_seconds"] * (1 - row["filter_share"]) / standard for row in rows}
+    said = [f"{arm} ({factor:.1f} times)" for arm, factor in slower.items() if factor > BUSIER]
+    if not said:
+        return ""
+    return (
+        f"RT_peak can't be compared for {', '.join(said)}: the time outside the filter is so many times PPO's that it must "
+        "have been measured on a busier or slower machine."
+    )
+
+
 def findings(results: Results, rows: Sequence[Row]) -> list[str]:
     """Sentences about one experiment.
 
@@ -73,6 +92,8 @@ def findings(results: Results, rows: Sequence[Row]) -> list[str]:
         for row in arms
         if row["arm"] == "random" and verdict(row, "area") != "below"
     ]
+    if busier := on_a_busier_machine(rows):
+        lines.append(busier)
     if not results.complete:
         planned, done = (sum(map(len, seeds.values())) for seeds in (results.seeds, results.finished))
         lines.append(f"{done} of {planned} tasks are finished.")

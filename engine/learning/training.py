@@ -67,7 +67,11 @@ def train(
         return
     learner = Learner.begin(config)
     with RunWriter.create(Path(out), learner.manifest()) as writer:
-        yield from _train_rounds(learner, writer, config.rounds, record_filter, on_step)
+        try:
+            yield from _train_rounds(learner, writer, config.rounds, record_filter, on_step)
+        except BadInputError:
+            writer.withdraw()
+            raise
 
 
 def branch(

@@ -141,6 +141,12 @@ class RunWriter:
         self._check(round)
         return self._commit(round, {}, metrics, {})
 
+    def withdraw(self) -> None:
+        """Take a run back that has no round, so that another one can be started in its folder; else do nothing."""
+        if self._last is None:
+            self._files.remove(self.path / "run.json")
+            self._refuses = f"{self.path}: this run was taken back"
+
     def close(self) -> None:
         """Give the lock back; a second call does nothing."""
         self._refuses = self._refuses or f"{self.path}: this writer is closed; open the run with append"

@@ -13,7 +13,7 @@ from worlds import entry, learner
 
 import engine
 from engine.attribution.agreement import agreement
-from engine.errors import BadInputError
+from engine.errors import BadInputError, NotARunError
 from engine.intervention.filtering import RANKINGS, actor_influence, filtered_count, make_filter, strength
 from engine.learning.agents import restore_agent
 from engine.learning.replay import intervene
@@ -199,7 +199,9 @@ def test_a_filter_that_leaves_too_little_stops(tmp_path: Path) -> None:
     config = engine.preset("CartPole-v1", **{**SETTINGS, "batch_size": 90, "drop": 1.0}, filter="iif")
     with pytest.raises(BadInputError, match=r"would keep \d+ records of round 0, fewer than two minibatches \(180\)"):
         list(engine.train(config, tmp_path / "run"))
-    assert engine.open_run(tmp_path / "run").rounds == []
+    with pytest.raises(NotARunError):
+        engine.open_run(tmp_path / "run")
+    assert len(list(engine.train(replace(config, drop=0.1), tmp_path / "run"))) == 3, "the folder is free again"
 
 
 def test_a_round_without_signal_is_kept_whole() -> None:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.__main__ import main
+from engine.experiments.findings import findings, on_a_busier_machine
 from engine.experiments.metrics import area, final_return, sample_efficiency
 from engine.experiments.plans import EXPERIMENTS, Experiment
 from engine.experiments.report import render, write_report
@@ -173,6 +174,22 @@ def test_the_report_shows_the_papers_numbers_beside_ours_and_says_what_is_noise(
     assert "random: 3 of 3 seeds end below PPO's worst seed." in text
     assert "The random filter is not clearly worse" not in text
     assert "Fewer than five seeds" in text
+
+
+def test_times_of_a_busier_machine_are_said_to_be() -> None:
+    """A filter may take long, which RT_peak is meant to show; that collecting and updating take longer it is not."""
+
+    def timed(arm: str, seconds: float, filter_seconds: float) -> list[dict[str, Any]]:
+        rows = LAKE.table.to_pylist()
+        for one in rows:
+            if one["arm"] == arm:
+                one |= {"seconds": seconds, "filter_seconds": filter_seconds}
+        return summary(campaign(replace(LAKE, table=pa.Table.from_pylist(rows, SCHEMA)))).to_pylist()
+
+    assert on_a_busier_machine(timed("guarded 1", 12, 10)) == ""
+    assert "RT_peak can't be compared for guarded 1 (3.5 times)" in on_a_busier_machine(timed("guarded 1", 17, 10))
+    slow = timed("random", 8, 0)
+    assert any("RT_peak can't be compared for random (4.0 times)" in line for line in findings(LAKE, slow))
 
 
 def test_names_in_a_campaign_are_text_not_markup() -> None:
