@@ -141,6 +141,18 @@ def test_a_folder_with_other_files_can_become_a_run_but_a_run_can_not_be_overwri
         RunWriter.create(tmp_path / "file" / "run", make_manifest())
 
 
+def test_a_run_without_a_round_can_be_taken_back_and_no_other(tmp_path):
+    with RunWriter.create(tmp_path / "run", make_manifest()) as writer:
+        writer.withdraw()
+        with pytest.raises(StorageError, match="was taken back"):
+            writer.commit_round(make_snapshot(0), METRICS)
+    with RunWriter.create(tmp_path / "run", make_manifest()) as writer:
+        writer.commit_round(make_snapshot(0), METRICS)
+        writer.withdraw()
+        writer.commit_round(make_snapshot(1), METRICS)
+    assert open_run(tmp_path / "run").stored_rounds == [0, 1]
+
+
 def test_what_is_not_a_run_is_told_what_a_run_looks_like(tmp_path):
     for path, message in (
         (tmp_path / "nowhere", "does not exist; a run is a folder that holds run.json"),
