@@ -82,7 +82,8 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
         "over all levels of PPO's return, SE_peak and RT_peak at its highest. A level that was never reached counts as "
         "reached one round after the last; the table says for how many per cent of the levels."
     )
-    busier = "" if results is None else on_a_busier_machine(rows.to_dict("records"))
+    records = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+    busier = "" if results is None else on_a_busier_machine(records)
     if busier:
         st.caption(escape(busier))
     chances = {f"P({title} better)": st.column_config.NumberColumn(format="%.2f") for title in OUTCOMES.values()}
