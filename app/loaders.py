@@ -21,6 +21,7 @@ from app.charts import records as record_charts
 from engine.analysis import policy_difference
 from engine.analysis.behaviour import influence_by_action
 from engine.analysis.fields import policy_at, record_fields
+from engine.analysis.films import Film, film
 from engine.analysis.formation import related_scores
 from engine.analysis.policy_difference import Distribution, States
 from engine.analysis.relations import Relations
@@ -272,3 +273,9 @@ def difference_over_rounds(
     bar.empty()
     columns = np.array(rows, float).reshape(-1, 4).T
     return dict(zip(("round", "kl", "distance", "other_action"), columns, strict=True))
+
+
+@st.cache_resource(max_entries=16, show_spinner="playing the episode …")
+def load_film(_run: Run, path: Path, head: str, k: int, seed: int) -> Film:
+    """An evaluation episode of a checkpoint's policy in pictures."""
+    return film(_run, k, seed)

@@ -231,7 +231,7 @@ def draw_states(
     table = pd.DataFrame(
         {
             "record": records,
-            "records there": count,
+            "visits": count,
             "KL": found.kl[position],
             "total variation" if discrete else "distance of the means": found.distance[position],
             "first policy": [likely(snapshot, first, i) for i in position],
@@ -239,7 +239,7 @@ def draw_states(
         }
     )
     st.markdown("**Where they differ most**")
-    ranking, detail = st.columns([3, 4], gap="medium")
+    ranking, detail = st.columns(2, gap="medium")
     with ranking:
         st.dataframe(
             table,
@@ -274,7 +274,7 @@ def draw_state(
             st.image(drawn, alt=f"The environment in the state of record {record}")
         st.page_link(
             "views/diagnose.py",
-            label=f"Record {record} of round {snapshot.round} in Diagnose",
+            label=f"Diagnose record {record}",
             icon=":material/troubleshoot:",
             query_params={
                 "run": str(state.get("states_of")),

@@ -60,17 +60,22 @@ def two_distributions(
     colours, figure = theme(dark).series, go.Figure()
     for i, (label, values) in enumerate(zip(labels, (first, second), strict=True)):
         figure.add_bar(
-            x=[plain(name) for name in actions],
-            y=values,
+            x=values,
+            y=[plain(name) for name in actions],
+            orientation="h",
             name=plain(label),
             marker={"color": colours[i], "pattern": {"shape": "/" if i else "", "fgcolor": colours[i], "fgopacity": 1}},
             text=[f"{value:.2f}" for value in values],
             textposition="outside",
             cliponaxis=False,
-            hovertemplate=f"{plain(label)}<br>%{{x}}: %{{y:.4f}}<extra></extra>",
+            hovertemplate=f"{plain(label)}<br>%{{y}}: %{{x:.4f}}<extra></extra>",
         )
-    figure.update_layout(barmode="group", yaxis={"title": "π(a | s)", "range": [0, 1.08]})
-    return style(figure, 320)
+    figure.update_layout(
+        barmode="group",
+        xaxis={"title": "π(a | s)", "range": [0, 1.15], "tickvals": [0, 0.5, 1]},
+        yaxis={"autorange": "reversed"},
+    )
+    return style(figure, 150 + 48 * len(actions))
 
 
 def two_gaussians(

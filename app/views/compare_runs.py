@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pandas as pd
 import streamlit as st
 
-from app import loaders, page, policy_difference, state
+from app import films, loaders, page, policy_difference, state
 from app.charts import compared_runs as charts
 from app.charts.timeline import LOSSES
 from app.text import escape
@@ -184,6 +184,8 @@ def compare_runs() -> None:
     if len(runs) > 1:
         with page.one_line_errors():
             policy_difference.draw(runs)
+        with page.one_line_errors():
+            films.draw(runs)
 
 
 compare_runs()

@@ -49,14 +49,19 @@ def render(snapshot: Snapshot, record: int) -> NDArray[np.uint8]:
     try:
         environment.restore(snapshot.checkpoint, only=[i])
         step_through(environment, snapshot, steps, only=[i])
-        return _draw(environment.envs[0], snapshot.config.env_id)
+        return draw(environment.envs[0], snapshot.config.env_id)
     finally:
         environment.close()
 
 
-def _draw(env: gym.Env[Any, Any], name: str) -> NDArray[np.uint8]:
+def draw(env: gym.Env[Any, Any], name: str) -> NDArray[np.uint8]:
+    """(height, width, 3) RGB picture of an environment in its present state; `name` is what it is called in errors.
+
+    Raises:
+        CannotDrawError: drawing failed, such as for want of OpenGL.
+    """
     # Only now: an environment that expects to be drawn steps ten times slower (LunarLander's particles).
-    env.unwrapped.render_mode = "rgb_array"
+    before, env.unwrapped.render_mode = env.unwrapped.render_mode, "rgb_array"
     try:
         with _opengl_in_memory():
             return np.array(env.render(), np.uint8)
@@ -66,6 +71,8 @@ def _draw(env: gym.Env[Any, Any], name: str) -> NDArray[np.uint8]:
             f"{name} can't be drawn on this machine ({reason}); what is drawn with OpenGL needs EGL (on Debian: "
             "apt-get install libegl1) or OSMesa (set MUJOCO_GL=osmesa)"
         ) from error
+    finally:
+        env.unwrapped.render_mode = before
 
 
 @contextmanager

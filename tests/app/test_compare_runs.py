@@ -13,7 +13,11 @@ from streamlit.testing.v1 import AppTest
 from worlds import record
 
 import engine
+from engine.analysis import films
+from engine.analysis.films import film
 from engine.analysis.policy_difference import difference, policy_in, shared_states
+from engine.analysis.rendering import CannotDrawError
+from engine.intervention.retrain import EVALUATION_SEED
 
 ROOT = Path(__file__).resolve().parents[2]
 Open = Callable[..., AppTest]
@@ -147,8 +151,7 @@ def test_a_state_leads_to_its_record(compared: Open) -> None:
     record = table["record"][3]
     app = compared("pole", "branch", differing_record=str(record))
     assert errors(app) == []
-    link = next(link for link in app.get("page_link") if "in Diagnose" in link.proto.label)
-    assert link.proto.label.startswith(f"Record {record} of round 2")
+    link = next(link for link in app.get("page_link") if link.proto.label == f"Diagnose record {record}")
     assert f"inspect={record}" in link.proto.query_string
 
 
@@ -179,3 +182,31 @@ def test_a_damaged_round_is_named_and_the_curves_stay(compared: Open, runs: Path
     assert errors(app)[0].startswith("pole-1: data/")
     assert "is damaged" in errors(app)[0]
     assert [line["name"] for line in lines(app)] == ["pole, seeds 0, 1"]
+
+
+def test_episodes_are_played_with_the_same_luck(compared: Open, runs: Path) -> None:
+    app = compared("pole", "branch", play="True", evaluation="3")
+    assert errors(app) == []
+    shown = {metric.label.replace("\\", ""): metric.value for metric in app.metric}
+    for name in ("pole", "branch"):
+        total = film(engine.open_run(runs / name), 3, EVALUATION_SEED + 3).total
+        assert shown[f"Return of {name}, final"] == f"{total:.4g}"
+    assert f"seed {EVALUATION_SEED + 3}" in words(app)
+    assert any(chart.proto.id.endswith("films") for chart in app.get("plotly_chart"))
+
+
+def test_what_cannot_be_drawn_says_so(compared: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise CannotDrawError("CartPole-v1 can't be drawn on this machine (no OpenGL)")
+
+    monkeypatch.setattr(films, "draw", fails)
+    app = compared("pole", "branch", play="True", evaluation="4")
+    assert errors(app) == []
+    assert "No pictures: CartPole-v1 can't be drawn on this machine (no OpenGL)" in words(app)
+    assert "Return of pole, final" in [metric.label for metric in app.metric]
+
+
+def test_episodes_of_two_environments_are_not_played(compared: Open) -> None:
+    app = compared("pole", "lake", play="True")
+    assert errors(app) == []
+    assert "The two policies act in different environments: CartPole-v1 and FrozenLake-v1" in words(app)

@@ -1,0 +1,154 @@
+"""An evaluation episode of a run's policy, drawn step by step."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine.analysis.rendering import CannotDrawError, draw
+from engine.envs import find
+from engine.learning.agents import restore_agent
+from engine.learning.checkpoint import fingerprint
+from engine.learning.environment import feasible
+from engine.learning.normalization import normalizer_at
+from engine.store.derived import load_table, save_table
+from engine.store.read import Run
+
+PICTURES = 120
+"""A film has at most twice as many."""
+WIDTH = 320
+"""Pixels; larger pictures are made smaller."""
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """One episode in pictures, the first and the last state among them, the others evenly spaced."""
+
+    step: NDArray[np.int64]
+    """(m,) steps made before each picture."""
+    reward_sum: NDArray[np.float64]
+    """(m,) undiscounted return so far."""
+    pictures: list[bytes]
+    """m PNG files; empty where the environment can't be drawn."""
+    ended: str
+    """`terminated` or `truncated`."""
+    complaint: str = ""
+    """Why there are no pictures."""
+
+    @property
+    def steps(self) -> int:
+        """How long the episode was."""
+        return int(self.step[-1])
+
+    @property
+    def total(self) -> float:
+        """Its undiscounted return."""
+        return float(self.reward_sum[-1])
+
+    def at(self, step: int) -> int:
+        """The last picture that was taken at or before a step."""
+        return int(np.searchsorted(self.step, step, side="right")) - 1
+
+
+def film(run: Run, k: int, seed: int, *, cache: bool = True) -> Film:
+    """Let the policy before round k's update (or the final one) play the evaluation episode of a seed.
+
+    The seed fixes the environment's generator and the noise of the sampled actions, as in every evaluation: two policies
+    with the same seed meet the same start and the same luck, and the return is `Evaluator.returns(policy, [seed])`.
+
+    Args:
+        run: the run.
+        k: a checkpoint of it.
+        seed: of the episode.
+        cache: keep the film in the run's `derived/`, and take it from there.
+
+    Raises:
+        BadInputError: the run has no checkpoint k, or the environment is not installed.
+        DamagedRunError: the checkpoint is damaged.
+    """
+    checkpoint = run.checkpoint(k)  # verified also where the film is kept
+    key = _key(run, k, seed)
+    kept = load_table(run.path, key) if cache else None
+    found = None if kept is None else _from_table(kept)
+    if found is None:
+        found = _play(run, checkpoint, seed)
+        if cache:
+            save_table(run.path, key, _table(found), {"ended": found.ended, "complaint": found.complaint})
+    return found
+
+
+def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
+    environment, manifest = find(run.config.env_id), run.manifest
+    agent = restore_agent(run.config, manifest.observation_space, manifest.action_space, checkpoint)
+    normalizer = normalizer_at(run.config, checkpoint)
+    generator, env = np.random.default_rng([seed, 1]), environment.make()
+    taken: list[tuple[int, float, bytes]] = []
+    complaint, every = "", 1
+    try:
+        shown, _ = env.reset(seed=seed)
+        steps, total, terminated, truncated = 0, 0.0, False, False
+        while True:
+            over = terminated or truncated
+            if steps % every == 0 or over:
+                picture = b""
+                if not complaint:
+                    try:
+                        picture = _png(draw(env, environment.name))
+                    except CannotDrawError as error:
+                        complaint = str(error)
+                taken.append((steps, total, picture))
+            if over:
+                break
+            if len(taken) > 2 * PICTURES:
+                every *= 2
+                taken = [one for one in taken if one[0] % every == 0]
+            seen = np.asarray(shown)[None] if normalizer is None else normalizer.normalize(np.asarray(shown)[None])
+            action = agent.act(seen, agent.draw_noise(generator, 1))[0]
+            shown, reward, terminated, truncated, _ = env.step(feasible(action, manifest.action_space))
+            steps, total = steps + 1, total + float(reward)
+    finally:
+        env.close()
+    step, sums, pictures = zip(*taken, strict=True)
+    ended = "terminated" if terminated else "truncated"
+    return Film(np.array(step, np.int64), np.array(sums), [] if complaint else list(pictures), ended, complaint)
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    image = Image.fromarray(picture)
+    if image.width > WIDTH:
+        image = image.resize((WIDTH, max(1, image.height * WIDTH // image.width)), Image.Resampling.LANCZOS)
+    sink = io.BytesIO()
+    image.save(sink, "png")
+    return sink.getvalue()
+
+
+def _key(run: Run, k: int, seed: int) -> str:
+    infos = (*run.rounds, *([run.final] if run.final else []))
+    commit = next(info.hash for info in infos if info.round == k)
+    about = ["film", 1, commit, seed, PICTURES, WIDTH, fingerprint()]
+    return sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def _table(found: Film) -> pa.Table:
+    pictures = found.pictures or [b""] * len(found.step)
+    return pa.table({"step": found.step, "reward_sum": found.reward_sum, "picture": pa.array(pictures, pa.binary())})
+
+
+def _from_table(table: pa.Table) -> Film:
+    about = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
+    pictures = [] if about["complaint"] else table["picture"].to_pylist()
+    return Film(
+        table["step"].to_numpy().copy(),
+        table["reward_sum"].to_numpy().copy(),
+        pictures,
+        about["ended"],
+        about["complaint"],
+    )
