@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import export, jobs, page, state
+from app import export, jobs, notes, page, state
 from app.charts import across as charts
 from app.text import escape
 from engine.intervention.across import Series, SeriesJob, list_series, orders_table, series_of
@@ -157,6 +157,7 @@ def _results(name: str, run: Run, job: SeriesJob, finished: list[dict[str, Any]]
             st.markdown(escape(sentence))
     if not summary["same_machine"]:
         st.caption("Recorded with other software or on another machine: replays agree with the recording to rounding.")
+    notes.draw(job)
     table = _table(carried_out)
     with st.expander("The rounds as a table"):
         st.dataframe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,16 @@ from numpy.typing import NDArray
 from app import selection, state, targets
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
+
+COLUMNS = ("record", "influence", "action", "advantage", "reward", "value", "episode", "step in episode")
+
+
+def table(records: NDArray[Any], fields: Mapping[str, NDArray[Any]], action_names: Sequence[str]) -> pd.DataFrame:
+    """What is shown of records; discrete actions by their names."""
+    shown = pd.DataFrame({name: fields[name][records] for name in COLUMNS})
+    if action_names:
+        shown["action"] = [action_names[int(i)] for i in shown["action"]]
+    return shown
 
 
 def draw(
@@ -24,18 +35,15 @@ def draw(
     action_names: list[str],
 ) -> None:
     """The table, with the selected records ticked."""
-    names = ["record", "influence", "action", "advantage", "reward", "value", "episode", "step in episode"]
-    table = pd.DataFrame({name: fields[name][records] for name in names})
-    if action_names:
-        table["action"] = [action_names[int(i)] for i in table["action"]]
+    shown = table(records, fields, action_names)
     several = any(name.startswith("action: ") for name in fields)
     st.subheader(title, anchor=False, help=help)
-    if len(table) == 0:
+    if len(shown) == 0:
         st.info("No record of this round is on this side.", icon=":material/info:")
         return
     state.select_rows(key, [row for row, chosen in enumerate(selection.mask(run, snapshot)[records]) if chosen])
     st.dataframe(
-        table,
+        shown,
         key=key,
         hide_index=True,
         height=38 * 9,

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import loaders, selection, state, targets
+from app import export, loaders, selection, state, targets
 from engine.attribution.influence import Scores
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -73,7 +73,7 @@ def draw(
         key=KEY,
         on_select=lambda: _picked(run, snapshot, tool),
         selection_mode=("points", "box", "lasso"),
-        config={"displaylogo": False},
+        config=export.chart(f"{run.name}-round-{snapshot.round}-records"),
         alt=f"Scatter of {len(fields['record'])} records, {y} against {x}, coloured by influence: "
         "blue triangles up raised the target, orange triangles down lowered it; the inspected record has a ring, those in "
         "the basket a frame",

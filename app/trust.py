@@ -109,7 +109,15 @@ def _figures(found: Validation, estimator: str) -> None:
         key="predicted_against_actual",
         alt="Scatter of the predicted against the actual change of the target, one mark a removed subset",
     )
-    rows = [
+    st.dataframe(
+        pd.DataFrame(rows(found)), hide_index=True, height="content", alt="LDS of every estimator that was measured"
+    )
+    st.caption(escape(measured(found)))
+
+
+def rows(found: Validation) -> list[dict[str, str]]:
+    """What was measured of every estimator, the best first."""
+    return [
         {
             "estimator": name,
             "LDS": f"{one.lds:.2f} ({one.low:.2f} to {one.high:.2f})",
@@ -118,11 +126,14 @@ def _figures(found: Validation, estimator: str) -> None:
         }
         for name, one in sorted(found.estimators.items(), key=lambda item: -np.nan_to_num(item[1].lds, nan=-1.0))
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, height="content", alt="LDS of every estimator that was measured")
+
+
+def measured(found: Validation) -> str:
+    """How it was measured, in a line."""
     ceiling = "unknown" if found.ceiling is None else f"{found.ceiling:.2f}"
-    st.caption(
+    return (
         f"{found.subsets} {found.design} subsets of {found.fraction:.0%} of the records, {found.orders} minibatch orders; "
-        f"ceiling {ceiling}; metasmoothness {found.metasmoothness:.2f}; null control: {escape(found.null_sentence)}."
+        f"ceiling {ceiling}; metasmoothness {found.metasmoothness:.2f}; null control: {found.null_sentence}."
     )
 
 

@@ -14,6 +14,9 @@ from engine.attribution.influence import Scores
 from engine.attribution.targets import Target
 from engine.store.snapshot import Snapshot
 
+ROLLOUTS = 32
+"""Of each mean that A-bar is made of."""
+
 
 def load_estimates(snapshot: Snapshot, rollouts: int) -> MonteCarlo | None:
     """The Monte Carlo advantages that are kept by now."""

@@ -14,7 +14,6 @@ from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
 FRACTIONS = (0.01, 0.05, FRACTION, 0.25, 0.5)
-ROLLOUTS = 32
 
 
 def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, source: str, on_pick: OnPick) -> None:
@@ -40,6 +39,6 @@ def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, source: s
             )  # fmt: skip
         with page.one_line_errors():
             found = loaders.load_diagnosis(
-                snapshot, target, scores, fraction, loaders.load_estimates(snapshot, ROLLOUTS)
+                snapshot, target, scores, fraction, loaders.load_estimates(snapshot, loaders.ROLLOUTS)
             )
             in_common.draw(found, source, on_pick)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
-from app import loaders, page, state
+from app import export, loaders, page, state
 from app.charts import behaviour as charts
 from app.formation import clicked_round, draw_curves, draw_groups, draw_phases, draw_records
 from app.growing import Growing, growing
@@ -109,6 +110,7 @@ def draw_curve(run: Run, snapshot: Snapshot | None, found: Behaviour, complete: 
         key="behaviour_curve",
         on_select=lambda: clicked_round("behaviour_curve"),
         selection_mode="points",
+        config=export.chart(f"{run.name}-behaviour"),
         alt=alt,
     )
 
@@ -160,6 +162,14 @@ def draw_growing(run: Run, snapshot: Snapshot | None, record: int, grow: Growing
     step()
 
 
+def policy_table(run: Run, found: Behaviour) -> pd.DataFrame:
+    """The curve: one row a checkpoint, what the policy says in the state."""
+    space = run.manifest.action_space
+    names = [f"{what} {part}" for what in ("mean", "deviation") for part in space.component_names]
+    columns = page.action_names(run) if found.is_discrete else names
+    return pd.DataFrame(found.policy, columns=columns).assign(round=found.checkpoints).set_index("round").reset_index()
+
+
 def behaviour() -> None:
     """The page."""
     _, run = page.current_run()
@@ -174,6 +184,7 @@ def behaviour() -> None:
     found = grow.advance(AT_ONCE_SECONDS)
     if grow.is_complete:
         draw(run, snapshot, record, found, complete=True)
+        export.offer({f"{run.name}-behaviour": lambda: policy_table(run, found)})
     else:
         draw_growing(run, snapshot, record, grow)
 

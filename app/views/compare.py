@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import loaders, page, prediction, state
+from app import export, loaders, notes, page, prediction, state
 from app.charts import comparison as charts
 from app.text import escape
 from engine.intervention.comparison import VERDICT_WORDS
@@ -130,6 +130,7 @@ def compare() -> None:
     plan = job.plan
     with st.container(key="verdict"):
         VERDICT_BOX[result["verdict"]](f"**{result['verdict']}**: {VERDICT_WORDS[result['verdict']]}")
+    notes.draw(job)
     seeds = result["evaluation_seeds"]
     shared = ", shared by the arms" if plan.mode == "mask" else " (rebatch: the original keeps minibatches of its own)"
     st.caption(
@@ -147,6 +148,7 @@ def compare() -> None:
         st.plotly_chart(
             charts.arms(result, state.is_dark()),
             key="compare_return",
+            config=export.chart(f"{run.name}-{job.id}-return"),
             alt="Mean evaluation return with 95 % interval of the original, the counterfactual and the control",
         )
         st.caption(
@@ -164,6 +166,7 @@ def compare() -> None:
         training_on(run, job, result)
     removed_table(run, job)
     with st.container(horizontal=True):
+        export.offer({f"{run.name}-{job.id}-orders": lambda: pd.DataFrame(result["order_means"])})
         st.download_button(
             "Download the result (JSON)",
             json.dumps(result, indent=1),

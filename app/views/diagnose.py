@@ -21,7 +21,7 @@ from app import (
     trust,
     two_estimators,
 )
-from app.diagnosis import section
+from app.diagnosis import downloads, section
 from engine.attribution.estimators import top_and_bottom
 from engine.attribution.influence import Scores
 from engine.attribution.naming import TargetName
@@ -110,7 +110,8 @@ def diagnose() -> None:
     """The page."""
     _, run = page.current_run()
     snapshot = loaders.load_snapshot(run, page.current_round(run))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    controls = st.container(horizontal=True, vertical_alignment="bottom")
+    with controls:
         name = targets.target_controls(run, snapshot)
         estimator = estimator_controls(run, snapshot, name)
         orders = computing.orders_control(snapshot, estimator)
@@ -122,6 +123,8 @@ def diagnose() -> None:
         st.stop()
     what = name.sentence(run.manifest.action_space.names)
     source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(snapshot, orders))
+    with controls:
+        downloads.draw(run, snapshot, asked, what, scores, (x, y), TABLE_ROWS, source)
     trust.draw(run, snapshot, asked, estimator, source)
     two_estimators.draw(run, snapshot, asked, scores, trust.offered(snapshot))
     workplace(run, snapshot, scores, name, (x, y), tool)

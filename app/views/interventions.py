@@ -6,7 +6,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from app import across, jobs, page, state
+from app import across, jobs, notes, page, state
 from app.text import escape
 from engine.intervention.comparison import VERDICT_WORDS
 from engine.intervention.workspace import ACTIVE, Job, list_jobs, request_cancel
@@ -73,6 +73,7 @@ def draw_job(name: str, run: Run, job: Job, cancel_key: str) -> None:
                 icon=":material/compare_arrows:",
                 query_params={"run": name, "iv": job.id},
             )
+        notes.draw(job)
 
 
 def panel(name: str, run: Run, was_active: bool) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
-from app import loaders, page, state
+from app import export, loaders, page, state
 from app.charts import timeline as charts
 
 name, run = page.current_run()
@@ -27,6 +28,11 @@ def open_round(key: str) -> None:
     clicked = state.selected_point(key)
     if clicked is not None and int(clicked) in stored:
         state.put({"round": int(clicked)})
+
+
+def metrics_table() -> dict[str, list[float | None]]:
+    """Every metric over the rounds."""
+    return {key: column(key) for key in dict.fromkeys(key for info in rounds for key in info.metrics)}
 
 
 chosen = page.current_round(run) if stored else None
@@ -56,12 +62,14 @@ st.plotly_chart(
         numbers, column("mean_return"), column("std_return"), [info.stored for info in rounds], chosen, dark
     ),
     key="returns",
+    config=export.chart(f"{run.name}-returns"),
     on_select=lambda: open_round("returns"),
     selection_mode="points",
     alt="Line chart of the mean return of each round",
 )
-if chosen is not None:
-    with st.container(horizontal=True):
+with st.container(horizontal=True):
+    export.offer({f"{run.name}-rounds": lambda: pd.DataFrame({"round": numbers, **metrics_table()})})
+    if chosen is not None:
         st.page_link(
             "views/diagnose.py",
             label=f"Diagnose round {chosen}",
@@ -87,6 +95,7 @@ def draw_formation() -> None:
         st.plotly_chart(
             charts.formation(columns, page.action_names(run), table, dark),
             key="formation",
+            config=export.chart(f"{run.name}-formation"),
             on_select=lambda: open_round("formation"),
             selection_mode="points",
             alt="Heatmap of summed influence by action and round",
@@ -101,6 +110,7 @@ st.caption("Means over the optimizer steps of each round's update; explained var
 st.plotly_chart(
     charts.losses(numbers, {key: column(key) for key in charts.LOSSES}, dark),
     key="losses",
+    config=export.chart(f"{run.name}-losses"),
     alt="Small charts of the losses, entropy, KL, clipping and explained variance per round",
 )
 with st.expander("Settings of this run"):

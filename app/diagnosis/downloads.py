@@ -1,0 +1,67 @@
+"""What can be downloaded from Diagnose: the records with their influence, and a report of all that is on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from app import export, loaders, page, state
+from app.diagnosis.report import Shown, render
+from engine.analysis.diagnosis import FRACTION
+from engine.attribution.influence import Scores
+from engine.attribution.targets import Target
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+
+def draw(
+    run: Run,
+    snapshot: Snapshot,
+    target: Target,
+    described: str,
+    scores: Scores,
+    axes: tuple[str, str],
+    rows: int,
+    source: str,
+) -> None:
+    """The button; files are made when they are asked for.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        target: what the scores are about.
+        described: the target in words.
+        scores: influence of its records.
+        axes: names of the fields across and up.
+        rows: of the tables of top and bottom records.
+        source: where the numbers come from, in one line.
+    """
+    shown = Shown(
+        run=run,
+        snapshot=snapshot,
+        target=target,
+        described=described,
+        scores=scores,
+        fields={**loaders.load_fields(snapshot), "influence": scores.influence},
+        axes=axes,
+        action_names=page.action_names(run) if run.manifest.action_space.kind == "discrete" else (),
+        rows=rows,
+        fraction=float(state.get("fraction", FRACTION)),
+        source=source,
+        dark=state.is_dark(),
+    )
+    name = f"{run.name}-round-{snapshot.round}-{described}-{scores.estimator}"
+    export.offer(
+        {name: lambda: records_table(shown.fields, source)},
+        {f"{name}.html": ("HTML report of this diagnosis", lambda: render(shown))},
+    )
+
+
+def records_table(fields: Mapping[str, NDArray[Any]], source: str) -> pd.DataFrame:
+    """One row a record; Parquet keeps in its metadata where the numbers come from."""
+    table = pd.DataFrame(dict(fields))
+    table.attrs = {"source": source}
+    return table

@@ -1,0 +1,34 @@
+"""The note of an intervention: shown as it was typed, and edited in a popover."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import page, state
+from engine.intervention.notes import read_note, write_note
+from engine.intervention.workspace import Work
+
+
+def draw(work: Work) -> None:
+    """The note, if there is one, and a button to write it. The disk is the truth, also where another tab wrote it."""
+    note, key = read_note(work.folder), f"note_{work.id}"
+    if state.get(f"read_{key}") != note:
+        state.put({key: note, f"read_{key}": note})
+    if note:
+        st.text(note)  # never read as Markdown
+    with st.popover("Edit the note" if note else "Write a note", icon=":material/edit_note:", key=f"open_{key}"):
+        st.text_area(
+            "Note",
+            key=key,
+            height=120,
+            placeholder="What was the question? What came of it?",
+            on_change=_save,
+            args=(work, key),
+        )
+        st.caption("Kept beside the intervention when you leave the field.")
+
+
+@page.careful
+def _save(work: Work, key: str) -> None:
+    """Write what was typed (a callback)."""
+    write_note(work.folder, str(state.get(key) or ""))
