@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
 import engine
 
@@ -71,3 +72,31 @@ def url(runs: Path) -> Iterator[str]:
     server.terminate()
     server.wait(10)
     log.close()
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=chromium,
+            args=FLAGS,
+            viewport={"width": 1280, "height": 900},
+        )
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def page(browser: BrowserContext) -> Iterator[Page]:
+    page = browser.new_page()
+    page.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
+    yield page
+    page.close()
+
+
+def idle(page: Page) -> None:
+    """Wait until the script run is finished."""
+    page.wait_for_timeout(200)
+    expect(page.locator("[data-testid=stApp][data-test-script-state=running]")).to_have_count(0)

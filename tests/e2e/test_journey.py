@@ -3,46 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import FLAGS
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from conftest import idle
+from playwright.sync_api import Page, expect
 
 import engine
 from engine.intervention.record_sets import read_basket
 from engine.intervention.workspace import list_jobs
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"),
-            executable_path=chromium,
-            args=FLAGS,
-            viewport={"width": 1280, "height": 900},
-        )
-        yield context
-        context.close()
-
-
-@pytest.fixture
-def page(browser: BrowserContext) -> Iterator[Page]:
-    page = browser.new_page()
-    page.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
-    yield page
-    page.close()
-
-
-def idle(page: Page) -> None:
-    """Wait until the script run is finished."""
-    page.wait_for_timeout(200)
-    expect(page.locator("[data-testid=stApp][data-test-script-state=running]")).to_have_count(0)
 
 
 def lasso(page: Page, x0: float, y0: float, x1: float, y1: float) -> None:
