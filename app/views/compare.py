@@ -165,7 +165,7 @@ def compare() -> None:
     if "curves" in result:
         training_on(run, job, result)
     removed_table(run, job)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         export.offer({f"{run.name}-{job.id}-orders": lambda: pd.DataFrame(result["order_means"])})
         st.download_button(
             "Download the result (JSON)",

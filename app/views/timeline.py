@@ -67,7 +67,7 @@ st.plotly_chart(
     selection_mode="points",
     alt="Line chart of the mean return of each round",
 )
-with st.container(horizontal=True):
+with st.container(horizontal=True, vertical_alignment="center"):
     export.offer({f"{run.name}-rounds": lambda: pd.DataFrame({"round": numbers, **metrics_table()})})
     if chosen is not None:
         st.page_link(
