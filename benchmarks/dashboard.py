@@ -62,7 +62,7 @@ def figures(quick: bool) -> Iterator[Figure]:
     from playwright.sync_api import sync_playwright
 
     started = time.perf_counter()
-    server, url = _start()
+    server, url = start_server()
     try:
         up = time.perf_counter() - started
         yield milliseconds("server up", [up], target="<= 3000")
@@ -119,11 +119,13 @@ def _clicks(page: Page, url: str, count: int) -> Iterator[float]:
         page.wait_for_timeout(500)
 
 
-def _start() -> tuple[subprocess.Popen[bytes], str]:
+def start_server(*arguments: str) -> tuple[subprocess.Popen[bytes], str]:
+    """A server of the dashboard that answers, and its address; `arguments` are the app's own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "app", "--server.headless=true", f"--server.port={port}"]
+    command += ["--", *arguments] if arguments else []
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     while server.poll() is None:

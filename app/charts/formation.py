@@ -20,18 +20,35 @@ OLD_MARKS = {"marker": {"opacity": 1}}
 """Marks that are not selected stay as they are."""
 
 
-def mark_phases(figure: go.Figure, stretches: Sequence[Stretch], signs: bool = True) -> None:
-    """Shade the rounds of each phase, with its sign at the top."""
+def mark_phases(figure: go.Figure, stretches: Sequence[Stretch], columns: int = 1) -> None:
+    """Shade the rounds of each phase, with its sign at the top, in each of the plots beside each other.
+
+    All at once: `add_vrect` takes a tenth of a second for each shape.
+    """
+    shapes, signs = [], []
     for stretch in stretches:
-        label = {"text": SIGNS[stretch.phase], "font": {"size": 15}} if signs else {}
-        figure.add_vrect(
-            x0=stretch.first - 0.5,
-            x1=stretch.last + 0.5,
-            fillcolor=_PHASE_FILLS[PHASES.index(stretch.phase)],
-            line_width=0,
-            layer="below",
-            **({"annotation": label, "annotation_position": "inside top"} if signs else {}),
-        )
+        for column in range(1, columns + 1):
+            axis = "" if column == 1 else str(column)
+            x0, x1 = stretch.first - 0.5, stretch.last + 0.5
+            fill = _PHASE_FILLS[PHASES.index(stretch.phase)]
+            place = {"xref": f"x{axis}", "yref": f"y{axis} domain"}
+            shapes.append(
+                {
+                    "type": "rect",
+                    "x0": x0,
+                    "x1": x1,
+                    "y0": 0,
+                    "y1": 1,
+                    "fillcolor": fill,
+                    "layer": "below",
+                    "line_width": 0,
+                }
+                | place
+            )
+            text = {"text": SIGNS[stretch.phase], "font": {"size": 15}, "showarrow": False}
+            signs.append(text | place | {"x": (x0 + x1) / 2, "y": 1, "yanchor": "top"})
+    layout = figure.layout
+    figure.update_layout(shapes=[*layout.shapes, *shapes], annotations=[*layout.annotations, *signs])
 
 
 def gaps(rounds: Sequence[int], values: ArrayLike) -> tuple[list[float], list[float]]:
@@ -65,7 +82,7 @@ def make_up(every: Sequence[RoundFormation], stretches: Sequence[Stretch], same_
     for column, feature in enumerate(FEATURES, 1):
         for name, which, look in lines:
             _line(figure, rounds, [_number(getattr(item, which)[feature]) for item in every], name, look, column, ".0%")
-    mark_phases(figure, stretches)
+    mark_phases(figure, stretches, columns=3)
     figure.update_yaxes(range=[-0.04, 1.12], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1])
     return _finish(figure, 270)
 
@@ -83,7 +100,7 @@ def curves(every: Sequence[RoundFormation], stretches: Sequence[Stretch], dark: 
     )
     for column, name, values, look in columns:
         _line(figure, rounds, [_number(value) for value in values], name, look, column, ".3g", legend=column == 1)
-    mark_phases(figure, stretches)
+    mark_phases(figure, stretches, columns=3)
     figure.update_yaxes(rangemode="tozero", col=1).update_yaxes(rangemode="tozero", col=2)
     return _finish(figure, 270)
 

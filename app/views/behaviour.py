@@ -121,14 +121,14 @@ def draw_head(run: Run, snapshot: Snapshot | None, record: int, found: Behaviour
         draw_curve(run, None, found, complete)
         return
     picture, curve = st.columns([1, 3], gap="medium")
+    with curve:  # first: a state that is restored by replaying its episode takes a while to draw
+        draw_curve(run, snapshot, found, complete)
     with picture:
         drawn = loaders.picture(snapshot, snapshot.hash, record)
         if isinstance(drawn, str):
             st.info(drawn, icon=":material/image_not_supported:")
         else:
             st.image(drawn, caption=f"the state of record {record}", alt="The environment in the record's state")
-    with curve:
-        draw_curve(run, snapshot, found, complete)
 
 
 def draw(run: Run, snapshot: Snapshot | None, record: int, found: Behaviour, complete: bool) -> None:
