@@ -15,7 +15,7 @@ from app.charts import formation as charts
 from app.text import escape
 from engine.analysis.behaviour import Behaviour
 from engine.analysis.formation import SHOWN, TOP
-from engine.analysis.phases import PHASES, RULE, SHORTEST, Stretch
+from engine.analysis.phases import PHASES, RULE, SHORTEST, SMOOTHED, Stretch
 from engine.analysis.relations import Grouping, Relations, groupings
 from engine.analysis.roughness import MOST_VERTICES, NEIGHBOURS
 from engine.attribution.estimators import top_and_bottom
@@ -57,6 +57,11 @@ def draw_curves(run: Run, found: Behaviour, stretches: tuple[Stretch, ...]) -> N
         f"the share that {what}, was in a similar state (the tenth of the round's records with the most similar embedding), "
         "had an advantage above 0. All records: what a random draw would show. Estimator first_order, recorded minibatch "
         f"order, seed {run.config.seed}. Click a round to see its records."
+        + (
+            f" Lines are running means over {SMOOTHED} recorded rounds, faint marks single rounds."
+            if len(found.formation) > charts.CROWDED
+            else ""
+        )
     )
     _clickable(
         charts.make_up(found.formation, stretches, "same action" if discrete else "similar action", state.is_dark()),

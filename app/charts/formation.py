@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,11 +12,13 @@ from plotly.subplots import make_subplots
 
 from app.charts.theme import Theme, plain, style, theme
 from engine.analysis.formation import FEATURES, RoundFormation
-from engine.analysis.phases import PHASES, Stretch, unbroken
+from engine.analysis.phases import PHASES, Stretch, smoothed, unbroken
 
 SIGNS = dict(zip(PHASES, "①②③", strict=True))
 """What a phase is called where there is no room for its name."""
 _PHASE_FILLS = ("rgba(204,121,167,0.16)", "rgba(0,158,115,0.16)", "rgba(128,128,128,0.20)")
+CROWDED = 40
+"""Rounds above which the lines are running means, and single rounds faint marks."""
 OLD_MARKS = {"marker": {"opacity": 1}}
 """Marks that are not selected stay as they are."""
 
@@ -157,28 +160,33 @@ def _line(
     rounds: Sequence[int],
     values: Sequence[float],
     name: str,
-    look: dict[str, object],
+    look: dict[str, Any],
     column: int,
     number: str,
     legend: bool | None = None,
 ) -> None:
-    """A line whose marks name their round when they are clicked."""
+    """A line whose marks name their round when they are clicked; of many rounds their running mean."""
     x, y = gaps(rounds, values)
+    crowded, place = len(rounds) > CROWDED, {"row": 1, "col": column, "name": name, "legendgroup": name}
+    shown = column == 1 if legend is None else legend
     figure.add_scatter(
         x=x,
         y=y,
         customdata=[int(one) for one in x],
-        name=name,
-        legendgroup=name,
-        showlegend=column == 1 if legend is None else legend,
-        mode="lines+markers",
+        showlegend=shown and not crowded,
+        mode="markers" if crowded else "lines+markers",
+        opacity=0.35 if crowded else 1,
         hovertemplate=f"%{{y:{number}}}",
         unselected=OLD_MARKS,
         selected={"marker": {"size": 11}},
-        row=1,
-        col=column,
-        **look,
+        **place,
+        **(look | {"marker": {**look["marker"], "size": 3}} if crowded else look),
     )
+    if crowded:
+        column_of = np.asarray(values, float)
+        means = np.concatenate([smoothed(column_of[part]) for part in unbroken(rounds)])
+        x, y = gaps(rounds, means)
+        figure.add_scatter(x=x, y=y, showlegend=shown, mode="lines", hoverinfo="skip", line=look["line"], **place)
 
 
 def _finish(figure: go.Figure, height: int) -> go.Figure:
@@ -192,20 +200,20 @@ def _number(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def _top(colours: Theme) -> dict[str, object]:
+def _top(colours: Theme) -> dict[str, Any]:
     return {"line": {"color": colours.helps, "width": 2}, "marker": {"size": 6, "symbol": "triangle-up"}}
 
 
-def _bottom(colours: Theme) -> dict[str, object]:
+def _bottom(colours: Theme) -> dict[str, Any]:
     return {
         "line": {"color": colours.hurts, "width": 1.5, "dash": "dash"},
         "marker": {"size": 6, "symbol": "triangle-down"},
     }
 
 
-def _plain_line(colours: Theme) -> dict[str, object]:
+def _plain_line(colours: Theme) -> dict[str, Any]:
     return {"line": {"color": colours.series[2], "width": 2}, "marker": {"size": 5}}
 
 
-def _all() -> dict[str, object]:
+def _all() -> dict[str, Any]:
     return {"line": {"color": "rgba(128,128,128,0.9)", "width": 1.5, "dash": "dot"}, "marker": {"size": 3}}

@@ -97,7 +97,7 @@ def phases(curves: Curves) -> Phases:
         return Phases((), dict.fromkeys(PHASES, why))
     parts = unbroken(curves.rounds)
     smooth = {
-        name: np.concatenate([_smoothed(np.asarray(getattr(curves, name), np.float64)[part]) for part in parts])
+        name: np.concatenate([smoothed(np.asarray(getattr(curves, name), np.float64)[part]) for part in parts])
         for name in vars(curves)
         if name != "rounds"
     }
@@ -199,7 +199,7 @@ def _remarks(stretches: Sequence[Stretch], rounds: Sequence[int], smooth: dict[s
     return remarks
 
 
-def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Running mean of what is known, over fewer rounds at the ends."""
     half = SMOOTHED // 2
     windows = [values[max(i - half, 0) : i + half + 1] for i in range(len(values))]
