@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import loaders, page, state, targets
+from app import loaders, page, playback, state, targets
 from app.charts import records as charts
 from app.charts.theme import influence_limit
 from app.text import escape
@@ -67,6 +67,7 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray
             "Observation": lambda: _observation(snapshot, record),
             "Policy": lambda: _policy(run, snapshot, record),
             "Episode": lambda: _episode(scores, fields, record),
+            "Frames": lambda: playback.draw(run, snapshot, scores, fields, record),
         }
         state.choose("show", list(views), "Observation")
         for tab, view in zip(st.tabs(list(views), key="show", on_change="rerun"), views.values(), strict=True):

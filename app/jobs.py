@@ -46,8 +46,8 @@ def start_again(run: Run, job: Job) -> None:
 class Check:
     """An engine command about a round in the background, whose result is kept in the run's `derived/` by the command itself.
 
-    `validate`, whose finished replays are kept too, or `influence`. The two files here say whether it runs, and what it
-    said last.
+    `validate`, whose finished replays are kept too, `diagnose`, whose finished rollouts are, or `influence`. The two files
+    here say whether it runs, and what it said last.
     """
 
     run: Run
@@ -55,7 +55,7 @@ class Check:
     name: str
     """Of its files; one for each round and question."""
     arguments: tuple[str, ...]
-    command: Literal["validate", "influence"] = "validate"
+    command: Literal["validate", "influence", "diagnose"] = "validate"
 
     @property
     def _file(self) -> Path:
@@ -127,8 +127,8 @@ class Check:
     def progress(self) -> tuple[float, str]:
         """The share that is done, from the last line that says one, and that line; (0, "") before the first."""
         for line in self._said():
-            if share := re.search(r"\((\d+)%", line):
-                return min(int(share[1]), 100) / 100, line
+            if share := re.search(r"\((\d+)(%|/(\d+))", line):
+                return min(int(share[1]) / max(1, int(share[3] or 100)), 1.0), line
         return 0.0, ""
 
     def _said(self) -> list[str]:

@@ -6,7 +6,9 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from app.charts.theme import MARK, plain, style, theme
 from engine.analysis.diagnosis import Trait
@@ -78,6 +80,60 @@ def rank_correlations(found: Mapping[str, Interval], dark: bool) -> go.Figure:
         dragmode=False,
     )
     return style(figure, 90 + 24 * len(names))
+
+
+def advantages(
+    recorded: NDArray[np.float64],
+    estimated: NDArray[np.float64],
+    error: NDArray[np.float64],
+    record: NDArray[np.int64],
+    at_bottom: NDArray[np.bool_],
+    dark: bool,
+) -> go.Figure:
+    """A-bar against A-hat, a mark a record with A-bar's standard error; in the tinted quarters their signs differ.
+
+    Args:
+        recorded: (m,) A-hat.
+        estimated: (m,) A-bar.
+        error: (m,) its standard error.
+        record: (m,) record numbers, the marks' `customdata`.
+        at_bottom: (m,) whether each is a bottom record.
+        dark: theme.
+    """
+    colours = theme(dark)
+    figure = go.Figure()
+    for name, chosen, colour, symbol, size in (
+        ("the rest", ~at_bottom, colours.series[6], "circle", 6),
+        ("bottom records", at_bottom, colours.hurts, "triangle-down", 10),
+    ):
+        figure.add_scatter(
+            x=recorded[chosen],
+            y=estimated[chosen],
+            error_y={"type": "data", "array": error[chosen], "thickness": 1, "width": 0, "color": colour},
+            mode="markers",
+            name=name,
+            customdata=record[chosen],
+            marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.7},
+            text=[f"{value:.2g}" for value in error[chosen]],
+            hovertemplate="record %{customdata}<br>A-hat %{x:+.3g}<br>A-bar %{y:+.3g} ± %{text}<extra></extra>",
+        )
+    across, up = 1.08 * float(np.abs(recorded).max()) or 1.0, 1.08 * float((np.abs(estimated) + error).max()) or 1.0
+    for x, y in ((-across, up), (across, -up)):
+        figure.add_shape(
+            type="rect", x0=0, y0=0, x1=x, y1=y, layer="below", line={"width": 0}, fillcolor="rgba(211, 84, 0, 0.10)"
+        )
+        figure.add_annotation(
+            x=x, y=y, text="wrong sign", showarrow=False, font={"size": 12}, borderpad=4,
+            xanchor="left" if x < 0 else "right", yanchor="top" if y > 0 else "bottom",
+        )  # fmt: skip
+    end = min(across, up)
+    figure.add_shape(type="line", x0=-end, y0=-end, x1=end, y1=end, line={"color": MARK, "width": 1, "dash": "dot"})
+    figure.update_layout(
+        xaxis={"title": "A-hat, the recorded advantage", "range": [-across, across]},
+        yaxis={"title": "A-bar, by rollouts", "range": [-up, up]},
+        dragmode="pan",
+    )
+    return style(figure, 440)
 
 
 def _reach(intervals: Sequence[Interval]) -> dict[str, object]:

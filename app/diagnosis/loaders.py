@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
-from engine.analysis.advantages import MonteCarlo, kept_estimates
+from engine.analysis.advantages import MonteCarlo, estimate_seconds, kept_estimates
 from engine.analysis.diagnosis import Diagnosis, about_rollouts, check_possible, compare
+from engine.analysis.embedding import Projection, policy_features, principal_components
 from engine.analysis.features import Feature, features, rollout_features
+from engine.analysis.places import WorldMap, places, world_map
 from engine.attribution.influence import Scores
 from engine.attribution.targets import Target
+from engine.envs import Place
+from engine.errors import BadInputError
 from engine.store.snapshot import Snapshot
 
 ROLLOUTS = 32
@@ -21,6 +27,22 @@ ROLLOUTS = 32
 def load_estimates(snapshot: Snapshot, rollouts: int) -> MonteCarlo | None:
     """The Monte Carlo advantages that are kept by now."""
     return kept_estimates(snapshot, rollouts)
+
+
+def rollout_seconds(snapshot: Snapshot, records: NDArray[np.int64], rollouts: int) -> float:
+    """How long it would take to estimate A-bar of these records.
+
+    Raises:
+        CannotRestoreError: it can't be estimated at all.
+    """
+    return _seconds(snapshot, records, snapshot.path, snapshot.hash, records.tobytes(), rollouts)
+
+
+@st.cache_data(max_entries=64, show_spinner="timing a few rollouts …")
+def _seconds(
+    _snapshot: Snapshot, _records: NDArray[np.int64], path: Path | None, commit: str, which: bytes, rollouts: int
+) -> float:
+    return estimate_seconds(_snapshot, _records, rollouts)
 
 
 def load_diagnosis(
@@ -54,6 +76,39 @@ def _diagnosis(
         return compare(_snapshot, _scores, found, fraction)
     notes = about_rollouts(_estimated, len(_snapshot.buffer))
     return compare(_snapshot, _scores, [*rollout_features(_snapshot, _estimated), *found], fraction, _estimated, notes)
+
+
+def load_projection(snapshot: Snapshot) -> Projection:
+    """The policy's features of a round, seen in two dimensions."""
+    return _projection(snapshot, snapshot.path, snapshot.hash)
+
+
+@st.cache_resource(max_entries=16, show_spinner="mapping the policy's features …")
+def _projection(_snapshot: Snapshot, path: Path | None, commit: str) -> Projection:
+    return principal_components(policy_features(_snapshot))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def load_world(env_id: str) -> WorldMap | None:
+    """The map of an environment; None where its states do not lie on one, or it is not here to say so."""
+    try:
+        return world_map(env_id)
+    except BadInputError:
+        return None
+
+
+def load_places(snapshot: Snapshot) -> list[Place | None]:
+    """Where every record of a round was made.
+
+    Raises:
+        CannotRestoreError: only states tell, and none can be restored.
+    """
+    return _places(snapshot, snapshot.path, snapshot.hash)
+
+
+@st.cache_resource(max_entries=8, show_spinner="finding where the records were made …")
+def _places(_snapshot: Snapshot, path: Path | None, commit: str) -> list[Place | None]:
+    return places(_snapshot)
 
 
 @st.cache_resource(max_entries=16, show_spinner="computing what is known of the records …")

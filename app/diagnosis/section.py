@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from app import page, state
-from app.diagnosis import in_common, loaders
+from app.diagnosis import in_common, loaders, rollouts, where
 from app.diagnosis.marks import OnPick
 from engine.analysis.diagnosis import FRACTION
 from engine.attribution.influence import Scores
@@ -37,8 +39,17 @@ def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, source: s
                     help="The share of the records that are the bottom: those that lowered the target most.",
                 ) or FRACTION
             )  # fmt: skip
+            number = rollouts.chosen_rollouts()
         with page.one_line_errors():
-            found = loaders.load_diagnosis(
-                snapshot, target, scores, fraction, loaders.load_estimates(snapshot, loaders.ROLLOUTS)
-            )
-            in_common.draw(found, source, on_pick)
+            found = loaders.load_diagnosis(snapshot, target, scores, fraction, loaders.load_estimates(snapshot, number))
+            views: dict[str, Callable[[], None]] = {
+                "In plain words": lambda: in_common.draw(found, source, on_pick),
+                "Where they were made": lambda: where.draw(run, snapshot, found, source, on_pick),
+                "What they were worth": lambda: rollouts.draw(run, snapshot, target, found, number, source, on_pick),
+            }
+            state.choose("bottom_view", list(views), next(iter(views)))
+            tabs = st.tabs(list(views), key="bottom_view", on_change="rerun")
+            for tab, view in zip(tabs, views.values(), strict=True):
+                if tab.open:  # the others would be computed unseen
+                    with tab, page.one_line_errors():
+                        view()

@@ -18,18 +18,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from engine.analysis.restoring import Point, points
 from engine.analysis.rollouts import ROLLOUT_SEED, Floats, Start, Task, horizon, parts, run_rollouts
 from engine.errors import BadInputError
-from engine.executors import check_executor, run_tasks
+from engine.executors import check_executor, default_workers, run_tasks
 from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Snapshot, check_records
 
@@ -41,6 +42,10 @@ ADVANTAGES_VERSION = 1
 ROLLOUTS = 32
 MOST_SHARED = 16
 """Records whose rollouts a shared state gets at most."""
+TIMED = 6
+"""States, and rollouts of each mean there, that are timed to say how long all would take."""
+WORKER_SECONDS = 4.0
+"""What a worker needs to start."""
 PART, PARTS = 128, 64
 """Rollouts of a task at least, and about how many tasks there are where there is more to do."""
 
@@ -135,6 +140,29 @@ def kept_estimates(snapshot: Snapshot, rollouts: int = ROLLOUTS) -> MonteCarlo |
     """What `monte_carlo` has kept of a round, of all records that were ever asked for; None where that is nothing."""
     kept = _Kept(snapshot, rollouts)
     return kept.of(np.array(sorted(kept.rows), np.int64)) if kept.rows else None
+
+
+def estimate_seconds(
+    snapshot: Snapshot, records: ArrayLike, rollouts: int = ROLLOUTS, workers: int | None = None
+) -> float:
+    """How long `monte_carlo` would take for what is not kept, from the time of a few rollouts.
+
+    Raises:
+        CannotRestoreError: as `monte_carlo`.
+    """
+    begun = time.perf_counter()
+    kept = _Kept(snapshot, rollouts).rows
+    restored = points(snapshot)
+    missing = [record for record in np.asarray(records).tolist() if record not in kept and restored[record] is not None]
+    starts = _Shared(snapshot, restored, rollouts).starts(missing)
+    if not starts:
+        return 0.0
+    found = time.perf_counter()
+    some = [starts[i]._replace(streams=TIMED) for i in np.unique(np.linspace(0, len(starts) - 1, TIMED).astype(int))]
+    run_rollouts(_task(snapshot, 0, some))
+    a_rollout = (time.perf_counter() - found) / sum(_count(start) for start in some)
+    at_a_time = min(workers or default_workers(), len(starts))
+    return found - begun + WORKER_SECONDS + a_rollout * sum(_count(start) for start in starts) / at_a_time
 
 
 def check_settings(rollouts: int, executor: str, workers: int | None) -> None:

@@ -1,4 +1,4 @@
-"""A picture of the state in which a record was made."""
+"""Pictures of the states in which records were made."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from engine.analysis.restoring import check_recorded
 from engine.envs import find
-from engine.errors import EngineError
+from engine.errors import BadInputError, EngineError
 from engine.learning.environment import VectorEnvironment
 from engine.learning.training import step_through
 from engine.store.snapshot import Snapshot, check_records
@@ -21,11 +22,15 @@ from engine.store.snapshot import Snapshot, check_records
 os.environ.setdefault("SDL_VIDEODRIVER", "offscreen,dummy")  # environments that draw with pygame draw into memory
 
 
+Picture = NDArray[np.uint8]
+"""(height, width, 3) RGB."""
+
+
 class CannotDrawError(EngineError):
     """The environment can't be drawn on this machine."""
 
 
-def render(snapshot: Snapshot, record: int) -> NDArray[np.uint8]:
+def render(snapshot: Snapshot, record: int) -> Picture:
     """Put the environment back into the record's state and draw it.
 
     The record's environment is restored to the start of the round and stepped through the recorded actions; what it
@@ -39,29 +44,66 @@ def render(snapshot: Snapshot, record: int) -> NDArray[np.uint8]:
         (height, width, 3) RGB picture.
 
     Raises:
-        BadInputError: the record is out of range.
+        BadInputError: the record is out of range, or the environment is not here.
+        CannotRestoreError: the round was recorded without the states of its environments.
         StateNotRestoredError: the environment shows another observation than the recorded one on the way.
         CannotDrawError: drawing failed, such as for want of OpenGL.
     """
-    check_records([record], len(snapshot.buffer))
-    i, steps = int(snapshot.buffer.env[record]), int(snapshot.buffer.t[record])
+    return next(render_records(snapshot, [record]))
+
+
+def render_records(snapshot: Snapshot, records: ArrayLike) -> Iterator[Picture]:
+    """`render` for several records of one environment, in one pass through the recorded actions.
+
+    Args:
+        snapshot: their round.
+        records: their numbers, all of the same environment.
+
+    Yields:
+        The pictures, by ascending record number; those that could be drawn before an error.
+
+    Raises:
+        BadInputError: a record is out of range, or they are of several environments; else as `render`.
+    """
+    wanted = check_records(records, len(snapshot.buffer))
+    which = np.unique(snapshot.buffer.env[wanted])
+    if len(which) != 1:
+        raise BadInputError(f"records of environments {', '.join(map(str, which))} can't be drawn in one pass")
+    check_recorded(snapshot)
     environment = VectorEnvironment(find(snapshot.config.env_id), 1)
     try:
-        environment.restore(snapshot.checkpoint, only=[i])
-        step_through(environment, snapshot, steps, only=[i])
-        return draw(environment.envs[0], snapshot.config.env_id)
+        environment.restore(snapshot.checkpoint, only=which.tolist())
+        here = 0
+        for step in snapshot.buffer.t[wanted].tolist():
+            step_through(environment, snapshot, step, only=which.tolist(), first=here)
+            here = step
+            yield draw(environment.envs[0], snapshot.config.env_id)
     finally:
         environment.close()
 
 
-def draw(env: gym.Env[Any, Any], name: str) -> NDArray[np.uint8]:
-    """(height, width, 3) RGB picture of an environment in its present state; `name` is what it is called in errors.
+def episode_records(snapshot: Snapshot, record: int, most: int) -> NDArray[np.int64]:
+    """The records of a record's episode in this round, thinned evenly to at most `most`, first and last among them.
+
+    An episode of records 0 to 9, thinned to 4 -> 0, 3, 6, 9.
+    """
+    check_records([record], len(snapshot.buffer))
+    records = np.flatnonzero(snapshot.buffer.episode == snapshot.buffer.episode[record])
+    places = np.linspace(0, len(records) - 1, min(most, len(records))).round().astype(np.int64)
+    return records[places]
+
+
+def draw(env: gym.Env[Any, Any], name: str) -> Picture:
+    """Picture of an environment in its present state, whatever was drawn before; `name` is the catalogue's.
 
     Raises:
         CannotDrawError: drawing failed, such as for want of OpenGL.
     """
-    # Only now: an environment that expects to be drawn steps ten times slower (LunarLander's particles).
+    # Only for as long: an environment that expects to be drawn steps ten times slower (LunarLander's particles).
     before, env.unwrapped.render_mode = env.unwrapped.render_mode, "rgb_array"
+    afresh = find(name).draw_afresh
+    if afresh is not None:
+        afresh(env)
     try:
         with _opengl_in_memory():
             return np.array(env.render(), np.uint8)

@@ -68,6 +68,16 @@ class Point:
         return env
 
 
+def check_recorded(snapshot: Snapshot) -> None:
+    """Refuse a round that was recorded without the states of its environments.
+
+    Raises:
+        CannotRestoreError: it was.
+    """
+    if "environment/0/rng" not in snapshot.checkpoint:
+        raise CannotRestoreError(f"round {snapshot.round} was recorded without the states of its environments")
+
+
 def points(snapshot: Snapshot) -> list[Point | None]:
     """The state of every record of a round, from one pass through the recorded actions.
 
@@ -82,8 +92,7 @@ def points(snapshot: Snapshot) -> list[Point | None]:
             states.
     """
     config, buffer = snapshot.config, snapshot.buffer
-    if "environment/0/rng" not in snapshot.checkpoint:
-        raise CannotRestoreError(f"round {snapshot.round} was recorded without the states of its environments")
+    check_recorded(snapshot)
     try:
         environments = [VectorEnvironment(find(config.env_id), 1) for _ in range(config.n_envs)]
     except BadInputError as error:

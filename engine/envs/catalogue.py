@@ -41,6 +41,19 @@ def _write_mujoco(env: gym.Env[Any, Any], state: tuple[Any, ...]) -> None:
     mujoco.mj_setState(simulator.model, simulator.data, state[0], kind)  # type: ignore[attr-defined]
 
 
+def _look_at_robot(env: gym.Env[Any, Any]) -> None:
+    """MuJoCo's camera stays where the first drawing has put it, and the robot runs out of the picture."""
+    renderer = env.unwrapped.mujoco_renderer  # type: ignore[attr-defined]
+    if renderer.viewer is not None:
+        renderer.viewer._init_camera()
+        renderer._set_cam_config()
+
+
+def _first_ray(env: gym.Env[Any, Any]) -> None:
+    """A drawing shows a single one of the lidar's rays, and the next drawing the next one."""
+    env.unwrapped.lidar_render = 0  # type: ignore[attr-defined]
+
+
 MINIGRID = Extra("minigrid", "minigrid", partial(import_module, "minigrid"))
 HIGHWAY = Extra("highway", "highway-env", partial(import_module, "highway_env"))
 MUJOCO = Extra("mujoco", "mujoco", _load_mujoco)
@@ -261,6 +274,7 @@ CATALOGUE: Mapping[str, Environment] = {
                     **_NORMALIZED,
                 },
             },
+            draw_afresh=_first_ray,
             fresh_each_episode=True,  # its Box2D world keeps contacts of the last episode
         ),
         Environment(
@@ -303,6 +317,7 @@ CATALOGUE: Mapping[str, Environment] = {
             },
             extra=MUJOCO,
             state=StateAccess(_read_mujoco, _write_mujoco),
+            draw_afresh=_look_at_robot,
         ),
     )
 }

@@ -85,6 +85,8 @@ class Environment:
     a generator's state and the actions since would not lead back to the same state."""
     state: StateAccess | None = None
     """None: only the generator's state and the actions of the episode lead back to a state."""
+    draw_afresh: Callable[[gym.Env[Any, Any]], None] | None = None
+    """Puts back what a drawing leaves behind for the next one, where it does, so that equal states look the same."""
     layout: Layout | None = None
     """How its states lie on a map; None where they don't."""
 

@@ -313,7 +313,11 @@ class Learner:
 
 
 def step_through(
-    environments: VectorEnvironment, snapshot: Snapshot, steps: int, only: Sequence[int] | None = None
+    environments: VectorEnvironment,
+    snapshot: Snapshot,
+    steps: int,
+    only: Sequence[int] | None = None,
+    first: int = 0,
 ) -> None:
     """Step environments that stand at the round's start through its first `steps` recorded actions.
 
@@ -322,6 +326,7 @@ def step_through(
         snapshot: the round.
         steps: how many, from 0 to n_steps.
         only: which of the round's environments they are, in this order; by default all.
+        first: the step of the round at which they stand, where that is not its start.
 
     Raises:
         StateNotRestoredError: an observation or a reward on the way differs from the recorded one.
@@ -330,7 +335,7 @@ def step_through(
     which = np.arange(config.n_envs) if only is None else np.asarray(only)
     # The statistics of observations come from all environments: without them there are only the rewards to go by.
     comparable = environments.normalizer is not None or not config.normalize_observation
-    for t in range(steps + 1):
+    for t in range(first, steps + 1):
         if t == config.n_steps:
             return
         rows = t * config.n_envs + which

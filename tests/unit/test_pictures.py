@@ -8,7 +8,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from engine.analysis.rendering import CannotDrawError, render
+from engine.analysis.rendering import CannotDrawError, episode_records, render, render_records
+from engine.analysis.restoring import CannotRestoreError
 from engine.envs import CATALOGUE, preset
 from engine.errors import BadInputError
 from engine.learning.environment import StateNotRestoredError
@@ -75,3 +76,47 @@ def test_an_altered_recording_is_not_drawn() -> None:
     assert render(altered, 8).std() > 0, "what came before is as it was"
     with pytest.raises(StateNotRestoredError, match="CartPole-v1"):
         render(altered, 40)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_pictures_of_one_pass_are_those_of_single_ones(name: str) -> None:
+    """Also where an episode ends on the way; drawing leaves no trace in the environment."""
+    snapshot = second_round(name)
+    records = [1, 7, 9, 59] if CATALOGUE[name].extra is None else [1, 9]
+    frames = list(render_records(snapshot, records[::-1]))
+    assert len(frames) == len(records)
+    for frame, record in zip(frames, records, strict=True):
+        assert np.array_equal(frame, render(snapshot, record))
+
+
+def test_a_pass_keeps_what_was_drawn_before_the_recording_differs() -> None:
+    snapshot = second_round("CartPole-v1")
+    action = snapshot.buffer.action.copy()
+    action[10] = 1 - action[10]
+    frames = render_records(replace(snapshot, buffer=replace(snapshot.buffer, action=action)), [4, 8, 40])
+    assert np.array_equal(next(frames), render(snapshot, 4))
+    assert np.array_equal(next(frames), render(snapshot, 8))
+    with pytest.raises(StateNotRestoredError, match="CartPole-v1"):
+        next(frames)
+
+
+def test_records_of_two_environments_are_not_one_pass() -> None:
+    with pytest.raises(BadInputError, match="environments 0, 1 can't be drawn in one pass"):
+        next(render_records(second_round("CartPole-v1"), [0, 1]))
+
+
+def test_an_episode_is_thinned_evenly() -> None:
+    snapshot = second_round("Acrobot-v1")
+    assert episode_records(snapshot, 5, 100).tolist() == list(range(1, 60, 2)), "the records of environment 1"
+    assert episode_records(snapshot, 5, 30).tolist() == list(range(1, 60, 2))
+    assert episode_records(snapshot, 4, 4).tolist() == [0, 20, 38, 58]
+    assert episode_records(snapshot, 4, 1).tolist() == [0]
+    with pytest.raises(BadInputError, match="out of range"):
+        episode_records(snapshot, 60, 4)
+
+
+def test_a_recording_without_states_is_not_drawn() -> None:
+    snapshot = second_round("CartPole-v1")
+    tensors = {name: each for name, each in snapshot.checkpoint.items() if not name.startswith("environment/")}
+    with pytest.raises(CannotRestoreError, match="recorded without the states of its environments"):
+        render(replace(snapshot, checkpoint=tensors), 3)

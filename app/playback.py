@@ -1,0 +1,171 @@
+"""The episode around a record as frames: a strip, a scrubber, and what the policy thought of the step that is shown."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from app import loaders, page, state
+from app.charts import records as charts
+from app.text import escape
+from engine.analysis.rendering import episode_records, render_records
+from engine.attribution.influence import Scores
+from engine.errors import EngineError
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+MOST_FRAMES = 80
+"""Frames of an episode; a longer one is thinned to as many."""
+WIDEST = 320
+"""Pixels of a kept frame; larger pictures are scaled down."""
+STRIP = 5
+"""Frames beside each other above the scrubber."""
+STEP_SECONDS = 0.4
+"""Between two steps while it plays."""
+
+
+@st.cache_resource(max_entries=24, show_spinner="drawing the episode …")
+def frames(_snapshot: Snapshot, path: Path | None, commit: str, records: tuple[int, ...]) -> tuple[list[bytes], str]:
+    """PNG pictures of these records' states, and why the others are missing, if some are."""
+    drawn: list[bytes] = []
+    try:
+        for picture in render_records(_snapshot, records):
+            image, file = Image.fromarray(picture), io.BytesIO()
+            image.thumbnail((WIDEST, WIDEST))
+            image.save(file, "png")
+            drawn.append(file.getvalue())
+    except EngineError as error:
+        return drawn, str(error)
+    return drawn, ""
+
+
+def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> None:
+    """The inspector's tab about the record's episode.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        scores: influence of its records.
+        fields: their columns.
+        record: its number.
+    """
+    records = episode_records(snapshot, record, MOST_FRAMES)
+    pictures, trouble = frames(snapshot, snapshot.path, snapshot.hash, tuple(records.tolist()))
+    if trouble:
+        where = "This episode" if not pictures else f"What comes after record {records[len(pictures) - 1]}"
+        st.info(f"{where} can't be shown: {escape(trouble)}.", icon=":material/image_not_supported:")
+    if not pictures:
+        return
+    records = records[: len(pictures)]
+    whole = int((snapshot.buffer.episode == snapshot.buffer.episode[record]).sum())
+    thinned = f", thinned to {len(records)} frames" if whole > MOST_FRAMES else ""
+    st.caption(f"Episode {int(fields['episode'][record])}: {whole} records in this round{thinned}.")
+    _stand_at(snapshot, records, record)
+    shown = np.unique(np.linspace(0, len(records) - 1, STRIP).round().astype(int))
+    with st.container(horizontal=True, gap="small", key="strip"):
+        for i in shown:
+            st.image(pictures[i], width=58, caption=str(fields["step in episode"][records[i]]))
+    playing = bool(state.get("playing", False))
+    st.fragment(_player, run_every=STEP_SECONDS if playing else None)(run, snapshot, scores, fields, records, pictures)
+
+
+def _stand_at(snapshot: Snapshot, records: NDArray[np.int64], record: int) -> None:
+    """Begin at the inspected record, or the frame next to it, whenever another one is inspected."""
+    about = f"{snapshot.hash}:{record}"
+    if state.get("frame_about") != about or state.get("frame") not in records:
+        nearest = int(records[np.abs(records - record).argmin()])
+        state.put({"frame": nearest, "frame_about": about, "playing": False})
+
+
+def _toggle(records: NDArray[np.int64]) -> None:
+    """Play from here, or from the start if this is the end; or stop (a callback)."""
+    if state.get("frame") == records[-1] and not state.get("playing"):
+        state.put({"frame": int(records[0])})
+    state.put({"playing": not state.get("playing", False)})
+
+
+def _player(
+    run: Run,
+    snapshot: Snapshot,
+    scores: Scores,
+    fields: dict[str, NDArray[Any]],
+    records: NDArray[np.int64],
+    pictures: list[bytes],
+) -> None:
+    playing = bool(state.get("playing", False))
+    if playing:
+        _advance(records)
+    steps = {int(i): int(fields["step in episode"][i]) for i in records}
+    if len(records) > 1:
+        st.select_slider("Step in the episode", list(steps), key="frame", format_func=lambda i: str(steps[i]))
+    here = int(state.get("frame", records[0]))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Stop" if playing else "Play",
+            key="play",
+            icon=":material/pause:" if playing else ":material/play_arrow:",
+            on_click=_toggle,
+            args=(records,),
+            disabled=len(records) < 2,
+        ):
+            st.rerun()  # the whole page: it is there that a fragment's pace is set
+        if st.button(
+            "Inspect this record", key="inspect_frame", icon=":material/search:", on_click=_inspect, args=(here,)
+        ):
+            st.rerun()
+    left, right = st.columns(2)
+    with left:
+        st.image(
+            pictures[int(np.flatnonzero(records == here)[0])],
+            width="stretch",
+            alt=f"The environment in the state of record {here}",
+        )
+    with right:
+        _policy(run, snapshot, here)
+    influence = float(scores.influence[here])
+    word = "raised the target" if influence > 0 else "lowered it" if influence < 0 else "did nothing"
+    st.markdown(
+        f"Record **{here}**, step {steps[here]}: influence **{influence:+.3g}**, {word}; "
+        f"reward {float(fields['reward'][here]):.3g}, advantage {float(fields['advantage'][here]):+.3g}"
+    )
+
+
+def _advance(records: NDArray[np.int64]) -> None:
+    """One frame on; at the end it stops."""
+    place = int(np.flatnonzero(records == state.get("frame"))[0])
+    if place + 1 < len(records):
+        state.put({"frame": int(records[place + 1])})
+    else:
+        state.put({"playing": False})
+        st.rerun()
+
+
+def _inspect(record: int) -> None:
+    state.put({"inspect": record})
+
+
+def _policy(run: Run, snapshot: Snapshot, record: int) -> None:
+    """What the policy of the round says of the state, and what was done."""
+    values, taken = loaders.action_distribution(snapshot, snapshot.hash, record), snapshot.buffer.action[record]
+    if run.manifest.action_space.kind == "discrete":
+        names = page.action_names(run)
+        st.plotly_chart(
+            charts.probabilities(names, [float(value) for value in values], int(taken), state.is_dark()),
+            key="frame_probabilities",
+            config={"displayModeBar": False},
+            alt=f"Action probabilities in the state of record {record}; {names[int(taken)]} was taken",
+        )
+        return
+    half, components = len(values) // 2, run.manifest.action_space.component_names
+    st.dataframe(
+        pd.DataFrame({"mean": values[:half], "std": values[half:], "taken": taken}, index=list(components)),
+        key="frame_distribution",
+        alt="Mean and standard deviation of each component of the action, and what was taken",
+    )

@@ -1,0 +1,112 @@
+"""The episode around a record, step by step."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_bottom_records import figure
+from test_pages import Open, errors, open_page, words  # noqa: F401
+from worlds import record
+
+import engine
+from app import playback
+from engine.analysis.fields import policy_at
+from engine.store.commit import RunWriter
+from engine.store.read import Run
+
+PENDULUM = "Pendulum-v1"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, cartpole: Run) -> Path:
+    folder = tmp_path_factory.mktemp("played")
+    shutil.copytree(cartpole.path, folder / "cartpole")
+    record(folder / PENDULUM, PENDULUM, rounds=1, n_steps=120, n_epochs=1, batch_size=32, seed=1)
+    return folder
+
+
+def opened(open_page: Open, *folder: Path, **query: str) -> AppTest:  # noqa: F811
+    return open_page("diagnose", *folder, **{"run": "cartpole", "round": "1", "show": "Frames", **query})
+
+
+def test_the_scrubber_goes_through_the_records_of_the_episode(open_page: Open, runs: Path) -> None:  # noqa: F811
+    snapshot = engine.open_run(runs / "cartpole").snapshot(1)
+    chosen = 41
+    episode = np.flatnonzero(snapshot.buffer.episode == snapshot.buffer.episode[chosen]).tolist()
+    app = opened(open_page, inspect=str(chosen))
+    assert errors(app) == []
+    slider = app.select_slider(key="frame")
+    assert len(slider.options) == len(episode)
+    assert slider.value == chosen, "it begins at the inspected record"
+    assert f"Record **{chosen}**" in words(app)
+    other = episode[-1]
+    slider.set_value(other).run()
+    assert errors(app) == []
+    influence = engine.influence(snapshot).influence[other]
+    assert f"Record **{other}**" in words(app)
+    assert f"influence **{influence:+.3g}**" in words(app)
+    bars = figure(app, "frame_probabilities")["data"][0]
+    np.testing.assert_allclose(bars["x"], policy_at(snapshot, other), rtol=1e-6)
+    assert bars["y"][int(snapshot.buffer.action[other])].endswith("(taken)")
+    assert app.number_input(key="inspect").value == chosen, "looking is not choosing"
+    app.button(key="inspect_frame").click().run()
+    assert app.number_input(key="inspect").value == other
+
+
+def test_it_plays_to_the_end_and_stops(open_page: Open, runs: Path) -> None:  # noqa: F811
+    snapshot = engine.open_run(runs / "cartpole").snapshot(1)
+    episode = np.flatnonzero(snapshot.buffer.episode == snapshot.buffer.episode[41]).tolist()
+    app = opened(open_page, inspect=str(episode[-3]))
+    app.button(key="play").click().run()
+    shown = [app.select_slider(key="frame").value]
+    for _ in range(4):
+        app.run()
+        shown.append(app.select_slider(key="frame").value)
+    assert shown[-1] == episode[-1]
+    assert [value for value in episode if value in shown] == sorted(set(shown))
+    assert app.button(key="play").label == "Play"
+
+
+def test_a_long_episode_is_thinned_to_a_stated_number_of_frames(
+    open_page: Open,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(playback, "MOST_FRAMES", 10)
+    app = opened(open_page, run=PENDULUM, round="0", inspect="50")
+    assert errors(app) == []
+    assert "Episode 0: 120 records in this round, thinned to 10 frames." in words(app)
+    assert app.select_slider(key="frame").value == 53, "the nearest frame"
+    table = next(frame.value for frame in app.dataframe if "std" in frame.value)
+    assert table.columns.tolist() == ["mean", "std", "taken"]
+
+
+def test_what_can_not_be_drawn_says_so_in_its_place(open_page: Open, runs: Path, tmp_path: Path) -> None:  # noqa: F811
+    run = engine.open_run(runs / "cartpole")
+    snapshot = run.snapshot(1)
+    episode = np.flatnonzero(snapshot.buffer.episode == snapshot.buffer.episode[41])
+    action = snapshot.buffer.action.copy()
+    action[episode[2]] = 1 - action[episode[2]]
+    with RunWriter.create(tmp_path / "altered", run.manifest) as writer:
+        for k in (0, 1):
+            each = run.snapshot(k)
+            buffer = replace(each.buffer, action=action) if k == 1 else each.buffer
+            writer.commit_round(replace(each, buffer=buffer), dict(each.metrics))
+    app = opened(open_page, tmp_path, run="altered", inspect="41")
+    assert errors(app) == []
+    assert f"What comes after record {episode[2]} can't be shown" in words(app)
+    assert len(app.select_slider(key="frame").options) == 3
+    assert {"top_records", "bottom_records"} <= {frame.key for frame in app.dataframe}
+
+
+def test_pictures_are_small_and_in_order(cartpole: Run) -> None:
+    snapshot = cartpole.snapshot(1)
+    pictures, trouble = playback.frames.__wrapped__(snapshot, None, "", (0, 4))  # type: ignore[attr-defined]
+    assert trouble == ""
+    assert len(pictures) == 2
+    assert pictures[0] != pictures[1]
+    assert all(picture.startswith(b"\x89PNG") and len(picture) < 40_000 for picture in pictures)
