@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import jobs, page, selection, state, targets
+from app import jobs, page, selection, state, targets, undo
 from app.text import escape
 from engine.attribution.influence import Scores
 from engine.attribution.naming import TargetName
@@ -21,7 +21,7 @@ from engine.store.snapshot import Snapshot
 def put_in(run: Run, round: int, records: list[int]) -> None:
     """Add records to the basket on disk (a callback)."""
     change_basket(run, round, add=records)
-    _changed()
+    targets.basket_changed()
 
 
 @page.careful
@@ -29,13 +29,7 @@ def take_out(run: Run, round: int, records: list[int] | None) -> None:
     """Take records, or all, out of the basket on disk (a callback)."""
     change_basket(run, round, remove=records)
     state.next_generation("basket_table")
-    _changed()
-
-
-def _changed() -> None:
-    """Let the controls of the target know, which offer the basket (in a callback, at its end)."""
-    if state.get("target") == "action":
-        st.rerun()
+    targets.basket_changed()
 
 
 def records(run: Run, snapshot: Snapshot) -> list[int]:
@@ -57,19 +51,11 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, target: TargetName) -> No
             f"Add {len(new)} selected" if new else "Add selected",
             key="add_to_basket",
             icon=":material/add_shopping_cart:",
+            shortcut="B",
             disabled=not new,
-            help="Select records in the chart or in the tables first." if not new else None,
+            help="Put the selected records into the basket." if new else "Select records in a chart or a table first.",
             on_click=put_in,
             args=(run, snapshot.round, new),
-        )
-        st.button(
-            "Ask about selected",
-            key="ask_about_selected",
-            icon=":material/help:",
-            disabled=not selected,
-            help="Which records made the agent do what it does in the selected ones? Their actions become the target.",
-            on_click=targets.ask_about,
-            args=(selected,),
         )
         with st.popover("Edit", icon=":material/edit:", key="edit_basket"):
             edit_basket(run, snapshot, scores, kept)
@@ -89,6 +75,7 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, target: TargetName) -> No
             on_click=state.put,
             args=({"retrain_open": True},),
         )
+        undo.draw(run, snapshot)
     if state.get("retrain_open"):
         retrain_dialog(run, snapshot, scores, kept, target)
 

@@ -19,6 +19,7 @@ from engine.attribution.influence import Scores
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
+_LARGE = "inspector_open"
 NUMBERS = ("advantage", "value", "reward", "return", "TD error", "log probability")
 
 
@@ -28,7 +29,31 @@ def choose(snapshot: Snapshot, default: int) -> int:
 
 
 def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
-    """Show the record that was chosen, and let another one be typed."""
+    """Show the record that was chosen, and let another one be typed: beside the chart, or where it is opened large."""
+    if state.get(_LARGE):
+        st.button("Open large", key="open_inspector", icon=":material/open_in_full:", disabled=True)
+        _large(run, snapshot, scores, fields)
+        return
+    st.button(
+        "Open large",
+        key="open_inspector",
+        type="tertiary",
+        icon=":material/open_in_full:",
+        shortcut="I",
+        help="Open the inspected record in front of the page.",
+        on_click=state.put,
+        args=({_LARGE: True},),
+    )
+    _contents(run, snapshot, scores, fields)
+
+
+@st.dialog("Inspector", width="large", on_dismiss=lambda: state.put({_LARGE: False}))
+def _large(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
+    with state.part():
+        _contents(run, snapshot, scores, fields)
+
+
+def _contents(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
     n = len(snapshot.buffer)
     with st.container(key="inspector", border=True):
         number, link = st.columns([1, 2], vertical_alignment="bottom")

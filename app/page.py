@@ -102,6 +102,7 @@ def _round_slider(rounds: list[int], place: DeltaGenerator) -> None:
         icon=":material/chevron_left:",
         key="previous_round",
         help="Previous recorded round",
+        shortcut="P",
         on_click=state.step,
         args=("round", rounds, -1),
     )
@@ -112,6 +113,7 @@ def _round_slider(rounds: list[int], place: DeltaGenerator) -> None:
         icon=":material/chevron_right:",
         key="next_round",
         help="Next recorded round",
+        shortcut="N",
         on_click=state.step,
         args=("round", rounds, 1),
     )

@@ -9,28 +9,33 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import selection, state
+from app import groups, selection, state, targets
 from app.charts import selection as charts
+from engine.attribution.grouping import sum_of
+from engine.attribution.influence import Scores
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
 OVER = ("step in round", "step in episode", "episode")
 
 
-def draw(run: Run, snapshot: Snapshot, fields: dict[str, NDArray[Any]], action_names: Sequence[str]) -> None:
+def draw(
+    run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]], action_names: Sequence[str]
+) -> None:
     """The section.
 
     Args:
         run: the run.
         snapshot: its round.
+        scores: influence of its records.
         fields: the columns of its records, `influence` among them.
         action_names: of the discrete actions; none of a continuous one.
     """
     influence, chosen = fields["influence"], selection.mask(run, snapshot)
-    _bar(run, snapshot, influence, chosen)
+    over = _bar(run, snapshot, scores, chosen)
     first, second, third = st.columns(3, gap="medium")
     with first:
-        st.caption("Influence: drag across bars to select their records.")
+        st.caption("How many records: drag across bars to select theirs.")
         at = charts.bin_of(influence, charts.influence_bins(influence))
         st.plotly_chart(
             charts.influence_histogram(influence, chosen, state.is_dark()),
@@ -41,8 +46,7 @@ def draw(run: Run, snapshot: Snapshot, fields: dict[str, NDArray[Any]], action_n
             alt="Histogram of the influence of all records and of the selected ones",
         )
     with second:
-        state.choose("over", list(OVER), OVER[0])
-        over = str(st.selectbox("Summed influence over", list(OVER), key="over", label_visibility="collapsed"))
+        st.caption(f"Summed influence over the {over}: drag across bars.")
         places = charts.bin_of(fields[over], charts.value_bins(fields[over]))
         st.plotly_chart(
             charts.influence_over(over, fields[over], influence, chosen, state.is_dark()),
@@ -65,24 +69,37 @@ def draw(run: Run, snapshot: Snapshot, fields: dict[str, NDArray[Any]], action_n
         )
 
 
-def _bar(run: Run, snapshot: Snapshot, influence: NDArray[np.float32], chosen: NDArray[np.bool_]) -> None:
-    """What is selected and what it sums to, and a button that selects nothing."""
+def _bar(run: Run, snapshot: Snapshot, scores: Scores, chosen: NDArray[np.bool_]) -> str:
+    """What is selected, what it sums to and what can be done with it; returns the field that influence is summed over."""
+    records = np.flatnonzero(chosen).tolist()
     with st.container(key="selection", horizontal=True, vertical_alignment="center"):
-        if not chosen.any():
+        if records:
+            total, of_all = sum_of(scores.influence, records), float(scores.influence.sum(dtype=np.float64))
+            st.markdown(
+                f"**Selection: {len(records)} of {len(chosen)} records**, summed influence {total:+.3g} of {of_all:+.3g}"
+            )
+        else:
             st.markdown("**Selection:** none. Drag around records in a chart, or tick them in a table.")
-            return
-        total, of_all = (float(influence[side].sum(dtype=np.float64)) for side in (chosen, chosen | True))
-        st.markdown(
-            f"**Selection: {int(chosen.sum())} of {len(chosen)} records**, summed influence {total:+.3g} of {of_all:+.3g}"
-        )
         st.button(
             "Clear selection",
             key="clear_selection",
             icon=":material/deselect:",
-            type="tertiary",
+            disabled=not records,
             on_click=selection.choose,
             args=(run, snapshot, ()),
         )
+        st.button(
+            "Ask about selected",
+            key="ask_about_selected",
+            icon=":material/help:",
+            disabled=not records,
+            help="Which records made the agent do what it does in the selected ones? Their actions become the target.",
+            on_click=targets.ask_about,
+            args=(records,),
+        )
+        groups.draw(run, snapshot, scores)
+        state.choose("over", list(OVER), OVER[0])
+        return str(st.selectbox("over", list(OVER), key="over", width=150, label_visibility="collapsed"))
 
 
 def _kinds(fields: dict[str, NDArray[Any]], action_names: Sequence[str]) -> tuple[list[str], list[NDArray[np.bool_]]]:

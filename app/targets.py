@@ -57,6 +57,12 @@ def follow(records: list[int]) -> None:
         st.rerun()
 
 
+def basket_changed() -> None:
+    """Let the controls, which offer the basket, be drawn anew (at the end of a callback)."""
+    if state.get("target") == "action":
+        st.rerun()
+
+
 def _begin_with_inspected() -> None:
     """Let a new action target be about the inspected record (a callback)."""
     if state.get("target") == "action":

@@ -101,6 +101,8 @@ def composition(
             customdata=list(range(len(names))),
             text=[f"{share:.0%}" for share in shares],
             textposition="outside",
+            textfont={"size": 11},
+            constraintext="none",
             cliponaxis=False,
             marker=_mark(colours, name == "selected"),
             hovertemplate=f"%{{y}}: %{{x:.1%}} of {name}<extra></extra>",

@@ -50,12 +50,13 @@ def estimator_controls(run: Run, snapshot: Snapshot, target: TargetName) -> str:
 
 def chart_controls(fields: Sequence[str]) -> tuple[str, str, str]:
     """The fields across and up, and what dragging does."""
-    x, y = axis("x", "Across", AXES[0], fields), axis("y", "Up", AXES[1], fields)
-    state.choose("tool", list(scatter.DRAG), "lasso")
-    tool = st.segmented_control(
-        "Select with", list(scatter.DRAG), key="tool", required=True,
-        help="lasso and box: drag around records. click: click single records; dragging moves the picture.",
-    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        x, y = axis("x", "Across", AXES[0], fields), axis("y", "Up", AXES[1], fields)
+        state.choose("tool", list(scatter.DRAG), "lasso")
+        tool = st.segmented_control(
+            "Select with", list(scatter.DRAG), key="tool", required=True,
+            help="lasso and box: drag around records. click: click single records; dragging moves the picture.",
+        )  # fmt: skip
     return x, y, tool or "lasso"
 
 
@@ -88,7 +89,7 @@ def workplace(
         scatter.draw(run, snapshot, scores, fields, axes, tool, (inspected, tuple(basket_records)))
     with side:
         inspector.draw(run, snapshot, scores, fields)
-    selected_records.draw(run, snapshot, fields, names)
+    selected_records.draw(run, snapshot, scores, fields, names)
     left, right = st.columns(2, gap="medium")
     with left:
         ranking.draw("top_records", "Top records", "raised the target most", top, run, snapshot, fields, names)
@@ -115,7 +116,6 @@ def diagnose() -> None:
         name = targets.target_controls(run, snapshot)
         estimator = estimator_controls(run, snapshot, name)
         orders = computing.orders_control(snapshot, estimator)
-        x, y, tool = chart_controls(list(loaders.load_fields(snapshot)))
     asked = loaders.load_target(snapshot, name)
     page.without_minibatches(snapshot)
     scores = computing.scores(run, snapshot, asked, estimator, orders)
@@ -123,10 +123,11 @@ def diagnose() -> None:
         st.stop()
     what = name.sentence(run.manifest.action_space.names)
     source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(snapshot, orders))
-    with controls:
-        downloads.draw(run, snapshot, asked, what, scores, (x, y), TABLE_ROWS, source)
     trust.draw(run, snapshot, asked, estimator, source)
     two_estimators.draw(run, snapshot, asked, scores, trust.offered(snapshot))
+    x, y, tool = chart_controls(list(loaders.load_fields(snapshot)))
+    with controls:
+        downloads.draw(run, snapshot, asked, what, scores, (x, y), TABLE_ROWS, source)
     workplace(run, snapshot, scores, name, (x, y), tool)
     section.draw(run, snapshot, asked, scores, source, lambda records: pick(run, snapshot, records))
 

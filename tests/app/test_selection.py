@@ -129,3 +129,64 @@ def test_a_row_that_is_ticked_joins_the_selection(open_page: Open, shown: Run) -
     assert app.number_input(key="inspect").value == bottom[2]
     tick(app, "top_records")
     assert set(read_sets(shown, 2).selection) == {bottom[2], bottom[3]}
+
+
+def test_undo_takes_the_last_change_back_also_after_a_reload(open_page: Open, shown: Run) -> None:  # noqa: F811
+    change_basket(shown, 2, add=[4, 6, 8])
+    select(shown, 2, [3, 5])
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    app.button(key="clear_basket").click().run()
+    assert "Basket of round 2: 0 records" in words(app)
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    assert app.button(key="undo").help == "Undo: 3 records out of the basket"
+    app.button(key="undo").click().run()
+    assert "Basket of round 2: 3 records" in words(app)
+    assert app.button(key="undo").help == "Undo: 2 records into the selection"
+    app.button(key="undo").click().run()
+    assert "Selection: none" in words(app).replace("*", "")
+    for _ in range(2):
+        app.button(key="redo").click().run()
+    assert "Basket of round 2: 0 records" in words(app)
+    assert "2 of 140 records" in words(app)
+    assert app.button(key="redo").disabled
+
+
+def test_a_group_is_kept_and_taken_up_again(open_page: Open, shown: Run) -> None:  # noqa: F811
+    influence = engine.influence(shown.snapshot(2)).influence
+    select(shown, 2, [3, 5, 9])
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    app.text_input(key="group_name").set_value("wrong *sign*").run()
+    app.button(key="save_group").click().run()
+    app.button(key="clear_selection").click().run()
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    table = next(frame.value for frame in app.dataframe if frame.key == "groups_table")
+    assert table.to_dict("records") == [
+        {"group": "wrong *sign*", "records": 3, "summed influence": pytest.approx(influence[[3, 5, 9]].sum())}
+    ]
+    tick(app, "groups_table", 0)
+    app.button(key="group_to_basket").click().run()
+    app.button(key="select_group").click().run()
+    sets = read_sets(shown, 2)
+    assert (sets.basket, sets.selection) == ([3, 5, 9], [3, 5, 9])
+    app.button(key="ask_about_group").click().run()
+    assert app.text_input(key="asked").value == "3, 5, 9"
+    app.button(key="delete_group").click().run()
+    assert read_sets(shown, 2).groups == {}
+    assert app.button(key="undo").help == "Undo: 3 records out of the group wrong \\*sign\\*"
+    assert errors(app) == []
+
+
+def test_what_can_not_be_a_group_is_one_line(open_page: Open, shown: Run) -> None:  # noqa: F811
+    select(shown, 2, [3])
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    app.button(key="save_group").click().run()
+    assert ["a group needs a name" in toast.value for toast in app.toast] == [True]
+    assert read_sets(shown, 2).groups == {}
+
+
+def test_the_inspector_opens_in_front_of_the_page(open_page: Open) -> None:  # noqa: F811
+    app = open_page("diagnose", inspect="7", **SEEN)
+    app.button(key="open_inspector").click().run()
+    assert errors(app) == []
+    assert app.number_input(key="inspect").value == 7
+    assert app.button(key="open_inspector").disabled

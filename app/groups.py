@@ -1,0 +1,108 @@
+"""Named groups of a round's records: keep the selection or the basket under a name, and take it up again."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import page, selection, state, targets
+from app.text import escape
+from engine.attribution.grouping import sum_of
+from engine.attribution.influence import Scores
+from engine.intervention.record_sets import LONGEST_NAME, change_basket, delete_group, read_sets, save_group
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+SELECTED, CHOSEN = "the selection", "the basket"
+_NAME, _OF = "group_name", "group_of"
+
+
+def draw(run: Run, snapshot: Snapshot, scores: Scores) -> None:
+    """The popover with the groups and what can be done with them."""
+    sets = read_sets(run, snapshot.round)
+    groups = {name: [i for i in records if i < len(snapshot.buffer)] for name, records in sets.groups.items()}
+    label = f"Groups ({len(groups)})" if groups else "Groups"
+    with st.popover(label, icon=":material/label:", key="groups"):
+        if groups:
+            _table(run, snapshot, scores, groups)
+        else:
+            st.markdown(f"No group in round {snapshot.round} yet: give the selection or the basket a name to keep it.")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            st.segmented_control("Keep", [SELECTED, CHOSEN], default=SELECTED, required=True, key=_OF)
+            st.text_input("under the name", key=_NAME, max_chars=LONGEST_NAME, width=200)
+            there = bool(sets.basket if state.get(_OF) == CHOSEN else len(selection.current(run, snapshot)))
+            st.button(
+                "Keep",
+                key="save_group",
+                icon=":material/save:",
+                disabled=not there,
+                help=None if there else "There are no records in it.",
+                on_click=_save,
+                args=(run, snapshot),
+            )
+
+
+def _table(run: Run, snapshot: Snapshot, scores: Scores, groups: dict[str, list[int]]) -> None:
+    rows = [
+        {"group": name, "records": len(records), "summed influence": sum_of(scores.influence, records)}
+        for name, records in groups.items()
+    ]
+    st.dataframe(
+        pd.DataFrame(rows),
+        key="groups_table",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={"summed influence": st.column_config.NumberColumn(format="%+.3g")},
+        alt="Table of the named groups",
+    )
+    picked = [list(groups)[row] for row in state.selected_rows("groups_table") if row < len(groups)]
+    if not picked:
+        st.caption("Tick a group to use it.")
+        return
+    name, records = picked[0], groups[picked[0]]
+    st.markdown(f"**{escape(name)}**")
+    with st.container(horizontal=True):
+        st.button(
+            "Select", key="select_group", icon=":material/select_all:", on_click=_select, args=(run, snapshot, records)
+        )
+        st.button(
+            "Add to basket",
+            key="group_to_basket",
+            icon=":material/add_shopping_cart:",
+            on_click=_put_in,
+            args=(run, snapshot, records),
+        )
+        st.button(
+            "Ask about them",
+            key="ask_about_group",
+            icon=":material/help:",
+            help="Their actions become the target.",
+            on_click=targets.ask_about,
+            args=(records,),
+        )
+        st.button("Delete", key="delete_group", icon=":material/delete:", on_click=_delete, args=(run, snapshot, name))
+
+
+@page.careful
+def _save(run: Run, snapshot: Snapshot) -> None:
+    sets = read_sets(run, snapshot.round)
+    records = sets.basket if state.get(_OF) == CHOSEN else selection.current(run, snapshot).tolist()
+    save_group(run, snapshot.round, str(state.get(_NAME, "")), records)
+    state.put({_NAME: ""})
+
+
+def _select(run: Run, snapshot: Snapshot, records: list[int]) -> None:
+    selection.choose(run, snapshot, records)
+
+
+@page.careful
+def _put_in(run: Run, snapshot: Snapshot, records: list[int]) -> None:
+    change_basket(run, snapshot.round, add=records)
+    targets.basket_changed()
+
+
+@page.careful
+def _delete(run: Run, snapshot: Snapshot, name: str) -> None:
+    delete_group(run, snapshot.round, name)
+    state.select_rows("groups_table", [])
