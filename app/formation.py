@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import loaders, page, state
+from app import loaders, page, state, trust
 from app.charts import behaviour as curve_charts
 from app.charts import formation as charts
 from app.text import escape
@@ -19,6 +20,7 @@ from engine.analysis.phases import PHASES, RULE, SHORTEST, SMOOTHED, Stretch
 from engine.analysis.relations import Grouping, Relations, groupings
 from engine.analysis.roughness import MOST_VERTICES, NEIGHBOURS
 from engine.attribution.estimators import top_and_bottom
+from engine.attribution.naming import TargetName
 from engine.attribution.targets import ActionTarget
 from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot
@@ -127,8 +129,19 @@ def draw_records(run: Run, snapshot: Snapshot | None, target: ActionTarget) -> N
     with page.one_line_errors():
         part = loaders.load_snapshot(run, int(shown or 0))
         scores, related = loaders.behaviour_records(run, part.round, target)
+        with st.container(key="behaviour_trust", horizontal=True, vertical_alignment="center"):
+            trust.badge(run, part, _spelled_out(target), "first_order", "behaviour")
+            st.caption(
+                f"first_order, this state and action as the target, round {part.round}, recorded minibatch order"
+            )
         chosen = _of_group(grouping, str(group), related, part, scores)
         _table(run, part, scores, related, chosen)
+
+
+def _spelled_out(target: ActionTarget) -> ActionTarget:
+    """The target named by its state and action, as any round can be asked about it."""
+    seen, done = tuple(target.observation.ravel().tolist()), tuple(target.action.ravel().tolist())
+    return replace(target, called=TargetName(target="action", observation=seen, action=done))
 
 
 def _of_group(

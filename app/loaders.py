@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from engine.attribution.orders import estimate_seconds as influence_estimate
 from engine.attribution.targets import ActionTarget, Target, named_target
 from engine.attribution.validation import estimate_seconds
 from engine.errors import EngineError
+from engine.experiments.faithfulness_report import read_study
+from engine.experiments.recommendation import Recommendation, recommend
 from engine.experiments.results import Campaign, find_campaigns, read_campaign
 from engine.experiments.summary import summary
 from engine.store.find import find_runs
@@ -169,8 +172,20 @@ def _seconds_an_order(
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def check_seconds(_snapshot: Snapshot, path: Path | None, commit: str, estimators: tuple[str, ...]) -> float:
-    """How long a validation of a round's scores would take, from the time of one replay."""
-    return estimate_seconds(_snapshot, estimators=estimators)
+    """How long a validation of a round's scores would take, from the time that its update took, or else of one replay."""
+    return estimate_seconds(_snapshot, estimators=estimators, one=_snapshot.metrics.get("update_seconds"))
+
+
+def recommendation(run: Run, snapshot: Snapshot, target: str) -> Recommendation | None:
+    """What the study that ships says of a round like this one; None where it says nothing, or is not here."""
+    return recommend(_study(), run.manifest.env_id, snapshot.round / max(run.config.rounds, 1), target)
+
+
+@st.cache_resource(show_spinner=False)
+def _study() -> list[dict[str, Any]]:
+    with suppress(EngineError, OSError):
+        return read_study(ROOT / "benchmarks" / "results" / "faithfulness")
+    return []
 
 
 def load_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:

@@ -20,6 +20,7 @@ from engine.attribution.targets import Target, name_of
 from engine.attribution.trust import Validation, Verdict, read_validation
 from engine.attribution.validation import FRACTION, ORDERS, SUBSETS, finished
 from engine.errors import BadInputError
+from engine.experiments.recommendation import CLEARLY
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration
@@ -38,6 +39,7 @@ ICONS: dict[Verdict, str] = {
     "does not": ":material/close:",
     "noise": ":material/blur_on:",
 }
+UNRECORDED = "This round can't be checked: it was recorded without its minibatches, so its update can't be replayed."
 EXPLANATION = f"""
 A score says which way a record pushed. Whether removing records does what the scores predict can be tested: remove random
 subsets of the round's records, really replay the update without them, and compare.
@@ -46,6 +48,9 @@ subsets of the round's records, really replay the update without them, and compa
   order them rightly, 0 if they say nothing.
 * Even a perfect prediction does not reach 1, because an outcome is an average over a few minibatch orders and still noisy. The
   **ceiling** is the most that can be reached here.
+* The **additivity gap** is the share of the outcomes' variance that no straight line through the predictions explains: what the
+  records do together and not each for itself. **Metasmoothness** is 1 where the update responds smoothly to the records' weights,
+  and about 0 where derivatives mean nothing.
 * **A replay on fixed data is not a re-collection.** It keeps the data as it was collected; with another policy the agent would
   have collected other data from then on. *Rounds to train on* with several *seeds* in the retrain dialog answers that question,
   by collecting anew; Compare shows both answers side by side.
@@ -61,18 +66,19 @@ def offered(snapshot: Snapshot) -> list[str]:
 
 def draw(run: Run, snapshot: Snapshot, target: Target, estimator: str, source: str) -> None:
     """The badge beside the line that says where the ranking comes from, and below it the panel, folded."""
-    found = read_validation(snapshot, target, estimator)
     with st.container(key="trust", horizontal=True, vertical_alignment="center"):
-        if found is None:
-            st.badge("trust: not measured", icon=":material/help:", color="gray", help=ESTIMATOR_NOTES[estimator])
-        else:
-            verdict = found.verdict(estimator)
-            ceiling = "" if found.ceiling is None else f" of {found.ceiling:.2f}"
-            st.badge(
-                f"trust: LDS {found.estimators[estimator].lds:.2f}{ceiling}",
-                icon=ICONS[verdict],
-                color=COLOURS[verdict],
-                help=f"{found.sentence(estimator)}. {ESTIMATOR_NOTES[estimator]}",
+        found = badge(run, snapshot, target, estimator, "trust")
+        better = _better(run, snapshot, target, estimator, found)
+        if better is not None:
+            name, why = better
+            st.button(
+                f"Use {name}",
+                key="use_recommended",
+                type="tertiary",
+                icon=":material/recommend:",
+                help=why,
+                on_click=state.put,
+                args=({"estimator": name},),
             )
         page.elsewhere(snapshot)
         st.caption(source)
@@ -82,20 +88,86 @@ def draw(run: Run, snapshot: Snapshot, target: Target, estimator: str, source: s
             _panel(run, snapshot, target, estimator, found)
 
 
+def badge(run: Run, snapshot: Snapshot, target: Target, estimator: str, key: str) -> Validation | None:
+    """What was measured of a ranking; or that nothing was, with a button that measures it and the time that it would take."""
+    found = read_validation(snapshot, target, estimator)
+    if found is not None:
+        verdict = found.verdict(estimator)
+        ceiling = "" if found.ceiling is None else f" of {found.ceiling:.2f}"
+        st.badge(
+            f"trust: LDS {found.estimators[estimator].lds:.2f}{ceiling}",
+            icon=ICONS[verdict],
+            color=COLOURS[verdict],
+            help=f"{found.sentence(estimator)}. {ESTIMATOR_NOTES[estimator]}",
+        )
+        return found
+    if not snapshot.minibatches.size:
+        st.badge("trust: can't be measured", icon=":material/help:", color="gray", help=UNRECORDED)
+        return None
+    check = job(run, snapshot, target)
+    if check.running:
+        _being_measured(check, snapshot, target)
+        return None
+    st.badge("trust: not measured", icon=":material/help:", color="gray", help=ESTIMATOR_NOTES[estimator])
+    estimators = (*CHECKED, REPLAY_REGRESSION) if estimator == REPLAY_REGRESSION else CHECKED
+    seconds = loaders.check_seconds(snapshot, snapshot.path, snapshot.hash, estimators)
+    st.button(
+        f"Check (about {duration(seconds)})",
+        key=f"{key}_check",
+        type="tertiary",
+        icon=":material/experiment:",
+        on_click=page.careful(check.start),
+        args=(estimators,),
+        help=f"Really removes {SUBSETS} random halves of the records in {ORDERS} minibatch orders each, in the background, and "
+        "sees whether the scores predicted what happens.",
+    )
+    return None
+
+
+def job(run: Run, snapshot: Snapshot, target: Target) -> Check:
+    """The check of a round and target, running or not."""
+    described = json.dumps(target.describe(), sort_keys=True)
+    name = hashlib.sha256(described.encode()).hexdigest()[:12]
+    return Check(run, snapshot.round, name, target_arguments(target))
+
+
+@st.fragment(run_every=2)
+def _being_measured(check: Check, snapshot: Snapshot, target: Target) -> None:
+    if not check.running:
+        st.rerun()
+    done, total = finished(snapshot, target, check.estimators or CHECKED, SUBSETS, ORDERS, FRACTION, "random")
+    st.badge(f"trust: being measured, {done / total:.0%}", icon=":material/hourglass_top:", color="gray")
+
+
+def _better(
+    run: Run, snapshot: Snapshot, target: Target, estimator: str, found: Validation | None
+) -> tuple[str, str] | None:
+    """The estimator to use instead, and why: what was measured here, or else what the study found in the most like place."""
+    if found is not None:
+        here, best = (np.nan_to_num(found.estimators[name].lds) for name in (estimator, found.best))
+        if best <= here + CLEARLY:
+            return None
+        return found.best, f"Measured here: {found.sentence(found.best)}; {found.sentence(estimator)}."
+    advice = loaders.recommendation(run, snapshot, target.name) if snapshot.minibatches.size else None
+    if advice is None or estimator in (advice.estimator, advice.thorough):
+        return None
+    return advice.estimator, advice.sentence
+
+
 def _panel(run: Run, snapshot: Snapshot, target: Target, estimator: str, found: Validation | None) -> None:
     words, figures = st.columns(2, gap="large")
     with words:
         st.markdown(EXPLANATION)
         if not snapshot.minibatches.size:
-            st.info(
-                "This round can't be checked: it was recorded without its minibatches, so its update can't be replayed.",
-                icon=":material/info:",
-            )
+            st.info(UNRECORDED, icon=":material/info:")
             return
         _check(run, snapshot, target, found is not None)
     with figures:
         if found is None:
             st.info("Not measured yet for this run, round, target and estimator.", icon=":material/info:")
+            advice = loaders.recommendation(run, snapshot, target.name) if snapshot.minibatches.size else None
+            if advice is not None:
+                st.markdown(f"**Until then.** {escape(advice.sentence)}")
         else:
             _figures(found, estimator)
 
@@ -122,7 +194,7 @@ def rows(found: Validation) -> list[dict[str, str]]:
             "estimator": name,
             "LDS": f"{one.lds:.2f} ({one.low:.2f} to {one.high:.2f})",
             "of the ceiling": "" if not found.ceiling else f"{one.lds / found.ceiling:.0%}",
-            "variance explained": f"{one.r2:.0%}",
+            "additivity gap": f"{1 - one.r2:.0%}",
         }
         for name, one in sorted(found.estimators.items(), key=lambda item: -np.nan_to_num(item[1].lds, nan=-1.0))
     ]
@@ -139,9 +211,7 @@ def measured(found: Validation) -> str:
 
 def _check(run: Run, snapshot: Snapshot, target: Target, measured: bool) -> None:
     """The button that starts a check, or how far it is."""
-    described = json.dumps(target.describe(), sort_keys=True)
-    name = hashlib.sha256(described.encode()).hexdigest()[:12]
-    check = Check(run, snapshot.round, name, target_arguments(target))
+    check = job(run, snapshot, target)
     if check.running:
         _progress(check, snapshot, target)
         return

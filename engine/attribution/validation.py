@@ -245,9 +245,20 @@ def estimate_seconds(
     orders: int = ORDERS,
     workers: int | None = None,
     estimators: Sequence[str] = (DEFAULT_ESTIMATOR,),
+    one: float | None = None,
 ) -> float:
-    """Seconds that `validate` would take with nothing kept from earlier, from the time of one replay."""
+    """Seconds that `validate` would take with nothing kept from earlier.
+
+    Args:
+        snapshot: round k.
+        subsets: as `validate`.
+        orders: as `validate`.
+        workers: as `validate`.
+        estimators: as `validate`.
+        one: seconds of one replay; by default a replay is timed.
+    """
+    one = replay_seconds(snapshot) if one is None else one
     count = (subsets + 1) * orders
     if REPLAY_REGRESSION in estimators:
         count += len(training_removals(snapshot)) * TRAINING_ORDERS
-    return POOL_SECONDS + replay_seconds(snapshot) * (count / (workers or default_workers()) + CONTROL_REPLAYS)
+    return POOL_SECONDS + one * (count / (workers or default_workers()) + CONTROL_REPLAYS)

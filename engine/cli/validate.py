@@ -94,8 +94,8 @@ def _print(found: Validation, run: Path, target: str) -> None:
         f"the records ({found.design}), {found.orders} minibatch orders, {duration(found.seconds)}{where}"
     )
     print_table(
-        ("estimator", "LDS", "95 % interval", "explained variance", "slope"),
-        [(name, f.lds, f"{f.low:.2f} to {f.high:.2f}", f.r2, f.slope) for name, f in found.estimators.items()],
+        ("estimator", "LDS", "95 % interval", "additivity gap", "slope"),
+        [(name, f.lds, f"{f.low:.2f} to {f.high:.2f}", 1 - f.r2, f.slope) for name, f in found.estimators.items()],
     )
     print(
         f"noise ceiling: {ceiling}; metasmoothness: {found.metasmoothness:.2f}; null control: {found.null_sentence}\n"

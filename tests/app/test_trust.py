@@ -11,11 +11,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
+from app import loaders
 from app.jobs import Check
 from app.trust import CHECKED, offered
 from engine.attribution.estimators import ESTIMATORS
+from engine.attribution.naming import TargetName
 from engine.attribution.regression import REPLAY_REGRESSION
-from engine.attribution.targets import return_target
+from engine.attribution.targets import named_target, return_target
 from engine.attribution.validation import finished
 from engine.store.read import Run
 
@@ -98,3 +100,74 @@ def test_a_check_that_fails_says_why(run: Run) -> None:
     while check.running:
         time.sleep(0.1)
     assert "77" in check.complaint
+
+
+def button(app: AppTest, key: str) -> str:
+    return next((b.label for b in app.button if b.key == key), "")
+
+
+def test_a_ranking_that_was_not_measured_offers_the_check_and_its_time(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    started: list[tuple[str, ...]] = []
+    monkeypatch.setattr(Check, "start", lambda self, estimators: started.append(tuple(estimators)))
+    app = diagnose(monkeypatch, run)
+    assert button(app, "trust_check").startswith("Check (about ")
+    app.button(key="trust_check").click().run()
+    assert started == [CHECKED]
+    app = diagnose(monkeypatch, run, estimator=REPLAY_REGRESSION)
+    assert not app.exception
+
+
+def test_a_check_that_runs_is_seen_at_the_badge(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr(Check, "running", property(lambda self: self.command == "validate"))
+    monkeypatch.setattr(Check, "estimators", property(lambda self: CHECKED))
+    assert "trust: being measured, 0%" in badge(diagnose(monkeypatch, run))
+
+
+def test_what_was_measured_here_recommends_the_better_estimator(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    measured = engine.validate(run, round=1, estimators=CHECKED, subsets=8, orders=2, executor="inline")
+    for estimator in CHECKED:
+        worse = measured.estimators[measured.best].lds > measured.estimators[estimator].lds + 0.05
+        expected = f"Use {measured.best}" if worse else ""
+        assert button(diagnose(monkeypatch, run, estimator=estimator), "use_recommended") == expected
+
+
+def test_the_study_recommends_where_nothing_was_measured(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    advice = loaders.recommendation(run, run.snapshot(1), "return")
+    assert advice is not None, "the study ships with the project"
+    assert "not CartPole-v1, which it has not" in advice.sentence
+    app = diagnose(monkeypatch, run, estimator="replay_gradient", trust_panel="True")
+    if advice.estimator != "replay_gradient":
+        assert button(app, "use_recommended") == f"Use {advice.estimator}"
+        app.button(key="use_recommended").click().run()
+        assert app.selectbox(key="estimator").value == advice.estimator
+    assert button(app, "use_recommended") == ""
+
+
+def test_the_ranking_of_a_behaviour_has_a_badge_too(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(run.path.parent)])
+
+    def behaviour() -> AppTest:
+        app = AppTest.from_file(str(ROOT / "app" / "streamlit_app.py"), default_timeout=60)
+        for key, value in {"run": "cartpole", "record": "1:7", "shown_round": "2"}.items():
+            app.query_params[key] = value
+        app.switch_page("views/behaviour.py")
+        return app.run()
+
+    started: list[tuple[int, tuple[str, ...]]] = []
+    monkeypatch.setattr(Check, "start", lambda self, estimators: started.append((self.round, self.arguments)))
+    app = behaviour()
+    assert not app.exception
+    assert "trust: not measured" in badge(app)
+    app.button(key="behaviour_check").click().run()
+    ((round, arguments),) = started
+    assert round == 2
+    # The command that was started asks about the very target of the page.
+    observation = tuple(float(x) for x in arguments[2].removeprefix("--obs=").split(","))
+    action = (float(arguments[3].removeprefix("--action=")),)
+    snapshot = run.snapshot(2)
+    asked = named_target(snapshot, TargetName(target="action", observation=observation, action=action))
+    assert asked.describe() == engine.action_target(run.snapshot(1), record=7).describe()
+    measured = engine.validate(snapshot, asked, subsets=6, orders=2, executor="inline")
+    assert f"trust: LDS {measured.estimators['first_order'].lds:.2f}" in badge(behaviour())

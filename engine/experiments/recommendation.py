@@ -1,0 +1,89 @@
+"""Which estimator to use where nothing was measured yet: what the study of faithfulness found in the most similar place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.attribution.estimators import ESTIMATORS
+from engine.attribution.regression import REPLAY_REGRESSION
+from engine.attribution.trust import MOSTLY_NOISE
+from engine.experiments.faithfulness import STAGES
+
+CLEARLY = 0.05
+"""A dearer estimator is recommended only where its LDS is higher by more than this."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """An estimator, and the measurements that speak for it."""
+
+    estimator: str
+    """The cheapest one that takes seconds and is not clearly worse than the best of those."""
+    thorough: str | None
+    """`replay_regression`, which takes a minute, where it is clearly better still."""
+    lds: Mapping[str, float]
+    """Mean LDS of every estimator that was measured in all of the cells."""
+    ceiling: float
+    where: str
+    """The cells, in words."""
+    cells: int
+
+    @property
+    def sentence(self) -> str:
+        """What was measured where, and what follows."""
+        figures = ", ".join(f"{name} {value:.2f}" for name, value in self.lds.items())
+        dearer = f", or {self.thorough} where a minute is no object" if self.thorough else ""
+        return (
+            f"In the study that comes with this project ({self.where}; {self.cells} measurement{'s' if self.cells > 1 else ''}) "
+            f"the mean LDS was {figures}, of a possible {self.ceiling:.2f}. Use {self.estimator} here{dearer}."
+        )
+
+
+def recommend(
+    rows: Sequence[Mapping[str, Any]], env_id: str, share: float, target: str, fraction: float = 0.5
+) -> Recommendation | None:
+    """The estimator for a round, from the study's cells of the same environment, stage of training and kind of target.
+
+    Where the study has not that environment, from all environments at that stage. Cells that are mostly noise don't count.
+
+    Args:
+        rows: of the study, as `read_study` gives them.
+        env_id: name in the catalogue.
+        share: of the rounds that came before the round.
+        target: `return` or `action`.
+        fraction: share of the records that was removed.
+
+    Returns:
+        None if nothing like it was measured.
+    """
+    stage = min(STAGES, key=lambda name: abs(STAGES[name] - share))
+    like = [
+        row
+        for row in rows
+        if (row["stage"], row["target"], row["fraction"]) == (stage, target, fraction)
+        and row["ceiling"] is not None
+        and row["ceiling"] >= MOSTLY_NOISE
+    ]
+    own = [row for row in like if row["env_id"] == env_id]
+    used = own or like
+    cells: dict[tuple[Any, ...], dict[str, float]] = {}
+    for row in used:
+        cell = cells.setdefault((row["experiment"], row["record"]), {})
+        cell[row["estimator"]] = row["lds"] or 0.0
+    names = [name for name in ESTIMATORS if cells and all(name in cell for cell in cells.values())]
+    lds = {name: float(np.mean([cell[name] for cell in cells.values()])) for name in names}
+    quick = [name for name in names if name != REPLAY_REGRESSION]
+    if not quick:
+        return None
+    best = max(lds[name] for name in quick)
+    chosen = next(name for name in quick if lds[name] >= best - CLEARLY)
+    dearer = REPLAY_REGRESSION if lds.get(REPLAY_REGRESSION, -1.0) > lds[chosen] + CLEARLY else None
+    environments = (
+        env_id if own else f"not {env_id}, which it has not, but {len({row['env_id'] for row in used})} others"
+    )
+    where = f"{environments}, {stage} in training, {target} target, {fraction:.0%} of the records removed"
+    return Recommendation(chosen, dearer, lds, float(np.mean([row["ceiling"] for row in used])), where, len(cells))
