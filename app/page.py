@@ -96,7 +96,7 @@ def _round_slider(rounds: list[int], place: DeltaGenerator) -> None:
         with place:
             st.selectbox("Round", rounds, key="round", width=140)
         return
-    back, middle, forward = place.columns([1, 14, 1], vertical_alignment="bottom")
+    back, middle, forward = place.columns([2, 18, 2], vertical_alignment="bottom")
     back.button(
         "",
         icon=":material/chevron_left:",
