@@ -39,7 +39,7 @@ def draw(name: str, run: Run) -> None:
         id = str(state.get("series"))
         export.offer({f"{run.name}-across": lambda: _orders(found[id])})
     active = found[id].state in ACTIVE
-    st.fragment(_careful_panel, run_every=POLL_SECONDS if active else None)(name, run, id, active)
+    st.fragment(_panel, run_every=POLL_SECONDS if active else None)(name, run, id, active)
 
 
 def _start(run: Run) -> None:
@@ -83,12 +83,7 @@ def _go_on(run: Run, series: Series) -> None:
     jobs.start_series(run, series)
 
 
-def _careful_panel(name: str, run: Run, id: str, was_active: bool) -> None:
-    """`_panel`; a fragment runs outside the page's own error line."""
-    with page.one_line_errors():
-        _panel(name, run, id, was_active)
-
-
+@page.one_line_errors()  # a fragment runs outside the page's own error line
 def _panel(name: str, run: Run, id: str, was_active: bool) -> None:
     job = next((job for job in list_series(run) if job.id == id), None)
     if job is None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import jobs, page, selection, state, targets, undo
 from app.text import escape
+from engine.attribution.grouping import sum_of
 from engine.attribution.influence import Scores
 from engine.attribution.naming import TargetName
 from engine.errors import EngineError
@@ -42,10 +43,9 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, target: TargetName) -> No
     kept, selected = records(run, snapshot), selection.current(run, snapshot).tolist()
     new = sorted(set(selected) - set(kept))
     with st.bottom, st.container(key="basket", horizontal=True, vertical_alignment="center"):
-        total = float(scores.influence[kept].sum()) if kept else 0.0
         st.markdown(
             f"**Basket of round {snapshot.round}: {len(kept)} record{'' if len(kept) == 1 else 's'}**"
-            + (f", summed influence {total:+.3g}" if kept else "")
+            + (f", summed influence {sum_of(scores.influence, kept):+.3g}" if kept else "")
         )
         st.button(
             f"Add {len(new)} selected" if new else "Add selected",

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import loaders, page, playback, state, targets
+from app import distribution, loaders, page, playback, state, targets
 from app.charts import records as charts
 from app.charts.theme import influence_limit
 from app.text import escape
@@ -140,29 +140,14 @@ def _observation(snapshot: Snapshot, record: int) -> None:
 
 
 def _policy(run: Run, snapshot: Snapshot, record: int) -> None:
-    values = loaders.action_distribution(snapshot, snapshot.hash, record)
-    space = run.manifest.action_space
-    if space.kind != "discrete":
-        half = len(values) // 2
+    if run.manifest.action_space.kind == "discrete":
+        taken = page.action_names(run)[int(snapshot.buffer.action[record])]
+        st.caption(f"π(· | s) before the update; the action taken was **{escape(taken)}**.")
+    else:
         st.caption(
             "π(· | s) before the update, a Gaussian; what the environment saw of *taken* was clipped to its bounds."
         )
-        st.dataframe(
-            pd.DataFrame(
-                {"mean": values[:half], "std": values[half:], "taken": snapshot.buffer.action[record]},
-                index=list(space.component_names),
-            ),
-            key="action_distribution",
-            alt="Mean and standard deviation of each component of the action, and what was taken",
-        )
-        return
-    names, taken = page.action_names(run), int(snapshot.buffer.action[record])
-    st.caption(f"π(· | s) before the update; the action taken was **{escape(names[taken])}**.")
-    st.plotly_chart(
-        charts.probabilities(names, [float(v) for v in values], taken, state.is_dark()),
-        key="action_probabilities",
-        alt="Bar chart of the action probabilities in this state",
-    )
+    distribution.draw(run, snapshot, record, "action")
 
 
 def _episode(scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
-from PIL import Image
 
-from app import loaders, page, state
-from app.charts import records as charts
+from app import distribution, state
 from app.text import escape
-from engine.analysis.rendering import episode_records, render_records
+from engine.analysis.rendering import episode_records, render_records, to_png
 from engine.attribution.influence import Scores
 from engine.errors import EngineError
 from engine.store.read import Run
@@ -37,10 +33,7 @@ def frames(_snapshot: Snapshot, path: Path | None, commit: str, records: tuple[i
     drawn: list[bytes] = []
     try:
         for picture in render_records(_snapshot, records):
-            image, file = Image.fromarray(picture), io.BytesIO()
-            image.thumbnail((WIDEST, WIDEST))
-            image.save(file, "png")
-            drawn.append(file.getvalue())
+            drawn.append(to_png(picture, WIDEST))
     except EngineError as error:
         return drawn, str(error)
     return drawn, ""
@@ -128,7 +121,7 @@ def _player(
             alt=f"The environment in the state of record {here}",
         )
     with right:
-        _policy(run, snapshot, here)
+        distribution.draw(run, snapshot, here, "frame", mode_bar=False)
     influence = float(scores.influence[here])
     word = "raised the target" if influence > 0 else "lowered it" if influence < 0 else "did nothing"
     st.markdown(
@@ -149,23 +142,3 @@ def _advance(records: NDArray[np.int64]) -> None:
 
 def _inspect(record: int) -> None:
     state.put({"inspect": record})
-
-
-def _policy(run: Run, snapshot: Snapshot, record: int) -> None:
-    """What the policy of the round says of the state, and what was done."""
-    values, taken = loaders.action_distribution(snapshot, snapshot.hash, record), snapshot.buffer.action[record]
-    if run.manifest.action_space.kind == "discrete":
-        names = page.action_names(run)
-        st.plotly_chart(
-            charts.probabilities(names, [float(value) for value in values], int(taken), state.is_dark()),
-            key="frame_probabilities",
-            config={"displayModeBar": False},
-            alt=f"Action probabilities in the state of record {record}; {names[int(taken)]} was taken",
-        )
-        return
-    half, components = len(values) // 2, run.manifest.action_space.component_names
-    st.dataframe(
-        pd.DataFrame({"mean": values[:half], "std": values[half:], "taken": taken}, index=list(components)),
-        key="frame_distribution",
-        alt="Mean and standard deviation of each component of the action, and what was taken",
-    )

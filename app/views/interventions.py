@@ -76,6 +76,7 @@ def draw_job(name: str, run: Run, job: Job, cancel_key: str) -> None:
         notes.draw(job)
 
 
+@page.one_line_errors()  # a fragment runs outside the page's own error line
 def panel(name: str, run: Run, was_active: bool) -> None:
     """All interventions on the run, the one of the URL first."""
     found = list_jobs(run)
@@ -95,12 +96,6 @@ def panel(name: str, run: Run, was_active: bool) -> None:
         st.rerun()
 
 
-def careful_panel(name: str, run: Run, was_active: bool) -> None:
-    """`panel`; a fragment runs outside the page's own error line."""
-    with page.one_line_errors():
-        panel(name, run, was_active)
-
-
 def single(name: str, run: Run) -> None:
     """What was removed from chosen rounds; looks at the disk every second while something runs."""
     st.caption(
@@ -108,7 +103,7 @@ def single(name: str, run: Run) -> None:
         "removal of the same size. It runs in a process of its own: closing this page does not stop it."
     )
     active = any(job.state in ACTIVE for job in list_jobs(run))
-    st.fragment(careful_panel, run_every=POLL_SECONDS if active else None)(name, run, active)
+    st.fragment(panel, run_every=POLL_SECONDS if active else None)(name, run, active)
 
 
 def interventions() -> None:

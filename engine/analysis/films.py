@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,9 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image
 
-from engine.analysis.rendering import CannotDrawError, draw
+from engine.analysis.rendering import CannotDrawError, draw, to_png
 from engine.envs import find
 from engine.learning.agents import restore_agent
 from engine.learning.checkpoint import fingerprint
@@ -101,7 +99,7 @@ def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
                 picture = b""
                 if not complaint:
                     try:
-                        picture = _png(draw(env, environment.name))
+                        picture = to_png(draw(env, environment.name), WIDTH)
                     except CannotDrawError as error:
                         complaint = str(error)
                 taken.append((steps, total, picture))
@@ -119,15 +117,6 @@ def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
     step, sums, pictures = zip(*taken, strict=True)
     ended = "terminated" if terminated else "truncated"
     return Film(np.array(step, np.int64), np.array(sums), [] if complaint else list(pictures), ended, complaint)
-
-
-def _png(picture: NDArray[np.uint8]) -> bytes:
-    image = Image.fromarray(picture)
-    if image.width > WIDTH:
-        image = image.resize((WIDTH, max(1, image.height * WIDTH // image.width)), Image.Resampling.LANCZOS)
-    sink = io.BytesIO()
-    image.save(sink, "png")
-    return sink.getvalue()
 
 
 def _key(run: Run, k: int, seed: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from engine.analysis.restoring import check_recorded
 from engine.envs import find
@@ -115,6 +117,16 @@ def draw(env: gym.Env[Any, Any], name: str) -> Picture:
         ) from error
     finally:
         env.unwrapped.render_mode = before
+
+
+def to_png(picture: Picture, width: int) -> bytes:
+    """A PNG file of the picture, made smaller where it is wider than `width` pixels."""
+    image = Image.fromarray(picture)
+    if image.width > width:
+        image = image.resize((width, max(1, image.height * width // image.width)), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "png")
+    return file.getvalue()
 
 
 @contextmanager

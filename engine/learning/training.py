@@ -299,9 +299,7 @@ class Learner:
             BadNumberError: a parameter is no longer finite.
         """
         start = time.perf_counter()
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # one error below says it, instead of a warning for every line
+        with np.errstate(over="ignore", invalid="ignore"):  # the error below says it once, for all lines
             metrics = self.agent.update(snapshot.buffer, snapshot.minibatches, on_step=on_step)
         if not all(np.isfinite(tensor).all() for tensor in self.agent.tensors().values()):
             raise BadNumberError(

@@ -8,24 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import FLAGS
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"),
-            executable_path=chromium,
-            args=FLAGS,
-            viewport={"width": 1280, "height": 900},
-            accept_downloads=True,
-        )
-        yield context
-        context.close()
 
 
 @pytest.fixture
