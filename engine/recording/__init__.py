@@ -1,0 +1,1 @@
+"""Other people's trainers: what they wrote down, to be looked at."""
