@@ -21,7 +21,7 @@ TRUNK_FEATURES = 64
 
 
 class Evaluation(NamedTuple):
-    """What a policy says of n records at its current parameters."""
+    """What a policy says of n records at its current parameters; (n, T) each where a record has T tokens."""
 
     log_prob: Tensor
     """(n,) log pi(a|s)."""

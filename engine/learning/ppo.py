@@ -22,7 +22,10 @@ from engine.store.snapshot import Float32s, RolloutBuffer
 
 
 class Batch(NamedTuple):
-    """The columns of n records that the objective reads, as tensors."""
+    """The columns of n records that the objective reads, as tensors.
+
+    A record of a language model is a sequence: its columns have shape (n, T), one number a token, but for `kept`.
+    """
 
     inputs: Tensor
     """(n, d) encoded observations."""
@@ -76,7 +79,7 @@ def as_batch(policy: Policy, buffer: RolloutBuffer) -> Batch:
 
 
 def objective(evaluation: Evaluation, batch: Batch, config: TrainConfig) -> Objective:
-    """The PPO objective of each record (Schulman et al. 2017, eq. 7 and 9).
+    """The PPO objective of each record, or of each of its tokens (Schulman et al. 2017, eq. 7 and 9).
 
     `batch.advantage` must already be normalised if the update normalises.
     """
@@ -85,7 +88,8 @@ def objective(evaluation: Evaluation, batch: Batch, config: TrainConfig) -> Obje
     surrogate = torch.minimum(ratio * batch.advantage, clipped * batch.advantage)
     value = evaluation.value
     critic = torch.zeros_like(surrogate) if value is None else -config.vf_coef * (value - batch.returns) ** 2
-    actor, entropy = (term.where(batch.kept, 0) for term in (surrogate, config.ent_coef * evaluation.entropy))
+    kept = batch.kept.reshape(-1, *(1 for _ in surrogate.shape[1:]))
+    actor, entropy = (term.where(kept, 0) for term in (surrogate, config.ent_coef * evaluation.entropy))
     return Objective(actor, critic, entropy)
 
 
