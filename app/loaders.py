@@ -251,16 +251,19 @@ def _behaviour_records(
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def formation_table(_run: Run, path: Path, head: str, estimator: str) -> tuple[list[int], NDArray[np.float64]]:
-    """Summed influence by action and round."""
-    bar = st.progress(0.0, "computing influence, round by round …")
-
-    def show(done: int, total: int) -> None:
-        bar.progress(done / total, f"computing influence: {done} of {total} rounds")
-
-    table = influence_by_action(_run, estimator, show)
-    bar.empty()
-    return table
+def formation_table(
+    _run: Run, path: Path, head: str, estimator: str
+) -> tuple[list[int], NDArray[np.float64], dict[int, str]]:
+    """The rounds that could be read, their summed influence by action (actions, rounds), and why others could not."""
+    found = influence_by_action(_run, estimator)
+    if found.missing:
+        bar = st.progress(0.0, "computing influence, round by round …")
+        for _ in found:
+            done, total = found.progress
+            bar.progress(done / total, f"computing influence: {done} of {total} rounds")
+        bar.empty()
+    rounds, sums = [number for number, _ in found.in_order], [each for _, each in found.in_order]
+    return rounds, np.array(sums, np.float64).reshape(len(rounds), _run.manifest.action_space.n).T, found.failed
 
 
 @st.cache_resource(max_entries=8, show_spinner="looking at the states …")

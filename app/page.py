@@ -12,7 +12,7 @@ from typing import ParamSpec
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import loaders, state
+from app import live, loaders, state
 from app.text import escape
 from engine.errors import EngineError, NotARunError
 from engine.learning.checkpoint import same_machine
@@ -84,7 +84,9 @@ def header(with_round: bool) -> None:
     left, right = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
     left.selectbox("Run", list(paths), key="run")
     if with_round:
-        _round_slider(loaders.load_run(paths[name]).stored_rounds, right)
+        rounds = loaders.load_run(paths[name]).stored_rounds
+        live.follow(name, rounds)
+        _round_slider(rounds, right)
 
 
 def _round_slider(rounds: list[int], place: DeltaGenerator) -> None:
@@ -158,7 +160,7 @@ def current_run() -> tuple[str, Run]:
 def recorded_rounds(run: Run) -> list[int]:
     """Rounds with records; stops the page with advice if there is none."""
     if not run.stored_rounds:
-        st.info("No round of this run has records yet. If it is being trained, reload in a moment.")
+        st.info("No round of this run has records yet. If it is being trained, the first one is here in a moment.")
         st.stop()
     return run.stored_rounds
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import export, loaders, page, state
+from app import export, live, loaders, page, state
 from app.charts import behaviour as charts
 from app.formation import clicked_round, draw_curves, draw_groups, draw_phases, draw_records
 from app.growing import Growing, growing
@@ -173,6 +173,7 @@ def policy_table(run: Run, found: Behaviour) -> pd.DataFrame:
 def behaviour() -> None:
     """The page."""
     _, run = page.current_run()
+    live.draw(run)
     page.recorded_rounds(run)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         target, snapshot, record = chosen_behaviour(run)

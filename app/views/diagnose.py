@@ -10,6 +10,7 @@ from app import (
     basket,
     computing,
     inspector,
+    live,
     loaders,
     page,
     ranking,
@@ -110,6 +111,7 @@ def pick(run: Run, snapshot: Snapshot, records: list[int]) -> None:
 def diagnose() -> None:
     """The page."""
     _, run = page.current_run()
+    live.draw(run)
     snapshot = loaders.load_snapshot(run, page.current_round(run))
     controls = st.container(horizontal=True, vertical_alignment="bottom")
     with controls:

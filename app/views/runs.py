@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import loaders, state
+from app import live, loaders, state
 from app.text import escape
 from engine.errors import EngineError
 from engine.intervention.workspace import list_jobs
 from engine.store.read import Run
 
-ALL = "all"
-EMPTY = ("run", "environment", "seed", "rounds", "final return", "return per round", "interventions", "parent")
+ALL, FINISHED = "all", "finished"
+EMPTY = ("run", "environment", "seed", "rounds", "state", "final return", "return per round", "interventions", "parent")
 
 
 def describe(name: str, run: Run) -> dict[str, Any]:
@@ -26,6 +26,7 @@ def describe(name: str, run: Run) -> dict[str, Any]:
         "environment": run.manifest.env_id,
         "seed": run.config.seed,
         "rounds": len(run.rounds),
+        "state": FINISHED if run.final else live.as_of(run),
         "final return": returns[-1] if returns else None,
         "best return": max(returns, default=None),
         "return per round": returns,
@@ -33,12 +34,22 @@ def describe(name: str, run: Run) -> dict[str, Any]:
         "filter": run.config.filter_name,
         "interventions": len(list_jobs(run)),
         "parent": f"{parent.run}, round {parent.round}, without {len(parent.removed)}" if parent else "",
-        "state": "finished" if run.final else "unfinished",
         "created": run.manifest.created,
     }
 
 
-rows, damaged = [], []
+def heads() -> dict[str, str]:
+    """The last commit of every run, or what is wrong with it."""
+    found = {}
+    for name, path in loaders.run_paths().items():
+        try:
+            found[name] = loaders.load_run(path).head
+        except (EngineError, OSError) as error:
+            found[name] = str(error)
+    return found
+
+
+drawn, rows, damaged = heads(), [], []
 for name, path in loaders.run_paths().items():
     try:
         rows.append(describe(name, loaders.load_run(path)))
@@ -78,10 +89,13 @@ def open_row() -> None:
 
 
 state.forget_rows(["runs_table"], str(shown["run"].tolist()))
-st.caption(
-    f"{len(shown)} of {len(table)} runs. Tick a row to open the run, two or more to compare them; click a column's head to "
-    "sort."
-)
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.caption(
+        f"{len(shown)} of {len(table)} runs. Tick a row to open the run, two or more to compare them; click a column's head "
+        "to sort."
+    )
+    if any(row["state"] != FINISHED for row in rows):
+        live.keep_up(drawn, heads)
 st.dataframe(
     shown,
     key="runs_table",
@@ -115,6 +129,7 @@ if run:
         for title, view, why in (
             ("Timeline", "timeline", "how learning went"),
             ("Diagnose", "diagnose", "which records helped and hurt a round"),
+            ("Behaviour", "behaviour", "how an action came to be"),
             ("Interventions", "interventions", "what was removed, and what came of it"),
         ):
             st.page_link(f"views/{view}.py", label=f"{title}: {why}", query_params={"run": run})

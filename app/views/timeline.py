@@ -5,13 +5,19 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import export, loaders, page, state
+from app import export, live, loaders, page, state
 from app.charts import timeline as charts
+from app.text import escape
+from engine.analysis.behaviour import unread
 
 name, run = page.current_run()
+live.draw(run)
 rounds = run.rounds
 if not rounds:
-    st.info("No round is committed yet. If the run is being trained, reload in a moment.", icon=":material/info:")
+    st.info(
+        "No round is committed yet. If the run is being trained, the first one is here in a moment.",
+        icon=":material/info:",
+    )
     st.stop()
 stored = run.stored_rounds
 dark = state.is_dark()
@@ -44,12 +50,6 @@ with st.container(horizontal=True):
         st.metric("Final return" if run.final else "Latest return", f"{returns[-1]:.4g}", border=True)
         st.metric("Best return", f"{max(returns):.4g}", border=True)
     st.metric("Optimizer", f"{run.config.optimizer} {run.config.learning_rate:g}", border=True)
-if run.final is None:
-    st.info(
-        f"As of round {numbers[-1]}, {len(rounds)} of {run.config.rounds} rounds: this run is not finished. Reload the "
-        "page to see what has come since.",
-        icon=":material/info:",
-    )
 
 st.subheader("Return", anchor=False)
 st.caption(
@@ -91,7 +91,11 @@ def draw_formation() -> None:
     elif run.manifest.action_space.kind != "discrete":
         st.info("The map groups records by action, and this run's actions are continuous.", icon=":material/info:")
     else:
-        columns, table = loaders.formation_table(run, run.path, run.head, "first_order")
+        columns, table, failed = loaders.formation_table(run, run.path, run.head, "first_order")
+        for line in unread(failed):
+            st.warning(escape(line), icon=":material/info:")
+        if not columns:
+            return
         st.plotly_chart(
             charts.formation(columns, page.action_names(run), table, dark),
             key="formation",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,7 +139,7 @@ def as_behaviour(
     action = int(target.action[0]) if discrete else 0
     of_action = {number: row[action] if discrete else math.nan for number, row in curve.found.items()}
     probability = np.array([of_action.get(item.round, math.nan) for item in every], np.float64)
-    notes = [*_unread(curve.failed | formed.failed), *_thinned(run), *_certain(every), *_impossible(every, probability)]
+    notes = [*unread(curve.failed | formed.failed), *_thinned(run), *_certain(every), *_impossible(every, probability)]
     return Behaviour(
         target,
         estimator,
@@ -196,7 +196,8 @@ def _curves(every: Sequence[RoundFormation], probability: NDArray[np.float64]) -
     )
 
 
-def _unread(failed: Mapping[int, str]) -> list[str]:
+def unread(failed: Mapping[int, str]) -> list[str]:
+    """What must be said of rounds that can't be read: which, and why."""
     if len(failed) > MOST_NAMED:
         first = min(failed)
         return [f"Rounds {ranges(sorted(failed))} are left out; the first because {failed[first]}"]
@@ -228,30 +229,22 @@ def _impossible(every: Sequence[RoundFormation], probability: NDArray[np.float64
 
 
 def influence_by_action(
-    run: Run,
-    estimator: str = DEFAULT_ESTIMATOR,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[list[int], NDArray[np.float64]]:
-    """Summed influence on each round's return target, by the action of the record.
+    run: Run, estimator: str = DEFAULT_ESTIMATOR, *, cache: bool = True
+) -> RoundByRound[tuple[float, ...]]:
+    """Summed influence on each round's return target, by the action of the record; iterate to look at rounds not known yet.
 
-    Args:
-        run: with discrete actions.
-        estimator: of the influence.
-        progress: called with (rounds done, rounds in all).
-
-    Returns:
-        The recorded rounds, and (actions, rounds) sums divided by the round's sum of |influence|: in [-1, 1].
+    An answer has a number an action: the sum divided by the round's sum of |influence|, in [-1, 1]; zeros where no record
+    pushes the return.
     """
-    rounds = run.stored_rounds
-    table = np.zeros((run.manifest.action_space.n, len(rounds)))
-    for column, number in enumerate(rounds):
-        snapshot = run.snapshot(number)
+
+    def look(number: int) -> tuple[float, ...]:
+        snapshot, actions = run.snapshot(number), run.manifest.action_space.n
         try:
-            scores = influence(snapshot, "return", estimator).influence
+            scores = influence(snapshot, "return", estimator, cache=cache).influence
         except ZeroGradientError:
-            continue
-        sums = np.bincount(snapshot.buffer.action, scores, minlength=len(table))
-        table[:, column] = sums / np.abs(scores).sum()
-        if progress is not None:
-            progress(column + 1, len(rounds))
-    return rounds, table
+            return (0.0,) * actions
+        sums = np.bincount(snapshot.buffer.action, scores, minlength=actions)
+        return tuple((sums / np.abs(scores).sum()).tolist())
+
+    about = {"what": "influence on the return by action", "version": 1, "estimator": estimator}
+    return RoundByRound(run, about, run.stored_rounds, look, list, tuple, cache=cache)

@@ -13,7 +13,7 @@ from worlds import entry, moved_snapshot, record
 
 import engine
 from engine.analysis import formation as formation_file
-from engine.analysis.behaviour import Behaviour, as_behaviour, behaviour, policy_curve
+from engine.analysis.behaviour import Behaviour, as_behaviour, behaviour, influence_by_action, policy_curve
 from engine.analysis.formation import TOP, form_round, formation
 from engine.analysis.relations import groupings, relations
 from engine.analysis.round_by_round import coarse_to_fine
@@ -156,6 +156,28 @@ def test_a_damaged_round_is_passed_by_and_named(run: Run) -> None:
     [note] = found.notes
     assert note.startswith("Round 1 is left out: ")
     assert damaged.name in note
+
+
+def test_influence_by_action_is_a_share_and_looks_at_new_rounds_only(tmp_path: Path) -> None:
+    config = engine.preset("CartPole-v1", rounds=3, n_steps=64, batch_size=32, n_epochs=2)
+    training = engine.train(config, tmp_path / "growing")
+    for _ in range(3):  # two rounds are committed
+        next(training)
+    run = engine.open_run(tmp_path / "growing")
+    first = influence_by_action(run)
+    assert first.missing == [0, 1]
+    for _ in first:
+        pass
+    for number, shares in first.found.items():
+        snapshot = run.snapshot(number)
+        scores = engine.influence(snapshot).influence
+        sums = [scores[snapshot.buffer.action == action].sum() for action in range(2)]
+        assert shares == pytest.approx(np.array(sums) / np.abs(scores).sum(), rel=1e-4)
+    list(training)
+    run.refresh()
+    second = influence_by_action(run)
+    assert second.missing == [2]
+    assert second.found == first.found
 
 
 def test_behaviour_as_one_whole(run: Run) -> None:

@@ -1,0 +1,81 @@
+"""A run that is still being written: which round the page is as of and, where the reader wants it, a look for more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import streamlit as st
+
+from app import loaders, state
+from engine.errors import EngineError
+from engine.store.chain import commit_name
+from engine.store.read import Run
+
+EVERY_SECONDS = 2.0
+"""Between two looks at the disk."""
+_KEY = "refresh"
+_LAST = "the run and its last round as they were drawn"
+
+
+def as_of(run: Run) -> str:
+    """Which round a run without its final checkpoint is as of: `as of round 12`."""
+    return f"as of round {run.rounds[-1].round}" if run.rounds else "no round yet"
+
+
+def draw(run: Run) -> None:
+    """The line about an unfinished run, with the reader's choice to be kept up to date; nothing of a finished run."""
+    if run.final is not None:
+        return
+    words = as_of(run)
+    with st.container(key="live", horizontal=True, vertical_alignment="center"):
+        st.badge(words[:1].upper() + words[1:], icon=":material/hourglass_top:", color="gray")
+        st.caption(
+            f"{len(run.rounds)} of {run.config.rounds} rounds are here{_since(run)}; the run has no final checkpoint yet."
+        )
+        keep_up(run.head, lambda: loaders.load_run(run.path).head)
+
+
+def keep_up(drawn: object, look: Callable[[], object]) -> None:
+    """The toggle. While it is on, the page is drawn anew whenever there is something new, and only then.
+
+    Args:
+        drawn: what the page shows.
+        look: what the disk holds by now.
+    """
+    state.choose(_KEY, [False, True], False)
+    wanted = st.toggle(
+        "Show new rounds as they come",
+        key=_KEY,
+        help=f"Looks for new rounds every {EVERY_SECONDS:g} seconds. Stand on the last round to go along with the run.",
+    )
+    if not wanted:
+        return
+
+    @st.fragment(run_every=EVERY_SECONDS)
+    def watch() -> None:
+        try:
+            found = look()
+        except (EngineError, OSError):  # the page itself says what is wrong
+            st.rerun()
+        if found != drawn:
+            st.rerun()
+
+    watch()
+
+
+def follow(name: str, rounds: Sequence[int]) -> None:
+    """Move the round along if the reader keeps up and stands on what was the last round; before its widget is drawn."""
+    last = rounds[-1] if rounds else None
+    if state.get(_KEY) and last is not None and state.get(_LAST) == (name, state.get("round")):
+        state.put({"round": last})
+    state.put({_LAST: (name, last)})
+
+
+def _since(run: Run) -> str:
+    """When the last round came, on this machine's clock."""
+    if not run.rounds:
+        return ""
+    written = datetime.fromtimestamp((run.path / "commits" / commit_name(run.rounds[-1].round)).stat().st_mtime)
+    today = written.date() == datetime.now().date()
+    return f", the last since {written:%H:%M:%S}" if today else f", the last since {written:%Y-%m-%d %H:%M}"
