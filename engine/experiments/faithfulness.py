@@ -19,7 +19,7 @@ from engine.errors import BadInputError, ZeroGradientError
 from engine.experiments.plans import EXPERIMENTS, Experiment
 from engine.intervention.filtering import train
 from engine.store.files import Files
-from engine.store.parquet import to_parquet
+from engine.store.parquet import check_schema, from_parquet, to_parquet
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 
@@ -56,6 +56,8 @@ SCHEMA = pa.schema(
     }
 )
 """One row an estimator of a cell; a cell is a round, a target and a fraction. Null: not defined."""
+CELL = ("experiment", "stage", "target", "record", "fraction")
+"""What makes rows belong to one cell."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -86,7 +88,7 @@ def study(
     """Train one environment with plain PPO, and validate every estimator early, in the middle and late.
 
     An interrupted study leaves the rounds that it finished, and continues with the same call: the run goes on where it
-    stopped, and finished replays are kept in it.
+    stopped, and finished replays are kept in it. A cell that was measured before stays until it is measured again.
 
     Args:
         name: an experiment of `plans.EXPERIMENTS`.
@@ -113,6 +115,7 @@ def study(
     rows: list[dict[str, Any]] = []
     path, files = Path(out) / f"{name}.parquet", Files()
     path.parent.mkdir(parents=True, exist_ok=True)
+    earlier = read_cells(path) if path.exists() else []
     for stage, share in STAGES.items():
         snapshot = run.snapshot(int(share * experiment.rounds))
         targets = chosen_targets(snapshot, scale.action_targets)
@@ -147,8 +150,32 @@ def study(
             }
             for record, measured in zip(targets, found, strict=True):
                 rows += ({**about, "record": record, **row} for row in _rows(measured))
-            files.replace(path, to_parquet(pa.Table.from_pylist(rows, SCHEMA)))
+            files.replace(path, to_parquet(pa.Table.from_pylist(_beside(earlier, rows), SCHEMA)))
     return path
+
+
+def read_cells(path: Path) -> list[dict[str, Any]]:
+    """Rows of `SCHEMA`, as `study` wrote them.
+
+    Raises:
+        DamagedRunError: the file is none of a study.
+    """
+    table = from_parquet(path.read_bytes(), path.name)
+    check_schema(table, SCHEMA, path.name)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def cell_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The cell that a row belongs to."""
+    return tuple(row[name] for name in CELL)
+
+
+def _beside(earlier: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cells measured now, and those measured earlier that were not measured again, in the order of a whole study."""
+    measured = {cell_of(row) for row in rows}
+    joined = [row for row in earlier if cell_of(row) not in measured] + [*rows]
+    return sorted(joined, key=lambda row: ([*STAGES].index(row["stage"]), -row["fraction"]))
 
 
 def chosen_targets(snapshot: Snapshot, action_targets: int) -> dict[int | None, Target]:

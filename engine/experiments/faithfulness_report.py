@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from engine.attribution.estimators import ESTIMATORS
 from engine.attribution.trust import MOSTLY_NOISE
 from engine.errors import BadInputError
-from engine.experiments.faithfulness import SCHEMA, STAGES
+from engine.experiments.faithfulness import STAGES, cell_of, read_cells
 from engine.store.files import Files
-from engine.store.parquet import check_schema, from_parquet
 
 REACHED = 0.8
 """Share of the noise ceiling from which an estimator counts as having reached it."""
-CELL = ("experiment", "stage", "target", "record", "fraction")
 
 Row = dict[str, Any]
 
@@ -29,14 +26,9 @@ def read_study(folder: str | Path) -> list[Row]:
     Raises:
         BadInputError: there is no study.
     """
-    tables = []
-    for path in sorted(Path(folder).glob("*.parquet")):
-        table = from_parquet(path.read_bytes(), path.name)
-        check_schema(table, SCHEMA, path.name)
-        tables.append(table)
-    if not tables:
+    rows = [row for path in sorted(Path(folder).glob("*.parquet")) for row in read_cells(path)]
+    if not rows:
         raise BadInputError(f"{folder} holds no study; make one with python -m engine faithfulness NAME --out {folder}")
-    rows: list[Row] = pa.concat_tables(tables).to_pylist()
     return rows
 
 
@@ -81,7 +73,7 @@ def _cells(rows: Iterable[Row]) -> list[list[Row]]:
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row["ceiling"] is not None and row["ceiling"] >= MOSTLY_NOISE:
-            found.setdefault(tuple(row[name] for name in CELL), []).append(row)
+            found.setdefault(cell_of(row), []).append(row)
     return list(found.values())
 
 

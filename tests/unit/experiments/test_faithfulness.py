@@ -22,22 +22,23 @@ ESTIMATORS = ("first_order", "tracin")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of three rounds of FrozenLake."""
+    """A study of three rounds of FrozenLake, of which one fraction was measured again."""
     folder = tmp_path_factory.mktemp("study")
     plan = faithfulness.EXPERIMENTS["frozenlake"]
     small = dataclasses.replace(plan, settings={"n_steps": 128, "n_epochs": 2, "hidden": (8,)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(faithfulness, "EXPERIMENTS", {"frozenlake": small})
-        study(
-            "frozenlake",
-            folder / "out",
-            folder / "runs",
-            SMALL,
-            rounds=3,
-            estimators=ESTIMATORS,
-            executor="inline",
-            command="python -m engine faithfulness frozenlake",
-        )
+        for scale in (SMALL, dataclasses.replace(SMALL, fractions=(0.5,))):
+            study(
+                "frozenlake",
+                folder / "out",
+                folder / "runs",
+                scale,
+                rounds=3,
+                estimators=ESTIMATORS,
+                executor="inline",
+                command="python -m engine faithfulness frozenlake" + (" --fraction 0.5" if scale != SMALL else ""),
+            )
     return folder
 
 
@@ -55,6 +56,11 @@ def test_a_cell_is_a_stage_a_target_and_a_fraction(finished: Path) -> None:
             assert [row["target"] for row in cell] == [
                 "action" if row["record"] is not None else "return" for row in cell
             ]
+
+
+def test_a_cell_stays_until_it_is_measured_again(finished: Path) -> None:
+    rows = read_study(finished / "out")
+    assert {(row["fraction"], "--fraction" in row["command"]) for row in rows} == {(0.5, True), (0.1, False)}
 
 
 def test_the_return_is_a_target_of_every_round_and_the_records_are_drawn_anew(finished: Path) -> None:
