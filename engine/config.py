@@ -9,6 +9,11 @@ from typing import Any, Literal, Self
 
 from engine.errors import BadInputError
 
+LANGUAGE = ("courtesy", "language")
+"""What `env_id` says of a run of a language model: the demonstration that ships, or models by name or path."""
+FILTERS = ("none", "iif", "guarded", "random", "advantage", "td_error")
+LANGUAGE_FILTERS = ("none", "iif", "random", "reward_threshold")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -22,7 +27,7 @@ class TrainConfig:
     """
 
     env_id: str
-    """Name in the catalogue (`engine.envs`)."""
+    """Name in the catalogue (`engine.envs`), or one of `LANGUAGE`; `config_language` has what only those runs need."""
     rounds: int = 20
     """Rounds to train: each collects a rollout buffer, then updates on it."""
     seed: int = 0
@@ -30,7 +35,7 @@ class TrainConfig:
     n_envs: int = 1
     """Environments stepped in parallel."""
     n_steps: int = 2048
-    """Steps per environment and round; a round has n_steps * n_envs records."""
+    """Steps per environment and round; a round has n_steps * n_envs records. For language models: sequences per round."""
     batch_size: int = 64
     """Records per minibatch; the last one of an epoch may be smaller."""
     n_epochs: int = 10
@@ -48,7 +53,8 @@ class TrainConfig:
     clip_range: float = 0.2
     """The ratio pi/pi_old is clipped to [1 - clip_range, 1 + clip_range]."""
     normalize_advantage: bool = True
-    """Normalise the advantages within each minibatch (unbiased standard deviation + 1e-8)."""
+    """Normalise the advantages within each minibatch (unbiased standard deviation + 1e-8); for language models once, over
+    all response tokens of the round."""
     normalize_observation: bool = False
     """Centre and scale what the network sees by running statistics (Stable-Baselines3's `VecNormalize`, clipped at 10)."""
     normalize_reward: bool = False
@@ -65,8 +71,9 @@ class TrainConfig:
     path: Literal["closed_form", "torch"] = "closed_form"
     """How networks and update are computed: `closed_form` (NumPy, fast) or `torch`. They agree to rounding; a run is
     replayed on the path it was trained on. Images need `torch`."""
-    filter: Literal["none", "iif", "guarded", "random", "advantage", "td_error"] = "none"
-    """Which records each round's update goes without; see `engine.intervention.filtering`."""
+    filter: Literal["none", "iif", "guarded", "random", "advantage", "td_error", "reward_threshold"] = "none"
+    """Which records each round's update goes without; see `engine.intervention.filtering`, and `engine.rlhf.filtering`
+    for sequences."""
     drop: float = 0.5
     """How much a filter drops: IIF the worst `drop` of the records with negative influence, the others as many."""
     filter_mode: Literal["mask", "rebatch"] = "rebatch"
@@ -80,42 +87,42 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("rounds", "n_envs", "n_steps", "batch_size", "n_epochs"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        _require(0 <= self.seed < 2**63, "seed", self.seed, "from 0 to 2^63 - 1")
-        _require(self.n_envs <= 2**15 - 1, "n_envs", self.n_envs, "at most 32767")
-        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
-        _require(self.optimizer in ("adam", "sgd"), "optimizer", self.optimizer, "adam or sgd")
-        _require(self.path in ("closed_form", "torch"), "path", self.path, "closed_form or torch")
-        filters = ("none", "iif", "guarded", "random", "advantage", "td_error")
-        _require(self.filter in filters, "filter", self.filter, "one of " + ", ".join(filters))
-        _require(self.filter_mode in ("mask", "rebatch"), "filter_mode", self.filter_mode, "mask or rebatch")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        require(0 <= self.seed < 2**63, "seed", self.seed, "from 0 to 2^63 - 1")
+        require(self.n_envs <= 2**15 - 1, "n_envs", self.n_envs, "at most 32767")
+        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        require(self.optimizer in ("adam", "sgd"), "optimizer", self.optimizer, "adam or sgd")
+        require(self.path in ("closed_form", "torch"), "path", self.path, "closed_form or torch")
+        filters = LANGUAGE_FILTERS if self.env_id in LANGUAGE else FILTERS
+        require(self.filter in filters, "filter", self.filter, "one of " + ", ".join(filters))
+        require(self.filter_mode in ("mask", "rebatch"), "filter_mode", self.filter_mode, "mask or rebatch")
         estimators = ("first_order", "tracin", "tracin_adam")
         given = self.filter_estimator
-        _require(given in estimators, "filter_estimator", given, "one of " + ", ".join(estimators))
+        require(given in estimators, "filter_estimator", given, "one of " + ", ".join(estimators))
         unused = self.filter == "none" and given != "first_order"
-        _require(not unused, "filter_estimator", given, "first_order without a filter; choose a filter, such as iif")
-        _require(0 < self.drop <= 1, "drop", self.drop, "above 0 and at most 1")
-        _require(0 <= self.momentum < 1, "momentum", self.momentum, "in [0, 1)")
+        require(not unused, "filter_estimator", given, "first_order without a filter; choose a filter, such as iif")
+        require(0 < self.drop <= 1, "drop", self.drop, "above 0 and at most 1")
+        require(0 <= self.momentum < 1, "momentum", self.momentum, "in [0, 1)")
         for name in ("gamma", "gae_lambda"):
-            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
-        _require(self.clip_range > 0, "clip_range", self.clip_range, "above 0")
-        _require(self.max_grad_norm > 0, "max_grad_norm", self.max_grad_norm, "above 0")
-        _require(self.target_kl is None or self.target_kl > 0, "target_kl", self.target_kl, "above 0")
-        _require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "widths of at least 1")
-        _require(
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
+        require(self.clip_range > 0, "clip_range", self.clip_range, "above 0")
+        require(self.max_grad_norm > 0, "max_grad_norm", self.max_grad_norm, "above 0")
+        require(self.target_kl is None or self.target_kl > 0, "target_kl", self.target_kl, "above 0")
+        require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "widths of at least 1")
+        require(
             self.records_per_round >= 2,
             "n_steps * n_envs",
             self.records_per_round,
             "at least 2 (one record has no advantage statistics)",
         )
         if self.filter != "none":
-            _require(
+            require(
                 self.records_per_round >= 2 * self.batch_size,
                 "n_steps * n_envs",
                 self.records_per_round,
                 f"at least two minibatches ({2 * self.batch_size}) where records are filtered",
             )
-        _require(self.records_per_round <= 10**8, "n_steps * n_envs", self.records_per_round, "at most 100 million")
+        require(self.records_per_round <= 10**8, "n_steps * n_envs", self.records_per_round, "at most 100 million")
 
     @property
     def records_per_round(self) -> int:
@@ -163,26 +170,31 @@ def _typed(name: str, value: Any) -> Any:
     """A setting's value as its field wants it, from what JSON can say (max_grad_norm: null means infinity)."""
     match name:
         case "env_id" | "optimizer" | "path" | "filter" | "filter_mode" | "filter_estimator":
-            _require(isinstance(value, str), name, repr(value), "a text")
+            require(isinstance(value, str), name, repr(value), "a text")
         case "normalize_advantage" | "normalize_observation" | "normalize_reward":
-            _require(isinstance(value, bool), name, repr(value), "true or false")
+            require(isinstance(value, bool), name, repr(value), "true or false")
         case "hidden":
             whole = isinstance(value, list | tuple) and all(type(width) is int for width in value)
-            _require(whole, name, repr(value), "a list of whole numbers, such as [64, 64]")
+            require(whole, name, repr(value), "a list of whole numbers, such as [64, 64]")
             return tuple(value)
         case "max_grad_norm" if value is None:
             return float("inf")
         case "target_kl" if value is None:
             return None
         case "rounds" | "seed" | "n_envs" | "n_steps" | "batch_size" | "n_epochs":
-            _require(type(value) is int, name, repr(value), "a whole number")
+            require(type(value) is int, name, repr(value), "a whole number")
         case _:
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            _require(number and (isfinite(value) or name == "max_grad_norm"), name, repr(value), "a finite number")
+            require(number and (isfinite(value) or name == "max_grad_norm"), name, repr(value), "a finite number")
             return float(value)
     return value
 
 
-def _require(ok: bool, name: str, value: object, right: str) -> None:
+def require(ok: bool, name: str, value: object, right: str) -> None:
+    """Refuse a setting's value.
+
+    Raises:
+        BadInputError: not `ok`; says what the setting is and what would be right.
+    """
     if not ok:
         raise BadInputError(f"{name} is {value}; it must be {right}")

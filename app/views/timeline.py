@@ -106,8 +106,9 @@ def draw_formation() -> None:
         )
 
 
-with page.one_line_errors():  # a damaged round takes nothing else with it
-    draw_formation()
+if not run.is_language:
+    with page.one_line_errors():  # a damaged round takes nothing else with it
+        draw_formation()
 
 st.subheader("Update", anchor=False)
 st.caption("Means over the optimizer steps of each round's update; explained variance of the critic before it.")
@@ -118,4 +119,5 @@ st.plotly_chart(
     alt="Small charts of the losses, entropy, KL, clipping and explained variance per round",
 )
 with st.expander("Settings of this run"):
-    st.json({"settings": run.config.to_json(), "made with": dict(run.manifest.fingerprint)})
+    language = {} if run.manifest.language is None else {"language model": run.manifest.language.to_json()}
+    st.json({"settings": run.config.to_json(), **language, "made with": dict(run.manifest.fingerprint)})

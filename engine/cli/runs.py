@@ -66,7 +66,9 @@ def show(run: RunFolder, as_json: Json = False) -> None:
         return
     for name in ("run", "env_id", "schema_version", "created", "parent"):
         print(f"{name}: {about[name]}")
-    print("config: " + ", ".join(f"{k}={v}" for k, v in about["config"].items()))
+    for name in ("config", "language"):
+        if name in about:
+            print(f"{name}: " + ", ".join(f"{k}={v}" for k, v in about[name].items()))
     columns = (
         "records",
         "episodes",

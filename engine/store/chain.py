@@ -17,11 +17,16 @@ from engine.errors import BadInputError, DamagedRunError
 
 KINDS = ("records", "checkpoint", "minibatches")
 """The files of a round, in the order in which they are written."""
+LANGUAGE_KINDS = ("sequences", "tokens", "checkpoint", "minibatches")
+"""Those of a language model's round."""
+VALIDATION_KINDS = ("validation", "validation_tokens")
+"""What such a round has besides where there are held-out prompts: as `sequences` and `tokens`."""
 LAST_NUMBER = 999_999
 """Round numbers have six digits in file names."""
 
 _COMMIT_NAME = re.compile(r"(\d{6})\.json", re.ASCII)
-_DATA_NAME = re.compile(r"(\d{6})-(records|checkpoint|minibatches)-[0-9a-f]{32}\.parquet", re.ASCII)
+_DATA_NAME = re.compile(r"(\d{6})-([a-z_]+)-[0-9a-f]{32}\.parquet", re.ASCII)
+_ROUNDS = ([*KINDS], [*LANGUAGE_KINDS], [*LANGUAGE_KINDS, *VALIDATION_KINDS])
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Commit:
             raise DamagedRunError(f"commits/{name} is damaged: its sha256 is not that of its content")
         if not isinstance(commit.round, int) or commit_name(commit.round) != name:
             raise DamagedRunError(f"commits/{name} is damaged: it is the commit of round {commit.round}")
-        if [file.kind for file in commit.files] not in ([*KINDS], ["checkpoint"] if commit.final else []):
+        if [file.kind for file in commit.files] not in (*_ROUNDS, ["checkpoint"] if commit.final else []):
             raise DamagedRunError(f"commits/{name} is damaged: it does not name the files of a round")
         for file in commit.files:
             match = _DATA_NAME.fullmatch(str(file.name))

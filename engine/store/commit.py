@@ -17,6 +17,8 @@ from engine.store.files import Files
 from engine.store.manifest import RunManifest
 from engine.store.parquet import to_parquet
 from engine.store.read import open_run
+from engine.store.sequence_tables import sequences_table, tokens_table
+from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
 from engine.store.tables import checkpoint_table, minibatches_table, records_table
 
@@ -44,8 +46,21 @@ class RunWriter:
         self._lock = lock
 
     @classmethod
-    def create(cls, path: str | Path, manifest: RunManifest, files: Files | None = None) -> Self:
+    def create(
+        cls,
+        path: str | Path,
+        manifest: RunManifest,
+        files: Files | None = None,
+        *,
+        model: Mapping[str, bytes] | None = None,
+    ) -> Self:
         """Start a new run in a folder that holds none; other files may be there.
+
+        Args:
+            path: the run's folder.
+            manifest: what `run.json` says.
+            files: file operations.
+            model: the content of the files that `manifest.model` names.
 
         Raises:
             BadInputError: the folder holds a run already.
@@ -63,6 +78,7 @@ class RunWriter:
         try:
             files.make_folder(path / "data")
             files.make_folder(path / "commits")
+            _write_model(path / "model", manifest, model or {}, files)
             data = manifest.to_bytes()
             files.publish(path / "run.json", data)
         except BaseException as error:
@@ -100,7 +116,7 @@ class RunWriter:
         """The number that the next commit must have; None where the first one may have any."""
         return None if self._last is None else self._last + 1
 
-    def commit_round(self, snapshot: Snapshot, metrics: Mapping[str, Any]) -> str:
+    def commit_round(self, snapshot: Snapshot | LanguageSnapshot, metrics: Mapping[str, Any]) -> str:
         """Write a round's records, checkpoint and minibatches; return the commit's hash once it is durable.
 
         Args:
@@ -114,12 +130,7 @@ class RunWriter:
         """
         self._check(snapshot.round)
         manifest = self.manifest
-        spaces = manifest.observation_space, manifest.action_space
-        tables = {
-            "records": records_table(snapshot.buffer, *spaces),
-            "checkpoint": checkpoint_table(snapshot.checkpoint),
-            "minibatches": minibatches_table(snapshot.minibatches, len(snapshot.buffer)),
-        }
+        tables = _round_tables(snapshot, manifest)
         elsewhere = snapshot.fingerprint and dict(snapshot.fingerprint) != dict(manifest.fingerprint)
         return self._commit(snapshot.round, tables, metrics, snapshot.fingerprint if elsewhere else {})
 
@@ -204,3 +215,33 @@ class RunWriter:
         self._refuses = None
         self._previous, self._last, self._final = commit.hash, round, final
         return commit.hash
+
+
+def _round_tables(snapshot: Snapshot | LanguageSnapshot, manifest: RunManifest) -> dict[str, pa.Table]:
+    """The files of a round by kind, in the order of `chain.KINDS` or `chain.LANGUAGE_KINDS`."""
+    if isinstance(snapshot, LanguageSnapshot) != (manifest.language is not None):
+        raise BadInputError("a run is of a language model or of an environment; this round is of the other kind")
+    update = {
+        "checkpoint": checkpoint_table(snapshot.checkpoint),
+        "minibatches": minibatches_table(snapshot.minibatches, len(snapshot.buffer)),
+    }
+    if isinstance(snapshot, Snapshot):
+        records = records_table(snapshot.buffer, manifest.observation_space, manifest.action_space)
+        return {"records": records, **update}
+    tables = {"sequences": sequences_table(snapshot.buffer), "tokens": tokens_table(snapshot.buffer), **update}
+    if snapshot.validation is not None:
+        tables["validation"] = sequences_table(snapshot.validation)
+        tables["validation_tokens"] = tokens_table(snapshot.validation)
+    return tables
+
+
+def _write_model(folder: Path, manifest: RunManifest, model: Mapping[str, bytes], files: Files) -> None:
+    """The files of a language model's run that lie beside its rounds, durable before `run.json` names them."""
+    if {name: sha256(data).hexdigest() for name, data in model.items()} != dict(manifest.model):
+        raise BadInputError("the model's files are not those that the run's manifest names")
+    if not model:
+        return
+    files.make_folder(folder)
+    for name, data in model.items():
+        files.replace(folder / name, data)
+    files.sync_folder(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -11,12 +12,15 @@ from typing import Any, Self
 import numpy as np
 
 from engine.config import TrainConfig
+from engine.config_language import LanguageConfig
 from engine.errors import BadInputError, DamagedRunError
 from engine.spaces import Space
 
 SCHEMA_VERSION = 2
-"""The newest version of the run format that this engine reads, and the one that it writes. Version 2 has the column
-`critic_kept` where a filter dropped records from the actor's loss alone."""
+"""The version of the run format that this engine writes. Version 2 has the column `critic_kept` where a filter dropped
+records from the actor's loss alone."""
+LANGUAGE_VERSION = 3
+"""The version that it writes for a language model's run, whose records are sequences; the newest one that it reads."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,14 @@ class RunManifest:
     created: str = ""
     """When, in ISO 8601."""
     schema_version: int = SCHEMA_VERSION
+    language: LanguageConfig | None = None
+    """What a language model is trained on; None for every other run."""
+    model: Mapping[str, str] = field(default_factory=dict)
+    """The files of a language model's run in its folder `model`, each with its sha256."""
+
+    def __post_init__(self) -> None:
+        if self.language is not None:
+            object.__setattr__(self, "schema_version", max(self.schema_version, LANGUAGE_VERSION))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `run.json`; `from_json` is the inverse."""
@@ -65,6 +77,7 @@ class RunManifest:
             "fingerprint": dict(self.fingerprint),
             "parent": None if self.parent is None else {**asdict(self.parent), "removed": [*self.parent.removed]},
             "created": self.created,
+            **({} if self.language is None else {"language": self.language.to_json(), "model": dict(self.model)}),
         }
 
     @classmethod
@@ -77,13 +90,13 @@ class RunManifest:
         """
         if not isinstance(values, dict) or not isinstance(values.get("schema_version"), int):
             raise DamagedRunError("run.json has no schema version, so it is not a run's manifest")
-        if values["schema_version"] > SCHEMA_VERSION:
+        if values["schema_version"] > LANGUAGE_VERSION:
             raise BadInputError(
                 f"this run has schema version {values['schema_version']}; this engine reads up to "
-                f"{SCHEMA_VERSION}: update snapshot-influence"
+                f"{LANGUAGE_VERSION}: update snapshot-influence"
             )
         try:
-            parent = values["parent"]
+            parent, language = values["parent"], values.get("language")
             return cls(
                 env_id=_text(values["env_id"]),
                 config=TrainConfig.from_json(values["config"]),
@@ -94,6 +107,8 @@ class RunManifest:
                 parent=None if parent is None else Parent(**{**parent, "removed": tuple(parent["removed"])}),
                 created=_text(values["created"]),
                 schema_version=values["schema_version"],
+                language=None if language is None else LanguageConfig.from_json(language),
+                model={_file_name(name): _text(digest) for name, digest in values.get("model", {}).items()},
             )
         except KeyError as error:
             raise DamagedRunError(f"run.json has no field {error}") from error
@@ -122,6 +137,13 @@ class RunManifest:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} must be a text")
+    return value
+
+
+def _file_name(value: Any) -> str:
+    """A name within a folder, and no way out of it."""
+    if not isinstance(value, str) or not re.fullmatch(r"\w[\w.-]*", value, re.ASCII):
+        raise TypeError(f"{value!r} must be the name of a file")
     return value
 
 

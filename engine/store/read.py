@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
-from engine.store.chain import KINDS, Commit, DataFile, commit_name, commit_number
+from engine.store.chain import KINDS, LANGUAGE_KINDS, VALIDATION_KINDS, Commit, DataFile, commit_name, commit_number
 from engine.store.files import Files
 from engine.store.find import find_runs
 from engine.store.manifest import RunManifest
 from engine.store.parquet import from_parquet
+from engine.store.sequence_tables import sequences_from
+from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Snapshot
 from engine.store.tables import buffer_from, checkpoint_from, minibatches_from
 
@@ -83,6 +85,11 @@ class Run:
         return self.manifest.config
 
     @property
+    def is_language(self) -> bool:
+        """Whether its records are a language model's sequences: `language_snapshot` gives its rounds."""
+        return self.manifest.language is not None
+
+    @property
     def head(self) -> str:
         """Hash of the last commit; of run.json where there is none."""
         return next(reversed(self._infos.values())).hash if self._infos else self._root
@@ -131,16 +138,16 @@ class Run:
         """Round k, each byte of it verified. The arrays are the caller's own.
 
         Raises:
-            BadInputError: the round is not there, or only its metrics are.
+            BadInputError: the round is not there, or only its metrics are, or its records are sequences.
             DamagedRunError: a file is missing or its bytes are not those that were committed.
         """
-        if k not in self.stored_rounds:
-            raise BadInputError(self._no_records(k))
-        commit = self._commits[k]
+        if self.is_language:
+            raise BadInputError(
+                f"{self.name} is the run of a language model, whose records are sequences: see the page Sequences, or in "
+                "Python run.language_snapshot(round)"
+            )
+        commit, tables, names = self._read(k, KINDS)
         manifest = self.manifest
-        files = {kind: self._file(commit, kind) for kind in KINDS}
-        tables = {kind: read_table(self.path, file, self._files) for kind, file in files.items()}
-        names = {kind: f"data/{file.name}" for kind, file in files.items()}
         buffer = buffer_from(tables["records"], manifest.observation_space, manifest.action_space, names["records"])
         return Snapshot(
             round=k,
@@ -156,6 +163,48 @@ class Run:
             path=self.path,
         )
 
+    def language_snapshot(self, k: int) -> LanguageSnapshot:
+        """Round k of a language model's run. Errors as `snapshot`."""
+        manifest = self.manifest
+        if manifest.language is None:
+            raise BadInputError(
+                f"{self.name} is a run in {manifest.env_id}, whose records are no sequences; in Python run.snapshot(round)"
+            )
+        present = self._commits.get(k)
+        held_out = VALIDATION_KINDS if present is not None and present.file("validation") else ()
+        commit, tables, names = self._read(k, (*LANGUAGE_KINDS, *held_out))
+
+        def sequences(kind: str, tokens: str) -> SequenceBuffer:
+            return sequences_from(tables[kind], tables[tokens], names[kind], names[tokens])
+
+        buffer = sequences("sequences", "tokens")
+        return LanguageSnapshot(
+            round=k,
+            config=manifest.config,
+            language=manifest.language,
+            buffer=buffer,
+            validation=sequences("validation", "validation_tokens") if held_out else None,
+            checkpoint=checkpoint_from(tables["checkpoint"], names["checkpoint"]),
+            minibatches=minibatches_from(tables["minibatches"], len(buffer), names["minibatches"]),
+            fingerprint=commit.fingerprint or manifest.fingerprint,
+            metrics=commit.metrics,
+            hash=self._infos[k].hash,
+            path=self.path,
+        )
+
+    def model_files(self) -> dict[str, bytes]:
+        """The files that describe a language model and its tokenizer, by name; none for any other run.
+
+        Raises:
+            DamagedRunError: a file is missing or its bytes are not those that run.json names.
+        """
+        return {name: model_file(self.path, name, digest, self._files) for name, digest in self.manifest.model.items()}
+
+    def model_folder(self) -> Path:
+        """Where these files are, for `from_pretrained`. Errors as `model_files`."""
+        self.model_files()
+        return self.path / "model"
+
     def checkpoint(self, k: int) -> dict[str, NDArray[Any]]:
         """Theta before round k's update, or the final one; reads no other file. Errors as `snapshot`."""
         if k not in self.checkpoint_rounds:
@@ -169,13 +218,22 @@ class Run:
             number: RoundInfo(
                 round=number,
                 metrics=commit.metrics,
-                stored=commit.file("records") is not None,
+                stored=commit.file("minibatches") is not None,
                 final=commit.final,
                 hash=commit.hash,
                 bytes=sum(file.bytes for file in commit.files),
             )
             for number, commit in self._commits.items()
         }
+
+    def _read(self, k: int, kinds: Sequence[str]) -> tuple[Commit, dict[str, pa.Table], dict[str, str]]:
+        """A round's commit, and by kind its tables and the names of their files."""
+        if k not in self.stored_rounds:
+            raise BadInputError(self._no_records(k))
+        commit = self._commits[k]
+        files = {kind: self._file(commit, kind) for kind in kinds}
+        tables = {kind: read_table(self.path, file, self._files) for kind, file in files.items()}
+        return commit, tables, {kind: f"data/{file.name}" for kind, file in files.items()}
 
     def _file(self, commit: Commit, kind: str) -> DataFile:
         file = commit.file(kind)
@@ -281,6 +339,21 @@ def read_table(path: Path, file: DataFile, files: Files) -> pa.Table:
     if table.num_rows != file.rows:
         raise DamagedRunError(f"{name} is damaged: it has {table.num_rows} rows, not {file.rows}")
     return table
+
+
+def model_file(path: Path, name: str, digest: str, files: Files) -> bytes:
+    """One file of a language model's description, whose sha256 run.json names.
+
+    Raises:
+        DamagedRunError: it is missing, or its bytes are others.
+    """
+    try:
+        data = files.read(path / "model" / name)
+    except FileNotFoundError:
+        raise DamagedRunError(f"model/{name} is missing") from None
+    if sha256(data).hexdigest() != digest:
+        raise DamagedRunError(f"model/{name} is damaged: its sha256 is not the one that run.json names")
+    return data
 
 
 def _no_run(path: Path) -> str:

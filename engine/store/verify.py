@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import pyarrow as pa
+
 from engine.errors import DamagedRunError, NotARunError, StorageError
 from engine.store.chain import Commit
 from engine.store.files import Files
 from engine.store.manifest import RunManifest
-from engine.store.read import broken_link, commit_numbers, read_commit, read_table
+from engine.store.read import broken_link, commit_numbers, model_file, read_commit, read_table
+from engine.store.sequence_tables import sequences_from
 from engine.store.tables import buffer_from, checkpoint_from, minibatches_from
 
 
@@ -63,6 +66,7 @@ def verify_run(path: str | Path, files: Files | None = None) -> list[Damage]:
             manifest = RunManifest.from_bytes(data)
         except DamagedRunError as error:
             damage.append(Damage("run.json", str(error)))
+    damage += _model_damage(path, manifest, files)
     for commit in commits.values():
         damage += _data_damage(path, commit, manifest, files)
     return sorted(damage, key=lambda found: (found.file != "run.json", _number(found.file)))
@@ -86,21 +90,44 @@ def _chain_damage(numbers: list[int], commits: dict[int, Commit], root: str) -> 
 
 def _data_damage(path: Path, commit: Commit, manifest: RunManifest | None, files: Files) -> Iterator[Damage]:
     """Damage in the data files of one commit; without a manifest only bytes and pages are checked."""
+    other = "records" if manifest and manifest.language else "sequences"
+    if manifest is not None and commit.file(other):
+        yield Damage(commit.name, f"{commit.name} is damaged: it names {other}, which this run's rounds don't have")
+        return
     n = None
+    texts: tuple[pa.Table, str] | None = None
     for file in commit.files:
+        name = f"data/{file.name}"
         try:
             table = read_table(path, file, files)
             if manifest is None:
                 continue
-            if file.kind == "records":
-                buffer_from(table, manifest.observation_space, manifest.action_space, f"data/{file.name}")
-                n = table.num_rows
-            elif file.kind == "checkpoint":
-                checkpoint_from(table, f"data/{file.name}")
-            elif n is not None:
-                minibatches_from(table, n, f"data/{file.name}")
+            match file.kind:
+                case "records":
+                    buffer_from(table, manifest.observation_space, manifest.action_space, name)
+                    n = table.num_rows
+                case "checkpoint":
+                    checkpoint_from(table, name)
+                case "minibatches" if n is not None:
+                    minibatches_from(table, n, name)
+                case "sequences" | "validation":
+                    texts = table, name
+                    n = table.num_rows if file.kind == "sequences" else n
+                case "tokens" | "validation_tokens" if texts is not None:
+                    (sequences, texts_name), texts = texts, None
+                    sequences_from(sequences, table, texts_name, name)
         except (DamagedRunError, StorageError) as error:
-            yield Damage(f"data/{file.name}", str(error))
+            # Two files are read together; the message begins with the name of the one that is wrong.
+            yield Damage(str(error).split(" ", 1)[0] if str(error).startswith("data/") else name, str(error))
+
+
+def _model_damage(path: Path, manifest: RunManifest | None, files: Files) -> Iterator[Damage]:
+    """Damage in a language model's description."""
+    for name, digest in ({} if manifest is None else manifest.model).items():
+        try:
+            model_file(path, name, digest, files)
+        except (DamagedRunError, StorageError) as error:
+            yield Damage(f"model/{name}", str(error))
 
 
 def _number(file: str) -> str:

@@ -13,7 +13,7 @@ import engine
 
 ROOT = Path(engine.__file__).parents[1]
 FLOORS = (
-    {"config", "spaces", "errors", "envs", "executors", "terminal", "arguments"},
+    {"config", "config_language", "spaces", "errors", "envs", "executors", "terminal", "arguments"},
     {"store"},
     {"learning"},
     {"attribution", "influence"},

@@ -1,0 +1,172 @@
+"""The values that a language model's round is made of, in memory: its sequences with their tokens, and the snapshot.
+
+A record of such a run is a sequence, a prompt and the response to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.config import TrainConfig
+from engine.config_language import LanguageConfig
+from engine.errors import BadInputError
+from engine.store.snapshot import Float32s, check_records
+
+
+@dataclass(frozen=True)
+class SequenceBuffer:
+    """The sequences of one round: columns of length n, one value a record, and columns of length N, one value a token.
+
+    A record's tokens lie one after another, those of the prompt first; on the prompt's tokens every number is 0.
+    """
+
+    prompt: list[str]
+    response: list[str]
+    """Without the end token."""
+    group: NDArray[np.int32]
+    """(n,) number of the prompt; the responses to one prompt share it."""
+    reward: Float32s
+    """(n,) what the reward model says and the training saw, without the KL penalty."""
+    reward_parts: Mapping[str, Float32s]
+    """Name -> (n,) what the reward is made of; on disk the columns `reward/<name>`."""
+    truncated: NDArray[np.bool_]
+    """(n,) the response was cut off at its greatest length, before an end token."""
+    kept: NDArray[np.bool_]
+    """(n,) False where a filter or an intervention dropped the record from the update."""
+    start: NDArray[np.int64]
+    """(n + 1,) record i has the tokens start[i] to start[i + 1] - 1."""
+    token: NDArray[np.int32]
+    """(N,) numbers of the vocabulary."""
+    mask: NDArray[np.bool_]
+    """(N,) True on the response's tokens, its end token among them."""
+    log_prob: Float32s
+    """(N,) log pi(token | those before it) at theta(k)."""
+    reference_log_prob: Float32s
+    """(N,) the same under the frozen reference."""
+    value: Float32s
+    """(N,) V before the token; 0 for GRPO."""
+    kl: Float32s
+    """(N,) log_prob - reference_log_prob."""
+    token_reward: Float32s
+    """(N,) -kl_coef * kl, and on the last token the record's reward besides; on disk called `reward`."""
+    advantage: Float32s
+    """(N,) as the update uses it: GAE, normalised over the round, or relative to the group (GRPO)."""
+    returns: Float32s
+    """(N,) GAE + value, which the value learns; 0 for GRPO; on disk called `return`."""
+    entropy: Float32s
+    """(N,) of pi(. | tokens before) at theta(k)."""
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    @property
+    def record(self) -> NDArray[np.int32]:
+        """(n,) record numbers, 0 to n - 1."""
+        return np.arange(len(self), dtype=np.int32)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(n,) tokens of each record, prompt and response."""
+        return np.diff(self.start)
+
+    @property
+    def record_of_token(self) -> NDArray[np.int32]:
+        """(N,) the record that each token belongs to."""
+        return np.repeat(self.record, self.lengths)
+
+    def tokens_of(self, record: int) -> slice:
+        """Where a record's tokens are in the token columns."""
+        return slice(int(self.start[record]), int(self.start[record + 1]))
+
+    def padded(self, column: NDArray[Any], fill: Any = 0) -> NDArray[Any]:
+        """(N,) one value a token -> (n, T), T the longest record; `fill` after each record's end."""
+        lengths = self.lengths
+        wide = np.full((len(self), int(lengths.max(initial=0))), fill, column.dtype)
+        wide[np.arange(wide.shape[1]) < lengths[:, None]] = column
+        return wide
+
+    def take(self, records: Any) -> SequenceBuffer:
+        """The records of these numbers, in this order."""
+        index = np.asarray(records, np.int64)
+        tokens = np.concatenate([np.arange(self.start[i], self.start[i + 1]) for i in index] or [np.zeros(0, np.int64)])
+        columns: dict[str, Any] = {name: getattr(self, name)[tokens] for name in TOKEN_COLUMNS}
+        columns |= {name: getattr(self, name)[index] for name in ("group", "reward", "truncated", "kept")}
+        return SequenceBuffer(
+            prompt=[self.prompt[i] for i in index],
+            response=[self.response[i] for i in index],
+            reward_parts={name: part[index] for name, part in self.reward_parts.items()},
+            start=np.concatenate([[0], np.cumsum(self.lengths[index])]).astype(np.int64),
+            **columns,
+        )
+
+
+RECORD_COLUMNS = ("prompt", "response", "group", "reward", "reward_parts", "truncated", "kept", "start")
+TOKEN_COLUMNS = tuple(field.name for field in fields(SequenceBuffer) if field.name not in RECORD_COLUMNS)
+"""The columns of `SequenceBuffer` with one value a token."""
+
+
+@dataclass(frozen=True)
+class LanguageSnapshot:
+    """A language model's round k as it stood between collect and update: all that the update needs, nothing later."""
+
+    round: int
+    config: TrainConfig
+    language: LanguageConfig
+    buffer: SequenceBuffer
+    validation: SequenceBuffer | None
+    """Responses of pi_theta(k) to held-out prompts, or of the policy before training where these are fixed; None: the run
+    has none."""
+    checkpoint: Mapping[str, NDArray[Any]]
+    """Tensor name -> array: `parameter/...` (with adapters only these and the value head), `optimizer/...`, `rng/...`,
+    `kl/coefficient`."""
+    minibatches: NDArray[np.int32]
+    """(n_epochs, n) one permutation of all records an epoch."""
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
+    """Software and hardware that made it; replay is bit-exact only on an equal one."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """Round metrics; those of the update are there only once the round is committed."""
+    hash: str = ""
+    """sha256 of the commit; empty until the round is committed."""
+    path: Path | None = None
+    """The run's folder, which has the model's description beside its rounds."""
+
+    @property
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """theta(k) by state_dict name; with adapters only theirs and the value head's."""
+        prefix = "parameter/"
+        return {name.removeprefix(prefix): t for name, t in self.checkpoint.items() if name.startswith(prefix)}
+
+    def without(self, drop: Any) -> LanguageSnapshot:
+        """The same snapshot with the records `drop` marked as not kept.
+
+        Raises:
+            BadInputError: a record number is out of range, no record would be left, or a GRPO group would lose all of its.
+        """
+        kept = self.buffer.kept.copy()
+        removed = check_records(drop, len(kept))
+        kept[removed] = False
+        if not kept.any():
+            raise BadInputError(f"all {len(kept)} records would be removed; keep at least one")
+        if self.language.algorithm == "grpo":
+            gone = np.setdiff1d(self.buffer.group[removed], self.buffer.group[kept])
+            if len(gone):
+                raise BadInputError(
+                    f"all responses to prompt {gone[0]} would be removed, and GRPO compares the responses to a prompt; keep "
+                    "at least one of each group"
+                )
+        return self.changed(buffer=replace(self.buffer, kept=kept))
+
+    def gathered(self) -> LanguageSnapshot:
+        """The same snapshot with every epoch's removed records moved to its end, so that they thin out no minibatch."""
+        order = np.argsort(~self.buffer.kept[self.minibatches], axis=1, kind="stable")
+        return self.changed(minibatches=np.take_along_axis(self.minibatches, order, axis=1))
+
+    def changed(self, **changes: Any) -> LanguageSnapshot:
+        """A copy with other contents. It is no longer the committed round, so it has no hash; the model is where it was."""
+        return replace(self, **changes, hash="")
