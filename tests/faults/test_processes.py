@@ -17,14 +17,17 @@ from writer_process import try_to_append, write_rounds
 from engine.errors import LockedRunError
 from engine.store import RunWriter, open_run, verify_run
 
-KILLS = 50
+KILLS = 20
 
 
 @pytest.fixture(scope="module")
 def start() -> Callable[..., tuple[BaseProcess, Connection]]:
-    """Start a function in a process of its own, quickly: the server has imported everything already."""
+    """Start a function in a process of its own, quickly: the server has imported what takes long already.
+
+    It can't import `writer_process` itself: Python 3.11's does not know the path of the tests, and would say nothing.
+    """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["writer_process"])
+    context.set_forkserver_preload(["engine.store"])
 
     def run(target: Callable[..., None], *args: object) -> tuple[BaseProcess, Connection]:
         mine, theirs = context.Pipe(duplex=False)
