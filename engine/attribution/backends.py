@@ -8,12 +8,12 @@ trunk it does, because the critic's part of J_i moves the trunk, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
-from torch.nn.functional import conv2d
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.attribution.targets import Target
 from engine.config import TrainConfig
@@ -25,7 +25,7 @@ Backend = Literal["jvp", "ghost", "loop"]
 Term = Literal["actor", "critic", "entropy"]
 Direction = dict[str, Tensor]
 PerRecord = Callable[[Evaluation, Batch], Tensor]
-"""What is differentiated: (n,) J_i, or a term of it."""
+"""What is differentiated: J_i or a term of it, (n,) or (n, T)."""
 
 
 def gradient(target: Target, policy: Policy) -> Direction:
@@ -34,7 +34,8 @@ def gradient(target: Target, policy: Policy) -> Direction:
     Raises:
         ZeroGradientError: the gradient is zero, so that every influence would be 0.
     """
-    names, parameters = zip(*policy.named_parameters(), strict=True)
+    trained = ((name, p) for name, p in policy.named_parameters() if p.requires_grad)
+    names, parameters = zip(*trained, strict=True)
     gradients = torch.autograd.grad(target.value(policy), parameters, allow_unused=True)
     direction = {name: g for name, g in zip(names, gradients, strict=True) if g is not None}
     if not any(bool(g.any()) for g in direction.values()):
@@ -71,13 +72,13 @@ def inner_products(
         term: of this term of J_i alone; by default of their sum.
 
     Returns:
-        (n,) inner products.
+        (n,) inner products; of records with T tokens `jvp` gives the (n, T) that they are the sums of.
 
     Raises:
         BadInputError: unknown backend, or a layer that `ghost` has no rule for.
     """
     if backend is None:
-        backend = "jvp" if _without_rule(policy, direction) else "ghost"
+        backend = "jvp" if without_rule(policy, direction) else "ghost"
     if backend not in BACKENDS:
         raise BadInputError(f"unknown backend {backend!r}; it must be one of {', '.join(BACKENDS)}")
     with_value = touches_value(policy, direction)
@@ -95,13 +96,14 @@ def touches_value(policy: Policy, direction: Direction) -> bool:
 
 
 def _by_jvp(policy: Policy, batch: Batch, part: PerRecord, direction: Direction, with_value: bool) -> Tensor:
+    """Fused attention has no forward-mode derivative, so attention falls back on matrix products here."""
     parameters = {name: p.detach() for name, p in policy.named_parameters() if name in direction}
 
     def per_record(touched: Mapping[str, Tensor]) -> Tensor:
         evaluation = functional_call(policy, dict(touched), (batch.inputs, batch.action, with_value))
         return part(evaluation, batch)
 
-    with torch.no_grad():
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         return jvp(per_record, (parameters,), (direction,))[1]
 
 
@@ -120,63 +122,95 @@ def _by_loop(policy: Policy, batch: Batch, part: PerRecord, direction: Direction
 def _by_ghost(policy: Policy, batch: Batch, part: PerRecord, direction: Direction, with_value: bool) -> Tensor:
     """Goodfellow's trick: the weight gradient of record i in a linear layer is the outer product g_i x_i^T.
 
-    Its inner product with P is g_i . (P x_i); no [n, out, in] tensor is ever made.
+    Its inner product with P is g_i . (P x_i); no [n, out, in] tensor is ever made. P x_i is the layer itself, with P in the
+    place of its weights, so the same goes for every layer whose output is linear in its own parameters.
     """
-    without_rule = _without_rule(policy, direction)
-    if without_rule:
-        raise BadInputError(f"the ghost backend has no rule for the layer {without_rule[0]}; use jvp")
-    tape: list[tuple[str, nn.Module, Tensor, Tensor]] = []
+    refused = without_rule(policy, direction)
+    if refused:
+        raise BadInputError(f"the ghost backend has no rule for the layer {refused[0]}; use jvp")
+    layers = _touched(policy, direction)
+    tape: list[tuple[_Layer, tuple[Any, ...], dict[str, Any], Tensor]] = []
 
-    def remember(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
-        return lambda module, inputs, output: tape.append((name, module, inputs[0].detach(), output))
+    def remember(layer: _Layer) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Tensor], None]:
+        return lambda module, inputs, named, output: tape.append((layer, inputs, named, output))
 
-    handles = [module.register_forward_hook(remember(name)) for name, module in _touched(policy, direction).items()]
+    handles = [layer.module.register_forward_hook(remember(layer), with_kwargs=True) for layer in layers]
     try:
         total = part(policy(batch.inputs, batch.action, with_value), batch).sum()
     finally:
         for handle in handles:
             handle.remove()
-    output_gradients = torch.autograd.grad(total, [output for *_, output in tape], materialize_grads=True)
-    products = torch.zeros_like(batch.returns)
-    for (name, module, inputs, _), g in zip(tape, output_gradients, strict=True):
-        products += GHOST_RULES[type(module)](module, inputs, g, direction, f"{name}.")
+    called = {id(layer) for layer, *_ in tape}
+    silent = [(layer.name, p) for layer in layers if id(layer) not in called for p in layer.module.parameters(False)]
+    moved = [output for *_, output in tape] + [p for _, p in silent]
+    gradients = torch.autograd.grad(total, moved, allow_unused=True)
+    for (name, _), g in zip(silent, gradients[len(tape) :], strict=True):
+        if g is not None:
+            raise BadInputError(
+                f"the layer {name} is never called by itself, so the ghost backend has no rule; use jvp"
+            )
+    products = torch.zeros(len(batch.returns), dtype=batch.returns.dtype, device=batch.returns.device)
+    with torch.no_grad():
+        for (layer, inputs, named, _), g in zip(tape, gradients, strict=False):
+            if g is None:
+                continue
+            if len(g) != len(products):
+                raise BadInputError(f"the layer {layer.name} mixes records, so the ghost backend can't tell them apart")
+            products += (g * layer.along_direction(inputs, named)).flatten(1).sum(1)
     return products
 
 
-def _touched(policy: nn.Module, direction: Direction) -> dict[str, nn.Module]:
-    """The layers with a parameter of their own in the direction."""
-    owners = {name.rpartition(".")[0] for name in direction}
-    return {name: module for name, module in policy.named_modules() if name in owners}
+class _Layer(NamedTuple):
+    """A layer with parameters of its own in the direction."""
+
+    name: str
+    module: nn.Module
+    direction: dict[str, Tensor]
+    """The direction's part by the layer's own names of its parameters; 0 for those that are not in it."""
+
+    def along_direction(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
+        """Derivative of the layer's output in its own parameters along the direction."""
+        product = functional_call(self.module, self.direction, inputs, named)
+        if type(self.module) in LINEAR_IN_PARAMETERS:
+            return product
+        nothing = {name: torch.zeros_like(p) for name, p in self.direction.items()}
+        return product - functional_call(self.module, nothing, inputs, named)
 
 
-def _without_rule(policy: nn.Module, direction: Direction) -> list[str]:
-    """The touched layers that `ghost` has no rule for."""
-    layers = _touched(policy, direction)
-    return [f"{name} ({type(m).__name__})" for name, m in layers.items() if type(m) not in GHOST_RULES]
+def _touched(policy: nn.Module, direction: Direction) -> list[_Layer]:
+    """The layers that the direction moves; a parameter that two layers share is in both."""
+    moved = {id(p): direction[name] for name, p in policy.named_parameters() if name in direction}
+    layers = []
+    for name, module in policy.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        if any(id(p) in moved for p in own.values()):
+            parts = {key: moved.get(id(p), torch.zeros_like(p)) for key, p in own.items()}
+            layers.append(_Layer(name, module, parts))
+    return layers
 
 
-def _ghost_linear(_module: nn.Module, inputs: Tensor, g: Tensor, direction: Direction, prefix: str) -> Tensor:
-    product = inputs @ direction[f"{prefix}weight"].T
-    bias = direction.get(f"{prefix}bias")
-    return (g * (product if bias is None else product + bias)).sum(-1)
+def without_rule(policy: nn.Module, direction: Direction) -> list[str]:
+    """The layers that the direction moves and that `ghost` has no rule for."""
+    return [
+        f"{layer.name} ({type(layer.module).__name__})"
+        for layer in _touched(policy, direction)
+        if not has_rule(layer.module)
+    ]
 
 
-def _ghost_convolution(module: nn.Conv2d, inputs: Tensor, g: Tensor, direction: Direction, prefix: str) -> Tensor:
-    """A convolution is linear in its weights, so its output with P as weights takes the place of P x_i."""
-    weight, bias = direction[f"{prefix}weight"], direction.get(f"{prefix}bias")
-    product = conv2d(inputs, weight, bias, module.stride, module.padding, module.dilation, module.groups)
-    return (g * product).sum((1, 2, 3))
+def has_rule(module: nn.Module) -> bool:
+    """Whether a layer's output is known to be linear in its own parameters, up to a constant."""
+    kind = type(module)
+    if kind in LINEAR_IN_PARAMETERS:
+        return True
+    theirs = kind.__module__.startswith("transformers.")
+    return theirs and (kind.__name__ == "Conv1D" or kind.__name__.endswith("RMSNorm"))
 
 
-def _ghost_log_std(_module: nn.Module, _inputs: Tensor, g: Tensor, direction: Direction, prefix: str) -> Tensor:
-    return g @ direction[f"{prefix}weight"]
-
-
-GHOST_RULES: dict[type[nn.Module], Callable[[Any, Tensor, Tensor, Direction, str], Tensor]] = {
-    nn.Linear: _ghost_linear,
-    nn.Conv2d: _ghost_convolution,
-    LogStd: _ghost_log_std,
-}
+LINEAR_IN_PARAMETERS: frozenset[type[nn.Module]] = frozenset(
+    {nn.Linear, nn.Conv2d, nn.Embedding, nn.LayerNorm, nn.RMSNorm, LogStd}
+)
+"""Besides them `ghost` knows the `Conv1D` of `transformers` and its many RMSNorms, some of which multiply by 1 + weight."""
 
 BACKENDS: dict[str, Callable[[Policy, Batch, PerRecord, Direction, bool], Tensor]] = {
     "jvp": _by_jvp,

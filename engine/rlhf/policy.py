@@ -43,13 +43,26 @@ class LanguagePolicy(Policy):
             model: as `from_pretrained` gives it, or wrapped in an adapter of `peft`.
             value_head: whether there is a critic; GRPO has none.
             temperature: divides the logits: pi is the distribution that tokens are sampled from.
+
+        Raises:
+            BadInputError: the model's attention has no derivative along a direction.
         """
         super().__init__()
         self.model = model
         self.value_head: nn.Linear | None = None
+        config: Any = model.config
+        attention = config._attn_implementation
+        if attention not in ("eager", "sdpa"):
+            raise BadInputError(
+                f"influence can't differentiate {attention}; load the model with attn_implementation eager or sdpa"
+            )
+        for module in model.modules():
+            if isinstance(module, nn.Embedding):
+                module.padding_idx = (
+                    None  # its gradient would be cut out of a backward pass, but not out of a forward one
+                )
         if value_head:
             first = next(model.parameters())
-            config: Any = model.config
             self.value_head = nn.Linear(config.hidden_size, 1, device=first.device, dtype=first.dtype)
             nn.init.zeros_(self.value_head.weight)
             nn.init.zeros_(self.value_head.bias)

@@ -222,10 +222,10 @@ def test_unknown_backend_is_refused_by_name() -> None:
 
 def test_ghost_names_the_layer_it_has_no_rule_for() -> None:
     policy, config = two_action_world(0.5)
-    policy.actor = torch.nn.Sequential(torch.nn.Linear(1, 2), torch.nn.LayerNorm(2)).double()
+    policy.actor = torch.nn.Sequential(torch.nn.Linear(1, 2), torch.nn.GroupNorm(1, 2)).double()
     direction = gradient(ActionTarget(STATE, np.array([0])), policy)
     batch = two_records(0.5, (1, 1))
-    with pytest.raises(BadInputError, match=r"actor\.1 \(LayerNorm\); use jvp"):
+    with pytest.raises(BadInputError, match=r"actor\.1 \(GroupNorm\); use jvp"):
         inner_products(policy, batch, config, direction, "ghost")
     oracle = inner_products(policy, batch, config, direction, "loop").detach()
     torch.testing.assert_close(inner_products(policy, batch, config, direction, "jvp"), oracle)
