@@ -1,12 +1,14 @@
 """Small runs recorded once per session; tests read them and never write to them."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from worlds import record
 
+from engine.rlhf.courtesy.world import World, build_world
 from engine.store.read import Run
 
 
@@ -26,6 +28,23 @@ def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def lander(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """LunarLander with the paper's settings but shorter rounds: Adam 1e-3, ten epochs."""
     return record(tmp_path_factory.mktemp("runs") / "lander", "LunarLander-v3", rounds=3, n_steps=256)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trained worlds are kept for one session, and shared between its processes."""
+    base = tmp_path_factory.getbasetemp()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(
+            "SNAPSHOT_INFLUENCE_CACHE", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
+        )
+        yield
+
+
+@pytest.fixture(scope="session")
+def courtesy(_cache: None) -> World:
+    """The policy and the reward model of the demonstration, trained from scratch in a few seconds."""
+    return build_world()
 
 
 @pytest.fixture
