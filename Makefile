@@ -14,11 +14,11 @@ setup: $(VENV)/.runtime
 
 ## test: the tests, browser included, in a few minutes
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 ## test-all: also those that train for minutes
 test-all: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or not slow"
 
 ## check: format, lint, types
 check: $(VENV)/.dev

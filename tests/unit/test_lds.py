@@ -82,14 +82,14 @@ def test_ceiling_of_pure_noise_is_about_zero(rng: np.random.Generator) -> None:
 def test_ceiling_is_what_a_second_measurement_would_score(rng: np.random.Generator) -> None:
     """As much noise in the mean of 8 orders as signal: two such measurements correlate by one half."""
     ceilings, seconds = [], []
-    for _ in range(20):
-        effect = rng.normal(size=(500, 1))
-        first, second = (effect + math.sqrt(Q) * rng.normal(size=(500, Q)) for _ in range(2))
+    for _ in range(8):
+        effect = rng.normal(size=(200, 1))
+        first, second = (effect + math.sqrt(Q) * rng.normal(size=(200, Q)) for _ in range(2))
         ceiling = noise_ceiling(first, rng)
         assert ceiling is not None
         ceilings.append(ceiling.value)
         seconds.append(float(spearman(first.mean(axis=1), second.mean(axis=1))))
-    assert np.mean(ceilings) == pytest.approx(np.mean(seconds), abs=0.03)
+    assert np.mean(ceilings) == pytest.approx(np.mean(seconds), abs=0.05)
     assert np.mean(ceilings) == pytest.approx(0.48, abs=0.05)
 
 
