@@ -93,7 +93,7 @@ def header(with_round: bool, dumps: Mapping[str, Path] | None = None) -> None:
     if with_round:
         rounds = open_dump(view_only[name]).steps if name in view_only else loaders.load_run(paths[name]).stored_rounds
         live.follow(name, rounds)
-        _round_slider(rounds, right)
+        _round_slider(rounds, right, "Step" if name in view_only else "Round")
 
 
 def language_runs(paths: Mapping[str, Path]) -> list[str]:
@@ -106,14 +106,14 @@ def language_runs(paths: Mapping[str, Path]) -> list[str]:
     return found
 
 
-def _round_slider(rounds: list[int], place: DeltaGenerator) -> None:
+def _round_slider(rounds: list[int], place: DeltaGenerator, label: str) -> None:
     """A slider over the rounds with records, and buttons for the previous and the next one."""
     if not rounds:
         return
     state.choose("round", rounds, rounds[len(rounds) // 2], always=True)
     if len(rounds) == 1:
         with place:
-            st.selectbox("Round", rounds, key="round", width=140)
+            st.selectbox(label, rounds, key="round", width=140)
         return
     back, middle, forward = place.columns([2, 18, 2], vertical_alignment="bottom")
     back.button(
@@ -126,7 +126,7 @@ def _round_slider(rounds: list[int], place: DeltaGenerator) -> None:
         args=("round", rounds, -1),
     )
     with middle:
-        st.select_slider("Round", rounds, key="round")
+        st.select_slider(label, rounds, key="round")
     forward.button(
         "",
         icon=":material/chevron_right:",

@@ -121,8 +121,8 @@ def token_strip(
         dragmode="select",
         hovermode="closest",
     )
-    style(figure, 110 + LINE_PIXELS * lines)
-    figure.update_layout(margin={"t": 58, "b": 4})
+    style(figure, 78 + LINE_PIXELS * lines)
+    figure.update_layout(margin={"t": 52, "b": 0, "l": 0, "r": 0})
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ def sequences_table(buffer: SequenceBuffer) -> pa.Table:
         "prompt": pa.array(buffer.prompt, pa.large_string()),
         "response": pa.array(buffer.response, pa.large_string()),
         "reward": buffer.reward,
-        **{f"reward/{name}": part for name, part in buffer.reward_parts.items()},
+        **{f"reward/{name}": part for name, part in _parts(buffer).items()},
         "advantage": buffer.advantage[buffer.start[1:] - 1] if n else buffer.reward,
         "KL": summed(buffer, buffer.kl),
         "length": summed(buffer, buffer.mask).astype(np.int32),
@@ -44,15 +44,22 @@ def sequences_table(buffer: SequenceBuffer) -> pa.Table:
     return pa.table(columns)
 
 
+def _parts(buffer: SequenceBuffer) -> Mapping[str, Float32s]:
+    """What the rewards are made of; nothing where that is a single part, the reward itself."""
+    parts = buffer.reward_parts
+    same = len(parts) == 1 and all(np.array_equal(part, buffer.reward) for part in parts.values())
+    return {} if same else parts
+
+
 def summed(buffer: SequenceBuffer, column: NDArray[Any]) -> Float32s:
     """(N,) one value a token -> (n,) sums over each record."""
     return np.bincount(buffer.record_of_token, column, len(buffer)).astype(np.float32)
 
 
 def with_influence(table: pa.Table, influence: Float32s, no_signal: NDArray[np.bool_]) -> pa.Table:
-    """The table with the column `influence` before `kept`; null where there is no signal, so that it is ranked nowhere."""
+    """The table with the column `influence` after the response; null where there is no signal, so that it is ranked nowhere."""
     column = pa.array(influence, pa.float32(), mask=no_signal)
-    return table.add_column(table.column_names.index("kept"), "influence", column)
+    return table.add_column(table.column_names.index("response") + 1, "influence", column)
 
 
 @dataclass(frozen=True)

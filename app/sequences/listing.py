@@ -16,11 +16,13 @@ from app.sequences import loaders
 from app.sequences.columns import EVERY, Question
 
 PAGE_ROWS = 100
+_WIDTHS = {"prompt": 200, "response": 300}
 _HELP = {
     "advantage": "of the response's last token",
     "KL": "to the reference model: log π − log π_ref, summed over the response",
     "length": "tokens of the response",
     "truncated": "cut off at its greatest length",
+    "reward": "a part of the reward, as its model or function gave it",
     "kept": "False: a filter dropped it from the update",
     "influence": "on the target: > 0 raised it, < 0 lowered it; empty: no signal",
     "group": "sequences with the same prompt",
@@ -98,7 +100,7 @@ def draw(
         shown,
         key="sequences_table",
         hide_index=True,
-        height=38 * 9,
+        height="auto",
         on_select=lambda: tick(here, [int(here[row]) for row in state.selected_rows("sequences_table")]),
         selection_mode="multi-row" if several else "single-row",
         column_config={name: _column(name, shown.schema.field(name).type) for name in shown.column_names},
@@ -122,11 +124,13 @@ def _pager(pages: int) -> None:
 
 def _column(name: str, kind: pa.DataType) -> Any:
     help = _HELP.get(name) or _HELP.get(name.partition("/")[0])
-    if name in ("prompt", "response"):
-        return st.column_config.TextColumn(width="medium" if name == "prompt" else "large")
+    if name in _WIDTHS:
+        return st.column_config.TextColumn(width=_WIDTHS[name])
     if pa.types.is_floating(kind):
-        return st.column_config.NumberColumn(format="%+.3g" if name == "influence" else "%.3f", help=help, width=76)
-    return st.column_config.Column(help=help, width=62)
+        return st.column_config.NumberColumn(
+            format="%+.3g" if name == "influence" else "%.3f", help=help, width=max(78, 8 * len(name))
+        )
+    return st.column_config.Column(help=help, width=74 if name == "truncated" else 62)
 
 
 def neighbour(rows: NDArray[np.int64], record: int, by: int) -> int:

@@ -22,7 +22,9 @@ from engine.store.snapshot import Float32s
 PART_TOKENS = 400
 """Tokens of a response that are drawn at a time."""
 LONG = 600
-"""Characters of a prompt from which on it scrolls."""
+"""Characters of a text from which on it scrolls."""
+LINES = 8
+"""Lines from which on it does."""
 NUMBERS = ("reward", "advantage", "KL", "length")
 
 
@@ -45,12 +47,11 @@ def draw(
         token_influence: (N,) influence of every token of the round.
     """
     row = {name: column[0].as_py() for name, column in zip(*_row(listed.table, record), strict=True)}
-    with st.container(key="sequence", border=True):
+    with st.container(key="sequence", border=True, gap="small"):
         _head(listed, rows, record, row)
-        _prompt(row["prompt"])
+        _text("Prompt", row["prompt"])
         if run is None or snapshot is None:
-            st.caption("Response")
-            st.markdown(paragraphs(row["response"]) or "*empty*")
+            _text("Response", row["response"])
         else:
             _strip(run, snapshot, record, token_influence)
     if "group" in listed.table.column_names:
@@ -111,10 +112,12 @@ def _move(rows: NDArray[np.int64], record: int, by: int) -> None:
     state.put({"record": neighbour(rows, record, by)})
 
 
-def _prompt(prompt: str) -> None:
-    st.caption("Prompt")
-    with st.container(height=180 if len(prompt) > LONG or prompt.count("\n") > 8 else "content", border=False):
-        st.markdown(paragraphs(prompt) or "*empty*")
+def _text(what: str, text: str) -> None:
+    """A text under its name; a long one scrolls."""
+    scrolls = len(text) > LONG or text.count("\n") > LINES
+    with st.container(height=220 if scrolls else "content", border=False, gap=None):
+        st.caption(what)
+        st.markdown(paragraphs(text) or "*empty*")
 
 
 def _strip(run: Run, snapshot: LanguageSnapshot, record: int, token_influence: Float32s | None) -> None:
