@@ -11,6 +11,8 @@ from worlds import record
 from engine.rlhf.courtesy.world import World, build_world
 from engine.store.read import Run
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # a model that is not here is not looked for elsewhere
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_info, threadpool_limits
+from torch import nn
 
 from engine.config import TrainConfig
 from engine.errors import DamagedRunError
@@ -23,13 +24,14 @@ from engine.spaces import Space
 Tensors = dict[str, NDArray[Any]]
 
 
-def learner_tensors(policy: ActorCritic, optimizer: torch.optim.Optimizer) -> Tensors:
-    """`parameter/<name>` and `optimizer/<state>/<name>` as copies."""
-    tensors = {f"parameter/{name}": p.detach().numpy().copy() for name, p in policy.named_parameters()}
-    for name, parameter in policy.named_parameters():
+def learner_tensors(policy: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
+    """`parameter/<name>` and `optimizer/<state>/<name>` of what is trained, as copies."""
+    trained = {name: parameter for name, parameter in policy.named_parameters() if parameter.requires_grad}
+    tensors = {f"parameter/{name}": parameter.detach().cpu().numpy().copy() for name, parameter in trained.items()}
+    for name, parameter in trained.items():
         for key, value in optimizer.state.get(parameter, {}).items():
             if value is not None:
-                tensors[f"optimizer/{key}/{name}"] = value.detach().numpy().copy()
+                tensors[f"optimizer/{key}/{name}"] = value.detach().cpu().numpy().copy()
     return tensors
 
 
@@ -41,17 +43,24 @@ def restore_learner(
 ) -> tuple[ActorCritic, torch.optim.Optimizer]:
     """The policy and the optimizer as they were when the checkpoint was taken."""
     policy = restore_policy(config, observation_space, action_space, checkpoint)
+    return policy, restore_optimizer(policy, config, checkpoint)
+
+
+def restore_optimizer(
+    policy: nn.Module, config: TrainConfig, checkpoint: Mapping[str, NDArray[Any]]
+) -> torch.optim.Optimizer:
+    """The optimizer of a policy as it was when the checkpoint was taken."""
     optimizer = make_optimizer(policy, config)
     for name, parameter in policy.named_parameters():
         suffix = f"/{name}"
         state = {
-            tensor_name.removeprefix("optimizer/").removesuffix(suffix): torch.tensor(tensor)
+            tensor_name.removeprefix("optimizer/").removesuffix(suffix): torch.tensor(tensor, device=parameter.device)
             for tensor_name, tensor in checkpoint.items()
             if tensor_name.startswith("optimizer/") and tensor_name.endswith(suffix)
         }
         if state:
             optimizer.state[parameter] = state
-    return policy, optimizer
+    return optimizer
 
 
 def restore_policy(

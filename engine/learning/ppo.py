@@ -203,7 +203,7 @@ def update(
             optimizer.zero_grad()
             _mean(weighted, part.kept).neg().backward()
             if on_gradient is not None:
-                on_gradient(order[start:stop] if rows is None else order[start:stop][rows], *_flat(parameters))
+                on_gradient(order[start:stop] if rows is None else order[start:stop][rows], *flat(parameters))
             norm = nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             optimizer.step()
             with torch.no_grad():
@@ -222,11 +222,11 @@ def _mean(terms: Objective, kept: Tensor) -> Tensor:
     return (terms.actor + terms.entropy).sum() / kept.sum().clamp(min=1) + terms.critic.mean()
 
 
-def _flat(parameters: list[nn.Parameter]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Parameters and their gradients as vectors."""
+def flat(parameters: list[nn.Parameter]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Parameters and their gradients as vectors, as `OnGradient` is told of them."""
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     theta, gradient = (torch.cat([t.detach().ravel() for t in tensors]) for tensors in (parameters, gradients))
-    return theta.numpy(), gradient.numpy()
+    return theta.cpu().numpy(), gradient.cpu().numpy()
 
 
 def kept_rows(

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from engine.errors import BadInputError, DamagedRunError
 from engine.learning.networks import Evaluation, Policy
+from engine.rlhf.dependencies import pretrained
 
 PAD = -1
 """Stands where there is no token. No vocabulary has it."""
@@ -136,15 +137,8 @@ def pretrained_model(source: str | Path, dtype: torch.dtype = torch.float32) -> 
     Raises:
         BadInputError: the extra is not installed, or there is no such model here.
     """
-    transformers = import_extra("transformers")
-    try:
-        return transformers.AutoModelForCausalLM.from_pretrained(str(source), attn_implementation="eager", dtype=dtype)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise BadInputError(
-            f"{source} can't be loaded as a causal language model ({reason}); name a folder that save_pretrained wrote, "
-            "or a model that is downloaded already"
-        ) from None
+    options = {"attn_implementation": "eager", "dtype": dtype}
+    return pretrained("AutoModelForCausalLM", source, "causal language model", **options)
 
 
 def blank_model(folder: str | Path, dtype: torch.dtype = torch.float32) -> nn.Module:

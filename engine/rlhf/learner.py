@@ -1,0 +1,247 @@
+"""A language model's training in memory, between two rounds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.config import TrainConfig
+from engine.config_language import LanguageConfig
+from engine.errors import BadInputError
+from engine.learning.checkpoint import Tensors, fingerprint, learner_tensors, restore_rng, rng_tensors
+from engine.learning.ppo import draw_minibatches, explained_variance, make_optimizer
+from engine.learning.rollout import BadNumberError
+from engine.rlhf.advantages import next_kl_coef, totals
+from engine.rlhf.collect import Scene
+from engine.rlhf.dependencies import transformers
+from engine.rlhf.models import (
+    Reference,
+    describe_model,
+    hashes,
+    load_policy,
+    load_tokenizer,
+    model_source,
+)
+from engine.rlhf.policy import LanguagePolicy
+from engine.rlhf.prompts import Prompts, make_prompts
+from engine.rlhf.replay import Replayed
+from engine.rlhf.rewards import RewardModel, make_reward
+from engine.rlhf.update import update
+from engine.spaces import Space
+from engine.store.manifest import Parent, RunManifest
+from engine.store.sequences import LanguageSnapshot, SequenceBuffer
+
+GENERATORS = ("prompts", "sampling", "validation", "flips", "minibatches")
+"""The random generators of a run: each has one purpose, so that none disturbs another."""
+
+
+@dataclass
+class LanguageLearner:
+    """Policy, optimizer and all that collects the next round."""
+
+    scene: Scene
+    prompts: Prompts
+    policy: LanguagePolicy
+    optimizer: torch.optim.Optimizer
+    generators: dict[str, np.random.Generator]
+    kl_coef: float
+    round: int
+    """The next round to collect."""
+    path: Path
+    """The run's folder."""
+    model: dict[str, bytes]
+    """The files that describe the model, by name."""
+    validation: SequenceBuffer | None = None
+    """Where it is fixed: the responses before the first round."""
+
+    @classmethod
+    def begin(
+        cls, config: TrainConfig, language: LanguageConfig, path: Path, reward_model: RewardModel | None = None
+    ) -> LanguageLearner:
+        """Round 0: everything from `config.seed` and the models that are named.
+
+        Raises:
+            BadInputError: a model, the tokenizer or the prompts can't be used.
+        """
+        check_settings(config, language)
+        prompts = make_prompts(language, config.seed)
+        policy, tokenizer = load_policy(config, language, model_source(language))
+        scene = Scene(config, language, tokenizer, reward_model or make_reward(language), Reference(policy, language))
+        generators = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(GENERATORS, 10)}
+        optimizer, model = make_optimizer(policy, config), describe_model(policy, tokenizer)
+        return cls(scene, prompts, policy, optimizer, generators, language.kl_coef, 0, path, model)
+
+    @classmethod
+    def after(cls, replayed: Replayed, path: Path, reward_model: RewardModel | None = None) -> LanguageLearner:
+        """As it stood after a round's update.
+
+        Args:
+            replayed: that update.
+            path: folder of the run that goes on.
+            reward_model: in the place of the one that the settings name.
+
+        Raises:
+            BadInputError: a model can't be loaded any more, or the reference is another one now.
+        """
+        snapshot = replayed.snapshot
+        config, language, home = snapshot.config, snapshot.language, snapshot.path or path
+        reference = Reference(replayed.policy, language)
+        tokenizer = load_tokenizer(home / "model")
+        scene = Scene(config, language, tokenizer, reward_model or make_reward(language), reference)
+        scene.check_reference(snapshot.buffer)
+        coefficient = float(snapshot.checkpoint["kl/coefficient"])
+        return cls(
+            scene,
+            make_prompts(language, config.seed),
+            replayed.policy,
+            replayed.optimizer,
+            {name: restore_rng(snapshot.checkpoint, name) for name in GENERATORS},
+            next_kl_coef(coefficient, mean_kl(snapshot.buffer), len(snapshot.buffer), language),
+            snapshot.round + 1,
+            path,
+            describe_model(replayed.policy, tokenizer),
+            snapshot.validation if language.validation == "fixed" else None,
+        )
+
+    def manifest(self, parent: Parent | None = None) -> RunManifest:
+        """What `run.json` says of this run."""
+        config = self.scene.config
+        vocabulary = Space("discrete", n=len(self.scene.tokenizer))
+        return RunManifest(
+            env_id=config.env_id,
+            config=config,
+            encoder="tokens",
+            observation_space=vocabulary,
+            action_space=vocabulary,
+            fingerprint=language_fingerprint(),
+            parent=parent,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            language=self.scene.language,
+            model=hashes(self.model),
+        )
+
+    def state(self) -> Tensors:
+        """The checkpoint at this point."""
+        return {
+            **learner_tensors(self.policy, self.optimizer),
+            **rng_tensors(self.generators),
+            "kl/coefficient": np.asarray(self.kl_coef, np.float64),
+        }
+
+    def collect(self) -> LanguageSnapshot:
+        """Collect the next round; the learner then waits for `update`.
+
+        Raises:
+            BadInputError: a prompt is too long.
+            BadNumberError: a reward is NaN, or the model's numbers are.
+        """
+        start = time.perf_counter()
+        config, language, scene = self.scene.config, self.scene.language, self.scene
+        try:
+            prompts = self.prompts.draw(self.generators["prompts"], config.n_steps // language.group_size)
+            buffer = scene.respond(self.policy, prompts, self.generators["sampling"], self.generators["flips"])
+            buffer = scene.judged(buffer, self.kl_coef)
+            validation = self._validate()
+        except BadNumberError as error:
+            raise BadNumberError(f"{error} in round {self.round}; earlier rounds are intact") from None
+        minibatches = draw_minibatches(self.generators["minibatches"], len(buffer), config.n_epochs)
+        metrics = {**round_metrics(buffer, self.kl_coef), **_validation_metrics(validation)}
+        return LanguageSnapshot(
+            round=self.round,
+            config=config,
+            language=language,
+            buffer=buffer,
+            validation=validation,
+            checkpoint=self.state(),
+            minibatches=minibatches,
+            fingerprint=language_fingerprint(),
+            metrics=metrics | {"collect_seconds": time.perf_counter() - start},
+            path=self.path,
+        )
+
+    def update(self, snapshot: LanguageSnapshot, on_step: Callable[[], None] | None = None) -> dict[str, Any]:
+        """Update on the collected round; returns the update's metrics.
+
+        Raises:
+            BadNumberError: a parameter is no longer finite.
+        """
+        start = time.perf_counter()
+        config, language = snapshot.config, snapshot.language
+        metrics = update(
+            self.policy, self.optimizer, snapshot.buffer, snapshot.minibatches, config, language, on_step=on_step
+        )
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.policy.parameters()):
+            raise BadNumberError(
+                f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
+                f"Train with a smaller learning_rate than {config.learning_rate:g}"
+            )
+        self.kl_coef = next_kl_coef(self.kl_coef, mean_kl(snapshot.buffer), len(snapshot.buffer), language)
+        self.round += 1
+        return {**asdict(metrics), "update_seconds": time.perf_counter() - start}
+
+    def _validate(self) -> SequenceBuffer | None:
+        """The responses to the held-out prompts; their rewards are never flipped."""
+        if not self.prompts.held_out or self.validation is not None:
+            return self.validation
+        found = self.scene.respond(self.policy, self.prompts.held_out, self.generators["validation"], None)
+        found = self.scene.judged(found, self.kl_coef)
+        if self.scene.language.validation == "fixed":
+            self.validation = found
+        return found
+
+
+def check_settings(config: TrainConfig, language: LanguageConfig) -> None:
+    """Refuse settings that don't go together.
+
+    Raises:
+        BadInputError: names the setting.
+    """
+    if config.n_envs != 1 or config.n_steps % language.group_size:
+        raise BadInputError(
+            f"a round has n_steps * n_envs = {config.records_per_round} sequences; n_envs must be 1, and n_steps a multiple of "
+            f"group_size ({language.group_size})"
+        )
+    if config.path != "torch":
+        raise BadInputError(f"path is {config.path}; language models need torch")
+    if language.flip and language.reward != "courtesy":
+        raise BadInputError("flip plants faults in the rewards of the demonstration courtesy alone; leave it 0")
+
+
+def round_metrics(buffer: SequenceBuffer, kl_coef: float) -> dict[str, Any]:
+    """What a round's commit says of its sequences."""
+    spoken = buffer.mask
+    return {
+        "records": len(buffer),
+        "episodes": len(buffer),
+        "mean_return": float(buffer.reward.mean()),
+        "std_return": float(buffer.reward.std()),
+        "mean_length": float(spoken.sum() / len(buffer)),
+        "mean_kl": mean_kl(buffer),
+        "kl_coef": kl_coef,
+        "mean_penalized": float(totals(buffer).mean()),
+        "truncated": float(buffer.truncated.mean()),
+        "explained_variance": explained_variance(buffer.value[spoken], buffer.returns[spoken]),
+        **{f"reward/{name}": float(part.mean()) for name, part in buffer.reward_parts.items()},
+    }
+
+
+def mean_kl(buffer: SequenceBuffer) -> float:
+    """Mean over the records of the KL to the reference, summed over a record's tokens."""
+    return float(buffer.kl.sum(dtype=np.float64) / len(buffer))
+
+
+def _validation_metrics(validation: SequenceBuffer | None) -> dict[str, Any]:
+    return {} if validation is None else {"validation_reward": float(validation.reward.mean())}
+
+
+def language_fingerprint() -> dict[str, str]:
+    """Software and hardware that replay's bits depend on."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {**fingerprint(), "transformers": transformers().__version__, "device": gpu}

@@ -1,0 +1,150 @@
+"""The training loop of language models: collect, filter, yield the snapshot, update, commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+from engine.config import TrainConfig
+from engine.config_language import LanguageConfig
+from engine.errors import BadInputError
+from engine.learning.checkpoint import one_thread
+from engine.learning.training import Filtered
+from engine.rlhf.advantages import regrouped
+from engine.rlhf.learner import LanguageLearner
+from engine.rlhf.replay import replay_language
+from engine.rlhf.rewards import RewardModel
+from engine.store.commit import RunWriter
+from engine.store.manifest import Parent
+from engine.store.read import open_run
+from engine.store.sequences import LanguageSnapshot
+
+SequenceFilter = Callable[[LanguageSnapshot], Filtered]
+
+
+def train_language(
+    config: TrainConfig,
+    language: LanguageConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    record_filter: SequenceFilter | None = None,
+    reward_model: RewardModel | None = None,
+    on_step: Callable[[], None] | None = None,
+) -> Iterator[LanguageSnapshot]:
+    """Train a language model and record every round in the run folder `out`.
+
+    Args:
+        config: settings that all PPO runs share.
+        language: models, prompts, and how sequences are made.
+        out: the run folder to make, or with `resume` to continue.
+        resume: continue an interrupted run; it goes on bit for bit as if nothing had happened.
+        record_filter: which records each update goes without.
+        reward_model: in the place of the one that `language.reward` names.
+        on_step: called before every optimizer step; raise from it to cancel.
+
+    Yields:
+        Each round's snapshot between collect and update. The round is committed after its update, when the next one is
+        asked for.
+
+    Raises:
+        BadInputError: a model or the prompts can't be used, or `out` is already a run, or not the run of these settings.
+        BadNumberError: a reward or a parameter is NaN; earlier rounds are intact.
+        LockedRunError: another process is writing this run.
+        StorageError: the disk refused; earlier rounds stay readable.
+    """
+    one_thread()
+    out = Path(out)
+    if resume:
+        _check_same(open_run(out).manifest.language, language)
+        _check_same(open_run(out).config, config)
+        with RunWriter.append(out) as writer:
+            run = open_run(out)
+            if run.final is not None:
+                return
+            if run.rounds:
+                replayed = replay_language(run.language_snapshot(run.rounds[-1].round))
+                learner = LanguageLearner.after(replayed, out, reward_model)
+            else:
+                learner = LanguageLearner.begin(config, language, out, reward_model)
+            yield from _train_rounds(learner, writer, config.rounds, record_filter, on_step)
+        return
+    learner = LanguageLearner.begin(config, language, out, reward_model)
+    with RunWriter.create(out, learner.manifest(), model=learner.model) as writer:
+        try:
+            yield from _train_rounds(learner, writer, config.rounds, record_filter, on_step)
+        except BadInputError:
+            writer.withdraw()
+            raise
+
+
+def branch_language(
+    snapshot: LanguageSnapshot,
+    out: str | Path,
+    *,
+    parent: Parent,
+    continue_rounds: int = 0,
+    record_filter: SequenceFilter | None = None,
+    reward_model: RewardModel | None = None,
+    on_step: Callable[[], None] | None = None,
+) -> Iterator[LanguageSnapshot]:
+    """Record what follows from an intervened snapshot as a run of its own, as `learning.training.branch` does.
+
+    Args:
+        snapshot: the parent's round after `replay.intervene_language`.
+        out: the run folder to make.
+        parent: what `run.json` says of the origin.
+        continue_rounds: further rounds to train; 0 records only the replayed update.
+        record_filter: filters the further rounds.
+        reward_model: in the place of the one that the settings name.
+        on_step: called before every optimizer step; raise from it to cancel.
+
+    Yields:
+        The snapshot of every round after the parent's.
+    """
+    out, stop = Path(out), snapshot.round + 1 + continue_rounds
+    replayed = replay_language(snapshot, on_step=on_step)
+    learner = LanguageLearner.after(replayed, out, reward_model)
+    learner.scene = replace(learner.scene, config=replace(snapshot.config, rounds=stop))
+    with RunWriter.create(out, learner.manifest(parent), model=learner.model) as writer:
+        writer.commit_round(snapshot, {**snapshot.metrics, **asdict(replayed.metrics)})
+        yield from _train_rounds(learner, writer, stop, record_filter, on_step)
+
+
+def _train_rounds(
+    learner: LanguageLearner,
+    writer: RunWriter,
+    stop: int,
+    record_filter: SequenceFilter | None,
+    on_step: Callable[[], None] | None,
+) -> Iterator[LanguageSnapshot]:
+    while learner.round < stop:
+        snapshot = learner.collect()
+        if record_filter is not None:
+            snapshot = filtered(snapshot, record_filter)
+        yield snapshot
+        metrics = learner.update(snapshot, on_step)
+        writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
+    writer.commit_final(learner.round, learner.state())
+
+
+def filtered(snapshot: LanguageSnapshot, record_filter: SequenceFilter) -> LanguageSnapshot:
+    """The collected round as a filter leaves it; its metrics say how many records went, and why."""
+    dropped, why, _ = record_filter(snapshot)
+    left = regrouped(snapshot.without(dropped)) if len(dropped) else snapshot
+    if snapshot.config.filter_mode == "rebatch":
+        left = left.gathered()
+    return replace(left, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
+
+
+def _check_same(recorded: TrainConfig | LanguageConfig | None, asked: TrainConfig | LanguageConfig) -> None:
+    if recorded is None:
+        raise BadInputError("this run is not of a language model; continue it with python -m engine train")
+    for field in fields(asked):
+        old, new = getattr(recorded, field.name), getattr(asked, field.name)
+        if old != new:
+            raise BadInputError(
+                f"this run was started with {field.name}={old}, not {new}; resume it with the same settings, "
+                "or train into another folder"
+            )
