@@ -8,7 +8,7 @@ trunk it does, because the critic's part of J_i moves the trunk, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,16 @@ def gradient(target: Target, policy: Policy) -> Direction:
     return direction
 
 
-def zero_gradient(target: Target) -> ZeroGradientError:
+class Named(Protocol):
+    """What an error needs to know of a target."""
+
+    @property
+    def name(self) -> str:
+        """One word."""
+        ...
+
+
+def zero_gradient(target: Named) -> ZeroGradientError:
     """The error that says so in words."""
     return ZeroGradientError(
         f"the gradient of the {target.name} target is zero here, so every influence would be 0; choose another "

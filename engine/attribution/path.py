@@ -7,21 +7,24 @@ of f: what raising the record's weight by 1 adds to f(theta_T), to first order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.attribution.backends import zero_gradient
+from engine.attribution.backends import Named, zero_gradient
 from engine.attribution.closed_form import ClosedFormDerivatives
 from engine.attribution.derivatives import Derivatives, TorchDerivatives
 from engine.attribution.optimizers import clip_pull_back, clip_scale, follow
-from engine.attribution.steps import Trace, Vector, trace_update
+from engine.attribution.steps import Step, Trace, Vector, trace_update
 from engine.attribution.targets import Target
+from engine.config import TrainConfig
 from engine.learning.checkpoint import restore_policy
 from engine.store.snapshot import Snapshot
 
 OnStep = Callable[[], None]
+AnyTarget = TypeVar("AnyTarget", bound=Named)
 Credits = NDArray[np.float64]
 """(3, n) influence by term (`derivatives.TERMS`) and record; 0 for records that the update went without."""
 
@@ -40,8 +43,7 @@ def tracin(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) ->
     Raises:
         ZeroGradientError: grad f is zero all along the update.
     """
-    rate = snapshot.config.learning_rate
-    return _along(snapshot, trace_update(snapshot), target, lambda _t, gradient: rate * gradient, on_step)
+    return _along(snapshot, target, "tracin", on_step)
 
 
 def tracin_adam(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) -> Credits:
@@ -54,16 +56,7 @@ def tracin_adam(snapshot: Snapshot, target: Target, on_step: OnStep | None = Non
 
     Args and errors are those of `tracin`.
     """
-    trace = trace_update(snapshot)
-    optimizer = follow(snapshot.config, trace)
-    carried = np.zeros_like(trace.after)
-
-    def direction(t: int, gradient: Vector) -> Vector:
-        nonlocal carried
-        carried = optimizer.decay * carried + optimizer.gain(t) * gradient
-        return clip_scale(trace.steps[t].gradient, snapshot.config.max_grad_norm) * carried
-
-    return _along(snapshot, trace, target, direction, on_step)
+    return _along(snapshot, target, "tracin_adam", on_step)
 
 
 def replay_gradient(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) -> Credits:
@@ -102,27 +95,69 @@ def back_propagate(
     return credits
 
 
-def _along(
-    snapshot: Snapshot,
-    trace: Trace,
-    target: Target,
-    direction: Callable[[int, Vector], Vector],
-    on_step: OnStep | None,
-) -> Credits:
-    """The sum of the inner products with `direction(t, grad f(theta_{t-1}))`, from the last step to the first."""
+def _along(snapshot: Snapshot, target: Target, estimator: str, on_step: OnStep | None) -> Credits:
+    """The sum of the inner products with the estimator's directions, from the last step to the first."""
     derivatives = derivatives_of(snapshot)
     credits = np.zeros((3, len(snapshot.buffer)))
+    trace = trace_update(snapshot)
+    for step, direction in directions_back(
+        estimator, snapshot.config, trace, target, derivatives.target_gradient, on_step
+    ):
+        credits[:, step.records] += derivatives.products(step.theta, step.records, direction)
+    return credits
+
+
+def directions_back(
+    estimator: str,
+    config: TrainConfig,
+    trace: Trace,
+    target: AnyTarget,
+    gradient_at: Callable[[Vector, AnyTarget], Vector],
+    on_step: OnStep | None = None,
+) -> Iterator[tuple[Step, Vector]]:
+    """Every step of an update with its direction d_t, from the last to the first.
+
+    Args:
+        estimator: `tracin` or `tracin_adam`.
+        config: of the run.
+        trace: the update.
+        target: f.
+        gradient_at: (theta, f) -> grad f(theta).
+        on_step: called before every step; raise from it to cancel.
+
+    Raises:
+        ZeroGradientError: grad f is zero all along the update.
+    """
+    direction = DIRECTIONS[estimator](config, trace)
     flat = True
     for t in reversed(range(len(trace.steps))):
         if on_step is not None:
             on_step()
-        step = trace.steps[t]
-        gradient = derivatives.target_gradient(step.theta, target)
+        gradient = gradient_at(trace.steps[t].theta, target)
         flat = flat and not gradient.any()
-        credits[:, step.records] += derivatives.products(step.theta, step.records, direction(t, gradient))
+        yield trace.steps[t], direction(t, gradient)
     if flat and trace.steps:
         raise zero_gradient(target)
-    return credits
+
+
+def _plain_ascent(config: TrainConfig, _trace: Trace) -> Callable[[int, Vector], Vector]:
+    return lambda _t, gradient: config.learning_rate * gradient
+
+
+def _as_optimized(config: TrainConfig, trace: Trace) -> Callable[[int, Vector], Vector]:
+    optimizer = follow(config, trace)
+    carried = np.zeros_like(trace.after)
+
+    def direction(t: int, gradient: Vector) -> Vector:
+        nonlocal carried
+        carried = optimizer.decay * carried + optimizer.gain(t) * gradient
+        return clip_scale(trace.steps[t].gradient, config.max_grad_norm) * carried
+
+    return direction
+
+
+DIRECTIONS = {"tracin": _plain_ascent, "tracin_adam": _as_optimized}
+"""Estimator -> its d_t as a function of t and grad f(theta_{t-1}), asked for from the last step to the first."""
 
 
 def derivatives_of(snapshot: Snapshot) -> Derivatives:

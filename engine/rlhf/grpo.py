@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -36,6 +38,34 @@ def group_advantages(
         if len(members) > 1:
             advantage[members] = _relative(rewards[members], normalizer)
     return advantage
+
+
+class Comparison(NamedTuple):
+    """One group of kept responses, and what their advantages become without each of them."""
+
+    members: NDArray[np.intp]
+    """(G,) record numbers."""
+    advantage: NDArray[np.float64]
+    """(G,) where all of them are there."""
+    without: NDArray[np.float64]
+    """(G, G): in row k and column i the advantage of member k where member i was never sampled; 0 on the diagonal."""
+
+
+def leave_one_out(
+    reward: ArrayLike, group: ArrayLike, kept: ArrayLike, normalizer: Normalizer = "grpo"
+) -> list[Comparison]:
+    """Every group with the advantages that are left without one of its members; arguments as `group_advantages`.
+
+    Rewards [0, 1, 5] of one group with `dr_grpo` -> rows [0, -2.5, -.5], [-2, 0, .5], [2, 2.5, 0].
+    """
+    rewards, groups, left = np.asarray(reward, np.float64), np.asarray(group), np.asarray(kept, bool)
+    found = []
+    for number in np.unique(groups[left]):
+        members = np.flatnonzero((groups == number) & left)
+        own, one = rewards[members], np.zeros(len(members))
+        columns = [group_advantages(own, one, present, normalizer) for present in ~np.eye(len(own), dtype=bool)]
+        found.append(Comparison(members, group_advantages(own, one, None, normalizer), np.stack(columns, axis=1)))
+    return found
 
 
 def _relative(rewards: NDArray[np.float64], normalizer: Normalizer) -> NDArray[np.float64]:

@@ -13,7 +13,6 @@ the sequences beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 
 from engine.errors import BadInputError, DamagedRunError
 from engine.learning.networks import Evaluation, Policy
-from engine.rlhf.dependencies import pretrained
+from engine.rlhf.dependencies import peft, pretrained, transformers
 
 PAD = -1
 """Stands where there is no token. No vocabulary has it."""
@@ -79,6 +78,12 @@ class LanguagePolicy(Policy):
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are to choose from."""
+        config: Any = self.model.config
+        return int(config.vocab_size)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -148,11 +153,11 @@ def blank_model(folder: str | Path, dtype: torch.dtype = torch.float32) -> nn.Mo
         BadInputError: the extra is not installed.
         DamagedRunError: the folder describes no causal language model.
     """
-    transformers = import_extra("transformers")
+    library = transformers()
     try:
-        config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        config = library.AutoConfig.from_pretrained(str(folder), local_files_only=True)
         with torch.random.fork_rng(devices=[]):
-            model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+            model = library.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     except (OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise DamagedRunError(f"{folder} describes no causal language model ({reason})") from None
@@ -165,29 +170,7 @@ def with_adapter(model: nn.Module, rank: int, seed: int = 0) -> nn.Module:
     Raises:
         BadInputError: the extra is not installed.
     """
-    peft = import_extra("peft")
-    config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    config = peft().LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return peft.get_peft_model(model, config)
-
-
-EXTRAS = {"transformers": "rlhf", "tokenizers": "rlhf", "peft": "lora"}
-"""Package -> the extra that brings it."""
-
-
-def import_extra(package: str) -> Any:
-    """A package that only language models need.
-
-    Raises:
-        BadInputError: it is not installed.
-    """
-    try:
-        return import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name != package:
-            raise
-        extra = EXTRAS[package]
-        raise BadInputError(
-            f"language models need {package}; install it with: pip install 'snapshot-influence[{extra}]'"
-        ) from None
+        return peft().get_peft_model(model, config)

@@ -15,7 +15,7 @@ from engine.errors import BadInputError, DamagedRunError
 from engine.learning.ppo import objective
 from engine.rlhf.grpo import group_advantages, without_signal
 from engine.rlhf.objective import shares, trimmed, with_normalized_advantages
-from engine.rlhf.policy import LanguagePolicy, blank_model, import_extra, pretrained_model, with_adapter
+from engine.rlhf.policy import LanguagePolicy, blank_model, pretrained_model, with_adapter
 
 MODELS = {"gpt2": gpt2, "llama": llama}
 ROUNDING = {"GPT2LMHeadModel": 1e-12, "LlamaForCausalLM": 1e-6}
@@ -161,9 +161,3 @@ def test_a_path_without_a_model_is_named(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
     with pytest.raises(DamagedRunError, match="describes no causal language model"):
         blank_model(tmp_path)
-
-
-def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "peft", None)
-    with pytest.raises(BadInputError, match=r"install it with: pip install 'snapshot-influence\[lora\]'"):
-        import_extra("peft")

@@ -1,1 +1,0 @@
-"""The page Sequences: a language model's records as text."""

@@ -1,0 +1,263 @@
+"""Influence of sequences and tokens: against explicit gradients, GRPO's against leaving each response out by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from languages import record_language
+
+from engine.attribution.backends import inner_products
+from engine.errors import BadInputError, ZeroGradientError
+from engine.learning.ppo import objective
+from engine.rlhf.advantages import totals
+from engine.rlhf.credits import Credits
+from engine.rlhf.grpo import group_advantages, leave_one_out
+from engine.rlhf.influence import sequence_influence
+from engine.rlhf.models import restore_policy
+from engine.rlhf.objective import shares
+from engine.rlhf.policy import LanguagePolicy
+from engine.rlhf.replay import replay_language
+from engine.rlhf.targets import language_target, left_out_advantages
+from engine.rlhf.update import batch_of, normalizer_of
+from engine.store.read import Run
+from engine.store.sequences import LanguageSnapshot
+
+GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4, "normalize_advantage": False, "vf_coef": 0.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("languages")
+
+
+@pytest.fixture(scope="module")
+def ppo(folder: Path) -> Run:
+    return record_language(folder, "ppo")
+
+
+@pytest.fixture(scope="module")
+def grpo(folder: Path) -> Run:
+    return record_language(folder, "grpo", **GRPO)
+
+
+@pytest.fixture(params=["ppo", "grpo"])
+def snapshot(request: pytest.FixtureRequest) -> LanguageSnapshot:
+    return request.getfixturevalue(request.param).language_snapshot(1)
+
+
+def slope_of_the_objective(snapshot: LanguageSnapshot, advantage: Any = None) -> float:
+    """N * <grad f, grad J> in float64, J the objective of the whole round as one minibatch, by one backward pass."""
+    policy = restore_policy(snapshot).double()
+    batch = batch_of(policy, snapshot.buffer)
+    if advantage is not None:
+        batch = batch._replace(advantage=torch.as_tensor(advantage)[:, None] * (batch.action >= 0))
+    share = shares(batch, normalizer_of(snapshot.language), snapshot.language.max_new_tokens)
+    total = (objective(policy(batch.inputs, batch.action), batch, snapshot.config).total() * share).sum()
+    direction, names = language_target(snapshot).gradient(policy), dict(policy.named_parameters())
+    gradients = torch.autograd.grad(len(share) * total, [names[name] for name in direction])
+    return sum(float((g * v).sum()) for g, v in zip(gradients, direction.values(), strict=True))
+
+
+def test_first_order_is_the_inner_product_of_explicit_gradients(ppo: Run) -> None:
+    """Record by record, and summed up it is n times the slope of the objective."""
+    snapshot = ppo.language_snapshot(1)
+    policy = restore_policy(snapshot).double()
+    batch = batch_of(policy, snapshot.buffer)
+    direction = language_target(snapshot).gradient(policy)
+    products = inner_products(policy, batch, snapshot.config, direction, "loop").detach()
+    expected = (products * shares(batch, "token", 0)[:, 0] * len(products)).numpy()
+    found = sequence_influence(snapshot)
+    assert found.influence == pytest.approx(expected, rel=1e-3, abs=1e-4 * float(np.abs(expected).max()))
+    assert np.count_nonzero(found.influence) == len(found.influence)
+    assert found.influence.sum() == pytest.approx(slope_of_the_objective(snapshot), rel=1e-3)
+    assert not found.no_signal.any()
+
+
+@pytest.mark.parametrize("normalizer", ["grpo", "dr_grpo", "dapo"])
+def test_grpo_leaves_each_response_out_by_hand(grpo: Run, normalizer: Any) -> None:
+    """What the objective's slope loses when the response was never sampled and its group is compared anew."""
+    snapshot = grpo.language_snapshot(1)
+    snapshot = snapshot.changed(language=replace(snapshot.language, normalizer=normalizer))
+    buffer, n = snapshot.buffer, len(snapshot.buffer)
+
+    def slope(kept: Any = None) -> float:
+        return slope_of_the_objective(snapshot, group_advantages(totals(buffer), buffer.group, kept, normalizer))
+
+    expected = np.array([slope() - slope(np.arange(n) != i) for i in range(n)])
+    policy = restore_policy(snapshot).double()
+    credits = Credits(policy, snapshot)
+    credits.add(np.arange(n), language_target(snapshot).gradient(policy), weight=n)
+    scale = float(np.abs(expected).max())
+    assert scale > 0
+    assert credits.by_record() == pytest.approx(expected, rel=1e-9, abs=1e-9 * scale)
+    assert np.abs(credits.own.sum(axis=1) - expected).max() > 0.05 * scale, "the baseline has a part in it"
+
+
+def test_leave_one_out_advantages_by_hand() -> None:
+    (first, second) = leave_one_out([0, 1, 5, 2, 2], [7, 7, 7, 8, 8], np.ones(5, bool), "dr_grpo")
+    assert first.members.tolist() == [0, 1, 2]
+    assert first.advantage.tolist() == [-2, -1, 3]
+    assert first.without.tolist() == [[0, -2.5, -0.5], [-2, 0, 0.5], [2, 2.5, 0]]
+    assert not second.without.any()
+    assert not second.advantage.any()
+
+
+def test_tokens_sum_to_their_sequence_and_prompts_have_none(snapshot: LanguageSnapshot) -> None:
+    for estimator in ("first_order", "tracin", "tracin_adam"):
+        found = sequence_influence(snapshot, "return", estimator, cache=False)
+        assert found.token_influence is not None
+        sums = np.bincount(snapshot.buffer.record_of_token, found.token_influence)
+        assert found.influence == pytest.approx(sums, rel=1e-6)
+        assert found.influence.any()
+        assert not found.token_influence[~snapshot.buffer.mask].any()
+
+
+def test_hooks_and_loop_give_the_same_totals(snapshot: LanguageSnapshot) -> None:
+    by_token = sequence_influence(snapshot).influence
+    for backend in ("ghost", "loop"):
+        found = sequence_influence(snapshot, backend=backend)
+        assert found.token_influence is None
+        assert found.influence == pytest.approx(by_token, rel=1e-3, abs=1e-4 * float(np.abs(by_token).max()))
+
+
+def test_one_step_of_plain_ascent_is_first_order(folder: Path) -> None:
+    """With SGD, one epoch and one minibatch, TracIn is eta / n times the inner product at theta(k)."""
+    settings: dict[str, Any] = {"optimizer": "sgd", "n_epochs": 1, "batch_size": 12, "learning_rate": 0.1}
+    for name, changes in (("one ppo", {}), ("one grpo", GRPO)):
+        snapshot = record_language(folder, name, rounds=1, **settings, **changes).language_snapshot(0)
+        first, path = (sequence_influence(snapshot, estimator=e).influence for e in ("first_order", "tracin"))
+        assert path == pytest.approx(first * 0.1 / 12, rel=1e-3, abs=1e-5 * float(np.abs(path).max()))
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "grpo"])
+def test_influence_predicts_small_steps_without_a_record(folder: Path, algorithm: str) -> None:
+    """Really replayed without the record, f moves by what plain TracIn says, where steps are small and nothing is divided
+    by the number that are left."""
+    changes: dict[str, Any] = {"optimizer": "sgd", "n_epochs": 1, "batch_size": 12, "learning_rate": 1e-3, "rounds": 1}
+    if algorithm == "grpo":
+        changes |= GRPO
+    snapshot = record_language(folder, f"small {algorithm}", **changes, max_grad_norm=1e6).language_snapshot(0)
+    target = language_target(snapshot)
+    influence = sequence_influence(snapshot, target, "tracin").influence
+
+    def value(policy: LanguagePolicy) -> float:
+        with torch.no_grad():
+            return float(target.value(policy.double()))
+
+    def gained(drop: list[int]) -> float:
+        return value(replay_language(snapshot, drop).policy) - value(restore_policy(snapshot))
+
+    gain = gained([])
+    n = len(snapshot.buffer)
+    # The mean over those that are left is larger by their share: GRPO's by n / (n - 1), PPO's by the tokens.
+    lengths = np.bincount(snapshot.buffer.record_of_token, snapshot.buffer.mask)
+    share = 1 / n if algorithm == "grpo" else lengths / lengths.sum()
+    actual = np.array([gain - gained([i]) * (1 - np.broadcast_to(share, n)[i]) for i in range(n)])
+    assert actual == pytest.approx(influence, rel=0.05, abs=0.02 * float(np.abs(influence).max()))
+
+
+def test_groups_without_variance_have_no_signal(grpo: Run) -> None:
+    snapshot = grpo.language_snapshot(1)
+    buffer = snapshot.buffer
+    equal = buffer.group == buffer.group[0]
+    reward = buffer.token_reward.copy()
+    reward[np.isin(buffer.record_of_token, np.flatnonzero(equal))] = 0
+    snapshot = snapshot.changed(buffer=replace(buffer, token_reward=reward))
+    found = sequence_influence(snapshot)
+    assert found.no_signal.tolist() == equal.tolist()
+    assert not found.influence[equal].any()
+    assert found.influence[~equal].any()
+
+
+def test_a_sequence_that_was_dropped_has_no_influence(snapshot: LanguageSnapshot) -> None:
+    without = snapshot.without([3])
+    for estimator in ("first_order", "tracin_adam"):
+        found = sequence_influence(without, estimator=estimator)
+        assert found.influence[3] == 0
+        assert np.count_nonzero(found.influence) == len(found.influence) - 1
+
+
+def test_why_this_word_here(ppo: Run) -> None:
+    """An action target is the log-probability of a span; a record that says the same raises it if it did well."""
+    snapshot = ppo.language_snapshot(1)
+    buffer = snapshot.buffer
+    words = np.flatnonzero(buffer.mask[buffer.tokens_of(2)])
+    target = language_target(snapshot, "action", record=2, first=int(words[0]), last=int(words[0]))
+    with torch.no_grad():
+        value = float(target.value(restore_policy(snapshot)))
+    assert value == pytest.approx(buffer.log_prob[buffer.tokens_of(2)][words[0]], abs=1e-5)
+    assert target.describe() | {"tokens": ""} == {
+        "target": "action",
+        "record": 2,
+        "first": int(words[0]),
+        "last": int(words[0]),
+        "tokens": "",
+    }
+    assert target.words == f"action target, record 2, token {words[0]}"
+    assert sequence_influence(snapshot, target).influence.any()
+    whole = language_target(snapshot, "action", record=2)
+    assert whole.describe()["last"] == words[-1]
+    with pytest.raises(BadInputError, match="not in the response of record 2"):
+        language_target(snapshot, "action", record=2, first=0, last=1)
+    with pytest.raises(BadInputError, match="needs a record"):
+        language_target(snapshot, "action")
+    with pytest.raises(BadInputError, match="belong to the action target"):
+        language_target(snapshot, "return", record=2)
+    with pytest.raises(BadInputError, match="one of sequence, return, action"):
+        language_target(snapshot, "reward")
+
+
+def test_targets_by_hand(ppo: Run, grpo: Run) -> None:
+    """F is the mean over the sequences of the weight that the definition gives each, times its log-probability."""
+    for run in (ppo, grpo):
+        snapshot = run.language_snapshot(1)
+        for name, buffer in (("sequence", snapshot.validation), ("return", snapshot.buffer)):
+            assert buffer is not None
+            weights = (
+                buffer.advantage if name == "return" else buffer.advantage[buffer.start[1:] - 1][buffer.record_of_token]
+            )
+            if run is grpo:
+                weights = left_out_advantages(buffer)[buffer.record_of_token]
+            policy = restore_policy(snapshot)
+            ids = buffer.padded(buffer.token, -1)
+            log_prob = policy(policy.encode(ids), policy.actions(ids, buffer.padded(buffer.mask)), False).log_prob
+            expected = (np.pad(log_prob.detach().numpy(), ((0, 0), (1, 0))) * buffer.padded(weights)).sum() / len(
+                buffer
+            )
+            with torch.no_grad():
+                assert float(language_target(snapshot, name).value(policy)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_left_out_baseline_by_hand(grpo: Run) -> None:
+    buffer = grpo.language_snapshot(0).buffer
+    reward = totals(buffer)
+    others = [
+        np.flatnonzero((buffer.group == buffer.group[i]) & (np.arange(len(buffer)) != i)) for i in range(len(buffer))
+    ]
+    expected = [reward[i] - reward[rest].mean() for i, rest in enumerate(others)]
+    assert left_out_advantages(buffer) == pytest.approx(expected)
+
+
+def test_scores_come_back_from_the_cache(ppo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = ppo.language_snapshot(1)
+    first = sequence_influence(snapshot, "return")
+    monkeypatch.setattr("engine.rlhf.influence.LANGUAGE_ESTIMATORS", {"first_order": None})
+    again = sequence_influence(snapshot, "return")
+    assert np.array_equal(again.influence, first.influence)
+    assert np.array_equal(again.token_influence, first.token_influence)
+    with pytest.raises(TypeError):
+        sequence_influence(snapshot, "return", refresh=True)
+
+
+def test_unknown_estimator_and_zero_gradient_are_named(ppo: Run) -> None:
+    snapshot = ppo.language_snapshot(1)
+    with pytest.raises(BadInputError, match="first_order, tracin, tracin_adam"):
+        sequence_influence(snapshot, estimator="replay_regression")
+    nothing = replace(snapshot.buffer, advantage=np.zeros_like(snapshot.buffer.advantage))
+    with pytest.raises(ZeroGradientError, match="return target is zero"):
+        sequence_influence(snapshot.changed(buffer=nothing), "return")
