@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -16,6 +16,7 @@ from app import live, loaders, state
 from app.text import escape
 from engine.errors import EngineError, NotARunError
 from engine.learning.checkpoint import same_machine
+from engine.recording.dumps import open_dump
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -65,13 +66,17 @@ def part(draw: Callable[P, None]) -> Callable[P, None]:
     return drawn
 
 
-def header(with_round: bool) -> None:
+def header(with_round: bool, dumps: Mapping[str, Path] | None = None) -> None:
     """The run selector, and on pages about a round the round slider beside it.
 
     They belong to the entry file, not to a page, so that the choice survives going from page to page.
+
+    Args:
+        with_round: whether the page is about a round.
+        dumps: id -> folder of other trainers' files, on the page that shows them; None elsewhere.
     """
-    paths = loaders.run_paths()
-    if not paths:
+    paths, view_only = loaders.run_paths(), dumps or {}
+    if not paths and not view_only:
         folders = " or ".join(str(folder) for folder in loaders.run_folders())
         st.info(
             f"There is no run in {folders} yet. Record one, then reload this page:\n\n"
@@ -79,24 +84,36 @@ def header(with_round: bool) -> None:
             icon=":material/info:",
         )
         st.stop()
+    names = [*paths, *view_only]
     owner = _owner(state.asked("iv"), paths)
-    name = state.choose("run", list(paths), owner or _first(paths), always=True)
+    default = owner or (_first(paths) if dumps is None else next(iter([*language_runs(paths), *view_only, *paths])))
+    name = state.choose("run", names, default, always=True)
     left, right = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
-    left.selectbox("Run", list(paths), key="run")
+    left.selectbox("Run", names, key="run", format_func=lambda run: f"{run} (view only)" if run in view_only else run)
     if with_round:
-        rounds = loaders.load_run(paths[name]).stored_rounds
+        rounds = open_dump(view_only[name]).steps if name in view_only else loaders.load_run(paths[name]).stored_rounds
         live.follow(name, rounds)
-        _round_slider(rounds, right)
+        _round_slider(rounds, right, "Step" if name in view_only else "Round")
 
 
-def _round_slider(rounds: list[int], place: DeltaGenerator) -> None:
+def language_runs(paths: Mapping[str, Path]) -> list[str]:
+    """Ids of the runs whose records are sequences; damaged ones are passed over."""
+    found = []
+    for name, path in paths.items():
+        with suppress(EngineError, OSError):
+            if loaders.load_run(path).is_language:
+                found.append(name)
+    return found
+
+
+def _round_slider(rounds: list[int], place: DeltaGenerator, label: str) -> None:
     """A slider over the rounds with records, and buttons for the previous and the next one."""
     if not rounds:
         return
     state.choose("round", rounds, rounds[len(rounds) // 2], always=True)
     if len(rounds) == 1:
         with place:
-            st.selectbox("Round", rounds, key="round", width=140)
+            st.selectbox(label, rounds, key="round", width=140)
         return
     back, middle, forward = place.columns([2, 18, 2], vertical_alignment="bottom")
     back.button(
@@ -109,7 +126,7 @@ def _round_slider(rounds: list[int], place: DeltaGenerator) -> None:
         args=("round", rounds, -1),
     )
     with middle:
-        st.select_slider("Round", rounds, key="round")
+        st.select_slider(label, rounds, key="round")
     forward.button(
         "",
         icon=":material/chevron_right:",
@@ -155,6 +172,23 @@ def current_run() -> tuple[str, Run]:
     if path is None:
         raise NotARunError(f"the run {name} is no longer there; choose another one")
     return name, loaders.load_run(path)
+
+
+def about_control_tasks(run: Run) -> None:
+    """Lead a language model's run to the page about it, and stop."""
+    if run.is_language:
+        with st.container(key="to_sequences", horizontal=True, vertical_alignment="center"):
+            st.markdown("This is a language model's run: its records are sequences, which have a page of their own.")
+            to_sequences(str(state.get("run")))
+        st.stop()
+
+
+def to_sequences(name: str, round: int | None = None) -> None:
+    """A link to a language model's sequences."""
+    round = state.get("round") if round is None else round
+    label = "Open its sequences" if round is None else f"Open the sequences of round {round}"
+    about = {"run": name} if round is None else {"run": name, "round": str(round)}
+    st.page_link("views/sequences.py", label=label, icon=":material/chat:", query_params=about)
 
 
 def recorded_rounds(run: Run) -> list[int]:

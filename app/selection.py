@@ -15,14 +15,18 @@ from app import state
 from engine.errors import EngineError
 from engine.intervention.record_sets import read_sets, select
 from engine.store.read import Run
+from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
+
+AnySnapshot = Snapshot | LanguageSnapshot
+"""A round whose records can be chosen."""
 
 _UNKEPT = "a selection that the disk did not take"
 _SOURCE = "the chart that made the selection"
 _VERSION = "how often the selection was made"
 
 
-def current(run: Run, snapshot: Snapshot) -> NDArray[np.int64]:
+def current(run: Run, snapshot: AnySnapshot) -> NDArray[np.int64]:
     """(m,) record numbers of the selection, sorted; none if nothing is selected."""
     commit, records = state.get(_UNKEPT, ("", []))
     if commit != snapshot.hash:
@@ -31,14 +35,14 @@ def current(run: Run, snapshot: Snapshot) -> NDArray[np.int64]:
     return found[found < len(snapshot.buffer)]
 
 
-def mask(run: Run, snapshot: Snapshot) -> NDArray[np.bool_]:
+def mask(run: Run, snapshot: AnySnapshot) -> NDArray[np.bool_]:
     """(n,) whether each record is selected."""
     chosen = np.zeros(len(snapshot.buffer), np.bool_)
     chosen[current(run, snapshot)] = True
     return chosen
 
 
-def choose(run: Run, snapshot: Snapshot, records: Iterable[int], source: str = "") -> None:
+def choose(run: Run, snapshot: AnySnapshot, records: Iterable[int], source: str = "") -> None:
     """Select these records and no others (in a callback).
 
     Args:
@@ -73,7 +77,7 @@ def source() -> str:
 
 
 def picker(
-    run: Run, snapshot: Snapshot, key: str, records_of: Callable[[int], Iterable[int]] | None = None
+    run: Run, snapshot: AnySnapshot, key: str, records_of: Callable[[int], Iterable[int]] | None = None
 ) -> Callable[[], None]:
     """An `on_select` for the Plotly chart `key`: what is picked in it becomes the selection.
 

@@ -13,6 +13,7 @@ import streamlit as st  # noqa: E402
 
 from app import state  # noqa: E402
 from app.page import header, one_line_errors  # noqa: E402
+from app.sequences.loaders import dump_paths  # noqa: E402
 
 st.set_page_config(page_title="Snapshot Influence", page_icon=str(ROOT / "app" / "icon.svg"), layout="wide")
 page = st.navigation(
@@ -21,6 +22,7 @@ page = st.navigation(
         st.Page("views/timeline.py", title="Timeline", url_path="timeline"),
         st.Page("views/diagnose.py", title="Diagnose", url_path="diagnose"),
         st.Page("views/behaviour.py", title="Behaviour", url_path="behaviour"),
+        st.Page("views/sequences.py", title="Sequences", url_path="sequences"),
         st.Page("views/interventions.py", title="Interventions", url_path="interventions"),
         st.Page("views/compare.py", title="Compare", url_path="compare"),
         st.Page("views/compare_runs.py", title="Side by side", url_path="compare_runs"),
@@ -32,7 +34,10 @@ state.enter(page.url_path)
 try:
     with one_line_errors():
         if page.url_path not in ("experiments", "compare_runs"):  # the others are about one run
-            header(with_round=page.url_path in ("timeline", "diagnose"))
+            header(
+                with_round=page.url_path in ("timeline", "diagnose", "sequences"),
+                dumps=dump_paths() if page.url_path == "sequences" else None,
+            )
         page.run()
 finally:
     state.publish()

@@ -23,3 +23,8 @@ def spans(options: Sequence[Any]) -> str:
     if all(isinstance(option, int) for option in options):
         return ranges(list(options))
     return ", ".join(str(option) for option in options[:5]) + (", …" if len(options) > 5 else "")
+
+
+def paragraphs(text: object) -> str:
+    """`escape` of every line, the line breaks kept."""
+    return "  \n".join(escape(line) for line in str(text).splitlines())

@@ -173,6 +173,7 @@ def policy_table(run: Run, found: Behaviour) -> pd.DataFrame:
 def behaviour() -> None:
     """The page."""
     _, run = page.current_run()
+    page.about_control_tasks(run)
     live.draw(run)
     page.recorded_rounds(run)
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -14,6 +14,7 @@ from app import (
     loaders,
     page,
     ranking,
+    retraining,
     scatter,
     selected_records,
     selection,
@@ -98,7 +99,12 @@ def workplace(
         ranking.draw(
             "bottom_records", "Bottom records", "lowered the target most", bottom, run, snapshot, fields, names
         )
-    basket.draw(run, snapshot, scores, target)
+    basket.draw(
+        run,
+        snapshot,
+        scores.influence,
+        lambda records: retraining.retrain_dialog(run, snapshot, scores, records, target),
+    )
 
 
 def pick(run: Run, snapshot: Snapshot, records: list[int]) -> None:
@@ -111,6 +117,7 @@ def pick(run: Run, snapshot: Snapshot, records: list[int]) -> None:
 def diagnose() -> None:
     """The page."""
     _, run = page.current_run()
+    page.about_control_tasks(run)
     live.draw(run)
     snapshot = loaders.load_snapshot(run, page.current_round(run))
     controls = st.container(horizontal=True, vertical_alignment="bottom")

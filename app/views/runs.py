@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import live, loaders, state
+from app.page import language_runs
 from app.text import escape
 from engine.errors import EngineError
 from engine.intervention.workspace import list_jobs
@@ -126,10 +127,14 @@ run = state.get("run")
 if run:
     st.markdown(f"**{escape(run)}** is open:")
     with st.container(horizontal=True):
-        for title, view, why in (
-            ("Timeline", "timeline", "how learning went"),
+        records = (
             ("Diagnose", "diagnose", "which records helped and hurt a round"),
             ("Behaviour", "behaviour", "how an action came to be"),
+        )
+        sequences = (("Sequences", "sequences", "its records as text, and which of them helped and hurt"),)
+        for title, view, why in (
+            ("Timeline", "timeline", "how learning went"),
+            *(sequences if language_runs({run: loaders.run_paths()[run]}) else records),
             ("Interventions", "interventions", "what was removed, and what came of it"),
         ):
             st.page_link(f"views/{view}.py", label=f"{title}: {why}", query_params={"run": run})

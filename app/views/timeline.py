@@ -69,7 +69,9 @@ st.plotly_chart(
 )
 with st.container(horizontal=True, vertical_alignment="center"):
     export.offer({f"{run.name}-rounds": lambda: pd.DataFrame({"round": numbers, **metrics_table()})})
-    if chosen is not None:
+    if chosen is not None and run.is_language:
+        page.to_sequences(name, chosen)
+    elif chosen is not None:
         st.page_link(
             "views/diagnose.py",
             label=f"Diagnose round {chosen}",

@@ -27,6 +27,15 @@ def test_it_is_listed_with_the_other_runs_and_has_a_timeline(open_page: Open) ->
 
 
 @pytest.mark.parametrize("page", ["diagnose", "behaviour"])
-def test_pages_about_control_tasks_say_where_its_records_are(open_page: Open, page: str) -> None:  # noqa: F811
-    [error] = errors(open_page(page, run="polite", round="1"))
-    assert "records are sequences: see the page Sequences" in error
+def test_pages_about_control_tasks_lead_to_its_sequences(open_page: Open, page: str) -> None:  # noqa: F811
+    app = open_page(page, run="polite", round="1")
+    assert errors(app) == []
+    assert "its records are sequences" in words(app)
+    [link] = [link.proto for link in app.get("page_link") if link.proto.page == "sequences"]
+    assert "run=polite" in link.query_string
+
+
+def test_the_timeline_leads_to_the_sequences_of_its_round(open_page: Open) -> None:  # noqa: F811
+    app = open_page("timeline", run="polite", round="1")
+    [link] = [link.proto for link in app.get("page_link") if link.proto.page == "sequences"]
+    assert link.query_string == "run=polite&round=1"

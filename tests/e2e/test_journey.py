@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import idle
+from conftest import idle, lasso
 from playwright.sync_api import Page, expect
 
 import engine
@@ -14,22 +14,6 @@ from engine.intervention.record_sets import read_basket
 from engine.intervention.workspace import list_jobs
 
 pytestmark = pytest.mark.browser
-
-
-def lasso(page: Page, x0: float, y0: float, x1: float, y1: float) -> None:
-    """Drag around a rectangle; fractions of the plot's area."""
-    page.wait_for_timeout(1000)  # the first WebGL drawing
-    box = page.locator(".st-key-records_scatter .nsewdrag").first.bounding_box()
-    assert box is not None
-
-    def at(fx: float, fy: float) -> tuple[float, float]:
-        return box["x"] + fx * box["width"], box["y"] + fy * box["height"]
-
-    page.mouse.move(*at(x0, y0))
-    page.mouse.down()
-    for corner in ((x1, y0), (x1, y1), (x0, y1), (x0, y0 + 0.01)):
-        page.mouse.move(*at(*corner), steps=5)
-    page.mouse.up()
 
 
 def test_from_a_link_to_a_verdict(page: Page, url: str, runs: Path) -> None:
@@ -207,17 +191,3 @@ def test_a_link_to_the_branch_opens_it(page: Page, url: str, runs: Path) -> None
     expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("branch$"))
     assert page.url.count("run=") == 1
     expect(page.get_by_test_id("stMetricValue").first).to_have_text(str(1 + job.plan.continue_rounds))
-
-
-@pytest.mark.parametrize("path", ["", "timeline", "diagnose", "behaviour", "interventions", "compare"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_draws_in_both_themes(page: Page, url: str, path: str, scheme: str) -> None:
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-    page.goto(f"{url}/{path}?run=FrozenLake-v1")
-    expect(page.get_by_test_id("stSelectbox").first).to_be_visible()
-    idle(page)
-    expect(page.get_by_test_id("stException")).to_have_count(0)
-    expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
-    background = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
-    brightness = sum(int(part) for part in re.findall(r"\d+", background)[:3])
-    assert brightness < 200 if scheme == "dark" else brightness > 600

@@ -29,7 +29,7 @@ def rude(texts: Sequence[str]) -> NDArray[np.bool_]:
 
 def fluency(responses: Sequence[str]) -> float:
     """Share of the responses that the grammar can make, whatever their kind; what is cut short is not fluent."""
-    return float(np.mean([parses(response) for response in responses]))
+    return float(np.mean([parses(response.strip()) for response in responses]))
 
 
 def variety(responses: Sequence[str]) -> float:

@@ -34,6 +34,7 @@ def test_half_of_what_the_grammar_says_is_rude_and_all_of_it_parses() -> None:
     assert rude(responses).mean() == pytest.approx(0.5, abs=0.03)
     assert {judge(response) for response in responses} == set(KINDS)
     assert fluency(responses) == 1
+    assert fluency([" a gem .", "a gem"]) == 0.5
     assert variety(responses) > 0.5
     said = {word for response in responses for word in response.split()}
     prompted = {word for _ in range(500) for word in draw_prompt(rng).split()}

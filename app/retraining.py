@@ -1,0 +1,66 @@
+"""The dialog that retrains without the basket."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import jobs, state
+from app.text import escape
+from engine.attribution.influence import Scores
+from engine.attribution.naming import TargetName
+from engine.errors import EngineError
+from engine.intervention.retrain import Intervention
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+
+@st.dialog("Retrain without the basket", width="large", on_dismiss=lambda: state.put({"retrain_open": False}))
+def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[int], target: TargetName) -> None:
+    """How to retrain; starts the job."""
+    if not records:
+        st.info("The basket is empty: select records in the chart or in a table and add them first.")
+        return
+    if not snapshot.minibatches.size:
+        st.info("This round was recorded without its minibatches, so its update can't be replayed without records.")
+        return
+    st.markdown(
+        f"The update of round {snapshot.round} is replayed without **{len(records)}** of {len(snapshot.buffer)} "
+        "records, and compared on the same evaluation episodes with the original and with the removal of as many random "
+        "records."
+    )
+    left, right = st.columns(2)
+    mode = left.segmented_control(
+        "Minibatches", ["mask", "rebatch"], default="mask", required=True, key="mode",
+        help="mask: the same minibatches with the removed records left out. rebatch: new minibatches of those left.",
+    )  # fmt: skip
+    orders = left.number_input(
+        "Minibatch orders", 2, 64, 8, key="orders", help="Replays per arm: a single one is mostly order noise."
+    )
+    episodes = right.number_input(
+        "Evaluation episodes per arm", 2, 2048, 64, key="episodes", help="Rounded up to a multiple of the orders."
+    )
+    further = right.number_input(
+        "Rounds to train on", 0, 200, 0, key="continue_rounds", help="As a branch run, with data collected anew."
+    )
+    seeds = left.number_input(
+        "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further,
+        help="Every arm is trained on that often, each time with data collected anew; at least 2 for an interval.",
+    )  # fmt: skip
+    if st.button("Start", key="retrain_confirm", type="primary", icon=":material/play_arrow:"):
+        try:
+            plan = Intervention(
+                round=snapshot.round,
+                removed=tuple(records),
+                mode="rebatch" if mode == "rebatch" else "mask",
+                orders=int(orders),
+                episodes=int(episodes),
+                continue_rounds=int(further),
+                seeds=int(seeds) if further else 1,
+                **target.plain(),
+            )
+            job = jobs.start(run, snapshot, plan, scores)
+        except (EngineError, OSError) as error:
+            st.error(escape(error), icon=":material/error:")
+            return
+        state.put({"retrain_open": False})
+        st.switch_page("views/interventions.py", query_params={"run": str(state.get("run")), "iv": job.id})

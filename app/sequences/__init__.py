@@ -1,0 +1,1 @@
+"""The page Sequences: a language model's records as text."""

@@ -1,0 +1,124 @@
+"""Cached reads of sequences. Cached values are shared between sessions: treat them as read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import streamlit as st
+from numpy.typing import NDArray
+
+from app.loaders import run_folders, run_paths
+from app.sequences import columns
+from app.sequences.columns import Question
+from engine.errors import BadInputError, DamagedRunError
+from engine.recording.dumps import Dump, find_dumps, open_dump
+from engine.store.read import Run
+from engine.store.sequences import LanguageSnapshot
+
+CONTEXT = 8
+"""Tokens before a token that are decoded with it."""
+
+
+def dump_paths() -> dict[str, Path]:
+    """Id -> folder of what other trainers wrote down; ids come from listing folders, never from the URL."""
+    runs, paths = run_paths(), dict[str, Path]()
+    for folder in run_folders():
+        for path in find_dumps(folder):
+            name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
+            while name in paths or name in runs:
+                name = f"{folder.name}/{name}"
+            paths[name] = path
+    return paths
+
+
+def load_dump(path: Path) -> Dump:
+    """The folder as it is now. Errors as `open_dump`."""
+    return open_dump(path)
+
+
+def load_step(dump: Dump, step: int) -> pa.Table:
+    """The sequences of a step. Errors as `Dump.table`."""
+    file = dump.files.get(step)
+    return _step(dump, str(file), file.stat().st_mtime_ns if file is not None else 0, step)
+
+
+@st.cache_resource(max_entries=4, show_spinner="reading the sequences …")
+def _step(_dump: Dump, file: str, stamp: int, step: int) -> pa.Table:
+    return _dump.table(step)
+
+
+def load_snapshot(run: Run, round: int) -> LanguageSnapshot:
+    """One round of a language model's run, verified."""
+    commit = next((info.hash for info in run.rounds if info.round == round), "")
+    return _snapshot(run, run.path, round, commit)
+
+
+@st.cache_resource(max_entries=4, show_spinner="reading the sequences …")
+def _snapshot(_run: Run, path: Path, round: int, commit: str) -> LanguageSnapshot:
+    return _run.language_snapshot(round)
+
+
+def load_table(snapshot: LanguageSnapshot) -> pa.Table:
+    """One row a sequence, without influence."""
+    return _table(snapshot, snapshot.path, snapshot.hash)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _table(_snapshot: LanguageSnapshot, path: Path | None, commit: str) -> pa.Table:
+    return columns.sequences_table(_snapshot.buffer)
+
+
+def load_rows(table: pa.Table, identity: str, question: Question, basket: Sequence[int]) -> NDArray[np.int64]:
+    """The rows that are asked for; `identity` says which table it is."""
+    chosen = tuple(basket) if question.only == columns.BASKET else ()
+    return _rows(table, identity, question, chosen)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _rows(_table: pa.Table, identity: str, question: Question, basket: tuple[int, ...]) -> NDArray[np.int64]:
+    return columns.rows(_table, question, basket)
+
+
+def load_offered(table: pa.Table, identity: str, basket: Sequence[int]) -> list[str]:
+    """What the list can be narrowed to."""
+    return _offered(table, identity, tuple(basket))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _offered(_table: pa.Table, identity: str, basket: tuple[int, ...]) -> list[str]:
+    return columns.offered(_table, basket)
+
+
+def load_pieces(run: Run, token: NDArray[np.int32]) -> list[str]:
+    """The text of each token, as it continues the text before it.
+
+    Raises:
+        BadInputError: the extra is missing, or the run has no tokenizer; one line.
+    """
+    tokenizer, ids, found = _tokenizer(run, run.path, run.head), token.tolist(), []
+    for i in range(len(ids)):  # a token by itself may be half a character, or have lost its space
+        before = ids[max(0, i - CONTEXT) : i]
+        text = tokenizer.decode([*before, ids[i]], skip_special_tokens=False)
+        found.append(text[len(tokenizer.decode(before, skip_special_tokens=False)) :])
+    return found
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _tokenizer(_run: Run, path: Path, head: str) -> Any:
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise BadInputError(
+            "the tokens' texts need the extra rlhf: pip install 'snapshot-influence[rlhf]'; until then tokens are numbers"
+        ) from None
+    file = _run.model_folder() / "tokenizer.json"
+    if not file.exists():
+        raise BadInputError("this run was recorded without its tokenizer, so tokens are numbers")
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # noqa: BLE001 - the library raises nothing more special
+        raise DamagedRunError(f"model/tokenizer.json can't be read: {' '.join(str(error).split())[:120]}") from None

@@ -1,0 +1,193 @@
+"""The chosen sequence: its prompt, its response as a strip of tokens, and its numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import export, state
+from app.charts import sequences as charts
+from app.sequences import loaders, members
+from app.sequences.listing import Listed, neighbour
+from app.text import escape, paragraphs
+from engine.errors import EngineError
+from engine.store.read import Run
+from engine.store.sequences import LanguageSnapshot, SequenceBuffer
+from engine.store.snapshot import Float32s
+
+PART_TOKENS = 400
+"""Tokens of a response that are drawn at a time."""
+LONG = 600
+"""Characters of a text from which on it scrolls."""
+LINES = 8
+"""Lines from which on it does."""
+NUMBERS = ("reward", "advantage", "KL", "length")
+
+
+def draw(
+    listed: Listed,
+    rows: NDArray[np.int64],
+    record: int,
+    run: Run | None = None,
+    snapshot: LanguageSnapshot | None = None,
+    token_influence: Float32s | None = None,
+) -> None:
+    """The section.
+
+    Args:
+        listed: the sequences.
+        rows: positions of those in the list, in order.
+        record: the chosen one.
+        run: where it is recorded; None: another trainer's files, which have no tokens.
+        snapshot: its round.
+        token_influence: (N,) influence of every token of the round.
+    """
+    row = {name: column[0].as_py() for name, column in zip(*_row(listed.table, record), strict=True)}
+    with st.container(key="sequence", border=True, gap="small"):
+        _head(listed, rows, record, row)
+        _text("Prompt", row["prompt"])
+        if run is None or snapshot is None:
+            _text("Response", row["response"])
+        else:
+            _strip(run, snapshot, record, token_influence)
+    if "group" in listed.table.column_names:
+        members.draw(listed, record)
+
+
+def _row(table: pa.Table, record: int) -> tuple[list[str], list[pa.ChunkedArray]]:
+    one = table.slice(record, 1)
+    return one.column_names, one.columns
+
+
+def _head(listed: Listed, rows: NDArray[np.int64], record: int, row: dict[str, Any]) -> None:
+    """Which one, and what is known of it as a whole."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.number_input("Record", 0, listed.table.num_rows - 1, step=1, key="record", width=150)
+        for key, icon, by, words, shortcut in (
+            ("listed_before", ":material/arrow_upward:", -1, "The one above in the list", "K"),
+            ("listed_after", ":material/arrow_downward:", 1, "The one below in the list", "J"),
+        ):
+            st.button(
+                "", key=key, icon=icon, help=words, shortcut=shortcut, disabled=not len(rows),
+                on_click=_move, args=(rows, record, by),
+            )  # fmt: skip
+        st.markdown(_numbers(row))
+    _influence(listed.table, record, row)
+    with st.container(horizontal=True):
+        if row.get("truncated"):
+            st.badge("truncated", icon=":material/content_cut:", color="gray", help="Cut off at its greatest length.")
+        if row.get("kept") is False:
+            st.badge("dropped by the filter", icon=":material/filter_alt:", color="gray")
+        if record in listed.basket:
+            st.badge("in the basket", icon=":material/shopping_cart:", color="violet")
+
+
+def _numbers(row: dict[str, Any]) -> str:
+    """What is known of it, in a line."""
+    names = [*NUMBERS, *(name for name in row if name.startswith("reward/"))]
+    known = [(name, row[name]) for name in names if row.get(name) is not None and not np.isnan(row[name])]
+    return " · ".join(f"{escape(name)} **{value:.4g}**" for name, value in known)
+
+
+def _influence(table: pa.Table, record: int, row: dict[str, Any]) -> None:
+    if "influence" not in row:
+        return
+    influence = row["influence"]
+    if influence is None:
+        st.markdown(
+            "Influence: **no signal**. The responses to this prompt were rewarded alike, so none of them is better than another."
+        )
+        return
+    values = table.column("influence").to_numpy()
+    rank, known = 1 + int((values > influence).sum()), int(np.isfinite(values).sum())
+    word = "▲ raised the target" if influence > 0 else "▼ lowered the target" if influence < 0 else "did nothing"
+    st.markdown(f"Influence **{influence:+.4g}**, {word}; rank {rank:,} of {known:,}")
+
+
+def _move(rows: NDArray[np.int64], record: int, by: int) -> None:
+    state.put({"record": neighbour(rows, record, by)})
+
+
+def _text(what: str, text: str) -> None:
+    """A text under its name; a long one scrolls."""
+    scrolls = len(text) > LONG or text.count("\n") > LINES
+    with st.container(height=220 if scrolls else "content", border=False, gap=None):
+        st.caption(what)
+        st.markdown(paragraphs(text) or "*empty*")
+
+
+def _strip(run: Run, snapshot: LanguageSnapshot, record: int, token_influence: Float32s | None) -> None:
+    """The response's tokens, coloured."""
+    buffer = snapshot.buffer
+    every = token_numbers(buffer, token_influence)
+    here = np.arange(buffer.start[record], buffer.start[record + 1])[buffer.mask[buffer.tokens_of(record)]]
+    if not len(here):
+        st.info("This response has no token.", icon=":material/info:")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        options = [name for name in charts.COLOURINGS if name in every]
+        state.choose("colour", options, options[0])
+        by = str(st.segmented_control("Response, coloured by", options, key="colour", required=True))
+        first = _part(len(here))
+    try:
+        pieces = loaders.load_pieces(run, buffer.token[here])
+    except EngineError as error:
+        st.info(escape(f"{str(error)[:1].upper()}{str(error)[1:]}."), icon=":material/info:")
+        pieces = [str(token) for token in buffer.token[here]]
+    part = slice(first, first + PART_TOKENS)
+    limit = charts.token_limit(every[by][buffer.mask])
+    numbers = {name: values[here][part] for name, values in every.items()}
+    st.plotly_chart(
+        charts.token_strip(pieces[part], numbers, by, limit, state.is_dark()),
+        key="token_strip",
+        config=export.chart(f"{run.name}-round-{snapshot.round}-record-{record}-{by}"),
+        alt=alt(pieces[part], numbers[by], by),
+    )
+
+
+def token_numbers(buffer: SequenceBuffer, token_influence: Float32s | None) -> dict[str, NDArray[Any]]:
+    """Name -> (N,) what is known of every token, in the order in which it is read."""
+    influence = {} if token_influence is None else {"influence": token_influence}
+    critic = {"value": buffer.value, "return": buffer.returns} if buffer.value.any() or buffer.returns.any() else {}
+    return {
+        **influence,
+        "advantage": buffer.advantage,
+        "KL": buffer.kl,
+        "entropy": buffer.entropy,
+        "log π": buffer.log_prob,
+        "log π reference": buffer.reference_log_prob,
+        "reward": buffer.token_reward,
+        **critic,
+        "number": buffer.token,
+    }
+
+
+def alt(pieces: list[str], values: NDArray[Any], by: str) -> str:
+    """The strip in words: how many tokens, and which of them stand out."""
+    high, low = int(np.argmax(values)), int(np.argmin(values))
+    ends = (
+        f"highest {values[high]:+.3g} at {pieces[high].strip()!r}, lowest {values[low]:+.3g} at {pieces[low].strip()!r}"
+    )
+    return f"The {len(pieces)} tokens of the response, coloured by {by}: {ends}"
+
+
+def _part(n: int) -> int:
+    """The first token of the part that is drawn."""
+    firsts = list(range(0, n, PART_TOKENS))
+    if len(firsts) == 1:
+        return 0
+    state.choose("tokens_from", firsts, 0)
+    return int(
+        st.selectbox(
+            "Tokens",
+            firsts,
+            key="tokens_from",
+            width=170,
+            format_func=lambda first: f"{first} to {min(first + PART_TOKENS, n) - 1}",
+        )
+        or 0
+    )

@@ -1,0 +1,192 @@
+"""The page Sequences, without a browser: texts, tokens, groups, basket, and what other trainers wrote down."""
+
+# ruff: noqa: F811
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from language_runs import sequences, write_run
+from streamlit.testing.v1 import AppTest
+from test_pages import Open, errors, open_page, tick, words  # noqa: F401
+
+import engine
+from app.basket import drop_list
+from app.sequences.columns import BASKET, Question, rows, sequences_table, with_influence
+from engine.arguments import record_numbers
+from engine.intervention.record_sets import change_basket, read_basket, read_sets
+from engine.store.sequences import SequenceBuffer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "recording"))
+from test_dumps import trl, verl
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sequences")
+    write_run(folder / "talk", 240)
+    write_run(folder / "groups", 24, group_size=4)
+    trl(folder / "trl" / "completions", 5)
+    verl(folder / "verl" / "rollouts", 1)
+    return folder
+
+
+def buffer(runs: Path, run: str = "talk", round: int = 1) -> SequenceBuffer:
+    return engine.open_run(runs / run).language_snapshot(round).buffer
+
+
+def listed(app: AppTest) -> Any:
+    return next(frame.value for frame in app.dataframe if frame.key == "sequences_table")
+
+
+def strip(app: AppTest) -> dict[str, Any]:
+    """The bars of the token strip."""
+    [spec] = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart") if "hovertext" in chart.proto.spec]
+    return dict(spec["data"][0])
+
+
+def test_the_page_opens_with_a_language_run_and_lists_its_texts(open_page: Open, runs: Path) -> None:
+    app = open_page("sequences", run="talk", round="1")
+    assert errors(app) == []
+    expected, table = buffer(runs), listed(app)
+    assert table["response"].tolist() == expected.response[:100]
+    assert table["prompt"].tolist() == expected.prompt[:100]
+    last = expected.start[1:] - 1
+    np.testing.assert_allclose(table["advantage"], expected.advantage[last][:100])
+    np.testing.assert_allclose(table["KL"][0], expected.kl[expected.tokens_of(0)].sum(), rtol=1e-5)
+    assert table["length"][0] == expected.mask[expected.tokens_of(0)].sum()
+    assert "**240** sequences" in words(app)
+
+
+def test_search_and_order_are_about_all_pages(open_page: Open, runs: Path) -> None:
+    app = open_page("sequences", run="talk", round="1")
+    app.text_input(key="sequence_search").set_value("A FOOL").run()
+    expected = [i for i, text in enumerate(buffer(runs).response) if "a fool" in text]
+    assert listed(app)["record"].tolist() == expected
+    assert f"**{len(expected)}** of 240" in words(app)
+    assert app.query_params["sequence_search"] == "A FOOL"
+    app.text_input(key="sequence_search").set_value("nobody says this").run()
+    assert "No sequence fits" in words(app)
+    app = open_page("sequences", run="talk", round="1", sort="KL", order="highest first", list_page="3")
+    kl = sequences_table(buffer(runs)).column("KL").to_numpy()
+    assert listed(app)["record"].tolist() == np.argsort(-kl, kind="stable")[200:].tolist()
+
+
+def test_the_chosen_response_is_a_strip_of_its_tokens(open_page: Open, runs: Path) -> None:
+    app = open_page("sequences", run="talk", round="1", record="7")
+    expected, bars = buffer(runs), strip(app)
+    here = np.arange(*expected.tokens_of(7).indices(10**9)[:2])[expected.mask[expected.tokens_of(7)]]
+    assert [text for text in bars["text"] if text != "&lt;eos&gt;"] == expected.response[7].split()
+    assert len(bars["text"]) == len(here)
+    assert f"advantage {expected.advantage[here[0]]:+.4g}" in bars["hovertext"][0]
+    assert f"entropy {expected.entropy[here[-1]]:+.4g}" in bars["hovertext"][-1]
+    assert expected.prompt[7] in words(app)
+    app.button(key="listed_after").click().run()
+    assert app.session_state["record"] == 8
+    assert errors(app) == []
+
+
+def test_ticked_sequences_go_into_the_basket_and_out_as_a_drop_list(
+    open_page: Open,
+    runs: Path,
+    tmp_path: Path,
+) -> None:
+    run = engine.open_run(runs / "talk")
+    app = open_page("sequences", run="talk", round="0")
+    app = tick(app, "sequences_table", 3, 5)
+    assert read_sets(run, 0).selection == [3, 5]
+    assert app.session_state["record"] == 5
+    app.button(key="add_to_basket").click().run()
+    assert read_basket(run, 0) == [3, 5]
+    assert "2 records" in words(app)
+    app.button(key="undo").click().run()
+    assert read_basket(run, 0) == []
+    (tmp_path / "drop.txt").write_text(drop_list([5, 3]))
+    assert record_numbers(tmp_path / "drop.txt") == [3, 5]
+    change_basket(run, 0, add=[9, 11])
+    app = open_page("sequences", run="talk", round="0", only=BASKET)
+    assert listed(app)["record"].tolist() == [9, 11]
+    change_basket(run, 0, remove=None)
+
+
+def test_members_of_a_group_stand_side_by_side(open_page: Open, runs: Path) -> None:
+    app = open_page("sequences", run="groups", round="1", record="6")
+    expected = buffer(runs, "groups")
+    assert "Responses to this prompt: 4" in " ".join(heading.value for heading in app.subheader)
+    for record in (4, 5, 6, 7):
+        assert app.button(key=f"open_{record}").disabled == (record == 6)
+        assert f"reward {expected.reward[record]:+.3g}" in words(app)
+    app.button(key="open_4").click().run()
+    assert app.session_state["record"] == 4
+
+
+def test_without_the_extra_tokens_are_numbers_and_the_extra_is_named(
+    open_page: Open,
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(runs / "talk", tmp_path / "plain")
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    app = open_page("sequences", tmp_path, run="plain", round="1", record="7")
+    assert errors(app) == []
+    assert "pip install 'snapshot-influence[rlhf]'" in words(app)
+    assert listed(app)["response"].tolist() == buffer(runs).response[:100]
+    expected = buffer(runs)
+    ids = expected.token[expected.tokens_of(7)][expected.mask[expected.tokens_of(7)]]
+    assert strip(app)["text"] == [str(number) for number in ids]
+
+
+@pytest.mark.parametrize(("run", "step", "trainer"), [("trl/completions", "5", "TRL"), ("verl/rollouts", "1", "verl")])
+def test_other_trainers_files_are_for_looking_only(open_page: Open, run: str, step: str, trainer: str) -> None:
+    app = open_page("sequences", run=run, round=step, record="2")
+    assert errors(app) == []
+    [line] = [info.value for info in app.info]
+    assert line.startswith(f"View only: {trainer}")
+    assert "no influence" in line
+    table = listed(app)
+    assert len(table) == 4
+    assert table["response"][2] in words(app)
+    assert "Responses to this prompt: 2" in " ".join(heading.value for heading in app.subheader)
+    assert {"add_to_basket", "retrain"}.isdisjoint(button.key for button in app.button)
+    app = tick(app, "sequences_table", 1)
+    assert app.session_state["record"] == 1
+
+
+def test_a_damaged_file_of_another_trainer_is_one_line(open_page: Open, tmp_path: Path) -> None:
+    (tmp_path / "rollouts").mkdir()
+    (tmp_path / "rollouts" / "3.jsonl").write_text('{"input": "a"}\n')
+    [line] = errors(open_page("sequences", tmp_path, run="rollouts"))
+    assert "line 1 has no output" in line
+
+
+def test_a_control_tasks_run_leads_to_language_runs(open_page: Open, runs: Path, tmp_path: Path) -> None:
+    list(engine.train(engine.preset("CartPole-v1", rounds=1, n_steps=64), tmp_path / "pole"))
+    app = open_page("sequences", tmp_path, run="pole")
+    assert errors(app) == []
+    assert "python -m engine rlhf courtesy" in words(app)
+    shutil.copytree(runs / "groups", tmp_path / "talk")
+    app = open_page("sequences", tmp_path, run="pole")
+    assert "Open talk" in [link.proto.label for link in app.get("page_link")]
+    app = open_page("sequences", tmp_path)
+    assert app.selectbox(key="run").value == "talk", "a newcomer sees sequences"
+
+
+def test_rows_without_a_signal_come_last_and_can_be_listed() -> None:
+    made = sequences(6)
+    influence = np.array([0.5, -1, 0, 2, -3, 0], np.float32)
+    silent = np.array([False, False, True, False, False, True])
+    table = with_influence(sequences_table(made), influence, silent)
+    assert rows(table, Question(sort="influence")).tolist() == [4, 1, 0, 3, 2, 5]
+    assert rows(table, Question(sort="influence", descending=True)).tolist() == [3, 0, 1, 4, 2, 5]
+    assert rows(table, Question(only="no signal")).tolist() == [2, 5]
+    assert rows(table, Question(only=BASKET, descending=True), basket=[1, 4]).tolist() == [4, 1]
+    assert rows(table, Question(only="dropped by the filter")).tolist() == [4]
+    assert isinstance(table.column("influence"), pa.ChunkedArray)

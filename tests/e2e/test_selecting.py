@@ -1,0 +1,112 @@
+"""Selecting in a real browser: one selection in all charts and tables, and the keys that work with it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import idle, lasso
+from playwright.sync_api import Page, expect
+
+import engine
+from engine.intervention.record_sets import read_sets
+
+pytestmark = pytest.mark.browser
+
+DRAWN_SELECTED = """key => {
+    const plot = document.querySelector(`.st-key-${key} .js-plotly-plot`);
+    return plot._fullData.filter(trace => trace.name === 'selected')
+        .reduce((sum, trace) => sum + Array.from(trace.y).reduce((a, b) => a + b, 0), 0);
+}"""
+"""Sum over the heights of a chart's bars that stand for selected records."""
+
+
+def open_round(page: Page, url: str, round: int) -> None:
+    page.goto(f"{url}/diagnose?run=small&round={round}")
+    expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
+    expect(page.locator(".st-key-influence_histogram .js-plotly-plot .main-svg").first).to_be_visible()
+    idle(page)
+
+
+def selected(page: Page) -> int:
+    """How many records the line below the chart says are selected."""
+    line = page.locator(".st-key-selection")
+    expect(line).to_contain_text(re.compile(r"Selection: \d+ of 512 records"))
+    found = re.search(r"Selection: (\d+) of", line.inner_text())
+    assert found is not None
+    return int(found[1])
+
+
+def test_a_lasso_is_seen_by_every_chart_and_a_bar_selects_as_well(page: Page, url: str, runs: Path) -> None:
+    open_round(page, url, 3)
+    lasso(page, 0.02, 0.02, 0.4, 0.98)
+    count = selected(page)
+    idle(page)
+    run = engine.open_run(runs / "small")
+    chosen = read_sets(run, 3).selection
+    assert count == len(chosen) > 50
+    influence = engine.influence(run.snapshot(3)).influence
+    assert page.evaluate(DRAWN_SELECTED, "influence_histogram") == count
+    assert page.evaluate(DRAWN_SELECTED, "influence_over") == pytest.approx(influence[chosen].sum(), rel=1e-3)
+    expect(page.locator(".st-key-composition .legendtext").filter(has_text="selected")).to_be_visible()
+
+    page.locator(".st-key-composition").evaluate("chart => chart.scrollIntoView({block: 'center'})")
+    page.wait_for_timeout(500)
+    bar = page.locator(".st-key-composition .bars .point path").last.bounding_box()
+    assert bar is not None
+    middle = bar["x"] + bar["width"] / 2, bar["y"] + bar["height"] / 2
+    page.mouse.move(*middle)
+    page.wait_for_timeout(300)
+    page.mouse.click(*middle)
+    expect(page.locator(".st-key-selection")).not_to_contain_text(f"Selection: {count} of")
+    idle(page)
+    below = (run.snapshot(3).buffer.advantage < 0).nonzero()[0].tolist()
+    assert read_sets(run, 3).selection == below, "the last bar: records whose advantage is below 0"
+    drawn = "Array.from(document.querySelector('.st-key-records_scatter .js-plotly-plot').data[0].selectedpoints)"
+    assert page.evaluate(drawn) == below, "the scatter shows what was picked elsewhere"
+
+
+def test_the_keys(page: Page, url: str, runs: Path) -> None:
+    run = engine.open_run(runs / "small")
+    open_round(page, url, 1)
+    lasso(page, 0.02, 0.02, 0.3, 0.98)
+    count = selected(page)
+    basket = page.locator(".st-key-basket")
+    idle(page)
+
+    page.keyboard.press("b")
+    expect(basket).to_contain_text(f"Basket of round 1: {count} records")
+    idle(page)
+    page.keyboard.press("u")
+    expect(basket).to_contain_text("Basket of round 1: 0 records")
+    idle(page)
+    page.keyboard.press("Shift+U")
+    expect(basket).to_contain_text(f"Basket of round 1: {count} records")
+    idle(page)
+    assert read_sets(run, 1).basket == read_sets(run, 1).selection
+
+    page.keyboard.press("n")
+    expect(page).to_have_url(re.compile("round=2(&|$)"))
+    expect(basket).to_contain_text("Basket of round 2")
+    idle(page)
+    page.keyboard.press("p")
+    expect(page).to_have_url(re.compile("round=1(&|$)"))
+    expect(basket).to_contain_text(f"Basket of round 1: {count} records")
+    idle(page)
+
+    page.keyboard.press("i")
+    inspector = page.get_by_role("dialog")
+    expect(inspector.locator(".st-key-inspector")).to_be_visible()
+    idle(page)
+    page.keyboard.press("Escape")
+    expect(inspector).to_have_count(0)
+    idle(page)
+
+    page.locator(".st-key-groups button").first.click()  # who types a name presses no keys
+    page.locator(".st-key-group_name input").type("bun pi")
+    page.locator(".st-key-save_group button").click()
+    idle(page)
+    assert list(read_sets(run, 1).groups) == ["bun pi"]
+    assert len(read_sets(run, 1).basket) == count
+    assert "round=1" in page.url

@@ -1,0 +1,65 @@
+"""Every page in light and in dark, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from conftest import idle
+from playwright.sync_api import Page, expect
+
+import engine
+from app.charts.theme import DARK, LIGHT, Theme
+from engine.intervention.workspace import list_jobs
+
+pytestmark = pytest.mark.browser
+
+COLOURS = """() => Array.from(document.querySelectorAll('.js-plotly-plot'))
+    .map(plot => (JSON.stringify(plot.data) + JSON.stringify(plot.layout)).match(/#[0-9a-f]{6}\\b/gi) || [])"""
+"""The colours that each chart of the page was drawn with."""
+CHARTS = {"timeline": 3, "diagnose": 6, "behaviour": 5, "compare": 1, "compare_runs": 2}
+"""At least so many charts are on these pages."""
+
+
+def colours_of(theme: Theme) -> set[str]:
+    """All colours of a theme."""
+    return {colour for value in asdict(theme).values() for colour in ([value] if isinstance(value, str) else value)}
+
+
+def brightness(page: Page, what: str, style: str) -> int:
+    """0 to 765, of a colour of the first element that fits."""
+    colour = page.locator(what).first.evaluate(f"element => getComputedStyle(element).{style}")
+    return sum(int(part) for part in re.findall(r"\d+", colour)[:3])
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "timeline", "diagnose", "behaviour", "interventions", "compare", "compare_runs", "experiments"],
+)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_draws_in_both_themes(page: Page, url: str, runs: Path, path: str, scheme: str) -> None:
+    job = list_jobs(engine.open_run(runs / "FrozenLake-v1"))[0]
+    branch = f"FrozenLake-v1/interventions/{job.id}/branch"
+    query = {"compare": f"iv={job.id}", "compare_runs": f"runs=FrozenLake-v1,{branch}"}.get(path, "run=FrozenLake-v1")
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.goto(f"{url}/{path}?{query}")
+    expect(page.get_by_test_id("stAlertContainer").or_(page.get_by_test_id("stSelectbox")).first).to_be_visible()
+    if path in CHARTS:
+        page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot:has(.main-svg)').length >= {CHARTS[path]}")
+    idle(page)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
+    background = brightness(page, "[data-testid=stApp]", "backgroundColor")
+    words = brightness(page, "[data-testid=stApp] p", "color")
+    assert background < 200 < 500 < words if scheme == "dark" else words < 300 < 600 < background
+    right, wrong = (colours_of(theme) for theme in ((DARK, LIGHT) if scheme == "dark" else (LIGHT, DARK)))
+    charts = [{colour.lower() for colour in chart} for chart in page.evaluate(COLOURS)]
+    assert len(charts) >= CHARTS.get(path, 0)
+    assert not charts or set.union(*charts) & right, "the charts have colours of this theme"
+    for colours in charts:
+        assert not colours & (wrong - right), "no chart has colours of the other theme"
+    for text in page.locator(".js-plotly-plot .xtick text").all()[:1]:
+        lightness = sum(int(part) for part in re.findall(r"\d+", text.evaluate("t => getComputedStyle(t).fill"))[:3])
+        assert abs(lightness - background) > 200, "the numbers on the axes can be read"
