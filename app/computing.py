@@ -68,14 +68,14 @@ def scores(
     """
     job = background(run, snapshot, target, estimator, orders)
     if job.running:
-        _progress(job, estimator, orders, key)
+        progress(job, estimator, orders, key)
         return None
     seconds = loaders.influence_seconds(snapshot, target, estimator, orders)
     if seconds <= AT_ONCE_SECONDS:
         return loaders.load_scores(snapshot, target, estimator, orders)
     kept = read_influence(snapshot, target, estimator, orders=orders)
     if kept is None:
-        _offer(job, estimator, seconds, orders, key)
+        offer(job, estimator, seconds, orders, key)
     return kept
 
 
@@ -100,7 +100,8 @@ def compute_again(run: Run, snapshot: Snapshot, target: Target, estimator: str, 
     )
 
 
-def _offer(job: Check, estimator: str, seconds: float, orders: int, key: str) -> None:
+def offer(job: Check, estimator: str, seconds: float, orders: int, key: str) -> None:
+    """A button that computes in the background what takes this long."""
     with st.container(key=f"{key}_offer", border=True):
         what = estimator if estimator == REPLAY_REGRESSION else f"{estimator}, {averaged(orders)}"
         st.markdown(
@@ -120,7 +121,8 @@ def _offer(job: Check, estimator: str, seconds: float, orders: int, key: str) ->
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def _progress(job: Check, estimator: str, orders: int, key: str) -> None:
+def progress(job: Check, estimator: str, orders: int, key: str) -> None:
+    """How far it is, and a button to stop it; looks every second."""
     if not job.running:
         st.rerun()
     share, line = job.progress

@@ -14,10 +14,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import live, loaders, state
 from app.text import escape
-from engine.errors import EngineError, NotARunError
+from engine.errors import BadInputError, EngineError, NotARunError
 from engine.learning.checkpoint import same_machine
 from engine.recording.dumps import open_dump
+from engine.rlhf.learner import language_fingerprint
 from engine.store.read import Run
+from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
 
 P = ParamSpec("P")
@@ -205,14 +207,14 @@ def current_round(run: Run) -> int:
     return int(state.get("round", rounds[0]))
 
 
-def provenance(run: Run, snapshot: Snapshot, *parts: str) -> str:
+def provenance(run: Run, snapshot: Snapshot | LanguageSnapshot, *parts: str) -> str:
     """Where a number comes from, in one small line."""
     return " · ".join((*parts, f"round {snapshot.round}", f"seed {run.config.seed}", f"commit {snapshot.hash[:10]}"))
 
 
-def elsewhere(snapshot: Snapshot) -> None:
+def elsewhere(snapshot: Snapshot | LanguageSnapshot) -> None:
     """A badge on a round that was recorded with other software or on another machine."""
-    if not same_machine(snapshot.fingerprint):
+    if not (same_machine(snapshot.fingerprint) if isinstance(snapshot, Snapshot) else _same_for_language(snapshot)):
         st.badge(
             "recorded elsewhere: replays to rounding",
             icon=":material/computer:",
@@ -220,6 +222,13 @@ def elsewhere(snapshot: Snapshot) -> None:
             help="Recorded with other software or on another machine: replays agree with the recording to rounding, not bit "
             "for bit. The null control of a check measures by how much.",
         )
+
+
+def _same_for_language(snapshot: LanguageSnapshot) -> bool:
+    try:
+        return dict(snapshot.fingerprint) == language_fingerprint()
+    except BadInputError:  # the extra is not installed
+        return False
 
 
 def without_minibatches(snapshot: Snapshot) -> None:

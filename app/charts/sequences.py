@@ -57,21 +57,23 @@ def token_limit(values: NDArray[np.float32]) -> float:
 
 def token_strip(
     pieces: Sequence[str],
+    places: Sequence[int],
     numbers: Mapping[str, NDArray[Any]],
     by: str,
     limit: float,
     dark: bool,
     marked: tuple[int, int] | None = None,
 ) -> go.Figure:
-    """The tokens in lines like text, each with all its numbers under the pointer; `customdata` is its position.
+    """The tokens in lines like text, each with all its numbers under the pointer; `customdata` is its place.
 
     Args:
         pieces: (T,) texts of the response's tokens.
+        places: (T,) their positions in the record, whose first tokens are the prompt's.
         numbers: name -> (T,) values; `by` among them.
         by: name of the colouring, see `COLOURINGS`.
         limit: end of the colour scale.
         dark: theme.
-        marked: first and last position of a stretch that gets a frame.
+        marked: first and last place of a stretch that gets a frame.
     """
     colours, colouring = theme(dark), COLOURINGS[by]
     left, width, line = _places(pieces)
@@ -85,15 +87,19 @@ def token_strip(
             y=line,
             orientation="h",
             width=0.6,
-            customdata=list(range(len(pieces))),
+            customdata=list(places),
             text=[plain(_shown(piece)) for piece in pieces],
             textposition="inside",
             insidetextanchor="middle",
             textangle=0,
             constraintext="none",
             textfont={"family": FONT, "size": 13, "color": [_ink(colour) for colour in fill]},
-            marker={"color": fill, "line": {"width": _frames(len(pieces), marked), "color": colours.text}},
-            hovertext=[_said(i, piece, numbers) for i, piece in enumerate(pieces)],
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 0.45}},
+            marker={"color": fill, "line": {"width": _frames(places, marked), "color": colours.text}},
+            hovertext=[
+                _said(i, place, piece, numbers) for i, (place, piece) in enumerate(zip(places, pieces, strict=True))
+            ],
             hovertemplate="%{hovertext}<extra></extra>",
             showlegend=False,
         )
@@ -149,16 +155,16 @@ def _shown(piece: str) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-def _said(position: int, piece: str, numbers: Mapping[str, NDArray[Any]]) -> str:
-    lines = [f"token {position}: <b>{plain(_shown(piece))}</b>"]
+def _said(position: int, place: int, piece: str, numbers: Mapping[str, NDArray[Any]]) -> str:
+    lines = [f"token {place}: <b>{plain(_shown(piece))}</b>"]
     for name, values in numbers.items():
         value = values[position]
         lines.append(f"{plain(name)} {int(value)}" if values.dtype.kind in "iu" else f"{plain(name)} {value:+.4g}")
     return "<br>".join(lines)
 
 
-def _frames(n: int, marked: tuple[int, int] | None) -> list[float]:
-    return [1.6 if marked is not None and marked[0] <= i <= marked[1] else 0 for i in range(n)]
+def _frames(places: Sequence[int], marked: tuple[int, int] | None) -> list[float]:
+    return [2 if marked is not None and marked[0] <= place <= marked[1] else 0 for place in places]
 
 
 def _ends(colouring: Colouring, colours: Theme) -> tuple[str, str, str]:

@@ -16,7 +16,8 @@ from app.sequences import loaders
 from app.sequences.columns import EVERY, Question
 
 PAGE_ROWS = 100
-_WIDTHS = {"prompt": 200, "response": 300}
+LIST_PIXELS = 35 * 9 + 20
+_WIDTHS = {"prompt": 180, "response": 250}
 _HELP = {
     "advantage": "of the response's last token",
     "KL": "to the reference model: log π − log π_ref, summed over the response",
@@ -34,8 +35,10 @@ class Listed:
     """What is listed."""
 
     table: pa.Table
+    about: str
+    """Which sequences they are: choices about others are forgotten."""
     identity: str
-    """Says which table it is, for caches and for choices that are about it."""
+    """Which table it is, for caches: also where the influence comes from."""
     basket: tuple[int, ...] = ()
 
 
@@ -61,7 +64,7 @@ def controls(listed: Listed) -> Question:
 def choose(listed: Listed, rows: NDArray[np.int64]) -> int:
     """Decide which record is looked at, at first the first in the list."""
     first = int(rows[0]) if len(rows) else 0
-    return int(state.choose("record", range(listed.table.num_rows), first, scope=listed.identity, always=True))
+    return int(state.choose("record", range(listed.table.num_rows), first, scope=listed.about, always=True))
 
 
 def draw(
@@ -100,7 +103,7 @@ def draw(
         shown,
         key="sequences_table",
         hide_index=True,
-        height="auto",
+        height=LIST_PIXELS if len(here) > 8 else "content",
         on_select=lambda: tick(here, [int(here[row]) for row in state.selected_rows("sequences_table")]),
         selection_mode="multi-row" if several else "single-row",
         column_config={name: _column(name, shown.schema.field(name).type) for name in shown.column_names},
@@ -128,7 +131,7 @@ def _column(name: str, kind: pa.DataType) -> Any:
         return st.column_config.TextColumn(width=_WIDTHS[name])
     if pa.types.is_floating(kind):
         return st.column_config.NumberColumn(
-            format="%+.3g" if name == "influence" else "%.3f", help=help, width=max(78, 8 * len(name))
+            format="%+.3g" if name == "influence" else "%.3g", help=help, width=max(78, 8 * len(name))
         )
     return st.column_config.Column(help=help, width=74 if name == "truncated" else 62)
 

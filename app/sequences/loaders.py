@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,12 @@ from numpy.typing import NDArray
 from app.loaders import run_folders, run_paths
 from app.sequences import columns
 from app.sequences.columns import Question
+from app.sequences.targets import Asked
 from engine.errors import BadInputError, DamagedRunError
 from engine.recording.dumps import Dump, find_dumps, open_dump
+from engine.rlhf.dependencies import tokenizers
+from engine.rlhf.influence import SequenceScores, read_sequence_influence, sequence_influence
+from engine.rlhf.targets import TokenTarget, language_target
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 
@@ -72,6 +77,47 @@ def _table(_snapshot: LanguageSnapshot, path: Path | None, commit: str) -> pa.Ta
     return columns.sequences_table(_snapshot.buffer)
 
 
+def load_target(snapshot: LanguageSnapshot, asked: Asked) -> TokenTarget:
+    """The target of that name. Errors as `language_target`."""
+    return _target(snapshot, snapshot.path, snapshot.hash, asked)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _target(_snapshot: LanguageSnapshot, path: Path | None, commit: str, asked: Asked) -> TokenTarget:
+    return language_target(_snapshot, asked.name, **asked.plain())
+
+
+def load_scores(snapshot: LanguageSnapshot, target: TokenTarget, estimator: str) -> SequenceScores:
+    """Influence of a round's sequences, computed now unless it is kept."""
+    described = json.dumps(target.describe(), sort_keys=True)
+    return _scores(snapshot, target, snapshot.path, snapshot.hash, described, estimator)
+
+
+@st.cache_resource(max_entries=16, show_spinner="computing influence …")
+def _scores(
+    _snapshot: LanguageSnapshot, _target: TokenTarget, path: Path | None, commit: str, described: str, estimator: str
+) -> SequenceScores:
+    return sequence_influence(_snapshot, _target, estimator)
+
+
+def kept_scores(snapshot: LanguageSnapshot, target: TokenTarget, estimator: str) -> SequenceScores | None:
+    """The scores if they were computed before."""
+    return read_sequence_influence(snapshot, target, estimator)
+
+
+def compute_again(snapshot: LanguageSnapshot, target: TokenTarget, estimator: str) -> bool:
+    """Compute influence anew in the place of what is kept; returns whether the numbers are the same."""
+    kept = load_scores(snapshot, target, estimator)
+    fresh = sequence_influence(snapshot, target, estimator, refresh=True)
+    _scores.clear()
+    return np.array_equal(kept.influence, fresh.influence)
+
+
+def load_scored_table(snapshot: LanguageSnapshot, scores: SequenceScores) -> pa.Table:
+    """`load_table` with influence."""
+    return columns.with_influence(load_table(snapshot), scores.influence, scores.no_signal)
+
+
 def load_rows(table: pa.Table, identity: str, question: Question, basket: Sequence[int]) -> NDArray[np.int64]:
     """The rows that are asked for; `identity` says which table it is."""
     chosen = tuple(basket) if question.only == columns.BASKET else ()
@@ -109,16 +155,11 @@ def load_pieces(run: Run, token: NDArray[np.int32]) -> list[str]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _tokenizer(_run: Run, path: Path, head: str) -> Any:
-    try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        raise BadInputError(
-            "the tokens' texts need the extra rlhf: pip install 'snapshot-influence[rlhf]'; until then tokens are numbers"
-        ) from None
+    read = tokenizers().Tokenizer.from_file
     file = _run.model_folder() / "tokenizer.json"
     if not file.exists():
         raise BadInputError("this run was recorded without its tokenizer, so tokens are numbers")
     try:
-        return Tokenizer.from_file(str(file))
+        return read(str(file))
     except Exception as error:  # noqa: BLE001 - the library raises nothing more special
         raise DamagedRunError(f"model/tokenizer.json can't be read: {' '.join(str(error).split())[:120]}") from None

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from app import export, state
 from app.charts import sequences as charts
-from app.sequences import loaders, members
+from app.sequences import loaders, members, targets
 from app.sequences.listing import Listed, neighbour
+from app.sequences.targets import Asked
 from app.text import escape, paragraphs
 from engine.errors import EngineError
 from engine.store.read import Run
@@ -35,6 +36,7 @@ def draw(
     run: Run | None = None,
     snapshot: LanguageSnapshot | None = None,
     token_influence: Float32s | None = None,
+    asked: Asked | None = None,
 ) -> None:
     """The section.
 
@@ -45,6 +47,7 @@ def draw(
         run: where it is recorded; None: another trainer's files, which have no tokens.
         snapshot: its round.
         token_influence: (N,) influence of every token of the round.
+        asked: the target.
     """
     row = {name: column[0].as_py() for name, column in zip(*_row(listed.table, record), strict=True)}
     with st.container(key="sequence", border=True, gap="small"):
@@ -53,7 +56,7 @@ def draw(
         if run is None or snapshot is None:
             _text("Response", row["response"])
         else:
-            _strip(run, snapshot, record, token_influence)
+            _strip(run, snapshot, record, token_influence, asked)
     if "group" in listed.table.column_names:
         members.draw(listed, record)
 
@@ -120,32 +123,60 @@ def _text(what: str, text: str) -> None:
         st.markdown(paragraphs(text) or "*empty*")
 
 
-def _strip(run: Run, snapshot: LanguageSnapshot, record: int, token_influence: Float32s | None) -> None:
-    """The response's tokens, coloured."""
+def _strip(
+    run: Run, snapshot: LanguageSnapshot, record: int, token_influence: Float32s | None, asked: Asked | None
+) -> None:
+    """The response's tokens, coloured; those that are picked can become the target."""
     buffer = snapshot.buffer
     every = token_numbers(buffer, token_influence)
-    here = np.arange(buffer.start[record], buffer.start[record + 1])[buffer.mask[buffer.tokens_of(record)]]
-    if not len(here):
+    places = np.array(targets.response_places(snapshot, record), np.int64)
+    if not len(places):
         st.info("This response has no token.", icon=":material/info:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         options = [name for name in charts.COLOURINGS if name in every]
         state.choose("colour", options, options[0])
         by = str(st.segmented_control("Response, coloured by", options, key="colour", required=True))
-        first = _part(len(here))
+        first = _part(len(places))
+        _ask(record)
+    here = buffer.start[record] + places
     try:
         pieces = loaders.load_pieces(run, buffer.token[here])
     except EngineError as error:
-        st.info(escape(f"{str(error)[:1].upper()}{str(error)[1:]}."), icon=":material/info:")
+        line = str(error)
+        st.info(f"Tokens are shown as numbers: {escape(line)}", icon=":material/info:")
         pieces = [str(token) for token in buffer.token[here]]
     part = slice(first, first + PART_TOKENS)
     limit = charts.token_limit(every[by][buffer.mask])
     numbers = {name: values[here][part] for name, values in every.items()}
+    marked = None
+    if asked is not None and asked.record == record and asked.first is not None and asked.last is not None:
+        marked = asked.first, asked.last
     st.plotly_chart(
-        charts.token_strip(pieces[part], numbers, by, limit, state.is_dark()),
+        charts.token_strip(pieces[part], places[part].tolist(), numbers, by, limit, state.is_dark(), marked),
         key="token_strip",
+        on_select="rerun",
+        selection_mode=("points", "box"),
         config=export.chart(f"{run.name}-round-{snapshot.round}-record-{record}-{by}"),
         alt=alt(pieces[part], numbers[by], by),
+    )
+
+
+def _ask(record: int) -> None:
+    """A button that makes the picked tokens the target."""
+    picked = state.selected_records("token_strip")
+    span = f"tokens {min(picked)} to {max(picked)}" if len(picked) > 1 else f"token {picked[0]}" if picked else ""
+    st.button(
+        f"Why did it say this? Ask about {span}" if picked else "Why did it say this?",
+        key="ask_about_tokens",
+        type="tertiary",
+        icon=":material/help:",
+        disabled=not picked,
+        help="Which sequences made these tokens likelier? They become the target."
+        if picked
+        else "Click a token below, or drag across several.",
+        on_click=targets.ask_about,
+        args=(record, min(picked, default=0), max(picked, default=0)),
     )
 
 

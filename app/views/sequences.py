@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
 from app import basket, export, live, page, selection, state
 from app.loaders import run_paths
-from app.sequences import loaders, response
-from app.sequences.listing import Listed, choose, controls, draw
+from app.sequences import listing, loaders, response, scores, targets
+from app.sequences.listing import Listed
+from app.sequences.targets import Asked
 from app.text import escape
 from engine.recording.dumps import Dump
+from engine.rlhf.influence import SequenceScores
+from engine.rlhf.targets import TokenTarget
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 
@@ -20,37 +27,86 @@ RECORD_ONE = (
 )
 
 
-@page.part
 def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
-    """A round of a recorded run: what is ticked is the selection, which may go into the basket."""
-    listed = Listed(loaders.load_table(snapshot), snapshot.hash, tuple(basket.records(run, snapshot)))
-    rows = loaders.load_rows(listed.table, listed.identity, controls(listed), listed.basket)
-    record = choose(listed, rows)
+    """A round of a recorded run."""
+    controls = st.container(horizontal=True, vertical_alignment="bottom")
+    with controls:
+        asked = targets.controls(snapshot)
+        estimator = scores.estimator_control(snapshot)
+        st.button(
+            "Compute",
+            key="compute",
+            icon=":material/refresh:",
+            help="Influence is computed when you open a round and then kept. This computes it anew.",
+            on_click=scores.compute_again,
+            args=(run, snapshot, asked, estimator),
+        )
+    target, found = scores.safely(run, snapshot, asked, estimator)
+    if target is not None and found is not None:
+        source = page.provenance(run, snapshot, f"{estimator}, {target.words}")
+        with st.container(key="trust", horizontal=True, vertical_alignment="center"):
+            page.elsewhere(snapshot)
+            st.caption(escape(" · ".join(part for part in (source, scores.silent(found)) if part)))
+    with controls:
+        name = f"{run.name}-round-{snapshot.round}" + (f"-{asked.name}-{estimator}" if found else "")
+        export.offer({name: lambda: exported(snapshot, found)})
+    workplace(run, snapshot, asked, estimator, target, found)
 
-    def tick(here: NDArray, ticked: list[int]) -> None:
+
+def exported(snapshot: LanguageSnapshot, found: SequenceScores | None) -> pd.DataFrame:
+    """One row a sequence, with its round and, where it is known, its influence; which one, is in Parquet's metadata."""
+    frame = _table(snapshot, found).to_pandas()
+    frame.insert(0, "round", snapshot.round)
+    if found is not None:
+        frame.attrs = {"estimator": found.estimator, "target": found.target, "commit": found.snapshot_hash}
+    return frame
+
+
+def _table(snapshot: LanguageSnapshot, found: SequenceScores | None) -> pa.Table:
+    return loaders.load_table(snapshot) if found is None else loaders.load_scored_table(snapshot, found)
+
+
+@page.part
+def workplace(
+    run: Run,
+    snapshot: LanguageSnapshot,
+    asked: Asked,
+    estimator: str,
+    target: TokenTarget | None,
+    found: SequenceScores | None,
+) -> None:
+    """The list, the chosen response and the basket: drawn anew by themselves. What is ticked is the selection."""
+    described = "" if target is None or found is None else f" {estimator} {target.describe()}"
+    kept = basket.records(run, snapshot)
+    listed = Listed(_table(snapshot, found), snapshot.hash, snapshot.hash + described, tuple(kept))
+    rows = loaders.load_rows(listed.table, listed.identity, listing.controls(listed), listed.basket)
+    record = listing.choose(listed, rows)
+
+    def tick(here: NDArray[Any], ticked: list[int]) -> None:
         before = set(selection.current(run, snapshot).tolist())
         selection.choose(run, snapshot, (before - set(here.tolist())) | set(ticked))
         new = [one for one in ticked if one not in before]
         if new:
             state.put({"record": new[-1]})
 
-    draw(listed, rows, selection.current(run, snapshot).tolist(), tick, several=True)
-    response.draw(listed, rows, record, run, snapshot)
-    basket.draw(run, snapshot, None, None)
+    listing.draw(listed, rows, selection.current(run, snapshot).tolist(), tick, several=True)
+    response.draw(listed, rows, record, run, snapshot, None if found is None else found.token_influence, asked)
+    basket.draw(run, snapshot, None if found is None else found.influence, None)
 
 
 @page.part
 def view_only(name: str, dump: Dump, step: int) -> None:
     """A step of what another trainer wrote down."""
-    listed = Listed(loaders.load_step(dump, step), f"{dump.files[step]}")
-    rows = loaders.load_rows(listed.table, listed.identity, controls(listed), ())
-    record = choose(listed, rows)
+    file = str(dump.files[step])
+    listed = Listed(loaders.load_step(dump, step), file, file)
+    rows = loaders.load_rows(listed.table, listed.identity, listing.controls(listed), ())
+    record = listing.choose(listed, rows)
 
-    def tick(here: NDArray, ticked: list[int]) -> None:
+    def tick(here: NDArray[Any], ticked: list[int]) -> None:
         if ticked:
             state.put({"record": ticked[0]})
 
-    draw(listed, rows, [record], tick, several=False)
+    listing.draw(listed, rows, [record], tick, several=False)
     response.draw(listed, rows, record)
 
 

@@ -88,35 +88,77 @@ def sequence_influence(
         BadInputError: unknown target or estimator, or the extra is not installed.
         ZeroGradientError: every influence would be 0.
     """
-    if estimator not in LANGUAGE_ESTIMATORS:
-        raise BadInputError(
-            f"unknown estimator {estimator!r}; for language models there is {', '.join(LANGUAGE_ESTIMATORS)}"
-        )
-    chosen = language_target(snapshot, target) if isinstance(target, str) else target
-    kept_at = snapshot.path if cache and backend == "jvp" and snapshot.hash else None
-    about = {
-        "sequences": CACHE_VERSION,
-        "round": snapshot.round,
-        "target": chosen.describe(),
-        "estimator": estimator,
-        "critic": critic,
-        "snapshot": snapshot.hash,
-    }
-    text = json.dumps(about, sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()
-    table = None if kept_at is None or refresh else load_table(kept_at, key)
-    if table is not None and len(table) == len(snapshot.buffer.token):
-        tokens = table.column("influence").to_numpy().astype(np.float32)
-        return _scores(snapshot, chosen, estimator, summed(snapshot, tokens), tokens)
+    place = _Place.of(snapshot, target, estimator, critic)
+    keep = cache and backend == "jvp"
+    found = place.read() if keep and not refresh else None
+    if found is not None:
+        return found
+    chosen = place.target
     one_thread()
     credits = LANGUAGE_ESTIMATORS[estimator](snapshot, chosen, backend, critic, on_step)
     if backend != "jvp":
         return _scores(snapshot, chosen, estimator, credits.by_record().astype(np.float32), None)
     tokens = credits.by_token().astype(np.float32)
     scores = _scores(snapshot, chosen, estimator, summed(snapshot, tokens), tokens)
-    if kept_at is not None:
-        save_table(kept_at, key, scores_table(snapshot, tokens), {"influence": text})
+    if keep:
+        place.keep(tokens)
     return scores
+
+
+def read_sequence_influence(
+    snapshot: LanguageSnapshot,
+    target: TokenTarget | str = "sequence",
+    estimator: str = "first_order",
+    *,
+    critic: bool = True,
+) -> SequenceScores | None:
+    """What `sequence_influence` kept of this question, without computing anything; None if there is nothing. Args as there."""
+    return _Place.of(snapshot, target, estimator, critic).read()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the scores of one question are kept; only those of a committed round are."""
+
+    snapshot: LanguageSnapshot
+    target: TokenTarget
+    estimator: str
+    about: str
+    """The question as JSON."""
+
+    @classmethod
+    def of(cls, snapshot: LanguageSnapshot, target: TokenTarget | str, estimator: str, critic: bool) -> _Place:
+        if estimator not in LANGUAGE_ESTIMATORS:
+            raise BadInputError(
+                f"unknown estimator {estimator!r}; for language models there is {', '.join(LANGUAGE_ESTIMATORS)}"
+            )
+        chosen = language_target(snapshot, target) if isinstance(target, str) else target
+        about = {
+            "sequences": CACHE_VERSION,
+            "round": snapshot.round,
+            "target": chosen.describe(),
+            "estimator": estimator,
+            "critic": critic,
+            "snapshot": snapshot.hash,
+        }
+        return cls(snapshot, chosen, estimator, json.dumps(about, sort_keys=True))
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(self.about.encode()).hexdigest()
+
+    def read(self) -> SequenceScores | None:
+        snapshot = self.snapshot
+        table = load_table(snapshot.path, self.key) if snapshot.path is not None and snapshot.hash else None
+        if table is None or len(table) != len(snapshot.buffer.token):
+            return None
+        tokens = table.column("influence").to_numpy().astype(np.float32)
+        return _scores(snapshot, self.target, self.estimator, summed(snapshot, tokens), tokens)
+
+    def keep(self, tokens: Float32s) -> None:
+        if self.snapshot.path is not None and self.snapshot.hash:
+            table = scores_table(self.snapshot, tokens)
+            save_table(self.snapshot.path, self.key, table, {"influence": self.about})
 
 
 def _scores(

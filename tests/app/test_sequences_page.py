@@ -14,14 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from language_runs import sequences, write_run
+from languages import record_language
 from streamlit.testing.v1 import AppTest
-from test_pages import Open, errors, open_page, tick, words  # noqa: F401
+from test_pages import Open, errors, open_page, pick, tick, words  # noqa: F401
 
 import engine
 from app.basket import drop_list
 from app.sequences.columns import BASKET, Question, rows, sequences_table, with_influence
 from engine.arguments import record_numbers
 from engine.intervention.record_sets import change_basket, read_basket, read_sets
+from engine.rlhf.influence import sequence_influence
+from engine.rlhf.targets import language_target
 from engine.store.sequences import SequenceBuffer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "recording"))
@@ -142,6 +145,63 @@ def test_without_the_extra_tokens_are_numbers_and_the_extra_is_named(
     expected = buffer(runs)
     ids = expected.token[expected.tokens_of(7)][expected.mask[expected.tokens_of(7)]]
     assert strip(app)["text"] == [str(number) for number in ids]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run whose checkpoints are real, tiny models."""
+    folder = tmp_path_factory.mktemp("trained")
+    record_language(tmp_path_factory.mktemp("models"), "tiny").path.rename(folder / "tiny")
+    return folder
+
+
+def test_influence_is_the_engines(open_page: Open, trained: Path) -> None:
+    app = open_page("sequences", trained, run="tiny", round="1")
+    assert errors(app) == []
+    snapshot = engine.open_run(trained / "tiny").language_snapshot(1)
+    expected = sequence_influence(snapshot, "sequence", cache=False)
+    table, worst = listed(app), int(expected.influence.argmin())
+    assert table["record"].tolist() == np.argsort(expected.influence, kind="stable").tolist(), "the worst first"
+    np.testing.assert_allclose(table["influence"], np.sort(expected.influence), rtol=1e-5)
+    assert app.session_state["record"] == worst
+    assert f"rank {len(table)} of {len(table)}" in words(app)
+    assert "first_order, sequence target over regenerated validation prompts · round 1 · seed 0" in words(app)
+    tokens = expected.token_influence[snapshot.buffer.tokens_of(worst)][
+        snapshot.buffer.mask[snapshot.buffer.tokens_of(worst)]
+    ]
+    assert [text.split("<br>")[1] for text in strip(app)["hovertext"]] == [f"influence {i:+.4g}" for i in tokens]
+    app.button(key="compute").click().run()
+    assert [toast.value for toast in app.toast] == ["Computed again: the same numbers."]
+
+
+def test_asking_why_it_said_this(open_page: Open, trained: Path) -> None:
+    snapshot = engine.open_run(trained / "tiny").language_snapshot(1)
+    first = int(np.flatnonzero(snapshot.buffer.mask[snapshot.buffer.tokens_of(3)])[0])
+    app = open_page("sequences", trained, run="tiny", round="1", record="3")
+    app = pick(app, "token_strip", first)
+    app.button(key="ask_about_tokens").click().run()
+    assert errors(app) == []
+    assert f"action target, record 3, token {first} ·" in words(app)
+    target = language_target(snapshot, "action", record=3, first=first, last=first)
+    expected = sequence_influence(snapshot, target, cache=False).influence
+    np.testing.assert_allclose(listed(app)["influence"], np.sort(expected), rtol=1e-5)
+    assert app.query_params["about"] == "3"
+
+
+def test_without_the_extra_there_is_no_influence_and_the_rest_works(
+    open_page: Open, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained / "tiny", tmp_path / "plain", ignore=shutil.ignore_patterns("derived"))
+    for package in ("transformers", "tokenizers"):
+        monkeypatch.setitem(sys.modules, package, None)
+    app = open_page("sequences", tmp_path, run="plain", round="1")
+    assert errors(app) == []
+    assert "No influence here" in words(app)
+    assert "pip install 'snapshot-influence[rlhf]'" in words(app)
+    assert "influence" not in listed(app).columns
+    app = tick(app, "sequences_table", 2)
+    app.button(key="add_to_basket").click().run()
+    assert read_basket(engine.open_run(tmp_path / "plain"), 1) == [2]
 
 
 @pytest.mark.parametrize(("run", "step", "trainer"), [("trl/completions", "5", "TRL"), ("verl/rollouts", "1", "verl")])

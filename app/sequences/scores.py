@@ -1,0 +1,106 @@
+"""Influence of a round's sequences: at once where that is quick, else what it takes and a button that begins it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import streamlit as st
+
+from app import computing, page, state
+from app.jobs import Check
+from app.sequences import loaders
+from app.sequences.targets import Asked
+from app.text import escape
+from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
+from engine.errors import EngineError
+from engine.rlhf.influence import LANGUAGE_ESTIMATORS, SequenceScores
+from engine.rlhf.targets import TokenTarget
+from engine.store.read import Run
+from engine.store.sequences import LanguageSnapshot
+
+REPLAYED = 3.0
+"""Times that an update's own time goes into following it for an estimator."""
+
+
+def offered(snapshot: LanguageSnapshot) -> list[str]:
+    """Estimators that can be had of a round: without its minibatches the update can't be followed."""
+    return list(LANGUAGE_ESTIMATORS) if snapshot.minibatches.size else [DEFAULT_ESTIMATOR]
+
+
+def estimator_control(snapshot: LanguageSnapshot) -> str:
+    """Which estimator."""
+    options = offered(snapshot)
+    state.choose("estimator", options, options[0])
+    notes = "\n".join(f"* **{name}**: {ESTIMATOR_NOTES[name]}" for name in options)
+    return str(st.selectbox("Estimator", options, key="estimator", width=170, help=notes))
+
+
+def load(
+    run: Run, snapshot: LanguageSnapshot, asked: Asked, estimator: str
+) -> tuple[TokenTarget, SequenceScores | None]:
+    """The target, and the scores if they are kept or take no time; else what can be done about it is drawn.
+
+    Raises:
+        EngineError: there is no such target, or it can't be computed; one line.
+    """
+    target = loaders.load_target(snapshot, asked)
+    job = background(run, snapshot, asked, target, estimator)
+    if job.running:
+        computing.progress(job, estimator, 1, "influence")
+        return target, None
+    seconds = estimate(snapshot, estimator)
+    if seconds <= computing.AT_ONCE_SECONDS:
+        return target, loaders.load_scores(snapshot, target, estimator)
+    found = loaders.kept_scores(snapshot, target, estimator)
+    if found is None:
+        computing.offer(job, estimator, seconds, 1, "influence")
+    return target, found
+
+
+def estimate(snapshot: LanguageSnapshot, estimator: str) -> float:
+    """About how many seconds the scores take, from what the round's update took; unknown: as if it took long."""
+    update = snapshot.metrics.get("update_seconds") or 60.0
+    share = 2 / snapshot.config.n_epochs if estimator == DEFAULT_ESTIMATOR else REPLAYED
+    return float(update) * share
+
+
+def background(
+    run: Run, snapshot: LanguageSnapshot, asked: Asked, target: TokenTarget, estimator: str, *, refresh: bool = False
+) -> Check:
+    """`python -m engine influence` with this question; it fills the cache that the page reads."""
+    question = json.dumps([target.describe(), estimator], sort_keys=True)
+    name = hashlib.sha256(question.encode()).hexdigest()[:12]
+    arguments = (*asked.arguments, *(("--refresh",) if refresh else ()))
+    return Check(run, snapshot.round, name, arguments, "influence")
+
+
+@page.careful
+def compute_again(run: Run, snapshot: LanguageSnapshot, asked: Asked, estimator: str) -> None:
+    """Compute what is shown anew (a callback)."""
+    target = loaders.load_target(snapshot, asked)
+    if estimate(snapshot, estimator) > computing.AT_ONCE_SECONDS:
+        background(run, snapshot, asked, target, estimator, refresh=True).start([estimator])
+        return
+    same = loaders.compute_again(snapshot, target, estimator)
+    st.toast(
+        "Computed again: the same numbers." if same else "Computed again: other numbers than those that were kept."
+    )
+
+
+def safely(
+    run: Run, snapshot: LanguageSnapshot, asked: Asked, estimator: str
+) -> tuple[TokenTarget | None, SequenceScores | None]:
+    """`load`; what can't be computed is said in a line, and the page goes on without influence."""
+    try:
+        return load(run, snapshot, asked, estimator)
+    except EngineError as error:
+        st.info(f"No influence here: {escape(error)}.", icon=":material/info:")
+        return None, None
+
+
+def silent(found: SequenceScores) -> str:
+    """How many sequences have no signal, in words; nothing where all have one."""
+    count = int(np.count_nonzero(found.no_signal))
+    return f"{count:,} without a signal (their group was rewarded alike)" if count else ""

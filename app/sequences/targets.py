@@ -1,0 +1,83 @@
+"""The controls that choose a language model's target: which question its sequences are coloured by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app import state
+from engine.store.sequences import LanguageSnapshot
+
+TARGETS = ("sequence", "return", "action")
+HELP = """
+* **sequence**: the paper's f_seq, the mean over validation responses of the last token's advantage × log π(response).
+* **return**: the mean over this round's own responses of advantage × log π, token by token.
+* **action**: why does it say *this* here? log π of some tokens of one response.
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A target by name."""
+
+    name: str
+    record: int | None = None
+    first: int | None = None
+    """Of the span, counted from the beginning of the prompt."""
+    last: int | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """What makes `language_target` and the commands give it."""
+        values = {"record": self.record, "first": self.first, "last": self.last}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What makes `python -m engine influence` and `validate` take it."""
+        record = () if self.record is None else ("--record", str(self.record))
+        tokens = () if self.first is None else ("--tokens", f"{self.first}:{self.last}")
+        return ("--target", self.name, *record, *tokens)
+
+
+def controls(snapshot: LanguageSnapshot) -> Asked:
+    """Draw the controls; what they say."""
+    state.choose("target", TARGETS, TARGETS[0])
+    target = st.segmented_control(
+        "Target", TARGETS, key="target", required=True, help=HELP, on_change=_begin_with_chosen
+    )
+    if target != "action":
+        return Asked(str(target))
+    n = len(snapshot.buffer)
+    chosen = min(int(state.get("record") or 0), n - 1)
+    state.choose("about", range(n), chosen, always=True, scope=snapshot.hash)
+    about = int(st.number_input("of record", 0, n - 1, step=1, key="about", width=120) or 0)
+    places = response_places(snapshot, about)
+    if not places:
+        return Asked("action", about)
+    scope = f"{snapshot.hash} {about}"
+    state.choose("first", places, places[0], scope=scope)
+    first = st.selectbox("tokens", places, key="first", width=84, help="The first token, counted from the prompt's.")
+    state.choose("last", places, places[-1], scope=scope)
+    last = st.selectbox("to", places, key="last", width=84)
+    return Asked("action", about, *sorted((int(first or 0), int(last or 0))))
+
+
+def response_places(snapshot: LanguageSnapshot, record: int) -> list[int]:
+    """Positions of the response's tokens within the record."""
+    places: list[int] = np.flatnonzero(snapshot.buffer.mask[snapshot.buffer.tokens_of(record)]).tolist()
+    return places
+
+
+def ask_about(record: int, first: int, last: int) -> None:
+    """Make these tokens the target (at the end of a callback)."""
+    state.put({"target": "action", "about": record, "first": first, "last": last})
+    st.rerun()
+
+
+def _begin_with_chosen() -> None:
+    """Let a new action target be about the response that is looked at (a callback)."""
+    if state.get("target") == "action":
+        state.put({"about": int(state.get("record") or 0)})
