@@ -34,6 +34,8 @@ from engine.attribution.orders import estimate_seconds as influence_estimate
 from engine.attribution.targets import ActionTarget, Target, named_target
 from engine.attribution.validation import estimate_seconds
 from engine.errors import EngineError
+from engine.experiments.courtesy.results import CourtesyResults, find_results
+from engine.experiments.courtesy.results import read_results as read_courtesy
 from engine.experiments.faithfulness_report import read_study
 from engine.experiments.recommendation import Recommendation, recommend
 from engine.experiments.results import Campaign, find_campaigns, read_campaign
@@ -61,20 +63,31 @@ def campaign_paths() -> dict[str, Path]:
         folders = [shipped, *folders]
     paths: dict[str, Path] = {}
     for folder in folders:
-        for path in find_campaigns(folder):
+        for path in sorted({*find_campaigns(folder), *find_results(folder)}):
             name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
             paths.setdefault(name if name not in paths else f"{folder.name}/{name}", path)
     return paths
 
 
 def load_campaign(path: Path) -> tuple[Campaign, pd.DataFrame]:
-    """A campaign as it is now, and its summary, one row an arm.
+    """A campaign as it is now, and its summary, one row an arm; both empty where there is only the demonstration's.
 
     Raises:
         EngineError: a file of it is damaged.
     """
+    if not any(path.glob("*/campaign.json")):
+        return Campaign(path, {}), pd.DataFrame()
     files = [*path.glob("*/campaign.json"), *path.glob("*/tasks/*.parquet"), *path.glob("*/results.parquet")]
     return _campaign(path, tuple(sorted((str(file), file.stat().st_mtime_ns) for file in files)))
+
+
+def load_courtesy(path: Path) -> CourtesyResults | None:
+    """The demonstration's results in a campaign's folder, as they are now; None where there are none.
+
+    Raises:
+        EngineError: a file of them is damaged.
+    """
+    return read_courtesy(path)
 
 
 @st.cache_resource(max_entries=8, show_spinner="reading the results …")

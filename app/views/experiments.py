@@ -8,7 +8,9 @@ import streamlit as st
 
 from app import loaders, state
 from app.charts import experiments as charts
+from app.courtesy import draw_courtesy
 from app.text import escape
+from engine.experiments.courtesy.plan import NAME as COURTESY
 from engine.experiments.findings import on_a_busier_machine
 from engine.experiments.plans import STANDARD
 from engine.experiments.results import Campaign, Results
@@ -232,12 +234,16 @@ with first:
     state.choose("campaign", list(paths), next(iter(paths)), always=True)
     name = st.selectbox("Campaign", list(paths), key="campaign")
 campaign, table = loaders.load_campaign(paths[name])
-options = [*campaign.experiments, *([ALL] if len(campaign.experiments) > 1 else [])]
+courtesy = loaders.load_courtesy(paths[name])
+options = [*campaign.experiments, *([ALL] if len(campaign.experiments) > 1 else []), *([COURTESY] if courtesy else [])]
 with second:
     state.choose("experiment", options, options[0], always=True, scope=name)
     chosen = st.selectbox(
         "Experiment", options, key="experiment", format_func=lambda one: f"{one} environments" if one == ALL else one
     )
+if chosen == COURTESY and courtesy is not None:
+    draw_courtesy(courtesy)
+    st.stop()
 rows = table[table["experiment"] == chosen]
 if chosen == ALL:
     draw_all(campaign, rows)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine import arguments
+from engine.cli.courtesy import reproduce_courtesy
 from engine.cli.options import Json
 from engine.errors import BadInputError, CancelledError, EngineError
 from engine.experiments.plans import STUDIED
@@ -25,7 +26,8 @@ def reproduce(
         list[str],
         typer.Argument(
             metavar="NAME...",
-            help="frozenlake, acrobot, minigrid, highway, lunarlander, bipedalwalker (or the environment's name), or all.",
+            help="frozenlake, acrobot, minigrid, highway, lunarlander, bipedalwalker (or the environment's name), or all "
+            "of these; or courtesy, the demonstration of language models.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the campaign, to make or to continue.")],
@@ -37,7 +39,9 @@ def reproduce(
         typer.Option(help='Only these, such as: --arms ppo "iif 0.5" "guarded 0.5".', metavar="ARM..."),
     ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the paper's.")] = None,
-    episodes: Annotated[int | None, typer.Option(help="Evaluation episodes after a round.")] = None,
+    episodes: Annotated[
+        int | None, typer.Option(help="Evaluation episodes after a round; for courtesy, judged responses.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change one setting in every arm; repeat for more."),
@@ -53,6 +57,19 @@ def reproduce(
     if seeds < 1:
         raise BadInputError(f"--seeds is {seeds}; it must be at least 1")
     overrides = dict(arguments.setting(text) for text in settings or [])
+    if [name.lower() for name in names] == ["courtesy"]:
+        reproduce_courtesy(
+            out,
+            seeds,
+            executor=executor,
+            workers=workers,
+            arms=arms,
+            rounds=rounds,
+            responses=episodes,
+            settings=overrides,
+            as_json=as_json,
+        )
+        return
     experiments = [e.changed(arms, rounds, episodes, overrides) for e in find_experiments(names)]
     try:
         with progress(percent=True) as report:

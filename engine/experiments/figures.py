@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from engine.experiments.plans import STANDARD
 from engine.experiments.results import Results
 
-_INK = "#010203"
+INK = "#010203"
 """Stands for the text colour of the page."""
-_LOOKS: Mapping[str, tuple[str, Any]] = {
-    STANDARD: (_INK, "-"),
+LOOKS: Mapping[str, tuple[str, Any]] = {
+    STANDARD: (INK, "-"),
     "iif 0.125": ("#1b9e9e", ":"),
     "iif 0.25": ("#2f8fe0", "-."),
     "iif 0.5": ("#4f74e8", "-"),
@@ -34,15 +34,15 @@ _LOOKS: Mapping[str, tuple[str, Any]] = {
     "td_error": ("#c25b8a", ":"),
 }
 """Arm -> colour (at least 3:1 on white and on near-black) and dashes, the second cue."""
-_OTHER = ("#8a8f98", "-")
-_WIDTH = 12
+OTHER = ("#8a8f98", "-")
+WIDTH = 12
 """Inches, which is about the width of the page."""
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "snapshot-influence",
     "font.family": "sans-serif",
     "font.size": 9,
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlelocation": "left",
@@ -58,10 +58,10 @@ def curves(results: Results, panels: Sequence[tuple[str, Sequence[str]]]) -> str
         results: one experiment.
         panels: title and arms of each panel; arms without a finished task are left out.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         across = min(len(panels), 3) if len(panels) != 4 else 2
         down = -(-len(panels) // across)
-        figure = Figure(figsize=(_WIDTH / max(2, across) * across, 3.1 * down), layout="constrained")
+        figure = Figure(figsize=(WIDTH / max(2, across) * across, 3.1 * down), layout="constrained")
         axes = figure.subplots(down, across, sharey=True, squeeze=False)
         for (title, arms), ax in zip(panels, axes.flat, strict=True):
             for arm in arms:
@@ -72,13 +72,13 @@ def curves(results: Results, panels: Sequence[tuple[str, Sequence[str]]]) -> str
             ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, handlelength=2.6)
         for ax in axes[:, 0]:
             ax.set_ylabel("test return")
-        return _svg(figure)
+        return svg(figure)
 
 
 def _curve(ax: Axes, arm: str, values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
     rounds = np.flatnonzero(~np.isnan(values[0]))
     values = values[:, rounds]
-    mean, (color, dashes) = values.mean(0), _LOOKS.get(arm, _OTHER)
+    mean, (color, dashes) = values.mean(0), LOOKS.get(arm, OTHER)
     ax.plot(rounds + 1, mean, linestyle=dashes, color=color, label=arm, marker="o" if len(rounds) == 1 else None)
     if len(values) > 1:
         error = values.std(0, ddof=1) / np.sqrt(len(values))
@@ -94,14 +94,14 @@ def differences(rows: Sequence[Mapping[str, Any]], panels: Sequence[tuple[str, s
         rows: rows of `summary.SCHEMA`.
         panels: column, title and reference (where there is no difference to PPO) of each panel.
     """
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 0.75 + 0.26 * len(rows)), layout="constrained")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.75 + 0.26 * len(rows)), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for (column, title, reference), ax in zip(panels, axes, strict=True):
-            ax.axvline(reference, color=_INK, linewidth=0.8, alpha=0.6)
+            ax.axvline(reference, color=INK, linewidth=0.8, alpha=0.6)
             for place, row in enumerate(rows):
                 low, high = row[f"{column}_low"], row[f"{column}_high"]
-                color, _ = _LOOKS.get(row["arm"], _OTHER)
+                color, _ = LOOKS.get(row["arm"], OTHER)
                 clear = low is not None and (low > reference or high < reference)
                 if low is not None:
                     ax.plot([low, high], [place, place], color=color)
@@ -111,10 +111,10 @@ def differences(rows: Sequence[Mapping[str, Any]], panels: Sequence[tuple[str, s
             ax.tick_params(axis="y", length=0)
         axes[0].set_yticks(range(len(rows)), [row["arm"] for row in rows])
         axes[0].set_ylim(len(rows) - 0.5, -0.5)
-        return _svg(figure)
+        return svg(figure)
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
     """The figure as an element of an HTML page: no prolog, no metadata, as wide as there is room."""
     sink = io.StringIO()
     figure.savefig(sink, format="svg", transparent=True, metadata={"Date": None})
@@ -123,4 +123,4 @@ def _svg(figure: Figure) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
     text = re.sub(r'^(<svg[^>]*?) width="([\d.]+)pt" height="[^"]*"', r'\1 style="width:\2pt;max-width:100%"', text)
-    return text.replace(_INK, "currentColor")
+    return text.replace(INK, "currentColor")

@@ -234,5 +234,7 @@ def find_experiments(names: Sequence[str]) -> list[Experiment]:
             experiment = by_name[name.lower()]
             found[experiment.name] = experiment
         else:
-            raise BadInputError(f"unknown experiment {name!r}; there are {', '.join(EXPERIMENTS)}, and all")
+            raise BadInputError(
+                f"unknown experiment {name!r}; there are {', '.join(EXPERIMENTS)}, and all; courtesy is called by itself"
+            )
     return list(found.values())

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pyarrow as pa
 from markupsafe import Markup
 
 from engine.experiments import figures, tables
 from engine.experiments.findings import FAMILIES, Row, best, compared, family, findings, verdict
+from engine.experiments.pages import commands, page
 from engine.experiments.plans import EXPERIMENTS, STANDARD
 from engine.experiments.results import Campaign, Results
 from engine.experiments.summary import ALL, summary
@@ -53,18 +53,13 @@ def render(campaign: Campaign, table: pa.Table) -> str:
         rows[row["experiment"]].append(row)
     shown = {name: results for name, results in campaign.experiments.items() if rows[name]}
     unfinished = [name for name, results in campaign.experiments.items() if not results.complete]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("engine.experiments", "."),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html").render(
+    return page(
+        "report.html",
         notes=[f"Unfinished: {', '.join(unfinished)}. What is finished is shown."] if unfinished else [],
         beside=tables.beside_the_paper(shown, rows),
         overall=_overall(rows[ALL]) if rows[ALL] else None,
         parts=[_part(results, rows[name]) for name, results in shown.items()],
-        commands=_commands(campaign),
+        commands=commands(made for results in campaign.experiments.values() for made in results.made),
     )
 
 
@@ -137,17 +132,3 @@ def _about(results: Results) -> str:
     if results.experiment.settings:
         text += f"Changed: {', '.join(f'{k}={v}' for k, v in experiment.settings.items())}. "
     return text + experiment.note
-
-
-def _commands(campaign: Campaign) -> list[dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for results in campaign.experiments.values():
-        for made in results.made:
-            software = ", ".join(
-                f"{name} {made['fingerprint'][name]}" for name in ("python", "numpy", "torch", "gymnasium")
-            )
-            found[f"{made['when']} {made['command']}"] = {
-                "command": made["command"],
-                "about": f"{made['when']}: {software}",
-            }
-    return [found[key] for key in sorted(found)]

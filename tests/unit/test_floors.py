@@ -18,7 +18,8 @@ FLOORS = (
     {"learning"},
     {"attribution", "influence"},
     {"intervention", "analysis"},
-    {"experiments", "recording", "rlhf"},
+    {"recording", "rlhf"},
+    {"experiments"},
     {"cli"},
     {"__main__", "__init__"},
 )

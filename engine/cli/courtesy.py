@@ -1,0 +1,64 @@
+"""`python -m engine reproduce courtesy`: the demonstration of language models over several seeds, and its report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.errors import CancelledError, EngineError
+from engine.terminal import print_json, print_table, progress
+
+
+def reproduce_courtesy(
+    out: Path,
+    seeds: int,
+    *,
+    executor: str,
+    workers: int | None,
+    arms: Sequence[str] | None,
+    rounds: int | None,
+    responses: int | None,
+    settings: Mapping[str, Any],
+    as_json: bool,
+) -> None:
+    """Train PPO and its filters with clean and with flipped rewards, and report how soon they are courteous."""
+    from engine.experiments.courtesy.campaign import finished_tasks, run_courtesy
+    from engine.experiments.courtesy.findings import sentences
+    from engine.experiments.courtesy.plan import Plan
+    from engine.experiments.courtesy.report import CAVEATS, write_courtesy_report
+    from engine.experiments.courtesy.results import read_results
+
+    plan = Plan().changed(arms, rounds, responses, settings)
+    try:
+        with progress(percent=True) as report:
+            results = run_courtesy(
+                plan,
+                range(seeds),
+                out,
+                executor=executor,
+                workers=workers,
+                command=shlex.join(["python", "-m", "engine", *sys.argv[1:]]),
+                report=report,
+            )
+            page = write_courtesy_report(out, results)
+    except (EngineError, KeyboardInterrupt) as stopped:
+        found = read_results(out)
+        if found is not None and len(found.table):
+            write_courtesy_report(out, found)
+        if isinstance(stopped, EngineError):
+            raise
+        done, total = finished_tasks(plan, range(seeds), out)
+        raise CancelledError(
+            f"stopped; {done} of {total} tasks are finished in {out}; continue with the same command"
+        ) from None
+    if as_json:
+        print_json({"folder": str(out), "report": str(page), "rows": results.table.to_pylist()})
+        return
+    print_table(("what came out",), [(line,) for line in sentences(results)])
+    print()
+    for caveat in CAVEATS[:2]:
+        print(caveat)
+    print(f"report: {page}")

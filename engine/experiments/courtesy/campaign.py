@@ -1,0 +1,214 @@
+"""Train every arm in both conditions on every seed and judge it after each round; finished tasks are never redone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from engine.errors import BadInputError
+from engine.executors import check_executor, run_tasks
+from engine.experiments.campaign import Progress
+from engine.experiments.courtesy.detection import auc
+from engine.experiments.courtesy.plan import CONDITIONS, EVALUATION_SEED, NAME, Plan
+from engine.experiments.courtesy.results import (
+    SCHEMA,
+    CourtesyResults,
+    begin,
+    merge,
+    read_results,
+    write_definition,
+    write_task,
+)
+from engine.learning.checkpoint import one_thread
+from engine.rlhf.courtesy.judge import fluency, rude, variety
+from engine.rlhf.courtesy.world import build_world
+from engine.rlhf.filtering import make_filter
+from engine.rlhf.influence import sequence_influence
+from engine.rlhf.learner import LanguageLearner, language_fingerprint, mean_kl
+from engine.rlhf.training import filtered
+from engine.store.files import Files
+from engine.store.sequences import LanguageSnapshot
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training run."""
+
+    plan: Plan
+    condition: str
+    arm: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{NAME} {self.condition}, {self.arm}, seed {self.seed}"
+
+
+def train_and_judge(task: Task) -> pa.Table:
+    """Train one arm on one seed, in memory, and judge its responses before the first round and after each.
+
+    Times are CPU times of this process, which computes in one thread. Judging, and measuring how well influence finds the
+    flipped rewards, are not part of them, and draw from generators of their own.
+
+    Returns:
+        A table of `results.SCHEMA`.
+    """
+    one_thread()
+    config, language = task.plan.configs(task.condition, task.arm, task.seed)
+    about = {"condition": task.condition, "arm": task.arm, "seed": task.seed}
+    with TemporaryDirectory() as folder:
+        learner, record_filter = _begin(task, Path(folder)), make_filter(config, language)
+        rows = [{**about, "round": 0, **_judged(learner, task.plan.responses), **_NOTHING}]
+        for round in range(1, task.plan.rounds + 1):
+            start = time.process_time()
+            collected = learner.collect()
+            before = time.process_time()
+            snapshot = collected if record_filter is None else filtered(collected, record_filter)
+            chosen = time.process_time()
+            learner.update(snapshot)
+            trained = time.process_time()
+            rows.append(
+                {
+                    **about,
+                    "round": round,
+                    **_judged(learner, task.plan.responses),
+                    "seconds": trained - start,
+                    "filter_seconds": chosen - before,
+                    "sequences": len(collected.buffer) + len(collected.validation or ()),
+                    **_found(snapshot),
+                    **(_detected(collected) if task.arm == "iif" else {}),
+                }
+            )
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def run_courtesy(
+    plan: Plan,
+    seeds: Sequence[int],
+    out: str | Path,
+    *,
+    executor: str = "inline",
+    workers: int | None = None,
+    command: str = "",
+    report: Progress = lambda doing, done, total: None,
+) -> CourtesyResults:
+    """Train every arm in both conditions on every seed; continue what is already in `out`.
+
+    >>> results = run_courtesy(Plan(), range(3), "results", executor="processes")
+
+    Each finished task is written at once, so that an interrupted campaign loses only the tasks in flight.
+
+    Args:
+        plan: what to train.
+        seeds: training seeds.
+        out: the campaign's folder; the results are in its folder `courtesy`.
+        executor: as `executors.run_tasks` has it.
+        workers: tasks at a time.
+        command: what is noted as the origin.
+        report: is told how far it is.
+
+    Raises:
+        BadInputError: bad settings, the extra `rlhf` is missing, or other settings than those in `out`. Nothing was written.
+        LockedRunError: another process is at it.
+        EngineError: a task failed; the others were finished first and are kept.
+        StorageError: the disk refused.
+    """
+    out, files = Path(out), Files()
+    check_executor(executor, workers)
+    if not seeds:
+        raise BadInputError("there are no seeds; at least 1 is needed")
+    plan.configs("clean", plan.arms[0], max(seeds))
+    (read_results(out) or begin(plan)).planned(plan, seeds)
+    report("the models before training", 0, 1)
+    build_world()
+    made = {
+        "command": command,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fingerprint": language_fingerprint(),
+    }
+    files.make_folder(out / NAME)
+    lock = files.lock(out / NAME / "lock")
+    try:
+        planned = (read_results(out) or begin(plan)).planned(plan, seeds)
+        tasks = [Task(plan, condition, arm, seed) for seed in seeds for condition in CONDITIONS for arm in plan.arms]
+        rest = [task for task in tasks if task.seed not in planned.finished[task.condition, task.arm]]
+        if rest:
+            write_definition(out, replace(planned, made=[*planned.made, made]))
+        done = len(tasks) - len(rest)
+        report(f"{done} of {len(tasks)} tasks are finished", done, len(tasks))
+        for task, rows in run_tasks(train_and_judge, rest, executor, workers):
+            write_task(out, rows)
+            done += 1
+            report(f"{task}: task {done} of {len(tasks)}", done, len(tasks))
+        results = read_results(out) or planned
+        if results.complete:
+            merge(out, results)
+    finally:
+        files.unlock(lock)
+    return results
+
+
+def finished_tasks(plan: Plan, seeds: Sequence[int], out: str | Path) -> tuple[int, int]:
+    """How many of the tasks that a call of `run_courtesy` asks for are finished, and how many it asks for."""
+    results, total = read_results(out), len(CONDITIONS) * len(plan.arms) * len(seeds)
+    if results is None:
+        return 0, total
+    found = [results.finished.get((condition, arm), []) for condition in CONDITIONS for arm in plan.arms]
+    return sum(len(set(seeds) & set(finished)) for finished in found), total
+
+
+_NOTHING = {"seconds": 0.0, "filter_seconds": 0.0, "sequences": 0, "dropped": 0, "flips": 0, "flips_dropped": 0}
+
+
+def _begin(task: Task, folder: Path) -> LanguageLearner:
+    """A learner whose model is described in `folder`, where the filter looks for it."""
+    learner = LanguageLearner.begin(*task.plan.configs(task.condition, task.arm, task.seed), folder)
+    (folder / "model").mkdir()
+    for name, data in learner.model.items():
+        (folder / "model" / name).write_bytes(data)
+    return learner
+
+
+def _judged(learner: LanguageLearner, n: int) -> dict[str, float]:
+    """What the policy says to the evaluation prompts."""
+    prompts = build_world().prompts(np.random.default_rng(EVALUATION_SEED), n)
+    said = learner.scene.respond(learner.policy, prompts, np.random.default_rng(EVALUATION_SEED + 1), None)
+    return {
+        "rude": float(rude(said.response).mean()),
+        "fluency": fluency(said.response),
+        "variety": variety(said.response),
+        "reward": float(said.reward.mean()),
+        "kl": mean_kl(said),
+    }
+
+
+def _found(snapshot: LanguageSnapshot) -> dict[str, int]:
+    """What the filter left out."""
+    dropped = ~snapshot.buffer.kept
+    flipped = _flipped(snapshot)
+    return {
+        "dropped": int(dropped.sum()),
+        "flips": int(flipped.sum()),
+        "flips_dropped": int((flipped & dropped).sum()),
+    }
+
+
+def _detected(snapshot: LanguageSnapshot) -> dict[str, Any]:
+    """How well influence and the reward as training saw it tell the flipped records from the others."""
+    flipped = _flipped(snapshot)
+    if not flipped.any():
+        return {}
+    influence = sequence_influence(snapshot, critic=False, cache=False).influence
+    return {"auc_influence": auc(-influence, flipped), "auc_reward": auc(-snapshot.buffer.reward, flipped)}
+
+
+def _flipped(snapshot: LanguageSnapshot) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    buffer = snapshot.buffer
+    return buffer.reward_parts.get("flipped", np.zeros(len(buffer))) > 0

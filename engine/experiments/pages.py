@@ -1,0 +1,31 @@
+"""HTML pages of reports that need nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jinja2
+
+_SOFTWARE = ("python", "numpy", "torch", "gymnasium", "transformers")
+
+
+def page(template: str, **values: Any) -> str:
+    """A page from a template of this room."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("engine.experiments", "."),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def commands(made: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The commands that made a campaign, each once, in the order of time: `command`, and when and with which software."""
+    found: dict[str, dict[str, str]] = {}
+    for one in made:
+        versions = [f"{name} {one['fingerprint'][name]}" for name in _SOFTWARE if name in one["fingerprint"]]
+        about = f"{one['when']}: {', '.join(versions)}"
+        found[f"{one['when']} {one['command']}"] = {"command": one["command"], "about": about}
+    return [found[key] for key in sorted(found)]
