@@ -19,11 +19,13 @@ from engine.attribution.influence import Scores
 from engine.intervention.across import Series, SeriesJob, create_series
 from engine.intervention.retrain import Intervention
 from engine.intervention.workspace import Job, Work, create_job, predicted
+from engine.rlhf.influence import SequenceScores
 from engine.store.read import Run
+from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
 
 
-def start(run: Run, snapshot: Snapshot, plan: Intervention, scores: Scores) -> Job:
+def start(run: Run, snapshot: Snapshot | LanguageSnapshot, plan: Intervention, scores: Scores | SequenceScores) -> Job:
     """Begin an intervention, or give back the equal one that is there already.
 
     The worker is in a session of its own: it outlives a page reload and a restart of the server.
@@ -31,15 +33,21 @@ def start(run: Run, snapshot: Snapshot, plan: Intervention, scores: Scores) -> J
     Raises:
         EngineError: the plan can't be carried out, or the run's folder can't be written.
     """
-    job, to_be_started = create_job(run, snapshot, plan, predicted(snapshot, plan, scores.estimator, scores.orders))
-    _start(job, to_be_started)
+    if isinstance(scores, Scores) and isinstance(snapshot, Snapshot):
+        about = predicted(snapshot, plan, scores.estimator, scores.orders)
+    else:
+        removed = float(scores.influence[list(plan.removed)].sum())
+        about = {"estimator": scores.estimator, "orders": 1, "summed_influence": removed}
+    job, to_be_started = create_job(run, snapshot, plan, about)
+    _start(job, to_be_started, worker=_worker(run))
     return job
 
 
 def start_again(run: Run, job: Job) -> None:
     """Begin an intervention that failed, was cancelled or lost its worker anew."""
     about = {key: value for key, value in job.about.items() if key != "created"}
-    _start(*create_job(run, run.snapshot(job.plan.round), job.plan, about))
+    snapshot = run.language_snapshot if run.is_language else run.snapshot
+    _start(*create_job(run, snapshot(job.plan.round), job.plan, about), worker=_worker(run))
 
 
 @dataclass(frozen=True)
@@ -150,11 +158,15 @@ def start_series(run: Run, series: Series) -> SeriesJob:
     return job
 
 
-def _start(job: Work, to_be_started: bool) -> None:
+def _worker(run: Run) -> str:
+    return "engine.rlhf.worker" if run.is_language else "engine.intervention.worker"
+
+
+def _start(job: Work, to_be_started: bool, worker: str = "engine.intervention.worker") -> None:
     if to_be_started:
         with (job.folder / "log.txt").open("wb") as log:
             subprocess.Popen(
-                [sys.executable, "-m", "engine.intervention.worker", str(job.folder.resolve())],
+                [sys.executable, "-m", worker, str(job.folder.resolve())],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

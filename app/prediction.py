@@ -65,7 +65,9 @@ def draw(run: Run, job: Job, result: dict[str, Any]) -> None:
 
 def _kept(run: Run, plan: Intervention) -> dict[str, Scores]:
     """The scores that are kept for this round and target, each estimator's with the most minibatch orders."""
-    if not {plan.round, plan.round if plan.of_round is None else plan.of_round} <= set(run.stored_rounds):
+    if run.is_language or not {plan.round, plan.round if plan.of_round is None else plan.of_round} <= set(
+        run.stored_rounds
+    ):
         return {}
     snapshot = loaders.load_snapshot(run, plan.round)
     target = named_target(snapshot, plan.measured)

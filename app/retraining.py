@@ -5,18 +5,24 @@ from __future__ import annotations
 import streamlit as st
 
 from app import jobs, state
+from app.selection import AnySnapshot
 from app.text import escape
 from engine.attribution.influence import Scores
 from engine.attribution.naming import TargetName
 from engine.errors import EngineError
 from engine.intervention.retrain import Intervention
+from engine.rlhf.influence import SequenceScores
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
+from engine.store.sequences import LanguageSnapshot
 
 
 @st.dialog("Retrain without the basket", width="large", on_dismiss=lambda: state.put({"retrain_open": False}))
-def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[int], target: TargetName) -> None:
+def retrain_dialog(
+    run: Run, snapshot: AnySnapshot, scores: Scores | SequenceScores, records: list[int], target: TargetName
+) -> None:
     """How to retrain; starts the job."""
+    answers = isinstance(snapshot, LanguageSnapshot)
+    episodes_are = "responses to held-out prompts" if answers else "evaluation episodes"
     if not records:
         st.info("The basket is empty: select records in the chart or in a table and add them first.")
         return
@@ -25,7 +31,7 @@ def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[i
         return
     st.markdown(
         f"The update of round {snapshot.round} is replayed without **{len(records)}** of {len(snapshot.buffer)} "
-        "records, and compared on the same evaluation episodes with the original and with the removal of as many random "
+        f"records, and compared on the same {episodes_are} with the original and with the removal of as many random "
         "records."
     )
     left, right = st.columns(2)
@@ -37,13 +43,18 @@ def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[i
         "Minibatch orders", 2, 64, 8, key="orders", help="Replays per arm: a single one is mostly order noise."
     )
     episodes = right.number_input(
-        "Evaluation episodes per arm", 2, 2048, 64, key="episodes", help="Rounded up to a multiple of the orders."
+        f"{episodes_are.capitalize()} per arm",
+        2,
+        2048,
+        64,
+        key="episodes",
+        help="Rounded up to a multiple of the orders.",
     )
     further = right.number_input(
         "Rounds to train on", 0, 200, 0, key="continue_rounds", help="As a branch run, with data collected anew."
     )
     seeds = left.number_input(
-        "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further,
+        "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further or answers,
         help="Every arm is trained on that often, each time with data collected anew; at least 2 for an interval.",
     )  # fmt: skip
     if st.button("Start", key="retrain_confirm", type="primary", icon=":material/play_arrow:"):
@@ -55,7 +66,7 @@ def retrain_dialog(run: Run, snapshot: Snapshot, scores: Scores, records: list[i
                 orders=int(orders),
                 episodes=int(episodes),
                 continue_rounds=int(further),
-                seeds=int(seeds) if further else 1,
+                seeds=int(seeds) if further and not answers else 1,
                 **target.plain(),
             )
             job = jobs.start(run, snapshot, plan, scores)

@@ -13,6 +13,7 @@ from engine.cli.experiments import faithfulness, reproduce
 from engine.cli.influence import influence
 from engine.cli.interventions import interventions
 from engine.cli.retrain import retrain
+from engine.cli.rlhf import rlhf
 from engine.cli.runs import export, runs, show, verify
 from engine.cli.training import envs, train
 from engine.cli.validate import validate
@@ -21,6 +22,7 @@ from engine.errors import CancelledError, EngineError
 COMMANDS = (
     envs,
     train,
+    rlhf,
     runs,
     show,
     verify,

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import export, loaders, notes, page, prediction, state
 from app.charts import comparison as charts
+from app.sequences.loaders import load_snapshot as load_sequences
 from app.text import escape
 from engine.intervention.comparison import VERDICT_WORDS
 from engine.intervention.workspace import Job, list_jobs
@@ -107,9 +108,17 @@ def removed_table(run: Run, job: Job) -> None:
     """The removed records."""
     if job.plan.round not in run.stored_rounds:
         return
+    table = removed_sequences(run, job) if run.is_language else removed_steps(run, job)
+    removed = table["record"]
+    with st.expander(f"The {len(removed)} removed records"):
+        st.dataframe(table, hide_index=True, alt="The removed records")
+
+
+def removed_steps(run: Run, job: Job) -> pd.DataFrame:
+    """Those of a control task."""
     buffer = loaders.load_snapshot(run, job.plan.round).buffer
     removed = list(check_records(job.plan.removed, len(buffer)))
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "record": removed,
             "episode": buffer.episode[removed],
@@ -118,8 +127,22 @@ def removed_table(run: Run, job: Job) -> None:
             "advantage": buffer.advantage[removed],
         }
     )
-    with st.expander(f"The {len(removed)} removed records"):
-        st.dataframe(table, hide_index=True, alt="The removed records")
+
+
+def removed_sequences(run: Run, job: Job) -> pd.DataFrame:
+    """Those of a language model."""
+    buffer = load_sequences(run, job.plan.round).buffer
+    removed = check_records(job.plan.removed, len(buffer))
+    left = buffer.take(removed)
+    return pd.DataFrame(
+        {
+            "record": removed,
+            "prompt": left.prompt,
+            "response": left.response,
+            "reward": left.reward,
+            "advantage": left.advantage[left.start[1:] - 1],
+        }
+    )
 
 
 def compare() -> None:
@@ -174,8 +197,8 @@ def compare() -> None:
             "application/json",
         )
         st.page_link(
-            "views/diagnose.py",
-            label=f"Diagnose round {plan.round}",
+            "views/sequences.py" if run.is_language else "views/diagnose.py",
+            label=f"{'Sequences of' if run.is_language else 'Diagnose'} round {plan.round}",
             icon=":material/troubleshoot:",
             query_params={"run": name, "round": str(plan.round)},
         )

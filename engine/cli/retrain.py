@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -32,21 +33,19 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Replay a round without some records; compare with the original and with a random removal."""
-    from engine.attribution.influence import influence as compute
     from engine.intervention.comparison import VERDICT_WORDS
     from engine.intervention.filtering import bottom_fraction
-    from engine.intervention.retrain import Intervention, carry_out
-    from engine.intervention.worker import work
-    from engine.intervention.workspace import create_job, predicted
+    from engine.intervention.retrain import Intervention
     from engine.learning.replay import check_mode
     from engine.store.read import open_run
 
     if (drop_bottom is None) == (drop_file is None):
         raise BadInputError("say which records to remove: either --drop-bottom P or --drop-file IDS")
     opened = open_run(run)
-    snapshot = opened.snapshot(round)
+    tools = _for_sequences() if opened.is_language else _for_records()
+    snapshot = tools.read(opened, round)
     if drop_bottom is not None:
-        drop = bottom_fraction(compute(snapshot).influence, drop_bottom).tolist()
+        drop = bottom_fraction(tools.influence(snapshot), drop_bottom).tolist()
     else:
         drop = arguments.record_numbers(drop_file or Path())
     plan = Intervention(
@@ -57,15 +56,16 @@ def retrain(
         episodes=evaluate,
         continue_rounds=continue_rounds,
         seeds=seeds,
+        target=tools.target,
     )
     snapshot.without(plan.removed)
     try:
         with progress() as report:
             if out is None:
-                job, _ = create_job(opened, snapshot, plan, predicted(snapshot, plan))
-                result = work(job.folder, report)
+                job, _ = tools.create_job(opened, snapshot, plan, tools.predicted(snapshot, plan))
+                result = tools.work(job.folder, report)
             else:
-                result = carry_out(opened, plan, out, report)
+                result = tools.carry_out(opened, plan, out, report)
     except KeyboardInterrupt:
         raise CancelledError("stopped; no branch was recorded") from None
     if as_json:
@@ -79,6 +79,38 @@ def retrain(
         print(f"\ntrained on for {continue_rounds} rounds with data collected anew, {seeds} seeds")
         _print_arms(again["evaluation"])
         print(f"{again['verdict']}: {VERDICT_WORDS[again['verdict']]}")
+
+
+class _Tools(NamedTuple):
+    """What differs between the kinds of runs."""
+
+    target: str
+    read: Callable[..., Any]
+    influence: Callable[..., Any]
+    predicted: Callable[..., dict[str, Any]]
+    create_job: Callable[..., Any]
+    work: Callable[..., dict[str, Any]]
+    carry_out: Callable[..., dict[str, Any]]
+
+
+def _for_records() -> _Tools:
+    from engine.attribution.influence import influence
+    from engine.intervention.retrain import carry_out
+    from engine.intervention.worker import work
+    from engine.intervention.workspace import create_job, predicted
+    from engine.store.read import Run
+
+    return _Tools("return", Run.snapshot, lambda s: influence(s).influence, predicted, create_job, work, carry_out)
+
+
+def _for_sequences() -> _Tools:
+    from engine.rlhf.influence import sequence_influence
+    from engine.rlhf.retrain import create_language_job, predicted, retrain_language
+    from engine.rlhf.worker import work
+    from engine.store.read import Run
+
+    read, influence = Run.language_snapshot, lambda s: sequence_influence(s).influence
+    return _Tools("sequence", read, influence, predicted, create_language_job, work, retrain_language)
 
 
 def _print_arms(compared: dict[str, Any]) -> None:

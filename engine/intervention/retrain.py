@@ -29,6 +29,7 @@ from engine.store.derived import write_json
 from engine.store.files import Files
 from engine.store.manifest import Parent
 from engine.store.read import Run, open_run
+from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot, check_records
 
 RESULT_FILE = "result.json"
@@ -196,13 +197,13 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
     check_replayable(snapshot)
     target = named_target(snapshot, plan.measured)
     meter = Meter(progress, snapshot, plan)
-    with _appears_at_once(Path(out)) as folder:
+    with appears_at_once(Path(out)) as folder:
         result: dict[str, Any] = {"run": str(out), "parent": run.name}
         result |= compare_arms(snapshot, plan, target, meter)
         branches = {"counterfactual": removed}
         if plan.continue_rounds:
             branches["control"] = random_removal(snapshot, plan)
-            result["curves"] = {"original": _curve(run, plan.round, plan.continue_rounds)}
+            result["curves"] = {"original": curve_of(run, plan.round, plan.continue_rounds)}
         for name, records in branches.items():
             meter.say(f"recording the {name} branch")
             place = folder if name == "counterfactual" else folder / name
@@ -216,7 +217,7 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
 
 
 @contextmanager
-def _appears_at_once(out: Path) -> Iterator[Path]:
+def appears_at_once(out: Path) -> Iterator[Path]:
     """A hidden folder beside `out`, made at once, that takes its name when everything in it is written, else vanishes.
 
     Raises:
@@ -245,13 +246,30 @@ def compare_arms(snapshot: Snapshot, plan: Intervention, target: Target, meter: 
     arms = _replay_arms(snapshot, plan, target, meter)
     return {
         "env_id": snapshot.config.env_id,
+        "same_machine": same_machine(snapshot.fingerprint),
+        **compared(plan, len(snapshot.buffer), arms),
+    }
+
+
+Arms = Mapping[str, tuple[NDArray[np.float64], list[float]]]
+"""Arm -> (orders, episodes per order) returns, and per order f(theta(k+1)) of the measured target."""
+
+
+def compared(plan: Intervention, records: int, arms: Arms) -> dict[str, Any]:
+    """What a result says of three arms that were replayed and evaluated.
+
+    Args:
+        plan: the intervention.
+        records: in the round.
+        arms: `original`, `counterfactual`, `control`.
+    """
+    return {
         "round": plan.round,
         "removed": list(plan.removed),
-        "records": len(snapshot.buffer),
+        "records": records,
         "mode": plan.mode,
         "orders": plan.orders,
-        "evaluation_seeds": [EVALUATION_SEED, EVALUATION_SEED + _episodes_per_order(plan) * plan.orders - 1],
-        "same_machine": same_machine(snapshot.fingerprint),
+        "evaluation_seeds": [EVALUATION_SEED, EVALUATION_SEED + episodes_per_order(plan) * plan.orders - 1],
         **compare(arms["original"][0], arms["counterfactual"][0], arms["control"][0]),
         "order_means": {name: returns.mean(axis=1).tolist() for name, (returns, _) in arms.items()},
         "target": {"name": plan.target, "about": plan.about, "action": plan.action, "of_round": plan.of_round}
@@ -264,11 +282,9 @@ def compare_arms(snapshot: Snapshot, plan: Intervention, target: Target, meter: 
     }
 
 
-def _replay_arms(
-    snapshot: Snapshot, plan: Intervention, target: Target, meter: Meter
-) -> dict[str, tuple[NDArray[np.float64], list[float]]]:
-    """Per arm: (orders, episodes per order) returns, and f(theta(k+1)) of the target per order."""
-    per_order = _episodes_per_order(plan)
+def _replay_arms(snapshot: Snapshot, plan: Intervention, target: Target, meter: Meter) -> Arms:
+    """Replay and evaluate every arm in every order."""
+    per_order = episodes_per_order(plan)
     normalizer = normalizer_at(snapshot.config, snapshot.checkpoint)
     evaluator = Evaluator(find(snapshot.config.env_id), normalizer)
     returns: dict[str, list[NDArray[np.float64]]] = {}
@@ -347,7 +363,7 @@ def _recollect(snapshot: Snapshot, plan: Intervention, folder: Path, meter: Mete
     return dict(summarize(arms, snapshot, returns))
 
 
-def _curve(run: Run, round: int, rounds: int) -> list[dict[str, Any]]:
+def curve_of(run: Run, round: int, rounds: int) -> list[dict[str, Any]]:
     """How the parent itself went on."""
     return [
         {"round": info.round, "mean_return": info.metrics.get("mean_return")}
@@ -356,7 +372,7 @@ def _curve(run: Run, round: int, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
-def random_removal(snapshot: Snapshot, plan: Intervention, order: int = 0) -> NDArray[np.int64]:
+def random_removal(snapshot: Snapshot | LanguageSnapshot, plan: Intervention, order: int = 0) -> NDArray[np.int64]:
     """The control's draw for one minibatch order, or for one seed: as many records as the intervention removes."""
     rng = np.random.default_rng([snapshot.config.seed, plan.round, order, len(plan.removed)])
     kept = snapshot.buffer.kept
@@ -364,14 +380,15 @@ def random_removal(snapshot: Snapshot, plan: Intervention, order: int = 0) -> ND
     return np.sort(rng.choice(np.flatnonzero(kept), removes, replace=False))
 
 
-def _episodes_per_order(plan: Intervention) -> int:
+def episodes_per_order(plan: Intervention) -> int:
+    """Evaluation episodes of an arm in one minibatch order."""
     return -(-plan.episodes // plan.orders)
 
 
 class Meter:
     """Counts optimizer steps, an evaluation as half an update, and tells a `Progress` a hundred times or so."""
 
-    def __init__(self, progress: Progress | None, snapshot: Snapshot, plan: Intervention) -> None:
+    def __init__(self, progress: Progress | None, snapshot: Snapshot | LanguageSnapshot, plan: Intervention) -> None:
         config = snapshot.config
         self.progress = progress
         self.update_steps = config.n_epochs * -(-config.records_per_round // config.batch_size)

@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.errors import BadInputError, CancelledError, EngineError, LockedRunError
 from engine.intervention.across import SERIES_FILE, carry_out_series, read_series
-from engine.intervention.retrain import Progress, carry_out
+from engine.intervention.retrain import Intervention, Progress, carry_out
 from engine.intervention.workspace import LOCK_FILE, State, read_job, write_status
 from engine.store.files import Files
 from engine.store.read import Run, open_run
@@ -23,12 +23,16 @@ from engine.terminal import Estimate
 STATUS_SECONDS = 0.3
 
 
-def work(folder: Path, report: Progress | None = None) -> dict[str, Any]:
+CarryOut = Callable[[Run, Intervention, Path, Progress], dict[str, Any]]
+
+
+def work(folder: Path, report: Progress | None = None, *, carry_out: CarryOut = carry_out) -> dict[str, Any]:
     """Carry out the intervention in `folder`; an equal one that is done is not done again.
 
     Args:
         folder: made by `workspace.create_job`.
         report: is told what `status.json` says.
+        carry_out: how that is done in this kind of run.
 
     Returns:
         What `retrain` returns.

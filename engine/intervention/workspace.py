@@ -30,6 +30,7 @@ from engine.learning.replay import check_replayable
 from engine.store.derived import read_json, write_json
 from engine.store.files import Files
 from engine.store.read import Run
+from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
 
 State = Literal["queued", "running", "done", "cancelled", "failed", "stale"]
@@ -43,7 +44,7 @@ RESULT_KEYS = frozenset(
 )
 
 
-def intervention_id(snapshot: Snapshot, plan: Intervention) -> str:
+def intervention_id(snapshot: Snapshot | LanguageSnapshot, plan: Intervention) -> str:
     """Twelve hexadecimal digits; equal interventions on equal snapshots have equal ids."""
     text = json.dumps({"snapshot": snapshot.hash, **plan.to_json()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -95,8 +96,10 @@ def predicted(
     return about | {"summed_influence": float(scores.influence[list(plan.removed)].sum())}
 
 
-def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str, Any]) -> tuple[Job, bool]:
-    """Write an intervention to disk, ready for a worker.
+def create_job(
+    run: Run, snapshot: Snapshot | LanguageSnapshot, plan: Intervention, about: dict[str, Any]
+) -> tuple[Job, bool]:
+    """Write an intervention to disk, ready for a worker (of a language model's run: `engine.rlhf.worker`).
 
     Returns:
         The job, and whether a worker is to be started; one that is done or running is given back as it is.
@@ -106,8 +109,9 @@ def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str
         StorageError: the run's folder can't be written.
     """
     snapshot.without(plan.removed)
-    check_replayable(snapshot)
-    named_target(snapshot, plan.measured)
+    if isinstance(snapshot, Snapshot):
+        check_replayable(snapshot)
+        named_target(snapshot, plan.measured)
     folder = run.path / "interventions" / intervention_id(snapshot, plan)
     known = read_job(folder)
     if known is not None and (known.state in ACTIVE or known.state == "done"):

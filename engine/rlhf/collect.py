@@ -35,7 +35,8 @@ class Scene:
     language: LanguageConfig
     tokenizer: Any
     reward_model: RewardModel
-    reference: Reference
+    reference: Reference | None
+    """None where nothing is collected that an update is to learn from."""
 
     def respond(
         self,
@@ -56,18 +57,29 @@ class Scene:
             BadInputError: a prompt is too long.
             BadNumberError: a reward or a log-probability is not finite.
         """
-        language, size = self.language, self.language.group_size
-        encoded = encode_prompts(prompts, self.tokenizer, language.max_new_tokens, context_length(policy.model))
-        repeated = [ids for ids in encoded for _ in range(size)]
-        noise = rng.random((len(repeated), language.max_new_tokens))
-        generated = generate(policy, repeated, noise, self.tokenizer.eos_token_id, language)
+        size = self.language.group_size
         texts = [prompt for prompt in prompts for _ in range(size)]
-        responses = [self._text(ids, answer) for ids, answer in zip(repeated, generated, strict=True)]
-        scores = self.reward_model.score(texts, responses)
-        check_rewards(scores, len(texts))
-        reward, parts = _parts(scores, language.flip, flips)
-        buffer = _buffer(texts, responses, repeated, generated, size, reward, parts)
+        encoded, generated, responses, scores = self._answered(policy, texts, rng)
+        reward, parts = _parts(scores, self.language.flip, flips)
+        buffer = _buffer(texts, responses, encoded, generated, size, reward, parts)
         return self._evaluated(policy, buffer)
+
+    def rewards(self, policy: LanguagePolicy, prompts: Sequence[str], rng: np.random.Generator) -> Float32s:
+        """(n,) rewards of one response to each prompt. Errors as `respond`."""
+        return self._answered(policy, prompts, rng)[-1]["reward"]
+
+    def _answered(
+        self, policy: LanguagePolicy, prompts: Sequence[str], rng: np.random.Generator
+    ) -> tuple[list[NDArray[np.int32]], list[Generated], list[str], dict[str, Float32s]]:
+        """One response to each prompt: the prompt's tokens, the response's, its text, and what it is worth."""
+        language = self.language
+        encoded = encode_prompts(prompts, self.tokenizer, language.max_new_tokens, context_length(policy.model))
+        noise = rng.random((len(encoded), language.max_new_tokens))
+        generated = generate(policy, encoded, noise, self.tokenizer.eos_token_id, language)
+        responses = [self._text(ids, answer) for ids, answer in zip(encoded, generated, strict=True)]
+        scores = self.reward_model.score(prompts, responses)
+        check_rewards(scores, len(prompts))
+        return encoded, generated, responses, scores
 
     def judged(self, buffer: SequenceBuffer, kl_coef: float) -> SequenceBuffer:
         """The buffer with token rewards, advantages and returns."""
@@ -80,7 +92,8 @@ class Scene:
             BadInputError: the model that the settings name has other weights now.
         """
         some = buffer.take(np.arange(min(4, len(buffer))))
-        found = self._evaluated(self.reference.policy, some).reference_log_prob
+        reference = self._reference()
+        found = self._evaluated(reference.policy, some).reference_log_prob
         if not np.allclose(found, some.reference_log_prob, rtol=1e-2, atol=1e-2):
             raise BadInputError(
                 f"the model {self.language.policy} is not the one that this run began with, so the KL penalty would change; "
@@ -97,9 +110,15 @@ class Scene:
         before, whole = decode(prompt), decode(np.concatenate([prompt, tokens]))
         return whole[len(before) :] if whole.startswith(before) else decode(tokens)
 
+    def _reference(self) -> Reference:
+        if self.reference is None:
+            raise RuntimeError("nothing can be collected here without a reference")
+        return self.reference
+
     @torch.no_grad()
     def _evaluated(self, policy: LanguagePolicy, buffer: SequenceBuffer) -> SequenceBuffer:
         """The buffer with log-probabilities, entropies and values of its response tokens."""
+        frozen = self._reference()
         columns: dict[str, list[Float32s]] = {
             name: [] for name in ("log_prob", "reference_log_prob", "entropy", "value")
         }
@@ -109,7 +128,7 @@ class Scene:
             inputs, action = policy.encode(ids), policy.actions(ids, mask)
             with precision(self.language, policy.device):
                 evaluation = policy(inputs, action)
-                reference = self.reference.log_prob(inputs, action)
+                reference = frozen.log_prob(inputs, action)
             value = torch.zeros_like(evaluation.log_prob) if evaluation.value is None else evaluation.value
             present = np.arange(ids.shape[1]) < part.lengths[:, None]
             for name, found in (

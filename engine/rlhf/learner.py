@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,6 @@ class LanguageLearner:
     """The next round to collect."""
     path: Path
     """The run's folder."""
-    model: dict[str, bytes]
-    """The files that describe the model, by name."""
     validation: SequenceBuffer | None = None
     """Where it is fixed: the responses before the first round."""
 
@@ -75,8 +74,7 @@ class LanguageLearner:
         policy, tokenizer = load_policy(config, language, model_source(language))
         scene = Scene(config, language, tokenizer, reward_model or make_reward(language), Reference(policy, language))
         generators = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(GENERATORS, 10)}
-        optimizer, model = make_optimizer(policy, config), describe_model(policy, tokenizer)
-        return cls(scene, prompts, policy, optimizer, generators, language.kl_coef, 0, path, model)
+        return cls(scene, prompts, policy, make_optimizer(policy, config), generators, language.kl_coef, 0, path)
 
     @classmethod
     def after(cls, replayed: Replayed, path: Path, reward_model: RewardModel | None = None) -> LanguageLearner:
@@ -96,21 +94,24 @@ class LanguageLearner:
         tokenizer = load_tokenizer(home / "model")
         scene = Scene(config, language, tokenizer, reward_model or make_reward(language), reference)
         scene.check_reference(snapshot.buffer)
-        coefficient = float(snapshot.checkpoint["kl/coefficient"])
         return cls(
             scene,
             make_prompts(language, config.seed),
             replayed.policy,
             replayed.optimizer,
             {name: restore_rng(snapshot.checkpoint, name) for name in GENERATORS},
-            next_kl_coef(coefficient, mean_kl(snapshot.buffer), len(snapshot.buffer), language),
+            _kl_coef_after(snapshot),
             snapshot.round + 1,
             path,
-            describe_model(replayed.policy, tokenizer),
             snapshot.validation if language.validation == "fixed" else None,
         )
 
-    def manifest(self, parent: Parent | None = None) -> RunManifest:
+    @cached_property
+    def model(self) -> dict[str, bytes]:
+        """The files of the run's folder `model`, by name."""
+        return describe_model(self.policy, self.scene.tokenizer)
+
+    def manifest(self) -> RunManifest:
         """What `run.json` says of this run."""
         config = self.scene.config
         vocabulary = Space("discrete", n=len(self.scene.tokenizer))
@@ -120,20 +121,14 @@ class LanguageLearner:
             encoder="tokens",
             observation_space=vocabulary,
             action_space=vocabulary,
-            fingerprint=language_fingerprint(),
-            parent=parent,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
             language=self.scene.language,
             model=hashes(self.model),
+            **origins(),
         )
 
     def state(self) -> Tensors:
         """The checkpoint at this point."""
-        return {
-            **learner_tensors(self.policy, self.optimizer),
-            **rng_tensors(self.generators),
-            "kl/coefficient": np.asarray(self.kl_coef, np.float64),
-        }
+        return _tensors(self.policy, self.optimizer, self.generators, self.kl_coef)
 
     def collect(self) -> LanguageSnapshot:
         """Collect the next round; the learner then waits for `update`.
@@ -182,7 +177,7 @@ class LanguageLearner:
                 f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
                 f"Train with a smaller learning_rate than {config.learning_rate:g}"
             )
-        self.kl_coef = next_kl_coef(self.kl_coef, mean_kl(snapshot.buffer), len(snapshot.buffer), language)
+        self.kl_coef = _kl_coef_after(snapshot)
         self.round += 1
         return {**asdict(metrics), "update_seconds": time.perf_counter() - start}
 
@@ -195,6 +190,35 @@ class LanguageLearner:
         if self.scene.language.validation == "fixed":
             self.validation = found
         return found
+
+
+def origins(parent: Parent | None = None) -> dict[str, Any]:
+    """Fields of a manifest: where a run comes from."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"fingerprint": language_fingerprint(), "parent": parent, "created": now}
+
+
+def state_after(replayed: Replayed) -> Tensors:
+    """The checkpoint after a round's update."""
+    snapshot = replayed.snapshot
+    generators = {name: restore_rng(snapshot.checkpoint, name) for name in GENERATORS}
+    return _tensors(replayed.policy, replayed.optimizer, generators, _kl_coef_after(snapshot))
+
+
+def _tensors(
+    policy: LanguagePolicy,
+    optimizer: torch.optim.Optimizer,
+    generators: Mapping[str, np.random.Generator],
+    kl_coef: float,
+) -> Tensors:
+    coefficient = {"kl/coefficient": np.asarray(kl_coef, np.float64)}
+    return {**learner_tensors(policy, optimizer), **rng_tensors(generators), **coefficient}
+
+
+def _kl_coef_after(snapshot: LanguageSnapshot) -> float:
+    """The next round's coefficient."""
+    now, buffer = float(snapshot.checkpoint["kl/coefficient"]), snapshot.buffer
+    return next_kl_coef(now, mean_kl(buffer), len(buffer), snapshot.language)
 
 
 def check_settings(config: TrainConfig, language: LanguageConfig) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,11 @@ NOT_WEIGHTS = (".json", ".txt", ".model", ".jinja")
 def device() -> torch.device:
     """Where language models are computed: the first GPU, if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def best_precision() -> Literal["float32", "bfloat16"]:
+    """bfloat16 where the device computes in it as fast as it should: on a GPU that has it."""
+    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
 
 
 def load_tokenizer(source: str | Path) -> Any:

@@ -12,7 +12,7 @@ from engine.errors import BadInputError
 from engine.learning.checkpoint import one_thread
 from engine.learning.training import Filtered
 from engine.rlhf.advantages import regrouped
-from engine.rlhf.learner import LanguageLearner
+from engine.rlhf.learner import LanguageLearner, origins, state_after
 from engine.rlhf.replay import replay_language
 from engine.rlhf.rewards import RewardModel
 from engine.store.commit import RunWriter
@@ -103,12 +103,19 @@ def branch_language(
     Yields:
         The snapshot of every round after the parent's.
     """
-    out, stop = Path(out), snapshot.round + 1 + continue_rounds
+    if snapshot.path is None:
+        raise BadInputError("a snapshot that is not from a run can't be branched off")
+    out, stop, origin = Path(out), snapshot.round + 1 + continue_rounds, open_run(snapshot.path)
     replayed = replay_language(snapshot, on_step=on_step)
-    learner = LanguageLearner.after(replayed, out, reward_model)
-    learner.scene = replace(learner.scene, config=replace(snapshot.config, rounds=stop))
-    with RunWriter.create(out, learner.manifest(parent), model=learner.model) as writer:
+    config = replace(snapshot.config, rounds=stop)
+    manifest = replace(origin.manifest, **origins(parent), config=config)
+    with RunWriter.create(out, manifest, model=origin.model_files()) as writer:
         writer.commit_round(snapshot, {**snapshot.metrics, **asdict(replayed.metrics)})
+        if continue_rounds == 0:
+            writer.commit_final(stop, state_after(replayed))
+            return
+        learner = LanguageLearner.after(replayed, out, reward_model)
+        learner.scene = replace(learner.scene, config=config)
         yield from _train_rounds(learner, writer, stop, record_filter, on_step)
 
 

@@ -1,0 +1,203 @@
+"""Retrain a language model's round without chosen sequences, against the original and a control, as `intervention.retrain`.
+
+What is compared is the mean reward of responses to held-out prompts, which all arms answer with the same luck.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import BadInputError, ZeroGradientError
+from engine.intervention.retrain import (
+    EVALUATION_SEED,
+    RESULT_FILE,
+    Arms,
+    Intervention,
+    Meter,
+    Progress,
+    appears_at_once,
+    compared,
+    curve_of,
+    episodes_per_order,
+)
+from engine.intervention.workspace import Job, create_job
+from engine.learning.checkpoint import one_thread
+from engine.rlhf.collect import Scene
+from engine.rlhf.filtering import make_filter, with_one_of_each_group
+from engine.rlhf.influence import sequence_influence
+from engine.rlhf.learner import language_fingerprint
+from engine.rlhf.models import load_tokenizer
+from engine.rlhf.policy import LanguagePolicy
+from engine.rlhf.replay import intervene_language, replay_language
+from engine.rlhf.rewards import RewardModel, make_reward
+from engine.rlhf.targets import TokenTarget, language_target
+from engine.rlhf.training import branch_language
+from engine.store.derived import write_json
+from engine.store.manifest import Parent
+from engine.store.read import Run, open_run
+from engine.store.sequences import LanguageSnapshot
+from engine.store.snapshot import Float32s
+
+
+def retrain_language(
+    run: Run | str | Path,
+    plan: Intervention,
+    out: str | Path,
+    progress: Progress | None = None,
+    *,
+    reward_model: RewardModel | None = None,
+) -> dict[str, Any]:
+    """Replay a round without some sequences and compare with the original and with a random removal of the same size.
+
+    Args:
+        run: the run, or its folder.
+        plan: what to remove and how to look at the outcome; its target is `sequence`, `return`, or `action` of a record.
+            Its episodes are responses to held-out prompts, and their return is the reward, without planted faults.
+        out: folder of the branch run to make.
+        progress: told what is going on; raise from it to cancel.
+        reward_model: in the place of the one that the run's settings name.
+
+    Returns:
+        What `intervention.retrain.retrain` returns.
+
+    Raises:
+        BadInputError: nothing, everything or a whole GRPO group would be removed, a record is out of range, the round is
+            not there, or a model can't be loaded.
+    """
+    run = run if isinstance(run, Run) else open_run(run)
+    snapshot = run.language_snapshot(plan.round)
+    snapshot.without(plan.removed)
+    if plan.seeds > 1:
+        raise BadInputError(f"seeds is {plan.seeds}; a language model's run is trained on with one seed")
+    target = measured_target(snapshot, plan)
+    meter = Meter(progress, snapshot, plan)
+    judge = reward_model or make_reward(snapshot.language)
+    with appears_at_once(Path(out)) as folder:
+        result: dict[str, Any] = {"run": str(out), "parent": run.name, "env_id": snapshot.config.env_id}
+        result["same_machine"] = same_machine(snapshot)
+        result |= compared(plan, len(snapshot.buffer), _replay_arms(snapshot, plan, target, judge, meter))
+        branches = {"counterfactual": np.asarray(plan.removed)}
+        if plan.continue_rounds:
+            branches["control"] = random_sequences(snapshot, plan)
+            result["curves"] = {"original": curve_of(run, plan.round, plan.continue_rounds)}
+        for name, records in branches.items():
+            meter.say(f"recording the {name} branch")
+            place = folder if name == "counterfactual" else folder / name
+            curve = _record_branch(run, snapshot, records, place, plan, judge, meter)
+            if plan.continue_rounds:
+                result["curves"][name] = curve
+        write_json(folder / RESULT_FILE, result)
+    return result
+
+
+def create_language_job(
+    run: Run, snapshot: LanguageSnapshot, plan: Intervention, about: dict[str, Any]
+) -> tuple[Job, bool]:
+    """`workspace.create_job`, for which `python -m engine.rlhf.worker` is the worker. Errors as there."""
+    measured_target(snapshot, plan)
+    return create_job(run, snapshot, plan, about)
+
+
+def predicted(snapshot: LanguageSnapshot, plan: Intervention, estimator: str = "first_order") -> dict[str, Any]:
+    """What the scores say of a removal: estimator, and the summed influence of what is removed (None: zero gradient)."""
+    about: dict[str, Any] = {"estimator": estimator, "orders": 1, "summed_influence": None}
+    try:
+        scores = sequence_influence(snapshot, measured_target(snapshot, plan), estimator)
+    except ZeroGradientError:
+        return about
+    return about | {"summed_influence": float(scores.influence[list(plan.removed)].sum())}
+
+
+def measured_target(snapshot: LanguageSnapshot, plan: Intervention) -> TokenTarget:
+    """The target whose change is measured.
+
+    Raises:
+        BadInputError: there is none of that name for language models.
+    """
+    about = plan.measured.about
+    if len(about) > 1:
+        raise BadInputError(f"an action target of a language model is about one record, not {len(about)}")
+    return language_target(snapshot, plan.target, record=about[0] if about else None)
+
+
+def same_machine(snapshot: LanguageSnapshot) -> bool:
+    """Whether a replay here has the recorded bits. On another machine it agrees to rounding."""
+    one_thread()
+    return dict(snapshot.fingerprint) == language_fingerprint()
+
+
+def random_sequences(snapshot: LanguageSnapshot, plan: Intervention, order: int = 0) -> NDArray[np.int64]:
+    """The control's draw for one minibatch order: as many kept records as the intervention removes, of no group all."""
+    rng = np.random.default_rng([snapshot.config.seed, plan.round, order, len(plan.removed)])
+    kept = snapshot.buffer.kept
+    wanted = np.count_nonzero(kept[list(plan.removed)])
+    shuffled = rng.permutation(np.flatnonzero(kept))
+    chosen: NDArray[np.int64] = shuffled[:0]
+    for record in shuffled:
+        if len(chosen) == wanted:
+            break
+        chosen = with_one_of_each_group(snapshot, np.append(chosen, record))
+    return np.sort(chosen)
+
+
+def evaluation_prompts(snapshot: LanguageSnapshot, order: int, n: int) -> list[str]:
+    """The n prompts that all arms answer in a minibatch order: the held-out ones in turn, or the round's own."""
+    found = list(dict.fromkeys((snapshot.validation or snapshot.buffer).prompt))
+    return [found[(order * n + i) % len(found)] for i in range(n)]
+
+
+def _replay_arms(
+    snapshot: LanguageSnapshot, plan: Intervention, target: TokenTarget, judge: RewardModel, meter: Meter
+) -> Arms:
+    """Replay and evaluate every arm in every order."""
+    home = snapshot.path or Path()
+    scene = Scene(snapshot.config, snapshot.language, load_tokenizer(home / "model"), judge, None)
+    n = episodes_per_order(plan)
+    rewards: dict[str, list[Float32s]] = {}
+    values: dict[str, list[float]] = {}
+    for order in range(plan.orders):
+        prompts = evaluation_prompts(snapshot, order, n)
+        draws: dict[str, Any] = {
+            "original": (),
+            "counterfactual": plan.removed,
+            "control": random_sequences(snapshot, plan, order),
+        }
+        for arm, drop in draws.items():
+            meter.say(f"{arm}, minibatch order {order + 1} of {plan.orders}")
+            mode = plan.mode if len(drop) else "mask"
+            policy: LanguagePolicy = replay_language(snapshot, drop, mode=mode, order=order, on_step=meter.step).policy
+            luck = np.random.default_rng([EVALUATION_SEED, order])
+            rewards.setdefault(arm, []).append(scene.rewards(policy, prompts, luck))
+            values.setdefault(arm, []).append(float(target.value(policy).detach()))
+            meter.evaluated()
+    return {arm: (np.stack(rewards[arm]).astype(np.float64), values[arm]) for arm in rewards}
+
+
+def _record_branch(
+    run: Run,
+    snapshot: LanguageSnapshot,
+    removed: NDArray[np.int64],
+    out: Path,
+    plan: Intervention,
+    judge: RewardModel,
+    meter: Meter,
+) -> list[dict[str, Any]]:
+    """Make the run that follows from the removal; returns its curve."""
+    rounds = branch_language(
+        intervene_language(snapshot, removed, mode=plan.mode),
+        out,
+        parent=Parent(run.name, plan.round, tuple(int(i) for i in removed), plan.mode, snapshot.hash),
+        continue_rounds=plan.continue_rounds,
+        record_filter=make_filter(snapshot.config, snapshot.language),
+        reward_model=judge,
+        on_step=meter.step,
+    )
+    curve = []
+    for later in rounds:
+        meter.say(f"training on without {len(removed)} records, round {later.round}")
+        curve.append({"round": later.round, "mean_return": later.metrics["mean_return"]})
+    return curve

@@ -1,0 +1,111 @@
+"""Removing sequences and retraining: three arms on the same prompts with the same luck, and the branch that is recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from languages import Counted, record_language
+
+from engine.errors import BadInputError
+from engine.intervention.retrain import Intervention
+from engine.intervention.workspace import list_jobs
+from engine.rlhf.replay import intervene_language, replay_language
+from engine.rlhf.retrain import create_language_job, predicted, random_sequences, retrain_language
+from engine.rlhf.targets import language_target
+from engine.rlhf.worker import work
+from engine.store import Run, open_run, verify_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return record_language(tmp_path_factory.mktemp("retraining"))
+
+
+@pytest.fixture(scope="module")
+def groups(run: Run) -> Run:
+    return record_language(run.path.parent, "groups", algorithm="grpo", group_size=3)
+
+
+def plan(**changes: object) -> Intervention:
+    return Intervention(**{"round": 0, "removed": (2, 5), "orders": 2, "episodes": 8, "target": "sequence", **changes})
+
+
+def test_arms_are_compared_and_the_branch_is_the_replay_without_the_sequences(run, tmp_path):
+    result = retrain_language(run, plan(), tmp_path / "branch")
+    assert json.loads((tmp_path / "branch" / "result.json").read_text()) == json.loads(json.dumps(result))
+    assert (result["removed"], result["records"], result["same_machine"]) == ([2, 5], 12, True)
+    assert [result[arm]["episodes"] for arm in ("original", "counterfactual", "control")] == [8, 8, 8]
+    assert result["verdict"] in ("helps", "hurts", "within noise")
+    branch = open_run(tmp_path / "branch")
+    assert verify_run(branch.path) == []
+    assert branch.manifest.parent.removed == (2, 5)
+    assert np.flatnonzero(~branch.language_snapshot(0).buffer.kept).tolist() == [2, 5]
+    snapshot = run.language_snapshot(0)
+    without = replay_language(snapshot, [2, 5])
+    for name, tensor in without.checkpoint.items():
+        assert branch.checkpoint(1)[name].tobytes() == tensor.tobytes()
+    target = language_target(snapshot, "sequence")
+    original, gone = (float(target.value(replay_language(snapshot, drop).policy).detach()) for drop in ((), (2, 5)))
+    values = result["target"]["order_values"]
+    assert values["original"][0] == pytest.approx(original, rel=1e-5)
+    assert values["counterfactual"][0] == pytest.approx(gone, rel=1e-5)
+    with pytest.raises(BadInputError, match="is there already"):
+        retrain_language(run, plan(), tmp_path / "branch")
+
+
+def test_a_branch_trains_on_as_the_run_would_have_without_the_sequences(run, tmp_path):
+    result = retrain_language(run, plan(continue_rounds=1), tmp_path / "branch", reward_model=Counted())
+    curves = result["curves"]
+    assert [[point["round"] for point in curves[arm]] for arm in ("original", "counterfactual", "control")] == [[1]] * 3
+    assert curves["original"][0]["mean_return"] == pytest.approx(run.rounds[1].metrics["mean_return"])
+    for place in (tmp_path / "branch", tmp_path / "branch" / "control"):
+        branch = open_run(place)
+        assert branch.stored_rounds == [0, 1]
+        assert branch.config.rounds == 2
+        followed = replay_language(branch.language_snapshot(1)).checkpoint
+        assert all(branch.checkpoint(2)[name].tobytes() == tensor.tobytes() for name, tensor in followed.items())
+    assert branch.language_snapshot(1).buffer.prompt == run.language_snapshot(1).buffer.prompt
+
+
+def test_nothing_removed_by_the_control_makes_a_whole_group_disappear(groups):
+    snapshot = groups.language_snapshot(0)
+    removal = plan(removed=(0, 1, 3, 4, 6, 7, 9, 10))
+    for order in range(20):
+        drawn = random_sequences(snapshot, removal, order)
+        assert len(set(drawn)) == 8
+        left = np.delete(snapshot.buffer.group, drawn)
+        assert sorted(set(left)) == [0, 1, 2, 3]
+    intervene_language(snapshot, drawn)
+
+
+def test_a_job_is_carried_out_by_its_worker_once(run):
+    snapshot = run.language_snapshot(0)
+    removal = plan(removed=(7,))
+    about = predicted(snapshot, removal)
+    assert np.isfinite(about["summed_influence"])
+    job, begin = create_language_job(run, snapshot, removal, about)
+    assert (begin, job.state) == (True, "queued")
+    said: list[str] = []
+    result = work(job.folder, lambda doing, done, total: said.append(doing))
+    assert "control, minibatch order 2 of 2" in said
+    [done] = list_jobs(run)
+    assert (done.state, done.result) == ("done", result)
+    assert create_language_job(run, snapshot, removal, about)[1] is False
+    assert work(job.folder) == result
+
+
+def test_what_can_not_be_retrained_is_said_in_one_line(run, groups, tmp_path):
+    for of, changes, message in (
+        (run, {"removed": range(12)}, "all 12 records would be removed"),
+        (run, {"removed": (12,)}, "record 12 is out of range; this round has records 0 to 11"),
+        (run, {"round": 5}, "round 5 is not in this run"),
+        (run, {"target": "policy"}, "unknown target 'policy'"),
+        (run, {"continue_rounds": 1, "seeds": 2}, "trained on with one seed"),
+        (groups, {"removed": (3, 4, 5)}, "all responses to prompt 1 would be removed"),
+    ):
+        with pytest.raises(BadInputError, match=message):
+            retrain_language(of, plan(**changes), tmp_path / "branch")
+        assert not Path(tmp_path / "branch").exists()
