@@ -8,14 +8,14 @@ trunk it does, because the critic's part of J_i moves the trunk, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from engine.attribution.targets import Target
+from engine.attribution.targets import Described, Target
 from engine.config import TrainConfig
 from engine.errors import BadInputError, ZeroGradientError
 from engine.learning.networks import Evaluation, LogStd, Policy
@@ -43,16 +43,7 @@ def gradient(target: Target, policy: Policy) -> Direction:
     return direction
 
 
-class Named(Protocol):
-    """What an error needs to know of a target."""
-
-    @property
-    def name(self) -> str:
-        """One word."""
-        ...
-
-
-def zero_gradient(target: Named) -> ZeroGradientError:
+def zero_gradient(target: Described) -> ZeroGradientError:
     """The error that says so in words."""
     return ZeroGradientError(
         f"the gradient of the {target.name} target is zero here, so every influence would be 0; choose another "

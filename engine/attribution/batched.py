@@ -9,6 +9,7 @@ one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from engine.errors import BadInputError
 from engine.learning.batched import BatchedAgents, bytes_a_replay, check_batched
 from engine.learning.checkpoint import restore_policy
 from engine.learning.replay import intervene
-from engine.store.snapshot import Snapshot
+from engine.store.snapshot import AnySnapshot, Snapshot
 
 DEVICES = ("cpu", "cuda")
 LARGEST, SHARE = 512, 0.5
@@ -29,7 +30,7 @@ PAIRS = 256
 """Pairs of a log-probability target that are evaluated at a time."""
 
 
-def check_device(snapshot: Snapshot, device: str) -> None:
+def check_device(snapshot: AnySnapshot, device: str) -> None:
     """Whether rounds like this one can be replayed on the device; `cpu` means exact replays.
 
     Raises:
@@ -39,7 +40,7 @@ def check_device(snapshot: Snapshot, device: str) -> None:
         raise BadInputError(f"the device is {device!r}; it must be {' or '.join(DEVICES)}")
     if device == "cpu":
         return
-    check_batched(snapshot)
+    check_batched(cast(Snapshot, snapshot))
     if not torch.cuda.is_available():
         raise BadInputError("there is no CUDA device here that torch can use; replay with --device cpu, the default")
 

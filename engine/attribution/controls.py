@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.attribution.lds import metasmoothness
 from engine.attribution.replays import parameters_of
+from engine.learning.checkpoint import Tensors
 from engine.learning.replay import replay
 from engine.store.read import open_run
-from engine.store.snapshot import Snapshot
+from engine.store.snapshot import AnySnapshot
 
 NULL_TOLERANCE = 0.01
 """How far a replay on another machine may end from the recorded theta(k+1), as a share of the update's length."""
@@ -22,8 +23,25 @@ CONTROL_REPLAYS = 1 + 1 + 2 * DIRECTIONS
 """Replays that the controls of a validation take."""
 
 
-def null_control(snapshot: Snapshot) -> tuple[bool | None, float | None]:
+class HasCheckpoint(Protocol):
+    """The outcome of a replay."""
+
+    @property
+    def checkpoint(self) -> Tensors:
+        """`parameter/...` and `optimizer/...` after the update."""
+        ...
+
+
+Replay = Callable[..., HasCheckpoint]
+"""As `learning.replay.replay`, of a snapshot and, by name, the `weights` of its records."""
+
+
+def null_control(snapshot: AnySnapshot, replay: Replay = replay) -> tuple[bool | None, float | None]:
     """Replay with nothing removed against the recorded theta(k+1).
+
+    Args:
+        snapshot: round k.
+        replay: what replays it.
 
     Returns:
         Whether parameters and optimizer state are equal bit for bit, and the distance of the parameters as a share of the
@@ -45,7 +63,7 @@ def null_control(snapshot: Snapshot) -> tuple[bool | None, float | None]:
     return exact, distance / length if length > 0 else distance
 
 
-def smoothness(snapshot: Snapshot, rng: np.random.Generator) -> float:
+def smoothness(snapshot: AnySnapshot, rng: np.random.Generator, replay: Replay = replay) -> float:
     """Mean metasmoothness over random directions u in {-1, 1}^n of the records' weights, in the recorded order."""
 
     def theta(step: float, u: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -56,7 +74,7 @@ def smoothness(snapshot: Snapshot, rng: np.random.Generator) -> float:
     return float(np.mean([metasmoothness(start, theta(WEIGHT_STEP, u), theta(2 * WEIGHT_STEP, u)) for u in directions]))
 
 
-def _next_checkpoint(snapshot: Snapshot) -> dict[str, NDArray[Any]] | None:
+def _next_checkpoint(snapshot: AnySnapshot) -> dict[str, NDArray[Any]] | None:
     if snapshot.path is None or not snapshot.hash:
         return None
     run = open_run(snapshot.path)

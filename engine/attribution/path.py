@@ -13,18 +13,18 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.attribution.backends import Named, zero_gradient
+from engine.attribution.backends import zero_gradient
 from engine.attribution.closed_form import ClosedFormDerivatives
 from engine.attribution.derivatives import Derivatives, TorchDerivatives
 from engine.attribution.optimizers import clip_pull_back, clip_scale, follow
 from engine.attribution.steps import Step, Trace, Vector, trace_update
-from engine.attribution.targets import Target
+from engine.attribution.targets import Described, Target
 from engine.config import TrainConfig
 from engine.learning.checkpoint import restore_policy
 from engine.store.snapshot import Snapshot
 
 OnStep = Callable[[], None]
-AnyTarget = TypeVar("AnyTarget", bound=Named)
+AnyTarget = TypeVar("AnyTarget", bound=Described)
 Credits = NDArray[np.float64]
 """(3, n) influence by term (`derivatives.TERMS`) and record; 0 for records that the update went without."""
 

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,14 +21,14 @@ import torch
 from numpy.typing import NDArray
 
 from engine.attribution.batched import batch_size, batched_values, check_device
-from engine.attribution.targets import Target
+from engine.attribution.targets import Described
 from engine.errors import BadInputError
 from engine.executors import run_tasks
 from engine.learning.agents import restore_agent
 from engine.learning.checkpoint import one_thread, restore_policy
 from engine.learning.replay import check_replayable, intervene, replay
 from engine.store.derived import load_table, save_table
-from engine.store.snapshot import Snapshot
+from engine.store.snapshot import AnySnapshot, Snapshot
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -73,7 +74,7 @@ def removed_count(n: int, fraction: float) -> int:
     return k
 
 
-def random_removals(snapshot: Snapshot, fraction: float, m: int, seed: int = VALIDATION_SEED) -> Bools:
+def random_removals(snapshot: AnySnapshot, fraction: float, m: int, seed: int = VALIDATION_SEED) -> Bools:
     """(m, n) random subsets of the records that the round's update used; errors as `subsets`."""
     kept = np.flatnonzero(snapshot.buffer.kept)
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round, seed])
@@ -82,7 +83,7 @@ def random_removals(snapshot: Snapshot, fraction: float, m: int, seed: int = VAL
     return removed
 
 
-def extreme_removals(snapshot: Snapshot, influence: NDArray[np.floating], fraction: float, m: int) -> Bools:
+def extreme_removals(snapshot: AnySnapshot, influence: NDArray[np.floating], fraction: float, m: int) -> Bools:
     """(m, n): leave out the k most helpful records, and the k most harmful ones, for m / 2 sizes k up to the fraction.
 
     Rows alternate between top and bottom, from small to large.
@@ -106,11 +107,12 @@ def extreme_removals(snapshot: Snapshot, influence: NDArray[np.floating], fracti
 
 
 def replays(
-    snapshot: Snapshot,
-    targets: Sequence[Target],
+    snapshot: AnySnapshot,
+    targets: Sequence[Described],
     removed: Bools,
     orders: int,
     *,
+    run: Callable[[Task], Floats] | None = None,
     executor: str = "inline",
     workers: int | None = None,
     device: str = "cpu",
@@ -127,6 +129,7 @@ def replays(
         targets: f, one or more.
         removed: (m, n), True where the record is removed; an empty row removes nothing.
         orders: Q; order 0 is the recorded one.
+        run: what replays a task, a function of a module; by default `run_replays`.
         executor: as `executors.run_tasks` has it; `processes` needs a main module that can be imported again.
         workers: processes at a time.
         device: `cpu` replays exactly; `cuda` replays hundreds at a time in this process, to rounding (see `batched`), and
@@ -142,6 +145,7 @@ def replays(
     """
     check_device(snapshot, device)
     check_replayable(snapshot)
+    run = run or run_replays
     ledgers = [Ledger(snapshot, target, device) for target in targets]
     names = [removal_name(row) for row in removed]
     missing = {
@@ -154,12 +158,12 @@ def replays(
     done = total - len(missing)
     report(doing, done, total)
     keys = list(missing)
-    size = batch_size(snapshot, len(keys)) if device == "cuda" and keys else CHUNK
+    size = batch_size(cast(Snapshot, snapshot), len(keys)) if device == "cuda" and keys else CHUNK
     tasks = [
         Task(i, keys[i : i + size], snapshot, targets, [missing[key] for key in keys[i : i + size]])
         for i in range(0, len(keys), size)
     ]
-    ways = (run_replays, executor) if device == "cpu" else (run_on_cuda, "inline")
+    ways = (run, executor) if device == "cpu" else (run_on_cuda, "inline")
     for task, outcomes in run_tasks(ways[0], tasks, ways[1], workers) if tasks else ():
         for ledger, values in zip(ledgers, outcomes.T, strict=True):
             ledger.add(task.keys, values)
@@ -168,7 +172,7 @@ def replays(
     return np.array([[[ledger.values[name, q] for q in range(orders)] for name in names] for ledger in ledgers])
 
 
-def replay_seconds(snapshot: Snapshot) -> float:
+def replay_seconds(snapshot: AnySnapshot, replay: Callable[..., object] = replay) -> float:
     """Wall time of one replay here: the faster of two."""
     times = []
     for _ in range(2):
@@ -179,7 +183,7 @@ def replay_seconds(snapshot: Snapshot) -> float:
 
 
 def finished_replays(
-    snapshot: Snapshot, target: Target, removed: Bools, orders: int, device: str = "cpu"
+    snapshot: AnySnapshot, target: Described, removed: Bools, orders: int, device: str = "cpu"
 ) -> tuple[int, int]:
     """How many of the replays that `replays` would be asked for are kept, and how many they are."""
     values = Ledger(snapshot, target, device).values
@@ -201,8 +205,9 @@ class Task:
 
     start: int
     keys: Sequence[tuple[str, int]]
-    snapshot: Snapshot
-    targets: Sequence[Target]
+    snapshot: Any
+    """Of the kind that the task's function replays, and so are the targets."""
+    targets: Sequence[Any]
     replays: Sequence[Replay]
 
     def __str__(self) -> str:
@@ -235,7 +240,7 @@ def run_on_cuda(task: Task) -> Floats:
 class Ledger:
     """The value of one target after every replay of a snapshot that was ever made on a kind of device."""
 
-    def __init__(self, snapshot: Snapshot, target: Target, device: str = "cpu") -> None:
+    def __init__(self, snapshot: AnySnapshot, target: Described, device: str = "cpu") -> None:
         about = {"replays": REPLAYS_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
         about |= {} if device == "cpu" else {"device": device}
         text = json.dumps(about, sort_keys=True)

@@ -20,8 +20,8 @@ from engine.store.read import open_run
 from engine.store.snapshot import Float32s, RolloutBuffer, Snapshot, check_records
 
 
-class Target(Protocol):
-    """A scalar function of the policy. A new target is one small class with these three members."""
+class Described(Protocol):
+    """What files and errors need to know of a target."""
 
     @property
     def name(self) -> str:
@@ -31,6 +31,10 @@ class Target(Protocol):
     def describe(self) -> dict[str, Any]:
         """Plain values that say exactly which target it is; equal descriptions mean equal targets."""
         ...
+
+
+class Target(Described, Protocol):
+    """A scalar function of the policy. A new target is one small class with these three members."""
 
     def value(self, policy: Policy) -> Tensor:
         """f(theta) as a differentiable 0-d tensor; `policy` may be functional (see `backends.gradient`)."""

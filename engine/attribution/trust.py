@@ -7,15 +7,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
 
 from engine.attribution.controls import NULL_TOLERANCE
-from engine.attribution.targets import Target, named_target
+from engine.attribution.targets import Described, named_target
 from engine.store.derived import load_table, save_table
-from engine.store.snapshot import Snapshot
+from engine.store.snapshot import AnySnapshot, Snapshot
 
 VALIDATION_VERSION = 1
 """Part of every key; raise it whenever a validation's numbers change."""
@@ -176,8 +176,8 @@ _NUMBERS = ("actual", "actual_error", "metasmoothness")
 
 
 def read_validation(
-    snapshot: Snapshot,
-    target: Target | str = "return",
+    snapshot: AnySnapshot,
+    target: Described | str = "return",
     estimator: str | None = None,
     *,
     design: str | None = "random",
@@ -188,14 +188,15 @@ def read_validation(
 
     Args:
         snapshot: round k.
-        target: as `validate`.
+        target: as `validate`; of a language model the target itself.
         estimator: only validations that measured it.
         design: only those of this design; None: any.
         fraction: only those that removed this share.
         device: only those that were replayed there, by default exactly; None: any.
     """
-    chosen = named_target(snapshot, target) if isinstance(target, str) else target
-    for found in _kept(snapshot, chosen):
+    if isinstance(target, str):
+        target = named_target(cast(Snapshot, snapshot), target)
+    for found in _kept(snapshot, target):
         if (
             (estimator is None or estimator in found.estimators)
             and (design is None or found.design.startswith(design))
@@ -206,7 +207,7 @@ def read_validation(
     return None
 
 
-def keep_validation(snapshot: Snapshot, target: Target, measured: Validation) -> None:
+def keep_validation(snapshot: AnySnapshot, target: Described, measured: Validation) -> None:
     """Store a validation; one with the same settings keeps what it measured of other estimators."""
     if snapshot.path is None or not snapshot.hash:
         return
@@ -222,7 +223,7 @@ def keep_validation(snapshot: Snapshot, target: Target, measured: Validation) ->
     save_table(snapshot.path, _key(snapshot, target), pa.table({"validation": texts}))
 
 
-def _kept(snapshot: Snapshot, target: Target) -> list[Validation]:
+def _kept(snapshot: AnySnapshot, target: Described) -> list[Validation]:
     """Newest first."""
     if snapshot.path is None or not snapshot.hash:
         return []
@@ -234,7 +235,7 @@ def _kept(snapshot: Snapshot, target: Target) -> list[Validation]:
         return []
 
 
-def _key(snapshot: Snapshot, target: Target) -> str:
+def _key(snapshot: AnySnapshot, target: Described) -> str:
     about = {"validation": VALIDATION_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +31,13 @@ from engine.attribution.replays import (
     replay_seconds,
     replays,
 )
-from engine.attribution.targets import Target, named_target
+from engine.attribution.targets import Described, Target, named_target
 from engine.attribution.trust import Faithfulness, Validation, defined, keep_validation
 from engine.errors import BadInputError
 from engine.executors import check_executor, default_workers
 from engine.learning.checkpoint import same_machine
 from engine.store.read import Run, snapshot_of
-from engine.store.snapshot import Snapshot
+from engine.store.snapshot import AnySnapshot, Snapshot
 
 SUBSETS, ORDERS, FRACTION = 64, 16, 0.5
 DESIGNS = ("random", "extremes")
@@ -138,7 +138,7 @@ def validate_targets(
     if REPLAY_REGRESSION in estimators:
         training_replays(snapshot, targets, executor=executor, workers=workers, report=report)
     scores = [{name: influence(snapshot, target, name).influence for name in estimators} for target in targets]
-    null_exact, null_difference = null_control(snapshot)
+    null = null_control(snapshot)
     outcomes = replays(
         snapshot,
         targets,
@@ -151,36 +151,87 @@ def validate_targets(
     )
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round])
     smooth = smoothness(snapshot, rng)
-    validations = []
-    for target, scored, values in zip(targets, scores, outcomes, strict=True):
-        differences = values[1:] - values[0]
-        ceiling = noise_ceiling(differences, rng) or Interval(math.nan, math.nan, math.nan)
-        error = differences.std(axis=1, ddof=1) / math.sqrt(orders) if orders > 1 else np.full(subsets, math.nan)
-        measured = Validation(
-            round=snapshot.round,
-            target=target.describe(),
-            snapshot_hash=snapshot.hash,
+    return [
+        summarize(
+            snapshot,
+            target,
+            scored,
+            removed,
+            values,
+            rng,
             design=design if design == "random" else f"extremes of {estimators[0]}",
             fraction=fraction,
-            subsets=subsets,
-            orders=orders,
-            estimators={name: _faithfulness(each, removed, values, rng) for name, each in scored.items()},
-            ceiling=defined(ceiling.value),
-            ceiling_low=defined(ceiling.low),
-            ceiling_high=defined(ceiling.high),
-            actual=tuple(effects(values).tolist()),
-            actual_error=tuple(error.tolist()),
-            null_exact=null_exact,
-            null_difference=null_difference,
+            null=null,
             fingerprint_equal=same_machine(snapshot.fingerprint),
             metasmoothness=smooth,
             device=device,
-            seconds=time.monotonic() - start,
-            created=time.time(),
+            start=start,
         )
-        keep_validation(snapshot, target, measured)
-        validations.append(measured)
-    return validations
+        for target, scored, values in zip(targets, scores, outcomes, strict=True)
+    ]
+
+
+def summarize(
+    snapshot: AnySnapshot,
+    target: Described,
+    influence: Mapping[str, NDArray[np.float32]],
+    removed: NDArray[np.bool_],
+    values: NDArray[np.float64],
+    rng: np.random.Generator,
+    *,
+    design: str,
+    fraction: float,
+    null: tuple[bool | None, float | None],
+    fingerprint_equal: bool,
+    metasmoothness: float,
+    device: str = "cpu",
+    start: float,
+) -> Validation:
+    """What the replays say of each estimator, stored as the round's validation.
+
+    Args:
+        snapshot: round k.
+        target: f.
+        influence: estimator -> (n,).
+        removed: (subsets, n).
+        values: (1 + subsets, orders) of f, nothing being removed in the first row.
+        rng: draws the bootstrap resamples.
+        design: in words.
+        fraction: share of the records that a subset has.
+        null: what `controls.null_control` found.
+        fingerprint_equal: whether this machine is the one that recorded the round.
+        metasmoothness: what `controls.smoothness` found.
+        device: where it was replayed.
+        start: `time.monotonic` at the beginning.
+    """
+    subsets, orders = len(removed), values.shape[1]
+    differences = values[1:] - values[0]
+    ceiling = noise_ceiling(differences, rng) or Interval(math.nan, math.nan, math.nan)
+    error = differences.std(axis=1, ddof=1) / math.sqrt(orders) if orders > 1 else np.full(subsets, math.nan)
+    measured = Validation(
+        round=snapshot.round,
+        target=target.describe(),
+        snapshot_hash=snapshot.hash,
+        design=design,
+        fraction=fraction,
+        subsets=subsets,
+        orders=orders,
+        estimators={name: _faithfulness(each, removed, values, rng) for name, each in influence.items()},
+        ceiling=defined(ceiling.value),
+        ceiling_low=defined(ceiling.low),
+        ceiling_high=defined(ceiling.high),
+        actual=tuple(effects(values).tolist()),
+        actual_error=tuple(error.tolist()),
+        null_exact=null[0],
+        null_difference=null[1],
+        fingerprint_equal=fingerprint_equal,
+        metasmoothness=metasmoothness,
+        device=device,
+        seconds=time.monotonic() - start,
+        created=time.time(),
+    )
+    keep_validation(snapshot, target, measured)
+    return measured
 
 
 def removals(
@@ -193,23 +244,32 @@ def removals(
     design: str,
 ) -> NDArray[np.bool_]:
     """(subsets, n) what `validate` with these settings removes; errors as there."""
-    if not estimators:
-        raise BadInputError(f"no estimator is named; there is {', '.join(ESTIMATORS)}")
-    for name in estimators:
-        if name not in ESTIMATORS:
-            raise BadInputError(f"unknown estimator {name!r}; there is {', '.join(ESTIMATORS)}")
-    if subsets < 3:
-        raise BadInputError(
-            f"subsets is {subsets}; it must be at least 3, because two always agree in rank or disagree"
-        )
-    if orders < 1:
-        raise BadInputError(f"orders is {orders}; it must be at least 1, and at least 2 for a noise ceiling")
+    check_measurement(estimators, ESTIMATORS, subsets, orders)
     if design not in DESIGNS:
         raise BadInputError(f"unknown design {design!r}; it must be {' or '.join(DESIGNS)}")
     if design == "random":
         return random_removals(snapshot, fraction, subsets)
     by = PRIOR if estimators[0] == REPLAY_REGRESSION else estimators[0]
     return extreme_removals(snapshot, influence(snapshot, target, by).influence, fraction, subsets)
+
+
+def check_measurement(estimators: Sequence[str], known: Collection[str], subsets: int, orders: int) -> None:
+    """Refuse what can't be measured.
+
+    Raises:
+        BadInputError: no estimator or one that is not known, or too few subsets or orders.
+    """
+    if not estimators:
+        raise BadInputError(f"no estimator is named; there is {', '.join(known)}")
+    for name in estimators:
+        if name not in known:
+            raise BadInputError(f"unknown estimator {name!r}; there is {', '.join(known)}")
+    if subsets < 3:
+        raise BadInputError(
+            f"subsets is {subsets}; it must be at least 3, because two always agree in rank or disagree"
+        )
+    if orders < 1:
+        raise BadInputError(f"orders is {orders}; it must be at least 1, and at least 2 for a noise ceiling")
 
 
 def finished(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,18 +16,28 @@ from engine.cli.options import (
     Round,
     RunFolder,
     TargetOption,
+    Tokens,
+    check_no_tokens,
+    chosen_sequence_target,
     chosen_target,
 )
 from engine.errors import BadInputError, StorageError
 from engine.terminal import print_json, print_table, progress
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from engine.rlhf.targets import TokenTarget
+    from engine.store.sequences import LanguageSnapshot
+
 
 def influence(
     run: RunFolder,
     round: Round,
-    target: TargetOption = "return",
+    target: TargetOption = None,
     of_round: OfRound = None,
     record: Records = None,
+    tokens: Tokens = None,
     obs: Observation = None,
     action: Action = None,
     estimator: Annotated[
@@ -47,11 +57,24 @@ def influence(
     from engine.attribution.influence import influence as compute
     from engine.attribution.influence import scores_table
     from engine.attribution.targets import in_words
-    from engine.store.files import Files
-    from engine.store.parquet import to_parquet
     from engine.store.read import open_run
 
-    snapshot = open_run(run).snapshot(round)
+    opened = open_run(run)
+    if opened.is_language:
+        others = {"--of-round": of_round, "--obs": obs, "--action": action, "--orders": None if orders == 1 else orders}
+        sequences = opened.language_snapshot(round)
+        _of_sequences(
+            sequences,
+            chosen_sequence_target(sequences, target, record=record, tokens=tokens, others=others),
+            estimator,
+            run=run,
+            refresh=refresh,
+            out=out,
+            as_json=as_json,
+        )
+        return
+    check_no_tokens(tokens)
+    snapshot = opened.snapshot(round)
     chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
     with progress(quiet=estimator == "first_order" and orders == 1, percent=True) as report:
         scores = compute(
@@ -62,11 +85,7 @@ def influence(
             on_step=lambda done, total: report(estimator, done, total),
             refresh=refresh,
         )
-    if out is not None:
-        try:
-            Files().replace(out, to_parquet(scores_table(scores.influence, scores.terms)))
-        except (StorageError, OSError) as error:
-            raise BadInputError(f"{out} can't be written ({error}); name a file in a folder that is there") from None
+    _write(out, scores_table(scores.influence, scores.terms))
     about = {
         "run": str(run),
         "round": round,
@@ -99,3 +118,67 @@ def influence(
                 for i in records
             ],
         )
+
+
+def _of_sequences(
+    snapshot: LanguageSnapshot,
+    target: TokenTarget,
+    estimator: str,
+    *,
+    run: Path,
+    refresh: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """The same of a language model's round."""
+    from engine.attribution.estimators import top_and_bottom
+    from engine.rlhf.influence import sequence_influence, sequence_scores_table
+
+    buffer = snapshot.buffer
+    scores = sequence_influence(snapshot, target, estimator, refresh=refresh)
+    _write(out, sequence_scores_table(buffer, scores))
+    if as_json:
+        print_json(
+            {
+                "run": str(run),
+                "round": snapshot.round,
+                **scores.target,
+                "estimator": estimator,
+                "orders": 1,
+                "record": buffer.record.tolist(),
+                "influence": scores.influence.tolist(),
+                "no_signal": scores.no_signal.tolist(),
+            }
+        )
+        return
+    print(f"{estimator} influence on the {target.words}, round {snapshot.round} of {run}")
+    quiet = int(scores.no_signal.sum())
+    if quiet:
+        print(f"{quiet} of {len(buffer)} sequences have no signal: all responses to their prompt were rewarded alike")
+    for title, records in zip(("helped most", "hurt most"), top_and_bottom(scores.influence, 10), strict=True):
+        print(f"\n{title}")
+        print_table(
+            ("record", "influence", "reward", "response"),
+            [
+                (int(i), float(scores.influence[i]), float(buffer.reward[i]), shortened(buffer.response[i]))
+                for i in records
+            ],
+        )
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """A text on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def _write(out: Path | None, table: pa.Table) -> None:
+    from engine.store.files import Files
+    from engine.store.parquet import to_parquet
+
+    if out is None:
+        return
+    try:
+        Files().replace(out, to_parquet(table))
+    except (StorageError, OSError) as error:
+        raise BadInputError(f"{out} can't be written ({error}); name a file in a folder that is there") from None

@@ -16,6 +16,9 @@ from engine.cli.options import (
     Round,
     RunFolder,
     TargetOption,
+    Tokens,
+    check_no_tokens,
+    chosen_sequence_target,
     chosen_target,
 )
 from engine.errors import CancelledError
@@ -23,14 +26,17 @@ from engine.terminal import duration, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from engine.attribution.trust import Validation
+    from engine.rlhf.targets import TokenTarget
+    from engine.store.sequences import LanguageSnapshot
 
 
 def validate(
     run: RunFolder,
     round: Round,
-    target: TargetOption = "return",
+    target: TargetOption = None,
     of_round: OfRound = None,
     record: Records = None,
+    tokens: Tokens = None,
     obs: Observation = None,
     action: Action = None,
     subsets: Annotated[int, typer.Option(help="Subsets of the records to remove, at least 3.")] = 64,
@@ -54,9 +60,33 @@ def validate(
     from engine.attribution.validation import validate as measure
     from engine.store.read import open_run
 
-    snapshot = open_run(run).snapshot(round)
-    chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
+    opened = open_run(run)
     estimators = list(dict.fromkeys(estimator or [DEFAULT_ESTIMATOR]))
+    if opened.is_language:
+        others = {
+            "--of-round": of_round,
+            "--obs": obs,
+            "--action": action,
+            "--design": None if design == "random" else design,
+            "--device": None if device == "cpu" else device,
+        }
+        sequences = opened.language_snapshot(round)
+        found, words = _of_sequences(
+            sequences,
+            chosen_sequence_target(sequences, target, record=record, tokens=tokens, others=others),
+            estimators,
+            subsets=subsets,
+            orders=orders,
+            fraction=fraction,
+            executor=executor,
+            workers=workers,
+            run=run,
+        )
+        _show(found, run, words, as_json)
+        return
+    check_no_tokens(tokens)
+    snapshot = opened.snapshot(round)
+    chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
     try:
         with progress() as report:
             found = measure(
@@ -73,14 +103,56 @@ def validate(
                 report=report,
             )
     except KeyboardInterrupt:
-        done, total = finished(snapshot, chosen, estimators, subsets, orders, fraction, design, device)
-        raise CancelledError(
-            f"stopped; {done} of {total} replays are finished and kept in {run / 'derived'}; continue with the same command"
+        raise _stopped(
+            run, *finished(snapshot, chosen, estimators, subsets, orders, fraction, design, device)
         ) from None
+    _show(found, run, in_words(chosen, snapshot.action_space.names), as_json)
+
+
+def _of_sequences(
+    snapshot: LanguageSnapshot,
+    target: TokenTarget,
+    estimators: list[str],
+    *,
+    subsets: int,
+    orders: int,
+    fraction: float,
+    executor: str,
+    workers: int | None,
+    run: Path,
+) -> tuple[Validation, str]:
+    """The same of a language model's round, and the target in words."""
+    from engine.rlhf.validation import finished_language_replays, validate_language
+
+    try:
+        with progress() as report:
+            found = validate_language(
+                snapshot,
+                target,
+                estimators,
+                subsets=subsets,
+                orders=orders,
+                fraction=fraction,
+                executor=executor,
+                workers=workers,
+                report=report,
+            )
+    except KeyboardInterrupt:
+        raise _stopped(run, *finished_language_replays(snapshot, target, subsets, orders, fraction)) from None
+    return found, target.words
+
+
+def _stopped(run: Path, done: int, total: int) -> CancelledError:
+    return CancelledError(
+        f"stopped; {done} of {total} replays are finished and kept in {run / 'derived'}; continue with the same command"
+    )
+
+
+def _show(found: Validation, run: Path, target: str, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(run), **found.to_json()})
     else:
-        _print(found, run, in_words(chosen, snapshot.action_space.names))
+        _print(found, run, target)
 
 
 def _print(found: Validation, run: Path, target: str) -> None:

@@ -14,7 +14,7 @@ from engine.learning.agents import Agent, restore_agent
 from engine.learning.checkpoint import Tensors, one_thread, restore_policy
 from engine.learning.networks import ActorCritic
 from engine.learning.ppo import UpdateMetrics, draw_minibatches
-from engine.store.snapshot import Snapshot
+from engine.store.snapshot import AnySnapshot, Snapshot
 
 Mode = Literal["mask", "rebatch"]
 MODES: tuple[Mode, ...] = ("mask", "rebatch")
@@ -110,7 +110,7 @@ def intervene(
     return snapshot.changed(minibatches=np.concatenate([permutations, tail], axis=1).astype(np.int32))
 
 
-def check_replayable(snapshot: Snapshot) -> None:
+def check_replayable(snapshot: AnySnapshot) -> None:
     """Refuse a round whose update is not known.
 
     Raises:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from engine.rlhf.models import restore_policy
 from engine.rlhf.path import along_the_update
 from engine.rlhf.targets import TokenTarget, language_target
 from engine.store.derived import load_table, save_table
-from engine.store.sequences import LanguageSnapshot
+from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Float32s
 
 CACHE_VERSION = 1
@@ -88,21 +89,22 @@ def sequence_influence(
         BadInputError: unknown target or estimator, or the extra is not installed.
         ZeroGradientError: every influence would be 0.
     """
+    if estimator not in LANGUAGE_ESTIMATORS:
+        raise BadInputError(
+            f"unknown estimator {estimator!r}; for language models there is {', '.join(LANGUAGE_ESTIMATORS)}"
+        )
     place = _Place.of(snapshot, target, estimator, critic)
-    keep = cache and backend == "jvp"
-    found = place.read() if keep and not refresh else None
+    found = place.read() if cache and backend == "jvp" and not refresh else None
     if found is not None:
         return found
-    chosen = place.target
     one_thread()
-    credits = LANGUAGE_ESTIMATORS[estimator](snapshot, chosen, backend, critic, on_step)
+    credits = LANGUAGE_ESTIMATORS[estimator](snapshot, place.target, backend, critic, on_step)
     if backend != "jvp":
-        return _scores(snapshot, chosen, estimator, credits.by_record().astype(np.float32), None)
+        return place.scores(credits.by_record().astype(np.float32), None)
     tokens = credits.by_token().astype(np.float32)
-    scores = _scores(snapshot, chosen, estimator, summed(snapshot, tokens), tokens)
-    if keep:
+    if cache:
         place.keep(tokens)
-    return scores
+    return place.scores(summed(snapshot.buffer, tokens), tokens)
 
 
 def read_sequence_influence(
@@ -112,13 +114,13 @@ def read_sequence_influence(
     *,
     critic: bool = True,
 ) -> SequenceScores | None:
-    """What `sequence_influence` kept of this question, without computing anything; None if there is nothing. Args as there."""
+    """What `sequence_influence` would answer from the run's cache, without computing anything; None if it would not."""
     return _Place.of(snapshot, target, estimator, critic).read()
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the scores of one question are kept; only those of a committed round are."""
+    """Where the scores of one question are kept."""
 
     snapshot: LanguageSnapshot
     target: TokenTarget
@@ -144,28 +146,30 @@ class _Place:
         return cls(snapshot, chosen, estimator, json.dumps(about, sort_keys=True))
 
     @property
+    def path(self) -> Path | None:
+        """The run whose cache it is; None for a round that is not committed."""
+        return self.snapshot.path if self.snapshot.hash else None
+
+    @property
     def key(self) -> str:
         return hashlib.sha256(self.about.encode()).hexdigest()
 
     def read(self) -> SequenceScores | None:
-        snapshot = self.snapshot
-        table = load_table(snapshot.path, self.key) if snapshot.path is not None and snapshot.hash else None
-        if table is None or len(table) != len(snapshot.buffer.token):
+        table = None if self.path is None else load_table(self.path, self.key)
+        if table is None or len(table) != len(self.snapshot.buffer.token):
             return None
         tokens = table.column("influence").to_numpy().astype(np.float32)
-        return _scores(snapshot, self.target, self.estimator, summed(snapshot, tokens), tokens)
+        return self.scores(summed(self.snapshot.buffer, tokens), tokens)
 
     def keep(self, tokens: Float32s) -> None:
-        if self.snapshot.path is not None and self.snapshot.hash:
-            table = scores_table(self.snapshot, tokens)
-            save_table(self.snapshot.path, self.key, table, {"influence": self.about})
+        if self.path is not None:
+            table = pa.table({"record": self.snapshot.buffer.record_of_token, "influence": tokens})
+            save_table(self.path, self.key, table, {"influence": self.about})
 
-
-def _scores(
-    snapshot: LanguageSnapshot, target: TokenTarget, estimator: str, influence: Float32s, tokens: Float32s | None
-) -> SequenceScores:
-    about, quiet = target.describe(), no_signal(snapshot)
-    return SequenceScores(influence, tokens, quiet, snapshot.round, about, estimator, snapshot.hash)
+    def scores(self, influence: Float32s, tokens: Float32s | None) -> SequenceScores:
+        snapshot, about = self.snapshot, self.target.describe()
+        quiet = no_signal(snapshot)
+        return SequenceScores(influence, tokens, quiet, snapshot.round, about, self.estimator, snapshot.hash)
 
 
 def no_signal(snapshot: LanguageSnapshot) -> NDArray[np.bool_]:
@@ -176,18 +180,17 @@ def no_signal(snapshot: LanguageSnapshot) -> NDArray[np.bool_]:
     return without_signal(totals(buffer), buffer.group, buffer.kept)
 
 
-def summed(snapshot: LanguageSnapshot, tokens: Float32s) -> Float32s:
+def summed(buffer: SequenceBuffer, tokens: Float32s) -> Float32s:
     """(N,) -> (n,): by record."""
-    buffer = snapshot.buffer
     return np.bincount(buffer.record_of_token, tokens, len(buffer)).astype(np.float32)
 
 
-def scores_table(snapshot: LanguageSnapshot, tokens: Float32s) -> pa.Table:
-    """Columns `record` and `position` int32 and `influence` float32, one row a token."""
-    buffer = snapshot.buffer
-    record = buffer.record_of_token
-    position = (np.arange(len(record)) - buffer.start[record]).astype(np.int32)
-    return pa.table({"record": record, "position": position, "influence": tokens})
+def sequence_scores_table(buffer: SequenceBuffer, scores: SequenceScores) -> pa.Table:
+    """Columns `record` int32, `influence` float32, `no_signal`, and `token_influence`, a list with a number a token."""
+    columns: dict[str, Any] = {"record": buffer.record, "influence": scores.influence, "no_signal": scores.no_signal}
+    if scores.token_influence is not None:
+        columns["token_influence"] = pa.ListArray.from_arrays(buffer.start.astype(np.int32), scores.token_influence)
+    return pa.table(columns)
 
 
 def first_order(

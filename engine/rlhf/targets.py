@@ -166,7 +166,7 @@ def span_target(
         )
     span = np.zeros((1, len(one.token)), np.float32)
     span[0, first : last + 1] = 1
-    about = {"record": number, "first": first, "last": last}
+    about = {"of_record": number, "first": first, "last": last}
     words = f"action target, record {number}, " + (f"token {first}" if first == last else f"tokens {first} to {last}")
     return TokenTarget("action", one.token[None].astype(np.int64), span, about, words)
 

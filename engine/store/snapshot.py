@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +130,61 @@ class Snapshot:
     def changed(self, **changes: Any) -> Snapshot:
         """A copy with other contents. It is no longer the committed round, so it has neither hash nor path."""
         return replace(self, **changes, hash="", path=None)
+
+
+class AnyBuffer(Protocol):
+    """The records of a round, of whatever kind."""
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """(n,) False where a record was dropped from the update."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+class AnySnapshot(Protocol):
+    """What the snapshots of control tasks and of language models have in common."""
+
+    @property
+    def round(self) -> int:
+        """Its number, k."""
+        ...
+
+    @property
+    def config(self) -> TrainConfig:
+        """Settings that all runs have."""
+        ...
+
+    @property
+    def buffer(self) -> AnyBuffer:
+        """B(k)."""
+        ...
+
+    @property
+    def checkpoint(self) -> Mapping[str, NDArray[Any]]:
+        """Tensor name -> array, before the update."""
+        ...
+
+    @property
+    def minibatches(self) -> NDArray[np.int32]:
+        """(n_epochs, n) one permutation of all records an epoch."""
+        ...
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        """Software and hardware that made it."""
+        ...
+
+    @property
+    def hash(self) -> str:
+        """Of the commit; empty until the round is committed."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The run's folder."""
+        ...
 
 
 def check_records(record: Any, n: int) -> NDArray[np.int64]:

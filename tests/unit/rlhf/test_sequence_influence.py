@@ -193,7 +193,7 @@ def test_why_this_word_here(ppo: Run) -> None:
     assert value == pytest.approx(buffer.log_prob[buffer.tokens_of(2)][words[0]], abs=1e-5)
     assert target.describe() | {"tokens": ""} == {
         "target": "action",
-        "record": 2,
+        "of_record": 2,
         "first": int(words[0]),
         "last": int(words[0]),
         "tokens": "",

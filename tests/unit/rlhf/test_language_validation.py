@@ -1,0 +1,106 @@
+"""Real replays without sequences: whether influence predicts them, and where the answer is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from languages import Counted, settings, write_models
+
+from engine.attribution.trust import read_validation
+from engine.errors import BadInputError
+from engine.rlhf.influence import sequence_influence
+from engine.rlhf.replay import replay_language
+from engine.rlhf.targets import language_target
+from engine.rlhf.training import train_language
+from engine.rlhf.validation import finished_language_replays, sequence_removals, validate_language
+from engine.store.read import open_run
+from engine.store.sequences import LanguageSnapshot
+
+GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4}
+INLINE: dict[str, Any] = {"executor": "inline", "subsets": 12}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("languages")
+    write_models(path)
+    return path
+
+
+@pytest.fixture(scope="module", params=["ppo", "grpo"])
+def snapshot(folder: Path, request: pytest.FixtureRequest) -> LanguageSnapshot:
+    changes = {
+        "rounds": 1,
+        "n_steps": 24,
+        "validation_prompts": 4,
+        "optimizer": "sgd",
+        "learning_rate": 1e-2,
+        "n_epochs": 1,
+    }
+    config, language = settings(folder, **changes, batch_size=24, **(GRPO if request.param == "grpo" else {}))
+    for _ in train_language(config, language, folder / request.param, reward_model=Counted()):
+        pass
+    return open_run(folder / request.param).language_snapshot(0)
+
+
+def test_small_steps_are_predicted_and_the_answer_is_kept(snapshot: LanguageSnapshot) -> None:
+    """One plain gradient step on the whole round: what removal does is what the inner products say, but for the mean's
+    denominator; and nothing removed is the recorded round."""
+    told: list[tuple[int, int]] = []
+    found = validate_language(
+        snapshot,
+        "sequence",
+        ["first_order", "tracin"],
+        orders=2,
+        **INLINE,
+        report=lambda _, done, total: told.append((done, total)),
+    )
+    assert found.null_exact
+    assert found.null_held
+    assert found.estimators["tracin"].lds > 0.6
+    assert found.estimators["tracin"].lds == pytest.approx(found.estimators["first_order"].lds, abs=0.05)
+    assert found.verdict("tracin") == "predicts"
+    assert told[-1] == (26, 26)
+    target = language_target(snapshot)
+    assert read_validation(snapshot, target) == found
+    assert read_validation(snapshot, language_target(snapshot, "return")) is None
+    assert finished_language_replays(snapshot, target, 12, 3, 0.5) == (26, 39)
+
+
+def test_outcomes_are_those_of_replays_by_hand(snapshot: LanguageSnapshot) -> None:
+    found = validate_language(snapshot, "return", orders=1, fraction=0.25, **{**INLINE, "subsets": 3})
+    target = language_target(snapshot, "return")
+    removed = sequence_removals(snapshot, 0.25, 3)
+
+    def value(drop: Any) -> float:
+        return float(target.value(replay_language(snapshot, drop).policy).detach())
+
+    assert found.actual == pytest.approx([value(np.flatnonzero(row)) - value([]) for row in removed], abs=1e-7)
+    influence = sequence_influence(snapshot, target).influence
+    assert found.estimators["first_order"].predicted == pytest.approx(
+        [-influence[row].sum() for row in removed], rel=1e-4
+    )
+
+
+def test_removals_leave_something_of_each_group(snapshot: LanguageSnapshot) -> None:
+    removed = sequence_removals(snapshot, 0.5, 20)
+    assert (removed.sum(axis=1) == 12).all()
+    assert len({row.tobytes() for row in removed}) > 10
+    if snapshot.language.algorithm == "grpo":
+        for number in np.unique(snapshot.buffer.group):
+            assert (removed[:, snapshot.buffer.group == number].sum(axis=1) == 2).all()
+
+
+def test_bad_settings_are_told_before_anything_is_replayed(snapshot: LanguageSnapshot) -> None:
+    for changes, message in (
+        ({"subsets": 2}, "at least 3"),
+        ({"orders": 0}, "at least 1"),
+        ({"fraction": 1.0}, "above 0 and below 1"),
+        ({"estimators": ["magic"]}, "unknown estimator 'magic'; there is first_order, tracin, tracin_adam"),
+        ({"target": "reward"}, "unknown target 'reward'"),
+    ):
+        with pytest.raises(BadInputError, match=message):
+            validate_language(snapshot, **{"executor": "inline", **changes})
