@@ -36,16 +36,14 @@ def records(run: Run, snapshot: AnySnapshot) -> list[int]:
     return [i for i in read_basket(run, snapshot.round) if i < len(snapshot.buffer)]
 
 
-def draw(
-    run: Run, snapshot: AnySnapshot, influence: Float32s | None, retrain: Callable[[list[int]], None] | None
-) -> None:
+def draw(run: Run, snapshot: AnySnapshot, influence: Float32s | None, retrain: Callable[[list[int]], None]) -> None:
     """The bar at the bottom of the page: what is chosen for removal, always in sight.
 
     Args:
         run: the run.
         snapshot: its round.
         influence: (n,) of its records; None: not known.
-        retrain: draws the dialog that retrains without these records; None: it can't be done.
+        retrain: draws the dialog that retrains without these records.
     """
     kept, selected = records(run, snapshot), selection.current(run, snapshot).tolist()
     new = sorted(set(selected) - set(kept))
@@ -79,12 +77,11 @@ def draw(
             key="retrain",
             type="primary",
             icon=":material/replay:",
-            disabled=retrain is None,
             on_click=state.put,
             args=({"retrain_open": True},),
         )
         undo.draw(run, snapshot)
-    if retrain is not None and state.get("retrain_open"):
+    if state.get("retrain_open"):
         retrain(kept)
 
 

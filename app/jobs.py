@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from app.loaders import ROOT
+from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import Scores
 from engine.intervention.across import Series, SeriesJob, create_series
 from engine.intervention.retrain import Intervention
@@ -25,16 +26,27 @@ from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
 
 
-def start(run: Run, snapshot: Snapshot | LanguageSnapshot, plan: Intervention, scores: Scores | SequenceScores) -> Job:
+def start(
+    run: Run, snapshot: Snapshot | LanguageSnapshot, plan: Intervention, scores: Scores | SequenceScores | None
+) -> Job:
     """Begin an intervention, or give back the equal one that is there already.
 
     The worker is in a session of its own: it outlives a page reload and a restart of the server.
 
+    Args:
+        run: the run.
+        snapshot: its round.
+        plan: what to remove.
+        scores: what predicts the outcome; None: nothing does.
+
     Raises:
         EngineError: the plan can't be carried out, or the run's folder can't be written.
     """
+    about: dict[str, Any]
     if isinstance(scores, Scores) and isinstance(snapshot, Snapshot):
         about = predicted(snapshot, plan, scores.estimator, scores.orders)
+    elif scores is None:
+        about = {"estimator": DEFAULT_ESTIMATOR, "orders": 1, "summed_influence": None}
     else:
         removed = float(scores.influence[list(plan.removed)].sum())
         about = {"estimator": scores.estimator, "orders": 1, "summed_influence": removed}

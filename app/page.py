@@ -17,7 +17,7 @@ from app.text import escape
 from engine.errors import BadInputError, EngineError, NotARunError
 from engine.learning.checkpoint import same_machine
 from engine.recording.dumps import open_dump
-from engine.rlhf.learner import language_fingerprint
+from engine.rlhf.retrain import same_machine as same_language_machine
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
@@ -226,7 +226,7 @@ def elsewhere(snapshot: Snapshot | LanguageSnapshot) -> None:
 
 def _same_for_language(snapshot: LanguageSnapshot) -> bool:
     try:
-        return dict(snapshot.fingerprint) == language_fingerprint()
+        return same_language_machine(snapshot)
     except BadInputError:  # the extra is not installed
         return False
 

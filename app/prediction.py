@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import streamlit as st
 from app import loaders, state
 from app.charts import prediction as charts
 from app.computing import ORDERS, averaged
+from app.sequences import removed
 from app.text import escape
 from engine.attribution.estimators import DIRECTION_ONLY, ESTIMATORS
 from engine.attribution.influence import Scores, read_influence
@@ -18,7 +20,7 @@ from engine.attribution.targets import named_target
 from engine.intervention.retrain import Intervention, random_removal
 from engine.intervention.workspace import Job
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
+from engine.store.snapshot import Float32s, Snapshot
 
 
 def draw(run: Run, job: Job, result: dict[str, Any]) -> None:
@@ -27,13 +29,7 @@ def draw(run: Run, job: Job, result: dict[str, Any]) -> None:
     plan = job.plan
     target = plan.measured.sentence(run.manifest.action_space.names)
     kept = _kept(run, plan)
-    in_unit = {
-        f"{name}, {averaged(scores.orders)}" if scores.orders > 1 else name: changes(
-            scores, plan, loaders.load_snapshot(run, plan.round)
-        )
-        for name, scores in kept.items()
-        if name not in DIRECTION_ONLY
-    }
+    in_unit = {one.label: one.changes for name, one in kept.items() if name not in DIRECTION_ONLY}
     summed, estimator = job.about.get("summed_influence"), str(job.about.get("estimator"))
     if isinstance(summed, float) and estimator not in DIRECTION_ONLY and estimator not in kept:
         in_unit[estimator] = {"counterfactual": -summed}
@@ -47,8 +43,9 @@ def draw(run: Run, job: Job, result: dict[str, Any]) -> None:
         st.markdown(line)
     if not in_unit:
         st.markdown(
-            "No estimator in the target's unit was computed for this round and target. Choose tracin_adam or replay_gradient "
-            "on Diagnose, and its prediction is shown here."
+            "No estimator in the target's unit was computed for this round and target. Choose tracin_adam"
+            + (" on Sequences" if run.is_language else " or replay_gradient on Diagnose")
+            + ", and its prediction is shown here."
         )
     st.caption(
         f"Change of the {target} by the removal. Actual: mean over the minibatch orders with its 95 % interval"
@@ -63,12 +60,26 @@ def draw(run: Run, job: Job, result: dict[str, Any]) -> None:
     )
 
 
-def _kept(run: Run, plan: Intervention) -> dict[str, Scores]:
+@dataclass(frozen=True)
+class Kept:
+    """What one estimator's scores, which are kept, say of a removal."""
+
+    label: str
+    influence: Float32s
+    """(n,) of the round's records."""
+    changes: dict[str, float]
+    """Predicted change of the target without the chosen records, and without random ones on average over their draws."""
+
+
+def _kept(run: Run, plan: Intervention) -> dict[str, Kept]:
     """The scores that are kept for this round and target, each estimator's with the most minibatch orders."""
     if run.is_language or not {plan.round, plan.round if plan.of_round is None else plan.of_round} <= set(
         run.stored_rounds
     ):
         return {}
+    if run.is_language:
+        said = removed.kept_scores(run, plan)
+        return {name: Kept(name, scores.influence, removed.changes(run, scores, plan)) for name, scores in said.items()}
     snapshot = loaders.load_snapshot(run, plan.round)
     target = named_target(snapshot, plan.measured)
     found = {}
@@ -76,7 +87,8 @@ def _kept(run: Run, plan: Intervention) -> dict[str, Scores]:
         for orders in reversed(ORDERS if name != REPLAY_REGRESSION else (1,)):
             scores = read_influence(snapshot, target, name, orders=orders)
             if scores is not None:
-                found[name] = scores
+                label = f"{name}, {averaged(orders)}" if orders > 1 else name
+                found[name] = Kept(label, scores.influence, changes(scores, plan, snapshot))
                 break
     return found
 
@@ -88,7 +100,7 @@ def changes(scores: Scores, plan: Intervention, snapshot: Snapshot) -> dict[str,
     return {"counterfactual": -float(influence[list(plan.removed)].sum()), "control": -float(np.mean(draws))}
 
 
-def _directions(job: Job, result: dict[str, Any], kept: dict[str, Scores]) -> list[str]:
+def _directions(job: Job, result: dict[str, Any], kept: dict[str, Kept]) -> list[str]:
     """What the estimators without the target's unit said: up or down, and whether it came so."""
     summed = {
         name: float(kept[name].influence[list(job.plan.removed)].sum()) for name in kept if name in DIRECTION_ONLY

@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 from app import jobs, state
-from app.selection import AnySnapshot
 from app.text import escape
 from engine.attribution.influence import Scores
 from engine.attribution.naming import TargetName
@@ -14,13 +13,28 @@ from engine.intervention.retrain import Intervention
 from engine.rlhf.influence import SequenceScores
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
+from engine.store.snapshot import Snapshot
 
 
 @st.dialog("Retrain without the basket", width="large", on_dismiss=lambda: state.put({"retrain_open": False}))
 def retrain_dialog(
-    run: Run, snapshot: AnySnapshot, scores: Scores | SequenceScores, records: list[int], target: TargetName
+    run: Run,
+    snapshot: Snapshot | LanguageSnapshot,
+    scores: Scores | SequenceScores | None,
+    records: list[int],
+    target: TargetName,
+    note: str = "",
 ) -> None:
-    """How to retrain; starts the job."""
+    """How to retrain; starts the job.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        scores: influence on the target; None: not known.
+        records: the basket.
+        target: whose change is measured beside the return.
+        note: what else is to be known before it is started.
+    """
     answers = isinstance(snapshot, LanguageSnapshot)
     episodes_are = "responses to held-out prompts" if answers else "evaluation episodes"
     if not records:
@@ -57,6 +71,8 @@ def retrain_dialog(
         "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further or answers,
         help="Every arm is trained on that often, each time with data collected anew; at least 2 for an interval.",
     )  # fmt: skip
+    if note:
+        st.caption(note)
     if st.button("Start", key="retrain_confirm", type="primary", icon=":material/play_arrow:"):
         try:
             plan = Intervention(

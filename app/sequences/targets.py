@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app import state
+from engine.attribution.naming import TargetName
 from engine.store.sequences import LanguageSnapshot
 
 TARGETS = ("sequence", "return", "action")
@@ -35,11 +36,22 @@ class Asked:
         return {name: value for name, value in values.items() if value is not None}
 
     @property
+    def measured(self) -> TargetName:
+        """The target whose change a retraining measures: an action target's whole response."""
+        return TargetName(target=self.name, about=() if self.record is None else (self.record,))
+
+    @property
     def arguments(self) -> tuple[str, ...]:
         """What makes `python -m engine influence` and `validate` take it."""
         record = () if self.record is None else ("--record", str(self.record))
         tokens = () if self.first is None else ("--tokens", f"{self.first}:{self.last}")
         return ("--target", self.name, *record, *tokens)
+
+
+def is_part(snapshot: LanguageSnapshot, asked: Asked) -> bool:
+    """Whether the target is about a part of a response alone."""
+    places = [] if asked.record is None else response_places(snapshot, asked.record)
+    return bool(places) and (asked.first, asked.last) != (places[0], places[-1])
 
 
 def controls(snapshot: LanguageSnapshot) -> Asked:

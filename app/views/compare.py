@@ -23,14 +23,15 @@ VERDICT_BOX = {"helps": st.success, "hurts": st.warning, "within noise": st.info
 def chosen_job(run: Run) -> Job:
     """The finished intervention of the bound selector; stops the page if there is none."""
     finished = {job.id: job for job in list_jobs(run) if job.state == "done" and job.result is not None}
+    records = "sequences" if run.is_language else "diagnose"
     if not finished:
         st.info(
-            "No intervention on this run is finished yet. Remove records on the Diagnose page, or look at the running "
-            "ones on Interventions.",
+            f"No intervention on this run is finished yet. Remove records on the page {records.capitalize()}, or look at the "
+            "running ones on Interventions.",
             icon=":material/info:",
         )
         with st.container(horizontal=True):
-            for view in ("diagnose", "interventions"):
+            for view in (records, "interventions"):
                 st.page_link(f"views/{view}.py", label=view.capitalize(), query_params={"run": str(state.get("run"))})
         st.stop()
     state.choose("iv", list(finished), next(iter(finished)), always=True)
@@ -64,7 +65,7 @@ def training_on(run: Run, job: Job, result: dict[str, Any]) -> None:
     if again is None:
         st.caption(
             f"Mean training return of the {plan.continue_rounds} rounds after it; one training seed, so a single curve is "
-            "an example and not a verdict. Retrain with several seeds for one."
+            "an example and not a verdict." + ("" if run.is_language else " Retrain with several seeds for one.")
         )
         st.plotly_chart(charts.curves(result, before, state.is_dark()), key="compare_curves", alt=alt)
         return
@@ -154,12 +155,12 @@ def compare() -> None:
     with st.container(key="verdict"):
         VERDICT_BOX[result["verdict"]](f"**{result['verdict']}**: {VERDICT_WORDS[result['verdict']]}")
     notes.draw(job)
-    seeds = result["evaluation_seeds"]
+    seeds, answers = result["evaluation_seeds"], "responses" if run.is_language else "episodes"
     shared = ", shared by the arms" if plan.mode == "mask" else " (rebatch: the original keeps minibatches of its own)"
     st.caption(
         f"Round {plan.round} of {escape(run.name)} without {len(plan.removed)} of {result['records']} records · mode {plan.mode} "
         f"· {plan.orders} minibatch orders{shared} · evaluation seeds {seeds[0]} to {seeds[1]}, shared by the arms · "
-        f"{result['original']['episodes']} episodes per arm · training seed {run.config.seed}"
+        f"{result['original']['episodes']} {answers} per arm · training seed {run.config.seed}"
     )
     if not result["same_machine"]:
         st.caption(

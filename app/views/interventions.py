@@ -23,14 +23,14 @@ ICONS = {
 }
 
 
-def describe(job: Job) -> str:
+def describe(run: Run, job: Job) -> str:
     """One line: what is removed."""
-    plan = job.plan
+    plan, answers = job.plan, "responses" if run.is_language else "episodes"
     more = f", then {plan.continue_rounds} more rounds" if plan.continue_rounds else ""
     more += f" with {plan.seeds} seeds" if plan.seeds > 1 else ""
     return (
         f"round {plan.round} without {len(plan.removed)} records ({plan.mode}, {plan.orders} orders, "
-        f"{plan.episodes} episodes per arm{more})"
+        f"{plan.episodes} {answers} per arm{more})"
     )
 
 
@@ -43,7 +43,7 @@ def draw_job(name: str, run: Run, job: Job, cancel_key: str) -> None:
     """One intervention with its state and what can be done with it."""
     with st.container(border=True):
         title, actions = st.columns([4, 1], vertical_alignment="center")
-        title.markdown(f"{ICONS[job.state]} **{job.state}** · `{job.id}` · {describe(job)} · {when(job)}")
+        title.markdown(f"{ICONS[job.state]} **{job.state}** · `{job.id}` · {describe(run, job)} · {when(job)}")
         if job.state in ACTIVE or job.state == "stale":
             if job.state == "stale":
                 st.warning("Its worker gave no sign of life for a while. Start it again, or cancel it.")
@@ -86,12 +86,13 @@ def panel(name: str, run: Run, was_active: bool) -> None:
         for job in found:
             draw_job(name, run, job, "cancel_job" if job.id == first_active else f"cancel_job_{job.id}")
         if not found:
+            records = "sequences" if run.is_language else "diagnose"
             st.info(
-                "No record has been removed from this run yet. Open Diagnose, select records, add them to the basket "
-                "and press Retrain.",
+                f"No record has been removed from this run yet. Open {records.capitalize()}, select records, add them to the "
+                "basket and press Retrain.",
                 icon=":material/info:",
             )
-            st.page_link("views/diagnose.py", label="Open Diagnose", query_params={"run": name})
+            st.page_link(f"views/{records}.py", label=f"Open {records.capitalize()}", query_params={"run": name})
     if was_active != any(job.state in ACTIVE for job in found):
         st.rerun()
 
@@ -109,7 +110,9 @@ def single(name: str, run: Run) -> None:
 def interventions() -> None:
     """The page: single interventions, and the same one at every round."""
     name, run = page.current_run()
-    views = {"Chosen records": single, "Across training": across.draw}
+    views = {"Chosen records": single}
+    if not run.is_language:
+        views["Across training"] = across.draw
     state.choose("view", list(views), "Chosen records")
     for tab, draw in zip(st.tabs(list(views), key="view", on_change="rerun"), views.values(), strict=True):
         if tab.open:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app import basket, export, live, page, selection, state
 from app.loaders import run_paths
+from app.retraining import retrain_dialog
 from app.sequences import listing, loaders, response, scores, targets
 from app.sequences.listing import Listed
 from app.sequences.targets import Asked
@@ -91,7 +92,21 @@ def workplace(
 
     listing.draw(listed, rows, selection.current(run, snapshot).tolist(), tick, several=True)
     response.draw(listed, rows, record, run, snapshot, None if found is None else found.token_influence, asked)
-    basket.draw(run, snapshot, None if found is None else found.influence, None)
+    basket.draw(
+        run,
+        snapshot,
+        None if found is None else found.influence,
+        lambda records: retrain(run, snapshot, asked, found, records),
+    )
+
+
+def retrain(
+    run: Run, snapshot: LanguageSnapshot, asked: Asked, found: SequenceScores | None, records: list[int]
+) -> None:
+    """The dialog. Of an action target about a part of a response, what is measured is about the whole response."""
+    part = targets.is_part(snapshot, asked)
+    note = f"Beside the reward, the change of log π of record {asked.record}'s whole response is measured." if part else ""
+    retrain_dialog(run, snapshot, None if part else found, records, asked.measured, note)
 
 
 @page.part

@@ -13,18 +13,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import streamlit as st
 from language_runs import sequences, write_run
 from languages import record_language
 from streamlit.testing.v1 import AppTest
 from test_pages import Open, errors, open_page, pick, tick, words  # noqa: F401
 
 import engine
+from app import jobs
 from app.basket import drop_list
 from app.sequences.columns import BASKET, Question, rows, sequences_table, with_influence
 from engine.arguments import record_numbers
 from engine.intervention.record_sets import change_basket, read_basket, read_sets
+from engine.intervention.workspace import list_jobs
 from engine.rlhf.influence import sequence_influence
 from engine.rlhf.targets import language_target
+from engine.rlhf.worker import work
 from engine.store.sequences import SequenceBuffer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "recording"))
@@ -186,6 +190,55 @@ def test_asking_why_it_said_this(open_page: Open, trained: Path) -> None:
     expected = sequence_influence(snapshot, target, cache=False).influence
     np.testing.assert_allclose(listed(app)["influence"], np.sort(expected), rtol=1e-5)
     assert app.query_params["about"] == "3"
+
+
+def test_retraining_without_the_basket_ends_on_compare(
+    open_page: Open, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained / "tiny", tmp_path / "tiny")
+    run = engine.open_run(tmp_path / "tiny")
+    started: list[list[str]] = []
+    monkeypatch.setattr(jobs.subprocess, "Popen", lambda command, **_: started.append(command))
+    monkeypatch.setattr(st, "switch_page", lambda *_, **__: None)
+    app = open_page("sequences", tmp_path, run="tiny", round="0")
+    worst = listed(app)["record"].tolist()[:3]
+    app = tick(app, "sequences_table", 0, 1, 2)
+    app.button(key="add_to_basket").click().run()
+    app.button(key="retrain").click().run()
+    app.number_input(key="orders").set_value(2)
+    app.number_input(key="episodes").set_value(8)
+    app.button(key="retrain_confirm").click().run()
+    assert errors(app) == []
+    [job] = list_jobs(run)
+    assert job.plan.removed == tuple(sorted(worst))
+    assert (job.plan.target, job.plan.orders, job.plan.episodes) == ("sequence", 2, 8)
+    assert [command[1:] for command in started] == [["-m", "engine.rlhf.worker", str(job.folder)]]
+    expected = sequence_influence(run.language_snapshot(0)).influence[worst].sum()
+    assert job.about["summed_influence"] == pytest.approx(float(expected), rel=1e-5)
+
+    sequence_influence(run.language_snapshot(0), "sequence", "tracin_adam")
+    result = work(job.folder)
+    app = open_page("interventions", tmp_path, run="tiny")
+    assert errors(app) == []
+    assert "round 0 without 3 records (mask, 2 orders, 8 responses per arm)" in words(app)
+    app = open_page("compare", tmp_path, run="tiny", iv=job.id)
+    assert errors(app) == []
+    assert f"**{result['verdict']}**" in words(app) + " ".join(box.value for box in (*app.success, *app.warning))
+    assert "8 responses per arm" in words(app)
+    removed = next(frame.value for frame in app.dataframe if "response" in frame.value.columns)
+    assert removed["response"].tolist() == [run.language_snapshot(0).buffer.response[i] for i in sorted(worst)]
+    assert any("tracin_adam" in chart.proto.spec for chart in app.get("plotly_chart")), "predicted beside actual"
+
+
+def test_removing_every_sequence_is_refused_in_one_line(open_page: Open, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "tiny", tmp_path / "tiny")
+    run = engine.open_run(tmp_path / "tiny")
+    change_basket(run, 0, add=range(12))
+    app = open_page("sequences", tmp_path, run="tiny", round="0")
+    app.button(key="retrain").click().run()
+    app.button(key="retrain_confirm").click().run()
+    assert "all 12 records would be removed" in errors(app)[0]
+    assert list_jobs(run) == []
 
 
 def test_without_the_extra_there_is_no_influence_and_the_rest_works(
