@@ -9,11 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from app import export, page, selection, state, targets, undo
-from app.selection import AnySnapshot
 from engine.attribution.grouping import sum_of
 from engine.intervention.record_sets import change_basket, read_basket
 from engine.store.read import Run
-from engine.store.snapshot import Float32s
+from engine.store.snapshot import AnySnapshot, Float32s
 
 
 @page.careful

@@ -8,9 +8,9 @@ import json
 import streamlit as st
 
 from app import loaders, page, state
+from app.checking import target_arguments
 from app.jobs import Check
 from app.text import escape
-from app.trust import target_arguments
 from engine.attribution.influence import Scores, read_influence
 from engine.attribution.regression import REPLAY_REGRESSION
 from engine.attribution.targets import Target

@@ -20,7 +20,7 @@ from engine.recording.dumps import open_dump
 from engine.rlhf.retrain import same_machine as same_language_machine
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
-from engine.store.snapshot import Snapshot
+from engine.store.snapshot import AnySnapshot, Snapshot
 
 P = ParamSpec("P")
 
@@ -207,14 +207,17 @@ def current_round(run: Run) -> int:
     return int(state.get("round", rounds[0]))
 
 
-def provenance(run: Run, snapshot: Snapshot | LanguageSnapshot, *parts: str) -> str:
+def provenance(run: Run, snapshot: AnySnapshot, *parts: str) -> str:
     """Where a number comes from, in one small line."""
     return " · ".join((*parts, f"round {snapshot.round}", f"seed {run.config.seed}", f"commit {snapshot.hash[:10]}"))
 
 
-def elsewhere(snapshot: Snapshot | LanguageSnapshot) -> None:
+def elsewhere(snapshot: AnySnapshot) -> None:
     """A badge on a round that was recorded with other software or on another machine."""
-    if not (same_machine(snapshot.fingerprint) if isinstance(snapshot, Snapshot) else _same_for_language(snapshot)):
+    same = (
+        _same_for_language(snapshot) if isinstance(snapshot, LanguageSnapshot) else same_machine(snapshot.fingerprint)
+    )
+    if not same:
         st.badge(
             "recorded elsewhere: replays to rounding",
             icon=":material/computer:",

@@ -15,11 +15,7 @@ from app import state
 from engine.errors import EngineError
 from engine.intervention.record_sets import read_sets, select
 from engine.store.read import Run
-from engine.store.sequences import LanguageSnapshot
-from engine.store.snapshot import Snapshot
-
-AnySnapshot = Snapshot | LanguageSnapshot
-"""A round whose records can be chosen."""
+from engine.store.snapshot import AnySnapshot
 
 _UNKEPT = "a selection that the disk did not take"
 _SOURCE = "the chart that made the selection"

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import loaders, page, state
+from app import page, state
 from app.charts import trust as charts
-from app.jobs import Check
+from app.checking import Question
 from app.text import escape
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
-from engine.attribution.regression import REPLAY_REGRESSION
-from engine.attribution.targets import Target, name_of
 from engine.attribution.trust import Validation, Verdict, read_validation
-from engine.attribution.validation import FRACTION, ORDERS, SUBSETS, finished
-from engine.errors import BadInputError
 from engine.experiments.recommendation import CLEARLY
-from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration
 
-CHECKED = ("first_order", "tracin", "tracin_adam", "replay_gradient")
-"""Estimators that one check measures: the replays are the same for all."""
 COLOURS: dict[Verdict, Literal["blue", "orange", "gray"]] = {
     "predicts": "blue",
     "weakly": "gray",
@@ -40,7 +31,7 @@ ICONS: dict[Verdict, str] = {
     "noise": ":material/blur_on:",
 }
 UNRECORDED = "This round can't be checked: it was recorded without its minibatches, so its update can't be replayed."
-EXPLANATION = f"""
+EXPLANATION = """
 A score says which way a record pushed. Whether removing records does what the scores predict can be tested: remove random
 subsets of the round's records, really replay the update without them, and compare.
 
@@ -54,8 +45,6 @@ subsets of the round's records, really replay the update without them, and compa
 * **A replay on fixed data is not a re-collection.** It keeps the data as it was collected; with another policy the agent would
   have collected other data from then on. *Rounds to train on* with several *seeds* in the retrain dialog answers that question,
   by collecting anew; Compare shows both answers side by side.
-
-A check removes {SUBSETS} random subsets of half the records, in {ORDERS} minibatch orders each.
 """
 
 
@@ -64,11 +53,11 @@ def offered(snapshot: Snapshot) -> list[str]:
     return list(ESTIMATOR_NOTES) if snapshot.minibatches.size else [DEFAULT_ESTIMATOR]
 
 
-def draw(run: Run, snapshot: Snapshot, target: Target, estimator: str, source: str) -> None:
+def draw(question: Question, estimator: str, source: str) -> None:
     """The badge beside the line that says where the ranking comes from, and below it the panel, folded."""
     with st.container(key="trust", horizontal=True, vertical_alignment="center"):
-        found = badge(run, snapshot, target, estimator, "trust")
-        better = _better(run, snapshot, target, estimator, found)
+        found = badge(question, estimator, "trust")
+        better = _better(question, estimator, found)
         if better is not None:
             name, why = better
             st.button(
@@ -80,17 +69,17 @@ def draw(run: Run, snapshot: Snapshot, target: Target, estimator: str, source: s
                 on_click=state.put,
                 args=({"estimator": name},),
             )
-        page.elsewhere(snapshot)
+        page.elsewhere(question.snapshot)
         st.caption(source)
     panel = st.expander("Can these scores be trusted?", key="trust_panel", on_change="rerun")
     if panel.open:
         with panel:
-            _panel(run, snapshot, target, estimator, found)
+            _panel(question, estimator, found)
 
 
-def badge(run: Run, snapshot: Snapshot, target: Target, estimator: str, key: str) -> Validation | None:
+def badge(question: Question, estimator: str, key: str) -> Validation | None:
     """What was measured of a ranking; or that nothing was, with a button that measures it and the time that it would take."""
-    found = read_validation(snapshot, target, estimator)
+    found = read_validation(question.snapshot, question.target, estimator)
     if found is not None:
         verdict = found.verdict(estimator)
         ceiling = "" if found.ceiling is None else f" of {found.ceiling:.2f}"
@@ -101,16 +90,16 @@ def badge(run: Run, snapshot: Snapshot, target: Target, estimator: str, key: str
             help=f"{found.sentence(estimator)}. {ESTIMATOR_NOTES[estimator]}",
         )
         return found
-    if not snapshot.minibatches.size:
+    if not question.snapshot.minibatches.size:
         st.badge("trust: can't be measured", icon=":material/help:", color="gray", help=UNRECORDED)
         return None
-    check = job(run, snapshot, target)
+    check = question.job
     if check.running:
-        _being_measured(check, snapshot, target)
+        _being_measured(question)
         return None
     st.badge("trust: not measured", icon=":material/help:", color="gray", help=ESTIMATOR_NOTES[estimator])
-    estimators = (*CHECKED, REPLAY_REGRESSION) if estimator == REPLAY_REGRESSION else CHECKED
-    seconds = loaders.check_seconds(snapshot, snapshot.path, snapshot.hash, estimators)
+    estimators = (*question.checked, estimator) if estimator == question.besides else question.checked
+    seconds = question.seconds(estimators)
     st.button(
         f"Check (about {duration(seconds)})",
         key=f"{key}_check",
@@ -118,54 +107,50 @@ def badge(run: Run, snapshot: Snapshot, target: Target, estimator: str, key: str
         icon=":material/experiment:",
         on_click=page.careful(check.start),
         args=(estimators,),
-        help=f"Really removes {SUBSETS} random halves of the records in {ORDERS} minibatch orders each, in the background, and "
-        "sees whether the scores predicted what happens.",
+        help=f"Really removes {question.subsets} random halves of the records in {question.orders} minibatch orders each, in the "
+        "background, and sees whether the scores predicted what happens.",
     )
     return None
 
 
-def job(run: Run, snapshot: Snapshot, target: Target) -> Check:
-    """The check of a round and target, running or not."""
-    described = json.dumps(target.describe(), sort_keys=True)
-    name = hashlib.sha256(described.encode()).hexdigest()[:12]
-    return Check(run, snapshot.round, name, target_arguments(target))
-
-
 @st.fragment(run_every=2)
-def _being_measured(check: Check, snapshot: Snapshot, target: Target) -> None:
+def _being_measured(question: Question) -> None:
+    check = question.job
     if not check.running:
         st.rerun()
-    done, total = finished(snapshot, target, check.estimators or CHECKED, SUBSETS, ORDERS, FRACTION, "random")
+    done, total = question.finished(check.estimators or question.checked)
     st.badge(f"trust: being measured, {done / total:.0%}", icon=":material/hourglass_top:", color="gray")
 
 
-def _better(
-    run: Run, snapshot: Snapshot, target: Target, estimator: str, found: Validation | None
-) -> tuple[str, str] | None:
+def _better(question: Question, estimator: str, found: Validation | None) -> tuple[str, str] | None:
     """The estimator to use instead, and why: what was measured here, or else what the study found in the most like place."""
     if found is not None:
         here, best = (np.nan_to_num(found.estimators[name].lds) for name in (estimator, found.best))
         if best <= here + CLEARLY:
             return None
         return found.best, f"Measured here: {found.sentence(found.best)}; {found.sentence(estimator)}."
-    advice = loaders.recommendation(run, snapshot, target.name) if snapshot.minibatches.size else None
+    advice = question.advice() if question.snapshot.minibatches.size else None
     if advice is None or estimator in (advice.estimator, advice.thorough):
         return None
     return advice.estimator, advice.sentence
 
 
-def _panel(run: Run, snapshot: Snapshot, target: Target, estimator: str, found: Validation | None) -> None:
+def _panel(question: Question, estimator: str, found: Validation | None) -> None:
     words, figures = st.columns(2, gap="large")
+    replayable = bool(question.snapshot.minibatches.size)
     with words:
         st.markdown(EXPLANATION)
-        if not snapshot.minibatches.size:
+        st.markdown(
+            f"A check removes {question.subsets} random subsets of half the records, in {question.orders} minibatch orders each."
+        )
+        if not replayable:
             st.info(UNRECORDED, icon=":material/info:")
             return
-        _check(run, snapshot, target, found is not None)
+        _check(question, found is not None)
     with figures:
         if found is None:
             st.info("Not measured yet for this run, round, target and estimator.", icon=":material/info:")
-            advice = loaders.recommendation(run, snapshot, target.name) if snapshot.minibatches.size else None
+            advice = question.advice()
             if advice is not None:
                 st.markdown(f"**Until then.** {escape(advice.sentence)}")
         else:
@@ -209,21 +194,19 @@ def measured(found: Validation) -> str:
     )
 
 
-def _check(run: Run, snapshot: Snapshot, target: Target, measured: bool) -> None:
+def _check(question: Question, measured: bool) -> None:
     """The button that starts a check, or how far it is."""
-    check = job(run, snapshot, target)
+    check = question.job
     if check.running:
-        _progress(check, snapshot, target)
+        _progress(question)
         return
-    with_regression = st.checkbox(
-        f"with {REPLAY_REGRESSION}",
-        key="with_regression",
-        help=ESTIMATOR_NOTES[REPLAY_REGRESSION],
-    )
-    estimators = (*CHECKED, REPLAY_REGRESSION) if with_regression else CHECKED
-    seconds = loaders.check_seconds(snapshot, snapshot.path, snapshot.hash, estimators)
+    estimators = question.checked
+    if question.besides is not None and st.checkbox(
+        f"with {question.besides}", key="with_regression", help=ESTIMATOR_NOTES[question.besides]
+    ):
+        estimators = (*estimators, question.besides)
     st.button(
-        f"Check {'again' if measured else 'it'} (about {duration(seconds)})",
+        f"Check {'again' if measured else 'it'} (about {duration(question.seconds(estimators))})",
         key="validate",
         icon=":material/experiment:",
         on_click=page.careful(check.start),
@@ -235,21 +218,10 @@ def _check(run: Run, snapshot: Snapshot, target: Target, measured: bool) -> None
 
 
 @st.fragment(run_every=2)
-def _progress(check: Check, snapshot: Snapshot, target: Target) -> None:
+def _progress(question: Question) -> None:
+    check = question.job
     if not check.running:
         st.rerun()
-    done, total = finished(snapshot, target, check.estimators or CHECKED, SUBSETS, ORDERS, FRACTION, "random")
+    done, total = question.finished(check.estimators or question.checked)
     st.progress(done / total, f"{done} of {total} replays")
     st.button("Stop; keep what is finished", key="stop_check", icon=":material/stop:", on_click=check.stop)
-
-
-def target_arguments(target: Target) -> tuple[str, ...]:
-    """What makes `python -m engine validate` take the same target.
-
-    Raises:
-        BadInputError: nothing names it.
-    """
-    called = name_of(target)
-    if called is None:
-        raise BadInputError("this target has no name that a command could take")
-    return called.arguments

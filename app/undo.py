@@ -10,9 +10,10 @@ from app import page, selection, targets
 from app.text import escape
 from engine.intervention.record_sets import BASKET, Change, name_of_group, read_sets, redo, undo
 from engine.store.read import Run
+from engine.store.snapshot import AnySnapshot
 
 
-def draw(run: Run, snapshot: selection.AnySnapshot) -> None:
+def draw(run: Run, snapshot: AnySnapshot) -> None:
     """The two buttons; their help says what would be undone."""
     sets = read_sets(run, snapshot.round)
     for word, shortcut, changes, step in (("Undo", "U", sets.undo, undo), ("Redo", "Shift+U", sets.redo, redo)):
@@ -42,7 +43,7 @@ def sentence(change: Change) -> str:
 
 
 @page.careful
-def _step(run: Run, snapshot: selection.AnySnapshot, step: Callable[[Run, int], Change | None]) -> None:
+def _step(run: Run, snapshot: AnySnapshot, step: Callable[[Run, int], Change | None]) -> None:
     done = step(run, snapshot.round)
     selection.changed()
     if done is not None and done.of == BASKET:

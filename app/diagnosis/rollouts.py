@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from app import page, state
 from app.charts import diagnosis as charts
+from app.checking import target_arguments
 from app.diagnosis import loaders
 from app.diagnosis.marks import OnPick, picker
 from app.jobs import Check
 from app.text import escape
-from app.trust import target_arguments
 from engine.analysis.advantages import ROLLOUTS, MonteCarlo
 from engine.analysis.diagnosis import Diagnosis, Trait, records_to_estimate
 from engine.analysis.features import MISMATCH, PRODUCT

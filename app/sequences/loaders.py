@@ -21,6 +21,7 @@ from engine.recording.dumps import Dump, find_dumps, open_dump
 from engine.rlhf.dependencies import tokenizers
 from engine.rlhf.influence import SequenceScores, read_sequence_influence, sequence_influence
 from engine.rlhf.targets import TokenTarget, language_target
+from engine.rlhf.validation import estimate_language_seconds
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 
@@ -116,6 +117,12 @@ def compute_again(snapshot: LanguageSnapshot, target: TokenTarget, estimator: st
 def load_scored_table(snapshot: LanguageSnapshot, scores: SequenceScores) -> pa.Table:
     """`load_table` with influence."""
     return columns.with_influence(load_table(snapshot), scores.influence, scores.no_signal)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def check_seconds(_snapshot: LanguageSnapshot, path: Path | None, commit: str) -> float:
+    """How long a validation of a round's scores would take."""
+    return estimate_language_seconds(_snapshot, one=_snapshot.metrics.get("update_seconds"))
 
 
 def load_rows(table: pa.Table, identity: str, question: Question, basket: Sequence[int]) -> NDArray[np.int64]:

@@ -23,6 +23,7 @@ from app import (
     trust,
     two_estimators,
 )
+from app.checking import OfRecords
 from app.diagnosis import downloads, section
 from engine.attribution.estimators import top_and_bottom
 from engine.attribution.influence import Scores
@@ -132,7 +133,7 @@ def diagnose() -> None:
         st.stop()
     what = name.sentence(run.manifest.action_space.names)
     source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(snapshot, orders))
-    trust.draw(run, snapshot, asked, estimator, source)
+    trust.draw(OfRecords(run, snapshot, asked), estimator, source)
     two_estimators.draw(run, snapshot, asked, scores, trust.offered(snapshot))
     x, y, tool = chart_controls(list(loaders.load_fields(snapshot)))
     with controls:

@@ -9,10 +9,11 @@ import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import basket, export, live, page, selection, state
+from app import basket, export, live, page, selection, state, trust
 from app.loaders import run_paths
 from app.retraining import retrain_dialog
 from app.sequences import listing, loaders, response, scores, targets
+from app.sequences.checking import OfSequences
 from app.sequences.listing import Listed
 from app.sequences.targets import Asked
 from app.text import escape
@@ -45,9 +46,8 @@ def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
     target, found = scores.safely(run, snapshot, asked, estimator)
     if target is not None and found is not None:
         source = page.provenance(run, snapshot, f"{estimator}, {target.words}")
-        with st.container(key="trust", horizontal=True, vertical_alignment="center"):
-            page.elsewhere(snapshot)
-            st.caption(escape(" · ".join(part for part in (source, scores.silent(found)) if part)))
+        line = escape(" · ".join(part for part in (source, scores.silent(found)) if part))
+        trust.draw(OfSequences(run, snapshot, asked, target), estimator, line)
     with controls:
         name = f"{run.name}-round-{snapshot.round}" + (f"-{asked.name}-{estimator}" if found else "")
         export.offer({name: lambda: exported(snapshot, found)})

@@ -22,7 +22,9 @@ from test_pages import Open, errors, open_page, pick, tick, words  # noqa: F401
 import engine
 from app import jobs
 from app.basket import drop_list
+from app.jobs import Check
 from app.sequences.columns import BASKET, Question, rows, sequences_table, with_influence
+from engine.__main__ import main
 from engine.arguments import record_numbers
 from engine.intervention.record_sets import change_basket, read_basket, read_sets
 from engine.intervention.workspace import list_jobs
@@ -190,6 +192,27 @@ def test_asking_why_it_said_this(open_page: Open, trained: Path) -> None:
     expected = sequence_influence(snapshot, target, cache=False).influence
     np.testing.assert_allclose(listed(app)["influence"], np.sort(expected), rtol=1e-5)
     assert app.query_params["about"] == "3"
+
+
+def test_whether_it_can_be_trusted_is_measured_by_removing_sequences(
+    open_page: Open, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained / "tiny", tmp_path / "tiny")
+    started: list[Check] = []
+    monkeypatch.setattr(Check, "start", lambda self, estimators: started.append(self))
+    app = open_page("sequences", tmp_path, run="tiny", round="1")
+    assert "trust: not measured" in words(app)
+    app.button(key="trust_check").click().run()
+    monkeypatch.undo()
+    [check] = started
+    assert (check.command, check.round) == ("validate", 1)
+    question = ("validate", str(check.run.path), "--round", "1", *check.arguments, "--executor", "inline")
+    monkeypatch.setattr(sys, "argv", ["engine", *question, "--subsets", "4", "--orders", "2"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code, "the command takes the arguments"
+    app = open_page("sequences", tmp_path, run="tiny", round="1")
+    assert "trust: LDS" in words(app)
 
 
 def test_retraining_without_the_basket_ends_on_compare(

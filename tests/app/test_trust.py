@@ -12,8 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from app import loaders
+from app.checking import CHECKED
 from app.jobs import Check
-from app.trust import CHECKED, offered
+from app.trust import offered
 from engine.attribution.estimators import ESTIMATORS
 from engine.attribution.naming import TargetName
 from engine.attribution.regression import REPLAY_REGRESSION

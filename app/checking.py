@@ -1,0 +1,120 @@
+"""What can be checked: whether influence predicts removal in a round, who is measured, how long it takes, how far it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from app import loaders
+from app.jobs import Check
+from engine.attribution.regression import REPLAY_REGRESSION
+from engine.attribution.targets import Described, Target, name_of
+from engine.attribution.validation import FRACTION, ORDERS, SUBSETS, finished
+from engine.errors import BadInputError
+from engine.experiments.recommendation import Recommendation
+from engine.store.read import Run
+from engine.store.snapshot import AnySnapshot, Snapshot
+
+CHECKED = ("first_order", "tracin", "tracin_adam", "replay_gradient")
+"""Estimators that one check measures: the replays are the same for all."""
+
+
+class Question(Protocol):
+    """Whether a round's influence on a target predicts what removal does."""
+
+    @property
+    def snapshot(self) -> AnySnapshot:
+        """The round."""
+        ...
+
+    @property
+    def target(self) -> Described:
+        """The target."""
+        ...
+
+    @property
+    def checked(self) -> tuple[str, ...]:
+        """Estimators that one check measures."""
+        ...
+
+    @property
+    def besides(self) -> str | None:
+        """A dear estimator that is measured only where it is asked for."""
+        ...
+
+    @property
+    def subsets(self) -> int:
+        """Random subsets that are removed."""
+        ...
+
+    @property
+    def orders(self) -> int:
+        """Minibatch orders of each."""
+        ...
+
+    @property
+    def job(self) -> Check:
+        """The check in the background, running or not."""
+        ...
+
+    def seconds(self, estimators: Sequence[str]) -> float:
+        """How long it takes."""
+        ...
+
+    def finished(self, estimators: Sequence[str]) -> tuple[int, int]:
+        """Replays that are kept, and how many it takes."""
+        ...
+
+    def advice(self) -> Recommendation | None:
+        """What the study that ships says of such a round."""
+        ...
+
+
+@dataclass(frozen=True)
+class OfRecords:
+    """Of a control task's round."""
+
+    run: Run
+    snapshot: Snapshot
+    target: Target
+    checked: tuple[str, ...] = CHECKED
+    besides: str | None = REPLAY_REGRESSION
+    subsets: int = SUBSETS
+    orders: int = ORDERS
+
+    @property
+    def job(self) -> Check:
+        """`python -m engine validate` with this target."""
+        return Check(self.run, self.snapshot.round, name_of_files(self.target), target_arguments(self.target))
+
+    def seconds(self, estimators: Sequence[str]) -> float:
+        """From the time that the round's update took, or else that of one replay."""
+        return loaders.check_seconds(self.snapshot, self.snapshot.path, self.snapshot.hash, tuple(estimators))
+
+    def finished(self, estimators: Sequence[str]) -> tuple[int, int]:
+        """Replays that are kept, and how many it takes."""
+        return finished(self.snapshot, self.target, estimators, SUBSETS, ORDERS, FRACTION, "random")
+
+    def advice(self) -> Recommendation | None:
+        """What the study that ships says of such a round."""
+        return loaders.recommendation(self.run, self.snapshot, self.target.name)
+
+
+def name_of_files(target: Described) -> str:
+    """What the files of a check of this target are called."""
+    return hashlib.sha256(json.dumps(target.describe(), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def target_arguments(target: Target) -> tuple[str, ...]:
+    """What makes `python -m engine validate` take the same target.
+
+    Raises:
+        BadInputError: nothing names it.
+    """
+    called = name_of(target)
+    if called is None:
+        raise BadInputError("this target has no name that a command could take")
+    return called.arguments

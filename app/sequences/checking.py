@@ -1,0 +1,49 @@
+"""What can be checked of a language model's round, see `app.checking`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.checking import name_of_files
+from app.jobs import Check
+from app.sequences import loaders
+from app.sequences.targets import Asked
+from engine.experiments.recommendation import Recommendation
+from engine.rlhf.influence import LANGUAGE_ESTIMATORS
+from engine.rlhf.targets import TokenTarget
+from engine.rlhf.validation import FRACTION, ORDERS, SUBSETS, finished_language_replays
+from engine.store.read import Run
+from engine.store.sequences import LanguageSnapshot
+
+
+@dataclass(frozen=True)
+class OfSequences:
+    """Whether influence predicts what removing sequences does."""
+
+    run: Run
+    snapshot: LanguageSnapshot
+    asked: Asked
+    target: TokenTarget
+    checked: tuple[str, ...] = tuple(LANGUAGE_ESTIMATORS)
+    besides: str | None = None
+    subsets: int = SUBSETS
+    orders: int = ORDERS
+
+    @property
+    def job(self) -> Check:
+        """`python -m engine validate` with this target."""
+        how = ("--subsets", str(self.subsets), "--orders", str(self.orders))
+        return Check(self.run, self.snapshot.round, name_of_files(self.target), (*self.asked.arguments, *how))
+
+    def seconds(self, estimators: Sequence[str]) -> float:
+        """From the time that the round's update took, or else that of one replay; following it for scores comes on top."""
+        return loaders.check_seconds(self.snapshot, self.snapshot.path, self.snapshot.hash)
+
+    def finished(self, estimators: Sequence[str]) -> tuple[int, int]:
+        """Replays that are kept, and how many it takes."""
+        return finished_language_replays(self.snapshot, self.target, self.subsets, self.orders, FRACTION)
+
+    def advice(self) -> Recommendation | None:
+        """The study that ships is about control tasks."""
+        return None
