@@ -105,7 +105,9 @@ def retrain(
 ) -> None:
     """The dialog. Of an action target about a part of a response, what is measured is about the whole response."""
     part = targets.is_part(snapshot, asked)
-    note = f"Beside the reward, the change of log π of record {asked.record}'s whole response is measured." if part else ""
+    note = (
+        f"Beside the reward, the change of log π of record {asked.record}'s whole response is measured." if part else ""
+    )
     retrain_dialog(run, snapshot, None if part else found, records, asked.measured, note)
 
 
