@@ -17,7 +17,7 @@ from app.text import escape
 from engine.errors import BadInputError, EngineError, NotARunError
 from engine.learning.checkpoint import same_machine
 from engine.recording.dumps import open_dump
-from engine.rlhf.retrain import same_machine as same_language_machine
+from engine.rlhf.learner import same_language_machine
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import AnySnapshot, Snapshot
@@ -229,7 +229,7 @@ def elsewhere(snapshot: AnySnapshot) -> None:
 
 def _same_for_language(snapshot: LanguageSnapshot) -> bool:
     try:
-        return same_language_machine(snapshot)
+        return same_language_machine(snapshot.fingerprint)
     except BadInputError:  # the extra is not installed
         return False
 

@@ -19,7 +19,12 @@ LOSSES = {
     "clip_fraction": "share of ratios clipped",
     "explained_variance": "explained variance",
     "dropped": "records dropped by the filter",
+    "mean_kl": "KL to the reference",
+    "validation_reward": "reward of held-out prompts",
+    "reward/judge": "share of rude responses",
+    "truncated": "share of responses cut off",
 }
+"""Metric -> title; those of language models come last."""
 
 
 def returns(
@@ -29,8 +34,12 @@ def returns(
     stored: Sequence[bool],
     chosen: int | None,
     dark: bool,
+    what: str = "return",
 ) -> go.Figure:
-    """Mean return of the training episodes per round, with one standard deviation; filled marks have records."""
+    """Mean return of the training episodes per round, with one standard deviation; filled marks have records.
+
+    Of a language model's responses it is the `what`: reward.
+    """
     colours = theme(dark)
     centre = np.array([np.nan if value is None else value for value in mean], float)
     spread = np.array([0 if value is None else value for value in std], float)
@@ -58,11 +67,11 @@ def returns(
             "color": colours.series[0],
         },
         showlegend=False,
-        hovertemplate="round %{x}<br>mean return %{y:.2f}<extra></extra>",
+        hovertemplate=f"round %{{x}}<br>mean {what} %{{y:.2f}}<extra></extra>",
     )
     if chosen is not None:
         figure.add_vline(x=chosen, line={"color": MARK, "width": 1, "dash": "dash"})
-    figure.update_layout(xaxis_title="round", yaxis_title="mean return", dragmode="pan")
+    figure.update_layout(xaxis_title="round", yaxis_title=f"mean {what}", dragmode="pan")
     return style(figure, 320)
 
 

@@ -42,30 +42,32 @@ def metrics_table() -> dict[str, list[float | None]]:
 
 
 chosen = page.current_round(run) if stored else None
+what = "reward" if run.is_language else "return"
 returns = [value for value in column("mean_return") if value is not None]
 with st.container(horizontal=True):
     st.metric("Rounds", len(rounds), border=True)
     st.metric("Records", f"{sum(info.metrics.get('records') or 0 for info in rounds):,}", border=True)
     if returns:
-        st.metric("Final return" if run.final else "Latest return", f"{returns[-1]:.4g}", border=True)
-        st.metric("Best return", f"{max(returns):.4g}", border=True)
+        st.metric(f"{'Final' if run.final else 'Latest'} {what}", f"{returns[-1]:.4g}", border=True)
+        st.metric(f"Best {what}", f"{max(returns):.4g}", border=True)
     st.metric("Optimizer", f"{run.config.optimizer} {run.config.learning_rate:g}", border=True)
 
-st.subheader("Return", anchor=False)
+st.subheader(what.capitalize(), anchor=False)
 st.caption(
-    "Training episodes that ended in the round: mean, and a band of one standard deviation between episodes. "
+    ("The round's responses" if run.is_language else "Training episodes that ended in the round")
+    + f": mean, and a band of one standard deviation between {'responses' if run.is_language else 'episodes'}. "
     "Filled marks have records: click one to choose the round."
     + ("" if len(stored) == len(rounds) else " Of the rounds with open marks only the metrics are kept.")
 )
 st.plotly_chart(
     charts.returns(
-        numbers, column("mean_return"), column("std_return"), [info.stored for info in rounds], chosen, dark
+        numbers, column("mean_return"), column("std_return"), [info.stored for info in rounds], chosen, dark, what
     ),
     key="returns",
     config=export.chart(f"{run.name}-returns"),
     on_select=lambda: open_round("returns"),
     selection_mode="points",
-    alt="Line chart of the mean return of each round",
+    alt=f"Line chart of the mean {what} of each round",
 )
 with st.container(horizontal=True, vertical_alignment="center"):
     export.offer({f"{run.name}-rounds": lambda: pd.DataFrame({"round": numbers, **metrics_table()})})
@@ -113,7 +115,10 @@ if not run.is_language:
         draw_formation()
 
 st.subheader("Update", anchor=False)
-st.caption("Means over the optimizer steps of each round's update; explained variance of the critic before it.")
+st.caption(
+    "Means over the optimizer steps of each round's update; explained variance of the critic before it."
+    + (" KL (summed over a response), rewards and shares are of the round's responses." if run.is_language else "")
+)
 st.plotly_chart(
     charts.losses(numbers, {key: column(key) for key in charts.LOSSES}, dark),
     key="losses",

@@ -16,7 +16,7 @@ import torch
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
-from engine.learning.checkpoint import Tensors, fingerprint, learner_tensors, restore_rng, rng_tensors
+from engine.learning.checkpoint import Tensors, fingerprint, learner_tensors, one_thread, restore_rng, rng_tensors
 from engine.learning.ppo import draw_minibatches, explained_variance, make_optimizer
 from engine.learning.rollout import BadNumberError
 from engine.rlhf.advantages import next_kl_coef, totals
@@ -263,6 +263,12 @@ def mean_kl(buffer: SequenceBuffer) -> float:
 
 def _validation_metrics(validation: SequenceBuffer | None) -> dict[str, Any]:
     return {} if validation is None else {"validation_reward": float(validation.reward.mean())}
+
+
+def same_language_machine(recorded: Mapping[str, str]) -> bool:
+    """Whether a replay here has the recorded bits. On another machine it agrees to rounding."""
+    one_thread()
+    return dict(recorded) == language_fingerprint()
 
 
 def language_fingerprint() -> dict[str, str]:

@@ -25,11 +25,10 @@ from engine.intervention.retrain import (
     episodes_per_order,
 )
 from engine.intervention.workspace import Job, create_job
-from engine.learning.checkpoint import one_thread
 from engine.rlhf.collect import Scene
 from engine.rlhf.filtering import make_filter, with_one_of_each_group
 from engine.rlhf.influence import sequence_influence
-from engine.rlhf.learner import language_fingerprint
+from engine.rlhf.learner import same_language_machine
 from engine.rlhf.models import load_tokenizer
 from engine.rlhf.policy import LanguagePolicy
 from engine.rlhf.replay import intervene_language, replay_language
@@ -78,7 +77,7 @@ def retrain_language(
     judge = reward_model or make_reward(snapshot.language)
     with appears_at_once(Path(out)) as folder:
         result: dict[str, Any] = {"run": str(out), "parent": run.name, "env_id": snapshot.config.env_id}
-        result["same_machine"] = same_machine(snapshot)
+        result["same_machine"] = same_language_machine(snapshot.fingerprint)
         result |= compared(plan, len(snapshot.buffer), _replay_arms(snapshot, plan, target, judge, meter))
         branches = {"counterfactual": np.asarray(plan.removed)}
         if plan.continue_rounds:
@@ -122,12 +121,6 @@ def measured_target(snapshot: LanguageSnapshot, plan: Intervention) -> TokenTarg
     if len(about) > 1:
         raise BadInputError(f"an action target of a language model is about one record, not {len(about)}")
     return language_target(snapshot, plan.target, record=about[0] if about else None)
-
-
-def same_machine(snapshot: LanguageSnapshot) -> bool:
-    """Whether a replay here has the recorded bits. On another machine it agrees to rounding."""
-    one_thread()
-    return dict(snapshot.fingerprint) == language_fingerprint()
 
 
 def random_sequences(snapshot: LanguageSnapshot, plan: Intervention, order: int = 0) -> NDArray[np.int64]:
