@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
 from app import export, loaders, selection, state, targets
+from app.charts import records as charts
+from app.charts.outline import inside
 from engine.attribution.influence import Scores
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -71,7 +74,7 @@ def draw(
     st.plotly_chart(
         figure,
         key=KEY,
-        on_select=lambda: _picked(run, snapshot, tool),
+        on_select=lambda: _picked(run, snapshot, tool, fields, axes),
         selection_mode=("points", "box", "lasso"),
         config=export.chart(f"{run.name}-round-{snapshot.round}-records"),
         alt=f"Scatter of {len(fields['record'])} records, {y} against {x}, coloured by influence: "
@@ -80,8 +83,20 @@ def draw(
     )
 
 
-def _picked(run: Run, snapshot: Snapshot, tool: str) -> None:
-    records = state.selected_records(KEY)
+def picked(key: str, fields: dict[str, NDArray[Any]], axes: tuple[str, str]) -> list[int]:
+    """The records that were picked in a scatter of these fields, also those within its outlines that are not drawn."""
+    records = state.selected_records(key)
+    if len(fields["record"]) <= charts.MOST_MARKS:
+        return records
+    x, y = (fields[axis] for axis in axes)
+    within = np.zeros(len(x), np.bool_)
+    for outline in state.selected_outlines(key):
+        within |= inside(x, y, *outline)
+    return [*dict.fromkeys([*fields["record"][within].tolist(), *records])]
+
+
+def _picked(run: Run, snapshot: Snapshot, tool: str, fields: dict[str, NDArray[Any]], axes: tuple[str, str]) -> None:
+    records = picked(KEY, fields, axes)
     selection.choose(run, snapshot, records, KEY)
     if tool == "click" and records:
         state.put({"inspect": records[-1]})

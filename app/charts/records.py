@@ -12,6 +12,20 @@ from plotly.subplots import make_subplots
 
 from app.charts.theme import MARK, Theme, influence_limit, plain, style, theme
 
+MOST_MARKS = 12_000
+"""Of a larger round not every record is drawn."""
+
+
+def drawn(influence: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(m,) places of the records that `scatter` draws: all, or of a large round the strongest and every so many of the rest."""
+    if len(influence) <= MOST_MARKS:
+        return np.arange(len(influence))
+    order = np.argsort(-np.abs(influence), kind="stable")
+    half = MOST_MARKS // 2
+    rest = np.sort(order[half:])
+    spread = rest[np.linspace(0, len(rest) - 1, MOST_MARKS - half).round().astype(np.int64)]
+    return np.sort(np.concatenate([order[:half], spread]))
+
 
 def scatter(
     fields: Mapping[str, NDArray[Any]],
@@ -22,7 +36,9 @@ def scatter(
     ringed: tuple[int, tuple[int, ...]] | None = None,
     selected: Sequence[int] = (),
 ) -> go.Figure:
-    """Every record as a triangle, up and blue if it raised the target, down and orange if it lowered it.
+    """The records as triangles, up and blue if they raised the target, down and orange if they lowered it.
+
+    Those that `drawn` leaves out of a large round are counted in the chart.
 
     Args:
         fields: `record`, `influence`, and the columns x and y, (n,) each.
@@ -34,17 +50,17 @@ def scatter(
         selected: records; where there are any, the others are pale.
     """
     colours = theme(dark)
-    influence = fields["influence"]
-    limit = influence_limit(influence)
+    limit = influence_limit(fields["influence"])
+    places = drawn(fields["influence"])
+    influence = fields["influence"][places]
     strength = np.clip(np.abs(influence) / limit, 0, 1)
     # A dict is checked once where a trace object is checked twice, which for thousands of symbols takes longest of all.
     records: dict[str, Any] = {
         "type": "scattergl",
-        "x": _numbers(fields[x]),
-        "y": _numbers(fields[y]),
+        "x": _numbers(fields[x][places]),
+        "y": _numbers(fields[y][places]),
         "mode": "markers",
-        "customdata": fields["record"],
-        "text": [f"{value:+.3g}" for value in influence.tolist()],
+        "customdata": fields["record"][places],
         "marker": {
             "color": influence,
             "colorscale": colours.diverging,
@@ -62,19 +78,42 @@ def scatter(
             },
         },
         "hovertemplate": "<br>".join(
-            ("record %{customdata}", "influence %{text}", f"{plain(x)} %{{x}}", f"{plain(y)} %{{y}}<extra></extra>")
+            (
+                "record %{customdata}",
+                "influence %{marker.color:+.3g}",
+                f"{plain(x)} %{{x}}",
+                f"{plain(y)} %{{y}}<extra></extra>",
+            )
         ),
         "unselected": {"marker": {"opacity": 0.12}},
     }
     if len(selected):
-        records["selectedpoints"] = list(selected)
-    figure = go.Figure([records, *_rings(fields, x, y, ringed, colours)])
+        records["selectedpoints"] = np.flatnonzero(np.isin(places, list(selected))).tolist()
+    figure = go.Figure([records, *_rings(fields, x, y, ringed, places, colours)])
     figure.update_layout(dragmode=drag, xaxis_title=plain(x), yaxis_title=plain(y), showlegend=False)
+    if len(places) < len(fields["influence"]):
+        figure.add_annotation(
+            text=f"{len(places):,} of {len(fields['influence']):,} records drawn: the strongest {MOST_MARKS // 2:,} and an even "
+            "share of the rest",
+            showarrow=False,
+            xref="paper",
+            yref="paper",
+            x=0,
+            y=1.0,
+            xanchor="left",
+            yanchor="bottom",
+            font={"size": 11},
+        )
     return style(figure, 440)
 
 
 def _rings(
-    fields: Mapping[str, NDArray[Any]], x: str, y: str, ringed: tuple[int, tuple[int, ...]] | None, colours: Theme
+    fields: Mapping[str, NDArray[Any]],
+    x: str,
+    y: str,
+    ringed: tuple[int, tuple[int, ...]] | None,
+    places: NDArray[np.int64],
+    colours: Theme,
 ) -> list[dict[str, Any]]:
     """Marks around the basket's records and the inspected one, which are never hit by the mouse."""
     if ringed is None:
@@ -91,7 +130,7 @@ def _rings(
             "unselected": {"marker": {"opacity": 1}},
         }
         for kind, records, symbol, size, width in (
-            ("scattergl", basket, "square-open", 14, 1),
+            ("scattergl", np.intersect1d(basket, places).astype(int), "square-open", 14, 1),
             ("scatter", (inspected,), "circle-open", 18, 2),
         )
         if len(records)

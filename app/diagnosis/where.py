@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import page, state
+from app import page, scatter, state
 from app.charts import places as charts
 from app.charts import records as record_charts
 from app.diagnosis import loaders
@@ -144,13 +144,14 @@ def _features(snapshot: Snapshot, found: Diagnosis, records: NDArray[Any], sourc
     shown = {name: column[records] for name, column in axes.items()}
     shown |= {"record": records, "influence": found.scores.influence[records]}
 
-    def records_of(mark: int) -> list[int]:
-        return [mark]
+    def pick() -> None:
+        if picked := scatter.picked("feature_map", shown, (x, y)):
+            on_pick(picked)
 
     st.plotly_chart(
         record_charts.scatter(shown, x, y, state.is_dark(), "pan"),
         key="feature_map",
-        on_select=picker("feature_map", records_of, on_pick),
+        on_select=pick,
         selection_mode=("points", "box", "lasso"),
         config={"displaylogo": False},
         alt=f"Map of {len(records)} records, {y} against {x}, coloured by influence: blue triangles up raised the target, "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,18 @@ class RecordSets:
 
 def read_sets(run: Run, round: int) -> RecordSets:
     """The sets of a round as they are on disk; what can't be understood is not there."""
-    found = read_json(_path(run, round))
+    path = _path(run, round)
+    try:
+        now = path.stat()
+    except OSError:
+        return RecordSets()
+    return _as_written(path, (now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns))
+
+
+@lru_cache(maxsize=16)
+def _as_written(path: Path, stamp: tuple[int, ...]) -> RecordSets:
+    """The content of the file as of that stamp; a page asks for it a dozen times before it changes."""
+    found = read_json(path)
     if isinstance(found, list):
         found = {"sets": {BASKET: found}}
     if not isinstance(found, dict):
