@@ -28,7 +28,7 @@ class Plan:
     """The experiment's size and settings."""
 
     arms: tuple[str, ...] = ARMS
-    rounds: int = int(TRAINING["rounds"])
+    rounds: int = 24
     responses: int = 512
     """Responses that are judged before the first round and after each."""
     settings: Mapping[str, Any] = field(default_factory=dict)
