@@ -9,22 +9,28 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
 
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
-from engine.attribution.backends import Backend, inner_products
+from engine.attribution.backends import Backend, Direction, inner_products
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
+from engine.learning.ppo import Batch, objective
 from engine.rlhf.courtesy.settings import LANGUAGE, TRAINING
 from engine.rlhf.filtering import make_filter
 from engine.rlhf.influence import LANGUAGE_ESTIMATORS, sequence_influence
 from engine.rlhf.learner import LanguageLearner
 from engine.rlhf.models import restore_policy
+from engine.rlhf.objective import token_batch
+from engine.rlhf.policy import LanguagePolicy
 from engine.rlhf.replay import replay_language
-from engine.rlhf.targets import sequence_target
+from engine.rlhf.targets import TokenTarget, at_once, sequence_target
 from engine.rlhf.update import batch_of
 from engine.store.sequences import LanguageSnapshot
 
-LOOP = "one backward pass a sequence"
+LOOP, VMAP = "one backward pass a sequence", "vmap(grad), then a product"
 WAYS: dict[str, Backend] = {"JVP, by token": "jvp", "hooks, by sequence": "ghost", LOOP: "loop"}
 COLLECT, UPDATE, FILTER = "collect (generate, score, evaluate)", "update", "iif (influence, and what to drop)"
 ROUND = "collect and update"
@@ -42,25 +48,41 @@ def figures(quick: bool = False) -> Iterator[Figure]:
         yield from _inner_products(snapshot, quick)
         yield from _share_of_a_round(learner, snapshot, quick)
         yield from _estimators(snapshot, quick)
+    if torch.cuda.is_available():
+        yield from _large(quick)
 
 
 def _inner_products(snapshot: LanguageSnapshot, quick: bool) -> Iterator[Figure]:
     """<grad f, grad J_i> of all sequences of a round, the policy and grad f being there."""
     policy = restore_policy(snapshot)
+    policy.model.config.pad_token_id = None  # vmap can't follow the search for it
     batch = batch_of(policy, snapshot.buffer)
     direction = sequence_target(snapshot).gradient(policy)
     ways: dict[str, Callable[[], object]] = {
         name: partial(inner_products, policy, batch, snapshot.config, direction, backend)
         for name, backend in WAYS.items()
     }
+    ways[VMAP] = partial(_explicit, policy, batch, snapshot.config, direction)
     times = alternate(ways, repeats=5 if quick else 20, warm_up=2)
     for name, seconds in times.items():
         what = f"inner products of {len(snapshot.buffer)} sequences: {name}"
         if name == LOOP:
             yield milliseconds(what, seconds)
         else:
-            aim = ">= 2x" if WAYS[name] == "jvp" else ""
+            aim = ">= 2x" if WAYS.get(name) == "jvp" else ""
             yield milliseconds(what, seconds, ratio=ratio(times, LOOP, name), against=f"faster than {LOOP}", target=aim)
+
+
+def _explicit(policy: LanguagePolicy, batch: Batch, config: TrainConfig, direction: Direction) -> Tensor:
+    """The matrix of all sequences' gradients, which needs n times the memory of the model, times grad f."""
+    touched = {name: p.detach() for name, p in policy.named_parameters() if name in direction}
+
+    def of_one(parameters: dict[str, Tensor], *record: Tensor) -> Tensor:
+        one = Batch(*(column.unsqueeze(0) for column in record))
+        return objective(functional_call(policy, parameters, (one.inputs, one.action)), one, config).total().sum()
+
+    gradients = vmap(grad(of_one), in_dims=(None, *(0 for _ in batch)))(touched, *batch)
+    return sum((gradients[name].flatten(1) @ v.flatten() for name, v in direction.items()), torch.zeros(()))
 
 
 def _share_of_a_round(learner: LanguageLearner, snapshot: LanguageSnapshot, quick: bool) -> Iterator[Figure]:
@@ -89,3 +111,33 @@ def _estimators(snapshot: LanguageSnapshot, quick: bool) -> Iterator[Figure]:
     for name, seconds in times.items():
         against = None if name == replay else ratio(times, name, replay)
         yield milliseconds(name, seconds, ratio=against, against="" if name == replay else replay)
+
+
+def _large(quick: bool, sequences: int = 256, tokens: int = 64) -> Iterator[Figure]:
+    """A model of GPT-2's smallest size with random weights on the GPU: gradient of f, then inner products by token."""
+    from transformers import AutoModelForCausalLM, GPT2Config
+
+    model = AutoModelForCausalLM.from_config(GPT2Config(), attn_implementation="eager")
+    policy = LanguagePolicy(model.to("cuda"), value_head=False)
+    rng = np.random.default_rng(0)
+    ids = rng.integers(policy.vocabulary, size=(sequences, tokens))
+    mask = np.broadcast_to(np.arange(tokens) >= tokens // 4, ids.shape)
+    draw = partial(rng.normal, size=ids.shape)
+    with torch.no_grad():
+        parts = [policy(policy.encode(p), policy.actions(p, mask[:32]), False).log_prob.cpu() for p in np.split(ids, 8)]
+    log_prob = np.pad(np.concatenate(parts), ((0, 0), (1, 0)))
+    batch = token_batch(
+        policy, ids, mask, log_prob=log_prob, advantage=draw(), returns=0 * draw(), kept=np.ones(sequences, bool)
+    )
+    weight = (draw()[:, :1] * mask / sequences).astype(np.float32)
+    target, config = TokenTarget("sequence", ids, weight, {}, "sequence target"), TrainConfig(**TRAINING)
+
+    def influence() -> None:
+        direction = target.gradient(policy)
+        for rows in at_once(ids.shape, policy):
+            inner_products(policy, Batch(*(c[rows] for c in batch)), config, direction, "jvp")
+        torch.cuda.synchronize()
+
+    seconds = alternate({"": influence}, repeats=3 if quick else 10, warm_up=2)[""]
+    what = f"influence of {sequences} sequences of {tokens} tokens, 124M parameters, {torch.cuda.get_device_name()}"
+    yield milliseconds(what, seconds, target="<= 2000 ms")

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from engine.intervention.filtering import train
     from engine.intervention.retrain import retrain
     from engine.learning.replay import replay
+    from engine.rlhf.influence import sequence_influence
+    from engine.rlhf.targets import language_target
+    from engine.rlhf.validation import validate_language
     from engine.store.find import find_runs
     from engine.store.read import Run, open_run
     from engine.store.snapshot import Snapshot
@@ -52,14 +55,17 @@ _HOME = {
     "find_runs": "engine.store.find",
     "influence": "engine.attribution.influence",
     "influence_on_each": "engine.attribution.influence",
+    "language_target": "engine.rlhf.targets",
     "open_run": "engine.store.read",
     "preset": "engine.envs",
     "read_validation": "engine.attribution.trust",
     "replay": "engine.learning.replay",
     "retrain": "engine.intervention.retrain",
     "return_target": "engine.attribution.targets",
+    "sequence_influence": "engine.rlhf.influence",
     "train": "engine.intervention.filtering",
     "validate": "engine.attribution.validation",
+    "validate_language": "engine.rlhf.validation",
     "verify_run": "engine.store.verify",
 }
 
@@ -78,14 +84,17 @@ __all__ = [
     "find_runs",
     "influence",
     "influence_on_each",
+    "language_target",
     "open_run",
     "preset",
     "read_validation",
     "replay",
     "retrain",
     "return_target",
+    "sequence_influence",
     "train",
     "validate",
+    "validate_language",
     "verify_run",
 ]
 

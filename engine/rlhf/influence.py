@@ -65,9 +65,8 @@ def sequence_influence(
     """Influence of every sequence of a round on a target.
 
     >>> import engine
-    >>> from engine.rlhf.influence import sequence_influence
     >>> snapshot = engine.open_run("sample_runs/courtesy").language_snapshot(0)
-    >>> scores = sequence_influence(snapshot, "sequence")
+    >>> scores = engine.sequence_influence(snapshot, "sequence")
     >>> snapshot.buffer.response[scores.influence.argmin()]
 
     Args:

@@ -12,6 +12,7 @@ the sequences beside it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,15 @@ def with_adapter(model: nn.Module, rank: int, seed: int = 0) -> nn.Module:
     Raises:
         BadInputError: the extra is not installed.
     """
-    config = peft().LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    with torch.random.fork_rng(devices=[]):
+    transposed = any(type(module).__name__ == "Conv1D" for module in model.modules())
+    config = peft().LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        fan_in_fan_out=transposed,
+    )
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft reads a property that transformers has renamed
         torch.manual_seed(seed)
         return peft().get_peft_model(model, config)

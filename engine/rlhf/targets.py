@@ -104,7 +104,7 @@ def language_target(
 
     >>> import engine
     >>> snapshot = engine.open_run("sample_runs/courtesy").language_snapshot(0)
-    >>> why_this_word = language_target(snapshot, "action", record=7, first=5, last=6)
+    >>> why_this_word = engine.language_target(snapshot, "action", record=7, first=5, last=6)
 
     Args:
         snapshot: round k.
