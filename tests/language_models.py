@@ -20,7 +20,7 @@ def gpt2(seed: int = 0) -> Any:
     """Two layers; the embedding is tied to the head."""
     from transformers import GPT2Config
 
-    return _random(
+    return random_model(
         GPT2Config(
             vocab_size=VOCABULARY,
             n_positions=CONTEXT,
@@ -38,7 +38,7 @@ def llama(seed: int = 0) -> Any:
     """Two layers with rotary positions, RMSNorm and grouped keys; the head has weights of its own."""
     from transformers import LlamaConfig
 
-    return _random(
+    return random_model(
         LlamaConfig(
             vocab_size=VOCABULARY,
             hidden_size=HIDDEN,
@@ -54,7 +54,7 @@ def llama(seed: int = 0) -> Any:
     )
 
 
-def _random(config: Any, seed: int) -> Any:
+def random_model(config: Any, seed: int) -> Any:
     """Larger weights than the initial ones, and all of them random, so that nothing is 0 by chance."""
     from transformers import AutoModelForCausalLM
 

@@ -20,11 +20,9 @@ from engine.rlhf.policy import PAD, LanguagePolicy
 from engine.rlhf.prompts import encode_prompts
 from engine.rlhf.rewards import RewardModel, check_rewards
 from engine.rlhf.sampling import Generated, generate, precision
+from engine.rlhf.targets import at_once
 from engine.store.sequences import SequenceBuffer
 from engine.store.snapshot import Float32s
-
-EVALUATED_AT_ONCE = 64
-"""Sequences whose log-probabilities are computed together."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +120,8 @@ class Scene:
         columns: dict[str, list[Float32s]] = {
             name: [] for name in ("log_prob", "reference_log_prob", "entropy", "value")
         }
-        for start in range(0, len(buffer), EVALUATED_AT_ONCE):
-            part = buffer.take(np.arange(start, min(start + EVALUATED_AT_ONCE, len(buffer))))
+        for rows in at_once((len(buffer), int(buffer.lengths.max())), policy):
+            part = buffer.take(buffer.record[rows])
             ids, mask = part.padded(part.token, PAD), part.padded(part.mask)
             inputs, action = policy.encode(ids), policy.actions(ids, mask)
             with precision(self.language, policy.device):

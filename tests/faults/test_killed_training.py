@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from languages import record_language, settings
+from worlds import same_tensors
 
 import engine
+from engine.rlhf.training import train_language
 from engine.store.read import Run
 
 SETTINGS = ("n_steps=300", "n_envs=2", "target_kl=0.02", "n_epochs=3")  # episodes of 500 steps span several rounds
@@ -40,6 +44,28 @@ def same(ours: Run, theirs: Run) -> None:
         assert left_tensors.keys() == right_tensors.keys()
         for name, tensor in left_tensors.items():
             assert np.array_equal(tensor, right_tensors[name]), (k, name)
+
+
+def test_a_killed_language_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    config, language = settings(tmp_path, rounds=8)
+    process = get_context("fork").Process(target=record_language, args=(tmp_path, "killed"), kwargs={"rounds": 8})
+    process.start()
+    deadline = time.monotonic() + 120
+    while commits(tmp_path / "killed") < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "it was over before it could be killed"
+    assert engine.verify_run(tmp_path / "killed") == []
+    for name, resume in (("killed", True), ("whole", False)):
+        for _ in train_language(config, language, tmp_path / name, resume=resume):
+            pass
+    killed, whole = (engine.open_run(tmp_path / name) for name in ("killed", "whole"))
+    assert engine.verify_run(killed.path) == []
+    assert killed.checkpoint_rounds == whole.checkpoint_rounds
+    for k in whole.checkpoint_rounds:
+        same_tensors(killed.checkpoint(k), whole.checkpoint(k))
 
 
 def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:

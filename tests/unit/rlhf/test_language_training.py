@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from language_models import VOCABULARY, gpt2, llama, random_model
 from languages import CONTEXT, Broken, Counted, record_language, settings, write_models
 from worlds import same_tensors
 
@@ -17,12 +18,31 @@ from engine.errors import BadInputError, DamagedRunError
 from engine.learning.rollout import BadNumberError
 from engine.learning.training import Filtered
 from engine.rlhf.models import load_tokenizer, restore_policy
-from engine.rlhf.policy import PAD
+from engine.rlhf.policy import PAD, LanguagePolicy
 from engine.rlhf.replay import replay_language
 from engine.rlhf.sampling import draw, generate
 from engine.rlhf.training import train_language
 from engine.store import Run, open_run, verify_run
 
+
+def gpt_neo():
+    """Half of its layers see only the last four tokens."""
+    from transformers import GPTNeoConfig
+
+    sizes = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 16,
+        "num_layers": 2,
+        "num_heads": 2,
+        "max_position_embeddings": 24,
+    }
+    layers = [[["global", "local"], 1]]
+    return random_model(
+        GPTNeoConfig(**sizes, attention_types=layers, window_size=4, bos_token_id=0, eos_token_id=0), seed=2
+    )
+
+
+FAMILIES = {"gpt2": gpt2, "llama": llama, "gpt_neo": gpt_neo}
 GRPO = {"algorithm": "grpo", "group_size": 4, "rounds": 2}
 
 
@@ -197,6 +217,21 @@ def test_padding_and_neighbours_change_nothing(ppo):
     with torch.no_grad():
         found = policy(policy.encode(wide), policy.actions(wide, mask)).log_prob.numpy()
     np.testing.assert_allclose(np.pad(found, ((0, 0), (1, 0)))[mask], buffer.log_prob[buffer.mask], atol=2e-6)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gpt_neo"])
+def test_each_token_is_drawn_from_what_the_model_says_of_the_text_before_it(folder, family):
+    policy = LanguagePolicy(FAMILIES[family](), value_head=False)
+    rng = np.random.default_rng(1)
+    prompts = [rng.integers(1, VOCABULARY, n).astype(np.int32) for n in (1, 2, 5, 9)]  # padded together, and cached
+    noise = rng.random((4, 8))
+    for prompt, luck, found in zip(
+        prompts, noise, generate(policy, prompts, noise, 0, settings(folder)[1]), strict=True
+    ):
+        text = torch.as_tensor(np.concatenate([prompt, found.tokens]).astype(np.int64))
+        with torch.no_grad():
+            said = policy.model(text[None], use_cache=False).logits[0, len(prompt) - 1 : -1].softmax(-1)
+        assert draw(said, torch.as_tensor(luck[: len(found.tokens)])).tolist() == found.tokens.tolist()
 
 
 def test_tokens_are_drawn_from_the_distribution():
