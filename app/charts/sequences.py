@@ -15,6 +15,8 @@ from app.charts.theme import Theme, plain, style, theme
 CHARACTERS = 104
 """Width of a line."""
 LINE_PIXELS = 38
+LEAST_PIXELS = 164
+"""Room for what is shown under the pointer."""
 FAINT = 0.12
 """Of the scale's end: weaker tokens get no triangle."""
 FONT = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -86,7 +88,7 @@ def token_strip(
             x=width,
             y=line,
             orientation="h",
-            width=0.6,
+            width=0.7,
             customdata=list(places),
             text=[plain(_shown(piece)) for piece in pieces],
             textposition="inside",
@@ -108,7 +110,7 @@ def token_strip(
         strong = np.flatnonzero(np.abs(strength) >= FAINT)
         figure.add_scatter(
             x=(left + width / 2)[strong],
-            y=line[strong] - 0.42,
+            y=line[strong] - 0.47,
             mode="markers",
             marker={
                 "symbol": np.where(strength[strong] > 0, "triangle-up", "triangle-down"),
@@ -122,12 +124,16 @@ def token_strip(
     figure.add_scatter(x=[None], y=[None], mode="markers", marker=_scale(colouring, ends, limit), showlegend=False)
     figure.update_layout(
         xaxis={"range": [-0.5, CHARACTERS + 0.5], "visible": False, "fixedrange": True},
-        yaxis={"range": [lines - 0.5, -0.75], "visible": False, "fixedrange": True},
+        yaxis={
+            "range": [max(lines, (LEAST_PIXELS - 78) / LINE_PIXELS) - 0.5, -0.75],
+            "visible": False,
+            "fixedrange": True,
+        },
         bargap=0,
-        dragmode="select",
+        dragmode=False,
         hovermode="closest",
     )
-    style(figure, 78 + LINE_PIXELS * lines)
+    style(figure, max(78 + LINE_PIXELS * lines, LEAST_PIXELS))
     figure.update_layout(margin={"t": 52, "b": 0, "l": 0, "r": 0})
     return figure
 
@@ -156,11 +162,13 @@ def _shown(piece: str) -> str:
 
 
 def _said(position: int, place: int, piece: str, numbers: Mapping[str, NDArray[Any]]) -> str:
-    lines = [f"token {place}: <b>{plain(_shown(piece))}</b>"]
+    """What is shown under the pointer; two numbers a line, because a strip is not high."""
+    said = []
     for name, values in numbers.items():
         value = values[position]
-        lines.append(f"{plain(name)} {int(value)}" if values.dtype.kind in "iu" else f"{plain(name)} {value:+.4g}")
-    return "<br>".join(lines)
+        said.append(f"{plain(name)} {int(value)}" if values.dtype.kind in "iu" else f"{plain(name)} {value:+.4g}")
+    pairs = (", ".join(said[i : i + 2]) for i in range(0, len(said), 2))
+    return "<br>".join((f"token {place}: <b>{plain(_shown(piece))}</b>", *pairs))
 
 
 def _frames(places: Sequence[int], marked: tuple[int, int] | None) -> list[float]:

@@ -54,7 +54,7 @@ def controls(listed: Listed) -> Question:
         state.choose("only", options, EVERY)
         only = str(st.selectbox("Which", options, key="only", width=190))
         first = "influence" if "influence" in names else "record"
-        state.choose("sort", names, first)
+        state.choose("sort", names, first, scope=first)  # once there is influence, it is what to sort by
         sort = str(st.selectbox("Sort by", names, key="sort", width=190))
         state.choose("order", ["lowest first", "highest first"], "lowest first")
         order = st.segmented_control("Order", ["lowest first", "highest first"], key="order", required=True)

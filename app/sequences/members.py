@@ -48,7 +48,7 @@ def _card(row: dict[str, object], chosen: bool) -> None:
     parts = [f"{name} {row[name]:+.3g}" for name in ("reward", "advantage") if row.get(name) is not None]
     if "influence" in row:
         value = row["influence"]
-        mark = "" if not value else "▲ " if float(str(value)) > 0 else "▼ "
-        parts.append("influence: no signal" if value is None else f"{mark}influence {value:+.3g}")
+        mark = "" if not value else "▲\u00a0" if float(str(value)) > 0 else "▼\u00a0"
+        parts.append("influence: no signal" if value is None else f"{mark}influence\u00a0{value:+.3g}")
     st.caption(" · ".join(parts) + (" · dropped" if row.get("kept") is False else ""))
     st.markdown(paragraphs(row["response"]) or "*empty*")

@@ -135,7 +135,7 @@ def _strip(
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         options = [name for name in charts.COLOURINGS if name in every]
-        state.choose("colour", options, options[0])
+        state.choose("colour", options, options[0], scope=options[0])
         by = str(st.segmented_control("Response, coloured by", options, key="colour", required=True))
         first = _part(len(places))
         _ask(record)
@@ -156,7 +156,7 @@ def _strip(
         charts.token_strip(pieces[part], places[part].tolist(), numbers, by, limit, state.is_dark(), marked),
         key="token_strip",
         on_select="rerun",
-        selection_mode=("points", "box"),
+        selection_mode="points",
         config=export.chart(f"{run.name}-round-{snapshot.round}-record-{record}-{by}"),
         alt=alt(pieces[part], numbers[by], by),
     )
@@ -174,7 +174,7 @@ def _ask(record: int) -> None:
         disabled=not picked,
         help="Which sequences made these tokens likelier? They become the target."
         if picked
-        else "Click a token below, or drag across several.",
+        else "Click a token below; Shift and a click on another one takes all between them.",
         on_click=targets.ask_about,
         args=(record, min(picked, default=0), max(picked, default=0)),
     )
@@ -193,7 +193,7 @@ def token_numbers(buffer: SequenceBuffer, token_influence: Float32s | None) -> d
         "log π reference": buffer.reference_log_prob,
         "reward": buffer.token_reward,
         **critic,
-        "number": buffer.token,
+        "id": buffer.token,
     }
 
 
