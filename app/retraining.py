@@ -68,7 +68,7 @@ def retrain_dialog(
         "Rounds to train on", 0, 200, 0, key="continue_rounds", help="As a branch run, with data collected anew."
     )
     seeds = left.number_input(
-        "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further or answers,
+        "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further,
         help="Every arm is trained on that often, each time with data collected anew; at least 2 for an interval.",
     )  # fmt: skip
     if note:
@@ -82,7 +82,7 @@ def retrain_dialog(
                 orders=int(orders),
                 episodes=int(episodes),
                 continue_rounds=int(further),
-                seeds=int(seeds) if further and not answers else 1,
+                seeds=int(seeds) if further else 1,
                 **target.plain(),
             )
             job = jobs.start(run, snapshot, plan, scores)

@@ -87,12 +87,16 @@ def recorded_arm(branch: Run) -> Continued:
     return Continued(returns, agent, normalizer_at(branch.config, last))
 
 
-def summarize(arms: Mapping[str, Sequence[Continued]], snapshot: Snapshot, evaluation: Mapping[str, Floats]) -> Any:
+Curve = Sequence[float | None]
+"""An arm's mean training return of each further round, with one seed."""
+
+
+def summarize(arms: Mapping[str, Sequence[Curve]], round: int, evaluation: Mapping[str, Floats]) -> Any:
     """What `result.json` says of the re-collected data.
 
     Args:
-        arms: one `Continued` a seed, for `original`, `counterfactual` and `control`.
-        snapshot: round k.
+        arms: one curve a seed, for `original`, `counterfactual` and `control`.
+        round: k, the round that was replayed.
         evaluation: (seeds, episodes) returns of the final policies by arm, on evaluation seeds that the arms share.
 
     Returns:
@@ -102,7 +106,7 @@ def summarize(arms: Mapping[str, Sequence[Continued]], snapshot: Snapshot, evalu
         ended no episode); `seed_means` of the evaluation; `verdict`, that of the evaluation.
     """
     training = {
-        name: np.array([[math.nan if value is None else value for value in one.returns] for one in each], np.float64)
+        name: np.array([[math.nan if value is None else value for value in curve] for curve in each], np.float64)
         for name, each in arms.items()
     }
     seeds, rounds = next(iter(training.values())).shape
@@ -111,7 +115,7 @@ def summarize(arms: Mapping[str, Sequence[Continued]], snapshot: Snapshot, evalu
     evaluated = compare(**evaluation)
     return {
         "seeds": seeds,
-        "rounds": [snapshot.round + 1 + i for i in range(rounds)],
+        "rounds": [round + 1 + i for i in range(rounds)],
         "curves": {name: [_point(column) for column in values.T] for name, values in training.items()},
         "training": compare(**{name: np.nanmean(values, axis=1)[:, None] for name, values in training.items()})
         if known

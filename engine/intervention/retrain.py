@@ -360,7 +360,8 @@ def _recollect(snapshot: Snapshot, plan: Intervention, folder: Path, meter: Mete
     per_seed = -(-plan.episodes // plan.seeds)
     meter.say("evaluating the policies that were trained on")
     returns = evaluate(snapshot, arms, EVALUATION_SEED, per_seed, meter.check, meter.evaluated)
-    return dict(summarize(arms, snapshot, returns))
+    curves = {name: [one.returns for one in each] for name, each in arms.items()}
+    return dict(summarize(curves, snapshot.round, returns))
 
 
 def curve_of(run: Run, round: int, rounds: int) -> list[dict[str, Any]]:

@@ -106,6 +106,10 @@ class LanguageLearner:
             snapshot.validation if language.validation == "fixed" else None,
         )
 
+    def reseed(self, rng: np.random.Generator) -> None:
+        """From here on collect with luck drawn from `rng`."""
+        self.generators = dict(zip(GENERATORS, rng.spawn(len(GENERATORS)), strict=True))
+
     @cached_property
     def model(self) -> dict[str, bytes]:
         """The files of the run's folder `model`, by name."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError, ZeroGradientError
+from engine.intervention.recollect import RECOLLECTION_SEED, Curve, summarize
 from engine.intervention.retrain import (
     EVALUATION_SEED,
     RESULT_FILE,
@@ -28,13 +29,13 @@ from engine.intervention.workspace import Job, create_job
 from engine.rlhf.collect import Scene
 from engine.rlhf.filtering import make_filter, with_one_of_each_group
 from engine.rlhf.influence import sequence_influence
-from engine.rlhf.learner import same_language_machine
-from engine.rlhf.models import load_tokenizer
+from engine.rlhf.learner import LanguageLearner, same_language_machine
+from engine.rlhf.models import load_tokenizer, policy_at
 from engine.rlhf.policy import LanguagePolicy
 from engine.rlhf.replay import intervene_language, replay_language
 from engine.rlhf.rewards import RewardModel, make_reward
 from engine.rlhf.targets import TokenTarget, language_target
-from engine.rlhf.training import branch_language
+from engine.rlhf.training import branch_language, train_on
 from engine.store.derived import write_json
 from engine.store.manifest import Parent
 from engine.store.read import Run, open_run
@@ -70,8 +71,6 @@ def retrain_language(
     run = run if isinstance(run, Run) else open_run(run)
     snapshot = run.language_snapshot(plan.round)
     snapshot.without(plan.removed)
-    if plan.seeds > 1:
-        raise BadInputError(f"seeds is {plan.seeds}; a language model's run is trained on with one seed")
     target = measured_target(snapshot, plan)
     meter = Meter(progress, snapshot, plan)
     judge = reward_model or make_reward(snapshot.language)
@@ -89,6 +88,8 @@ def retrain_language(
             curve = _record_branch(run, snapshot, records, place, plan, judge, meter)
             if plan.continue_rounds:
                 result["curves"][name] = curve
+        if plan.seeds > 1:
+            result["recollected"] = _recollect(snapshot, plan, folder, judge, meter)
         write_json(folder / RESULT_FILE, result)
     return result
 
@@ -147,8 +148,7 @@ def _replay_arms(
     snapshot: LanguageSnapshot, plan: Intervention, target: TokenTarget, judge: RewardModel, meter: Meter
 ) -> Arms:
     """Replay and evaluate every arm in every order."""
-    home = snapshot.path or Path()
-    scene = Scene(snapshot.config, snapshot.language, load_tokenizer(home / "model"), judge, None)
+    scene = _scene(snapshot, judge)
     n = episodes_per_order(plan)
     rewards: dict[str, list[Float32s]] = {}
     values: dict[str, list[float]] = {}
@@ -163,11 +163,72 @@ def _replay_arms(
             meter.say(f"{arm}, minibatch order {order + 1} of {plan.orders}")
             mode = plan.mode if len(drop) else "mask"
             policy: LanguagePolicy = replay_language(snapshot, drop, mode=mode, order=order, on_step=meter.step).policy
-            luck = np.random.default_rng([EVALUATION_SEED, order])
-            rewards.setdefault(arm, []).append(scene.rewards(policy, prompts, luck))
+            rewards.setdefault(arm, []).append(scene.rewards(policy, prompts, _luck(order)))
             values.setdefault(arm, []).append(float(target.value(policy).detach()))
             meter.evaluated()
     return {arm: (np.stack(rewards[arm]).astype(np.float64), values[arm]) for arm in rewards}
+
+
+def _scene(snapshot: LanguageSnapshot, judge: RewardModel) -> Scene:
+    """What it takes to reward answers."""
+    tokenizer = load_tokenizer((snapshot.path or Path()) / "model")
+    return Scene(snapshot.config, snapshot.language, tokenizer, judge, None)
+
+
+def _luck(block: int) -> np.random.Generator:
+    """With which all arms answer a block of prompts."""
+    return np.random.default_rng([EVALUATION_SEED, block])
+
+
+def _recollect(
+    snapshot: LanguageSnapshot, plan: Intervention, folder: Path, judge: RewardModel, meter: Meter
+) -> dict[str, Any]:
+    """Train every arm on with several seeds; the first one's branches are in `folder` already."""
+    scene, n = _scene(snapshot, judge), -(-plan.episodes // plan.seeds)
+    curves: dict[str, list[Curve]] = {}
+    rewards: dict[str, list[Float32s]] = {}
+    recorded = {"counterfactual": folder, "control": folder / "control"}
+    for seed in range(plan.seeds):
+        prompts = evaluation_prompts(snapshot, seed, n)
+        draws: dict[str, Any] = {
+            "original": (),
+            "counterfactual": plan.removed,
+            "control": random_sequences(snapshot, plan, seed),
+        }
+        for name, drop in draws.items():
+            meter.say(f"training on, {name}, seed {seed + 1} of {plan.seeds}")
+            if seed == 0 and name in recorded:
+                curve, policy = _recorded(open_run(recorded[name]))
+            else:
+                curve, policy = _trained_on(snapshot, plan, drop, seed, judge, meter)
+            curves.setdefault(name, []).append(curve)
+            rewards.setdefault(name, []).append(scene.rewards(policy, prompts, _luck(seed)))
+            meter.evaluated()
+    evaluation = {name: np.stack(found).astype(np.float64) for name, found in rewards.items()}
+    return dict(summarize(curves, snapshot.round, evaluation))
+
+
+def _recorded(branch: Run) -> tuple[Curve, LanguagePolicy]:
+    """A branch's mean rewards after its first round, and its final policy."""
+    last = branch.checkpoint(branch.config.rounds)
+    parameters = {name.removeprefix("parameter/"): t for name, t in last.items() if name.startswith("parameter/")}
+    language = branch.language_snapshot(branch.rounds[0].round).language
+    curve = [info.metrics["mean_return"] for info in branch.rounds[1:]]
+    return curve, policy_at(branch.config, language, branch.path, parameters)
+
+
+def _trained_on(
+    snapshot: LanguageSnapshot, plan: Intervention, drop: Any, seed: int, judge: RewardModel, meter: Meter
+) -> tuple[Curve, LanguagePolicy]:
+    """An arm trained on without recording it; the same seed is the same luck in every arm, 0 that of the run itself."""
+    mode = plan.mode if len(drop) else "mask"
+    replayed = replay_language(snapshot, drop, mode=mode, order=seed, on_step=meter.step)
+    learner = LanguageLearner.after(replayed, snapshot.path or Path(), judge)
+    if seed:
+        learner.reseed(np.random.default_rng([snapshot.config.seed, snapshot.round, seed, RECOLLECTION_SEED]))
+    chosen = make_filter(snapshot.config, snapshot.language)
+    rounds = train_on(learner, learner.round + plan.continue_rounds, chosen, meter.step)
+    return [later.metrics["mean_return"] for later in rounds], learner.policy
 
 
 def _record_branch(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
@@ -126,14 +127,27 @@ def _train_rounds(
     record_filter: SequenceFilter | None,
     on_step: Callable[[], None] | None,
 ) -> Iterator[LanguageSnapshot]:
+    def commit(snapshot: LanguageSnapshot, metrics: Mapping[str, Any]) -> None:
+        writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
+
+    yield from train_on(learner, stop, record_filter, on_step, commit)
+    writer.commit_final(learner.round, learner.state())
+
+
+def train_on(
+    learner: LanguageLearner,
+    stop: int,
+    record_filter: SequenceFilter | None = None,
+    on_step: Callable[[], None] | None = None,
+    commit: Callable[[LanguageSnapshot, Mapping[str, Any]], None] = lambda snapshot, metrics: None,
+) -> Iterator[LanguageSnapshot]:
+    """Collect, yield the snapshot, update, commit, up to round `stop` - 1; without `commit` nothing is recorded."""
     while learner.round < stop:
         snapshot = learner.collect()
         if record_filter is not None:
             snapshot = filtered(snapshot, record_filter)
         yield snapshot
-        metrics = learner.update(snapshot, on_step)
-        writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
-    writer.commit_final(learner.round, learner.state())
+        commit(snapshot, learner.update(snapshot, on_step))
 
 
 def filtered(snapshot: LanguageSnapshot, record_filter: SequenceFilter) -> LanguageSnapshot:

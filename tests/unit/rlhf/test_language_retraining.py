@@ -70,6 +70,20 @@ def test_a_branch_trains_on_as_the_run_would_have_without_the_sequences(run, tmp
     assert branch.language_snapshot(1).buffer.prompt == run.language_snapshot(1).buffer.prompt
 
 
+def test_data_are_collected_anew_with_several_seeds(run, tmp_path):
+    result = retrain_language(run, plan(continue_rounds=1, seeds=2, mode="rebatch"), tmp_path / "branch")
+    again = result["recollected"]
+    assert (again["seeds"], again["rounds"]) == (2, [1])
+    branch = open_run(tmp_path / "branch")
+    [point] = again["curves"]["counterfactual"]
+    assert point["seeds"][0] == pytest.approx(branch.rounds[1].metrics["mean_return"])
+    [point] = again["curves"]["original"]
+    assert point["seeds"][0] == pytest.approx(run.rounds[1].metrics["mean_return"])
+    assert point["seeds"][1] != pytest.approx(point["seeds"][0])
+    assert again["evaluation"]["original"]["episodes"] == 8
+    assert again["verdict"] == again["evaluation"]["verdict"]
+
+
 def test_nothing_removed_by_the_control_makes_a_whole_group_disappear(groups):
     snapshot = groups.language_snapshot(0)
     removal = plan(removed=(0, 1, 3, 4, 6, 7, 9, 10))
@@ -103,7 +117,6 @@ def test_what_can_not_be_retrained_is_said_in_one_line(run, groups, tmp_path):
         (run, {"removed": (12,)}, "record 12 is out of range; this round has records 0 to 11"),
         (run, {"round": 5}, "round 5 is not in this run"),
         (run, {"target": "policy"}, "unknown target 'policy'"),
-        (run, {"continue_rounds": 1, "seeds": 2}, "trained on with one seed"),
         (groups, {"removed": (3, 4, 5)}, "all responses to prompt 1 would be removed"),
     ):
         with pytest.raises(BadInputError, match=message):
