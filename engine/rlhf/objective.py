@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.learning.ppo import Batch, normalize
+from engine.learning.ppo import Batch
 from engine.rlhf.policy import PAD, LanguagePolicy
 
 Normalizer = Literal["token", "grpo", "dr_grpo", "dapo"]
-NORMALIZERS: tuple[Normalizer, ...] = ("token", "grpo", "dr_grpo", "dapo")
 
 
 def token_batch(
@@ -62,14 +61,6 @@ def trimmed(part: Batch) -> Batch:
     used = (part.action != PAD).any(0).nonzero()
     length = int(used[-1]) + 1 if len(used) else 1
     return Batch(*(column if column.dim() == 1 else column[:, :length] for column in part))
-
-
-def with_normalized_advantages(part: Batch) -> Batch:
-    """A minibatch as its optimizer step sees it: mean 0 and standard deviation 1 over the tokens that are trained on."""
-    tokens = (part.action != PAD) & part.kept[:, None]
-    advantage = part.advantage.clone()
-    advantage[tokens] = normalize(advantage[tokens])
-    return part._replace(advantage=advantage)
 
 
 def shares(part: Batch, normalizer: Normalizer, max_new_tokens: int) -> Tensor:

@@ -27,7 +27,7 @@ from engine.errors import BadInputError
 from engine.executors import check_executor, default_workers
 from engine.learning.checkpoint import one_thread
 from engine.rlhf.influence import LANGUAGE_ESTIMATORS, sequence_influence
-from engine.rlhf.learner import language_fingerprint
+from engine.rlhf.learner import same_language_machine
 from engine.rlhf.replay import replay_language
 from engine.rlhf.targets import TokenTarget, language_target
 from engine.store.sequences import LanguageSnapshot
@@ -98,7 +98,7 @@ def validate_language(
         design="random",
         fraction=fraction,
         null=null,
-        fingerprint_equal=dict(snapshot.fingerprint) == language_fingerprint(),
+        fingerprint_equal=same_language_machine(snapshot.fingerprint),
         metasmoothness=smooth,
         start=start,
     )
