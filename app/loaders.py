@@ -221,16 +221,19 @@ def scatter_figure(
     y: str,
     dark: bool,
     drag: str,
-    ringed: tuple[int, tuple[int, ...]],
-    selected: tuple[int, ...],
+    ringed: tuple[int, bytes],
+    selected: bytes,
     version: int,
     _fields: dict[str, NDArray[Any]],
 ) -> go.Figure:
     """The scatter of a round; `target` is its whole description, the other arguments say the rest.
 
+    The basket's and the selected records come as the bytes of an array, which are compared faster than many numbers.
     Another `version` is another chart: what was picked in the one before is forgotten.
     """
-    figure = record_charts.scatter(_fields, x, y, dark, drag, ringed, selected)
+    inspected, basket = ringed
+    marked = inspected, np.frombuffer(basket, np.int64)
+    figure = record_charts.scatter(_fields, x, y, dark, drag, marked, np.frombuffer(selected, np.int64))
     figure.layout.meta = version
     return figure
 

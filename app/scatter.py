@@ -27,7 +27,7 @@ class _Shown:
 
     view: tuple[Any, ...]
     """The records and axes, and the records that are ringed."""
-    selected: tuple[int, ...]
+    selected: bytes
     """The selection as it was drawn; what was picked in the chart since then, the browser shows."""
     version: int
     """Of that selection."""
@@ -40,7 +40,8 @@ def draw(
     fields: dict[str, NDArray[Any]],
     axes: tuple[str, str],
     tool: str,
-    ringed: tuple[int, tuple[int, ...]],
+    inspected: int,
+    basket: list[int],
 ) -> None:
     """The chart.
 
@@ -51,7 +52,8 @@ def draw(
         fields: their columns.
         axes: names of the fields across and up.
         tool: `lasso`, `box` or `click`.
-        ringed: the inspected record, and those of the basket.
+        inspected: the record with a ring.
+        basket: the records with a frame.
     """
     x, y = axes
     about = (
@@ -64,10 +66,11 @@ def draw(
         state.is_dark(),
         DRAG[tool],
     )
+    ringed = inspected, np.array(basket, np.int64).tobytes()
     shown: _Shown | None = state.get(_SHOWN)
     picked_here = selection.source() == KEY
     if shown is None or shown.view != (about, ringed) or (shown.version != selection.version() and not picked_here):
-        selected = tuple(selection.current(run, snapshot).tolist())
+        selected = selection.current(run, snapshot).tobytes()
         shown = _Shown((about, ringed), selected, selection.version())
         state.put({_SHOWN: shown})
     figure = loaders.scatter_figure(*about, ringed, shown.selected, shown.version, fields)

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from app.charts.theme import MARK, Theme, influence_limit, plain, style, theme
 
-MOST_MARKS = 12_000
+MOST_MARKS = 8_000
 """Of a larger round not every record is drawn."""
 
 
@@ -33,8 +33,8 @@ def scatter(
     y: str,
     dark: bool,
     drag: str = "lasso",
-    ringed: tuple[int, tuple[int, ...]] | None = None,
-    selected: Sequence[int] = (),
+    ringed: tuple[int, NDArray[np.int64]] | None = None,
+    selected: Sequence[int] | NDArray[np.int64] = (),
 ) -> go.Figure:
     """The records as triangles, up and blue if they raised the target, down and orange if they lowered it.
 
@@ -88,7 +88,7 @@ def scatter(
         "unselected": {"marker": {"opacity": 0.12}},
     }
     if len(selected):
-        records["selectedpoints"] = np.flatnonzero(np.isin(places, list(selected))).tolist()
+        records["selectedpoints"] = np.flatnonzero(np.isin(places, selected)).tolist()
     figure = go.Figure([records, *_rings(fields, x, y, ringed, places, colours)])
     figure.update_layout(dragmode=drag, xaxis_title=plain(x), yaxis_title=plain(y), showlegend=False)
     if len(places) < len(fields["influence"]):
@@ -111,7 +111,7 @@ def _rings(
     fields: Mapping[str, NDArray[Any]],
     x: str,
     y: str,
-    ringed: tuple[int, tuple[int, ...]] | None,
+    ringed: tuple[int, NDArray[np.int64]] | None,
     places: NDArray[np.int64],
     colours: Theme,
 ) -> list[dict[str, Any]]:

@@ -89,7 +89,7 @@ def workplace(
     names = page.action_names(run) if run.manifest.action_space.kind == "discrete" else []
     chart, side = st.columns([3, 2], gap="medium")
     with chart:
-        scatter.draw(run, snapshot, scores, fields, axes, tool, (inspected, tuple(basket_records)))
+        scatter.draw(run, snapshot, scores, fields, axes, tool, inspected, basket_records)
     with side:
         inspector.draw(run, snapshot, scores, fields)
     selected_records.draw(run, snapshot, scores, fields, names)

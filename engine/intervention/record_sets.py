@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -195,8 +195,8 @@ def _write(run: Run, round: int, sets: RecordSets) -> None:
         raise NotARunError(f"the run {run.name} is no longer there; choose another one")
     content = {
         "sets": sets.sets,
-        "undo": [asdict(change) for change in _recent(sets.undo)],
-        "redo": [asdict(change) for change in _recent(sets.redo)],
+        "undo": [vars(change) for change in _recent(sets.undo)],
+        "redo": [vars(change) for change in _recent(sets.redo)],
     }
     path, files = _path(run, round), Files()
     files.make_folder(path.parent)
