@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from engine.intervention.filtering import train
     from engine.intervention.retrain import retrain
     from engine.learning.replay import replay
+    from engine.rlhf.filtering import train_language
     from engine.rlhf.influence import sequence_influence
+    from engine.rlhf.presets import language_settings
+    from engine.rlhf.replay import replay_language
+    from engine.rlhf.retrain import retrain_language
     from engine.rlhf.targets import language_target
     from engine.rlhf.validation import validate_language
     from engine.store.find import find_runs
@@ -55,15 +59,19 @@ _HOME = {
     "find_runs": "engine.store.find",
     "influence": "engine.attribution.influence",
     "influence_on_each": "engine.attribution.influence",
+    "language_settings": "engine.rlhf.presets",
     "language_target": "engine.rlhf.targets",
     "open_run": "engine.store.read",
     "preset": "engine.envs",
     "read_validation": "engine.attribution.trust",
     "replay": "engine.learning.replay",
+    "replay_language": "engine.rlhf.replay",
     "retrain": "engine.intervention.retrain",
+    "retrain_language": "engine.rlhf.retrain",
     "return_target": "engine.attribution.targets",
     "sequence_influence": "engine.rlhf.influence",
     "train": "engine.intervention.filtering",
+    "train_language": "engine.rlhf.filtering",
     "validate": "engine.attribution.validation",
     "validate_language": "engine.rlhf.validation",
     "verify_run": "engine.store.verify",
@@ -84,15 +92,19 @@ __all__ = [
     "find_runs",
     "influence",
     "influence_on_each",
+    "language_settings",
     "language_target",
     "open_run",
     "preset",
     "read_validation",
     "replay",
+    "replay_language",
     "retrain",
+    "retrain_language",
     "return_target",
     "sequence_influence",
     "train",
+    "train_language",
     "validate",
     "validate_language",
     "verify_run",

@@ -47,10 +47,9 @@ def rlhf(
 ) -> None:
     """Train a language model by PPO or GRPO: `rlhf courtesy`, or `rlhf --policy PATH --reward PATH --prompts FILE`."""
     from engine.rlhf.dependencies import transformers
-    from engine.rlhf.filtering import make_filter
+    from engine.rlhf.filtering import train_language
     from engine.rlhf.models import best_precision
     from engine.rlhf.presets import language_settings
-    from engine.rlhf.training import train_language
 
     transformers()
     given: dict[str, Any] = {
@@ -84,8 +83,7 @@ def rlhf(
     folder = out or Path("runs") / "-".join([what, *([config.filter] if config.filter != "none" else [])])
     try:
         with progress() as report:
-            chosen = make_filter(config, language)
-            for snapshot in train_language(config, language, folder, resume=resume, record_filter=chosen):
+            for snapshot in train_language(config, language, folder, resume=resume):
                 report(_line(snapshot.metrics, snapshot.round), snapshot.round + 1, config.rounds)
             report("finished", config.rounds, config.rounds)
     except KeyboardInterrupt:

@@ -7,7 +7,8 @@ where the target says nothing, which is where a model that does well ends up.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from engine.intervention.filtering import filtered_count
 from engine.learning.training import Filtered
 from engine.rlhf.grpo import group_advantages
 from engine.rlhf.influence import no_signal, sequence_influence
+from engine.rlhf.rewards import RewardModel
+from engine.rlhf.training import train_language as train_with
 from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Float32s
 
@@ -98,3 +101,27 @@ def with_one_of_each_group(snapshot: LanguageSnapshot, dropped: NDArray[np.int64
     )
     spared = [np.flatnonzero(group[dropped] == number)[-1] for number in np.unique(group[dropped]) if left[number] == 0]
     return np.delete(dropped, np.asarray(spared, np.int64))
+
+
+def train_language(
+    config: TrainConfig,
+    language: LanguageConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    reward_model: RewardModel | None = None,
+    on_step: Callable[[], None] | None = None,
+) -> Iterator[LanguageSnapshot]:
+    """Train a language model and record every round in the run folder `out`; with `config.filter`, on a part of each round.
+
+    >>> import engine
+    >>> settings = engine.language_settings("courtesy", {"rounds": 3, "filter": "iif"})
+    >>> for snapshot in engine.train_language(*settings, "runs/polite"):
+    ...     print(snapshot.round, snapshot.metrics["mean_return"], snapshot.buffer.response[0])
+
+    `engine.rlhf.training.train_language` says what the arguments and errors are.
+    """
+    chosen = make_filter(config, language)
+    yield from train_with(
+        config, language, out, resume=resume, record_filter=chosen, reward_model=reward_model, on_step=on_step
+    )
