@@ -20,7 +20,7 @@ from engine.recording.dumps import open_dump
 from engine.rlhf.learner import same_language_machine
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
-from engine.store.snapshot import AnySnapshot, Snapshot
+from engine.store.snapshot import AnySnapshot
 
 P = ParamSpec("P")
 
@@ -234,7 +234,7 @@ def _same_for_language(snapshot: LanguageSnapshot) -> bool:
         return False
 
 
-def without_minibatches(snapshot: Snapshot) -> None:
+def without_minibatches(snapshot: AnySnapshot) -> None:
     """A banner on a round whose update can't be replayed."""
     if not snapshot.minibatches.size:
         st.warning(

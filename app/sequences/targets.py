@@ -63,8 +63,7 @@ def controls(snapshot: LanguageSnapshot) -> Asked:
     if target != "action":
         return Asked(str(target))
     n = len(snapshot.buffer)
-    chosen = min(int(state.get("record") or 0), n - 1)
-    state.choose("about", range(n), chosen, always=True, scope=snapshot.hash)
+    state.choose("about", range(n), _looked_at(n), always=True, scope=snapshot.hash)
     about = int(st.number_input("of record", 0, n - 1, step=1, key="about", width=120) or 0)
     places = response_places(snapshot, about)
     if not places:
@@ -92,4 +91,10 @@ def ask_about(record: int, first: int, last: int) -> None:
 def _begin_with_chosen() -> None:
     """Let a new action target be about the response that is looked at (a callback)."""
     if state.get("target") == "action":
-        state.put({"about": int(state.get("record") or 0)})
+        state.put({"about": _looked_at()})
+
+
+def _looked_at(n: int | None = None) -> int:
+    """The record that the page shows, if it is one of n; Behaviour's choice, a round with a record, is none."""
+    record = state.get("record")
+    return record if isinstance(record, int) and (n is None or record < n) else 0

@@ -23,6 +23,7 @@ from engine.rlhf.targets import TokenTarget
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 
+MOST_LINKS = 12
 RECORD_ONE = (
     "Record one with `python -m engine rlhf courtesy --out runs/courtesy`, or put the folder of TRL's `completions_*.parquet` or "
     "of verl's `<step>.jsonl` beside the runs, then reload this page."
@@ -43,6 +44,7 @@ def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
             on_click=scores.compute_again,
             args=(run, snapshot, asked, estimator),
         )
+    page.without_minibatches(snapshot)
     target, found = scores.safely(run, snapshot, asked, estimator)
     if target is not None and found is not None:
         source = page.provenance(run, snapshot, f"{estimator}, {target.words}")
@@ -129,7 +131,8 @@ def view_only(name: str, dump: Dump, step: int) -> None:
 
 def _lead_away(name: str) -> None:
     """From a run whose records are steps of an environment."""
-    others = [*page.language_runs(run_paths()), *loaders.dump_paths()]
+    runs = [run for run in page.language_runs(run_paths()) if "interventions/" not in run]
+    others = [*runs, *loaders.dump_paths()][:MOST_LINKS]
     there = "These are language models' runs:" if others else f"There is none here yet. {RECORD_ONE}"
     st.info(
         f"Sequences are the records of a language model, and {escape(name)} is the run of a control task. {there}",

@@ -298,6 +298,18 @@ def test_other_trainers_files_are_for_looking_only(open_page: Open, run: str, st
     assert app.session_state["record"] == 1
 
 
+def test_what_was_chosen_on_behaviour_is_no_sequence(open_page: Open, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "tiny", tmp_path / "tiny")
+    list(engine.train(engine.preset("CartPole-v1", rounds=1, n_steps=64), tmp_path / "pole"))
+    app = open_page("behaviour", tmp_path, run="pole", record="0:7")
+    app.session_state["target"] = "action"
+    app.query_params.clear()
+    app.switch_page("views/sequences.py").run()
+    app.selectbox(key="run").set_value("tiny").run()
+    assert errors(app) == []
+    assert len(listed(app)) == 12
+
+
 def test_a_damaged_file_of_another_trainer_is_one_line(open_page: Open, tmp_path: Path) -> None:
     (tmp_path / "rollouts").mkdir()
     (tmp_path / "rollouts" / "3.jsonl").write_text('{"input": "a"}\n')
