@@ -126,7 +126,7 @@ def run_courtesy(
         raise BadInputError("there are no seeds; at least 1 is needed")
     plan.configs("clean", plan.arms[0], max(seeds))
     (read_results(out) or begin(plan)).planned(plan, seeds)
-    report("the models before training", 0, 1)
+    report("the models before training", *finished_tasks(plan, seeds, out))
     build_world()
     made = {
         "command": command,

@@ -17,7 +17,7 @@ from engine.experiments.tables import Cell, Line, Table
 from engine.store.files import Files
 
 CAVEATS = (
-    "The language is synthetic: a grammar of about a hundred words, half of whose remarks are rude. Policy (GPT-2, 2 layers, "
+    "The language is synthetic: a grammar of some eighty words, half of whose remarks are rude. Policy (GPT-2, 2 layers, "
     "64 wide) and reward model were trained from scratch on it. Nothing here says how large the effect is on real models.",
     "IIF saw clean validation rewards: the sequence target is taken over responses to held-out prompts whose rewards are "
     "never flipped. The other arms had no such help. Random drop and reward threshold leave out as many records as IIF would.",
