@@ -88,7 +88,8 @@ def test_grpo_leaves_each_response_out_by_hand(grpo: Run, normalizer: Any) -> No
     def slope(kept: Any = None) -> float:
         return slope_of_the_objective(snapshot, group_advantages(totals(buffer), buffer.group, kept, normalizer))
 
-    expected = np.array([slope() - slope(np.arange(n) != i) for i in range(n)])
+    whole = slope()
+    expected = np.array([whole - slope(np.arange(n) != i) for i in range(n)])
     policy = restore_policy(snapshot).double()
     credits = Credits(policy, snapshot)
     credits.add(np.arange(n), language_target(snapshot).gradient(policy), weight=n)
