@@ -155,9 +155,11 @@ def _places(pieces: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def _shown(piece: str) -> str:
-    """A token's text in one line, blanks made visible where there is nothing else."""
+    """A token's text in one line: blanks made visible where there is nothing else, a dot for a part of a character."""
+    if not piece:
+        return "·"
     text = piece.replace("\r", "").replace("\n", "⏎").strip(" ").replace("\t", "⇥")
-    text = text or "␣" * max(len(piece), 1)
+    text = text or "␣" * len(piece)
     return text if len(text) <= 40 else text[:39] + "…"
 
 

@@ -147,16 +147,21 @@ def _offered(_table: pa.Table, identity: str, basket: tuple[int, ...]) -> list[s
 
 
 def load_pieces(run: Run, token: NDArray[np.int32]) -> list[str]:
-    """The text of each token, as it continues the text before it.
+    """The text of each token, as it continues the text before it; the last token of a character's bytes has it whole.
 
     Raises:
         BadInputError: the extra is missing, or the run has no tokenizer; one line.
     """
-    tokenizer, ids, found = _tokenizer(run, run.path, run.head), token.tolist(), []
+    tokenizer, ids = _tokenizer(run, run.path, run.head), token.tolist()
+
+    def text(first: int, end: int) -> str:
+        """Without a character at the end whose bytes are not all there yet."""
+        return str(tokenizer.decode(ids[first:end], skip_special_tokens=False)).rstrip("\ufffd")
+
+    found = []
     for i in range(len(ids)):  # a token by itself may be half a character, or have lost its space
-        before = ids[max(0, i - CONTEXT) : i]
-        text = tokenizer.decode([*before, ids[i]], skip_special_tokens=False)
-        found.append(text[len(tokenizer.decode(before, skip_special_tokens=False)) :])
+        first = max(0, i - CONTEXT)
+        found.append(text(first, i + 1)[len(text(first, i)) :])
     return found
 
 

@@ -65,7 +65,7 @@ def training_on(run: Run, job: Job, result: dict[str, Any]) -> None:
     if again is None:
         st.caption(
             f"Mean training return of the {plan.continue_rounds} rounds after it; one training seed, so a single curve is "
-            "an example and not a verdict." + ("" if run.is_language else " Retrain with several seeds for one.")
+            "an example and not a verdict. Retrain with several seeds for one."
         )
         st.plotly_chart(charts.curves(result, before, state.is_dark()), key="compare_curves", alt=alt)
         return

@@ -26,7 +26,6 @@ def tokenizer() -> Tokenizer:
     words = {word: number for number, word in enumerate([END, "<unk>", *WORDS])}
     made = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    made.decoder = decoders.Fuse()
     made.decoder = decoders.WordPiece(prefix="##", cleanup=False)
     return made
 
@@ -59,13 +58,13 @@ def sequences(n: int, group_size: int = 1, seed: int = 0) -> SequenceBuffer:
     )
 
 
-def write_run(path: Path, n: int = 40, group_size: int = 1, rounds: int = 2) -> Path:
+def write_run(path: Path, n: int = 40, group_size: int = 1, rounds: int = 2, made: Tokenizer | None = None) -> Path:
     """A recorded run of such sequences; its checkpoints have no model, so there is no influence."""
     config = TrainConfig(env_id="language", n_steps=n, batch_size=8, n_epochs=2, path="torch", rounds=rounds)
     language = LanguageConfig(
         policy="made-up", reward="made-up", algorithm="grpo" if group_size > 1 else "ppo", group_size=group_size
     )
-    model = {"tokenizer.json": tokenizer().to_str().encode()}
+    model = {"tokenizer.json": (made or tokenizer()).to_str().encode()}
     vocabulary = Space("discrete", n=len(WORDS) + 2)
     manifest = RunManifest(
         env_id="language",

@@ -18,11 +18,15 @@ from language_runs import sequences, write_run
 from languages import record_language
 from streamlit.testing.v1 import AppTest
 from test_pages import Open, errors, open_page, pick, tick, words  # noqa: F401
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import engine
 from app import jobs
 from app.basket import drop_list
+from app.charts.sequences import token_strip
+from app.charts.theme import theme
 from app.jobs import Check
+from app.sequences import loaders
 from app.sequences.columns import BASKET, Question, rows, sequences_table, with_influence
 from engine.__main__ import main
 from engine.arguments import record_numbers
@@ -327,6 +331,32 @@ def test_a_control_tasks_run_leads_to_language_runs(open_page: Open, runs: Path,
     assert "Open talk" in [link.proto.label for link in app.get("page_link")]
     app = open_page("sequences", tmp_path)
     assert app.selectbox(key="run").value == "talk", "a newcomer sees sequences"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_strip_shows_signs_beside_colours_and_no_markup(dark: bool) -> None:
+    pieces, values = ["<b>", " fine", "\n", " end"], np.array([-2, 0.01, 1, 2], np.float32)
+    bars, signs, _ = token_strip(pieces, [3, 4, 5, 6], {"influence": values}, "influence", 2.0, dark).data
+    assert list(bars.text) == ["&lt;b&gt;", "fine", "⏎", "end"]
+    assert "<b>&lt;b&gt;</b>" in bars.hovertext[0]
+    assert list(bars.customdata) == [3, 4, 5, 6]
+    assert list(signs.marker.symbol) == ["triangle-down", "triangle-up", "triangle-up"], "what is about 0 has none"
+    assert bars.marker.color[0] == theme(dark).hurts
+    assert bars.marker.color[3] == theme(dark).helps
+    assert bars.y[3] == bars.y[2] + 1, "a line break in the text is one in the strip"
+
+
+def test_tokens_of_bytes_make_up_the_text(tmp_path: Path) -> None:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    made = Tokenizer(models.BPE({one: i for i, one in enumerate(alphabet)}, []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    run = engine.open_run(write_run(tmp_path / "bytes", 4, made=made))
+    text = "naïve 猫\n a"
+    pieces = loaders.load_pieces(run, np.array(made.encode(text).ids, np.int32))
+    assert "".join(pieces) == text
+    assert len(pieces) == len(text.encode())
+    assert pieces[7:10] == ["", "", "猫"]
 
 
 def test_rows_without_a_signal_come_last_and_can_be_listed() -> None:
