@@ -73,13 +73,17 @@ def interval(values: Floats) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def share(values: Floats) -> Interval:
+    """`interval` of numbers that lie in [0, 1]."""
+    found = interval(values)
+    return Interval(found.value, *(float(np.clip(end, 0, 1)) for end in (found.low, found.high)))
+
+
 def detection(results: CourtesyResults, round: int = 1) -> dict[str, Interval] | None:
     """AUC of the planted flips in a round by `influence` and by `reward`, over seeds; None where there are none."""
     if not results.finished.get(("flipped", "iif")):
         return None
-    return {
-        name: interval(results.column("flipped", "iif", f"auc_{name}")[:, round]) for name in ("influence", "reward")
-    }
+    return {name: share(results.column("flipped", "iif", f"auc_{name}")[:, round]) for name in ("influence", "reward")}
 
 
 def sentences(results: CourtesyResults) -> list[str]:
@@ -102,7 +106,7 @@ def sentences(results: CourtesyResults) -> list[str]:
 def _reached_in_words(results: CourtesyResults, condition: str, arm: str) -> str:
     mine = reached(results, condition, arm)
     seeds, rounds = len(mine.seeds), ", ".join(f"{value:.0f}" for value in mine.costs["rounds"])
-    fluency = results.column(condition, arm, "fluency")[:, -1].mean()
+    fluency = results.column(condition, arm, "fluency")
     text = f"{condition.capitalize()} rewards, {arm}: "
     if mine.never == seeds:
         text += f"never rude less than {RUDE:.0%} of the time within {results.plan.rounds} rounds"
@@ -110,10 +114,13 @@ def _reached_in_words(results: CourtesyResults, condition: str, arm: str) -> str
         text += f"rude less than {RUDE:.0%} of the time after {rounds} rounds"
         text += f" ({mine.never} of {seeds} seeds never)" if mine.never else ""
     if arm != STANDARD and results.finished.get((condition, STANDARD)):
-        share = ratio(mine, reached(results, condition, STANDARD), "rounds")
-        text += f", {spell(share)} of PPO's rounds" if share else ""
-    suffered = ": the text has suffered" if fluency < FLUENT else ""
-    return f"{text}; fluency at the end {fluency:.2f}{suffered}."
+        standard = reached(results, condition, STANDARD)
+        part = ratio(mine, standard, "rounds")
+        bound = "at most " if standard.never and not mine.never else ""
+        text += f", {bound}{spell(part)} of PPO's rounds" if part else ""
+    last, lowest = fluency[:, -1].mean(), fluency.min()
+    suffered = ": the text has suffered" if last < FLUENT else ""
+    return f"{text}; fluency at the end {last:.2f}, at its lowest after any round {lowest:.2f}{suffered}."
 
 
 def spell(value: Interval, digits: int = 2) -> str:

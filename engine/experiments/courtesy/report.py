@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from engine.experiments.courtesy import figures
-from engine.experiments.courtesy.findings import COSTS, Interval, interval, ratio, reached, sentences, spell
+from engine.experiments.courtesy.findings import COSTS, Interval, ratio, reached, sentences, share, spell
 from engine.experiments.courtesy.plan import CONDITIONS, NAME, RUDE
 from engine.experiments.courtesy.results import CourtesyResults
 from engine.experiments.pages import commands, page
@@ -93,11 +93,11 @@ def _costs(results: CourtesyResults, shown: list[tuple[str, str]]) -> Table:
         mine = reached(results, condition, arm)
         cells = [Cell(f"{condition}, {arm}"), Cell(str(len(mine.seeds)))]
         for cost in COSTS:
-            share: Interval | None = None
+            part: Interval | None = None
             if arm != STANDARD and results.finished[condition, STANDARD]:
-                share = ratio(mine, reached(results, condition, STANDARD), cost)
+                part = ratio(mine, reached(results, condition, STANDARD), cost)
             cells += [Cell(f"{mine.costs[cost].mean():.3g}", ", ".join(f"{value:.3g}" for value in mine.costs[cost]))]
-            cells += [Cell(spell(share) if share else "")]
+            cells += [Cell(spell(part) if part else "")]
         lines.append(Line([*cells, Cell(f"{mine.never} of {len(mine.seeds)}")]))
     titles = [title for name in COSTS.values() for title in (name, "of PPO's")]
     caption = f"Until the rude rate is below {RUDE:g}: mean over seeds, each seed below it, and the ratio to PPO."
@@ -122,7 +122,7 @@ def _faults(results: CourtesyResults) -> Table:
         cells = [Cell(arm)]
         for name in ("auc_influence", "auc_reward"):
             first = results.column("flipped", arm, name)[:, 1] if results.plan.rounds else np.full(1, np.nan)
-            cells.append(Cell("" if np.isnan(first).any() else spell(interval(first))))
+            cells.append(Cell("" if np.isnan(first).any() else spell(share(first))))
         flips, dropped, gone = (results.column("flipped", arm, n).sum() for n in ("flips", "dropped", "flips_dropped"))
         cells += [Cell(f"{gone / flips:.0%}" if flips else ""), Cell(f"{gone / dropped:.0%}" if dropped else "")]
         lines.append(Line(cells))
@@ -144,10 +144,24 @@ def _texts(results: CourtesyResults, shown: list[tuple[str, str]]) -> Table:
         last = {name: results.column(condition, arm, name)[:, -1].mean() for name in names[:-1]}
         seconds, spent = (results.column(condition, arm, name).sum() for name in ("seconds", "filter_seconds"))
         cells = [Cell(f"{condition}, {arm}"), *(Cell(f"{value:.2f}") for value in last.values())]
+        cells.append(Cell(f"{results.column(condition, arm, 'fluency').min():.2f}"))
         lines.append(Line([*cells, Cell(f"{spent / seconds:.0%}" if seconds else "")]))
-    columns = ("rewards, arm", "rude rate", "fluency", "variety", "learned reward", "KL", "of the time in the filter")
+    columns = (
+        "rewards, arm",
+        "rude rate",
+        "fluency",
+        "variety",
+        "learned reward",
+        "KL",
+        "lowest fluency",
+        "time in filter",
+    )
     before = ""
     if shown:
         start = {name: results.column(*shown[0], name)[:, 0].mean() for name in ("rude", "fluency", "variety")}
         before = " Before training: " + ", ".join(f"{name} {value:.2f}" for name, value in start.items()) + "."
-    return Table(columns, lines, f"After the last round, mean over seeds.{before}")
+    return Table(
+        columns,
+        lines,
+        f"After the last round, mean over seeds; the lowest fluency is that of any seed after any round.{before}",
+    )

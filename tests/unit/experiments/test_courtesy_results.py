@@ -49,7 +49,7 @@ def test_what_is_never_reached_counts_one_round_more_and_says_so(results: Courte
     assert (random.never, random.costs["rounds"].tolist(), random.costs["seconds"].tolist()) == (1, [4, 5], [8, 10])
     (line,) = [line for line in sentences(results) if line.startswith("Flipped rewards, random")]
     assert "1 of 2 seeds never" in line
-    assert "the text has suffered" in line
+    assert "fluency at the end 0.50, at its lowest after any round 0.50: the text has suffered" in line
 
 
 def test_the_findings_name_ratio_interval_and_both_aucs(results: CourtesyResults) -> None:
@@ -58,6 +58,7 @@ def test_the_findings_name_ratio_interval_and_both_aucs(results: CourtesyResults
     found = detection(results)
     assert found is not None
     assert found["influence"].value == pytest.approx(0.85)
+    assert (found["influence"].low, found["influence"].high) == (pytest.approx(0.2147, abs=1e-3), 1)
     assert found["reward"].value == 0.5
     assert any("AUC 0.85" in line and "by the reward" in line for line in said)
     assert not any(line.startswith("Clean rewards, random") for line in said)
