@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 import pandas as pd
 import pyarrow as pa
@@ -19,7 +20,6 @@ from app.sequences.targets import Asked
 from app.text import escape
 from engine.recording.dumps import Dump
 from engine.rlhf.influence import SequenceScores
-from engine.rlhf.targets import TokenTarget
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 
@@ -53,7 +53,7 @@ def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
     with controls:
         name = f"{run.name}-round-{snapshot.round}" + (f"-{asked.name}-{estimator}" if found else "")
         export.offer({name: lambda: exported(snapshot, found)})
-    workplace(run, snapshot, asked, estimator, target, found)
+    workplace(run, snapshot, asked, found)
 
 
 def exported(snapshot: LanguageSnapshot, found: SequenceScores | None) -> pd.DataFrame:
@@ -70,18 +70,11 @@ def _table(snapshot: LanguageSnapshot, found: SequenceScores | None) -> pa.Table
 
 
 @page.part
-def workplace(
-    run: Run,
-    snapshot: LanguageSnapshot,
-    asked: Asked,
-    estimator: str,
-    target: TokenTarget | None,
-    found: SequenceScores | None,
-) -> None:
+def workplace(run: Run, snapshot: LanguageSnapshot, asked: Asked, found: SequenceScores | None) -> None:
     """The list, the chosen response and the basket: drawn anew by themselves. What is ticked is the selection."""
-    described = "" if target is None or found is None else f" {estimator} {target.describe()}"
+    numbers = "" if found is None else f" {crc32(found.influence.tobytes())}"
     kept = basket.records(run, snapshot)
-    listed = Listed(_table(snapshot, found), snapshot.hash, snapshot.hash + described, tuple(kept))
+    listed = Listed(_table(snapshot, found), snapshot.hash, snapshot.hash + numbers, tuple(kept))
     rows = loaders.load_rows(listed.table, listed.identity, listing.controls(listed), listed.basket)
     record = listing.choose(listed, rows)
 
