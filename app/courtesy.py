@@ -13,7 +13,7 @@ from app.text import escape
 from engine.experiments.courtesy.figures import cost_axis
 from engine.experiments.courtesy.findings import COSTS, ratio, reached, sentences, spell
 from engine.experiments.courtesy.plan import CONDITIONS, RUDE
-from engine.experiments.courtesy.report import CAVEATS, about
+from engine.experiments.courtesy.report import CAVEATS, about, number
 from engine.experiments.courtesy.results import CourtesyResults
 from engine.experiments.plans import STANDARD
 
@@ -78,7 +78,7 @@ def costs_table(results: CourtesyResults) -> pd.DataFrame:
             row: dict[str, object] = {"rewards": condition, "arm": arm, "seeds": len(mine.seeds)}
             compared = arm != STANDARD and results.finished[condition, STANDARD]
             for cost, title in COSTS.items():
-                row[title] = f"{mine.costs[cost].mean():.3g}"
+                row[title] = number(mine.costs[cost].mean())
                 share = ratio(mine, reached(results, condition, STANDARD), cost) if compared else None
                 row[f"{title}: of PPO's"] = "" if share is None else spell(share)
             row["never"] = f"{mine.never} of {len(mine.seeds)}"

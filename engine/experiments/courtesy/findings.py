@@ -34,10 +34,10 @@ class Reached:
     """How many of the seeds never reached it."""
 
 
-def reached(results: CourtesyResults, condition: str, arm: str, level: float = RUDE) -> Reached:
-    """When the judged rude rate is first below `level`."""
+def reached(results: CourtesyResults, condition: str, arm: str, level: float = RUDE, fluent: float = 0) -> Reached:
+    """When the judged rude rate is first below `level`, with a fluency of at least `fluent`."""
     rude = results.column(condition, arm, "rude")
-    below = rude < level
+    below = (rude < level) & (results.column(condition, arm, "fluency") >= fluent)
     never = ~below.any(1)
     rounds = np.where(never, rude.shape[1], below.argmax(1))
     costs = {"rounds": rounds.astype(np.float64)}
@@ -100,12 +100,28 @@ def sentences(results: CourtesyResults) -> list[str]:
             f"Finding the planted flips in the first round: AUC {spell(influence)} by influence, {spell(reward)} by the "
             "reward as training saw it."
         )
+        found += _overtaken(results)
     return found
+
+
+def _overtaken(results: CourtesyResults) -> list[str]:
+    """From which round on the reward finds the flips better than influence."""
+    influence, reward = (
+        results.column("flipped", "iif", f"auc_{name}")[:, 1:].mean(0) for name in ("influence", "reward")
+    )
+    behind = np.flatnonzero(reward > influence)
+    if not len(behind):
+        return []
+    i = behind[0]
+    return [
+        f"In round {i + 1} the reward alone finds them better: AUC {reward[i]:.2f} against {influence[i]:.2f}, in the last round "
+        f"{reward[-1]:.2f} against {influence[-1]:.2f}. Where hardly anything is rude, a low reward is a flipped one."
+    ]
 
 
 def _reached_in_words(results: CourtesyResults, condition: str, arm: str) -> str:
     mine = reached(results, condition, arm)
-    seeds, rounds = len(mine.seeds), ", ".join(f"{value:.0f}" for value in mine.costs["rounds"])
+    seeds, rounds = len(mine.seeds), _rounds(results, mine)
     fluency = results.column(condition, arm, "fluency")
     text = f"{condition.capitalize()} rewards, {arm}: "
     if mine.never == seeds:
@@ -118,9 +134,18 @@ def _reached_in_words(results: CourtesyResults, condition: str, arm: str) -> str
         part = ratio(mine, standard, "rounds")
         bound = "at most " if standard.never and not mine.never else ""
         text += f", {bound}{spell(part)} of PPO's rounds" if part else ""
+    if mine.never < seeds:
+        fluent = reached(results, condition, arm, fluent=FLUENT)
+        both = _rounds(results, fluent)
+        text += f"; with at least {FLUENT:.0%} of the text fluent after {both}"
     last, lowest = fluency[:, -1].mean(), fluency.min()
     suffered = ": the text has suffered" if last < FLUENT else ""
     return f"{text}; fluency at the end {last:.2f}, at its lowest after any round {lowest:.2f}{suffered}."
+
+
+def _rounds(results: CourtesyResults, one: Reached) -> str:
+    """`10, never, 7`, by seed."""
+    return ", ".join("never" if value > results.plan.rounds else f"{value:.0f}" for value in one.costs["rounds"])
 
 
 def spell(value: Interval, digits: int = 2) -> str:

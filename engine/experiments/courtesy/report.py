@@ -25,7 +25,8 @@ CAVEATS = (
     "Fluency is the share of responses that the grammar can make, variety the share of different ones.",
     "Every arm and seed is judged on the same prompts with the same luck. Seeds differ in sampling, minibatches and which "
     "rewards are flipped; the model before training is the same.",
-    "Generated sequences count the responses to validation prompts too; PPO needs none and generates none. Seconds are CPU "
+    "Generated sequences count the responses to validation prompts too; PPO needs none and generates none. Reward "
+    "threshold needs none either but generated them, so that its counts are higher than they need be. Seconds are CPU "
     "time of one thread for collecting, filtering and updating; other work on the machine slows a thread down.",
     "Ratios to PPO are geometric means over seeds with a 95 % t interval of the logarithm. An arm that never got there counts "
     "as having got there one round after the last, a bound in its favour.",
@@ -96,12 +97,18 @@ def _costs(results: CourtesyResults, shown: list[tuple[str, str]]) -> Table:
             part: Interval | None = None
             if arm != STANDARD and results.finished[condition, STANDARD]:
                 part = ratio(mine, reached(results, condition, STANDARD), cost)
-            cells += [Cell(f"{mine.costs[cost].mean():.3g}", ", ".join(f"{value:.3g}" for value in mine.costs[cost]))]
+            values = mine.costs[cost]
+            cells += [Cell(number(values.mean()), ", ".join(number(value) for value in values))]
             cells += [Cell(spell(part) if part else "")]
         lines.append(Line([*cells, Cell(f"{mine.never} of {len(mine.seeds)}")]))
     titles = [title for name in COSTS.values() for title in (name, "of PPO's")]
     caption = f"Until the rude rate is below {RUDE:g}: mean over seeds, each seed below it, and the ratio to PPO."
     return Table(("rewards, arm", "seeds", *titles, "never"), lines, caption)
+
+
+def number(value: float) -> str:
+    """`2,880`, `9`, `6.86`."""
+    return f"{value:,.0f}" if value >= 100 or value == round(value) else f"{value:.3g}"
 
 
 def _detection(results: CourtesyResults) -> dict[str, object] | None:
