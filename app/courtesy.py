@@ -17,6 +17,8 @@ from engine.experiments.courtesy.report import CAVEATS, about, number
 from engine.experiments.courtesy.results import CourtesyResults
 from engine.experiments.plans import STANDARD
 
+SHORT = {"rounds": "rounds", "sequences": "sequences", "seconds": "CPU s"}
+"""`COSTS` as heads of columns."""
 MEASURES = {"rude": "rude rate", "fluency": "fluency", "variety": "variety", "kl": "KL to the first policy"}
 
 
@@ -58,7 +60,7 @@ def draw_courtesy(results: CourtesyResults) -> None:
     )
     st.caption(
         f"Until the rude rate is first below {RUDE:g}: mean over seeds, and the ratio to PPO of the same seed (geometric mean, "
-        "95 % t interval). An arm that never got there counts as one round after the last."
+        "95 % t interval). An arm that never got there counts as one round after the last. Fluency is that at the end."
     )
     _draw_detection(results)
     with st.expander("What the numbers are, and how they were made"):
@@ -77,12 +79,12 @@ def costs_table(results: CourtesyResults) -> pd.DataFrame:
             mine = reached(results, condition, arm)
             row: dict[str, object] = {"rewards": condition, "arm": arm, "seeds": len(mine.seeds)}
             compared = arm != STANDARD and results.finished[condition, STANDARD]
-            for cost, title in COSTS.items():
+            for cost, title in SHORT.items():
                 row[title] = number(mine.costs[cost].mean())
                 share = ratio(mine, reached(results, condition, STANDARD), cost) if compared else None
                 row[f"{title}: of PPO's"] = "" if share is None else spell(share)
             row["never"] = f"{mine.never} of {len(mine.seeds)}"
-            row["fluency at the end"] = f"{results.column(condition, arm, 'fluency')[:, -1].mean():.2f}"
+            row["fluency"] = f"{results.column(condition, arm, 'fluency')[:, -1].mean():.2f}"
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -20,7 +20,8 @@ CAVEATS = (
     "The language is synthetic: a grammar of some eighty words, half of whose remarks are rude. Policy (GPT-2, 2 layers, "
     "64 wide) and reward model were trained from scratch on it. Nothing here says how large the effect is on real models.",
     "IIF saw clean validation rewards: the sequence target is taken over responses to held-out prompts whose rewards are "
-    "never flipped. The other arms had no such help. Random drop and reward threshold leave out as many records as IIF would.",
+    "never flipped. PPO and reward threshold had no such help. Random drop leaves out as many records as IIF would, whichever; "
+    "reward threshold leaves out those whose reward, as training saw it, lies below the round's mean.",
     "Rude is what the grammar's lexicon says (any of ten insults), which training never sees: it sees the learned reward. "
     "Fluency is the share of responses that the grammar can make, variety the share of different ones.",
     "Every arm and seed is judged on the same prompts with the same luck. Seeds differ in sampling, minibatches and which "
