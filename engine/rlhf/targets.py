@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,11 @@ class TokenTarget:
 
     def describe(self) -> dict[str, Any]:
         """What it is about, and a digest of the tokens and their coefficients."""
-        digest = hashlib.sha256(self.ids.tobytes() + self.coefficient.tobytes())
-        return {"target": self.name, **self.about, "tokens": digest.hexdigest()[:16]}
+        return {"target": self.name, **self.about, "tokens": self._digest}
+
+    @cached_property
+    def _digest(self) -> str:
+        return hashlib.sha256(self.ids.tobytes() + self.coefficient.tobytes()).hexdigest()[:16]
 
     def value(self, policy: LanguagePolicy) -> Tensor:
         """f(theta) as a differentiable 0-d tensor."""
