@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -49,6 +50,8 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run a command; errors that a user can cause end in one line on stderr and exit code 2."""
+    # A script that starts the dashboard in the background has it ignore Ctrl-C, and so would the jobs that it cancels.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = app(arguments.spread(sys.argv[1:], "--arms"), standalone_mode=False)
     except EngineError as error:
