@@ -12,11 +12,11 @@ app: $(VENV)/.runtime
 ## setup: make .venv and install the pinned dependencies
 setup: $(VENV)/.runtime
 
-## test: the tests, browser included, in a few minutes
+## test: the tests, browser included, in about ten minutes
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-## test-all: also those that train for minutes
+## test-all: also those that train for minutes or take a very large run
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or not slow"
 

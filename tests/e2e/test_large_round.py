@@ -14,7 +14,7 @@ import engine
 from app.charts.records import MOST_MARKS
 from engine.intervention.record_sets import read_sets
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_a_lasso_takes_records_that_are_not_drawn(page: Page, url: str, runs: Path) -> None:

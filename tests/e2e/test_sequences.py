@@ -39,6 +39,7 @@ def test_from_a_search_to_a_drop_list(page: Page, url: str, runs: Path, tmp_path
     assert box is not None
     page.mouse.click(box["x"] + 18, box["y"] + 35 * 2.5)  # the second row's tick; the table is a canvas
     expect(page.locator(".st-key-record input")).to_have_value(str(found[1]))
+    idle(page)
     tokens = page.locator(".st-key-token_strip .bars .point")
     expect(tokens).to_have_count(4)
     expect(page.locator(".st-key-token_strip .bars .point text").nth(1)).to_have_text("fool")

@@ -72,7 +72,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train(whole).wait(120) == 0
     rng = random.Random(0)
-    for attempt in range(3):
+    for attempt in range(2):
         before = commits(killed)
         process = train(killed, *(["--resume"] if before else []))
         deadline = time.monotonic() + 60
