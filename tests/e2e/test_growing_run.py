@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import idle
 from playwright.sync_api import Page, expect
 
 import engine
@@ -32,5 +33,6 @@ def test_new_rounds_come_by_themselves_to_who_asked_for_them(page: Page, url: st
     list(training)  # the reader stands on a round in between, and stays there
     expect(line).to_have_count(0)
     expect(page.locator(".st-key-trust")).to_contain_text("round 1 ")
+    idle(page)
     expect(page.locator(".st-key-inspect input")).to_have_value("9")
     expect(page.get_by_test_id("stException")).to_have_count(0)

@@ -32,9 +32,7 @@ def film_step(page: Page) -> str:
     return str(page.evaluate(titles)[0])
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_from_the_table_of_runs_to_two_policies(page: Page, url: str, runs: Path, scheme: str) -> None:
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+def test_from_the_table_of_runs_to_two_policies(page: Page, url: str, runs: Path) -> None:
     page.goto(f"{url}/?branches=True&environment=FrozenLake-v1")
     expect(page.locator(".st-key-runs_table canvas").first).to_be_visible()
     idle(page)

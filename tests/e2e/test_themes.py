@@ -40,7 +40,7 @@ def brightness(page: Page, what: str, style: str) -> int:
 )
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_draws_in_both_themes(page: Page, url: str, runs: Path, path: str, scheme: str) -> None:
-    job = list_jobs(engine.open_run(runs / "FrozenLake-v1"))[0]
+    job = next(job for job in list_jobs(engine.open_run(runs / "FrozenLake-v1")) if job.result)
     branch = f"FrozenLake-v1/interventions/{job.id}/branch"
     query = {"compare": f"iv={job.id}", "compare_runs": f"runs=FrozenLake-v1,{branch}"}.get(path, "run=FrozenLake-v1")
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
