@@ -10,10 +10,12 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from app.charts.theme import MARK, Theme, influence_limit, plain, style, theme
+from app.charts.theme import MARK, NUMBERS, Theme, influence_limit, labels, plain, style, theme
 
 MOST_MARKS = 8_000
 """Of a larger round not every record is drawn."""
+MOST_SHAPES = 3_000
+"""Fewer marks are drawn sooner as shapes than by WebGL, which has to be set up anew for every drawing."""
 
 
 def drawn(influence: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -53,10 +55,11 @@ def scatter(
     limit = influence_limit(fields["influence"])
     places = drawn(fields["influence"])
     influence = fields["influence"][places]
+    kind = "scatter" if len(places) <= MOST_SHAPES else "scattergl"
     strength = np.clip(np.abs(influence) / limit, 0, 1)
     # A dict is checked once where a trace object is checked twice, which for thousands of symbols takes longest of all.
     records: dict[str, Any] = {
-        "type": "scattergl",
+        "type": kind,
         "x": _numbers(fields[x][places]),
         "y": _numbers(fields[y][places]),
         "mode": "markers",
@@ -89,7 +92,7 @@ def scatter(
     }
     if len(selected):
         records["selectedpoints"] = np.flatnonzero(np.isin(places, selected)).tolist()
-    figure = go.Figure([records, *_rings(fields, x, y, ringed, places, colours)])
+    figure = go.Figure([records, *_rings(fields, x, y, ringed, places, kind, colours)])
     figure.update_layout(dragmode=drag, xaxis_title=plain(x), yaxis_title=plain(y), showlegend=False)
     if len(places) < len(fields["influence"]):
         figure.add_annotation(
@@ -104,7 +107,7 @@ def scatter(
             yanchor="bottom",
             font={"size": 11},
         )
-    return style(figure, 440)
+    return style(figure, 440, NUMBERS)
 
 
 def _rings(
@@ -113,6 +116,7 @@ def _rings(
     y: str,
     ringed: tuple[int, NDArray[np.int64]] | None,
     places: NDArray[np.int64],
+    basket_kind: str,
     colours: Theme,
 ) -> list[dict[str, Any]]:
     """Marks around the basket's records and the inspected one, which are never hit by the mouse."""
@@ -130,7 +134,7 @@ def _rings(
             "unselected": {"marker": {"opacity": 1}},
         }
         for kind, records, symbol, size, width in (
-            ("scattergl", np.intersect1d(basket, places).astype(int), "square-open", 14, 1),
+            (basket_kind, np.intersect1d(basket, places).astype(int), "square-open", 14, 1),
             ("scatter", (inspected,), "circle-open", 18, 2),
         )
         if len(records)
@@ -157,7 +161,7 @@ def probabilities(names: Sequence[str], values: Sequence[float], taken: int, dar
         )
     )
     figure.update_layout(xaxis={"range": [0, 1]}, yaxis={"autorange": "reversed"})
-    return style(figure, 60 + 30 * len(values))
+    return style(figure, 60 + 30 * len(values), labels(figure.data[0].y))
 
 
 def episode(
@@ -207,4 +211,4 @@ def episode(
     figure.update_xaxes(title="step in episode", row=2)
     figure.update_yaxes(title="influence", row=1)
     figure.update_layout(bargap=0)
-    return style(figure, 300)
+    return style(figure, 300, NUMBERS)

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.charts.theme import MARK, Theme, plain, style, theme
+from app.charts.theme import MARK, NUMBERS, Theme, labels, plain, style, theme
 
 HEIGHT = 210
 BINS = 48
@@ -114,7 +114,7 @@ def composition(
         bargap=0.25,
         bargroupgap=0.1,
     )
-    return style(figure, HEIGHT)
+    return style(figure, HEIGHT, labels(y))
 
 
 def _bars(edges: NDArray[np.float64], heights: Sequence[NDArray[Any]], some: bool, hover: str, dark: bool) -> go.Figure:
@@ -135,7 +135,7 @@ def _bars(edges: NDArray[np.float64], heights: Sequence[NDArray[Any]], some: boo
                 unselected={"marker": {"opacity": 0.4}},
             )
     figure.update_layout(barmode="overlay", bargap=0, dragmode="select", selectdirection="h")
-    return style(figure, HEIGHT)
+    return style(figure, HEIGHT, NUMBERS)
 
 
 def _mark(colours: Theme, selected: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,19 +65,36 @@ def influence_limit(influence: NDArray[np.float32]) -> float:
     return limit or float(np.abs(influence).max(initial=0)) or 1.0
 
 
-def style(figure: go.Figure, height: int) -> go.Figure:
-    """Margins, fonts and grids of this house."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 24, "b": 8},
-        font={"size": 13},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
-        hoverlabel={"align": "left"},
-    )
-    figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True, exponentformat="power")
-    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True, exponentformat="power")
+NUMBERS = 70
+"""Pixels of a vertical axis of numbers with its title."""
+
+
+def labels(names: Iterable[str]) -> int:
+    """Pixels of a vertical axis of words, which may have lines in them."""
+    return 22 + 7 * max((len(html.unescape(line)) for name in names for line in name.split("<br>")), default=0)
+
+
+def style(figure: go.Figure, height: int, left: int | None = None) -> go.Figure:
+    """Margins, fonts and grids of this house.
+
+    Args:
+        figure: the chart, finished but for them.
+        height: pixels.
+        left: pixels of the vertical axis, `NUMBERS` or `labels(...)`: for charts that are drawn anew at every click. None:
+            Plotly measures both axes, for which it draws the chart more than once.
+    """
+    measured = left is None
+    below = 48 if any(axis.title.text for axis in figure.select_xaxes()) else 26
+    layout = figure.layout  # assigned, not updated: several times faster
+    layout.height = height
+    layout.margin = {"l": 8, "r": 8, "t": 24, "b": 8} if measured else {"l": left, "r": 8, "t": 24, "b": below}
+    layout.font = {"size": 13}
+    layout.paper_bgcolor = layout.plot_bgcolor = "rgba(0,0,0,0)"
+    layout.legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}
+    layout.hoverlabel = {"align": "left"}
+    axes = {"gridcolor": GRID, "zerolinecolor": GRID, "automargin": measured, "exponentformat": "power"}
+    figure.update_xaxes(**axes)
+    figure.update_yaxes(**axes)
     return figure
 
 
