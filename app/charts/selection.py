@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.charts.theme import MARK, NUMBERS, Theme, labels, plain, style, theme
 
-HEIGHT = 210
+HEIGHT = 230
 BINS = 48
 
 
@@ -49,7 +49,7 @@ def influence_histogram(influence: NDArray[np.float32], selected: NDArray[np.boo
     figure.update_layout(
         xaxis_title="influence", yaxis={"title": "records", "type": "log", "range": [-0.3, None], "dtick": 1}
     )
-    return figure
+    return style(figure, HEIGHT, NUMBERS)
 
 
 def influence_over(
@@ -72,7 +72,7 @@ def influence_over(
     )
     figure.add_hline(y=0, line={"color": MARK, "width": 1})
     figure.update_layout(xaxis_title=plain(field), yaxis_title="summed influence")
-    return figure
+    return style(figure, HEIGHT, NUMBERS)
 
 
 def composition(
@@ -135,7 +135,7 @@ def _bars(edges: NDArray[np.float64], heights: Sequence[NDArray[Any]], some: boo
                 unselected={"marker": {"opacity": 0.4}},
             )
     figure.update_layout(barmode="overlay", bargap=0, dragmode="select", selectdirection="h")
-    return style(figure, HEIGHT, NUMBERS)
+    return figure
 
 
 def _mark(colours: Theme, selected: bool) -> dict[str, Any]:

@@ -71,14 +71,14 @@ NUMBERS = 70
 
 def labels(names: Iterable[str]) -> int:
     """Pixels of a vertical axis of words, which may have lines in them."""
-    return 22 + 7 * max((len(html.unescape(line)) for name in names for line in name.split("<br>")), default=0)
+    return 22 + 6 * max((len(html.unescape(line)) for name in names for line in name.split("<br>")), default=0)
 
 
 def style(figure: go.Figure, height: int, left: int | None = None) -> go.Figure:
     """Margins, fonts and grids of this house.
 
     Args:
-        figure: the chart, finished but for them.
+        figure: the chart, finished but for them: its axes have their titles.
         height: pixels.
         left: pixels of the vertical axis, `NUMBERS` or `labels(...)`: for charts that are drawn anew at every click. None:
             Plotly measures both axes, for which it draws the chart more than once.
@@ -93,6 +93,8 @@ def style(figure: go.Figure, height: int, left: int | None = None) -> go.Figure:
     layout.legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}
     layout.hoverlabel = {"align": "left"}
     axes = {"gridcolor": GRID, "zerolinecolor": GRID, "automargin": measured, "exponentformat": "power"}
+    if not measured:
+        axes["title.standoff"] = 8
     figure.update_xaxes(**axes)
     figure.update_yaxes(**axes)
     return figure
