@@ -77,6 +77,7 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
         key="efficiency_table",
         hide_index=True,
         height="content",
+        placeholder="",
         alt="Table of every arm's sample efficiency against PPO and against the paper",
     )
     st.caption(
@@ -95,6 +96,7 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
         hide_index=True,
         height="content",
         column_config=chances,
+        placeholder="",
         alt="Table of every arm's final return and area under the curve",
     )
     st.caption(

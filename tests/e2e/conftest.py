@@ -94,25 +94,3 @@ def page(browser: BrowserContext) -> Iterator[Page]:
     expect.set_options(timeout=30_000)
     yield page
     page.close()
-
-
-def idle(page: Page) -> None:
-    """Wait until the script run is finished."""
-    page.wait_for_timeout(200)
-    expect(page.locator("[data-testid=stApp][data-test-script-state=running]")).to_have_count(0)
-
-
-def lasso(page: Page, x0: float, y0: float, x1: float, y1: float) -> None:
-    """Drag around a rectangle; fractions of the plot's area."""
-    page.wait_for_timeout(1000)  # the first WebGL drawing
-    box = page.locator(".st-key-records_scatter .nsewdrag").first.bounding_box()
-    assert box is not None
-
-    def at(fx: float, fy: float) -> tuple[float, float]:
-        return box["x"] + fx * box["width"], box["y"] + fy * box["height"]
-
-    page.mouse.move(*at(x0, y0))
-    page.mouse.down()
-    for corner in ((x1, y0), (x1, y1), (x0, y1), (x0, y0 + 0.01)):
-        page.mouse.move(*at(*corner), steps=5)
-    page.mouse.up()

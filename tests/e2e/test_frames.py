@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import idle
+from browsing import idle
 from playwright.sync_api import Page, expect
 
 import engine

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import idle, lasso
+from browsing import idle, lasso
 from playwright.sync_api import Page, expect
 
 import engine

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import idle, lasso
+from browsing import idle, lasso
 from playwright.sync_api import Page, expect
 
 import engine

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from conftest import idle
+from browsing import idle
 from playwright.sync_api import Page, expect
 
 import engine
