@@ -18,7 +18,7 @@ from app.loaders import ROOT
 from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import Scores
 from engine.intervention.across import Series, SeriesJob, create_series
-from engine.intervention.retrain import Intervention
+from engine.intervention.plan import Intervention
 from engine.intervention.workspace import Job, Work, create_job, predicted
 from engine.rlhf.influence import SequenceScores
 from engine.store.read import Run

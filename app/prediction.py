@@ -17,7 +17,7 @@ from engine.attribution.estimators import DIRECTION_ONLY, ESTIMATORS
 from engine.attribution.influence import Scores, read_influence
 from engine.attribution.regression import REPLAY_REGRESSION
 from engine.attribution.targets import named_target
-from engine.intervention.retrain import Intervention, random_removal
+from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.workspace import Job
 from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot

@@ -9,7 +9,7 @@ from app.text import escape
 from engine.attribution.influence import Scores
 from engine.attribution.naming import TargetName
 from engine.errors import EngineError
-from engine.intervention.retrain import Intervention
+from engine.intervention.plan import Intervention
 from engine.rlhf.influence import SequenceScores
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot

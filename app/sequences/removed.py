@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from app.sequences import loaders
-from engine.intervention.retrain import Intervention
+from engine.intervention.plan import Intervention
 from engine.rlhf.influence import LANGUAGE_ESTIMATORS, SequenceScores, read_sequence_influence
 from engine.rlhf.retrain import measured_target, random_sequences
 from engine.store.read import Run

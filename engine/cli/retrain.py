@@ -35,7 +35,7 @@ def retrain(
     """Replay a round without some records; compare with the original and with a random removal."""
     from engine.intervention.comparison import VERDICT_WORDS
     from engine.intervention.filtering import bottom_fraction
-    from engine.intervention.retrain import Intervention
+    from engine.intervention.plan import Intervention
     from engine.learning.replay import check_mode
     from engine.store.read import open_run
 

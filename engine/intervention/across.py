@@ -29,7 +29,8 @@ from engine.attribution.targets import named_target
 from engine.errors import BadInputError, CancelledError, EngineError, StorageError
 from engine.executors import run_tasks
 from engine.intervention.filtering import bottom_fraction
-from engine.intervention.retrain import Intervention, Meter, Progress, compare_arms
+from engine.intervention.plan import Intervention, Meter, Progress
+from engine.intervention.retrain import compare_arms
 from engine.intervention.rounds import summarize
 from engine.intervention.workspace import ACTIVE, Work, read_work, write_status
 from engine.learning.replay import Mode, check_mode, check_replayable

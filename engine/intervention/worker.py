@@ -14,7 +14,8 @@ from typing import Any
 
 from engine.errors import BadInputError, CancelledError, EngineError, LockedRunError
 from engine.intervention.across import SERIES_FILE, carry_out_series, read_series
-from engine.intervention.retrain import Intervention, Progress, carry_out
+from engine.intervention.plan import Intervention, Progress
+from engine.intervention.retrain import carry_out
 from engine.intervention.workspace import LOCK_FILE, State, read_job, write_status
 from engine.store.files import Files
 from engine.store.read import Run, open_run

@@ -25,7 +25,8 @@ from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import influence
 from engine.attribution.targets import named_target
 from engine.errors import LockedRunError, StorageError, ZeroGradientError
-from engine.intervention.retrain import PARTIAL, RESULT_FILE, Intervention
+from engine.intervention.plan import Intervention
+from engine.intervention.retrain import PARTIAL, RESULT_FILE
 from engine.learning.replay import check_replayable
 from engine.store.derived import read_json, write_json
 from engine.store.files import Files

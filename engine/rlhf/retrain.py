@@ -12,19 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError, ZeroGradientError
+from engine.intervention.plan import EVALUATION_SEED, Intervention, Meter, Progress, episodes_per_order
 from engine.intervention.recollect import RECOLLECTION_SEED, Curve, summarize
-from engine.intervention.retrain import (
-    EVALUATION_SEED,
-    RESULT_FILE,
-    Arms,
-    Intervention,
-    Meter,
-    Progress,
-    appears_at_once,
-    compared,
-    curve_of,
-    episodes_per_order,
-)
+from engine.intervention.retrain import RESULT_FILE, Arms, appears_at_once, compared, curve_of
 from engine.intervention.workspace import Job, create_job
 from engine.rlhf.collect import Scene
 from engine.rlhf.filtering import make_filter, with_one_of_each_group

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.errors import EngineError
 from engine.intervention import worker
-from engine.intervention.retrain import Progress
+from engine.intervention.plan import Progress
 from engine.rlhf.retrain import retrain_language
 
 

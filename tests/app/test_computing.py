@@ -20,8 +20,8 @@ from app.prediction import changes
 from engine.attribution.influence import read_influence
 from engine.attribution.lds import spearman
 from engine.intervention.filtering import bottom_fraction
+from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.record_sets import change_basket
-from engine.intervention.retrain import Intervention, random_removal
 from engine.intervention.worker import work
 from engine.intervention.workspace import create_job, predicted
 from engine.store.commit import RunWriter

@@ -16,7 +16,7 @@ from engine.analysis.fields import record_fields
 from engine.attribution.estimators import top_and_bottom
 from engine.attribution.targets import Target
 from engine.intervention.notes import write_note
-from engine.intervention.retrain import Intervention
+from engine.intervention.plan import Intervention
 from engine.intervention.worker import work
 from engine.intervention.workspace import create_job, list_jobs
 from engine.store.read import Run

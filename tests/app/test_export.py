@@ -20,7 +20,7 @@ from app import export
 from app.diagnosis import downloads
 from engine.analysis.fields import record_fields
 from engine.intervention.notes import read_note, write_note
-from engine.intervention.retrain import Intervention
+from engine.intervention.plan import Intervention
 from engine.intervention.worker import work
 from engine.intervention.workspace import create_job, list_jobs
 from engine.store.read import Run

@@ -9,7 +9,7 @@ from languages import record_language
 from made_up_sequences import write_language_run
 from test_pages import Open, errors, open_page, words  # noqa: F401
 
-from engine.intervention.retrain import Intervention
+from engine.intervention.plan import Intervention
 from engine.intervention.workspace import list_jobs
 from engine.rlhf.retrain import create_language_job, predicted
 from engine.rlhf.worker import work

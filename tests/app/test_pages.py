@@ -16,8 +16,8 @@ from streamlit.testing.v1 import AppTest
 import engine
 from engine.experiments.campaign import run_campaign
 from engine.experiments.plans import EXPERIMENTS
+from engine.intervention.plan import Intervention
 from engine.intervention.record_sets import change_basket, read_basket, select
-from engine.intervention.retrain import Intervention
 from engine.intervention.worker import work
 from engine.intervention.workspace import create_job, predicted
 from engine.store.read import Run

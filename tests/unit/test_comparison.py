@@ -6,7 +6,7 @@ import pytest
 from engine.errors import BadInputError
 from engine.intervention.comparison import VERDICT_WORDS, Estimate, compare, verdict
 from engine.intervention.filtering import bottom_fraction
-from engine.intervention.retrain import Intervention
+from engine.intervention.plan import Intervention
 
 
 def arm(*order_means: float, episodes: int = 4) -> np.ndarray:

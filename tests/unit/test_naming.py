@@ -17,7 +17,7 @@ from engine.attribution.naming import TargetName
 from engine.attribution.targets import Target, in_words, named_target
 from engine.cli.options import Action, Observation, OfRound, Records, TargetOption, chosen_target
 from engine.errors import BadInputError
-from engine.intervention.retrain import Intervention
+from engine.intervention.plan import Intervention
 from engine.intervention.workspace import create_job, intervention_id, list_jobs, predicted, read_job
 from engine.store.export import export_run
 from engine.store.read import Run

@@ -14,7 +14,7 @@ import engine
 from engine.analysis.rendering import render
 from engine.envs import find
 from engine.errors import BadInputError
-from engine.intervention.retrain import EVALUATION_SEED
+from engine.intervention.plan import EVALUATION_SEED
 from engine.learning.checkpoint import restore_policy
 from engine.learning.environment import StateNotRestoredError, VectorEnvironment
 from engine.learning.evaluation import Evaluator

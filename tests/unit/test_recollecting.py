@@ -15,8 +15,8 @@ from worlds import record
 import engine
 from engine.envs import find
 from engine.errors import BadInputError
+from engine.intervention.plan import EVALUATION_SEED, Intervention, random_removal
 from engine.intervention.recollect import recorded_arm, summarize, train_arm_on
-from engine.intervention.retrain import EVALUATION_SEED, Intervention, random_removal
 from engine.intervention.worker import work
 from engine.intervention.workspace import create_job, intervention_id, read_job
 from engine.learning.evaluation import Evaluator

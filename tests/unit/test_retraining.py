@@ -14,7 +14,7 @@ from worlds import same_tensors
 import engine
 from engine.errors import BadInputError, CancelledError
 from engine.intervention.filtering import bottom_fraction
-from engine.intervention.retrain import EVALUATION_SEED
+from engine.intervention.plan import EVALUATION_SEED
 from engine.learning.replay import intervene
 from engine.store.read import Run
 

@@ -16,7 +16,7 @@ import pytest
 
 import engine
 from engine.errors import BadInputError, CancelledError, LockedRunError
-from engine.intervention.retrain import Intervention
+from engine.intervention.plan import Intervention
 from engine.intervention.worker import work
 from engine.intervention.workspace import (
     create_job,

@@ -10,7 +10,7 @@ import pytest
 from languages import Counted, record_language
 
 from engine.errors import BadInputError
-from engine.intervention.retrain import Intervention
+from engine.intervention.plan import Intervention
 from engine.intervention.workspace import list_jobs
 from engine.rlhf.replay import intervene_language, replay_language
 from engine.rlhf.retrain import create_language_job, predicted, random_sequences, retrain_language
