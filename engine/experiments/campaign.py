@@ -75,8 +75,7 @@ def train_and_evaluate(task: Task) -> pa.Table:
             start = time.process_time()
             snapshot = learner.collect()
             collected = time.process_time()
-            if record_filter is not None:
-                snapshot = filtered(snapshot, record_filter)
+            snapshot = filtered(snapshot, record_filter)
             chosen = time.process_time()
             learner.update(snapshot)
             trained = time.process_time()

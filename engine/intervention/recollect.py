@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +20,10 @@ from engine.intervention.comparison import Estimate, compare
 from engine.intervention.filtering import make_filter
 from engine.learning.agents import Actor, restore_agent
 from engine.learning.evaluation import Evaluator
+from engine.learning.loop import train_on
 from engine.learning.normalization import Normalizer, normalizer_at
 from engine.learning.replay import Mode, replay
-from engine.learning.training import Learner, train_on
+from engine.learning.training import Learner, filtered
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -70,7 +72,8 @@ def train_arm_on(
     if seed:
         learner.reseed(np.random.default_rng([config.seed, snapshot.round, seed, RECOLLECTION_SEED]))
     returns = []
-    for later in train_on(learner, learner.config.rounds, make_filter(config), on_step):
+    keep = partial(filtered, record_filter=make_filter(config))
+    for later in train_on(learner, learner.config.rounds, keep, on_step):
         say(later.round)
         returns.append(later.metrics["mean_return"])
     if learner.environments is not None:

@@ -1,11 +1,12 @@
-"""The one training loop: collect, yield the snapshot, update, commit."""
+"""Training on control tasks: begin or resume a run, branch one off, and the learner that the loop drives."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from engine.errors import BadInputError
 from engine.learning.agents import Agent, begin_agent
 from engine.learning.checkpoint import fingerprint, one_thread, restore_policy, restore_rng, rng_tensors
 from engine.learning.environment import StateNotRestoredError, VectorEnvironment
+from engine.learning.loop import check_same, record_rounds
 from engine.learning.networks import ActorCritic
 from engine.learning.normalization import Normalizer, begin_normalizer, normalizer_at
 from engine.learning.ppo import draw_minibatches, explained_variance
@@ -55,20 +57,21 @@ def train(
     """The training loop; `engine.train` is this with the filter that the configuration names, and says the rest."""
     one_thread()
     config = replace(config, env_id=find(config.env_id).name)
+    keep = partial(filtered, record_filter=record_filter)
     if resume:
-        _check_same(open_run(out).config, config)
+        check_same(open_run(out).config, config)
         with RunWriter.append(Path(out)) as writer:
             run = open_run(out)
             if run.final is not None:
                 return
             last = run.rounds[-1].round if run.rounds else None
             learner = Learner.begin(config) if last is None else Learner.after(replay(run.snapshot(last)))
-            yield from _train_rounds(learner, writer, config.rounds, record_filter, on_step)
+            yield from record_rounds(learner, writer, config.rounds, keep, on_step)
         return
     learner = Learner.begin(config)
     with RunWriter.create(Path(out), learner.manifest()) as writer:
         try:
-            yield from _train_rounds(learner, writer, config.rounds, record_filter, on_step)
+            yield from record_rounds(learner, writer, config.rounds, keep, on_step)
         except BadInputError:
             writer.withdraw()
             raise
@@ -106,56 +109,18 @@ def branch(
     learner.config = replace(snapshot.config, rounds=stop)
     with RunWriter.create(Path(out), learner.manifest(parent)) as writer:
         writer.commit_round(snapshot, {**snapshot.metrics, **asdict(replayed.metrics)})
-        yield from _train_rounds(learner, writer, stop, record_filter, on_step)
+        yield from record_rounds(learner, writer, stop, partial(filtered, record_filter=record_filter), on_step)
 
 
-def _train_rounds(
-    learner: Learner,
-    writer: RunWriter,
-    stop: int,
-    record_filter: RecordFilter | None,
-    on_step: Callable[[], None] | None,
-) -> Iterator[Snapshot]:
-    def commit(snapshot: Snapshot, metrics: Mapping[str, Any]) -> None:
-        writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
-
-    yield from train_on(learner, stop, record_filter, on_step, commit)
-    writer.commit_final(learner.round, learner.state())
-
-
-def train_on(
-    learner: Learner,
-    stop: int,
-    record_filter: RecordFilter | None = None,
-    on_step: Callable[[], None] | None = None,
-    commit: Callable[[Snapshot, Mapping[str, Any]], None] = lambda snapshot, metrics: None,
-) -> Iterator[Snapshot]:
-    """Collect, yield the snapshot, update, commit, up to round `stop` - 1; without `commit` nothing is recorded."""
-    while learner.round < stop:
-        snapshot = learner.collect()
-        if record_filter is not None:
-            snapshot = filtered(snapshot, record_filter)
-        yield snapshot
-        commit(snapshot, learner.update(snapshot, on_step))
-
-
-def filtered(snapshot: Snapshot, record_filter: RecordFilter) -> Snapshot:
+def filtered(snapshot: Snapshot, record_filter: RecordFilter | None) -> Snapshot:
     """The collected round as a filter leaves it; its metrics say how many records went, and why."""
+    if record_filter is None:
+        return snapshot
     dropped, why, actor_only = record_filter(snapshot)
     left = snapshot.without(dropped, actor_only=actor_only)
     if snapshot.config.filter_mode == "rebatch":
         left = left.gathered()
     return replace(left, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
-
-
-def _check_same(recorded: TrainConfig, asked: TrainConfig) -> None:
-    for field in fields(TrainConfig):
-        old, new = getattr(recorded, field.name), getattr(asked, field.name)
-        if old != new:
-            raise BadInputError(
-                f"this run was started with {field.name}={old}, not {new}; resume it with the same settings, "
-                "or train into another folder"
-            )
 
 
 @dataclass

@@ -5,6 +5,7 @@ What is compared is the mean reward of responses to held-out prompts, which all 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from engine.intervention.plan import EVALUATION_SEED, Intervention, Meter, Progr
 from engine.intervention.recollect import RECOLLECTION_SEED, Curve, summarize
 from engine.intervention.retrain import RESULT_FILE, Arms, appears_at_once, compared, curve_of
 from engine.intervention.workspace import Job, create_job
+from engine.learning.loop import train_on
 from engine.rlhf.collect import Scene
 from engine.rlhf.filtering import make_filter, with_one_of_each_group
 from engine.rlhf.influence import sequence_influence
@@ -25,7 +27,7 @@ from engine.rlhf.policy import LanguagePolicy
 from engine.rlhf.replay import intervene_language, replay_language
 from engine.rlhf.rewards import RewardModel, make_reward
 from engine.rlhf.targets import TokenTarget, language_target
-from engine.rlhf.training import branch_language, train_on
+from engine.rlhf.training import branch_language, filtered
 from engine.store.derived import write_json
 from engine.store.manifest import Parent
 from engine.store.read import Run, open_run
@@ -216,8 +218,8 @@ def _trained_on(
     learner = LanguageLearner.after(replayed, snapshot.path or Path(), judge)
     if seed:
         learner.reseed(np.random.default_rng([snapshot.config.seed, snapshot.round, seed, RECOLLECTION_SEED]))
-    chosen = make_filter(snapshot.config, snapshot.language)
-    rounds = train_on(learner, learner.round + plan.continue_rounds, chosen, meter.step)
+    keep = partial(filtered, record_filter=make_filter(snapshot.config, snapshot.language))
+    rounds = train_on(learner, learner.round + plan.continue_rounds, keep, meter.step)
     return [later.metrics["mean_return"] for later in rounds], learner.policy
 
 

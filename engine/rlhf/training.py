@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
 from engine.learning.checkpoint import one_thread
+from engine.learning.loop import check_same, record_rounds
 from engine.learning.training import Filtered
 from engine.rlhf.advantages import regrouped
 from engine.rlhf.learner import LanguageLearner, origins, state_after
@@ -56,10 +57,13 @@ def train_language(
         StorageError: the disk refused; earlier rounds stay readable.
     """
     one_thread()
-    out = Path(out)
+    out, keep = Path(out), partial(filtered, record_filter=record_filter)
     if resume:
-        _check_same(open_run(out).manifest.language, language)
-        _check_same(open_run(out).config, config)
+        recorded = open_run(out)
+        if recorded.manifest.language is None:
+            raise BadInputError("this run is not of a language model; continue it with python -m engine train")
+        check_same(recorded.manifest.language, language)
+        check_same(recorded.config, config)
         with RunWriter.append(out) as writer:
             run = open_run(out)
             if run.final is not None:
@@ -69,12 +73,12 @@ def train_language(
                 learner = LanguageLearner.after(replayed, out, reward_model)
             else:
                 learner = LanguageLearner.begin(config, language, out, reward_model)
-            yield from _train_rounds(learner, writer, config.rounds, record_filter, on_step)
+            yield from record_rounds(learner, writer, config.rounds, keep, on_step)
         return
     learner = LanguageLearner.begin(config, language, out, reward_model)
     with RunWriter.create(out, learner.manifest(), model=learner.model) as writer:
         try:
-            yield from _train_rounds(learner, writer, config.rounds, record_filter, on_step)
+            yield from record_rounds(learner, writer, config.rounds, keep, on_step)
         except BadInputError:
             writer.withdraw()
             raise
@@ -117,55 +121,15 @@ def branch_language(
             return
         learner = LanguageLearner.after(replayed, out, reward_model)
         learner.scene = replace(learner.scene, config=config)
-        yield from _train_rounds(learner, writer, stop, record_filter, on_step)
+        yield from record_rounds(learner, writer, stop, partial(filtered, record_filter=record_filter), on_step)
 
 
-def _train_rounds(
-    learner: LanguageLearner,
-    writer: RunWriter,
-    stop: int,
-    record_filter: SequenceFilter | None,
-    on_step: Callable[[], None] | None,
-) -> Iterator[LanguageSnapshot]:
-    def commit(snapshot: LanguageSnapshot, metrics: Mapping[str, Any]) -> None:
-        writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
-
-    yield from train_on(learner, stop, record_filter, on_step, commit)
-    writer.commit_final(learner.round, learner.state())
-
-
-def train_on(
-    learner: LanguageLearner,
-    stop: int,
-    record_filter: SequenceFilter | None = None,
-    on_step: Callable[[], None] | None = None,
-    commit: Callable[[LanguageSnapshot, Mapping[str, Any]], None] = lambda snapshot, metrics: None,
-) -> Iterator[LanguageSnapshot]:
-    """Collect, yield the snapshot, update, commit, up to round `stop` - 1; without `commit` nothing is recorded."""
-    while learner.round < stop:
-        snapshot = learner.collect()
-        if record_filter is not None:
-            snapshot = filtered(snapshot, record_filter)
-        yield snapshot
-        commit(snapshot, learner.update(snapshot, on_step))
-
-
-def filtered(snapshot: LanguageSnapshot, record_filter: SequenceFilter) -> LanguageSnapshot:
+def filtered(snapshot: LanguageSnapshot, record_filter: SequenceFilter | None) -> LanguageSnapshot:
     """The collected round as a filter leaves it; its metrics say how many records went, and why."""
+    if record_filter is None:
+        return snapshot
     dropped, why, _ = record_filter(snapshot)
     left = regrouped(snapshot.without(dropped)) if len(dropped) else snapshot
     if snapshot.config.filter_mode == "rebatch":
         left = left.gathered()
     return replace(left, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
-
-
-def _check_same(recorded: TrainConfig | LanguageConfig | None, asked: TrainConfig | LanguageConfig) -> None:
-    if recorded is None:
-        raise BadInputError("this run is not of a language model; continue it with python -m engine train")
-    for field in fields(asked):
-        old, new = getattr(recorded, field.name), getattr(asked, field.name)
-        if old != new:
-            raise BadInputError(
-                f"this run was started with {field.name}={old}, not {new}; resume it with the same settings, "
-                "or train into another folder"
-            )

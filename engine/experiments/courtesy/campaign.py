@@ -70,7 +70,7 @@ def train_and_judge(task: Task) -> pa.Table:
             start = time.process_time()
             collected = learner.collect()
             before = time.process_time()
-            snapshot = collected if record_filter is None else filtered(collected, record_filter)
+            snapshot = filtered(collected, record_filter)
             chosen = time.process_time()
             learner.update(snapshot)
             trained = time.process_time()
