@@ -70,7 +70,7 @@ def test_cancel_stops_the_worker_and_leaves_no_branch(page: Page, url: str, runs
 
 
 def click_a_record(page: Page) -> int:
-    """Click the record with the largest mark; returns its number."""
+    """Click the record with the most room around its mark of those not selected; returns its number."""
     expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
     idle(page)
     page.evaluate("document.querySelector('.st-key-records_scatter').scrollIntoView({block: 'center'})")
@@ -79,9 +79,11 @@ def click_a_record(page: Page) -> int:
         """() => {
             const plot = document.querySelector('.st-key-records_scatter .js-plotly-plot');
             const layout = plot._fullLayout, trace = plot._fullData[0], box = plot.getBoundingClientRect();
-            const size = trace.marker.size, i = size.indexOf(Math.max(...size));
-            return [box.left + layout.xaxis._offset + layout.xaxis.d2p(trace.x[i]),
-                    box.top + layout.yaxis._offset + layout.yaxis.d2p(trace.y[i]), trace.customdata[i]];
+            const marks = Array.from(trace.customdata, (record, i) => [box.left + layout.xaxis._offset
+                + layout.xaxis.d2p(trace.x[i]), box.top + layout.yaxis._offset + layout.yaxis.d2p(trace.y[i]), record]);
+            const room = marks.map(([x, y], i) => Math.min(...marks.map(([u, v], j) => i === j ? 99 : Math.hypot(u - x, v - y))));
+            for (const i of trace.selectedpoints ?? []) room[i] = 0; // a click on it would unselect it
+            return marks[room.indexOf(Math.max(...room))];
         }"""
     )
     assert f"inspect={record}" not in page.url
