@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from app.charts.formation import OLD_MARKS, gaps, mark_phases
-from app.charts.theme import MARK, influence_limit, plain, style, theme
+from app.charts.theme import MARK, NUMBERS, influence_limit, plain, style, theme
 from engine.analysis.formation import RoundFormation
 from engine.analysis.phases import Stretch
 
@@ -70,7 +70,7 @@ def curve(
         dragmode="pan",
         hovermode="x",
     )
-    return style(figure, 360)
+    return style(figure, 360, NUMBERS)
 
 
 def gaussian_curve(
@@ -156,4 +156,4 @@ def contributors(every: Sequence[RoundFormation], dark: bool) -> go.Figure:
         )
     )
     figure.update_layout(xaxis_title="round", yaxis_title="influence on log π(a | s)", dragmode="pan", showlegend=False)
-    return style(figure, 300)
+    return style(figure, 300, NUMBERS)

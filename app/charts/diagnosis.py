@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.charts.theme import MARK, labels, plain, style, theme
+from app.charts.theme import MARK, label_pixels, plain, style, theme
 from engine.analysis.diagnosis import Trait
 from engine.attribution.lds import Interval
 
@@ -48,7 +48,7 @@ def effect_sizes(traits: Sequence[Trait], dark: bool) -> go.Figure:
         dragmode=False,
     )
     lines = sum(1 + _wrapped(trait.sentence).count("<br>") for trait in traits)
-    return style(figure, 90 + 14 * len(traits) + 17 * lines, labels(figure.data[0].y))
+    return style(figure, 90 + 14 * len(traits) + 17 * lines, label_pixels(figure.data[0].y))
 
 
 def rank_correlations(found: Mapping[str, Interval], dark: bool) -> go.Figure:
@@ -79,7 +79,7 @@ def rank_correlations(found: Mapping[str, Interval], dark: bool) -> go.Figure:
         yaxis={"autorange": "reversed", "tickfont": {"size": 12}, "ticklabelstandoff": 6},
         dragmode=False,
     )
-    return style(figure, 90 + 24 * len(names), labels(figure.data[0].y))
+    return style(figure, 90 + 24 * len(names), label_pixels(figure.data[0].y))
 
 
 def advantages(

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
-from app.charts.theme import Theme, plain, style, theme
+from app.charts.theme import NUMBERS, Theme, label_pixels, plain, style, theme
 from engine.analysis.formation import FEATURES, RoundFormation
 from engine.analysis.phases import PHASES, Stretch, smoothed, unbroken
 
@@ -86,7 +86,7 @@ def make_up(every: Sequence[RoundFormation], stretches: Sequence[Stretch], same_
         for name, which, look in lines:
             _line(figure, rounds, [_number(getattr(item, which)[feature]) for item in every], name, look, column, ".0%")
     mark_phases(figure, stretches, columns=3)
-    figure.update_yaxes(range=[-0.04, 1.12], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1])
+    figure.update_yaxes(range=[-0.04, 1.24], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1])
     return _finish(figure, 270)
 
 
@@ -152,7 +152,7 @@ def groups(every: Sequence[RoundFormation], grouping: str, labels: Sequence[str]
         yaxis={"autorange": "reversed"},
         dragmode="pan",
     )
-    return style(figure, 110 + max(34 if len(names) <= 8 else 22, 4) * len(names))
+    return style(figure, 110 + max(34 if len(names) <= 8 else 22, 4) * len(names), label_pixels(names))
 
 
 def _line(
@@ -192,7 +192,7 @@ def _line(
 def _finish(figure: go.Figure, height: int) -> go.Figure:
     figure.update_layout(hovermode="x", dragmode="pan")
     figure.update_xaxes(title="round", hoverformat="d")
-    style(figure, height)
+    style(figure, height, NUMBERS)
     return figure.update_layout(margin={"t": 54}, legend={"y": 1.14})
 
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from app.charts.theme import MARK, NUMBERS, Theme, influence_limit, labels, plain, style, theme
+from app.charts.theme import MARK, NUMBERS, Theme, influence_limit, label_pixels, plain, style, theme
 
 MOST_MARKS = 8_000
 """Of a larger round not every record is drawn."""
@@ -161,7 +161,7 @@ def probabilities(names: Sequence[str], values: Sequence[float], taken: int, dar
         )
     )
     figure.update_layout(xaxis={"range": [0, 1]}, yaxis={"autorange": "reversed"})
-    return style(figure, 60 + 30 * len(values), labels(figure.data[0].y))
+    return style(figure, 60 + 30 * len(values), label_pixels(figure.data[0].y))
 
 
 def episode(

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.charts.theme import MARK, NUMBERS, Theme, labels, plain, style, theme
+from app.charts.theme import MARK, NUMBERS, Theme, label_pixels, plain, style, theme
 
 HEIGHT = 230
 BINS = 48
@@ -114,7 +114,7 @@ def composition(
         bargap=0.25,
         bargroupgap=0.1,
     )
-    return style(figure, HEIGHT, labels(y))
+    return style(figure, HEIGHT, label_pixels(y))
 
 
 def _bars(edges: NDArray[np.float64], heights: Sequence[NDArray[Any]], some: bool, hover: str, dark: bool) -> go.Figure:

@@ -65,11 +65,11 @@ def influence_limit(influence: NDArray[np.float32]) -> float:
     return limit or float(np.abs(influence).max(initial=0)) or 1.0
 
 
-NUMBERS = 70
+NUMBERS = 74
 """Pixels of a vertical axis of numbers with its title."""
 
 
-def labels(names: Iterable[str]) -> int:
+def label_pixels(names: Iterable[str]) -> int:
     """Pixels of a vertical axis of words, which may have lines in them."""
     return 22 + 6 * max((len(html.unescape(line)) for name in names for line in name.split("<br>")), default=0)
 
@@ -80,7 +80,7 @@ def style(figure: go.Figure, height: int, left: int | None = None) -> go.Figure:
     Args:
         figure: the chart, finished but for them: its axes have their titles.
         height: pixels.
-        left: pixels of the vertical axis, `NUMBERS` or `labels(...)`: for charts that are drawn anew at every click. None:
+        left: pixels of the vertical axis, `NUMBERS` or `label_pixels(...)`: for charts that are drawn anew at every click. None:
             Plotly measures both axes, for which it draws the chart more than once.
     """
     measured = left is None
@@ -94,7 +94,7 @@ def style(figure: go.Figure, height: int, left: int | None = None) -> go.Figure:
     layout.hoverlabel = {"align": "left"}
     axes = {"gridcolor": GRID, "zerolinecolor": GRID, "automargin": measured, "exponentformat": "power"}
     if not measured:
-        axes["title.standoff"] = 8
+        axes["title.standoff"] = 12
     figure.update_xaxes(**axes)
     figure.update_yaxes(**axes)
     return figure

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from engine.errors import BadInputError
 from engine.spaces import Space
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 TRUNK_FEATURES = 64
 """Numbers that the trunk makes of an image."""
@@ -182,7 +183,7 @@ def _perceptron(sizes: Sequence[int], gain: float, generator: torch.Generator | 
     layers: list[nn.Module] = []
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         last = i == len(sizes) - 2
-        linear = skip_init(nn.Linear, inputs, outputs)
+        linear = _with_memory(nn.Linear(inputs, outputs, device="meta"))
         _initialise(linear, gain if last else math.sqrt(2), generator)
         layers += [linear] if last else [linear, nn.Tanh()]
     return nn.Sequential(*layers)
@@ -194,14 +195,21 @@ def _image_trunk(shape: Sequence[int], generator: torch.Generator | None) -> nn.
     if min(height, width) < 5:
         raise BadInputError(f"images of {height} x {width} are too small; two 3x3 convolutions need at least 5 x 5")
     layers = (
-        skip_init(nn.Conv2d, channels, 16, 3),
-        skip_init(nn.Conv2d, 16, 32, 3),
-        skip_init(nn.Linear, 32 * (height - 4) * (width - 4), TRUNK_FEATURES),
+        nn.Conv2d(channels, 16, 3, device="meta"),
+        nn.Conv2d(16, 32, 3, device="meta"),
+        nn.Linear(32 * (height - 4) * (width - 4), TRUNK_FEATURES, device="meta"),
     )
     for layer in layers:
-        _initialise(layer, math.sqrt(2), generator)
+        _initialise(_with_memory(layer), math.sqrt(2), generator)
     first, second, linear = layers
     return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), linear, nn.ReLU())
+
+
+def _with_memory(layer: Layer) -> Layer:
+    """A layer made on the meta device, its parameters not initialised: what `to_empty` does, which first imports sympy."""
+    for name, parameter in list(layer.named_parameters()):
+        setattr(layer, name, nn.Parameter(torch.empty(parameter.shape)))
+    return layer
 
 
 def _initialise(layer: Any, gain: float, generator: torch.Generator | None) -> None:
