@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,12 +15,15 @@ import engine
 from app.charts.theme import DARK, LIGHT, Theme
 from engine.intervention.workspace import list_jobs
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
+from language_runs import write_run
+
 pytestmark = pytest.mark.browser
 
 COLOURS = """() => Array.from(document.querySelectorAll('.js-plotly-plot'))
     .map(plot => (JSON.stringify(plot.data) + JSON.stringify(plot.layout)).match(/#[0-9a-f]{6}\\b/gi) || [])"""
 """The colours that each chart of the page was drawn with."""
-CHARTS = {"timeline": 3, "diagnose": 6, "behaviour": 5, "compare": 1, "compare_runs": 2}
+CHARTS = {"timeline": 3, "diagnose": 6, "behaviour": 5, "compare": 1, "compare_runs": 2, "sequences": 1}
 """At least so many charts are on these pages."""
 
 
@@ -36,13 +40,20 @@ def brightness(page: Page, what: str, style: str) -> int:
 
 @pytest.mark.parametrize(
     "path",
-    ["", "timeline", "diagnose", "behaviour", "interventions", "compare", "compare_runs", "experiments"],
+    ["", "timeline", "diagnose", "behaviour", "sequences", "interventions", "compare", "compare_runs", "experiments"],
 )
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_draws_in_both_themes(page: Page, url: str, runs: Path, path: str, scheme: str) -> None:
     job = next(job for job in list_jobs(engine.open_run(runs / "FrozenLake-v1")) if job.result)
     branch = f"FrozenLake-v1/interventions/{job.id}/branch"
-    query = {"compare": f"iv={job.id}", "compare_runs": f"runs=FrozenLake-v1,{branch}"}.get(path, "run=FrozenLake-v1")
+    queries = {
+        "compare": f"iv={job.id}",
+        "compare_runs": f"runs=FrozenLake-v1,{branch}",
+        "sequences": f"run=in-{scheme}",
+    }
+    query = queries.get(path, "run=FrozenLake-v1")
+    if path == "sequences":
+        write_run(runs / f"in-{scheme}", 12)
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.goto(f"{url}/{path}?{query}")
     expect(page.get_by_test_id("stAlertContainer").or_(page.get_by_test_id("stSelectbox")).first).to_be_visible()
