@@ -101,7 +101,7 @@ def composition(
             customdata=list(range(len(names))),
             text=[f"{share:.0%}" for share in shares],
             textposition="outside",
-            textfont={"size": 11},
+            textfont={"size": 10},
             constraintext="none",
             cliponaxis=False,
             marker=_mark(colours, name == "selected"),
@@ -111,8 +111,8 @@ def composition(
         xaxis={"range": [0, 1.15], "tickformat": ".0%", "tickvals": [0, 0.5, 1], "fixedrange": True},
         yaxis={"autorange": "reversed", "fixedrange": True},
         dragmode=False,
-        bargap=0.25,
-        bargroupgap=0.1,
+        bargap=0.12,
+        bargroupgap=0.05,
     )
     return style(figure, HEIGHT, label_pixels(y))
 
