@@ -27,7 +27,7 @@ def draw(run: Run, job: Job, result: dict[str, Any]) -> None:
     """The section of the Compare page."""
     st.subheader("Predicted and actual", anchor=False)
     plan = job.plan
-    target = plan.measured.sentence(run.manifest.action_space.names)
+    target = plan.measured.sentence(run.manifest.action_space.value_names)
     kept = _kept(run, plan)
     in_unit = {one.label: one.changes for name, one in kept.items() if name not in DIRECTION_ONLY}
     summed, estimator = job.about.get("summed_influence"), str(job.about.get("estimator"))

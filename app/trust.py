@@ -23,12 +23,14 @@ COLOURS: dict[Verdict, Literal["blue", "orange", "gray"]] = {
     "weakly": "gray",
     "does not": "orange",
     "noise": "gray",
+    "failed": "orange",
 }
 ICONS: dict[Verdict, str] = {
     "predicts": ":material/check:",
     "weakly": ":material/remove:",
     "does not": ":material/close:",
     "noise": ":material/blur_on:",
+    "failed": ":material/error:",
 }
 UNRECORDED = "This round can't be checked: it was recorded without its minibatches, so its update can't be replayed."
 EXPLANATION = """
@@ -38,7 +40,8 @@ subsets of the round's records, really replay the update without them, and compa
 * **LDS** is the rank correlation between the predicted and the actual change of the target over these subsets: 1 if the scores
   order them rightly, 0 if they say nothing.
 * Even a perfect prediction does not reach 1, because an outcome is an average over a few minibatch orders and still noisy. The
-  **ceiling** is the most that can be reached here.
+  **ceiling** says how well the outcomes agree with themselves, one half of the orders with the other. A score near it predicts as
+  well as the noise lets one see; a perfect one may read a little above it.
 * The **additivity gap** is the share of the outcomes' variance that no straight line through the predictions explains: what the
   records do together and not each for itself. **Metasmoothness** is 1 where the update responds smoothly to the records' weights,
   and about 0 where derivatives mean nothing.

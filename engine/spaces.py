@@ -30,6 +30,11 @@ class Space:
     """Human names: of the values (`discrete`) or of the components (`box`); may be empty."""
 
     @property
+    def value_names(self) -> tuple[str, ...]:
+        """Names of a discrete space's values; none of a box, whose names are those of its components."""
+        return self.names if self.kind == "discrete" else ()
+
+    @property
     def component_names(self) -> tuple[str, ...]:
         """A name for each number of a box, flattened: `names`, or `component 0` and so on where they don't fit."""
         size = math.prod(self.shape)

@@ -179,7 +179,7 @@ def behaviour() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         target, snapshot, record = chosen_behaviour(run)
     if snapshot is None:
-        st.caption(f"{escape(in_words(target, run.manifest.action_space.names))} · seed {run.config.seed}")
+        st.caption(f"{escape(in_words(target, run.manifest.action_space.value_names))} · seed {run.config.seed}")
     else:
         st.caption(page.provenance(run, snapshot, f"state of record {record}"))
     grow = growing(run, target)

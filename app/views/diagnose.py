@@ -131,7 +131,7 @@ def diagnose() -> None:
     scores = computing.scores(run, snapshot, asked, estimator, orders)
     if scores is None:
         st.stop()
-    what = name.sentence(run.manifest.action_space.names)
+    what = name.sentence(run.manifest.action_space.value_names)
     source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(snapshot, orders))
     trust.draw(OfRecords(run, snapshot, asked), estimator, source)
     two_estimators.draw(run, snapshot, asked, scores, trust.offered(snapshot))

@@ -27,7 +27,7 @@ from engine.executors import run_tasks
 from engine.learning.agents import restore_agent
 from engine.learning.checkpoint import one_thread, restore_policy
 from engine.learning.replay import check_replayable, intervene, replay
-from engine.store.derived import load_table, save_table
+from engine.store.derived import load_table, update_table
 from engine.store.snapshot import AnySnapshot, Snapshot
 
 Bools = NDArray[np.bool_]
@@ -247,18 +247,26 @@ class Ledger:
         self.key, self.about = hashlib.sha256(text.encode()).hexdigest(), text
         self.path = snapshot.path if snapshot.hash else None
         table = None if self.path is None else load_table(self.path, self.key)
-        self.values: dict[tuple[str, int], float] = {}
-        if table is not None:
-            columns = (table.column(name).to_pylist() for name in ("removed", "order", "value"))
-            self.values = {(name, order): value for name, order, value in zip(*columns, strict=True)}
+        self.values = _outcomes(table)
 
     def add(self, keys: Sequence[tuple[str, int]], values: Floats) -> None:
-        """Take down the outcomes of some replays, on the disk too."""
+        """Take down the outcomes of some replays, on the disk too, beside those that another process took down there."""
         self.values |= zip(keys, values.tolist(), strict=True)
         if self.path is not None:
-            removed, orders = zip(*self.values, strict=True)
-            columns = {"removed": removed, "order": pa.array(orders, pa.int32()), "value": list(self.values.values())}
-            save_table(self.path, self.key, pa.table(columns), {"replays": self.about})
+            update_table(self.path, self.key, self._beside, {"replays": self.about})
+
+    def _beside(self, kept: pa.Table | None) -> pa.Table:
+        self.values = _outcomes(kept) | self.values
+        removed, orders = zip(*self.values, strict=True)
+        columns = {"removed": removed, "order": pa.array(orders, pa.int32()), "value": list(self.values.values())}
+        return pa.table(columns)
+
+
+def _outcomes(table: pa.Table | None) -> dict[tuple[str, int], float]:
+    if table is None:
+        return {}
+    columns = (table.column(name).to_pylist() for name in ("removed", "order", "value"))
+    return {(name, order): value for name, order, value in zip(*columns, strict=True)}
 
 
 def removal_name(removed: Bools) -> str:

@@ -262,4 +262,9 @@ def as_space(name: str, value: Any, space: Space) -> NDArray[Any]:
             f"the {name} {value} must be {int(np.prod(space.shape))} finite numbers"
             + (f" ({', '.join(space.names)})" if space.names else "")
         )
-    return array.reshape(space.shape).astype(space.dtype)
+    typed = array.reshape(space.shape)
+    if np.dtype(space.dtype).kind in "iu":
+        bounds = np.iinfo(space.dtype)
+        if not ((typed == np.round(typed)) & (typed >= bounds.min) & (typed <= bounds.max)).all():
+            raise BadInputError(f"the {name} must be made of integers from {bounds.min} to {bounds.max}")
+    return typed.astype(space.dtype)

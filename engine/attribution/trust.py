@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from engine.attribution.controls import NULL_TOLERANCE
 from engine.attribution.targets import Described, named_target
-from engine.store.derived import load_table, save_table
+from engine.store.derived import load_table, update_table
 from engine.store.snapshot import AnySnapshot, Snapshot
 
 VALIDATION_VERSION = 1
@@ -22,7 +22,7 @@ VALIDATION_VERSION = 1
 MOSTLY_NOISE = 0.3
 """Below this ceiling what a removal does is mostly the luck of the minibatch order."""
 
-Verdict = Literal["predicts", "weakly", "does not", "noise"]
+Verdict = Literal["predicts", "weakly", "does not", "noise", "failed"]
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,11 @@ class Validation:
         """Whether the estimator can be trusted here.
 
         `predicts`: its interval lies above 0, and it reaches half of the ceiling; `weakly`: only the former; `does not`:
-        neither; `noise`: the outcomes themselves are mostly order noise.
+        neither; `noise`: the outcomes themselves are mostly order noise; `failed`: the null control did, so that nothing can
+        be said.
         """
+        if self.null_held is False:
+            return "failed"
         found, ceiling = self.estimators[estimator], 1.0 if self.ceiling is None else self.ceiling
         if not ceiling >= MOSTLY_NOISE:
             return "noise"
@@ -125,6 +128,8 @@ class Validation:
         if self.ceiling is not None:
             figures += f" of a possible {self.ceiling:.2f}"
         match verdict:
+            case "failed":
+                what = f"nothing can be said of {estimator} here, because the replay with nothing removed went wrong"
             case "noise":
                 what = f"what removal does here is mostly minibatch-order noise, which hides whether {estimator} predicts it"
             case "weakly":
@@ -184,7 +189,9 @@ def read_validation(
     fraction: float | None = None,
     device: str | None = "cpu",
 ) -> Validation | None:
-    """The newest stored validation of this round and target, without computing anything; None if there is none.
+    """The largest stored validation of this round and target, without computing anything; None if there is none.
+
+    Of those with equally many replays it is the newest.
 
     Args:
         snapshot: round k.
@@ -196,15 +203,15 @@ def read_validation(
     """
     if isinstance(target, str):
         target = named_target(cast(Snapshot, snapshot), target)
-    for found in _kept(snapshot, target):
-        if (
-            (estimator is None or estimator in found.estimators)
-            and (design is None or found.design.startswith(design))
-            and (fraction is None or found.fraction == fraction)
-            and (device is None or found.device == device)
-        ):
-            return found
-    return None
+    fitting = [
+        found
+        for found in _kept(snapshot, target)
+        if (estimator is None or estimator in found.estimators)
+        and (design is None or found.design.startswith(design))
+        and (fraction is None or found.fraction == fraction)
+        and (device is None or found.device == device)
+    ]
+    return max(fitting, key=lambda found: found.subsets * found.orders, default=None)
 
 
 def keep_validation(snapshot: AnySnapshot, target: Described, measured: Validation) -> None:
@@ -215,19 +222,25 @@ def keep_validation(snapshot: AnySnapshot, target: Described, measured: Validati
     def settings(v: Validation) -> tuple[Any, ...]:
         return v.design, v.fraction, v.subsets, v.orders, v.device
 
-    others = _kept(snapshot, target)
-    for same in (other for other in others if settings(other) == settings(measured)):
-        measured = replace(measured, estimators={**same.estimators, **measured.estimators})
-    stored = [measured, *(other for other in others if settings(other) != settings(measured))]
-    texts = [json.dumps(v.to_json()) for v in stored]
-    save_table(snapshot.path, _key(snapshot, target), pa.table({"validation": texts}))
+    def beside(kept: pa.Table | None) -> pa.Table:
+        newest, others = measured, _validations(kept)
+        for same in (other for other in others if settings(other) == settings(newest)):
+            newest = replace(newest, estimators={**same.estimators, **newest.estimators})
+        stored = [newest, *(other for other in others if settings(other) != settings(newest))]
+        return pa.table({"validation": [json.dumps(v.to_json()) for v in stored]})
+
+    update_table(snapshot.path, _key(snapshot, target), beside)
 
 
 def _kept(snapshot: AnySnapshot, target: Described) -> list[Validation]:
     """Newest first."""
     if snapshot.path is None or not snapshot.hash:
         return []
-    table = load_table(snapshot.path, _key(snapshot, target))
+    return _validations(load_table(snapshot.path, _key(snapshot, target)))
+
+
+def _validations(table: pa.Table | None) -> list[Validation]:
+    """Newest first; none where they are not such."""
     try:
         texts = [] if table is None else table.column("validation").to_pylist()
         return sorted((Validation.from_json(json.loads(text)) for text in texts), key=lambda v: -v.created)

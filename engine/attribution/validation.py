@@ -40,6 +40,7 @@ from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import AnySnapshot, Snapshot
 
 SUBSETS, ORDERS, FRACTION = 64, 16, 0.5
+MOST_SUBSETS = 100_000
 DESIGNS = ("random", "extremes")
 POOL_SECONDS = 4.0
 """Until the workers of a pool have started."""
@@ -268,6 +269,8 @@ def check_measurement(estimators: Sequence[str], known: Collection[str], subsets
         raise BadInputError(
             f"subsets is {subsets}; it must be at least 3, because two always agree in rank or disagree"
         )
+    if subsets > MOST_SUBSETS:
+        raise BadInputError(f"subsets is {subsets}; at most {MOST_SUBSETS} can be kept in memory")
     if orders < 1:
         raise BadInputError(f"orders is {orders}; it must be at least 1, and at least 2 for a noise ceiling")
 

@@ -75,7 +75,7 @@ def diagnose(
     if as_json:
         print_json({"run": str(run), **found.to_json()})
     else:
-        _print(found, run, in_words(chosen, snapshot.action_space.names))
+        _print(found, run, in_words(chosen, snapshot.action_space.value_names))
 
 
 def _print(found: Diagnosis, run: Path, target: str) -> None:

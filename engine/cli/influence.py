@@ -100,7 +100,7 @@ def influence(
     buffer = snapshot.buffer
     averaged = f", mean of {orders} minibatch orders" if orders > 1 else ""
     print(
-        f"{estimator} influence on the {in_words(chosen, snapshot.action_space.names)}, round {round} of {run}{averaged}"
+        f"{estimator} influence on the {in_words(chosen, snapshot.action_space.value_names)}, round {round} of {run}{averaged}"
     )
     for title, records in zip(("helped most", "hurt most"), top_and_bottom(scores.influence, 10), strict=True):
         print(f"\n{title}")

@@ -106,7 +106,7 @@ def validate(
         raise _stopped(
             run, *finished(snapshot, chosen, estimators, subsets, orders, fraction, design, device)
         ) from None
-    _show(found, run, in_words(chosen, snapshot.action_space.names), as_json)
+    _show(found, run, in_words(chosen, snapshot.action_space.value_names), as_json)
 
 
 def _of_sequences(

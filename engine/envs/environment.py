@@ -104,7 +104,10 @@ class Environment:
                     f"{self.name} needs {self.extra.package}; install it with: "
                     f"pip install 'snapshot-influence[{self.extra.name}]'"
                 ) from error
-        env = gym.make(self.gym_id, disable_env_checker=True, **self.options)
+        try:
+            env = gym.make(self.gym_id, disable_env_checker=True, **self.options)
+        except gym.error.DependencyNotInstalled as error:
+            raise BadInputError(f"{self.name} can't be made: {str(error).splitlines()[0]}") from error
         return env if self.wrap is None else self.wrap(env)
 
     def renewed(self, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:

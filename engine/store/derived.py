@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from engine.errors import BadInputError, DamagedRunError, StorageError
+from engine.errors import BadInputError, DamagedRunError, LockedRunError, StorageError
 from engine.store.files import Files
 from engine.store.parquet import from_parquet, to_parquet
+
+LOCK_SECONDS = 10.0
+"""So long another process is waited for that changes the same cache."""
 
 _KEY = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 
@@ -70,6 +74,49 @@ def save_table(
     except (StorageError, DamagedRunError, OSError):
         return False
     return True
+
+
+def update_table(
+    run_path: str | Path,
+    key: str,
+    change: Callable[[pa.Table | None], pa.Table],
+    metadata: Mapping[str, str] | None = None,
+    files: Files | None = None,
+) -> bool:
+    """`save_table` of what `change` makes of the table that is kept, while no other process does the same.
+
+    Args:
+        run_path: the run's folder.
+        key: hexadecimal.
+        change: from the table that is there, or None, to the one in its place.
+        metadata: as `save_table`.
+        files: file operations.
+
+    Returns:
+        Whether it was kept: not where the folder can't be written, or stays locked.
+    """
+    folder, files = _folder(run_path, key), files or Files()
+    try:
+        files.make_folder(folder)
+        lock = _lock(folder / "lock", files)
+    except (LockedRunError, StorageError, DamagedRunError, OSError):
+        return False
+    try:
+        return save_table(run_path, key, change(load_table(run_path, key, files)), metadata, files)
+    finally:
+        files.unlock(lock)
+
+
+def _lock(path: Path, files: Files) -> int:
+    """Take a lock that others hold for moments only."""
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return files.lock(path)
+        except LockedRunError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def write_json(path: str | Path, obj: Any, files: Files | None = None) -> None:

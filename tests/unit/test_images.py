@@ -12,7 +12,7 @@ from worlds import learner, moved_snapshot
 
 import engine
 from engine.attribution.backends import gradient
-from engine.attribution.targets import return_target
+from engine.attribution.targets import as_space, return_target
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.learning.checkpoint import restore_policy
@@ -77,3 +77,10 @@ def test_run_json_names_the_encoder_and_the_closed_form_is_refused_in_words(tmp_
 def test_images_too_small_for_the_trunk() -> None:
     with pytest.raises(BadInputError, match="at least 5 x 5"):
         ActorCritic(Space("box", shape=(4, 9, 1), dtype="uint8"), Space("discrete", n=2))
+
+
+@pytest.mark.parametrize("number", [300.0, -4.0, 2.7])
+def test_a_typed_image_is_made_of_what_its_type_can_hold(number: float) -> None:
+    space = Space("box", shape=(2, 2, 1), dtype="uint8")
+    with pytest.raises(BadInputError, match="the observation must be made of integers from 0 to 255"):
+        as_space("observation", [number, 0, 0, 0], space)

@@ -190,6 +190,8 @@ def test_null_control_finds_a_round_that_did_something_else(snapshot: Snapshot) 
     assert found.null_difference is not None
     assert 0.9 < found.null_difference < 1.1
     assert "FAILED" in found.null_sentence
+    assert found.verdict("first_order") == "failed", "whatever the LDS says"
+    assert "nothing can be said of first_order here" in found.sentence("first_order")
 
 
 def test_another_machine_has_a_tolerance_instead(snapshot: Snapshot) -> None:
@@ -407,6 +409,22 @@ def test_extremes_are_a_design_of_their_own(snapshot: Snapshot) -> None:
     assert same(read, found)
 
 
+def test_a_small_check_does_not_hide_a_large_one(snapshot: Snapshot) -> None:
+    large = engine.validate(snapshot, subsets=4, orders=2, **INLINE)
+    engine.validate(snapshot, subsets=3, orders=1, fraction=0.1, **INLINE)
+    read = engine.read_validation(snapshot)
+    assert read is not None
+    assert same(read, large)
+
+
+def test_two_at_once_lose_nothing_of_each_other(snapshot: Snapshot) -> None:
+    one, other = (Ledger(snapshot, return_target(snapshot)) for _ in range(2))  # both began before either wrote
+    one.add([("a", 0)], np.array([1.0]))
+    other.add([("b", 1)], np.array([2.0]))
+    one.add([("c", 0)], np.array([3.0]))
+    assert Ledger(snapshot, return_target(snapshot)).values == {("a", 0): 1.0, ("b", 1): 2.0, ("c", 0): 3.0}
+
+
 def test_a_ledger_of_another_target_or_snapshot_is_another_one(snapshot: Snapshot) -> None:
     keys = {
         Ledger(snapshot, return_target(snapshot)).key,
@@ -434,6 +452,7 @@ def test_time_is_estimated_from_one_replay(snapshot: Snapshot) -> None:
         ({"fraction": 0.001}, "a fraction of 0.001 removes none of 140 records"),
         ({"fraction": 0.0072}, "only 140 subsets of 1 of 140 records"),
         ({"subsets": 2}, "subsets is 2; it must be at least 3"),
+        ({"subsets": 10**9}, "subsets is 1000000000; at most 100000"),
         ({"orders": 0}, "orders is 0; it must be at least 1, and at least 2 for a noise ceiling"),
         ({"estimators": ["guess"]}, "unknown estimator 'guess'; there is first_order, "),
         ({"estimators": []}, "no estimator is named"),
