@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,7 +87,6 @@ def influence(
             on_step=lambda done, total: report(estimator, done, total),
             refresh=refresh,
         )
-    _write(out, scores_table(scores.influence, scores.terms))
     about = {
         "run": str(run),
         "round": round,
@@ -93,7 +94,9 @@ def influence(
         **({} if of_round is None else {"of_round": of_round}),
         "estimator": estimator,
         "orders": scores.orders,
+        "commit": scores.snapshot_hash,
     }
+    _write(out, scores_table(scores.influence, scores.terms), about)
     if as_json:
         print_json({**about, "record": list(range(len(scores.influence))), "influence": scores.influence.tolist()})
         return
@@ -136,15 +139,19 @@ def _of_sequences(
 
     buffer = snapshot.buffer
     scores = sequence_influence(snapshot, target, estimator, refresh=refresh)
-    _write(out, sequence_scores_table(buffer, scores))
+    about = {
+        "run": str(run),
+        "round": snapshot.round,
+        **scores.target,
+        "estimator": estimator,
+        "orders": 1,
+        "commit": snapshot.hash,
+    }
+    _write(out, sequence_scores_table(buffer, scores), about)
     if as_json:
         print_json(
             {
-                "run": str(run),
-                "round": snapshot.round,
-                **scores.target,
-                "estimator": estimator,
-                "orders": 1,
+                **about,
                 "record": buffer.record.tolist(),
                 "influence": scores.influence.tolist(),
                 "no_signal": scores.no_signal.tolist(),
@@ -172,13 +179,14 @@ def shortened(text: str, length: int = 60) -> str:
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
-def _write(out: Path | None, table: pa.Table) -> None:
+def _write(out: Path | None, table: pa.Table, about: Mapping[str, object]) -> None:
+    """Write a table whose metadata says where its numbers come from."""
     from engine.store.files import Files
     from engine.store.parquet import to_parquet
 
     if out is None:
         return
     try:
-        Files().replace(out, to_parquet(table))
+        Files().replace(out, to_parquet(table.replace_schema_metadata({"influence": json.dumps(about)})))
     except (StorageError, OSError) as error:
         raise BadInputError(f"{out} can't be written ({error}); name a file in a folder that is there") from None

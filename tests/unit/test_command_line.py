@@ -217,6 +217,9 @@ def test_influence(command: Command, run: Path, target: tuple[object, ...], tmp_
         np.testing.assert_array_equal(np.float32(found["influence"]), expected)
     table = pq.read_table(tmp_path / "scores.parquet")
     assert table.column_names == ["record", "influence", "actor", "critic", "entropy"]
+    about = json.loads(table.schema.metadata[b"influence"])
+    assert about == {name: found[name] for name in about}
+    assert about["commit"] == snapshot.hash
     np.testing.assert_array_equal(table["influence"].to_numpy(), np.float32(found["influence"]))
 
 
