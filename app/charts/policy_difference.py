@@ -36,8 +36,9 @@ def over_rounds(
         )
     if chosen is not None:
         figure.add_vline(x=chosen, line={"color": MARK, "width": 1, "dash": "dash"})
+    span = max((int(np.ptp(rounds)) for rounds, _ in lines.values() if len(rounds)), default=0)
     figure.update_layout(
-        xaxis_title="before the update of round",
+        xaxis={"title": "before the update of round", "dtick": 1 if span <= 8 else None},  # no ticks between rounds
         yaxis={"title": measure, "rangemode": "tozero"},
         showlegend=True,
         dragmode="pan",
