@@ -79,9 +79,8 @@ def _contents(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, ND
         rank = 1 + int((scores.influence > scores.influence[record]).sum())
         word = "raised the target" if influence > 0 else "lowered the target" if influence < 0 else "did nothing"
         st.markdown(f"Influence **{influence:+.4g}**, {word}; rank {rank} of {n}")
-        if scores.terms:
-            parts = " · ".join(f"{term} {float(values[record]):+.3g}" for term, values in scores.terms.items())
-            st.caption(f"Through the terms of its objective: {parts}")
+        parts = " · ".join(f"{term} {float(values[record]):+.3g}" for term, values in scores.terms.items())
+        st.caption(f"Through the terms of its objective: {parts}")
         left, right = st.columns(2)
         with left:
             _picture(snapshot, record)

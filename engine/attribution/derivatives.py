@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,14 @@ from engine.attribution.steps import Vector
 from engine.attribution.targets import Target
 from engine.config import TrainConfig
 from engine.learning.networks import Policy
-from engine.learning.ppo import as_batch, objective, with_normalized_advantages
+from engine.learning.ppo import (
+    Objective,
+    as_batch,
+    mean_objective,
+    objective,
+    weighted_mean,
+    with_normalized_advantages,
+)
 from engine.store.snapshot import RolloutBuffer
 
 TERMS: tuple[Term, ...] = ("actor", "critic", "entropy")
@@ -54,32 +62,63 @@ class TorchDerivatives:
 
     def products(self, theta: Vector, records: NDArray[np.int32], direction: Vector) -> NDArray[Any]:
         """(3, b) inner products by term."""
-        slope, weights = self._slope(theta, records, direction)
-        return torch.autograd.grad(slope, weights)[0].numpy()
+        weights = self._weights(records)
+        gradient = self._gradient(theta, records, weights, shared=False)
+        return torch.autograd.grad(gradient @ self._tensor(direction), weights)[0].numpy()
 
-    def second_order(self, theta: Vector, records: NDArray[np.int32], direction: Vector) -> tuple[NDArray[Any], Vector]:
-        """(3, b) inner products by term, and (p,) the Hessian of the minibatch's mean objective times the direction."""
-        slope, weights = self._slope(theta, records, direction)
-        products, *curvature = torch.autograd.grad(slope, [weights, *self.parameters], materialize_grads=True)
+    def second_order(
+        self, theta: Vector, records: NDArray[np.int32], directions: Sequence[Vector]
+    ) -> tuple[NDArray[Any], Vector]:
+        """What the minibatch's mean objective makes of directions, exactly.
+
+        Args:
+            theta: parameters.
+            records: (b,) of the minibatch.
+            directions: whose sum is the direction d.
+
+        Returns:
+            (len(directions), 3, b) derivative of <direction, grad mean J> in each record's weight, by term: unlike an inner
+            product it has the record's part in the denominators and in the normalisation of the advantages; and (p,)
+            the Hessian of mean J times d.
+        """
+        weights = self._weights(records)
+        gradient = self._gradient(theta, records, weights, shared=True)
+        slopes = torch.stack([self._tensor(direction) for direction in directions]) @ gradient
+        one_each = torch.eye(len(slopes), dtype=slopes.dtype)
+        (products,) = torch.autograd.grad(slopes, weights, one_each, retain_graph=True, is_grads_batched=True)
+        curvature = torch.autograd.grad(slopes.sum(), self.parameters, materialize_grads=True)
         return products.numpy(), _flat(curvature)
 
-    def _slope(self, theta: Vector, records: NDArray[np.int32], direction: Vector) -> tuple[Tensor, Tensor]:
-        """<direction, grad mean J> as a function of theta and of every record's (3, b) weights, all 1.
+    def _weights(self, records: NDArray[np.int32]) -> Tensor:
+        """(3, b) of each record's terms, all 1."""
+        return torch.ones(3, len(records), dtype=self.policy.dtype, requires_grad=True)
 
-        Backwards from there, a weight's derivative is the record's inner product, and theta's is the Hessian's.
+    def _gradient(self, theta: Vector, records: NDArray[np.int32], weights: Tensor, *, shared: bool) -> Tensor:
+        """(p,) of the minibatch's mean objective at theta, as a function of theta and of the weights.
+
+        Args:
+            theta: parameters.
+            records: (b,) of the minibatch.
+            weights: (3, b); the advantages are normalised with the actor's.
+            shared: whether records share the means and the normalisation, so that one's weight takes from the others',
+                as `ppo.update` has it; else a weight multiplies the record's terms and no more.
         """
         self._move_to(theta)
         part = self.batch.take(torch.as_tensor(records, dtype=torch.int64))
         if self.config.normalize_advantage:
-            part = with_normalized_advantages(part)
+            part = with_normalized_advantages(part, weights[0] if shared else None)
         terms = objective(self.policy(part.inputs, part.action), part, self.config)
-        weights = torch.ones(3, len(records), dtype=self.policy.dtype, requires_grad=True)
-        actor, critic, entropy = (w * term for w, term in zip(weights, terms, strict=True))
-        mean = (actor + entropy).sum() / part.kept.sum().clamp(min=1) + critic.mean()
-        gradient = torch.autograd.grad(
+        if shared:
+            mean = weighted_mean(terms, part.kept, weights)
+        else:
+            mean = mean_objective(Objective(*(w * term for w, term in zip(weights, terms, strict=True))), part.kept)
+        gradients = torch.autograd.grad(
             mean, self.parameters, create_graph=True, allow_unused=True, materialize_grads=True
         )
-        return torch.cat([g.ravel() for g in gradient]) @ torch.as_tensor(direction, dtype=self.policy.dtype), weights
+        return torch.cat([g.ravel() for g in gradients])
+
+    def _tensor(self, vector: Vector) -> Tensor:
+        return torch.as_tensor(vector, dtype=self.policy.dtype)
 
     def _move_to(self, theta: Vector) -> None:
         vector_to_parameters(torch.as_tensor(theta), self.parameters)

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from engine.attribution.backends import Term
 from engine.attribution.derivatives import TERMS
-from engine.attribution.estimators import DEFAULT_ESTIMATOR, SPLITTING
+from engine.attribution.estimators import DEFAULT_ESTIMATOR, Attribution, first_order
 from engine.attribution.gradients import has_gradients, round_gradients
-from engine.attribution.orders import OnProgress, Terms, attribute, check_request
-from engine.attribution.targets import ActionTarget, Target, return_target
+from engine.attribution.orders import OnProgress, attribute, check_request
+from engine.attribution.targets import ActionTarget, Target, name_of, return_target
 from engine.errors import BadInputError, ZeroGradientError
 from engine.learning.checkpoint import one_thread
 from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Float32s, Snapshot
 
-CACHE_VERSIONS = {"first_order": 2}
+CACHE_VERSIONS = {"first_order": 2, "replay_gradient": 2, "replay_regression": 2}
 """Part of every cache key, 1 for estimators that are not named; raise it whenever an estimator's numbers change."""
+
+LAYER_COLUMN = "layer "
+"""What the names of a table's columns by layer begin with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +45,10 @@ class Scores:
     """Minibatch orders averaged over; 1 is the recorded one."""
     snapshot_hash: str
     """Commit that they were computed from; empty for a round that is not committed."""
-    terms: Terms | None = None
-    """(n,) each: the `actor`, `critic` and `entropy` terms that add up to the influence; None where the estimator has none."""
+    terms: Mapping[Term, Float32s]
+    """(n,) each: the `actor`, `critic` and `entropy` terms that add up to the influence."""
+    layers: Mapping[str, Float32s] = field(default_factory=dict)
+    """(n,) each: what moving each layer of the policy has of it; they add up as well. Empty where nobody asked."""
 
 
 def influence(
@@ -50,6 +57,7 @@ def influence(
     estimator: str = DEFAULT_ESTIMATOR,
     *,
     orders: int = 1,
+    by_layer: bool = False,
     on_step: OnProgress | None = None,
     cache: bool = True,
     refresh: bool = False,
@@ -66,6 +74,7 @@ def influence(
         target: `"return"`, or a target such as `engine.action_target(snapshot, record=17)`.
         estimator: a name in `estimators.ESTIMATORS`.
         orders: minibatch orders to average over; 1 is the recorded one. `orders.estimate_seconds` says how long it takes.
+        by_layer: split the scores by layer of the policy, too; that takes longer.
         on_step: called with (steps done, steps in all) as the work goes on; raise from it to cancel. Not called where the
             scores come from the cache.
         cache: read from and write to the run's `derived/`. A round that is not committed is never cached, and neither is
@@ -80,10 +89,9 @@ def influence(
     """
     check_request(estimator, orders)
     place = _Place.of(snapshot, target, estimator, orders)
-    found = None if refresh or not cache else place.read()
+    found = None if refresh or not cache else place.read(by_layer)
     if found is None:
-        values, terms = attribute(snapshot, place.target, estimator, orders, on_step)
-        found = place.scores(values, terms)
+        found = place.scores(attribute(snapshot, place.target, estimator, orders, on_step, by_layer))
         if cache:
             place.keep(found)
     return found
@@ -149,19 +157,23 @@ class _Place:
     def key(self) -> str:
         return hashlib.sha256(self.about.encode()).hexdigest()
 
-    def read(self) -> Scores | None:
+    def read(self, by_layer: bool = False) -> Scores | None:
+        """What is kept, if it says all that is asked for; the first scores that were kept had no terms."""
         table = None if self.path is None else load_table(self.path, self.key)
-        if table is None or len(table) != len(self.snapshot.buffer) or not _complete(table, self.estimator):
+        if table is None or len(table) != len(self.snapshot.buffer) or not set(TERMS) <= set(table.column_names):
             return None
-        return self.scores(*_from_table(table))
+        found = _from_table(table)
+        return self.scores(found) if found.layers or not by_layer else None
 
-    def keep(self, scores: Scores) -> None:
+    def keep(self, found: Scores) -> None:
         if self.path is not None:
-            save_table(self.path, self.key, scores_table(scores.influence, scores.terms), {"influence": self.about})
+            called = name_of(self.target)
+            about = {"influence": self.about, "target": "" if called is None else called.sentence()}
+            save_table(self.path, self.key, scores_table(found), about)
 
-    def scores(self, values: Float32s, terms: Terms | None) -> Scores:
-        snapshot = self.snapshot
-        return Scores(values, snapshot.round, self.target.describe(), self.estimator, self.orders, snapshot.hash, terms)
+    def scores(self, found: Attribution) -> Scores:
+        about = self.snapshot.round, self.target.describe(), self.estimator, self.orders, self.snapshot.hash
+        return Scores(found.influence, *about, found.terms, found.layers)
 
 
 def influence_on_each(snapshot: Snapshot, target: ActionTarget) -> Float32s:
@@ -179,30 +191,30 @@ def influence_on_each(snapshot: Snapshot, target: ActionTarget) -> Float32s:
     Returns:
         (m, n): in row j the influence of the n records on log pi(a_j|s_j); 0 where its gradient is zero.
     """
+    one_thread()
     gradients = round_gradients(snapshot)
     if gradients is not None:
-        one_thread()
         return gradients.influence_on_each(target)
     matrix = np.zeros((len(target.action), len(snapshot.buffer)), np.float32)
     for row, observation, action in zip(matrix, target.observation, target.action, strict=True):
         with suppress(ZeroGradientError):
-            row[:] = attribute(snapshot, ActionTarget(observation[None], action[None]), DEFAULT_ESTIMATOR)[0]
+            row[:] = first_order(snapshot, ActionTarget(observation[None], action[None]))
     return matrix
 
 
-def scores_table(values: Float32s, terms: Terms | None = None) -> pa.Table:
-    """Columns `record` int32 and `influence` float32; and `actor`, `critic` and `entropy`, where there are terms."""
-    columns: dict[str, Any] = {"record": np.arange(len(values), dtype=np.int32), "influence": values}
-    return pa.table(columns | dict(terms or {}))
+def scores_table(scores: Scores) -> pa.Table:
+    """Columns `record` int32 and `influence`, `actor`, `critic`, `entropy` float32; `layer <name>`, where they are split so."""
+    columns: dict[str, Any] = {
+        "record": np.arange(len(scores.influence), dtype=np.int32),
+        "influence": scores.influence,
+    }
+    columns |= {str(term): part for term, part in scores.terms.items()}
+    columns |= {f"{LAYER_COLUMN}{name}": part for name, part in scores.layers.items()}
+    return pa.table(columns)
 
 
-def _complete(table: pa.Table, estimator: str) -> bool:
-    """Whether a cached table says all that the estimator can; the first ones had no terms."""
-    return estimator not in SPLITTING or set(TERMS) <= set(table.column_names)
-
-
-def _from_table(table: pa.Table) -> tuple[Float32s, Terms | None]:
+def _from_table(table: pa.Table) -> Attribution:
     """What `scores_table` was made of."""
     columns = {name: table.column(name).to_numpy().astype(np.float32) for name in table.column_names}
-    terms = {term: columns[term] for term in TERMS if term in columns}
-    return columns["influence"], terms or None
+    layers = {name.removeprefix(LAYER_COLUMN): part for name, part in columns.items() if name.startswith(LAYER_COLUMN)}
+    return Attribution(columns["influence"], {term: columns[term] for term in TERMS}, layers)

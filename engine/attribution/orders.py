@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
-from engine.attribution.backends import Term
-from engine.attribution.estimators import ESTIMATORS, SPLITTING, replay_regression
-from engine.attribution.regression import REPLAY_REGRESSION, training_seconds
+from engine.attribution.estimators import ESTIMATORS, PRIOR, Attribution, replay_regression
+from engine.attribution.regression import REPLAY_REGRESSION, training_orders, training_seconds
 from engine.attribution.targets import Target, return_target
 from engine.errors import BadInputError
 from engine.learning.checkpoint import one_thread
 from engine.learning.replay import intervene
 from engine.store.snapshot import Float32s, Snapshot
 
-Terms = Mapping[Term, Float32s]
 OnProgress = Callable[[int, int], None]
 """Told (steps done, steps in all) before every step; raise from it to cancel."""
 
@@ -39,25 +37,27 @@ def check_request(estimator: str, orders: int) -> None:
         raise BadInputError(f"unknown estimator {estimator!r}; there is {', '.join(ESTIMATORS)}")
     if orders < 1:
         raise BadInputError(f"orders is {orders}; it must be at least 1 (the recorded minibatch order)")
-    if estimator == REPLAY_REGRESSION and orders > 1:
-        raise BadInputError(f"{estimator} replays several minibatch orders by itself; leave orders at 1")
 
 
 def attribute(
-    snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, on_step: OnProgress | None = None
-) -> tuple[Float32s, Terms | None]:
+    snapshot: Snapshot,
+    target: Target,
+    estimator: str,
+    orders: int = 1,
+    on_step: OnProgress | None = None,
+    by_layer: bool = False,
+) -> Attribution:
     """Influence as the mean over the first `orders` minibatch orders.
 
     Args:
         snapshot: round k.
         target: f.
         estimator: a name in `estimators.ESTIMATORS`. `first_order` knows the order by its advantages alone, which are
-            normalised within the first epoch's minibatches.
+            normalised within the first epoch's minibatches; `replay_regression` averages what it starts from, and replays
+            every removal in as many orders (at least 2).
         orders: how many; 1 is the recorded order alone.
         on_step: told of the progress; raise from it to cancel.
-
-    Returns:
-        (n,) influence, and its terms by name, or None where the estimator has none.
+        by_layer: whether to split it by layer as well.
 
     Raises:
         BadInputError: unknown estimator, no orders, or several of a round that was recorded without its minibatches.
@@ -72,9 +72,12 @@ def attribute(
     one_thread()
     if estimator == REPLAY_REGRESSION:
         told = on_step or (lambda done, total: None)
-        return replay_regression(snapshot, target, lambda _, done, total: told(done, total)), None
+        prior = attribute(snapshot, target, PRIOR, orders, by_layer=by_layer)
+        return replay_regression(
+            snapshot, target, prior, training_orders(orders), lambda _, done, total: told(done, total)
+        )
     steps = planned_steps(snapshot)
-    found: list[tuple[Float32s, Terms | None]] = []
+    found: list[Attribution] = []
     done = 0
 
     def step() -> None:
@@ -85,23 +88,13 @@ def attribute(
 
     for order in range(orders):
         done = order * steps
-        shuffled = intervene(snapshot, (), order=order)
-        if estimator in SPLITTING:
-            found.append(SPLITTING[estimator](shuffled, target, step))
-        else:
-            step()
-            found.append((ESTIMATORS[estimator](shuffled, target), None))
+        found.append(ESTIMATORS[estimator](intervene(snapshot, (), order=order), target, step, by_layer))
     if on_step is not None:
         on_step(orders * steps, orders * steps)
-    if orders == 1:
-        return found[0][0], found[0][1]
-    terms = found[0][1]
-    if terms is not None:
-        terms = {name: _mean([each[name] for _, each in found if each is not None]) for name in terms}
-    return _mean([influence for influence, _ in found]), terms
+    return found[0] if orders == 1 else found[0].map(_mean, *found[1:])
 
 
-def _mean(parts: list[Float32s]) -> Float32s:
+def _mean(*parts: Float32s) -> Float32s:
     return np.stack(parts).mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
@@ -129,7 +122,7 @@ def estimate_seconds(snapshot: Snapshot, estimator: str, target: Target | None =
     check_request(estimator, orders)
     one_thread()
     if estimator == REPLAY_REGRESSION:
-        return training_seconds(snapshot)
+        return training_seconds(snapshot, orders)
     target = return_target(snapshot) if target is None else target
     steps, seconds = [], []
     for wanted in (1, *CALIBRATION_STEPS):

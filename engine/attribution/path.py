@@ -1,8 +1,9 @@
 """Estimators that follow the update step by step: the paper's TracIn sum, and what lies between it and the exact derivative.
 
 All of them credit record i with the sum over the steps t that used it of <d_t, grad J_i(theta_{t-1})> / n_t, where n_t is
-the number of records that the term trains on in that minibatch. They differ in the direction d_t. The result has the unit
-of f: what raising the record's weight by 1 adds to f(theta_T), to first order.
+the number of records that the term trains on in that minibatch. They differ in the direction d_t; and the exact derivative
+also has what the record's weight takes from the others' share. The result has the unit of f: what raising the record's
+weight by 1 adds to f(theta_T), to first order.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from engine.attribution.backends import zero_gradient
 from engine.attribution.closed_form import ClosedFormDerivatives
 from engine.attribution.derivatives import Derivatives, TorchDerivatives
+from engine.attribution.layers import WHOLE, Layers, parts_of
 from engine.attribution.optimizers import clip_pull_back, clip_scale, follow
 from engine.attribution.steps import Step, Trace, Vector, trace_update
 from engine.attribution.targets import Described, Target
@@ -26,10 +28,10 @@ from engine.store.snapshot import Snapshot
 OnStep = Callable[[], None]
 AnyTarget = TypeVar("AnyTarget", bound=Described)
 Credits = NDArray[np.float64]
-"""(3, n) influence by term (`derivatives.TERMS`) and record; 0 for records that the update went without."""
+"""(layers, 3, n) influence by layer, term (`derivatives.TERMS`) and record; 0 for records that the update went without."""
 
 
-def tracin(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) -> Credits:
+def tracin(snapshot: Snapshot, target: Target, on_step: OnStep | None = None, layers: Layers = WHOLE) -> Credits:
     """d_t = eta * grad f(theta_{t-1}): every step as plain gradient ascent (Pruthi et al. 2020, as the paper uses it).
 
     What the optimizer makes of a gradient (clipping, momentum, preconditioning) is left out. Of an update in a single step
@@ -39,14 +41,15 @@ def tracin(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) ->
         snapshot: round k.
         target: f.
         on_step: called before every step; raise from it to cancel.
+        layers: to split by; by default one, the whole vector.
 
     Raises:
         ZeroGradientError: grad f is zero all along the update.
     """
-    return _along(snapshot, target, "tracin", on_step)
+    return _along(snapshot, target, "tracin", on_step, layers)
 
 
-def tracin_adam(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) -> Credits:
+def tracin_adam(snapshot: Snapshot, target: Target, on_step: OnStep | None = None, layers: Layers = WHOLE) -> Credits:
     """As `tracin`, with every step as the optimizer took it: preconditioner, clip factor and momentum.
 
     d_t = c_t * sum_{s >= t} decay^(s - t) * gain_s * grad f(theta_{s-1}). c_t is the factor of the step's gradient clip. A
@@ -56,28 +59,37 @@ def tracin_adam(snapshot: Snapshot, target: Target, on_step: OnStep | None = Non
 
     Args and errors are those of `tracin`.
     """
-    return _along(snapshot, target, "tracin_adam", on_step)
+    return _along(snapshot, target, "tracin_adam", on_step, layers)
 
 
-def replay_gradient(snapshot: Snapshot, target: Target, on_step: OnStep | None = None) -> Credits:
+def replay_gradient(
+    snapshot: Snapshot, target: Target, on_step: OnStep | None = None, layers: Layers = WHOLE
+) -> Credits:
     """The exact derivative of f(theta_T) in each record's weight, back-propagated through the whole update.
 
-    Weights are those of `ppo.update`: means and advantage normalisation stay as they are. Gradient clip, moments and the
-    curvature of every step are differentiated. Where target_kl stopped the update, the number of steps is taken as given.
+    Weights are those of `ppo.update`, where weight 0 is a removal: the minibatches' means, the normalisation of the
+    advantages, gradient clip, moments and the curvature of every step are differentiated. One record's weight takes from the
+    others' share, so the scores of a round sum to about 0. Where target_kl stopped the update, the number of steps is taken
+    as given.
 
     Args and errors are those of `tracin`; here f's gradient is the one at theta_T.
     """
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     derivatives = TorchDerivatives(policy, snapshot.buffer, snapshot.config)
-    return back_propagate(snapshot, trace_update(snapshot), target, derivatives, on_step)
+    return back_propagate(snapshot, trace_update(snapshot), target, derivatives, on_step, layers)
 
 
 def back_propagate(
-    snapshot: Snapshot, trace: Trace, target: Target, derivatives: TorchDerivatives, on_step: OnStep | None = None
+    snapshot: Snapshot,
+    trace: Trace,
+    target: Target,
+    derivatives: TorchDerivatives,
+    on_step: OnStep | None = None,
+    layers: Layers = WHOLE,
 ) -> Credits:
     """`replay_gradient` of an update that was traced already; the policy's precision is the one that it computes in."""
     optimizer = follow(snapshot.config, trace)
-    credits = np.zeros((3, len(snapshot.buffer)))
+    credits = np.zeros((len(layers), 3, len(snapshot.buffer)))
     theta = derivatives.target_gradient(trace.after, target)
     if not theta.any():
         raise zero_gradient(target)
@@ -89,21 +101,24 @@ def back_propagate(
         clipped, state = optimizer.pull_back(t, theta, state)
         # Adjoints are those of the loss's gradient; the objective's has the other sign.
         direction = -clip_pull_back(step.gradient, clipped, snapshot.config.max_grad_norm)
-        products, curvature = derivatives.second_order(step.theta, step.records, direction)
-        credits[:, step.records] += products
+        parts = list(parts_of(direction, layers))
+        products, curvature = derivatives.second_order(step.theta, step.records, parts)
+        credits[:, :, step.records] += products
         theta = theta + curvature
     return credits
 
 
-def _along(snapshot: Snapshot, target: Target, estimator: str, on_step: OnStep | None) -> Credits:
+def _along(snapshot: Snapshot, target: Target, estimator: str, on_step: OnStep | None, layers: Layers) -> Credits:
     """The sum of the inner products with the estimator's directions, from the last step to the first."""
     derivatives = derivatives_of(snapshot)
-    credits = np.zeros((3, len(snapshot.buffer)))
+    credits = np.zeros((len(layers), 3, len(snapshot.buffer)))
     trace = trace_update(snapshot)
     for step, direction in directions_back(
         estimator, snapshot.config, trace, target, derivatives.target_gradient, on_step
     ):
-        credits[:, step.records] += derivatives.products(step.theta, step.records, direction)
+        for credit, part in zip(credits, parts_of(direction, layers), strict=True):
+            if part.any():
+                credit[:, step.records] += derivatives.products(step.theta, step.records, part)
     return credits
 
 

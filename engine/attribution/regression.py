@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from engine.attribution.backends import inner_products
+from engine.attribution.backends import Direction
 from engine.attribution.replays import TRAINING_SEED, Progress, random_removals, removed_count, replay_seconds, replays
 from engine.attribution.targets import Target
 from engine.config import TrainConfig
 from engine.learning.networks import Policy
 from engine.learning.ppo import Batch, objective
-from engine.store.snapshot import Float32s, Snapshot
+from engine.store.snapshot import Snapshot
 
 REPLAY_REGRESSION = "replay_regression"
 TRAINING_SUBSETS, TRAINING_ORDERS, TRAINING_FRACTION = 512, 2, 0.5
@@ -60,15 +60,11 @@ class RecordGradients:
             rows.append(torch.cat([g.ravel() for g in gradients]).numpy())
         return np.stack(rows).astype(np.float64)
 
-    def along(self, v: Floats) -> Floats:
-        """(P,) -> (n,): <v, g_i>."""
-        sizes = [self._parameters[name].numel() for name in self.names]
-        parts = torch.as_tensor(v, dtype=self.policy.dtype).split(sizes)
-        direction = {
-            name: part.reshape(self._parameters[name].shape) for name, part in zip(self.names, parts, strict=True)
-        }
-        found = inner_products(self.policy, self.batch, self.config, direction)
-        return found.detach().numpy().astype(np.float64)
+    def direction(self, v: Floats) -> Direction:
+        """(P,) -> the same by parameter name, as `backends.inner_products` takes it."""
+        parameters = [self._parameters[name] for name in self.names]
+        parts = torch.as_tensor(v, dtype=self.policy.dtype).split([p.numel() for p in parameters])
+        return {name: part.reshape(p.shape) for name, part, p in zip(self.names, parts, parameters, strict=True)}
 
     @property
     def _parameters(self) -> dict[str, torch.nn.Parameter]:
@@ -78,6 +74,7 @@ class RecordGradients:
 def training_replays(
     snapshot: Snapshot,
     targets: Sequence[Target],
+    orders: int = TRAINING_ORDERS,
     *,
     executor: str = "inline",
     workers: int | None = None,
@@ -91,7 +88,7 @@ def training_replays(
         snapshot,
         targets,
         with_nothing_removed(training_removals(snapshot)),
-        TRAINING_ORDERS,
+        orders,
         executor=executor,
         workers=workers,
         report=report,
@@ -111,30 +108,35 @@ def fit_to_replays(
     target: Target,
     gradients: RecordGradients,
     prior: NDArray[np.floating],
+    orders: int = TRAINING_ORDERS,
     report: Progress = lambda doing, done, total: None,
-) -> Float32s:
-    """Influence fitted to 512 random halves of the buffer, each replayed in 2 orders.
+) -> Fit:
+    """The model, fitted to 512 random halves of the buffer.
 
     Args:
         snapshot: round k.
         target: f.
         gradients: of its records.
         prior: (n,) scores p of another estimator.
+        orders: minibatch orders that each half is replayed in.
         report: told the replays that are done, of how many; raise from it to cancel.
 
     Returns:
-        (n,) change of f that a record's presence makes, in units of f; 0 for records that the update went without.
+        alpha and v. I_i, the change of f that a record's presence makes, is in units of f.
     """
-    kept = snapshot.buffer.kept
-    (outcomes,) = training_replays(snapshot, [target], report=report)
-    x = masks(kept & ~training_removals(snapshot))
-    fitted = fit(gradients.summed(x), x @ prior, effects(outcomes))
-    return np.where(kept, fitted.alpha * prior + gradients.along(fitted.v), 0).astype(np.float32)
+    (outcomes,) = training_replays(snapshot, [target], orders, report=report)
+    x = masks(snapshot.buffer.kept & ~training_removals(snapshot))
+    return fit(gradients.summed(x), x @ prior, effects(outcomes))
 
 
-def training_seconds(snapshot: Snapshot) -> float:
+def training_orders(orders: int) -> int:
+    """How many orders the halves are replayed in for influence averaged over that many."""
+    return max(TRAINING_ORDERS, orders)
+
+
+def training_seconds(snapshot: Snapshot, orders: int = 1) -> float:
     """How long the estimator's replays take one after another, if none are kept."""
-    return replay_seconds(snapshot) * (1 + len(training_removals(snapshot))) * TRAINING_ORDERS
+    return replay_seconds(snapshot) * (1 + len(training_removals(snapshot))) * training_orders(orders)
 
 
 def with_nothing_removed(removed: Bools) -> Bools:

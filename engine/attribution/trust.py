@@ -17,7 +17,7 @@ from engine.attribution.targets import Described, named_target
 from engine.store.derived import load_table, update_table
 from engine.store.snapshot import AnySnapshot, Snapshot
 
-VALIDATION_VERSION = 1
+VALIDATION_VERSION = 2
 """Part of every key; raise it whenever a validation's numbers change."""
 MOSTLY_NOISE = 0.3
 """Below this ceiling what a removal does is mostly the luck of the minibatch order."""

@@ -96,7 +96,7 @@ def influence(
         "orders": scores.orders,
         "commit": scores.snapshot_hash,
     }
-    _write(out, scores_table(scores.influence, scores.terms), about)
+    _write(out, scores_table(scores), about)
     if as_json:
         print_json({**about, "record": list(range(len(scores.influence))), "influence": scores.influence.tolist()})
         return

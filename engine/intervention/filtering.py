@@ -84,7 +84,7 @@ def actor_influence(snapshot: Snapshot) -> Float32s:
         without_value = replace(snapshot, config=replace(snapshot.config, vf_coef=0.0))
         return influence(without_value, "return", cache=False).influence
     scores = influence(snapshot, "return", estimator, cache=False)
-    return scores.influence if scores.terms is None else scores.influence - scores.terms["critic"]
+    return scores.influence - scores.terms["critic"]
 
 
 def make_filter(config: TrainConfig) -> RecordFilter | None:

@@ -74,11 +74,31 @@ class _Columns(NamedTuple):
     log_prob: Float32s
     advantage: Float32s
     returns: Float32s
-    weight: Float32s
     kept: NDArray[np.bool_]
+    weight: Float32s | None
 
     def take(self, index: Any) -> _Columns:
-        return _Columns(*(column[index] for column in self))
+        columns: list[Any] = [None if column is None else column[index] for column in self]
+        return _Columns(*columns)
+
+    def shares(self) -> F32 | Float32s:
+        """What each record counts in a mean: one number where all count alike, else (n,)."""
+        if self.weight is None:
+            return F32(1) / F32(len(self.returns))
+        total = self.weight.sum()
+        return self.weight / total if total > 0 else self.weight
+
+    def normalized_advantage(self) -> Float32s:
+        """(n,) as `ppo.normalize`."""
+        advantage, n = self.advantage, len(self.advantage)
+        if self.weight is None:
+            return advantage if n < 2 else (advantage - advantage.mean()) / (advantage.std(ddof=1) + F32(1e-8))
+        total = self.weight.sum()
+        if total <= 1:
+            return advantage
+        deviation = advantage - (self.weight * advantage).sum() / total
+        variance = (self.weight * deviation * deviation).sum() / (total - 1)
+        return deviation / (np.sqrt(variance) + F32(1e-8))
 
 
 class _Steps:
@@ -207,8 +227,8 @@ class ClosedFormAgent:
             buffer.log_prob,
             buffer.advantage,
             buffer.returns,
-            np.ones(len(buffer), F32) if weights is None else np.asarray(weights, F32),
             buffer.kept,
+            None if weights is None else np.asarray(weights, F32),
         )
         steps = _Steps()
         for order in minibatches:
@@ -234,8 +254,7 @@ class ClosedFormAgent:
             return False
         critic = self.critic.forward(part.inputs)
         error = critic[-1][:, 0] - part.returns
-        per_record = part.weight / F32(len(error))
-        self.critic.backward(critic, (F32(2 * config.vf_coef) * error * per_record)[:, None])
+        self.critic.backward(critic, (F32(2 * config.vf_coef) * error * part.shares())[:, None])
         steps.squared.append(error * error)
         return True
 
@@ -249,14 +268,12 @@ class ClosedFormAgent:
 
     def _actor_gradient(self, part: _Columns, steps: _Steps) -> bool:
         """Write the gradient of the actor's and the entropy term; False if target_kl forbids the step."""
-        config, n = self.config, F32(len(part.returns))
-        if n == 0:
+        config = self.config
+        if not len(part.returns):
             self.gradient[: self.actor.stop] = 0
             self.gradient[self.critic.stop :] = 0
             return True
-        advantage = part.advantage
-        if config.normalize_advantage and n > 1:
-            advantage = (advantage - advantage.mean()) / (advantage.std(ddof=1) + F32(1e-8))
+        advantage = part.normalized_advantage() if config.normalize_advantage else part.advantage
         actor = self.actor.forward(part.inputs)
         head = self._head(actor[-1], part.action)
         log_ratio = head.log_prob - part.log_prob
@@ -265,10 +282,11 @@ class ClosedFormAgent:
             return False
         unclipped = ratio * advantage
         clipped = np.clip(ratio, F32(1 - config.clip_range), F32(1 + config.clip_range)) * advantage
-        per_record = part.weight / n
+        shares = part.shares()
         # d(-mean J)/d log pi is -r A where the unclipped term is the smaller one, and 0 where clipping bites.
-        slope = np.where(unclipped <= clipped, -unclipped, F32(0)) * per_record
-        delta, log_std_gradient = head.backward(slope, F32(config.ent_coef) * per_record)
+        slope = np.where(unclipped <= clipped, -unclipped, F32(0)) * shares
+        entropy_slope = np.broadcast_to(F32(config.ent_coef) * shares, slope.shape)
+        delta, log_std_gradient = head.backward(slope, entropy_slope)
         self.actor.backward(actor, delta)
         if log_std_gradient is not None:
             self.gradient[self.critic.stop :] = log_std_gradient

@@ -93,17 +93,28 @@ def objective(evaluation: Evaluation, batch: Batch, config: TrainConfig) -> Obje
     return Objective(actor, critic, entropy)
 
 
-def normalize(advantage: Tensor) -> Tensor:
-    """(n,) -> (n,) with mean 0 and unbiased standard deviation 1; a single record is left as it is."""
-    if len(advantage) < 2:
+def normalize(advantage: Tensor, weights: Tensor | None = None) -> Tensor:
+    """(n,) -> (n,) with mean 0 and unbiased standard deviation 1; a single record is left as it is.
+
+    Weights (n,) count records: with weight 2 a record is there twice, with weight 0 not at all.
+    """
+    if weights is None:
+        return advantage if len(advantage) < 2 else (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+    total = weights.sum()
+    if total <= 1:
         return advantage
-    return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+    deviation = advantage - (weights * advantage).sum() / total
+    variance = (weights * deviation * deviation).sum() / (total - 1)
+    # The root has no slope at 0; where all advantages are equal, none of them moves with a weight.
+    spread = variance.where(variance > 0, 1).sqrt() * (variance > 0)
+    return deviation / (spread + 1e-8)
 
 
-def with_normalized_advantages(part: Batch) -> Batch:
+def with_normalized_advantages(part: Batch, weights: Tensor | None = None) -> Batch:
     """A minibatch as its optimizer step sees it: advantages normalised over the records that the actor trains on."""
     advantage = part.advantage.clone()
-    advantage[part.kept] = normalize(advantage[part.kept])
+    own = None if weights is None else weights[part.kept]
+    advantage[part.kept] = normalize(advantage[part.kept], own)
     return part._replace(advantage=advantage)
 
 
@@ -165,8 +176,9 @@ def update(
         config: settings.
         critic_kept: (n,) False leaves a record out of its minibatches; the others stay where they are, and means and
             normalisation run over those that are left. None means that all are in.
-        weights: (n,) weight of each record's objective. Denominators and normalisation stay as they are, so this is
-            what derivatives in a record's weight are taken of; None means all 1.
+        weights: (n,) how often each record counts, in the objective's means and in the normalisation of the advantages:
+            with weight 0 it is as if left out of its minibatches, with weight 2 as if in them twice. So a derivative in
+            a weight is one towards the record's removal. None means all 1.
         on_step: called before every optimizer step; raise from it to cancel.
         on_gradient: watches every optimizer step; it changes nothing.
 
@@ -179,21 +191,17 @@ def update(
     for order in minibatches:
         index = torch.as_tensor(order, dtype=torch.int64)
         shuffled = batch.take(index)
-        shuffled_weights = None if weights is None else weights[index]
         for start, stop, rows in kept_rows(order, config.batch_size, critic_kept):
             if on_step is not None:
                 on_step()
-            part = shuffled.part(start, stop)
+            part, records = shuffled.part(start, stop), index[start:stop]
             if rows is not None:
-                part = part.take(torch.as_tensor(rows))
+                part, records = part.take(torch.as_tensor(rows)), records[rows]
+            weight = None if weights is None else weights[records]
             if config.normalize_advantage:
-                part = with_normalized_advantages(part)
+                part = with_normalized_advantages(part, weight)
             evaluation = policy(part.inputs, part.action)
             terms = objective(evaluation, part, config)
-            weighted = terms
-            if shuffled_weights is not None:
-                weight = shuffled_weights[start:stop]
-                weighted = Objective(*(term * (weight if rows is None else weight[rows]) for term in terms))
             with torch.no_grad():
                 log_ratio = (evaluation.log_prob - part.log_prob)[part.kept]
                 ratio = log_ratio.exp()
@@ -201,7 +209,8 @@ def update(
                 if config.target_kl is not None and approx_kl > 1.5 * config.target_kl:
                     return _means(actor_means, critic_means, config)
             optimizer.zero_grad()
-            _mean(weighted, part.kept).neg().backward()
+            mean = mean_objective(terms, part.kept) if weight is None else weighted_mean(terms, part.kept, weight)
+            mean.neg().backward()
             if on_gradient is not None:
                 on_gradient(order[start:stop] if rows is None else order[start:stop][rows], *flat(parameters))
             norm = nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
@@ -215,11 +224,22 @@ def update(
     return _means(actor_means, critic_means, config)
 
 
-def _mean(terms: Objective, kept: Tensor) -> Tensor:
+def mean_objective(terms: Objective, kept: Tensor) -> Tensor:
     """The objective of a minibatch: each term's mean over the records that it trains on."""
     if kept.all():
         return terms.total().mean()
     return (terms.actor + terms.entropy).sum() / kept.sum().clamp(min=1) + terms.critic.mean()
+
+
+def weighted_mean(terms: Objective, kept: Tensor, weights: Tensor) -> Tensor:
+    """`mean_objective` with (b,) weights of the records, or (3, b) of their terms; a term without any weight is left out."""
+    used = (kept, torch.ones_like(kept), kept)
+    return torch.stack(
+        [
+            (weight * term).sum() / total if (total := weight[there].sum()) > 0 else term.sum() * 0
+            for term, weight, there in zip(terms, weights.expand(3, -1), used, strict=True)
+        ]
+    ).sum()
 
 
 def flat(parameters: list[nn.Parameter]) -> tuple[NDArray[Any], NDArray[Any]]:

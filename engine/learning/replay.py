@@ -14,7 +14,7 @@ from engine.learning.agents import Agent, restore_agent
 from engine.learning.checkpoint import Tensors, one_thread, restore_policy
 from engine.learning.networks import ActorCritic
 from engine.learning.ppo import UpdateMetrics, draw_minibatches
-from engine.store.snapshot import AnySnapshot, Snapshot
+from engine.store.snapshot import AnySnapshot, Float32s, Snapshot
 
 Mode = Literal["mask", "rebatch"]
 MODES: tuple[Mode, ...] = ("mask", "rebatch")
@@ -66,27 +66,40 @@ def replay(
             left, as the paper's filtering trains.
         order: 0 replays the recorded permutations (or, with `rebatch`, the first new ones); q > 0 draws the q-th
             other order, the same for every call with the same snapshot, so that results can be averaged over orders.
-        weights: (n,) weight of each record's objective, 1 by default; see `ppo.update`.
+        weights: (n,) how often each record counts, 1 by default; see `ppo.update`. 0 is what `drop` with `mask` does.
         on_step: called before every optimizer step; raise from it to cancel.
 
     Returns:
         theta(k+1). With nothing removed and order 0 it is the original bit for bit, on an equal fingerprint.
 
     Raises:
-        BadInputError: a record is out of range, all would be removed, mode or order is unknown, or the round was recorded
-            without its minibatches.
+        BadInputError: a record is out of range, all would be removed, mode or order is unknown, there is not one weight of
+            at least 0 a record, or the round was recorded without its minibatches.
     """
     check_replayable(snapshot)
+    given = None if weights is None else check_weights(weights, len(snapshot.buffer))
     snapshot = intervene(snapshot, () if drop is None else drop, mode=mode, order=order)
     one_thread()
     agent = restore_agent(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     metrics = agent.update(
         snapshot.buffer,
         snapshot.minibatches,
-        weights=None if weights is None else np.asarray(weights, np.float32),
+        weights=given,
         on_step=on_step,
     )
     return Replayed(snapshot, agent, metrics)
+
+
+def check_weights(weights: Sequence[float] | NDArray[Any], n: int) -> Float32s:
+    """The weights of n records.
+
+    Raises:
+        BadInputError: they are not n numbers of at least 0.
+    """
+    given = np.asarray(weights, np.float32)
+    if given.shape != (n,) or not (np.isfinite(given) & (given >= 0)).all():
+        raise BadInputError(f"weights must be {n} finite numbers of at least 0, one a record")
+    return given
 
 
 def intervene(

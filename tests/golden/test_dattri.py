@@ -135,5 +135,5 @@ def test_tracin_over_the_steps_of_an_update(snapshot: Snapshot) -> None:
     policies = [before, *(engine.replay(whole.changed(minibatches=whole.minibatches[:k])).policy for k in steps)]
     batch = as_batch(policies[0], whole.buffer)
     theirs = their_scores(whole, (batch.inputs[7:8], batch.action[7:8], torch.ones(1)), policies)
-    ours = ESTIMATORS["tracin"](whole, action_target(whole, record=7))
+    ours = ESTIMATORS["tracin"](whole, action_target(whole, record=7)).influence
     assert_opposite(N / config.learning_rate * ours, theirs)

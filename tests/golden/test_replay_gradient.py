@@ -80,7 +80,7 @@ def test_derivative_of_the_replayed_target(snapshot: Snapshot, name: str) -> Non
         update(agent.policy, agent.optimizer, batch, snapshot.minibatches, config, critic_kept=kept, weights=weights)
         return float(target.value(agent.policy).detach())
 
-    exact = in_double(snapshot, target).sum(0)
+    exact = in_double(snapshot, target).sum((0, 1))
     order = np.argsort(-np.abs(exact))
     steps = len(trace_update(snapshot).steps)
     assert 2 < steps < 12 if snapshot.config.target_kl else steps == 12
@@ -104,6 +104,6 @@ def test_a_policy_target_feels_the_critic_through_the_gradient_clip() -> None:
     settings = {"n_steps": 80, "batch_size": 24, "n_epochs": 3, "optimizer": "sgd", "learning_rate": 3e-2}
     snapshot = moved_snapshot(find("CartPole-v1"), rounds=1, **settings)
     free = replace(snapshot, config=replace(snapshot.config, max_grad_norm=INFINITE))
-    clipped, unclipped = (replay_gradient(s, return_target(snapshot))[1] for s in (snapshot, free))
+    clipped, unclipped = (replay_gradient(s, return_target(snapshot))[0, 1] for s in (snapshot, free))
     assert clipped.any()
     assert not unclipped.any()

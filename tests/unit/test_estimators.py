@@ -10,11 +10,12 @@ import pytest
 import torch
 from worlds import double, entry, moved_snapshot
 
-from engine.attribution.backends import gradient
-from engine.attribution.estimators import ESTIMATORS, SPLITTING, first_order
+from engine.attribution import regression
+from engine.attribution.backends import gradient, inner_products
+from engine.attribution.estimators import ESTIMATORS, _at_theta_k, first_order
 from engine.attribution.grouping import sum_by, sum_of
 from engine.attribution.optimizers import clip_scale, follow
-from engine.attribution.path import tracin_adam
+from engine.attribution.path import derivatives_of, directions_back, tracin_adam
 from engine.attribution.steps import trace_update
 from engine.attribution.targets import Target, action_target, return_target
 from engine.envs import find
@@ -40,6 +41,11 @@ def base(request: pytest.FixtureRequest) -> Snapshot:
     return moved_snapshot(environment, rounds=2, **settings)
 
 
+@pytest.fixture
+def few_replays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+
+
 def targets(snapshot: Snapshot) -> list[Target]:
     return [return_target(snapshot), action_target(snapshot, record=11)]
 
@@ -62,27 +68,36 @@ def test_tracin_of_one_step_is_first_order(base: Snapshot) -> None:
     once = plain(base, n_epochs=1, batch_size=N, max_grad_norm=float("inf"))
     for target in targets(base):
         expected = once.config.learning_rate / N * first_order(once, target)
-        close(ESTIMATORS["tracin"](once, target), expected)
-        close(ESTIMATORS["tracin_adam"](once, target), expected)
+        close(ESTIMATORS["tracin"](once, target).influence, expected)
+        close(ESTIMATORS["tracin_adam"](once, target).influence, expected)
 
 
 def test_under_plain_sgd_only_the_clip_factor_is_between_them(base: Snapshot) -> None:
     free, clipped = plain(base, n_epochs=1, max_grad_norm=float("inf")), plain(base, n_epochs=1, max_grad_norm=1e-3)
     for target in targets(base):
-        close(ESTIMATORS["tracin_adam"](free, target), ESTIMATORS["tracin"](free, target))
+        close(ESTIMATORS["tracin_adam"](free, target).influence, ESTIMATORS["tracin"](free, target).influence)
         trace = trace_update(clipped)
         scale = np.zeros(N)
         for step in trace.steps:
             scale[step.records] = clip_scale(step.gradient, 1e-3)
         assert scale.max() < 1
-        close(ESTIMATORS["tracin_adam"](clipped, target), scale * ESTIMATORS["tracin"](clipped, target))
+        close(
+            ESTIMATORS["tracin_adam"](clipped, target).influence,
+            scale * ESTIMATORS["tracin"](clipped, target).influence,
+        )
 
 
-def test_in_a_small_step_the_exact_derivative_is_tracins(base: Snapshot) -> None:
-    """As eta goes to 0 theta stands still, and with it grad f and the curvature's part."""
-    small = plain(base, learning_rate=1e-6, max_grad_norm=float("inf"))
+def test_in_a_small_step_the_exact_derivative_is_tracins_less_what_the_others_lose(base: Snapshot) -> None:
+    """As eta goes to 0 theta stands still. One record's weight then takes a share of the minibatch's mean from the others."""
+    small = plain(base, learning_rate=1e-6, max_grad_norm=float("inf"), normalize_advantage=False)
     for target in targets(base):
-        close(ESTIMATORS["replay_gradient"](small, target), ESTIMATORS["tracin"](small, target), 1e-2)
+        expected = np.zeros((3, N))
+        for step, direction in directions_back(
+            "tracin", small.config, trace_update(small), target, derivatives_of(small).target_gradient
+        ):
+            products = derivatives_of(small).products(step.theta, step.records, direction)
+            expected[:, step.records] += products - products.mean(axis=1, keepdims=True)
+        close(ESTIMATORS["replay_gradient"](small, target).influence, expected.sum(axis=0), 1e-2)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
@@ -109,43 +124,68 @@ def test_tracin_adam_carries_a_gradient_through_the_moments(base: Snapshot, opti
         of_target = [direction.get(name, torch.zeros_like(p)) for name, p in policy.named_parameters()]
         move = seen_from_behind.gain(t) * moments
         expected += move @ torch.cat([g.detach().ravel() for g in of_target]).numpy()
-    close(tracin_adam(snapshot, target).sum(0), expected, 1e-4)
+    close(tracin_adam(snapshot, target).sum((0, 1)), expected, 1e-4)
 
 
-@pytest.mark.parametrize("name", SPLITTING)
-def test_terms_add_up_to_the_influence(base: Snapshot, name: str) -> None:
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_terms_and_layers_add_up_to_the_influence(base: Snapshot, few_replays: None, name: str) -> None:
     snapshot = base.without([1, 2, 3]).without(range(4, 20), actor_only=True)
     shared = snapshot.observation_space.encoder == "image"
     for target in targets(base):
-        influence, terms = SPLITTING[name](snapshot, target, None)
+        influence, terms, layers = ESTIMATORS[name](snapshot, target, by_layer=True)
         assert list(terms) == ["actor", "critic", "entropy"]
-        close(sum(terms.values()), influence, 1e-6)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(influence, ESTIMATORS[name](snapshot, target))
+        close(sum(terms.values()), influence, 1e-5)
+        close(sum(layers.values()), influence, 1e-5)
+        close(ESTIMATORS[name](snapshot, target).influence, influence, 1e-5)
         assert influence.dtype == np.float32
         assert not influence[[1, 2, 3]].any(), "the update went without these"
         assert not terms["actor"][4:20].any(), "these trained the critic alone"
         assert not terms["entropy"][4:20].any()
         assert terms["actor"].any()
+        assert {layer.split(".")[0] for layer in layers} >= {"actor", "critic"}
+        moved = [layer for layer, part in layers.items() if part.any()]
+        assert {"actor.0", "actor.2", "actor.4"} <= set(moved)
         if shared:
-            assert terms["critic"][4:20].any(), "the value loss moves the trunk"
-        elif name != "replay_gradient":
-            assert not terms["critic"].any(), "with networks apart the critic moves no policy"
+            assert {"trunk.0", "trunk.2"} <= set(moved)
+        if name not in ("replay_gradient", "replay_regression"):
+            assert terms["critic"][4:20].any() == shared, "the value loss moves the trunk alone"
+            assert not any(layer.startswith("critic") for layer in moved)
+
+
+def test_a_layers_part_is_the_inner_product_with_its_own_parameters(base: Snapshot) -> None:
+    """Against one backward pass a record, for `first_order` and for one step along the update."""
+    once = plain(base, n_epochs=1, batch_size=N, max_grad_norm=float("inf"))
+    target = return_target(once)
+    policy, batch = _at_theta_k(once)
+    direction = gradient(target, policy)
+    layers = ESTIMATORS["first_order"](once, target, by_layer=True).layers
+    stepped = ESTIMATORS["tracin"](once, target, by_layer=True).layers
+    assert layers.keys() == stepped.keys()
+    for layer, found in layers.items():
+        own = {name: part for name, part in direction.items() if name.startswith(f"{layer}.")}
+        if not own:
+            assert not found.any()
+            assert not stepped[layer].any()
+            continue
+        expected = inner_products(policy, batch, once.config, own, "loop").numpy()
+        close(found, expected)
+        close(stepped[layer], once.config.learning_rate / N * expected, 1e-4)
 
 
 def test_a_step_is_announced_and_can_be_refused(base: Snapshot) -> None:
     class Stopped(Exception):
         pass
 
-    for name, split in SPLITTING.items():
+    for name in ("first_order", "tracin", "tracin_adam", "replay_gradient"):
         counted: list[int] = []
-        split(base, return_target(base), lambda: counted.append(1))  # noqa: B023
+        ESTIMATORS[name](base, return_target(base), lambda: counted.append(1))  # noqa: B023
         assert len(counted) == (1 if name == "first_order" else 12)
 
         def stop() -> None:
             raise Stopped
 
         with pytest.raises(Stopped):
-            split(base, return_target(base), stop)
+            ESTIMATORS[name](base, return_target(base), stop)
 
 
 def test_a_round_without_its_minibatches_has_first_order_influence_alone(base: Snapshot) -> None:
@@ -161,7 +201,7 @@ def test_an_update_that_took_no_step_owes_nothing_to_any_record(base: Snapshot) 
     stopped = base.changed(buffer=stale, config=replace(base.config, target_kl=1e-6))
     assert trace_update(stopped).steps == []
     for name in ("tracin", "tracin_adam", "replay_gradient"):
-        assert not ESTIMATORS[name](stopped, return_target(base)).any()
+        assert not ESTIMATORS[name](stopped, return_target(base)).influence.any()
 
 
 def test_a_target_that_is_flat_all_along_is_refused(base: Snapshot) -> None:

@@ -11,7 +11,7 @@ from worlds import double, moved_snapshot, off_policy
 import engine
 from engine.attribution.backends import Term, gradient, inner_products
 from engine.attribution.derivatives import TERMS
-from engine.attribution.estimators import _at_theta_k, first_order, first_order_terms
+from engine.attribution.estimators import _at_theta_k, first_order, first_order_parts
 from engine.attribution.gradients import RoundGradients, Shelf, has_gradients, round_gradients
 from engine.attribution.targets import ActionTarget, Target, action_target, return_target
 from engine.envs import find
@@ -52,7 +52,7 @@ def test_the_loop_over_records_says_the_same(snapshot: Snapshot) -> None:
     policy, wide = double(policy, snapshot)
     wide = wide._replace(advantage=batch.advantage.double())
     for target in targets(snapshot):
-        found = first_order_terms(snapshot, target)
+        found = first_order_parts(snapshot, target)
         direction = gradient(target, policy)
         parts: dict[Term | None, Float32s] = {None: found.influence, **found.terms}
         assert not parts.pop("critic").any(), "a target of the actor's alone"

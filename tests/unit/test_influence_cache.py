@@ -89,7 +89,7 @@ def test_refresh_replaces_what_is_kept(snapshot: Snapshot) -> None:
     assert snapshot.path is not None
     nothing = np.zeros(256, np.float32)
     terms: dict[Term, np.ndarray] = {"actor": nothing, "critic": nothing, "entropy": nothing}
-    save_table(snapshot.path, key, scores_table(nothing, terms), {})
+    save_table(snapshot.path, key, scores_table(replace(right, influence=nothing, terms=terms)), {})
     assert not engine.influence(snapshot, "return").influence.any()
     assert np.array_equal(engine.influence(snapshot, "return", refresh=True).influence, right.influence)
     assert np.array_equal(engine.influence(snapshot, "return").influence, right.influence)
@@ -104,8 +104,6 @@ def test_second_call_reads_what_the_first_one_kept(snapshot: Snapshot, computed:
     assert snapshot.path is not None
     again = engine.influence(engine.open_run(snapshot.path).snapshot(2), "return")
     assert np.array_equal(again.influence, first.influence)
-    assert again.terms is not None
-    assert first.terms is not None
     assert all(np.array_equal(again.terms[term], first.terms[term]) for term in first.terms)
     assert again.target == first.target
     assert computed == ["first_order"]
@@ -154,10 +152,24 @@ def test_scores_kept_before_there_were_terms_are_computed_again(snapshot: Snapsh
     scores = engine.influence(snapshot, "return")
     (file,) = cached(snapshot)
     assert snapshot.path is not None
-    save_table(snapshot.path, file.name.split("-")[0], scores_table(scores.influence), {})
+    without = scores_table(scores).select(["record", "influence"])
+    save_table(snapshot.path, file.name.split("-")[0], without, {})
     again = engine.influence(snapshot, "return")
-    assert again.terms is not None
     assert np.array_equal(again.influence, scores.influence)
+    assert len(computed) == 2
+
+
+@pytest.mark.parametrize("estimator", ["first_order", "tracin_adam"])
+def test_a_split_by_layer_is_kept_and_serves_those_who_ask_for_less(
+    snapshot: Snapshot, computed: list[str], estimator: str
+) -> None:
+    assert not engine.influence(snapshot, "return", estimator).layers
+    split = engine.influence(snapshot, "return", estimator, by_layer=True)
+    assert list(split.layers) == ["actor.0", "actor.2", "actor.4", "critic.0", "critic.2", "critic.4"]
+    assert len(computed) == 2
+    again = engine.influence(snapshot, "return", estimator, by_layer=True)
+    assert all(np.array_equal(again.layers[layer], part) for layer, part in split.layers.items())
+    assert np.array_equal(engine.influence(snapshot, "return", estimator).influence, split.influence)
     assert len(computed) == 2
 
 

@@ -9,7 +9,7 @@ from worlds import moved_snapshot
 import engine
 from engine.attribution import orders as orders_module
 from engine.attribution import regression
-from engine.attribution.estimators import ESTIMATORS, SPLITTING
+from engine.attribution.estimators import ESTIMATORS, PRIOR, replay_regression
 from engine.attribution.orders import attribute, estimate_seconds, planned_steps
 from engine.attribution.targets import Target, return_target
 from engine.envs import find
@@ -17,31 +17,36 @@ from engine.errors import BadInputError, CancelledError
 from engine.learning.replay import intervene
 from engine.store.snapshot import Snapshot
 
+ALONG_THE_UPDATE = ("tracin", "tracin_adam", "replay_gradient")
+ANALYTIC = ("first_order", *ALONG_THE_UPDATE)
+
 
 @pytest.fixture(scope="module")
 def snapshot() -> Snapshot:
     return moved_snapshot(find("CartPole-v1"), rounds=1, n_steps=100, batch_size=32, n_epochs=3)
 
 
-@pytest.mark.parametrize("name", SPLITTING)
+@pytest.mark.parametrize("name", ANALYTIC)
 def test_the_mean_over_the_replays_orders(snapshot: Snapshot, name: str) -> None:
     target = return_target(snapshot)
-    each = [ESTIMATORS[name](intervene(snapshot, (), order=order), target) for order in range(3)]
-    found, terms = attribute(snapshot, target, name, orders=3)
+    each = [ESTIMATORS[name](intervene(snapshot, (), order=order), target).influence for order in range(3)]
+    found, terms, layers = attribute(snapshot, target, name, orders=3, by_layer=True)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-6 * np.abs(found).max())
+    tolerance = 1e-6 * np.abs(found).max()
+    np.testing.assert_allclose(found, np.mean(each, axis=0), atol=tolerance)
     assert not np.array_equal(each[0], each[1])
-    assert terms is not None
-    np.testing.assert_allclose(sum(terms.values()), found, atol=1e-6 * np.abs(found).max())  # type: ignore[arg-type]
+    np.testing.assert_allclose(sum(terms.values()), found, atol=tolerance)
+    np.testing.assert_allclose(sum(layers.values()), found, atol=tolerance)
 
 
 def test_one_order_is_the_recorded_one_bit_for_bit(snapshot: Snapshot) -> None:
     target = return_target(snapshot)
-    for name in SPLITTING:
-        np.testing.assert_array_equal(attribute(snapshot, target, name)[0], ESTIMATORS[name](snapshot, target))
+    for name in ANALYTIC:
+        alone = ESTIMATORS[name](snapshot, target).influence
+        np.testing.assert_array_equal(attribute(snapshot, target, name).influence, alone)
 
 
-@pytest.mark.parametrize("name", SPLITTING)
+@pytest.mark.parametrize("name", ANALYTIC)
 def test_progress_goes_from_nothing_to_all(snapshot: Snapshot, name: str) -> None:
     told: list[tuple[int, int]] = []
     engine.influence(snapshot, "return", name, orders=2, on_step=lambda done, total: told.append((done, total)))
@@ -70,10 +75,9 @@ def test_the_cost_is_estimated_from_a_few_steps(
     now = [0.0]
     calls: list[int] = []
 
-    def slow(given: Snapshot, _target: Target) -> np.ndarray:
+    def slow(given: Snapshot, _target: Target) -> None:
         calls.append(planned_steps(given))
         now[0] += before + a_step * calls[-1]
-        return np.zeros(len(given.buffer), np.float32)
 
     monkeypatch.setattr(orders_module, "ESTIMATORS", {"slow": slow})
     monkeypatch.setattr(orders_module.time, "perf_counter", lambda: now[0])
@@ -88,15 +92,29 @@ def test_every_estimator_can_be_estimated(snapshot: Snapshot, name: str) -> None
     assert 0 < estimate_seconds(snapshot, name) < 60
 
 
-def test_regression_tells_its_replays_and_averages_orders_by_itself(
-    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_regression_tells_its_replays(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
     told: list[tuple[int, int]] = []
     engine.influence(snapshot, "return", "replay_regression", on_step=lambda done, total: told.append((done, total)))
     assert told == [(0, 26), (8, 26), (16, 26), (24, 26), (26, 26)]
-    with pytest.raises(BadInputError, match="leave orders at 1"):
-        engine.influence(snapshot, "return", "replay_regression", orders=2)
+
+
+def test_regression_replays_in_as_many_orders_as_it_is_averaged_over(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    target = return_target(snapshot)
+    told: list[tuple[int, int]] = []
+    found = engine.influence(
+        snapshot, "return", "replay_regression", orders=5, on_step=lambda done, total: told.append((done, total))
+    )
+    assert told[-1] == (65, 65), "13 replays in 5 orders"
+    assert (found.estimator, found.orders) == ("replay_regression", 5)
+    prior = attribute(snapshot, target, PRIOR, orders=5)
+    np.testing.assert_array_equal(found.influence, replay_regression(snapshot, target, prior, 5).influence)
+    assert not np.array_equal(found.influence, engine.influence(snapshot, "return", "replay_regression").influence)
+    one, five = (estimate_seconds(snapshot, "replay_regression", orders=orders) for orders in (1, 5))
+    assert five > 1.5 * one, "2 orders against 5"
 
 
 def test_bad_requests(snapshot: Snapshot) -> None:

@@ -177,7 +177,7 @@ def test_weights_follow_their_records(snapshot: Snapshot) -> None:
 
 @pytest.mark.parametrize("removed", ["weight 0", "dropped"])
 def test_one_sgd_step_by_hand(removed: str) -> None:
-    """theta + lr * mean of w_i grad J_i: over all n with weights, over those that are left when dropped."""
+    """theta + lr * the mean of grad J_i over the records that are left."""
     base = moved_snapshot(find("CartPole-v1"), n_steps=40)
     config = replace(
         base.config,
@@ -198,13 +198,49 @@ def test_one_sgd_step_by_hand(removed: str) -> None:
     batch = as_batch(policy, snapshot.buffer)
     terms = objective(policy(batch.inputs, batch.action), batch, config).total()
     rest = [i for i in range(40) if i not in out]
-    denominator = 40 if removed == "weight 0" else len(rest)
-    gradients = torch.autograd.grad(terms[rest].sum() / denominator, list(policy.parameters()))
+    gradients = torch.autograd.grad(terms[rest].mean(), list(policy.parameters()))
     expected = [(p + 0.1 * g).detach().numpy() for p, g in zip(policy.parameters(), gradients, strict=True)]
 
     replayed = engine.replay(snapshot, weights=weights) if removed == "weight 0" else engine.replay(snapshot, out)
     for found, by_hand in zip(replayed.policy.parameters(), expected, strict=True):
         np.testing.assert_allclose(found.detach().numpy(), by_hand, rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("path", ["closed_form", "torch"])
+def test_weight_0_is_a_removal_and_weight_2_a_second_copy(path: str) -> None:
+    """Of the means and of the normalisation; in one minibatch, so that a copy can be put beside its original."""
+    settings = {"n_steps": 40, "batch_size": 80, "n_epochs": 3, "ent_coef": 0.02, "path": path}
+    snapshot = moved_snapshot(find("CartPole-v1"), rounds=2, **settings).without(range(4), actor_only=True)
+    weights = np.ones(40)
+    weights[[0, 9, 17]] = 0
+    found, expected = theta(snapshot, weights=weights), theta(snapshot, [0, 9, 17])
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(found[name], tensor, rtol=0, atol=2e-6, err_msg=name)
+    copied = [2, 30]
+    buffer, weights = snapshot.buffer, np.ones(40)
+    weights[copied] = 2
+    rows = np.concatenate([np.arange(40), copied])
+    columns = {name: column[rows] for name, column in vars(buffer).items() if isinstance(column, np.ndarray)}
+    longer = np.concatenate([snapshot.minibatches, np.tile([40, 41], (3, 1))], axis=1).astype(np.int32)
+    twice = snapshot.changed(buffer=replace(buffer, **columns), minibatches=longer)
+    found, expected = theta(snapshot, weights=weights), theta(twice)
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(found[name], tensor, rtol=0, atol=2e-6, err_msg=name)
+    assert differ(found, theta(snapshot))
+
+
+@pytest.mark.parametrize("weights", [[1.0], -np.ones(256), np.full(256, np.nan)])
+def test_bad_weights(snapshot: Snapshot, weights: Any) -> None:
+    with pytest.raises(BadInputError, match="weights must be 256 finite numbers of at least 0, one a record"):
+        engine.replay(snapshot, weights=weights)
+
+
+def test_equal_advantages_move_with_no_weight() -> None:
+    """The root of their variance has no slope at 0; nothing may become NaN of it."""
+    weights = torch.ones(3, requires_grad=True)
+    normalize(torch.full((3,), 5.0), weights).sum().backward()
+    assert weights.grad is not None
+    assert weights.grad.tolist() == [0, 0, 0]
 
 
 def test_cancelling_between_minibatches(snapshot: Snapshot) -> None:

@@ -19,8 +19,8 @@ from worlds import entry, moved_snapshot
 import engine
 from engine.attribution import regression
 from engine.attribution import replays as replaying
-from engine.attribution.backends import gradient
-from engine.attribution.estimators import ESTIMATORS, PRIOR, record_gradients
+from engine.attribution.backends import gradient, inner_products
+from engine.attribution.estimators import ESTIMATORS, PRIOR, first_order, record_gradients
 from engine.attribution.regression import fit_to_replays, with_nothing_removed
 from engine.attribution.replays import (
     Ledger,
@@ -242,10 +242,13 @@ def test_regression_is_an_estimator_like_others(snapshot: Snapshot) -> None:
     scores = engine.influence(snapshot, "return", "replay_regression")
     assert scores.influence.any()
     target = return_target(snapshot)
-    prior, gradients = ESTIMATORS[PRIOR](snapshot, target), record_gradients(snapshot, target)
-    assert np.array_equal(scores.influence, fit_to_replays(snapshot, target, gradients, prior))
+    prior, gradients = ESTIMATORS[PRIOR](snapshot, target).influence, record_gradients(snapshot, target)
+    fitted = fit_to_replays(snapshot, target, gradients, prior)
+    missed = inner_products(gradients.policy, gradients.batch, snapshot.config, gradients.direction(fitted.v))
+    expected = fitted.alpha * prior + missed.detach().numpy()
+    np.testing.assert_allclose(scores.influence, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
     filtered = replace(snapshot.without(range(100)), path=None)
-    assert not ESTIMATORS["replay_regression"](filtered, return_target(filtered))[:100].any()
+    assert not ESTIMATORS["replay_regression"](filtered, return_target(filtered)).influence[:100].any()
 
 
 @pytest.mark.parametrize("world", ["IdentityWorld-v0", "FollowWorld-v0"])
@@ -258,10 +261,15 @@ def test_summed_gradients_are_those_of_single_records(world: str) -> None:
     x = rng.normal(size=(3, 32))
     summed = gradients.summed(x)
     v = rng.normal(size=summed.shape[1])
-    np.testing.assert_allclose(summed @ v, x @ gradients.along(v), rtol=1e-4, atol=1e-4)
+
+    def along(v: np.ndarray) -> np.ndarray:
+        direction = gradients.direction(v)
+        return inner_products(gradients.policy, gradients.batch, snapshot.config, direction).detach().numpy()
+
+    np.testing.assert_allclose(summed @ v, x @ along(v), rtol=1e-4, atol=1e-4)
     direction = gradient(target, gradients.policy)
     flat = np.concatenate([direction[name].numpy().ravel() for name in gradients.names])
-    np.testing.assert_allclose(gradients.along(flat), ESTIMATORS["first_order"](snapshot, target), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(along(flat), first_order(snapshot, target), rtol=1e-5, atol=1e-7)
 
 
 VALIDATION = Validation(
