@@ -56,6 +56,11 @@ class Question(Protocol):
         ...
 
     @property
+    def score_orders(self) -> int:
+        """Minibatch orders that the scores are averaged over."""
+        ...
+
+    @property
     def job(self) -> Check:
         """The check in the background, running or not."""
         ...
@@ -80,6 +85,7 @@ class OfRecords:
     run: Run
     snapshot: Snapshot
     target: Target
+    score_orders: int = 1
     checked: tuple[str, ...] = CHECKED
     besides: str | None = REPLAY_REGRESSION
     subsets: int = SUBSETS
@@ -88,15 +94,19 @@ class OfRecords:
     @property
     def job(self) -> Check:
         """`python -m engine validate` with this target."""
-        return Check(self.run, self.snapshot.round, name_of_files(self.target), target_arguments(self.target))
+        name, arguments = name_of_files(self.target), target_arguments(self.target)
+        if self.score_orders > 1:
+            name, arguments = f"{name}-{self.score_orders}", (*arguments, "--score-orders", str(self.score_orders))
+        return Check(self.run, self.snapshot.round, name, arguments)
 
     def seconds(self, estimators: Sequence[str]) -> float:
         """From the time that the round's update took, or else that of one replay."""
-        return loaders.check_seconds(self.snapshot, self.snapshot.path, self.snapshot.hash, tuple(estimators))
+        about = self.snapshot.path, self.snapshot.hash, tuple(estimators), self.score_orders
+        return loaders.check_seconds(self.snapshot, *about)
 
     def finished(self, estimators: Sequence[str]) -> tuple[int, int]:
         """Replays that are kept, and how many it takes."""
-        return finished(self.snapshot, self.target, estimators, SUBSETS, ORDERS, FRACTION, "random")
+        return finished(self.snapshot, self.target, estimators, SUBSETS, ORDERS, FRACTION, "random", self.score_orders)
 
     def advice(self) -> Recommendation | None:
         """What the study that ships says of such a round."""

@@ -22,6 +22,8 @@ ORDERS = (1, 4, 8, 16, 32)
 """Minibatch orders to average over; 1 is the recorded one."""
 AT_ONCE_SECONDS = 2.0
 """What takes longer is computed in the background, once it was asked for."""
+LAYERS_COST = 3
+"""How much longer scores take that are split by layer: about one pass more for each layer of the actor."""
 POLL_SECONDS = 1.0
 
 
@@ -32,8 +34,11 @@ def orders_control(snapshot: Snapshot, estimator: str) -> int:
         "only the advantages' normalisation depends on the order."
     )  # fmt: skip
     if estimator == REPLAY_REGRESSION:
-        options, why = [1], f"{REPLAY_REGRESSION} replays several minibatch orders by itself."
-    elif not snapshot.minibatches.size:
+        why = (
+            "Minibatch orders that every removal is replayed in, at least 2, and that the scores it starts from are averaged "
+            "over."
+        )
+    if not snapshot.minibatches.size:
         options, why = [1], "The minibatch order of this round was not recorded."
     state.choose("average_orders", options, 1)
     return int(
@@ -42,10 +47,10 @@ def orders_control(snapshot: Snapshot, estimator: str) -> int:
 
 
 def provenance(snapshot: Snapshot, orders: int) -> str:
-    """`averaged`, for the line beside the badge, which is about scores in the recorded order."""
+    """`averaged`, for the line beside the badge."""
     if not snapshot.minibatches.size:
         return "minibatch order not recorded"
-    return averaged(orders) + ("" if orders == 1 else " (the badge: recorded order)")
+    return averaged(orders)
 
 
 def averaged(orders: int) -> str:
@@ -79,14 +84,38 @@ def scores(
     return kept
 
 
+def by_layer(run: Run, snapshot: Snapshot, target: Target, scores: Scores, key: str) -> Scores | None:
+    """The same scores split by layer, as `scores` gives them."""
+    kept = read_influence(snapshot, target, scores.estimator, orders=scores.orders, by_layer=True)
+    if kept is not None:
+        return kept
+    job = background(run, snapshot, target, scores.estimator, scores.orders, by_layer=True)
+    if job.running:
+        progress(job, f"{scores.estimator} by layer", scores.orders, key)
+        return None
+    seconds = LAYERS_COST * loaders.influence_seconds(snapshot, target, scores.estimator, scores.orders)
+    if seconds <= AT_ONCE_SECONDS:
+        return loaders.load_scores(snapshot, target, scores.estimator, scores.orders, by_layer=True)
+    offer(job, f"{scores.estimator} by layer", seconds, scores.orders, key)
+    return None
+
+
 def background(
-    run: Run, snapshot: Snapshot, target: Target, estimator: str, orders: int, *, refresh: bool = False
+    run: Run,
+    snapshot: Snapshot,
+    target: Target,
+    estimator: str,
+    orders: int,
+    *,
+    by_layer: bool = False,
+    refresh: bool = False,
 ) -> Check:
     """`python -m engine influence` with this question; it fills the cache that the page reads."""
-    question = json.dumps([target.describe(), estimator, orders], sort_keys=True)
-    arguments = (*target_arguments(target), "--orders", str(orders), *(("--refresh",) if refresh else ()))
+    question = json.dumps([target.describe(), estimator, orders, *(["by layer"] if by_layer else [])], sort_keys=True)
+    arguments = [*target_arguments(target), "--orders", str(orders)]
+    arguments += [flag for flag, given in (("--by-layer", by_layer), ("--refresh", refresh)) if given]
     name = hashlib.sha256(question.encode()).hexdigest()[:12]
-    return Check(run, snapshot.round, name, arguments, "influence")
+    return Check(run, snapshot.round, name, tuple(arguments), "influence")
 
 
 def compute_again(run: Run, snapshot: Snapshot, target: Target, estimator: str, orders: int) -> None:
@@ -103,7 +132,7 @@ def compute_again(run: Run, snapshot: Snapshot, target: Target, estimator: str, 
 def offer(job: Check, estimator: str, seconds: float, orders: int, key: str) -> None:
     """A button that computes in the background what takes this long."""
     with st.container(key=f"{key}_offer", border=True):
-        what = estimator if estimator == REPLAY_REGRESSION else f"{estimator}, {averaged(orders)}"
+        what = f"{estimator}, {averaged(orders)}"
         st.markdown(
             f"**{what}**: not computed yet for this round and target. It takes about {duration(max(seconds, 1))}, in "
             "the background, and is kept."

@@ -44,7 +44,12 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores) -> None:
 
 def _table(run: Run, snapshot: Snapshot, scores: Scores, groups: dict[str, list[int]]) -> None:
     rows = [
-        {"group": name, "records": len(records), "summed influence": sum_of(scores.influence, records)}
+        {
+            "group": name,
+            "records": len(records),
+            "summed influence": sum_of(scores.influence, records),
+            **{term: sum_of(part, records) for term, part in scores.terms.items()},
+        }
         for name, records in groups.items()
     ]
     st.dataframe(
@@ -53,7 +58,9 @@ def _table(run: Run, snapshot: Snapshot, scores: Scores, groups: dict[str, list[
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        column_config={"summed influence": st.column_config.NumberColumn(format="%+.3g")},
+        column_config={
+            name: st.column_config.NumberColumn(format="%+.3g") for name in ("summed influence", *scores.terms)
+        },
         alt="Table of the named groups",
     )
     picked = [list(groups)[row] for row in state.selected_rows("groups_table") if row < len(groups)]

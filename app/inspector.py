@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import distribution, loaders, page, playback, state, targets
+from app import distribution, loaders, page, parts, playback, state, targets
 from app.charts import records as charts
 from app.charts.theme import influence_limit
 from app.text import escape
@@ -79,8 +79,7 @@ def _contents(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, ND
         rank = 1 + int((scores.influence > scores.influence[record]).sum())
         word = "raised the target" if influence > 0 else "lowered the target" if influence < 0 else "did nothing"
         st.markdown(f"Influence **{influence:+.4g}**, {word}; rank {rank} of {n}")
-        parts = " · ".join(f"{term} {float(values[record]):+.3g}" for term, values in scores.terms.items())
-        st.caption(f"Through the terms of its objective: {parts}")
+        st.caption(f"Through the terms of its objective: {parts.by_term(scores, [record])}")
         left, right = st.columns(2)
         with left:
             _picture(snapshot, record)

@@ -145,9 +145,9 @@ def _target(_snapshot: Snapshot, path: Path | None, commit: str, name: TargetNam
     return named_target(_snapshot, name)
 
 
-def load_scores(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1) -> Scores:
+def load_scores(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False) -> Scores:
     """Influence of a round's records, computed now unless it is kept."""
-    return _scores(snapshot, target, snapshot.path, snapshot.hash, _described(target), estimator, orders)
+    return _scores(snapshot, target, snapshot.path, snapshot.hash, _described(target), estimator, orders, by_layer)
 
 
 def _described(target: Target) -> str:
@@ -156,9 +156,16 @@ def _described(target: Target) -> str:
 
 @st.cache_resource(max_entries=32, show_spinner="computing influence …")
 def _scores(
-    _snapshot: Snapshot, _target: Target, path: Path | None, commit: str, described: str, estimator: str, orders: int
+    _snapshot: Snapshot,
+    _target: Target,
+    path: Path | None,
+    commit: str,
+    described: str,
+    estimator: str,
+    orders: int,
+    by_layer: bool,
 ) -> Scores:
-    return influence(_snapshot, _target, estimator, orders=orders)
+    return influence(_snapshot, _target, estimator, orders=orders, by_layer=by_layer)
 
 
 def compute_again(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1) -> bool:
@@ -184,9 +191,12 @@ def _seconds_an_order(
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def check_seconds(_snapshot: Snapshot, path: Path | None, commit: str, estimators: tuple[str, ...]) -> float:
+def check_seconds(
+    _snapshot: Snapshot, path: Path | None, commit: str, estimators: tuple[str, ...], score_orders: int = 1
+) -> float:
     """How long a validation of a round's scores would take, from the time that its update took, or else of one replay."""
-    return estimate_seconds(_snapshot, estimators=estimators, one=_snapshot.metrics.get("update_seconds"))
+    one = _snapshot.metrics.get("update_seconds")
+    return estimate_seconds(_snapshot, estimators=estimators, one=one, score_orders=score_orders)
 
 
 def recommendation(run: Run, snapshot: Snapshot, target: str) -> Recommendation | None:

@@ -15,7 +15,6 @@ from app.sequences import removed
 from app.text import escape
 from engine.attribution.estimators import DIRECTION_ONLY, ESTIMATORS
 from engine.attribution.influence import Scores, read_influence
-from engine.attribution.regression import REPLAY_REGRESSION
 from engine.attribution.targets import named_target
 from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.workspace import Job
@@ -82,7 +81,7 @@ def _kept(run: Run, plan: Intervention) -> dict[str, Kept]:
     target = named_target(snapshot, plan.measured)
     found = {}
     for name in ESTIMATORS:
-        for orders in reversed(ORDERS if name != REPLAY_REGRESSION else (1,)):
+        for orders in reversed(ORDERS):
             scores = read_influence(snapshot, target, name, orders=orders)
             if scores is not None:
                 label = f"{name}, {averaged(orders)}" if orders > 1 else name

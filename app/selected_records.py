@@ -9,10 +9,11 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import groups, selection, state, targets
+from app import groups, parts, selection, state, targets
 from app.charts import selection as charts
 from engine.attribution.grouping import sum_of
 from engine.attribution.influence import Scores
+from engine.attribution.targets import Target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -20,13 +21,19 @@ OVER = ("step in round", "step in episode", "episode")
 
 
 def draw(
-    run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]], action_names: Sequence[str]
+    run: Run,
+    snapshot: Snapshot,
+    target: Target,
+    scores: Scores,
+    fields: dict[str, NDArray[Any]],
+    action_names: Sequence[str],
 ) -> None:
     """The section.
 
     Args:
         run: the run.
         snapshot: its round.
+        target: what the scores are about.
         scores: influence of its records.
         fields: the columns of its records, `influence` among them.
         action_names: of the discrete actions; none of a continuous one.
@@ -67,6 +74,7 @@ def draw(
             config={"displayModeBar": False},
             alt="Bars of the share of the selected records, and of the rest, with each action and sign of the advantage",
         )
+    parts.draw(run, snapshot, target, scores, np.flatnonzero(chosen).tolist())
 
 
 def _bar(run: Run, snapshot: Snapshot, scores: Scores, chosen: NDArray[np.bool_]) -> str:
@@ -76,7 +84,8 @@ def _bar(run: Run, snapshot: Snapshot, scores: Scores, chosen: NDArray[np.bool_]
         if records:
             total, of_all = sum_of(scores.influence, records), float(scores.influence.sum(dtype=np.float64))
             st.markdown(
-                f"**Selection: {len(records)} of {len(chosen)} records**, summed influence {total:+.3g} of {of_all:+.3g}"
+                f"**Selection: {len(records)} of {len(chosen)} records**, summed influence {total:+.3g} of {of_all:+.3g}",
+                help=f"By the terms of their objective: {parts.by_term(scores, records)}",
             )
         else:
             st.markdown("**Selection:** none. Drag around records in a chart, or tick them in a table.")

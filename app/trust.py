@@ -13,7 +13,7 @@ from app.charts import trust as charts
 from app.checking import Question
 from app.text import escape
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
-from engine.attribution.trust import Validation, Verdict, read_validation
+from engine.attribution.trust import Validation, Verdict, averaged_name, named_orders, read_validation
 from engine.experiments.recommendation import CLEARLY
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration
@@ -32,6 +32,8 @@ ICONS: dict[Verdict, str] = {
     "noise": ":material/blur_on:",
     "failed": ":material/error:",
 }
+SUBSETS_FOR_A_FIGURE, FEW = 16, " (few subsets)"
+"""What the badge adds where fewer subsets were removed than a rank correlation takes."""
 UNRECORDED = "This round can't be checked: it was recorded without its minibatches, so its update can't be replayed."
 EXPLANATION = """
 A score says which way a record pushed. Whether removing records does what the scores predict can be tested: remove random
@@ -63,6 +65,7 @@ def draw(question: Question, estimator: str, source: str) -> None:
         better = _better(question, estimator, found)
         if better is not None:
             name, why = better
+            advised, orders = named_orders(name)
             st.button(
                 f"Use {name}",
                 key="use_recommended",
@@ -70,7 +73,7 @@ def draw(question: Question, estimator: str, source: str) -> None:
                 icon=":material/recommend:",
                 help=why,
                 on_click=state.put,
-                args=({"estimator": name},),
+                args=({"estimator": advised, "average_orders": orders},),
             )
         page.elsewhere(question.snapshot)
         st.caption(source)
@@ -82,15 +85,17 @@ def draw(question: Question, estimator: str, source: str) -> None:
 
 def badge(question: Question, estimator: str, key: str) -> Validation | None:
     """What was measured of a ranking; or that nothing was, with a button that measures it and the time that it would take."""
-    found = read_validation(question.snapshot, question.target, estimator)
+    name = averaged_name(estimator, question.score_orders)
+    found = read_validation(question.snapshot, question.target, name)
     if found is not None:
-        verdict = found.verdict(estimator)
+        verdict = found.verdict(name)
         ceiling = "" if found.ceiling is None else f" of {found.ceiling:.2f}"
         st.badge(
-            f"trust: LDS {found.estimators[estimator].lds:.2f}{ceiling}",
+            f"trust: LDS {found.estimators[name].lds:.2f}{ceiling}"
+            + (FEW if found.subsets < SUBSETS_FOR_A_FIGURE else ""),
             icon=ICONS[verdict],
             color=COLOURS[verdict],
-            help=f"{found.sentence(estimator)}. {ESTIMATOR_NOTES[estimator]}",
+            help=f"{found.sentence(name)}. {ESTIMATOR_NOTES[estimator]}",
         )
         return found
     if not question.snapshot.minibatches.size:
@@ -128,10 +133,11 @@ def _being_measured(question: Question) -> None:
 def _better(question: Question, estimator: str, found: Validation | None) -> tuple[str, str] | None:
     """The estimator to use instead, and why: what was measured here, or else what the study found in the most like place."""
     if found is not None:
-        here, best = (np.nan_to_num(found.estimators[name].lds) for name in (estimator, found.best))
+        used = averaged_name(estimator, question.score_orders)
+        here, best = (np.nan_to_num(found.estimators[name].lds) for name in (used, found.best))
         if best <= here + CLEARLY:
             return None
-        return found.best, f"Measured here: {found.sentence(found.best)}; {found.sentence(estimator)}."
+        return found.best, f"Measured here: {found.sentence(found.best)}; {found.sentence(used)}."
     advice = question.advice() if question.snapshot.minibatches.size else None
     if advice is None or estimator in (advice.estimator, advice.thorough):
         return None
@@ -157,7 +163,7 @@ def _panel(question: Question, estimator: str, found: Validation | None) -> None
             if advice is not None:
                 st.markdown(f"**Until then.** {escape(advice.sentence)}")
         else:
-            _figures(found, estimator)
+            _figures(found, averaged_name(estimator, question.score_orders))
 
 
 def _figures(found: Validation, estimator: str) -> None:

@@ -44,8 +44,7 @@ def _panel(run: Run, snapshot: Snapshot, target: Target, scores: Scores, others:
         largest = max(1, min(LARGEST_K, n // 2))
         state.choose("overlap_k", range(1, largest + 1), min(100, largest))
         k = int(st.slider("Top and bottom k", 1, largest, key="overlap_k", width=320)) if largest > 1 else 1
-    orders = 1 if name == computing.REPLAY_REGRESSION else scores.orders
-    other = computing.scores(run, snapshot, target, name, orders, key="other")
+    other = computing.scores(run, snapshot, target, name, scores.orders, key="other")
     if other is None:
         return
     found = compare_rankings(scores.influence, other.influence, k)
@@ -66,7 +65,7 @@ def _panel(run: Run, snapshot: Snapshot, target: Target, scores: Scores, others:
         f"They agree on the sign of **{found.same_sign:.0%}** of the records."
     )
     st.caption(
-        f"{scores.estimator} and {name}, {computing.averaged(orders)}. Rank 1, at the top right, raised the target "
+        f"{scores.estimator} and {name}, {computing.averaged(scores.orders)}. Rank 1, at the top right, raised the target "
         "most. In the framed corners: records among the top (blue) and the bottom (orange) of both. Click a mark to "
         "inspect its record. That two agree does not make them right: *Can these scores be trusted?* measures that."
     )

@@ -23,7 +23,7 @@ from app.diagnosis import in_common, loaders
 from engine.attribution.estimators import ESTIMATOR_NOTES, top_and_bottom
 from engine.attribution.influence import Scores
 from engine.attribution.targets import Target
-from engine.attribution.trust import read_validation
+from engine.attribution.trust import averaged_name, read_validation
 from engine.errors import EngineError
 from engine.intervention.across import list_series
 from engine.intervention.comparison import VERDICT_WORDS
@@ -182,7 +182,7 @@ def _in_common(shown: Shown) -> dict[str, Any]:
 
 
 def _trust(shown: Shown) -> dict[str, Any] | None:
-    estimator = shown.scores.estimator
+    estimator = averaged_name(shown.scores.estimator, shown.scores.orders)
     found = read_validation(shown.snapshot, shown.target, estimator)
     if found is None:
         return None

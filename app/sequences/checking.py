@@ -25,6 +25,7 @@ class OfSequences:
     snapshot: LanguageSnapshot
     asked: Asked
     target: TokenTarget
+    score_orders: int = 1
     checked: tuple[str, ...] = tuple(LANGUAGE_ESTIMATORS)
     besides: str | None = None
     subsets: int = SUBSETS

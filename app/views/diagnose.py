@@ -92,7 +92,7 @@ def workplace(
         scatter.draw(run, snapshot, scores, fields, axes, tool, inspected, basket_records)
     with side:
         inspector.draw(run, snapshot, scores, fields)
-    selected_records.draw(run, snapshot, scores, fields, names)
+    selected_records.draw(run, snapshot, loaders.load_target(snapshot, target), scores, fields, names)
     left, right = st.columns(2, gap="medium")
     with left:
         ranking.draw("top_records", "Top records", "raised the target most", top, run, snapshot, fields, names)
@@ -133,7 +133,7 @@ def diagnose() -> None:
         st.stop()
     what = name.sentence(run.manifest.action_space.value_names)
     source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(snapshot, orders))
-    trust.draw(OfRecords(run, snapshot, asked), estimator, source)
+    trust.draw(OfRecords(run, snapshot, asked, orders), estimator, source)
     two_estimators.draw(run, snapshot, asked, scores, trust.offered(snapshot))
     x, y, tool = chart_controls(list(loaders.load_fields(snapshot)))
     with controls:

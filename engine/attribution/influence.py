@@ -98,7 +98,12 @@ def influence(
 
 
 def read_influence(
-    snapshot: Snapshot, target: Target | str = "return", estimator: str = DEFAULT_ESTIMATOR, *, orders: int = 1
+    snapshot: Snapshot,
+    target: Target | str = "return",
+    estimator: str = DEFAULT_ESTIMATOR,
+    *,
+    orders: int = 1,
+    by_layer: bool = False,
 ) -> Scores | None:
     """What `influence` would answer at once: from the run's cache, or from the round's gradients; None if it would not.
 
@@ -106,8 +111,8 @@ def read_influence(
     """
     check_request(estimator, orders)
     place = _Place.of(snapshot, target, estimator, orders)
-    if not place.is_quick:
-        return place.read()
+    if by_layer or not place.is_quick:
+        return place.read(by_layer)
     with suppress(ZeroGradientError):
         return influence(snapshot, target, estimator)
     return None

@@ -25,6 +25,23 @@ MOSTLY_NOISE = 0.3
 Verdict = Literal["predicts", "weakly", "does not", "noise", "failed"]
 
 
+def averaged_name(estimator: str, orders: int) -> str:
+    """What a validation calls an estimator whose scores are a mean over minibatch orders.
+
+    >>> averaged_name("tracin_adam", 8)
+    'tracin_adam over 8 orders'
+    >>> averaged_name("tracin_adam", 1)
+    'tracin_adam'
+    """
+    return estimator if orders == 1 else f"{estimator} over {orders} orders"
+
+
+def named_orders(name: str) -> tuple[str, int]:
+    """The inverse of `averaged_name`."""
+    estimator, over, orders = name.partition(" over ")
+    return estimator, int(orders.split()[0]) if over else 1
+
+
 @dataclass(frozen=True)
 class Faithfulness:
     """How well one estimator predicts removal."""
@@ -56,6 +73,7 @@ class Validation:
     subsets: int
     orders: int
     estimators: Mapping[str, Faithfulness]
+    """By `averaged_name`."""
     ceiling: float | None
     """Split-half reliability of the outcomes over orders; None for a single order."""
     ceiling_low: float | None
@@ -196,7 +214,7 @@ def read_validation(
     Args:
         snapshot: round k.
         target: as `validate`; of a language model the target itself.
-        estimator: only validations that measured it.
+        estimator: only validations that measured it; of scores averaged over orders its `averaged_name`.
         design: only those of this design; None: any.
         fraction: only those that removed this share.
         device: only those that were replayed there, by default exactly; None: any.

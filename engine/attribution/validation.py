@@ -15,10 +15,12 @@ from engine.attribution.controls import CONTROL_REPLAYS, null_control, smoothnes
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR
 from engine.attribution.influence import influence
 from engine.attribution.lds import Interval, additivity, noise_ceiling, rank_agreement
+from engine.attribution.orders import check_request
+from engine.attribution.orders import estimate_seconds as influence_seconds
 from engine.attribution.regression import (
     REPLAY_REGRESSION,
-    TRAINING_ORDERS,
     effects,
+    training_orders,
     training_removals,
     training_replays,
     with_nothing_removed,
@@ -32,7 +34,7 @@ from engine.attribution.replays import (
     replays,
 )
 from engine.attribution.targets import Described, Target, named_target
-from engine.attribution.trust import Faithfulness, Validation, defined, keep_validation
+from engine.attribution.trust import Faithfulness, Validation, averaged_name, defined, keep_validation
 from engine.errors import BadInputError
 from engine.executors import check_executor, default_workers
 from engine.learning.checkpoint import same_machine
@@ -56,6 +58,7 @@ def validate(
     orders: int = ORDERS,
     fraction: float = FRACTION,
     design: str = "random",
+    score_orders: int = 1,
     executor: str = "processes",
     workers: int | None = None,
     device: str = "cpu",
@@ -83,6 +86,7 @@ def validate(
         fraction: share of the records that a subset has, above 0 and below 1.
         design: `random` subsets, or `extremes`: the top and the bottom records of the first estimator, in steps up to
             the fraction.
+        score_orders: minibatch orders that the scores are averaged over, as `influence` does; 1 is the recorded order.
         executor: `processes`, `inline` or `ray`; `processes` needs a main module that can be imported again.
         workers: processes at a time; by default one a core.
         device: `cpu` replays exactly; `cuda` replays hundreds at a time, to rounding. Estimators (and what
@@ -107,6 +111,7 @@ def validate(
         orders=orders,
         fraction=fraction,
         design=design,
+        score_orders=score_orders,
         executor=executor,
         workers=workers,
         device=device,
@@ -124,6 +129,7 @@ def validate_targets(
     orders: int = ORDERS,
     fraction: float = FRACTION,
     design: str = "random",
+    score_orders: int = 1,
     executor: str = "processes",
     workers: int | None = None,
     device: str = "cpu",
@@ -133,12 +139,20 @@ def validate_targets(
     start = time.monotonic()
     check_executor(executor, workers)
     check_device(snapshot, device)
-    removed = removals(snapshot, targets[0], estimators, subsets, orders, fraction, design)
+    removed = removals(snapshot, targets[0], estimators, subsets, orders, fraction, design, score_orders)
     for target in targets:
         influence(snapshot, target)  # a zero gradient is told before anything is replayed
     if REPLAY_REGRESSION in estimators:
-        training_replays(snapshot, targets, executor=executor, workers=workers, report=report)
-    scores = [{name: influence(snapshot, target, name).influence for name in estimators} for target in targets]
+        training_replays(
+            snapshot, targets, training_orders(score_orders), executor=executor, workers=workers, report=report
+        )
+    scores = [
+        {
+            averaged_name(name, score_orders): influence(snapshot, target, name, orders=score_orders).influence
+            for name in estimators
+        }
+        for target in targets
+    ]
     null = null_control(snapshot)
     outcomes = replays(
         snapshot,
@@ -160,7 +174,7 @@ def validate_targets(
             removed,
             values,
             rng,
-            design=design if design == "random" else f"extremes of {estimators[0]}",
+            design=design if design == "random" else f"extremes of {averaged_name(estimators[0], score_orders)}",
             fraction=fraction,
             null=null,
             fingerprint_equal=same_machine(snapshot.fingerprint),
@@ -193,7 +207,7 @@ def summarize(
     Args:
         snapshot: round k.
         target: f.
-        influence: estimator -> (n,).
+        influence: estimator, by its `averaged_name` -> (n,).
         removed: (subsets, n).
         values: (1 + subsets, orders) of f, nothing being removed in the first row.
         rng: draws the bootstrap resamples.
@@ -243,15 +257,17 @@ def removals(
     orders: int,
     fraction: float,
     design: str,
+    score_orders: int = 1,
 ) -> NDArray[np.bool_]:
     """(subsets, n) what `validate` with these settings removes; errors as there."""
     check_measurement(estimators, ESTIMATORS, subsets, orders)
+    check_request(estimators[0], score_orders)
     if design not in DESIGNS:
         raise BadInputError(f"unknown design {design!r}; it must be {' or '.join(DESIGNS)}")
     if design == "random":
         return random_removals(snapshot, fraction, subsets)
     by = PRIOR if estimators[0] == REPLAY_REGRESSION else estimators[0]
-    return extreme_removals(snapshot, influence(snapshot, target, by).influence, fraction, subsets)
+    return extreme_removals(snapshot, influence(snapshot, target, by, orders=score_orders).influence, fraction, subsets)
 
 
 def check_measurement(estimators: Sequence[str], known: Collection[str], subsets: int, orders: int) -> None:
@@ -283,14 +299,16 @@ def finished(
     orders: int,
     fraction: float,
     design: str,
+    score_orders: int = 1,
     device: str = "cpu",
 ) -> tuple[int, int]:
     """How many replays of a validation with these settings are kept, and how many it takes."""
-    removed = with_nothing_removed(removals(snapshot, target, estimators, subsets, orders, fraction, design))
-    done, total = finished_replays(snapshot, target, removed, orders, device)
+    removed = removals(snapshot, target, estimators, subsets, orders, fraction, design, score_orders)
+    done, total = finished_replays(snapshot, target, with_nothing_removed(removed), orders, device)
     if REPLAY_REGRESSION in estimators:
-        fitted, to_fit = finished_replays(snapshot, target, training_removals(snapshot), TRAINING_ORDERS)
-        return done + fitted, total + to_fit
+        to_fit = with_nothing_removed(training_removals(snapshot))
+        fitted, all_to_fit = finished_replays(snapshot, target, to_fit, training_orders(score_orders))
+        return done + fitted, total + all_to_fit
     return done, total
 
 
@@ -309,6 +327,7 @@ def estimate_seconds(
     workers: int | None = None,
     estimators: Sequence[str] = (DEFAULT_ESTIMATOR,),
     one: float | None = None,
+    score_orders: int = 1,
 ) -> float:
     """Seconds that `validate` would take with nothing kept from earlier.
 
@@ -319,9 +338,13 @@ def estimate_seconds(
         workers: as `validate`.
         estimators: as `validate`.
         one: seconds of one replay; by default a replay is timed.
+        score_orders: as `validate`. The scores of an order take seconds, and are counted where there are several.
     """
     one = replay_seconds(snapshot) if one is None else one
-    count = (subsets + 1) * orders
+    count, scores = (subsets + 1) * orders, 0.0
     if REPLAY_REGRESSION in estimators:
-        count += len(training_removals(snapshot)) * TRAINING_ORDERS
-    return POOL_SECONDS + one * (count / (workers or default_workers()) + CONTROL_REPLAYS)
+        count += (1 + len(training_removals(snapshot))) * training_orders(score_orders)
+    if score_orders > 1:
+        analytic = {PRIOR if name == REPLAY_REGRESSION else name for name in estimators}
+        scores = sum(influence_seconds(snapshot, name, orders=score_orders) for name in analytic)
+    return POOL_SECONDS + scores + one * (count / (workers or default_workers()) + CONTROL_REPLAYS)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli.notes import note_duration, note_elsewhere
 from engine.cli.options import (
     Action,
     Json,
@@ -29,8 +30,10 @@ from engine.terminal import print_json, print_table, progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from engine.attribution.influence import Scores
     from engine.rlhf.targets import TokenTarget
     from engine.store.sequences import LanguageSnapshot
+    from engine.store.snapshot import Snapshot
 
 
 def influence(
@@ -50,20 +53,30 @@ def influence(
         ),
     ] = "first_order",
     orders: Annotated[int, typer.Option(help="Minibatch orders to average over; 1 is the recorded one.")] = 1,
+    by_layer: Annotated[bool, typer.Option("--by-layer", help="Split it by layer of the policy, too.")] = False,
+    by_episode: Annotated[bool, typer.Option("--by-episode", help="Sum it over the records of each episode.")] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Compute anew what is cached.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write record and influence to this Parquet file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compute how much each record of a round raised or lowered a target."""
-    from engine.attribution.estimators import top_and_bottom
     from engine.attribution.influence import influence as compute
-    from engine.attribution.influence import scores_table
+    from engine.attribution.influence import read_influence, scores_table
+    from engine.attribution.orders import estimate_seconds
     from engine.attribution.targets import in_words
     from engine.store.read import open_run
 
+    _check_out(out)
     opened = open_run(run)
     if opened.is_language:
-        others = {"--of-round": of_round, "--obs": obs, "--action": action, "--orders": None if orders == 1 else orders}
+        others = {
+            "--of-round": of_round,
+            "--obs": obs,
+            "--action": action,
+            "--orders": None if orders == 1 else orders,
+            "--by-layer": by_layer or None,
+            "--by-episode": by_episode or None,
+        }
         sequences = opened.language_snapshot(round)
         _of_sequences(
             sequences,
@@ -78,12 +91,19 @@ def influence(
     check_no_tokens(tokens)
     snapshot = opened.snapshot(round)
     chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
-    with progress(quiet=estimator == "first_order" and orders == 1, percent=True) as report:
+    at_once = estimator == "first_order" and orders == 1
+    if refresh or read_influence(snapshot, chosen, estimator, orders=orders, by_layer=by_layer) is None:
+        if estimator != "first_order":
+            note_elsewhere(snapshot)
+        if not at_once:
+            note_duration(estimator, estimate_seconds(snapshot, estimator, chosen, orders))
+    with progress(quiet=at_once, percent=True) as report:
         scores = compute(
             snapshot,
             chosen,
             estimator,
             orders=orders,
+            by_layer=by_layer,
             on_step=lambda done, total: report(estimator, done, total),
             refresh=refresh,
         )
@@ -97,22 +117,48 @@ def influence(
         "commit": scores.snapshot_hash,
     }
     _write(out, scores_table(scores), about)
+    episodes = _episodes(snapshot, scores) if by_episode else []
     if as_json:
-        print_json({**about, "record": list(range(len(scores.influence))), "influence": scores.influence.tolist()})
+        print_json(
+            {
+                **about,
+                "record": list(range(len(scores.influence))),
+                "influence": scores.influence.tolist(),
+                "terms": {term: part.tolist() for term, part in scores.terms.items()},
+                **({"layers": {name: part.tolist() for name, part in scores.layers.items()}} if by_layer else {}),
+                **({"episodes": episodes} if by_episode else {}),
+            }
+        )
         return
-    buffer = snapshot.buffer
     averaged = f", mean of {orders} minibatch orders" if orders > 1 else ""
     print(
         f"{estimator} influence on the {in_words(chosen, snapshot.action_space.value_names)}, round {round} of {run}{averaged}"
     )
+    _print_records(snapshot, scores)
+    if by_layer:
+        sums = {name: (float(part.sum()), float(abs(part).sum())) for name, part in scores.layers.items()}
+        print("\nby layer")
+        print_table(("layer", "sum", "sum of sizes"), [(name, *both) for name, both in sums.items()])
+    if by_episode:
+        print("\nby episode")
+        print_table(tuple(episodes[0]), [tuple(row.values()) for row in episodes])
+
+
+def _print_records(snapshot: Snapshot, scores: Scores) -> None:
+    """The records that helped and hurt most, and by which terms, where there is more than the actor's."""
+    from engine.attribution.estimators import top_and_bottom
+
+    buffer = snapshot.buffer
+    terms = [*scores.terms] if any(part.any() for term, part in scores.terms.items() if term != "actor") else []
     for title, records in zip(("helped most", "hurt most"), top_and_bottom(scores.influence, 10), strict=True):
         print(f"\n{title}")
         print_table(
-            ("record", "influence", "episode", "action", "reward", "advantage"),
+            ("record", "influence", *terms, "episode", "action", "reward", "advantage"),
             [
                 (
                     int(i),
                     float(scores.influence[i]),
+                    *(float(scores.terms[term][i]) for term in terms),
                     int(buffer.episode[i]),
                     str(buffer.action[i]),
                     float(buffer.reward[i]),
@@ -121,6 +167,24 @@ def influence(
                 for i in records
             ],
         )
+
+
+def _episodes(snapshot: Snapshot, scores: Scores) -> list[dict[str, float]]:
+    """Sums over the records of each episode: of influence and of its terms."""
+    from engine.attribution.grouping import sum_by
+
+    episode = snapshot.buffer.episode
+    numbers, totals = sum_by(scores.influence, episode)
+    parts = {term: sum_by(part, episode)[1] for term, part in scores.terms.items()}
+    return [
+        {
+            "episode": int(number),
+            "records": int((episode == number).sum()),
+            "influence": float(totals[row]),
+            **{term: float(sums[row]) for term, sums in parts.items()},
+        }
+        for row, number in enumerate(numbers)
+    ]
 
 
 def _of_sequences(
@@ -177,6 +241,16 @@ def shortened(text: str, length: int = 60) -> str:
     """A text on one line."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def _check_out(out: Path | None) -> None:
+    """Refuse a place that holds something other than a file, such as a device; it would be replaced.
+
+    Raises:
+        BadInputError: it is one.
+    """
+    if out is not None and out.exists() and not out.is_file():
+        raise BadInputError(f"{out} can't be written: it is there, and no file; name a file to make or to replace")
 
 
 def _write(out: Path | None, table: pa.Table, about: Mapping[str, object]) -> None:

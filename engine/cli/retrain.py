@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from engine import arguments
+from engine.cli.notes import note_elsewhere
 from engine.cli.options import Json, Round, RunFolder
 from engine.errors import BadInputError, CancelledError
 from engine.terminal import print_json, print_table, progress
@@ -59,6 +60,7 @@ def retrain(
         target=tools.target,
     )
     snapshot.without(plan.removed)
+    note_elsewhere(snapshot)
     try:
         with progress() as report:
             if out is None:

@@ -66,7 +66,7 @@ def show(run: RunFolder, as_json: Json = False) -> None:
         return
     for name in ("run", "env_id", "schema_version", "created", "parent"):
         print(f"{name}: {about[name]}")
-    for name in ("config", "language"):
+    for name in ("config", "language", "fingerprint"):
         if name in about:
             print(f"{name}: " + ", ".join(f"{k}={v}" for k, v in about[name].items()))
     columns = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli.notes import note_duration, note_elsewhere
 from engine.cli.options import (
     Action,
     Json,
@@ -46,6 +47,9 @@ def validate(
     estimator: Annotated[
         list[str] | None, typer.Option(help="Whose influence to check; repeat for more. By default first_order.")
     ] = None,
+    score_orders: Annotated[
+        int, typer.Option(help="Minibatch orders that the influence is averaged over; 1 is the recorded one.")
+    ] = 1,
     executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
     workers: Annotated[int | None, typer.Option(help="Replays at a time; by default one a core.")] = None,
     device: Annotated[
@@ -56,7 +60,7 @@ def validate(
     """Remove random records, really replay the round, and see who predicted it."""
     from engine.attribution.estimators import DEFAULT_ESTIMATOR
     from engine.attribution.targets import in_words
-    from engine.attribution.validation import finished
+    from engine.attribution.validation import estimate_seconds, finished
     from engine.attribution.validation import validate as measure
     from engine.store.read import open_run
 
@@ -69,6 +73,7 @@ def validate(
             "--action": action,
             "--design": None if design == "random" else design,
             "--device": None if device == "cpu" else device,
+            "--score-orders": None if score_orders == 1 else score_orders,
         }
         sequences = opened.language_snapshot(round)
         found, words = _of_sequences(
@@ -87,6 +92,12 @@ def validate(
     check_no_tokens(tokens)
     snapshot = opened.snapshot(round)
     chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
+    settings = (estimators, subsets, orders, fraction, design, score_orders, device)
+    done, total = finished(snapshot, chosen, *settings)
+    note_elsewhere(snapshot)
+    if done < total and device == "cpu":
+        seconds = estimate_seconds(snapshot, subsets, orders, workers, estimators, score_orders=score_orders)
+        note_duration(f"replaying the update {total - done} times", seconds * (total - done) / total)
     try:
         with progress() as report:
             found = measure(
@@ -97,15 +108,14 @@ def validate(
                 orders=orders,
                 fraction=fraction,
                 design=design,
+                score_orders=score_orders,
                 executor=executor,
                 workers=workers,
                 device=device,
                 report=report,
             )
     except KeyboardInterrupt:
-        raise _stopped(
-            run, *finished(snapshot, chosen, estimators, subsets, orders, fraction, design, device)
-        ) from None
+        raise _stopped(run, *finished(snapshot, chosen, *settings)) from None
     _show(found, run, in_words(chosen, snapshot.action_space.value_names), as_json)
 
 
@@ -122,8 +132,13 @@ def _of_sequences(
     run: Path,
 ) -> tuple[Validation, str]:
     """The same of a language model's round, and the target in words."""
-    from engine.rlhf.validation import finished_language_replays, validate_language
+    from engine.rlhf.validation import estimate_language_seconds, finished_language_replays, validate_language
 
+    done, total = finished_language_replays(snapshot, target, subsets, orders, fraction)
+    note_elsewhere(snapshot)
+    if done < total:
+        seconds = estimate_language_seconds(snapshot, subsets, orders, workers)
+        note_duration(f"replaying the update {total - done} times", seconds * (total - done) / total)
     try:
         with progress() as report:
             found = validate_language(

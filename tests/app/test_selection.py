@@ -41,6 +41,24 @@ def test_a_selection_is_in_the_bar_the_charts_and_the_tables(open_page: Open, sh
     assert read_sets(shown, 2).basket == sorted(chosen)
 
 
+@pytest.mark.parametrize("estimator", ["first_order", "replay_gradient"])
+def test_a_selections_influence_by_term_and_by_layer(open_page: Open, shown: Run, estimator: str) -> None:  # noqa: F811
+    chosen = [3, 50, 77]
+    select(shown, 2, chosen)
+    scores = engine.influence(shown.snapshot(2), "return", estimator, by_layer=True)
+    app = open_page("diagnose", shown.path.parent, **SEEN, estimator=estimator)
+    app.session_state["parts_panel"] = True
+    app.run()
+    assert errors(app) == []
+    for what, parts in (("term", scores.terms), ("layer", scores.layers)):
+        table = next(frame.value for frame in app.dataframe if what in frame.value)
+        assert table[what].tolist() == list(parts)
+        assert table["selection"].sum() == pytest.approx(float(scores.influence[chosen].sum()), rel=1e-4)
+        assert table["all records"].tolist() == pytest.approx([float(part.sum()) for part in parts.values()], abs=1e-6)
+    app.button(key="clear_selection").click().run()
+    assert "selection" not in next(frame.value for frame in app.dataframe if "term" in frame.value)
+
+
 def test_a_selection_belongs_to_its_round_and_outlives_the_session(open_page: Open, shown: Run) -> None:  # noqa: F811
     select(shown, 2, [3, 5])
     app = open_page("diagnose", shown.path.parent, **SEEN)
@@ -152,7 +170,7 @@ def test_undo_takes_the_last_change_back_also_after_a_reload(open_page: Open, sh
 
 
 def test_a_group_is_kept_and_taken_up_again(open_page: Open, shown: Run) -> None:  # noqa: F811
-    influence = engine.influence(shown.snapshot(2)).influence
+    scores = engine.influence(shown.snapshot(2))
     select(shown, 2, [3, 5, 9])
     app = open_page("diagnose", shown.path.parent, **SEEN)
     app.text_input(key="group_name").set_value("wrong *sign*").run()
@@ -160,8 +178,11 @@ def test_a_group_is_kept_and_taken_up_again(open_page: Open, shown: Run) -> None
     app.button(key="clear_selection").click().run()
     app = open_page("diagnose", shown.path.parent, **SEEN)
     table = next(frame.value for frame in app.dataframe if frame.key == "groups_table")
+    sums = {
+        name: part[[3, 5, 9]].sum() for name, part in {"summed influence": scores.influence, **scores.terms}.items()
+    }
     assert table.to_dict("records") == [
-        {"group": "wrong *sign*", "records": 3, "summed influence": pytest.approx(influence[[3, 5, 9]].sum())}
+        {"group": "wrong *sign*", "records": 3, **{name: pytest.approx(total) for name, total in sums.items()}}
     ]
     tick(app, "groups_table", 0)
     app.button(key="group_to_basket").click().run()

@@ -18,6 +18,7 @@ from app.trust import offered
 from engine.attribution.estimators import ESTIMATORS
 from engine.attribution.naming import TargetName
 from engine.attribution.regression import REPLAY_REGRESSION
+from engine.attribution.replays import random_removals
 from engine.attribution.targets import named_target, return_target
 from engine.attribution.validation import finished
 from engine.store.read import Run
@@ -54,6 +55,37 @@ def test_not_measured_then_measured(monkeypatch: pytest.MonkeyPatch, run: Run) -
         assert f"trust: LDS {measured.estimators[estimator].lds:.2f} of {measured.ceiling:.2f}" in shown
     assert "trust: not measured" in badge(diagnose(monkeypatch, run, round="0")), "another round"
     assert "trust: not measured" in badge(diagnose(monkeypatch, run, target="action")), "another target"
+
+
+def test_the_badge_is_about_the_orders_that_the_scores_are_averaged_over(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    settings = {"round": 1, "estimators": ["tracin_adam"], "subsets": 8, "orders": 2, "executor": "inline"}
+    alone = engine.validate(run, **settings)
+    together = engine.validate(run, **settings, score_orders=4)
+    assert list(together.estimators) == ["tracin_adam over 4 orders"]
+    scores = engine.influence(run.snapshot(1), "return", "tracin_adam", orders=4).influence
+    removed = random_removals(run.snapshot(1), 0.5, 8)
+    predicted = together.estimators["tracin_adam over 4 orders"].predicted
+    assert predicted == pytest.approx((-(removed @ scores.astype(float))).tolist(), rel=1e-5)
+    assert predicted != alone.estimators["tracin_adam"].predicted
+    assert together.actual == alone.actual, "the replays are the same"
+    for orders, name, found in (("1", "tracin_adam", alone), ("4", "tracin_adam over 4 orders", together)):
+        app = diagnose(monkeypatch, run, estimator="tracin_adam", average_orders=orders)
+        assert f"LDS {found.estimators[name].lds:.2f} of" in badge(app)
+    started: list[tuple[str, ...]] = []
+    monkeypatch.setattr(Check, "start", lambda self, estimators: started.append(self.arguments))
+    app = diagnose(monkeypatch, run, estimator="tracin_adam", average_orders="8")
+    assert "trust: not measured" in badge(app)
+    app.button(key="trust_check").click().run()
+    assert started[0][-2:] == ("--score-orders", "8")
+
+
+def test_few_subsets_are_said_to_be_few(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    engine.validate(run, round=1, subsets=8, orders=2, executor="inline")
+    assert "(few subsets)" in badge(diagnose(monkeypatch, run))
+    engine.validate(run, round=1, subsets=16, orders=2, executor="inline")
+    assert "(few subsets)" not in badge(diagnose(monkeypatch, run))
 
 
 def test_every_estimator_is_offered_where_the_update_can_be_replayed(run: Run) -> None:

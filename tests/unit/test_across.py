@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from test_command_line import Command, Listing, command, refused  # noqa: F401  command is a fixture
+from commands import Command, Listing, refused
 
 import engine
 from engine.attribution.influence import Scores
@@ -289,7 +289,7 @@ def test_the_medians_interval_is_that_of_the_order_statistics() -> None:
 # The command.
 
 
-def test_command_prints_a_line_a_round_and_the_summary(command: Command, run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_command_prints_a_line_a_round_and_the_summary(command: Command, run: Run, tmp_path: Path) -> None:
     said = command("interventions", run.path, "--orders", 2, "--evaluate", 4, "--rounds", "0-1", "--executor", "inline")
     assert said.code == 0, said.err
     assert "Of 2 rounds the removal helps in" in said.out
@@ -314,7 +314,7 @@ def test_command_prints_a_line_a_round_and_the_summary(command: Command, run: Ru
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
-    command: Command,  # noqa: F811
+    command: Command,
     run: Run,
     arguments: tuple[str, ...],
     message: str,
@@ -325,6 +325,6 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert listing(run.path) == before
 
 
-def test_a_folder_that_can_not_be_is_one_line(command: Command, run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_folder_that_can_not_be_is_one_line(command: Command, run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     refused(command("interventions", run.path, "--out", tmp_path / "file" / "out"), "a folder is needed there")

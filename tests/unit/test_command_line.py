@@ -6,75 +6,17 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
+from commands import Command, Listing, refused
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from worlds import record
 
 import engine
-from engine.__main__ import main
 from engine.envs import CATALOGUE
-from engine.store.commit import RunWriter
-from engine.store.read import Run
-
-Listing = Callable[[Path], dict[str, bytes]]
-
-
-@dataclass
-class Outcome:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one object on stdout; NaN and infinity, which are not JSON, are refused."""
-        return json.loads(self.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-
-
-Command = Callable[..., Outcome]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run `python -m engine ...` in this process."""
-
-    def call(*arguments: object) -> Outcome:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["engine", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        printed = capsys.readouterr()
-        return Outcome(int(stopped.value.code or 0), printed.out, printed.err)
-
-    return call
-
-
-@pytest.fixture
-def run(cartpole: Run, tmp_path: Path) -> Path:
-    """A copy of a run of 140 records a round that a test may damage."""
-    shutil.copytree(cartpole.path, tmp_path / "runs" / "cartpole", ignore=shutil.ignore_patterns("derived"))
-    return tmp_path / "runs" / "cartpole"
-
-
-def refused(outcome: Outcome, *words: str) -> None:
-    """Exit code 2, one line on stderr that has the words, nothing on stdout."""
-    assert outcome.code == 2, outcome
-    assert len(outcome.err.splitlines()) == 1, outcome.err
-    assert outcome.err.startswith("error: ")
-    assert "Traceback" not in outcome.err
-    assert outcome.out == ""
-    for word in words:
-        assert word in outcome.err
-
 
 # What the commands print.
 
@@ -170,6 +112,14 @@ def test_show(command: Command, run: Path) -> None:
     assert "mean_return" in table.out
 
 
+def test_show_says_where_it_was_recorded(command: Command, run: Path) -> None:
+    fingerprint = engine.open_run(run).manifest.fingerprint
+    assert (
+        f"fingerprint: {', '.join(f'{name}={value}' for name, value in fingerprint.items())}"
+        in command("show", run).out
+    )
+
+
 def test_show_a_round_without_finished_episodes_is_json(command: Command, tmp_path: Path) -> None:
     record(tmp_path / "r", "Acrobot-v1", rounds=1, n_steps=20)
     (only,) = command("show", tmp_path / "r", "--json").json["rounds"]
@@ -192,73 +142,6 @@ def test_verify(command: Command, run: Path) -> None:
     plain = command("verify", run)
     assert plain.code == 1
     assert file.name in plain.out
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        ("--target", "return"),
-        ("--target", "action", "--record", 5),
-        ("--target", "action", "--record", 5, "--action", 1),
-        ("--target", "action", "--record", 5, "--record", 70),
-        ("--target", "action", "--obs", "0.1,0,-0.1,0", "--action", 0),
-    ],
-)
-def test_influence(command: Command, run: Path, target: tuple[object, ...], tmp_path: Path) -> None:
-    outcome = command("influence", run, "--round", 1, *target, "--json", "--out", tmp_path / "scores.parquet")
-    found = outcome.json
-    assert {"run", "round", "target", "estimator", "orders", "record", "influence"} <= set(found)
-    assert (found["run"], found["round"], found["target"]) == (str(run), 1, target[1])
-    assert (found["estimator"], found["orders"]) == ("first_order", 1)
-    assert found["record"] == list(range(140))
-    snapshot = engine.open_run(run).snapshot(1)
-    if target == ("--target", "return"):
-        expected = engine.influence(snapshot, "return", cache=False).influence
-        np.testing.assert_array_equal(np.float32(found["influence"]), expected)
-    table = pq.read_table(tmp_path / "scores.parquet")
-    assert table.column_names == ["record", "influence", "actor", "critic", "entropy"]
-    about = json.loads(table.schema.metadata[b"influence"])
-    assert about == {name: found[name] for name in about}
-    assert about["commit"] == snapshot.hash
-    np.testing.assert_array_equal(table["influence"].to_numpy(), np.float32(found["influence"]))
-
-
-def test_influence_on_another_rounds_return(command: Command, run: Path) -> None:
-    found = command("influence", run, "--round", 1, "--of-round", 2, "--json").json
-    opened = engine.open_run(run)
-    snapshot = opened.snapshot(1)
-    expected = engine.influence(snapshot, engine.return_target(snapshot, opened.snapshot(2).buffer), cache=False)
-    np.testing.assert_array_equal(np.float32(found["influence"]), expected.influence)
-    own = command("influence", run, "--round", 1, "--of-round", 1, "--json").json
-    assert own["buffer"] != found["buffer"]
-    assert (found["of_round"], own["influence"]) == (
-        2,
-        command("influence", run, "--round", 1, "--json").json["influence"],
-    )
-    people = command("influence", run, "--round", 1, "--of-round", 2).out
-    assert people.startswith("first_order influence on the return target over round 2's buffer, round 1 of")
-
-
-@pytest.mark.parametrize("estimator", ["tracin", "tracin_adam", "replay_gradient"])
-def test_influence_along_the_update(command: Command, run: Path, estimator: str) -> None:
-    outcome = command("influence", run, "--round", 1, "--estimator", estimator, "--orders", 2, "--json")
-    assert (outcome.json["estimator"], outcome.json["orders"]) == (estimator, 2)
-    expected = engine.influence(engine.open_run(run).snapshot(1), "return", estimator, orders=2, cache=False)
-    np.testing.assert_allclose(outcome.json["influence"], expected.influence, rtol=1e-5, atol=1e-9)
-    assert f"{estimator} (0%" in outcome.err
-    people = command("influence", run, "--round", 1, "--estimator", estimator, "--orders", 2).out
-    assert people.startswith(
-        f"{estimator} influence on the return target, round 1 of {run}, mean of 2 minibatch orders"
-    )
-
-
-def test_influence_for_people(command: Command, run: Path) -> None:
-    outcome = command("influence", run, "--round", 1)
-    assert outcome.code == 0
-    helped, hurt = outcome.out.split("hurt most")
-    scores = engine.influence(engine.open_run(run).snapshot(1), "return", cache=False).influence
-    assert str(int(scores.argmax())) in helped
-    assert str(int(scores.argmin())) in hurt
 
 
 SMALL = ("--orders", 2, "--evaluate", 4)
@@ -310,93 +193,6 @@ def test_retrain_without_a_folder_keeps_it_beside_the_run(command: Command, run:
     assert again.json == first.json
     assert "minibatch order" not in again.err
     assert engine.verify_run(run) == []
-
-
-VALIDATE = ("--subsets", 4, "--orders", 2, "--executor", "inline")
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        ("--target", "return"),
-        ("--target", "return", "--of-round", 2),
-        ("--target", "action", "--record", 3, "--record", 5),
-        ("--target", "action", "--obs", "0,0,0.1,0", "--action", "push left"),
-    ],
-    ids=["return", "another round", "records", "observation"],
-)
-def test_validate(command: Command, run: Path, target: tuple[object, ...]) -> None:
-    outcome = command("validate", run, "--round", 1, *target, *VALIDATE, "--json")
-    assert outcome.code == 0, outcome
-    found = outcome.json
-    assert found["run"] == str(run)
-    assert (found["round"], found["target"]) == (1, target[1])
-    assert (found["subsets"], found["orders"], found["fraction"]) == (4, 2, 0.5)
-    assert set(found["estimators"]) == {"first_order"}
-    assert set(found["estimators"]["first_order"]) == {"lds", "low", "high"}
-    assert -1 <= found["estimators"]["first_order"]["lds"] <= 1
-    assert found["ceiling"] <= 1
-    assert found["null_exact"] is True
-    assert found["fingerprint_equal"] is True
-    assert len(found["actual"]) == len(found["predicted"]["first_order"]) == 4
-    assert "replaying the update (0/10)" in outcome.err
-
-
-def test_validate_for_people(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.attribution.regression.TRAINING_SUBSETS", 12)
-    names = ("--estimator", "first_order", "--estimator", "replay_regression")
-    outcome = command("validate", run, "--round", 1, *VALIDATE, *names)
-    assert outcome.code == 0, outcome
-    for words in ("4 subsets of 50% of the records", "LDS", "noise ceiling", "bit for bit", "the best of them here"):
-        assert words in outcome.out
-    assert outcome.out.count("replay_regression") >= 2
-
-
-def test_a_stopped_validation_says_how_to_go_on(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from engine.attribution import replays
-
-    real = replays.run_replays
-
-    def interrupted(task: replays.Task) -> np.ndarray:
-        if task.start:
-            raise KeyboardInterrupt
-        return real(task)
-
-    monkeypatch.setattr(replays, "run_replays", interrupted)
-    outcome = command("validate", run, "--round", 1, *VALIDATE)
-    assert outcome.code == 130
-    last = outcome.err.splitlines()[-1]
-    assert "8 of 10 replays are finished and kept" in last
-    assert "continue with the same command" in last
-    assert "Traceback" not in outcome.err
-    monkeypatch.setattr(replays, "run_replays", real)
-    outcome = command("validate", run, "--round", 1, *VALIDATE)
-    assert outcome.code == 0
-    assert "(8/10)" in outcome.err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--subsets", 2), "subsets is 2; it must be at least 3"),
-        (("--orders", 0), "orders is 0; it must be at least 1"),
-        (("--fraction", 2), "fraction is 2; it must be above 0 and below 1"),
-        (("--estimator", "guess"), "unknown estimator 'guess'"),
-        (("--target", "regret"), "unknown target 'regret'"),
-        (("--target", "action"), "needs either a record"),
-        (("--target", "action", "--record", 140), "record 140 is out of range"),
-        (("--target", "action", "--record", 1, "--record", 140), "record 140 is out of range"),
-        (("--record", 3), "belong to the action target"),
-        (("--of-round", 9), "round 9 is not in this run; it has rounds 0 to 2"),
-        (("--round", 7), "round 7 is not in this run"),
-    ],
-)
-def test_bad_validations(
-    command: Command, run: Path, arguments: tuple[object, ...], message: str, listing: Listing
-) -> None:
-    before = listing(run)
-    refused(command("validate", run, "--round", 1, "--executor", "inline", *arguments), message)
-    assert listing(run) == before
 
 
 DIAGNOSE = ("--round", 1, "--rollouts", 2, "--executor", "inline")
@@ -663,44 +459,6 @@ def test_round_that_is_not_there(command: Command, run: Path, tmp_path: Path, li
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("--target", "value"), ("unknown target 'value'", "return")),
-        (("--target", "action"), ("either a record, or an observation",)),
-        (("--target", "action", "--record", 140), ("record 140 is out of range", "0 to 139")),
-        (("--target", "action", "--record", -1), ("record -1 is out of range",)),
-        (("--target", "action", "--record", "first"), ("--record", "integer", "--help")),
-        (("--target", "action", "--record", 0, "--action", 2), ("one integer from 0 to 1",)),
-        (("--target", "action", "--record", 0, "--action", "nan"), ("one integer from 0 to 1",)),
-        (("--target", "action", "--obs", "1,2,3", "--action", 0), ("4 finite numbers", "pole angle")),
-        (("--target", "action", "--obs", "1,2,3,inf", "--action", 0), ("4 finite numbers",)),
-        (("--target", "action", "--obs", "a,b,c,d", "--action", 0), ("--obs", "numbers separated by commas")),
-        (("--target", "action", "--obs", "0,0,0,0"), ("needs an action",)),
-        (("--record", 3), ("belong to the action target", "--target action")),
-        (("--of-round", 7), ("round 7 is not in this run", "0 to 2")),
-        (("--of-round", "later"), ("--of-round", "integer", "--help")),
-        (("--target", "action", "--record", 3, "--of-round", 2), ("belongs to the return target",)),
-        (("--estimator", "magic"), ("unknown estimator 'magic'", "first_order")),
-        (("--orders", 0), ("orders is 0", "at least 1")),
-    ],
-)
-def test_bad_targets(
-    command: Command, run: Path, arguments: tuple[object, ...], words: tuple[str, ...], listing: Listing
-) -> None:
-    before = listing(run)
-    refused(command("influence", run, "--round", 1, *arguments), *words)
-    assert listing(run) == before
-
-
-def test_influence_that_can_not_be_written(command: Command, run: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    for out in (tmp_path / "nowhere" / "s.parquet", tmp_path / "file" / "s.parquet", tmp_path):
-        refused(command("influence", run, "--round", 1, "--out", out), str(out), "can't be written")
-    assert (tmp_path / "file").read_text() == "x"
-    assert not (tmp_path / "nowhere").exists()
-
-
-@pytest.mark.parametrize(
     ("ids", "words"),
     [
         ("", ("choose at least one",)),
@@ -760,23 +518,6 @@ def test_bad_interventions(
 ) -> None:
     refused(command("retrain", run, "--round", 1, "--out", tmp_path / "w", *arguments), *words)
     assert not (tmp_path / "w").exists()
-
-
-def test_zero_gradient_is_refused_in_words(command: Command, cartpole: Run, tmp_path: Path) -> None:
-    """A round in which every advantage is 0 has nothing to attribute the return to."""
-    snapshot = cartpole.snapshot(1)
-    flat = replace(snapshot.buffer, advantage=np.zeros_like(snapshot.buffer.advantage))
-    with RunWriter.create(tmp_path / "flat", cartpole.manifest) as writer:
-        writer.commit_round(replace(snapshot, round=0, buffer=flat), {})
-    for arguments in (
-        ("influence", tmp_path / "flat", "--round", 0),
-        ("retrain", tmp_path / "flat", "--round", 0, "--drop-bottom", 0.5, "--out", tmp_path / "w"),
-        ("retrain", tmp_path / "flat", "--round", 0, "--drop-bottom", 0.5),
-    ):
-        refused(command(*arguments), "return target is zero", "choose another")
-    assert not (tmp_path / "w").exists()
-    assert not (tmp_path / "flat" / "derived").exists()
-    assert command("influence", tmp_path / "flat", "--round", 0, "--target", "action", "--record", 1).code == 0
 
 
 def test_folder_that_can_not_be_written(command: Command, run: Path, tmp_path: Path, listing: Listing) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_command_line import Command, command, refused  # noqa: F401
+from commands import Command, refused
 
 import engine
 
@@ -15,7 +15,7 @@ ACTIONS = {"Pendulum-v1": "-0.3", "BipedalWalker-v3": "0.1,-0.2,0.3,0", "HalfChe
 
 
 @pytest.mark.parametrize("name", ACTIONS)
-def test_train_verify_influence_retrain(command: Command, tmp_path: Path, name: str) -> None:  # noqa: F811
+def test_train_verify_influence_retrain(command: Command, tmp_path: Path, name: str) -> None:
     out = tmp_path / "run"
     normalized = ("--set", "normalize_observation=true") if name == "HalfCheetah-v5" else ()
     assert command("train", name, "--out", out, *SMALL, *normalized).code == 0
@@ -36,7 +36,7 @@ def test_train_verify_influence_retrain(command: Command, tmp_path: Path, name: 
     assert engine.open_run(tmp_path / "without").stored_rounds == [1, 2]
 
 
-def test_an_action_that_does_not_fit(command: Command, tmp_path: Path) -> None:  # noqa: F811
+def test_an_action_that_does_not_fit(command: Command, tmp_path: Path) -> None:
     assert command("train", "Pendulum", "--out", tmp_path / "run", *SMALL).code == 0
     about = (tmp_path / "run", "--round", 0, "--target", "action", "--record", 5)
     refused(command("influence", *about, "--action", "1,2"), "1 finite numbers", "torque")

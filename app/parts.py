@@ -1,0 +1,74 @@
+"""What influence is made of: the terms of the records' objective, and the layers of the policy that they moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import computing
+from engine.attribution.grouping import sum_of
+from engine.attribution.influence import Scores
+from engine.attribution.targets import Target
+from engine.store.read import Run
+from engine.store.snapshot import Float32s, Snapshot
+
+
+def by_term(scores: Scores, records: Sequence[int]) -> str:
+    """`actor +0.1 · critic +0 · entropy -0.02`: sums over records."""
+    return " · ".join(f"{term} {sum_of(part, records):+.3g}" for term, part in scores.terms.items())
+
+
+def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, records: Sequence[int]) -> None:
+    """The panel, folded.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        target: what the scores are about.
+        scores: influence of its records.
+        records: that are selected.
+    """
+    panel = st.expander("By term and layer", key="parts_panel", on_change="rerun")
+    if not panel.open:
+        return
+    with panel:
+        st.caption(
+            "Influence is the sum of what a record did through the terms of its PPO objective; it is also the sum of what it "
+            "did by moving each layer of the policy."
+        )
+        split = computing.by_layer(run, snapshot, target, scores, key="layers")
+        tables: dict[str, Mapping[str, Float32s]] = {"term": {str(term): part for term, part in scores.terms.items()}}
+        if split is not None:
+            tables["layer"] = split.layers
+        for column, (what, parts) in zip(st.columns(2, gap="large"), tables.items(), strict=False):
+            with column:
+                st.dataframe(
+                    table(what, parts, records),
+                    key=f"parts_by_{what}",
+                    hide_index=True,
+                    height="content",
+                    column_config={
+                        name: st.column_config.NumberColumn(format="%+.3g") for name in ("selection", "all records")
+                    },
+                    alt=f"Summed influence of the selected and of all records by {what}",
+                )
+
+
+def table(what: str, parts: Mapping[str, Float32s], records: Sequence[int]) -> pd.DataFrame:
+    """Sums of each part over the selected records, if there are any, and over all; and its share of the sizes |I| of all."""
+    sizes = {name: float(np.abs(part).sum(dtype=np.float64)) for name, part in parts.items()}
+    whole = sum(sizes.values()) or 1.0
+    return pd.DataFrame(
+        [
+            {
+                what: name,
+                **({"selection": sum_of(part, records)} if records else {}),
+                "all records": float(part.sum(dtype=np.float64)),
+                "share of the sizes": f"{sizes[name] / whole:.0%}",
+            }
+            for name, part in parts.items()
+        ]
+    )

@@ -1,0 +1,43 @@
+"""What a command says on stderr, in a line, before it begins."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from engine.terminal import duration
+
+if TYPE_CHECKING:
+    from engine.store.snapshot import AnySnapshot
+
+WORTH_SAYING_SECONDS = 2.0
+"""What takes less is not announced."""
+
+
+def note(line: str) -> None:
+    """Say it."""
+    print(f"note: {line}", file=sys.stderr, flush=True)
+
+
+def note_elsewhere(snapshot: AnySnapshot) -> None:
+    """That replays of the round are not bit-exact here, if they are not."""
+    from engine.learning.checkpoint import same_machine
+    from engine.store.sequences import LanguageSnapshot
+
+    if isinstance(snapshot, LanguageSnapshot):
+        from engine.rlhf.learner import same_language_machine
+
+        same = same_language_machine(snapshot.fingerprint)
+    else:
+        same = same_machine(snapshot.fingerprint)
+    if not same:
+        note(
+            f"round {snapshot.round} was recorded with other software or on another machine, so replays agree with it to "
+            "rounding, not bit for bit"
+        )
+
+
+def note_duration(what: str, seconds: float) -> None:
+    """How long it will take, if that is worth saying."""
+    if seconds > WORTH_SAYING_SECONDS:
+        note(f"{what} takes about {duration(seconds)}")
