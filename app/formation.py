@@ -14,7 +14,7 @@ from app import loaders, page, state, trust
 from app.charts import behaviour as curve_charts
 from app.charts import formation as charts
 from app.checking import OfRecords
-from app.text import escape
+from app.text import escape, signed_format
 from engine.analysis.behaviour import Behaviour
 from engine.analysis.formation import SHOWN, TOP
 from engine.analysis.phases import PHASES, RULE, SHORTEST, SMOOTHED, Stretch
@@ -185,7 +185,7 @@ def _table(run: Run, part: Snapshot, scores: Float32s, related: Relations, recor
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            "influence": st.column_config.NumberColumn(format="%+.3g"),
+            "influence": st.column_config.NumberColumn(format=signed_format(scores)),
             "similarity of state": st.column_config.NumberColumn(format="%.2f"),
             "advantage": st.column_config.NumberColumn(format="%.3f"),
         },

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import page, selection, state, targets
-from app.text import escape
+from app.text import escape, signed_format
 from engine.attribution.grouping import sum_of
 from engine.attribution.influence import Scores
 from engine.intervention.record_sets import LONGEST_NAME, change_basket, delete_group, read_sets, save_group
@@ -59,7 +59,8 @@ def _table(run: Run, snapshot: Snapshot, scores: Scores, groups: dict[str, list[
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            name: st.column_config.NumberColumn(format="%+.3g") for name in ("summed influence", *scores.terms)
+            name: st.column_config.NumberColumn(format=signed_format([row["summed influence"] for row in rows]))
+            for name in ("summed influence", *scores.terms)
         },
         alt="Table of the named groups",
     )

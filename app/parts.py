@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import computing
+from app.text import signed_format
 from engine.attribution.grouping import sum_of
 from engine.attribution.influence import Scores
 from engine.attribution.targets import Target
@@ -39,22 +40,26 @@ def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, records: 
             "Influence is the sum of what a record did through the terms of its PPO objective; it is also the sum of what it "
             "did by moving each layer of the policy."
         )
-        split = computing.by_layer(run, snapshot, target, scores, key="layers")
-        tables: dict[str, Mapping[str, Float32s]] = {"term": {str(term): part for term, part in scores.terms.items()}}
-        if split is not None:
-            tables["layer"] = split.layers
-        for column, (what, parts) in zip(st.columns(2, gap="large"), tables.items(), strict=False):
-            with column:
-                st.dataframe(
-                    table(what, parts, records),
-                    key=f"parts_by_{what}",
-                    hide_index=True,
-                    height="content",
-                    column_config={
-                        name: st.column_config.NumberColumn(format="%+.3g") for name in ("selection", "all records")
-                    },
-                    alt=f"Summed influence of the selected and of all records by {what}",
-                )
+        left, right = st.columns(2, gap="large")
+        with left:
+            _table("term", {str(term): part for term, part in scores.terms.items()}, records)
+        with right:
+            split = computing.by_layer(run, snapshot, target, scores, key="layers")
+            if split is not None:
+                _table("layer", split.layers, records)
+
+
+def _table(what: str, parts: Mapping[str, Float32s], records: Sequence[int]) -> None:
+    shown = table(what, parts, records)
+    sums = shown.columns.intersection(["selection", "all records"])
+    st.dataframe(
+        shown,
+        key=f"parts_by_{what}",
+        hide_index=True,
+        height="content",
+        column_config={name: st.column_config.NumberColumn(format=signed_format(shown[sums])) for name in sums},
+        alt=f"Summed influence of the selected and of all records by {what}",
+    )
 
 
 def table(what: str, parts: Mapping[str, Float32s], records: Sequence[int]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import selection, state, targets
+from app.text import signed_format
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -51,7 +52,7 @@ def draw(
         selection_mode="multi-row",
         column_config={
             "record": st.column_config.NumberColumn(width=56),
-            "influence": st.column_config.NumberColumn(format="%+.3g", width=70),
+            "influence": st.column_config.NumberColumn(format=signed_format(fields["influence"]), width=76),
             "action": st.column_config.Column("|action|" if several else None, width=84),
             "advantage": st.column_config.NumberColumn(format="%.3f", width=76),
             "reward": st.column_config.NumberColumn(format="%.3f", width=64),

@@ -123,7 +123,10 @@ def typed_state(run: Run, snapshot: Snapshot, begin: int) -> TargetName:
     space = snapshot.observation_space
     state.choose_text("state", _numbers(snapshot.buffer.observation[begin]), scope=str(run.path))
     names = ", ".join(space.component_names if space.kind == "box" else (f"0 to {space.n - 1}",))
-    typed = st.text_input("State", key="state", width=320, help=f"{names}, with commas between.")
+    label, scale = "State", ""
+    if snapshot.config.normalize_observation:
+        label, scale = "State, normalised", " Normalised as the policy sees it, by the run's running statistics."
+    typed = st.text_input(label, key="state", width=320, help=f"{names}, with commas between.{scale}")
     action_space, taken = run.manifest.action_space, snapshot.buffer.action[begin]
     if action_space.kind == "discrete":
         actions = page.action_names(run)

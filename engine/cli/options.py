@@ -46,7 +46,10 @@ Tokens = Annotated[
     ),
 ]
 Observation = Annotated[
-    str | None, typer.Option("--obs", help="Action target: a state, its numbers separated by commas.")
+    str | None,
+    typer.Option(
+        "--obs", help="Action target: a state, its numbers separated by commas; normalised, where the run normalises."
+    ),
 ]
 Action = Annotated[str | None, typer.Option("--action", help="Action target: the action, by name, number or numbers.")]
 

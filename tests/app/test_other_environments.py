@@ -88,3 +88,9 @@ def test_the_action_target_of_a_continuous_action(open_page: Open) -> None:  # n
     app = open_page("diagnose", run=CHEETAH, round="1", target="action", about="5")
     assert errors(app) == []
     assert "action target, record 5" in words(app)
+
+
+def test_a_typed_state_says_whether_its_numbers_are_normalised(open_page: Open) -> None:  # noqa: F811
+    asked = {"round": "1", "target": "action", "of": "state"}
+    assert open_page("diagnose", run=CHEETAH, **asked).text_input(key="state").label == "State, normalised"
+    assert open_page("diagnose", run=PENDULUM, **asked).text_input(key="state").label == "State"
