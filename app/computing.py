@@ -72,15 +72,16 @@ def scores(
         key: begins the keys of what is drawn.
     """
     job = background(run, snapshot, target, estimator, orders)
+    what = f"{estimator}, {averaged(orders)}"
     if job.running:
-        progress(job, estimator, orders, key)
+        progress(job, what, key)
         return None
     seconds = loaders.influence_seconds(snapshot, target, estimator, orders)
     if seconds <= AT_ONCE_SECONDS:
         return loaders.load_scores(snapshot, target, estimator, orders)
     kept = read_influence(snapshot, target, estimator, orders=orders)
     if kept is None:
-        offer(job, estimator, seconds, orders, key)
+        offer(job, estimator, what, seconds, key)
     return kept
 
 
@@ -90,13 +91,14 @@ def by_layer(run: Run, snapshot: Snapshot, target: Target, scores: Scores, key: 
     if kept is not None:
         return kept
     job = background(run, snapshot, target, scores.estimator, scores.orders, by_layer=True)
+    what = f"{scores.estimator} by layer, {averaged(scores.orders)}"
     if job.running:
-        progress(job, f"{scores.estimator} by layer", scores.orders, key)
+        progress(job, what, key)
         return None
     seconds = LAYERS_COST * loaders.influence_seconds(snapshot, target, scores.estimator, scores.orders)
     if seconds <= AT_ONCE_SECONDS:
         return loaders.load_scores(snapshot, target, scores.estimator, scores.orders, by_layer=True)
-    offer(job, f"{scores.estimator} by layer", seconds, scores.orders, key)
+    offer(job, scores.estimator, what, seconds, key)
     return None
 
 
@@ -129,10 +131,9 @@ def compute_again(run: Run, snapshot: Snapshot, target: Target, estimator: str, 
     )
 
 
-def offer(job: Check, estimator: str, seconds: float, orders: int, key: str) -> None:
+def offer(job: Check, estimator: str, what: str, seconds: float, key: str) -> None:
     """A button that computes in the background what takes this long."""
     with st.container(key=f"{key}_offer", border=True):
-        what = f"{estimator}, {averaged(orders)}"
         st.markdown(
             f"**{what}**: not computed yet for this round and target. It takes about {duration(max(seconds, 1))}, in "
             "the background, and is kept."
@@ -150,12 +151,12 @@ def offer(job: Check, estimator: str, seconds: float, orders: int, key: str) -> 
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def progress(job: Check, estimator: str, orders: int, key: str) -> None:
+def progress(job: Check, what: str, key: str) -> None:
     """How far it is, and a button to stop it; looks every second."""
     if not job.running:
         st.rerun()
     share, line = job.progress
     left = f"{line.partition(', ')[2].rstrip(')')}" if ", " in line else ""
     with st.container(key=f"{key}_progress", border=True):
-        st.progress(share, f"computing {estimator}, {averaged(orders)}: {share:.0%}" + (f", {left}" if left else ""))
+        st.progress(share, f"computing {what}: {share:.0%}" + (f", {left}" if left else ""))
         st.button("Cancel", key=f"{key}_cancel", icon=":material/cancel:", on_click=job.stop)

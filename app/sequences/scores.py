@@ -46,16 +46,16 @@ def load(
         EngineError: there is no such target, or it can't be computed; one line.
     """
     target = loaders.load_target(snapshot, asked)
-    job = background(run, snapshot, asked, target, estimator)
+    job, what = background(run, snapshot, asked, target, estimator), f"{estimator}, {computing.averaged(1)}"
     if job.running:
-        computing.progress(job, estimator, 1, "influence")
+        computing.progress(job, what, "influence")
         return target, None
     seconds = estimate(snapshot, estimator)
     if seconds <= computing.AT_ONCE_SECONDS:
         return target, loaders.load_scores(snapshot, target, estimator)
     found = loaders.kept_scores(snapshot, target, estimator)
     if found is None:
-        computing.offer(job, estimator, seconds, 1, "influence")
+        computing.offer(job, estimator, what, seconds, "influence")
     return target, found
 
 

@@ -86,6 +86,28 @@ def test_what_takes_long_is_offered_started_stopped_and_kept(monkeypatch: pytest
     assert shown["top_records"]["influence"][0] == pytest.approx(expected.max())
 
 
+def test_a_split_by_layer_that_takes_long_is_computed_in_the_background(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setattr(computing, "LAYERS_COST", 1e6)
+    app = opened(monkeypatch, run, "diagnose", round="1", estimator="tracin_adam")
+    app.session_state["parts_panel"] = True
+    app.run()
+    assert "tracin_adam by layer, recorded minibatch order" in words(app)
+    assert not any("layer" in frame.value for frame in app.dataframe)
+    app.button(key="layers_start").click().run()
+    snapshot = run.snapshot(1)
+    job = computing.background(run, snapshot, engine.return_target(snapshot), "tracin_adam", 1, by_layer=True)
+    while job.running:
+        time.sleep(0.1)
+    assert job.complaint == ""
+    app.run()
+    assert errors(app) == []
+    table = next(frame.value for frame in app.dataframe if "layer" in frame.value)
+    split = engine.influence(snapshot, "return", "tracin_adam", by_layer=True, cache=False).layers
+    assert table["all records"].tolist() == pytest.approx([float(part.sum()) for part in split.values()], abs=1e-7)
+
+
 def test_a_running_computation_survives_a_reload_and_can_be_cancelled(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
