@@ -52,8 +52,8 @@ def draw(
         selection_mode="multi-row",
         column_config={
             "record": st.column_config.NumberColumn(width=56),
-            "influence": st.column_config.NumberColumn(format=signed_format(fields["influence"]), width=76),
-            "action": st.column_config.Column("|action|" if several else None, width=84),
+            "influence": st.column_config.NumberColumn(format=signed_format(fields["influence"]), width=74),
+            "action": st.column_config.Column("|action|" if several else None, width=80),
             "advantage": st.column_config.NumberColumn(format="%.3f", width=76),
             "reward": st.column_config.NumberColumn(format="%.3f", width=64),
             "value": st.column_config.NumberColumn(format="%.2f", width=56),

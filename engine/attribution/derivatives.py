@@ -83,11 +83,10 @@ class TorchDerivatives:
         """
         weights = self._weights(records)
         gradient = self._gradient(theta, records, weights, shared=True)
-        slopes = torch.stack([self._tensor(direction) for direction in directions]) @ gradient
-        one_each = torch.eye(len(slopes), dtype=slopes.dtype)
-        (products,) = torch.autograd.grad(slopes, weights, one_each, retain_graph=True, is_grads_batched=True)
-        curvature = torch.autograd.grad(slopes.sum(), self.parameters, materialize_grads=True)
-        return products.numpy(), _flat(curvature)
+        slopes = [gradient @ self._tensor(direction) for direction in directions]
+        products = [torch.autograd.grad(slope, weights, retain_graph=True)[0].numpy() for slope in slopes]
+        curvature = torch.autograd.grad(torch.stack(slopes).sum(), self.parameters, materialize_grads=True)
+        return np.stack(products), _flat(curvature)
 
     def _weights(self, records: NDArray[np.int32]) -> Tensor:
         """(3, b) of each record's terms, all 1."""
