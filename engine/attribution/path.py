@@ -22,6 +22,7 @@ from engine.attribution.optimizers import clip_pull_back, clip_scale, follow
 from engine.attribution.steps import Step, Trace, Vector, trace_update
 from engine.attribution.targets import Described, Target
 from engine.config import TrainConfig
+from engine.errors import BadInputError
 from engine.learning.checkpoint import restore_policy
 from engine.store.snapshot import Snapshot
 
@@ -73,7 +74,15 @@ def replay_gradient(
     as given.
 
     Args and errors are those of `tracin`; here f's gradient is the one at theta_T.
+
+    Raises:
+        BadInputError: every record is a minibatch of its own, whose weight changes nothing.
     """
+    if snapshot.config.batch_size == 1:
+        raise BadInputError(
+            "with batch_size 1 a record is a minibatch of its own and its weight changes nothing, so replay_gradient is zero "
+            "for all; take another estimator"
+        )
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     derivatives = TorchDerivatives(policy, snapshot.buffer, snapshot.config)
     return back_propagate(snapshot, trace_update(snapshot), target, derivatives, on_step, layers)

@@ -85,14 +85,19 @@ class _Columns(NamedTuple):
         """What each record counts in a mean: one number where all count alike, else (n,)."""
         if self.weight is None:
             return F32(1) / F32(len(self.returns))
-        total = self.weight.sum()
-        return self.weight / total if total > 0 else self.weight
+        return self.weight / self.weight.sum()
+
+    def mean(self, values: Float32s) -> F32:
+        """Of (n,) numbers, by the weights."""
+        return values.mean() if self.weight is None else (self.weight * values).sum() / self.weight.sum()
 
     def normalized_advantage(self) -> Float32s:
         """(n,) as `ppo.normalize`."""
-        advantage, n = self.advantage, len(self.advantage)
+        advantage = self.advantage
+        if len(advantage) < 2:
+            return advantage
         if self.weight is None:
-            return advantage if n < 2 else (advantage - advantage.mean()) / (advantage.std(ddof=1) + F32(1e-8))
+            return (advantage - advantage.mean()) / (advantage.std(ddof=1) + F32(1e-8))
         total = self.weight.sum()
         if total <= 1:
             return advantage
@@ -278,7 +283,7 @@ class ClosedFormAgent:
         head = self._head(actor[-1], part.action)
         log_ratio = head.log_prob - part.log_prob
         ratio = np.exp(log_ratio)
-        if config.target_kl is not None and (ratio - 1 - log_ratio).mean() > 1.5 * config.target_kl:
+        if config.target_kl is not None and part.mean(ratio - 1 - log_ratio) > 1.5 * config.target_kl:
             return False
         unclipped = ratio * advantage
         clipped = np.clip(ratio, F32(1 - config.clip_range), F32(1 + config.clip_range)) * advantage

@@ -96,12 +96,14 @@ def objective(evaluation: Evaluation, batch: Batch, config: TrainConfig) -> Obje
 def normalize(advantage: Tensor, weights: Tensor | None = None) -> Tensor:
     """(n,) -> (n,) with mean 0 and unbiased standard deviation 1; a single record is left as it is.
 
-    Weights (n,) count records: with weight 2 a record is there twice, with weight 0 not at all.
+    Weights (n,) count records: a record of weight 2 is there twice.
     """
+    if len(advantage) < 2:
+        return advantage
     if weights is None:
-        return advantage if len(advantage) < 2 else (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        return (advantage - advantage.mean()) / (advantage.std() + 1e-8)
     total = weights.sum()
-    if total <= 1:
+    if total <= 1:  # not as much as one record
         return advantage
     deviation = advantage - (weights * advantage).sum() / total
     variance = (weights * deviation * deviation).sum() / (total - 1)
@@ -176,14 +178,15 @@ def update(
         config: settings.
         critic_kept: (n,) False leaves a record out of its minibatches; the others stay where they are, and means and
             normalisation run over those that are left. None means that all are in.
-        weights: (n,) how often each record counts, in the objective's means and in the normalisation of the advantages:
-            with weight 0 it is as if left out of its minibatches, with weight 2 as if in them twice. So a derivative in
-            a weight is one towards the record's removal. None means all 1.
+        weights: (n,) how often each record counts, in the means over its minibatches and in the normalisation of their
+            advantages: a record of weight 2 is as if in them twice, and as its weight goes to 0 it is as if left out. So a
+            derivative in a weight is one towards the record's removal. Or (3, n), by term of the objective; the
+            normalisation follows the actor's. All above 0; None means all 1.
         on_step: called before every optimizer step; raise from it to cancel.
         on_gradient: watches every optimizer step; it changes nothing.
 
     Returns:
-        Means over the steps taken.
+        Means over the steps taken, in which every record counts once.
     """
     parameters = list(policy.parameters())
     actor_means: list[Tensor] = []
@@ -197,15 +200,16 @@ def update(
             part, records = shuffled.part(start, stop), index[start:stop]
             if rows is not None:
                 part, records = part.take(torch.as_tensor(rows)), records[rows]
-            weight = None if weights is None else weights[records]
+            weight = None if weights is None else weights[..., records].expand(3, -1)
             if config.normalize_advantage:
-                part = with_normalized_advantages(part, weight)
+                part = with_normalized_advantages(part, None if weight is None else weight[0])
             evaluation = policy(part.inputs, part.action)
             terms = objective(evaluation, part, config)
             with torch.no_grad():
                 log_ratio = (evaluation.log_prob - part.log_prob)[part.kept]
                 ratio = log_ratio.exp()
-                approx_kl = (ratio - 1 - log_ratio).mean()
+                divergence = ratio - 1 - log_ratio
+                approx_kl = _weighted(divergence, None if weight is None else weight[0][part.kept])
                 if config.target_kl is not None and approx_kl > 1.5 * config.target_kl:
                     return _means(actor_means, critic_means, config)
             optimizer.zero_grad()
@@ -219,7 +223,7 @@ def update(
                 if len(ratio):
                     outside = ((ratio - 1).abs() > config.clip_range).float().mean()
                     surrogate, entropy = terms.actor[part.kept].mean(), evaluation.entropy[part.kept].mean()
-                    actor_means.append(torch.stack([-surrogate, entropy, approx_kl, outside]))
+                    actor_means.append(torch.stack([-surrogate, entropy, divergence.mean(), outside]))
                 critic_means.append(torch.stack([-terms.critic.mean(), norm]))
     return _means(actor_means, critic_means, config)
 
@@ -232,14 +236,15 @@ def mean_objective(terms: Objective, kept: Tensor) -> Tensor:
 
 
 def weighted_mean(terms: Objective, kept: Tensor, weights: Tensor) -> Tensor:
-    """`mean_objective` with (b,) weights of the records, or (3, b) of their terms; a term without any weight is left out."""
-    used = (kept, torch.ones_like(kept), kept)
-    return torch.stack(
-        [
-            (weight * term).sum() / total if (total := weight[there].sum()) > 0 else term.sum() * 0
-            for term, weight, there in zip(terms, weights.expand(3, -1), used, strict=True)
-        ]
-    ).sum()
+    """`mean_objective` with (3, b) weights of the records' terms."""
+    actor, critic, entropy = weights
+    parts = (terms.actor[kept], actor[kept]), (terms.critic, critic), (terms.entropy[kept], entropy[kept])
+    return torch.stack([_weighted(term, weight) for term, weight in parts if len(term)]).sum()
+
+
+def _weighted(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Their mean."""
+    return values.mean() if weights is None else (weights * values).sum() / weights.sum()
 
 
 def flat(parameters: list[nn.Parameter]) -> tuple[NDArray[Any], NDArray[Any]]:

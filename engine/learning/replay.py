@@ -66,7 +66,7 @@ def replay(
             left, as the paper's filtering trains.
         order: 0 replays the recorded permutations (or, with `rebatch`, the first new ones); q > 0 draws the q-th
             other order, the same for every call with the same snapshot, so that results can be averaged over orders.
-        weights: (n,) how often each record counts, 1 by default; see `ppo.update`. 0 is what `drop` with `mask` does.
+        weights: (n,) how often each record counts, 1 by default; see `ppo.update`. A record of weight 0 is dropped.
         on_step: called before every optimizer step; raise from it to cancel.
 
     Returns:
@@ -77,8 +77,11 @@ def replay(
             at least 0 a record, or the round was recorded without its minibatches.
     """
     check_replayable(snapshot)
+    dropped = np.asarray(() if drop is None else drop)
     given = None if weights is None else check_weights(weights, len(snapshot.buffer))
-    snapshot = intervene(snapshot, () if drop is None else drop, mode=mode, order=order)
+    if given is not None and not given.all():
+        dropped = np.concatenate([dropped, np.flatnonzero(given == 0)]).astype(np.int64)
+    snapshot = intervene(snapshot, dropped, mode=mode, order=order)
     one_thread()
     agent = restore_agent(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     metrics = agent.update(

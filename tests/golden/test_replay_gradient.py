@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,16 +13,25 @@ import torch
 from worlds import entry, moved_snapshot
 
 from engine.attribution.derivatives import TorchDerivatives
+from engine.attribution.layers import layer_of, layers_of
 from engine.attribution.path import Credits, back_propagate, replay_gradient
 from engine.attribution.steps import trace_update
 from engine.attribution.targets import Target, action_target, return_target
 from engine.envs import find
+from engine.errors import BadInputError
 from engine.learning.agents import TorchAgent
 from engine.learning.checkpoint import restore_policy
-from engine.learning.ppo import as_batch, make_optimizer, update
+from engine.learning.ppo import (
+    as_batch,
+    make_optimizer,
+    objective,
+    update,
+    weighted_mean,
+    with_normalized_advantages,
+)
 from engine.store.snapshot import Snapshot
 
-INFINITE = float("inf")
+INFINITE, EPS = float("inf"), 1e-4
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "adam, clipped": ("LunarLander-v3", {"learning_rate": 1e-3, "max_grad_norm": 0.3}),
     "adam, not clipped, entropy": ("CartPole-v1", {"max_grad_norm": INFINITE, "ent_coef": 0.02}),
@@ -68,28 +79,105 @@ def targets(snapshot: Snapshot) -> dict[str, Target]:
     return {"return": return_target(snapshot), "action": action_target(snapshot, record=11)}
 
 
+def after(snapshot: Snapshot, target: Target, weights: torch.Tensor) -> float:
+    """f after the update with these weights of the records, (n,) or (3, n)."""
+    agent = double_agent(snapshot)
+    batch, kept = as_batch(agent.policy, snapshot.buffer), snapshot.buffer.critic_kept
+    update(
+        agent.policy,
+        agent.optimizer,
+        batch,
+        snapshot.minibatches,
+        snapshot.config,
+        critic_kept=kept,
+        weights=weights,
+    )
+    return float(target.value(agent.policy).detach())
+
+
+def slope(value: Callable[[torch.Tensor], float], shape: tuple[int, ...], where: tuple[int, ...]) -> float:
+    """Central difference of f in one weight."""
+    step = torch.zeros(shape, dtype=torch.float64)
+    step[where] = EPS
+    return (value(1 + step) - value(1 - step)) / (2 * EPS)
+
+
 @pytest.mark.parametrize("name", ["return", "action"])
 def test_derivative_of_the_replayed_target(snapshot: Snapshot, name: str) -> None:
-    target, eps = targets(snapshot)[name], 1e-4
-
-    def after(weights: torch.Tensor) -> float:
-        agent = double_agent(snapshot)
-        batch = as_batch(agent.policy, snapshot.buffer)
-        kept = snapshot.buffer.critic_kept
-        config = snapshot.config
-        update(agent.policy, agent.optimizer, batch, snapshot.minibatches, config, critic_kept=kept, weights=weights)
-        return float(target.value(agent.policy).detach())
-
+    target = targets(snapshot)[name]
     exact = in_double(snapshot, target).sum((0, 1))
     order = np.argsort(-np.abs(exact))
     steps = len(trace_update(snapshot).steps)
     assert 2 < steps < 12 if snapshot.config.target_kl else steps == 12
     assert not exact[:5].any(), "records that the update went without"
     for i in order[[0, 1, 3, 7, 15, 30]].tolist():
-        step = torch.zeros(len(exact), dtype=torch.float64)
-        step[i] = eps
-        slope = (after(1 + step) - after(1 - step)) / (2 * eps)
-        assert slope == pytest.approx(exact[i], rel=1e-3)
+        found = slope(lambda weights: after(snapshot, target, weights), exact.shape, (i,))
+        assert found == pytest.approx(exact[i], rel=1e-3)
+
+
+def test_each_term_is_the_derivative_in_its_own_weight(snapshot: Snapshot) -> None:
+    target = return_target(snapshot)
+    exact = in_double(snapshot, target).sum(0)
+    largest = np.abs(exact).max()
+    for term, part in enumerate(exact):
+        for i in np.argsort(-np.abs(part))[[0, 2, 9]].tolist():
+            found = slope(lambda weights: after(snapshot, target, weights), exact.shape, (term, i))
+            assert found == pytest.approx(part[i], rel=1e-3, abs=1e-7 * largest)
+
+
+def test_each_layer_is_the_derivative_where_it_alone_feels_the_weights(snapshot: Snapshot) -> None:
+    target = return_target(snapshot)
+    agent = double_agent(snapshot)
+    layers = layers_of(agent.policy)
+    derivatives = TorchDerivatives(double_agent(snapshot).policy, snapshot.buffer, snapshot.config)
+    trace = trace_update(snapshot, agent)
+    exact = back_propagate(snapshot, trace, target, derivatives, layers=list(layers.values())).sum(1)
+    largest = np.abs(exact).max()
+    for (name, _), part in zip(layers.items(), exact, strict=True):
+        i = int(np.abs(part).argmax())
+        found = slope(partial(after_weighing_one_layer, snapshot, target, len(trace.steps), name), part.shape, (i,))
+        assert found == pytest.approx(part[i], rel=1e-3, abs=1e-7 * largest), name
+
+
+def after_weighing_one_layer(
+    snapshot: Snapshot, target: Target, steps: int, layer: str, weights: torch.Tensor
+) -> float:
+    """f after an update in which the weights count in one layer's gradient, and in no other's."""
+    config, agent = snapshot.config, double_agent(snapshot)
+    policy = agent.policy
+    batch, kept = as_batch(policy, snapshot.buffer), snapshot.buffer.critic_kept
+    parameters = dict(policy.named_parameters())
+
+    def gradients(records: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        part = batch.take(records)
+        if config.normalize_advantage:
+            part = with_normalized_advantages(part, weight)
+        terms = objective(policy(part.inputs, part.action), part, config)
+        mean = weighted_mean(terms, part.kept, weight.expand(3, -1))
+        return torch.autograd.grad(-mean, [*parameters.values()], allow_unused=True, materialize_grads=True)
+
+    minibatches = [part for order in snapshot.minibatches for part in np.split(order, range(24, len(order), 24))]
+    for minibatch in minibatches[:steps]:
+        records = torch.as_tensor(minibatch[kept[minibatch]], dtype=torch.int64)
+        plain, weighed = gradients(records, torch.ones_like(weights)[records]), gradients(records, weights[records])
+        for (name, parameter), without, with_weights in zip(parameters.items(), plain, weighed, strict=True):
+            parameter.grad = with_weights if layer_of(name) == layer else without
+        torch.nn.utils.clip_grad_norm_(parameters.values(), config.max_grad_norm)
+        agent.optimizer.step()
+    return float(target.value(policy).detach())
+
+
+def test_a_record_that_is_alone_in_its_minibatch_weighs_nothing_there() -> None:
+    """Its mean is its own, and its advantage is not normalised, whatever its weight."""
+    settings = {"n_steps": 73, "batch_size": 24, "n_epochs": 2, "learning_rate": 1e-3}
+    snapshot = moved_snapshot(find("CartPole-v1"), rounds=2, **settings)
+    target, lone = return_target(snapshot), int(snapshot.minibatches[0, -1])
+    exact = in_double(snapshot, target).sum((0, 1))
+    found = slope(lambda weights: after(snapshot, target, weights), exact.shape, (lone,))
+    assert found == pytest.approx(exact[lone], rel=1e-3)
+    alone = replace(snapshot, config=replace(snapshot.config, batch_size=1))
+    with pytest.raises(BadInputError, match="with batch_size 1 a record is a minibatch of its own"):
+        replay_gradient(alone, target)
 
 
 def test_the_recorded_float32_update_says_the_same(snapshot: Snapshot) -> None:

@@ -207,15 +207,10 @@ def test_one_sgd_step_by_hand(removed: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["closed_form", "torch"])
-def test_weight_0_is_a_removal_and_weight_2_a_second_copy(path: str) -> None:
+def test_weight_2_is_a_second_copy(path: str) -> None:
     """Of the means and of the normalisation; in one minibatch, so that a copy can be put beside its original."""
     settings = {"n_steps": 40, "batch_size": 80, "n_epochs": 3, "ent_coef": 0.02, "path": path}
     snapshot = moved_snapshot(find("CartPole-v1"), rounds=2, **settings).without(range(4), actor_only=True)
-    weights = np.ones(40)
-    weights[[0, 9, 17]] = 0
-    found, expected = theta(snapshot, weights=weights), theta(snapshot, [0, 9, 17])
-    for name, tensor in expected.items():
-        np.testing.assert_allclose(found[name], tensor, rtol=0, atol=2e-6, err_msg=name)
     copied = [2, 30]
     buffer, weights = snapshot.buffer, np.ones(40)
     weights[copied] = 2
@@ -227,6 +222,39 @@ def test_weight_0_is_a_removal_and_weight_2_a_second_copy(path: str) -> None:
     for name, tensor in expected.items():
         np.testing.assert_allclose(found[name], tensor, rtol=0, atol=2e-6, err_msg=name)
     assert differ(found, theta(snapshot))
+
+
+@pytest.mark.parametrize("settings", [{}, {"batch_size": 2}, {"target_kl": 3e-3}, {"path": "torch"}])
+@pytest.mark.parametrize("mode", ["mask", "rebatch"])
+def test_weight_0_is_a_removal(settings: dict[str, Any], mode: str) -> None:
+    """Also where target_kl stops, and where a minibatch loses all of its records; in the closed form bit for bit."""
+    settings = {"n_steps": 80, "batch_size": 24, "learning_rate": 5e-3, **settings}
+    snapshot = moved_snapshot(find("CartPole-v1"), rounds=2, **settings)
+    drop = np.arange(0, 80, 2)
+    weights = np.ones(80)
+    weights[drop] = 0
+    found, expected = theta(snapshot, weights=weights, mode=mode), theta(snapshot, drop, mode=mode)
+    if "path" not in settings:
+        same_tensors(found, expected)
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(found[name], tensor, rtol=0, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("path", ["closed_form", "torch"])
+def test_a_weight_near_0_is_nearly_a_removal(path: str) -> None:
+    """Of one SGD step: without a jump between them, also of the divergence that target_kl looks at."""
+    settings = {"optimizer": "sgd", "n_steps": 24, "batch_size": 24, "n_epochs": 2, "target_kl": 1e-3, "path": path}
+    snapshot = moved_snapshot(find("CartPole-v1"), rounds=2, learning_rate=0.3, **settings)
+    drop = np.arange(0, 24, 3)
+    weights = np.ones(24)
+    weights[drop] = 1e-5
+    near, gone, whole = theta(snapshot, weights=weights), theta(snapshot, drop), theta(snapshot)
+    names = [name for name in whole if name.startswith("parameter/")]
+
+    def distance(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
+        return float(np.sqrt(sum(((one[name] - other[name]) ** 2).sum() for name in names)))
+
+    assert distance(near, gone) < 1e-3 * distance(gone, whole)
 
 
 @pytest.mark.parametrize("weights", [[1.0], -np.ones(256), np.full(256, np.nan)])
