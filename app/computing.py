@@ -22,8 +22,6 @@ ORDERS = (1, 4, 8, 16, 32)
 """Minibatch orders to average over; 1 is the recorded one."""
 AT_ONCE_SECONDS = 2.0
 """What takes longer is computed in the background, once it was asked for."""
-LAYERS_COST = 3
-"""How much longer scores take that are split by layer: about one pass more for each layer of the actor."""
 POLL_SECONDS = 1.0
 
 
@@ -76,13 +74,19 @@ def scores(
     if job.running:
         progress(job, what, key)
         return None
-    seconds = loaders.influence_seconds(snapshot, target, estimator, orders)
-    if seconds <= AT_ONCE_SECONDS:
+    if takes_no_time(snapshot, target, estimator, orders):
         return loaders.load_scores(snapshot, target, estimator, orders)
     kept = read_influence(snapshot, target, estimator, orders=orders)
     if kept is None:
-        offer(job, estimator, what, seconds, key)
+        offer(job, estimator, what, loaders.influence_seconds(snapshot, target, estimator, orders), key)
     return kept
+
+
+def takes_no_time(snapshot: Snapshot, target: Target, estimator: str, orders: int, by_layer: bool = False) -> bool:
+    """Whether scores may be computed while the page is drawn."""
+    if estimator == REPLAY_REGRESSION:
+        return False
+    return loaders.influence_seconds(snapshot, target, estimator, orders, by_layer) <= AT_ONCE_SECONDS
 
 
 def by_layer(run: Run, snapshot: Snapshot, target: Target, scores: Scores, key: str) -> Scores | None:
@@ -95,10 +99,10 @@ def by_layer(run: Run, snapshot: Snapshot, target: Target, scores: Scores, key: 
     if job.running:
         progress(job, what, key)
         return None
-    seconds = LAYERS_COST * loaders.influence_seconds(snapshot, target, scores.estimator, scores.orders)
-    if seconds <= AT_ONCE_SECONDS:
-        return loaders.load_scores(snapshot, target, scores.estimator, scores.orders, by_layer=True)
-    offer(job, scores.estimator, what, seconds, key)
+    asked = snapshot, target, scores.estimator, scores.orders, True
+    if takes_no_time(*asked):
+        return loaders.load_scores(*asked)
+    offer(job, scores.estimator, what, loaders.influence_seconds(*asked), key)
     return None
 
 
@@ -122,7 +126,7 @@ def background(
 
 def compute_again(run: Run, snapshot: Snapshot, target: Target, estimator: str, orders: int) -> None:
     """Compute anew what is kept, and say whether the numbers are the same; in the background if it takes long."""
-    if loaders.influence_seconds(snapshot, target, estimator, orders) > AT_ONCE_SECONDS:
+    if not takes_no_time(snapshot, target, estimator, orders):
         background(run, snapshot, target, estimator, orders, refresh=True).start([estimator])
         return
     same = loaders.compute_again(snapshot, target, estimator, orders)

@@ -31,6 +31,7 @@ from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import Scores, influence
 from engine.attribution.naming import TargetName
 from engine.attribution.orders import estimate_seconds as influence_estimate
+from engine.attribution.regression import REPLAY_REGRESSION
 from engine.attribution.targets import ActionTarget, Target, named_target
 from engine.attribution.validation import estimate_seconds
 from engine.errors import EngineError
@@ -176,18 +177,23 @@ def compute_again(snapshot: Snapshot, target: Target, estimator: str, orders: in
     return np.array_equal(kept.influence, fresh.influence)
 
 
-def influence_seconds(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1) -> float:
+def influence_seconds(
+    snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False
+) -> float:
     """How long scores would take that are not kept; the cheapest ones are not timed."""
     if estimator == DEFAULT_ESTIMATOR and orders == 1:
         return 0.0
-    return orders * _seconds_an_order(snapshot, target, snapshot.path, snapshot.hash, target.name, estimator)
+    if estimator == REPLAY_REGRESSION:  # it depends on the replays that are kept by now
+        return influence_estimate(snapshot, estimator, target, orders, by_layer)
+    about = snapshot.path, snapshot.hash, target.name, estimator, by_layer
+    return orders * _seconds_an_order(snapshot, target, *about)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _seconds_an_order(
-    _snapshot: Snapshot, _target: Target, path: Path | None, commit: str, target: str, estimator: str
+    _snapshot: Snapshot, _target: Target, path: Path | None, commit: str, target: str, estimator: str, by_layer: bool
 ) -> float:
-    return influence_estimate(_snapshot, estimator, _target)
+    return influence_estimate(_snapshot, estimator, _target, by_layer=by_layer)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

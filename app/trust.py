@@ -11,6 +11,7 @@ import streamlit as st
 from app import page, state
 from app.charts import trust as charts
 from app.checking import Question
+from app.computing import ORDERS
 from app.text import escape
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
 from engine.attribution.trust import Validation, Verdict, averaged_name, named_orders, read_validation
@@ -23,6 +24,7 @@ COLOURS: dict[Verdict, Literal["blue", "orange", "gray"]] = {
     "weakly": "gray",
     "does not": "orange",
     "noise": "gray",
+    "few": "gray",
     "failed": "orange",
 }
 ICONS: dict[Verdict, str] = {
@@ -30,10 +32,9 @@ ICONS: dict[Verdict, str] = {
     "weakly": ":material/remove:",
     "does not": ":material/close:",
     "noise": ":material/blur_on:",
+    "few": ":material/question_mark:",
     "failed": ":material/error:",
 }
-SUBSETS_FOR_A_FIGURE, FEW = 16, " (few subsets)"
-"""What the badge adds where fewer subsets were removed than a rank correlation takes."""
 UNRECORDED = "This round can't be checked: it was recorded without its minibatches, so its update can't be replayed."
 EXPLANATION = """
 A score says which way a record pushed. Whether removing records does what the scores predict can be tested: remove random
@@ -91,8 +92,7 @@ def badge(question: Question, estimator: str, key: str) -> Validation | None:
         verdict = found.verdict(name)
         ceiling = "" if found.ceiling is None else f" of {found.ceiling:.2f}"
         st.badge(
-            f"trust: LDS {found.estimators[name].lds:.2f}{ceiling}"
-            + (FEW if found.subsets < SUBSETS_FOR_A_FIGURE else ""),
+            f"trust: LDS {found.estimators[name].lds:.2f}{ceiling}" + (" (few subsets)" if verdict == "few" else ""),
             icon=ICONS[verdict],
             color=COLOURS[verdict],
             help=f"{found.sentence(name)}. {ESTIMATOR_NOTES[estimator]}",
@@ -134,10 +134,11 @@ def _better(question: Question, estimator: str, found: Validation | None) -> tup
     """The estimator to use instead, and why: what was measured here, or else what the study found in the most like place."""
     if found is not None:
         used = averaged_name(estimator, question.score_orders)
-        here, best = (np.nan_to_num(found.estimators[name].lds) for name in (used, found.best))
-        if best <= here + CLEARLY:
+        best = found.best_of(name for name in found.estimators if named_orders(name)[1] in ORDERS)
+        there, here = (np.nan_to_num(found.estimators[name].lds) for name in (best, used))
+        if found.verdict(best) in ("few", "noise", "failed") or there <= here + CLEARLY:
             return None
-        return found.best, f"Measured here: {found.sentence(found.best)}; {found.sentence(used)}."
+        return best, f"Measured here: {found.sentence(best)}; {found.sentence(used)}."
     advice = question.advice() if question.snapshot.minibatches.size else None
     if advice is None or estimator in (advice.estimator, advice.thorough):
         return None

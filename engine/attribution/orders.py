@@ -104,14 +104,17 @@ def planned_steps(snapshot: Snapshot) -> int:
     return epochs * math.ceil(n / snapshot.config.batch_size)
 
 
-def estimate_seconds(snapshot: Snapshot, estimator: str, target: Target | None = None, orders: int = 1) -> float:
+def estimate_seconds(
+    snapshot: Snapshot, estimator: str, target: Target | None = None, orders: int = 1, by_layer: bool = False
+) -> float:
     """How long `attribute` will take here, from timing it on two short updates of the round's own records.
 
     Args:
         snapshot: round k.
-        estimator: a name in `estimators.ESTIMATORS`.
+        estimator: a name in `estimators.ESTIMATORS`. Of `replay_regression` replays that are kept cost nothing.
         target: f; by default the return over the round's buffer.
         orders: minibatch orders to average over.
+        by_layer: whether to split by layer as well.
 
     Returns:
         Wall-clock seconds. The estimate itself takes what a few optimizer steps take.
@@ -121,14 +124,15 @@ def estimate_seconds(snapshot: Snapshot, estimator: str, target: Target | None =
     """
     check_request(estimator, orders)
     one_thread()
-    if estimator == REPLAY_REGRESSION:
-        return training_seconds(snapshot, orders)
     target = return_target(snapshot) if target is None else target
+    if estimator == REPLAY_REGRESSION:
+        prior = estimate_seconds(snapshot, PRIOR, target, orders, by_layer)
+        return prior + training_seconds(snapshot, target, training_orders(orders))
     steps, seconds = [], []
     for wanted in (1, *CALIBRATION_STEPS):
         short = _shortened(snapshot, wanted)
         started = time.perf_counter()
-        ESTIMATORS[estimator](short, target)
+        ESTIMATORS[estimator](short, target, by_layer=by_layer)
         steps.append(planned_steps(short))
         seconds.append(time.perf_counter() - started)
     # The first one only warms up.

@@ -19,7 +19,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from engine.attribution.backends import Direction
-from engine.attribution.replays import TRAINING_SEED, Progress, random_removals, removed_count, replay_seconds, replays
+from engine.attribution.replays import (
+    TRAINING_SEED,
+    Progress,
+    finished_replays,
+    random_removals,
+    removed_count,
+    replay_seconds,
+    replays,
+)
 from engine.attribution.targets import Target
 from engine.config import TrainConfig
 from engine.learning.networks import Policy
@@ -134,9 +142,10 @@ def training_orders(orders: int) -> int:
     return max(TRAINING_ORDERS, orders)
 
 
-def training_seconds(snapshot: Snapshot, orders: int = 1) -> float:
-    """How long the estimator's replays take one after another, if none are kept."""
-    return replay_seconds(snapshot) * (1 + len(training_removals(snapshot))) * training_orders(orders)
+def training_seconds(snapshot: Snapshot, target: Target, orders: int = TRAINING_ORDERS) -> float:
+    """How long the estimator's replays that are not kept take, one after another."""
+    done, total = finished_replays(snapshot, target, with_nothing_removed(training_removals(snapshot)), orders)
+    return replay_seconds(snapshot) * (total - done) if done < total else 0.0
 
 
 def with_nothing_removed(removed: Bools) -> Bools:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, cast
 
@@ -22,7 +22,10 @@ VALIDATION_VERSION = 2
 MOSTLY_NOISE = 0.3
 """Below this ceiling what a removal does is mostly the luck of the minibatch order."""
 
-Verdict = Literal["predicts", "weakly", "does not", "noise", "failed"]
+FEW_SUBSETS = 10
+"""With fewer, a high rank correlation is chance too often, and resampling them hides it."""
+
+Verdict = Literal["predicts", "weakly", "does not", "noise", "few", "failed"]
 
 
 def averaged_name(estimator: str, orders: int) -> str:
@@ -119,17 +122,23 @@ class Validation:
     @property
     def best(self) -> str:
         """The estimator with the highest LDS."""
-        return max(self.estimators, key=lambda name: np.nan_to_num(self.estimators[name].lds, nan=-math.inf))
+        return self.best_of(self.estimators)
+
+    def best_of(self, names: Iterable[str]) -> str:
+        """The one of these with the highest LDS."""
+        return max(names, key=lambda name: np.nan_to_num(self.estimators[name].lds, nan=-math.inf))
 
     def verdict(self, estimator: str) -> Verdict:
         """Whether the estimator can be trusted here.
 
         `predicts`: its interval lies above 0, and it reaches half of the ceiling; `weakly`: only the former; `does not`:
-        neither; `noise`: the outcomes themselves are mostly order noise; `failed`: the null control did, so that nothing can
-        be said.
+        neither; `noise`: the outcomes themselves are mostly order noise; `few`: there are fewer than `FEW_SUBSETS`; `failed`:
+        the null control did, so that nothing can be said.
         """
         if self.null_held is False:
             return "failed"
+        if self.subsets < FEW_SUBSETS:
+            return "few"
         found, ceiling = self.estimators[estimator], 1.0 if self.ceiling is None else self.ceiling
         if not ceiling >= MOSTLY_NOISE:
             return "noise"
@@ -143,11 +152,13 @@ class Validation:
         figures = f"LDS {found.lds:.2f} ({found.low:.2f} to {found.high:.2f})"
         if math.isnan(found.lds):
             figures = "all its predictions are equal"
-        if self.ceiling is not None:
-            figures += f" of a possible {self.ceiling:.2f}"
+        elif self.ceiling is not None:
+            figures += f" of a possible {max(self.ceiling, 0):.2f}"
         match verdict:
             case "failed":
                 what = f"nothing can be said of {estimator} here, because the replay with nothing removed went wrong"
+            case "few":
+                what = f"{self.subsets} subsets are too few to say whether {estimator} predicts removal"
             case "noise":
                 what = f"what removal does here is mostly minibatch-order noise, which hides whether {estimator} predicts it"
             case "weakly":

@@ -15,7 +15,6 @@ from engine.attribution.controls import CONTROL_REPLAYS, null_control, smoothnes
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR
 from engine.attribution.influence import influence
 from engine.attribution.lds import Interval, additivity, noise_ceiling, rank_agreement
-from engine.attribution.orders import check_request
 from engine.attribution.orders import estimate_seconds as influence_seconds
 from engine.attribution.regression import (
     REPLAY_REGRESSION,
@@ -84,8 +83,8 @@ def validate(
         subsets: how many subsets to remove, at least 3.
         orders: minibatch orders that each is replayed in; at least 2 for a noise ceiling.
         fraction: share of the records that a subset has, above 0 and below 1.
-        design: `random` subsets, or `extremes`: the top and the bottom records of the first estimator, in steps up to
-            the fraction.
+        design: `random` subsets, or `extremes`: the top and the bottom records of the first estimator (of `tracin_adam`, if
+            that is `replay_regression`), in steps up to the fraction.
         score_orders: minibatch orders that the scores are averaged over, as `influence` does; 1 is the recorded order.
         executor: `processes`, `inline` or `ray`; `processes` needs a main module that can be imported again.
         workers: processes at a time; by default one a core.
@@ -142,17 +141,19 @@ def validate_targets(
     removed = removals(snapshot, targets[0], estimators, subsets, orders, fraction, design, score_orders)
     for target in targets:
         influence(snapshot, target)  # a zero gradient is told before anything is replayed
-    if REPLAY_REGRESSION in estimators:
+    if REPLAY_REGRESSION in estimators and snapshot.hash:  # kept, and so not replayed again one by one for each target
         training_replays(
             snapshot, targets, training_orders(score_orders), executor=executor, workers=workers, report=report
         )
-    scores = [
-        {
-            averaged_name(name, score_orders): influence(snapshot, target, name, orders=score_orders).influence
-            for name in estimators
-        }
-        for target in targets
-    ]
+
+    def scores(target: Target, name: str) -> NDArray[np.float32]:
+        def on_step(done: int, total: int) -> None:
+            report(f"scoring the records by {name}", done, total)
+
+        told = None if name == DEFAULT_ESTIMATOR and score_orders == 1 else on_step
+        return influence(snapshot, target, name, orders=score_orders, on_step=told).influence
+
+    scored = [{averaged_name(name, score_orders): scores(target, name) for name in estimators} for target in targets]
     null = null_control(snapshot)
     outcomes = replays(
         snapshot,
@@ -170,11 +171,13 @@ def validate_targets(
         summarize(
             snapshot,
             target,
-            scored,
+            of_target,
             removed,
             values,
             rng,
-            design=design if design == "random" else f"extremes of {averaged_name(estimators[0], score_orders)}",
+            design=design
+            if design == "random"
+            else f"extremes of {averaged_name(ranked_by(estimators), score_orders)}",
             fraction=fraction,
             null=null,
             fingerprint_equal=same_machine(snapshot.fingerprint),
@@ -182,7 +185,7 @@ def validate_targets(
             device=device,
             start=start,
         )
-        for target, scored, values in zip(targets, scores, outcomes, strict=True)
+        for target, of_target, values in zip(targets, scored, outcomes, strict=True)
     ]
 
 
@@ -261,13 +264,19 @@ def removals(
 ) -> NDArray[np.bool_]:
     """(subsets, n) what `validate` with these settings removes; errors as there."""
     check_measurement(estimators, ESTIMATORS, subsets, orders)
-    check_request(estimators[0], score_orders)
+    if score_orders < 1:
+        raise BadInputError(f"score_orders is {score_orders}; it must be at least 1 (the recorded minibatch order)")
     if design not in DESIGNS:
         raise BadInputError(f"unknown design {design!r}; it must be {' or '.join(DESIGNS)}")
     if design == "random":
         return random_removals(snapshot, fraction, subsets)
-    by = PRIOR if estimators[0] == REPLAY_REGRESSION else estimators[0]
-    return extreme_removals(snapshot, influence(snapshot, target, by, orders=score_orders).influence, fraction, subsets)
+    ranking = influence(snapshot, target, ranked_by(estimators), orders=score_orders).influence
+    return extreme_removals(snapshot, ranking, fraction, subsets)
+
+
+def ranked_by(estimators: Sequence[str]) -> str:
+    """Whose top and bottom records the design `extremes` removes."""
+    return PRIOR if estimators[0] == REPLAY_REGRESSION else estimators[0]
 
 
 def check_measurement(estimators: Sequence[str], known: Collection[str], subsets: int, orders: int) -> None:
@@ -338,13 +347,31 @@ def estimate_seconds(
         workers: as `validate`.
         estimators: as `validate`.
         one: seconds of one replay; by default a replay is timed.
-        score_orders: as `validate`. The scores of an order take seconds, and are counted where there are several.
+        score_orders: as `validate`. The scores of one order take seconds, and are counted where there are several.
     """
-    one = replay_seconds(snapshot) if one is None else one
-    count, scores = (subsets + 1) * orders, 0.0
+    count = (subsets + 1) * orders
     if REPLAY_REGRESSION in estimators:
         count += (1 + len(training_removals(snapshot))) * training_orders(score_orders)
+    scores = 0.0
     if score_orders > 1:
         analytic = {PRIOR if name == REPLAY_REGRESSION else name for name in estimators}
         scores = sum(influence_seconds(snapshot, name, orders=score_orders) for name in analytic)
-    return POOL_SECONDS + scores + one * (count / (workers or default_workers()) + CONTROL_REPLAYS)
+    return scores + replaying_seconds(snapshot, count, workers, one)
+
+
+def replaying_seconds(
+    snapshot: Snapshot, count: int, workers: int | None = None, one: float | None = None, pool: bool = True
+) -> float:
+    """Seconds that so many replays take, and the controls of a validation.
+
+    Args:
+        snapshot: round k.
+        count: replays.
+        workers: at a time; by default one a core.
+        one: seconds of one replay; by default a replay is timed.
+        pool: whether in processes of their own, or one after another here.
+    """
+    one = replay_seconds(snapshot) if one is None else one
+    if not pool:
+        return one * (count + CONTROL_REPLAYS)
+    return POOL_SECONDS + one * (count / (workers or default_workers()) + CONTROL_REPLAYS)

@@ -96,7 +96,7 @@ def influence(
         if estimator != "first_order":
             note_elsewhere(snapshot)
         if not at_once:
-            note_duration(estimator, estimate_seconds(snapshot, estimator, chosen, orders))
+            note_duration(estimator, estimate_seconds(snapshot, estimator, chosen, orders, by_layer))
     with progress(quiet=at_once, percent=True) as report:
         scores = compute(
             snapshot,

@@ -60,8 +60,9 @@ def validate(
     """Remove random records, really replay the round, and see who predicted it."""
     from engine.attribution.estimators import DEFAULT_ESTIMATOR
     from engine.attribution.targets import in_words
-    from engine.attribution.validation import estimate_seconds, finished
+    from engine.attribution.validation import finished, replaying_seconds
     from engine.attribution.validation import validate as measure
+    from engine.executors import check_executor
     from engine.store.read import open_run
 
     opened = open_run(run)
@@ -93,11 +94,12 @@ def validate(
     snapshot = opened.snapshot(round)
     chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
     settings = (estimators, subsets, orders, fraction, design, score_orders, device)
+    check_executor(executor, workers)
     done, total = finished(snapshot, chosen, *settings)
     note_elsewhere(snapshot)
     if done < total and device == "cpu":
-        seconds = estimate_seconds(snapshot, subsets, orders, workers, estimators, score_orders=score_orders)
-        note_duration(f"replaying the update {total - done} times", seconds * (total - done) / total)
+        seconds = replaying_seconds(snapshot, total - done, workers, pool=executor != "inline")
+        note_duration(f"replaying the update {total - done} times", seconds)
     try:
         with progress() as report:
             found = measure(

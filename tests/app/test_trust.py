@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from engine.attribution.naming import TargetName
 from engine.attribution.regression import REPLAY_REGRESSION
 from engine.attribution.replays import random_removals
 from engine.attribution.targets import named_target, return_target
+from engine.attribution.trust import keep_validation
 from engine.attribution.validation import finished
 from engine.store.read import Run
 
@@ -84,7 +86,7 @@ def test_the_badge_is_about_the_orders_that_the_scores_are_averaged_over(
 def test_few_subsets_are_said_to_be_few(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     engine.validate(run, round=1, subsets=8, orders=2, executor="inline")
     assert "(few subsets)" in badge(diagnose(monkeypatch, run))
-    engine.validate(run, round=1, subsets=16, orders=2, executor="inline")
+    engine.validate(run, round=1, subsets=10, orders=2, executor="inline")
     assert "(few subsets)" not in badge(diagnose(monkeypatch, run))
 
 
@@ -159,11 +161,21 @@ def test_a_check_that_runs_is_seen_at_the_badge(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_what_was_measured_here_recommends_the_better_estimator(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    measured = engine.validate(run, round=1, estimators=CHECKED, subsets=8, orders=2, executor="inline")
+    measured = engine.validate(run, round=1, estimators=CHECKED, subsets=12, orders=2, executor="inline")
+    assert measured.verdict(measured.best) in ("predicts", "weakly", "does not")
     for estimator in CHECKED:
         worse = measured.estimators[measured.best].lds > measured.estimators[estimator].lds + 0.05
         expected = f"Use {measured.best}" if worse else ""
         assert button(diagnose(monkeypatch, run, estimator=estimator), "use_recommended") == expected
+    best = replace(measured.estimators[measured.best], lds=0.99, low=0.9, high=1.0)
+    for orders in (8, 2):
+        name = f"tracin over {orders} orders"
+        keep_validation(run.snapshot(1), return_target(run.snapshot(1)), replace(measured, estimators={name: best}))
+    app = diagnose(monkeypatch, run, estimator="first_order")
+    assert button(app, "use_recommended") == "Use tracin over 8 orders", "2 orders are not offered on the page"
+    app.button(key="use_recommended").click().run()
+    assert (app.selectbox(key="estimator").value, app.selectbox(key="average_orders").value) == ("tracin", 8)
+    assert "LDS 0.99" in badge(app)
 
 
 def test_the_study_recommends_where_nothing_was_measured(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:

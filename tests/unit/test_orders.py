@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from worlds import moved_snapshot
@@ -15,6 +18,7 @@ from engine.attribution.targets import Target, return_target
 from engine.envs import find
 from engine.errors import BadInputError, CancelledError
 from engine.learning.replay import intervene
+from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
 ALONG_THE_UPDATE = ("tracin", "tracin_adam", "replay_gradient")
@@ -75,7 +79,8 @@ def test_the_cost_is_estimated_from_a_few_steps(
     now = [0.0]
     calls: list[int] = []
 
-    def slow(given: Snapshot, _target: Target) -> None:
+    def slow(given: Snapshot, _target: Target, by_layer: bool) -> None:
+        assert not by_layer
         calls.append(planned_steps(given))
         now[0] += before + a_step * calls[-1]
 
@@ -113,8 +118,22 @@ def test_regression_replays_in_as_many_orders_as_it_is_averaged_over(
     prior = attribute(snapshot, target, PRIOR, orders=5)
     np.testing.assert_array_equal(found.influence, replay_regression(snapshot, target, prior, 5).influence)
     assert not np.array_equal(found.influence, engine.influence(snapshot, "return", "replay_regression").influence)
+    counted: list[int] = []
+    monkeypatch.setattr(regression, "replay_seconds", lambda _: counted.append(1) or 1.0)
     one, five = (estimate_seconds(snapshot, "replay_regression", orders=orders) for orders in (1, 5))
-    assert five > 1.5 * one, "2 orders against 5"
+    assert (round(one - 26), round(five - 65)) == (0, 0), "a second each, and a moment for what it starts from"
+
+
+def test_replays_that_are_kept_cost_nothing(cartpole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    monkeypatch.setattr(regression, "replay_seconds", lambda _: 100.0)
+    shutil.copytree(cartpole.path, tmp_path / "run")
+    recorded = engine.open_run(tmp_path / "run").snapshot(1)
+    target = return_target(recorded)
+    assert estimate_seconds(recorded, "replay_regression", target) > 2600
+    regression.training_replays(recorded, [target])
+    assert estimate_seconds(recorded, "replay_regression", target) < 100
+    assert estimate_seconds(recorded, "replay_regression", target, orders=3) > 1300
 
 
 def test_bad_requests(snapshot: Snapshot) -> None:

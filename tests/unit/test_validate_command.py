@@ -99,11 +99,12 @@ def test_scores_averaged_over_orders_are_measured_as_such(command: Command, run:
     arguments = ("validate", run, "--round", 1, *VALIDATE, "--estimator", "tracin", "--score-orders", 3)
     assert list(command(*arguments, "--json").json["estimators"]) == ["tracin over 3 orders"]
     assert "tracin over 3 orders" in command(*arguments).out
-    refused(command(*arguments[:-1], 0), "orders is 0; it must be at least 1")
+    refused(command(*arguments[:-1], 0), "score_orders is 0; it must be at least 1")
+    refused(command(*arguments, "--workers", 0), "workers")
 
 
 def test_what_it_says_before_it_begins(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.attribution.validation.estimate_seconds", lambda *_, **__: 200.0)
+    monkeypatch.setattr("engine.attribution.validation.replaying_seconds", lambda *_, **__: 200.0)
     monkeypatch.setattr("engine.learning.checkpoint.same_machine", lambda _: False)
     arguments = ("validate", run, "--round", 1, *VALIDATE)
     said = command(*arguments).err

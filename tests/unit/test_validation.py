@@ -17,7 +17,7 @@ from torch import Tensor
 from worlds import entry, moved_snapshot
 
 import engine
-from engine.attribution import regression
+from engine.attribution import regression, validation
 from engine.attribution import replays as replaying
 from engine.attribution.backends import gradient, inner_products
 from engine.attribution.estimators import ESTIMATORS, PRIOR, first_order, record_gradients
@@ -33,7 +33,7 @@ from engine.attribution.replays import (
 )
 from engine.attribution.targets import return_target
 from engine.attribution.trust import Faithfulness, Validation
-from engine.attribution.validation import estimate_seconds, validate_targets
+from engine.attribution.validation import estimate_seconds, removals, replaying_seconds, validate_targets
 from engine.errors import BadInputError, CancelledError, EngineError, ZeroGradientError
 from engine.learning.networks import Policy
 from engine.store.read import Run
@@ -278,7 +278,7 @@ VALIDATION = Validation(
     snapshot_hash="",
     design="random",
     fraction=0.5,
-    subsets=2,
+    subsets=10,
     orders=2,
     estimators={},
     ceiling=0.86,
@@ -409,6 +409,57 @@ def test_the_newest_validation_is_read_without_computing(
     assert engine.read_validation(engine.open_run(snapshot.path or "").snapshot(2)) is None
 
 
+def test_extremes_are_those_of_the_scores_that_are_measured(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    settings: dict[str, Any] = {"subsets": 6, "orders": 2, "fraction": 0.2, "design": "extremes", **INLINE}
+    target = return_target(snapshot)
+    for name, orders, words in (
+        ("tracin", 3, "extremes of tracin over 3 orders"),
+        ("replay_regression", 1, "extremes of tracin_adam"),
+    ):
+        found = engine.validate(snapshot, estimators=[name], score_orders=orders, **settings)
+        assert found.design == words
+        by = "tracin_adam" if name == "replay_regression" else name
+        ranking = engine.influence(snapshot, target, by, orders=orders).influence
+        removed = removals(snapshot, target, [name], 6, 2, 0.2, "extremes", orders)
+        assert np.array_equal(removed, extreme_removals(snapshot, ranking, 0.2, 6))
+        scores = engine.influence(snapshot, target, name, orders=orders).influence
+        (predicted,) = (one.predicted for one in found.estimators.values())
+        np.testing.assert_allclose(predicted, -(removed @ scores.astype(np.float64)), rtol=1e-5, atol=1e-9)
+
+
+def test_averaged_regression_is_fitted_to_as_many_orders(
+    snapshot: Snapshot, replayed: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    engine.validate(snapshot, estimators=["replay_regression"], subsets=4, orders=2, score_orders=4, executor="inline")
+    assert len(replayed) == len(set(replayed)) == 4 * 2 + (1 + 12) * 4, "the one with nothing removed serves both"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_fits_replays_are_made_once(
+    snapshot: Snapshot, replayed: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    """Also of a round that is not committed, whose replays are kept nowhere."""
+    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    given = snapshot if kept else replace(snapshot, hash="", path=None)
+    told: list[str] = []
+    engine.validate(
+        given,
+        estimators=["tracin", "replay_regression"],
+        subsets=4,
+        orders=2,
+        executor="inline",
+        report=lambda doing, done, total: told.append(doing),
+    )
+    assert len(replayed) == 4 * 2 + (1 + 12) * 2 + (0 if kept else 2), (
+        "the one with nothing removed serves both if kept"
+    )
+    assert "scoring the records by tracin" in told
+
+
 def test_extremes_are_a_design_of_their_own(snapshot: Snapshot) -> None:
     found = engine.validate(snapshot, subsets=6, orders=2, fraction=0.2, design="extremes", **INLINE)
     assert found.design == "extremes of first_order"
@@ -445,6 +496,23 @@ def test_a_ledger_of_another_target_or_snapshot_is_another_one(snapshot: Snapsho
 def test_time_is_estimated_from_one_replay(snapshot: Snapshot) -> None:
     few, many = (estimate_seconds(snapshot, subsets, 16, workers=1) for subsets in (10, 1000))
     assert 0 < few < many
+    controls, pool = validation.CONTROL_REPLAYS, validation.POOL_SECONDS
+    assert replaying_seconds(snapshot, 100, workers=4, one=2.0) == pool + 2 * (100 / 4 + controls)
+    assert replaying_seconds(snapshot, 100, workers=4, one=2.0, pool=False) == 2 * (100 + controls)
+
+
+def test_few_subsets_say_nothing() -> None:
+    """Three ranks agree by chance once in six times, and every resample of them does."""
+    perfect = Faithfulness(1.0, 1.0, 1.0, 1.0, 1.0, (1.0, 2.0, 3.0))
+    found = replace(VALIDATION, subsets=3, estimators={"x": perfect})
+    assert found.verdict("x") == "few"
+    assert found.sentence("x").startswith("3 subsets are too few to say whether x predicts removal: LDS 1.00")
+
+
+def test_equal_predictions_have_no_figure() -> None:
+    flat = Faithfulness(float("nan"), float("nan"), float("nan"), 0.0, float("nan"), (0.0, 0.0))
+    found = replace(VALIDATION, estimators={"x": flat})
+    assert found.sentence("x") == "x does not predict removal here: all its predictions are equal"
 
 
 # Bad input.
