@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 Listing = Callable[[Path], dict[str, bytes]]
 
 
-@dataclass
-class Outcome:
+class Outcome(NamedTuple):
     """What a command did."""
 
     code: int

@@ -15,13 +15,10 @@ from app.sequences.targets import Asked
 from app.text import escape
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
 from engine.errors import EngineError
-from engine.rlhf.influence import LANGUAGE_ESTIMATORS, SequenceScores
+from engine.rlhf.influence import LANGUAGE_ESTIMATORS, SequenceScores, estimate_seconds
 from engine.rlhf.targets import TokenTarget
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
-
-REPLAYED = 3.0
-"""Times that an update's own time goes into following it for an estimator."""
 
 
 def offered(snapshot: LanguageSnapshot) -> list[str]:
@@ -50,20 +47,13 @@ def load(
     if job.running:
         computing.progress(job, what, "influence")
         return target, None
-    seconds = estimate(snapshot, estimator)
+    seconds = estimate_seconds(snapshot, estimator)
     if seconds <= computing.AT_ONCE_SECONDS:
         return target, loaders.load_scores(snapshot, target, estimator)
     found = loaders.kept_scores(snapshot, target, estimator)
     if found is None:
         computing.offer(job, estimator, what, seconds, "influence")
     return target, found
-
-
-def estimate(snapshot: LanguageSnapshot, estimator: str) -> float:
-    """About how many seconds the scores take, from what the round's update took; unknown: as if it took long."""
-    update = snapshot.metrics.get("update_seconds") or 60.0
-    share = 2 / snapshot.config.n_epochs if estimator == DEFAULT_ESTIMATOR else REPLAYED
-    return float(update) * share
 
 
 def background(
@@ -80,7 +70,7 @@ def background(
 def compute_again(run: Run, snapshot: LanguageSnapshot, asked: Asked, estimator: str) -> None:
     """Compute what is shown anew (a callback)."""
     target = loaders.load_target(snapshot, asked)
-    if estimate(snapshot, estimator) > computing.AT_ONCE_SECONDS:
+    if estimate_seconds(snapshot, estimator) > computing.AT_ONCE_SECONDS:
         background(run, snapshot, asked, target, estimator, refresh=True).start([estimator])
         return
     same = loaders.compute_again(snapshot, target, estimator)

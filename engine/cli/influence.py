@@ -199,10 +199,28 @@ def _of_sequences(
 ) -> None:
     """The same of a language model's round."""
     from engine.attribution.estimators import top_and_bottom
-    from engine.rlhf.influence import sequence_influence, sequence_scores_table
+    from engine.attribution.orders import planned_steps
+    from engine.rlhf.influence import (
+        estimate_seconds,
+        read_sequence_influence,
+        sequence_influence,
+        sequence_scores_table,
+    )
 
-    buffer = snapshot.buffer
-    scores = sequence_influence(snapshot, target, estimator, refresh=refresh)
+    buffer, steps, done = snapshot.buffer, planned_steps(snapshot), 0
+    at_once = estimator == "first_order"
+    if refresh or read_sequence_influence(snapshot, target, estimator) is None:
+        if not at_once:
+            note_elsewhere(snapshot)
+        note_duration(estimator, estimate_seconds(snapshot, estimator))
+    with progress(quiet=at_once, percent=True) as report:
+
+        def step() -> None:
+            nonlocal done
+            report(estimator, done, steps)
+            done += 1
+
+        scores = sequence_influence(snapshot, target, estimator, on_step=step, refresh=refresh)
     about = {
         "run": str(run),
         "round": snapshot.round,

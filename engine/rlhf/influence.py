@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.attribution.backends import Backend
+from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.path import OnStep
 from engine.errors import BadInputError
 from engine.learning.checkpoint import one_thread
@@ -28,6 +29,8 @@ from engine.store.derived import load_table, save_table
 from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Float32s
 
+REPLAYED = 3.0
+"""Times that an update's own time goes into following it for an estimator."""
 CACHE_VERSION = 1
 """Part of every cache key; raise it whenever an estimator's numbers change."""
 
@@ -117,6 +120,13 @@ def read_sequence_influence(
     return _Place.of(snapshot, target, estimator, critic).read()
 
 
+def estimate_seconds(snapshot: LanguageSnapshot, estimator: str) -> float:
+    """About how many seconds the scores take, from what the round's update took; unknown: as if it took long."""
+    update = snapshot.metrics.get("update_seconds") or 60.0
+    share = 2 / snapshot.config.n_epochs if estimator == DEFAULT_ESTIMATOR else REPLAYED
+    return float(update) * share
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where the scores of one question are kept."""
@@ -163,7 +173,8 @@ class _Place:
     def keep(self, tokens: Float32s) -> None:
         if self.path is not None:
             table = pa.table({"record": self.snapshot.buffer.record_of_token, "influence": tokens})
-            save_table(self.path, self.key, table, {"influence": self.about})
+            about = {"influence": self.about, "target": self.target.words, "orders": "1"}
+            save_table(self.path, self.key, table, about)
 
     def scores(self, influence: Float32s, tokens: Float32s | None) -> SequenceScores:
         snapshot, about = self.snapshot, self.target.describe()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commands import Command
 
-from engine.__main__ import main
 from engine.experiments.findings import findings, on_a_busier_machine
 from engine.experiments.metrics import area, final_return, sample_efficiency
 from engine.experiments.plans import EXPERIMENTS, Experiment
@@ -201,27 +199,12 @@ def test_names_in_a_campaign_are_text_not_markup() -> None:
 
 # The command.
 
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["engine", "reproduce", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        printed = capsys.readouterr()
-        return int(stopped.value.code or 0), printed.out, printed.err
-
-    return call
-
-
 SMALL = ("--rounds", 2, "--episodes", 2, "--seeds", 1, "--executor", "inline", "--set", "n_steps=64")
 
 
 def test_reproduce_prints_the_table_and_where_the_report_is(command: Command, tmp_path: Path) -> None:
     code, out, err = command(
-        "FrozenLake-v1", "--arms", "ppo", "IIF  1", *SMALL, "--set", "batch_size=8", "--out", tmp_path
+        "reproduce", "FrozenLake-v1", "--arms", "ppo", "IIF  1", *SMALL, "--set", "batch_size=8", "--out", tmp_path
     )
     assert code == 0
     assert "iif 1" in out
@@ -236,7 +219,7 @@ def test_reproduce_prints_the_table_and_where_the_report_is(command: Command, tm
 
 
 def test_reproduce_as_json(command: Command, tmp_path: Path) -> None:
-    code, out, _ = command("frozenlake", "acrobot", "--arms", "ppo", *SMALL, "--json", "--out", tmp_path)
+    code, out, _ = command("reproduce", "frozenlake", "acrobot", "--arms", "ppo", *SMALL, "--json", "--out", tmp_path)
     found = json.loads(out)
     assert code == 0
     assert found["report"] == str(tmp_path / "report.html")
@@ -268,7 +251,7 @@ def test_reproduce_as_json(command: Command, tmp_path: Path) -> None:
 def test_bad_input_is_one_line_and_writes_nothing(
     command: Command, tmp_path: Path, arguments: tuple[object, ...], words: tuple[str, ...]
 ) -> None:
-    code, out, err = command(*arguments, "--out", tmp_path / "out")
+    code, out, err = command("reproduce", *arguments, "--out", tmp_path / "out")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     for word in words:
         assert word in err

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from commands import Command
 from languages import record_language
 
-from engine.__main__ import main
 from engine.rlhf.influence import sequence_influence
 from engine.rlhf.targets import language_target
 from engine.store.read import Run
@@ -20,26 +19,6 @@ from engine.store.read import Run
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return record_language(tmp_path_factory.mktemp("languages"), rounds=1)
-
-
-class Command:
-    """Runs `python -m engine ...` in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-
-    def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        self.capsys.readouterr()
-        self.monkeypatch.setattr(sys, "argv", ["engine", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        printed = self.capsys.readouterr()
-        return int(stopped.value.code or 0), printed.out, printed.err
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capsys)
 
 
 def test_influence_prints_responses_and_writes_scores(command: Command, run: Run, tmp_path: Path) -> None:
@@ -81,6 +60,17 @@ def test_validate_measures_and_keeps(command: Command, run: Run) -> None:
     code, out, _ = command(*arguments)
     assert "sequence target over regenerated validation prompts, round 0" in out
     assert "null control: exact" in out
+
+
+def test_what_influence_says_before_and_during(command: Command, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.rlhf.influence.estimate_seconds", lambda *_: 33.0)
+    monkeypatch.setattr("engine.rlhf.learner.same_language_machine", lambda _: False)
+    arguments = ("influence", run.path, "--round", 0, "--target", "return", "--estimator", "tracin")
+    said = command(*arguments).err
+    assert "note: tracin takes about 33 s" in said
+    assert "note: round 0 was recorded with other software or on another machine" in said
+    assert "tracin (0%)" in said
+    assert "note:" not in command(*arguments).err, "answered from the cache"
 
 
 @pytest.mark.parametrize(

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from languages import PROMPTS, write_models
 
-from engine.__main__ import main
 from engine.store import open_run
 
-Command = Callable[..., tuple[int, str, str]]
 SHORT = ("--set", "n_steps=12", "--set", "batch_size=6", "--set", "n_epochs=2")
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run `python -m engine ...` in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: Any) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["engine", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return int(stopped.value.code or 0), *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture(scope="module")
