@@ -70,8 +70,8 @@ def replay_gradient(
 
     Weights are those of `ppo.update`, where weight 0 is a removal: the minibatches' means, the normalisation of the
     advantages, gradient clip, moments and the curvature of every step are differentiated. One record's weight takes from the
-    others' share, so the scores of a round sum to about 0. Where target_kl stopped the update, the number of steps is taken
-    as given.
+    others' share, so the scores of a round sum to nearly 0 (but for the n - 1 in the advantages' spread). Where target_kl
+    stopped the update, the number of steps is taken as given.
 
     Args and errors are those of `tracin`; here f's gradient is the one at theta_T.
 

@@ -14,7 +14,7 @@ from engine.attribution.batched import check_device
 from engine.attribution.controls import CONTROL_REPLAYS, null_control, smoothness
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR
 from engine.attribution.influence import influence
-from engine.attribution.lds import Interval, additivity, noise_ceiling, rank_agreement
+from engine.attribution.lds import Interval, additivity, lds, noise_ceiling
 from engine.attribution.orders import estimate_seconds as influence_seconds
 from engine.attribution.regression import (
     REPLAY_REGRESSION,
@@ -326,7 +326,7 @@ def _faithfulness(
 ) -> Faithfulness:
     predicted, actual = removed @ -influence.astype(np.float64), effects(outcomes)
     line = additivity(predicted, actual)
-    return Faithfulness(*rank_agreement(predicted, actual, rng), line.slope, line.r2, tuple(predicted.tolist()))
+    return Faithfulness(*lds(influence, ~removed, outcomes[1:], rng), line.slope, line.r2, tuple(predicted.tolist()))
 
 
 def estimate_seconds(

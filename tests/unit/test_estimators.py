@@ -12,6 +12,7 @@ from worlds import double, entry, moved_snapshot
 
 from engine.attribution import regression
 from engine.attribution.backends import gradient, inner_products
+from engine.attribution.derivatives import TERMS
 from engine.attribution.estimators import ESTIMATORS, _at_theta_k, first_order
 from engine.attribution.grouping import sum_by, sum_of
 from engine.attribution.optimizers import clip_scale, follow
@@ -150,6 +151,25 @@ def test_terms_and_layers_add_up_to_the_influence(base: Snapshot, few_replays: N
         if name not in ("replay_gradient", "replay_regression"):
             assert terms["critic"][4:20].any() == shared, "the value loss moves the trunk alone"
             assert not any(layer.startswith("critic") for layer in moved)
+
+
+def test_a_terms_part_is_the_inner_product_with_its_own_gradient(base: Snapshot) -> None:
+    """Against one backward pass a record, for `first_order` and for one step along the update."""
+    once = plain(base, n_epochs=1, batch_size=N, max_grad_norm=float("inf"))
+    target = return_target(once)
+    policy, batch = _at_theta_k(once)
+    direction = gradient(target, policy)
+    _, found, _ = ESTIMATORS["first_order"](once, target)
+    _, stepped, _ = ESTIMATORS["tracin"](once, target)
+    assert list(found) == list(stepped) == list(TERMS)
+    for term in TERMS:
+        if term == "critic" and policy.trunk is None:
+            assert not found[term].any()
+            assert not stepped[term].any()
+            continue
+        expected = inner_products(policy, batch, once.config, direction, "loop", term).numpy()
+        close(found[term], expected)
+        close(stepped[term], once.config.learning_rate / N * expected, 1e-4)
 
 
 def test_a_layers_part_is_the_inner_product_with_its_own_parameters(base: Snapshot) -> None:
