@@ -63,7 +63,7 @@ def trimmed(part: Batch) -> Batch:
     return Batch(*(column if column.dim() == 1 else column[:, :length] for column in part))
 
 
-def shares(part: Batch, normalizer: Normalizer, max_new_tokens: int) -> Tensor:
+def shares(part: Batch, normalizer: Normalizer, max_new_tokens: int, weights: Tensor | None = None) -> Tensor:
     """(n, 1) share that each token of a sequence has in the minibatch's objective; 0 for sequences that are not kept.
 
     | normalizer | share | |
@@ -73,15 +73,19 @@ def shares(part: Batch, normalizer: Normalizer, max_new_tokens: int) -> Tensor:
     | `dr_grpo` | 1 / (max_new_tokens * sequences) | long sequences count more (Liu et al. 2025) |
 
     Two kept sequences of 1 and 3 tokens: `token` 1/4 and 1/4, `grpo` 1/2 and 1/6, `dr_grpo` with 5 tokens 1/10 and 1/10.
+
+    Weights (n,) count sequences: one of weight 2 is there twice, one of weight 0 not at all.
     """
-    kept = part.kept.to(part.advantage.dtype)
-    lengths = (part.action != PAD).sum(1) * kept
-    sequences = kept.sum().clamp(min=1)
+    times = part.kept.to(part.advantage.dtype)
+    if weights is not None:
+        times = times * weights
+    lengths = (part.action != PAD).sum(1).clamp(min=1)
+    sequences = times.sum().clamp(min=1)
     match normalizer:
         case "token" | "dapo":
-            share = kept / lengths.sum().clamp(min=1)
+            share = times / (lengths * times).sum().clamp(min=1)
         case "grpo":
-            share = kept / (lengths.clamp(min=1) * sequences)
+            share = times / (lengths * sequences)
         case "dr_grpo":
-            share = kept / (max_new_tokens * sequences)
+            share = times / (max_new_tokens * sequences)
     return share[:, None]

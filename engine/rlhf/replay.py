@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.errors import BadInputError
 from engine.learning.checkpoint import Tensors, learner_tensors, one_thread, restore_optimizer
 from engine.learning.ppo import OnGradient, UpdateMetrics, draw_minibatches
-from engine.learning.replay import Mode, check_mode
+from engine.learning.replay import Mode, check_mode, check_weights
 from engine.rlhf.advantages import regrouped
 from engine.rlhf.models import restore_policy
 from engine.rlhf.policy import LanguagePolicy
@@ -59,7 +59,7 @@ def replay_language(
         drop: records to remove as well.
         mode: `mask` leaves removed records out of their minibatches, `rebatch` draws new permutations of those left.
         order: 0 replays the recorded permutations (or, with `rebatch`, the first new ones), q > 0 the q-th other order.
-        weights: (n,) weight of each record's objective; 1 by default.
+        weights: (n,) how often each record counts, 1 by default; see `update.update`.
         on_step: called before every optimizer step; raise from it to cancel.
         on_gradient: watches every optimizer step, as in `ppo.update`.
 
@@ -67,8 +67,8 @@ def replay_language(
         theta(k+1). With nothing removed and order 0 it is the original bit for bit, on an equal fingerprint.
 
     Raises:
-        BadInputError: a record is out of range, all or all of a GRPO group would be removed, mode or order is unknown, or
-            the model can't be loaded.
+        BadInputError: a record is out of range, all or all of a GRPO group would be removed, mode or order is unknown,
+            there is not one weight of at least 0 a record, or the model can't be loaded.
     """
     left = intervene_language(snapshot, () if drop is None else drop, mode=mode, order=order)
     one_thread()
@@ -81,7 +81,7 @@ def replay_language(
         left.minibatches,
         left.config,
         left.language,
-        weights=None if weights is None else np.asarray(weights, np.float32),
+        weights=None if weights is None else check_weights(weights, len(snapshot.buffer)),
         on_step=on_step,
         on_gradient=on_gradient,
     )

@@ -61,7 +61,8 @@ def update(
         config: settings that all PPO runs share.
         language: the others. A minibatch's gradient is summed up in `accumulation` parts; the outcome is that of one part,
             to rounding.
-        weights: (n,) weight of each record's objective; denominators stay as they are. None means all 1.
+        weights: (n,) how often each record counts in the means over its minibatches; advantages stay as they are. None means
+            all 1.
         on_step: called before every optimizer step; raise from it to cancel.
         on_gradient: watches every optimizer step, as in `ppo.update`; it changes nothing.
 
@@ -77,9 +78,8 @@ def update(
                 on_step()
             records = order[start:stop] if rows is None else order[start:stop][rows]
             part = trimmed(batch.take(torch.as_tensor(records.astype(np.int64), device=policy.device)))
-            share = shares(part, normalizer_of(language), language.max_new_tokens)
-            if weights is not None:
-                share = share * torch.as_tensor(weights[records], dtype=share.dtype, device=share.device)[:, None]
+            times = None if weights is None else torch.as_tensor(weights[records]).to(part.advantage)
+            share = shares(part, normalizer_of(language), language.max_new_tokens, times)
             optimizer.zero_grad()
             watched = torch.zeros(5, device=policy.device)
             bounds = np.linspace(0, len(records), min(language.accumulation, len(records)) + 1).astype(int)

@@ -117,6 +117,18 @@ def test_replay_without_a_record_is_the_update_of_a_round_that_never_had_it(ppo,
     assert any((found.checkpoint[name] != tensor).any() for name, tensor in original.items())
 
 
+def test_a_sequence_of_weight_0_is_as_if_left_out_and_one_of_weight_2_counts_twice(ppo):
+    snapshot = ppo.language_snapshot(1)
+    n = len(snapshot.buffer)
+    weights = np.ones(n)
+    weights[[1, 4]] = 0
+    found, expected = replay_language(snapshot, weights=weights), replay_language(snapshot, [1, 4])
+    for one, other in zip(found.policy.parameters(), expected.policy.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=2e-6)
+    with pytest.raises(BadInputError, match=f"weights must be {n} finite numbers"):
+        replay_language(snapshot, weights=[1.0])
+
+
 def test_grpo_compares_those_that_are_left_with_each_other(grpo):
     snapshot = grpo.language_snapshot(1)
     left = replay_language(snapshot, [0]).snapshot.buffer
