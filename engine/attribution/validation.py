@@ -11,31 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.attribution.batched import check_device
-from engine.attribution.controls import CONTROL_REPLAYS, null_control, smoothness
+from engine.attribution.controls import null_control, smoothness
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR
 from engine.attribution.influence import influence
 from engine.attribution.lds import Interval, additivity, lds, noise_ceiling
-from engine.attribution.orders import estimate_seconds as influence_seconds
 from engine.attribution.regression import (
     REPLAY_REGRESSION,
     effects,
     training_orders,
-    training_removals,
     training_replays,
     with_nothing_removed,
 )
 from engine.attribution.replays import (
     Progress,
     extreme_removals,
-    finished_replays,
     random_removals,
-    replay_seconds,
     replays,
 )
 from engine.attribution.targets import Described, Target, named_target
 from engine.attribution.trust import Faithfulness, Validation, averaged_name, defined, keep_validation
 from engine.errors import BadInputError
-from engine.executors import check_executor, default_workers
+from engine.executors import check_executor
 from engine.learning.checkpoint import same_machine
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import AnySnapshot, Snapshot
@@ -43,8 +39,6 @@ from engine.store.snapshot import AnySnapshot, Snapshot
 SUBSETS, ORDERS, FRACTION = 64, 16, 0.5
 MOST_SUBSETS = 100_000
 DESIGNS = ("random", "extremes")
-POOL_SECONDS = 4.0
-"""Until the workers of a pool have started."""
 
 
 def validate(
@@ -300,78 +294,9 @@ def check_measurement(estimators: Sequence[str], known: Collection[str], subsets
         raise BadInputError(f"orders is {orders}; it must be at least 1, and at least 2 for a noise ceiling")
 
 
-def finished(
-    snapshot: Snapshot,
-    target: Target,
-    estimators: Sequence[str],
-    subsets: int,
-    orders: int,
-    fraction: float,
-    design: str,
-    score_orders: int = 1,
-    device: str = "cpu",
-) -> tuple[int, int]:
-    """How many replays of a validation with these settings are kept, and how many it takes."""
-    removed = removals(snapshot, target, estimators, subsets, orders, fraction, design, score_orders)
-    done, total = finished_replays(snapshot, target, with_nothing_removed(removed), orders, device)
-    if REPLAY_REGRESSION in estimators:
-        to_fit = with_nothing_removed(training_removals(snapshot))
-        fitted, all_to_fit = finished_replays(snapshot, target, to_fit, training_orders(score_orders))
-        return done + fitted, total + all_to_fit
-    return done, total
-
-
 def _faithfulness(
     influence: NDArray[np.float32], removed: NDArray[np.bool_], outcomes: NDArray[np.float64], rng: np.random.Generator
 ) -> Faithfulness:
     predicted, actual = removed @ -influence.astype(np.float64), effects(outcomes)
     line = additivity(predicted, actual)
     return Faithfulness(*lds(influence, ~removed, outcomes[1:], rng), line.slope, line.r2, tuple(predicted.tolist()))
-
-
-def estimate_seconds(
-    snapshot: Snapshot,
-    subsets: int = SUBSETS,
-    orders: int = ORDERS,
-    workers: int | None = None,
-    estimators: Sequence[str] = (DEFAULT_ESTIMATOR,),
-    one: float | None = None,
-    score_orders: int = 1,
-) -> float:
-    """Seconds that `validate` would take with nothing kept from earlier.
-
-    Args:
-        snapshot: round k.
-        subsets: as `validate`.
-        orders: as `validate`.
-        workers: as `validate`.
-        estimators: as `validate`.
-        one: seconds of one replay; by default a replay is timed.
-        score_orders: as `validate`. The scores of one order take seconds, and are counted where there are several.
-    """
-    count = (subsets + 1) * orders
-    if REPLAY_REGRESSION in estimators:
-        count += (1 + len(training_removals(snapshot))) * training_orders(score_orders)
-    scores = 0.0
-    if score_orders > 1:
-        analytic = {PRIOR if name == REPLAY_REGRESSION else name for name in estimators}
-        scores = sum(influence_seconds(snapshot, name, orders=score_orders) for name in analytic)
-    return scores + replaying_seconds(snapshot, count, workers, one)
-
-
-def replaying_seconds(
-    snapshot: Snapshot, count: int, workers: int | None = None, one: float | None = None, pool: bool = True
-) -> float:
-    """Seconds that so many replays take, and the controls of a validation.
-
-    Args:
-        snapshot: round k.
-        count: replays.
-        workers: at a time; by default one a core.
-        one: seconds of one replay; by default a replay is timed.
-        pool: whether in processes of their own, or one after another here.
-    """
-    one = replay_seconds(snapshot) if one is None else one
-    if not pool:
-        return one * (count + CONTROL_REPLAYS)
-    return POOL_SECONDS + one * (count / (workers or default_workers()) + CONTROL_REPLAYS)

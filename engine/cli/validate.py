@@ -58,9 +58,9 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Remove random records, really replay the round, and see who predicted it."""
+    from engine.attribution.costs import finished, replaying_seconds, scoring_seconds
     from engine.attribution.estimators import DEFAULT_ESTIMATOR
     from engine.attribution.targets import in_words
-    from engine.attribution.validation import finished, replaying_seconds
     from engine.attribution.validation import validate as measure
     from engine.executors import check_executor
     from engine.store.read import open_run
@@ -97,6 +97,7 @@ def validate(
     check_executor(executor, workers)
     done, total = finished(snapshot, chosen, *settings)
     note_elsewhere(snapshot)
+    note_duration("scoring the records", scoring_seconds(snapshot, estimators, score_orders, chosen))
     if done < total and device == "cpu":
         seconds = replaying_seconds(snapshot, total - done, workers, pool=executor != "inline")
         note_duration(f"replaying the update {total - done} times", seconds)

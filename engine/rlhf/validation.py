@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.attribution.controls import CONTROL_REPLAYS, null_control, smoothness
+from engine.attribution.costs import POOL_SECONDS
 from engine.attribution.regression import with_nothing_removed
 from engine.attribution.replays import (
     VALIDATION_SEED,
@@ -22,7 +23,7 @@ from engine.attribution.replays import (
     replays,
 )
 from engine.attribution.trust import Validation
-from engine.attribution.validation import POOL_SECONDS, check_measurement, summarize
+from engine.attribution.validation import check_measurement, summarize
 from engine.errors import BadInputError
 from engine.executors import check_executor, default_workers
 from engine.learning.checkpoint import one_thread

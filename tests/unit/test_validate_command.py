@@ -103,8 +103,15 @@ def test_scores_averaged_over_orders_are_measured_as_such(command: Command, run:
     refused(command(*arguments, "--workers", 0), "workers")
 
 
+def test_scores_that_take_long_are_announced_once(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.attribution.costs.influence_seconds", lambda *_: 50.0)
+    arguments = ("validate", run, "--round", 1, *VALIDATE, "--estimator", "tracin", "--score-orders", 2)
+    assert "note: scoring the records takes about 50 s" in command(*arguments).err
+    assert "scoring the records takes" not in command(*arguments).err, "they are kept"
+
+
 def test_what_it_says_before_it_begins(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.attribution.validation.replaying_seconds", lambda *_, **__: 200.0)
+    monkeypatch.setattr("engine.attribution.costs.replaying_seconds", lambda *_, **__: 200.0)
     monkeypatch.setattr("engine.learning.checkpoint.same_machine", lambda _: False)
     arguments = ("validate", run, "--round", 1, *VALIDATE)
     said = command(*arguments).err

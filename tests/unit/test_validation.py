@@ -17,9 +17,10 @@ from torch import Tensor
 from worlds import entry, moved_snapshot
 
 import engine
-from engine.attribution import regression, validation
+from engine.attribution import costs, regression
 from engine.attribution import replays as replaying
 from engine.attribution.backends import gradient, inner_products
+from engine.attribution.costs import estimate_seconds, replaying_seconds
 from engine.attribution.estimators import ESTIMATORS, PRIOR, first_order, record_gradients
 from engine.attribution.regression import fit_to_replays, with_nothing_removed
 from engine.attribution.replays import (
@@ -33,7 +34,7 @@ from engine.attribution.replays import (
 )
 from engine.attribution.targets import return_target
 from engine.attribution.trust import Faithfulness, Validation
-from engine.attribution.validation import estimate_seconds, removals, replaying_seconds, validate_targets
+from engine.attribution.validation import removals, validate_targets
 from engine.errors import BadInputError, CancelledError, EngineError, ZeroGradientError
 from engine.learning.networks import Policy
 from engine.store.read import Run
@@ -496,7 +497,7 @@ def test_a_ledger_of_another_target_or_snapshot_is_another_one(snapshot: Snapsho
 def test_time_is_estimated_from_one_replay(snapshot: Snapshot) -> None:
     few, many = (estimate_seconds(snapshot, subsets, 16, workers=1) for subsets in (10, 1000))
     assert 0 < few < many
-    controls, pool = validation.CONTROL_REPLAYS, validation.POOL_SECONDS
+    controls, pool = costs.CONTROL_REPLAYS, costs.POOL_SECONDS
     assert replaying_seconds(snapshot, 100, workers=4, one=2.0) == pool + 2 * (100 / 4 + controls)
     assert replaying_seconds(snapshot, 100, workers=4, one=2.0, pool=False) == 2 * (100 + controls)
 
