@@ -199,7 +199,7 @@ def measured(found: Validation) -> str:
     """How it was measured, in a line."""
     ceiling = "unknown" if found.ceiling is None else f"{found.ceiling:.2f}"
     return (
-        f"{found.subsets} {found.design} subsets of {found.fraction:.0%} of the records, {found.orders} minibatch orders; "
+        f"{found.subsets} {found.design} subsets of {found.share} of the records, {found.orders} minibatch orders; "
         f"ceiling {ceiling}; metasmoothness {found.metasmoothness:.2f}; null control: {found.null_sentence}."
     )
 

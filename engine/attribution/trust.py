@@ -101,6 +101,11 @@ class Validation:
     """Seconds since 1970."""
 
     @property
+    def share(self) -> str:
+        """The share of the records that a subset has, such as `50%`, or `0.05%` for one of two thousand."""
+        return f"{100 * self.fraction:.3g}%"
+
+    @property
     def null_held(self) -> bool | None:
         """The null control: bit for bit on an equal fingerprint, within `NULL_TOLERANCE` on another; None: not checked."""
         if self.null_difference is None:

@@ -180,7 +180,7 @@ def _print(found: Validation, run: Path, target: str) -> None:
     if found.ceiling_low is not None:
         ceiling += f" ({found.ceiling_low:.2f} to {found.ceiling_high:.2f})"
     print(
-        f"{target}, round {found.round} of {run}: {found.subsets} subsets of {found.fraction:.0%} of "
+        f"{target}, round {found.round} of {run}: {found.subsets} subsets of {found.share} of "
         f"the records ({found.design}), {found.orders} minibatch orders, {duration(found.seconds)}{where}"
     )
     print_table(

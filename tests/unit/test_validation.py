@@ -502,6 +502,11 @@ def test_time_is_estimated_from_one_replay(snapshot: Snapshot) -> None:
     assert replaying_seconds(snapshot, 100, workers=4, one=2.0, pool=False) == 2 * (100 + controls)
 
 
+@pytest.mark.parametrize(("fraction", "words"), [(0.5, "50%"), (0.125, "12.5%"), (1 / 2048, "0.0488%")])
+def test_a_share_in_words(fraction: float, words: str) -> None:
+    assert replace(VALIDATION, fraction=fraction).share == words
+
+
 def test_few_subsets_say_nothing() -> None:
     """Three ranks agree by chance once in six times, and every resample of them does."""
     perfect = Faithfulness(1.0, 1.0, 1.0, 1.0, 1.0, (1.0, 2.0, 3.0))
