@@ -57,7 +57,13 @@ def averaged(orders: int) -> str:
 
 
 def scores(
-    run: Run, snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, key: str = "influence"
+    run: Run,
+    snapshot: Snapshot,
+    target: Target,
+    estimator: str,
+    orders: int = 1,
+    key: str = "influence",
+    by_layer: bool = False,
 ) -> Scores | None:
     """The scores, if they are kept or take no time; else None, and what can be done about it is drawn.
 
@@ -68,17 +74,18 @@ def scores(
         estimator: its name.
         orders: minibatch orders.
         key: begins the keys of what is drawn.
+        by_layer: whether they are to be split by layer as well.
     """
-    job = background(run, snapshot, target, estimator, orders)
-    what = f"{estimator}, {averaged(orders)}"
+    job = background(run, snapshot, target, estimator, orders, by_layer=by_layer)
+    what = f"{estimator}{' by layer' if by_layer else ''}, {averaged(orders)}"
     if job.running:
         progress(job, what, key)
         return None
-    if takes_no_time(snapshot, target, estimator, orders):
-        return loaders.load_scores(snapshot, target, estimator, orders)
-    kept = read_influence(snapshot, target, estimator, orders=orders)
+    if takes_no_time(snapshot, target, estimator, orders, by_layer):
+        return loaders.load_scores(snapshot, target, estimator, orders, by_layer)
+    kept = read_influence(snapshot, target, estimator, orders=orders, by_layer=by_layer)
     if kept is None:
-        offer(job, estimator, what, loaders.influence_seconds(snapshot, target, estimator, orders), key)
+        offer(job, estimator, what, loaders.influence_seconds(snapshot, target, estimator, orders, by_layer), key)
     return kept
 
 
@@ -87,23 +94,6 @@ def takes_no_time(snapshot: Snapshot, target: Target, estimator: str, orders: in
     if estimator == REPLAY_REGRESSION:
         return False
     return loaders.influence_seconds(snapshot, target, estimator, orders, by_layer) <= AT_ONCE_SECONDS
-
-
-def by_layer(run: Run, snapshot: Snapshot, target: Target, scores: Scores, key: str) -> Scores | None:
-    """The same scores split by layer, as `scores` gives them."""
-    kept = read_influence(snapshot, target, scores.estimator, orders=scores.orders, by_layer=True)
-    if kept is not None:
-        return kept
-    job = background(run, snapshot, target, scores.estimator, scores.orders, by_layer=True)
-    what = f"{scores.estimator} by layer, {averaged(scores.orders)}"
-    if job.running:
-        progress(job, what, key)
-        return None
-    asked = snapshot, target, scores.estimator, scores.orders, True
-    if takes_no_time(*asked):
-        return loaders.load_scores(*asked)
-    offer(job, scores.estimator, what, loaders.influence_seconds(*asked), key)
-    return None
 
 
 def background(

@@ -14,12 +14,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import live, loaders, state
 from app.text import escape
-from engine.errors import BadInputError, EngineError, NotARunError
-from engine.learning.checkpoint import same_machine
+from engine.errors import EngineError, NotARunError
 from engine.recording.dumps import open_dump
-from engine.rlhf.learner import same_language_machine
+from engine.rlhf.learner import recorded_here
 from engine.store.read import Run
-from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import AnySnapshot
 
 P = ParamSpec("P")
@@ -214,10 +212,7 @@ def provenance(run: Run, snapshot: AnySnapshot, *parts: str) -> str:
 
 def elsewhere(snapshot: AnySnapshot) -> None:
     """A badge on a round that was recorded with other software or on another machine."""
-    same = (
-        _same_for_language(snapshot) if isinstance(snapshot, LanguageSnapshot) else same_machine(snapshot.fingerprint)
-    )
-    if not same:
+    if not recorded_here(snapshot):
         st.badge(
             "recorded elsewhere: replays to rounding",
             icon=":material/computer:",
@@ -225,13 +220,6 @@ def elsewhere(snapshot: AnySnapshot) -> None:
             help="Recorded with other software or on another machine: replays agree with the recording to rounding, not bit "
             "for bit. The null control of a check measures by how much.",
         )
-
-
-def _same_for_language(snapshot: LanguageSnapshot) -> bool:
-    try:
-        return same_language_machine(snapshot.fingerprint)
-    except BadInputError:  # the extra is not installed
-        return False
 
 
 def without_minibatches(snapshot: AnySnapshot) -> None:

@@ -44,7 +44,7 @@ def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, records: 
         with left:
             _table("term", {str(term): part for term, part in scores.terms.items()}, records)
         with right:
-            split = computing.by_layer(run, snapshot, target, scores, key="layers")
+            split = computing.scores(run, snapshot, target, scores.estimator, scores.orders, "layers", by_layer=True)
             if split is not None:
                 _table("layer", split.layers, records)
 

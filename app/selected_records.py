@@ -39,7 +39,8 @@ def draw(
         action_names: of the discrete actions; none of a continuous one.
     """
     influence, chosen = fields["influence"], selection.mask(run, snapshot)
-    over = _bar(run, snapshot, scores, chosen)
+    records = np.flatnonzero(chosen).tolist()
+    over = _bar(run, snapshot, scores, records)
     first, second, third = st.columns(3, gap="medium")
     with first:
         st.caption("How many records: drag across bars to select theirs.")
@@ -74,17 +75,17 @@ def draw(
             config={"displayModeBar": False},
             alt="Bars of the share of the selected records, and of the rest, with each action and sign of the advantage",
         )
-    parts.draw(run, snapshot, target, scores, np.flatnonzero(chosen).tolist())
+    parts.draw(run, snapshot, target, scores, records)
 
 
-def _bar(run: Run, snapshot: Snapshot, scores: Scores, chosen: NDArray[np.bool_]) -> str:
+def _bar(run: Run, snapshot: Snapshot, scores: Scores, records: list[int]) -> str:
     """What is selected, what it sums to and what can be done with it; returns the field that influence is summed over."""
-    records = np.flatnonzero(chosen).tolist()
     with st.container(key="selection", horizontal=True, vertical_alignment="center"):
         if records:
             total, of_all = sum_of(scores.influence, records), float(scores.influence.sum(dtype=np.float64))
             st.markdown(
-                f"**Selection: {len(records)} of {len(chosen)} records**, summed influence {total:+.3g} of {of_all:+.3g}",
+                f"**Selection: {len(records)} of {len(snapshot.buffer)} records**, "
+                f"summed influence {total:+.3g} of {of_all:+.3g}",
                 help=f"By the terms of their objective: {parts.by_term(scores, records)}",
             )
         else:

@@ -68,7 +68,8 @@ def estimate_seconds(
     count = (subsets + 1) * orders
     if REPLAY_REGRESSION in estimators:
         count += (1 + len(training_removals(snapshot))) * training_orders(score_orders)
-    return scoring_seconds(snapshot, estimators, score_orders) + replaying_seconds(snapshot, count, workers, one)
+    one = replay_seconds(snapshot) if one is None else one
+    return scoring_seconds(snapshot, estimators, score_orders) + replaying_seconds(one, count, workers)
 
 
 def scoring_seconds(
@@ -93,19 +94,15 @@ def scoring_seconds(
     return sum(influence_seconds(snapshot, name, target, score_orders) for name in missing)
 
 
-def replaying_seconds(
-    snapshot: Snapshot, count: int, workers: int | None = None, one: float | None = None, pool: bool = True
-) -> float:
+def replaying_seconds(one: float, count: int, workers: int | None = None, pool: bool = True) -> float:
     """Seconds that so many replays take, and the controls of a validation.
 
     Args:
-        snapshot: round k.
+        one: seconds of one replay.
         count: replays.
         workers: at a time; by default one a core.
-        one: seconds of one replay; by default a replay is timed.
         pool: whether in processes of their own, or one after another here.
     """
-    one = replay_seconds(snapshot) if one is None else one
     if not pool:
         return one * (count + CONTROL_REPLAYS)
     return POOL_SECONDS + one * (count / (workers or default_workers()) + CONTROL_REPLAYS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,21 +93,22 @@ def influence(
     snapshot = opened.snapshot(round)
     chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
     at_once = estimator == "first_order" and orders == 1
-    if refresh or read_influence(snapshot, chosen, estimator, orders=orders, by_layer=by_layer) is None:
+    scores = None if refresh else read_influence(snapshot, chosen, estimator, orders=orders, by_layer=by_layer)
+    if scores is None:
         if estimator != "first_order":
             note_elsewhere(snapshot)
         if not at_once:
             note_duration(estimator, estimate_seconds(snapshot, estimator, chosen, orders, by_layer))
-    with progress(quiet=at_once, percent=True) as report:
-        scores = compute(
-            snapshot,
-            chosen,
-            estimator,
-            orders=orders,
-            by_layer=by_layer,
-            on_step=lambda done, total: report(estimator, done, total),
-            refresh=refresh,
-        )
+        with progress(quiet=at_once, percent=True) as report:
+            scores = compute(
+                snapshot,
+                chosen,
+                estimator,
+                orders=orders,
+                by_layer=by_layer,
+                on_step=lambda done, total: report(estimator, done, total),
+                refresh=refresh,
+            )
     about = {
         "run": str(run),
         "round": round,
@@ -207,20 +209,21 @@ def _of_sequences(
         sequence_scores_table,
     )
 
-    buffer, steps, done = snapshot.buffer, planned_steps(snapshot), 0
-    at_once = estimator == "first_order"
-    if refresh or read_sequence_influence(snapshot, target, estimator) is None:
+    buffer, at_once = snapshot.buffer, estimator == "first_order"
+    scores = None if refresh else read_sequence_influence(snapshot, target, estimator)
+    if scores is None:
         if not at_once:
             note_elsewhere(snapshot)
         note_duration(estimator, estimate_seconds(snapshot, estimator))
-    with progress(quiet=at_once, percent=True) as report:
-
-        def step() -> None:
-            nonlocal done
-            report(estimator, done, steps)
-            done += 1
-
-        scores = sequence_influence(snapshot, target, estimator, on_step=step, refresh=refresh)
+        steps, done = planned_steps(snapshot), count()
+        with progress(quiet=at_once, percent=True) as report:
+            scores = sequence_influence(
+                snapshot,
+                target,
+                estimator,
+                on_step=lambda: report(estimator, next(done), steps),
+                refresh=refresh,
+            )
     about = {
         "run": str(run),
         "round": snapshot.round,

@@ -21,16 +21,9 @@ def note(line: str) -> None:
 
 def note_elsewhere(snapshot: AnySnapshot) -> None:
     """That replays of the round are not bit-exact here, if they are not."""
-    from engine.learning.checkpoint import same_machine
-    from engine.store.sequences import LanguageSnapshot
+    from engine.rlhf.learner import recorded_here
 
-    if isinstance(snapshot, LanguageSnapshot):
-        from engine.rlhf.learner import same_language_machine
-
-        same = same_language_machine(snapshot.fingerprint)
-    else:
-        same = same_machine(snapshot.fingerprint)
-    if not same:
+    if not recorded_here(snapshot):
         note(
             f"round {snapshot.round} was recorded with other software or on another machine, so replays agree with it to "
             "rounding, not bit for bit"

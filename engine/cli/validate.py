@@ -58,8 +58,9 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Remove random records, really replay the round, and see who predicted it."""
-    from engine.attribution.costs import finished, replaying_seconds, scoring_seconds
+    from engine.attribution.costs import finished, scoring_seconds
     from engine.attribution.estimators import DEFAULT_ESTIMATOR
+    from engine.attribution.replays import replay_seconds
     from engine.attribution.targets import in_words
     from engine.attribution.validation import validate as measure
     from engine.executors import check_executor
@@ -99,8 +100,7 @@ def validate(
     note_elsewhere(snapshot)
     note_duration("scoring the records", scoring_seconds(snapshot, estimators, score_orders, chosen))
     if done < total and device == "cpu":
-        seconds = replaying_seconds(snapshot, total - done, workers, pool=executor != "inline")
-        note_duration(f"replaying the update {total - done} times", seconds)
+        _note_replays(replay_seconds(snapshot), total - done, executor, workers)
     try:
         with progress() as report:
             found = measure(
@@ -135,13 +135,17 @@ def _of_sequences(
     run: Path,
 ) -> tuple[Validation, str]:
     """The same of a language model's round, and the target in words."""
-    from engine.rlhf.validation import estimate_language_seconds, finished_language_replays, validate_language
+    from engine.attribution.replays import replay_seconds
+    from engine.executors import check_executor
+    from engine.rlhf.replay import replay_language
+    from engine.rlhf.validation import finished_language_replays, validate_language
+
+    check_executor(executor, workers)
 
     done, total = finished_language_replays(snapshot, target, subsets, orders, fraction)
     note_elsewhere(snapshot)
     if done < total:
-        seconds = estimate_language_seconds(snapshot, subsets, orders, workers)
-        note_duration(f"replaying the update {total - done} times", seconds * (total - done) / total)
+        _note_replays(replay_seconds(snapshot, replay_language), total - done, executor, workers)
     try:
         with progress() as report:
             found = validate_language(
@@ -158,6 +162,13 @@ def _of_sequences(
     except KeyboardInterrupt:
         raise _stopped(run, *finished_language_replays(snapshot, target, subsets, orders, fraction)) from None
     return found, target.words
+
+
+def _note_replays(one: float, count: int, executor: str, workers: int | None) -> None:
+    from engine.attribution.costs import replaying_seconds
+
+    seconds = replaying_seconds(one, count, workers, pool=executor != "inline")
+    note_duration(f"replaying the update {count} times", seconds)
 
 
 def _stopped(run: Path, done: int, total: int) -> CancelledError:

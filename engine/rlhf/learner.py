@@ -16,7 +16,15 @@ import torch
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
-from engine.learning.checkpoint import Tensors, fingerprint, learner_tensors, one_thread, restore_rng, rng_tensors
+from engine.learning.checkpoint import (
+    Tensors,
+    fingerprint,
+    learner_tensors,
+    one_thread,
+    restore_rng,
+    rng_tensors,
+    same_machine,
+)
 from engine.learning.ppo import draw_minibatches, explained_variance, make_optimizer
 from engine.learning.rollout import BadNumberError
 from engine.rlhf.advantages import next_kl_coef, totals
@@ -38,6 +46,7 @@ from engine.rlhf.update import update
 from engine.spaces import Space
 from engine.store.manifest import Parent, RunManifest
 from engine.store.sequences import LanguageSnapshot, SequenceBuffer
+from engine.store.snapshot import AnySnapshot
 
 GENERATORS = ("prompts", "sampling", "validation", "flips", "minibatches")
 """The random generators of a run: each has one purpose, so that none disturbs another."""
@@ -267,6 +276,16 @@ def mean_kl(buffer: SequenceBuffer) -> float:
 
 def _validation_metrics(validation: SequenceBuffer | None) -> dict[str, Any]:
     return {} if validation is None else {"validation_reward": float(validation.reward.mean())}
+
+
+def recorded_here(snapshot: AnySnapshot) -> bool:
+    """Whether replays of a round of any kind have the recorded bits here; False as well where the extra is missing."""
+    if not isinstance(snapshot, LanguageSnapshot):
+        return same_machine(snapshot.fingerprint)
+    try:
+        return same_language_machine(snapshot.fingerprint)
+    except BadInputError:  # the extra is not installed
+        return False
 
 
 def same_language_machine(recorded: Mapping[str, str]) -> bool:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.attribution.controls import CONTROL_REPLAYS, null_control, smoothness
-from engine.attribution.costs import POOL_SECONDS
+from engine.attribution.controls import null_control, smoothness
+from engine.attribution.costs import replaying_seconds
 from engine.attribution.regression import with_nothing_removed
 from engine.attribution.replays import (
     VALIDATION_SEED,
@@ -25,7 +25,7 @@ from engine.attribution.replays import (
 from engine.attribution.trust import Validation
 from engine.attribution.validation import check_measurement, summarize
 from engine.errors import BadInputError
-from engine.executors import check_executor, default_workers
+from engine.executors import check_executor
 from engine.learning.checkpoint import one_thread
 from engine.rlhf.influence import LANGUAGE_ESTIMATORS, sequence_influence
 from engine.rlhf.learner import same_language_machine
@@ -154,4 +154,4 @@ def estimate_language_seconds(
 ) -> float:
     """Seconds that `validate_language` would take with nothing kept from earlier; `one` is what a replay takes, if known."""
     one = replay_seconds(snapshot, replay_language) if one is None else one
-    return POOL_SECONDS + one * ((subsets + 1) * orders / (workers or default_workers()) + CONTROL_REPLAYS)
+    return replaying_seconds(one, (subsets + 1) * orders, workers)

@@ -112,7 +112,7 @@ def test_scores_that_take_long_are_announced_once(command: Command, run: Path, m
 
 def test_what_it_says_before_it_begins(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.attribution.costs.replaying_seconds", lambda *_, **__: 200.0)
-    monkeypatch.setattr("engine.learning.checkpoint.same_machine", lambda _: False)
+    monkeypatch.setattr("engine.rlhf.learner.same_machine", lambda _: False)
     arguments = ("validate", run, "--round", 1, *VALIDATE)
     said = command(*arguments).err
     assert "note: replaying the update 10 times takes about 3 min" in said

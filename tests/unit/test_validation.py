@@ -498,8 +498,8 @@ def test_time_is_estimated_from_one_replay(snapshot: Snapshot) -> None:
     few, many = (estimate_seconds(snapshot, subsets, 16, workers=1) for subsets in (10, 1000))
     assert 0 < few < many
     controls, pool = costs.CONTROL_REPLAYS, costs.POOL_SECONDS
-    assert replaying_seconds(snapshot, 100, workers=4, one=2.0) == pool + 2 * (100 / 4 + controls)
-    assert replaying_seconds(snapshot, 100, workers=4, one=2.0, pool=False) == 2 * (100 + controls)
+    assert replaying_seconds(2.0, 100, workers=4) == pool + 2 * (100 / 4 + controls)
+    assert replaying_seconds(2.0, 100, workers=4, pool=False) == 2 * (100 + controls)
 
 
 @pytest.mark.parametrize(("fraction", "words"), [(0.5, "50%"), (0.125, "12.5%"), (1 / 2048, "0.0488%")])
