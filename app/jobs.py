@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import signal
@@ -12,18 +11,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from app.loaders import ROOT
 from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import Scores
+from engine.errors import EngineError, LockedRunError
 from engine.intervention.across import Series, SeriesJob, create_series
 from engine.intervention.plan import Intervention
 from engine.intervention.workspace import Job, Work, create_job, predicted
 from engine.rlhf.influence import SequenceScores
+from engine.store.files import Files, inside
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
+
+LONGEST_LOG = 2**20
+"""Bytes of a log that are read."""
 
 
 def start(
@@ -77,26 +81,23 @@ class Check:
     arguments: tuple[str, ...]
     command: Literal["validate", "influence", "diagnose"] = "validate"
 
-    @property
-    def _file(self) -> Path:
-        return self.run.path / "derived" / f"{self.command}-{self.round}-{self.name}.lock"
-
-    @property
-    def _log(self) -> Path:
-        return self._file.with_suffix(".log")
+    def _file(self, ending: str) -> Path:
+        return inside(self.run.path, "derived", f"{self.command}-{self.round}-{self.name}.{ending}")
 
     def start(self, estimators: Sequence[str]) -> None:
         """Begin, unless it runs already. The process holds a lock on its file for as long as it lives.
 
         Raises:
-            OSError: the run's folder can't be written.
+            DamagedRunError: its lock or log is no plain file.
+            StorageError: the run's folder can't be written.
         """
-        self._file.parent.mkdir(exist_ok=True)
+        files = Files()
+        files.make_folder(inside(self.run.path, "derived"))
         chosen = [word for name in estimators for word in ("--estimator", name)]
         command = ["-m", "engine", self.command, str(self.run.path.resolve()), "--round", str(self.round), "--json"]
-        with self._file.open("a+") as lock, suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with self._log.open("wb") as log:
+        with suppress(LockedRunError):
+            lock = files.lock(self._file("lock"))
+            with open_log(self._file("log")) as log, os.fdopen(lock, "r+b") as held:
                 process = subprocess.Popen(
                     [sys.executable, *command, *self.arguments, *chosen],
                     cwd=ROOT,
@@ -104,31 +105,33 @@ class Check:
                     stdout=subprocess.DEVNULL,
                     stderr=log,
                     start_new_session=True,
-                    pass_fds=(lock.fileno(),),
+                    pass_fds=(lock,),
                 )
-            lock.truncate(0)
-            lock.write(" ".join((str(process.pid), *estimators)))
+                held.truncate(0)
+                held.write(" ".join((str(process.pid), *estimators)).encode())
 
     @property
     def estimators(self) -> tuple[str, ...]:
         """Those that it was last started with."""
-        return tuple(self._words()[1:])
+        return tuple(self._words("lock").split()[1:])
 
-    def _words(self) -> list[str]:
+    def _words(self, ending: str) -> str:
+        """What its lock or log holds; nothing where there is none, or none that can be read."""
         try:
-            return self._file.read_text().split()
-        except OSError:
-            return []
+            return Files().read(self._file(ending), limit=LONGEST_LOG).decode(errors="replace")
+        except (FileNotFoundError, EngineError):
+            return ""
 
     @property
     def running(self) -> bool:
         """Whether its process is alive."""
+        files = Files()
         try:
-            with self._file.open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if files.exists(self._file("lock")):
+                files.unlock(files.lock(self._file("lock")))
+        except LockedRunError:
             return True
-        except OSError:
+        except EngineError:
             return False
         return False
 
@@ -136,7 +139,7 @@ class Check:
         """End it as Ctrl-C does; finished replays are kept."""
         if self.running:
             with suppress(OSError, ValueError, IndexError):
-                os.killpg(int(self._words()[0]), signal.SIGINT)
+                os.killpg(int(self._words("lock").split()[0]), signal.SIGINT)
 
     @property
     def complaint(self) -> str:
@@ -153,10 +156,17 @@ class Check:
 
     def _said(self) -> list[str]:
         """What it printed, the last line first."""
-        try:
-            return self._log.read_text(errors="replace").splitlines()[::-1]
-        except OSError:
-            return []
+        return self._words("log").splitlines()[::-1]
+
+
+def open_log(path: Path) -> BinaryIO:
+    """An empty log for a process to write to.
+
+    Raises:
+        DamagedRunError: what is there is no plain file.
+        StorageError: the folder can't be written.
+    """
+    return os.fdopen(Files().kept_open(path, emptied=True), "wb")
 
 
 def start_series(run: Run, series: Series) -> SeriesJob:
@@ -176,7 +186,7 @@ def _worker(run: Run) -> str:
 
 def _start(job: Work, to_be_started: bool, worker: str = "engine.intervention.worker") -> None:
     if to_be_started:
-        with (job.folder / "log.txt").open("wb") as log:
+        with open_log(inside(job.folder, "log.txt")) as log:
             subprocess.Popen(
                 [sys.executable, "-m", worker, str(job.folder.resolve())],
                 cwd=ROOT,

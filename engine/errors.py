@@ -21,6 +21,10 @@ class DamagedRunError(EngineError):
     """Bytes on disk are not the bytes that were committed; the message names the file."""
 
 
+class TooLargeError(DamagedRunError):
+    """A file decodes to more than it declares, or to more than the stated limit; it was not decoded."""
+
+
 class LockedRunError(EngineError):
     """Another process is writing this run."""
 

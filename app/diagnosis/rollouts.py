@@ -23,6 +23,7 @@ from engine.analysis.restoring import CannotRestoreError
 from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import Scores
 from engine.attribution.targets import Target
+from engine.store.files import Files, inside
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration
@@ -80,15 +81,15 @@ def background(run: Run, snapshot: Snapshot, target: Target, rollouts: int) -> C
 
 def _list(run: Run, snapshot: Snapshot) -> Path:
     """The file that says whose A-bar is wanted."""
-    return run.path.resolve() / "derived" / f"rollouts-of-{snapshot.round}.txt"
+    return inside(run.path.resolve(), "derived", f"rollouts-of-{snapshot.round}.txt")
 
 
 @page.careful
 def begin(job: Check, snapshot: Snapshot, records: NDArray[np.int64]) -> None:
     """Write down whose A-bar is wanted, and start (a callback)."""
-    path = _list(job.run, snapshot)
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(" ".join(map(str, records.tolist())) + "\n")
+    path, files = _list(job.run, snapshot), Files()
+    files.make_folder(path.parent)
+    files.replace(path, (" ".join(map(str, records.tolist())) + "\n").encode(), durable=False)
     job.start([DEFAULT_ESTIMATOR])
 
 

@@ -98,20 +98,26 @@ def _summary(run: Any) -> dict[str, Any]:
 
 
 def verify(run: RunFolder, as_json: Json = False) -> None:
-    """Read and check every byte of a run; exit code 1 names what is damaged."""
+    """Read and check every byte of a run, or of a campaign's folder; exit code 1 names what is damaged."""
+    from engine.experiments.results import find_campaigns
     from engine.store.read import open_run
-    from engine.store.verify import verify_run
+    from engine.store.verify import verify_documents, verify_run
 
-    with suppress(DamagedRunError):
-        open_run(run)
-    damage = verify_run(run)
+    damage, unchecked = verify_documents(run) if run.is_dir() else ([], [])
+    if (run / "run.json").exists() or not find_campaigns(run):
+        with suppress(DamagedRunError):
+            open_run(run)
+        damage = verify_run(run)
     if as_json:
-        print_json({"ok": not damage, "damaged": [{"file": d.file, "problem": d.problem} for d in damage]})
-    elif damage:
+        damaged = [{"file": d.file, "problem": d.problem} for d in damage]
+        print_json({"ok": not damage, "damaged": damaged} | ({"unchecked": unchecked} if unchecked else {}))
+    else:
         for d in damage:
             print(d.problem if d.file in d.problem else f"{d.file}: {d.problem}")
-    else:
-        print(f"{run}: every byte is as it was committed")
+        for file in unchecked:
+            print(f"{file} has no checksum: an earlier version wrote it, so nobody can tell whether it changed")
+        if not damage:
+            print(f"{run}: every byte {'that has a checksum ' if unchecked else ''}is as it was committed")
     if damage:
         raise typer.Exit(1)
 

@@ -160,7 +160,7 @@ def read_cells(path: Path) -> list[dict[str, Any]]:
     Raises:
         DamagedRunError: the file is none of a study.
     """
-    table = from_parquet(path.read_bytes(), path.name)
+    table = from_parquet(Files().read(path), path.name)
     check_schema(table, SCHEMA, path.name)
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows

@@ -9,6 +9,7 @@ from typing import Any, Self
 from engine.config import TrainConfig
 from engine.envs import with_settings
 from engine.errors import BadInputError
+from engine.typed import typed
 
 STANDARD = "ppo"
 """The arm that the others are compared with."""
@@ -121,10 +122,12 @@ class Experiment:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote."""
-        arms = tuple(Arm(**arm) for arm in values["arms"])
-        paper = Paper(**values["paper"]) if values["paper"] else None
-        return cls(**{**values, "arms": arms, "paper": paper})
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: it is not such an object.
+        """
+        return typed(cls, values)
 
 
 def _filter(name: str, drop: float) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError
 from engine.experiments.plans import Arm, Experiment, in_order
-from engine.store.derived import read_json, write_json
-from engine.store.files import Files
+from engine.store.documents import read_document, write_document
+from engine.store.files import Files, inside
 from engine.store.find import find_folders
 from engine.store.parquet import from_parquet, to_parquet
+from engine.typed import typed
 
 SCHEMA = pa.schema(
     {
@@ -48,6 +49,16 @@ SCHEMA = pa.schema(
     }
 )
 """One row a round of a task."""
+DEFINITION = "campaign.json"
+
+
+class Definition(TypedDict):
+    """What `campaign.json` says, see `Results`."""
+
+    experiment: dict[str, Any]
+    config: dict[str, Any]
+    seeds: dict[str, list[int]]
+    made: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -143,7 +154,7 @@ def begin(experiment: Experiment) -> Results:
 
 def find_campaigns(directory: str | Path) -> list[Path]:
     """The campaigns' folders: `directory` itself and what is below it, sorted."""
-    return sorted({folder.parent for folder in find_folders(directory, "campaign.json")})
+    return sorted({folder.parent for folder in find_folders(directory, DEFINITION)})
 
 
 def read_campaign(folder: str | Path) -> Campaign:
@@ -154,7 +165,7 @@ def read_campaign(folder: str | Path) -> Campaign:
         DamagedRunError: a file is damaged; names it.
     """
     folder = Path(folder)
-    found = {path.parent.name: read_results(path.parent) for path in sorted(folder.glob("*/campaign.json"))}
+    found = {path.parent.name: read_results(path.parent) for path in sorted(folder.glob(f"*/{DEFINITION}"))}
     experiments = {name: results for name, results in found.items() if results is not None}
     if not experiments:
         raise BadInputError(
@@ -169,43 +180,42 @@ def read_results(folder: Path) -> Results | None:
     Raises:
         DamagedRunError: a file is damaged; names it.
     """
-    path = folder / "campaign.json"
-    if not Files().exists(path):
+    document = read_document(inside(folder, DEFINITION))
+    if document is None:
         return None
     try:
-        about: Any = read_json(path)
-        experiment = Experiment.from_json(about["experiment"])
-        config = TrainConfig.from_json(about["config"])
-        seeds, made = dict(about["seeds"]), list(about["made"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DamagedRunError(f"{path} is damaged: it does not define a campaign") from error
+        about = typed(Definition, document.values)
+        experiment, config = Experiment.from_json(about["experiment"]), TrainConfig.from_json(about["config"])
+    except ValueError as error:
+        raise DamagedRunError(f"{folder / DEFINITION} is damaged: it does not define a campaign ({error})") from error
+    seeds, made = about["seeds"], about["made"]
     return Results(experiment, config, seeds, made, _rows(folder, experiment))
 
 
 def write_definition(folder: Path, results: Results) -> None:
     """Put `campaign.json` there, as a whole."""
-    Files().make_folder(folder / "tasks")
-    write_json(folder / "campaign.json", results.to_json())
+    Files().make_folder(inside(folder, "tasks"))
+    write_document(inside(folder, DEFINITION), results.to_json())
 
 
 def write_task(folder: Path, rows: pa.Table) -> None:
     """Keep a finished task, whole or not at all."""
     arm, seed = rows["arm"][0].as_py(), rows["seed"][0].as_py()
     name = re.sub(r"[^\w.]+", "_", arm)
-    Files().replace(folder / "tasks" / f"{name}-{seed}.parquet", to_parquet(rows))
+    Files().replace(inside(folder, "tasks", f"{name}-{seed}.parquet"), to_parquet(rows))
 
 
 def merge(folder: Path, results: Results) -> None:
     """Put all rows into `results.parquet`, then remove the tasks' files. Nothing is written where there are none."""
     files, paths = Files(), _task_files(folder)
     if paths:
-        files.replace(folder / "results.parquet", to_parquet(results.table))
+        files.replace(inside(folder, "results.parquet"), to_parquet(results.table))
     for path in paths:
         files.remove(path)
 
 
 def _task_files(folder: Path) -> list[Path]:
-    return sorted(path for path in (folder / "tasks").glob("*.parquet") if not path.name.startswith("."))
+    return sorted(path for path in inside(folder, "tasks").glob("*.parquet") if not path.name.startswith("."))
 
 
 def _rows(folder: Path, experiment: Experiment) -> pa.Table:

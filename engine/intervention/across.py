@@ -26,21 +26,31 @@ import pyarrow as pa
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
 from engine.attribution.influence import influence
 from engine.attribution.targets import named_target
-from engine.errors import BadInputError, CancelledError, EngineError, StorageError
+from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError, StorageError
 from engine.executors import run_tasks
 from engine.intervention.filtering import bottom_fraction
+from engine.intervention.outcome import RESULT_FILE, is_round_outcome
 from engine.intervention.plan import Intervention, Meter, Progress
 from engine.intervention.retrain import compare_arms
 from engine.intervention.rounds import summarize
-from engine.intervention.workspace import ACTIVE, Work, read_work, write_status
+from engine.intervention.workspace import (
+    ACTIVE,
+    Work,
+    clear_debris,
+    folders_with_ids,
+    read_work,
+    set_aside,
+    write_status,
+)
 from engine.learning.replay import Mode, check_mode, check_replayable
-from engine.store.derived import read_json, write_json
-from engine.store.files import Files
+from engine.store.documents import read_document, write_document
+from engine.store.files import Files, inside
 from engine.store.parquet import to_parquet
 from engine.store.read import Run, open_run, ranges
 from engine.store.snapshot import Snapshot
+from engine.typed import typed
 
-SERIES_FILE, RESULT_FILE, ORDERS_FILE = "series.json", "result.json", "orders.parquet"
+SERIES_FILE, ORDERS_FILE = "series.json", "orders.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +115,9 @@ class Series:
         """The inverse of `to_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not such an object.
+            ValueError: it is not such an object.
         """
-        return cls(**{**values, "rounds": tuple(int(k) for k in values["rounds"])})
+        return typed(cls, values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +151,7 @@ def series_of(run: Run, rounds: Sequence[int] | None = None, **settings: Any) ->
 def series_folder(run: Run, series: Series) -> Path:
     """Where a series is kept: equal settings share a folder, and the rounds that are finished in it."""
     text = json.dumps({"run": run.rounds[0].hash, **series.settings}, sort_keys=True)
-    return run.path / "interventions" / "across" / hashlib.sha256(text.encode()).hexdigest()[:12]
+    return inside(run.path, "interventions", "across", hashlib.sha256(text.encode()).hexdigest()[:12])
 
 
 def create_series(run: Run, series: Series, folder: Path | None = None) -> tuple[SeriesJob, bool]:
@@ -160,14 +170,18 @@ def create_series(run: Run, series: Series, folder: Path | None = None) -> tuple
         StorageError: it can't be written.
     """
     folder = folder or series_folder(run, series)
-    known = read_series(folder)
+    try:
+        known = read_series(folder)
+    except DamagedRunError:  # the settings are known; the file that does not say them any more is kept
+        set_aside(folder / SERIES_FILE)
+        known = None
     if known is not None and known.series.settings != series.settings:
         raise BadInputError(f"{folder} holds interventions with other settings; choose another folder")
     if known is not None and (known.state in ACTIVE or (known.state == "done" and known.series == series)):
         return known, False
-    Files().make_folder(folder / "rounds")
-    (folder / "cancel").unlink(missing_ok=True)
-    write_json(folder / SERIES_FILE, {"series": series.to_json(), "run": run.name, "created": time.time()})
+    Files().make_folder(inside(folder, "rounds"))
+    clear_debris(folder)
+    write_document(inside(folder, SERIES_FILE), {"series": series.to_json(), "run": run.name, "created": time.time()})
     write_status(folder, "queued", "waiting for the worker", 0, len(series.rounds))
     job = read_series(folder)
     if job is None:
@@ -176,23 +190,37 @@ def create_series(run: Run, series: Series, folder: Path | None = None) -> tuple
 
 
 def read_series(folder: Path) -> SeriesJob | None:
-    """The series in a folder, or None if there is none that can be understood."""
-    described: Any = read_json(folder / SERIES_FILE)
-    try:
-        series = Series.from_json(described["series"])
-        job = SeriesJob(series=series, created=float(described["created"]), **vars(read_work(folder)))
-    except (KeyError, TypeError, ValueError):
+    """The series in a folder, or None if there is none.
+
+    Raises:
+        DamagedRunError: `series.json` is not what was written.
+        StorageError: the disk refused.
+    """
+    document = read_document(inside(folder, SERIES_FILE))
+    if document is None:
         return None
-    return replace(job, state="done") if len(job.finished) == len(series.rounds) else job
+    try:
+        series = Series.from_json(document.values["series"])
+        job = SeriesJob(series=series, created=float(document.values["created"]), **vars(read_work(folder)))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DamagedRunError(f"{folder.name}/{SERIES_FILE} is damaged: it describes no interventions") from error
+    if len(job.finished) == len(series.rounds):
+        return replace(job, state="done")
+    return (
+        replace(job, state="failed", doing="rounds of it are missing; start it again") if job.state == "done" else job
+    )
 
 
 def list_series(run: Run) -> list[SeriesJob]:
-    """The series of a run, newest first."""
-    try:
-        folders = sorted((run.path / "interventions" / "across").iterdir())
-    except OSError:
-        return []
-    jobs = [job for folder in folders if (job := read_series(folder)) is not None]
+    """The series of a run, newest first; those that can't be read are passed over."""
+    jobs = []
+    for folder in folders_with_ids(run.path, "interventions", "across"):
+        try:
+            job = read_series(folder)
+        except (DamagedRunError, StorageError):
+            continue
+        if job is not None:
+            jobs.append(job)
     return sorted(jobs, key=lambda job: -job.created)
 
 
@@ -279,20 +307,23 @@ def intervene_at(task: RoundTask) -> None:
     else:
         found = compare_arms(snapshot, plan, named_target(snapshot, "return"), Meter(watch, snapshot, plan))
         found["removed_count"] = len(found.pop("removed"))
-    write_json(_round_file(task.folder, task.round), found | {"commit": snapshot.hash})
+    write_document(_round_file(task.folder, task.round), found | {"commit": snapshot.hash})
 
 
 def _round_file(folder: Path, k: int) -> Path:
-    return folder / "rounds" / f"{k:06d}.json"
+    return inside(folder, "rounds", f"{k:06d}.json")
 
 
 def _read_round(folder: Path, k: int) -> dict[str, Any] | None:
     """A finished round, or None where there is none that can be understood."""
-    found = read_json(_round_file(folder, k))
-    if not isinstance(found, dict) or found.get("round") != k or "commit" not in found:
+    try:
+        document = read_document(_round_file(folder, k))
+    except DamagedRunError:
         return None
-    known = {"verdict", "difference", "difference_from_control", "order_means", "removed_count", "records"}
-    return found if "skipped" in found or known <= found.keys() else None
+    if document is None or not is_round_outcome(document.values):
+        return None
+    found: dict[str, Any] = document.values
+    return found if found["round"] == k and "commit" in found else None
 
 
 def _summed_up(run: Run, series: Series, folder: Path) -> dict[str, Any]:
@@ -310,8 +341,8 @@ def _summed_up(run: Run, series: Series, folder: Path) -> dict[str, Any]:
         "rounds": rounds,
     }
     files = Files()
-    files.replace(folder / ORDERS_FILE, to_parquet(orders_table(carried_out)))
-    write_json(folder / RESULT_FILE, result)
+    files.replace(inside(folder, ORDERS_FILE), to_parquet(orders_table(carried_out)))
+    write_document(inside(folder, RESULT_FILE), result, files)
     return result
 
 

@@ -1,21 +1,38 @@
-"""A person's note on an intervention, or on a series of them: plain text in the file `note.txt` of its folder."""
+"""A person's note on an intervention, or on a series of them: the document `note.json` in its folder.
+
+Earlier versions wrote plain text into `note.txt`, which is read where there is no document.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from engine.errors import BadInputError, DamagedRunError, StorageError
-from engine.store.files import Files
+from engine.errors import BadInputError, DamagedRunError
+from engine.store.documents import read_document, write_document
+from engine.store.files import Files, inside
 
-NOTE_FILE = "note.txt"
+NOTE_FILE = "note.json"
+EARLIER_FILE = "note.txt"
+LONGEST_NOTE = 2**20
+"""Bytes of a note of an earlier version that are read."""
 
 
 def read_note(folder: Path) -> str:
-    """The note, or an empty text where there is none that can be read."""
-    try:
-        return Files().read(folder / NOTE_FILE).decode("utf-8", "replace")
-    except (FileNotFoundError, DamagedRunError, StorageError):
-        return ""
+    """The note, or an empty text where there is none.
+
+    Raises:
+        DamagedRunError: the note is not what was written; it is left as it is.
+        StorageError: the disk refused.
+    """
+    document = read_document(inside(folder, NOTE_FILE))
+    if document is None:
+        try:
+            return Files().read(inside(folder, EARLIER_FILE), limit=LONGEST_NOTE).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+    if not isinstance(document.values, dict) or not isinstance(document.values.get("text"), str):
+        raise DamagedRunError(f"{folder.name}/{NOTE_FILE} is damaged: it holds no text")
+    return str(document.values["text"])
 
 
 def write_note(folder: Path, text: str) -> None:
@@ -23,12 +40,16 @@ def write_note(folder: Path, text: str) -> None:
 
     Raises:
         BadInputError: the intervention is no longer there.
+        DamagedRunError: the note that is there is not what was written; it is left as it is.
         StorageError: the disk refused; the old note stays.
     """
     if not folder.is_dir():
         raise BadInputError(f"the intervention {folder.name} is no longer there; reload the page")
-    files, path, text = Files(), folder / NOTE_FILE, text.strip()
+    read_note(folder)
+    files, text = Files(), text.strip()
     if text:
-        files.replace(path, text.encode("utf-8", "replace"))
-    elif files.exists(path):
-        files.remove(path)
+        write_document(inside(folder, NOTE_FILE), {"text": text.encode("utf-8", "replace").decode()}, files)
+    for name in (EARLIER_FILE,) if text else (NOTE_FILE, EARLIER_FILE):
+        path = inside(folder, name)
+        if files.exists(path):
+            files.remove(path)

@@ -14,6 +14,7 @@ from engine.errors import BadInputError
 from engine.learning.replay import Mode
 from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
+from engine.typed import typed
 
 EVALUATION_SEED = 10_000_000
 """Evaluation seeds start here, far from training's."""
@@ -91,9 +92,9 @@ class Intervention:
         """The inverse of `to_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not such an object.
+            ValueError: it is not such an object.
         """
-        return cls(**{**values, "removed": tuple(values["removed"])})
+        return typed(cls, values)
 
 
 def random_removal(snapshot: Snapshot | LanguageSnapshot, plan: Intervention, order: int = 0) -> NDArray[np.int64]:

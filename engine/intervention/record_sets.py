@@ -1,21 +1,22 @@
 """Sets of a round's records that a person works with: the selection, the basket and named groups; every change can be undone.
 
-`<run>/basket/000012.json` holds those of round 12 and the changes that led there, and is replaced as a whole. Runs of earlier
-versions have the basket alone there, a list.
+`<run>/basket/000012.json` is a document that holds those of round 12 and the changes that led there. Runs of earlier versions
+have the basket alone there, a list. Only a file that is not there reads as empty: one that can't be read or was changed is an
+error, and nothing is written over it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from engine.errors import BadInputError, NotARunError
-from engine.store.derived import read_json
-from engine.store.files import Files
+from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
+from engine.store.documents import read_document, write_document
+from engine.store.files import Files, inside
 from engine.store.read import Run
 
 BASKET, SELECTION = "basket", "selection"
@@ -25,6 +26,8 @@ MOST_REMEMBERED = 200_000
 """... as long as they name no more records than this."""
 MOST_GROUPS = 50
 LONGEST_NAME = 60
+LOCK_SECONDS = 10.0
+"""So long another tab or process is waited for that changes the same sets."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class RecordSets:
     """Changes that can be taken back, the last one last."""
     redo: tuple[Change, ...] = ()
     """Changes that were taken back, the last one last."""
+    checked: bool = True
+    """Whether the file has a checksum; False where an earlier version wrote it."""
 
     @property
     def basket(self) -> list[int]:
@@ -76,30 +81,37 @@ class RecordSets:
 
 
 def read_sets(run: Run, round: int) -> RecordSets:
-    """The sets of a round as they are on disk; what can't be understood is not there."""
+    """The sets of a round as they are on disk; none where there is no file.
+
+    Raises:
+        DamagedRunError: the file is not what was written, or no plain file.
+        StorageError: the disk refused.
+    """
     path = _path(run, round)
     try:
-        now = path.stat()
-    except OSError:
+        now = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return RecordSets()
+    except OSError as error:
+        raise StorageError(f"{path} can't be read ({error.strerror}); nothing was changed") from error
     return _as_written(path, (now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns))
 
 
 @lru_cache(maxsize=16)
 def _as_written(path: Path, stamp: tuple[int, ...]) -> RecordSets:
     """The content of the file as of that stamp; a page asks for it a dozen times before it changes."""
-    found = read_json(path)
+    document = read_document(path)
+    if document is None:
+        return RecordSets()
+    found = document.values
     if isinstance(found, list):
         found = {"sets": {BASKET: found}}
-    if not isinstance(found, dict):
-        return RecordSets()
-    named = found.get("sets")
-    sets = {str(of): _records(one) for of, one in named.items()} if isinstance(named, dict) else {}
-    return RecordSets(
-        {of: records for of, records in sets.items() if records},
-        _changes(found.get("undo")),
-        _changes(found.get("redo")),
-    )
+    try:
+        sets = {str(of): _records(one) for of, one in found["sets"].items()}
+        undo, redo = _changes(found.get("undo", ())), _changes(found.get("redo", ()))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedRunError(f"basket/{path.name} is damaged: it holds no sets of records") from error
+    return RecordSets({of: records for of, records in sets.items() if records}, undo, redo, document.checked)
 
 
 def change_set(run: Run, round: int, of: str, add: Iterable[int] = (), remove: Iterable[int] | None = ()) -> None:
@@ -107,14 +119,19 @@ def change_set(run: Run, round: int, of: str, add: Iterable[int] = (), remove: I
 
     Raises:
         NotARunError: the run is no longer there.
-        StorageError: the run's folder can't be written.
+        DamagedRunError: the file is not what was written; it is left as it is.
+        StorageError: the run's folder can't be read or written.
     """
-    before = read_sets(run, round)
-    had, new = set(before.sets.get(of, ())), {int(i) for i in add}
-    gone = had - new if remove is None else {int(i) for i in remove}
-    change = Change(of, tuple(sorted(new - gone - had)), tuple(sorted(gone & had)))
-    if change.added or change.removed:
-        _write(run, round, RecordSets(before.after(change), (*before.undo, change)))
+    new = {int(i) for i in add}
+    out = None if remove is None else {int(i) for i in remove}
+
+    def changed(before: RecordSets) -> RecordSets | None:
+        had = set(before.sets.get(of, ()))
+        gone = (had if out is None else out & had) - new
+        change = Change(of, tuple(sorted(new - had)), tuple(sorted(gone)))
+        return RecordSets(before.after(change), (*before.undo, change)) if change.added or change.removed else None
+
+    _update(run, round, changed)
 
 
 def read_basket(run: Run, round: int) -> list[int]:
@@ -158,22 +175,38 @@ def delete_group(run: Run, round: int, name: str) -> None:
 
 def undo(run: Run, round: int) -> Change | None:
     """Take the last change back; returns what was done, or None where there is nothing to undo. Errors as `change_set`."""
-    sets = read_sets(run, round)
-    if not sets.undo:
-        return None
-    change = sets.undo[-1].undone
-    _write(run, round, RecordSets(sets.after(change), sets.undo[:-1], (*sets.redo, sets.undo[-1])))
-    return change
+    done: list[Change] = []
+
+    def undone(sets: RecordSets) -> RecordSets | None:
+        if not sets.undo:
+            return None
+        done.append(sets.undo[-1].undone)
+        return RecordSets(sets.after(done[-1]), sets.undo[:-1], (*sets.redo, sets.undo[-1]))
+
+    _update(run, round, undone)
+    return done[-1] if done else None
 
 
 def redo(run: Run, round: int) -> Change | None:
     """Make the change again that was undone last; returns it, or None where there is none. Errors as `change_set`."""
-    sets = read_sets(run, round)
-    if not sets.redo:
-        return None
-    change = sets.redo[-1]
-    _write(run, round, RecordSets(sets.after(change), (*sets.undo, change), sets.redo[:-1]))
-    return change
+    done: list[Change] = []
+
+    def redone(sets: RecordSets) -> RecordSets | None:
+        if not sets.redo:
+            return None
+        done.append(sets.redo[-1])
+        return RecordSets(sets.after(done[-1]), (*sets.undo, done[-1]), sets.redo[:-1])
+
+    _update(run, round, redone)
+    return done[-1] if done else None
+
+
+def set_aside(run: Run, round: int) -> str:
+    """Give a damaged file another name, so that the round's sets begin anew; returns that name. Errors as `change_set`."""
+    path = run.path / "basket" / f"{round:06d}.json"
+    kept = path.with_name(f"{path.name}.damaged-{uuid4().hex[:8]}")
+    Files().rename(inside(run.path, "basket") / path.name, kept)
+    return f"basket/{kept.name}"
 
 
 def group_of(name: str) -> str:
@@ -187,20 +220,33 @@ def name_of_group(of: str) -> str | None:
 
 
 def _path(run: Run, round: int) -> Path:
-    return run.path / "basket" / f"{round:06d}.json"
+    return inside(run.path, "basket", f"{round:06d}.json")
 
 
-def _write(run: Run, round: int, sets: RecordSets) -> None:
+def _update(run: Run, round: int, change: Callable[[RecordSets], RecordSets | None]) -> None:
+    """Write what `change` makes of the sets, unless that is None; nobody else changes them meanwhile."""
+    if change(read_sets(run, round)) is None:
+        return
     if not (run.path / "run.json").exists():
         raise NotARunError(f"the run {run.name} is no longer there; choose another one")
-    content = {
+    path, files = _path(run, round), Files()
+    files.make_folder(path.parent)
+    lock = files.lock(inside(path.parent, "lock"), wait=LOCK_SECONDS)
+    try:
+        files.sweep(path.parent)
+        after = change(read_sets(run, round))
+        if after is not None:
+            write_document(path, _content(after), files)
+    finally:
+        files.unlock(lock)
+
+
+def _content(sets: RecordSets) -> dict[str, Any]:
+    return {
         "sets": sets.sets,
         "undo": [vars(change) for change in _recent(sets.undo)],
         "redo": [vars(change) for change in _recent(sets.redo)],
     }
-    path, files = _path(run, round), Files()
-    files.make_folder(path.parent)
-    files.replace(path, json.dumps(content).encode())
 
 
 def _recent(changes: tuple[Change, ...]) -> list[Change]:
@@ -216,15 +262,10 @@ def _recent(changes: tuple[Change, ...]) -> list[Change]:
 
 
 def _records(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, list):
-        return ()
-    return tuple(sorted({v for v in values if isinstance(v, int) and not isinstance(v, bool) and v >= 0}))
+    if not isinstance(values, list) or not all(type(value) is int and value >= 0 for value in values):
+        raise ValueError("records are whole numbers")
+    return tuple(sorted(set(values)))
 
 
 def _changes(values: Any) -> tuple[Change, ...]:
-    entries = values if isinstance(values, list) else []
-    return tuple(
-        Change(str(entry["of"]), _records(entry.get("added")), _records(entry.get("removed")))
-        for entry in entries
-        if isinstance(entry, dict) and "of" in entry
-    )
+    return tuple(Change(str(one["of"]), _records(one["added"]), _records(one["removed"])) for one in values)

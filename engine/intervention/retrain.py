@@ -17,6 +17,7 @@ from engine.envs import find
 from engine.errors import BadInputError
 from engine.intervention.comparison import Estimate, compare
 from engine.intervention.filtering import make_filter
+from engine.intervention.outcome import RESULT_FILE
 from engine.intervention.plan import EVALUATION_SEED, Intervention, Meter, Progress, episodes_per_order, random_removal
 from engine.intervention.recollect import Continued, evaluate, recorded_arm, summarize, train_arm_on
 from engine.learning.checkpoint import same_machine
@@ -24,13 +25,12 @@ from engine.learning.evaluation import Evaluator
 from engine.learning.normalization import normalizer_at
 from engine.learning.replay import Mode, check_replayable, intervene, replay
 from engine.learning.training import branch
-from engine.store.derived import write_json
+from engine.store.documents import write_document
 from engine.store.files import Files
 from engine.store.manifest import Parent
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot, check_records
 
-RESULT_FILE = "result.json"
 PARTIAL = ".partial"
 """End of the hidden name that a branch has until it is whole."""
 
@@ -131,7 +131,7 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
                 result["curves"][name] = curve
         if plan.seeds > 1:
             result["recollected"] = _recollect(snapshot, plan, folder, meter)
-        write_json(folder / RESULT_FILE, result)
+        write_document(folder / RESULT_FILE, result)
     return result
 
 

@@ -1,5 +1,7 @@
 """What a person leaves beside a run: interventions; chosen records are in `record_sets`.
 
+Names among the interventions are twelve hexadecimal digits; any other is not there. Plans, states and results are documents.
+
 ```
 <run>/interventions/<id>/intervention.json   what to remove and how
 <run>/interventions/<id>/status.json         how far the work is; replaced as a whole
@@ -15,21 +17,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
+import stat
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import influence
 from engine.attribution.targets import named_target
-from engine.errors import LockedRunError, StorageError, ZeroGradientError
+from engine.errors import DamagedRunError, LockedRunError, StorageError, ZeroGradientError
+from engine.intervention.outcome import RESULT_FILE, check_outcome
 from engine.intervention.plan import Intervention
-from engine.intervention.retrain import PARTIAL, RESULT_FILE
+from engine.intervention.retrain import PARTIAL
 from engine.learning.replay import check_replayable
-from engine.store.derived import read_json, write_json
-from engine.store.files import Files
+from engine.store.documents import read_document, write_document
+from engine.store.files import Files, inside
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
@@ -40,9 +48,10 @@ ACTIVE: frozenset[State] = frozenset({"queued", "running"})
 LOCK_FILE = "worker.lock"
 START_SECONDS = 15.0
 """A job that has waited longer than this without a worker is stale."""
-RESULT_KEYS = frozenset(
-    {"original", "counterfactual", "control", "difference", "verdict", "target", "removed", "same_machine"}
-)
+SWEPT_SECONDS = 60.0
+"""So old is a file that a killed writer left in a job's folder, rather than one that is being written."""
+
+_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 
 
 def intervention_id(snapshot: Snapshot | LanguageSnapshot, plan: Intervention) -> str:
@@ -72,11 +81,8 @@ class Job(Work):
     about: dict[str, Any]
     """What else `intervention.json` says: where the records came from, what was predicted."""
 
-    @property
-    def result(self) -> dict[str, Any] | None:
-        """What `retrain` returned, once it is done; None if it is not there or not such a result."""
-        result = read_json(self.folder / "branch" / RESULT_FILE)
-        return result if isinstance(result, dict) and result.keys() >= RESULT_KEYS else None
+    result: dict[str, Any] | None = None
+    """What `retrain` returned, once it is done."""
 
     @property
     def run_path(self) -> Path:
@@ -113,15 +119,21 @@ def create_job(
     if isinstance(snapshot, Snapshot):
         check_replayable(snapshot)
         named_target(snapshot, plan.measured)
-    folder = run.path / "interventions" / intervention_id(snapshot, plan)
-    known = read_job(folder)
+    folder = inside(run.path, "interventions", intervention_id(snapshot, plan))
+    try:
+        known = read_job(folder)
+    except DamagedRunError:  # the plan is known; the file that does not say it any more is kept
+        set_aside(folder / "intervention.json")
+        known = None
     if known is not None and (known.state in ACTIVE or known.state == "done"):
         return known, False
-    Files().make_folder(folder)
-    (folder / "cancel").unlink(missing_ok=True)
-    for debris in folder.glob(f".*{PARTIAL}"):
-        shutil.rmtree(debris, ignore_errors=True)
-    write_json(folder / "intervention.json", {"plan": plan.to_json(), "about": about, "created": time.time()})
+    files = Files()
+    files.make_folder(folder)
+    clear_debris(folder)
+    if files.exists(folder / "branch"):  # without a sound result nobody can tell what is in it
+        set_aside(folder / "branch")
+    document = {"plan": plan.to_json(), "about": about, "created": time.time()}
+    write_document(inside(folder, "intervention.json"), document, files)
     write_status(folder, "queued", "waiting for the worker", 0, 1)
     job = read_job(folder)
     if job is None:
@@ -130,69 +142,132 @@ def create_job(
 
 
 def read_job(folder: Path) -> Job | None:
-    """The intervention in a folder, or None if there is none that can be understood."""
-    described: Any = read_json(folder / "intervention.json")
-    try:
-        plan = Intervention.from_json(described["plan"])
-        about = {**described["about"], "created": float(described["created"])}
-        job = Job(plan=plan, about=about, **vars(read_work(folder)))
-    except (KeyError, TypeError, ValueError):
+    """The intervention in a folder, or None if there is none.
+
+    A result that is missing or damaged leaves a job that failed and can be started again.
+
+    Raises:
+        DamagedRunError: its plan is not what was written.
+        StorageError: the disk refused.
+    """
+    document = read_document(inside(folder, "intervention.json"))
+    if document is None:
         return None
-    return replace(job, state="done") if job.result is not None else job
+    try:
+        plan = Intervention.from_json(document.values["plan"])
+        about = {**document.values["about"], "created": float(document.values["created"])}
+        datetime.fromtimestamp(about["created"])
+    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+        raise DamagedRunError(f"interventions/{folder.name}/intervention.json is damaged: it holds no plan") from error
+    work = read_work(folder)
+    try:
+        result = _read_result(folder)
+    except (DamagedRunError, StorageError) as error:
+        result, work = None, replace(work, state="failed", doing=f"{error}; start it again")
+    if result is not None:
+        work = replace(work, state="done")
+    elif work.state == "done":
+        work = replace(work, state="failed", doing="its result is missing; start it again")
+    return Job(plan=plan, about=about, result=result, **vars(work))
+
+
+def _read_result(folder: Path) -> dict[str, Any] | None:
+    """The result in the branch, None where there is none yet. Errors as `documents.read_document`."""
+    document = read_document(inside(folder, "branch", RESULT_FILE))
+    return None if document is None else check_outcome(document.values, f"branch/{RESULT_FILE}")
 
 
 def read_work(folder: Path) -> Work:
-    """How far the work in a folder is.
-
-    Raises:
-        KeyError, TypeError, ValueError: `status.json` is not there or can't be understood.
-    """
-    status: Any = read_json(folder / "status.json")
-    return Work(
-        id=folder.name,
-        folder=folder,
-        state=_state(folder, status),
-        doing=str(status["doing"]),
-        done=max(int(status["done"]), 0),
-        total=max(int(status["total"]), 1),
-    )
-
-
-def _state(folder: Path, status: dict[str, Any]) -> State:
-    """What `status.json` says, unless it says that a worker is at it and none is."""
-    state: State = STATES[STATES.index(status["state"])]
-    if state == "queued" and time.time() - float(status["time"]) < START_SECONDS:
-        return state
-    return "stale" if state in ACTIVE and not _is_locked(folder) else state
+    """How far the work in a folder is; without a state that can be read it is stale, unless a worker is at it."""
+    work = Work(id=folder.name, folder=folder, state="running", doing="", done=0, total=1)
+    try:
+        document = read_document(inside(folder, "status.json"))
+        status: Any = {} if document is None else document.values
+        written: State = STATES[STATES.index(status["state"])]
+        work = replace(
+            work,
+            state=written,
+            doing=str(status["doing"]),
+            done=max(int(status["done"]), 0),
+            total=max(int(status["total"]), 1),
+        )
+        age = time.time() - float(status["time"])
+    except (DamagedRunError, KeyError, TypeError, ValueError, OverflowError):
+        age = START_SECONDS
+    # A clock that was set back makes the age negative: nobody knows how old the job is then.
+    if work.state == "queued" and 0 <= age < START_SECONDS:
+        return work
+    return replace(work, state="stale") if work.state in ACTIVE and not _is_locked(folder) else work
 
 
 def _is_locked(folder: Path) -> bool:
     """Whether a living worker holds the job's lock; a process that dies loses it."""
     files = Files()
     try:
-        files.unlock(files.lock(folder / LOCK_FILE))
+        files.unlock(files.lock(inside(folder, LOCK_FILE)))
     except LockedRunError:
         return True
-    except StorageError:  # a folder that can't be written has no worker
+    except (StorageError, DamagedRunError):  # a folder that can't be written, or a lock that is none, has no worker
         return False
     return False
 
 
 def list_jobs(run: Run) -> list[Job]:
-    """The interventions on a run, newest first."""
-    try:
-        folders = sorted((run.path / "interventions").iterdir())
-    except OSError:
-        return []
-    jobs = [job for place in folders if (job := read_job(place)) is not None]
+    """The interventions on a run, newest first; see `damaged_jobs` for those that can't be read."""
+    jobs = []
+    for folder in _folders(run):
+        try:
+            job = read_job(folder)
+        except (DamagedRunError, StorageError):
+            continue
+        if job is not None:
+            jobs.append(job)
     return sorted(jobs, key=lambda job: -job.about["created"])
+
+
+def damaged_jobs(run: Run) -> list[str]:
+    """What is wrong with the interventions that `list_jobs` passes over, a line each."""
+    problems = []
+    for folder in _folders(run):
+        try:
+            read_job(folder)
+        except (DamagedRunError, StorageError) as error:
+            problems.append(str(error))
+    return problems
+
+
+def _folders(run: Run) -> Iterator[Path]:
+    """The folders of a run's interventions, whose names are ids; links and all others are passed over."""
+    yield from folders_with_ids(run.path, "interventions")
+
+
+def folders_with_ids(run_path: Path, *names: str) -> list[Path]:
+    """The folders in a folder of the run that are named like an intervention, sorted."""
+    try:
+        place = inside(run_path, *names)
+        found = [place / name for name in Files().names(place) if _ID.fullmatch(name)]
+    except (FileNotFoundError, StorageError, DamagedRunError):
+        return []
+    return [folder for folder in found if stat.S_ISDIR(folder.lstat().st_mode)]
+
+
+def set_aside(path: Path) -> None:
+    """Give what is damaged a hidden name beside it, so that it is kept and in nobody's way."""
+    Files().rename(path, path.with_name(f".{path.name}.damaged-{uuid4().hex[:8]}"))
+
+
+def clear_debris(folder: Path) -> None:
+    """Take away what a worker that was cancelled or killed left in its folder."""
+    (folder / "cancel").unlink(missing_ok=True)
+    for debris in folder.glob(f".*{PARTIAL}"):
+        shutil.rmtree(debris, ignore_errors=True)
+    Files().sweep(folder, older_than=SWEPT_SECONDS)
 
 
 def write_status(folder: Path, state: State, doing: str, done: int, total: int) -> None:
     """Replace `status.json`."""
-    write_json(
-        folder / "status.json", {"state": state, "doing": doing, "done": done, "total": total, "time": time.time()}
-    )
+    status = {"state": state, "doing": doing, "done": done, "total": total, "time": time.time()}
+    write_document(inside(folder, "status.json"), status, durable=state not in ACTIVE)
 
 
 def request_cancel(job: Work) -> None:
@@ -201,6 +276,6 @@ def request_cancel(job: Work) -> None:
     Raises:
         StorageError: the run's folder can't be written.
     """
-    write_json(job.folder / "cancel", {"time": time.time()})
-    if job.state == "stale":
+    write_document(inside(job.folder, "cancel"), {"time": time.time()})
+    if not _is_locked(job.folder):
         write_status(job.folder, "cancelled", "cancelled", job.done, job.total)

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError, ZeroGradientError
+from engine.intervention.outcome import RESULT_FILE
 from engine.intervention.plan import EVALUATION_SEED, Intervention, Meter, Progress, episodes_per_order
 from engine.intervention.recollect import RECOLLECTION_SEED, Curve, summarize
-from engine.intervention.retrain import RESULT_FILE, Arms, appears_at_once, compared, curve_of
+from engine.intervention.retrain import Arms, appears_at_once, compared, curve_of
 from engine.intervention.workspace import Job, create_job
 from engine.learning.loop import train_on
 from engine.rlhf.collect import Scene
@@ -28,7 +29,7 @@ from engine.rlhf.replay import intervene_language, replay_language
 from engine.rlhf.rewards import RewardModel, make_reward
 from engine.rlhf.targets import TokenTarget, language_target
 from engine.rlhf.training import branch_language, filtered
-from engine.store.derived import write_json
+from engine.store.documents import write_document
 from engine.store.manifest import Parent
 from engine.store.read import Run, open_run
 from engine.store.sequences import LanguageSnapshot
@@ -82,7 +83,7 @@ def retrain_language(
                 result["curves"][name] = curve
         if plan.seeds > 1:
             result["recollected"] = _recollect(snapshot, plan, folder, judge, meter)
-        write_json(folder / RESULT_FILE, result)
+        write_document(folder / RESULT_FILE, result)
     return result
 
 

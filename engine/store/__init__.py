@@ -8,18 +8,20 @@ verify_run("runs/mine")
 
 from engine.spaces import Space
 from engine.store.commit import RunWriter
-from engine.store.derived import load_table, read_json, save_table, write_json
+from engine.store.derived import load_table, save_table
+from engine.store.documents import Document, read_document, write_document
 from engine.store.export import export_run
-from engine.store.files import Files
+from engine.store.files import Files, inside
 from engine.store.find import find_runs
 from engine.store.manifest import Parent, RunManifest
 from engine.store.read import RoundInfo, Run, open_run
 from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import RolloutBuffer, Snapshot, check_records
-from engine.store.verify import Damage, verify_run
+from engine.store.verify import Damage, verify_documents, verify_run
 
 __all__ = [
     "Damage",
+    "Document",
     "Files",
     "LanguageSnapshot",
     "Parent",
@@ -34,10 +36,12 @@ __all__ = [
     "check_records",
     "export_run",
     "find_runs",
+    "inside",
     "load_table",
     "open_run",
-    "read_json",
+    "read_document",
     "save_table",
+    "verify_documents",
     "verify_run",
-    "write_json",
+    "write_document",
 ]

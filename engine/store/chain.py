@@ -117,6 +117,11 @@ def commit_number(name: str) -> int | None:
     return None if match is None else int(match[1])
 
 
+def is_data_file(name: str) -> bool:
+    """Whether a name is one that a writer gives to a file in `data/`."""
+    return _DATA_NAME.fullmatch(name) is not None
+
+
 def plain(value: Any) -> Any:
     """Metrics as JSON has them: NumPy values become plain ones; NaN and the infinities become null.
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError, LockedRunError, StorageError
-from engine.store.chain import LAST_NUMBER, Commit, DataFile, commit_name, plain
-from engine.store.files import Files
+from engine.store.chain import LAST_NUMBER, Commit, DataFile, commit_name, is_data_file, plain
+from engine.store.files import Files, inside
 from engine.store.manifest import RunManifest
 from engine.store.parquet import to_parquet
-from engine.store.read import open_run
+from engine.store.read import Run, open_run
 from engine.store.sequence_tables import sequences_table, tokens_table
 from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
@@ -76,9 +76,9 @@ class RunWriter:
         files.make_folder(path)
         lock = files.lock(path / "writer.lock")
         try:
-            files.make_folder(path / "data")
-            files.make_folder(path / "commits")
-            _write_model(path / "model", manifest, model or {}, files)
+            files.make_folder(inside(path, "data"))
+            files.make_folder(inside(path, "commits"))
+            _write_model(inside(path, "model"), manifest, model or {}, files)
             data = manifest.to_bytes()
             files.publish(path / "run.json", data)
         except BaseException as error:
@@ -90,7 +90,7 @@ class RunWriter:
 
     @classmethod
     def append(cls, path: str | Path, files: Files | None = None) -> Self:
-        """Go on with a run after its last commit.
+        """Go on with a run after its last commit; what a killed writer left is swept.
 
         Raises:
             NotARunError: there is no run.
@@ -102,6 +102,7 @@ class RunWriter:
         lock = files.lock(path / "writer.lock")
         try:
             run = open_run(path, files)
+            _sweep(run, files)
         except BaseException:
             files.unlock(lock)
             raise
@@ -205,11 +206,11 @@ class RunWriter:
         commit = Commit(round, final, described, plain(metrics), self._previous, dict(fingerprint))
         self._refuses = f"{self.path}: an earlier write failed; open the run again to go on"
         for file, data in zip(described, encoded.values(), strict=True):
-            self._files.create(self.path / "data" / file.name, data)
+            self._files.create(inside(self.path, "data", file.name), data)
         if described:
             self._files.sync_folder(self.path / "data")
         try:
-            self._files.publish(self.path / "commits" / commit_name(round), commit.to_bytes())
+            self._files.publish(inside(self.path, "commits", commit_name(round)), commit.to_bytes())
         except FileExistsError:
             raise LockedRunError(f"{self.path}: another writer has committed round {round}") from None
         self._refuses = None
@@ -233,6 +234,16 @@ def _round_tables(snapshot: Snapshot | LanguageSnapshot, manifest: RunManifest) 
         tables["validation"] = sequences_table(snapshot.validation)
         tables["validation_tokens"] = tokens_table(snapshot.validation)
     return tables
+
+
+def _sweep(run: Run, files: Files) -> None:
+    """Remove data that no commit names and files that never got their name; only the writer may, who holds the lock."""
+    named = run.data_files
+    for name in files.names(inside(run.path, "data")):
+        if is_data_file(name) and name not in named:
+            files.remove(run.path / "data" / name)
+    for folder in ("data", "commits"):
+        files.sweep(run.path / folder)
 
 
 def _write_model(folder: Path, manifest: RunManifest, model: Mapping[str, bytes], files: Files) -> None:

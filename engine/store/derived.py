@@ -1,23 +1,24 @@
-"""A cache of tables beside a run, and small JSON files that are replaced as a whole."""
+"""A cache of tables beside a run."""
 
 from __future__ import annotations
 
-import json
 import re
-import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from engine.errors import BadInputError, DamagedRunError, LockedRunError, StorageError
-from engine.store.files import Files
+from engine.store.files import Files, inside
 from engine.store.parquet import from_parquet, to_parquet
 
 LOCK_SECONDS = 10.0
 """So long another process is waited for that changes the same cache."""
+LARGEST_CACHE = 2**30
+"""Bytes of one table at most."""
+SWEPT_SECONDS = 3600.0
+"""So old is a file that a killed process left, rather than one that is being written beside us."""
 
 _KEY = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 
@@ -30,10 +31,10 @@ def load_table(run_path: str | Path, key: str, files: Files | None = None) -> pa
         key: hexadecimal.
         files: file operations.
     """
-    folder, files = _folder(run_path, key), files or Files()
-    for name in _kept(folder, key, files):
+    files = files or Files()
+    for name in _kept(run_path, key, files):
         try:
-            data = files.read(folder / name)
+            data = files.read(inside(Path(run_path), "derived", name), limit=LARGEST_CACHE)
             if name == _name(key, data):
                 return from_parquet(data, f"derived/{name}")
         except (DamagedRunError, StorageError, FileNotFoundError):
@@ -62,13 +63,14 @@ def save_table(
     Returns:
         Whether it was kept.
     """
-    folder, files = _folder(run_path, key), files or Files()
+    files = files or Files()
     data = to_parquet(table.replace_schema_metadata(dict(metadata or {})))
-    name = _name(key, data)
+    name = _name(_checked(key), data)
     try:
+        folder = inside(Path(run_path), "derived")
         files.make_folder(folder)
-        files.replace(folder / name, data)
-        for other in _kept(folder, key, files):
+        files.replace(folder / name, data, durable=False)
+        for other in _kept(run_path, key, files):
             if other != name:
                 files.remove(folder / other)
     except (StorageError, DamagedRunError, OSError):
@@ -95,51 +97,24 @@ def update_table(
     Returns:
         Whether it was kept: not where the folder can't be written, or stays locked.
     """
-    folder, files = _folder(run_path, key), files or Files()
+    files = files or Files()
     try:
+        folder = inside(Path(run_path), "derived")
         files.make_folder(folder)
-        lock = _lock(folder / "lock", files)
+        lock = files.lock(folder / "lock", wait=LOCK_SECONDS)
     except (LockedRunError, StorageError, DamagedRunError, OSError):
         return False
     try:
+        files.sweep(folder, older_than=SWEPT_SECONDS)
         return save_table(run_path, key, change(load_table(run_path, key, files)), metadata, files)
     finally:
         files.unlock(lock)
 
 
-def _lock(path: Path, files: Files) -> int:
-    """Take a lock that others hold for moments only."""
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return files.lock(path)
-        except LockedRunError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.01)
-
-
-def write_json(path: str | Path, obj: Any, files: Files | None = None) -> None:
-    """Replace a small JSON file as a whole; a reader sees the old content or the new one.
-
-    Raises:
-        StorageError: the disk refused.
-    """
-    (files or Files()).replace(Path(path), (json.dumps(obj, indent=1) + "\n").encode())
-
-
-def read_json(path: str | Path, files: Files | None = None) -> Any | None:
-    """The content of a JSON file, or None where there is none that can be read."""
-    try:
-        return json.loads((files or Files()).read(Path(path)))
-    except (OSError, DamagedRunError, StorageError, ValueError, RecursionError):
-        return None
-
-
-def _folder(run_path: str | Path, key: str) -> Path:
+def _checked(key: str) -> str:
     if not _KEY.fullmatch(key):
         raise BadInputError(f"the cache key {key!r} can't be used; it must be hexadecimal")
-    return Path(run_path) / "derived"
+    return key
 
 
 def _name(key: str, data: bytes) -> str:
@@ -147,8 +122,10 @@ def _name(key: str, data: bytes) -> str:
     return f"{key}-{sha256(data).hexdigest()[:32]}.parquet"
 
 
-def _kept(folder: Path, key: str, files: Files) -> list[str]:
+def _kept(run_path: str | Path, key: str, files: Files) -> list[str]:
+    """Names of the files that have the key, a dash after it."""
+    start = f"{_checked(key)}-"
     try:
-        return [name for name in files.names(folder) if name.startswith(f"{key}-")]
+        return [name for name in files.names(inside(Path(run_path), "derived")) if name.startswith(start)]
     except (FileNotFoundError, StorageError, DamagedRunError):
         return []

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,8 +21,11 @@ T = TypeVar("T")
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_KEPT_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _READ_AT_ONCE = 16 * 2**20
+
+TEMPORARY = ".tmp"
+"""End of the hidden name that a file has until it is whole."""
 
 
 class Files:
@@ -59,16 +63,22 @@ class Files:
         Raises:
             FileExistsError: there is something at `path`; it is left as it is.
         """
-        temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+        temporary = path.with_name(f".{path.name}.{uuid4().hex}{TEMPORARY}")
         self.create(temporary, data)
         with _storage_errors(path):
             self.call(os.link, temporary, path)
             self.call(os.unlink, temporary)
         self.sync_folder(path.parent)
 
-    def replace(self, path: Path, data: bytes) -> None:
-        """Put a small file in the place of the old one; a reader sees the old bytes or the new ones."""
-        temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    def replace(self, path: Path, data: bytes, *, durable: bool = True) -> None:
+        """Put a small file in the place of the old one; a reader sees the old bytes or the new ones.
+
+        Args:
+            path: the file.
+            data: its bytes.
+            durable: whether it survives a power loss once this returns. A cache, or what says how far some work is, need not.
+        """
+        temporary = path.with_name(f".{path.name}.{uuid4().hex}{TEMPORARY}")
         try:
             self.create(temporary, data)
             with _storage_errors(path):
@@ -77,9 +87,11 @@ class Files:
             with suppress(OSError):
                 self.call(os.unlink, temporary)
             raise
+        if durable:
+            self.sync_folder(path.parent)
 
     def rename(self, path: Path, to: Path) -> None:
-        """Give a folder its final name; an empty folder there is replaced."""
+        """Give a file or folder its final name; an empty folder there is replaced."""
         with _storage_errors(to):
             self.call(os.rename, path, to)
         self.sync_folder(to.parent)
@@ -88,6 +100,20 @@ class Files:
         """Delete a file."""
         with _storage_errors(path):
             self.call(os.unlink, path)
+
+    def sweep(self, folder: Path, older_than: float = 0.0) -> None:
+        """Remove what killed writers left in a folder: files that never got their name.
+
+        Args:
+            folder: where to look.
+            older_than: seconds since they were last written; 0 where nobody else can be writing.
+        """
+        for name in self.names(folder):
+            path = folder / name
+            if name.startswith(".") and name.endswith(TEMPORARY):
+                with suppress(FileNotFoundError):
+                    if not older_than or time.time() - path.lstat().st_mtime > older_than:
+                        self.remove(path)
 
     def read(self, path: Path, limit: int | None = None) -> bytes:
         """The bytes of a regular file; a link is not followed and a pipe does not block.
@@ -102,8 +128,7 @@ class Files:
         """
         with _storage_errors(path), self._opened(path, _READ) as descriptor:
             status = self.call(os.fstat, descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise DamagedRunError(f"{path.parent.name}/{path.name} is not a regular file")
+            _check_plain(path, status)
             left = status.st_size if limit is None else min(limit, status.st_size)
             parts = []
             while left > 0 and (part := self.call(os.read, descriptor, min(left, _READ_AT_ONCE))):
@@ -141,25 +166,56 @@ class Files:
                 raise StorageError(f"{path} can't be made ({error.strerror}); choose another folder") from None
         self.sync_folder(path.parent)
 
-    def lock(self, path: Path) -> int:
-        """Take the lock that `path` stands for; the result goes to `unlock`. A killed process loses its lock.
+    def kept_open(self, path: Path, *, emptied: bool = False) -> int:
+        """A descriptor of a lock or a log, which is made where it is not there. The caller closes it.
+
+        Args:
+            path: the file.
+            emptied: whether what it held is thrown away.
 
         Raises:
-            LockedRunError: another writer holds it.
+            DamagedRunError: it is a link, a folder or a device, or another name of a file that is elsewhere too.
         """
         with _storage_errors(path):
-            descriptor = self.call(os.open, path, _LOCK, 0o666)
+            descriptor: int = self.call(os.open, path, _KEPT_OPEN, 0o666)
             try:
-                self.call(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self.call(os.close, descriptor)
-                raise LockedRunError(
-                    f"{path.parent} is being written by another process; wait for it or stop it"
-                ) from None
-            except OSError:
+                _check_plain(path, self.call(os.fstat, descriptor), alone=True)
+                if emptied:
+                    self.call(os.ftruncate, descriptor, 0)
+            except BaseException:
                 self.call(os.close, descriptor)
                 raise
         return descriptor
+
+    def lock(self, path: Path, wait: float = 0.0) -> int:
+        """Take the lock that `path` stands for; the result goes to `unlock`. A killed process loses its lock.
+
+        Args:
+            path: its file.
+            wait: seconds to wait for another one that holds it for moments only.
+
+        Raises:
+            LockedRunError: another process holds it.
+            DamagedRunError: `path` is no plain file of its own.
+        """
+        until = time.monotonic() + wait
+        descriptor = self.kept_open(path)
+        with _storage_errors(path):
+            while True:
+                try:
+                    self.call(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return descriptor
+                except BlockingIOError:
+                    if time.monotonic() < until:
+                        time.sleep(0.01)
+                        continue
+                    self.call(os.close, descriptor)
+                    raise LockedRunError(
+                        f"{path.parent} is being written by another process; wait for it or stop it"
+                    ) from None
+                except OSError:
+                    self.call(os.close, descriptor)
+                    raise
 
     def unlock(self, descriptor: int) -> None:
         """Give the lock back, also where a forked child inherited it. An error here can lose nothing."""
@@ -175,6 +231,43 @@ class Files:
             yield descriptor
         finally:
             self.call(os.close, descriptor)
+
+
+def inside(folder: Path, *names: str) -> Path:
+    """`folder / names...`, where no part below `folder` is a link, so that nothing outside of it is read or written.
+
+    Folder and file need not be there. What is a run's, or beside it, is reached through this: a received run may hold
+    links to anything.
+
+    Args:
+        folder: a run's folder, or another that the user named; it may be a link itself.
+        names: of the folders below it and of the file.
+
+    Raises:
+        DamagedRunError: a part is a link, a device or a pipe.
+    """
+    path = folder
+    for name in names:
+        path = path / name
+        try:
+            kind = path.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise StorageError(_refusal(path, error)) from error
+        if stat.S_ISLNK(kind):
+            raise DamagedRunError(
+                f"{path.relative_to(folder)} is a symbolic link; nothing is read or written through it"
+            )
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+            raise DamagedRunError(f"{path.relative_to(folder)} is not a regular file")
+    return path
+
+
+def _check_plain(path: Path, status: os.stat_result, alone: bool = False) -> None:
+    """Refuse what is no file; `alone`: also one that has another name, under which it may be anybody's."""
+    if not stat.S_ISREG(status.st_mode) or (alone and status.st_nlink > 1):
+        raise DamagedRunError(f"{path.parent.name}/{path.name} is not a regular file")
 
 
 @contextmanager

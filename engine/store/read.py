@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
 from engine.store.chain import KINDS, LANGUAGE_KINDS, VALIDATION_KINDS, Commit, DataFile, commit_name, commit_number
-from engine.store.files import Files
+from engine.store.files import Files, inside
 from engine.store.find import find_runs
 from engine.store.manifest import RunManifest
 from engine.store.parquet import from_parquet
@@ -113,6 +113,11 @@ class Run:
     def checkpoint_rounds(self) -> list[int]:
         """The numbers that `checkpoint` can give: the stored rounds and the final checkpoint's."""
         return [number for number, commit in self._commits.items() if commit.file("checkpoint")]
+
+    @property
+    def data_files(self) -> frozenset[str]:
+        """Names of the files in `data/` that its commits name."""
+        return frozenset(file.name for commit in self._commits.values() for file in commit.files)
 
     def refresh(self) -> None:
         """Look for new commits.
@@ -266,7 +271,7 @@ def commit_numbers(path: Path, files: Files) -> list[int]:
     listings = []
     for _ in range(2):
         try:
-            names = files.names(path / "commits")
+            names = files.names(inside(path, "commits"))
         except FileNotFoundError:
             raise DamagedRunError(f"{path} is damaged: its folder commits is missing") from None
         listings.append([number for name in names if (number := commit_number(name)) is not None])
@@ -281,7 +286,7 @@ def read_commit(path: Path, number: int, files: Files) -> Commit:
     """
     name = commit_name(number)
     try:
-        return Commit.from_bytes(files.read(path / "commits" / name), name)
+        return Commit.from_bytes(files.read(inside(path, "commits", name)), name)
     except FileNotFoundError:
         raise DamagedRunError(f"commits/{name} is missing") from None
 
@@ -327,7 +332,7 @@ def read_table(path: Path, file: DataFile, files: Files) -> pa.Table:
     """
     name = f"data/{file.name}"
     try:
-        data = files.read(path / "data" / file.name, limit=file.bytes + 1)
+        data = files.read(inside(path, "data", file.name), limit=file.bytes + 1)
     except FileNotFoundError:
         raise DamagedRunError(f"{name} is missing") from None
     if len(data) != file.bytes:
@@ -348,7 +353,7 @@ def model_file(path: Path, name: str, digest: str, files: Files) -> bytes:
         DamagedRunError: it is missing, or its bytes are others.
     """
     try:
-        data = files.read(path / "model" / name)
+        data = files.read(inside(path, "model", name))
     except FileNotFoundError:
         raise DamagedRunError(f"model/{name} is missing") from None
     if sha256(data).hexdigest() != digest:

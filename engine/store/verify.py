@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,11 +12,17 @@ import pyarrow as pa
 
 from engine.errors import DamagedRunError, NotARunError, StorageError
 from engine.store.chain import Commit
-from engine.store.files import Files
+from engine.store.documents import read_document
+from engine.store.files import Files, inside
 from engine.store.manifest import RunManifest
+from engine.store.parquet import from_parquet
 from engine.store.read import broken_link, commit_numbers, model_file, read_commit, read_table
 from engine.store.sequence_tables import sequences_from
 from engine.store.tables import buffer_from, checkpoint_from, minibatches_from
+
+WORK_OF_PEOPLE = ("basket", "interventions", "notes", "result.json")
+"""What a run's folder holds beside its rounds, none of it committed."""
+NOT_DOCUMENTS = frozenset(("data", "commits", "derived", "model"))
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,8 @@ class Damage:
 def verify_run(path: str | Path, files: Files | None = None) -> list[Damage]:
     """Read and check everything that the run's commits name: hashes, chain, pages, columns, permutations.
 
-    What a killed writer left (data that no commit names, temporary manifests) is not damage.
+    What people made of it is checked, too, see `verify_documents`. What a killed writer left (data that no commit names,
+    temporary manifests) is not damage.
 
     Returns:
         All damage found, in the order of the rounds; empty for a sound run.
@@ -69,7 +77,51 @@ def verify_run(path: str | Path, files: Files | None = None) -> list[Damage]:
     damage += _model_damage(path, manifest, files)
     for commit in commits.values():
         damage += _data_damage(path, commit, manifest, files)
-    return sorted(damage, key=lambda found: (found.file != "run.json", _number(found.file)))
+    damage.sort(key=lambda found: (found.file != "run.json", _number(found.file)))
+    return damage + verify_documents(path, files)[0]
+
+
+def verify_documents(path: str | Path, files: Files | None = None) -> tuple[list[Damage], list[str]]:
+    """Read and check what people made: a run's sets of records, plans, results and notes; or a whole campaign.
+
+    The rounds of a run's branches are left to `verify_run` of the branch.
+
+    Args:
+        path: a run's folder, or a campaign's.
+        files: file operations.
+
+    Returns:
+        The damage, and the documents that an earlier version wrote without a checksum, so that nobody can tell.
+    """
+    path, files = Path(path), files or Files()
+    places = WORK_OF_PEOPLE if files.exists(path / "run.json") else (".",)
+    damage: list[Damage] = []
+    unchecked: list[str] = []
+    for file in sorted(found for place in places for found in _files_of(path / place, path)):
+        try:
+            whole = inside(path, *Path(file).parts)
+            if file.endswith(".parquet"):
+                from_parquet(files.read(whole), file)
+            elif (document := read_document(whole, files)) is not None and not document.checked:
+                unchecked.append(file)
+        except (DamagedRunError, StorageError) as error:
+            damage.append(Damage(file, str(error)))
+    return damage, unchecked
+
+
+def _files_of(place: Path, top: Path) -> Iterator[str]:
+    """Documents and tables of results in a file or folder and below it, and links instead of folders; relative to `top`."""
+    if place.is_symlink() or place.is_file():
+        yield place.relative_to(top).as_posix()
+        return
+    for folder, below, names in os.walk(place):
+        here = Path(folder)
+        links = [name for name in below if (here / name).is_symlink()]
+        below[:] = sorted({*below} - {*links, *NOT_DOCUMENTS} - {name for name in below if name.startswith(".")})
+        for name in (*names, *links):
+            whole = not name.startswith(".") and name.endswith((".json", ".parquet")) and name != "run.json"
+            if whole or name in links:
+                yield (here / name).relative_to(top).as_posix()
 
 
 def _chain_damage(numbers: list[int], commits: dict[int, Commit], root: str) -> Iterator[Damage]:

@@ -20,6 +20,7 @@ from engine.intervention.plan import Intervention
 from engine.intervention.record_sets import change_basket, read_basket, select
 from engine.intervention.worker import work
 from engine.intervention.workspace import create_job, predicted
+from engine.store import read_document, write_document
 from engine.store.read import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -238,9 +239,9 @@ def campaigns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pole = pole.changed(arms, 2, 2, small)
     run_campaign([lake, pole], range(2), folder / "mine")
     definition = folder / "mine" / "pole" / "campaign.json"
-    said = json.loads(definition.read_text())
+    said = read_document(definition).values
     said["seeds"]["iif 1"].append(2)
-    definition.write_text(json.dumps(said))
+    write_document(definition, said)
     return folder
 
 

@@ -19,7 +19,7 @@ from synthetic import (
 )
 
 from engine.errors import DamagedRunError, EngineError, NotARunError, StorageError
-from engine.store import Files, RunWriter, load_table, open_run, read_json, save_table, verify_run, write_json
+from engine.store import Files, RunWriter, load_table, open_run, read_document, save_table, verify_run, write_document
 
 ROUNDS = 2
 
@@ -181,19 +181,21 @@ def test_the_cache_never_raises_and_never_lies(tmp_path: Path) -> None:
             assert found["influence"].to_pylist() == [3.0] or (not kept and len(found) == 2)
 
 
-def test_a_json_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_a_document_is_replaced_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "status.json"
+    old, new = {"step": "old" * 50}, {"step": "new"}
+    counting = FailingFiles(-1, "none")
+    write_document(path, old, counting)
     for fault in ("full", "broken", "crash", "torn", "short"):
-        for index in range(6):
-            write_json(path, {"step": "old" * 50})
+        for index in range(len(counting.done)):
+            write_document(path, old)
             files = FailingFiles(index, fault)
             with suppress(StorageError, CrashError):
-                write_json(path, {"step": "new"}, files)
+                write_document(path, new, files)
             files.bury()
-            assert read_json(path) in ({"step": "old" * 50}, {"step": "new"})
-    assert read_json(tmp_path / "missing.json") is None
-    path.write_text("{")
-    assert read_json(path) is None
+            found = read_document(path)
+            assert found is not None
+            assert found.values in (old, new)
 
 
 def test_what_is_not_a_regular_file_is_not_read(tmp_path: Path) -> None:

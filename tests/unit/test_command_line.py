@@ -17,6 +17,7 @@ from worlds import record
 
 import engine
 from engine.envs import CATALOGUE
+from engine.intervention.record_sets import change_basket
 
 # What the commands print.
 
@@ -142,6 +143,33 @@ def test_verify(command: Command, run: Path) -> None:
     plain = command("verify", run)
     assert plain.code == 1
     assert file.name in plain.out
+
+
+def test_verify_covers_what_people_made(command: Command, run: Path) -> None:
+    opened = engine.open_run(run)
+    change_basket(opened, 0, add=[12, 34])
+    path = run / "basket" / "000000.json"
+    sealed = path.read_text()
+    path.write_text(sealed.replace("34", "35"))
+    outcome = command("verify", run, "--json")
+    assert (outcome.code, [d["file"] for d in outcome.json["damaged"]]) == (1, ["basket/000000.json"])
+    path.write_text("[12, 34]")
+    outcome = command("verify", run, "--json")
+    assert outcome.json == {"ok": True, "damaged": [], "unchecked": ["basket/000000.json"]}
+    assert "basket/000000.json has no checksum" in command("verify", run).out
+
+
+def test_verify_takes_a_campaign(command: Command, tmp_path: Path) -> None:
+    small = ("--rounds", 2, "--episodes", 2, "--set", "n_steps=64", "--seeds", 1, "--executor", "inline")
+    assert command("reproduce", "frozenlake", "--arms", "ppo", *small, "--out", tmp_path).code == 0
+    assert command("verify", tmp_path).code == 0
+    for name in ("campaign.json", "results.parquet"):
+        path = tmp_path / "frozenlake" / name
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :])
+        outcome = command("verify", tmp_path, "--json")
+        assert (outcome.code, [d["file"] for d in outcome.json["damaged"]]) == (1, [f"frozenlake/{name}"])
+        path.write_bytes(data)
 
 
 SMALL = ("--orders", 2, "--evaluate", 4)

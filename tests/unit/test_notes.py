@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import BadInputError, StorageError
+from engine.errors import BadInputError, DamagedRunError, StorageError
 from engine.intervention.notes import read_note, write_note
 from engine.store.files import Files
 
@@ -40,10 +40,30 @@ def test_a_full_disk_leaves_the_old_note(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(StorageError, match="the disk is full"):
         write_note(tmp_path, "new")
     assert read_note(tmp_path) == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["note.json"]
 
 
 def test_an_intervention_that_is_gone_does_not_come_back(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="no longer there"):
         write_note(tmp_path / "gone", "text")
     assert not (tmp_path / "gone").exists()
+
+
+def test_a_note_of_an_earlier_version_is_read_and_replaced(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("from before")
+    assert read_note(tmp_path) == "from before"
+    write_note(tmp_path, "now")
+    assert read_note(tmp_path) == "now"
+    assert [path.name for path in tmp_path.iterdir()] == ["note.json"]
+
+
+def test_a_damaged_note_is_an_error_and_stays(tmp_path: Path) -> None:
+    write_note(tmp_path, "something")
+    path = tmp_path / "note.json"
+    path.write_bytes(path.read_bytes().replace(b"something", b"somethinf"))
+    damaged = path.read_bytes()
+    with pytest.raises(DamagedRunError, match=r"note.json is damaged"):
+        read_note(tmp_path)
+    with pytest.raises(DamagedRunError, match=r"note.json is damaged"):
+        write_note(tmp_path, "over it")
+    assert path.read_bytes() == damaged

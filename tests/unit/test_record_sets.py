@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 import engine
-from engine.errors import BadInputError, NotARunError
+from engine.errors import BadInputError, DamagedRunError, NotARunError
 from engine.intervention import record_sets
 from engine.intervention.record_sets import (
     change_basket,
@@ -21,6 +22,7 @@ from engine.intervention.record_sets import (
     select,
     undo,
 )
+from engine.store import verify_documents
 from engine.store.read import Run
 
 
@@ -73,11 +75,17 @@ def test_the_baskets_of_earlier_versions_are_read(run: Run) -> None:
         '{"sets": {"basket": {"1": 2}}, "undo": [{"added": [1]}]}',
     ],
 )
-def test_what_can_not_be_understood_is_not_there(run: Run, content: str) -> None:
+def test_what_can_not_be_understood_is_an_error_and_stays(run: Run, content: str) -> None:
     change_basket(run, 1, add=[1])
     on_disk(run).write_text(content)
-    assert read_sets(run, 1) == record_sets.RecordSets()
-    assert undo(run, 1) is None
+    for attempt in (read_sets, undo, redo, lambda *about: change_basket(*about, add=[2])):
+        with pytest.raises(DamagedRunError, match=r"basket/000001.json is damaged"):
+            attempt(run, 1)
+    assert on_disk(run).read_text() == content
+    kept = run.path / record_sets.set_aside(run, 1)
+    assert kept.read_text() == content
+    change_basket(run, 1, add=[2])
+    assert read_basket(run, 1) == [2]
 
 
 def test_every_change_can_be_undone_and_made_again(run: Run) -> None:
@@ -182,4 +190,37 @@ def test_the_file_is_replaced_as_a_whole(run: Run, monkeypatch: pytest.MonkeyPat
     with pytest.raises(engine.errors.StorageError, match="full"):
         change_basket(run, 1, add=[4])
     assert json.loads(on_disk(run).read_text())["sets"] == {"basket": [3]}
-    assert [path.name for path in on_disk(run).parent.iterdir()] == [on_disk(run).name]
+    assert sorted(path.name for path in on_disk(run).parent.iterdir()) == [on_disk(run).name, "lock"]
+
+
+def test_what_earlier_versions_wrote_is_read_and_marked_unchecked(run: Run) -> None:
+    on_disk(run).parent.mkdir()
+    for content in ([3, 1], {"sets": {"basket": [1, 3]}, "undo": [], "redo": []}):
+        on_disk(run).write_text(json.dumps(content))
+        assert read_basket(run, 1) == [1, 3]
+        assert not read_sets(run, 1).checked
+        assert verify_documents(run.path) == ([], ["basket/000001.json"])
+    change_basket(run, 1, add=[4])
+    assert read_sets(run, 1).checked
+    assert verify_documents(run.path) == ([], [])
+
+
+def test_two_who_change_the_same_basket_lose_nothing(run: Run) -> None:
+    def fill(start: int) -> None:
+        for i in range(start, start + 20):
+            change_basket(run, 1, add=[i])
+
+    tabs = [threading.Thread(target=fill, args=(100 * tab,)) for tab in range(4)]
+    for tab in tabs:
+        tab.start()
+    for tab in tabs:
+        tab.join()
+    assert len(read_basket(run, 1)) == 80
+
+
+def test_what_killed_writers_left_in_the_basket_is_swept(run: Run) -> None:
+    change_basket(run, 1, add=[1])
+    left = on_disk(run).with_name(f".{on_disk(run).name}.0123.tmp")
+    left.write_text("half")
+    change_basket(run, 1, add=[2])
+    assert not left.exists()

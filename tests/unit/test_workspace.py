@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from engine.intervention.plan import Intervention
 from engine.intervention.worker import work
 from engine.intervention.workspace import (
     create_job,
+    damaged_jobs,
     intervention_id,
     list_jobs,
     predicted,
     read_job,
     request_cancel,
 )
+from engine.store import read_document, write_document
 from engine.store.read import Run
 
 PLAN = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=4)
@@ -44,6 +46,12 @@ def made(run: Run, plan: Intervention = PLAN) -> Path:
     assert to_be_started
     assert job.state == "queued"
     return job.folder
+
+
+def values(path: Path) -> dict[str, Any]:
+    document = read_document(path)
+    assert document is not None
+    return dict(document.values)
 
 
 def state(folder: Path) -> str:
@@ -128,23 +136,124 @@ def test_a_killed_worker_reads_stale_and_can_be_started_again(run: Run) -> None:
 def test_a_result_counts_even_if_the_worker_died_before_it_said_so(run: Run) -> None:
     folder = made(run)
     work(folder)
-    status = json.loads((folder / "status.json").read_text())
-    (folder / "status.json").write_text(json.dumps({**status, "state": "running"}))
+    write_document(folder / "status.json", {**values(folder / "status.json"), "state": "running"})
     assert state(folder) == "done"
 
 
 @pytest.mark.parametrize(
-    ("name", "change"),
+    "change",
     [
-        ("status.json", {"state": "dancing"}),
-        ("status.json", {"total": "many"}),
-        ("intervention.json", {"created": "yesterday"}),
-        ("intervention.json", {"plan": {"round": 1, "removed": []}}),
-        ("intervention.json", {"plan": {"round": 1, "removed": [1], "colour": "red"}}),
+        {"created": "yesterday"},
+        {"created": 1e300},
+        {"plan": {"round": 1, "removed": []}},
+        {"plan": {"round": 1, "removed": [1], "colour": "red"}},
+        {"plan": {"round": "one", "removed": [1]}},
+        {"plan": {"round": 1, "removed": [1], "mode": "![x](http://host/a.png)"}},
+        {"about": [1]},
     ],
 )
-def test_a_job_that_can_not_be_understood_hides_no_other(run: Run, name: str, change: dict[str, Any]) -> None:
+def test_a_plan_that_can_not_be_understood_hides_no_other(run: Run, change: dict[str, Any]) -> None:
     good = made(run)
     bad = made(run, Intervention(round=1, removed=(1,), orders=2, episodes=4))
-    (bad / name).write_text(json.dumps({**json.loads((bad / name).read_text()), **change}))
+    write_document(bad / "intervention.json", {**values(bad / "intervention.json"), **change})
     assert [job.folder for job in list_jobs(run)] == [good]
+    (line,) = damaged_jobs(run)
+    assert line == f"interventions/{bad.name}/intervention.json is damaged: it holds no plan"
+
+
+@pytest.mark.parametrize("change", [{"state": "dancing"}, {"total": "many"}, {"time": None}, None])
+def test_a_job_whose_state_can_not_be_read_can_be_started_again(run: Run, change: dict[str, Any] | None) -> None:
+    folder = made(run)
+    if change is None:
+        (folder / "status.json").unlink()
+    else:
+        write_document(folder / "status.json", {**values(folder / "status.json"), **change})
+    assert state(folder) == "stale"
+    _, to_be_started = create_job(run, run.snapshot(1), PLAN, {})
+    assert to_be_started
+    work(folder)
+    assert state(folder) == "done"
+
+
+def damage_result(path: Path) -> None:
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+
+
+def forge_result(path: Path) -> None:
+    write_document(path, {**values(path), "verdict": "![x](http://host/a.png)"})
+
+
+@pytest.mark.parametrize("break_result", [Path.unlink, damage_result, forge_result])
+@pytest.mark.parametrize("written", ["done", "running"])
+def test_a_job_without_a_sound_result_can_be_had_again(
+    run: Run, break_result: Callable[[Path], None], written: str
+) -> None:
+    folder = made(run)
+    first = work(folder)
+    break_result(folder / "branch" / "result.json")
+    write_document(folder / "status.json", {**values(folder / "status.json"), "state": written})
+    job = read_job(folder)
+    assert job is not None
+    assert (job.state, job.result) in (("failed", None), ("stale", None))
+    _, to_be_started = create_job(run, run.snapshot(1), PLAN, {})
+    assert to_be_started
+    again = work(folder)
+    assert state(folder) == "done"
+    assert again["order_means"] == first["order_means"]
+    kept = [path for path in folder.iterdir() if path.name.startswith(".branch.damaged-")]
+    assert len(kept) == 1, "what could not be told from debris is kept aside"
+    assert len(engine.store.find_runs(run.path)) == 2, "and is no run"
+
+
+def test_a_damaged_plan_is_kept_aside_when_the_job_is_made_again(run: Run) -> None:
+    folder = made(run)
+    path = folder / "intervention.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    damaged = path.read_bytes()
+    _, to_be_started = create_job(run, run.snapshot(1), PLAN, {})
+    assert to_be_started
+    assert [kept.read_bytes() for kept in folder.glob(".intervention.json.damaged-*")] == [damaged]
+    assert work(folder)["verdict"]
+
+
+def test_a_clock_that_was_set_back_makes_no_job_immortal(run: Run) -> None:
+    folder = made(run)
+    write_document(folder / "status.json", {**values(folder / "status.json"), "time": time.time() + 3600})
+    assert state(folder) == "stale"
+    assert create_job(run, run.snapshot(1), PLAN, {})[1], "it can be started"
+    write_document(folder / "status.json", {**values(folder / "status.json"), "time": time.time() + 3600})
+    job = read_job(folder)
+    assert job is not None
+    request_cancel(job)
+    assert state(folder) == "cancelled"
+
+
+def test_a_queued_job_without_a_worker_is_cancelled_at_once(run: Run) -> None:
+    folder = made(run)
+    job = read_job(folder)
+    assert job is not None
+    request_cancel(job)
+    assert state(folder) == "cancelled"
+
+
+def test_only_twelve_hexadecimal_digits_name_an_intervention(run: Run, tmp_path: Path) -> None:
+    folder = made(run)
+    for name in ("x`![a](http:host)`", "0123456789AB", "0123456789abc", "branch"):
+        shutil.copytree(folder, folder.with_name(name))
+    shutil.copytree(folder, tmp_path / "elsewhere")
+    folder.with_name("0123456789ab").symlink_to(tmp_path / "elsewhere")
+    assert [job.id for job in list_jobs(run)] == [folder.name]
+    assert damaged_jobs(run) == []
+
+
+def test_what_killed_writers_left_is_swept(run: Run) -> None:
+    folder = made(run)
+    left = folder / ".status.json.0123.tmp"
+    left.write_text("half")
+    create_job(run, run.snapshot(1), PLAN, {})
+    assert left.exists(), "somebody may be writing it"
+    request_cancel(made_again := read_job(folder))  # type: ignore[arg-type]
+    assert made_again is not None
+    os.utime(left, (1, 1))
+    create_job(run, run.snapshot(1), PLAN, {})
+    assert not left.exists()

@@ -11,6 +11,7 @@ from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
 from engine.experiments.plans import STANDARD
 from engine.rlhf.courtesy.settings import LANGUAGE, TRAINING
+from engine.typed import typed
 
 NAME = "courtesy"
 ARMS = (STANDARD, "iif", "random", "reward_threshold")
@@ -91,5 +92,9 @@ class Plan:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote."""
-        return cls(**{**values, "arms": tuple(values["arms"])})
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: it is not such an object.
+        """
+        return typed(cls, values)

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from engine.errors import BadInputError, DamagedRunError
 from engine.experiments.courtesy.plan import CONDITIONS, NAME, Plan
-from engine.store.derived import read_json, write_json
-from engine.store.files import Files
+from engine.store.documents import read_document, write_document
+from engine.store.files import Files, inside
 from engine.store.find import find_folders
 from engine.store.parquet import from_parquet, to_parquet
+from engine.typed import typed
 
 DEFINITION = "plan.json"
 SCHEMA = pa.schema(
@@ -118,21 +119,22 @@ def read_results(folder: str | Path) -> CourtesyResults | None:
     Raises:
         DamagedRunError: a file is damaged; names it.
     """
-    folder = Path(folder) / NAME
-    path = folder / DEFINITION
-    if not Files().exists(path):
+    document = read_document(inside(Path(folder), NAME, DEFINITION))
+    if document is None:
         return None
+    folder = Path(folder) / NAME
     try:
-        about: Any = read_json(path)
-        plan, seeds, made = Plan.from_json(about["plan"]), dict(about["seeds"]), list(about["made"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DamagedRunError(f"{path} is damaged: it does not define a campaign") from error
+        about = document.values
+        plan = Plan.from_json(about["plan"])
+        seeds, made = typed(dict[str, list[int]], about["seeds"]), typed(list[dict[str, Any]], about["made"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedRunError(f"{folder / DEFINITION} is damaged: it does not define a campaign ({error})") from error
     return CourtesyResults(plan, seeds, made, _rows(folder, plan))
 
 
 def write_definition(folder: str | Path, results: CourtesyResults) -> None:
     """Put the definition there, as a whole."""
-    Files().make_folder(Path(folder) / NAME / "tasks")
+    Files().make_folder(inside(Path(folder), NAME, "tasks"))
     config, language = results.plan.configs("clean", "iif", 0)
     about = {
         "plan": results.plan.to_json(),
@@ -141,26 +143,26 @@ def write_definition(folder: str | Path, results: CourtesyResults) -> None:
         "seeds": {arm: list(seeds) for arm, seeds in results.seeds.items()},
         "made": list(results.made),
     }
-    write_json(Path(folder) / NAME / DEFINITION, about)
+    write_document(inside(Path(folder), NAME, DEFINITION), about)
 
 
 def write_task(folder: str | Path, rows: pa.Table) -> None:
     """Keep a finished task, whole or not at all."""
     condition, arm, seed = (rows[name][0].as_py() for name in ("condition", "arm", "seed"))
-    Files().replace(Path(folder) / NAME / "tasks" / f"{condition}-{arm}-{seed}.parquet", to_parquet(rows))
+    Files().replace(inside(Path(folder), NAME, "tasks", f"{condition}-{arm}-{seed}.parquet"), to_parquet(rows))
 
 
 def merge(folder: str | Path, results: CourtesyResults) -> None:
     """Put all rows into `results.parquet`, then remove the tasks' files. Nothing is written where there are none."""
     files, paths = Files(), _task_files(Path(folder) / NAME)
     if paths:
-        files.replace(Path(folder) / NAME / "results.parquet", to_parquet(results.table))
+        files.replace(inside(Path(folder), NAME, "results.parquet"), to_parquet(results.table))
     for path in paths:
         files.remove(path)
 
 
 def _task_files(folder: Path) -> list[Path]:
-    return sorted(path for path in (folder / "tasks").glob("*.parquet") if not path.name.startswith("."))
+    return sorted(path for path in inside(folder, "tasks").glob("*.parquet") if not path.name.startswith("."))
 
 
 def _rows(folder: Path, plan: Plan) -> pa.Table:
