@@ -14,6 +14,8 @@ from typing import Any, Self
 import numpy as np
 
 from engine.errors import BadInputError, DamagedRunError
+from engine.store.strict_json import parse_json
+from engine.typed import typed
 
 KINDS = ("records", "checkpoint", "minibatches")
 """The files of a round, in the order in which they are written."""
@@ -23,6 +25,18 @@ VALIDATION_KINDS = ("validation", "validation_tokens")
 """What such a round has besides where there are held-out prompts: as `sequences` and `tokens`."""
 LAST_NUMBER = 999_999
 """Round numbers have six digits in file names."""
+
+LARGEST_COMMIT = 16 * 2**20
+"""Bytes of a commit, and of run.json, at most."""
+NUMBERS = frozenset(
+    (
+        *("records", "episodes", "steps", "dropped", "mean_return", "std_return", "mean_length", "explained_variance"),
+        *("policy_gradient_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm"),
+        *("mean_kl", "kl_coef", "mean_penalized", "truncated", "validation_reward"),
+        *("collect_seconds", "update_seconds"),
+    )
+)
+"""Metrics that are numbers or null in every run, as are those whose names begin with `reward/`; others may be anything."""
 
 _COMMIT_NAME = re.compile(r"(\d{6})\.json", re.ASCII)
 _DATA_NAME = re.compile(r"(\d{6})-([a-z_]+)-[0-9a-f]{32}\.parquet", re.ASCII)
@@ -84,26 +98,38 @@ class Commit:
         Raises:
             DamagedRunError: not exactly what `to_bytes` gives for the round in `name`.
         """
+        values = parse_json(data, f"commits/{name}")
         try:
-            values = json.loads(data)
             values.pop("sha256")
-            values["files"] = tuple(DataFile(**file) for file in values["files"])
-            commit = cls(**values)
+            commit = typed(cls, values)
+            check_metrics(commit.metrics)
             written = commit.to_bytes()
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise DamagedRunError(f"commits/{name} is damaged: it is not a commit") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DamagedRunError(f"commits/{name} is damaged: it is not a commit ({error})") from error
         if written != data:
             raise DamagedRunError(f"commits/{name} is damaged: its sha256 is not that of its content")
-        if not isinstance(commit.round, int) or commit_name(commit.round) != name:
+        if commit_name(commit.round) != name:
             raise DamagedRunError(f"commits/{name} is damaged: it is the commit of round {commit.round}")
         if [file.kind for file in commit.files] not in (*_ROUNDS, ["checkpoint"] if commit.final else []):
             raise DamagedRunError(f"commits/{name} is damaged: it does not name the files of a round")
         for file in commit.files:
-            match = _DATA_NAME.fullmatch(str(file.name))
-            sizes = isinstance(file.bytes, int) and isinstance(file.rows, int) and file.bytes >= 0
+            match = _DATA_NAME.fullmatch(file.name)
+            sizes = file.bytes >= 0 and file.rows >= 0
             if match is None or int(match[1]) != commit.round or match[2] != file.kind or not sizes:
                 raise DamagedRunError(f"commits/{name} is damaged: {file.name!r} is not a file of its data")
         return commit
+
+
+def check_metrics(metrics: Mapping[str, Any]) -> None:
+    """Refuse a metric that pages and commands take for a number and that is none.
+
+    Raises:
+        BadInputError: names it.
+    """
+    for name, value in metrics.items():
+        number = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+        if (name in NUMBERS or name.startswith("reward/")) and not number:
+            raise BadInputError(f"the metric {name} is {str(value)[:40]!r}; it must be a number or null")
 
 
 def commit_name(number: int) -> str:

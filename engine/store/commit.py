@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError, LockedRunError, StorageError
-from engine.store.chain import LAST_NUMBER, Commit, DataFile, commit_name, is_data_file, plain
+from engine.store.chain import LAST_NUMBER, Commit, DataFile, check_metrics, commit_name, is_data_file, plain
 from engine.store.files import Files, inside
 from engine.store.manifest import RunManifest
 from engine.store.parquet import to_parquet
@@ -203,7 +203,9 @@ class RunWriter:
             )
             for kind, data in encoded.items()
         )
-        commit = Commit(round, final, described, plain(metrics), self._previous, dict(fingerprint))
+        metrics = plain(metrics)
+        check_metrics(metrics)
+        commit = Commit(round, final, described, metrics, self._previous, dict(fingerprint))
         self._refuses = f"{self.path}: an earlier write failed; open the run again to go on"
         for file, data in zip(described, encoded.values(), strict=True):
             self._files.create(inside(self.path, "data", file.name), data)

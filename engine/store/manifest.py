@@ -15,12 +15,16 @@ from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError, DamagedRunError
 from engine.spaces import Space
+from engine.store.strict_json import parse_json
+from engine.typed import typed
 
 SCHEMA_VERSION = 2
 """The version of the run format that this engine writes. Version 2 has the column `critic_kept` where a filter dropped
 records from the actor's loss alone."""
 LANGUAGE_VERSION = 3
 """The version that it writes for a language model's run, whose records are sequences; the newest one that it reads."""
+LARGEST_SPACE = 2**24
+"""Values of a discrete space, or numbers in a box, at most."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,19 @@ class RunManifest:
         if self.language is not None:
             object.__setattr__(self, "schema_version", max(self.schema_version, LANGUAGE_VERSION))
 
+    def most_rows(self, kind: str) -> int | None:
+        """Rows that a round's file of that kind can have, as the settings say; None where they say nothing."""
+        records = self.config.records_per_round
+        match kind:
+            case "records" | "sequences":
+                return records
+            case "minibatches":
+                return records * self.config.n_epochs
+            case "validation" if self.language is not None:
+                return self.language.validation_prompts
+            case _:
+                return None
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for `run.json`; `from_json` is the inverse."""
         return {
@@ -88,7 +105,11 @@ class RunManifest:
             BadInputError: a newer engine wrote it.
             DamagedRunError: a field is missing or can't be understood.
         """
-        if not isinstance(values, dict) or not isinstance(values.get("schema_version"), int):
+        if (
+            not isinstance(values, dict)
+            or type(values.get("schema_version")) is not int
+            or values["schema_version"] < 1
+        ):
             raise DamagedRunError("run.json has no schema version, so it is not a run's manifest")
         if values["schema_version"] > LANGUAGE_VERSION:
             raise BadInputError(
@@ -97,14 +118,17 @@ class RunManifest:
             )
         try:
             parent, language = values["parent"], values.get("language")
+            config = TrainConfig.from_json(values["config"])
+            if config.env_id != values["env_id"]:
+                raise ValueError(f"it names two environments, {values['env_id']!r} and {config.env_id!r}")
             return cls(
-                env_id=_text(values["env_id"]),
-                config=TrainConfig.from_json(values["config"]),
+                env_id=config.env_id,
+                config=config,
                 encoder=_text(values["encoder"]),
                 observation_space=_space(values["observation_space"]),
                 action_space=_space(values["action_space"]),
                 fingerprint={_text(key): _text(text) for key, text in values["fingerprint"].items()},
-                parent=None if parent is None else Parent(**{**parent, "removed": tuple(parent["removed"])}),
+                parent=None if parent is None else typed(Parent, parent),
                 created=_text(values["created"]),
                 schema_version=values["schema_version"],
                 language=None if language is None else LanguageConfig.from_json(language),
@@ -127,11 +151,7 @@ class RunManifest:
             BadInputError: a newer engine wrote it.
             DamagedRunError: it is not JSON, or not a run's manifest.
         """
-        try:
-            values = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise DamagedRunError(f"run.json is not JSON: {error}") from error
-        return cls.from_json(values)
+        return cls.from_json(parse_json(data, "run.json"))
 
 
 def _text(value: Any) -> str:
@@ -161,6 +181,12 @@ def _space(values: Any) -> Space:
     sizes = space.shape if space.kind == "box" else (space.n,)
     if space.kind not in ("discrete", "box") or not all(type(size) is int and size > 0 for size in sizes):
         raise TypeError("a space must be discrete or a box with a shape")
-    if np.dtype(space.dtype).kind not in "iufb" or not all(isinstance(name, str) for name in space.names):
+    if math.prod(sizes) > LARGEST_SPACE:
+        raise ValueError(f"a space has at most {LARGEST_SPACE} values or numbers")
+    if (
+        len(space.names) > LARGEST_SPACE
+        or np.dtype(space.dtype).kind not in "iufb"
+        or not all(isinstance(name, str) for name in space.names)
+    ):
         raise TypeError(f"a space can't have the dtype {space.dtype!r} or these names")
     return space

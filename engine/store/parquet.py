@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from engine.errors import DamagedRunError
+from engine.store.pages import check_size
 
 
 def to_parquet(table: pa.Table) -> bytes:
@@ -39,14 +40,21 @@ def to_parquet(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def from_parquet(data: bytes, file: str) -> pa.Table:
+def from_parquet(data: bytes, file: str, rows: int | None = None) -> pa.Table:
     """Decode a Parquet file in memory and check each page's checksum.
 
+    Args:
+        data: its bytes.
+        file: its name, for messages.
+        rows: as many as it must have; None: any number.
+
     Raises:
-        DamagedRunError: these are not the bytes of a sound Parquet file; names `file`.
+        TooLargeError: it would decode to more than `pages.check_size` allows.
+        DamagedRunError: these are not the bytes of a sound Parquet file, or it has another number of rows; names `file`.
     """
     try:
         with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as parquet:
+            check_size(parquet.metadata, data, file, rows)
             table = parquet.read(use_threads=False)
             table.validate()
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:

@@ -13,8 +13,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
-from engine.store.chain import KINDS, LANGUAGE_KINDS, VALIDATION_KINDS, Commit, DataFile, commit_name, commit_number
+from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError, TooLargeError
+from engine.store.chain import (
+    KINDS,
+    LANGUAGE_KINDS,
+    LARGEST_COMMIT,
+    VALIDATION_KINDS,
+    Commit,
+    DataFile,
+    commit_name,
+    commit_number,
+)
 from engine.store.files import Files, inside
 from engine.store.find import find_runs
 from engine.store.manifest import RunManifest
@@ -55,7 +64,7 @@ def open_run(path: str | Path, files: Files | None = None) -> Run:
     try:
         if not path.is_dir():
             raise NotARunError(_no_run(path))
-        data = files.read(path / "run.json")
+        data = read_manifest(path, files)
     except PermissionError as error:
         raise StorageError(f"{path} can't be read ({error.strerror}); choose a folder that you may read") from None
     except FileNotFoundError:
@@ -154,6 +163,8 @@ class Run:
         commit, tables, names = self._read(k, KINDS)
         manifest = self.manifest
         buffer = buffer_from(tables["records"], manifest.observation_space, manifest.action_space, names["records"])
+        if (buffer.env < 0).any() or (buffer.env >= manifest.config.n_envs).any():
+            raise DamagedRunError(f"{names['records']} is damaged: column env names more than the run's environments")
         return Snapshot(
             round=k,
             config=manifest.config,
@@ -237,7 +248,8 @@ class Run:
             raise BadInputError(self._no_records(k))
         commit = self._commits[k]
         files = {kind: self._file(commit, kind) for kind in kinds}
-        tables = {kind: read_table(self.path, file, self._files) for kind, file in files.items()}
+        most = self.manifest.most_rows
+        tables = {kind: read_table(self.path, file, self._files, most(kind)) for kind, file in files.items()}
         return commit, tables, {kind: f"data/{file.name}" for kind, file in files.items()}
 
     def _file(self, commit: Commit, kind: str) -> DataFile:
@@ -286,9 +298,28 @@ def read_commit(path: Path, number: int, files: Files) -> Commit:
     """
     name = commit_name(number)
     try:
-        return Commit.from_bytes(files.read(inside(path, "commits", name)), name)
+        data = files.read(inside(path, "commits", name), limit=LARGEST_COMMIT + 1)
     except FileNotFoundError:
         raise DamagedRunError(f"commits/{name} is missing") from None
+    _check_length(data, f"commits/{name}")
+    return Commit.from_bytes(data, name)
+
+
+def read_manifest(path: Path, files: Files) -> bytes:
+    """The bytes of run.json.
+
+    Raises:
+        FileNotFoundError: there is none.
+        TooLargeError: it is larger than `chain.LARGEST_COMMIT`.
+    """
+    data = files.read(path / "run.json", limit=LARGEST_COMMIT + 1)
+    _check_length(data, "run.json")
+    return data
+
+
+def _check_length(data: bytes, file: str) -> None:
+    if len(data) > LARGEST_COMMIT:
+        raise TooLargeError(f"{file} is too large: it has at most {LARGEST_COMMIT // 2**20} MiB")
 
 
 def broken_link(before: Commit | None, commit: Commit, root: str) -> str | None:
@@ -324,13 +355,22 @@ def snapshot_of(source: Snapshot | Run | str | Path, round: int | None) -> Snaps
     return run.snapshot(round)
 
 
-def read_table(path: Path, file: DataFile, files: Files) -> pa.Table:
+def read_table(path: Path, file: DataFile, files: Files, most_rows: int | None = None) -> pa.Table:
     """One data file, read once, verified against its commit and decoded from memory.
 
+    Args:
+        path: the run's folder.
+        file: what its commit says of it.
+        files: file operations.
+        most_rows: see `RunManifest.most_rows`.
+
     Raises:
+        TooLargeError: it has more rows than the run's settings make, or decodes to more than any file may.
         DamagedRunError: it is missing, or its bytes are not those that were committed.
     """
     name = f"data/{file.name}"
+    if most_rows is not None and file.rows > most_rows:
+        raise TooLargeError(f"{name} is too large: it has {file.rows} rows, and the run's settings make {most_rows}")
     try:
         data = files.read(inside(path, "data", file.name), limit=file.bytes + 1)
     except FileNotFoundError:
@@ -340,10 +380,7 @@ def read_table(path: Path, file: DataFile, files: Files) -> pa.Table:
         raise DamagedRunError(f"{name} is damaged: it has {size} of the {file.bytes} bytes that were committed")
     if sha256(data).hexdigest() != file.sha256:
         raise DamagedRunError(f"{name} is damaged: its sha256 is not the committed one")
-    table = from_parquet(data, name)
-    if table.num_rows != file.rows:
-        raise DamagedRunError(f"{name} is damaged: it has {table.num_rows} rows, not {file.rows}")
-    return table
+    return from_parquet(data, name, file.rows)
 
 
 def model_file(path: Path, name: str, digest: str, files: Files) -> bytes:

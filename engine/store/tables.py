@@ -94,7 +94,8 @@ def buffer_from(table: pa.Table, observation_space: Space, action_space: Space, 
     """The inverse of `records_table`.
 
     Raises:
-        DamagedRunError: a column is not of the exact type, or the record numbers are not 0 to n - 1.
+        DamagedRunError: a column is not of the exact type, a value is out of its space, or the record numbers are not 0 to
+            n - 1.
     """
     schema = records_schema(observation_space, action_space, critic_kept="critic_kept" in table.column_names)
     check_schema(table, schema, file)
@@ -105,6 +106,9 @@ def buffer_from(table: pa.Table, observation_space: Space, action_space: Space, 
     if not np.array_equal(columns.pop("record"), np.arange(table.num_rows)):
         raise DamagedRunError(f"{file} is damaged: column record is not 0 to {table.num_rows - 1}")
     columns.setdefault("critic_kept", columns["kept"])
+    for name, space in (("observation", observation_space), ("action", action_space)):
+        if space.kind == "discrete" and ((columns[name] < 0) | (columns[name] >= space.n)).any():
+            raise DamagedRunError(f"{file} is damaged: column {name} is not within 0 to {space.n - 1}")
     return RolloutBuffer(returns=columns.pop("return"), **columns)
 
 

@@ -16,7 +16,7 @@ from engine.store.documents import read_document
 from engine.store.files import Files, inside
 from engine.store.manifest import RunManifest
 from engine.store.parquet import from_parquet
-from engine.store.read import broken_link, commit_numbers, model_file, read_commit, read_table
+from engine.store.read import broken_link, commit_numbers, model_file, read_commit, read_manifest, read_table
 from engine.store.sequence_tables import sequences_from
 from engine.store.tables import buffer_from, checkpoint_from, minibatches_from
 
@@ -50,7 +50,7 @@ def verify_run(path: str | Path, files: Files | None = None) -> list[Damage]:
     """
     path, files = Path(path), files or Files()
     try:
-        data = files.read(path / "run.json")
+        data = read_manifest(path, files)
     except FileNotFoundError:
         raise NotARunError(f"{path} is not a run: it holds no run.json") from None
     except (DamagedRunError, StorageError) as error:
@@ -151,7 +151,7 @@ def _data_damage(path: Path, commit: Commit, manifest: RunManifest | None, files
     for file in commit.files:
         name = f"data/{file.name}"
         try:
-            table = read_table(path, file, files)
+            table = read_table(path, file, files, None if manifest is None else manifest.most_rows(file.kind))
             if manifest is None:
                 continue
             match file.kind:

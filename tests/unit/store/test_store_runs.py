@@ -191,7 +191,7 @@ def test_a_manifest_that_can_not_be_understood_is_damaged(change):
     for bad in (missing, {**good, change: 7}, {**good, change: [1]}, [], {}, None, "run"):
         with pytest.raises(DamagedRunError, match=r"^run\.json [^\n]*$"):
             RunManifest.from_json(bad)
-    with pytest.raises(DamagedRunError, match=r"run\.json is not JSON"):
+    with pytest.raises(DamagedRunError, match=r"run\.json is damaged: it is not JSON"):
         RunManifest.from_bytes(b'{"a":')
 
 

@@ -1,0 +1,120 @@
+"""Runs with right hashes and wrong content: one line, whatever a commit or run.json says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic import CONFIG, make_manifest, make_snapshot, write_run
+
+from engine.errors import BadInputError, DamagedRunError
+from engine.store import RunWriter, open_run
+from engine.store.chain import NUMBERS, Commit
+
+HUGE = 10**400
+DEEP = json.loads("[" * 900 + "]" * 900)
+
+
+def recommitted(run: Path, **changed: Any) -> Path:
+    """The run with other values in its first commit, its own hash right."""
+    from hashlib import sha256
+
+    path = run / "commits" / "000000.json"
+    values = json.loads(path.read_bytes())
+    values.pop("sha256")
+    values |= changed
+
+    def canonical(content: dict[str, Any]) -> bytes:
+        return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+    path.write_bytes(canonical({**values, "sha256": sha256(canonical(values)).hexdigest()}) + b"\n")
+    return run
+
+
+@pytest.mark.parametrize("value", ["zzz", [1, 2], {"a": 1}, True, HUGE, -HUGE, DEEP, "\ud83d"])
+def test_a_metric_that_is_no_number_ends_in_one_line(tmp_path: Path, value: Any) -> None:
+    run = recommitted(write_run(tmp_path / "run"), metrics={"mean_return": value})
+    with pytest.raises(DamagedRunError, match=r"^commits/000000\.json is damaged: [^\n]*$"):
+        open_run(run)
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS | {"reward/model"}))
+def test_the_writer_refuses_what_no_reader_takes(tmp_path: Path, name: str) -> None:
+    with RunWriter.create(tmp_path / "run", make_manifest()) as writer:
+        with pytest.raises(BadInputError, match=f"the metric {name} is"):
+            writer.commit_round(make_snapshot(0), {name: "many"})
+        writer.commit_round(make_snapshot(0), {name: 1, "filter": "iif 0.5", "own": {"anything": [1, "else"]}})
+    assert open_run(tmp_path / "run").rounds[0].metrics["own"] == {"anything": [1, "else"]}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"metrics": [1]},
+        {"metrics": None},
+        {"round": 0.0},
+        {"round": False},
+        {"final": "no"},
+        {"fingerprint": [1]},
+        {"files": "none"},
+        {"previous": 5},
+        {"colour": "red"},
+    ],
+)
+def test_a_commit_of_other_types_ends_in_one_line(tmp_path: Path, changed: dict[str, Any]) -> None:
+    run = recommitted(write_run(tmp_path / "run"), **changed)
+    with pytest.raises(DamagedRunError, match=r"^commits/000000\.json is damaged: [^\n]*$"):
+        open_run(run)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema_version": True},
+        {"schema_version": 0},
+        {"env_id": "CartPole-v1"},
+        {"config": {**CONFIG.to_json(), "learning_rate": HUGE}},
+        {"parent": {"run": 5, "round": "x", "removed": "abc", "mode": None, "commit": []}},
+        {"created": HUGE},
+    ],
+)
+def test_a_manifest_of_other_types_ends_in_one_line(tmp_path: Path, change: dict[str, Any]) -> None:
+    run = write_run(tmp_path / "run")
+    values = json.loads((run / "run.json").read_bytes())
+    (run / "run.json").write_text(json.dumps({**values, **change}))
+    with pytest.raises(DamagedRunError, match=r"^run\.json [^\n]*$"):
+        open_run(run)
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 200_000 + b"]" * 200_000, b'{"schema_version": ' + b"9" * 10_000 + b"}", b"\0" * 9]
+)
+def test_a_manifest_that_no_parser_likes_ends_in_one_line(tmp_path: Path, text: bytes) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "run.json").write_bytes(text)
+    with pytest.raises(DamagedRunError, match=r"^run\.json [^\n]*$"):
+        open_run(run)
+
+
+def test_a_commit_reads_back_as_it_was_written() -> None:
+    commit = Commit(3, False, (), {"mean_return": 0.5, "filter": "iif", "list": [1, None]}, "0" * 64, {"numpy": "2"})
+    assert Commit.from_bytes(commit.to_bytes(), "000003.json") == commit
+
+
+def test_a_value_out_of_its_space_ends_in_one_line(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    snapshot = make_snapshot(0)
+    for name, value, problem in (
+        ("action", 9, "action is not within 0 to 3"),
+        ("env", 7, "more than the run's environments"),
+    ):
+        columns = getattr(snapshot.buffer, name).copy()
+        columns[5] = value
+        path = tmp_path / name
+        with RunWriter.create(path, make_manifest()) as writer:
+            writer.commit_round(replace(snapshot, buffer=replace(snapshot.buffer, **{name: columns})), {})
+        with pytest.raises(DamagedRunError, match=problem):
+            open_run(path).snapshot(0)
