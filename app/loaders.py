@@ -46,21 +46,29 @@ from engine.store.read import Run, open_run
 from engine.store.snapshot import Float32s, Snapshot
 
 ROOT = Path(__file__).resolve().parents[1]
+"""What `engine` and `app` are in: a checkout, or where they are installed."""
+STUDY = ROOT / "engine" / "experiments" / "study"
+"""The study of faithfulness that ships."""
 
 
 def run_folders() -> list[Path]:
-    """Where runs are looked for: `--runs DIR` (repeatable), by default `sample_runs/` and `runs/`."""
+    """Where runs are looked for: `--runs DIR` (repeatable), by default `default_folders`."""
     parser = argparse.ArgumentParser(prog="streamlit run app --")
     parser.add_argument("--runs", type=Path, action="append", metavar="DIR")
-    chosen = parser.parse_known_args(sys.argv[1:])[0].runs
-    return chosen or [ROOT / "sample_runs", ROOT / "runs"]
+    return parser.parse_known_args(sys.argv[1:])[0].runs or default_folders()
+
+
+def default_folders() -> list[Path]:
+    """`sample_runs/` and `runs/`: of the checkout, or of the working directory where the packages are installed."""
+    home = ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()
+    return [home / "sample_runs", home / "runs"]
 
 
 def campaign_paths() -> dict[str, Path]:
     """Campaign id -> folder: under the folders of the runs, and without `--runs` also the results that ship."""
     shipped = ROOT / "benchmarks" / "results"
     folders = run_folders()
-    if folders == [ROOT / "sample_runs", ROOT / "runs"]:
+    if folders == default_folders():
         folders = [shipped, *folders]
     paths: dict[str, Path] = {}
     for folder in folders:
@@ -213,7 +221,7 @@ def recommendation(run: Run, snapshot: Snapshot, target: str) -> Recommendation 
 @st.cache_resource(show_spinner=False)
 def _study() -> list[dict[str, Any]]:
     with suppress(EngineError, OSError):
-        return read_study(ROOT / "benchmarks" / "results" / "faithfulness")
+        return read_study(STUDY)
     return []
 
 

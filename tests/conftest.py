@@ -14,6 +14,13 @@ from engine.store.read import Run
 os.environ["HF_HUB_OFFLINE"] = "1"  # a model that is not here is not looked for elsewhere
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that train for minutes have half an hour."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)

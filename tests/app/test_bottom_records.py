@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from deadlines import wait_until
 from streamlit.testing.v1 import AppTest
 from test_pages import Open, errors, open_page, pick, words  # noqa: F401
 from worlds import record
@@ -148,9 +148,7 @@ def test_rollouts_are_offered_played_in_the_background_and_kept(open_page: Open,
     run = engine.open_run(runs / "cartpole")
     snapshot = run.snapshot(1)
     job = rollouts.background(run, snapshot, engine.return_target(snapshot), 8)
-    deadline = time.monotonic() + 240
-    while (kept_estimates(snapshot, 8) is None or job.running) and time.monotonic() < deadline:
-        time.sleep(0.3)
+    wait_until(lambda: kept_estimates(snapshot, 8) is not None and not job.running, within=240)
     app = open_page("diagnose", run="cartpole", rollouts="8", **WORTH)
     assert errors(app) == []
     assert "rollouts_start" not in {button.key for button in app.button}
@@ -174,14 +172,10 @@ def test_rollouts_can_be_cancelled(open_page: Open, runs: Path) -> None:  # noqa
     app.button(key="rollouts_start").click().run()
     run = engine.open_run(runs / PENDULUM)
     job = rollouts.background(run, run.snapshot(0), engine.return_target(run.snapshot(0)), 128)
-    deadline = time.monotonic() + 240
-    while not job.progress[1] and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: job.progress[1], within=240)
     app = open_page("diagnose", **query)
     app.button(key="rollouts_cancel").click().run()
-    while job.running and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not job.running
+    wait_until(lambda: not job.running, within=240)
     assert "rollouts_start" in {button.key for button in open_page("diagnose", **query).button}
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from deadlines import wait_until
 from streamlit.testing.v1 import AppTest
 from test_pages import errors, words
 
@@ -72,12 +72,9 @@ def test_what_takes_long_is_offered_started_stopped_and_kept(monkeypatch: pytest
     assert not app.dataframe, "no spinner, and nothing that needs the scores"
     app.button(key="influence_start").click().run()
     snapshot = run.snapshot(1)
-    deadline = time.monotonic() + 120
-    while read_influence(snapshot, "return", "tracin_adam", orders=4) is None and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_until(lambda: read_influence(snapshot, "return", "tracin_adam", orders=4) is not None)
     job = computing.background(run, snapshot, engine.return_target(snapshot), "tracin_adam", 4)
-    while job.running:
-        time.sleep(0.1)
+    wait_until(lambda: not job.running)
     app = opened(monkeypatch, run, "diagnose", **query)
     assert errors(app) == []
     assert "mean of 4 minibatch orders" in words(app)
@@ -98,8 +95,7 @@ def test_a_split_by_layer_that_takes_long_is_computed_in_the_background(
     app.button(key="layers_start").click().run()
     snapshot = run.snapshot(1)
     job = computing.background(run, snapshot, engine.return_target(snapshot), "tracin_adam", 1, by_layer=True)
-    while job.running:
-        time.sleep(0.1)
+    wait_until(lambda: not job.running)
     assert job.complaint == ""
     app.run()
     assert errors(app) == []
@@ -119,13 +115,9 @@ def test_a_running_computation_survives_a_reload_and_can_be_cancelled(
     assert "influence_cancel" in keys(app)
     snapshot = run.snapshot(1)
     job = computing.background(run, snapshot, engine.return_target(snapshot), "replay_gradient", 5000)
-    deadline = time.monotonic() + 120
-    while not job.progress[1] and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(lambda: job.progress[1])
     app.button(key="influence_cancel").click().run()
-    while job.running and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not job.running
+    wait_until(lambda: not job.running)
     assert read_influence(snapshot, "return", "replay_gradient", orders=5000) is None
     assert "influence_start" in keys(opened(monkeypatch, run, "diagnose", **query))
 

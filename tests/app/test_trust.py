@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from deadlines import wait_until
 from streamlit.testing.v1 import AppTest
 
 import engine
@@ -108,8 +108,7 @@ def test_progress_of_a_check_counts_all_its_replays(run: Run) -> None:
     _, many = finished(snapshot, return_target(snapshot), again.estimators, 4, 2, 0.5, "random")
     assert many > few == 10
     again.stop()
-    while check.running:
-        time.sleep(0.1)
+    wait_until(lambda: not check.running)
 
 
 def test_a_check_runs_in_the_background_and_can_be_stopped(run: Run) -> None:
@@ -118,22 +117,16 @@ def test_a_check_runs_in_the_background_and_can_be_stopped(run: Run) -> None:
     check.start(["first_order"])
     assert check.running
     check.start(["first_order"])  # no second one
-    deadline = time.monotonic() + 120
-    while not list((run.path / "derived").glob("*.parquet")) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_until(lambda: list((run.path / "derived").glob("*.parquet")))
     check.stop()
-    deadline = time.monotonic() + 120
-    while check.running and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not check.running
+    wait_until(lambda: not check.running)
     assert "replays are finished and kept" in check.complaint
 
 
 def test_a_check_that_fails_says_why(run: Run) -> None:
     check = Check(run, 77, "return", ("--target", "return"))
     check.start(["first_order"])
-    while check.running:
-        time.sleep(0.1)
+    wait_until(lambda: not check.running)
     assert "77" in check.complaint
 
 

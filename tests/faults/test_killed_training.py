@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from deadlines import wait_until
 from languages import record_language, settings
 from worlds import same_tensors
 
@@ -32,6 +34,10 @@ def commits(out: Path) -> int:
     return len(list((out / "commits").glob("*.json"))) if (out / "commits").is_dir() else 0
 
 
+def committed_or_over(out: Path, rounds: int, process: subprocess.Popen[bytes]) -> bool:
+    return commits(out) >= rounds or process.poll() is not None
+
+
 def same(ours: Run, theirs: Run) -> None:
     assert ours.checkpoint_rounds == theirs.checkpoint_rounds
     for k in ours.stored_rounds:
@@ -50,10 +56,7 @@ def test_a_killed_language_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> N
     config, language = settings(tmp_path, rounds=8)
     process = get_context("fork").Process(target=record_language, args=(tmp_path, "killed"), kwargs={"rounds": 8})
     process.start()
-    deadline = time.monotonic() + 120
-    while commits(tmp_path / "killed") < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: commits(tmp_path / "killed") >= 2, every=0.005)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL, "it was over before it could be killed"
@@ -75,10 +78,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     for attempt in range(2):
         before = commits(killed)
         process = train(killed, *(["--resume"] if before else []))
-        deadline = time.monotonic() + 60
-        while commits(killed) < before + 1 and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_until(partial(committed_or_over, killed, before + 1, process), every=0.005)
         time.sleep(rng.uniform(0, 0.08))
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, f"attempt {attempt}: it was over before it could be killed"

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from commands import Command, Listing, refused
+from deadlines import wait_until
 
 import engine
 from engine.attribution.influence import Scores
@@ -131,11 +131,8 @@ def test_a_round_that_can_not_be_read_back_is_done_again(run: Run) -> None:
 def test_a_killed_worker_is_stale_and_its_finished_rounds_are_kept(run: Run) -> None:
     folder = begun(run, orders=8, episodes=400)
     worker = subprocess.Popen([sys.executable, "-m", "engine.intervention.worker", str(folder)])
-    deadline = time.monotonic() + 120
-    while not list((folder / "rounds").glob("0*.json")):
-        assert time.monotonic() < deadline
-        assert worker.poll() is None
-        time.sleep(0.02)
+    wait_until(lambda: list((folder / "rounds").glob("0*.json")) or worker.poll() is not None, every=0.02)
+    assert worker.poll() is None
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     kept = {path: path.stat().st_mtime_ns for path in (folder / "rounds").glob("0*.json")}

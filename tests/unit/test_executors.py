@@ -13,6 +13,7 @@ from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
+from deadlines import wait_until
 
 from engine import executors
 from engine.errors import BadInputError, EngineError
@@ -102,17 +103,12 @@ def test_workers_end_with_their_parent(tmp_path: Path, sent: signal.Signals) -> 
     )
     (tmp_path / "seen").mkdir()
     parent = subprocess.Popen([sys.executable, script], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while len(list((tmp_path / "seen").iterdir())) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: len(list((tmp_path / "seen").iterdir())) >= 2)
     workers = [int(path.name) for path in (tmp_path / "seen").iterdir()]
     assert len(workers) == 2
     parent.send_signal(sent)
     assert parent.wait(120) != 0
-    deadline = time.monotonic() + 120
-    while any(map(alive, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(alive, workers))
+    wait_until(lambda: not any(map(alive, workers)))
 
 
 def test_what_cannot_be_run_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

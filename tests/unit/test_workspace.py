@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deadlines import wait_until
 
 import engine
 from engine.errors import BadInputError, CancelledError, LockedRunError
@@ -120,10 +121,7 @@ def test_a_killed_worker_reads_stale_and_can_be_started_again(run: Run) -> None:
     long = Intervention(round=1, removed=(3, 5, 8), orders=60, episodes=4000)
     folder = made(run, long)
     worker = subprocess.Popen([sys.executable, "-m", "engine.intervention.worker", str(folder)])
-    deadline = time.monotonic() + 30
-    while state(folder) != "running":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: state(folder) == "running")
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     assert state(folder) == "stale"

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from deadlines import wait_until
 
 import engine
 from engine.envs import find
@@ -164,9 +164,7 @@ def send_after(sent: signal.Signals, tasks: int, folder: Path, *more: str) -> tu
     process = subprocess.Popen(
         [*COMMAND, *more, "--out", folder, "--workers", "1"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 120
-    while len(list(folder.glob("frozenlake/tasks/[!.]*"))) < tasks and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_until(lambda: len(list(folder.glob("frozenlake/tasks/[!.]*"))) >= tasks, every=0.005)
     process.send_signal(sent)
     return process.wait(120), process.communicate()[1]
 

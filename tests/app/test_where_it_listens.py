@@ -1,0 +1,129 @@
+"""However it is started, the dashboard listens on 127.0.0.1 alone and sends no statistics; from a wheel it is whole."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from serving import environment, first_page, free_port, served, settings_of
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = {"127.0.0.1"}
+MODULE = [sys.executable, "-m", "app", "--port", "PORT"]
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux says who listens where"),
+]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of the checkout without asking an index."""
+    folder = tmp_path_factory.mktemp("wheel")
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("engine", "app"):
+        shutil.copytree(ROOT / name, folder / "source" / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / "source")
+    pip("wheel", "--no-build-isolation", "--wheel-dir", folder, folder / "source")
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the wheel is installed in; what it needs is this interpreter's."""
+    target = tmp_path_factory.mktemp("installed")
+    pip("install", "--target", target, wheel)
+    return target
+
+
+def pip(command: str, *arguments: object) -> None:
+    options = ["--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]
+    subprocess.run([sys.executable, "-m", "pip", command, *options, *map(str, arguments)], check=True, timeout=240)
+
+
+def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
+    """Code, pages' files, configuration, icon, templates and the study that recommends estimators."""
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("engine", "app")
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {"app/.streamlit/config.toml", "app/icon.svg", "app/views/runs.py"} <= files
+    assert files - packed == set()
+
+
+def test_installed_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+    """It looks for runs in the working directory, listens on 127.0.0.1 alone and knows its study."""
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    where = environment(PYTHONPATH=str(installed), HOME=str(tmp_path / "home"))
+    with served(MODULE, folder, tmp_path / "log", where) as found:
+        assert found.addresses == HERE
+        statistics, page = first_page(found.port)
+        assert f"http://127.0.0.1:{found.port}" in found.log.read_text()
+    assert not statistics
+    assert str(folder / "runs") in page, "the page says where runs are looked for"
+    assert str(installed) not in page
+    assert list(folder.iterdir()) == []
+    code = "from app.loaders import _study; import app; print(app.__file__, len(_study()))"
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=where, capture_output=True, text=True, check=True, timeout=60
+    )
+    place, records = said.stdout.split()
+    assert Path(place).is_relative_to(installed)
+    assert int(records) > 0
+
+
+def test_installed_and_started_by_streamlit_beside_runs(installed: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests" / "pins" / "data" / "control-v1" / "run", tmp_path / "runs" / "pinned")
+    command = [sys.executable, "-m", "streamlit", "run", str(installed / "app"), "--server.port=PORT"]
+    where = environment(PYTHONPATH=str(installed), HOME=str(tmp_path / "home"))
+    with served([*command, "--server.headless=true"], tmp_path, tmp_path / "log", where) as found:
+        assert found.addresses == HERE
+        statistics, page = first_page(found.port)
+    assert not statistics
+    assert str(tmp_path / "runs") not in page, "there is a run, so nothing says where to look"
+
+
+@pytest.mark.parametrize("start", ["module", "streamlit"])
+def test_from_the_checkout_whatever_files_say(start: str, tmp_path: Path) -> None:
+    """Files in the home and in the working directory ask for another address and for statistics."""
+    asked = {"server.address": "0.0.0.0", "browser.gatherUsageStats": True, "server.port": 1}
+    for folder in (tmp_path / "home", tmp_path / "work"):
+        settings_of(folder, **asked)
+    where = environment(HOME=str(tmp_path / "home"), PYTHONPATH=str(ROOT))
+    command = MODULE
+    if start == "streamlit":
+        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app"), "--server.port=PORT"]
+        command.append("--server.headless=true")
+    with served(command, tmp_path / "work", tmp_path / "log", where) as found:
+        assert found.addresses == HERE
+        statistics, _ = first_page(found.port)
+    assert not statistics
+
+
+def test_another_address_is_a_persons_choice(tmp_path: Path) -> None:
+    where = environment(STREAMLIT_SERVER_ADDRESS="0.0.0.0", PYTHONPATH=str(ROOT))
+    with served(MODULE, tmp_path, tmp_path / "log", where) as found:
+        assert found.addresses == {"0.0.0.0"}
+        assert f"http://0.0.0.0:{found.port}" in found.log.read_text(), "what is printed is what is so"
+
+
+def test_an_address_that_is_not_this_machines_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "app", "--port", str(free_port())]
+    for address in ("192.0.2.1", "nowhere.invalid"):
+        where = environment(STREAMLIT_SERVER_ADDRESS=address, PYTHONPATH=str(ROOT))
+        done = subprocess.run(command, cwd=tmp_path, env=where, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode != 0
+        assert done.stdout == ""
+        (line,) = done.stderr.splitlines()
+        assert address in line
