@@ -1,15 +1,18 @@
 """Which experiences made an RL agent behave the way it does, and what would have happened without them?
 
 >>> import engine
->>> config = engine.preset("FrozenLake-v1", rounds=3)      # settings of a run
->>> for snapshot in engine.train(config, "runs/lake"):      # train and record
-...     scores = engine.influence(snapshot, "return")       # attribute, here or later
->>> run = engine.open_run("runs/lake")                      # read it back, verified
+>>> config = engine.preset("FrozenLake-v1", rounds=3, n_steps=512)  # settings of a run
+>>> for snapshot in engine.train(config, "runs/lake"):              # train and record
+...     scores = engine.influence(snapshot, "return")               # attribute, here or later
+>>> run = engine.open_run("runs/lake")                              # read it back, verified
 >>> snapshot = run.snapshot(2)
->>> replayed = engine.replay(snapshot, drop=[17])           # the update again, without record 17
->>> found = engine.validate(run, round=2, subsets=16)       # does influence predict what removal does here?
->>> common = engine.diagnose(run, round=2).in_common         # what the bottom records have in common
->>> outcome = engine.retrain(run, 2, [17, 40], "runs/lake-without")   # against original and control
+>>> replayed = engine.replay(snapshot, drop=[17])                   # the update again, without record 17
+>>> here = {"executor": "inline"}                                   # in this process, not in one a core
+>>> found = engine.validate(run, round=2, subsets=8, orders=2, **here)  # does influence predict what removal does?
+>>> common = engine.diagnose(run, round=2, rollouts=4, **here).in_common  # of the bottom records
+>>> outcome = engine.retrain(run, 2, [17, 40], "runs/lake-without")  # against original and control
+>>> outcome["records"], outcome["removed"]
+(512, [17, 40])
 
 Names are imported on first use, so that `import engine` costs nothing.
 """

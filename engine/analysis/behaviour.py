@@ -102,7 +102,7 @@ def behaviour(
     >>> run = engine.open_run("sample_runs/FrozenLake-v1")
     >>> found = engine.behaviour(run, engine.action_target(run.snapshot(20), record=1000), cache=False)
     >>> found.phases.findings["saturation"]
-    'rounds 19 to 29'
+    'rounds 20 to 29'
 
     Args:
         run: one round of it is in memory at a time.

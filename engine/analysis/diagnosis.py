@@ -151,9 +151,9 @@ def diagnose(
     """Say what the bottom records of a round have in common.
 
     >>> import engine
-    >>> if __name__ == "__main__":  # the workers import this file, too
-    ...     found = engine.diagnose("sample_runs/FrozenLake-v1", round=8)
-    ...     print([trait.sentence for trait in found.in_common])
+    >>> found = engine.diagnose("sample_runs/FrozenLake-v1", round=8, rollouts=4, executor="inline")
+    >>> next(trait.sentence for trait in found.in_common if "sign" in trait.sentence)
+    '9...% have an advantage of the wrong sign, 2...% of the rest'
 
     Every feature of the bottom records is compared with the rest of the buffer. For the paper's explanation, that bottom
     records are those whose advantage estimate A-hat is wrong, A-bar is estimated by rollouts (see `analysis.advantages`):

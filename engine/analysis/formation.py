@@ -145,6 +145,8 @@ def formation(
     >>> run = engine.open_run("sample_runs/FrozenLake-v1")
     >>> found = formation(run, engine.action_target(run.snapshot(12), record=100), cache=False)
     >>> first = next(iter(found))
+    >>> found.progress
+    (1, 30)
 
     Args:
         run: one round of it is in memory at a time.

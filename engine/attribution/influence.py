@@ -68,6 +68,8 @@ def influence(
     >>> snapshot = engine.open_run("sample_runs/FrozenLake-v1").snapshot(3)
     >>> scores = engine.influence(snapshot, "return")
     >>> worst_first = scores.influence.argsort()
+    >>> bool(scores.influence[worst_first[0]] < 0)
+    True
 
     Args:
         snapshot: round k.
@@ -188,6 +190,8 @@ def influence_on_each(snapshot: Snapshot, target: ActionTarget) -> Float32s:
     >>> snapshot = engine.open_run("sample_runs/FrozenLake-v1").snapshot(3)
     >>> everyone = engine.action_target(snapshot, record=snapshot.buffer.record)
     >>> matrix = engine.influence_on_each(snapshot, everyone)  # every record's influence on every record's action
+    >>> matrix.shape
+    (2048, 2048)
 
     Args:
         snapshot: round k.

@@ -139,6 +139,8 @@ def return_target(snapshot: Snapshot, reference: RolloutBuffer | None = None) ->
     >>> import engine
     >>> run = engine.open_run("sample_runs/FrozenLake-v1")
     >>> later = engine.return_target(run.snapshot(3), run.snapshot(12).buffer)
+    >>> later.name, len(later.action)
+    ('return', 2048)
 
     Raises:
         BadInputError: the buffer's observations or actions are not of the snapshot's kind.

@@ -175,9 +175,11 @@ def train(
     """Train PPO and record every round in the run folder `out`; with `config.filter`, on a part of each round.
 
     >>> import engine
-    >>> config = engine.preset("FrozenLake-v1", rounds=3, seed=0, filter="iif", drop=0.5)
-    >>> for snapshot in engine.train(config, "runs/lake"):
-    ...     print(snapshot.round, snapshot.metrics["mean_return"], snapshot.buffer.kept.sum())
+    >>> config = engine.preset("FrozenLake-v1", rounds=2, seed=0, filter="iif", drop=0.5)
+    >>> for snapshot in engine.train(config, "runs/filtered"):
+    ...     print(snapshot.round, len(snapshot.buffer), snapshot.metrics["dropped"], snapshot.metrics["filter"])
+    0 2048 418 iif: the worst 418 of ... negative records by first_order
+    1 2048 4... iif: the worst 4... of ... negative records by first_order
 
     Args:
         config: what to train.

@@ -57,6 +57,8 @@ def replay(
     >>> import engine
     >>> snapshot = engine.open_run("sample_runs/FrozenLake-v1").snapshot(3)
     >>> replayed = engine.replay(snapshot, drop=[17, 40])
+    >>> replayed.metrics.steps, int(replayed.snapshot.buffer.kept.sum())
+    (320, 2046)
 
     Args:
         snapshot: round k; records that it marks as not kept stay out.

@@ -115,9 +115,10 @@ def train_language(
     """Train a language model and record every round in the run folder `out`; with `config.filter`, on a part of each round.
 
     >>> import engine
-    >>> settings = engine.language_settings("courtesy", {"rounds": 3, "filter": "iif"})
+    >>> settings = engine.language_settings("courtesy", {"rounds": 1, "filter": "iif"})
     >>> for snapshot in engine.train_language(*settings, "runs/polite"):
-    ...     print(snapshot.round, snapshot.metrics["mean_return"], snapshot.buffer.response[0])
+    ...     print(snapshot.round, len(snapshot.buffer), bool((~snapshot.buffer.kept).any()))
+    0 64 True
 
     `engine.rlhf.training.train_language` says what the arguments and errors are.
     """

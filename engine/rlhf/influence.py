@@ -71,6 +71,7 @@ def sequence_influence(
     >>> snapshot = engine.open_run("sample_runs/courtesy").language_snapshot(0)
     >>> scores = engine.sequence_influence(snapshot, "sequence")
     >>> snapshot.buffer.response[scores.influence.argmin()]
+    ' usually a tourist .'
 
     Args:
         snapshot: round k.

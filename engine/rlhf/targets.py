@@ -109,6 +109,8 @@ def language_target(
     >>> import engine
     >>> snapshot = engine.open_run("sample_runs/courtesy").language_snapshot(0)
     >>> why_this_word = engine.language_target(snapshot, "action", record=7, first=5, last=6)
+    >>> why_this_word.words
+    'action target, record 7, tokens 5 to 6'
 
     Args:
         snapshot: round k.

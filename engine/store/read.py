@@ -52,8 +52,9 @@ class RoundInfo:
 def open_run(path: str | Path, files: Files | None = None) -> Run:
     """Open a recorded run.
 
-    >>> run = open_run("sample_runs/cartpole")  # doctest: +SKIP
-    >>> run.snapshot(12).buffer.reward.mean()  # doctest: +SKIP
+    >>> run = open_run("sample_runs/FrozenLake-v1")
+    >>> len(run.rounds), run.snapshot(12).buffer.reward.shape
+    (30, (2048,))
 
     Raises:
         NotARunError: there is no run at `path`.

@@ -101,7 +101,7 @@ def run_courtesy(
 ) -> CourtesyResults:
     """Train every arm in both conditions on every seed; continue what is already in `out`.
 
-    >>> results = run_courtesy(Plan(), range(3), "results", executor="processes")
+    >>> results = run_courtesy(Plan(), range(3), "results", executor="processes")  # doctest: +SKIP
 
     Each finished task is written at once, so that an interrupted campaign loses only the tasks in flight.
 
