@@ -78,7 +78,7 @@ class RunManifest:
             case "minibatches":
                 return records * self.config.n_epochs
             case "validation" if self.language is not None:
-                return self.language.validation_prompts
+                return self.language.validation_prompts * self.language.group_size
             case _:
                 return None
 
