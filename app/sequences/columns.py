@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from engine.errors import BadInputError
 from engine.store.sequences import SequenceBuffer
 from engine.store.snapshot import Float32s
 
@@ -18,6 +20,10 @@ TEXTS = ("prompt", "response")
 EVERY, BASKET = "all", "in the basket"
 ONLY = (EVERY, "kept", "dropped by the filter", "truncated", "no signal", BASKET)
 """Which sequences are listed."""
+MOST_SEARCHED = 1_000
+"""Letters of a text that is searched for."""
+_BLANKS = r"[\s\x0b\x1c-\x1f\x{85}\p{Z}]+"
+"""What `str.split` takes for blanks, for RE2."""
 
 
 def sequences_table(buffer: SequenceBuffer) -> pa.Table:
@@ -67,18 +73,22 @@ class Question:
     """Which rows, in which order."""
 
     words: str = ""
-    """Part of the prompt or of the response, in any case of letters."""
+    """Part of the prompt or of the response, in any case of letters; blanks stand for any blanks, tabs and line breaks."""
     only: str = EVERY
     sort: str = "record"
     descending: bool = False
 
 
 def rows(table: pa.Table, question: Question, basket: Collection[int] = ()) -> NDArray[np.int64]:
-    """(m,) positions of the rows that are asked for; equal ones in the order of their numbers, unknown ones last."""
+    """(m,) positions of the rows that are asked for; equal ones in the order of their numbers, unknown ones last.
+
+    Raises:
+        BadInputError: too long a text is searched for.
+    """
     mask = _only(table, question.only, basket)
-    if question.words:
-        found = [pc.match_substring(table.column(name), question.words, ignore_case=True) for name in TEXTS]
-        mask = pc.and_(mask, pc.or_(*found))
+    words = question.words.split()
+    if words:
+        mask = pc.and_(mask, pc.or_(*(_holds(table.column(name), words) for name in TEXTS)))
     chosen = np.flatnonzero(mask.to_numpy(zero_copy_only=False) if isinstance(mask, pa.Array) else mask.to_numpy())
     if question.sort == "record":
         return chosen[::-1] if question.descending else chosen
@@ -86,6 +96,15 @@ def rows(table: pa.Table, question: Question, basket: Collection[int] = ()) -> N
     way = "descending" if question.descending else "ascending"
     order = pc.sort_indices(keys, sort_keys=[("key", way), ("record", "ascending")])
     return chosen[order.to_numpy()]
+
+
+def _holds(column: pa.ChunkedArray, words: Sequence[str]) -> pa.ChunkedArray:
+    """Which texts have the words one after another, whatever blanks are between them."""
+    if sum(map(len, words)) > MOST_SEARCHED:
+        raise BadInputError(f"search for a text of at most {MOST_SEARCHED:,} letters")
+    if len(words) == 1:
+        return pc.match_substring(column, words[0], ignore_case=True)
+    return pc.match_substring_regex(column, _BLANKS.join(map(re.escape, words)), ignore_case=True)
 
 
 def _only(table: pa.Table, only: str, basket: Collection[int]) -> Any:

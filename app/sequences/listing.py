@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -17,6 +18,8 @@ from app.sequences.columns import EVERY, Question
 
 PAGE_ROWS = 100
 LIST_PIXELS = 35 * 9 + 20
+CELL_CHARACTERS = 1_000
+"""Of a text in the list; the whole text is below the list."""
 _WIDTHS = {"prompt": 180, "response": 250}
 _HELP = {
     "advantage": "of the response's last token",
@@ -27,6 +30,7 @@ _HELP = {
     "kept": "False: a filter dropped it from the update",
     "influence": "on the target: > 0 raised it, < 0 lowered it; empty: no signal",
     "group": "sequences with the same prompt",
+    "extra": "written down beside the rewards, and no part of them",
 }
 
 
@@ -97,7 +101,7 @@ def draw(
     if len(here) == 0:
         st.info("No sequence fits: search for something else, or list all.", icon=":material/info:")
         return
-    shown = listed.table.take(pa.array(here))
+    shown = _cut(listed.table.take(pa.array(here)))
     state.select_rows("sequences_table", [row for row, record in enumerate(here.tolist()) if record in set(ticked)])
     st.dataframe(
         shown,
@@ -109,6 +113,20 @@ def draw(
         column_config={name: _column(name, shown.schema.field(name).type) for name in shown.column_names},
         alt=f"Table of the sequences, page {page} of {pages}",
     )
+
+
+def _cut(rows: pa.Table) -> pa.Table:
+    """The rows with the beginnings of their texts: a hundred long ones are more than a browser takes."""
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_large_string(field.type):
+            column = rows.column(i)
+            short = pc.utf8_slice_codeunits(column, 0, CELL_CHARACTERS)
+            cut = pc.greater(pc.utf8_length(column), CELL_CHARACTERS)
+            marked = pc.binary_join_element_wise(
+                short, pa.scalar("…", pa.large_string()), pa.scalar("", pa.large_string())
+            )
+            rows = rows.set_column(i, field, pc.if_else(cut, marked, short))
+    return rows
 
 
 def _pager(pages: int) -> None:

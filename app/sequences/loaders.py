@@ -17,7 +17,8 @@ from app.sequences import columns
 from app.sequences.columns import Question
 from app.sequences.targets import Asked
 from engine.errors import BadInputError, DamagedRunError
-from engine.recording.dumps import Dump, find_dumps, open_dump
+from engine.recording.dumps import Dump, find_dumps, open_dump, printable
+from engine.recording.sequences import Sequences
 from engine.rlhf.dependencies import tokenizers
 from engine.rlhf.influence import SequenceScores, read_sequence_influence, sequence_influence
 from engine.rlhf.targets import TokenTarget, language_target
@@ -34,7 +35,7 @@ def dump_paths() -> dict[str, Path]:
     runs, paths = run_paths(), dict[str, Path]()
     for folder in run_folders():
         for path in find_dumps(folder):
-            name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
+            name = printable(path.relative_to(folder) if path != folder else Path(folder.resolve().name))
             while name in paths or name in runs:
                 name = f"{folder.name}/{name}"
             paths[name] = path
@@ -46,15 +47,15 @@ def load_dump(path: Path) -> Dump:
     return open_dump(path)
 
 
-def load_step(dump: Dump, step: int) -> pa.Table:
-    """The sequences of a step. Errors as `Dump.table`."""
-    file = dump.files.get(step)
-    return _step(dump, str(file), file.stat().st_mtime_ns if file is not None else 0, step)
+def load_step(dump: Dump, step: int) -> tuple[Sequences, str]:
+    """The sequences of a step as its file is now, and what tells this state of the file from others. Errors as `Dump.read`."""
+    identity = f"{dump.file(step)} {dump.stamp(step)}"
+    return _step(dump, step, identity), identity
 
 
 @st.cache_resource(max_entries=4, show_spinner="reading the sequences …")
-def _step(_dump: Dump, file: str, stamp: int, step: int) -> pa.Table:
-    return _dump.table(step)
+def _step(_dump: Dump, step: int, identity: str) -> Sequences:
+    return _dump.read(step)
 
 
 def load_snapshot(run: Run, round: int) -> LanguageSnapshot:

@@ -107,10 +107,15 @@ def retrain(
 
 
 @page.part
-def view_only(name: str, dump: Dump, step: int) -> None:
-    """A step of what another trainer wrote down."""
-    file = str(dump.files[step])
-    listed = Listed(loaders.load_step(dump, step), file, file)
+def view_only(dump: Dump, step: int) -> None:
+    """A step of what another trainer wrote down, as its file is now: what was chosen in another state of it is forgotten."""
+    found, identity = loaders.load_step(dump, step)
+    if found.note:
+        st.caption(escape(found.note))
+    if not found.table.num_rows:
+        st.info("There are no sequences in this step's file.", icon=":material/info:")
+        return
+    listed = Listed(found.table, identity, identity)
     rows = loaders.load_rows(listed.table, listed.identity, listing.controls(listed), ())
     record = listing.choose(listed, rows)
 
@@ -145,8 +150,9 @@ def sequences() -> None:
         dump = loaders.load_dump(dumps[name])
         st.info(dump.cannot, icon=":material/visibility:")
         step = int(state.get("round", dump.steps[0]))
-        view_only(name, dump, step)
-        export.offer({f"{name}-step-{step}": lambda: loaders.load_step(dump, step).to_pandas()})
+        found, _ = loaders.load_step(dump, step)  # if it can't be read, there is nothing to list or to download
+        view_only(dump, step)
+        export.offer({f"{name}-step-{step}": found.table.to_pandas})
         return
     name, run = page.current_run()
     if not run.is_language:

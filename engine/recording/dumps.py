@@ -15,17 +15,18 @@ from typing import Literal
 
 import pyarrow as pa
 
-from engine.errors import BadInputError, StorageError
-from engine.recording.trl import TRL_FILE, trl_table
-from engine.recording.verl import VERL_FILE, verl_table
+from engine.errors import BadInputError, DamagedRunError, StorageError
+from engine.recording.limits import LARGEST_FILE, mebibytes
+from engine.recording.sequences import Sequences
+from engine.recording.trl import TRL_FILE, trl_sequences
+from engine.recording.verl import VERL_FILE, verl_sequences
+from engine.store.files import Files
 from engine.store.find import DEPTH
 
 Trainer = Literal["TRL", "verl"]
 FILES: Mapping[Trainer, re.Pattern[str]] = {"TRL": TRL_FILE, "verl": VERL_FILE}
 """Names of their files; the first group is the step."""
-READERS = {"TRL": trl_table, "verl": verl_table}
-LARGEST_FILE = 2 * 2**30
-"""Bytes of a file that is read."""
+READERS = {"TRL": trl_sequences, "verl": verl_sequences}
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,47 @@ class Dump:
         return list(self.files)
 
     def table(self, step: int) -> pa.Table:
-        """The sequences of one step, one row each.
+        """The sequences of one step, one row each; a file without any gives a table without rows.
 
-        Columns: `record` (int32, position), `group` (int32, sequences with the same prompt share it), `prompt`, `response`
-        (string), `reward` (float32, where the total is known), `reward/<part>` (float32, NaN where there was none) and
-        `advantage` (float32, TRL).
+        Columns: `record` (int32, position), `group` (int32, sequences with the same prompt, or of the sample that verl names,
+        share it), `prompt`, `response` (large_string; what is no character is U+FFFD), `reward` (float32, where the total is
+        known), `reward/<part>` (float32, NaN where there was none, infinite beyond the range), `advantage` (float32, TRL) and
+        `extra/<name>` (of any type, null where there was none).
 
         Raises:
-            BadInputError: there is no such step, or its file is not what its name says; one line.
+            BadInputError: there is no such step, or its file is not what its name says, or larger than is read; one line.
             StorageError: the file can't be read.
         """
+        return self.read(step).table
+
+    def read(self, step: int) -> Sequences:
+        """`table`, and what of the file is not in it. Errors as `table`."""
+        return READERS[self.trainer](_bytes(self.file(step)), printable(self.file(step)))
+
+    def file(self, step: int) -> Path:
+        """The file of a step.
+
+        Raises:
+            BadInputError: there is no such step.
+        """
         if step not in self.files:
-            raise BadInputError(f"step {step} is not in {self.path}; it has steps {self.steps[0]} to {self.steps[-1]}")
-        return READERS[self.trainer](_bytes(self.files[step]), self.files[step])
+            raise BadInputError(
+                f"step {step} is not in {printable(self.path)}; it has steps {self.steps[0]} to {self.steps[-1]}"
+            )
+        return self.files[step]
+
+    def stamp(self, step: int) -> tuple[int, int, int]:
+        """What the step's file is now: it changes when the file is written anew, or grows.
+
+        Raises:
+            BadInputError: there is no such step.
+            StorageError: its file is no longer there.
+        """
+        try:
+            status = self.file(step).lstat()
+        except OSError as error:
+            raise _unreadable(self.files[step], error) from None
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
     @property
     def cannot(self) -> str:
@@ -77,15 +106,16 @@ def open_dump(path: str | Path) -> Dump:
         BadInputError: it is neither; one line.
     """
     path = Path(path)
-    names = [path.name] if path.is_file() else _names(path)
-    folder = path.parent if path.is_file() else path
+    one = path.is_file()
+    names = [path.name] if one else _names(path)
+    whole = Path(os.path.realpath(path))  # what is named here may be a link; what is found in it may not
     for trainer, pattern in FILES.items():
-        found = {int(match[1]): folder / name for name in names if (match := pattern.fullmatch(name))}
+        found = {int(match[1]): whole if one else whole / name for name in names if (match := pattern.fullmatch(name))}
         if found:
             return Dump(trainer, path, dict(sorted(found.items())))
     raise BadInputError(
-        f"{path} holds no recorded sequences: it must be a file or folder of TRL's completions_00001.parquet, ... or of verl's "
-        "1.jsonl, ..."
+        f"{printable(path)} holds no recorded sequences: it must be a file or folder of TRL's completions_00001.parquet, ... or "
+        "of verl's 1.jsonl, ..."
     )
 
 
@@ -105,19 +135,43 @@ def find_dumps(directory: str | Path) -> list[Path]:
     return sorted(found)
 
 
+def printable(path: Path) -> str:
+    """A path for messages and labels, on one line: bytes of a name that are not UTF-8 become U+FFFD."""
+    return " ".join(os.fsencode(path).decode(errors="replace").split())
+
+
 def _names(folder: Path) -> list[str]:
     try:
         return sorted(entry.name for entry in folder.iterdir())
     except FileNotFoundError:
-        raise BadInputError(f"{folder} is not there; name a file or a folder of recorded sequences") from None
+        raise BadInputError(
+            f"{printable(folder)} is not there; name a file or a folder of recorded sequences"
+        ) from None
     except OSError as error:
-        raise StorageError(f"{folder} can't be read ({error.strerror}); choose one that you may read") from None
+        raise _unreadable(folder, error) from None
 
 
 def _bytes(file: Path) -> bytes:
     try:
-        if file.stat().st_size > LARGEST_FILE:
-            raise BadInputError(f"{file} is larger than {LARGEST_FILE // 2**30} GiB; split it into one file a step")
-        return file.read_bytes()
+        data = b"" if file.lstat().st_size > LARGEST_FILE else Files().read(file, limit=LARGEST_FILE)
+        size = file.lstat().st_size
+    except DamagedRunError:
+        raise BadInputError(
+            f"{printable(file)} is a link or no plain file, which is not read; put the file itself there"
+        ) from None
     except OSError as error:
-        raise StorageError(f"{file} can't be read ({error.strerror}); choose one that you may read") from None
+        raise _unreadable(file, error) from None
+    except StorageError as error:
+        cause = error.__cause__
+        raise (_unreadable(file, cause) if isinstance(cause, OSError) else error) from None
+    if size > LARGEST_FILE:
+        raise BadInputError(
+            f"{printable(file)} is too large: more than {mebibytes(LARGEST_FILE)}; write less into a step"
+        )
+    return data
+
+
+def _unreadable(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{printable(path)} can't be read ({error.strerror}); choose one that is there and that you may read"
+    )

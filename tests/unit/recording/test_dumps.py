@@ -99,7 +99,6 @@ def one_line(error: pytest.ExceptionInfo[BadInputError]) -> str:
 @pytest.mark.parametrize(
     ("lines", "complaint"),
     [
-        ([], "is empty"),
         ([{"input": "a"}], "line 1 has no output"),
         ([{"input": "a", "output": "b"}, [1]], "line 2 is not a JSON object"),
     ],
@@ -122,7 +121,7 @@ def test_what_is_neither_is_refused_in_one_line(tmp_path: Path) -> None:
         dump.table(5)
     one_line(error)
     (tmp_path / "completions_00006.parquet").write_bytes(b"PAR1 and nothing more")
-    with pytest.raises(BadInputError, match="not a Parquet file") as error:
+    with pytest.raises(BadInputError, match="not a sound Parquet file") as error:
         open_dump(tmp_path).table(6)
     one_line(error)
     with pytest.raises(BadInputError, match="steps 5 to 6"):
