@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def load_dump(path: Path) -> Dump:
 
 def load_step(dump: Dump, step: int) -> tuple[Sequences, str]:
     """The sequences of a step as its file is now, and what tells this state of the file from others. Errors as `Dump.read`."""
-    identity = f"{dump.file(step)} {dump.stamp(step)}"
+    identity = f"{os.fsencode(dump.file(step))!r} {dump.stamp(step)}"
     return _step(dump, step, identity), identity
 
 

@@ -85,14 +85,14 @@ def text_of(value: Any) -> str:
         return value
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return _message(value) if "content" in value or value.get("tool_calls") else _as_json(value)
-    if isinstance(value, Sequence):
+    if isinstance(value, list | tuple):
         return "\n".join(text_of(one) for one in value)
     return "" if value is None else str(value)
 
 
-def _message(message: Mapping[str, Any]) -> str:
+def _message(message: dict[str, Any]) -> str:
     calls = message.get("tool_calls")
     said = [
         text_of(message.get("reasoning_content")),
@@ -106,22 +106,22 @@ def _content(content: Any) -> str:
     """What a message says: a text, or parts of which pictures have no text."""
     if isinstance(content, list | tuple):
         return " ".join(_part(part) for part in content if part is not None)
-    return _as_json(content) if isinstance(content, Mapping) else text_of(content)
+    return _as_json(content) if isinstance(content, dict) else text_of(content)
 
 
 def _part(part: Any) -> str:
-    if not isinstance(part, Mapping):
+    if not isinstance(part, dict):
         return text_of(part)
     return text_of(part["text"]) if part.get("text") is not None else f"[{text_of(part.get('type') or 'part')}]"
 
 
 def _call(call: Any) -> str:
     """`multiply(a=3, b=4)`; arguments that are not there are nulls where a file has one type for all calls."""
-    about = call.get("function", call) if isinstance(call, Mapping) else None
-    if not isinstance(about, Mapping) or not about.get("name"):
+    about = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(about, dict) or not about.get("name"):
         return _as_json(call)
     given = about.get("arguments")
-    if isinstance(given, Mapping):
+    if isinstance(given, dict):
         words = ", ".join(f"{name}={_as_json(value)}" for name, value in given.items() if value is not None)
     else:
         words = text_of(given)

@@ -225,9 +225,9 @@ def rows_of_a_long_text() -> bytes:
     return parquet({"prompt": column, "completion": column})
 
 
-def conversations_of_a_long_text(rows: int, messages: int) -> bytes:
+def conversations_of_a_long_text(rows: int, messages: int, length: int) -> bytes:
     """4 GB of text in messages."""
-    text = pa.array(np.zeros(rows * messages, np.int32)), pa.array(["a" * 1_000])
+    text = pa.array(np.zeros(rows * messages, np.int32)), pa.array(["a" * length])
     said = pa.StructArray.from_arrays([pa.DictionaryArray.from_arrays(*text)], ["content"])
     offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * messages)
     return parquet({"prompt": pa.ListArray.from_arrays(offsets, said), "completion": ["x"] * rows})
@@ -269,8 +269,8 @@ print(json.dumps([said, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - be
     ("bomb", "complaint"),
     [
         (rows_of_a_long_text(), "too large: more than 512 MiB of text once it is decoded"),
-        (conversations_of_a_long_text(1, 4_000_000), "too large: more than 16 MiB in one conversation"),
-        (conversations_of_a_long_text(2_000, 2_000), "too large: more than 512 MiB of text once it is decoded"),
+        (conversations_of_a_long_text(1, 4_000_000, 1_000), "too large: more than 16 MiB in one conversation"),
+        (conversations_of_a_long_text(2_000, 20, 100_000), "too large: more than 512 MiB of text once it is decoded"),
         (compressed(), "too large: more than 512 MiB once it is decompressed"),
         (values(), "too large: more than 8,000,000 values"),
     ],
