@@ -16,7 +16,7 @@ from typing import Literal
 import pyarrow as pa
 
 from engine.errors import BadInputError, DamagedRunError, StorageError
-from engine.recording.limits import LARGEST_FILE, mebibytes
+from engine.recording.limits import LARGEST_FILE, mebibytes, too_large
 from engine.recording.sequences import Sequences
 from engine.recording.trl import TRL_FILE, trl_sequences
 from engine.recording.verl import VERL_FILE, verl_sequences
@@ -165,9 +165,7 @@ def _bytes(file: Path) -> bytes:
         cause = error.__cause__
         raise (_unreadable(file, cause) if isinstance(cause, OSError) else error) from None
     if size > LARGEST_FILE:
-        raise BadInputError(
-            f"{printable(file)} is too large: more than {mebibytes(LARGEST_FILE)}; write less into a step"
-        )
+        raise too_large(printable(file), "on the disk", mebibytes(LARGEST_FILE))
     return data
 
 

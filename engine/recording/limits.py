@@ -36,10 +36,10 @@ def too_large(where: str, what: str, most: int | str) -> BadInputError:
     """The error of a sound file that is more than is read.
 
     >>> str(too_large("rollouts/7.jsonl", "lines", 250_000))
-    'rollouts/7.jsonl is too large: more than 250,000 lines; write less into a step'
+    'rollouts/7.jsonl is too large: it has more than 250,000 lines, the most that is read'
     """
     count = f"{most:,}" if isinstance(most, int) else most
-    return BadInputError(f"{where} is too large: more than {count} {what}; write less into a step")
+    return BadInputError(f"{where} is too large: it has more than {count} {what}, the most that is read")
 
 
 def mebibytes(size: int) -> str:

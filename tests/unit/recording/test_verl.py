@@ -149,14 +149,14 @@ def test_what_is_more_than_is_read_is_too_large_and_not_damaged(monkeypatch: pyt
         json.dumps({"input": "a", "output": "b", **{f"k{i}_{j}": 1 for j in range(100)}}).encode() + b"\n"
         for i in range(9)
     )
-    assert f"line 3 is too large: more than {MOST_COLUMNS} different names" in refusal(keys)
-    assert "line 2 is too large: more than 16 MiB in a line" in refusal(WHOLE + b" " * (LONGEST + 1))
+    assert f"line 3 is too large: it has more than {MOST_COLUMNS} different names" in refusal(keys)
+    assert "line 2 is too large: it has more than 16 MiB in a line" in refusal(WHOLE + b" " * (LONGEST + 1))
     assert "characters in a name" in refusal(b'{"input": "a", "output": "b", "' + 201 * b"x" + b'": 1}')
     monkeypatch.setattr(verl, "MOST_ROWS", 2)
     assert "more than 2 lines" in refusal(3 * WHOLE)
     monkeypatch.setattr(verl, "MOST_ROWS", 10)
     monkeypatch.setattr(verl, "MOST_VALUES", 2)
-    assert "line 3 is too large: more than 2 values" in refusal(3 * WHOLE)
+    assert "line 3 is too large: it has more than 2 values" in refusal(3 * WHOLE)
     monkeypatch.setattr("engine.recording.limits.LARGEST_TEXTS", 5)
     assert "of text once it is decoded" in refusal(3 * WHOLE)
 
@@ -164,7 +164,7 @@ def test_what_is_more_than_is_read_is_too_large_and_not_damaged(monkeypatch: pyt
 def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with (tmp_path / "1.jsonl").open("wb") as file:
         file.truncate(LARGEST_FILE + 1)
-    with pytest.raises(BadInputError, match="too large: more than 512 MiB"):
+    with pytest.raises(BadInputError, match="too large: it has more than 512 MiB"):
         open_dump(tmp_path).table(1)
 
 
