@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from app.loaders import ROOT
+from engine.allowed import allowed
 from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import Scores
 from engine.errors import EngineError, LockedRunError
@@ -21,6 +22,7 @@ from engine.intervention.across import Series, SeriesJob, create_series
 from engine.intervention.plan import Intervention
 from engine.intervention.workspace import Job, Work, create_job, predicted
 from engine.rlhf.influence import SequenceScores
+from engine.rlhf.models import check_base
 from engine.store.files import Files, inside
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
@@ -47,6 +49,8 @@ def start(
         EngineError: the plan can't be carried out, or the run's folder can't be written.
     """
     about: dict[str, Any]
+    if isinstance(snapshot, LanguageSnapshot):
+        check_base(snapshot.language)
     if isinstance(scores, Scores) and isinstance(snapshot, Snapshot):
         about = predicted(snapshot, plan, scores.estimator, scores.orders)
     elif scores is None:
@@ -55,7 +59,7 @@ def start(
         removed = float(scores.influence[list(plan.removed)].sum())
         about = {"estimator": scores.estimator, "orders": 1, "summed_influence": removed}
     job, to_be_started = create_job(run, snapshot, plan, about)
-    _start(job, to_be_started, worker=_worker(run))
+    _start(job, to_be_started, _worker(run))
     return job
 
 
@@ -63,7 +67,7 @@ def start_again(run: Run, job: Job) -> None:
     """Begin an intervention that failed, was cancelled or lost its worker anew."""
     about = {key: value for key, value in job.about.items() if key != "created"}
     snapshot = run.language_snapshot if run.is_language else run.snapshot
-    _start(*create_job(run, snapshot(job.plan.round), job.plan, about), worker=_worker(run))
+    _start(*create_job(run, snapshot(job.plan.round), job.plan, about), _worker(run))
 
 
 @dataclass(frozen=True)
@@ -95,11 +99,12 @@ class Check:
         files.make_folder(inside(self.run.path, "derived"))
         chosen = [word for name in estimators for word in ("--estimator", name)]
         command = ["-m", "engine", self.command, str(self.run.path.resolve()), "--round", str(self.round), "--json"]
+        models = allowed().options if self.run.is_language else ()
         with suppress(LockedRunError):
             lock = files.lock(self._file("lock"))
             with open_log(self._file("log")) as log, os.fdopen(lock, "r+b") as held:
                 process = subprocess.Popen(
-                    [sys.executable, *command, *self.arguments, *chosen],
+                    [sys.executable, *command, *self.arguments, *chosen, *models],
                     cwd=ROOT,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -180,15 +185,19 @@ def start_series(run: Run, series: Series) -> SeriesJob:
     return job
 
 
-def _worker(run: Run) -> str:
-    return "engine.rlhf.worker" if run.is_language else "engine.intervention.worker"
+RECORDS = ("engine.intervention.worker",)
 
 
-def _start(job: Work, to_be_started: bool, worker: str = "engine.intervention.worker") -> None:
+def _worker(run: Run) -> Sequence[str]:
+    """The module that carries out an intervention on the run, and what it may load."""
+    return ("engine.rlhf.worker", *allowed().options) if run.is_language else RECORDS
+
+
+def _start(job: Work, to_be_started: bool, worker: Sequence[str] = RECORDS) -> None:
     if to_be_started:
         with open_log(inside(job.folder, "log.txt")) as log:
             subprocess.Popen(
-                [sys.executable, "-m", worker, str(job.folder.resolve())],
+                [sys.executable, "-m", *worker, str(job.folder.resolve())],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -19,6 +19,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.charts import records as record_charts
+from engine.allowed import add_options, allow
 from engine.analysis import policy_difference
 from engine.analysis.behaviour import influence_by_action
 from engine.analysis.fields import policy_at, record_fields
@@ -53,15 +54,30 @@ STUDY = ROOT / "engine" / "experiments" / "study"
 
 def run_folders() -> list[Path]:
     """Where runs are looked for: `--runs DIR` (repeatable), by default `default_folders`."""
-    parser = argparse.ArgumentParser(prog="streamlit run app --")
-    parser.add_argument("--runs", type=Path, action="append", metavar="DIR")
-    return parser.parse_known_args(sys.argv[1:])[0].runs or default_folders()
+    return _options().runs or default_folders()
 
 
 def default_folders() -> list[Path]:
     """`sample_runs/` and `runs/`: of the checkout, or of the working directory where the packages are installed."""
     home = ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()
     return [home / "sample_runs", home / "runs"]
+
+
+def allow_models() -> None:
+    """Let this process load what `--base PATH` and `--download` say, and nothing else.
+
+    Raises:
+        BadInputError: the base is no folder.
+    """
+    allow(_options().base, download=_options().download)
+
+
+def _options() -> argparse.Namespace:
+    """What stands after `streamlit run app --`."""
+    parser = argparse.ArgumentParser(prog="streamlit run app --")
+    parser.add_argument("--runs", type=Path, action="append", metavar="DIR")
+    add_options(parser)
+    return parser.parse_known_args(sys.argv[1:])[0]
 
 
 def campaign_paths() -> dict[str, Path]:

@@ -12,6 +12,7 @@ if str(ROOT) not in sys.path:  # `streamlit run app` puts only app/ there
 import streamlit as st  # noqa: E402
 
 from app import state  # noqa: E402
+from app.loaders import allow_models  # noqa: E402
 from app.page import header, one_line_errors  # noqa: E402
 from app.sequences.loaders import dump_paths  # noqa: E402
 
@@ -33,6 +34,7 @@ page = st.navigation(
 state.enter(page.url_path)
 try:
     with one_line_errors():
+        allow_models()
         if page.url_path not in ("experiments", "compare_runs"):  # the others are about one run
             header(
                 with_round=page.url_path in ("timeline", "diagnose", "sequences"),

@@ -23,6 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from engine.allowed import allow
     from engine.analysis.behaviour import Behaviour, behaviour
     from engine.analysis.diagnosis import Diagnosis, diagnose
     from engine.attribution.influence import Scores, influence, influence_on_each
@@ -56,6 +57,7 @@ _HOME = {
     "Snapshot": "engine.store.snapshot",
     "TrainConfig": "engine.config",
     "Validation": "engine.attribution.trust",
+    "allow": "engine.allowed",
     "action_target": "engine.attribution.targets",
     "behaviour": "engine.analysis.behaviour",
     "diagnose": "engine.analysis.diagnosis",
@@ -90,6 +92,7 @@ __all__ = [
     "TrainConfig",
     "Validation",
     "action_target",
+    "allow",
     "behaviour",
     "diagnose",
     "find_runs",

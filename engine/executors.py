@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any, TypeVar
 
+from engine.allowed import Allowed, allow, allowed
 from engine.errors import BadInputError, EngineError
 
 EXECUTORS = ("inline", "processes", "ray")
@@ -103,7 +104,9 @@ def _inline(function: Callable[[Any], Any], tasks: Sequence[Any], _workers: int)
 
 def _in_processes(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Outcomes:
     others = set(active_children())
-    pool = ProcessPoolExecutor(min(workers, len(tasks) or 1), get_context("spawn"), initializer=_begin_worker)
+    pool = ProcessPoolExecutor(
+        min(workers, len(tasks) or 1), get_context("spawn"), initializer=_begin_worker, initargs=(allowed(),)
+    )
     try:
         futures = {pool.submit(function, task): task for task in tasks}
         for future in as_completed(futures):
@@ -116,8 +119,9 @@ def _in_processes(function: Callable[[Any], Any], tasks: Sequence[Any], workers:
         pool.shutdown(cancel_futures=True)
 
 
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it."""
+def _begin_worker(given: Allowed) -> None:
+    """Leave Ctrl-C to the parent, end with it, and load what it may load."""
+    allow(given.base, download=given.download)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:
@@ -132,6 +136,12 @@ def _end_with(parent: BaseProcess) -> None:
 def _on_ray(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Outcomes:
     import ray
 
+    given = allowed()
+
+    def within(task: Any) -> Any:
+        allow(given.base, download=given.download)
+        return function(task)
+
     def result(reference: Any) -> Any:
         try:
             return ray.get(reference)
@@ -142,7 +152,7 @@ def _on_ray(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) 
     if own:
         ray.init(num_cpus=None if "RAY_ADDRESS" in os.environ else workers, log_to_driver=False)
     try:
-        remote = ray.remote(num_cpus=1, max_retries=0)(function)
+        remote = ray.remote(num_cpus=1, max_retries=0)(within)
         waiting = {remote.remote(task): task for task in tasks}
         while waiting:
             (done,), _ = ray.wait(list(waiting), num_returns=1)

@@ -169,11 +169,10 @@ def load_pieces(run: Run, token: NDArray[np.int32]) -> list[str]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _tokenizer(_run: Run, path: Path, head: str) -> Any:
-    read = tokenizers().Tokenizer.from_file
-    file = _run.model_folder() / "tokenizer.json"
-    if not file.exists():
+    read, data = tokenizers().Tokenizer.from_buffer, _run.model_files().get("tokenizer.json")
+    if data is None:
         raise BadInputError("this run was recorded without its tokenizer, so tokens are numbers")
     try:
-        return read(str(file))
+        return read(data)
     except Exception as error:  # noqa: BLE001 - the library raises nothing more special
         raise DamagedRunError(f"model/tokenizer.json can't be read: {' '.join(str(error).split())[:120]}") from None

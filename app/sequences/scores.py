@@ -16,6 +16,7 @@ from app.text import escape
 from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
 from engine.errors import EngineError
 from engine.rlhf.influence import LANGUAGE_ESTIMATORS, SequenceScores, estimate_seconds
+from engine.rlhf.models import check_base
 from engine.rlhf.targets import TokenTarget
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
@@ -47,6 +48,8 @@ def load(
     if job.running:
         computing.progress(job, what, "influence")
         return target, None
+    if loaders.kept_scores(snapshot, target, estimator) is None:
+        check_base(snapshot.language)
     seconds = estimate_seconds(snapshot, estimator)
     if seconds <= computing.AT_ONCE_SECONDS:
         return target, loaders.load_scores(snapshot, target, estimator)
@@ -69,6 +72,7 @@ def background(
 @page.careful
 def compute_again(run: Run, snapshot: LanguageSnapshot, asked: Asked, estimator: str) -> None:
     """Compute what is shown anew (a callback)."""
+    check_base(snapshot.language)
     target = loaders.load_target(snapshot, asked)
     if estimate_seconds(snapshot, estimator) > computing.AT_ONCE_SECONDS:
         background(run, snapshot, asked, target, estimator, refresh=True).start([estimator])

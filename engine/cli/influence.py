@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.allowed import allow
 from engine.cli.notes import note_duration, note_elsewhere
 from engine.cli.options import (
     Action,
+    Base,
+    Download,
     Json,
     Observation,
     OfRound,
@@ -58,6 +61,8 @@ def influence(
     by_episode: Annotated[bool, typer.Option("--by-episode", help="Sum it over the records of each episode.")] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Compute anew what is cached.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write record and influence to this Parquet file.")] = None,
+    base: Base = None,
+    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Compute how much each record of a round raised or lowered a target."""
@@ -67,6 +72,7 @@ def influence(
     from engine.attribution.targets import in_words
     from engine.store.read import open_run
 
+    allow(base, download=download)
     _check_out(out)
     opened = open_run(run)
     if opened.is_language:

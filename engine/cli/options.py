@@ -52,6 +52,14 @@ Observation = Annotated[
     ),
 ]
 Action = Annotated[str | None, typer.Option("--action", help="Action target: the action, by name, number or numbers.")]
+Base = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="Folder of the base model of a run that trained adapters (LoRA)."),
+]
+Download = Annotated[
+    bool,
+    typer.Option("--download", help="Language models: look for what is not here in the hub's cache and on the hub."),
+]
 
 
 def chosen_target(

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from engine import arguments
+from engine.allowed import allow
+from engine.cli.options import Download
 from engine.errors import BadInputError, CancelledError
 from engine.terminal import progress
 
@@ -16,8 +18,10 @@ def rlhf(
     what: Annotated[
         str, typer.Argument(metavar="[courtesy|language]", help="The demonstration, or models that you name.")
     ] = "language",
-    policy: Annotated[str | None, typer.Option(help="Causal language model: a folder or a name.")] = None,
-    reward: Annotated[str | None, typer.Option(help="Sequence classifier: a folder or a name.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Causal language model: a folder, or a name of what was downloaded before.")
+    ] = None,
+    reward: Annotated[str | None, typer.Option(help="Sequence classifier: the same.")] = None,
     reward_label: Annotated[str | None, typer.Option(help="The label whose logit is the reward.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="Text file with a prompt on each line.")] = None,
     out: Annotated[
@@ -44,6 +48,7 @@ def rlhf(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change one setting; repeat for more.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    download: Download = False,
 ) -> None:
     """Train a language model by PPO or GRPO: `rlhf courtesy`, or `rlhf --policy PATH --reward PATH --prompts FILE`."""
     from engine.rlhf.dependencies import transformers
@@ -51,6 +56,7 @@ def rlhf(
     from engine.rlhf.models import best_precision
     from engine.rlhf.presets import language_settings
 
+    allow(download=download)
     transformers()
     given: dict[str, Any] = {
         "policy": policy,

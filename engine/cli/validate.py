@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.allowed import allow
 from engine.cli.notes import note_duration, note_elsewhere
 from engine.cli.options import (
     Action,
+    Base,
+    Download,
     Json,
     Observation,
     OfRound,
@@ -55,6 +58,8 @@ def validate(
     device: Annotated[
         str, typer.Option(help="cpu replays exactly; cuda replays hundreds at a time, to rounding.")
     ] = "cpu",
+    base: Base = None,
+    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Remove random records, really replay the round, and see who predicted it."""
@@ -66,6 +71,7 @@ def validate(
     from engine.executors import check_executor
     from engine.store.read import open_run
 
+    allow(base, download=download)
     opened = open_run(run)
     estimators = list(dict.fromkeys(estimator or [DEFAULT_ESTIMATOR]))
     if opened.is_language:

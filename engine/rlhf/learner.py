@@ -32,11 +32,12 @@ from engine.rlhf.collect import Scene
 from engine.rlhf.dependencies import transformers
 from engine.rlhf.models import (
     Reference,
+    check_tokenizer,
     describe_model,
     hashes,
     load_policy,
-    load_tokenizer,
     model_source,
+    recorded_tokenizer,
 )
 from engine.rlhf.policy import LanguagePolicy
 from engine.rlhf.prompts import Prompts, make_prompts
@@ -68,6 +69,8 @@ class LanguageLearner:
     """The run's folder."""
     validation: SequenceBuffer | None = None
     """Where it is fixed: the responses before the first round."""
+    named_here: bool = False
+    """Whether the person at the keyboard named the models, see `LanguageSnapshot.named_here`."""
 
     @classmethod
     def begin(
@@ -83,7 +86,8 @@ class LanguageLearner:
         policy, tokenizer = load_policy(config, language, model_source(language))
         scene = Scene(config, language, tokenizer, reward_model or make_reward(language), Reference(policy, language))
         generators = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(GENERATORS, 10)}
-        return cls(scene, prompts, policy, make_optimizer(policy, config), generators, language.kl_coef, 0, path)
+        optimizer = make_optimizer(policy, config)
+        return cls(scene, prompts, policy, optimizer, generators, language.kl_coef, 0, path, named_here=True)
 
     @classmethod
     def after(cls, replayed: Replayed, path: Path, reward_model: RewardModel | None = None) -> LanguageLearner:
@@ -99,9 +103,11 @@ class LanguageLearner:
         """
         snapshot = replayed.snapshot
         config, language, home = snapshot.config, snapshot.language, snapshot.path or path
-        reference = Reference(replayed.policy, language)
-        tokenizer = load_tokenizer(home / "model")
-        scene = Scene(config, language, tokenizer, reward_model or make_reward(language), reference)
+        received = not snapshot.named_here
+        reference = Reference(replayed.policy, language, received)
+        tokenizer = recorded_tokenizer(home)
+        check_tokenizer(tokenizer, replayed.policy.model, home / "model")
+        scene = Scene(config, language, tokenizer, reward_model or make_reward(language, received), reference)
         scene.check_reference(snapshot.buffer)
         return cls(
             scene,
@@ -113,6 +119,7 @@ class LanguageLearner:
             snapshot.round + 1,
             path,
             snapshot.validation if language.validation == "fixed" else None,
+            snapshot.named_here,
         )
 
     def reseed(self, rng: np.random.Generator) -> None:
@@ -172,6 +179,7 @@ class LanguageLearner:
             fingerprint=language_fingerprint(),
             metrics=metrics | {"collect_seconds": time.perf_counter() - start},
             path=self.path,
+            named_here=self.named_here,
         )
 
     def update(self, snapshot: LanguageSnapshot, on_step: Callable[[], None] | None = None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -13,15 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from engine.allowed import allowed
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
-from engine.errors import BadInputError
-from engine.rlhf.dependencies import pretrained
-from engine.rlhf.policy import LanguagePolicy, blank_model, pretrained_model, with_adapter
-from engine.store.sequences import LanguageSnapshot
+from engine.errors import BadInputError, DamagedRunError
+from engine.rlhf.dependencies import transformers
+from engine.rlhf.description import ENDINGS, check_description, configuration
+from engine.rlhf.policy import LanguagePolicy, with_adapter
+from engine.rlhf.skeleton import built, skeleton
+from engine.rlhf.sources import TOKENIZER, pretrained, tokenizer_of
+from engine.store.read import read_model_files
+from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 
-NOT_WEIGHTS = (".json", ".txt", ".model", ".jinja")
-"""Ends of the files that describe a model and its tokenizer."""
+CAUSAL = "AutoModelForCausalLM"
 
 
 def device() -> torch.device:
@@ -40,10 +45,33 @@ def load_tokenizer(source: str | Path) -> Any:
     Raises:
         BadInputError: the extra is not installed, there is none here, or it has no end token.
     """
-    tokenizer = pretrained("AutoTokenizer", source, "tokenizer")
+    tokenizer = pretrained(TOKENIZER, source, "tokenizer")
     if tokenizer.eos_token_id is None:
         raise BadInputError(f"the tokenizer of {source} has no end token, so that no response would ever end")
     return tokenizer
+
+
+def recorded_tokenizer(run: Path) -> Any:
+    """The tokenizer in a run's folder.
+
+    Raises:
+        BadInputError: the extra is not installed.
+        DamagedRunError: a file is not what run.json names, or they describe no tokenizer with an end token.
+    """
+    tokenizer = tokenizer_of(read_model_files(run))
+    if tokenizer.eos_token_id is None:
+        raise DamagedRunError("model/ describes a tokenizer without an end token, so that no response would ever end")
+    return tokenizer
+
+
+def pretrained_model(source: str | Path, received: bool = False) -> nn.Module:
+    """A causal language model with its weights, by name or local path; `sources.pretrained` says what `received` means.
+
+    Raises:
+        BadInputError: the extra is not installed, or there is no such model here.
+    """
+    options = {"attn_implementation": "eager", "dtype": torch.float32}
+    return pretrained(CAUSAL, source, "causal language model", received=received, **options)
 
 
 def load_policy(config: TrainConfig, language: LanguageConfig, source: str | Path) -> tuple[LanguagePolicy, Any]:
@@ -62,20 +90,51 @@ def restore_policy(snapshot: LanguageSnapshot) -> LanguagePolicy:
     """The policy at theta(k).
 
     Raises:
-        BadInputError: the extra is not installed, or the adapters' base model is not here.
-        DamagedRunError: the checkpoint does not fit the model that the run describes.
+        BadInputError: the extra is not installed, or the adapters' base model is not here, see `check_base`.
+        DamagedRunError: the checkpoint does not fit the model that the run describes, or the sequences don't.
     """
     if snapshot.path is None:
         raise BadInputError("this snapshot has no run folder, which would say what its model is")
-    return policy_at(snapshot.config, snapshot.language, snapshot.path, snapshot.parameters)
+    policy = policy_at(
+        snapshot.config, snapshot.language, snapshot.path, snapshot.parameters, named_here=snapshot.named_here
+    )
+    for buffer in (snapshot.buffer, snapshot.validation):
+        if buffer is not None:
+            _check_sequences(buffer, policy)
+    return policy
 
 
 def policy_at(
-    config: TrainConfig, language: LanguageConfig, run: Path, parameters: Mapping[str, NDArray[Any]]
+    config: TrainConfig,
+    language: LanguageConfig,
+    run: Path,
+    parameters: Mapping[str, NDArray[Any]],
+    *,
+    named_here: bool = False,
 ) -> LanguagePolicy:
     """The policy of a run with these parameters. Errors as `restore_policy`."""
-    model = pretrained_model(model_source(language)) if language.lora_rank else blank_model(run / "model")
+    if not language.lora_rank:
+        return _policy(_described_model(run, language, parameters), config, language).load(parameters)
+    check_base(language, named_here)
+    ranks = {t.shape[0] for name, t in parameters.items() if "lora_A" in name and t.ndim}
+    if ranks != {language.lora_rank}:
+        raise DamagedRunError(f"the checkpoint has no adapters of the rank {language.lora_rank} that run.json says")
+    model = pretrained_model(allowed().base or model_source(language), not (named_here or allowed().base))
     return _policy(model, config, language).load(parameters)
+
+
+def check_base(language: LanguageConfig, named_here: bool = False) -> None:
+    """Refuse what needs the base model of adapters, which a run does not hold, where nobody has said where it is.
+
+    Raises:
+        BadInputError: says what to pass.
+    """
+    known = named_here or allowed().base is not None or allowed().download or language.policy == "courtesy"
+    if language.lora_rank and not known:
+        raise BadInputError(
+            f"this run trained adapters (LoRA) of {language.policy}, which is not in it, so the run is view only; pass --base "
+            "PATH with the folder of that model, or --download to have it looked up under this name"
+        )
 
 
 def model_source(language: LanguageConfig) -> str:
@@ -117,14 +176,20 @@ def context_length(model: Any) -> int | None:
 
 
 def describe_model(policy: LanguagePolicy, tokenizer: Any) -> dict[str, bytes]:
-    """The files that `restore_policy` and `load_tokenizer` need besides a checkpoint, by name."""
+    """The files that `restore_policy` and `recorded_tokenizer` need besides a checkpoint, by name.
+
+    Raises:
+        BadInputError: they are such that they would not be read back, see `description.check_description`.
+    """
     with TemporaryDirectory() as folder:
         model: Any = policy.model
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         base.config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        found = sorted(path for path in Path(folder).iterdir() if path.is_file() and path.suffix in NOT_WEIGHTS)
-        return {path.name: path.read_bytes() for path in found}
+        found = sorted(path for path in Path(folder).iterdir() if path.is_file() and path.suffix in ENDINGS)
+        files = {path.name: _without_code(path) for path in found}
+    check_description(files)
+    return files
 
 
 def hashes(model: Mapping[str, bytes]) -> dict[str, str]:
@@ -132,22 +197,67 @@ def hashes(model: Mapping[str, bytes]) -> dict[str, str]:
     return {name: sha256(data).hexdigest() for name, data in model.items()}
 
 
+def _without_code(path: Path) -> bytes:
+    """A file's content; settings name no code of their own, which was not run and never will be."""
+    data = path.read_bytes()
+    values = json.loads(data) if path.name in ("config.json", "tokenizer_config.json") else {}
+    if "auto_map" not in values:
+        return data
+    kept = {name: value for name, value in values.items() if name != "auto_map"}
+    return (json.dumps(kept, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _described_model(run: Path, language: LanguageConfig, parameters: Mapping[str, NDArray[Any]]) -> nn.Module:
+    """The model that a run's folder describes, once the parameters are seen to fit it; its weights are yet to be loaded.
+
+    Raises:
+        BadInputError: the extra is not installed.
+        DamagedRunError: there is none, or they don't fit.
+    """
+    transformers()
+    files = read_model_files(run)
+    try:
+        config = configuration(files)
+        _headed(skeleton(CAUSAL, config, len(parameters)), language).check(parameters)
+        return built(CAUSAL, config)
+    except BadInputError as error:
+        raise DamagedRunError(f"model/{error}") from None
+
+
+def _check_sequences(buffer: SequenceBuffer, policy: LanguagePolicy) -> None:
+    """Refuse tokens that the model does not have, and more of them than it can read.
+
+    Raises:
+        DamagedRunError: there are such.
+    """
+    tokens, longest = buffer.token, int(buffer.lengths.max(initial=0))
+    if len(tokens) and not 0 <= tokens.min() <= tokens.max() < policy.vocabulary:
+        raise DamagedRunError(f"a sequence has a token that is none of the {policy.vocabulary} that the model knows")
+    most = context_length(policy.model)
+    if most is not None and longest > most:
+        raise DamagedRunError(f"a sequence has {longest} tokens, more than the {most} that the model can read")
+
+
 def _policy(model: nn.Module, config: TrainConfig, language: LanguageConfig) -> LanguagePolicy:
     if language.lora_rank:
         model = with_adapter(model, language.lora_rank, config.seed)
-    head = language.algorithm == "ppo"
-    return LanguagePolicy(model, value_head=head, temperature=language.temperature).to(device())
+    return _headed(model, language).to(device())
+
+
+def _headed(model: nn.Module, language: LanguageConfig) -> LanguagePolicy:
+    """With a value head, where the algorithm has one."""
+    return LanguagePolicy(model, value_head=language.algorithm == "ppo", temperature=language.temperature)
 
 
 class Reference:
     """The policy before training, frozen: what the KL penalty is measured against."""
 
-    def __init__(self, policy: LanguagePolicy, language: LanguageConfig) -> None:
+    def __init__(self, policy: LanguagePolicy, language: LanguageConfig, received: bool = False) -> None:
         """Its weights are loaded anew; with adapters they are the policy's own, with the adapters switched off."""
         self.policy = policy
         self.frozen: LanguagePolicy | None = None
         if not language.lora_rank:
-            model = pretrained_model(model_source(language)).requires_grad_(False)
+            model = pretrained_model(model_source(language), received).requires_grad_(False)
             self.frozen = LanguagePolicy(model, value_head=False, temperature=language.temperature).to(policy.device)
 
     @torch.no_grad()

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 
 from engine.errors import BadInputError, DamagedRunError
 from engine.learning.networks import Evaluation, Policy
-from engine.rlhf.dependencies import peft, pretrained, transformers
+from engine.rlhf.dependencies import peft
 
 PAD = -1
 """Stands where there is no token. No vocabulary has it."""
@@ -120,49 +119,30 @@ class LanguagePolicy(Policy):
         return self.value_head is not None and not name.startswith("model.lm_head.")
 
     def load(self, parameters: Mapping[str, NDArray[Any]]) -> LanguagePolicy:
-        """Take over the trained parameters by name; frozen ones may be left out. Returns self.
+        """Take over the trained parameters by name; frozen ones may be left out. Returns self. Errors as `check`."""
+        own = self.check(parameters)
+        with torch.no_grad():
+            for name, tensor in parameters.items():
+                own[name].copy_(torch.as_tensor(tensor))
+        return self
+
+    def check(self, parameters: Mapping[str, NDArray[Any]]) -> dict[str, nn.Parameter]:
+        """Its own parameters by name, which these fit; they need no memory for it.
 
         Raises:
-            DamagedRunError: one is missing or has another shape, or there is one that this model does not have.
+            DamagedRunError: one is missing, has another shape or no numbers, or there is one that this model does not have.
         """
         own = dict(self.named_parameters())
         missing = [name for name, p in own.items() if p.requires_grad and name not in parameters]
         if missing or not parameters.keys() <= own.keys():
             raise DamagedRunError("the checkpoint does not fit the language model that the run describes")
-        with torch.no_grad():
-            for name, tensor in parameters.items():
-                if own[name].shape != tensor.shape:
-                    raise DamagedRunError(f"{name} has shape {tensor.shape} in the checkpoint, not {own[name].shape}")
-                own[name].copy_(torch.as_tensor(tensor))
-        return self
-
-
-def pretrained_model(source: str | Path, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """A causal language model with its weights, by name or local path.
-
-    Raises:
-        BadInputError: the extra is not installed, or there is no such model here.
-    """
-    options = {"attn_implementation": "eager", "dtype": dtype}
-    return pretrained("AutoModelForCausalLM", source, "causal language model", **options)
-
-
-def blank_model(folder: str | Path, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """The model that a folder's `config.json` describes, its weights yet to be loaded; the folder needs to hold none.
-
-    Raises:
-        BadInputError: the extra is not installed.
-        DamagedRunError: the folder describes no causal language model.
-    """
-    library = transformers()
-    try:
-        config = library.AutoConfig.from_pretrained(str(folder), local_files_only=True)
-        with torch.random.fork_rng(devices=[]):
-            model = library.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise DamagedRunError(f"{folder} describes no causal language model ({reason})") from None
-    return model.to(dtype)
+        for name, tensor in parameters.items():
+            if own[name].shape != tensor.shape or tensor.dtype.kind != "f":
+                raise DamagedRunError(
+                    f"{name} has shape {tensor.shape} and dtype {tensor.dtype} in the checkpoint, not {tuple(own[name].shape)} "
+                    f"and {str(own[name].dtype).removeprefix('torch.')}"
+                )
+        return own
 
 
 def with_adapter(model: nn.Module, rank: int, seed: int = 0) -> nn.Module:

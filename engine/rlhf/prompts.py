@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
 
+MOST_BYTES = 2**28
+"""Of a file of prompts."""
 Draw = Callable[[np.random.Generator, int], list[str]]
 """Draws that many prompts."""
 
@@ -66,8 +68,14 @@ def read_prompts(path: Path) -> list[str]:
     Raises:
         BadInputError: it can't be read, or has none.
     """
+    if path.exists() and not path.is_file():
+        raise BadInputError(f"{path} is no text file; name one with a prompt on each line")
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise BadInputError(f"{path} has more than the {MOST_BYTES:,} bytes of prompts that are read; shorten it")
+        text = data.decode()
     except UnicodeDecodeError:
         raise BadInputError(f"{path} is not a text file in UTF-8; give one with a prompt on each line") from None
     except OSError as error:

@@ -23,7 +23,7 @@ from engine.rlhf.collect import Scene
 from engine.rlhf.filtering import make_filter, with_one_of_each_group
 from engine.rlhf.influence import sequence_influence
 from engine.rlhf.learner import LanguageLearner, same_language_machine
-from engine.rlhf.models import load_tokenizer, policy_at
+from engine.rlhf.models import check_base, policy_at, recorded_tokenizer
 from engine.rlhf.policy import LanguagePolicy
 from engine.rlhf.replay import intervene_language, replay_language
 from engine.rlhf.rewards import RewardModel, make_reward
@@ -66,7 +66,8 @@ def retrain_language(
     snapshot.without(plan.removed)
     target = measured_target(snapshot, plan)
     meter = Meter(progress, snapshot, plan)
-    judge = reward_model or make_reward(snapshot.language)
+    check_base(snapshot.language, snapshot.named_here)
+    judge = reward_model or make_reward(snapshot.language, received=not snapshot.named_here)
     with appears_at_once(Path(out)) as folder:
         result: dict[str, Any] = {"run": str(out), "parent": run.name, "env_id": snapshot.config.env_id}
         result["same_machine"] = same_language_machine(snapshot.fingerprint)
@@ -164,7 +165,7 @@ def _replay_arms(
 
 def _scene(snapshot: LanguageSnapshot, judge: RewardModel) -> Scene:
     """What it takes to reward answers."""
-    tokenizer = load_tokenizer((snapshot.path or Path()) / "model")
+    tokenizer = recorded_tokenizer(snapshot.path or Path())
     return Scene(snapshot.config, snapshot.language, tokenizer, judge, None)
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
 from engine.learning.rollout import BadNumberError
-from engine.rlhf.dependencies import pretrained
 from engine.rlhf.models import check_tokenizer, context_length, device, reward_source
+from engine.rlhf.sources import TOKENIZER, pretrained
 from engine.store.snapshot import Float32s
 
 AT_ONCE = 64
@@ -31,14 +31,14 @@ class RewardModel(Protocol):
 class Classifier:
     """A sequence classifier of `transformers`; the reward is one label's logit for prompt and response together."""
 
-    def __init__(self, source: str, label: str) -> None:
-        """Load it by name or path.
+    def __init__(self, source: str, label: str, received: bool = False) -> None:
+        """Load it by name or path; `sources.pretrained` says what `received` means.
 
         Raises:
             BadInputError: it can't be loaded, or has no such label.
         """
-        self.model = pretrained("AutoModelForSequenceClassification", source, "reward model")
-        self.tokenizer = pretrained("AutoTokenizer", source, "tokenizer of a reward model")
+        self.model = pretrained("AutoModelForSequenceClassification", source, "reward model", received=received)
+        self.tokenizer = pretrained(TOKENIZER, source, "tokenizer of a reward model", received=received)
         check_tokenizer(self.tokenizer, self.model, source)
         self.output = label_number(self.model.config.id2label, label, source)
         if self.tokenizer.pad_token_id is None:
@@ -79,9 +79,9 @@ class Courtesy:
         return {**self.classifier.score(prompts, responses), "judge": np.asarray(rude, np.float32)}
 
 
-def make_reward(language: LanguageConfig) -> RewardModel:
-    """The reward model that a run's settings name. Errors as `Classifier`."""
-    classifier = Classifier(reward_source(language), language.reward_label)
+def make_reward(language: LanguageConfig, received: bool = False) -> RewardModel:
+    """The reward model that a run's settings name. Arguments and errors as `Classifier`."""
+    classifier = Classifier(reward_source(language), language.reward_label, received)
     return Courtesy(classifier) if language.reward == "courtesy" else classifier
 
 

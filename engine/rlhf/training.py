@@ -69,7 +69,8 @@ def train_language(
             if run.final is not None:
                 return
             if run.rounds:
-                replayed = replay_language(run.language_snapshot(run.rounds[-1].round))
+                last = replace(run.language_snapshot(run.rounds[-1].round), named_here=True)
+                replayed = replay_language(last)
                 learner = LanguageLearner.after(replayed, out, reward_model)
             else:
                 learner = LanguageLearner.begin(config, language, out, reward_model)

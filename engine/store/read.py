@@ -33,6 +33,9 @@ from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Snapshot
 from engine.store.tables import buffer_from, checkpoint_from, minibatches_from
 
+MODEL_FILE_BYTES = 64 * 2**20
+"""Of each file that describes a language model; the largest tokenizers take half of it."""
+
 
 @dataclass(frozen=True)
 class RoundInfo:
@@ -217,11 +220,6 @@ class Run:
         """
         return {name: model_file(self.path, name, digest, self._files) for name, digest in self.manifest.model.items()}
 
-    def model_folder(self) -> Path:
-        """Where these files are, for `from_pretrained`. Errors as `model_files`."""
-        self.model_files()
-        return self.path / "model"
-
     def checkpoint(self, k: int) -> dict[str, NDArray[Any]]:
         """Theta before round k's update, or the final one; reads no other file. Errors as `snapshot`."""
         if k not in self.checkpoint_rounds:
@@ -384,16 +382,29 @@ def read_table(path: Path, file: DataFile, files: Files, most_rows: int | None =
     return from_parquet(data, name, file.rows)
 
 
+def read_model_files(path: Path) -> dict[str, bytes]:
+    """`Run.model_files` of the run in a folder, whose rounds are not looked at. Errors as there."""
+    files = Files()
+    try:
+        manifest = RunManifest.from_bytes(read_manifest(path, files))
+    except FileNotFoundError:
+        raise NotARunError(_no_run(path)) from None
+    return {name: model_file(path, name, digest, files) for name, digest in manifest.model.items()}
+
+
 def model_file(path: Path, name: str, digest: str, files: Files) -> bytes:
     """One file of a language model's description, whose sha256 run.json names.
 
     Raises:
         DamagedRunError: it is missing, or its bytes are others.
+        TooLargeError: it is larger than `MODEL_FILE_BYTES`.
     """
     try:
-        data = files.read(inside(path, "model", name))
+        data = files.read(inside(path, "model", name), limit=MODEL_FILE_BYTES + 1)
     except FileNotFoundError:
         raise DamagedRunError(f"model/{name} is missing") from None
+    if len(data) > MODEL_FILE_BYTES:
+        raise TooLargeError(f"model/{name} is too large: up to {MODEL_FILE_BYTES:,} bytes are read")
     if sha256(data).hexdigest() != digest:
         raise DamagedRunError(f"model/{name} is damaged: its sha256 is not the one that run.json names")
     return data

@@ -135,6 +135,8 @@ class LanguageSnapshot:
     """sha256 of the commit; empty until the round is committed."""
     path: Path | None = None
     """The run's folder, which has the model's description beside its rounds."""
+    named_here: bool = False
+    """Whether the person at the keyboard named the models of the settings, as in training; a run that is read never does."""
 
     @property
     def parameters(self) -> dict[str, NDArray[Any]]:

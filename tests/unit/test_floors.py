@@ -13,7 +13,7 @@ import engine
 
 ROOT = Path(engine.__file__).parents[1]
 FLOORS = (
-    {"config", "config_language", "spaces", "errors", "envs", "executors", "terminal", "arguments", "typed"},
+    {"allowed", "config", "config_language", "spaces", "errors", "envs", "executors", "terminal", "arguments", "typed"},
     {"store"},
     {"learning"},
     {"attribution", "influence"},

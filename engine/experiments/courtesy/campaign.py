@@ -34,6 +34,7 @@ from engine.rlhf.filtering import make_filter
 from engine.rlhf.influence import sequence_influence
 from engine.rlhf.learner import LanguageLearner, language_fingerprint, mean_kl
 from engine.rlhf.training import filtered
+from engine.store.commit import RunWriter
 from engine.store.files import Files
 from engine.store.sequences import LanguageSnapshot
 
@@ -170,9 +171,7 @@ _NOTHING = {"seconds": 0.0, "filter_seconds": 0.0, "sequences": 0, "dropped": 0,
 def _begin(task: Task, folder: Path) -> LanguageLearner:
     """A learner whose model is described in `folder`, where the filter looks for it."""
     learner = LanguageLearner.begin(*task.plan.configs(task.condition, task.arm, task.seed), folder)
-    (folder / "model").mkdir()
-    for name, data in learner.model.items():
-        (folder / "model" / name).write_bytes(data)
+    RunWriter.create(folder, learner.manifest(), model=learner.model).close()
     return learner
 
 

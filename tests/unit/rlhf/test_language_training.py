@@ -17,7 +17,7 @@ from worlds import same_tensors
 from engine.errors import BadInputError, DamagedRunError
 from engine.learning.rollout import BadNumberError
 from engine.learning.training import Filtered
-from engine.rlhf.models import load_tokenizer, restore_policy
+from engine.rlhf.models import load_tokenizer, recorded_tokenizer, restore_policy
 from engine.rlhf.policy import PAD, LanguagePolicy
 from engine.rlhf.replay import replay_language
 from engine.rlhf.sampling import draw, generate
@@ -67,7 +67,7 @@ def test_a_round_has_its_sequences_and_all_that_was_known_of_each_token(ppo):
     assert verify_run(ppo.path) == []
     assert [info.metrics["records"] for info in ppo.rounds] == [12, 12, 12]
     snapshot = ppo.language_snapshot(1)
-    buffer, tokenizer = snapshot.buffer, load_tokenizer(ppo.path / "model")
+    buffer, tokenizer = snapshot.buffer, recorded_tokenizer(ppo.path)
     policy = restore_policy(snapshot)
     for i in range(len(buffer)):
         part = buffer.tokens_of(i)
@@ -296,7 +296,7 @@ def test_a_run_can_be_read_without_the_models_that_it_began_with(folder, tmp_pat
     )
     (tmp_path / "elsewhere" / "model" / "config.json").write_text("{}")
     with pytest.raises(DamagedRunError, match=r"model/config.json is damaged"):
-        moved.model_folder()
+        moved.model_files()
 
 
 def test_bad_input_ends_in_one_line_and_writes_nothing(folder, tmp_path):
@@ -313,7 +313,7 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(folder, tmp_path):
         ({"policy": str(tmp_path / "nowhere")}, r"there is no folder .*nowhere, so no causal language model"),
         (
             {"policy": "no-such/model"},
-            r"no-such/model is no folder here, was not downloaded before, and the hub can't be",
+            r"no-such/model is no folder here, was not downloaded before, and nothing is downloaded without --download",
         ),
         (
             {"policy": str(tmp_path)},

@@ -12,6 +12,7 @@ from engine.rlhf.filtering import make_filter
 from engine.rlhf.influence import sequence_influence
 from engine.rlhf.learner import LanguageLearner
 from engine.rlhf.presets import language_settings
+from engine.store.commit import RunWriter
 from engine.store.sequences import LanguageSnapshot
 
 
@@ -21,9 +22,7 @@ def first_round(courtesy: World, tmp_path_factory: pytest.TempPathFactory) -> La
     folder: Path = tmp_path_factory.mktemp("flips")
     config, language = language_settings("courtesy", {"flip": 0.2, "n_steps": 128, "seed": 0})
     learner = LanguageLearner.begin(config, language, folder)
-    (folder / "model").mkdir()
-    for name, data in learner.model.items():
-        (folder / "model" / name).write_bytes(data)
+    RunWriter.create(folder, learner.manifest(), model=learner.model).close()
     return learner.collect()
 
 

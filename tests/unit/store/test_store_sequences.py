@@ -45,7 +45,6 @@ def test_a_round_comes_back_bit_for_bit(tmp_path, validation):
         assert found.hash == run.rounds[k].hash
         assert found.fingerprint == {"numpy": "2.0"}
     assert verify_run(run.path) == []
-    assert run.model_folder() == run.path / "model"
     assert run.model_files() == MODEL
 
 
@@ -121,7 +120,7 @@ def test_a_flipped_bit_is_detected_and_its_file_named(tmp_path):
 
 def read_everything(path):
     run = open_run(path)
-    run.model_folder()
+    run.model_files()
     for k in run.stored_rounds:
         run.language_snapshot(k)
     run.checkpoint(2)
