@@ -11,6 +11,9 @@ from engine.errors import BadInputError
 
 LANGUAGE = ("courtesy", "language")
 """What `env_id` says of a run of a language model: the demonstration that ships, or models by name or path."""
+MOST_LAYERS, MOST_WIDTH = 32, 2**14
+"""Of each network of a control task."""
+MOST_EPOCHS = 10_000
 FILTERS = ("none", "iif", "guarded", "random", "advantage", "td_error")
 LANGUAGE_FILTERS = ("none", "iif", "random", "reward_threshold")
 
@@ -108,7 +111,10 @@ class TrainConfig:
         require(self.clip_range > 0, "clip_range", self.clip_range, "above 0")
         require(self.max_grad_norm > 0, "max_grad_norm", self.max_grad_norm, "above 0")
         require(self.target_kl is None or self.target_kl > 0, "target_kl", self.target_kl, "above 0")
-        require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "widths of at least 1")
+        require(self.n_epochs <= MOST_EPOCHS, "n_epochs", self.n_epochs, f"at most {MOST_EPOCHS}")
+        narrow = len(self.hidden) <= MOST_LAYERS and all(1 <= width <= MOST_WIDTH for width in self.hidden)
+        shown = self.hidden if len(self.hidden) <= MOST_LAYERS else f"{len(self.hidden)} layers"
+        require(narrow, "hidden", shown, f"at most {MOST_LAYERS} widths from 1 to {MOST_WIDTH}")
         require(
             self.records_per_round >= 2,
             "n_steps * n_envs",

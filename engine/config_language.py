@@ -69,10 +69,9 @@ class LanguageConfig:
             require(bool(getattr(self, name)), name, repr(getattr(self, name)), "a model's name or path")
         for name, known in _CHOICES.items():
             require(getattr(self, name) in known, name, getattr(self, name), "one of " + ", ".join(known))
-        for name in ("group_size", "max_new_tokens", "kl_horizon", "accumulation"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("validation_prompts", "lora_rank", "kl_coef"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        for name, (least, most) in _RANGES.items():
+            require(least <= getattr(self, name) <= most, name, getattr(self, name), f"from {least} to {most}")
+        require(self.kl_coef >= 0, "kl_coef", self.kl_coef, "0 or more")
         require(self.temperature > 0, "temperature", self.temperature, "above 0")
         require(self.kl_target is None or self.kl_target > 0, "kl_target", self.kl_target, "above 0")
         for name in ("flip", "min_kept"):
@@ -100,6 +99,15 @@ class LanguageConfig:
         return cls(**{name: _typed(name, kinds[name], value) for name, value in values.items()})
 
 
+_RANGES = {
+    "group_size": (1, 2**16),
+    "max_new_tokens": (1, 2**16),
+    "kl_horizon": (1, 2**53),
+    "accumulation": (1, 2**16),
+    "validation_prompts": (0, 2**20),
+    "lora_rank": (0, 2**10),
+}
+"""The least and the greatest value of each whole number."""
 _CHOICES = {
     "algorithm": ("ppo", "grpo"),
     "normalizer": ("grpo", "dr_grpo", "dapo"),

@@ -17,7 +17,7 @@ from engine.attribution.estimators import DEFAULT_ESTIMATOR
 from engine.attribution.influence import influence
 from engine.attribution.orders import check_request
 from engine.attribution.targets import ActionTarget
-from engine.errors import BadInputError, ZeroGradientError
+from engine.errors import BadInputError, EngineError, ZeroGradientError
 from engine.learning.checkpoint import restore_policy
 from engine.learning.networks import ActorCritic
 from engine.store.read import Run, ranges
@@ -133,7 +133,14 @@ def as_behaviour(
     target: ActionTarget,
     estimator: str = DEFAULT_ESTIMATOR,
 ) -> Behaviour:
-    """What has been found so far as one whole."""
+    """What has been found so far as one whole.
+
+    Raises:
+        EngineError: none of the rounds can be read; says why not the first one.
+    """
+    for rounds in (curve, formed):
+        if not rounds.found and not rounds.missing and rounds.failed:
+            raise EngineError(rounds.failed[min(rounds.failed)])
     run, discrete = formed.run, formed.run.manifest.action_space.kind == "discrete"
     every = tuple(item for _, item in formed.in_order)
     action = int(target.action[0]) if discrete else 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.errors import BadInputError
-from engine.learning.checkpoint import Tensors, learner_tensors, restore_learner, restore_policy
+from engine.learning.checkpoint import Tensors, check_optimizer, learner_tensors, restore_learner, restore_policy
 from engine.learning.closed_form import ClosedFormAgent
 from engine.learning.networks import ActorCritic
 from engine.learning.ppo import OnGradient, UpdateMetrics, as_batch, make_optimizer, update
@@ -103,7 +103,7 @@ def restore_agent(
 ) -> Agent:
     """The agent of a checkpoint, on the path that the run was trained on."""
     if config.path == "closed_form":
-        restore_policy(config, observation_space, action_space, tensors)  # checks names and shapes
+        check_optimizer(restore_policy(config, observation_space, action_space, tensors), tensors)
         return ClosedFormAgent(config, observation_space, action_space, tensors)
     return TorchAgent(config, *restore_learner(config, observation_space, action_space, tensors))
 

@@ -49,7 +49,12 @@ def restore_learner(
 def restore_optimizer(
     policy: nn.Module, config: TrainConfig, checkpoint: Mapping[str, NDArray[Any]]
 ) -> torch.optim.Optimizer:
-    """The optimizer of a policy as it was when the checkpoint was taken."""
+    """The optimizer of a policy as it was when the checkpoint was taken.
+
+    Raises:
+        DamagedRunError: a state is not one of these parameters.
+    """
+    check_optimizer(policy, checkpoint)
     optimizer = make_optimizer(policy, config)
     for name, parameter in policy.named_parameters():
         suffix = f"/{name}"
@@ -63,19 +68,38 @@ def restore_optimizer(
     return optimizer
 
 
+def check_optimizer(policy: nn.Module, checkpoint: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse optimizer states that are not those of the policy's parameters, or of one number each.
+
+    Raises:
+        DamagedRunError: names the first one.
+    """
+    shapes = {name: tuple(parameter.shape) for name, parameter in policy.named_parameters()}
+    for tensor_name, tensor in checkpoint.items():
+        kind, _, rest = tensor_name.partition("/")
+        name = rest.partition("/")[2]
+        if kind == "optimizer" and (name not in shapes or tensor.shape not in ((), shapes[name])):
+            raise DamagedRunError(f"{tensor_name} does not fit the networks that run.json describes")
+
+
 def restore_policy(
     config: TrainConfig,
     observation_space: Space,
     action_space: Space,
     checkpoint: Mapping[str, NDArray[Any]],
 ) -> ActorCritic:
-    """The policy alone."""
+    """The policy alone.
+
+    Raises:
+        DamagedRunError: the checkpoint has other parameters than the settings describe.
+    """
     prefix = "parameter/"
     parameters = {k.removeprefix(prefix): v for k, v in checkpoint.items() if k.startswith(prefix)}
     try:
-        return ActorCritic(observation_space, action_space, config.hidden).load(parameters)
-    except RuntimeError:
-        raise DamagedRunError("the checkpoint does not fit the networks that run.json describes") from None
+        policy = ActorCritic(observation_space, action_space, config.hidden)
+    except (RuntimeError, OverflowError):  # a space of more numbers than torch can count
+        raise DamagedRunError("run.json describes networks that can't be built") from None
+    return policy.load(parameters)
 
 
 def rng_tensors(generators: Mapping[str, np.random.Generator]) -> Tensors:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
+from engine.errors import DamagedRunError
 from engine.learning.ppo import OnGradient, UpdateMetrics, kept_rows
 from engine.spaces import Space
 from engine.store.snapshot import Float32s, RolloutBuffer
@@ -168,7 +169,10 @@ class ClosedFormAgent:
         }
 
     def _flat(self, tensors: Mapping[str, NDArray[Any]], prefix: str) -> Float32s:
-        return np.concatenate([tensors[prefix + name].ravel() for name in self.names]).astype(F32)
+        try:
+            return np.concatenate([tensors[prefix + name].ravel() for name in self.names]).astype(F32)
+        except KeyError as error:
+            raise DamagedRunError(f"the checkpoint has no {error}") from None
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """`parameter/<name>` and `optimizer/<state>/<name>` as copies, named as torch names them."""

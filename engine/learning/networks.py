@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.errors import BadInputError
+from engine.errors import BadInputError, DamagedRunError
 from engine.spaces import Space
-
-Layer = TypeVar("Layer", bound=nn.Module)
 
 TRUNK_FEATURES = 64
 """Numbers that the trunk makes of an image."""
@@ -56,9 +54,9 @@ class Policy(nn.Module):
 class LogStd(nn.Module):
     """The state-independent log standard deviation of a Gaussian policy, initially 0."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, device: str | None = None) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(size))
+        self.weight = nn.Parameter(torch.zeros(size, device=device))
 
     def forward(self, mean: Tensor) -> Tensor:
         """(n, d) means -> (n, d) log standard deviations."""
@@ -70,7 +68,7 @@ class ActorCritic(Policy):
 
     Orthogonal initial weights with gain sqrt(2) in hidden layers, 0.01 for the action and 1 for the value; biases 0.
     `Space.encoder` says what becomes of observations. Actions are categorical or diagonal Gaussian. Without a
-    generator the weights are not set at all: `load` them.
+    generator there are no weights, only their names and shapes, and no memory is taken: `load` them.
     """
 
     def __init__(
@@ -95,7 +93,9 @@ class ActorCritic(Policy):
         outputs = action_space.n if action_space.kind == "discrete" else math.prod(action_space.shape)
         self.actor = _perceptron([inputs, *hidden, outputs], 0.01, generator)
         self.critic = _perceptron([inputs, *hidden, 1], 1.0, generator)
-        self.log_std = LogStd(outputs) if action_space.kind == "box" else None
+        self.log_std: LogStd | None = None
+        if action_space.kind == "box":
+            self.log_std = LogStd(outputs, None if generator else "meta")
 
     def encode(self, observation: NDArray[Any]) -> Tensor:
         """Observations as stored (n, ...) -> network inputs (n, d), or (n, channels, height, width) for images."""
@@ -174,8 +174,17 @@ class ActorCritic(Policy):
         return self.critic(self._features(self.encode(observation))).squeeze(-1).numpy()
 
     def load(self, parameters: Mapping[str, NDArray[Any]]) -> ActorCritic:
-        """Take over parameters by state_dict name; returns self."""
-        self.load_state_dict({name: torch.tensor(tensor) for name, tensor in parameters.items()})
+        """Take over parameters by state_dict name; returns self.
+
+        Raises:
+            DamagedRunError: they are not those of these networks, by name, shape and kind of number.
+        """
+        own = {name: tuple(parameter.shape) for name, parameter in self.named_parameters()}
+        given = {name: tensor.shape for name, tensor in parameters.items() if tensor.dtype.kind == "f"}
+        if given != own:
+            raise DamagedRunError("the checkpoint does not fit the networks that run.json describes")
+        weights = {name: torch.tensor(tensor, dtype=self.dtype) for name, tensor in parameters.items()}
+        self.load_state_dict(weights, assign=True)
         return self
 
 
@@ -183,7 +192,7 @@ def _perceptron(sizes: Sequence[int], gain: float, generator: torch.Generator | 
     layers: list[nn.Module] = []
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         last = i == len(sizes) - 2
-        linear = _with_memory(nn.Linear(inputs, outputs, device="meta"))
+        linear = nn.Linear(inputs, outputs, device="meta")
         _initialise(linear, gain if last else math.sqrt(2), generator)
         layers += [linear] if last else [linear, nn.Tanh()]
     return nn.Sequential(*layers)
@@ -200,19 +209,19 @@ def _image_trunk(shape: Sequence[int], generator: torch.Generator | None) -> nn.
         nn.Linear(32 * (height - 4) * (width - 4), TRUNK_FEATURES, device="meta"),
     )
     for layer in layers:
-        _initialise(_with_memory(layer), math.sqrt(2), generator)
+        _initialise(layer, math.sqrt(2), generator)
     first, second, linear = layers
     return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), linear, nn.ReLU())
 
 
-def _with_memory(layer: Layer) -> Layer:
-    """A layer made on the meta device, its parameters not initialised: what `to_empty` does, which first imports sympy."""
+def _with_memory(layer: nn.Module) -> None:
+    """Give a layer on the meta device parameters to be initialised: what `to_empty` does, which first imports sympy."""
     for name, parameter in list(layer.named_parameters()):
         setattr(layer, name, nn.Parameter(torch.empty(parameter.shape)))
-    return layer
 
 
 def _initialise(layer: Any, gain: float, generator: torch.Generator | None) -> None:
     if generator is not None:
+        _with_memory(layer)
         nn.init.orthogonal_(layer.weight, gain, generator=generator)
         nn.init.zeros_(layer.bias)

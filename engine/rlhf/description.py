@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from engine.errors import BadInputError
@@ -88,7 +88,7 @@ def _parsed(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
 
 def _check_config(config: dict[str, Any]) -> None:
     known = _kinds()
-    if config.get("model_type") not in known:
+    if not _is_one_of(config.get("model_type"), known):
         raise BadInputError(
             f"config.json has the model_type {_quoted(config.get('model_type'))}, which this version of transformers does not "
             "have itself; code from elsewhere is never run"
@@ -99,7 +99,7 @@ def _check_config(config: dict[str, Any]) -> None:
             raise BadInputError(f"config.json names code or packages of its own ({key}), which are never loaded")
         if "implementation" in key and value not in (None, "eager", "sdpa"):
             raise BadInputError(f"config.json has {key} {_quoted(value)}; it must be eager or sdpa")
-        if key == "model_type" and value and value not in known:
+        if key == "model_type" and value and not _is_one_of(value, known):
             raise BadInputError(
                 f"config.json has a part of the model_type {_quoted(value)}, which transformers does not have"
             )
@@ -134,11 +134,16 @@ def _check_tokenizer(config: dict[str, Any]) -> None:
 
 def _check_tokenizer_class(config: dict[str, Any], file: str) -> None:
     name = config.get("tokenizer_class")
-    if name is not None and (not isinstance(name, str) or name.removesuffix("Fast") not in _tokenizers()):
+    known = _tokenizers()
+    if name is not None and not (_is_one_of(name, known) or _is_one_of(str(name).removesuffix("Fast"), known)):
         raise BadInputError(
             f"{file} has the tokenizer_class {_quoted(name)}, which this version of transformers does not have itself; code "
             "from elsewhere is never run"
         )
+
+
+def _is_one_of(value: Any, known: Container[str]) -> bool:
+    return isinstance(value, str) and value in known
 
 
 def _members(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

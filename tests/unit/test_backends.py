@@ -127,7 +127,7 @@ def test_the_policy_is_left_as_it_was(snapshot: Snapshot) -> None:
 
 def two_action_world(probability: float) -> tuple[ActorCritic, TrainConfig]:
     """One state, two actions, a softmax over two logits: logit_a = W_a + b_a, pi(0) = `probability`."""
-    policy = ActorCritic(Space("discrete", n=1), Space("discrete", n=2), hidden=()).double()
+    policy = ActorCritic(Space("discrete", n=1), Space("discrete", n=2), (), torch.Generator()).double()
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter.zero_()

@@ -23,7 +23,9 @@ NAME = "MiniGrid-Empty-8x8-v0"
 
 
 def test_an_image_is_scaled_and_its_channels_come_first() -> None:
-    policy = ActorCritic(Space("box", shape=(5, 6, 2), dtype="uint8"), Space("discrete", n=3))
+    policy = ActorCritic(
+        Space("box", shape=(5, 6, 2), dtype="uint8"), Space("discrete", n=3), generator=torch.Generator()
+    )
     image = np.arange(120, dtype=np.uint8).reshape(2, 5, 6, 2)
     inputs = policy.encode(image)
     assert inputs.shape == (2, 2, 5, 6)
