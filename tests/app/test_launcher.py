@@ -35,3 +35,9 @@ def test_a_port_that_is_none_is_one_line(port: str) -> None:
     outcome = launched("--port", port)
     assert outcome.returncode != 0
     assert len(outcome.stderr.splitlines()) == 1
+
+
+def test_a_base_model_that_is_no_folder_is_one_line() -> None:
+    outcome = launched("--base", "nowhere")
+    assert outcome.returncode != 0
+    assert outcome.stderr == "--base nowhere is no folder; name one that save_pretrained wrote\n"

@@ -94,7 +94,7 @@ def said(hub: Hub, runs: Path, *arguments: str) -> str:
         "HF_ENDPOINT": hub.address,
         "HF_HUB_OFFLINE": "0",
         "HF_HOME": str(runs / "home"),
-        "PYTHONPATH": os.getcwd(),
+        "PYTHONPATH": str(Path.cwd()),
     }
     command = [sys.executable, "-m", "engine", *arguments]
     outcome = subprocess.run(
