@@ -11,6 +11,7 @@ import streamlit as st
 from app import export, jobs, notes, page, state
 from app.charts import across as charts
 from app.text import escape
+from app.verdicts import mode_name, verdict_name
 from engine.intervention.across import Series, SeriesJob, list_series, orders_table, series_of
 from engine.intervention.rounds import changes, sentences, summarize
 from engine.intervention.workspace import ACTIVE, request_cancel
@@ -142,7 +143,7 @@ def _results(name: str, run: Run, job: SeriesJob, finished: list[dict[str, Any]]
         "and over all rounds. The sentences below it say what it shows.",
     )
     st.caption(
-        f"{_described(job.series)}. A box spans the minibatch orders, a mark is their mean; right, a point is a round. "
+        f"{escape(_described(job.series))}. A box spans the minibatch orders, a mark is their mean; right, a point is a round. "
         f"Verdicts as on Compare. Evaluation episodes are the same in all arms and rounds; training seed {run.config.seed}. "
         "Click a mark to choose its round."
     )
@@ -200,7 +201,7 @@ def _table(rounds: list[dict[str, Any]]) -> pd.DataFrame:
             "high": found["difference"]["high"],
             "random removal": float(changes(found)["control"].mean()),
             "between the two": found["difference_from_control"]["mean"],
-            "verdict": found["verdict"],
+            "verdict": verdict_name(found["verdict"]),
         }
         for found in rounds
     )
@@ -212,5 +213,5 @@ def _described(series: Series) -> str:
     return (
         f"{len(series.rounds)} round{'s' * (len(series.rounds) > 1)} without {share} records with negative "
         f"{series.estimator} influence on the return · {series.orders} minibatch orders · {series.episodes} episodes per arm "
-        f"and round · mode {series.mode}"
+        f"and round · mode {mode_name(series.mode)}"
     )

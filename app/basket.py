@@ -26,7 +26,6 @@ def put_in(run: Run, round: int, records: list[int]) -> None:
 def take_out(run: Run, round: int, records: list[int] | None) -> None:
     """Take records, or all, out of the basket on disk (a callback)."""
     change_basket(run, round, remove=records)
-    state.next_generation("basket_table")
     targets.basket_changed()
 
 
@@ -90,13 +89,13 @@ def edit_basket(run: Run, snapshot: AnySnapshot, influence: Float32s | None, kep
         _add_bottom(run, snapshot, influence)
     if not kept:
         return
-    key = state.generation("basket_table")
     table = pd.DataFrame({"record": kept})
     if influence is not None:
         kept = sorted(kept, key=lambda record: float(influence[record]))
         table = pd.DataFrame({"record": kept, "influence": influence[kept]})
-    st.dataframe(table, key=key, hide_index=True, height=240, on_select="rerun", selection_mode="multi-row")
-    out = {kept[row] for row in state.selected_rows(key) if row < len(kept)}
+    state.follow_rows("basket_table", [(snapshot.hash, record) for record in kept])
+    st.dataframe(table, key="basket_table", hide_index=True, height=240, on_select="rerun", selection_mode="multi-row")
+    out = {record for _, record in state.ticked("basket_table")}
     with st.container(horizontal=True):
         st.button(
             f"Take {len(out)} selected out",

@@ -129,7 +129,7 @@ def offer(job: Check, estimator: str, what: str, seconds: float, key: str) -> No
     """A button that computes in the background what takes this long."""
     with st.container(key=f"{key}_offer", border=True):
         st.markdown(
-            f"**{what}**: not computed yet for this round and target. It takes about {duration(max(seconds, 1))}, in "
+            f"**{escape(what)}**: not computed yet for this round and target. It takes about {duration(max(seconds, 1))}, in "
             "the background, and is kept."
         )
         st.button(
@@ -152,5 +152,5 @@ def progress(job: Check, what: str, key: str) -> None:
     share, line = job.progress
     left = f"{line.partition(', ')[2].rstrip(')')}" if ", " in line else ""
     with st.container(key=f"{key}_progress", border=True):
-        st.progress(share, f"computing {what}: {share:.0%}" + (f", {left}" if left else ""))
+        st.progress(share, f"computing {escape(what)}: {share:.0%}" + (f", {escape(left)}" if left else ""))
         st.button("Cancel", key=f"{key}_cancel", icon=":material/cancel:", on_click=job.stop)

@@ -126,7 +126,7 @@ def draw_records(run: Run, snapshot: Snapshot | None, target: ActionTarget) -> N
         shown = left.selectbox("Records of round", rounds, key="shown_round", width=140)
     else:
         shown = left.select_slider("Records of round", rounds, key="shown_round")
-    group = right.selectbox("Group", [EVERY, *grouping.labels], key="shown_group", help=f"By {grouping.name}.")
+    group = right.selectbox("Group", [EVERY, *grouping.labels], key="shown_group", help=f"By {escape(grouping.name)}.")
     with page.one_line_errors():
         part = loaders.load_snapshot(run, int(shown or 0))
         scores, related = loaders.behaviour_records(run, part.round, target)
@@ -177,7 +177,7 @@ def _table(run: Run, part: Snapshot, scores: Float32s, related: Relations, recor
             "reward": buffer.reward[records],
         }
     )
-    state.forget_rows(["round_contributors"], f"{part.hash} {len(records)} {records[:3]}")
+    state.follow_rows("round_contributors", [(part.hash, record) for record in records.tolist()])
     st.dataframe(
         table,
         key="round_contributors",
@@ -191,11 +191,11 @@ def _table(run: Run, part: Snapshot, scores: Float32s, related: Relations, recor
         },
         alt="The records of the chosen round",
     )
-    rows = [row for row in state.selected_rows("round_contributors") if row < len(records)]
+    picked = [record for _, record in state.ticked("round_contributors")]
     link = {"run": str(state.get("run")), "round": str(part.round)}
     with st.container(horizontal=True, vertical_alignment="center"):
-        if rows:
-            record = int(records[rows[0]])
+        if picked:
+            record = picked[0]
             st.button(
                 f"Follow record {part.round}:{record}",
                 key="follow_record",
@@ -208,7 +208,7 @@ def _table(run: Run, part: Snapshot, scores: Float32s, related: Relations, recor
             link["inspect"] = str(record)
         st.page_link(
             "views/diagnose.py",
-            label=f"Diagnose round {part.round}" + (f", record {link['inspect']}" if rows else ""),
+            label=f"Diagnose round {part.round}" + (f", record {link['inspect']}" if picked else ""),
             icon=":material/troubleshoot:",
             query_params=link,
         )
@@ -225,7 +225,7 @@ def _actions(run: Run, actions: NDArray[Any]) -> dict[str, Any]:
 def _chosen_grouping(run: Run) -> Grouping:
     ways = groupings(run.manifest.observation_space, run.manifest.action_space)
     state.choose("grouping", [way.name for way in ways], ways[0].name)
-    st.segmented_control("Group by", [way.name for way in ways], key="grouping", required=True)
+    st.segmented_control("Group by", [way.name for way in ways], key="grouping", required=True, format_func=escape)
     return _grouping(run)
 
 

@@ -52,6 +52,7 @@ def _table(run: Run, snapshot: Snapshot, scores: Scores, groups: dict[str, list[
         }
         for name, records in groups.items()
     ]
+    state.follow_rows("groups_table", [(snapshot.hash, name) for name in groups])
     st.dataframe(
         pd.DataFrame(rows),
         key="groups_table",
@@ -64,7 +65,7 @@ def _table(run: Run, snapshot: Snapshot, scores: Scores, groups: dict[str, list[
         },
         alt="Table of the named groups",
     )
-    picked = [list(groups)[row] for row in state.selected_rows("groups_table") if row < len(groups)]
+    picked = [name for _, name in state.ticked("groups_table")]
     if not picked:
         st.caption("Tick a group to use it.")
         return
@@ -113,4 +114,3 @@ def _put_in(run: Run, snapshot: Snapshot, records: list[int]) -> None:
 @page.careful
 def _delete(run: Run, snapshot: Snapshot, name: str) -> None:
     delete_group(run, snapshot.round, name)
-    state.select_rows("groups_table", [])

@@ -105,7 +105,7 @@ def _contents(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, ND
 def _picture(snapshot: Snapshot, record: int) -> None:
     picture = loaders.picture(snapshot, snapshot.hash, record)
     if isinstance(picture, str):
-        st.info(picture, icon=":material/image_not_supported:")
+        st.info(escape(picture), icon=":material/image_not_supported:")
     else:
         st.image(picture, width="stretch", alt=f"The environment in the state of record {record}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import page, state
+from app.text import escape
 from engine.intervention.notes import read_note, write_note
 from engine.intervention.workspace import Work
 
@@ -15,7 +16,7 @@ def draw(work: Work) -> None:
     if state.get(f"read_{key}") != note:
         state.put({key: note, f"read_{key}": note})
     if note:
-        st.text(note)  # never read as Markdown
+        st.markdown(escape(note))
     with st.popover("Edit the note" if note else "Write a note", icon=":material/edit_note:", key=f"open_{key}"):
         st.text_area(
             "Note",

@@ -79,7 +79,7 @@ def header(with_round: bool, dumps: Mapping[str, Path] | None = None) -> None:
     if not paths and not view_only:
         folders = " or ".join(str(folder) for folder in loaders.run_folders())
         st.info(
-            f"There is no run in {folders} yet. Record one, then reload this page:\n\n"
+            f"There is no run in {escape(folders)} yet. Record one, then reload this page:\n\n"
             "`python -m engine train CartPole-v1 --out runs/cartpole`",
             icon=":material/info:",
         )

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import computing
-from app.text import signed_format
+from app.text import escape, signed_format
 from engine.attribution.grouping import sum_of
 from engine.attribution.influence import Scores
 from engine.attribution.targets import Target
@@ -18,8 +18,8 @@ from engine.store.snapshot import Float32s, Snapshot
 
 
 def by_term(scores: Scores, records: Sequence[int]) -> str:
-    """`actor +0.1 · critic +0 · entropy -0.02`: sums over records."""
-    return " · ".join(f"{term} {sum_of(part, records):+.3g}" for term, part in scores.terms.items())
+    """`actor +0.1 · critic +0 · entropy -0.02`: sums over records; Markdown."""
+    return " · ".join(f"{escape(term)} {sum_of(part, records):+.3g}" for term, part in scores.terms.items())
 
 
 def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, records: Sequence[int]) -> None:

@@ -210,9 +210,8 @@ def draw_over_rounds(
 
 def take_state() -> None:
     """Show the state whose row was ticked (a callback)."""
-    rows, shown = state.selected_rows("differing_states"), state.get("differing_records", [])
-    if rows and rows[0] < len(shown):
-        state.put({"differing_record": shown[rows[0]]})
+    for _, record in state.ticked("differing_states"):
+        state.put({"differing_record": record})
 
 
 def draw_states(
@@ -223,8 +222,7 @@ def draw_states(
     position, count = most_different(states, getattr(found, by), RANKED)
     records = states.record[position].tolist()
     view = f"{snapshot.hash} {labels} {by}"
-    state.forget_rows(["differing_states"], view)
-    state.put({"differing_records": records})
+    state.follow_rows("differing_states", [(view, record) for record in records])
     state.choose("differing_record", records, records[0], scope=view)
     record = int(state.get("differing_record"))
     discrete = isinstance(first, Categorical)
@@ -269,7 +267,7 @@ def draw_state(
     with picture:
         drawn = loaders.picture(snapshot, snapshot.hash, record)
         if isinstance(drawn, str):
-            st.info(drawn, icon=":material/image_not_supported:")
+            st.info(escape(drawn), icon=":material/image_not_supported:")
         else:
             st.image(drawn, alt=f"The environment in the state of record {record}")
         st.page_link(

@@ -47,7 +47,7 @@ def draw(run: Run, job: Job, result: dict[str, Any]) -> None:
             + ", and its prediction is shown here."
         )
     st.caption(
-        f"Change of the {target} by the removal. Actual: mean over the minibatch orders with its 95 % interval"
+        f"Change of the {escape(target)} by the removal. Actual: mean over the minibatch orders with its 95 % interval"
         + (", and every order as a small mark. " if "order_values" in result["target"] else ". ")
         + "Predicted: the removed records' summed influence with the sign turned; for the random removal the mean over its "
         "draws. It is a first-order prediction, as if each record went alone"

@@ -42,13 +42,13 @@ def draw(
     if len(shown) == 0:
         st.info("No record of this round is on this side.", icon=":material/info:")
         return
-    state.select_rows(key, [row for row, chosen in enumerate(selection.mask(run, snapshot)[records]) if chosen])
+    state.follow_rows(key, records.tolist(), set(selection.current(run, snapshot).tolist()))
     st.dataframe(
         shown,
         key=key,
         hide_index=True,
         height=38 * 9,
-        on_select=lambda: _tick(run, snapshot, records, [int(records[row]) for row in state.selected_rows(key)]),
+        on_select=lambda: _tick(run, snapshot, records, state.ticked(key)),
         selection_mode="multi-row",
         column_config={
             "record": st.column_config.NumberColumn(width=56),

@@ -72,7 +72,7 @@ def retrain_dialog(
         help="Every arm is trained on that often, each time with data collected anew; at least 2 for an interval.",
     )  # fmt: skip
     if note:
-        st.caption(note)
+        st.caption(escape(note))
     if st.button("Start", key="retrain_confirm", type="primary", icon=":material/play_arrow:"):
         try:
             plan = Intervention(

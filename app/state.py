@@ -8,7 +8,7 @@ the widget, from what was chosen on another page, from the default.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,7 @@ LAG_SECONDS = 1.0
 _LAST = "the last published view"
 _RUN = "this run of a page"
 _KEPT = "what was chosen, and what it was about"
+_ROWS = "the rows of "
 
 
 @dataclass
@@ -85,17 +86,32 @@ def choose(key: str, options: Sequence[Any], default: Any, *, always: bool = Fal
 
 
 def choose_many(key: str, options: Sequence[str], default: Sequence[str], *, scope: str = "") -> list[str]:
-    """`choose` for a widget with several values, named in the URL with commas between them."""
+    """`choose` for a widget with several values, which the URL names as `listed` does."""
     said, value = _news(key, scope)
     if said is not None:
-        words = [word for word in said.split(",") if word]
+        words = [_one_of(options, word) for word in said.split(",") if word]
         unknown = [word for word in words if word not in options]
         if unknown:
             st.warning(escape(f"{key} {unknown[0][:80]!r} is not here. There is {spans(options)}."))
         value = [word for word in words if word in options]
     value = [one for one in default if one in options] if value is None else [one for one in value if one in options]
-    _decide(key, value, scope, value != list(default), ",".join(value))
+    _decide(key, value, scope, value != list(default), listed(value))
     return value
+
+
+def listed(values: Iterable[str]) -> str:
+    """Several values as the URL names them: with commas between them, those within them written as %2C.
+
+    >>> listed(["lr=1,seed=0", "50%"])
+    'lr=1%2Cseed=0,50%25'
+    """
+    return ",".join(value.replace("%", "%25").replace(",", "%2C") for value in values)
+
+
+def _one_of(options: Sequence[str], word: str) -> str:
+    """The value that a word of `listed` means; an older link has it as it is."""
+    value = word.replace("%2C", ",").replace("%25", "%")
+    return value if value in options else word
 
 
 def choose_text(key: str, default: str, *, scope: str = "") -> str:
@@ -215,39 +231,32 @@ def selected_point(key: str) -> Any | None:
     return points[0].get("customdata") if points else None
 
 
-def selected_rows(key: str) -> list[int]:
-    """Positions of the rows selected in the table `key`."""
-    table = st.session_state.get(key)
-    return list(table["selection"]["rows"]) if table else []
+def follow_rows(key: str, rows: Sequence[Hashable], wanted: Collection[Hashable] | None = None) -> None:
+    """Say what the rows of the table `key`, which is drawn next, are: ticks stay with what they were set on.
 
+    Streamlit keeps the positions of ticks when the rows beneath them change.
 
-def forget_rows(keys: Sequence[str], view: str) -> None:
-    """Clear the row selections of tables when `view`, which says what the tables show, is not what it was.
-
-    Streamlit keeps selected positions when the rows beneath them change.
+    Args:
+        key: of a table with `on_select`.
+        rows: what each row is, unlike any other row that the table may ever show: a record with its round, say.
+        wanted: what is to have a tick; by default what had one, as far as it is here.
     """
-    for key in keys:
-        seen = f"view of {key}"
-        if st.session_state.get(seen) != view:
-            if key in st.session_state:
-                select_rows(key, [])
-            st.session_state[seen] = view
+    wanted = ticked(key) if wanted is None else wanted
+    st.session_state[_ROWS + key] = list(rows)
+    positions = [position for position, row in enumerate(rows) if row in wanted]
+    if _positions(key) != positions:
+        st.session_state[key] = {"selection": {"rows": positions, "columns": [], "cells": []}}
 
 
-def select_rows(key: str, rows: Sequence[int]) -> None:
-    """Decide which rows of the table `key`, which is drawn next, are selected."""
-    if selected_rows(key) != list(rows):
-        st.session_state[key] = {"selection": {"rows": list(rows), "columns": [], "cells": []}}
+def ticked(key: str) -> list[Any]:
+    """What has a tick in the table `key`, in the words of `follow_rows`; in a callback as it is since the click."""
+    rows = st.session_state.get(_ROWS + key, [])
+    return [rows[position] for position in _positions(key) if position < len(rows)]
 
 
-def generation(key: str) -> str:
-    """A widget key that changes with `next_generation`: the way to clear a selection."""
-    return f"{key}_{st.session_state.get(f'generation_{key}', 0)}"
-
-
-def next_generation(key: str) -> None:
-    """Forget the selection made in the widget that `generation(key)` names."""
-    st.session_state[f"generation_{key}"] = st.session_state.get(f"generation_{key}", 0) + 1
+def _positions(key: str) -> list[int]:
+    table = st.session_state.get(key)
+    return sorted(table["selection"]["rows"]) if table else []
 
 
 def is_dark() -> bool:

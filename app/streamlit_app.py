@@ -15,8 +15,10 @@ from app import state  # noqa: E402
 from app.loaders import allow_models  # noqa: E402
 from app.page import header, one_line_errors  # noqa: E402
 from app.sequences.loaders import dump_paths  # noqa: E402
+from app.text import keep_blanks  # noqa: E402
 
 st.set_page_config(page_title="Snapshot Influence", page_icon=str(ROOT / "app" / "icon.svg"), layout="wide")
+keep_blanks()
 page = st.navigation(
     [
         st.Page("views/runs.py", title="Runs", default=True),

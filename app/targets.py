@@ -9,6 +9,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import page, state
+from app.text import escape
 from engine import arguments
 from engine.attribution.naming import TargetName
 from engine.intervention.record_sets import read_basket
@@ -126,7 +127,7 @@ def typed_state(run: Run, snapshot: Snapshot, begin: int) -> TargetName:
     label, scale = "State", ""
     if snapshot.config.normalize_observation:
         label, scale = "State, normalised", " Normalised as the policy sees it, by the run's running statistics."
-    typed = st.text_input(label, key="state", width=320, help=f"{names}, with commas between.{scale}")
+    typed = st.text_input(label, key="state", width=320, help=f"{escape(names)}, with commas between.{scale}")
     action_space, taken = run.manifest.action_space, snapshot.buffer.action[begin]
     if action_space.kind == "discrete":
         actions = page.action_names(run)
@@ -136,7 +137,9 @@ def typed_state(run: Run, snapshot: Snapshot, begin: int) -> TargetName:
     else:
         state.choose_text("typed_action", _numbers(taken), scope=str(run.path))
         components = ", ".join(action_space.component_names)
-        written = st.text_input("and action", key="typed_action", width=150, help=f"{components}, with commas between.")
+        written = st.text_input(
+            "and action", key="typed_action", width=150, help=f"{escape(components)}, with commas between."
+        )
         action = arguments.numbers(written or "", "the action")
     observation = arguments.numbers(typed or "", "the state")
     return TargetName(target="action", observation=tuple(observation), action=tuple(action))

@@ -1,4 +1,4 @@
-"""Words from a run or from the URL, made safe for Markdown: nothing in them becomes a link, a picture or a format."""
+"""Words from a run or from the URL, made safe for Markdown: they are shown letter by letter, as they were written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import streamlit as st
 from numpy.typing import ArrayLike
 
 from engine.store.read import ranges
@@ -14,14 +15,50 @@ from engine.store.read import ranges
 SMALL = 1e-3
 """Numbers below it are easier to read with an exponent."""
 
+_SYNTAX = re.compile(
+    r"[#$*<\[\\\]`{|}~]|&(?=[#\w])|:(?!\s)|(?<![^\W_])_|_(?![^\W_])|\A[-+=>]|\A\d(?=\d*[.)])|[^\S ]|(?<!\S) | (?!\S)"
+)
+"""Characters that Markdown, or the trimming before it, could take for more than themselves."""
+_LOOKED_FOR = re.compile(
+    r"(?<=[:@])(?=\S)|(?<=www)(?=\.)|(?<=-)(?=[->])|(?<=<)(?=[-=])|(?<=[>~])(?==)|(?<=[\r\n])(?=[ \t])|(?<=[ \t])(?=[\r\n])",
+    re.IGNORECASE,
+)
+"""Places within addresses, names of icons and signs such as an arrow, and between a line's end and the next one's indent."""
+_BLANKS = re.compile(r"[^\S ]|^ | $|  ")
+"""Blanks that a browser would not draw as they are."""
+_NOTHING = ":color[]"
+"""Markdown of an empty span: nobody sees or copies it, but it ends a text node."""
+_STYLE = """<style>
+[data-testid=stMarkdownContainer] span:not([class]):not([style]):not([role]),
+[data-testid=stCaptionContainer] span:not([class]):not([style]):not([role]) {white-space: pre-wrap; tab-size: 4}
+</style>"""
+
 
 def escape(text: object) -> str:
-    """Backslash before every character that Markdown could read as more than itself, on one line.
+    r"""Markdown that shows a text exactly, its blanks and line breaks too: nothing in it is a format, a link or a picture.
 
-    `![x](http://host/a.png)` is shown as it is typed: nothing is fetched, though a bare address may become a link.
+    It takes three things. Character references: Markdown never reads one as syntax. Empty spans inside of what Streamlit
+    looks for after parsing, within one text node each: `http://`, `a@b`, `:smile:`, `->`, blanks at the ends of lines. And a
+    span around a text whose blanks matter; `keep_blanks` says how it is drawn. What is copied from the page is the text.
+
+    Not for places that are not read as Markdown (options of a select box, cells of `st.dataframe`, `alt`), where texts are
+    shown as they are, nor for `st.badge`.
+
+    >>> escape("FrozenLake-v1, lr=0.1")
+    'FrozenLake-v1, lr=0.1'
+    >>> escape("1 -> *2*")
+    '1 -:color[]&#62; &#42;2&#42;'
+    >>> escape("a\n  b")
+    ':color[a&#10;:color[]&#32;&#32;b]'
     """
-    line = " ".join(str(text).split())
-    return re.sub(r"([\\`*\[\]<>~$:!|]|^[#+-]|(?<!\w)_|_(?!\w))", r"\\\1", line)
+    written = str(text).encode(errors="replace").decode()  # half a surrogate pair is no text
+    exact = _NOTHING.join(_SYNTAX.sub(lambda found: f"&#{ord(found[0])};", part) for part in _LOOKED_FOR.split(written))
+    return f":color[{exact}]" if _BLANKS.search(written) else exact
+
+
+def keep_blanks() -> None:
+    """Let the page draw blanks, tabs and line breaks of escaped texts as they are; once, before any is drawn."""
+    st.html(_STYLE)
 
 
 def spans(options: Sequence[Any]) -> str:
@@ -39,8 +76,3 @@ def signed_format(*values: ArrayLike) -> str:
     """
     largest = max((float(np.abs(part).max(initial=0)) for part in map(np.asarray, values)), default=0.0)
     return "%+.2e" if 0 < largest < SMALL else "%+.3g"
-
-
-def paragraphs(text: object) -> str:
-    """`escape` of every line, the line breaks kept."""
-    return "  \n".join(escape(line) for line in str(text).splitlines())

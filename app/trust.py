@@ -60,7 +60,7 @@ def offered(snapshot: Snapshot) -> list[str]:
 
 
 def draw(question: Question, estimator: str, source: str) -> None:
-    """The badge beside the line that says where the ranking comes from, and below it the panel, folded."""
+    """The badge beside the line that says where the ranking comes from, which is Markdown, and below it the panel, folded."""
     with st.container(key="trust", horizontal=True, vertical_alignment="center"):
         found = badge(question, estimator, "trust")
         better = _better(question, estimator, found)
@@ -68,11 +68,11 @@ def draw(question: Question, estimator: str, source: str) -> None:
             name, why = better
             advised, orders = named_orders(name)
             st.button(
-                f"Use {name}",
+                f"Use {escape(name)}",
                 key="use_recommended",
                 type="tertiary",
                 icon=":material/recommend:",
-                help=why,
+                help=escape(why),
                 on_click=state.put,
                 args=({"estimator": advised, "average_orders": orders},),
             )
@@ -95,7 +95,7 @@ def badge(question: Question, estimator: str, key: str) -> Validation | None:
             f"trust: LDS {found.estimators[name].lds:.2f}{ceiling}" + (" (few subsets)" if verdict == "few" else ""),
             icon=ICONS[verdict],
             color=COLOURS[verdict],
-            help=f"{found.sentence(name)}. {ESTIMATOR_NOTES[estimator]}",
+            help=f"{escape(found.sentence(name))}. {ESTIMATOR_NOTES[estimator]}",
         )
         return found
     if not question.snapshot.minibatches.size:
@@ -170,7 +170,7 @@ def _panel(question: Question, estimator: str, found: Validation | None) -> None
 def _figures(found: Validation, estimator: str) -> None:
     st.markdown(f"**{escape(found.sentence(estimator))}.**")
     if found.best != estimator:
-        st.markdown(f"Use **{found.best}** here: {escape(found.sentence(found.best))}.")
+        st.markdown(f"Use **{escape(found.best)}** here: {escape(found.sentence(found.best))}.")
     st.plotly_chart(
         charts.predicted_against_actual(found, estimator, state.is_dark()),
         key="predicted_against_actual",

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import computing, state
 from app.charts import estimators as charts
+from app.text import escape
 from engine.attribution.influence import Scores
 from engine.attribution.rankings import Overlap, compare_rankings
 from engine.attribution.targets import Target
@@ -65,9 +66,10 @@ def _panel(run: Run, snapshot: Snapshot, target: Target, scores: Scores, others:
         f"They agree on the sign of **{found.same_sign:.0%}** of the records."
     )
     st.caption(
-        f"{scores.estimator} and {name}, {computing.averaged(scores.orders)}. Rank 1, at the top right, raised the target "
-        "most. In the framed corners: records among the top (blue) and the bottom (orange) of both. Click a mark to "
-        "inspect its record. That two agree does not make them right: *Can these scores be trusted?* measures that."
+        f"{escape(scores.estimator)} and {escape(name)}, {computing.averaged(scores.orders)}. Rank 1, at the top "
+        "right, raised the target most. In the framed corners: records among the top (blue) and the bottom (orange) of both. "
+        "Click a mark to inspect its record. That two agree does not make them right: *Can these scores be trusted?* "
+        "measures that."
     )
 
 

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.charts.theme import MARK, faint, plain, style, theme
+from app.verdicts import verdict_name
 from engine.intervention.rounds import changes
 
 CHOSEN, RANDOM = "without the bottom records", "without as many random ones"
@@ -117,8 +118,8 @@ def _hover(found: Mapping[str, Any]) -> str:
     change, from_control = found["difference"], found["difference_from_control"]
     return "<br>".join(
         (
-            f"round {found['round']}: {found['verdict']}",
-            f"{found['removed_count']} of {found['records']} records removed",
+            plain(f"round {found['round']}: {verdict_name(found['verdict'])}"),
+            plain(f"{found['removed_count']} of {found['records']} records removed"),
             f"change {change['mean']:+.3g} ({change['low']:+.3g} to {change['high']:+.3g})",
             f"of a random removal {float(changes(found)['control'].mean()):+.3g}",
             f"between the two {from_control['mean']:+.3g} ({from_control['low']:+.3g} to {from_control['high']:+.3g})",

@@ -107,5 +107,8 @@ def faint(colour: str) -> str:
 
 
 def plain(text: object) -> str:
-    """A name from a run, safe in titles and hover text."""
-    return html.escape(str(text))
+    """A text as Plotly shows it letter by letter, in labels, titles, hover texts and their templates.
+
+    Plotly reads tags, some named entities (`&quot;` is none of them), `$...$` as a formula and `%{...}` as a field.
+    """
+    return html.escape(str(text), quote=False).replace("$", "&#36;").replace("{", "&#123;").replace("\n", "<br>")

@@ -20,13 +20,13 @@ from app.charts import diagnosis as bottom_charts
 from app.charts import records as record_charts
 from app.charts.comparison import ARM_NAMES
 from app.diagnosis import in_common, loaders
+from app.verdicts import meaning, mode_name, verdict_name
 from engine.attribution.estimators import ESTIMATOR_NOTES, top_and_bottom
 from engine.attribution.influence import Scores
 from engine.attribution.targets import Target
 from engine.attribution.trust import averaged_name, read_validation
 from engine.errors import EngineError
 from engine.intervention.across import list_series
-from engine.intervention.comparison import VERDICT_WORDS
 from engine.intervention.notes import read_note
 from engine.intervention.workspace import Job, list_jobs
 from engine.store.read import Run
@@ -203,7 +203,7 @@ def _interventions(run: Run, round: int) -> Iterable[dict[str, Any]]:
 
 def _outcome(job: Job) -> dict[str, Any]:
     plan = job.plan
-    title = f"Without {len(plan.removed)} records ({plan.mode}, {plan.orders} minibatch orders, {job.id}): {job.state}"
+    title = f"Without {len(plan.removed)} records ({mode_name(plan.mode)}, {plan.orders} minibatch orders, {job.id}): {job.state}"
     return {"title": title, **_compared(job.result)}
 
 
@@ -222,8 +222,8 @@ def _compared(result: Mapping[str, Any] | None) -> dict[str, Any]:
         interval = "-" if low is None else f"{low:.4g} to {high:.4g}"
         lines.append([_cell(text) for text in (title, f"{mean:.4g}", interval, str(result[key]["episodes"]))])
     return {
-        "verdict": result["verdict"],
-        "words": VERDICT_WORDS[result["verdict"]],
+        "verdict": verdict_name(result["verdict"]),
+        "words": meaning(result["verdict"]),
         "columns": ["", "mean return", "95 % interval", "episodes"],
         "lines": lines,
     }
@@ -237,7 +237,8 @@ def _series(run: Run, round: int) -> Iterable[dict[str, Any]]:
                 series = job.series
                 title = (
                     f"Across training: without the bottom {series.drop_bottom:.0%} of the records with negative "
-                    f"{series.estimator} influence on the return ({series.mode}, {series.orders} minibatch orders, {job.id})"
+                    f"{series.estimator} influence on the return ({mode_name(series.mode)}, {series.orders} minibatch orders, "
+                    f"{job.id})"
                 )
                 skipped = found.get("skipped")
                 outcome = _compared(None if skipped else found)

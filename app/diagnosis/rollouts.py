@@ -144,7 +144,7 @@ def _progress(job: Check, rollouts: int) -> None:
     left = line.partition(", ")[2].rstrip(")")
     with st.container(key="rollouts_progress", border=True):
         st.progress(
-            share, f"playing {rollouts} rollouts a record and mean: {share:.0%}" + (f", {left}" if left else "")
+            share, f"playing {rollouts} rollouts a record and mean: {share:.0%}" + (f", {escape(left)}" if left else "")
         )
         st.button("Cancel; keep what is finished", key="rollouts_cancel", icon=":material/cancel:", on_click=job.stop)
 

@@ -102,13 +102,13 @@ def draw(
         st.info("No sequence fits: search for something else, or list all.", icon=":material/info:")
         return
     shown = _cut(listed.table.take(pa.array(here)))
-    state.select_rows("sequences_table", [row for row, record in enumerate(here.tolist()) if record in set(ticked)])
+    state.follow_rows("sequences_table", here.tolist(), set(ticked))
     st.dataframe(
         shown,
         key="sequences_table",
         hide_index=True,
         height=LIST_PIXELS if len(here) > 8 else "content",
-        on_select=lambda: tick(here, [int(here[row]) for row in state.selected_rows("sequences_table")]),
+        on_select=lambda: tick(here, state.ticked("sequences_table")),
         selection_mode="multi-row" if several else "single-row",
         column_config={name: _column(name, shown.schema.field(name).type) for name in shown.column_names},
         alt=f"Table of the sequences, page {page} of {pages}",

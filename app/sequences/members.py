@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state
 from app.sequences.listing import Listed
-from app.text import paragraphs
+from app.text import escape
 
 ACROSS = 4
 MOST = 32
@@ -51,4 +51,4 @@ def _card(row: dict[str, object], chosen: bool) -> None:
         mark = "" if not value else "▲\u00a0" if float(str(value)) > 0 else "▼\u00a0"
         parts.append("influence: no signal" if value is None else f"{mark}influence\u00a0{value:+.3g}")
     st.caption(" · ".join(parts) + (" · dropped" if row.get("kept") is False else ""))
-    st.markdown(paragraphs(row["response"]) or "*empty*")
+    st.markdown(escape(row["response"]) or "*empty*")

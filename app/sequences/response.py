@@ -14,7 +14,7 @@ from app.charts import sequences as charts
 from app.sequences import loaders, members, targets
 from app.sequences.listing import Listed, neighbour
 from app.sequences.targets import Asked
-from app.text import escape, paragraphs
+from app.text import escape
 from engine.errors import EngineError
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot, SequenceBuffer
@@ -57,6 +57,8 @@ def draw(
             _text("Response", row["response"])
         else:
             _strip(run, snapshot, record, token_influence, asked)
+            with st.expander("The response as text"):
+                st.markdown(escape(row["response"]) or "*empty*")
     if "group" in listed.table.column_names:
         members.draw(listed, record)
 
@@ -120,7 +122,7 @@ def _text(what: str, text: str) -> None:
     scrolls = len(text) > LONG or text.count("\n") > LINES
     with st.container(height=220 if scrolls else "content", border=False, gap=None):
         st.caption(what)
-        st.markdown(paragraphs(text) or "*empty*")
+        st.markdown(escape(text) or "*empty*")
 
 
 def _strip(

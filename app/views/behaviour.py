@@ -126,7 +126,7 @@ def draw_head(run: Run, snapshot: Snapshot | None, record: int, found: Behaviour
     with picture:
         drawn = loaders.picture(snapshot, snapshot.hash, record)
         if isinstance(drawn, str):
-            st.info(drawn, icon=":material/image_not_supported:")
+            st.info(escape(drawn), icon=":material/image_not_supported:")
         else:
             st.image(drawn, caption=f"the state of record {record}", alt="The environment in the record's state")
 
@@ -181,7 +181,7 @@ def behaviour() -> None:
     if snapshot is None:
         st.caption(f"{escape(in_words(target, run.manifest.action_space.value_names))} · seed {run.config.seed}")
     else:
-        st.caption(page.provenance(run, snapshot, f"state of record {record}"))
+        st.caption(escape(page.provenance(run, snapshot, f"state of record {record}")))
     grow = growing(run, target)
     found = grow.advance(AT_ONCE_SECONDS)
     if grow.is_complete:

@@ -12,12 +12,10 @@ from app import export, loaders, notes, page, prediction, state
 from app.charts import comparison as charts
 from app.sequences.loaders import load_snapshot as load_sequences
 from app.text import escape
-from engine.intervention.comparison import VERDICT_WORDS
+from app.verdicts import box, mode_name, sentence, verdict_name
 from engine.intervention.workspace import Job, list_jobs
 from engine.store.read import Run
 from engine.store.snapshot import check_records
-
-VERDICT_BOX = {"helps": st.success, "hurts": st.warning, "within noise": st.info}
 
 
 def chosen_job(run: Run) -> Job:
@@ -41,7 +39,7 @@ def chosen_job(run: Run) -> Job:
 
 def describe(job: Job) -> str:
     """What it removed and what came of it, in a few words."""
-    verdict = (job.result or {}).get("verdict")
+    verdict = verdict_name((job.result or {}).get("verdict"))
     return f"round {job.plan.round}, without {len(job.plan.removed)} records: {verdict} ({job.id})"
 
 
@@ -71,8 +69,8 @@ def training_on(run: Run, job: Job, result: dict[str, Any]) -> None:
         return
     with st.container(key="recollected_verdict", gap="small"):
         st.markdown(
-            f"Replayed, on the data as it was: **{result['verdict']}**.  \nCollected anew, {plan.continue_rounds} further "
-            f"rounds, {again['seeds']} seeds: **{again['verdict']}**; {VERDICT_WORDS[again['verdict']]}"
+            f"Replayed, on the data as it was: **{escape(verdict_name(result['verdict']))}**.  \nCollected anew, "
+            f"{plan.continue_rounds} further rounds, {escape(again['seeds'])} seeds: {sentence(again['verdict'])}"
         )
     chart, numbers = st.columns(2, gap="medium")
     with chart:
@@ -99,8 +97,8 @@ def training_on(run: Run, job: Job, result: dict[str, Any]) -> None:
         }
         st.table(pd.DataFrame.from_dict(rows, orient="index"), border="horizontal")
         st.caption(
-            f"Mean (95 % t interval over seeds). Return afterwards: {after['original']['episodes']} evaluation episodes per "
-            "arm of the policies after the last round, on seeds that the arms share; the verdict is about these. Training "
+            f"Mean (95 % t interval over seeds). Return afterwards: {escape(after['original']['episodes'])} evaluation episodes "
+            "per arm of the policies after the last round, on seeds that the arms share; the verdict is about these. Training "
             "return: mean over the further rounds."
         )
 
@@ -153,14 +151,16 @@ def compare() -> None:
     result = job.result or {}
     plan = job.plan
     with st.container(key="verdict"):
-        VERDICT_BOX[result["verdict"]](f"**{result['verdict']}**: {VERDICT_WORDS[result['verdict']]}")
+        box(result["verdict"])
     notes.draw(job)
     seeds, answers = result["evaluation_seeds"], "responses" if run.is_language else "episodes"
     shared = ", shared by the arms" if plan.mode == "mask" else " (rebatch: the original keeps minibatches of its own)"
     st.caption(
-        f"Round {plan.round} of {escape(run.name)} without {len(plan.removed)} of {result['records']} records · mode {plan.mode} "
-        f"· {plan.orders} minibatch orders{shared} · evaluation seeds {seeds[0]} to {seeds[1]}, shared by the arms · "
-        f"{result['original']['episodes']} {answers} per arm · training seed {run.config.seed}"
+        escape(
+            f"Round {plan.round} of {run.name} without {len(plan.removed)} of {result['records']} records · mode "
+            f"{mode_name(plan.mode)} · {plan.orders} minibatch orders{shared} · evaluation seeds {seeds[0]} to {seeds[1]}, "
+            f"shared by the arms · {result['original']['episodes']} {answers} per arm · training seed {run.config.seed}"
+        )
     )
     if not result["same_machine"]:
         st.caption(
@@ -194,12 +194,12 @@ def compare() -> None:
         st.download_button(
             "Download the result (JSON)",
             json.dumps(result, indent=1),
-            f"intervention-{job.id}.json",
+            export.safe_name(f"intervention-{job.id}.json"),
             "application/json",
         )
         st.page_link(
             "views/sequences.py" if run.is_language else "views/diagnose.py",
-            label=f"{'Sequences of' if run.is_language else 'Diagnose'} round {plan.round}",
+            label=f"{'Sequences of' if run.is_language else 'Diagnose'} round {escape(plan.round)}",
             icon=":material/troubleshoot:",
             query_params={"run": name, "round": str(plan.round)},
         )

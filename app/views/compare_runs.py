@@ -12,6 +12,7 @@ from app import films, loaders, page, policy_difference, state
 from app.charts import compared_runs as charts
 from app.charts.timeline import LOSSES
 from app.text import escape
+from app.verdicts import mode_name
 from engine.analysis.compared_runs import Band, Curve, by_seed, curve, differing_settings
 from engine.errors import EngineError
 from engine.store.read import Run
@@ -60,7 +61,7 @@ def suggestions(paths: dict[str, Any]) -> None:
             st.page_link(
                 "views/compare_runs.py",
                 label=f"The {len(names)} runs and branches of {escape(kind)}",
-                query_params={"runs": ",".join(names)},
+                query_params={"runs": state.listed(names)},
             )
 
 
@@ -143,7 +144,8 @@ def draw_settings(runs: dict[str, Run]) -> None:
         rows["branch of"] = {name: parent.run if parent else "" for name, parent in origins.items()}
         rows["from round"] = {name: str(parent.round) if parent else "" for name, parent in origins.items()}
         rows["removed records"] = {
-            name: f"{len(parent.removed)} ({parent.mode})" if parent else "" for name, parent in origins.items()
+            name: f"{len(parent.removed)} ({mode_name(parent.mode)})" if parent else ""
+            for name, parent in origins.items()
         }
     rows["rounds so far"] = {
         name: str(len(run.rounds)) + ("" if run.final else ", unfinished") for name, run in runs.items()

@@ -25,6 +25,7 @@ from app import (
 )
 from app.checking import OfRecords
 from app.diagnosis import downloads, section
+from app.text import escape
 from engine.attribution.estimators import top_and_bottom
 from engine.attribution.influence import Scores
 from engine.attribution.naming import TargetName
@@ -133,7 +134,7 @@ def diagnose() -> None:
         st.stop()
     what = name.sentence(run.manifest.action_space.value_names)
     source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(snapshot, orders))
-    trust.draw(OfRecords(run, snapshot, asked, orders), estimator, source)
+    trust.draw(OfRecords(run, snapshot, asked, orders), estimator, escape(source))
     two_estimators.draw(run, snapshot, asked, scores, trust.offered(snapshot))
     x, y, tool = chart_controls(list(loaders.load_fields(snapshot)))
     with controls:

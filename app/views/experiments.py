@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import loaders, state
+from app import export, loaders, state
 from app.charts import experiments as charts
 from app.courtesy import draw_courtesy
 from app.text import escape
@@ -106,7 +106,7 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
     st.download_button(
         "These figures as CSV",
         rows.to_csv(index=False),
-        f"{name}-summary.csv",
+        export.safe_name(f"{name}-summary.csv"),
         "text/csv",
         icon=":material/download:",
     )
@@ -140,11 +140,11 @@ def draw_experiment(results: Results, rows: pd.DataFrame) -> None:
     finished = {name: len(results.finished[name]) for name in names}
     planned = {name: len(results.seeds.get(name, ())) for name in names}
     with st.container(horizontal=True):
-        st.metric("Environment", experiment.env_id, border=True)
-        st.metric("Rounds", experiment.rounds, border=True)
-        st.metric("Evaluation episodes", experiment.episodes, border=True)
+        st.metric("Environment", escape(experiment.env_id), border=True)
+        st.metric("Rounds", escape(experiment.rounds), border=True)
+        st.metric("Evaluation episodes", escape(experiment.episodes), border=True)
         st.metric("Training runs", f"{sum(finished.values())} of {sum(planned.values())}", border=True)
-        st.metric("Optimizer", f"{results.config.optimizer} {results.config.learning_rate:g}", border=True)
+        st.metric("Optimizer", escape(f"{results.config.optimizer} {results.config.learning_rate:g}"), border=True)
     if not results.complete:
         st.info(
             "This campaign is not finished: the figures are about the seeds that are. Continue it with the command below.",
@@ -165,9 +165,9 @@ def draw_experiment(results: Results, rows: pd.DataFrame) -> None:
         state.choose("band", list(charts.BANDS), "all seeds")
         band = st.selectbox("Band", list(charts.BANDS), key="band")
     peak = float(np.nanmax(results.curves(STANDARD).mean(axis=0))) if finished.get(STANDARD) else None
-    every = "" if experiment.evaluate_every == 1 else f", every {experiment.evaluate_every} rounds"
+    every = "" if experiment.evaluate_every == 1 else f", every {escape(experiment.evaluate_every)} rounds"
     st.caption(
-        f"Mean test return over seeds after each round: {experiment.episodes} stochastic episodes on the same evaluation "
+        f"Mean test return over seeds after each round: {escape(experiment.episodes)} stochastic episodes on the same evaluation "
         f"seeds for every arm{every}. Band: {charts.BANDS[band]}. Dashed: the highest mean that PPO reaches."
     )
     st.plotly_chart(

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import across, jobs, notes, page, state
 from app.text import escape
-from engine.intervention.comparison import VERDICT_WORDS
+from app.verdicts import mode_name, sentence, verdict_name
 from engine.intervention.workspace import ACTIVE, Job, list_jobs, request_cancel
 from engine.store.read import Run
 
@@ -24,12 +24,12 @@ ICONS = {
 
 
 def describe(run: Run, job: Job) -> str:
-    """One line: what is removed."""
+    """One line: what is removed; plain text."""
     plan, answers = job.plan, "responses" if run.is_language else "episodes"
     more = f", then {plan.continue_rounds} more rounds" if plan.continue_rounds else ""
     more += f" with {plan.seeds} seeds" if plan.seeds > 1 else ""
     return (
-        f"round {plan.round} without {len(plan.removed)} records ({plan.mode}, {plan.orders} orders, "
+        f"round {plan.round} without {len(plan.removed)} records ({mode_name(plan.mode)}, {plan.orders} orders, "
         f"{plan.episodes} {answers} per arm{more})"
     )
 
@@ -43,7 +43,9 @@ def draw_job(name: str, run: Run, job: Job, cancel_key: str) -> None:
     """One intervention with its state and what can be done with it."""
     with st.container(border=True):
         title, actions = st.columns([4, 1], vertical_alignment="center")
-        title.markdown(f"{ICONS[job.state]} **{job.state}** · `{job.id}` · {describe(run, job)} · {when(job)}")
+        title.markdown(
+            f"{ICONS[job.state]} **{job.state}** · {escape(job.id)} · {escape(describe(run, job))} · {when(job)}"
+        )
         if job.state in ACTIVE or job.state == "stale":
             if job.state == "stale":
                 st.warning("Its worker gave no sign of life for a while. Start it again, or cancel it.")
@@ -64,9 +66,11 @@ def draw_job(name: str, run: Run, job: Job, cancel_key: str) -> None:
             )
         result = job.result
         if job.state == "done" and result is not None:
-            title.markdown(f"**{result['verdict']}**: {VERDICT_WORDS[result['verdict']]}")
+            title.markdown(sentence(result["verdict"]))
             if "recollected" in result:
-                title.markdown(f"With data collected anew: **{result['recollected']['verdict']}**")
+                title.markdown(
+                    f"With data collected anew: **{escape(verdict_name(result['recollected']['verdict']))}**"
+                )
             actions.page_link(
                 "views/compare.py",
                 label="Compare",

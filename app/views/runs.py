@@ -80,7 +80,7 @@ shown = shown.reset_index(drop=True)
 
 def ticked() -> list[str]:
     """Ids of the runs whose rows are ticked."""
-    return [str(shown["run"][row]) for row in state.selected_rows("runs_table") if row < len(shown)]
+    return list(map(str, state.ticked("runs_table")))
 
 
 def open_row() -> None:
@@ -89,7 +89,7 @@ def open_row() -> None:
         state.put({"run": ticked()[0]})
 
 
-state.forget_rows(["runs_table"], str(shown["run"].tolist()))
+state.follow_rows("runs_table", shown["run"].tolist())
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(
         f"{len(shown)} of {len(table)} runs. Tick a row to open the run, two or more to compare them; click a column's head "
@@ -121,7 +121,7 @@ if len(ticked()) > 1:
         "views/compare_runs.py",
         label=f"Compare these {len(ticked())} runs",
         icon=":material/compare_arrows:",
-        query_params={"runs": ",".join(ticked())},
+        query_params={"runs": state.listed(ticked())},
     )
 run = state.get("run")
 if run:

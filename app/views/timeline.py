@@ -50,7 +50,7 @@ with st.container(horizontal=True):
     if returns:
         st.metric(f"{'Final' if run.final else 'Latest'} {what}", f"{returns[-1]:.4g}", border=True)
         st.metric(f"Best {what}", f"{max(returns):.4g}", border=True)
-    st.metric("Optimizer", f"{run.config.optimizer} {run.config.learning_rate:g}", border=True)
+    st.metric("Optimizer", escape(f"{run.config.optimizer} {run.config.learning_rate:g}"), border=True)
 
 st.subheader(what.capitalize(), anchor=False)
 st.caption(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from reading import as_read
 from streamlit.testing.v1 import AppTest
 from worlds import record
 
@@ -54,12 +55,12 @@ def compared(monkeypatch: pytest.MonkeyPatch, runs: Path) -> Open:
 
 def errors(app: AppTest) -> list[str]:
     assert not app.exception, app.exception[0].value
-    return [error.value.replace("\\", "") for error in app.error]
+    return [as_read(error.value) for error in app.error]
 
 
 def words(app: AppTest) -> str:
     kinds = (app.markdown, app.caption, app.info, app.warning)
-    return " ".join(element.value.replace("\\", "") for kind in kinds for element in kind)
+    return " ".join(as_read(element.value) for kind in kinds for element in kind)
 
 
 def lines(app: AppTest, key: str = "runs_curves") -> list[dict]:
@@ -187,7 +188,7 @@ def test_a_damaged_round_is_named_and_the_curves_stay(compared: Open, runs: Path
 def test_episodes_are_played_with_the_same_luck(compared: Open, runs: Path) -> None:
     app = compared("pole", "branch", play="True", evaluation="3")
     assert errors(app) == []
-    shown = {metric.label.replace("\\", ""): metric.value for metric in app.metric}
+    shown = {as_read(metric.label): metric.value for metric in app.metric}
     for name in ("pole", "branch"):
         total = film(engine.open_run(runs / name), 3, EVALUATION_SEED + 3).total
         assert shown[f"Return of {name}, final"] == f"{total:.4g}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from courtesy_curves import CURVES, made_up, rows
+from reading import as_read
 from streamlit.testing.v1 import AppTest
 
 from engine.experiments.courtesy.results import write_definition, write_task
@@ -46,9 +47,7 @@ def curves(app: AppTest, key: str) -> list[dict[str, object]]:
 def test_the_page_shows_findings_caveats_and_both_conditions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(folder, monkeypatch)
     assert app.selectbox(key="experiment").value == "courtesy"
-    said = " ".join(
-        element.value.replace("\\", "") for element in (*app.markdown, *app.warning, *app.caption, *app.info)
-    )
+    said = " ".join(as_read(element.value) for element in (*app.markdown, *app.warning, *app.caption, *app.info))
     assert "IIF saw clean validation rewards" in said
     assert "synthetic" in said
     assert "0.50 (0.50 to 0.50) of PPO's rounds" in said

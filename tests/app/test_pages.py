@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reading import as_read
 from streamlit.testing.v1 import AppTest
 
 import engine
@@ -75,12 +76,12 @@ def _selected(app: AppTest, elements: Iterable[Any], key: str, selection: object
 
 def errors(app: AppTest) -> list[str]:
     assert not app.exception, app.exception[0].value
-    return [error.value.replace("\\", "") for error in app.error]
+    return [as_read(error.value) for error in app.error]
 
 
 def words(app: AppTest) -> str:
     kinds = (app.markdown, app.caption, app.info, app.warning)
-    return " ".join(element.value.replace("\\", "") for kind in kinds for element in kind)
+    return " ".join(as_read(element.value) for kind in kinds for element in kind)
 
 
 @pytest.mark.parametrize("page", ["runs", "timeline", "diagnose", "behaviour", "interventions", "compare"])

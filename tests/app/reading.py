@@ -1,0 +1,13 @@
+"""What a reader sees of Markdown in which texts are escaped."""
+
+from __future__ import annotations
+
+import html
+import re
+
+
+def as_read(markdown: str) -> str:
+    """`app.text.escape` undone."""
+    while (opened := re.sub(r":color\[([^\[\]]*)\]", r"\1", markdown)) != markdown:
+        markdown = opened
+    return html.unescape(markdown)
