@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ LEAST_PIXELS = 164
 """Room for what is shown under the pointer."""
 FAINT = 0.12
 """Of the scale's end: weaker tokens get no triangle."""
+SIGNS = str.maketrans({"\n": "⏎", "\r": "␍", "\t": "⇥"})
+"""Of blanks that would be drawn as others are, or not at all."""
 FONT = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
@@ -155,11 +158,14 @@ def _places(pieces: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def _shown(piece: str) -> str:
-    """A token's text in one line: blanks made visible where there is nothing else, a dot for a part of a character."""
+    """A token's text in one line: signs for its blanks but those within, a dot for a part of a character.
+
+    One blank before a word has no sign: it is the gap to the token before it.
+    """
     if not piece:
         return "·"
-    text = piece.replace("\r", "").replace("\n", "⏎").strip(" ").replace("\t", "⇥")
-    text = text or "␣" * len(piece)
+    text = piece[1:] if re.match(r" \S", piece) else piece
+    text = re.sub(r"^ +| +$", lambda blanks: "␣" * len(blanks[0]), text).translate(SIGNS)
     return text if len(text) <= 40 else text[:39] + "…"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -58,11 +60,30 @@ def sequences(n: int, group_size: int = 1, seed: int = 0) -> SequenceBuffer:
     )
 
 
-def write_run(path: Path, n: int = 40, group_size: int = 1, rounds: int = 2, made: Tokenizer | None = None) -> Path:
-    """A recorded run of such sequences; its checkpoints have no model, so there is no influence."""
+def write_run(
+    path: Path,
+    n: int = 40,
+    group_size: int = 1,
+    rounds: int = 2,
+    made: Tokenizer | None = None,
+    texts: Callable[[str], str] | None = None,
+) -> Path:
+    """A recorded run of such sequences; its checkpoints have no model, so there is no influence.
+
+    Args:
+        path: of the run.
+        n: sequences a round.
+        group_size: of them with one prompt.
+        rounds: of training.
+        made: its tokenizer.
+        texts: what is written in the place of prompts, responses and names, if not what the tokens say.
+    """
     config = TrainConfig(env_id="language", n_steps=n, batch_size=8, n_epochs=2, path="torch", rounds=rounds)
     language = LanguageConfig(
-        policy="made-up", reward="made-up", algorithm="grpo" if group_size > 1 else "ppo", group_size=group_size
+        policy="made-up",
+        reward=texts("reward") if texts else "made-up",
+        algorithm="grpo" if group_size > 1 else "ppo",
+        group_size=group_size,
     )
     model = {"tokenizer.json": (made or tokenizer()).to_str().encode()}
     vocabulary = Space("discrete", n=len(WORDS) + 2)
@@ -83,6 +104,12 @@ def write_run(path: Path, n: int = 40, group_size: int = 1, rounds: int = 2, mad
             rng = np.random.default_rng(k)
             order = np.stack([rng.permutation(n) for _ in range(2)]).astype(np.int32)
             buffer = sequences(n, group_size, seed=k)
+            if texts is not None:
+                said = {
+                    "prompt": [texts(f"prompt{i // group_size}") for i in range(n)],
+                    "response": [texts(f"r{i}") for i in range(n)],
+                }
+                buffer = replace(buffer, **said)
             snapshot = LanguageSnapshot(k, config, language, buffer, None, checkpoint, order)
             writer.commit_round(snapshot, {"records": n, "mean_return": float(buffer.reward.mean())})
         writer.commit_final(rounds, checkpoint)
