@@ -132,10 +132,9 @@ class ParquetColumns:
         found: list[bytes] = []
         for begin in range(0, len(chunk), _AT_ONCE):
             for piece in self._small(chunk.slice(begin, _AT_ONCE)):
-                own = piece.take(
-                    pa.array(np.arange(len(piece)))
-                )  # a slice would be cast with all that it is a slice of
-                for value in own.cast(_plain(piece.type)).to_pylist():
+                # A slice would be cast with all that it is a slice of.
+                own = piece.take(pa.array(np.arange(len(piece)))).cast(_plain(piece.type))
+                for value in own.to_pylist():
                     found.append(utf8(text_of(value)))
                     budget.take(len(found[-1]))
         return texts(found)
@@ -209,6 +208,4 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         listed = pa.list_ if pa.types.is_list(kind) else pa.large_list
         return listed(kind.value_field.with_type(_plain(kind.value_type)))
-    if is_text(kind):
-        return pa.large_string() if pa.types.is_string(kind.value_type) else pa.large_binary()
-    return kind
+    return kind.value_type if is_text(kind) else kind
