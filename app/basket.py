@@ -9,8 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from app import export, page, selection, state, targets, undo
+from app.text import escape
 from engine.attribution.grouping import sum_of
-from engine.intervention.record_sets import change_basket, read_basket
+from engine.intervention.record_sets import change_basket, set_aside
 from engine.store.read import Run
 from engine.store.snapshot import AnySnapshot, Float32s
 
@@ -31,7 +32,7 @@ def take_out(run: Run, round: int, records: list[int] | None) -> None:
 
 def records(run: Run, snapshot: AnySnapshot) -> list[int]:
     """The records in the basket."""
-    return [i for i in read_basket(run, snapshot.round) if i < len(snapshot.buffer)]
+    return [i for i in selection.kept(run, snapshot.round)[0].basket if i < len(snapshot.buffer)]
 
 
 def draw(run: Run, snapshot: AnySnapshot, influence: Float32s | None, retrain: Callable[[list[int]], None]) -> None:
@@ -43,6 +44,10 @@ def draw(run: Run, snapshot: AnySnapshot, influence: Float32s | None, retrain: C
         influence: (n,) of its records; None: not known.
         retrain: draws the dialog that retrains without these records.
     """
+    problem = selection.kept(run, snapshot.round)[1]
+    if problem:
+        _damaged(run, snapshot, problem)
+        return
     kept, selected = records(run, snapshot), selection.current(run, snapshot).tolist()
     new = sorted(set(selected) - set(kept))
     with st.bottom, st.container(key="basket", horizontal=True, vertical_alignment="center"):
@@ -81,6 +86,27 @@ def draw(run: Run, snapshot: AnySnapshot, influence: Float32s | None, retrain: C
         undo.draw(run, snapshot)
     if state.get("retrain_open"):
         retrain(kept)
+
+
+def _damaged(run: Run, snapshot: AnySnapshot, problem: str) -> None:
+    """What the bar says in the place of a basket that can't be read."""
+    with st.bottom, st.container(key="basket", horizontal=True, vertical_alignment="center"):
+        st.error(f"{escape(problem)}. Nothing is written over it.", icon=":material/error:")
+        st.button(
+            "Set it aside and begin anew",
+            key="set_aside",
+            icon=":material/inventory_2:",
+            help="The file gets another name beside it; basket, groups and selection of this round begin empty.",
+            on_click=_set_aside,
+            args=(run, snapshot.round),
+        )
+
+
+@page.careful
+def _set_aside(run: Run, round: int) -> None:
+    """Keep the damaged file under another name (a callback)."""
+    name = set_aside(run, round)
+    st.toast(f"The damaged file is kept as {escape(name)}.", icon=":material/inventory_2:")
 
 
 def edit_basket(run: Run, snapshot: AnySnapshot, influence: Float32s | None, kept: list[int]) -> None:

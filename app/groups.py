@@ -19,7 +19,9 @@ _NAME, _OF = "group_name", "group_of"
 
 def draw(run: Run, snapshot: Snapshot, scores: Scores) -> None:
     """The popover with the groups and what can be done with them."""
-    sets = read_sets(run, snapshot.round)
+    sets, problem = selection.kept(run, snapshot.round)
+    if problem:  # the basket's bar says it
+        return
     groups = {name: [i for i in records if i < len(snapshot.buffer)] for name, records in sets.groups.items()}
     label = f"Groups ({len(groups)})" if groups else "Groups"
     with st.popover(label, icon=":material/label:", key="groups"):

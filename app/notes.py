@@ -6,13 +6,19 @@ import streamlit as st
 
 from app import page, state
 from app.text import escape
+from engine.errors import EngineError
 from engine.intervention.notes import read_note, write_note
 from engine.intervention.workspace import Work
 
 
 def draw(work: Work) -> None:
     """The note, if there is one, and a button to write it. The disk is the truth, also where another tab wrote it."""
-    note, key = read_note(work.folder), f"note_{work.id}"
+    key = f"note_{work.id}"
+    try:
+        note = read_note(work.folder)
+    except EngineError as error:
+        st.error(f"{escape(error)}. Nothing is written over it.", icon=":material/error:")
+        return
     if state.get(f"read_{key}") != note:
         state.put({key: note, f"read_{key}": note})
     if note:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app import state
 from engine.errors import EngineError
-from engine.intervention.record_sets import read_sets, select
+from engine.intervention.record_sets import RecordSets, read_sets, select
 from engine.store.read import Run
 from engine.store.snapshot import AnySnapshot
 
@@ -22,11 +22,19 @@ _SOURCE = "the chart that made the selection"
 _VERSION = "how often the selection was made"
 
 
+def kept(run: Run, round: int) -> tuple[RecordSets, str]:
+    """The sets of a round, and what is wrong with their file: then they are shown as none, and can't be changed."""
+    try:
+        return read_sets(run, round), ""
+    except EngineError as error:
+        return RecordSets(), str(error)
+
+
 def current(run: Run, snapshot: AnySnapshot) -> NDArray[np.int64]:
     """(m,) record numbers of the selection, sorted; none if nothing is selected."""
     commit, records = state.get(_UNKEPT, ("", []))
     if commit != snapshot.hash:
-        records = read_sets(run, snapshot.round).selection
+        records = kept(run, snapshot.round)[0].selection
     found = np.array(records, np.int64)
     return found[found < len(snapshot.buffer)]
 
@@ -48,12 +56,12 @@ def choose(run: Run, snapshot: AnySnapshot, records: Iterable[int], source: str 
         source: key of the chart that they were picked in, if that chart shows what was picked in it by itself.
     """
     chosen = sorted({int(i) for i in records})
-    kept: tuple[str, list[int]] = ("", [])
+    unkept: tuple[str, list[int]] = ("", [])
     try:
         select(run, snapshot.round, chosen)
     except (EngineError, OSError):  # looking needs no disk
-        kept = (snapshot.hash, chosen)
-    state.put({_UNKEPT: kept})
+        unkept = (snapshot.hash, chosen)
+    state.put({_UNKEPT: unkept})
     changed(source)
 
 

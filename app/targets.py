@@ -8,11 +8,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import page, state
+from app import page, selection, state
 from app.text import escape
 from engine import arguments
 from engine.attribution.naming import TargetName
-from engine.intervention.record_sets import read_basket
 from engine.store.read import Run, ranges
 from engine.store.snapshot import Snapshot
 
@@ -34,7 +33,7 @@ def target_controls(run: Run, snapshot: Snapshot) -> TargetName:
     )  # fmt: skip
     if target == "return":
         return TargetName(of_round=_of_round(run))
-    kept = [i for i in read_basket(run, snapshot.round) if i < len(snapshot.buffer)]
+    kept = [i for i in selection.kept(run, snapshot.round)[0].basket if i < len(snapshot.buffer)]
     options = [of for of in OF if (of != "basket" or kept) and (of != "state" or can_type(run))]
     state.choose("of", options, "record")
     of = st.selectbox("of", options, key="of", width=130, format_func=OF.__getitem__)

@@ -8,14 +8,14 @@ import streamlit as st
 
 from app import page, selection, targets
 from app.text import escape
-from engine.intervention.record_sets import BASKET, Change, name_of_group, read_sets, redo, undo
+from engine.intervention.record_sets import BASKET, Change, name_of_group, redo, undo
 from engine.store.read import Run
 from engine.store.snapshot import AnySnapshot
 
 
 def draw(run: Run, snapshot: AnySnapshot) -> None:
     """The two buttons; their help says what would be undone."""
-    sets = read_sets(run, snapshot.round)
+    sets, _ = selection.kept(run, snapshot.round)
     for word, shortcut, changes, step in (("Undo", "U", sets.undo, undo), ("Redo", "Shift+U", sets.redo, redo)):
         last = changes[-1] if changes else None
         st.button(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -198,7 +199,15 @@ def _trust(shown: Shown) -> dict[str, Any] | None:
 def _interventions(run: Run, round: int) -> Iterable[dict[str, Any]]:
     for job in list_jobs(run):
         if job.plan.round == round:
-            yield {**_outcome(job), "note": read_note(job.folder)}
+            yield {**_outcome(job), "note": _note(job.folder)}
+
+
+def _note(folder: Path) -> str:
+    """The note beside an intervention; where it can't be read, why."""
+    try:
+        return read_note(folder)
+    except EngineError as error:
+        return str(error)
 
 
 def _outcome(job: Job) -> dict[str, Any]:
@@ -242,4 +251,4 @@ def _series(run: Run, round: int) -> Iterable[dict[str, Any]]:
                 )
                 skipped = found.get("skipped")
                 outcome = _compared(None if skipped else found)
-                yield {"title": title + (f": {skipped}" if skipped else ""), **outcome, "note": read_note(job.folder)}
+                yield {"title": title + (f": {skipped}" if skipped else ""), **outcome, "note": _note(job.folder)}

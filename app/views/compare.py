@@ -160,6 +160,7 @@ def compare() -> None:
             f"Round {plan.round} of {run.name} without {len(plan.removed)} of {result['records']} records · mode "
             f"{mode_name(plan.mode)} · {plan.orders} minibatch orders{shared} · evaluation seeds {seeds[0]} to {seeds[1]}, "
             f"shared by the arms · {result['original']['episodes']} {answers} per arm · training seed {run.config.seed}"
+            + ("" if job.checked else " · kept by an earlier version, without a checksum")
         )
     )
     if not result["same_machine"]:

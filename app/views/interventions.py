@@ -9,7 +9,7 @@ import streamlit as st
 from app import across, jobs, notes, page, state
 from app.text import escape
 from app.verdicts import mode_name, sentence, verdict_name
-from engine.intervention.workspace import ACTIVE, Job, list_jobs, request_cancel
+from engine.intervention.workspace import ACTIVE, Job, damaged_jobs, list_jobs, request_cancel
 from engine.store.read import Run
 
 POLL_SECONDS = 1.0
@@ -89,6 +89,8 @@ def panel(name: str, run: Run, was_active: bool) -> None:
         first_active = next((job.id for job in found if job.state in ACTIVE or job.state == "stale"), None)
         for job in found:
             draw_job(name, run, job, "cancel_job" if job.id == first_active else f"cancel_job_{job.id}")
+        for line in damaged_jobs(run):
+            st.error(escape(line), icon=":material/error:")
         if not found:
             records = "sequences" if run.is_language else "diagnose"
             st.info(

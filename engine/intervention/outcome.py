@@ -24,10 +24,18 @@ Bound = Number | None
 class Estimated(TypedDict):
     """A mean and its confidence interval, see `comparison.Estimate`."""
 
+    mean: Number
+    low: Bound
+    high: Bound
+    episodes: Count
+
+
+class Change(TypedDict):
+    """How a target changed, over minibatch orders."""
+
     mean: Bound
     low: Bound
     high: Bound
-    episodes: NotRequired[Count]
 
 
 class Compared(TypedDict):
@@ -45,8 +53,8 @@ class Measured(TypedDict):
     """How the measured target itself changed."""
 
     name: str
-    counterfactual: Estimated
-    control: Estimated
+    counterfactual: Change
+    control: Change
     about: NotRequired[Any]
     action: NotRequired[Any]
     of_round: NotRequired[Count | None]
@@ -127,8 +135,8 @@ def is_round_outcome(values: Any) -> bool:
     return True
 
 
-def check_outcome(values: Any, file: str) -> dict[str, Any]:
-    """`values`, if they are an intervention's result.
+def check_outcome(values: Any, file: str) -> None:
+    """Refuse what is no result of an intervention.
 
     Raises:
         DamagedRunError: something is missing or of another kind; names `file` and what.
@@ -137,4 +145,3 @@ def check_outcome(values: Any, file: str) -> dict[str, Any]:
         msgspec.convert(values, Outcome)
     except msgspec.ValidationError as error:
         raise DamagedRunError(f"{file} is damaged: it is no result of an intervention ({error})") from None
-    return dict(values)

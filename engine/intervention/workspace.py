@@ -36,7 +36,7 @@ from engine.intervention.outcome import RESULT_FILE, check_outcome
 from engine.intervention.plan import Intervention
 from engine.intervention.retrain import PARTIAL
 from engine.learning.replay import check_replayable
-from engine.store.documents import read_document, write_document
+from engine.store.documents import Document, read_document, write_document
 from engine.store.files import Files, inside
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
@@ -83,6 +83,8 @@ class Job(Work):
 
     result: dict[str, Any] | None = None
     """What `retrain` returned, once it is done."""
+    checked: bool = True
+    """Whether plan and result have checksums; False where an earlier version wrote them."""
 
     @property
     def run_path(self) -> Path:
@@ -161,20 +163,23 @@ def read_job(folder: Path) -> Job | None:
         raise DamagedRunError(f"interventions/{folder.name}/intervention.json is damaged: it holds no plan") from error
     work = read_work(folder)
     try:
-        result = _read_result(folder)
+        kept = _read_result(folder)
     except (DamagedRunError, StorageError) as error:
-        result, work = None, replace(work, state="failed", doing=f"{error}; start it again")
-    if result is not None:
+        kept, work = None, replace(work, state="failed", doing=f"{error}; start it again")
+    if kept is not None:
         work = replace(work, state="done")
     elif work.state == "done":
         work = replace(work, state="failed", doing="its result is missing; start it again")
-    return Job(plan=plan, about=about, result=result, **vars(work))
+    checked = document.checked and (kept is None or kept.checked)
+    return Job(plan=plan, about=about, result=None if kept is None else kept.values, checked=checked, **vars(work))
 
 
-def _read_result(folder: Path) -> dict[str, Any] | None:
+def _read_result(folder: Path) -> Document | None:
     """The result in the branch, None where there is none yet. Errors as `documents.read_document`."""
     document = read_document(inside(folder, "branch", RESULT_FILE))
-    return None if document is None else check_outcome(document.values, f"branch/{RESULT_FILE}")
+    if document is not None:
+        check_outcome(document.values, f"branch/{RESULT_FILE}")
+    return document
 
 
 def read_work(folder: Path) -> Work:

@@ -1,145 +1,181 @@
-"""How large a Parquet file in memory becomes when it is decoded, as the headers of its pages say before anything is decoded.
+"""What the pages of a Parquet file decode to, read from their own headers: the rest of the file may say anything.
 
-The footer of a hostile file may claim anything, and a page that names one long value a million times decodes to gigabytes.
-So every page's own header is read (Thrift's compact protocol, parquet-format's `PageHeader`), and pages with dictionaries,
-which this format never writes, are refused.
+A column's data is a row of pages, each behind a header in Thrift's compact protocol that says how many values the page has and
+how many bytes it takes once decompressed. A decoder allocates what these headers say. Arrow, which reads the values, does not
+show them; and where a footer's statistics are damaged it ends the process as soon as it is asked for a column's place, so that
+this is read here, too.
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.parquet as pq
+_BOOLEANS, _BYTE, _INTEGERS, _I32, _I64, _DOUBLE, _BINARY, _LISTS, _MAP, _STRUCT = (
+    (1, 2), 3, (4, 5, 6), 5, 6, 7, 8, (9, 10), 11, 12,
+)  # fmt: skip
+_DEEPEST = 16
+_MAGIC = b"PAR1"
 
-from engine.errors import DamagedRunError, TooLargeError
-
-ROOM = 256 * 2**20
-"""Bytes that any file may decode to, ..."""
-RATIO = 64
-"""... and as many times its own size more: numbers and texts that people record do not compress further."""
-MOST_COLUMNS = 4096
-LEVEL_BYTES = 8
-"""Memory that a value takes while it is decoded, however few bytes it has in its page."""
-
-_DATA_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2 = 0, 2, 3
-_ENCODINGS = {0: "PLAIN", 3: "RLE", 9: "BYTE_STREAM_SPLIT"}
-"""Encodings whose values take as many bytes decoded as in their page; booleans, in runs, one each."""
-_TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
+# Fields of parquet.thrift: their number and their kind. Thrift passes over a field of another kind, and so does a look-up here.
+_ROW_GROUPS, _CHUNKS, _ABOUT_CHUNK, _PATH = (4, 9), (1, 9), (3, 12), (3, 9)
+_COMPRESSED_CHUNK, _FIRST_DATA, _FIRST_DICTIONARY = (7, _I64), (9, _I64), (11, _I64)
+_KIND, _DECOMPRESSED, _COMPRESSED = (1, _I32), (2, _I32), (3, _I32)
+_VALUES = (1, _I32)
+_OF_KIND = {0: (5, 2), 2: (7, 2), 3: (8, 4)}
+"""Kind of a page with values (data, dictionary, data of version 2) -> field of its header, and in it the encoding's."""
 
 
-def check_size(footer: pq.FileMetaData, data: bytes, file: str, rows: int | None = None) -> None:
-    """Refuse a file that would decode to more rows or bytes than it may.
+@dataclass(frozen=True)
+class Chunk:
+    """A column in one row group."""
 
-    Args:
-        footer: what a Parquet file says of itself at its end.
-        data: its bytes.
-        file: its name, for the message.
-        rows: as many as it must have; None: any number.
+    path: str
+    first: int
+    """Its first byte."""
+    end: int
+    """The byte after its last one."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page, not yet decoded."""
+
+    size: int
+    """Bytes once decompressed."""
+    values: int
+    encoding: int
+    """Parquet's number of it, 0 where there are no values."""
+
+
+def footer_size(data: bytes) -> int:
+    """Bytes of a file's footer, as its last eight bytes say.
 
     Raises:
-        TooLargeError: it decodes to more than `ROOM` and `RATIO` allow.
-        DamagedRunError: it has not as many rows, or is no sound Parquet file of this format.
+        ValueError: it is not a Parquet file.
     """
-    if rows is not None and footer.num_rows != rows:
-        raise DamagedRunError(f"{file} is damaged: it has {footer.num_rows} rows, not {rows}")
-    limit = ROOM + RATIO * len(data)
-    size = 0
-    if footer.num_row_groups * footer.num_columns > MOST_COLUMNS:
-        raise TooLargeError(f"{file} is too large: it has more than {MOST_COLUMNS} columns")
-    for group in range(footer.num_row_groups):
-        for column in range(footer.num_columns):
-            chunk = footer.row_group(group).column(column)
-            start = min(chunk.data_page_offset, chunk.dictionary_page_offset or chunk.data_page_offset)
-            try:
-                for page in _pages(data, start, start + chunk.total_compressed_size):
-                    _check_encoding(page, file)
-                    size += page["uncompressed"] + LEVEL_BYTES * page["values"]
-                    if size > limit:
-                        raise TooLargeError(
-                            f"{file} is too large: its {len(data)} bytes decode to more than {limit // 2**20} MiB"
-                        )
-            except (LookupError, TypeError, ValueError) as error:
-                raise DamagedRunError(f"{file} is damaged: it is not a sound Parquet file") from error
+    if len(data) < 12 or data[:4] != _MAGIC or data[-4:] != _MAGIC:
+        raise ValueError("it does not begin and end as a Parquet file does")
+    (size,) = struct.unpack("<I", data[-8:-4])
+    if size > len(data) - 8:
+        raise ValueError("its footer is longer than the file")
+    return int(size)
 
 
-def _check_encoding(page: dict[str, int], file: str) -> None:
-    if page["type"] == _DICTIONARY_PAGE or page["encoding"] not in _ENCODINGS:
-        raise DamagedRunError(f"{file} is damaged: its pages are not encoded as this format encodes them")
+def chunks(data: bytes) -> list[Chunk]:
+    """The columns of all row groups, in order.
+
+    Raises:
+        ValueError: it is not a Parquet file, or its footer is damaged.
+    """
+    end = len(data) - 8
+    try:
+        footer = _Compact(data, end - footer_size(data), end).struct()
+        groups = [group[_CHUNKS] for group in footer.get(_ROW_GROUPS, [])]
+        return [_chunk(column[_ABOUT_CHUNK]) for group in groups for column in group]
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise ValueError("its footer is damaged") from None
 
 
-def _pages(data: bytes, start: int, end: int) -> Any:
-    """What the header of each page of a column chunk says: type, sizes, number of values, encoding."""
-    if not 0 <= start <= end <= len(data):
-        raise ValueError("a column lies outside of the file")
-    while start < end:
-        header, start = _struct(data, start)
-        kind = header[1]
-        about = header.get({_DATA_PAGE: 5, _DICTIONARY_PAGE: 7, _DATA_PAGE_V2: 8}.get(kind, 0))
-        if not isinstance(about, dict):
-            raise ValueError("a page has no header of its kind")
-        values, encoding = about[1], about[4 if kind == _DATA_PAGE_V2 else 2]
-        page = {
-            "type": kind,
-            "uncompressed": header[2],
-            "compressed": header[3],
-            "values": values,
-            "encoding": encoding,
-        }
-        if min(page.values()) < 0:
-            raise ValueError("a page has a negative size")
+def _chunk(about: dict[tuple[int, int], Any]) -> Chunk:
+    first = about[_FIRST_DATA]
+    dictionary = about.get(_FIRST_DICTIONARY, 0)
+    if 0 < dictionary < first or first < len(_MAGIC):  # where there are no values, there may be a dictionary alone
+        first = dictionary
+    path = ".".join(part.decode(errors="replace") for part in about[_PATH])
+    return Chunk(path, first, first + about[_COMPRESSED_CHUNK])
+
+
+def pages(data: bytes, chunk: Chunk) -> Iterator[Page]:
+    """The pages of a column.
+
+    Raises:
+        ValueError: there is no page where one should be.
+    """
+    at = chunk.first
+    if at < 0 or chunk.end > len(data):
+        raise ValueError(f"the column {chunk.path[:80]} is outside of the file")
+    while at < chunk.end:
+        reader = _Compact(data, at, chunk.end)
+        try:
+            header = reader.struct()
+            size, compressed = header[_DECOMPRESSED], header[_COMPRESSED]
+            about, encoding = _OF_KIND.get(header[_KIND], (0, 0))
+            values = header.get((about, _STRUCT), {})
+            page = Page(size, values.get(_VALUES, 0), values.get((encoding, _I32), 0))
+        except (AttributeError, LookupError, TypeError, ValueError):
+            raise ValueError(f"no page of data begins at byte {at}") from None
+        if size < 0 or compressed < 0 or page.values < 0:
+            raise ValueError(f"the page of data at byte {at} has a negative size")
         yield page
-        start += page["compressed"]
-    if start != end:
-        raise ValueError("a page goes beyond its column")
+        at = reader.at + compressed
 
 
-def _struct(data: bytes, at: int, depth: int = 0) -> tuple[dict[int, Any], int]:
-    """Fields by number of a struct in the compact protocol, and the place after it; only whole numbers and structs are kept."""
-    if depth > 8:
-        raise ValueError("a header is nested too deeply")
-    fields: dict[int, Any] = {}
-    number = 0
-    while (head := data[at]) != 0:
-        at += 1
-        kind, delta = head & 15, head >> 4
-        if delta:
-            number += delta
-        else:
-            number, at = _whole(data, at)
-        fields[number], at = _value(data, at, kind, depth)
-    return fields, at + 1
+class _Compact:
+    """A reader of Thrift's compact protocol."""
 
+    def __init__(self, data: bytes, at: int, end: int) -> None:
+        self._data, self.at, self._end = data, at, end
 
-def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
-    if kind in (_TRUE, _FALSE):
-        return None, at
-    if kind == _BYTE:
-        return None, at + 1
-    if kind == _DOUBLE:
-        return None, at + 8
-    if kind == _BINARY:
-        size, at = _varint(data, at)
-        return None, at + size
-    if kind == _STRUCT:
-        return _struct(data, at, depth + 1)
-    if kind in (_LIST, _SET, _MAP):
-        raise ValueError("a page's header holds a list")  # parquet-format has none there
-    return _whole(data, at)
+    def struct(self, depth: int = 0) -> dict[tuple[int, int], Any]:
+        """(field number, kind) -> value.
 
+        Raises:
+            IndexError: the data ends before.
+            ValueError: it is no such struct.
+        """
+        fields: dict[tuple[int, int], Any] = {}
+        number = 0
+        while head := self._byte():
+            step, kind = head >> 4, head & 15
+            number = number + step if step else self._signed()
+            fields[number, kind] = kind == 1 if kind in _BOOLEANS else self._value(kind, depth + 1)
+        return fields
 
-def _whole(data: bytes, at: int) -> tuple[int, int]:
-    """A whole number, zigzag."""
-    value, at = _varint(data, at)
-    return (value >> 1) ^ -(value & 1), at
+    def _value(self, kind: int, depth: int) -> Any:
+        if depth > _DEEPEST:
+            raise ValueError("it is too deep")
+        if kind == _BYTE or kind in _BOOLEANS:
+            return self._byte()
+        if kind in _INTEGERS:
+            return self._signed()
+        if kind in (_DOUBLE, _BINARY):
+            return self._bytes(8 if kind == _DOUBLE else self._varint())
+        if kind in _LISTS:
+            head = self._byte()
+            size = self._varint() if head >> 4 == 15 else head >> 4
+            return [self._value(head & 15, depth + 1) for _ in range(size)]
+        if kind == _MAP:
+            size = self._varint()
+            kinds = self._byte() if size else 0
+            return [(self._value(kinds >> 4, depth + 1), self._value(kinds & 15, depth + 1)) for _ in range(size)]
+        if kind == _STRUCT:
+            return self.struct(depth)
+        raise ValueError("there is no such kind of value")
 
+    def _byte(self) -> int:
+        if self.at >= self._end:
+            raise IndexError("the data ends")
+        self.at += 1
+        return self._data[self.at - 1]
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while shift < 70:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
-    raise ValueError("a number is too long")
+    def _bytes(self, size: int) -> bytes:
+        first, self.at = self.at, self.at + size
+        if self.at > self._end:
+            raise IndexError("the data ends")
+        return self._data[first : self.at]
+
+    def _varint(self) -> int:
+        value = 0
+        for shift in range(0, 70, 7):
+            byte = self._byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+        raise ValueError("it has too long a number")
+
+    def _signed(self) -> int:
+        value = self._varint()
+        return (value >> 1) ^ -(value & 1)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from engine.errors import DamagedRunError
-from engine.store.pages import check_size
+from engine.store.sizes import check_size
 
 
 def to_parquet(table: pa.Table) -> bytes:
@@ -49,12 +49,14 @@ def from_parquet(data: bytes, file: str, rows: int | None = None) -> pa.Table:
         rows: as many as it must have; None: any number.
 
     Raises:
-        TooLargeError: it would decode to more than `pages.check_size` allows.
+        TooLargeError: it would decode to more than `sizes.check_size` allows.
         DamagedRunError: these are not the bytes of a sound Parquet file, or it has another number of rows; names `file`.
     """
+    check_size(data, file)
     try:
         with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as parquet:
-            check_size(parquet.metadata, data, file, rows)
+            if rows is not None and parquet.metadata.num_rows != rows:
+                raise DamagedRunError(f"{file} is damaged: it has {parquet.metadata.num_rows} rows, not {rows}")
             table = parquet.read(use_threads=False)
             table.validate()
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:

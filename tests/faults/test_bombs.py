@@ -19,8 +19,8 @@ from synthetic import FLOATS, make_snapshot, write_run
 from engine.errors import DamagedRunError, TooLargeError
 from engine.store import find_runs, open_run, verify_run
 from engine.store.chain import Commit
-from engine.store.pages import ROOM
 from engine.store.parquet import from_parquet, to_parquet
+from engine.store.sizes import ROOM
 from engine.store.tables import checkpoint_table, minibatches_table
 
 HALF_A_GIGABYTE = 2**29
