@@ -20,13 +20,16 @@ from engine.config_language import LanguageConfig
 from engine.errors import BadInputError, DamagedRunError
 from engine.rlhf.dependencies import transformers
 from engine.rlhf.description import ENDINGS, check_description, configuration
-from engine.rlhf.policy import LanguagePolicy, with_adapter
+from engine.rlhf.policy import PAD, LanguagePolicy, with_adapter
+from engine.rlhf.sampling import precision
 from engine.rlhf.skeleton import built, skeleton
 from engine.rlhf.sources import TOKENIZER, pretrained, tokenizer_of
 from engine.store.read import read_model_files
 from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 
 CAUSAL = "AutoModelForCausalLM"
+SAME_MODEL = 0.05
+"""Mean difference of log-probabilities up to which they are one model's; bfloat16 on two machines makes less."""
 
 
 def device() -> torch.device:
@@ -101,6 +104,8 @@ def restore_policy(snapshot: LanguageSnapshot) -> LanguagePolicy:
     for buffer in (snapshot.buffer, snapshot.validation):
         if buffer is not None:
             _check_sequences(buffer, policy)
+    if snapshot.language.lora_rank and not snapshot.named_here:
+        _check_recorded(snapshot, policy)
     return policy
 
 
@@ -222,6 +227,23 @@ def _described_model(run: Path, language: LanguageConfig, parameters: Mapping[st
         return built(CAUSAL, config)
     except BadInputError as error:
         raise DamagedRunError(f"model/{error}") from None
+
+
+def _check_recorded(snapshot: LanguageSnapshot, policy: LanguagePolicy) -> None:
+    """Refuse a base model that the adapters were not trained on: of another one the numbers would be without meaning.
+
+    Raises:
+        BadInputError: some sequences have other log-probabilities than those that were recorded.
+    """
+    some = snapshot.buffer.take(np.arange(min(4, len(snapshot.buffer))))
+    ids, mask = some.padded(some.token, PAD), some.padded(some.mask)
+    with torch.no_grad(), precision(snapshot.language, policy.device):
+        found = policy(policy.encode(ids), policy.actions(ids, mask), False).log_prob.cpu().numpy()
+    if not np.abs(found - some.padded(some.log_prob)[:, 1:])[mask[:, 1:]].mean() < SAME_MODEL:
+        raise BadInputError(
+            f"{allowed().base or snapshot.language.policy} is not the model that this run's adapters were trained on: the "
+            "recorded log-probabilities are others; name that one with --base"
+        )
 
 
 def _check_sequences(buffer: SequenceBuffer, policy: LanguagePolicy) -> None:

@@ -6,27 +6,21 @@ import json
 import os
 import pty
 import select
-import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from commands import Command, refused
-from languages import record_language, settings
+from languages import record_language
 from received import described, received
 
 import engine
-from engine.errors import BadInputError, DamagedRunError
-from engine.rlhf.models import pretrained_model, recorded_tokenizer, restore_policy
-from engine.rlhf.rewards import make_reward
-from engine.rlhf.training import train_language
+from engine.errors import DamagedRunError
+from engine.rlhf.models import recorded_tokenizer, restore_policy
 from engine.store import open_run
 from engine.store.read import MODEL_FILE_BYTES, Run
 
@@ -36,25 +30,8 @@ EVIL = {"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.M", "AutoTokenizer
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("models")
-
-
-@pytest.fixture(scope="module")
-def run(folder: Path) -> Run:
-    return record_language(folder)
-
-
-@pytest.fixture(scope="module")
-def adapters(folder: Path) -> Run:
-    return record_language(folder, "adapters", lora_rank=2)
-
-
-@pytest.fixture(autouse=True)
-def nothing_allowed() -> Iterator[None]:
-    engine.allow()
-    yield
-    engine.allow()
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return record_language(tmp_path_factory.mktemp("models"))
 
 
 def typed_yes(*arguments: object) -> tuple[str, bool]:
@@ -230,179 +207,3 @@ def test_sequences_that_the_model_does_not_know_are_damage(run: Run) -> None:
     start = np.array([0, len(tokens)])
     with pytest.raises(DamagedRunError, match="more than the 16 that the model can read"):
         restore_policy(snapshot.changed(buffer=replace(doubled, token=tokens, start=start)))
-
-
-# Models that are named: by the person at the keyboard, or by a run.
-
-
-def pickled(folder: Path) -> None:
-    """Weights as a pickle in the place of safetensors."""
-    from safetensors.torch import load_file
-
-    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-
-
-def hidden_pickle(folder: Path) -> None:
-    pickled(folder)
-    (folder / "pytorch_model.bin").rename(folder / "weights.bin")
-    (folder / "other.safetensors").write_bytes(b"")
-    names = {"weight_map": {"transformer.wte.weight": "weights.bin"}, "metadata": {}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(names))
-
-
-def leads_away(folder: Path) -> None:
-    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "no/such", "peft_type": "LORA"}')
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (pickled, "no weights as safetensors, and others, which may be pickles, are not read"),
-        (hidden_pickle, "names weights that are not safetensors"),
-        (leads_away, "it holds adapters, not a whole model"),
-    ],
-)
-def test_weights_are_safetensors_whoever_names_them(
-    folder: Path, run: Run, tmp_path: Path, spoil: Any, words: str
-) -> None:
-    for part in ("policy", "reward"):
-        shutil.copytree(folder / part, tmp_path / part)
-        spoil(tmp_path / part)
-    config, language = settings(folder)
-    changed = {"policy": {"policy": str(tmp_path / "policy")}, "reward": {"reward": str(tmp_path / "reward")}}
-    for changes in changed.values():
-        with pytest.raises(BadInputError) as caught:
-            list(train_language(config, replace(language, **changes), tmp_path / "run"))
-        assert words in str(caught.value)
-    with pytest.raises(BadInputError) as caught:
-        make_reward(replace(language, reward=str(tmp_path / "reward")), received=True)
-    assert words in str(caught.value)
-
-
-def bomb(folder: Path, **changes: Any) -> None:
-    (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | changes))
-
-
-def test_a_folder_that_a_run_names_is_checked_before_it_is_loaded(folder: Path, run: Run, tmp_path: Path) -> None:
-    for i, (changes, words) in enumerate(
-        (
-            ({"n_positions": 10**6}, "config.json describes 16,0"),
-            ({"n_layer": 1000}, "config.json describes more than the"),
-            ({"auto_map": EVIL}, "auto_map"),
-            ({"n_head": 0}, "n_head 0"),
-        )
-    ):
-        named = tmp_path / str(i)
-        shutil.copytree(folder / "policy", named)
-        bomb(named, **changes)
-        with pytest.raises(BadInputError) as caught:
-            pretrained_model(named, received=True)
-        assert words in str(caught.value)
-    os.mkfifo(tmp_path / "fifo")
-    shutil.copytree(folder / "policy", tmp_path / "pipe")
-    (tmp_path / "pipe" / "config.json").unlink()
-    os.mkfifo(tmp_path / "pipe" / "config.json")
-    with pytest.raises(BadInputError, match=r"config\.json is not a regular file"):
-        pretrained_model(tmp_path / "pipe", received=True)
-    linked = tmp_path / "linked"
-    linked.mkdir()
-    for path in (folder / "policy").iterdir():
-        (linked / path.name).symlink_to(path)
-    assert pretrained_model(linked, received=True) is not None, "as the hub's cache has them"
-
-
-def test_prompts_that_are_no_file_are_one_line(folder: Path, tmp_path: Path) -> None:
-    config, language = settings(folder)
-    os.mkfifo(tmp_path / "pipe")
-    for prompts in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
-        with pytest.raises(BadInputError, match="is no text file; name one with a prompt on each line"):
-            list(train_language(config, replace(language, prompts=str(prompts)), tmp_path / "run"))
-
-
-def test_a_model_with_code_of_its_own_is_trained_by_the_code_that_transformers_has(
-    folder: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(folder / "policy", tmp_path / "policy")
-    bomb(tmp_path / "policy", auto_map=EVIL)
-    (tmp_path / "policy" / "evil.py").write_text(CODE.format(mark=str(tmp_path / "executed")))
-    config, language = settings(folder, rounds=1)
-    list(train_language(config, replace(language, policy=str(tmp_path / "policy")), tmp_path / "run"))
-    assert not (tmp_path / "executed").exists()
-    assert b"auto_map" not in open_run(tmp_path / "run").model_files()["config.json"]
-    restore_policy(open_run(tmp_path / "run").language_snapshot(0))
-
-
-# Adapters, whose base model the run does not hold.
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("influence", INFLUENCE),
-        ("validate", ("--round", 0, "--subsets", 3, "--orders", 1, "--executor", "processes", "--workers", 2)),
-        ("retrain", ("--round", 0, "--drop-file", "IDS", "--orders", 2, "--evaluate", 4)),
-    ],
-)
-def test_adapters_need_their_base_model_and_the_option_reaches_the_workers(
-    command: Command, folder: Path, adapters: Run, tmp_path: Path, name: str, options: tuple[object, ...]
-) -> None:
-    sent = received(adapters.path, tmp_path / "run", lambda manifest: manifest["language"].update(policy="some/model"))
-    (tmp_path / "ids").write_text("3 4")
-    options = tuple(tmp_path / "ids" if option == "IDS" else option for option in options)
-    refused(
-        command(name, sent, *options),
-        "this run trained adapters (LoRA) of some/model, which is not in it, so the run is view only; pass --base PATH",
-        "or --download",
-    )
-    refused(command(name, sent, *options, "--base", tmp_path / "nowhere"), "nowhere is no folder; name one that")
-    refused(command(name, sent, *options, "--base", folder / "reward"))
-    outcome = command(name, sent, *options, "--base", folder / "policy", "--json")
-    assert outcome.code == 0, outcome.err
-    if name == "influence":
-        snapshot = replace(adapters.language_snapshot(0), named_here=True)
-        expected = engine.sequence_influence(snapshot, "return", cache=False).influence
-        np.testing.assert_array_equal(np.float32(outcome.json["influence"]), expected)
-    if name == "influence":
-        assert command(name, sent, *options).code == 0, "what is kept needs no model"
-        refused(command(name, sent, *options, "--refresh"), "view only")
-
-
-def test_from_python_the_base_model_is_allowed(folder: Path, adapters: Run) -> None:
-    snapshot = adapters.language_snapshot(0)
-    with pytest.raises(BadInputError, match="view only"):
-        engine.replay_language(snapshot)
-    before = engine.allow(folder / "policy")
-    assert before.options == ()
-    found = engine.replay_language(snapshot).checkpoint
-    for tensor_name, tensor in adapters.checkpoint(1).items():
-        if tensor_name in found:
-            assert found[tensor_name].tobytes() == tensor.tobytes()
-    with pytest.raises(BadInputError, match="--base nowhere is no folder"):
-        engine.allow("nowhere")
-
-
-def test_adapters_of_another_rank_are_damage(adapters: Run, folder: Path, tmp_path: Path) -> None:
-    engine.allow(folder / "policy")
-    sent = received(adapters.path, tmp_path / "run", lambda manifest: manifest["language"].update(lora_rank=1024))
-    with pytest.raises(DamagedRunError, match="no adapters of the rank 1024 that"):
-        restore_policy(open_run(sent).language_snapshot(0))
-
-
-def test_the_worker_of_a_job_takes_the_options(adapters: Run, folder: Path, tmp_path: Path) -> None:
-    from engine.intervention.plan import Intervention
-    from engine.intervention.workspace import read_job
-    from engine.rlhf.retrain import create_language_job
-
-    sent = open_run(received(adapters.path, tmp_path / "run"))
-    plan = Intervention(round=0, removed=(3, 5), orders=2, episodes=4, target="sequence")
-    job, _ = create_language_job(sent, sent.language_snapshot(0), plan, {})
-    command = [sys.executable, "-m", "engine.rlhf.worker", str(job.folder)]
-    outcome = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert outcome.returncode == 1
-    assert "pass --base PATH" in outcome.stderr
-    assert outcome.stderr.count("\n") == 1
-    subprocess.run([*command, "--base", str(folder / "policy")], timeout=120, check=True)
-    done = read_job(job.folder)
-    assert done is not None
-    assert done.result is not None
