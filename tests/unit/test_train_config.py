@@ -29,7 +29,7 @@ GOOD: dict[str, Any] = {"env_id": "CartPole-v1"}
         ("clip_range", 0.0, "above 0"),
         ("max_grad_norm", 0.0, "above 0"),
         ("target_kl", 0.0, "above 0"),
-        ("hidden", (64, 0), "at least 1"),
+        ("hidden", (64, 0), "at most 32 widths from 1 to 16384"),
     ],
 )
 def test_out_of_range_names_field_value_and_range(name: str, value: Any, right: str) -> None:
