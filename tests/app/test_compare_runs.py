@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from reading import as_read
@@ -211,3 +213,32 @@ def test_episodes_of_two_environments_are_not_played(compared: Open) -> None:
     app = compared("pole", "lake", play="True")
     assert errors(app) == []
     assert "The two policies act in different environments: CartPole-v1 and FrozenLake-v1" in words(app)
+
+
+def test_runs_with_commas_in_their_names_are_ticked_linked_and_compared(
+    monkeypatch: pytest.MonkeyPatch, compared: Open, runs: Path, tmp_path: Path
+) -> None:
+    names = ["lr=1,seed=0", "lr=1%2Cseed=0", "plain"]
+    for name in names:
+        shutil.copytree(runs / "pole", tmp_path / name)
+    monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(tmp_path)])
+    app = AppTest.from_file(str(ROOT / "app" / "streamlit_app.py"), default_timeout=60).run()
+    shown = app.dataframe[0].value["run"].tolist()
+    for one, other in itertools.combinations(names, 2):
+        pair = sorted((one, other), key=shown.index)
+        app.session_state["runs_table"] = {
+            "selection": {"rows": [shown.index(n) for n in pair], "columns": [], "cells": []}
+        }
+        app.run()
+        link = next(link for link in app.get("page_link") if "Compare these 2 runs" in link.proto.label)
+        [said] = parse_qs(link.proto.query_string)["runs"]
+        page = compared(said, folder=tmp_path)
+        assert errors(page) == []
+        assert page.multiselect(key="runs").value == pair
+        assert page.query_params["runs"] == said
+
+
+def test_links_that_were_made_before_names_could_have_commas(compared: Open, runs: Path, tmp_path: Path) -> None:
+    for name in ("50%", "a b"):
+        shutil.copytree(runs / "pole", tmp_path / name)
+    assert compared("50%,a b", folder=tmp_path).multiselect(key="runs").value == ["50%", "a b"]

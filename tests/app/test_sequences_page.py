@@ -370,3 +370,10 @@ def test_rows_without_a_signal_come_last_and_can_be_listed() -> None:
     assert rows(table, Question(only=BASKET, descending=True), basket=[1, 4]).tolist() == [4, 1]
     assert rows(table, Question(only="dropped by the filter")).tolist() == [4]
     assert isinstance(table.column("influence"), pa.ChunkedArray)
+
+
+def test_blanks_of_tokens_have_signs() -> None:
+    pieces = [" the", "  x", "k  v", " ", "\t\r\n", "x  "]
+    values = {"entropy": np.ones(len(pieces), np.float32)}
+    [bars, *_] = token_strip(pieces, range(len(pieces)), values, "entropy", 1.0, dark=False).data
+    assert list(bars.text) == ["the", "␣␣x", "k  v", "␣", "⇥␍⏎", "x␣␣"]
