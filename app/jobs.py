@@ -85,7 +85,15 @@ class Check:
     arguments: tuple[str, ...]
     command: Literal["validate", "influence", "diagnose"] = "validate"
 
-    def _file(self, ending: str) -> Path:
+    @property
+    def _file(self) -> Path:
+        return self._beside("lock")
+
+    @property
+    def _log(self) -> Path:
+        return self._beside("log")
+
+    def _beside(self, ending: str) -> Path:
         return inside(self.run.path, "derived", f"{self.command}-{self.round}-{self.name}.{ending}")
 
     def start(self, estimators: Sequence[str]) -> None:
@@ -101,8 +109,8 @@ class Check:
         command = ["-m", "engine", self.command, str(self.run.path.resolve()), "--round", str(self.round), "--json"]
         models = allowed().options if self.run.is_language else ()
         with suppress(LockedRunError):
-            lock = files.lock(self._file("lock"))
-            with open_log(self._file("log")) as log, os.fdopen(lock, "r+b") as held:
+            lock = files.lock(self._file)
+            with open_log(self._log) as log, os.fdopen(lock, "r+b") as held:
                 process = subprocess.Popen(
                     [sys.executable, *command, *self.arguments, *chosen, *models],
                     cwd=ROOT,
@@ -123,7 +131,7 @@ class Check:
     def _words(self, ending: str) -> str:
         """What its lock or log holds; nothing where there is none, or none that can be read."""
         try:
-            return Files().read(self._file(ending), limit=LONGEST_LOG).decode(errors="replace")
+            return Files().read(self._beside(ending), limit=LONGEST_LOG).decode(errors="replace")
         except (FileNotFoundError, EngineError):
             return ""
 
@@ -132,8 +140,8 @@ class Check:
         """Whether its process is alive."""
         files = Files()
         try:
-            if files.exists(self._file("lock")):
-                files.unlock(files.lock(self._file("lock")))
+            if files.exists(self._file):
+                files.unlock(files.lock(self._file))
         except LockedRunError:
             return True
         except EngineError:

@@ -16,7 +16,7 @@ from engine.analysis.advantages import ROLLOUTS
 from engine.analysis.diagnosis import FRACTION, Diagnosis
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.learning.checkpoint import fingerprint
-from engine.store.documents import write_document
+from engine.store.documents import write_json
 from engine.terminal import print_table, progress
 
 REACHED = 0.6
@@ -66,7 +66,7 @@ def main() -> None:
         "rounds": rounds,
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_document(arguments.out, result)
+    write_json(arguments.out, result)
     print_table(
         ("round", "mean return", *arguments.estimators),
         [

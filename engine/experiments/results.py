@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError
 from engine.experiments.plans import Arm, Experiment, in_order
-from engine.store.documents import read_document, write_document
+from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.find import find_folders
 from engine.store.parquet import from_parquet, to_parquet
@@ -180,7 +180,7 @@ def read_results(folder: Path) -> Results | None:
     Raises:
         DamagedRunError: a file is damaged; names it.
     """
-    document = read_document(inside(folder, DEFINITION))
+    document = read_json(inside(folder, DEFINITION))
     if document is None:
         return None
     try:
@@ -195,7 +195,7 @@ def read_results(folder: Path) -> Results | None:
 def write_definition(folder: Path, results: Results) -> None:
     """Put `campaign.json` there, as a whole."""
     Files().make_folder(inside(folder, "tasks"))
-    write_document(inside(folder, DEFINITION), results.to_json())
+    write_json(inside(folder, DEFINITION), results.to_json())
 
 
 def write_task(folder: Path, rows: pa.Table) -> None:

@@ -43,7 +43,7 @@ from engine.intervention.workspace import (
     write_status,
 )
 from engine.learning.replay import Mode, check_mode, check_replayable
-from engine.store.documents import read_document, write_document
+from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.parquet import to_parquet
 from engine.store.read import Run, open_run, ranges
@@ -181,7 +181,7 @@ def create_series(run: Run, series: Series, folder: Path | None = None) -> tuple
         return known, False
     Files().make_folder(inside(folder, "rounds"))
     clear_debris(folder)
-    write_document(inside(folder, SERIES_FILE), {"series": series.to_json(), "run": run.name, "created": time.time()})
+    write_json(inside(folder, SERIES_FILE), {"series": series.to_json(), "run": run.name, "created": time.time()})
     write_status(folder, "queued", "waiting for the worker", 0, len(series.rounds))
     job = read_series(folder)
     if job is None:
@@ -196,7 +196,7 @@ def read_series(folder: Path) -> SeriesJob | None:
         DamagedRunError: `series.json` is not what was written.
         StorageError: the disk refused.
     """
-    document = read_document(inside(folder, SERIES_FILE))
+    document = read_json(inside(folder, SERIES_FILE))
     if document is None:
         return None
     try:
@@ -307,7 +307,7 @@ def intervene_at(task: RoundTask) -> None:
     else:
         found = compare_arms(snapshot, plan, named_target(snapshot, "return"), Meter(watch, snapshot, plan))
         found["removed_count"] = len(found.pop("removed"))
-    write_document(_round_file(task.folder, task.round), found | {"commit": snapshot.hash})
+    write_json(_round_file(task.folder, task.round), found | {"commit": snapshot.hash})
 
 
 def _round_file(folder: Path, k: int) -> Path:
@@ -317,7 +317,7 @@ def _round_file(folder: Path, k: int) -> Path:
 def _read_round(folder: Path, k: int) -> dict[str, Any] | None:
     """A finished round, or None where there is none that can be understood."""
     try:
-        document = read_document(_round_file(folder, k))
+        document = read_json(_round_file(folder, k))
     except DamagedRunError:
         return None
     if document is None or not is_round_outcome(document.values):
@@ -342,7 +342,7 @@ def _summed_up(run: Run, series: Series, folder: Path) -> dict[str, Any]:
     }
     files = Files()
     files.replace(inside(folder, ORDERS_FILE), to_parquet(orders_table(carried_out)))
-    write_document(inside(folder, RESULT_FILE), result, files)
+    write_json(inside(folder, RESULT_FILE), result, files)
     return result
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.errors import BadInputError, DamagedRunError
-from engine.store.documents import read_document, write_document
+from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 
 NOTE_FILE = "note.json"
@@ -24,7 +24,7 @@ def read_note(folder: Path) -> str:
         DamagedRunError: the note is not what was written; it is left as it is.
         StorageError: the disk refused.
     """
-    document = read_document(inside(folder, NOTE_FILE))
+    document = read_json(inside(folder, NOTE_FILE))
     if document is None:
         try:
             return Files().read(inside(folder, EARLIER_FILE), limit=LONGEST_NOTE).decode("utf-8", "replace")
@@ -48,7 +48,7 @@ def write_note(folder: Path, text: str) -> None:
     read_note(folder)
     files, text = Files(), text.strip()
     if text:
-        write_document(inside(folder, NOTE_FILE), {"text": text.encode("utf-8", "replace").decode()}, files)
+        write_json(inside(folder, NOTE_FILE), {"text": text.encode("utf-8", "replace").decode()}, files)
     for name in (EARLIER_FILE,) if text else (NOTE_FILE, EARLIER_FILE):
         path = inside(folder, name)
         if files.exists(path):

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
-from engine.store.documents import read_document, write_document
+from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run
 
@@ -100,7 +100,7 @@ def read_sets(run: Run, round: int) -> RecordSets:
 @lru_cache(maxsize=16)
 def _as_written(path: Path, stamp: tuple[int, ...]) -> RecordSets:
     """The content of the file as of that stamp; a page asks for it a dozen times before it changes."""
-    document = read_document(path)
+    document = read_json(path)
     if document is None:
         return RecordSets()
     found = document.values
@@ -236,7 +236,7 @@ def _update(run: Run, round: int, change: Callable[[RecordSets], RecordSets | No
         files.sweep(path.parent)
         after = change(read_sets(run, round))
         if after is not None:
-            write_document(path, _content(after), files)
+            write_json(path, _content(after), files)
     finally:
         files.unlock(lock)
 

@@ -25,7 +25,7 @@ from engine.learning.evaluation import Evaluator
 from engine.learning.normalization import normalizer_at
 from engine.learning.replay import Mode, check_replayable, intervene, replay
 from engine.learning.training import branch
-from engine.store.documents import write_document
+from engine.store.documents import write_json
 from engine.store.files import Files
 from engine.store.manifest import Parent
 from engine.store.read import Run, open_run
@@ -132,7 +132,7 @@ def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress 
                 result["curves"][name] = curve
         if plan.seeds > 1:
             result["recollected"] = _recollect(snapshot, plan, folder, meter)
-        write_document(folder / RESULT_FILE, result)
+        write_json(folder / RESULT_FILE, result)
     return result
 
 

@@ -36,7 +36,7 @@ from engine.intervention.outcome import RESULT_FILE, check_outcome
 from engine.intervention.plan import Intervention
 from engine.intervention.retrain import PARTIAL
 from engine.learning.replay import check_replayable
-from engine.store.documents import Document, read_document, write_document
+from engine.store.documents import Document, read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
@@ -135,7 +135,7 @@ def create_job(
     if files.exists(folder / "branch"):  # without a sound result nobody can tell what is in it
         set_aside(folder / "branch")
     document = {"plan": plan.to_json(), "about": about, "created": time.time()}
-    write_document(inside(folder, "intervention.json"), document, files)
+    write_json(inside(folder, "intervention.json"), document, files)
     write_status(folder, "queued", "waiting for the worker", 0, 1)
     job = read_job(folder)
     if job is None:
@@ -152,7 +152,7 @@ def read_job(folder: Path) -> Job | None:
         DamagedRunError: its plan is not what was written.
         StorageError: the disk refused.
     """
-    document = read_document(inside(folder, "intervention.json"))
+    document = read_json(inside(folder, "intervention.json"))
     if document is None:
         return None
     try:
@@ -175,8 +175,8 @@ def read_job(folder: Path) -> Job | None:
 
 
 def _read_result(folder: Path) -> Document | None:
-    """The result in the branch, None where there is none yet. Errors as `documents.read_document`."""
-    document = read_document(inside(folder, "branch", RESULT_FILE))
+    """The result in the branch, None where there is none yet. Errors as `documents.read_json`."""
+    document = read_json(inside(folder, "branch", RESULT_FILE))
     if document is not None:
         check_outcome(document.values, f"branch/{RESULT_FILE}")
     return document
@@ -186,7 +186,7 @@ def read_work(folder: Path) -> Work:
     """How far the work in a folder is; without a state that can be read it is stale, unless a worker is at it."""
     work = Work(id=folder.name, folder=folder, state="running", doing="", done=0, total=1)
     try:
-        document = read_document(inside(folder, "status.json"))
+        document = read_json(inside(folder, "status.json"))
         status: Any = {} if document is None else document.values
         written: State = STATES[STATES.index(status["state"])]
         work = replace(
@@ -272,7 +272,7 @@ def clear_debris(folder: Path) -> None:
 def write_status(folder: Path, state: State, doing: str, done: int, total: int) -> None:
     """Replace `status.json`."""
     status = {"state": state, "doing": doing, "done": done, "total": total, "time": time.time()}
-    write_document(inside(folder, "status.json"), status, durable=state not in ACTIVE)
+    write_json(inside(folder, "status.json"), status, durable=state not in ACTIVE)
 
 
 def request_cancel(job: Work) -> None:
@@ -281,6 +281,6 @@ def request_cancel(job: Work) -> None:
     Raises:
         StorageError: the run's folder can't be written.
     """
-    write_document(inside(job.folder, "cancel"), {"time": time.time()})
+    write_json(inside(job.folder, "cancel"), {"time": time.time()})
     if not _is_locked(job.folder):
         write_status(job.folder, "cancelled", "cancelled", job.done, job.total)

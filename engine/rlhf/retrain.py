@@ -29,7 +29,7 @@ from engine.rlhf.replay import intervene_language, replay_language
 from engine.rlhf.rewards import RewardModel, make_reward
 from engine.rlhf.targets import TokenTarget, language_target
 from engine.rlhf.training import branch_language, filtered
-from engine.store.documents import write_document
+from engine.store.documents import write_json
 from engine.store.manifest import Parent
 from engine.store.read import Run, open_run
 from engine.store.sequences import LanguageSnapshot
@@ -84,7 +84,7 @@ def retrain_language(
                 result["curves"][name] = curve
         if plan.seeds > 1:
             result["recollected"] = _recollect(snapshot, plan, folder, judge, meter)
-        write_document(folder / RESULT_FILE, result)
+        write_json(folder / RESULT_FILE, result)
     return result
 
 

@@ -9,7 +9,7 @@ verify_run("runs/mine")
 from engine.spaces import Space
 from engine.store.commit import RunWriter
 from engine.store.derived import load_table, save_table
-from engine.store.documents import Document, read_document, write_document
+from engine.store.documents import Document, read_json, write_json
 from engine.store.export import export_run
 from engine.store.files import Files, inside
 from engine.store.find import find_runs
@@ -39,9 +39,9 @@ __all__ = [
     "inside",
     "load_table",
     "open_run",
-    "read_document",
+    "read_json",
     "save_table",
     "verify_documents",
     "verify_run",
-    "write_document",
+    "write_json",
 ]

@@ -39,7 +39,7 @@ class Document:
     """Whether it has a seal, which fits; False where an earlier version wrote it."""
 
 
-def write_document(
+def write_json(
     path: str | Path, values: Mapping[str, Any], files: Files | None = None, *, durable: bool = True
 ) -> None:
     """Put a sealed document in the place of the one that was there; a reader sees the old one or the new one.
@@ -56,7 +56,7 @@ def write_document(
     (files or Files()).replace(Path(path), _sealed(values), durable=durable)
 
 
-def read_document(path: str | Path, files: Files | None = None) -> Document | None:
+def read_json(path: str | Path, files: Files | None = None) -> Document | None:
     """A document; None only where there is nothing at `path`.
 
     Raises:

@@ -18,6 +18,8 @@ from engine.store.snapshot import RolloutBuffer
 
 LARGEST_LIST = 64
 """Floats in an observation up to which it is a list of numbers on disk (SQL tools see them), not bytes."""
+MOST_DIMENSIONS = 32
+"""Of a tensor."""
 PART_BYTES = 16 * 2**20
 """A tensor on disk is split into parts of at most this size."""
 
@@ -207,6 +209,8 @@ def _permutations(minibatches: NDArray[np.integer[Any]], n: int) -> bool:
 def _joined(parts: list[pa.Buffer], dtype: str, shape: tuple[int, ...], what: str) -> NDArray[Any]:
     kind = np.dtype(dtype).newbyteorder("<")
     expected = math.prod(shape) * kind.itemsize
+    if len(shape) > MOST_DIMENSIONS or math.prod(max(size, 1) for size in shape) > 2**60:
+        raise DamagedRunError(f"{what} has a shape that no array has")
     if any(size < 0 for size in shape) or sum(part.size for part in parts) != expected:
         raise DamagedRunError(f"{what} does not have the {expected} bytes that its shape needs")
     return np.frombuffer(bytearray().join(parts), kind).reshape(shape).astype(np.dtype(dtype), copy=False)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from engine.errors import DamagedRunError, NotARunError, StorageError
 from engine.store.chain import Commit
-from engine.store.documents import read_document
+from engine.store.documents import read_json
 from engine.store.files import Files, inside
 from engine.store.manifest import RunManifest
 from engine.store.parquet import from_parquet
@@ -102,7 +102,7 @@ def verify_documents(path: str | Path, files: Files | None = None) -> tuple[list
             whole = inside(path, *Path(file).parts)
             if file.endswith(".parquet"):
                 from_parquet(files.read(whole), file)
-            elif (document := read_document(whole, files)) is not None and not document.checked:
+            elif (document := read_json(whole, files)) is not None and not document.checked:
                 unchecked.append(file)
         except (DamagedRunError, StorageError) as error:
             damage.append(Damage(file, str(error)))

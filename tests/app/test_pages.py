@@ -21,7 +21,7 @@ from engine.intervention.plan import Intervention
 from engine.intervention.record_sets import change_basket, read_basket, select
 from engine.intervention.worker import work
 from engine.intervention.workspace import create_job, predicted
-from engine.store import read_document, write_document
+from engine.store import read_json, write_json
 from engine.store.read import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,9 +240,9 @@ def campaigns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pole = pole.changed(arms, 2, 2, small)
     run_campaign([lake, pole], range(2), folder / "mine")
     definition = folder / "mine" / "pole" / "campaign.json"
-    said = read_document(definition).values
+    said = read_json(definition).values
     said["seeds"]["iif 1"].append(2)
-    write_document(definition, said)
+    write_json(definition, said)
     return folder
 
 

@@ -18,7 +18,7 @@ from engine.errors import DamagedRunError, EngineError, StorageError, TooLargeEr
 from engine.intervention import record_sets
 from engine.intervention.notes import read_note, write_note
 from engine.intervention.record_sets import change_basket, read_basket, read_sets, save_group
-from engine.store import Files, open_run, read_document, verify_documents, verify_run, write_document
+from engine.store import Files, open_run, read_json, verify_documents, verify_run, write_json
 
 SAMPLE = Path(__file__).parents[2] / "sample_runs" / "FrozenLake-v1"
 
@@ -85,21 +85,19 @@ def bits_of(data: bytes) -> list[bytes]:
 
 def test_every_changed_bit_of_a_document_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "000001.json"
-    write_document(
-        path, {"sets": {"basket": [1, 20]}, "mean": -0.5, "note": "ä 1", "none": None, "deep": [{"a": True}]}
-    )
+    write_json(path, {"sets": {"basket": [1, 20]}, "mean": -0.5, "note": "ä 1", "none": None, "deep": [{"a": True}]})
     data = path.read_bytes()
-    read = read_document(path)
+    read = read_json(path)
     assert read is not None
     assert read.checked
     for changed in bits_of(data):
         path.write_bytes(changed)
         with pytest.raises(DamagedRunError, match=r"000001.json is damaged"):
-            read_document(path)
+            read_json(path)
     for length in range(len(data)):
         path.write_bytes(data[:length])
         with pytest.raises(DamagedRunError):
-            read_document(path)
+            read_json(path)
 
 
 @pytest.fixture
@@ -112,9 +110,9 @@ def worked_on(tmp_path: Path) -> Path:
     for folder in (run.path / "interventions").iterdir():
         write_note(folder, "why?")
     for path in [*run.path.glob("interventions/*/*.json"), *run.path.glob("interventions/*/branch/result.json")]:
-        document = read_document(path)
+        document = read_json(path)
         assert document is not None
-        write_document(path, document.values)
+        write_json(path, document.values)
     return run.path
 
 
@@ -145,7 +143,7 @@ def test_verify_names_every_document_that_changed(worked_on: Path) -> None:
 
 def test_what_earlier_versions_wrote_is_unchecked_and_not_damaged(worked_on: Path) -> None:
     for path in documents_of(worked_on):
-        document = read_document(path)
+        document = read_json(path)
         assert document is not None
         path.write_text(json.dumps(document.values, indent=1) + "\n")
     damage, unchecked = verify_documents(worked_on)
@@ -171,7 +169,7 @@ def test_what_earlier_versions_wrote_is_unchecked_and_not_damaged(worked_on: Pat
 def test_json_that_nobody_writes_ends_in_one_line(tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(DamagedRunError, match=problem) as said:
-        read_document(tmp_path / "a.json")
+        read_json(tmp_path / "a.json")
     assert "\n" not in str(said.value)
 
 
@@ -180,14 +178,14 @@ def test_a_document_that_is_too_large_is_told_apart_from_a_damaged_one(tmp_path:
     path.touch()
     os.truncate(path, 2**33)  # holes take no room on the disk
     with pytest.raises(TooLargeError, match="at most 64 MiB"):
-        read_document(path)
+        read_json(path)
 
 
 def test_only_what_is_not_there_is_none(tmp_path: Path) -> None:
-    assert read_document(tmp_path / "missing.json") is None
+    assert read_json(tmp_path / "missing.json") is None
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "link.json").symlink_to(tmp_path / "missing.json")
     for name in ("pipe", "folder", "link"):
         with pytest.raises(DamagedRunError):
-            read_document(tmp_path / f"{name}.json")
+            read_json(tmp_path / f"{name}.json")

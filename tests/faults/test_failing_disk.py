@@ -19,7 +19,7 @@ from synthetic import (
 )
 
 from engine.errors import DamagedRunError, EngineError, NotARunError, StorageError
-from engine.store import Files, RunWriter, load_table, open_run, read_document, save_table, verify_run, write_document
+from engine.store import Files, RunWriter, load_table, open_run, read_json, save_table, verify_run, write_json
 
 ROUNDS = 2
 
@@ -185,15 +185,15 @@ def test_a_document_is_replaced_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "status.json"
     old, new = {"step": "old" * 50}, {"step": "new"}
     counting = FailingFiles(-1, "none")
-    write_document(path, old, counting)
+    write_json(path, old, counting)
     for fault in ("full", "broken", "crash", "torn", "short"):
         for index in range(len(counting.done)):
-            write_document(path, old)
+            write_json(path, old)
             files = FailingFiles(index, fault)
             with suppress(StorageError, CrashError):
-                write_document(path, new, files)
+                write_json(path, new, files)
             files.bury()
-            found = read_document(path)
+            found = read_json(path)
             assert found is not None
             assert found.values in (old, new)
 

@@ -27,7 +27,7 @@ from engine.intervention.filtering import bottom_fraction
 from engine.intervention.rounds import changes, p_value, sentences, summarize
 from engine.intervention.worker import work_series
 from engine.intervention.workspace import list_jobs, request_cancel
-from engine.store import read_document
+from engine.store import read_json
 from engine.store.commit import RunWriter
 from engine.store.read import Run
 
@@ -91,7 +91,7 @@ def test_every_round_is_what_retraining_it_alone_says(run: Run, tmp_path: Path) 
 def test_files_hold_what_was_returned(run: Run) -> None:
     folder = begun(run)
     result = done(run, folder)
-    assert read_document(folder / "result.json").values == json.loads(json.dumps(result, allow_nan=False))
+    assert read_json(folder / "result.json").values == json.loads(json.dumps(result, allow_nan=False))
     table = pq.read_table(folder / "orders.parquet").to_pydict()
     assert table["round"] == [0, 0, 1, 1, 2, 2]
     assert table["order"] == [0, 1] * 3
@@ -120,7 +120,7 @@ def test_a_round_that_can_not_be_read_back_is_done_again(run: Run) -> None:
     first = done(run, folder)
     kept = folder / "rounds" / "000001.json"
     sealed = kept.read_text()
-    other = json.dumps({**read_document(kept).values, "commit": "0"})  # what an earlier version wrote has no seal
+    other = json.dumps({**read_json(kept).values, "commit": "0"})  # what an earlier version wrote has no seal
     for content in ("", "[]", json.dumps({"round": 1}), other, sealed.replace('"records": ', '"records": 1')):
         assert content != sealed
         kept.write_text(content)

@@ -20,7 +20,7 @@ from engine.intervention.recollect import recorded_arm, summarize, train_arm_on
 from engine.intervention.worker import work
 from engine.intervention.workspace import create_job, intervention_id, read_job
 from engine.learning.evaluation import Evaluator
-from engine.store import read_document
+from engine.store import read_json
 from engine.store.read import Run
 
 DROP = (3, 5, 8, 13, 21)
@@ -60,7 +60,7 @@ def test_every_arm_has_a_curve_over_seeds_and_a_verdict(outcome: dict[str, Any])
         assert again["evaluation"][arm]["mean"] == pytest.approx(np.mean(again["seed_means"][arm]))
         assert again["evaluation"][arm]["episodes"] == 9
     assert again["verdict"] in ("helps", "hurts", "within noise")
-    stored = read_document(Path(outcome["run"]) / "result.json").values
+    stored = read_json(Path(outcome["run"]) / "result.json").values
     assert stored == json.loads(json.dumps(outcome, allow_nan=False))
 
 
@@ -147,7 +147,7 @@ def test_bad_seeds_are_refused(settings: dict[str, int], message: str) -> None:
 def test_what_was_stored_before_there_were_seeds_is_read(cartpole: Run, tmp_path: Path) -> None:
     """Its plan has no seeds, and an equal intervention of today has its id."""
     for folder in SAMPLES.glob("*/interventions/*"):
-        plan = read_document(folder / "intervention.json").values["plan"]
+        plan = read_json(folder / "intervention.json").values["plan"]
         today = Intervention(**{**plan, "removed": tuple(plan["removed"])})
         run = engine.open_run(folder.parents[1])
         assert intervention_id(run.snapshot(plan["round"]), today) == folder.name
@@ -155,7 +155,7 @@ def test_what_was_stored_before_there_were_seeds_is_read(cartpole: Run, tmp_path
     run = engine.open_run(tmp_path / "run")
     job, _ = create_job(run, run.snapshot(1), Intervention(round=1, removed=DROP, orders=2, episodes=2), {})
     work(job.folder)
-    assert "seeds" not in read_document(job.folder / "intervention.json").values["plan"]
+    assert "seeds" not in read_json(job.folder / "intervention.json").values["plan"]
     read = read_job(job.folder)
     assert read is not None
     assert asdict(read.plan) == asdict(job.plan)

@@ -16,7 +16,7 @@ from engine.errors import BadInputError, CancelledError
 from engine.intervention.filtering import bottom_fraction
 from engine.intervention.plan import EVALUATION_SEED
 from engine.learning.replay import intervene
-from engine.store import read_document
+from engine.store import read_json
 from engine.store.read import Run
 
 ARMS = ("original", "counterfactual", "control")
@@ -54,7 +54,7 @@ def test_result_is_what_the_design_promises(outcome: dict[str, Any], parent: Run
     assert outcome["evaluation_seeds"] == [EVALUATION_SEED, EVALUATION_SEED + 8]
     for name in ARMS:
         assert np.mean(outcome["order_means"][name]) == pytest.approx(outcome[name]["mean"])
-    stored = read_document(Path(outcome["run"]) / "result.json").values
+    stored = read_json(Path(outcome["run"]) / "result.json").values
     assert stored == json.loads(json.dumps(outcome, allow_nan=False))
 
 

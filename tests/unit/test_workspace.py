@@ -28,7 +28,7 @@ from engine.intervention.workspace import (
     read_job,
     request_cancel,
 )
-from engine.store import read_document, write_document
+from engine.store import read_json, write_json
 from engine.store.read import Run
 
 PLAN = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=4)
@@ -50,7 +50,7 @@ def made(run: Run, plan: Intervention = PLAN) -> Path:
 
 
 def values(path: Path) -> dict[str, Any]:
-    document = read_document(path)
+    document = read_json(path)
     assert document is not None
     return dict(document.values)
 
@@ -134,7 +134,7 @@ def test_a_killed_worker_reads_stale_and_can_be_started_again(run: Run) -> None:
 def test_a_result_counts_even_if_the_worker_died_before_it_said_so(run: Run) -> None:
     folder = made(run)
     work(folder)
-    write_document(folder / "status.json", {**values(folder / "status.json"), "state": "running"})
+    write_json(folder / "status.json", {**values(folder / "status.json"), "state": "running"})
     assert state(folder) == "done"
 
 
@@ -153,7 +153,7 @@ def test_a_result_counts_even_if_the_worker_died_before_it_said_so(run: Run) -> 
 def test_a_plan_that_can_not_be_understood_hides_no_other(run: Run, change: dict[str, Any]) -> None:
     good = made(run)
     bad = made(run, Intervention(round=1, removed=(1,), orders=2, episodes=4))
-    write_document(bad / "intervention.json", {**values(bad / "intervention.json"), **change})
+    write_json(bad / "intervention.json", {**values(bad / "intervention.json"), **change})
     assert [job.folder for job in list_jobs(run)] == [good]
     (line,) = damaged_jobs(run)
     assert line == f"interventions/{bad.name}/intervention.json is damaged: it holds no plan"
@@ -165,7 +165,7 @@ def test_a_job_whose_state_can_not_be_read_can_be_started_again(run: Run, change
     if change is None:
         (folder / "status.json").unlink()
     else:
-        write_document(folder / "status.json", {**values(folder / "status.json"), **change})
+        write_json(folder / "status.json", {**values(folder / "status.json"), **change})
     assert state(folder) == "stale"
     _, to_be_started = create_job(run, run.snapshot(1), PLAN, {})
     assert to_be_started
@@ -178,7 +178,7 @@ def damage_result(path: Path) -> None:
 
 
 def forge_result(path: Path) -> None:
-    write_document(path, {**values(path), "verdict": "![x](http://host/a.png)"})
+    write_json(path, {**values(path), "verdict": "![x](http://host/a.png)"})
 
 
 @pytest.mark.parametrize("break_result", [Path.unlink, damage_result, forge_result])
@@ -189,7 +189,7 @@ def test_a_job_without_a_sound_result_can_be_had_again(
     folder = made(run)
     first = work(folder)
     break_result(folder / "branch" / "result.json")
-    write_document(folder / "status.json", {**values(folder / "status.json"), "state": written})
+    write_json(folder / "status.json", {**values(folder / "status.json"), "state": written})
     job = read_job(folder)
     assert job is not None
     assert (job.state, job.result) in (("failed", None), ("stale", None))
@@ -216,10 +216,10 @@ def test_a_damaged_plan_is_kept_aside_when_the_job_is_made_again(run: Run) -> No
 
 def test_a_clock_that_was_set_back_makes_no_job_immortal(run: Run) -> None:
     folder = made(run)
-    write_document(folder / "status.json", {**values(folder / "status.json"), "time": time.time() + 3600})
+    write_json(folder / "status.json", {**values(folder / "status.json"), "time": time.time() + 3600})
     assert state(folder) == "stale"
     assert create_job(run, run.snapshot(1), PLAN, {})[1], "it can be started"
-    write_document(folder / "status.json", {**values(folder / "status.json"), "time": time.time() + 3600})
+    write_json(folder / "status.json", {**values(folder / "status.json"), "time": time.time() + 3600})
     job = read_job(folder)
     assert job is not None
     request_cancel(job)

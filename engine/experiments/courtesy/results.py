@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from engine.errors import BadInputError, DamagedRunError
 from engine.experiments.courtesy.plan import CONDITIONS, NAME, Plan
-from engine.store.documents import read_document, write_document
+from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.find import find_folders
 from engine.store.parquet import from_parquet, to_parquet
@@ -119,7 +119,7 @@ def read_results(folder: str | Path) -> CourtesyResults | None:
     Raises:
         DamagedRunError: a file is damaged; names it.
     """
-    document = read_document(inside(Path(folder), NAME, DEFINITION))
+    document = read_json(inside(Path(folder), NAME, DEFINITION))
     if document is None:
         return None
     folder = Path(folder) / NAME
@@ -143,7 +143,7 @@ def write_definition(folder: str | Path, results: CourtesyResults) -> None:
         "seeds": {arm: list(seeds) for arm, seeds in results.seeds.items()},
         "made": list(results.made),
     }
-    write_document(inside(Path(folder), NAME, DEFINITION), about)
+    write_json(inside(Path(folder), NAME, DEFINITION), about)
 
 
 def write_task(folder: str | Path, rows: pa.Table) -> None:

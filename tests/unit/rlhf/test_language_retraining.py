@@ -16,7 +16,7 @@ from engine.rlhf.replay import intervene_language, replay_language
 from engine.rlhf.retrain import create_language_job, predicted, random_sequences, retrain_language
 from engine.rlhf.targets import language_target
 from engine.rlhf.worker import work
-from engine.store import Run, open_run, read_document, verify_run
+from engine.store import Run, open_run, read_json, verify_run
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def plan(**changes: object) -> Intervention:
 
 def test_arms_are_compared_and_the_branch_is_the_replay_without_the_sequences(run, tmp_path):
     result = retrain_language(run, plan(), tmp_path / "branch")
-    assert read_document(tmp_path / "branch" / "result.json").values == json.loads(json.dumps(result))
+    assert read_json(tmp_path / "branch" / "result.json").values == json.loads(json.dumps(result))
     assert (result["removed"], result["records"], result["same_machine"]) == ([2, 5], 12, True)
     assert [result[arm]["episodes"] for arm in ("original", "counterfactual", "control")] == [8, 8, 8]
     assert result["verdict"] in ("helps", "hurts", "within noise")

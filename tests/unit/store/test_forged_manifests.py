@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from synthetic import CONFIG, make_manifest, make_snapshot, write_run
 
 from engine.errors import BadInputError, DamagedRunError
 from engine.store import RunWriter, open_run
 from engine.store.chain import NUMBERS, Commit
+from engine.store.tables import checkpoint_from, checkpoint_table
 
 HUGE = 10**400
 DEEP = json.loads("[" * 900 + "]" * 900)
@@ -118,3 +121,11 @@ def test_a_value_out_of_its_space_ends_in_one_line(tmp_path: Path) -> None:
             writer.commit_round(replace(snapshot, buffer=replace(snapshot.buffer, **{name: columns})), {})
         with pytest.raises(DamagedRunError, match=problem):
             open_run(path).snapshot(0)
+
+
+@pytest.mark.parametrize("shape", [[0, 2**62, 4], [1] * 100, [-1, -1], [2**62, 4]])
+def test_a_tensor_of_no_shape_ends_in_one_line(shape: list[int]) -> None:
+    table = checkpoint_table({"x": np.zeros(1, np.float32)})
+    forged = table.set_column(3, table.schema.field("shape"), pa.array([shape], table.schema.field("shape").type))
+    with pytest.raises(DamagedRunError, match=r"^checkpoint is damaged: tensor x [^\n]*$"):
+        checkpoint_from(forged, "checkpoint")
