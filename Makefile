@@ -3,7 +3,7 @@ PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: app setup test test-all check bench sample-runs clean
+.PHONY: app setup test test-fast test-all check bench sample-runs clean
 
 ## app: start the dashboard with the sample runs (PORT=8501)
 app: $(VENV)/.runtime
@@ -15,6 +15,10 @@ setup: $(VENV)/.runtime
 ## test: the tests, browser included, in about ten minutes
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+## test-fast: unit tests, examples and pins, without what takes seconds; under three minutes, to run after every change
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not long and not browser" tests/unit tests/pins
 
 ## test-all: also those that train for minutes or take a very large run
 test-all: $(VENV)/.dev

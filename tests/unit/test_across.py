@@ -31,6 +31,8 @@ from engine.store import read_json
 from engine.store.commit import RunWriter
 from engine.store.read import Run
 
+pytestmark = pytest.mark.long
+
 SMALL: dict[str, Any] = {"orders": 2, "episodes": 4}
 
 

@@ -594,6 +594,7 @@ def test_no_command_and_an_unknown_one(command: Command) -> None:
     assert command("--help").code == 0
 
 
+@pytest.mark.long
 def test_as_a_process(run: Path, tmp_path: Path) -> None:
     """As people start it: one JSON object on stdout, one line on stderr, exit codes that a shell sees."""
 

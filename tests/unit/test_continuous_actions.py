@@ -14,6 +14,7 @@ SMALL = ("--rounds", 2, "--set", "n_steps=48", "--set", "n_epochs=2", "--set", "
 ACTIONS = {"Pendulum-v1": "-0.3", "BipedalWalker-v3": "0.1,-0.2,0.3,0", "HalfCheetah-v5": "0,0.1,0.2,-0.1,1.5,0"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ACTIONS)
 def test_train_verify_influence_retrain(command: Command, tmp_path: Path, name: str) -> None:
     out = tmp_path / "run"

@@ -28,6 +28,7 @@ def test_waiting_has_an_end() -> None:
         wait_until(lambda: False, within=0, every=0)
 
 
+@pytest.mark.long
 def test_a_test_that_hangs_in_a_process_fails_alone(tmp_path: Path) -> None:
     """By the method that the project's settings name."""
     settings = Path(__file__).resolve().parents[2] / "pyproject.toml"

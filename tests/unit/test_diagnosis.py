@@ -113,6 +113,7 @@ def test_rewards_are_those_that_advantages_are_made_of() -> None:
     assert found.value[0] > 2
 
 
+@pytest.mark.long
 def test_continuous_actions_and_images(monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = world(monkeypatch, "FollowWorld-v0", gamma=0.0)
     found = monte_carlo(snapshot, rollouts=200, **INLINE)
@@ -130,6 +131,7 @@ def first_round(name: str, **settings: Any) -> Snapshot:
     return Learner.begin(engine.preset(name, n_steps=30, **settings)).collect()
 
 
+@pytest.mark.long
 def test_the_pool_gives_the_same_numbers_and_they_do_not_depend_on_what_else_is_asked() -> None:
     snapshot = first_round("CartPole-v1", normalize_observation=True, normalize_reward=True)
     everything = monte_carlo(snapshot, rollouts=3, **INLINE)

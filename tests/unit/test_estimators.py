@@ -128,6 +128,7 @@ def test_tracin_adam_carries_a_gradient_through_the_moments(base: Snapshot, opti
     close(tracin_adam(snapshot, target).sum((0, 1)), expected, 1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_terms_and_layers_add_up_to_the_influence(base: Snapshot, few_replays: None, name: str) -> None:
     snapshot = base.without([1, 2, 3]).without(range(4, 20), actor_only=True)

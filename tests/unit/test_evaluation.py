@@ -90,6 +90,7 @@ def test_cancelling_stops_at_once(policy: ActorCritic) -> None:
     assert len(calls) == 3
 
 
+@pytest.mark.long
 def test_every_entry_can_be_evaluated() -> None:
     for name in CATALOGUE:
         evaluator = Evaluator(find(name))

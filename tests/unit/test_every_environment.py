@@ -20,6 +20,8 @@ from engine.learning.ppo import as_batch
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
+pytestmark = pytest.mark.long
+
 SLOW = {"highway-fast-v0": 100, "highway-v0": 100}
 """Steps that are enough for a few episodes of an environment that is slow."""
 TIMES = {"collect_seconds", "update_seconds"}

@@ -31,6 +31,7 @@ def evaluated(run: Run, k: int, seed: int) -> float:
     return float(evaluator.returns(agent, [seed])[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["CartPole-v1", "FrozenLake-v1-slippery", "LunarLander-v3", "Pendulum-v1"])
 def test_its_return_is_the_evaluations(tmp_path: Path, name: str) -> None:
     """Drawing changes nothing of the episode."""

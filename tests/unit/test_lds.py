@@ -74,11 +74,13 @@ def test_ceiling_without_noise_is_one(rng: np.random.Generator) -> None:
         assert noise_ceiling(outcomes, rng) == pytest.approx((1, 1, 1))
 
 
+@pytest.mark.long
 def test_ceiling_of_pure_noise_is_about_zero(rng: np.random.Generator) -> None:
     found = [noise_ceiling(rng.normal(size=(M, Q)), rng) for _ in range(20)]
     assert abs(np.mean([each.value for each in found if each])) < 0.12
 
 
+@pytest.mark.long
 def test_ceiling_is_what_a_second_measurement_would_score(rng: np.random.Generator) -> None:
     """As much noise in the mean of 8 orders as signal: two such measurements correlate by one half."""
     ceilings, seconds = [], []

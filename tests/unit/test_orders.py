@@ -104,6 +104,7 @@ def test_regression_tells_its_replays(snapshot: Snapshot, monkeypatch: pytest.Mo
     assert told == [(0, 26), (8, 26), (16, 26), (24, 26), (26, 26)]
 
 
+@pytest.mark.long
 def test_regression_replays_in_as_many_orders_as_it_is_averaged_over(
     snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from engine.learning.environment import StateNotRestoredError
 from engine.learning.training import Learner
 from engine.store.snapshot import Snapshot
 
+pytestmark = pytest.mark.long
+
 
 @cache
 def second_round(name: str) -> Snapshot:

@@ -14,6 +14,8 @@ from engine.learning.environment import StateNotRestoredError, feasible, generat
 from engine.learning.training import Learner
 from engine.store.snapshot import Snapshot
 
+pytestmark = pytest.mark.long
+
 
 def second_round(name: str, **settings: Any) -> Snapshot:
     """A round that begins in the middle of episodes, of two environments."""

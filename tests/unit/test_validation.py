@@ -150,6 +150,7 @@ def test_the_torch_path_and_continuous_actions_too() -> None:
         assert replays(snapshot, [target], removed, 2)[0, 0, 1] == target.value(policy).item()
 
 
+@pytest.mark.long
 def test_the_pool_gives_the_same_numbers_as_inline(snapshot: Snapshot, tmp_path: Path) -> None:
     inline = engine.validate(snapshot, subsets=5, orders=3, **INLINE)
     shutil.rmtree(tmp_path / "run" / "derived")
@@ -375,6 +376,7 @@ def test_a_cancelled_validation_continues(snapshot: Snapshot, replayed: list[tup
     assert same(engine.validate(snapshot, **settings), found)
 
 
+@pytest.mark.long
 def test_killing_a_worker_loses_nothing_that_was_finished(snapshot: Snapshot, tmp_path: Path) -> None:
     (tmp_path / "seen").mkdir()
     (tmp_path / "again").mkdir()

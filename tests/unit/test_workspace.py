@@ -117,6 +117,7 @@ def test_a_second_worker_is_refused_and_changes_nothing(run: Run) -> None:
     assert state(folder) == "done"
 
 
+@pytest.mark.long
 def test_a_killed_worker_reads_stale_and_can_be_started_again(run: Run) -> None:
     long = Intervention(round=1, removed=(3, 5, 8), orders=60, episodes=4000)
     folder = made(run, long)

@@ -28,6 +28,8 @@ from engine.learning.evaluation import Evaluator
 from engine.learning.training import Learner
 from engine.store.files import Files
 
+pytestmark = pytest.mark.long
+
 Listing = Callable[[Path], dict[str, bytes]]
 
 LAKE = EXPERIMENTS["frozenlake"].changed(

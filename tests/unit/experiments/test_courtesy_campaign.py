@@ -16,6 +16,8 @@ from engine.experiments.courtesy.plan import Plan
 from engine.experiments.courtesy.results import read_results
 from engine.rlhf.courtesy.world import World
 
+pytestmark = pytest.mark.long
+
 SMALL = {"n_steps": 20, "batch_size": 10, "n_epochs": 1, "validation_prompts": 16}
 PLAN = Plan().changed(["ppo", "iif"], rounds=1, responses=24, settings=SMALL)
 TIMES = ("seconds", "filter_seconds")

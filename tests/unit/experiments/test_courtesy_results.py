@@ -24,6 +24,8 @@ from engine.experiments.courtesy.results import (
     write_task,
 )
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def results() -> CourtesyResults:

@@ -42,6 +42,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_cell_is_a_stage_a_target_and_a_fraction(finished: Path) -> None:
     table = pq.read_table(finished / "out" / "frozenlake.parquet")
     assert table.schema.equals(SCHEMA)

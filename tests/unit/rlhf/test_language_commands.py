@@ -49,6 +49,7 @@ def test_influence_json_of_a_span(command: Command, run: Run) -> None:
     assert (found["target"], found["of_record"], found["first"]) == ("action", 3, first)
 
 
+@pytest.mark.long
 def test_validate_measures_and_keeps(command: Command, run: Run) -> None:
     arguments = ("validate", run.path, "--round", 0, "--subsets", 4, "--orders", 2, "--executor", "inline")
     code, out, _ = command(*arguments, "--estimator", "first_order", "--estimator", "tracin_adam", "--json")

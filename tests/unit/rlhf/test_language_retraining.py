@@ -18,6 +18,8 @@ from engine.rlhf.targets import language_target
 from engine.rlhf.worker import work
 from engine.store import Run, open_run, read_json, verify_run
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:

@@ -24,6 +24,8 @@ from engine.rlhf.sampling import draw, generate
 from engine.rlhf.training import train_language
 from engine.store import Run, open_run, verify_run
 
+pytestmark = pytest.mark.long
+
 
 def gpt_neo():
     """Half of its layers see only the last four tokens."""

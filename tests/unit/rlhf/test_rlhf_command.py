@@ -25,6 +25,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, ...]:
     return (*named, "--validation-prompts", 2, "--max-new-tokens", 6, *SHORT)
 
 
+@pytest.mark.long
 def test_models_by_path_are_trained_and_the_run_is_shown_verified_and_retrained(command, models, tmp_path):
     run = tmp_path / "run"
     code, out, err = command("rlhf", *models, "--rounds", 2, "--filter", "iif", "--drop", 0.5, "--out", run)

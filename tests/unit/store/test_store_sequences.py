@@ -96,6 +96,7 @@ def test_other_tools_read_texts_and_one_row_a_token(tmp_path):
     assert pq.read_table(tokens)["record"].to_pylist() == expected.record_of_token.tolist()
 
 
+@pytest.mark.long
 def test_a_flipped_bit_is_detected_and_its_file_named(tmp_path):
     path = write_language_run(tmp_path / "run")
     rng = random.Random(3)
