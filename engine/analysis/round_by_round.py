@@ -9,9 +9,10 @@ from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
-from engine.errors import EngineError
+from engine.errors import DamagedRunError, EngineError
 from engine.store.derived import load_table, save_table
 from engine.store.read import Run
+from engine.store.strict_json import parse_json
 
 T = TypeVar("T")
 
@@ -98,10 +99,13 @@ class RoundByRound(Generic[T]):
     def _load(self) -> dict[int, T]:
         table = load_table(self.run.path, self._key)
         rows = [] if table is None else table.to_pylist()
-        known = [
-            row for row in rows if self._commits.get(row["round"]) == row["commit"] and row["round"] in self.numbers
-        ]
-        return {row["round"]: self._read(json.loads(row["found"])) for row in known}
+        try:
+            known = [
+                row for row in rows if self._commits.get(row["round"]) == row["commit"] and row["round"] in self.numbers
+            ]
+            return {row["round"]: self._read(parse_json(row["found"].encode(), "derived")) for row in known}
+        except (AttributeError, KeyError, TypeError, ValueError, DamagedRunError):
+            return {}  # it is a cache: what can't be understood is found anew
 
 
 def coarse_to_fine(rounds: Sequence[int]) -> list[int]:

@@ -14,8 +14,10 @@ import pyarrow as pa
 
 from engine.attribution.controls import NULL_TOLERANCE
 from engine.attribution.targets import Described, named_target
+from engine.errors import DamagedRunError
 from engine.store.derived import load_table, update_table
 from engine.store.snapshot import AnySnapshot, Snapshot
+from engine.store.strict_json import parse_json
 
 VALIDATION_VERSION = 2
 """Part of every key; raise it whenever a validation's numbers change."""
@@ -277,8 +279,9 @@ def _validations(table: pa.Table | None) -> list[Validation]:
     """Newest first; none where they are not such."""
     try:
         texts = [] if table is None else table.column("validation").to_pylist()
-        return sorted((Validation.from_json(json.loads(text)) for text in texts), key=lambda v: -v.created)
-    except (KeyError, TypeError, ValueError):
+        found = [Validation.from_json(parse_json(text.encode(), "derived")) for text in texts]
+        return sorted(found, key=lambda v: -v.created)
+    except (AttributeError, KeyError, TypeError, ValueError, DamagedRunError):
         return []
 
 

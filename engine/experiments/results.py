@@ -165,7 +165,8 @@ def read_campaign(folder: str | Path) -> Campaign:
         DamagedRunError: a file is damaged; names it.
     """
     folder = Path(folder)
-    found = {path.parent.name: read_results(path.parent) for path in sorted(folder.glob(f"*/{DEFINITION}"))}
+    below = (path.parent for path in sorted(folder.glob(f"*/{DEFINITION}")) if not path.parent.is_symlink())
+    found = {place.name: read_results(place) for place in below}
     experiments = {name: results for name, results in found.items() if results is not None}
     if not experiments:
         raise BadInputError(

@@ -108,7 +108,13 @@ def rng_tensors(generators: Mapping[str, np.random.Generator]) -> Tensors:
 
 
 def restore_rng(checkpoint: Mapping[str, NDArray[Any]], name: str) -> np.random.Generator:
-    """The generator saved as `rng/<name>`."""
+    """The generator saved as `rng/<name>`.
+
+    Raises:
+        DamagedRunError: there is none, or it can't be understood.
+    """
+    if f"rng/{name}" not in checkpoint:
+        raise DamagedRunError(f"the checkpoint has no rng/{name}, so training can't go on from it")
     return generator_at(decode_rng(checkpoint[f"rng/{name}"]))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.envs import Environment
-from engine.errors import EngineError
+from engine.errors import DamagedRunError, EngineError
 from engine.learning.normalization import Normalizer
 from engine.spaces import Space
 
@@ -133,18 +133,39 @@ class VectorEnvironment:
         """
         self.episodes = []
         for i, source in enumerate(range(len(self.envs)) if only is None else only):
-            prefix = f"environment/{source}/"
-            number = int(tensors[prefix + "episode"])
-            self._begin(i, number, decode_rng(tensors[prefix + "rng"]))
-            for action in tensors[prefix + "actions"]:
+            number, rng, actions, shown = self._recorded(tensors, f"environment/{source}/")
+            self._begin(i, number, rng)
+            for action in actions:
                 self._step_one(i, action)
-            if not np.array_equal(self.shown[i], tensors[prefix + "observation"]):
+            if not np.array_equal(self.shown[i], shown):
                 raise StateNotRestoredError(
                     f"{self.environment.name}: stepping through the recorded actions of episode {number} did not "
                     "lead back to the recorded observation (another version of the environment?)"
                 )
         if self.normalizer is not None:
             self.normalizer.load(tensors, "environment/normalizer/")
+
+    def _recorded(self, tensors: Mapping[str, NDArray[Any]], prefix: str) -> tuple[int, dict[str, Any], Any, Any]:
+        """What a checkpoint says of an environment: episode, generator, actions since its reset, observation.
+
+        Raises:
+            StateNotRestoredError: it says nothing that can be understood.
+        """
+        names = ("episode", "rng", "actions", "observation")
+        try:
+            number, rng, actions, shown = (tensors[prefix + name] for name in names)
+            state = decode_rng(rng)
+            generator_at(state)
+            fits = actions.shape[1:] == self.action_space.shape and actions.dtype.kind in "if"
+            if self.action_space.kind == "discrete" and ((actions < 0) | (actions >= self.action_space.n)).any():
+                fits = False
+            if not fits:
+                raise ValueError("its actions are none of the action space")
+            return int(number), state, actions, shown
+        except (KeyError, TypeError, ValueError, DamagedRunError) as error:
+            raise StateNotRestoredError(
+                f"{self.environment.name}: the recorded state of its environment can't be understood ({error})"
+            ) from error
 
     def close(self) -> None:
         """Close every environment."""
@@ -173,12 +194,29 @@ def encode_rng(state: Mapping[str, Any]) -> NDArray[np.uint8]:
 
 
 def decode_rng(tensor: NDArray[Any]) -> dict[str, Any]:
-    """The inverse of `encode_rng`."""
-    return json.loads(tensor.astype(np.uint8).tobytes())
+    """The inverse of `encode_rng`.
+
+    Raises:
+        DamagedRunError: it is no generator's state.
+    """
+    try:
+        state = json.loads(tensor.astype(np.uint8).tobytes())
+    except (ValueError, RecursionError) as error:
+        raise DamagedRunError("a generator's state in the checkpoint is not JSON") from error
+    if not isinstance(state, dict):
+        raise DamagedRunError("a generator's state in the checkpoint is none")
+    return state
 
 
 def generator_at(state: Any) -> np.random.Generator:
-    """A NumPy generator that stands at a saved PCG64 state."""
+    """A NumPy generator that stands at a saved PCG64 state.
+
+    Raises:
+        DamagedRunError: it is no such state.
+    """
     bit_generator = np.random.PCG64()
-    bit_generator.state = state
+    try:
+        bit_generator.state = state
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DamagedRunError("a generator's state in the checkpoint is none of a PCG64") from error
     return np.random.Generator(bit_generator)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.errors import BadInputError
+from engine.errors import BadInputError, DamagedRunError
 from engine.spaces import Space
 from engine.store.snapshot import Float32s
 
@@ -121,9 +121,18 @@ class Normalizer:
         return self.statistics(prefix) | {f"{prefix}returns": self.returns.copy()}
 
     def load(self, tensors: Mapping[str, NDArray[Any]], prefix: str) -> None:
-        """Go back to what `statistics` or `state` gave."""
+        """Go back to what `statistics` or `state` gave.
+
+        Raises:
+            DamagedRunError: it is not there.
+        """
         for name in self.moments:
-            mean, var, count = (tensors[f"{prefix}{name}_{part}"].copy() for part in ("mean", "var", "count"))
+            parts = [f"{prefix}{name}_{part}" for part in ("mean", "var", "count")]
+            if not tensors.keys() >= set(parts) or tensors[parts[2]].size != 1:
+                raise DamagedRunError(
+                    f"the checkpoint has no statistics {prefix}{name}, and the run normalises by them"
+                )
+            mean, var, count = (tensors[part].copy() for part in parts)
             self.moments[name] = Moments(mean, var, float(count))
         if f"{prefix}returns" in tensors:
             self.returns = tensors[f"{prefix}returns"].copy()

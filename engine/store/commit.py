@@ -256,5 +256,5 @@ def _write_model(folder: Path, manifest: RunManifest, model: Mapping[str, bytes]
         return
     files.make_folder(folder)
     for name, data in model.items():
-        files.replace(folder / name, data)
+        files.replace(folder / name, data, durable=False)
     files.sync_folder(folder)

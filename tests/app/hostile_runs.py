@@ -87,7 +87,9 @@ def _rewritten(path: Path, trained: Run, **manifest: Any) -> Run:
     with RunWriter.create(path, described) as writer:
         for number in trained.stored_rounds:
             snapshot = trained.snapshot(number)
-            writer.commit_round(replace(snapshot, **spaces), {**snapshot.metrics, "note": hostile("metric")})
+            writer.commit_round(
+                replace(snapshot, config=described.config, **spaces), {**snapshot.metrics, "note": hostile("metric")}
+            )
         assert trained.final is not None
         writer.commit_final(trained.final.round, trained.checkpoint(trained.final.round))
     return engine.open_run(path)
@@ -130,7 +132,8 @@ def _control(path: Path, trained: Run) -> str:
 def _named(path: Path, trained: Run) -> None:
     """A branch of an unknown environment."""
     parent = Parent(hostile("parent"), 1, (1,), hostile("mode"), "0" * 64)
-    _rewritten(path, trained, env_id=hostile("environment"), parent=parent)
+    env_id = hostile("environment")
+    _rewritten(path, trained, env_id=env_id, config=replace(trained.config, env_id=env_id), parent=parent)
 
 
 def _language(path: Path) -> None:

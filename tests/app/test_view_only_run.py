@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from languages import record_language
+from reading import as_read
 from received import received
 from test_pages import Open, errors, open_page, words  # noqa: F401
 
@@ -52,7 +53,7 @@ def test_texts_and_recorded_numbers_are_shown_and_one_line_says_what_to_pass(ope
     assert "influence" not in table
     app.button(key="compute").click().run()
     assert errors(app) == []
-    assert any(LINE in toast.value.replace("\\", "") for toast in app.toast)
+    assert any(LINE in as_read(toast.value) for toast in app.toast)
 
 
 def test_with_the_base_model_there_is_influence(
