@@ -60,7 +60,7 @@ def show(films: list[Film], labels: list[str]) -> None:
     with st.container(horizontal=True, key="episode_returns"):
         for one, label in zip(films, labels, strict=True):
             st.metric(
-                escape(f"Return of {label}"), f"{one.total:.4g}", f"{one.steps} steps, {one.ended}", border=True,
+                escape(f"Return of {label}"), f"{one.total:.4g}", escape(f"{one.steps} steps, {one.ended}"), border=True,
                 delta_color="off", delta_arrow="off",
             )  # fmt: skip
     complaint = next((one.complaint for one in films if one.complaint), "")

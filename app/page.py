@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,13 +24,26 @@ from engine.store.snapshot import AnySnapshot
 P = ParamSpec("P")
 
 
+def in_one_line(error: Exception) -> str:
+    """An error as a page says it.
+
+    What no reader of a run refused, and yet can't be shown, is the last resort: a run may hold anything, and one that is bad
+    must not take a page from the others. The log has the traceback.
+    """
+    if isinstance(error, EngineError | OSError):
+        return str(error)
+    logging.getLogger(__name__).error("a part of a page can't be shown", exc_info=error)
+    said = " ".join(str(error).split())[:200]
+    return f"this can't be shown ({type(error).__name__}: {said}); the program's log has the details"
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Show an error that a user or a disk can cause as one line, never as a traceback."""
+    """Show an error as one line, never as a traceback."""
     try:
         yield
-    except (EngineError, OSError) as error:
-        st.error(escape(error), icon=":material/error:")
+    except Exception as error:  # noqa: BLE001  see `in_one_line`
+        st.error(escape(in_one_line(error)), icon=":material/error:")
 
 
 @contextmanager
@@ -37,8 +51,8 @@ def naming(run: str) -> Iterator[None]:
     """Say which of several runs an error is about."""
     try:
         yield
-    except (EngineError, OSError) as error:
-        raise EngineError(f"{run}: {error}") from error
+    except Exception as error:
+        raise EngineError(f"{run}: {in_one_line(error)}") from error
 
 
 def careful(callback: Callable[P, None]) -> Callable[P, None]:
@@ -48,8 +62,8 @@ def careful(callback: Callable[P, None]) -> Callable[P, None]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             callback(*args, **kwargs)
-        except (EngineError, OSError) as error:
-            st.toast(escape(error), icon=":material/error:")
+        except Exception as error:  # noqa: BLE001  see `in_one_line`
+            st.toast(escape(in_one_line(error)), icon=":material/error:")
 
     return guarded
 

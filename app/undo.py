@@ -33,7 +33,7 @@ def draw(run: Run, snapshot: AnySnapshot) -> None:
 def sentence(change: Change) -> str:
     """What a change did, in words."""
     name = name_of_group(change.of)
-    where = f"the {change.of}" if name is None else f"the group {escape(name)}"
+    where = f"the {escape(change.of)}" if name is None else f"the group {escape(name)}"
     parts = [
         f"{count} record{'' if count == 1 else 's'} {way} {where}"
         for count, way in ((len(change.added), "into"), (len(change.removed), "out of"))

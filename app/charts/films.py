@@ -93,7 +93,7 @@ def _frame(films: Sequence[Film], labels: Sequence[str], step: int) -> go.Frame:
 
 
 def _title(one: Film, label: str, i: int) -> str:
-    over = f", {one.ended}" if int(one.step[i]) == one.steps else ""
+    over = f", {plain(one.ended)}" if int(one.step[i]) == one.steps else ""
     return f"{plain(label)}<br>step {int(one.step[i])}{over}: return {one.reward_sum[i]:.4g}"
 
 

@@ -8,9 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from app import live, loaders, state
-from app.page import language_runs
+from app.page import in_one_line, language_runs
 from app.text import escape
-from engine.errors import EngineError
 from engine.intervention.workspace import list_jobs
 from engine.store.read import Run
 
@@ -45,8 +44,8 @@ def heads() -> dict[str, str]:
     for name, path in loaders.run_paths().items():
         try:
             found[name] = loaders.load_run(path).head
-        except (EngineError, OSError) as error:
-            found[name] = str(error)
+        except Exception as error:  # noqa: BLE001  see `page.in_one_line`
+            found[name] = in_one_line(error)
     return found
 
 
@@ -54,8 +53,8 @@ drawn, rows, damaged = heads(), [], []
 for name, path in loaders.run_paths().items():
     try:
         rows.append(describe(name, loaders.load_run(path)))
-    except (EngineError, OSError) as error:
-        damaged.append(f"{name}: {error}")
+    except Exception as error:  # noqa: BLE001  see `page.in_one_line`
+        damaged.append(f"{name}: {in_one_line(error)}")
 table = pd.DataFrame(rows, columns=list(rows[0]) if rows else list(EMPTY))
 
 search, kinds, branches = st.columns([3, 4, 2], vertical_alignment="bottom")

@@ -101,13 +101,13 @@ def verify(run: RunFolder, as_json: Json = False) -> None:
     """Read and check every byte of a run, or of a campaign's folder; exit code 1 names what is damaged."""
     from engine.experiments.results import find_campaigns
     from engine.store.read import open_run
-    from engine.store.verify import verify_documents, verify_run
+    from engine.store.verify import verify_documents, verify_rounds
 
     damage, unchecked = verify_documents(run) if run.is_dir() else ([], [])
     if (run / "run.json").exists() or not find_campaigns(run):
         with suppress(DamagedRunError):
             open_run(run)
-        damage = verify_run(run)
+        damage = verify_rounds(run) + damage
     if as_json:
         damaged = [{"file": d.file, "problem": d.problem} for d in damage]
         print_json({"ok": not damage, "damaged": damaged} | ({"unchecked": unchecked} if unchecked else {}))

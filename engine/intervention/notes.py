@@ -48,7 +48,7 @@ def write_note(folder: Path, text: str) -> None:
     read_note(folder)
     files, text = Files(), text.strip()
     if text:
-        write_json(inside(folder, NOTE_FILE), {"text": text.encode("utf-8", "replace").decode()}, files)
+        write_json(inside(folder, NOTE_FILE), {"text": text}, files)
     for name in (EARLIER_FILE,) if text else (NOTE_FILE, EARLIER_FILE):
         path = inside(folder, name)
         if files.exists(path):

@@ -19,6 +19,9 @@ from engine.typed import typed
 EVALUATION_SEED = 10_000_000
 """Evaluation seeds start here, far from training's."""
 
+MOST = {"orders": 4096, "episodes": 10**6, "continue_rounds": 10**5, "seeds": 1024}
+"""The largest plan that is made or read; time grows with each of these."""
+
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, total); raise from it to cancel."""
 
@@ -57,6 +60,9 @@ class Intervention:
             object.__setattr__(self, name, value)
         if not self.removed:
             raise BadInputError("no records are chosen; choose at least one to remove")
+        for name, most in MOST.items():
+            if getattr(self, name) > most:
+                raise BadInputError(f"{name} is {getattr(self, name)}; it must be at most {most:,}")
         if self.orders < 2:
             raise BadInputError(f"orders is {self.orders}; at least 2 are needed for an interval")
         if self.episodes < self.orders:

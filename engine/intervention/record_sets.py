@@ -107,7 +107,7 @@ def _as_written(path: Path, stamp: tuple[int, ...]) -> RecordSets:
     if isinstance(found, list):
         found = {"sets": {BASKET: found}}
     try:
-        sets = {str(of): _records(one) for of, one in found["sets"].items()}
+        sets = {_set_name(of): _records(one) for of, one in found["sets"].items()}
         undo, redo = _changes(found.get("undo", ())), _changes(found.get("redo", ()))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedRunError(f"basket/{path.name} is damaged: it holds no sets of records") from error
@@ -268,4 +268,11 @@ def _records(values: Any) -> tuple[int, ...]:
 
 
 def _changes(values: Any) -> tuple[Change, ...]:
-    return tuple(Change(str(one["of"]), _records(one["added"]), _records(one["removed"])) for one in values)
+    return tuple(Change(_set_name(one["of"]), _records(one["added"]), _records(one["removed"])) for one in values)
+
+
+def _set_name(of: Any) -> str:
+    """The name of the basket, the selection or a group."""
+    if of not in (BASKET, SELECTION) and not (isinstance(of, str) and name_of_group(of)):
+        raise ValueError(f"there is no set {str(of)[:40]!r}")
+    return str(of)

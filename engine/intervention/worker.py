@@ -160,7 +160,7 @@ class _Status:
 
 def main(folder: Path) -> None:
     """Carry out what is in a folder that lies among a run's interventions."""
-    if (folder / SERIES_FILE).exists():
+    if folder.parent.name == "across" and (folder / SERIES_FILE).exists():
         work_series(open_run(folder.parents[2]), folder)
     else:
         work(folder)

@@ -263,7 +263,10 @@ def set_aside(path: Path) -> None:
 
 def clear_debris(folder: Path) -> None:
     """Take away what a worker that was cancelled or killed left in its folder."""
-    (folder / "cancel").unlink(missing_ok=True)
+    cancel = folder / "cancel"
+    if cancel.is_dir() and not cancel.is_symlink():
+        set_aside(cancel)
+    cancel.unlink(missing_ok=True)
     for debris in folder.glob(f".*{PARTIAL}"):
         shutil.rmtree(debris, ignore_errors=True)
     Files().sweep(folder, older_than=SWEPT_SECONDS)

@@ -244,8 +244,8 @@ def _sweep(run: Run, files: Files) -> None:
     for name in files.names(inside(run.path, "data")):
         if is_data_file(name) and name not in named:
             files.remove(run.path / "data" / name)
-    for folder in ("data", "commits"):
-        files.sweep(run.path / folder)
+    for folder in (run.path, run.path / "data", run.path / "commits"):
+        files.sweep(folder)
 
 
 def _write_model(folder: Path, manifest: RunManifest, model: Mapping[str, bytes], files: Files) -> None:

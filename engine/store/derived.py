@@ -69,6 +69,7 @@ def save_table(
     try:
         folder = inside(Path(run_path), "derived")
         files.make_folder(folder)
+        files.sweep(folder, older_than=SWEPT_SECONDS)
         files.replace(folder / name, data, durable=False)
         for other in _kept(run_path, key, files):
             if other != name:
@@ -105,7 +106,6 @@ def update_table(
     except (LockedRunError, StorageError, DamagedRunError, OSError):
         return False
     try:
-        files.sweep(folder, older_than=SWEPT_SECONDS)
         return save_table(run_path, key, change(load_table(run_path, key, files)), metadata, files)
     finally:
         files.unlock(lock)

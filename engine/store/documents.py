@@ -87,5 +87,10 @@ def read_json(path: str | Path, files: Files | None = None) -> Document | None:
 
 
 def _sealed(values: Mapping[str, Any]) -> bytes:
-    content = json.dumps(values, indent=1)
-    return (json.dumps({SEAL: sha256(content.encode()).hexdigest(), **values}, indent=1) + "\n").encode()
+    digest = sha256(_written(values)).hexdigest()
+    return _written({SEAL: digest, **values}) + b"\n"
+
+
+def _written(values: Mapping[str, Any]) -> bytes:
+    """JSON as UTF-8; half a character, which a folder's name may hold, becomes a question mark."""
+    return json.dumps(values, indent=1, ensure_ascii=False).encode(errors="replace")

@@ -25,6 +25,8 @@ LANGUAGE_VERSION = 3
 """The version that it writes for a language model's run, whose records are sequences; the newest one that it reads."""
 LARGEST_SPACE = 2**24
 """Values of a discrete space, or numbers in a box, at most."""
+MOST_CHOICES = 2**16
+"""Values of a discrete space of an environment at most."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class RunManifest:
         try:
             parent, language = values["parent"], values.get("language")
             config = TrainConfig.from_json(values["config"])
+            if language is None:
+                _check_choices(values)
             if config.env_id != values["env_id"]:
                 raise ValueError(f"it names two environments, {values['env_id']!r} and {config.env_id!r}")
             return cls(
@@ -173,6 +177,14 @@ def _space_json(space: Space) -> dict[str, Any]:
     return space.to_json() | {
         name: [bound if math.isfinite(bound) else str(bound) for bound in values] for name, values in bounds.items()
     }
+
+
+def _check_choices(values: Mapping[str, Any]) -> None:
+    """Refuse a discrete space that no network here could tell apart; a language model's vocabulary is larger."""
+    for name in ("observation_space", "action_space"):
+        n = values[name]["n"]
+        if type(n) is not int or n > MOST_CHOICES:
+            raise ValueError(f"{name} has {str(n)[:12]} values; it may have {MOST_CHOICES:,}")
 
 
 def _space(values: Any) -> Space:

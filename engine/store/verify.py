@@ -15,8 +15,8 @@ from engine.store.chain import Commit
 from engine.store.documents import read_json
 from engine.store.files import Files, inside
 from engine.store.manifest import RunManifest
-from engine.store.parquet import from_parquet
 from engine.store.read import broken_link, commit_numbers, model_file, read_commit, read_manifest, read_table
+from engine.store.results_table import read_results_table
 from engine.store.sequence_tables import sequences_from
 from engine.store.tables import buffer_from, checkpoint_from, minibatches_from
 
@@ -36,10 +36,14 @@ class Damage:
 
 
 def verify_run(path: str | Path, files: Files | None = None) -> list[Damage]:
+    """All damage in a run: `verify_rounds`, and what people made of it, see `verify_documents`. Errors as there."""
+    return verify_rounds(path, files) + verify_documents(path, files)[0]
+
+
+def verify_rounds(path: str | Path, files: Files | None = None) -> list[Damage]:
     """Read and check everything that the run's commits name: hashes, chain, pages, columns, permutations.
 
-    What people made of it is checked, too, see `verify_documents`. What a killed writer left (data that no commit names,
-    temporary manifests) is not damage.
+    What a killed writer left (data that no commit names, temporary manifests) is not damage.
 
     Returns:
         All damage found, in the order of the rounds; empty for a sound run.
@@ -77,8 +81,7 @@ def verify_run(path: str | Path, files: Files | None = None) -> list[Damage]:
     damage += _model_damage(path, manifest, files)
     for commit in commits.values():
         damage += _data_damage(path, commit, manifest, files)
-    damage.sort(key=lambda found: (found.file != "run.json", _number(found.file)))
-    return damage + verify_documents(path, files)[0]
+    return sorted(damage, key=lambda found: (found.file != "run.json", _number(found.file)))
 
 
 def verify_documents(path: str | Path, files: Files | None = None) -> tuple[list[Damage], list[str]]:
@@ -100,13 +103,24 @@ def verify_documents(path: str | Path, files: Files | None = None) -> tuple[list
     for file in sorted(found for place in places for found in _files_of(path / place, path)):
         try:
             whole = inside(path, *Path(file).parts)
-            if file.endswith(".parquet"):
-                from_parquet(files.read(whole), file)
-            elif (document := read_json(whole, files)) is not None and not document.checked:
+            if _is_checked(whole, files) is False:
                 unchecked.append(file)
         except (DamagedRunError, StorageError) as error:
             damage.append(Damage(file, str(error)))
     return damage, unchecked
+
+
+def _is_checked(path: Path, files: Files) -> bool | None:
+    """Whether a sound document, table of results or note has a checksum; None where it is gone by now."""
+    try:
+        if path.suffix == ".parquet":
+            return read_results_table(path, files)[1]
+        if path.suffix == ".txt":
+            return False  # a note of an earlier version
+        document = read_json(path, files)
+    except FileNotFoundError:
+        return None
+    return None if document is None else document.checked
 
 
 def _files_of(place: Path, top: Path) -> Iterator[str]:
@@ -119,7 +133,8 @@ def _files_of(place: Path, top: Path) -> Iterator[str]:
         links = [name for name in below if (here / name).is_symlink()]
         below[:] = sorted({*below} - {*links, *NOT_DOCUMENTS} - {name for name in below if name.startswith(".")})
         for name in (*names, *links):
-            whole = not name.startswith(".") and name.endswith((".json", ".parquet")) and name != "run.json"
+            whole = not name.startswith(".") and (name.endswith((".json", ".parquet")) or name == "note.txt")
+            whole = whole and name != "run.json"
             if whole or name in links:
                 yield (here / name).relative_to(top).as_posix()
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from synthetic import CrashError, FailingFiles, write_run
 
@@ -19,6 +20,8 @@ from engine.intervention import record_sets
 from engine.intervention.notes import read_note, write_note
 from engine.intervention.record_sets import change_basket, read_basket, read_sets, save_group
 from engine.store import Files, open_run, read_json, verify_documents, verify_run, write_json
+from engine.store.parquet import to_parquet
+from engine.store.results_table import read_results_table, write_results
 
 SAMPLE = Path(__file__).parents[2] / "sample_runs" / "FrozenLake-v1"
 
@@ -189,3 +192,28 @@ def test_only_what_is_not_there_is_none(tmp_path: Path) -> None:
     for name in ("pipe", "folder", "link"):
         with pytest.raises(DamagedRunError):
             read_json(tmp_path / f"{name}.json")
+
+
+def test_every_changed_bit_of_a_table_of_results_changes_nothing_unseen(tmp_path: Path) -> None:
+    path = tmp_path / "results.parquet"
+    table = pa.table({"arm": ["ppo", "iif 0.5"], "seed": pa.array([0, 1], pa.int32()), "test_return": [0.5, None]})
+    write_results(path, table)
+    assert read_results_table(path) == (table, True)
+    data, unseen = path.read_bytes(), 0
+    for changed in bits_of(data)[::5]:
+        path.write_bytes(changed)
+        with suppress(DamagedRunError):
+            found, checked = read_results_table(path)
+            unseen += checked and found != table
+    assert unseen == 0
+    path.write_bytes(to_parquet(table))
+    assert read_results_table(path) == (table, False), "an earlier version wrote it"
+
+
+def test_a_folder_whose_name_is_no_text_makes_sound_documents(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write_json(path, {"run": os.fsdecode(b"runs/\xff"), "note": "ä 🙂"})
+    read = read_json(path)
+    assert read is not None
+    assert read.values == {"run": "runs/?", "note": "ä 🙂"}
+    assert read.checked
