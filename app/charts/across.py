@@ -120,8 +120,14 @@ def _hover(found: Mapping[str, Any]) -> str:
         (
             plain(f"round {found['round']}: {verdict_name(found['verdict'])}"),
             plain(f"{found['removed_count']} of {found['records']} records removed"),
-            f"change {change['mean']:+.3g} ({change['low']:+.3g} to {change['high']:+.3g})",
+            f"change {_estimate(change)}",
             f"of a random removal {float(changes(found)['control'].mean()):+.3g}",
-            f"between the two {from_control['mean']:+.3g} ({from_control['low']:+.3g} to {from_control['high']:+.3g})",
+            f"between the two {_estimate(from_control)}",
         )
     )
+
+
+def _estimate(change: Mapping[str, Any]) -> str:
+    """Mean (low to high), or the mean alone where it has no interval."""
+    interval = "" if change["low"] is None else f" ({change['low']:+.3g} to {change['high']:+.3g})"
+    return f"{change['mean']:+.3g}{interval}"

@@ -5,7 +5,8 @@ Mappings with these keys are what `retrain` returns; pages and commands read the
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired, TypedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Generic, NotRequired, TypedDict, TypeVar
 
 import msgspec
 
@@ -15,35 +16,46 @@ from engine.learning.replay import Mode
 
 RESULT_FILE = "result.json"
 
+T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
-Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
+Number = Annotated[float, msgspec.Meta(ge=-1e150, le=1e150)]
+"""Finite, and so that its square is."""
 Bound = Number | None
-"""A finite number; None where it is not known, or infinite."""
+"""None where it is not known, or infinite."""
+Orders = Annotated[int, msgspec.Meta(ge=2, lt=2**31)]
+"""Replays of an arm; an interval needs two."""
 
 
-class Estimated(TypedDict):
-    """A mean and its confidence interval, see `comparison.Estimate`."""
+class Arms(TypedDict, Generic[T]):
+    """Something of each arm."""
 
-    mean: Number
+    original: T
+    counterfactual: T
+    control: T
+
+
+class Interval(TypedDict):
+    """A confidence interval: both bounds or neither."""
+
     low: Bound
     high: Bound
+
+
+class Change(Interval):
+    """How a target changed, over minibatch orders."""
+
+    mean: Number
+
+
+class Estimated(Change):
+    """A mean and its confidence interval, see `comparison.Estimate`."""
+
     episodes: Count
 
 
-class Change(TypedDict):
-    """How a target changed, over minibatch orders."""
-
-    mean: Bound
-    low: Bound
-    high: Bound
-
-
-class Compared(TypedDict):
+class Compared(Arms[Estimated]):
     """Three arms and their verdict, see `comparison.compare`."""
 
-    original: Estimated
-    counterfactual: Estimated
-    control: Estimated
     difference: Estimated
     difference_from_control: Estimated
     verdict: Verdict
@@ -58,7 +70,7 @@ class Measured(TypedDict):
     about: NotRequired[Any]
     action: NotRequired[Any]
     of_round: NotRequired[Count | None]
-    order_values: NotRequired[dict[str, list[Number]]]
+    order_values: NotRequired[Arms[list[Number]]]
 
 
 class Point(TypedDict):
@@ -68,12 +80,10 @@ class Point(TypedDict):
     mean_return: Bound
 
 
-class RecollectedPoint(TypedDict):
+class RecollectedPoint(Interval):
     """A round of several seeds' curves."""
 
     mean: Bound
-    low: Bound
-    high: Bound
     seeds: list[Bound]
 
 
@@ -82,10 +92,10 @@ class Recollected(TypedDict):
 
     seeds: Count
     rounds: list[Count]
-    curves: dict[str, list[RecollectedPoint]]
+    curves: Arms[list[RecollectedPoint]]
     training: Compared | None
     evaluation: Compared
-    seed_means: dict[str, list[Bound]]
+    seed_means: Arms[list[Bound]]
     verdict: Verdict
 
 
@@ -99,12 +109,12 @@ class Outcome(Compared):
     removed: list[Count]
     records: Count
     mode: Mode
-    orders: Count
+    orders: Orders
     evaluation_seeds: tuple[Count, Count]
     same_machine: bool
-    order_means: dict[str, list[Number]]
+    order_means: Arms[list[Number]]
     target: Measured
-    curves: NotRequired[dict[str, list[Point]]]
+    curves: NotRequired[Arms[list[Point]]]
     recollected: NotRequired[Recollected]
 
 
@@ -114,8 +124,9 @@ class RoundOutcome(Compared):
     round: Count
     removed_count: Count
     records: Count
+    orders: Orders
     same_machine: bool
-    order_means: dict[str, list[Number]]
+    order_means: Arms[list[Number]]
 
 
 class SkippedRound(TypedDict):
@@ -132,16 +143,60 @@ def is_round_outcome(values: Any) -> bool:
         msgspec.convert(values, kind)
     except msgspec.ValidationError:
         return False
-    return True
+    return kind is SkippedRound or (
+        values["removed_count"] < values["records"] and not any(_contradictions(values, values["orders"]))
+    )
 
 
 def check_outcome(values: Any, file: str) -> None:
     """Refuse what is no result of an intervention.
 
     Raises:
-        DamagedRunError: something is missing or of another kind; names `file` and what.
+        DamagedRunError: something is missing, of another kind or at odds with the rest; names `file` and what.
     """
     try:
         msgspec.convert(values, Outcome)
+        wrong = next(_contradictions(values, values["orders"]), None) or next(_beyond_the_round(values), None)
     except msgspec.ValidationError as error:
-        raise DamagedRunError(f"{file} is damaged: it is no result of an intervention ({error})") from None
+        wrong = str(error)
+    if wrong is not None:
+        raise DamagedRunError(f"{file} is damaged: it is no result of an intervention ({wrong})")
+
+
+def _contradictions(values: Mapping[str, Any], orders: int) -> Iterator[str]:
+    """What of a comparison's parts does not fit together."""
+    if half := next(_half_intervals(values), None):
+        yield f"`{half}` has one bound of its interval"
+    yield from _of_other_length("order_means", values["order_means"], orders)
+
+
+def _beyond_the_round(values: Mapping[str, Any]) -> Iterator[str]:
+    """What of the rest of a whole result does not fit together: what was removed, the target, the rounds after."""
+    if not all(record < values["records"] for record in values["removed"]):
+        yield f"`removed` names a record that the round's {values['records']} don't have"
+    yield from _of_other_length("order_values", values["target"].get("order_values", {}), values["orders"])
+    again = values.get("recollected")
+    if again is None:
+        return
+    if "curves" not in values:
+        yield "`recollected` is there without `curves`"
+    yield from _of_other_length("curves", again["curves"], len(again["rounds"]))
+    yield from _of_other_length("seed_means", again["seed_means"], again["seeds"])
+
+
+def _of_other_length(name: str, arms: Mapping[str, Sequence[Any]], length: int) -> Iterator[str]:
+    for arm, each in arms.items():
+        if len(each) != length:
+            yield f"`{name}` of {arm} has {len(each)} values where {length} belong"
+
+
+def _half_intervals(values: Any, name: str = "") -> Iterator[str]:
+    """The names under which an interval has one bound only, however deep."""
+    if isinstance(values, dict):
+        if "low" in values and (values["low"] is None) != (values.get("high") is None):
+            yield name
+        for key, each in values.items():
+            yield from _half_intervals(each, key)
+    elif isinstance(values, list):
+        for each in values:
+            yield from _half_intervals(each, name)

@@ -1,0 +1,96 @@
+"""What counts as a result of an intervention: everything that pages and reports read from it fits together."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.charts.across import changes_in_return
+from engine.errors import DamagedRunError
+from engine.intervention.outcome import check_outcome, is_round_outcome
+from engine.intervention.plan import Intervention
+from engine.intervention.recollect import summarize
+from engine.intervention.retrain import compared
+
+Change = Callable[[dict[str, Any]], object]
+
+PLAN = Intervention(round=3, removed=(1, 4), orders=2, episodes=4, continue_rounds=2, seeds=2)
+RETURNS = {name: np.arange(4.0).reshape(2, 2) + i for i, name in enumerate(("original", "counterfactual", "control"))}
+
+
+def a_result() -> dict[str, Any]:
+    """As `retrain` makes it, of a plan that trains on with two seeds."""
+    values = compared(PLAN, 10, {name: (returns, [0.5, 0.7]) for name, returns in RETURNS.items()})
+    curves = {name: [{"round": 4 + i, "mean_return": None} for i in range(2)] for name in RETURNS}
+    again = summarize({name: [[1.0, None], [2.0, 3.0]] for name in RETURNS}, 3, RETURNS)
+    about = {"run": "branch", "parent": "run", "env_id": "CartPole-v1", "same_machine": True}
+    return {**about, **values, "curves": curves, "recollected": again}
+
+
+def a_round() -> dict[str, Any]:
+    values = compared(PLAN, 10, {name: (returns, [0.5, 0.7]) for name, returns in RETURNS.items()})
+    return {**values, "removed_count": len(values.pop("removed")), "same_machine": True}
+
+
+COMPARISON: list[Change] = [
+    lambda values: values.update(order_means={}),
+    lambda values: values["order_means"].pop("control"),
+    lambda values: values["order_means"]["control"].append(1.0),
+    lambda values: values["order_means"]["original"].clear(),
+    lambda values: values.update(orders=1, order_means={name: [1.0] for name in RETURNS}),
+    lambda values: values["order_means"].update(control=[1e308, -1e308]),
+    lambda values: values["difference"].update(high=None),
+    lambda values: values["original"].update(low=None),
+    lambda values: values.update(records=1),
+]
+"""What a whole result and a round of a series have in common."""
+WHOLE: list[Change] = [
+    lambda values: values["target"]["counterfactual"].update(mean=None),
+    lambda values: values["target"]["control"].update(low=None),
+    lambda values: values["target"]["order_values"].pop("original"),
+    lambda values: values["target"]["order_values"]["original"].pop(),
+    lambda values: values.update(removed=[1, 10]),
+    lambda values: values["curves"].pop("control"),
+    lambda values: values.pop("curves"),
+    lambda values: values["recollected"].update(curves={}),
+    lambda values: values["recollected"]["curves"]["control"].pop(),
+    lambda values: values["recollected"]["curves"]["control"][0].update(high=None),
+    lambda values: values["recollected"]["seed_means"]["control"].pop(),
+    lambda values: values["recollected"]["training"]["control"].update(low=None),
+]
+
+
+def test_what_was_written_is_a_result() -> None:
+    check_outcome(a_result(), "result.json")
+    assert is_round_outcome(a_round())
+    assert is_round_outcome({"round": 3, "skipped": "no record has negative influence"})
+
+
+@pytest.mark.parametrize("change", [*COMPARISON, *WHOLE])
+def test_parts_that_do_not_fit_together_are_no_result(change: Change) -> None:
+    values = copy.deepcopy(a_result())
+    change(values)
+    with pytest.raises(
+        DamagedRunError, match=r"^branch/result\.json is damaged: it is no result of an intervention \("
+    ):
+        check_outcome(values, "branch/result.json")
+
+
+@pytest.mark.parametrize("change", COMPARISON)
+def test_parts_that_do_not_fit_together_are_no_round_of_a_series(change: Change) -> None:
+    values = a_round()
+    change(values)
+    assert not is_round_outcome(values)
+
+
+def test_a_round_without_intervals_has_its_marks() -> None:
+    values = a_round()
+    for name in ("difference", "difference_from_control"):
+        values[name].update(low=None, high=None)
+    assert is_round_outcome(values)
+    figure = changes_in_return([values], dark=False)
+    assert any("change +1<br>" in text for trace in figure.data for text in trace.text or ())
