@@ -12,7 +12,7 @@ from app import export, jobs, notes, page, state
 from app.charts import across as charts
 from app.text import escape
 from app.verdicts import mode_name, verdict_name
-from engine.intervention.across import Series, SeriesJob, list_series, orders_table, series_of
+from engine.intervention.across import Series, SeriesJob, damaged_series, list_series, orders_table, series_of
 from engine.intervention.rounds import changes, sentences, summarize
 from engine.intervention.workspace import ACTIVE, request_cancel
 from engine.store.read import Run
@@ -30,6 +30,8 @@ def draw(name: str, run: Run) -> None:
         "minibatch orders."
     )
     _start(run)
+    for line in damaged_series(run):
+        st.error(escape(line), icon=":material/error:")
     found = {job.id: job for job in list_series(run)}
     if not found:
         return

@@ -38,6 +38,7 @@ from engine.intervention.workspace import (
     Work,
     clear_debris,
     folders_with_ids,
+    read_each,
     read_work,
     set_aside,
     write_status,
@@ -212,16 +213,17 @@ def read_series(folder: Path) -> SeriesJob | None:
 
 
 def list_series(run: Run) -> list[SeriesJob]:
-    """The series of a run, newest first; those that can't be read are passed over."""
-    jobs = []
-    for folder in folders_with_ids(run.path, "interventions", "across"):
-        try:
-            job = read_series(folder)
-        except (DamagedRunError, StorageError):
-            continue
-        if job is not None:
-            jobs.append(job)
-    return sorted(jobs, key=lambda job: -job.created)
+    """The series of a run, newest first; see `damaged_series` for those that can't be read."""
+    return sorted(read_each(_folders(run), read_series)[0], key=lambda job: -job.created)
+
+
+def damaged_series(run: Run) -> list[str]:
+    """What is wrong with the series that `list_series` passes over, a line each."""
+    return read_each(_folders(run), read_series)[1]
+
+
+def _folders(run: Run) -> list[Path]:
+    return folders_with_ids(run.path, "interventions", "across")
 
 
 @dataclass(frozen=True)
@@ -266,11 +268,14 @@ def carry_out_series(
         EngineError: a round failed; the others are kept.
     """
     commits = {info.round: info.hash for info in run.rounds}
+    missing = []
     for k in series.rounds:  # a round that was recorded anew, or whose file can't be understood, is done again
-        known = _read_round(folder, k)
-        if known is None or known["commit"] != commits[k]:
-            _round_file(folder, k).unlink(missing_ok=True)
-    missing = [k for k in series.rounds if not _round_file(folder, k).exists()]
+        known, path = _read_round(folder, k), _round_file(folder, k)
+        if known is not None and known["commit"] == commits.get(k):
+            continue
+        if path.exists():
+            set_aside(path)
+        missing.append(k)
     total = len(series.rounds)
     done = total - len(missing)
     progress(f"{done} of {total} rounds are finished" if done else "beginning", done, total)

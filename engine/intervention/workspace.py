@@ -21,11 +21,11 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
 from engine.attribution.estimators import DEFAULT_ESTIMATOR
@@ -71,6 +71,9 @@ class Work:
     """What the worker does now, or why it failed."""
     done: int
     total: int
+
+
+W = TypeVar("W", bound=Work)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,26 +222,26 @@ def _is_locked(folder: Path) -> bool:
 
 def list_jobs(run: Run) -> list[Job]:
     """The interventions on a run, newest first; see `damaged_jobs` for those that can't be read."""
-    jobs = []
-    for folder in _folders(run):
-        try:
-            job = read_job(folder)
-        except (DamagedRunError, StorageError):
-            continue
-        if job is not None:
-            jobs.append(job)
-    return sorted(jobs, key=lambda job: -job.about["created"])
+    return sorted(read_each(_folders(run), read_job)[0], key=lambda job: -job.about["created"])
 
 
 def damaged_jobs(run: Run) -> list[str]:
     """What is wrong with the interventions that `list_jobs` passes over, a line each."""
-    problems = []
-    for folder in _folders(run):
+    return read_each(_folders(run), read_job)[1]
+
+
+def read_each(folders: Iterable[Path], read: Callable[[Path], W | None]) -> tuple[list[W], list[str]]:
+    """The work in several folders, and a line on each whose work can't be read."""
+    found, problems = [], []
+    for folder in folders:
         try:
-            read_job(folder)
+            work = read(folder)
         except (DamagedRunError, StorageError) as error:
             problems.append(str(error))
-    return problems
+            continue
+        if work is not None:
+            found.append(work)
+    return found, problems
 
 
 def _folders(run: Run) -> Iterator[Path]:

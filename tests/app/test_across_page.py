@@ -72,6 +72,16 @@ def test_a_stopped_series_can_go_on(page: AppTest, run: Run) -> None:
     assert list_series(run)[0].state == "queued"
 
 
+def test_a_damaged_series_is_a_line_on_its_page(page: AppTest, run: Run) -> None:
+    sound, _ = create_series(run, series_of(run, orders=2, episodes=4))
+    damaged, _ = create_series(run, series_of(run, orders=3, episodes=6))
+    (damaged.folder / "series.json").write_text("[**bold**]")
+    page.run()
+    (line,) = errors(page)
+    assert f"{damaged.id}/series.json is damaged" in line
+    assert page.button(key="across_cancel"), f"{sound.id} is there"
+
+
 def test_marks_carry_their_round_and_verdict(run: Run) -> None:
     job, _ = create_series(run, series_of(run, orders=2, episodes=4))
     result = work_series(run, job.folder, executor="inline")

@@ -20,14 +20,22 @@ from deadlines import wait_until
 
 import engine
 from engine.attribution.influence import Scores
-from engine.errors import BadInputError, CancelledError
+from engine.errors import BadInputError, CancelledError, EngineError
 from engine.intervention import across
-from engine.intervention.across import Series, create_series, list_series, read_series, series_folder, series_of
+from engine.intervention.across import (
+    Series,
+    create_series,
+    damaged_series,
+    list_series,
+    read_series,
+    series_folder,
+    series_of,
+)
 from engine.intervention.filtering import bottom_fraction
 from engine.intervention.rounds import changes, p_value, sentences, summarize
 from engine.intervention.worker import work_series
 from engine.intervention.workspace import list_jobs, request_cancel
-from engine.store import read_json
+from engine.store import read_json, write_json
 from engine.store.commit import RunWriter
 from engine.store.read import Run
 
@@ -128,6 +136,27 @@ def test_a_round_that_can_not_be_read_back_is_done_again(run: Run) -> None:
         kept.write_text(content)
         create_series(run, series_of(run, **SMALL))
         assert done(run, folder) == first
+        aside = [path.read_text() for path in kept.parent.glob(".000001.json.damaged-*")]
+        assert content in aside, "what could not be understood is kept"
+
+
+def test_a_series_that_can_not_be_read_is_said_and_hides_no_other(run: Run) -> None:
+    good, bad = begun(run), begun(run, drop_bottom=0.5)
+    for content in ("{", json.dumps({"series": {"rounds": []}, "created": 1.0})):
+        (bad / "series.json").write_text(content)
+        assert [job.folder for job in list_series(run)] == [good]
+        (line,) = damaged_series(run)
+        assert line.startswith(f"{bad.name}/series.json is damaged: ")
+
+
+def test_a_series_at_a_round_that_is_not_there_is_one_line(run: Run) -> None:
+    folder = begun(run, rounds=[0])
+    document = read_json(folder / "series.json")
+    assert document is not None
+    series = {**document.values["series"], "rounds": [0, 12]}
+    write_json(folder / "series.json", {**document.values, "series": series})
+    with pytest.raises(EngineError, match="round 12"):
+        done(run, folder)
 
 
 def test_a_killed_worker_is_stale_and_its_finished_rounds_are_kept(run: Run) -> None:
