@@ -78,7 +78,7 @@ def costs_table(results: CourtesyResults) -> pd.DataFrame:
                 continue
             mine = reached(results, condition, arm)
             row: dict[str, object] = {"rewards": condition, "arm": arm, "seeds": len(mine.seeds)}
-            compared = arm != STANDARD and results.finished[condition, STANDARD]
+            compared = arm != STANDARD and results.finished.get((condition, STANDARD))
             for cost, title in SHORT.items():
                 row[title] = number(mine.costs[cost].mean())
                 share = ratio(mine, reached(results, condition, STANDARD), cost) if compared else None

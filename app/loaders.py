@@ -40,8 +40,9 @@ from engine.experiments.courtesy.results import CourtesyResults, find_results
 from engine.experiments.courtesy.results import read_results as read_courtesy
 from engine.experiments.faithfulness_report import read_study
 from engine.experiments.recommendation import Recommendation, recommend
-from engine.experiments.results import Campaign, find_campaigns, read_campaign
+from engine.experiments.results import Campaign, experiment_names, find_campaigns, read_campaign
 from engine.experiments.summary import summary
+from engine.store.files import Files, inside
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Float32s, Snapshot
@@ -97,13 +98,25 @@ def campaign_paths() -> dict[str, Path]:
 def load_campaign(path: Path) -> tuple[Campaign, pd.DataFrame]:
     """A campaign as it is now, and its summary, one row an arm; both empty where there is only the demonstration's.
 
-    Raises:
-        EngineError: a file of it is damaged.
+    What can't be read of it is in `Campaign.damaged`.
     """
-    if not any(path.glob("*/campaign.json")):
+    names = experiment_names(path)
+    if not names:
         return Campaign(path, {}), pd.DataFrame()
-    files = [*path.glob("*/campaign.json"), *path.glob("*/tasks/*.parquet"), *path.glob("*/results.parquet")]
-    return _campaign(path, tuple(sorted((str(file), file.stat().st_mtime_ns) for file in files)))
+    return _campaign(path, tuple((name, *_stamps(path, name)) for name in names))
+
+
+def _stamps(path: Path, name: str) -> list[tuple[str, int]]:
+    """An experiment's files with the times they were written; nothing is looked at through a link."""
+    files = Files()
+    stamps = []
+    with suppress(EngineError, FileNotFoundError):  # gone by now, or what reading it complains about
+        for below in ("", "tasks"):
+            folder = inside(path, name, below)
+            for file in files.names(folder):
+                with suppress(FileNotFoundError):
+                    stamps.append((f"{below}/{file}", (folder / file).lstat().st_mtime_ns))
+    return stamps
 
 
 def load_courtesy(path: Path) -> CourtesyResults | None:
@@ -116,7 +129,7 @@ def load_courtesy(path: Path) -> CourtesyResults | None:
 
 
 @st.cache_resource(max_entries=8, show_spinner="reading the results …")
-def _campaign(path: Path, stamps: tuple[tuple[str, int], ...]) -> tuple[Campaign, pd.DataFrame]:
+def _campaign(path: Path, stamps: tuple[Any, ...]) -> tuple[Campaign, pd.DataFrame]:
     campaign = read_campaign(path)
     return campaign, summary(campaign).to_pandas()
 

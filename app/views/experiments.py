@@ -10,6 +10,7 @@ from app import export, loaders, state
 from app.charts import experiments as charts
 from app.courtesy import draw_courtesy
 from app.text import escape
+from engine.errors import EngineError
 from engine.experiments.courtesy.plan import NAME as COURTESY
 from engine.experiments.findings import on_a_busier_machine
 from engine.experiments.plans import STANDARD
@@ -236,8 +237,16 @@ with first:
     state.choose("campaign", list(paths), next(iter(paths)), always=True)
     name = st.selectbox("Campaign", list(paths), key="campaign")
 campaign, table = loaders.load_campaign(paths[name])
-courtesy = loaders.load_courtesy(paths[name])
+problems, courtesy = list(campaign.damaged.values()), None
+try:
+    courtesy = loaders.load_courtesy(paths[name])
+except EngineError as error:  # it takes no experiment with it
+    problems.append(str(error))
+for line in problems:
+    st.error(escape(line), icon=":material/error:")
 options = [*campaign.experiments, *([ALL] if len(campaign.experiments) > 1 else []), *([COURTESY] if courtesy else [])]
+if not options:
+    st.stop()
 with second:
     state.choose("experiment", options, options[0], always=True, scope=name)
     chosen = st.selectbox(

@@ -94,6 +94,8 @@ def reproduce(
         raise CancelledError(
             f"stopped; {done} of {total} tasks are finished in {out}; continue with the same command"
         ) from None
+    for problem in campaign.damaged.values():
+        print(problem, file=sys.stderr)
     if as_json:
         print_json({"folder": str(out), "report": str(page), "summary": table.to_pylist()})
         return

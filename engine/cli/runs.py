@@ -99,12 +99,13 @@ def _summary(run: Any) -> dict[str, Any]:
 
 def verify(run: RunFolder, as_json: Json = False) -> None:
     """Read and check every byte of a run, or of a campaign's folder; exit code 1 names what is damaged."""
+    from engine.experiments.courtesy.results import find_results
     from engine.experiments.results import find_campaigns
     from engine.store.read import open_run
     from engine.store.verify import verify_documents, verify_rounds
 
     damage, unchecked = verify_documents(run) if run.is_dir() else ([], [])
-    if (run / "run.json").exists() or not find_campaigns(run):
+    if (run / "run.json").exists() or not (find_campaigns(run) or find_results(run)):
         with suppress(DamagedRunError):
             open_run(run)
         damage = verify_rounds(run) + damage

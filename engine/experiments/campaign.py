@@ -33,7 +33,7 @@ from engine.intervention.filtering import make_filter
 from engine.learning.checkpoint import fingerprint, one_thread
 from engine.learning.evaluation import Evaluator
 from engine.learning.training import Learner, filtered
-from engine.store.files import Files
+from engine.store.files import Files, inside
 
 Progress = Callable[[str, int, int], None]
 """Told what was finished last, and how much is done of how much, in rough tenths of a second of work."""
@@ -140,6 +140,7 @@ def run_campaign(
         BadInputError: bad settings, an unknown or missing executor, an environment whose package is missing, or other
             settings than those of the campaign in `out`. Nothing was written.
         LockedRunError: another process is at one of these experiments.
+        DamagedRunError: what is there of one of these experiments is damaged, or a link. Nothing was written.
         EngineError: a task failed; the others were finished first and are kept.
         StorageError: the disk refused.
     """
@@ -155,8 +156,8 @@ def run_campaign(
         _planned(out, experiment, seeds)
     with ExitStack() as locks:
         for experiment in experiments:
-            files.make_folder(out / experiment.name)
-            locks.callback(files.unlock, files.lock(out / experiment.name / "lock"))
+            files.make_folder(inside(out, experiment.name))
+            locks.callback(files.unlock, files.lock(inside(out, experiment.name, "lock")))
         plans = [_planned(out, experiment, seeds) for experiment in experiments]
         tasks, rest = [], []
         for experiment, plan in zip(experiments, plans, strict=True):

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from markupsafe import Markup
 
+from engine.errors import BadInputError
 from engine.experiments import figures, tables
 from engine.experiments.findings import FAMILIES, Row, best, compared, family, findings, verdict
 from engine.experiments.pages import commands, page
@@ -32,8 +33,11 @@ def write_report(campaign: Campaign) -> tuple[Path, pa.Table]:
         The path of the report, and the summary.
 
     Raises:
+        BadInputError: no experiment of it can be read; an older report stays as it is.
         StorageError: the disk refused.
     """
+    if not campaign.experiments:
+        raise BadInputError(f"{campaign.folder} holds no experiment that can be read; there is nothing to report")
     table, files = summary(campaign), Files()
     files.replace(campaign.folder / "summary.parquet", to_parquet(table))
     path = campaign.folder / "report.html"
@@ -55,7 +59,10 @@ def render(campaign: Campaign, table: pa.Table) -> str:
     unfinished = [name for name, results in campaign.experiments.items() if not results.complete]
     return page(
         "report.html",
-        notes=[f"Unfinished: {', '.join(unfinished)}. What is finished is shown."] if unfinished else [],
+        notes=[
+            *([f"Unfinished: {', '.join(unfinished)}. What is finished is shown."] if unfinished else []),
+            *(f"Not shown: {problem}" for problem in campaign.damaged.values()),
+        ],
         beside=tables.beside_the_paper(shown, rows),
         overall=_overall(rows[ALL]) if rows[ALL] else None,
         parts=[_part(results, rows[name]) for name, results in shown.items()],

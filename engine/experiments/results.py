@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypedDict
@@ -21,12 +21,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.errors import BadInputError, DamagedRunError
+from engine.errors import BadInputError, DamagedRunError, StorageError
 from engine.experiments.plans import Arm, Experiment, in_order
+from engine.experiments.rows import read_rows, task_files
 from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.find import find_folders
-from engine.store.parquet import from_parquet, to_parquet
+from engine.store.parquet import to_parquet
 from engine.typed import typed
 
 SCHEMA = pa.schema(
@@ -52,13 +53,28 @@ SCHEMA = pa.schema(
 DEFINITION = "campaign.json"
 
 
+NULLABLE = ("test_return", "test_std", "train_return", "explained_variance")
+RESERVED = ("all", "courtesy")
+"""Names that stand for all experiments together, and for the demonstration of language models beside them."""
+MOST = 2**31 - 1
+"""Rounds and evaluation episodes of an experiment at most."""
+
+
+class Made(TypedDict):
+    """A command that an experiment was made with."""
+
+    command: str
+    when: str
+    fingerprint: dict[str, Any]
+
+
 class Definition(TypedDict):
     """What `campaign.json` says, see `Results`."""
 
     experiment: dict[str, Any]
     config: dict[str, Any]
     seeds: dict[str, list[int]]
-    made: list[dict[str, Any]]
+    made: list[Made]
 
 
 @dataclass(frozen=True)
@@ -109,8 +125,8 @@ class Results:
         for name in ("env_id", "episodes", "evaluate_every"):
             _check(getattr(self.experiment, name), getattr(experiment, name), name, where, again)
         asked = experiment.config(Arm(""), 0)
-        for field in fields(TrainConfig):
-            _check(getattr(self.config, field.name), getattr(asked, field.name), field.name, where, again)
+        for setting in fields(TrainConfig):
+            _check(getattr(self.config, setting.name), getattr(asked, setting.name), setting.name, where, again)
         arms = {arm.name: arm for arm in self.experiment.arms}
         for arm in experiment.arms:
             _check(arms.setdefault(arm.name, arm).settings, arm.settings, f"arm {arm.name!r}", where, again)
@@ -144,6 +160,8 @@ class Campaign:
     folder: Path
     experiments: Mapping[str, Results]
     """By name; those with a definition, finished or not."""
+    damaged: Mapping[str, str] = field(default_factory=dict)
+    """Name -> a line on what is wrong, of those that can't be read."""
 
 
 def begin(experiment: Experiment) -> Results:
@@ -157,88 +175,102 @@ def find_campaigns(directory: str | Path) -> list[Path]:
     return sorted({folder.parent for folder in find_folders(directory, DEFINITION)})
 
 
+def experiment_names(folder: Path) -> list[str]:
+    """The folders in a campaign's folder that hold a definition, sorted; a link among them is damage."""
+    return sorted(path.name for path in folder.glob("*") if path.name[0] != "." and os.path.lexists(path / DEFINITION))
+
+
 def read_campaign(folder: str | Path) -> Campaign:
     """Read a campaign, also one that is being written or was interrupted: what is there is there.
 
+    An experiment that can't be read takes no other with it, see `Campaign.damaged`.
+
     Raises:
         BadInputError: there is no campaign in `folder`.
-        DamagedRunError: a file is damaged; names it.
     """
     folder = Path(folder)
-    below = (path.parent for path in sorted(folder.glob(f"*/{DEFINITION}")) if not path.parent.is_symlink())
-    found = {place.name: read_results(place) for place in below}
-    experiments = {name: results for name, results in found.items() if results is not None}
-    if not experiments:
+    experiments, damaged = {}, {}
+    for name in experiment_names(folder):
+        try:
+            results = read_results(folder / name)
+        except (DamagedRunError, StorageError) as error:
+            damaged[name] = str(error)
+            continue
+        if results is not None:
+            experiments[name] = results
+    if not experiments and not damaged:
         raise BadInputError(
             f"{folder} holds no campaign; make one with: python -m engine reproduce NAME --out {folder}"
         )
-    return Campaign(folder, experiments)
+    return Campaign(folder, experiments, damaged)
 
 
 def read_results(folder: Path) -> Results | None:
     """One experiment's folder; None where there is no definition in it.
 
     Raises:
-        DamagedRunError: a file is damaged; names it.
+        DamagedRunError: the folder is a link, or a file is damaged; names it.
     """
-    document = read_json(inside(folder, DEFINITION))
+    document = read_json(_inside(folder, DEFINITION))
     if document is None:
         return None
     try:
         about = typed(Definition, document.values)
         experiment, config = Experiment.from_json(about["experiment"]), TrainConfig.from_json(about["config"])
+        _check_definition(folder.name, experiment, config, about["seeds"])
     except ValueError as error:
         raise DamagedRunError(f"{folder / DEFINITION} is damaged: it does not define a campaign ({error})") from error
-    seeds, made = about["seeds"], about["made"]
-    return Results(experiment, config, seeds, made, _rows(folder, experiment))
+    return Results(experiment, config, about["seeds"], about["made"], _rows(folder, experiment))
+
+
+def _check_definition(name: str, experiment: Experiment, config: TrainConfig, seeds: Mapping[str, Any]) -> None:
+    """Refuse what no campaign writes with a ValueError."""
+    if experiment.name != name or name in RESERVED:
+        raise ValueError(f"the experiment {experiment.name!r} does not belong into the folder {name!r}")
+    for number in ("rounds", "episodes", "evaluate_every"):
+        if not 1 <= getattr(experiment, number) <= MOST:
+            raise ValueError(f"{number} is not between 1 and {MOST}")
+    arms = [arm.name for arm in experiment.arms]
+    if len(set(arms)) < len(arms):
+        raise ValueError("it has an arm twice")
+    if unknown := sorted(set(seeds) - set(arms)):
+        raise ValueError(f"it has seeds of an arm {unknown[0]!r}, which it does not have")
+    for arm in experiment.arms:
+        TrainConfig.from_json({**config.to_json(), **arm.settings})
 
 
 def write_definition(folder: Path, results: Results) -> None:
     """Put `campaign.json` there, as a whole."""
-    Files().make_folder(inside(folder, "tasks"))
-    write_json(inside(folder, DEFINITION), results.to_json())
+    Files().make_folder(_inside(folder, "tasks"))
+    write_json(_inside(folder, DEFINITION), results.to_json())
 
 
 def write_task(folder: Path, rows: pa.Table) -> None:
     """Keep a finished task, whole or not at all."""
     arm, seed = rows["arm"][0].as_py(), rows["seed"][0].as_py()
     name = re.sub(r"[^\w.]+", "_", arm)
-    Files().replace(inside(folder, "tasks", f"{name}-{seed}.parquet"), to_parquet(rows))
+    Files().replace(_inside(folder, "tasks", f"{name}-{seed}.parquet"), to_parquet(rows))
 
 
 def merge(folder: Path, results: Results) -> None:
     """Put all rows into `results.parquet`, then remove the tasks' files. Nothing is written where there are none."""
-    files, paths = Files(), _task_files(folder)
+    files, paths = Files(), task_files(_inside(folder))
     if paths:
-        files.replace(inside(folder, "results.parquet"), to_parquet(results.table))
+        files.replace(_inside(folder, "results.parquet"), to_parquet(results.table))
     for path in paths:
         files.remove(path)
 
 
-def _task_files(folder: Path) -> list[Path]:
-    return sorted(path for path in inside(folder, "tasks").glob("*.parquet") if not path.name.startswith("."))
+def _inside(folder: Path, *names: str) -> Path:
+    """A path in an experiment's folder, which must be no link either: a received campaign may hold links to anything."""
+    return inside(folder.parent, folder.name, *names)
 
 
 def _rows(folder: Path, experiment: Experiment) -> pa.Table:
-    """Rows of `results.parquet` and of the tasks' files; a task that is in both (a merge was cut short) counts once."""
-    parts = [SCHEMA.empty_table()]
-    for path in (*_task_files(folder), folder / "results.parquet"):
-        with suppress(
-            FileNotFoundError
-        ):  # a task's file that is gone by now was merged into results.parquet, read last
-            parts.append(_read_rows(path))
-    table = pa.concat_tables(parts)
-    order = {arm.name: i for i, arm in enumerate(experiment.arms)}
-    keys = zip(table["arm"].to_pylist(), table["seed"].to_pylist(), table["round"].to_pylist(), strict=True)
-    rows = {(order[arm], seed, round): i for i, (arm, seed, round) in enumerate(keys) if arm in order}
-    tasks = {(arm, seed) for arm, seed, _ in rows}
-    if set(rows) != {(*task, round) for task in tasks for round in range(1, experiment.rounds + 1)}:
-        raise DamagedRunError(f"{folder} is damaged: a task in it does not have the rounds 1 to {experiment.rounds}")
-    return table.take(pa.array([rows[key] for key in sorted(rows)], pa.int64()))
-
-
-def _read_rows(path: Path) -> pa.Table:
-    table = from_parquet(Files().read(path), path.name)
-    if not table.schema.equals(SCHEMA):
-        raise DamagedRunError(f"{path} is damaged: its columns are not {', '.join(SCHEMA.names)}")
+    """All rows of the finished tasks (`SCHEMA`); evaluated are just those rounds that the experiment evaluates."""
+    arms = {"arm": [arm.name for arm in experiment.arms]}
+    table = read_rows(_inside(folder), SCHEMA, arms, range(1, experiment.rounds + 1), NULLABLE)
+    evaluated = [experiment.evaluated(round) for round in table["round"].to_pylist()]
+    if np.isfinite(table["test_return"].to_numpy()).tolist() != evaluated:
+        raise DamagedRunError(f"{folder} is damaged: a test_return is missing in it, or is there without an evaluation")
     return table

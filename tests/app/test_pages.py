@@ -275,9 +275,16 @@ def test_experiments_without_any(open_page: Open, tmp_path: Path) -> None:
     assert "python -m engine reproduce" in words(app)
 
 
-def test_a_damaged_campaign_is_one_line(open_page: Open, campaigns: Path, tmp_path: Path) -> None:
+def test_damaged_experiments_are_a_line_each(open_page: Open, campaigns: Path, tmp_path: Path) -> None:
     shutil.copytree(campaigns / "mine", tmp_path / "mine")
     results = tmp_path / "mine" / "frozenlake" / "results.parquet"
     results.write_bytes(results.read_bytes()[:-100])
-    [line] = errors(open_page("experiments", folder=tmp_path))
-    assert "results.parquet is damaged" in line
+    (tmp_path / "mine" / "courtesy").mkdir()
+    (tmp_path / "mine" / "courtesy" / "plan.json").write_text("{")
+    app = open_page("experiments", folder=tmp_path)
+    lines = errors(app)
+    assert ["results.parquet is damaged" in lines[0], "courtesy/plan.json is damaged" in lines[1]] == [True, True]
+    assert app.selectbox(key="experiment").options == ["pole"], "what is sound is shown"
+    assert [metric.value for metric in app.metric if metric.label == "Environment"] == ["CartPole-v1"]
+    shutil.rmtree(tmp_path / "mine" / "pole")
+    assert len(errors(open_page("experiments", folder=tmp_path))) == 2, "also where nothing is"

@@ -155,6 +155,7 @@ def test_a_series_at_a_round_that_is_not_there_is_one_line(run: Run) -> None:
     assert document is not None
     series = {**document.values["series"], "rounds": [0, 12]}
     write_json(folder / "series.json", {**document.values, "series": series})
+    write_json(folder / "rounds" / "000012.json", {"round": 12, "skipped": "long ago", "commit": "0"})
     with pytest.raises(EngineError, match="round 12"):
         done(run, folder)
 

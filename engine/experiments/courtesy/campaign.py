@@ -35,7 +35,7 @@ from engine.rlhf.influence import sequence_influence
 from engine.rlhf.learner import LanguageLearner, language_fingerprint, mean_kl
 from engine.rlhf.training import filtered
 from engine.store.commit import RunWriter
-from engine.store.files import Files
+from engine.store.files import Files, inside
 from engine.store.sequences import LanguageSnapshot
 
 
@@ -134,8 +134,8 @@ def run_courtesy(
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "fingerprint": language_fingerprint(),
     }
-    files.make_folder(out / NAME)
-    lock = files.lock(out / NAME / "lock")
+    files.make_folder(inside(out, NAME))
+    lock = files.lock(inside(out, NAME, "lock"))
     try:
         planned = (read_results(out) or begin(plan)).planned(plan, seeds)
         tasks = [Task(plan, condition, arm, seed) for seed in seeds for condition in CONDITIONS for arm in plan.arms]

@@ -96,7 +96,7 @@ def _costs(results: CourtesyResults, shown: list[tuple[str, str]]) -> Table:
         cells = [Cell(f"{condition}, {arm}"), Cell(str(len(mine.seeds)))]
         for cost in COSTS:
             part: Interval | None = None
-            if arm != STANDARD and results.finished[condition, STANDARD]:
+            if arm != STANDARD and results.finished.get((condition, STANDARD)):
                 part = ratio(mine, reached(results, condition, STANDARD), cost)
             values = mine.costs[cost]
             cells += [Cell(number(values.mean()), ", ".join(number(value) for value in values))]

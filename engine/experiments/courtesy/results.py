@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +19,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError, DamagedRunError
-from engine.experiments.courtesy.plan import CONDITIONS, NAME, Plan
+from engine.experiments.courtesy.plan import ARMS, CONDITIONS, NAME, Plan
+from engine.experiments.plans import STANDARD
+from engine.experiments.results import MOST, Made
+from engine.experiments.rows import read_rows, task_files
 from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.find import find_folders
-from engine.store.parquet import from_parquet, to_parquet
+from engine.store.parquet import to_parquet
 from engine.typed import typed
 
 DEFINITION = "plan.json"
@@ -50,6 +52,8 @@ SCHEMA = pa.schema(
     }
 )
 """One row a round of a training run. `auc_...`: the chance that a flipped record has less than one that is not."""
+
+NULLABLE = ("auc_influence", "auc_reward")
 
 
 @dataclass(frozen=True)
@@ -122,14 +126,28 @@ def read_results(folder: str | Path) -> CourtesyResults | None:
     document = read_json(inside(Path(folder), NAME, DEFINITION))
     if document is None:
         return None
-    folder = Path(folder) / NAME
+    path = Path(folder) / NAME / DEFINITION
     try:
         about = document.values
         plan = Plan.from_json(about["plan"])
-        seeds, made = typed(dict[str, list[int]], about["seeds"]), typed(list[dict[str, Any]], about["made"])
+        seeds, made = typed(dict[str, list[int]], about["seeds"]), typed(list[Made], about["made"])
+        _check_definition(plan, seeds)
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedRunError(f"{folder / DEFINITION} is damaged: it does not define a campaign ({error})") from error
-    return CourtesyResults(plan, seeds, made, _rows(folder, plan))
+        raise DamagedRunError(f"{path} is damaged: it does not define a campaign ({error})") from error
+    known = {"condition": list(CONDITIONS), "arm": plan.arms}
+    table = read_rows(inside(Path(folder), NAME), SCHEMA, known, range(plan.rounds + 1), NULLABLE)
+    return CourtesyResults(plan, seeds, made, table)
+
+
+def _check_definition(plan: Plan, seeds: Mapping[str, Any]) -> None:
+    """Refuse what no campaign writes with a ValueError."""
+    if not (1 <= plan.rounds < MOST and 1 <= plan.responses <= MOST):
+        raise ValueError(f"rounds or responses are not between 1 and {MOST}")
+    if len(set(plan.arms)) < len(plan.arms):
+        raise ValueError("it has an arm twice")
+    if unknown := sorted({*plan.arms} - {*ARMS} | {*seeds} - {*plan.arms}):
+        raise ValueError(f"it has no arm {unknown[0]!r}")
+    plan.configs("clean", STANDARD, 0)
 
 
 def write_definition(folder: str | Path, results: CourtesyResults) -> None:
@@ -154,37 +172,8 @@ def write_task(folder: str | Path, rows: pa.Table) -> None:
 
 def merge(folder: str | Path, results: CourtesyResults) -> None:
     """Put all rows into `results.parquet`, then remove the tasks' files. Nothing is written where there are none."""
-    files, paths = Files(), _task_files(Path(folder) / NAME)
+    files, paths = Files(), task_files(inside(Path(folder), NAME))
     if paths:
         files.replace(inside(Path(folder), NAME, "results.parquet"), to_parquet(results.table))
     for path in paths:
         files.remove(path)
-
-
-def _task_files(folder: Path) -> list[Path]:
-    return sorted(path for path in inside(folder, "tasks").glob("*.parquet") if not path.name.startswith("."))
-
-
-def _rows(folder: Path, plan: Plan) -> pa.Table:
-    """All rows; a task that is in a file of its own and in `results.parquet` (a merge was cut short) counts once."""
-    parts = [SCHEMA.empty_table()]
-    for path in (*_task_files(folder), folder / "results.parquet"):
-        with suppress(
-            FileNotFoundError
-        ):  # a task's file that is gone by now was merged into results.parquet, read last
-            parts.append(_read_rows(path))
-    table = pa.concat_tables(parts)
-    order = {name: i for i, name in enumerate((*CONDITIONS, *plan.arms))}
-    keys = zip(*(table[name].to_pylist() for name in ("condition", "arm", "seed", "round")), strict=True)
-    rows = {(order[c], order[arm], seed, round): i for i, (c, arm, seed, round) in enumerate(keys)}
-    tasks = {key[:3] for key in rows}
-    if set(rows) != {(*task, round) for task in tasks for round in range(plan.rounds + 1)}:
-        raise DamagedRunError(f"{folder} is damaged: a task in it does not have the rounds 0 to {plan.rounds}")
-    return table.take(pa.array([rows[key] for key in sorted(rows)], pa.int64()))
-
-
-def _read_rows(path: Path) -> pa.Table:
-    table = from_parquet(Files().read(path), path.name)
-    if not table.schema.equals(SCHEMA):
-        raise DamagedRunError(f"{path} is damaged: its columns are not {', '.join(SCHEMA.names)}")
-    return table

@@ -277,10 +277,10 @@ def test_damage_is_named(done: Path, tmp_path: Path) -> None:
     data[len(data) // 3] ^= 1
     path.write_bytes(data)
     with pytest.raises(DamagedRunError, match=r"results\.parquet"):
-        read_campaign(tmp_path)
+        read_results(tmp_path / "frozenlake")
+    assert "results.parquet" in read_campaign(tmp_path).damaged["frozenlake"]
     (tmp_path / "frozenlake" / "campaign.json").write_text("{}")
-    with pytest.raises(DamagedRunError, match=r"campaign\.json"):
-        read_campaign(tmp_path)
+    assert "campaign.json" in read_campaign(tmp_path).damaged["frozenlake"]
     with pytest.raises(BadInputError, match="holds no campaign"):
         read_campaign(tmp_path / "frozenlake")
 
