@@ -273,4 +273,7 @@ def _rows(folder: Path, experiment: Experiment) -> pa.Table:
     evaluated = [experiment.evaluated(round) for round in table["round"].to_pylist()]
     if np.isfinite(table["test_return"].to_numpy()).tolist() != evaluated:
         raise DamagedRunError(f"{folder} is damaged: a test_return is missing in it, or is there without an evaluation")
+    for name in ("seconds", "records"):
+        if table.num_rows and pc.min(table[name]).as_py() <= 0:
+            raise DamagedRunError(f"{folder} is damaged: a round in it has no {name}")
     return table
