@@ -27,9 +27,9 @@ from engine.attribution.influence import Scores
 from engine.attribution.targets import Target
 from engine.attribution.trust import averaged_name, read_validation
 from engine.errors import EngineError
-from engine.intervention.across import list_series
+from engine.intervention.across import damaged_series, list_series
 from engine.intervention.notes import read_note
-from engine.intervention.workspace import Job, list_jobs
+from engine.intervention.workspace import Job, damaged_jobs, list_jobs
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -92,7 +92,7 @@ def render(shown: Shown) -> bytes:
             ],
             common=_in_common(shown),
             trust=_trust(shown),
-            interventions=[*_interventions(run, snapshot.round), *_series(run, snapshot.round)],
+            interventions=[*_interventions(run, snapshot.round), *_series(run, snapshot.round), *_damaged(run)],
             estimator_note=f"{scores.estimator} is {ESTIMATOR_NOTES[scores.estimator]}",
         )
         .encode()
@@ -200,6 +200,12 @@ def _interventions(run: Run, round: int) -> Iterable[dict[str, Any]]:
     for job in list_jobs(run):
         if job.plan.round == round:
             yield {**_outcome(job), "note": _note(job.folder)}
+
+
+def _damaged(run: Run) -> Iterable[dict[str, Any]]:
+    """Those of which nobody can tell any more whether they are in this round."""
+    for line in (*damaged_jobs(run), *damaged_series(run)):
+        yield {"title": line, **_compared(None), "note": ""}
 
 
 def _note(folder: Path) -> str:

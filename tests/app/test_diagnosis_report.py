@@ -15,6 +15,7 @@ from app.diagnosis.report import Shown, render
 from engine.analysis.fields import record_fields
 from engine.attribution.estimators import top_and_bottom
 from engine.attribution.targets import Target
+from engine.intervention.across import create_series, series_of
 from engine.intervention.notes import write_note
 from engine.intervention.plan import Intervention
 from engine.intervention.worker import work
@@ -107,6 +108,16 @@ def test_interventions_of_the_round_have_their_verdict_and_their_note(run: Run) 
     assert "round 1: <img src=x onerror=alert(1)> & done" in page.text, "as it was typed"
     assert "round 0:" not in page.text, "that of another round"
     assert "img" not in {tag for tag, _ in page.tags}
+
+
+def test_interventions_that_can_not_be_read_are_said(run: Run) -> None:
+    job, _ = create_job(run, run.snapshot(1), Intervention(round=1, removed=(3, 4), orders=2, episodes=4), {})
+    series, _ = create_series(run, series_of(run, [1], orders=2, episodes=4))
+    (job.folder / "intervention.json").write_text("<b>")
+    (series.folder / "series.json").write_text("<b>")
+    page = Words(render(shown(run)))
+    assert f"{job.id}/intervention.json is damaged" in page.text
+    assert f"{series.id}/series.json is damaged" in page.text
 
 
 def test_nothing_is_fetched_and_nothing_is_sent(run: Run) -> None:
