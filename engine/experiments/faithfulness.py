@@ -19,8 +19,9 @@ from engine.errors import BadInputError, ZeroGradientError
 from engine.experiments.plans import EXPERIMENTS, Experiment
 from engine.intervention.filtering import train
 from engine.store.files import Files
-from engine.store.parquet import check_schema, from_parquet, to_parquet
+from engine.store.parquet import check_schema
 from engine.store.read import Run, open_run
+from engine.store.results_table import read_results_table, write_results
 from engine.store.snapshot import Snapshot
 
 STAGES: Mapping[str, float] = {"early": 0.1, "middle": 0.5, "late": 0.9}
@@ -150,7 +151,7 @@ def study(
             }
             for record, measured in zip(targets, found, strict=True):
                 rows += ({**about, "record": record, **row} for row in _rows(measured))
-            files.replace(path, to_parquet(pa.Table.from_pylist(_beside(earlier, rows), SCHEMA)))
+            write_results(path, pa.Table.from_pylist(_beside(earlier, rows), SCHEMA), files)
     return path
 
 
@@ -160,7 +161,7 @@ def read_cells(path: Path) -> list[dict[str, Any]]:
     Raises:
         DamagedRunError: the file is none of a study.
     """
-    table = from_parquet(Files().read(path), path.name)
+    table, _ = read_results_table(path)
     check_schema(table, SCHEMA, path.name)
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows

@@ -17,7 +17,7 @@ from engine.experiments.plans import EXPERIMENTS, STANDARD
 from engine.experiments.results import Campaign, Results
 from engine.experiments.summary import ALL, summary
 from engine.store.files import Files
-from engine.store.parquet import to_parquet
+from engine.store.results_table import write_results
 
 _GAINS = (
     ("final_gain", "final return − PPO's", 0.0),
@@ -39,7 +39,7 @@ def write_report(campaign: Campaign) -> tuple[Path, pa.Table]:
     if not campaign.experiments:
         raise BadInputError(f"{campaign.folder} holds no experiment that can be read; there is nothing to report")
     table, files = summary(campaign), Files()
-    files.replace(campaign.folder / "summary.parquet", to_parquet(table))
+    write_results(campaign.folder / "summary.parquet", table, files)
     path = campaign.folder / "report.html"
     files.replace(path, render(campaign, table).encode())
     return path, table

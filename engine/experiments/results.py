@@ -24,10 +24,11 @@ from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError, StorageError
 from engine.experiments.plans import Arm, Experiment, in_order
 from engine.experiments.rows import read_rows, task_files
+from engine.store.derived import SWEPT_SECONDS
 from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.find import find_folders
-from engine.store.parquet import to_parquet
+from engine.store.results_table import write_results
 from engine.typed import typed
 
 SCHEMA = pa.schema(
@@ -249,14 +250,15 @@ def write_task(folder: Path, rows: pa.Table) -> None:
     """Keep a finished task, whole or not at all."""
     arm, seed = rows["arm"][0].as_py(), rows["seed"][0].as_py()
     name = re.sub(r"[^\w.]+", "_", arm)
-    Files().replace(_inside(folder, "tasks", f"{name}-{seed}.parquet"), to_parquet(rows))
+    write_results(_inside(folder, "tasks", f"{name}-{seed}.parquet"), rows)
 
 
 def merge(folder: Path, results: Results) -> None:
     """Put all rows into `results.parquet`, then remove the tasks' files. Nothing is written where there are none."""
     files, paths = Files(), task_files(_inside(folder))
     if paths:
-        files.replace(_inside(folder, "results.parquet"), to_parquet(results.table))
+        write_results(_inside(folder, "results.parquet"), results.table, files)
+        files.sweep(folder, older_than=SWEPT_SECONDS)
     for path in paths:
         files.remove(path)
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from engine.errors import DamagedRunError
 from engine.store.files import Files, inside
-from engine.store.parquet import from_parquet
+from engine.store.results_table import read_results_table
 
 LARGEST = 1e150
 """Numbers beyond it have squares that are infinite; no experiment measures any."""
@@ -66,7 +66,7 @@ def read_rows(
 
 
 def _read(path: Path, schema: pa.Schema, known: Mapping[str, Sequence[str]], nullable: Collection[str]) -> pa.Table:
-    table = from_parquet(Files().read(path), path.name)
+    table, _ = read_results_table(path)
     if not table.schema.equals(schema):
         raise DamagedRunError(f"{path} is damaged: its columns are not {', '.join(schema.names)}")
     for column in schema:

@@ -46,8 +46,8 @@ from engine.intervention.workspace import (
 from engine.learning.replay import Mode, check_mode, check_replayable
 from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
-from engine.store.parquet import to_parquet
 from engine.store.read import Run, open_run, ranges
+from engine.store.results_table import write_results
 from engine.store.snapshot import Snapshot
 from engine.typed import typed
 
@@ -346,7 +346,7 @@ def _summed_up(run: Run, series: Series, folder: Path) -> dict[str, Any]:
         "rounds": rounds,
     }
     files = Files()
-    files.replace(inside(folder, ORDERS_FILE), to_parquet(orders_table(carried_out)))
+    write_results(inside(folder, ORDERS_FILE), orders_table(carried_out), files)
     write_json(inside(folder, RESULT_FILE), result, files)
     return result
 

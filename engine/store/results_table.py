@@ -27,7 +27,8 @@ def write_results(path: Path, table: pa.Table, files: Files | None = None) -> No
     Raises:
         StorageError: the disk refused.
     """
-    sealed = table.replace_schema_metadata({**(table.schema.metadata or {}), SEAL: _digest(table)})
+    said = {key: value for key, value in (table.schema.metadata or {}).items() if key != SEAL.encode()}
+    sealed = table.replace_schema_metadata({**said, SEAL: _digest(table)})
     (files or Files()).replace(path, to_parquet(sealed))
 
 

@@ -23,10 +23,11 @@ from engine.experiments.courtesy.plan import ARMS, CONDITIONS, NAME, Plan
 from engine.experiments.plans import STANDARD
 from engine.experiments.results import MOST, Made
 from engine.experiments.rows import read_rows, task_files
+from engine.store.derived import SWEPT_SECONDS
 from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.find import find_folders
-from engine.store.parquet import to_parquet
+from engine.store.results_table import write_results
 from engine.typed import typed
 
 DEFINITION = "plan.json"
@@ -167,13 +168,14 @@ def write_definition(folder: str | Path, results: CourtesyResults) -> None:
 def write_task(folder: str | Path, rows: pa.Table) -> None:
     """Keep a finished task, whole or not at all."""
     condition, arm, seed = (rows[name][0].as_py() for name in ("condition", "arm", "seed"))
-    Files().replace(inside(Path(folder), NAME, "tasks", f"{condition}-{arm}-{seed}.parquet"), to_parquet(rows))
+    write_results(inside(Path(folder), NAME, "tasks", f"{condition}-{arm}-{seed}.parquet"), rows)
 
 
 def merge(folder: str | Path, results: CourtesyResults) -> None:
     """Put all rows into `results.parquet`, then remove the tasks' files. Nothing is written where there are none."""
     files, paths = Files(), task_files(inside(Path(folder), NAME))
     if paths:
-        files.replace(inside(Path(folder), NAME, "results.parquet"), to_parquet(results.table))
+        write_results(inside(Path(folder), NAME, "results.parquet"), results.table, files)
+        files.sweep(inside(Path(folder), NAME), older_than=SWEPT_SECONDS)
     for path in paths:
         files.remove(path)

@@ -24,8 +24,7 @@ from engine.experiments.report import render, write_report
 from engine.experiments.results import SCHEMA, begin, read_campaign, read_results, write_definition, write_task
 from engine.experiments.summary import summary
 from engine.store import read_json, write_json
-from engine.store.files import Files
-from engine.store.parquet import from_parquet, to_parquet
+from engine.store.results_table import read_results_table, write_results
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -66,11 +65,9 @@ def redefine(path: Path, change: Change) -> None:
 
 
 def rewrite(path: Path, column: str, values: list[Any]) -> None:
-    table = from_parquet(Files().read(path), path.name)
+    table, _ = read_results_table(path)
     i = table.schema.get_field_index(column)
-    path.write_bytes(
-        to_parquet(table.set_column(i, table.schema.field(i), pa.array(values, table.schema.field(i).type)))
-    )
+    write_results(path, table.set_column(i, table.schema.field(i), pa.array(values, table.schema.field(i).type)))
 
 
 def only_the_robot_is_shown(folder: Path, line: str) -> None:
