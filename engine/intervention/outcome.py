@@ -53,9 +53,12 @@ class Estimated(Change):
     episodes: Count
 
 
-class Compared(Arms[Estimated]):
+class Compared(TypedDict):
     """Three arms and their verdict, see `comparison.compare`."""
 
+    original: Estimated  # not inherited from Arms[Estimated], of which msgspec would not know the type
+    counterfactual: Estimated
+    control: Estimated
     difference: Estimated
     difference_from_control: Estimated
     verdict: Verdict

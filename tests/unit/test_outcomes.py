@@ -45,6 +45,9 @@ COMPARISON: list[Change] = [
     lambda values: values["order_means"].update(control=[1e308, -1e308]),
     lambda values: values["difference"].update(high=None),
     lambda values: values["original"].update(low=None),
+    lambda values: values["control"].update(mean=None),
+    lambda values: values["counterfactual"].update(high="high"),
+    lambda values: values.update(control=[]),
     lambda values: values.update(records=1),
 ]
 """What a whole result and a round of a series have in common."""
