@@ -56,7 +56,7 @@ def scatter(
     places = drawn(fields["influence"])
     influence = fields["influence"][places]
     kind = "scatter" if len(places) <= MOST_SHAPES else "scattergl"
-    strength = np.clip(np.abs(influence) / limit, 0, 1)
+    strength = np.nan_to_num(np.clip(np.abs(influence) / limit, 0, 1))
     # A dict is checked once where a trace object is checked twice, which for thousands of symbols takes longest of all.
     records: dict[str, Any] = {
         "type": kind,

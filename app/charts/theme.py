@@ -60,9 +60,13 @@ def theme(dark: bool) -> Theme:
 
 
 def influence_limit(influence: NDArray[np.float32]) -> float:
-    """The symmetric end of the colour scale: the 98th percentile of |I|, so that a few outliers don't bleach it."""
-    limit = float(np.percentile(np.abs(influence), 98)) if len(influence) else 0.0
-    return limit or float(np.abs(influence).max(initial=0)) or 1.0
+    """The symmetric end of the colour scale: the 98th percentile of |I|, so that a few outliers don't bleach it.
+
+    What is no number has no say in it.
+    """
+    size = np.abs(influence[np.isfinite(influence)])
+    limit = float(np.percentile(size, 98)) if len(size) else 0.0
+    return limit or float(size.max(initial=0)) or 1.0
 
 
 NUMBERS = 74

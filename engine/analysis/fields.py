@@ -46,9 +46,8 @@ def record_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
 def steps_in_episode(snapshot: Snapshot) -> NDArray[np.int64]:
     """(n,) steps since the episode's reset, also of episodes that began in an earlier round."""
     buffer = snapshot.buffer
-    first = np.full(int(buffer.episode.max()) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, buffer.episode, buffer.t)
-    steps = buffer.t - first[buffer.episode]
+    _, begun, which = np.unique(buffer.episode, return_index=True, return_inverse=True)  # numbers may be of any size
+    steps = (buffer.t - buffer.t[begun][which]).astype(np.int64)
     for i in range(snapshot.config.n_envs):
         earlier = snapshot.checkpoint.get(f"environment/{i}/actions")
         if earlier is not None:

@@ -130,7 +130,7 @@ class RunManifest:
                 config=config,
                 encoder=_text(values["encoder"]),
                 observation_space=_space(values["observation_space"]),
-                action_space=_space(values["action_space"]),
+                action_space=_bounded(_space(values["action_space"])),
                 fingerprint={_text(key): _text(text) for key, text in values["fingerprint"].items()},
                 parent=None if parent is None else typed(Parent, parent),
                 created=_text(values["created"]),
@@ -201,4 +201,16 @@ def _space(values: Any) -> Space:
         or not all(isinstance(name, str) for name in space.names)
     ):
         raise TypeError(f"a space can't have the dtype {space.dtype!r} or these names")
+    return space
+
+
+def _bounded(space: Space) -> Space:
+    """An action space; a box needs a lower and an upper bound of each of its numbers."""
+    if space.kind == "box":
+        wanted = math.prod(space.shape)
+        in_order = all(low <= high for low, high in zip(space.low, space.high, strict=False))  # NaN is in no order
+        if not (len(space.low) == len(space.high) == wanted and in_order):
+            raise ValueError(
+                f"the action space needs {wanted} lower and as many upper bounds, none below its lower one"
+            )
     return space

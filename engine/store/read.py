@@ -31,7 +31,7 @@ from engine.store.parquet import from_parquet
 from engine.store.sequence_tables import sequences_from
 from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Snapshot
-from engine.store.tables import buffer_from, checkpoint_from, minibatches_from
+from engine.store.tables import buffer_from, check_steps, checkpoint_from, minibatches_from
 
 MODEL_FILE_BYTES = 64 * 2**20
 """Of each file that describes a language model; the largest tokenizers take half of it."""
@@ -167,8 +167,7 @@ class Run:
         commit, tables, names = self._read(k, KINDS)
         manifest = self.manifest
         buffer = buffer_from(tables["records"], manifest.observation_space, manifest.action_space, names["records"])
-        if (buffer.env < 0).any() or (buffer.env >= manifest.config.n_envs).any():
-            raise DamagedRunError(f"{names['records']} is damaged: column env names more than the run's environments")
+        check_steps(buffer, manifest.config, names["records"])
         return Snapshot(
             round=k,
             config=manifest.config,

@@ -69,7 +69,7 @@ def sequences_from(sequences: pa.Table, tokens: pa.Table, file: str, tokens_file
     """The inverse of `sequences_table` and `tokens_table`.
 
     Raises:
-        DamagedRunError: a column is not of the exact type, or the two tables don't fit together.
+        DamagedRunError: a column is not of the exact type, a token is negative, or the two tables don't fit together.
     """
     parts = tuple(name.removeprefix(PART) for name in sequences.column_names if name.startswith(PART))
     check_schema(sequences, _sequences_schema(parts), file)
@@ -95,6 +95,10 @@ def sequences_from(sequences: pa.Table, tokens: pa.Table, file: str, tokens_file
     ):
         if not np.array_equal(token_columns[name], expected):
             raise DamagedRunError(f"{tokens_file} is damaged: column {name} does not count the records' tokens")
+    if (token_columns["token"] < 0).any():
+        raise DamagedRunError(
+            f"{tokens_file} is damaged: column token has negative numbers; those of tokens begin at 0"
+        )
     return SequenceBuffer(
         reward_parts={part: columns.pop(PART + part) for part in parts},
         start=start,

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError
 from engine.spaces import Space
 from engine.store.parquet import check_schema, columns_schema, flat_values, from_values
@@ -112,6 +113,23 @@ def buffer_from(table: pa.Table, observation_space: Space, action_space: Space, 
         if space.kind == "discrete" and ((columns[name] < 0) | (columns[name] >= space.n)).any():
             raise DamagedRunError(f"{file} is damaged: column {name} is not within 0 to {space.n - 1}")
     return RolloutBuffer(returns=columns.pop("return"), **columns)
+
+
+def check_steps(buffer: RolloutBuffer, config: TrainConfig, file: str) -> None:
+    """Whether record number i is step i // n_envs of environment i % n_envs, for every step of the round.
+
+    Raises:
+        DamagedRunError: it is not.
+    """
+    if len(buffer) != config.records_per_round:
+        raise DamagedRunError(
+            f"{file} is damaged: it has {len(buffer)} records; {config.n_steps} steps of {config.n_envs} environments make "
+            f"{config.records_per_round}"
+        )
+    t, env = np.divmod(np.arange(len(buffer)), config.n_envs)
+    for name, column, expected in (("env", buffer.env, env), ("t", buffer.t, t)):
+        if not np.array_equal(column, expected):
+            raise DamagedRunError(f"{file} is damaged: column {name} does not go through the environments step by step")
 
 
 def checkpoint_table(tensors: Mapping[str, NDArray[Any]]) -> pa.Table:

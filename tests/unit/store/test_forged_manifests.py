@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from synthetic import CONFIG, make_manifest, make_snapshot, write_run
+from synthetic import CONFIG, TORQUE, make_manifest, make_snapshot, write_run
 
 from engine.errors import BadInputError, DamagedRunError
 from engine.store import RunWriter, open_run
@@ -106,21 +107,43 @@ def test_a_commit_reads_back_as_it_was_written() -> None:
     assert Commit.from_bytes(commit.to_bytes(), "000003.json") == commit
 
 
-def test_a_value_out_of_its_space_ends_in_one_line(tmp_path: Path) -> None:
-    from dataclasses import replace
-
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("action", 9, "column action is not within 0 to 3"),
+        ("env", 7, "column env does not go through"),
+        ("t", -7, "column t does not go through"),
+        ("t", 2**31 - 1, "column t does not go through"),
+    ],
+)
+def test_a_value_out_of_its_space_ends_in_one_line(tmp_path: Path, name: str, value: int, problem: str) -> None:
     snapshot = make_snapshot(0)
-    for name, value, problem in (
-        ("action", 9, "action is not within 0 to 3"),
-        ("env", 7, "more than the run's environments"),
-    ):
-        columns = getattr(snapshot.buffer, name).copy()
-        columns[5] = value
-        path = tmp_path / name
-        with RunWriter.create(path, make_manifest()) as writer:
-            writer.commit_round(replace(snapshot, buffer=replace(snapshot.buffer, **{name: columns})), {})
-        with pytest.raises(DamagedRunError, match=problem):
-            open_run(path).snapshot(0)
+    columns = getattr(snapshot.buffer, name).copy()
+    columns[5] = value
+    with RunWriter.create(tmp_path / "run", make_manifest()) as writer:
+        writer.commit_round(replace(snapshot, buffer=replace(snapshot.buffer, **{name: columns})), {})
+    with pytest.raises(DamagedRunError, match=rf"^data/000000-records-\w+\.parquet is damaged: {problem}[^\n]*$"):
+        open_run(tmp_path / "run").snapshot(0)
+
+
+@pytest.mark.parametrize("n", [1, 31])
+def test_a_round_without_all_of_its_steps_ends_in_one_line(tmp_path: Path, n: int) -> None:
+    with RunWriter.create(tmp_path / "run", make_manifest()) as writer:
+        writer.commit_round(make_snapshot(0, n=n), {})
+    with pytest.raises(DamagedRunError, match=rf"has {n} records; 16 steps of 2 environments make 32$"):
+        open_run(tmp_path / "run").snapshot(0)
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"low": []}, {"high": [1.0]}, {"low": [1.0, 2.0], "high": [0.0, 3.0]}, {"low": ["nan", 0.0]}]
+)
+def test_an_action_box_has_bounds_for_each_of_its_numbers(tmp_path: Path, bounds: dict[str, list[Any]]) -> None:
+    RunWriter.create(tmp_path / "run", make_manifest(action=TORQUE)).close()
+    values = json.loads((tmp_path / "run" / "run.json").read_bytes())
+    values["action_space"] |= bounds
+    (tmp_path / "run" / "run.json").write_text(json.dumps(values))
+    with pytest.raises(DamagedRunError, match=r"^run\.json can't be understood: the action space [^\n]*$"):
+        open_run(tmp_path / "run")
 
 
 @pytest.mark.parametrize("shape", [[0, 2**62, 4], [1] * 100, [-1, -1], [2**62, 4]])

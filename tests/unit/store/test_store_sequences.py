@@ -239,3 +239,13 @@ def test_settings_come_back_and_wrong_ones_are_refused_by_name():
         replace(CONFIG, filter="td_error")
     with pytest.raises(BadInputError, match="filter is reward_threshold; it must be one of none, iif, guarded"):
         TrainConfig(env_id="CartPole-v1", filter="reward_threshold")
+
+
+def test_a_negative_token_ends_in_one_line(tmp_path):
+    snapshot = make_language_snapshot(0)
+    token = snapshot.buffer.token.copy()
+    token[3] = -5
+    with RunWriter.create(tmp_path / "run", make_language_manifest(), model=MODEL) as writer:
+        writer.commit_round(replace(snapshot, buffer=replace(snapshot.buffer, token=token)), {})
+    with pytest.raises(DamagedRunError, match=r"^data/000000-tokens-\w+\.parquet is damaged: column token has [^\n]*$"):
+        open_run(tmp_path / "run").language_snapshot(0)
