@@ -17,7 +17,7 @@ BINS = 48
 
 def influence_bins(influence: NDArray[np.float32]) -> NDArray[np.float64]:
     """(k + 1,) edges, symmetric about 0 and up to the largest |I|; 0 is an edge."""
-    limit = float(np.abs(influence).max(initial=0)) or 1.0
+    limit = float(np.abs(influence[np.isfinite(influence)]).max(initial=0)) or 1.0
     return np.linspace(-limit, limit, BINS + 1)
 
 
@@ -29,8 +29,8 @@ def value_bins(values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def bin_of(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(n,) which bin each value lies in; the last one holds its upper edge, too."""
-    return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+    """(n,) which bin each value lies in, -1 for what is no number; the last one holds its upper edge, too."""
+    return np.where(np.isnan(values), -1, np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2))
 
 
 def influence_histogram(influence: NDArray[np.float32], selected: NDArray[np.bool_], dark: bool) -> go.Figure:
@@ -43,7 +43,7 @@ def influence_histogram(influence: NDArray[np.float32], selected: NDArray[np.boo
     """
     edges = influence_bins(influence)
     at = bin_of(influence, edges)
-    counts = [np.bincount(at[chosen], minlength=len(edges) - 1) for chosen in (selected | True, selected)]
+    counts = [np.bincount(at[chosen], minlength=len(edges) - 1) for chosen in (at >= 0, selected & (at >= 0))]
     hover = "influence %{x:+.3g}<br>%{y} records"
     figure = _bars(edges, counts, bool(selected.any()), hover, dark)
     figure.update_layout(

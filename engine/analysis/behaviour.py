@@ -251,7 +251,7 @@ def influence_by_action(
         except ZeroGradientError:
             return (0.0,) * actions
         sums = np.bincount(snapshot.buffer.action, scores, minlength=actions)
-        return tuple((sums / np.abs(scores).sum()).tolist())
+        return tuple((sums / (np.abs(scores).sum() or 1.0)).tolist())
 
     about = {"what": "influence on the return by action", "version": 1, "estimator": estimator}
     return RoundByRound(run, about, run.stored_rounds, look, list, tuple, cache=cache)
