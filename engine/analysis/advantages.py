@@ -31,7 +31,7 @@ from engine.analysis.restoring import Point, points
 from engine.analysis.rollouts import ROLLOUT_SEED, Floats, Start, Task, horizon, parts, run_rollouts
 from engine.errors import BadInputError
 from engine.executors import check_executor, default_workers, run_tasks
-from engine.store.derived import load_table, save_table
+from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.snapshot import Snapshot, check_records
 
 Progress = Callable[[str, int, int], None]
@@ -240,10 +240,11 @@ class _Kept:
         self.key = hashlib.sha256(self.about.encode()).hexdigest()
         self.path = snapshot.path if snapshot.hash else None
         table = None if self.path is None else load_table(self.path, self.key)
+        columns = None if table is None else kept_columns(table, _COLUMNS)
         self.rows: dict[int, tuple[float, float, float, int]] = {}
-        if table is not None:
-            columns = [table.column(name).to_pylist() for name in _COLUMNS]
-            self.rows = {record: row for record, *row in zip(*columns, strict=True)}  # type: ignore[misc]
+        if columns is not None:
+            rows = zip(*(columns[name].tolist() for name in _COLUMNS), strict=True)
+            self.add(row for row in rows if 0 <= row[0] < len(snapshot.buffer))
 
     def of(self, records: NDArray[np.int64]) -> MonteCarlo:
         """The estimates of these records, which are all there."""
@@ -261,4 +262,10 @@ class _Kept:
         save_table(self.path, self.key, table, {"advantages": self.about})
 
 
-_COLUMNS = ("record", "advantage", "error", "value", "rollouts")
+_COLUMNS = {
+    "record": pa.int64(),
+    "advantage": pa.float64(),
+    "error": pa.float64(),
+    "value": pa.float64(),
+    "rollouts": pa.int64(),
+}

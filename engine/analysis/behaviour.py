@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from engine.learning.checkpoint import restore_policy
 from engine.learning.networks import ActorCritic
 from engine.store.read import Run, ranges
 from engine.terminal import Report
+from engine.typed import typed
 
 MOST_NAMED = 3
 """Rounds that can't be read up to which each has its own sentence."""
@@ -172,9 +174,17 @@ def policy_curve(run: Run, target: ActionTarget, *, cache: bool = True) -> Round
         run.checkpoint_rounds,
         lambda number: _in_state(restore_policy(run.config, *spaces, run.checkpoint(number)), target),
         list,
-        tuple,
+        partial(_numbers, spaces[1].n if spaces[1].kind == "discrete" else 2 * math.prod(spaces[1].shape)),
         cache=cache,
     )
+
+
+def _numbers(m: int, values: Any) -> tuple[float, ...]:
+    """An answer of m numbers; ValueError: it is none."""
+    numbers = typed(tuple[float, ...], values)
+    if len(numbers) != m:
+        raise ValueError(f"{len(numbers)} numbers in the place of {m}")
+    return numbers
 
 
 def _in_state(policy: ActorCritic, target: ActionTarget) -> tuple[float, ...]:
@@ -254,4 +264,5 @@ def influence_by_action(
         return tuple((sums / (np.abs(scores).sum() or 1.0)).tolist())
 
     about = {"what": "influence on the return by action", "version": 1, "estimator": estimator}
-    return RoundByRound(run, about, run.stored_rounds, look, list, tuple, cache=cache)
+    read = partial(_numbers, run.manifest.action_space.n)
+    return RoundByRound(run, about, run.stored_rounds, look, list, read, cache=cache)

@@ -17,11 +17,13 @@ from engine.learning.agents import restore_agent
 from engine.learning.checkpoint import fingerprint
 from engine.learning.environment import feasible
 from engine.learning.normalization import normalizer_at
-from engine.store.derived import load_table, save_table
+from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.read import Run
 
 PICTURES = 120
 """A film has at most twice as many."""
+PNG = b"\x89PNG\r\n\x1a\n"
+"""What a picture begins with."""
 WIDTH = 320
 """Pixels; larger pictures are made smaller."""
 
@@ -131,13 +133,17 @@ def _table(found: Film) -> pa.Table:
     return pa.table({"step": found.step, "reward_sum": found.reward_sum, "picture": pa.array(pictures, pa.binary())})
 
 
-def _from_table(table: pa.Table) -> Film:
-    about = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
-    pictures = [] if about["complaint"] else table["picture"].to_pylist()
-    return Film(
-        table["step"].to_numpy().copy(),
-        table["reward_sum"].to_numpy().copy(),
-        pictures,
-        about["ended"],
-        about["complaint"],
-    )
+def _from_table(table: pa.Table) -> Film | None:
+    """What `_table` was made of; None if it was something else."""
+    columns = kept_columns(table, _COLUMNS)
+    about = {name: value.decode(errors="replace") for name, value in (table.schema.metadata or {}).items()}
+    ended, complaint = about.get(b"ended", ""), about.get(b"complaint", "")
+    if columns is None or ended not in ("terminated", "truncated") or not len(columns["step"]):
+        return None
+    pictures = [] if complaint else columns["picture"].tolist()
+    if not all(picture.startswith(PNG) for picture in pictures) or (np.diff(columns["step"]) <= 0).any():
+        return None
+    return Film(columns["step"], columns["reward_sum"], pictures, ended, complaint)
+
+
+_COLUMNS = {"step": pa.int64(), "reward_sum": pa.float64(), "picture": pa.binary()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from engine.errors import ZeroGradientError
 from engine.learning.checkpoint import restore_policy
 from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot
+from engine.typed import typed
 
 VERSION = 1
 """Part of the cache's key; raise it whenever a number of `RoundFormation` changes."""
@@ -161,13 +163,20 @@ def formation(
         run.stored_rounds,
         lambda number: form_round(run.snapshot(number), target, estimator),
         asdict,
-        _from_json,
+        partial(_read, run),
         cache=cache,
     )
 
 
-def _from_json(values: dict[str, Any]) -> RoundFormation:
-    for name in ("shown", "influence", "same_action"):
-        values[name] = tuple(values[name])
-    values["groups"] = {name: tuple(sums) for name, sums in values["groups"].items()}
-    return RoundFormation(**values)
+def _read(run: Run, values: Any) -> RoundFormation:
+    """The inverse of `asdict`; ValueError: it is not what `form_round` finds in this run."""
+    found, manifest = typed(RoundFormation, values), run.manifest
+    sizes = {each.name: len(each.labels) for each in groupings(manifest.observation_space, manifest.action_space)}
+    shown = {len(column) for column in (found.shown, found.influence, found.same_action)}
+    if {name: len(sums) for name, sums in found.groups.items()} != sizes or len(shown) != 1:
+        raise ValueError("its groups or records are not those of the run")
+    if any(set(shares) != set(FEATURES) for shares in (found.top, found.bottom, found.every)):
+        raise ValueError("its features are others")
+    if not all(0 <= record < manifest.config.records_per_round for record in found.shown):
+        raise ValueError("it shows records that no round has")
+    return found

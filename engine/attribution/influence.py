@@ -21,7 +21,7 @@ from engine.attribution.orders import OnProgress, attribute, check_request
 from engine.attribution.targets import ActionTarget, Target, name_of, return_target
 from engine.errors import BadInputError, ZeroGradientError
 from engine.learning.checkpoint import one_thread
-from engine.store.derived import load_table, save_table
+from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.snapshot import Float32s, Snapshot
 
 CACHE_VERSIONS = {"first_order": 2, "replay_gradient": 2, "replay_regression": 2}
@@ -167,10 +167,8 @@ class _Place:
     def read(self, by_layer: bool = False) -> Scores | None:
         """What is kept, if it says all that is asked for; the first scores that were kept had no terms."""
         table = None if self.path is None else load_table(self.path, self.key)
-        if table is None or len(table) != len(self.snapshot.buffer) or not set(TERMS) <= set(table.column_names):
-            return None
-        found = _from_table(table)
-        return self.scores(found) if found.layers or not by_layer else None
+        found = None if table is None or len(table) != len(self.snapshot.buffer) else _from_table(table)
+        return self.scores(found) if found is not None and (found.layers or not by_layer) else None
 
     def keep(self, found: Scores) -> None:
         if self.path is not None:
@@ -222,8 +220,11 @@ def scores_table(scores: Scores) -> pa.Table:
     return pa.table(columns)
 
 
-def _from_table(table: pa.Table) -> Attribution:
-    """What `scores_table` was made of."""
-    columns = {name: table.column(name).to_numpy().astype(np.float32) for name in table.column_names}
-    layers = {name.removeprefix(LAYER_COLUMN): part for name, part in columns.items() if name.startswith(LAYER_COLUMN)}
-    return Attribution(columns["influence"], {term: columns[term] for term in TERMS}, layers)
+def _from_table(table: pa.Table) -> Attribution | None:
+    """What `scores_table` was made of; None if it was something else."""
+    layers = [name for name in table.column_names if name.startswith(LAYER_COLUMN)]
+    columns = kept_columns(table, dict.fromkeys(("influence", *TERMS, *layers), pa.float32()))
+    if columns is None:
+        return None
+    by_layer = {name.removeprefix(LAYER_COLUMN): columns[name] for name in layers}
+    return Attribution(columns["influence"], {term: columns[term] for term in TERMS}, by_layer)

@@ -27,7 +27,7 @@ from engine.executors import run_tasks
 from engine.learning.agents import restore_agent
 from engine.learning.checkpoint import one_thread, restore_policy
 from engine.learning.replay import check_replayable, intervene, replay
-from engine.store.derived import load_table, update_table
+from engine.store.derived import kept_columns, load_table, update_table
 from engine.store.snapshot import AnySnapshot, Snapshot
 
 Bools = NDArray[np.bool_]
@@ -263,10 +263,12 @@ class Ledger:
 
 
 def _outcomes(table: pa.Table | None) -> dict[tuple[str, int], float]:
-    if table is None:
+    types = {"removed": pa.string(), "order": pa.int32(), "value": pa.float64()}
+    columns = None if table is None else kept_columns(table, types)
+    if columns is None:
         return {}
-    columns = (table.column(name).to_pylist() for name in ("removed", "order", "value"))
-    return {(name, order): value for name, order, value in zip(*columns, strict=True)}
+    removed, orders, values = (columns[name].tolist() for name in types)
+    return dict(zip(zip(removed, orders, strict=True), values, strict=True))
 
 
 def removal_name(removed: Bools) -> str:

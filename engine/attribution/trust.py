@@ -18,6 +18,7 @@ from engine.errors import DamagedRunError
 from engine.store.derived import load_table, update_table
 from engine.store.snapshot import AnySnapshot, Snapshot
 from engine.store.strict_json import parse_json
+from engine.typed import typed
 
 VALIDATION_VERSION = 2
 """Part of every key; raise it whenever a validation's numbers change."""
@@ -42,9 +43,9 @@ def averaged_name(estimator: str, orders: int) -> str:
 
 
 def named_orders(name: str) -> tuple[str, int]:
-    """The inverse of `averaged_name`."""
+    """The inverse of `averaged_name`; ValueError: it is no such name."""
     estimator, over, orders = name.partition(" over ")
-    return estimator, int(orders.split()[0]) if over else 1
+    return estimator, int(orders.removesuffix(" orders")) if over else 1
 
 
 @dataclass(frozen=True)
@@ -198,19 +199,22 @@ class Validation:
         """The inverse of `to_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not such an object.
+            AttributeError, KeyError, TypeError, ValueError: it is not such an object.
         """
         values = {key: _nan(value) if key in _NUMBERS else value for key, value in values.items()}
         values["target"] = values.pop("target_description")
         fits, predicted = values.pop("additivity"), values.pop("predicted")
         values["estimators"] = {
-            name: Faithfulness(
-                **{key: _nan(value) for key, value in {**found, **fits[name]}.items()},
-                predicted=_nan(predicted[name]),
-            )
+            name: {key: _nan(value) for key, value in {**found, **fits[name], "predicted": predicted[name]}.items()}
             for name, found in values["estimators"].items()
         }
-        return cls(**values)
+        found = typed(cls, values)
+        columns = [found.actual, found.actual_error, *(each.predicted for each in found.estimators.values())]
+        if not found.estimators or any(len(column) != found.subsets for column in columns):
+            raise ValueError("it has no number for each subset")
+        if type(found.target["target"]) is not str or any(named_orders(name)[1] < 1 for name in found.estimators):
+            raise ValueError("it names no target, or no estimator")
+        return found
 
 
 _NUMBERS = ("actual", "actual_error", "metasmoothness")

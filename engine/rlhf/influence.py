@@ -25,7 +25,7 @@ from engine.rlhf.grpo import without_signal
 from engine.rlhf.models import restore_policy
 from engine.rlhf.path import along_the_update
 from engine.rlhf.targets import TokenTarget, language_target
-from engine.store.derived import load_table, save_table
+from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Float32s
 
@@ -166,9 +166,10 @@ class _Place:
 
     def read(self) -> SequenceScores | None:
         table = None if self.path is None else load_table(self.path, self.key)
-        if table is None or len(table) != len(self.snapshot.buffer.token):
+        columns = None if table is None else kept_columns(table, {"influence": pa.float32()})
+        if columns is None or len(columns["influence"]) != len(self.snapshot.buffer.token):
             return None
-        tokens = table.column("influence").to_numpy().astype(np.float32)
+        tokens = columns["influence"]
         return self.scores(summed(self.snapshot.buffer, tokens), tokens)
 
     def keep(self, tokens: Float32s) -> None:

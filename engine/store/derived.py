@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from engine.errors import BadInputError, DamagedRunError, LockedRunError, StorageError
 from engine.store.files import Files, inside
@@ -40,6 +42,25 @@ def load_table(run_path: str | Path, key: str, files: Files | None = None) -> pa
         except (DamagedRunError, StorageError, FileNotFoundError):
             continue
     return None
+
+
+def kept_columns(table: pa.Table, types: Mapping[str, pa.DataType]) -> dict[str, NDArray[Any]] | None:
+    """The columns of a kept table as new arrays; None where it has others, so that what is kept is computed anew.
+
+    A cache may have been received with a run, so nothing is taken for granted: a column must be there once, of its type
+    and without nulls.
+
+    Args:
+        table: from `load_table`.
+        types: name -> type of each column.
+    """
+    for name, kind in types.items():
+        if table.column_names.count(name) != 1 or table[name].type != kind or table[name].null_count:
+            return None
+    try:
+        return {name: table[name].to_numpy().copy() for name in types}
+    except UnicodeDecodeError:
+        return None
 
 
 def save_table(

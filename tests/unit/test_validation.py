@@ -318,8 +318,11 @@ def test_what_it_means_in_words(
 
 def test_json_and_back() -> None:
     nan = float("nan")
-    several = {"x": Faithfulness(nan, nan, nan, 0, nan, (0.0, 0.0)), "y": Faithfulness(0.5, 0, 1, 2, 0.3, (1.0, 2.0))}
-    found = replace(VALIDATION, estimators=several)
+    several = {
+        "x": Faithfulness(nan, nan, nan, 0.0, nan, (0.0, 0.0)),
+        "y": Faithfulness(0.5, 0.0, 1.0, 2.0, 0.3, (1.0, 2.0)),
+    }
+    found = replace(VALIDATION, estimators=several, subsets=2)
     text = json.dumps(found.to_json(), allow_nan=False)
     again = Validation.from_json(json.loads(text))
     assert json.dumps(again.to_json()) == text
