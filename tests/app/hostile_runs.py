@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from engine.intervention.plan import Intervention
 from engine.intervention.record_sets import change_basket, save_group
 from engine.intervention.worker import work
 from engine.intervention.workspace import create_job, predicted
+from engine.store import read_json, write_json
 from engine.store.commit import RunWriter
 from engine.store.manifest import Parent
 from engine.store.read import Run
@@ -113,20 +115,26 @@ def _control(path: Path, trained: Run) -> str:
     job, _ = create_job(run, run.snapshot(1), plan, predicted(run.snapshot(1), plan))
     work(job.folder)
     write_note(job.folder, hostile("note"))
-    result = json.loads((job.folder / "branch" / "result.json").read_text())
-    result |= {"verdict": hostile("verdict"), "recollected": {"verdict": hostile("again"), "seeds": hostile("seeds")}}
-    (job.folder / "branch" / "result.json").write_text(json.dumps(result))
-    described = {
-        "plan": {**plan.to_json(), "mode": hostile("mode")},
-        "about": {"estimator": hostile("by")},
-        "created": 1.0,
-    }
-    (job.folder / "intervention.json").write_text(json.dumps(described))
+    rewrite(job.folder / "branch" / "result.json", hostile_result)
+    rewrite(job.folder / "intervention.json", lambda said: {**said, "about": {"estimator": hostile("by")}})
     failed = job.folder.with_name("a" * 12)
     shutil.copytree(job.folder, failed, ignore=shutil.ignore_patterns("branch"))
     status = {"state": "failed", "doing": hostile("doing"), "done": 1, "total": 2, "time": 1.0}
-    (failed / "status.json").write_text(json.dumps(status))
+    write_json(failed / "status.json", status)
     return job.id
+
+
+def hostile_result(result: dict[str, Any]) -> dict[str, Any]:
+    """The result with other names; its figures and verdicts are checked when it is read, and stay."""
+    names = {name: hostile(name) for name in ("run", "parent", "env_id")}
+    return {**result, **names, "target": {**result["target"], "name": hostile("target")}}
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Put other values into a sealed document, and seal it again."""
+    document = read_json(path)
+    assert document is not None
+    write_json(path, change(document.values))
 
 
 def _named(path: Path, trained: Run) -> None:
@@ -154,13 +162,15 @@ def _dumps(folder: Path) -> None:
 
 def _campaign(folder: Path) -> None:
     folder.mkdir(parents=True)
-    said = json.loads((RESULTS / "campaign.json").read_text())
-    said["experiment"] |= {
-        "note": hostile("campaign"),
-        "env_id": hostile("env"),
-        "rounds": said["experiment"]["rounds"],
-    }
-    for made in said["made"]:
-        made["command"] = hostile("command")
-    (folder / "campaign.json").write_text(json.dumps(said))
+    shutil.copy(RESULTS / "campaign.json", folder)
+    rewrite(folder / "campaign.json", _hostile_campaign)
     shutil.copy(RESULTS / "results.parquet", folder)
+
+
+def _hostile_campaign(said: dict[str, Any]) -> dict[str, Any]:
+    made = [{**each, "command": hostile("command")} for each in said["made"]]
+    return {
+        **said,
+        "experiment": {**said["experiment"], "note": hostile("campaign"), "env_id": hostile("env")},
+        "made": made,
+    }

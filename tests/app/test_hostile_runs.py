@@ -28,6 +28,8 @@ LIVE = re.compile(
     rf"://{re.escape(HOST)}|www\.{re.escape(HOST)}|@{re.escape(HOST)}|\*\*bold|!\[|:red\[c|`c`|\$\\href|# head"
 )
 """What would be a link, a picture or a format."""
+REFUSED = re.compile(r"damaged|can't be (shown|read|understood)")
+"""What a page says in the place of what it was to show."""
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,7 @@ def test_every_page_escapes_what_it_is_told(open_page: Open, addresses: list[str
         assert not app.exception, f"{address}: {app.exception[0].value}"
         for message in messages(app):
             for field, text in texts(message):
+                assert not REFUSED.search(text), f"{address} shows less than there is: {text!r}"
                 assert not LIVE.search(text), f"{address}: {field} is {text!r}"
                 seen.add(field)
         for table in app.table:  # unlike st.dataframe, it reads Markdown
