@@ -25,7 +25,7 @@ from engine.rlhf.dependencies import transformers
 from engine.rlhf.description import ENDINGS, check_description, configuration, first_line
 from engine.rlhf.skeleton import skeleton
 from engine.store.files import Files
-from engine.store.read import MODEL_FILE_BYTES
+from engine.store.verified import MODEL_FILE_BYTES
 
 TOKENIZER = "AutoTokenizer"
 _HUB_PATTERNS = [f"*{ending}" for ending in (*ENDINGS, ".safetensors")]

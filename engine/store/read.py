@@ -13,28 +13,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError, TooLargeError
+from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
 from engine.store.chain import (
     KINDS,
     LANGUAGE_KINDS,
-    LARGEST_COMMIT,
     VALIDATION_KINDS,
     Commit,
     DataFile,
-    commit_name,
-    commit_number,
 )
-from engine.store.files import Files, inside
+from engine.store.files import Files
 from engine.store.find import find_runs
 from engine.store.manifest import RunManifest
-from engine.store.parquet import from_parquet
 from engine.store.sequence_tables import sequences_from
 from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Snapshot
 from engine.store.tables import buffer_from, check_steps, checkpoint_from, minibatches_from
-
-MODEL_FILE_BYTES = 64 * 2**20
-"""Of each file that describes a language model; the largest tokenizers take half of it."""
+from engine.store.verified import broken_link, commit_numbers, model_file, read_commit, read_manifest, read_table
 
 
 @dataclass(frozen=True)
@@ -272,73 +266,6 @@ class Run:
         return f"round {k} keeps only metrics in this run; {have}"
 
 
-def commit_numbers(path: Path, files: Files) -> list[int]:
-    """The numbers of the commits, in order.
-
-    A listing beside a writer may show a commit and miss the one before it, so the second listing
-    counts, up to the last of the first.
-    """
-    listings = []
-    for _ in range(2):
-        try:
-            names = files.names(inside(path, "commits"))
-        except FileNotFoundError:
-            raise DamagedRunError(f"{path} is damaged: its folder commits is missing") from None
-        listings.append([number for name in names if (number := commit_number(name)) is not None])
-    return [number for number in sorted(listings[1]) if number <= max(listings[0], default=-1)]
-
-
-def read_commit(path: Path, number: int, files: Files) -> Commit:
-    """One commit, its own hash verified.
-
-    Raises:
-        DamagedRunError: its bytes are not those that were written.
-    """
-    name = commit_name(number)
-    try:
-        data = files.read(inside(path, "commits", name), limit=LARGEST_COMMIT + 1)
-    except FileNotFoundError:
-        raise DamagedRunError(f"commits/{name} is missing") from None
-    _check_length(data, f"commits/{name}")
-    return Commit.from_bytes(data, name)
-
-
-def read_manifest(path: Path, files: Files) -> bytes:
-    """The bytes of run.json.
-
-    Raises:
-        FileNotFoundError: there is none.
-        TooLargeError: it is larger than `chain.LARGEST_COMMIT`.
-    """
-    data = files.read(path / "run.json", limit=LARGEST_COMMIT + 1)
-    _check_length(data, "run.json")
-    return data
-
-
-def _check_length(data: bytes, file: str) -> None:
-    if len(data) > LARGEST_COMMIT:
-        raise TooLargeError(f"{file} is too large: it has at most {LARGEST_COMMIT // 2**20} MiB")
-
-
-def broken_link(before: Commit | None, commit: Commit, root: str) -> str | None:
-    """What is wrong between a commit and the one before it (None: the first one), or None.
-
-    Args:
-        before: the commit before; None for the first one, which is chained to run.json.
-        commit: the commit.
-        root: sha256 of run.json.
-    """
-    if before is None:
-        return (
-            None if commit.previous == root else f"run.json is not what {commit.name} follows (or a commit is missing)"
-        )
-    if commit.round != before.round + 1:
-        return f"commits/{commit_name(before.round + 1)} is missing"
-    if before.final:
-        return f"{commit.name} comes after the final checkpoint"
-    return None if commit.previous == before.hash else f"{commit.name} does not follow {before.name}"
-
-
 def snapshot_of(source: Snapshot | Run | str | Path, round: int | None) -> Snapshot:
     """A snapshot as it is, or the round of a run or a run folder.
 
@@ -353,34 +280,6 @@ def snapshot_of(source: Snapshot | Run | str | Path, round: int | None) -> Snaps
     return run.snapshot(round)
 
 
-def read_table(path: Path, file: DataFile, files: Files, most_rows: int | None = None) -> pa.Table:
-    """One data file, read once, verified against its commit and decoded from memory.
-
-    Args:
-        path: the run's folder.
-        file: what its commit says of it.
-        files: file operations.
-        most_rows: see `RunManifest.most_rows`.
-
-    Raises:
-        TooLargeError: it has more rows than the run's settings make, or decodes to more than any file may.
-        DamagedRunError: it is missing, or its bytes are not those that were committed.
-    """
-    name = f"data/{file.name}"
-    if most_rows is not None and file.rows > most_rows:
-        raise TooLargeError(f"{name} is too large: it has {file.rows} rows, and the run's settings make {most_rows}")
-    try:
-        data = files.read(inside(path, "data", file.name), limit=file.bytes + 1)
-    except FileNotFoundError:
-        raise DamagedRunError(f"{name} is missing") from None
-    if len(data) != file.bytes:
-        size = "more" if len(data) > file.bytes else f"only {len(data)}"
-        raise DamagedRunError(f"{name} is damaged: it has {size} of the {file.bytes} bytes that were committed")
-    if sha256(data).hexdigest() != file.sha256:
-        raise DamagedRunError(f"{name} is damaged: its sha256 is not the committed one")
-    return from_parquet(data, name, file.rows)
-
-
 def read_model_files(path: Path) -> dict[str, bytes]:
     """`Run.model_files` of the run in a folder, whose rounds are not looked at. Errors as there."""
     files = Files()
@@ -389,24 +288,6 @@ def read_model_files(path: Path) -> dict[str, bytes]:
     except FileNotFoundError:
         raise NotARunError(_no_run(path)) from None
     return {name: model_file(path, name, digest, files) for name, digest in manifest.model.items()}
-
-
-def model_file(path: Path, name: str, digest: str, files: Files) -> bytes:
-    """One file of a language model's description, whose sha256 run.json names.
-
-    Raises:
-        DamagedRunError: it is missing, or its bytes are others.
-        TooLargeError: it is larger than `MODEL_FILE_BYTES`.
-    """
-    try:
-        data = files.read(inside(path, "model", name), limit=MODEL_FILE_BYTES + 1)
-    except FileNotFoundError:
-        raise DamagedRunError(f"model/{name} is missing") from None
-    if len(data) > MODEL_FILE_BYTES:
-        raise TooLargeError(f"model/{name} is too large: up to {MODEL_FILE_BYTES:,} bytes are read")
-    if sha256(data).hexdigest() != digest:
-        raise DamagedRunError(f"model/{name} is damaged: its sha256 is not the one that run.json names")
-    return data
 
 
 def _no_run(path: Path) -> str:

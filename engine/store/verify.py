@@ -15,10 +15,10 @@ from engine.store.chain import Commit
 from engine.store.documents import read_json
 from engine.store.files import Files, inside
 from engine.store.manifest import RunManifest
-from engine.store.read import broken_link, commit_numbers, model_file, read_commit, read_manifest, read_table
 from engine.store.results_table import read_results_table
 from engine.store.sequence_tables import sequences_from
 from engine.store.tables import buffer_from, checkpoint_from, minibatches_from
+from engine.store.verified import broken_link, commit_numbers, model_file, read_commit, read_manifest, read_table
 
 WORK_OF_PEOPLE = ("basket", "interventions", "notes", "result.json")
 """What a run's folder holds beside its rounds, none of it committed."""

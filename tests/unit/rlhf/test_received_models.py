@@ -22,7 +22,8 @@ import engine
 from engine.errors import DamagedRunError
 from engine.rlhf.models import recorded_tokenizer, restore_policy
 from engine.store import open_run
-from engine.store.read import MODEL_FILE_BYTES, Run
+from engine.store.read import Run
+from engine.store.verified import MODEL_FILE_BYTES
 
 CODE = "from pathlib import Path\nPath({mark!r}).touch()\n"
 INFLUENCE = ("--round", 0, "--target", "return")
