@@ -111,10 +111,10 @@ def header(with_round: bool, dumps: Mapping[str, Path] | None = None) -> None:
 
 
 def language_runs(paths: Mapping[str, Path]) -> list[str]:
-    """Ids of the runs whose records are sequences; damaged ones are passed over."""
+    """Ids of the runs whose records are sequences; those that can't be read, for whatever reason, are passed over."""
     found = []
     for name, path in paths.items():
-        with suppress(EngineError, OSError):
+        with suppress(Exception):
             if loaders.load_run(path).is_language:
                 found.append(name)
     return found

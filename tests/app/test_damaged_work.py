@@ -6,10 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from reading import as_read
 from test_pages import Open, errors, open_page, runs, words  # noqa: F401
 from test_selection import SEEN, shown  # noqa: F401
 
 import engine
+from app import loaders
 from engine.intervention.notes import write_note
 from engine.intervention.record_sets import change_basket, read_basket
 from engine.intervention.workspace import list_jobs
@@ -66,6 +68,31 @@ def test_a_damaged_result_can_be_had_again(open_page: Open, folder: Path) -> Non
     assert ["result.json is damaged" in line for line in errors(app)] == [True]
     assert f"again_{job.id}" in [button.key for button in app.button]
     app = open_page("compare", folder, iv=job.id)
+    assert not app.exception
+
+
+def test_what_no_reader_refused_is_one_line_and_hides_no_other_run(
+    open_page: Open,  # noqa: F811
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(folder / "cartpole", folder / "odd")
+    load = loaders.load_run
+
+    def fails_on_one(path: Path) -> Run:
+        if path.name == "odd":
+            raise KeyError("colour\n*of the sky*")
+        return load(path)
+
+    monkeypatch.setattr(loaders, "load_run", fails_on_one)
+    app = open_page("runs", folder)
+    (line,) = errors(app)
+    assert as_read(line).startswith("odd: this can't be shown (KeyError: ")
+    assert next(frame.value for frame in app.dataframe if frame.key == "runs_table")["run"].tolist() == ["cartpole"]
+    app = open_page("sequences", folder, run="cartpole")
+    assert not app.exception
+    app = open_page("timeline", folder, run="odd")
+    assert ["can't be shown (KeyError" in as_read(line) for line in errors(app)] == [True]
     assert not app.exception
 
 
