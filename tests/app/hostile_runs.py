@@ -56,7 +56,7 @@ def write_hostile_runs(folder: Path, trained: Run, below: str = "") -> list[str]
     _named(folder / NAMED, trained)
     _language(folder / LANGUAGE)
     _dumps(folder)
-    _campaign(folder / "campaign" / "one")
+    _campaign(folder / "campaign" / "frozenlake")
     control, named, language = (quoted(below + name) for name in (CONTROL, NAMED, LANGUAGE))
     return [
         "/",
