@@ -12,7 +12,7 @@ app: $(VENV)/.runtime
 ## setup: make .venv and install the pinned dependencies
 setup: $(VENV)/.runtime
 
-## test: the tests, browser included, in about ten minutes
+## test: the tests, browser included, in about a quarter of an hour
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 

@@ -83,6 +83,7 @@ def test_installed_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     assert int(records) > 0
 
 
+@pytest.mark.slow
 def test_installed_and_started_by_streamlit_beside_runs(installed: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "tests" / "pins" / "data" / "control-v1" / "run", tmp_path / "runs" / "pinned")
     command = [sys.executable, "-m", "streamlit", "run", str(installed / "app"), "--server.port=PORT"]

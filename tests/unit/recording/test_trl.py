@@ -314,6 +314,7 @@ def test_a_small_file_that_decodes_to_gigabytes_takes_no_such_memory(
 
 
 @linux
+@pytest.mark.slow
 def test_json_that_is_all_empty_lists_takes_no_such_memory(tmp_path: Path) -> None:
     (tmp_path / "1.jsonl").write_bytes(b'{"input": "", "output": ""}\n')
     line = b'{"input": "", "output": "", "x": [' + b"[]," * 1_000_000 + b"0]}\n"

@@ -154,7 +154,11 @@ def test_a_model_with_code_of_its_own_is_trained_by_the_code_that_transformers_h
     ("name", "options"),
     [
         ("influence", INFLUENCE),
-        ("validate", ("--round", 0, "--subsets", 3, "--orders", 1, "--executor", "processes", "--workers", 2)),
+        pytest.param(
+            "validate",
+            ("--round", 0, "--subsets", 3, "--orders", 1, "--executor", "processes", "--workers", 2),
+            marks=pytest.mark.slow,
+        ),
         ("retrain", ("--round", 0, "--drop-file", "IDS", "--orders", 2, "--evaluate", 4)),
     ],
 )
@@ -203,6 +207,7 @@ def test_adapters_of_another_rank_are_damage(adapters: Run, folder: Path, tmp_pa
         restore_policy(open_run(sent).language_snapshot(0))
 
 
+@pytest.mark.slow
 def test_the_worker_of_a_job_takes_the_options(adapters: Run, folder: Path, tmp_path: Path) -> None:
     from engine.intervention.plan import Intervention
     from engine.intervention.workspace import read_job

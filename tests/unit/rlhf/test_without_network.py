@@ -111,7 +111,13 @@ def said(hub: Hub, runs: Path, *arguments: str) -> str:
     return outcome.stderr.strip()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("influence", "influence of adapters", "train") else pytest.mark.slow)
+        for name in COMMANDS
+    ],
+)
 def test_nothing_is_looked_up_without_an_option(hub: Hub, runs: Path, name: str) -> None:
     line = said(hub, runs, *COMMANDS[name])
     assert hub.asked == []
