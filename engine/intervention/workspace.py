@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import stat
 import time
@@ -38,6 +37,7 @@ from engine.intervention.retrain import PARTIAL
 from engine.learning.replay import check_replayable
 from engine.store.documents import Document, read_json, write_json
 from engine.store.files import Files, inside
+from engine.store.find import INTERVENTION
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
@@ -50,8 +50,6 @@ START_SECONDS = 15.0
 """A job that has waited longer than this without a worker is stale."""
 SWEPT_SECONDS = 60.0
 """So old is a file that a killed writer left in a job's folder, rather than one that is being written."""
-
-_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 
 
 def intervention_id(snapshot: Snapshot | LanguageSnapshot, plan: Intervention) -> str:
@@ -253,7 +251,7 @@ def folders_with_ids(run_path: Path, *names: str) -> list[Path]:
     """The folders in a folder of the run that are named like an intervention, sorted."""
     try:
         place = inside(run_path, *names)
-        found = [place / name for name in Files().names(place) if _ID.fullmatch(name)]
+        found = [place / name for name in Files().names(place) if INTERVENTION.fullmatch(name)]
     except (FileNotFoundError, StorageError, DamagedRunError):
         return []
     return [folder for folder in found if stat.S_ISDIR(folder.lstat().st_mode)]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 DEPTH = 8
 """Folders below the one that was asked for."""
+
+INTERVENTION = re.compile(r"[0-9a-f]{12}", re.ASCII)
+"""Names of the folders of a run's interventions; any other is not there."""
 
 _INSIDE_A_RUN = frozenset(("data", "commits", "derived"))
 
@@ -19,16 +23,21 @@ def find_runs(directory: str | Path) -> list[Path]:
 def find_folders(directory: str | Path, file: str) -> list[Path]:
     """The folders that hold a file of that name: `directory` itself and what is up to eight folders below it, sorted.
 
-    Links are not followed, hidden folders and those that can't be read are passed over; a missing folder has none.
+    Links are not followed, hidden folders and those that can't be read are passed over; a missing folder has none. Among a
+    run's interventions only folders named with twelve hexadecimal digits are there.
     """
     top = Path(directory)
-    found = []
+    found: list[Path] = []
+    runs: set[Path] = set()
     for folder, below, names in os.walk(top):
         here = Path(folder)
         if file in names:
             found.append(here)
         if "run.json" in names:
             below[:] = [name for name in below if name not in _INSIDE_A_RUN]
+            runs.add(here)
+        elif here.name == "interventions" and here.parent in runs:
+            below[:] = [name for name in below if INTERVENTION.fullmatch(name)]
         below[:] = [name for name in below if not name.startswith(".")]
         if len(here.relative_to(top).parts) >= DEPTH:
             below.clear()

@@ -243,6 +243,9 @@ def test_only_twelve_hexadecimal_digits_name_an_intervention(run: Run, tmp_path:
     folder.with_name("0123456789ab").symlink_to(tmp_path / "elsewhere")
     assert [job.id for job in list_jobs(run)] == [folder.name]
     assert damaged_jobs(run) == []
+    for name in ("branch", folder.name):
+        shutil.copytree(run.path, folder.with_name(name) / "branch", ignore=shutil.ignore_patterns("interventions"))
+    assert engine.store.find_runs(run.path) == [run.path, folder / "branch"]
 
 
 def test_what_killed_writers_left_is_swept(run: Run) -> None:
