@@ -23,6 +23,8 @@ from engine.attribution.trust import Faithfulness, Validation, keep_validation, 
 from engine.store.derived import save_table
 from engine.store.read import Run
 
+pytestmark = pytest.mark.long
+
 Change = Callable[[pa.Table], pa.Table]
 
 

@@ -27,6 +27,8 @@ from engine.rlhf.training import train_language
 from engine.store import open_run
 from engine.store.read import Run
 
+pytestmark = pytest.mark.long
+
 CODE = "from pathlib import Path\nPath({mark!r}).touch()\n"
 INFLUENCE = ("--round", 0, "--target", "return")
 EVIL = {"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.M", "AutoTokenizer": ["evil.T", None]}

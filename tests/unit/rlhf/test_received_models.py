@@ -25,6 +25,8 @@ from engine.store import open_run
 from engine.store.read import Run
 from engine.store.verified import MODEL_FILE_BYTES
 
+pytestmark = pytest.mark.long
+
 CODE = "from pathlib import Path\nPath({mark!r}).touch()\n"
 INFLUENCE = ("--round", 0, "--target", "return")
 EVIL = {"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.M", "AutoTokenizer": ["evil.T", None]}

@@ -14,6 +14,8 @@ import pytest
 from languages import PROMPTS, record_language
 from received import received
 
+pytestmark = pytest.mark.long
+
 
 class Hub:
     """Listens where the hub would be, says that nothing is there, and counts who came."""
