@@ -110,7 +110,7 @@ class Check:
         models = allowed().options if self.run.is_language else ()
         with suppress(LockedRunError):
             lock = files.lock(self._file)
-            with open_log(self._log) as log, os.fdopen(lock, "r+b") as held:
+            with os.fdopen(lock, "r+b") as held, open_log(self._log) as log:
                 process = subprocess.Popen(
                     [sys.executable, *command, *self.arguments, *chosen, *models],
                     cwd=ROOT,

@@ -159,8 +159,10 @@ def test_a_second_name_of_somebodys_file_is_no_log(run: Run, tmp_path: Path, sta
     victim = tmp_path / "victim"
     victim.write_text(SECRET)
     os.link(victim, run.path / "derived" / "validate-1-return.log")
+    check = jobs.Check(run, 1, "return", ())
     with pytest.raises(DamagedRunError, match="not a regular file"):
-        jobs.Check(run, 1, "return", ()).start(["first_order"])
+        check.start(["first_order"])
+    assert not check.running, "a check that could not begin holds no lock"
     assert victim.read_text() == SECRET
 
 
