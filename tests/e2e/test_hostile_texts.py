@@ -57,6 +57,8 @@ def test_a_response_is_read_and_copied_as_it_was_written(
     page.get_by_text("The response as text").click()
     written = page.locator("[data-testid=stExpanderDetails] [data-testid=stMarkdownContainer]").first
     expect(written).to_be_visible()
+    idle(page)
+    expect(written.locator("span").first).to_have_css("white-space", "pre-wrap")
     assert written.inner_text() == hostile("r5")
     written.evaluate("one => getSelection().selectAllChildren(one)")
     assert page.evaluate("getSelection().toString()") == hostile("r5")
