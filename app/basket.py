@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import export, page, selection, state, targets, undo
 from app.text import escape
-from engine.attribution.grouping import sum_of
+from engine.core.grouping import sum_of
 from engine.intervention.record_sets import change_basket, set_aside
 from engine.store.read import Run
 from engine.store.snapshot import AnySnapshot, Float32s

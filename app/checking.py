@@ -10,10 +10,10 @@ from typing import Protocol
 
 from app import loaders
 from app.jobs import Check
-from engine.attribution.costs import finished
-from engine.attribution.regression import REPLAY_REGRESSION
-from engine.attribution.targets import Described, Target, name_of
-from engine.attribution.validation import FRACTION, ORDERS, SUBSETS
+from engine.core.costs import finished
+from engine.core.regression import REPLAY_REGRESSION
+from engine.core.targets import Described, Target, name_of
+from engine.core.validation import FRACTION, ORDERS, SUBSETS
 from engine.errors import BadInputError
 from engine.experiments.recommendation import Recommendation
 from engine.store.read import Run

@@ -11,9 +11,9 @@ from app import loaders, page, state
 from app.checking import target_arguments
 from app.jobs import Check
 from app.text import escape
-from engine.attribution.influence import Scores, read_influence
-from engine.attribution.regression import REPLAY_REGRESSION
-from engine.attribution.targets import Target
+from engine.core.influence import Scores, read_influence
+from engine.core.regression import REPLAY_REGRESSION
+from engine.core.targets import Target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration

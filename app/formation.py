@@ -20,9 +20,9 @@ from engine.analysis.formation import SHOWN, TOP
 from engine.analysis.phases import PHASES, RULE, SHORTEST, SMOOTHED, Stretch
 from engine.analysis.relations import Grouping, Relations, groupings
 from engine.analysis.roughness import MOST_VERTICES, NEIGHBOURS
-from engine.attribution.estimators import top_and_bottom
-from engine.attribution.naming import TargetName
-from engine.attribution.targets import ActionTarget
+from engine.core.estimators import top_and_bottom
+from engine.core.naming import TargetName
+from engine.core.targets import ActionTarget
 from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot
 

@@ -15,14 +15,14 @@ from typing import Any, BinaryIO, Literal
 
 from app.loaders import ROOT
 from engine.allowed import allowed
-from engine.attribution.estimators import DEFAULT_ESTIMATOR
-from engine.attribution.influence import Scores
+from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.influence import Scores
 from engine.errors import EngineError, LockedRunError
 from engine.intervention.across import Series, SeriesJob, create_series
 from engine.intervention.plan import Intervention
 from engine.intervention.workspace import Job, Work, create_job, predicted
-from engine.rlhf.influence import SequenceScores
-from engine.rlhf.models import check_base
+from engine.kinds.language.influence import SequenceScores
+from engine.kinds.language.models import check_base
 from engine.store.files import Files, inside
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
@@ -198,7 +198,7 @@ RECORDS = ("engine.intervention.worker",)
 
 def _worker(run: Run) -> Sequence[str]:
     """The module that carries out an intervention on the run, and what it may load."""
-    return ("engine.rlhf.worker", *allowed().options) if run.is_language else RECORDS
+    return ("engine.kinds.language.worker", *allowed().options) if run.is_language else RECORDS
 
 
 def _start(job: Work, to_be_started: bool, worker: Sequence[str] = RECORDS) -> None:

@@ -28,13 +28,13 @@ from engine.analysis.formation import related_scores
 from engine.analysis.policy_difference import Distribution, States
 from engine.analysis.relations import Relations
 from engine.analysis.rendering import render
-from engine.attribution.costs import estimate_seconds
-from engine.attribution.estimators import DEFAULT_ESTIMATOR
-from engine.attribution.influence import Scores, influence
-from engine.attribution.naming import TargetName
-from engine.attribution.orders import estimate_seconds as influence_estimate
-from engine.attribution.regression import REPLAY_REGRESSION
-from engine.attribution.targets import ActionTarget, Target, named_target
+from engine.core.costs import estimate_seconds
+from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.influence import Scores, influence
+from engine.core.naming import TargetName
+from engine.core.orders import estimate_seconds as influence_estimate
+from engine.core.regression import REPLAY_REGRESSION
+from engine.core.targets import ActionTarget, Target, named_target
 from engine.errors import EngineError
 from engine.experiments.courtesy.results import CourtesyResults, find_results
 from engine.experiments.courtesy.results import read_results as read_courtesy

@@ -16,8 +16,8 @@ from streamlit.delta_generator import DeltaGenerator
 from app import live, loaders, state
 from app.text import escape
 from engine.errors import EngineError, NotARunError
+from engine.kinds.language.learner import recorded_here
 from engine.recording.dumps import open_dump
-from engine.rlhf.learner import recorded_here
 from engine.store.read import Run
 from engine.store.snapshot import AnySnapshot
 

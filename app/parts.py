@@ -10,9 +10,9 @@ import streamlit as st
 
 from app import computing
 from app.text import escape, signed_format
-from engine.attribution.grouping import sum_of
-from engine.attribution.influence import Scores
-from engine.attribution.targets import Target
+from engine.core.grouping import sum_of
+from engine.core.influence import Scores
+from engine.core.targets import Target
 from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot
 

@@ -13,9 +13,9 @@ from app.charts import prediction as charts
 from app.computing import ORDERS, averaged
 from app.sequences import removed
 from app.text import escape
-from engine.attribution.estimators import DIRECTION_ONLY, ESTIMATORS
-from engine.attribution.influence import Scores, read_influence
-from engine.attribution.targets import named_target
+from engine.core.estimators import DIRECTION_ONLY, ESTIMATORS
+from engine.core.influence import Scores, read_influence
+from engine.core.targets import named_target
 from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.workspace import Job
 from engine.store.read import Run

@@ -6,11 +6,11 @@ import streamlit as st
 
 from app import jobs, state
 from app.text import escape
-from engine.attribution.influence import Scores
-from engine.attribution.naming import TargetName
+from engine.core.influence import Scores
+from engine.core.naming import TargetName
 from engine.errors import EngineError
 from engine.intervention.plan import Intervention
-from engine.rlhf.influence import SequenceScores
+from engine.kinds.language.influence import SequenceScores
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from app import groups, parts, selection, state, targets
 from app.charts import selection as charts
-from engine.attribution.grouping import sum_of
-from engine.attribution.influence import Scores
-from engine.attribution.targets import Target
+from engine.core.grouping import sum_of
+from engine.core.influence import Scores
+from engine.core.targets import Target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

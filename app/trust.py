@@ -13,8 +13,8 @@ from app.charts import trust as charts
 from app.checking import Question
 from app.computing import ORDERS
 from app.text import escape
-from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
-from engine.attribution.trust import Validation, Verdict, averaged_name, named_orders, read_validation
+from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
+from engine.core.trust import Validation, Verdict, averaged_name, named_orders, read_validation
 from engine.experiments.recommendation import CLEARLY
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration

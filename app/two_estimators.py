@@ -9,9 +9,9 @@ import streamlit as st
 from app import computing, state
 from app.charts import estimators as charts
 from app.text import escape
-from engine.attribution.influence import Scores
-from engine.attribution.rankings import Overlap, compare_rankings
-from engine.attribution.targets import Target
+from engine.core.influence import Scores
+from engine.core.rankings import Overlap, compare_rankings
+from engine.core.targets import Target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from app.text import escape
+from engine.core.replay import MODES
 from engine.intervention.comparison import VERDICT_WORDS
-from engine.learning.replay import MODES
 
 _BOX = {"helps": st.success, "hurts": st.warning, "within noise": st.info}
 

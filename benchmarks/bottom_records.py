@@ -15,7 +15,7 @@ import engine
 from engine.analysis.advantages import ROLLOUTS
 from engine.analysis.diagnosis import FRACTION, Diagnosis
 from engine.analysis.features import MISMATCH, PRODUCT
-from engine.learning.checkpoint import fingerprint
+from engine.core.checkpoint import fingerprint
 from engine.store.documents import write_json
 from engine.terminal import print_table, progress
 

@@ -13,13 +13,13 @@ from torch.func import functional_call, grad, vmap
 
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
-from engine.attribution.backends import Backend, gradient
-from engine.attribution.estimators import ESTIMATORS, first_order
-from engine.attribution.gradients import first_epoch_advantages
-from engine.attribution.targets import Target, action_target, return_target
-from engine.learning.checkpoint import restore_policy
-from engine.learning.ppo import Batch, as_batch, objective
-from engine.learning.training import Learner
+from engine.core.backends import Backend, gradient
+from engine.core.checkpoint import restore_policy
+from engine.core.estimators import ESTIMATORS, first_order
+from engine.core.targets import Target, action_target, return_target
+from engine.core.training import Learner
+from engine.kinds.control.ppo import Batch, as_batch, objective
+from engine.kinds.control.round_gradients import first_epoch_advantages
 from engine.store.snapshot import Snapshot
 
 FORWARD = "one forward pass, actor and critic"

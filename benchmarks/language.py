@@ -14,20 +14,20 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
-from engine.attribution.backends import Backend, Direction, inner_products
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
-from engine.learning.ppo import Batch, objective
-from engine.rlhf.courtesy.settings import LANGUAGE, TRAINING
-from engine.rlhf.filtering import make_filter
-from engine.rlhf.influence import LANGUAGE_ESTIMATORS, sequence_influence
-from engine.rlhf.learner import LanguageLearner
-from engine.rlhf.models import restore_policy
-from engine.rlhf.objective import token_batch
-from engine.rlhf.policy import LanguagePolicy
-from engine.rlhf.replay import replay_language
-from engine.rlhf.targets import TokenTarget, at_once, sequence_target
-from engine.rlhf.update import batch_of
+from engine.core.backends import Backend, Direction, inner_products
+from engine.kinds.control.ppo import Batch, objective
+from engine.kinds.language.courtesy.settings import LANGUAGE, TRAINING
+from engine.kinds.language.filtering import make_filter
+from engine.kinds.language.influence import LANGUAGE_ESTIMATORS, sequence_influence
+from engine.kinds.language.learner import LanguageLearner
+from engine.kinds.language.models import restore_policy
+from engine.kinds.language.objective import token_batch
+from engine.kinds.language.policy import LanguagePolicy
+from engine.kinds.language.replay import replay_language
+from engine.kinds.language.targets import TokenTarget, at_once, sequence_target
+from engine.kinds.language.update import batch_of
 from engine.store.sequences import LanguageSnapshot
 
 LOOP, VMAP = "one backward pass a sequence", "vmap(grad), then a product"

@@ -15,12 +15,12 @@ import torch
 
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
-from engine.attribution.batched import batch_size, batched_values
-from engine.attribution.replays import Replay, Task, random_removals, run_replays
-from engine.attribution.targets import return_target
-from engine.learning.agents import restore_agent
-from engine.learning.replay import intervene
-from engine.learning.training import Learner
+from engine.core.replay import intervene
+from engine.core.replays import Replay, Task, random_removals, run_replays
+from engine.core.targets import return_target
+from engine.core.training import Learner
+from engine.kinds.control.agents import restore_agent
+from engine.kinds.control.batched_replays import batch_size, batched_values
 from engine.store.snapshot import Snapshot
 
 COUNT = 8

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds
-from engine.learning.training import Learner
+from engine.core.training import Learner
 from engine.store.commit import RunWriter
 from engine.store.read import open_run
 

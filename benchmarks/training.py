@@ -15,10 +15,10 @@ from unittest.mock import patch
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.config import TrainConfig
+from engine.core.replay import replay
+from engine.core.training import Learner, train
 from engine.envs import find
 from engine.intervention.filtering import make_filter
-from engine.learning.replay import replay
-from engine.learning.training import Learner, train
 from engine.store.commit import RunWriter
 from engine.store.snapshot import Snapshot
 

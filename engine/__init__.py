@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from engine.allowed import allow
     from engine.analysis.behaviour import Behaviour, behaviour
     from engine.analysis.diagnosis import Diagnosis, diagnose
-    from engine.attribution.influence import Scores, influence, influence_on_each
-    from engine.attribution.targets import action_target, return_target
-    from engine.attribution.trust import Validation, read_validation
-    from engine.attribution.validation import validate
     from engine.config import TrainConfig
+    from engine.core.influence import Scores, influence, influence_on_each
+    from engine.core.replay import replay
+    from engine.core.targets import action_target, return_target
+    from engine.core.trust import Validation, read_validation
+    from engine.core.validation import validate
     from engine.envs import preset
     from engine.errors import EngineError
     from engine.intervention.filtering import train
     from engine.intervention.retrain import retrain
-    from engine.learning.replay import replay
-    from engine.rlhf.filtering import train_language
-    from engine.rlhf.influence import sequence_influence
-    from engine.rlhf.presets import language_settings
-    from engine.rlhf.replay import replay_language
-    from engine.rlhf.retrain import retrain_language
-    from engine.rlhf.targets import language_target
-    from engine.rlhf.validation import validate_language
+    from engine.kinds.language.filtering import train_language
+    from engine.kinds.language.influence import sequence_influence
+    from engine.kinds.language.presets import language_settings
+    from engine.kinds.language.replay import replay_language
+    from engine.kinds.language.retrain import retrain_language
+    from engine.kinds.language.targets import language_target
+    from engine.kinds.language.validation import validate_language
     from engine.store.find import find_runs
     from engine.store.read import Run, open_run
     from engine.store.snapshot import Snapshot
@@ -53,32 +53,32 @@ _HOME = {
     "Diagnosis": "engine.analysis.diagnosis",
     "EngineError": "engine.errors",
     "Run": "engine.store.read",
-    "Scores": "engine.attribution.influence",
+    "Scores": "engine.core.influence",
     "Snapshot": "engine.store.snapshot",
     "TrainConfig": "engine.config",
-    "Validation": "engine.attribution.trust",
+    "Validation": "engine.core.trust",
     "allow": "engine.allowed",
-    "action_target": "engine.attribution.targets",
+    "action_target": "engine.core.targets",
     "behaviour": "engine.analysis.behaviour",
     "diagnose": "engine.analysis.diagnosis",
     "find_runs": "engine.store.find",
-    "influence": "engine.attribution.influence",
-    "influence_on_each": "engine.attribution.influence",
-    "language_settings": "engine.rlhf.presets",
-    "language_target": "engine.rlhf.targets",
+    "influence": "engine.core.influence",
+    "influence_on_each": "engine.core.influence",
+    "language_settings": "engine.kinds.language.presets",
+    "language_target": "engine.kinds.language.targets",
     "open_run": "engine.store.read",
     "preset": "engine.envs",
-    "read_validation": "engine.attribution.trust",
-    "replay": "engine.learning.replay",
-    "replay_language": "engine.rlhf.replay",
+    "read_validation": "engine.core.trust",
+    "replay": "engine.core.replay",
+    "replay_language": "engine.kinds.language.replay",
     "retrain": "engine.intervention.retrain",
-    "retrain_language": "engine.rlhf.retrain",
-    "return_target": "engine.attribution.targets",
-    "sequence_influence": "engine.rlhf.influence",
+    "retrain_language": "engine.kinds.language.retrain",
+    "return_target": "engine.core.targets",
+    "sequence_influence": "engine.kinds.language.influence",
     "train": "engine.intervention.filtering",
-    "train_language": "engine.rlhf.filtering",
-    "validate": "engine.attribution.validation",
-    "validate_language": "engine.rlhf.validation",
+    "train_language": "engine.kinds.language.filtering",
+    "validate": "engine.core.validation",
+    "validate_language": "engine.kinds.language.validation",
     "verify_run": "engine.store.verify",
 }
 

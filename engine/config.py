@@ -75,7 +75,7 @@ class TrainConfig:
     """How networks and update are computed: `closed_form` (NumPy, fast) or `torch`. They agree to rounding; a run is
     replayed on the path it was trained on. Images need `torch`."""
     filter: Literal["none", "iif", "guarded", "random", "advantage", "td_error", "reward_threshold"] = "none"
-    """Which records each round's update goes without; see `engine.intervention.filtering`, and `engine.rlhf.filtering`
+    """Which records each round's update goes without; see `engine.intervention.filtering`, and `engine.kinds.language.filtering`
     for sequences."""
     drop: float = 0.5
     """How much a filter drops: IIF the worst `drop` of the records with negative influence, the others as many."""
@@ -83,7 +83,7 @@ class TrainConfig:
     """How a filter's records go: `rebatch` fills the minibatches up again, so that the update takes fewer steps, as the
     paper's filtering does; `mask` leaves the records out of their minibatches: as many steps, on smaller ones."""
     filter_estimator: Literal["first_order", "tracin", "tracin_adam"] = "first_order"
-    """The influence by which `iif` and `guarded` choose, and by which all filters count (`engine.attribution.estimators`):
+    """The influence by which `iif` and `guarded` choose, and by which all filters count (`engine.core.estimators`):
     `first_order` as the paper does; the others replay the round's update first, which makes a round several times dearer."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the tanh layers of the actor, and likewise of the critic."""

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.learning.ppo import Batch
-from engine.rlhf.objective import token_batch
-from engine.rlhf.policy import PAD, LanguagePolicy
+from engine.kinds.control.ppo import Batch
+from engine.kinds.language.objective import token_batch
+from engine.kinds.language.policy import PAD, LanguagePolicy
 
 VOCABULARY, HIDDEN, CONTEXT = 40, 16, 24
 

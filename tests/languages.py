@@ -11,7 +11,7 @@ import torch
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
-from engine.rlhf.training import train_language
+from engine.kinds.language.training import train_language
 from engine.store.read import Run, open_run
 
 WORDS = (

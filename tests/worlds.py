@@ -11,14 +11,14 @@ import numpy as np
 
 import engine
 from engine.config import TrainConfig
+from engine.core.training import Learner
 from engine.envs import Environment
 from engine.envs.environment import StateAccess
-from engine.learning.agents import begin_agent
-from engine.learning.environment import VectorEnvironment
-from engine.learning.networks import ActorCritic
-from engine.learning.normalization import begin_normalizer
-from engine.learning.ppo import as_batch
-from engine.learning.training import Learner
+from engine.kinds.control.agents import begin_agent
+from engine.kinds.control.environment import VectorEnvironment
+from engine.kinds.control.networks import ActorCritic
+from engine.kinds.control.normalization import begin_normalizer
+from engine.kinds.control.ppo import as_batch
 from engine.store.read import Run
 from engine.store.snapshot import RolloutBuffer, Snapshot
 

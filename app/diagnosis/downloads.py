@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from app import export, loaders, page, state
 from app.diagnosis.report import Shown, render
 from engine.analysis.diagnosis import FRACTION
-from engine.attribution.influence import Scores
-from engine.attribution.targets import Target
+from engine.core.influence import Scores
+from engine.core.targets import Target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

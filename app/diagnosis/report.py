@@ -22,10 +22,10 @@ from app.charts import records as record_charts
 from app.charts.comparison import ARM_NAMES
 from app.diagnosis import in_common, loaders
 from app.verdicts import meaning, mode_name, verdict_name
-from engine.attribution.estimators import ESTIMATOR_NOTES, top_and_bottom
-from engine.attribution.influence import Scores
-from engine.attribution.targets import Target
-from engine.attribution.trust import averaged_name, read_validation
+from engine.core.estimators import ESTIMATOR_NOTES, top_and_bottom
+from engine.core.influence import Scores
+from engine.core.targets import Target
+from engine.core.trust import averaged_name, read_validation
 from engine.errors import EngineError
 from engine.intervention.across import damaged_series, list_series
 from engine.intervention.notes import read_note

@@ -20,9 +20,9 @@ from engine.analysis.advantages import ROLLOUTS, MonteCarlo
 from engine.analysis.diagnosis import Diagnosis, Trait, records_to_estimate
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.analysis.restoring import CannotRestoreError
-from engine.attribution.estimators import DEFAULT_ESTIMATOR
-from engine.attribution.influence import Scores
-from engine.attribution.targets import Target
+from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.influence import Scores
+from engine.core.targets import Target
 from engine.store.files import Files, inside
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot

@@ -10,8 +10,8 @@ from app import page, state
 from app.diagnosis import in_common, loaders, rollouts, where
 from app.diagnosis.marks import OnPick
 from engine.analysis.diagnosis import FRACTION
-from engine.attribution.influence import Scores
-from engine.attribution.targets import Target
+from engine.core.influence import Scores
+from engine.core.targets import Target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

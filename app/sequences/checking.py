@@ -10,9 +10,9 @@ from app.jobs import Check
 from app.sequences import loaders
 from app.sequences.targets import Asked
 from engine.experiments.recommendation import Recommendation
-from engine.rlhf.influence import LANGUAGE_ESTIMATORS
-from engine.rlhf.targets import TokenTarget
-from engine.rlhf.validation import FRACTION, ORDERS, SUBSETS, finished_language_replays
+from engine.kinds.language.influence import LANGUAGE_ESTIMATORS
+from engine.kinds.language.targets import TokenTarget
+from engine.kinds.language.validation import FRACTION, ORDERS, SUBSETS, finished_language_replays
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 

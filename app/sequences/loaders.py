@@ -18,12 +18,12 @@ from app.sequences import columns
 from app.sequences.columns import Question
 from app.sequences.targets import Asked
 from engine.errors import BadInputError, DamagedRunError
+from engine.kinds.language.dependencies import tokenizers
+from engine.kinds.language.influence import SequenceScores, read_sequence_influence, sequence_influence
+from engine.kinds.language.targets import TokenTarget, language_target
+from engine.kinds.language.validation import estimate_language_seconds
 from engine.recording.dumps import Dump, find_dumps, open_dump, printable
 from engine.recording.sequences import Sequences
-from engine.rlhf.dependencies import tokenizers
-from engine.rlhf.influence import SequenceScores, read_sequence_influence, sequence_influence
-from engine.rlhf.targets import TokenTarget, language_target
-from engine.rlhf.validation import estimate_language_seconds
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from app.sequences import loaders
 from engine.intervention.plan import Intervention
-from engine.rlhf.influence import LANGUAGE_ESTIMATORS, SequenceScores, read_sequence_influence
-from engine.rlhf.retrain import measured_target, random_sequences
+from engine.kinds.language.influence import LANGUAGE_ESTIMATORS, SequenceScores, read_sequence_influence
+from engine.kinds.language.retrain import measured_target, random_sequences
 from engine.store.read import Run
 
 

@@ -13,11 +13,11 @@ from app.jobs import Check
 from app.sequences import loaders
 from app.sequences.targets import Asked
 from app.text import escape
-from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
+from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
 from engine.errors import EngineError
-from engine.rlhf.influence import LANGUAGE_ESTIMATORS, SequenceScores, estimate_seconds
-from engine.rlhf.models import check_base
-from engine.rlhf.targets import TokenTarget
+from engine.kinds.language.influence import LANGUAGE_ESTIMATORS, SequenceScores, estimate_seconds
+from engine.kinds.language.models import check_base
+from engine.kinds.language.targets import TokenTarget
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 

@@ -14,7 +14,7 @@ from app.targets import AS_RECORDED, can_type, typed_state
 from app.text import escape
 from engine import arguments
 from engine.analysis.behaviour import Behaviour
-from engine.attribution.targets import ActionTarget, action_target, in_words, typed_target
+from engine.core.targets import ActionTarget, action_target, in_words, typed_target
 from engine.errors import BadInputError, EngineError
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot

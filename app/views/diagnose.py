@@ -26,9 +26,9 @@ from app import (
 from app.checking import OfRecords
 from app.diagnosis import downloads, section
 from app.text import escape
-from engine.attribution.estimators import top_and_bottom
-from engine.attribution.influence import Scores
-from engine.attribution.naming import TargetName
+from engine.core.estimators import top_and_bottom
+from engine.core.influence import Scores
+from engine.core.naming import TargetName
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

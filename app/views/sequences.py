@@ -18,8 +18,8 @@ from app.sequences.checking import OfSequences
 from app.sequences.listing import Listed
 from app.sequences.targets import Asked
 from app.text import escape
+from engine.kinds.language.influence import SequenceScores
 from engine.recording.dumps import Dump
-from engine.rlhf.influence import SequenceScores
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 

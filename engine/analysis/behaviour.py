@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from engine.analysis.formation import FEATURES, RoundFormation, formation
 from engine.analysis.phases import Curves, Phases, phases
 from engine.analysis.round_by_round import RoundByRound
-from engine.attribution.estimators import DEFAULT_ESTIMATOR
-from engine.attribution.influence import influence
-from engine.attribution.orders import check_request
-from engine.attribution.targets import ActionTarget
+from engine.core.checkpoint import restore_policy
+from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.influence import influence
+from engine.core.orders import check_request
+from engine.core.targets import ActionTarget
 from engine.errors import BadInputError, EngineError, ZeroGradientError
-from engine.learning.checkpoint import restore_policy
-from engine.learning.networks import ActorCritic
+from engine.kinds.control.networks import ActorCritic
 from engine.store.read import Run, ranges
 from engine.terminal import Report
 from engine.typed import typed

@@ -15,13 +15,13 @@ from engine.analysis.advantages import ROLLOUTS, MonteCarlo, Progress, check_set
 from engine.analysis.effects import LEAST_CLUSTERS, cliffs_delta, rank_correlation
 from engine.analysis.features import Feature, features
 from engine.analysis.restoring import CannotRestoreError
-from engine.attribution.estimators import DEFAULT_ESTIMATOR, top_and_bottom
-from engine.attribution.influence import Scores, influence
-from engine.attribution.lds import Interval
-from engine.attribution.targets import ActionTarget, Target, named_target
-from engine.attribution.trust import defined
+from engine.core.estimators import DEFAULT_ESTIMATOR, top_and_bottom
+from engine.core.influence import Scores, influence
+from engine.core.lds import Interval
+from engine.core.targets import ActionTarget, Target, named_target
+from engine.core.trust import defined
 from engine.errors import BadInputError
-from engine.learning.agents import restore_agent
+from engine.kinds.control.agents import restore_agent
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Float32s, Snapshot, check_records
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.learning.checkpoint import restore_policy
+from engine.core.checkpoint import restore_policy
 from engine.store.snapshot import Float32s, Snapshot
 
 Floats = NDArray[np.float64]

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.analysis.advantages import MonteCarlo
 from engine.analysis.fields import action_components, observation_components, steps_in_episode
-from engine.learning.checkpoint import restore_policy
-from engine.learning.replay import replay
-from engine.learning.rollout import td_errors
+from engine.core.checkpoint import restore_policy
+from engine.core.replay import replay
+from engine.kinds.control.rollout import td_errors
 from engine.store.snapshot import Snapshot
 
 Floats = NDArray[np.float64]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.learning.checkpoint import restore_policy
-from engine.learning.rollout import td_errors
+from engine.core.checkpoint import restore_policy
+from engine.kinds.control.rollout import td_errors
 from engine.store.snapshot import Snapshot
 
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.analysis.rendering import CannotDrawError, draw, to_png
+from engine.core.checkpoint import fingerprint
 from engine.envs import find
-from engine.learning.agents import restore_agent
-from engine.learning.checkpoint import fingerprint
-from engine.learning.environment import feasible
-from engine.learning.normalization import normalizer_at
+from engine.kinds.control.agents import restore_agent
+from engine.kinds.control.environment import feasible
+from engine.kinds.control.normalization import normalizer_at
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.read import Run
 

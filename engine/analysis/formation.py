@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from engine.analysis.relations import Relations, groupings, relations
 from engine.analysis.roughness import MOST_VERTICES, nearest_graph, roughness, shuffled_roughness
 from engine.analysis.round_by_round import RoundByRound
-from engine.attribution.estimators import DEFAULT_ESTIMATOR, top_and_bottom
-from engine.attribution.influence import influence
-from engine.attribution.targets import ActionTarget
+from engine.core.checkpoint import restore_policy
+from engine.core.estimators import DEFAULT_ESTIMATOR, top_and_bottom
+from engine.core.influence import influence
+from engine.core.targets import ActionTarget
 from engine.errors import ZeroGradientError
-from engine.learning.checkpoint import restore_policy
 from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot
 from engine.typed import typed

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.restoring import points
+from engine.core.checkpoint import restore_policy
 from engine.errors import BadInputError
-from engine.learning.checkpoint import restore_policy
-from engine.learning.normalization import normalizer_at
+from engine.kinds.control.normalization import normalizer_at
 from engine.spaces import Space
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.roughness import unit_vectors
-from engine.attribution.targets import ActionTarget
-from engine.learning.networks import ActorCritic
+from engine.core.targets import ActionTarget
+from engine.kinds.control.networks import ActorCritic
 from engine.spaces import Space
 from engine.store.snapshot import RolloutBuffer
 

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from engine.analysis.restoring import check_recorded
+from engine.core.training import step_through
 from engine.envs import find
 from engine.errors import BadInputError, EngineError
-from engine.learning.environment import VectorEnvironment
-from engine.learning.training import step_through
+from engine.kinds.control.environment import VectorEnvironment
 from engine.store.snapshot import Snapshot, check_records
 
 os.environ.setdefault("SDL_VIDEODRIVER", "offscreen,dummy")  # environments that draw with pygame draw into memory

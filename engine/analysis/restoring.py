@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from engine.envs import Environment, find
 from engine.errors import BadInputError, EngineError
-from engine.learning.environment import Episode, StateNotRestoredError, VectorEnvironment, feasible, generator_at
-from engine.learning.normalization import begin_normalizer
+from engine.kinds.control.environment import Episode, StateNotRestoredError, VectorEnvironment, feasible, generator_at
+from engine.kinds.control.normalization import begin_normalizer
 from engine.spaces import Space
 from engine.store.snapshot import Snapshot
 

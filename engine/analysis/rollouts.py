@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from engine.analysis.restoring import Point
 from engine.config import TrainConfig
+from engine.core.checkpoint import one_thread
 from engine.envs import find
-from engine.learning.agents import Agent, restore_agent
-from engine.learning.checkpoint import one_thread
-from engine.learning.environment import feasible
-from engine.learning.normalization import normalizer_at
+from engine.kinds.control.agents import Agent, restore_agent
+from engine.kinds.control.environment import feasible
+from engine.kinds.control.normalization import normalizer_at
 from engine.spaces import Space
 
 Floats = NDArray[np.float64]

@@ -50,7 +50,7 @@ def diagnose(
 ) -> None:
     """Compare the bottom records of a round with the rest, and with what rollouts say."""
     from engine.analysis.diagnosis import diagnose as compare
-    from engine.attribution.targets import in_words
+    from engine.core.targets import in_words
     from engine.store.read import open_run
 
     snapshot = open_run(run).snapshot(round)

@@ -34,8 +34,8 @@ from engine.terminal import print_json, print_table, progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from engine.attribution.influence import Scores
-    from engine.rlhf.targets import TokenTarget
+    from engine.core.influence import Scores
+    from engine.kinds.language.targets import TokenTarget
     from engine.store.sequences import LanguageSnapshot
     from engine.store.snapshot import Snapshot
 
@@ -66,10 +66,10 @@ def influence(
     as_json: Json = False,
 ) -> None:
     """Compute how much each record of a round raised or lowered a target."""
-    from engine.attribution.influence import influence as compute
-    from engine.attribution.influence import read_influence, scores_table
-    from engine.attribution.orders import estimate_seconds
-    from engine.attribution.targets import in_words
+    from engine.core.influence import influence as compute
+    from engine.core.influence import read_influence, scores_table
+    from engine.core.orders import estimate_seconds
+    from engine.core.targets import in_words
     from engine.store.read import open_run
 
     allow(base, download=download)
@@ -154,7 +154,7 @@ def influence(
 
 def _print_records(snapshot: Snapshot, scores: Scores) -> None:
     """The records that helped and hurt most, and by which terms, where there is more than the actor's."""
-    from engine.attribution.estimators import top_and_bottom
+    from engine.core.estimators import top_and_bottom
 
     buffer = snapshot.buffer
     terms = [*scores.terms] if any(part.any() for term, part in scores.terms.items() if term != "actor") else []
@@ -179,7 +179,7 @@ def _print_records(snapshot: Snapshot, scores: Scores) -> None:
 
 def _episodes(snapshot: Snapshot, scores: Scores) -> list[dict[str, float]]:
     """Sums over the records of each episode: of influence and of its terms."""
-    from engine.attribution.grouping import sum_by
+    from engine.core.grouping import sum_by
 
     episode = snapshot.buffer.episode
     numbers, totals = sum_by(scores.influence, episode)
@@ -206,9 +206,9 @@ def _of_sequences(
     as_json: bool,
 ) -> None:
     """The same of a language model's round."""
-    from engine.attribution.estimators import top_and_bottom
-    from engine.attribution.orders import planned_steps
-    from engine.rlhf.influence import (
+    from engine.core.estimators import top_and_bottom
+    from engine.core.orders import planned_steps
+    from engine.kinds.language.influence import (
         estimate_seconds,
         read_sequence_influence,
         sequence_influence,

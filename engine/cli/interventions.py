@@ -31,10 +31,10 @@ def interventions(
     as_json: Json = False,
 ) -> None:
     """Remove the bottom records of each round, by itself: what does it do to the return, over training?"""
+    from engine.core.replay import check_mode
     from engine.executors import check_executor
     from engine.intervention.across import create_series, series_of
     from engine.intervention.worker import work_series
-    from engine.learning.replay import check_mode
     from engine.store.read import open_run
 
     opened = open_run(run)

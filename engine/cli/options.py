@@ -12,8 +12,8 @@ import typer
 from engine import arguments
 
 if TYPE_CHECKING:
-    from engine.attribution.targets import Target
-    from engine.rlhf.targets import TokenTarget
+    from engine.core.targets import Target
+    from engine.kinds.language.targets import TokenTarget
     from engine.store.sequences import LanguageSnapshot
     from engine.store.snapshot import Snapshot
 
@@ -76,8 +76,8 @@ def chosen_target(
     Raises:
         BadInputError: they don't go together, or name something that is not there.
     """
-    from engine.attribution.naming import TargetName
-    from engine.attribution.targets import named_target
+    from engine.core.naming import TargetName
+    from engine.core.targets import named_target
 
     name = TargetName(
         target=target or "return",
@@ -122,7 +122,7 @@ def chosen_sequence_target(
         BadInputError: they don't go together, or name something that is not there.
     """
     from engine.errors import BadInputError
-    from engine.rlhf.targets import language_target
+    from engine.kinds.language.targets import language_target
 
     for name, given in others.items():
         if given is not None:

@@ -37,10 +37,10 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Replay a round without some records; compare with the original and with a random removal."""
+    from engine.core.replay import check_mode
     from engine.intervention.comparison import VERDICT_WORDS
     from engine.intervention.filtering import bottom_fraction
     from engine.intervention.plan import Intervention
-    from engine.learning.replay import check_mode
     from engine.store.read import open_run
 
     if (drop_bottom is None) == (drop_file is None):
@@ -100,7 +100,7 @@ class _Tools(NamedTuple):
 
 
 def _for_records() -> _Tools:
-    from engine.attribution.influence import influence
+    from engine.core.influence import influence
     from engine.intervention.retrain import carry_out
     from engine.intervention.worker import work
     from engine.intervention.workspace import create_job, predicted
@@ -110,9 +110,9 @@ def _for_records() -> _Tools:
 
 
 def _for_sequences() -> _Tools:
-    from engine.rlhf.influence import sequence_influence
-    from engine.rlhf.retrain import create_language_job, predicted, retrain_language
-    from engine.rlhf.worker import work
+    from engine.kinds.language.influence import sequence_influence
+    from engine.kinds.language.retrain import create_language_job, predicted, retrain_language
+    from engine.kinds.language.worker import work
     from engine.store.read import Run
 
     read, influence = Run.language_snapshot, lambda s: sequence_influence(s).influence

@@ -51,10 +51,10 @@ def rlhf(
     download: Download = False,
 ) -> None:
     """Train a language model by PPO or GRPO: `rlhf courtesy`, or `rlhf --policy PATH --reward PATH --prompts FILE`."""
-    from engine.rlhf.dependencies import transformers
-    from engine.rlhf.filtering import train_language
-    from engine.rlhf.models import best_precision
-    from engine.rlhf.presets import language_settings
+    from engine.kinds.language.dependencies import transformers
+    from engine.kinds.language.filtering import train_language
+    from engine.kinds.language.models import best_precision
+    from engine.kinds.language.presets import language_settings
 
     allow(download=download)
     transformers()

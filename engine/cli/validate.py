@@ -29,8 +29,8 @@ from engine.errors import CancelledError
 from engine.terminal import duration, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from engine.attribution.trust import Validation
-    from engine.rlhf.targets import TokenTarget
+    from engine.core.trust import Validation
+    from engine.kinds.language.targets import TokenTarget
     from engine.store.sequences import LanguageSnapshot
 
 
@@ -63,11 +63,11 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Remove random records, really replay the round, and see who predicted it."""
-    from engine.attribution.costs import finished, scoring_seconds
-    from engine.attribution.estimators import DEFAULT_ESTIMATOR
-    from engine.attribution.replays import replay_seconds
-    from engine.attribution.targets import in_words
-    from engine.attribution.validation import validate as measure
+    from engine.core.costs import finished, scoring_seconds
+    from engine.core.estimators import DEFAULT_ESTIMATOR
+    from engine.core.replays import replay_seconds
+    from engine.core.targets import in_words
+    from engine.core.validation import validate as measure
     from engine.executors import check_executor
     from engine.store.read import open_run
 
@@ -141,10 +141,10 @@ def _of_sequences(
     run: Path,
 ) -> tuple[Validation, str]:
     """The same of a language model's round, and the target in words."""
-    from engine.attribution.replays import replay_seconds
+    from engine.core.replays import replay_seconds
     from engine.executors import check_executor
-    from engine.rlhf.replay import replay_language
-    from engine.rlhf.validation import finished_language_replays, validate_language
+    from engine.kinds.language.replay import replay_language
+    from engine.kinds.language.validation import finished_language_replays, validate_language
 
     check_executor(executor, workers)
 
@@ -171,7 +171,7 @@ def _of_sequences(
 
 
 def _note_replays(one: float, count: int, executor: str, workers: int | None) -> None:
-    from engine.attribution.costs import replaying_seconds
+    from engine.core.costs import replaying_seconds
 
     seconds = replaying_seconds(one, count, workers, pool=executor != "inline")
     note_duration(f"replaying the update {count} times", seconds)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from engine.core.checkpoint import fingerprint, one_thread
+from engine.core.training import Learner, filtered
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.executors import check_executor, run_tasks
@@ -30,9 +32,7 @@ from engine.experiments.results import (
     write_task,
 )
 from engine.intervention.filtering import make_filter
-from engine.learning.checkpoint import fingerprint, one_thread
-from engine.learning.evaluation import Evaluator
-from engine.learning.training import Learner, filtered
+from engine.kinds.control.evaluation import Evaluator
 from engine.store.files import Files, inside
 
 Progress = Callable[[str, int, int], None]

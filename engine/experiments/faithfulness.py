@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine.attribution.estimators import ESTIMATORS
-from engine.attribution.influence import influence
-from engine.attribution.targets import Target, action_target, return_target
-from engine.attribution.trust import Validation
-from engine.attribution.validation import ORDERS, SUBSETS, validate_targets
+from engine.core.estimators import ESTIMATORS
+from engine.core.influence import influence
+from engine.core.targets import Target, action_target, return_target
+from engine.core.trust import Validation
+from engine.core.validation import ORDERS, SUBSETS, validate_targets
 from engine.errors import BadInputError, ZeroGradientError
 from engine.experiments.plans import EXPERIMENTS, Experiment
 from engine.intervention.filtering import train

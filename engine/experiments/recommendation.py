@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.attribution.estimators import ESTIMATORS
-from engine.attribution.regression import REPLAY_REGRESSION
-from engine.attribution.trust import MOSTLY_NOISE
+from engine.core.estimators import ESTIMATORS
+from engine.core.regression import REPLAY_REGRESSION
+from engine.core.trust import MOSTLY_NOISE
 from engine.experiments.faithfulness import STAGES
 
 CLEARLY = 0.05

@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine.attribution.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
-from engine.attribution.influence import influence
-from engine.attribution.targets import named_target
+from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
+from engine.core.influence import influence
+from engine.core.replay import Mode, check_mode, check_replayable
+from engine.core.targets import named_target
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError, StorageError
 from engine.executors import run_tasks
 from engine.intervention.filtering import bottom_fraction
@@ -43,7 +44,6 @@ from engine.intervention.workspace import (
     set_aside,
     write_status,
 )
-from engine.learning.replay import Mode, check_mode, check_replayable
 from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run, open_run, ranges

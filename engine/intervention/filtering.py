@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.attribution.agreement import agreement
-from engine.attribution.influence import influence
 from engine.config import TrainConfig
+from engine.core.influence import influence
+from engine.core.training import Filtered, RecordFilter
+from engine.core.training import train as train_with
 from engine.errors import BadInputError, ZeroGradientError
-from engine.learning.rollout import td_errors
-from engine.learning.training import Filtered, RecordFilter
-from engine.learning.training import train as train_with
+from engine.kinds.control.agreement import agreement
+from engine.kinds.control.rollout import td_errors
 from engine.store.snapshot import Float32s, Snapshot
 
 Ranking = Callable[[Snapshot, Float32s], NDArray[np.floating]]

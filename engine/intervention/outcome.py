@@ -10,9 +10,9 @@ from typing import Annotated, Any, Generic, NotRequired, TypedDict, TypeVar
 
 import msgspec
 
+from engine.core.replay import Mode
 from engine.errors import DamagedRunError
 from engine.intervention.comparison import Verdict
-from engine.learning.replay import Mode
 
 RESULT_FILE = "result.json"
 

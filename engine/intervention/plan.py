@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.attribution.naming import TargetName
+from engine.core.naming import TargetName
+from engine.core.replay import Mode
 from engine.errors import BadInputError
-from engine.learning.replay import Mode
 from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
 from engine.typed import typed

@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.loop import train_on
+from engine.core.replay import Mode, replay
+from engine.core.training import Learner, filtered
 from engine.envs import find
 from engine.intervention.comparison import Estimate, compare
 from engine.intervention.filtering import make_filter
-from engine.learning.agents import Actor, restore_agent
-from engine.learning.evaluation import Evaluator
-from engine.learning.loop import train_on
-from engine.learning.normalization import Normalizer, normalizer_at
-from engine.learning.replay import Mode, replay
-from engine.learning.training import Learner, filtered
+from engine.kinds.control.agents import Actor, restore_agent
+from engine.kinds.control.evaluation import Evaluator
+from engine.kinds.control.normalization import Normalizer, normalizer_at
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

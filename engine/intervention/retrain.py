@@ -12,7 +12,10 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.attribution.targets import Target, named_target
+from engine.core.checkpoint import same_machine
+from engine.core.replay import Mode, check_replayable, intervene, replay
+from engine.core.targets import Target, named_target
+from engine.core.training import branch
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.intervention.comparison import Estimate, compare
@@ -20,11 +23,8 @@ from engine.intervention.filtering import make_filter
 from engine.intervention.outcome import RESULT_FILE
 from engine.intervention.plan import EVALUATION_SEED, Intervention, Meter, Progress, episodes_per_order, random_removal
 from engine.intervention.recollect import Continued, evaluate, recorded_arm, summarize, train_arm_on
-from engine.learning.checkpoint import same_machine
-from engine.learning.evaluation import Evaluator
-from engine.learning.normalization import normalizer_at
-from engine.learning.replay import Mode, check_replayable, intervene, replay
-from engine.learning.training import branch
+from engine.kinds.control.evaluation import Evaluator
+from engine.kinds.control.normalization import normalizer_at
 from engine.store.documents import write_json
 from engine.store.files import Files
 from engine.store.manifest import Parent

@@ -27,14 +27,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
-from engine.attribution.estimators import DEFAULT_ESTIMATOR
-from engine.attribution.influence import influence
-from engine.attribution.targets import named_target
+from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.influence import influence
+from engine.core.replay import check_replayable
+from engine.core.targets import named_target
 from engine.errors import DamagedRunError, LockedRunError, StorageError, ZeroGradientError
 from engine.intervention.outcome import RESULT_FILE, check_outcome
 from engine.intervention.plan import Intervention
 from engine.intervention.retrain import PARTIAL
-from engine.learning.replay import check_replayable
 from engine.store.documents import Document, read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.find import INTERVENTION
@@ -109,7 +109,7 @@ def predicted(
 def create_job(
     run: Run, snapshot: Snapshot | LanguageSnapshot, plan: Intervention, about: dict[str, Any]
 ) -> tuple[Job, bool]:
-    """Write an intervention to disk, ready for a worker (of a language model's run: `engine.rlhf.worker`).
+    """Write an intervention to disk, ready for a worker (of a language model's run: `engine.kinds.language.worker`).
 
     Returns:
         The job, and whether a worker is to be started; one that is done or running is given back as it is.

@@ -13,8 +13,8 @@ import pytest
 import engine
 from app.diagnosis.report import Shown, render
 from engine.analysis.fields import record_fields
-from engine.attribution.estimators import top_and_bottom
-from engine.attribution.targets import Target
+from engine.core.estimators import top_and_bottom
+from engine.core.targets import Target
 from engine.intervention.across import create_series, series_of
 from engine.intervention.notes import write_note
 from engine.intervention.plan import Intervention

@@ -11,8 +11,8 @@ from test_pages import Open, errors, open_page, words  # noqa: F401
 
 from engine.intervention.plan import Intervention
 from engine.intervention.workspace import list_jobs
-from engine.rlhf.retrain import create_language_job, predicted
-from engine.rlhf.worker import work
+from engine.kinds.language.retrain import create_language_job, predicted
+from engine.kinds.language.worker import work
 from engine.store import open_run
 
 

@@ -32,9 +32,9 @@ from engine.__main__ import main
 from engine.arguments import record_numbers
 from engine.intervention.record_sets import change_basket, read_basket, read_sets
 from engine.intervention.workspace import list_jobs
-from engine.rlhf.influence import sequence_influence
-from engine.rlhf.targets import language_target
-from engine.rlhf.worker import work
+from engine.kinds.language.influence import sequence_influence
+from engine.kinds.language.targets import language_target
+from engine.kinds.language.worker import work
 from engine.store.sequences import SequenceBuffer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "recording"))
@@ -241,7 +241,7 @@ def test_retraining_without_the_basket_ends_on_compare(
     [job] = list_jobs(run)
     assert job.plan.removed == tuple(sorted(worst))
     assert (job.plan.target, job.plan.orders, job.plan.episodes) == ("sequence", 2, 8)
-    assert [command[1:] for command in started] == [["-m", "engine.rlhf.worker", str(job.folder)]]
+    assert [command[1:] for command in started] == [["-m", "engine.kinds.language.worker", str(job.folder)]]
     expected = sequence_influence(run.language_snapshot(0)).influence[worst].sum()
     assert job.about["summed_influence"] == pytest.approx(float(expected), rel=1e-5)
 

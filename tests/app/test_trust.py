@@ -16,13 +16,13 @@ from app import loaders
 from app.checking import CHECKED
 from app.jobs import Check
 from app.trust import offered
-from engine.attribution.costs import finished
-from engine.attribution.estimators import ESTIMATORS
-from engine.attribution.naming import TargetName
-from engine.attribution.regression import REPLAY_REGRESSION
-from engine.attribution.replays import random_removals
-from engine.attribution.targets import named_target, return_target
-from engine.attribution.trust import keep_validation
+from engine.core.costs import finished
+from engine.core.estimators import ESTIMATORS
+from engine.core.naming import TargetName
+from engine.core.regression import REPLAY_REGRESSION
+from engine.core.replays import random_removals
+from engine.core.targets import named_target, return_target
+from engine.core.trust import keep_validation
 from engine.store.read import Run
 
 ROOT = Path(__file__).resolve().parents[2]

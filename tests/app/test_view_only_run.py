@@ -100,7 +100,7 @@ def test_workers_get_what_the_person_allows_as_arguments(
     job = jobs.start(run, snapshot, plan, None)
     Check(run, 1, "0123", ()).start(["first_order"])
     base = ["--base", str((models / "policy").resolve()), "--download"]
-    assert started[0][1:] == ["-m", "engine.rlhf.worker", *base, str(job.folder.resolve())]
+    assert started[0][1:] == ["-m", "engine.kinds.language.worker", *base, str(job.folder.resolve())]
     assert started[1][-3:] == base
 
 

@@ -18,7 +18,7 @@ from languages import record_language, settings
 from worlds import same_tensors
 
 import engine
-from engine.rlhf.training import train_language
+from engine.kinds.language.training import train_language
 from engine.store.read import Run
 
 SETTINGS = ("n_steps=300", "n_envs=2", "target_kl=0.02", "n_epochs=3")  # episodes of 500 steps span several rounds

@@ -14,16 +14,16 @@ from torch import Tensor
 from worlds import entry, moved_snapshot, off_policy
 
 import engine
-from engine.attribution import replays as replaying
-from engine.attribution.batched import batched_values, check_device, updated_agents
-from engine.attribution.replays import Replay, Task, finished_replays, random_removals, replays, run_replays
-from engine.attribution.targets import Target, return_target
+from engine.core import replays as replaying
+from engine.core.checkpoint import restore_learner
+from engine.core.replay import intervene, replay
+from engine.core.replays import Replay, Task, finished_replays, random_removals, replays, run_replays
+from engine.core.targets import Target, return_target
 from engine.errors import BadInputError
-from engine.learning import batched
-from engine.learning.checkpoint import restore_learner
-from engine.learning.networks import Policy
-from engine.learning.ppo import as_batch, update
-from engine.learning.replay import intervene, replay
+from engine.kinds.control import batched
+from engine.kinds.control.batched_replays import batched_values, check_device, updated_agents
+from engine.kinds.control.networks import Policy
+from engine.kinds.control.ppo import as_batch, update
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

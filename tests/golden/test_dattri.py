@@ -16,13 +16,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from worlds import entry, moved_snapshot
 
 import engine
-from engine.attribution.estimators import ESTIMATORS, first_order
-from engine.attribution.gradients import first_epoch_advantages
-from engine.attribution.targets import ActionTarget, action_target, return_target
+from engine.core.checkpoint import restore_policy
+from engine.core.estimators import ESTIMATORS, first_order
+from engine.core.targets import ActionTarget, action_target, return_target
 from engine.envs import find
-from engine.learning.checkpoint import restore_policy
-from engine.learning.networks import ActorCritic
-from engine.learning.ppo import as_batch
+from engine.kinds.control.networks import ActorCritic
+from engine.kinds.control.ppo import as_batch
+from engine.kinds.control.round_gradients import first_epoch_advantages
 from engine.store.snapshot import Snapshot
 
 N = 96

@@ -12,16 +12,16 @@ import pytest
 import torch
 from worlds import entry, moved_snapshot
 
-from engine.attribution.derivatives import TorchDerivatives
-from engine.attribution.layers import layer_of, layers_of
-from engine.attribution.path import Credits, back_propagate, replay_gradient
-from engine.attribution.steps import trace_update
-from engine.attribution.targets import Target, action_target, return_target
+from engine.core.checkpoint import restore_policy
+from engine.core.derivatives import TorchDerivatives
+from engine.core.layers import layer_of, layers_of
+from engine.core.path import Credits, back_propagate, replay_gradient
+from engine.core.steps import trace_update
+from engine.core.targets import Target, action_target, return_target
 from engine.envs import find
 from engine.errors import BadInputError
-from engine.learning.agents import TorchAgent
-from engine.learning.checkpoint import restore_policy
-from engine.learning.ppo import (
+from engine.kinds.control.agents import TorchAgent
+from engine.kinds.control.ppo import (
     as_batch,
     make_optimizer,
     objective,

@@ -17,11 +17,11 @@ from worlds import entry, learner
 
 import engine
 from engine.config import TrainConfig
+from engine.core.checkpoint import restore_policy
+from engine.core.training import Learner
 from engine.envs import CATALOGUE, find
-from engine.learning.checkpoint import restore_policy
-from engine.learning.ppo import as_batch, make_optimizer, update
-from engine.learning.rollout import gae
-from engine.learning.training import Learner
+from engine.kinds.control.ppo import as_batch, make_optimizer, update
+from engine.kinds.control.rollout import gae
 from engine.store.snapshot import Snapshot
 
 LAYERS = {

@@ -9,9 +9,9 @@ import pytest
 from worlds import entry, learner
 
 import engine
+from engine.core.training import Learner
 from engine.envs import find
-from engine.learning.evaluation import Evaluator
-from engine.learning.training import Learner
+from engine.kinds.control.evaluation import Evaluator
 
 
 def trained(agent: Learner, rounds: int) -> Learner:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import engine
+from engine.core.checkpoint import fingerprint
 from engine.intervention.plan import Intervention
-from engine.learning.checkpoint import fingerprint
 
 ROUND = 1
 RECORD = 5
@@ -74,7 +74,7 @@ def machine(run: Path) -> dict[str, str]:
     """The software and hardware that this run's bits depend on here."""
     if not _is_language(run):
         return fingerprint()
-    from engine.rlhf.learner import language_fingerprint
+    from engine.kinds.language.learner import language_fingerprint
 
     return language_fingerprint()
 

@@ -19,7 +19,7 @@ from commands import Command, Listing, refused
 from deadlines import wait_until
 
 import engine
-from engine.attribution.influence import Scores
+from engine.core.influence import Scores
 from engine.errors import BadInputError, CancelledError, EngineError
 from engine.intervention import across
 from engine.intervention.across import (

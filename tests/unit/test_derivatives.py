@@ -10,16 +10,16 @@ import pytest
 import torch
 from worlds import entry, moved_snapshot, off_policy
 
-from engine.attribution.backends import inner_products
-from engine.attribution.closed_form import ClosedFormDerivatives
-from engine.attribution.derivatives import Derivatives, TorchDerivatives
-from engine.attribution.path import derivatives_of
-from engine.attribution.steps import Vector, flat
-from engine.attribution.targets import ActionTarget, Target, action_target, return_target
+from engine.core.backends import inner_products
+from engine.core.checkpoint import restore_policy
+from engine.core.derivatives import Derivatives, TorchDerivatives
+from engine.core.path import derivatives_of
+from engine.core.steps import Vector, flat
+from engine.core.targets import ActionTarget, Target, action_target, return_target
 from engine.envs import find
-from engine.learning.checkpoint import restore_policy
-from engine.learning.networks import ActorCritic, Policy
-from engine.learning.ppo import as_batch, with_normalized_advantages
+from engine.kinds.control.closed_form_derivatives import ClosedFormDerivatives
+from engine.kinds.control.networks import ActorCritic, Policy
+from engine.kinds.control.ppo import as_batch, with_normalized_advantages
 from engine.store.snapshot import Snapshot
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {

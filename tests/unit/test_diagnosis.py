@@ -19,13 +19,13 @@ from engine.analysis import rollouts as playing
 from engine.analysis.advantages import monte_carlo
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.analysis.rollouts import Task, horizon, run_rollouts
+from engine.core.checkpoint import restore_policy
+from engine.core.training import Learner
 from engine.envs import CATALOGUE
 from engine.envs.environment import attributes
 from engine.errors import BadInputError, CancelledError
-from engine.learning.agents import restore_agent
-from engine.learning.checkpoint import restore_policy
-from engine.learning.rollout import td_errors
-from engine.learning.training import Learner
+from engine.kinds.control.agents import restore_agent
+from engine.kinds.control.rollout import td_errors
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

@@ -10,19 +10,19 @@ import pytest
 import torch
 from worlds import double, entry, moved_snapshot
 
-from engine.attribution import regression
-from engine.attribution.backends import gradient, inner_products
-from engine.attribution.derivatives import TERMS
-from engine.attribution.estimators import ESTIMATORS, _at_theta_k, first_order
-from engine.attribution.grouping import sum_by, sum_of
-from engine.attribution.optimizers import clip_scale, follow
-from engine.attribution.path import derivatives_of, directions_back, tracin_adam
-from engine.attribution.steps import trace_update
-from engine.attribution.targets import Target, action_target, return_target
+from engine.core import regression
+from engine.core.backends import gradient, inner_products
+from engine.core.checkpoint import restore_policy
+from engine.core.derivatives import TERMS
+from engine.core.estimators import ESTIMATORS, _at_theta_k, first_order
+from engine.core.grouping import sum_by, sum_of
+from engine.core.optimizers import clip_scale, follow
+from engine.core.path import derivatives_of, directions_back, tracin_adam
+from engine.core.steps import trace_update
+from engine.core.targets import Target, action_target, return_target
 from engine.envs import find
 from engine.errors import BadInputError
-from engine.learning.checkpoint import restore_policy
-from engine.learning.ppo import objective, with_normalized_advantages
+from engine.kinds.control.ppo import objective, with_normalized_advantages
 from engine.store.snapshot import Snapshot
 
 N = 80

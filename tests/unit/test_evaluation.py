@@ -7,8 +7,8 @@ import torch
 from worlds import entry, learner
 
 from engine.envs import CATALOGUE, find
-from engine.learning.evaluation import Evaluator
-from engine.learning.networks import ActorCritic
+from engine.kinds.control.evaluation import Evaluator
+from engine.kinds.control.networks import ActorCritic
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import pytest
 from worlds import record, same_tensors
 
 import engine
-from engine.attribution.backends import BACKENDS, gradient, inner_products
-from engine.attribution.targets import action_target, return_target
+from engine.core.backends import BACKENDS, gradient, inner_products
+from engine.core.checkpoint import restore_policy
+from engine.core.targets import action_target, return_target
 from engine.envs import CATALOGUE, find
 from engine.errors import ZeroGradientError
-from engine.learning.checkpoint import restore_policy
-from engine.learning.environment import VectorEnvironment
-from engine.learning.ppo import as_batch
+from engine.kinds.control.environment import VectorEnvironment
+from engine.kinds.control.ppo import as_batch
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

@@ -13,9 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ("FrozenLake-v1", "courtesy")
-LONG = ("engine", "engine.analysis.behaviour", "engine.analysis.diagnosis", "engine.attribution.validation")
-LONG += ("engine.intervention.filtering", "engine.intervention.retrain", "engine.rlhf.filtering")
-LONG += ("engine.rlhf.influence", "engine.rlhf.courtesy.world")
+LONG = ("engine", "engine.analysis.behaviour", "engine.analysis.diagnosis", "engine.core.validation")
+LONG += ("engine.intervention.filtering", "engine.intervention.retrain", "engine.kinds.language.filtering")
+LONG += ("engine.kinds.language.influence", "engine.kinds.language.courtesy.world")
 """Those whose examples take seconds."""
 
 

@@ -16,9 +16,9 @@ from engine.analysis.films import film
 from engine.analysis.rendering import CannotDrawError
 from engine.envs import find
 from engine.errors import BadInputError
-from engine.learning.agents import restore_agent
-from engine.learning.evaluation import Evaluator
-from engine.learning.normalization import normalizer_at
+from engine.kinds.control.agents import restore_agent
+from engine.kinds.control.evaluation import Evaluator
+from engine.kinds.control.normalization import normalizer_at
 from engine.store.read import Run
 
 SETTINGS = {"rounds": 1, "n_steps": 64, "n_epochs": 1}

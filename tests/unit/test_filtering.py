@@ -12,12 +12,12 @@ import pytest
 from worlds import entry, learner
 
 import engine
-from engine.attribution.agreement import agreement
+from engine.core.replay import intervene
+from engine.core.training import Filtered, Learner, filtered
 from engine.errors import BadInputError, NotARunError
 from engine.intervention.filtering import RANKINGS, actor_influence, filtered_count, make_filter, strength
-from engine.learning.agents import restore_agent
-from engine.learning.replay import intervene
-from engine.learning.training import Filtered, Learner, filtered
+from engine.kinds.control.agents import restore_agent
+from engine.kinds.control.agreement import agreement
 from engine.store.snapshot import Snapshot
 
 SETTINGS: dict[str, Any] = {"n_steps": 100, "n_envs": 2, "batch_size": 32, "n_epochs": 2, "rounds": 3, "drop": 0.5}

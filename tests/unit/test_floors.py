@@ -15,10 +15,8 @@ ROOT = Path(engine.__file__).parents[1]
 FLOORS = (
     {"allowed", "config", "config_language", "spaces", "errors", "envs", "executors", "terminal", "arguments", "typed"},
     {"store"},
-    {"learning"},
-    {"attribution", "influence"},
-    {"intervention", "analysis"},
-    {"recording", "rlhf"},
+    {"core", "kinds", "intervention", "analysis"},
+    {"recording"},
     {"experiments"},
     {"cli"},
     {"__main__", "__init__"},

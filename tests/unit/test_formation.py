@@ -17,9 +17,9 @@ from engine.analysis.behaviour import Behaviour, as_behaviour, behaviour, influe
 from engine.analysis.formation import TOP, form_round, formation
 from engine.analysis.relations import groupings, relations
 from engine.analysis.round_by_round import coarse_to_fine
+from engine.core.checkpoint import restore_policy
 from engine.errors import BadInputError
-from engine.learning.checkpoint import restore_policy
-from engine.learning.networks import ActorCritic
+from engine.kinds.control.networks import ActorCritic
 from engine.store.export import export_run
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot

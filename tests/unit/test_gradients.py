@@ -9,13 +9,13 @@ import pytest
 from worlds import double, moved_snapshot, off_policy
 
 import engine
-from engine.attribution.backends import Term, gradient, inner_products
-from engine.attribution.derivatives import TERMS
-from engine.attribution.estimators import _at_theta_k, first_order, first_order_parts
-from engine.attribution.gradients import RoundGradients, Shelf, has_gradients, round_gradients
-from engine.attribution.targets import ActionTarget, Target, action_target, return_target
+from engine.core.backends import Term, gradient, inner_products
+from engine.core.derivatives import TERMS
+from engine.core.estimators import _at_theta_k, first_order, first_order_parts
+from engine.core.targets import ActionTarget, Target, action_target, return_target
 from engine.envs import find
 from engine.errors import ZeroGradientError
+from engine.kinds.control.round_gradients import RoundGradients, Shelf, has_gradients, round_gradients
 from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot
 
@@ -92,7 +92,7 @@ def test_a_target_without_a_gradient_is_refused_in_words(snapshot: Snapshot) -> 
 
 def test_a_round_is_prepared_once_and_a_changed_one_never_kept(lander: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = Shelf(2**30)
-    monkeypatch.setattr("engine.attribution.gradients._SHELF", shelf)
+    monkeypatch.setattr("engine.kinds.control.round_gradients._SHELF", shelf)
     first = round_gradients(lander.snapshot(1))
     assert round_gradients(lander.snapshot(1)) is first
     assert round_gradients(lander.snapshot(2)) is not first

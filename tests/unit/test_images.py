@@ -11,12 +11,12 @@ import torch
 from worlds import learner, moved_snapshot
 
 import engine
-from engine.attribution.backends import gradient
-from engine.attribution.targets import as_space, return_target
+from engine.core.backends import gradient
+from engine.core.checkpoint import restore_policy
+from engine.core.targets import as_space, return_target
 from engine.envs import find
 from engine.errors import BadInputError
-from engine.learning.checkpoint import restore_policy
-from engine.learning.networks import ActorCritic
+from engine.kinds.control.networks import ActorCritic
 from engine.spaces import Space
 
 NAME = "MiniGrid-Empty-8x8-v0"

@@ -13,13 +13,13 @@ import pytest
 from worlds import entry, learner
 
 import engine
-from engine.attribution import influence as front_door
-from engine.attribution.backends import Term
-from engine.attribution.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
-from engine.attribution.influence import scores_table
-from engine.attribution.targets import Target, as_space
+from engine.core import influence as front_door
+from engine.core.backends import Term
+from engine.core.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
+from engine.core.influence import scores_table
+from engine.core.targets import Target, as_space
 from engine.errors import BadInputError
-from engine.learning.agents import restore_agent
+from engine.kinds.control.agents import restore_agent
 from engine.spaces import Space
 from engine.store.derived import save_table
 from engine.store.read import Run

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from engine.attribution.lds import additivity, lds, metasmoothness, noise_ceiling, rank_agreement, spearman
-from engine.attribution.regression import STRENGTHS, fit, masks
+from engine.core.lds import additivity, lds, metasmoothness, noise_ceiling, rank_agreement, spearman
+from engine.core.regression import STRENGTHS, fit, masks
 
 M, N, Q = 60, 200, 8
 

@@ -12,15 +12,15 @@ from worlds import entry, learner, record, same_tensors
 
 import engine
 from engine.analysis.rendering import render
+from engine.core.checkpoint import restore_policy
+from engine.core.training import step_through
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.intervention.plan import EVALUATION_SEED
-from engine.learning.checkpoint import restore_policy
-from engine.learning.environment import StateNotRestoredError, VectorEnvironment
-from engine.learning.evaluation import Evaluator
-from engine.learning.normalization import begin_normalizer, normalizer_at
-from engine.learning.rollout import BadNumberError, gae
-from engine.learning.training import step_through
+from engine.kinds.control.environment import StateNotRestoredError, VectorEnvironment
+from engine.kinds.control.evaluation import Evaluator
+from engine.kinds.control.normalization import begin_normalizer, normalizer_at
+from engine.kinds.control.rollout import BadNumberError, gae
 from engine.store.read import Run
 
 SETTINGS: dict[str, Any] = {

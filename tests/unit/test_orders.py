@@ -10,14 +10,14 @@ import pytest
 from worlds import moved_snapshot
 
 import engine
-from engine.attribution import orders as orders_module
-from engine.attribution import regression
-from engine.attribution.estimators import ESTIMATORS, PRIOR, replay_regression
-from engine.attribution.orders import attribute, estimate_seconds, planned_steps
-from engine.attribution.targets import Target, return_target
+from engine.core import orders as orders_module
+from engine.core import regression
+from engine.core.estimators import ESTIMATORS, PRIOR, replay_regression
+from engine.core.orders import attribute, estimate_seconds, planned_steps
+from engine.core.replay import intervene
+from engine.core.targets import Target, return_target
 from engine.envs import find
 from engine.errors import BadInputError, CancelledError
-from engine.learning.replay import intervene
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

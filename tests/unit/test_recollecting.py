@@ -19,7 +19,7 @@ from engine.intervention.plan import EVALUATION_SEED, Intervention, random_remov
 from engine.intervention.recollect import recorded_arm, summarize, train_arm_on
 from engine.intervention.worker import work
 from engine.intervention.workspace import create_job, intervention_id, read_job
-from engine.learning.evaluation import Evaluator
+from engine.kinds.control.evaluation import Evaluator
 from engine.store import read_json
 from engine.store.read import Run
 

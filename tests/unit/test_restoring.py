@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from engine.analysis.restoring import CannotRestoreError, points
+from engine.core.training import Learner
 from engine.envs import CATALOGUE, find, preset
-from engine.learning.environment import StateNotRestoredError, feasible, generator_at
-from engine.learning.training import Learner
+from engine.kinds.control.environment import StateNotRestoredError, feasible, generator_at
 from engine.store.snapshot import Snapshot
 
 pytestmark = pytest.mark.long

@@ -11,13 +11,13 @@ import torch
 from worlds import entry, learner
 
 from engine.config import TrainConfig
+from engine.core.checkpoint import restore_policy
+from engine.core.training import Learner, step_through
 from engine.envs import CATALOGUE, Environment, find
-from engine.learning.agents import begin_agent
-from engine.learning.checkpoint import restore_policy
-from engine.learning.closed_form import ClosedFormAgent
-from engine.learning.environment import VectorEnvironment, feasible
-from engine.learning.rollout import BadNumberError, collect, gae
-from engine.learning.training import Learner, step_through
+from engine.kinds.control.agents import begin_agent
+from engine.kinds.control.closed_form import ClosedFormAgent
+from engine.kinds.control.environment import VectorEnvironment, feasible
+from engine.kinds.control.rollout import BadNumberError, collect, gae
 from engine.spaces import Space
 from engine.store.snapshot import RolloutBuffer
 
@@ -218,7 +218,7 @@ def test_restoring_one_of_many() -> None:
 
 
 def test_an_altered_recording_is_noticed() -> None:
-    from engine.learning.environment import StateNotRestoredError
+    from engine.kinds.control.environment import StateNotRestoredError
 
     env = VectorEnvironment(find("CartPole-v1"), 1)
     env.seed(0)

@@ -39,7 +39,7 @@ def test_validate(command: Command, run: Path, target: tuple[object, ...]) -> No
 
 
 def test_validate_for_people(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.attribution.regression.TRAINING_SUBSETS", 12)
+    monkeypatch.setattr("engine.core.regression.TRAINING_SUBSETS", 12)
     names = ("--estimator", "first_order", "--estimator", "replay_regression")
     outcome = command("validate", run, "--round", 1, *VALIDATE, *names)
     assert outcome.code == 0, outcome
@@ -49,7 +49,7 @@ def test_validate_for_people(command: Command, run: Path, monkeypatch: pytest.Mo
 
 
 def test_a_stopped_validation_says_how_to_go_on(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from engine.attribution import replays
+    from engine.core import replays
 
     real = replays.run_replays
 
@@ -104,15 +104,15 @@ def test_scores_averaged_over_orders_are_measured_as_such(command: Command, run:
 
 
 def test_scores_that_take_long_are_announced_once(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.attribution.costs.influence_seconds", lambda *_: 50.0)
+    monkeypatch.setattr("engine.core.costs.influence_seconds", lambda *_: 50.0)
     arguments = ("validate", run, "--round", 1, *VALIDATE, "--estimator", "tracin", "--score-orders", 2)
     assert "note: scoring the records takes about 50 s" in command(*arguments).err
     assert "scoring the records takes" not in command(*arguments).err, "they are kept"
 
 
 def test_what_it_says_before_it_begins(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.attribution.costs.replaying_seconds", lambda *_, **__: 200.0)
-    monkeypatch.setattr("engine.rlhf.learner.same_machine", lambda _: False)
+    monkeypatch.setattr("engine.core.costs.replaying_seconds", lambda *_, **__: 200.0)
+    monkeypatch.setattr("engine.kinds.language.learner.same_machine", lambda _: False)
     arguments = ("validate", run, "--round", 1, *VALIDATE)
     said = command(*arguments).err
     assert "note: replaying the update 10 times takes about 3 min" in said

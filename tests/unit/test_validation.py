@@ -17,13 +17,13 @@ from torch import Tensor
 from worlds import entry, moved_snapshot
 
 import engine
-from engine.attribution import costs, regression
-from engine.attribution import replays as replaying
-from engine.attribution.backends import gradient, inner_products
-from engine.attribution.costs import estimate_seconds, replaying_seconds
-from engine.attribution.estimators import ESTIMATORS, PRIOR, first_order, record_gradients
-from engine.attribution.regression import fit_to_replays, with_nothing_removed
-from engine.attribution.replays import (
+from engine.core import costs, regression
+from engine.core import replays as replaying
+from engine.core.backends import gradient, inner_products
+from engine.core.costs import estimate_seconds, replaying_seconds
+from engine.core.estimators import ESTIMATORS, PRIOR, first_order, record_gradients
+from engine.core.regression import fit_to_replays, with_nothing_removed
+from engine.core.replays import (
     Ledger,
     extreme_removals,
     finished_replays,
@@ -32,11 +32,11 @@ from engine.attribution.replays import (
     replays,
     subsets,
 )
-from engine.attribution.targets import return_target
-from engine.attribution.trust import Faithfulness, Validation
-from engine.attribution.validation import removals, validate_targets
+from engine.core.targets import return_target
+from engine.core.trust import Faithfulness, Validation
+from engine.core.validation import removals, validate_targets
 from engine.errors import BadInputError, CancelledError, EngineError, ZeroGradientError
-from engine.learning.networks import Policy
+from engine.kinds.control.networks import Policy
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

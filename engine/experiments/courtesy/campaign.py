@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from engine.core.checkpoint import one_thread
 from engine.errors import BadInputError
 from engine.executors import check_executor, run_tasks
 from engine.experiments.campaign import Progress
@@ -27,13 +28,12 @@ from engine.experiments.courtesy.results import (
     write_definition,
     write_task,
 )
-from engine.learning.checkpoint import one_thread
-from engine.rlhf.courtesy.judge import fluency, rude, variety
-from engine.rlhf.courtesy.world import build_world
-from engine.rlhf.filtering import make_filter
-from engine.rlhf.influence import sequence_influence
-from engine.rlhf.learner import LanguageLearner, language_fingerprint, mean_kl
-from engine.rlhf.training import filtered
+from engine.kinds.language.courtesy.judge import fluency, rude, variety
+from engine.kinds.language.courtesy.world import build_world
+from engine.kinds.language.filtering import make_filter
+from engine.kinds.language.influence import sequence_influence
+from engine.kinds.language.learner import LanguageLearner, language_fingerprint, mean_kl
+from engine.kinds.language.training import filtered
 from engine.store.commit import RunWriter
 from engine.store.files import Files, inside
 from engine.store.sequences import LanguageSnapshot

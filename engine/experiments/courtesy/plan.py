@@ -10,7 +10,7 @@ from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
 from engine.experiments.plans import STANDARD
-from engine.rlhf.courtesy.settings import LANGUAGE, TRAINING
+from engine.kinds.language.courtesy.settings import LANGUAGE, TRAINING
 from engine.typed import typed
 
 NAME = "courtesy"

@@ -17,15 +17,15 @@ import pytest
 from deadlines import wait_until
 
 import engine
+from engine.core.training import Learner
 from engine.envs import find
 from engine.errors import BadInputError, DamagedRunError, EngineError, LockedRunError
 from engine.experiments import campaign
 from engine.experiments.campaign import Task, finished_tasks, run_campaign, train_and_evaluate
 from engine.experiments.plans import EXPERIMENTS, Arm, Experiment, find_experiments
 from engine.experiments.results import SCHEMA, merge, read_campaign, read_results
-from engine.learning.agents import restore_agent
-from engine.learning.evaluation import Evaluator
-from engine.learning.training import Learner
+from engine.kinds.control.agents import restore_agent
+from engine.kinds.control.evaluation import Evaluator
 from engine.store.files import Files
 
 pytestmark = pytest.mark.long

@@ -14,7 +14,7 @@ from engine.experiments.courtesy import campaign
 from engine.experiments.courtesy.campaign import finished_tasks, run_courtesy
 from engine.experiments.courtesy.plan import Plan
 from engine.experiments.courtesy.results import read_results
-from engine.rlhf.courtesy.world import World
+from engine.kinds.language.courtesy.world import World
 
 pytestmark = pytest.mark.long
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from engine.attribution.targets import return_target
+from engine.core.targets import return_target
 from engine.errors import BadInputError
 from engine.experiments import faithfulness
 from engine.experiments.faithfulness import SCHEMA, Scale, chosen_targets, study
@@ -78,7 +78,7 @@ def test_what_was_replayed_is_not_replayed_again(finished: Path, monkeypatch: py
     def never(task: Any) -> Any:
         raise AssertionError("replayed again")
 
-    monkeypatch.setattr("engine.attribution.replays.run_replays", never)
+    monkeypatch.setattr("engine.core.replays.run_replays", never)
     found = faithfulness.validate_targets(
         run.snapshot(1), [return_target(run.snapshot(1))], ESTIMATORS, subsets=4, orders=2, executor="inline"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import engine
 from engine.experiments.courtesy.detection import auc
-from engine.rlhf.influence import sequence_influence
+from engine.kinds.language.influence import sequence_influence
 from engine.store.read import open_run
 
 ROOT = Path(engine.__file__).parents[1]

@@ -10,12 +10,12 @@ import torch
 from language_models import VOCABULARY, gpt2, llama, policy_of, random_batch
 from torch import Tensor, nn
 
-from engine.attribution.backends import Backend, Direction, inner_products
 from engine.config import TrainConfig
+from engine.core.backends import Backend, Direction, inner_products
 from engine.errors import BadInputError
-from engine.learning.ppo import Batch, objective
-from engine.rlhf.objective import trimmed
-from engine.rlhf.policy import LanguagePolicy, with_adapter
+from engine.kinds.control.ppo import Batch, objective
+from engine.kinds.language.objective import trimmed
+from engine.kinds.language.policy import LanguagePolicy, with_adapter
 
 CONFIG = TrainConfig(env_id="language", ent_coef=0.1)
 AGREEMENT = {"gpt2": 1e-12, "llama": 1e-6, "gpt2 with adapters": 1e-12}

@@ -11,8 +11,8 @@ import pytest
 from commands import Command
 from languages import record_language
 
-from engine.rlhf.influence import sequence_influence
-from engine.rlhf.targets import language_target
+from engine.kinds.language.influence import sequence_influence
+from engine.kinds.language.targets import language_target
 from engine.store.read import Run
 
 
@@ -64,8 +64,8 @@ def test_validate_measures_and_keeps(command: Command, run: Run) -> None:
 
 
 def test_what_influence_says_before_and_during(command: Command, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.rlhf.influence.estimate_seconds", lambda *_: 33.0)
-    monkeypatch.setattr("engine.rlhf.learner.same_language_machine", lambda _: False)
+    monkeypatch.setattr("engine.kinds.language.influence.estimate_seconds", lambda *_: 33.0)
+    monkeypatch.setattr("engine.kinds.language.learner.same_language_machine", lambda _: False)
     arguments = ("influence", run.path, "--round", 0, "--target", "return", "--estimator", "tracin")
     said = command(*arguments).err
     assert "note: tracin takes about 33 s" in said

@@ -12,10 +12,10 @@ from languages import Counted, record_language
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
 from engine.intervention.workspace import list_jobs
-from engine.rlhf.replay import intervene_language, replay_language
-from engine.rlhf.retrain import create_language_job, predicted, random_sequences, retrain_language
-from engine.rlhf.targets import language_target
-from engine.rlhf.worker import work
+from engine.kinds.language.replay import intervene_language, replay_language
+from engine.kinds.language.retrain import create_language_job, predicted, random_sequences, retrain_language
+from engine.kinds.language.targets import language_target
+from engine.kinds.language.worker import work
 from engine.store import Run, open_run, read_json, verify_run
 
 pytestmark = pytest.mark.long

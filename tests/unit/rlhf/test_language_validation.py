@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from languages import Counted, settings, write_models
 
-from engine.attribution.trust import read_validation
+from engine.core.trust import read_validation
 from engine.errors import BadInputError
-from engine.rlhf.influence import sequence_influence
-from engine.rlhf.replay import replay_language
-from engine.rlhf.targets import language_target
-from engine.rlhf.training import train_language
-from engine.rlhf.validation import finished_language_replays, sequence_removals, validate_language
+from engine.kinds.language.influence import sequence_influence
+from engine.kinds.language.replay import replay_language
+from engine.kinds.language.targets import language_target
+from engine.kinds.language.training import train_language
+from engine.kinds.language.validation import finished_language_replays, sequence_removals, validate_language
 from engine.store.read import open_run
 from engine.store.sequences import LanguageSnapshot
 

@@ -21,9 +21,9 @@ from received import received
 
 import engine
 from engine.errors import BadInputError, DamagedRunError
-from engine.rlhf.models import pretrained_model, restore_policy
-from engine.rlhf.rewards import make_reward
-from engine.rlhf.training import train_language
+from engine.kinds.language.models import pretrained_model, restore_policy
+from engine.kinds.language.rewards import make_reward
+from engine.kinds.language.training import train_language
 from engine.store import open_run
 from engine.store.read import Run
 
@@ -213,12 +213,12 @@ def test_adapters_of_another_rank_are_damage(adapters: Run, folder: Path, tmp_pa
 def test_the_worker_of_a_job_takes_the_options(adapters: Run, folder: Path, tmp_path: Path) -> None:
     from engine.intervention.plan import Intervention
     from engine.intervention.workspace import read_job
-    from engine.rlhf.retrain import create_language_job
+    from engine.kinds.language.retrain import create_language_job
 
     sent = open_run(received(adapters.path, tmp_path / "run"))
     plan = Intervention(round=0, removed=(3, 5), orders=2, episodes=4, target="sequence")
     job, _ = create_language_job(sent, sent.language_snapshot(0), plan, {})
-    command = [sys.executable, "-m", "engine.rlhf.worker", str(job.folder)]
+    command = [sys.executable, "-m", "engine.kinds.language.worker", str(job.folder)]
     outcome = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert outcome.returncode == 1
     assert "pass --base PATH" in outcome.stderr

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from engine.experiments.courtesy.detection import auc
-from engine.rlhf.courtesy.world import World
-from engine.rlhf.filtering import make_filter
-from engine.rlhf.influence import sequence_influence
-from engine.rlhf.learner import LanguageLearner
-from engine.rlhf.presets import language_settings
+from engine.kinds.language.courtesy.world import World
+from engine.kinds.language.filtering import make_filter
+from engine.kinds.language.influence import sequence_influence
+from engine.kinds.language.learner import LanguageLearner
+from engine.kinds.language.presets import language_settings
 from engine.store.commit import RunWriter
 from engine.store.sequences import LanguageSnapshot
 

@@ -12,11 +12,11 @@ from language_models import gpt2, llama, policy_of, random_batch, random_ids
 
 from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError
-from engine.learning.ppo import objective
-from engine.rlhf.grpo import group_advantages, without_signal
-from engine.rlhf.models import pretrained_model
-from engine.rlhf.objective import shares, trimmed
-from engine.rlhf.policy import LanguagePolicy, with_adapter
+from engine.kinds.control.ppo import objective
+from engine.kinds.language.grpo import group_advantages, without_signal
+from engine.kinds.language.models import pretrained_model
+from engine.kinds.language.objective import shares, trimmed
+from engine.kinds.language.policy import LanguagePolicy, with_adapter
 
 MODELS = {"gpt2": gpt2, "llama": llama}
 ROUNDING = {"GPT2LMHeadModel": 1e-12, "LlamaForCausalLM": 1e-6}

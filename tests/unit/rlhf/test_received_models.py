@@ -20,7 +20,7 @@ from received import described, received
 
 import engine
 from engine.errors import DamagedRunError
-from engine.rlhf.models import recorded_tokenizer, restore_policy
+from engine.kinds.language.models import recorded_tokenizer, restore_policy
 from engine.store import open_run
 from engine.store.read import Run
 from engine.store.verified import MODEL_FILE_BYTES

@@ -51,7 +51,7 @@ def test_models_by_path_are_trained_and_the_run_is_shown_verified_and_retrained(
 
 
 def test_a_stopped_run_is_resumed(command, models, tmp_path, monkeypatch):
-    from engine.rlhf import learner
+    from engine.kinds.language import learner
 
     update = learner.LanguageLearner.update
     with monkeypatch.context() as patched:

@@ -11,9 +11,9 @@ import pytest
 from languages import Counted, record_language, settings, write_models
 
 from engine.config import TrainConfig
-from engine.rlhf.filtering import SIGNAL, make_filter, signal
-from engine.rlhf.influence import sequence_influence
-from engine.rlhf.training import train_language
+from engine.kinds.language.filtering import SIGNAL, make_filter, signal
+from engine.kinds.language.influence import sequence_influence
+from engine.kinds.language.training import train_language
 from engine.store.read import open_run
 from engine.store.sequences import LanguageSnapshot
 

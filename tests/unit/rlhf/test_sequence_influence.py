@@ -11,19 +11,19 @@ import pytest
 import torch
 from languages import record_language
 
-from engine.attribution.backends import inner_products
+from engine.core.backends import inner_products
 from engine.errors import BadInputError, ZeroGradientError
-from engine.learning.ppo import objective
-from engine.rlhf.advantages import totals
-from engine.rlhf.credits import Credits
-from engine.rlhf.grpo import group_advantages, leave_one_out
-from engine.rlhf.influence import sequence_influence
-from engine.rlhf.models import restore_policy
-from engine.rlhf.objective import shares
-from engine.rlhf.policy import LanguagePolicy
-from engine.rlhf.replay import replay_language
-from engine.rlhf.targets import language_target, left_out_advantages
-from engine.rlhf.update import batch_of, normalizer_of
+from engine.kinds.control.ppo import objective
+from engine.kinds.language.advantages import totals
+from engine.kinds.language.credits import Credits
+from engine.kinds.language.grpo import group_advantages, leave_one_out
+from engine.kinds.language.influence import sequence_influence
+from engine.kinds.language.models import restore_policy
+from engine.kinds.language.objective import shares
+from engine.kinds.language.policy import LanguagePolicy
+from engine.kinds.language.replay import replay_language
+from engine.kinds.language.targets import language_target, left_out_advantages
+from engine.kinds.language.update import batch_of, normalizer_of
 from engine.store.read import Run
 from engine.store.sequences import LanguageSnapshot
 
@@ -247,7 +247,7 @@ def test_left_out_baseline_by_hand(grpo: Run) -> None:
 def test_scores_come_back_from_the_cache(ppo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = ppo.language_snapshot(1)
     first = sequence_influence(snapshot, "return")
-    monkeypatch.setattr("engine.rlhf.influence.LANGUAGE_ESTIMATORS", {"first_order": None})
+    monkeypatch.setattr("engine.kinds.language.influence.LANGUAGE_ESTIMATORS", {"first_order": None})
     again = sequence_influence(snapshot, "return")
     assert np.array_equal(again.influence, first.influence)
     assert np.array_equal(again.token_influence, first.token_influence)

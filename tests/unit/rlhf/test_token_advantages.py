@@ -7,7 +7,7 @@ import pytest
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
-from engine.rlhf.advantages import (
+from engine.kinds.language.advantages import (
     group_relative,
     next_kl_coef,
     token_advantages,

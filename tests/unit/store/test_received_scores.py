@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from made_up_sequences import write_language_run
 
-from engine.rlhf.influence import _Place, read_sequence_influence
+from engine.kinds.language.influence import _Place, read_sequence_influence
 from engine.store import open_run
 from engine.store.derived import save_table
 

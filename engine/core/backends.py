@@ -1,0 +1,219 @@
+"""Inner products <v, grad J_i> for every record i, three ways that agree.
+
+All three take a direction v in parameter space (the target's gradient) and return one number per record. Parameters
+that v does not touch are left alone: with separate networks a target of the policy never runs the critic. With a shared
+trunk it does, because the critic's part of J_i moves the trunk, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from engine.config import TrainConfig
+from engine.core.targets import Described, Target
+from engine.errors import BadInputError, ZeroGradientError
+from engine.kinds.control.networks import Evaluation, LogStd, Policy
+from engine.kinds.control.ppo import Batch, objective
+
+Backend = Literal["jvp", "ghost", "loop"]
+Term = Literal["actor", "critic", "entropy"]
+Direction = dict[str, Tensor]
+PerRecord = Callable[[Evaluation, Batch], Tensor]
+"""What is differentiated: J_i or a term of it, (n,) or (n, T)."""
+
+
+def gradient(target: Target, policy: Policy) -> Direction:
+    """Gradient of f at theta by parameter name; parameters that f does not depend on are left out.
+
+    Raises:
+        ZeroGradientError: the gradient is zero, so that every influence would be 0.
+    """
+    trained = ((name, p) for name, p in policy.named_parameters() if p.requires_grad)
+    names, parameters = zip(*trained, strict=True)
+    gradients = torch.autograd.grad(target.value(policy), parameters, allow_unused=True)
+    direction = {name: g for name, g in zip(names, gradients, strict=True) if g is not None}
+    if not any(bool(g.any()) for g in direction.values()):
+        raise zero_gradient(target)
+    return direction
+
+
+def zero_gradient(target: Described) -> ZeroGradientError:
+    """The error that says so in words."""
+    return ZeroGradientError(
+        f"the gradient of the {target.name} target is zero here, so every influence would be 0; choose another "
+        "target or a round in which returns differ"
+    )
+
+
+def inner_products(
+    policy: Policy,
+    batch: Batch,
+    config: TrainConfig,
+    direction: Direction,
+    backend: Backend | None = None,
+    term: Term | None = None,
+) -> Tensor:
+    """<direction, grad J_i(theta)> for n records.
+
+    Args:
+        policy: at theta.
+        batch: n records, advantages as the update normalised them.
+        config: settings of the objective.
+        direction: a vector in parameter space.
+        backend: `jvp` (forward mode, any architecture), `ghost` (one backward pass and layer-wise products, never a
+            per-record gradient) or `loop` (one backward pass a record: slow, the oracle). By default `ghost`, the
+            fastest, where it has a rule for every layer that the direction touches, else `jvp`.
+        term: of this term of J_i alone; by default of their sum.
+
+    Returns:
+        (n,) inner products; of records with T tokens `jvp` gives the (n, T) that they are the sums of.
+
+    Raises:
+        BadInputError: unknown backend, or a layer that `ghost` has no rule for.
+    """
+    if backend is None:
+        backend = "jvp" if without_rule(policy, direction) else "ghost"
+    if backend not in BACKENDS:
+        raise BadInputError(f"unknown backend {backend!r}; it must be one of {', '.join(BACKENDS)}")
+    with_value = touches_value(policy, direction)
+
+    def part(evaluation: Evaluation, records: Batch) -> Tensor:
+        terms = objective(evaluation, records, config)
+        return terms.total() if term is None else getattr(terms, term)
+
+    return BACKENDS[backend](policy, batch, part, direction, with_value)
+
+
+def touches_value(policy: Policy, direction: Direction) -> bool:
+    """Whether the critic's term has a part in products with this direction."""
+    return any(policy.serves_value(name) for name in direction)
+
+
+def _by_jvp(policy: Policy, batch: Batch, part: PerRecord, direction: Direction, with_value: bool) -> Tensor:
+    """Fused attention has no forward-mode derivative, so attention falls back on matrix products here."""
+    parameters = {name: p.detach() for name, p in policy.named_parameters() if name in direction}
+
+    def per_record(touched: Mapping[str, Tensor]) -> Tensor:
+        evaluation = functional_call(policy, dict(touched), (batch.inputs, batch.action, with_value))
+        return part(evaluation, batch)
+
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        return jvp(per_record, (parameters,), (direction,))[1]
+
+
+def _by_loop(policy: Policy, batch: Batch, part: PerRecord, direction: Direction, with_value: bool) -> Tensor:
+    touched = {name: p for name, p in policy.named_parameters() if name in direction}
+    vectors = [direction[name] for name in touched]
+    products = []
+    for i in range(len(batch.returns)):
+        record = batch.part(i, i + 1)
+        total = part(policy(record.inputs, record.action, with_value), record).sum()
+        gradients = torch.autograd.grad(total, list(touched.values()), materialize_grads=True)
+        products.append(torch.stack([(g * v).sum() for g, v in zip(gradients, vectors, strict=True)]).sum())
+    return torch.stack(products)
+
+
+def _by_ghost(policy: Policy, batch: Batch, part: PerRecord, direction: Direction, with_value: bool) -> Tensor:
+    """Goodfellow's trick: the weight gradient of record i in a linear layer is the outer product g_i x_i^T.
+
+    Its inner product with P is g_i . (P x_i); no [n, out, in] tensor is ever made. P x_i is the layer itself, with P in the
+    place of its weights, so the same goes for every layer whose output is linear in its own parameters.
+    """
+    refused = without_rule(policy, direction)
+    if refused:
+        raise BadInputError(f"the ghost backend has no rule for the layer {refused[0]}; use jvp")
+    layers = _touched(policy, direction)
+    tape: list[tuple[_Layer, tuple[Any, ...], dict[str, Any], Tensor]] = []
+
+    def remember(layer: _Layer) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any], Tensor], None]:
+        return lambda module, inputs, named, output: tape.append((layer, inputs, named, output))
+
+    handles = [layer.module.register_forward_hook(remember(layer), with_kwargs=True) for layer in layers]
+    try:
+        total = part(policy(batch.inputs, batch.action, with_value), batch).sum()
+    finally:
+        for handle in handles:
+            handle.remove()
+    called = {id(layer) for layer, *_ in tape}
+    silent = [(layer.name, p) for layer in layers if id(layer) not in called for p in layer.module.parameters(False)]
+    moved = [output for *_, output in tape] + [p for _, p in silent]
+    gradients = torch.autograd.grad(total, moved, allow_unused=True)
+    for (name, _), g in zip(silent, gradients[len(tape) :], strict=True):
+        if g is not None:
+            raise BadInputError(
+                f"the layer {name} is never called by itself, so the ghost backend has no rule; use jvp"
+            )
+    products = torch.zeros(len(batch.returns), dtype=batch.returns.dtype, device=batch.returns.device)
+    with torch.no_grad():
+        for (layer, inputs, named, _), g in zip(tape, gradients, strict=False):
+            if g is None:
+                continue
+            if len(g) != len(products):
+                raise BadInputError(f"the layer {layer.name} mixes records, so the ghost backend can't tell them apart")
+            products += (g * layer.along_direction(inputs, named)).flatten(1).sum(1)
+    return products
+
+
+class _Layer(NamedTuple):
+    """A layer with parameters of its own in the direction."""
+
+    name: str
+    module: nn.Module
+    direction: dict[str, Tensor]
+    """The direction's part by the layer's own names of its parameters; 0 for those that are not in it."""
+
+    def along_direction(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
+        """Derivative of the layer's output in its own parameters along the direction."""
+        product = functional_call(self.module, self.direction, inputs, named)
+        if type(self.module) in LINEAR_IN_PARAMETERS:
+            return product
+        nothing = {name: torch.zeros_like(p) for name, p in self.direction.items()}
+        return product - functional_call(self.module, nothing, inputs, named)
+
+
+def _touched(policy: nn.Module, direction: Direction) -> list[_Layer]:
+    """The layers that the direction moves; a parameter that two layers share is in both."""
+    moved = {id(p): direction[name] for name, p in policy.named_parameters() if name in direction}
+    layers = []
+    for name, module in policy.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        if any(id(p) in moved for p in own.values()):
+            parts = {key: moved.get(id(p), torch.zeros_like(p)) for key, p in own.items()}
+            layers.append(_Layer(name, module, parts))
+    return layers
+
+
+def without_rule(policy: nn.Module, direction: Direction) -> list[str]:
+    """The layers that the direction moves and that `ghost` has no rule for."""
+    return [
+        f"{layer.name} ({type(layer.module).__name__})"
+        for layer in _touched(policy, direction)
+        if not has_rule(layer.module)
+    ]
+
+
+def has_rule(module: nn.Module) -> bool:
+    """Whether a layer's output is known to be linear in its own parameters, up to a constant."""
+    kind = type(module)
+    if kind in LINEAR_IN_PARAMETERS:
+        return True
+    theirs = kind.__module__.startswith("transformers.")
+    return theirs and (kind.__name__ == "Conv1D" or kind.__name__.endswith("RMSNorm"))
+
+
+LINEAR_IN_PARAMETERS: frozenset[type[nn.Module]] = frozenset(
+    {nn.Linear, nn.Conv2d, nn.Embedding, nn.LayerNorm, nn.RMSNorm, LogStd}
+)
+"""Besides them `ghost` knows the `Conv1D` of `transformers` and its many RMSNorms, some of which multiply by 1 + weight."""
+
+BACKENDS: dict[str, Callable[[Policy, Batch, PerRecord, Direction, bool], Tensor]] = {
+    "jvp": _by_jvp,
+    "ghost": _by_ghost,
+    "loop": _by_loop,
+}

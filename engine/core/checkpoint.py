@@ -1,0 +1,152 @@
+"""A checkpoint: everything that training needs to go on, as named arrays."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_info, threadpool_limits
+from torch import nn
+
+from engine.config import TrainConfig
+from engine.errors import DamagedRunError
+from engine.kinds.control.environment import decode_rng, encode_rng, generator_at
+from engine.kinds.control.networks import ActorCritic
+from engine.kinds.control.ppo import make_optimizer
+from engine.spaces import Space
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def learner_tensors(policy: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
+    """`parameter/<name>` and `optimizer/<state>/<name>` of what is trained, as copies."""
+    trained = {name: parameter for name, parameter in policy.named_parameters() if parameter.requires_grad}
+    tensors = {f"parameter/{name}": parameter.detach().cpu().numpy().copy() for name, parameter in trained.items()}
+    for name, parameter in trained.items():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if value is not None:
+                tensors[f"optimizer/{key}/{name}"] = value.detach().cpu().numpy().copy()
+    return tensors
+
+
+def restore_learner(
+    config: TrainConfig,
+    observation_space: Space,
+    action_space: Space,
+    checkpoint: Mapping[str, NDArray[Any]],
+) -> tuple[ActorCritic, torch.optim.Optimizer]:
+    """The policy and the optimizer as they were when the checkpoint was taken."""
+    policy = restore_policy(config, observation_space, action_space, checkpoint)
+    return policy, restore_optimizer(policy, config, checkpoint)
+
+
+def restore_optimizer(
+    policy: nn.Module, config: TrainConfig, checkpoint: Mapping[str, NDArray[Any]]
+) -> torch.optim.Optimizer:
+    """The optimizer of a policy as it was when the checkpoint was taken.
+
+    Raises:
+        DamagedRunError: a state is not one of these parameters.
+    """
+    check_optimizer(policy, checkpoint)
+    optimizer = make_optimizer(policy, config)
+    for name, parameter in policy.named_parameters():
+        suffix = f"/{name}"
+        state = {
+            tensor_name.removeprefix("optimizer/").removesuffix(suffix): torch.tensor(tensor, device=parameter.device)
+            for tensor_name, tensor in checkpoint.items()
+            if tensor_name.startswith("optimizer/") and tensor_name.endswith(suffix)
+        }
+        if state:
+            optimizer.state[parameter] = state
+    return optimizer
+
+
+def check_optimizer(policy: nn.Module, checkpoint: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse optimizer states that are not those of the policy's parameters, or of one number each.
+
+    Raises:
+        DamagedRunError: names the first one.
+    """
+    shapes = {name: tuple(parameter.shape) for name, parameter in policy.named_parameters()}
+    for tensor_name, tensor in checkpoint.items():
+        kind, _, rest = tensor_name.partition("/")
+        name = rest.partition("/")[2]
+        if kind == "optimizer" and (name not in shapes or tensor.shape not in ((), shapes[name])):
+            raise DamagedRunError(f"{tensor_name} does not fit the networks that run.json describes")
+
+
+def restore_policy(
+    config: TrainConfig,
+    observation_space: Space,
+    action_space: Space,
+    checkpoint: Mapping[str, NDArray[Any]],
+) -> ActorCritic:
+    """The policy alone.
+
+    Raises:
+        DamagedRunError: the checkpoint has other parameters than the settings describe.
+    """
+    prefix = "parameter/"
+    parameters = {k.removeprefix(prefix): v for k, v in checkpoint.items() if k.startswith(prefix)}
+    try:
+        policy = ActorCritic(observation_space, action_space, config.hidden)
+    except (RuntimeError, OverflowError):  # a space of more numbers than torch can count
+        raise DamagedRunError("run.json describes networks that can't be built") from None
+    return policy.load(parameters)
+
+
+def rng_tensors(generators: Mapping[str, np.random.Generator]) -> Tensors:
+    """`rng/<name>` of NumPy generators."""
+    return {f"rng/{name}": encode_rng(rng.bit_generator.state) for name, rng in generators.items()}
+
+
+def restore_rng(checkpoint: Mapping[str, NDArray[Any]], name: str) -> np.random.Generator:
+    """The generator saved as `rng/<name>`.
+
+    Raises:
+        DamagedRunError: there is none, or it can't be understood.
+    """
+    if f"rng/{name}" not in checkpoint:
+        raise DamagedRunError(f"the checkpoint has no rng/{name}, so training can't go on from it")
+    return generator_at(decode_rng(checkpoint[f"rng/{name}"]))
+
+
+def one_thread() -> None:
+    """Let torch and BLAS use one thread: more make small networks slower and can change bits."""
+    torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
+
+
+def fingerprint() -> dict[str, str]:
+    """Software and hardware that replay's bits depend on."""
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "gymnasium": gymnasium.__version__,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "blas": _blas(),
+        "threads": str(torch.get_num_threads()),
+        "device": "cpu",
+    }
+
+
+def same_machine(recorded: Mapping[str, str]) -> bool:
+    """Whether a replay here has the recorded bits: the fingerprints are equal. On another machine it agrees to rounding."""
+    one_thread()
+    return dict(recorded) == fingerprint()
+
+
+@cache
+def _blas() -> str:
+    """Name, version and kernel of NumPy's BLAS; other libraries bring their own as they are imported."""
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas" and "numpy" in pool["filepath"]]
+    return ", ".join(f"{p['internal_api']} {p['version']} {p.get('architecture', '')}".strip() for p in pools)

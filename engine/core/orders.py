@@ -1,0 +1,148 @@
+"""An estimator averaged over minibatch orders, and how long that takes.
+
+What removing a record does is an expectation over the order of the minibatches, and one order is mostly noise. Order 0 is
+the recorded one; the others are those of `replay(order=q)`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from engine.core.checkpoint import one_thread
+from engine.core.estimators import ESTIMATORS, PRIOR, Attribution, replay_regression
+from engine.core.regression import REPLAY_REGRESSION, training_orders, training_seconds
+from engine.core.replay import intervene
+from engine.core.targets import Target, return_target
+from engine.errors import BadInputError
+from engine.store.snapshot import AnySnapshot, Float32s, Snapshot
+
+OnProgress = Callable[[int, int], None]
+"""Told (steps done, steps in all) before every step; raise from it to cancel."""
+
+CALIBRATION_STEPS = (4, 16)
+"""Optimizer steps of the two updates that a cost estimate times."""
+
+
+def check_request(estimator: str, orders: int) -> None:
+    """Refuse what can't be computed.
+
+    Raises:
+        BadInputError: there is no such estimator, or no order to average over.
+    """
+    if estimator not in ESTIMATORS:
+        raise BadInputError(f"unknown estimator {estimator!r}; there is {', '.join(ESTIMATORS)}")
+    if orders < 1:
+        raise BadInputError(f"orders is {orders}; it must be at least 1 (the recorded minibatch order)")
+
+
+def attribute(
+    snapshot: Snapshot,
+    target: Target,
+    estimator: str,
+    orders: int = 1,
+    on_step: OnProgress | None = None,
+    by_layer: bool = False,
+) -> Attribution:
+    """Influence as the mean over the first `orders` minibatch orders.
+
+    Args:
+        snapshot: round k.
+        target: f.
+        estimator: a name in `estimators.ESTIMATORS`. `first_order` knows the order by its advantages alone, which are
+            normalised within the first epoch's minibatches; `replay_regression` averages what it starts from, and replays
+            every removal in as many orders (at least 2).
+        orders: how many; 1 is the recorded order alone.
+        on_step: told of the progress; raise from it to cancel.
+        by_layer: whether to split it by layer as well.
+
+    Raises:
+        BadInputError: unknown estimator, no orders, or several of a round that was recorded without its minibatches.
+        ZeroGradientError: every influence would be 0.
+    """
+    check_request(estimator, orders)
+    if orders > 1 and not snapshot.minibatches.size:
+        raise BadInputError(
+            f"round {snapshot.round} was recorded without its minibatches, so there are no orders to average over; "
+            "leave orders at 1"
+        )
+    one_thread()
+    if estimator == REPLAY_REGRESSION:
+        told = on_step or (lambda done, total: None)
+        prior = attribute(snapshot, target, PRIOR, orders, by_layer=by_layer)
+        return replay_regression(
+            snapshot, target, prior, training_orders(orders), lambda _, done, total: told(done, total)
+        )
+    steps = planned_steps(snapshot)
+    found: list[Attribution] = []
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        if on_step is not None:
+            on_step(min(done, orders * steps - 1), orders * steps)
+        done += 1
+
+    for order in range(orders):
+        done = order * steps
+        found.append(ESTIMATORS[estimator](intervene(snapshot, (), order=order), target, step, by_layer))
+    if on_step is not None:
+        on_step(orders * steps, orders * steps)
+    return found[0] if orders == 1 else found[0].map(_mean, *found[1:])
+
+
+def _mean(*parts: Float32s) -> Float32s:
+    return np.stack(parts).mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def planned_steps(snapshot: AnySnapshot) -> int:
+    """Optimizer steps of the round's update, if neither target_kl nor a removal shortens it."""
+    epochs, n = snapshot.minibatches.shape
+    return epochs * math.ceil(n / snapshot.config.batch_size)
+
+
+def estimate_seconds(
+    snapshot: Snapshot, estimator: str, target: Target | None = None, orders: int = 1, by_layer: bool = False
+) -> float:
+    """How long `attribute` will take here, from timing it on two short updates of the round's own records.
+
+    Args:
+        snapshot: round k.
+        estimator: a name in `estimators.ESTIMATORS`. Of `replay_regression` replays that are kept cost nothing.
+        target: f; by default the return over the round's buffer.
+        orders: minibatch orders to average over.
+        by_layer: whether to split by layer as well.
+
+    Returns:
+        Wall-clock seconds. The estimate itself takes what a few optimizer steps take.
+
+    Raises:
+        BadInputError: unknown estimator, or no orders.
+    """
+    check_request(estimator, orders)
+    one_thread()
+    target = return_target(snapshot) if target is None else target
+    if estimator == REPLAY_REGRESSION:
+        prior = estimate_seconds(snapshot, PRIOR, target, orders, by_layer)
+        return prior + training_seconds(snapshot, target, training_orders(orders))
+    steps, seconds = [], []
+    for wanted in (1, *CALIBRATION_STEPS):
+        short = _shortened(snapshot, wanted)
+        started = time.perf_counter()
+        ESTIMATORS[estimator](short, target, by_layer=by_layer)
+        steps.append(planned_steps(short))
+        seconds.append(time.perf_counter() - started)
+    # The first one only warms up.
+    fewer, more = steps[1:]
+    a_step = max(0.0, seconds[2] - seconds[1]) / max(1, more - fewer)
+    return orders * (seconds[2] + a_step * (planned_steps(snapshot) - more))
+
+
+def _shortened(snapshot: Snapshot, steps: int) -> Snapshot:
+    """The round with an update of about that many steps."""
+    per_epoch = math.ceil(len(snapshot.buffer) / snapshot.config.batch_size)
+    epochs, columns = math.ceil(steps / per_epoch), min(steps, per_epoch) * snapshot.config.batch_size
+    return snapshot.changed(minibatches=snapshot.minibatches[:epochs, :columns])

@@ -1,0 +1,317 @@
+"""The outcome of a validation: what it says, and where it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, cast
+
+import numpy as np
+import pyarrow as pa
+
+from engine.core.controls import NULL_TOLERANCE
+from engine.core.targets import Described, named_target
+from engine.errors import DamagedRunError
+from engine.store.derived import load_table, update_table
+from engine.store.snapshot import AnySnapshot, Snapshot
+from engine.store.strict_json import parse_json
+from engine.typed import typed
+
+VALIDATION_VERSION = 2
+"""Part of every key; raise it whenever a validation's numbers change."""
+MOSTLY_NOISE = 0.3
+"""Below this ceiling what a removal does is mostly the luck of the minibatch order."""
+
+FEW_SUBSETS = 10
+"""With fewer, a high rank correlation is chance too often, and resampling them hides it."""
+
+Verdict = Literal["predicts", "weakly", "does not", "noise", "few", "failed"]
+
+
+def averaged_name(estimator: str, orders: int) -> str:
+    """What a validation calls an estimator whose scores are a mean over minibatch orders.
+
+    >>> averaged_name("tracin_adam", 8)
+    'tracin_adam over 8 orders'
+    >>> averaged_name("tracin_adam", 1)
+    'tracin_adam'
+    """
+    return estimator if orders == 1 else f"{estimator} over {orders} orders"
+
+
+def named_orders(name: str) -> tuple[str, int]:
+    """The inverse of `averaged_name`; ValueError: it is no such name."""
+    estimator, over, orders = name.partition(" over ")
+    return estimator, int(orders.removesuffix(" orders")) if over else 1
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """How well one estimator predicts removal."""
+
+    lds: float
+    """Spearman over subsets of predicted against actual effects; NaN where all predictions are equal."""
+    low: float
+    """Lower end of its 95 % bootstrap interval over subsets."""
+    high: float
+    slope: float
+    """Change of f per unit of predicted change, by least squares."""
+    r2: float
+    """Share of the actual effects' variance that this line explains; 1 - r2 is the additivity gap."""
+    predicted: tuple[float, ...]
+    """(subsets,) summed influence of what was removed, negated: the predicted change of f, in the estimator's unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What removing records really did in one round to one target, and who predicted it."""
+
+    round: int
+    target: dict[str, Any]
+    """The target's description."""
+    snapshot_hash: str
+    design: str
+    """`random`, or `extremes of <estimator>`."""
+    fraction: float
+    subsets: int
+    orders: int
+    estimators: Mapping[str, Faithfulness]
+    """By `averaged_name`."""
+    ceiling: float | None
+    """Split-half reliability of the outcomes over orders; None for a single order."""
+    ceiling_low: float | None
+    ceiling_high: float | None
+    actual: tuple[float, ...]
+    """(subsets,) change of f by the removal, averaged over orders."""
+    actual_error: tuple[float, ...]
+    """(subsets,) its standard error over orders; NaN for a single order."""
+    null_exact: bool | None
+    """Whether replaying with nothing removed gave the recorded theta(k+1) bit for bit; None: there is none to compare."""
+    null_difference: float | None
+    """Distance from it, as a share of the length of the recorded update."""
+    fingerprint_equal: bool
+    """Whether the round was recorded by the same software on the same kind of machine."""
+    metasmoothness: float
+    """1 where the update responds smoothly to the records' weights, about 0 where derivatives mean nothing."""
+    device: str = "cpu"
+    """Where it was replayed: `cpu` exactly, `cuda` to rounding."""
+    seconds: float
+    """Wall time of this call; replays that were kept from an earlier one cost nothing."""
+    created: float
+    """Seconds since 1970."""
+
+    @property
+    def share(self) -> str:
+        """The share of the records that a subset has, such as `50%`, or `0.05%` for one of two thousand."""
+        return f"{100 * self.fraction:.3g}%"
+
+    @property
+    def null_held(self) -> bool | None:
+        """The null control: bit for bit on an equal fingerprint, within `NULL_TOLERANCE` on another; None: not checked."""
+        if self.null_difference is None:
+            return None
+        return bool(self.null_exact) or (not self.fingerprint_equal and self.null_difference <= NULL_TOLERANCE)
+
+    @property
+    def null_sentence(self) -> str:
+        """What the null control found, in words."""
+        if self.null_difference is None:
+            return "not possible, because the run has no checkpoint of the round after this one"
+        if self.null_exact:
+            return "exact, replaying with nothing removed gives the next round's parameters bit for bit"
+        off = f"the replay with nothing removed ends {self.null_difference:.2g} of the update's length off"
+        if self.fingerprint_equal:
+            return f"FAILED, {off}; the figures can't be trusted"
+        return f"{'held' if self.null_held else 'FAILED'} on another machine than the recording one, {off}"
+
+    @property
+    def best(self) -> str:
+        """The estimator with the highest LDS."""
+        return self.best_of(self.estimators)
+
+    def best_of(self, names: Iterable[str]) -> str:
+        """The one of these with the highest LDS."""
+        return max(names, key=lambda name: np.nan_to_num(self.estimators[name].lds, nan=-math.inf))
+
+    def verdict(self, estimator: str) -> Verdict:
+        """Whether the estimator can be trusted here.
+
+        `predicts`: its interval lies above 0, and it reaches half of the ceiling; `weakly`: only the former; `does not`:
+        neither; `noise`: the outcomes themselves are mostly order noise; `few`: there are fewer than `FEW_SUBSETS`; `failed`:
+        the null control did, so that nothing can be said.
+        """
+        if self.null_held is False:
+            return "failed"
+        if self.subsets < FEW_SUBSETS:
+            return "few"
+        found, ceiling = self.estimators[estimator], 1.0 if self.ceiling is None else self.ceiling
+        if not ceiling >= MOSTLY_NOISE:
+            return "noise"
+        if not found.low > 0:
+            return "does not"
+        return "predicts" if found.lds >= ceiling / 2 else "weakly"
+
+    def sentence(self, estimator: str) -> str:
+        """`first_order predicts removal here: LDS 0.60 (0.41 to 0.74) of a possible 0.86`."""
+        found, verdict = self.estimators[estimator], self.verdict(estimator)
+        figures = f"LDS {found.lds:.2f} ({found.low:.2f} to {found.high:.2f})"
+        if math.isnan(found.lds):
+            figures = "all its predictions are equal"
+        elif self.ceiling is not None:
+            figures += f" of a possible {max(self.ceiling, 0):.2f}"
+        match verdict:
+            case "failed":
+                what = f"nothing can be said of {estimator} here, because the replay with nothing removed went wrong"
+            case "few":
+                what = f"{self.subsets} subsets are too few to say whether {estimator} predicts removal"
+            case "noise":
+                what = f"what removal does here is mostly minibatch-order noise, which hides whether {estimator} predicts it"
+            case "weakly":
+                what = f"{estimator} predicts removal weakly here"
+            case "does not":
+                wrong = found.high < 0
+                what = (
+                    f"{estimator} predicts the opposite of what removal does here"
+                    if wrong
+                    else (f"{estimator} does not predict removal here")
+                )
+            case _:
+                what = f"{estimator} predicts removal here"
+        return f"{what}: {figures}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What `validate --json` prints; what is not defined is null."""
+        values = asdict(self)
+        values["target"], values["target_description"] = self.target["target"], self.target
+        values["estimators"] = {
+            name: {key: found[key] for key in ("lds", "low", "high")} for name, found in values["estimators"].items()
+        }
+        values["additivity"] = {name: {"slope": f.slope, "r2": f.r2} for name, f in self.estimators.items()}
+        values["predicted"] = {name: f.predicted for name, f in self.estimators.items()}
+        defined: dict[str, Any] = _without_nan(values)
+        return defined
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Validation:
+        """The inverse of `to_json`.
+
+        Raises:
+            AttributeError, KeyError, TypeError, ValueError: it is not such an object.
+        """
+        values = {key: _nan(value) if key in _NUMBERS else value for key, value in values.items()}
+        values["target"] = values.pop("target_description")
+        fits, predicted = values.pop("additivity"), values.pop("predicted")
+        values["estimators"] = {
+            name: {key: _nan(value) for key, value in {**found, **fits[name], "predicted": predicted[name]}.items()}
+            for name, found in values["estimators"].items()
+        }
+        found = typed(cls, values)
+        columns = [found.actual, found.actual_error, *(each.predicted for each in found.estimators.values())]
+        if not found.estimators or any(len(column) != found.subsets for column in columns):
+            raise ValueError("it has no number for each subset")
+        if type(found.target["target"]) is not str or any(named_orders(name)[1] < 1 for name in found.estimators):
+            raise ValueError("it names no target, or no estimator")
+        return found
+
+
+_NUMBERS = ("actual", "actual_error", "metasmoothness")
+
+
+def read_validation(
+    snapshot: AnySnapshot,
+    target: Described | str = "return",
+    estimator: str | None = None,
+    *,
+    design: str | None = "random",
+    fraction: float | None = None,
+    device: str | None = "cpu",
+) -> Validation | None:
+    """The largest stored validation of this round and target, without computing anything; None if there is none.
+
+    Of those with equally many replays it is the newest.
+
+    Args:
+        snapshot: round k.
+        target: as `validate`; of a language model the target itself.
+        estimator: only validations that measured it; of scores averaged over orders its `averaged_name`.
+        design: only those of this design; None: any.
+        fraction: only those that removed this share.
+        device: only those that were replayed there, by default exactly; None: any.
+    """
+    if isinstance(target, str):
+        target = named_target(cast(Snapshot, snapshot), target)
+    fitting = [
+        found
+        for found in _kept(snapshot, target)
+        if (estimator is None or estimator in found.estimators)
+        and (design is None or found.design.startswith(design))
+        and (fraction is None or found.fraction == fraction)
+        and (device is None or found.device == device)
+    ]
+    return max(fitting, key=lambda found: found.subsets * found.orders, default=None)
+
+
+def keep_validation(snapshot: AnySnapshot, target: Described, measured: Validation) -> None:
+    """Store a validation; one with the same settings keeps what it measured of other estimators."""
+    if snapshot.path is None or not snapshot.hash:
+        return
+
+    def settings(v: Validation) -> tuple[Any, ...]:
+        return v.design, v.fraction, v.subsets, v.orders, v.device
+
+    def beside(kept: pa.Table | None) -> pa.Table:
+        newest, others = measured, _validations(kept)
+        for same in (other for other in others if settings(other) == settings(newest)):
+            newest = replace(newest, estimators={**same.estimators, **newest.estimators})
+        stored = [newest, *(other for other in others if settings(other) != settings(newest))]
+        return pa.table({"validation": [json.dumps(v.to_json()) for v in stored]})
+
+    update_table(snapshot.path, _key(snapshot, target), beside)
+
+
+def _kept(snapshot: AnySnapshot, target: Described) -> list[Validation]:
+    """Newest first."""
+    if snapshot.path is None or not snapshot.hash:
+        return []
+    return _validations(load_table(snapshot.path, _key(snapshot, target)))
+
+
+def _validations(table: pa.Table | None) -> list[Validation]:
+    """Newest first; none where they are not such."""
+    try:
+        texts = [] if table is None else table.column("validation").to_pylist()
+        found = [Validation.from_json(parse_json(text.encode(), "derived")) for text in texts]
+        return sorted(found, key=lambda v: -v.created)
+    except (AttributeError, KeyError, TypeError, ValueError, DamagedRunError):
+        return []
+
+
+def _key(snapshot: AnySnapshot, target: Described) -> str:
+    about = {"validation": VALIDATION_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def defined(value: float) -> float | None:
+    """NaN is what has no value."""
+    return None if math.isnan(value) else value
+
+
+def _without_nan(value: Any) -> Any:
+    match value:
+        case float():
+            return defined(value)
+        case Mapping():
+            return {key: _without_nan(each) for key, each in value.items()}
+        case tuple() | list():
+            return [_without_nan(each) for each in value]
+    return value
+
+
+def _nan(value: Any) -> Any:
+    """Numbers as they were before null took the place of NaN."""
+    if isinstance(value, list):
+        return tuple(_nan(each) for each in value)
+    return math.nan if value is None else value

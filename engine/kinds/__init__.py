@@ -1,0 +1,1 @@
+"""The kinds of runs: each is what the core does not know of its records."""

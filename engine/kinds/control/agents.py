@@ -1,0 +1,125 @@
+"""An agent: a policy together with its optimizer. Two paths, one meaning; `TrainConfig.path` says which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.config import TrainConfig
+from engine.core.checkpoint import Tensors, check_optimizer, learner_tensors, restore_learner, restore_policy
+from engine.errors import BadInputError
+from engine.kinds.control.closed_form import ClosedFormAgent
+from engine.kinds.control.networks import ActorCritic
+from engine.kinds.control.ppo import OnGradient, UpdateMetrics, as_batch, make_optimizer, update
+from engine.spaces import Space
+from engine.store.snapshot import Float32s, RolloutBuffer
+
+
+class Actor(Protocol):
+    """What it takes to play episodes."""
+
+    def draw_noise(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+        """The (n, noise_size) random numbers that `act` turns into n actions."""
+        ...
+
+    def act(self, observation: NDArray[Any], noise: NDArray[np.float64]) -> NDArray[Any]:
+        """One action per observation, from its row of noise."""
+        ...
+
+
+class Agent(Actor, Protocol):
+    """What training and replay need."""
+
+    def value(self, observation: NDArray[Any]) -> Float32s:
+        """V(s): (n, ...) observations -> (n,)."""
+        ...
+
+    def log_prob(self, observation: NDArray[Any], action: NDArray[Any]) -> Float32s:
+        """Log pi(a|s): (n,)."""
+        ...
+
+    def update(
+        self,
+        buffer: RolloutBuffer,
+        minibatches: NDArray[np.int32],
+        *,
+        weights: Float32s | None = None,
+        on_step: Callable[[], None] | None = None,
+        on_gradient: OnGradient | None = None,
+    ) -> UpdateMetrics:
+        """One PPO update in place; `ppo.update` says what the arguments mean."""
+        ...
+
+    def tensors(self) -> Tensors:
+        """`parameter/...` and `optimizer/...` as copies."""
+        ...
+
+
+class TorchAgent:
+    """Any torch actor-critic with its optimizer."""
+
+    def __init__(self, config: TrainConfig, policy: ActorCritic, optimizer: torch.optim.Optimizer) -> None:
+        self.config, self.policy, self.optimizer = config, policy, optimizer
+        self.draw_noise, self.act, self.value = policy.draw_noise, policy.act, policy.value
+
+    @torch.no_grad()
+    def log_prob(self, observation: NDArray[Any], action: NDArray[Any]) -> Float32s:
+        """Log pi(a|s): (n,)."""
+        return self.policy(self.policy.encode(observation), torch.as_tensor(action), with_value=False).log_prob.numpy()
+
+    def update(
+        self,
+        buffer: RolloutBuffer,
+        minibatches: NDArray[np.int32],
+        *,
+        weights: Float32s | None = None,
+        on_step: Callable[[], None] | None = None,
+        on_gradient: OnGradient | None = None,
+    ) -> UpdateMetrics:
+        """One PPO update in place."""
+        return update(
+            self.policy,
+            self.optimizer,
+            as_batch(self.policy, buffer),
+            minibatches,
+            self.config,
+            critic_kept=buffer.critic_kept,
+            weights=None if weights is None else torch.as_tensor(np.asarray(weights), dtype=self.policy.dtype),
+            on_step=on_step,
+            on_gradient=on_gradient,
+        )
+
+    def tensors(self) -> Tensors:
+        """`parameter/...` and `optimizer/...` as copies."""
+        return learner_tensors(self.policy, self.optimizer)
+
+
+def restore_agent(
+    config: TrainConfig, observation_space: Space, action_space: Space, tensors: Mapping[str, NDArray[Any]]
+) -> Agent:
+    """The agent of a checkpoint, on the path that the run was trained on."""
+    if config.path == "closed_form":
+        check_optimizer(restore_policy(config, observation_space, action_space, tensors), tensors)
+        return ClosedFormAgent(config, observation_space, action_space, tensors)
+    return TorchAgent(config, *restore_learner(config, observation_space, action_space, tensors))
+
+
+def begin_agent(config: TrainConfig, observation_space: Space, action_space: Space) -> Agent:
+    """A fresh agent; its initial weights come from `config.seed` and are the same on both paths.
+
+    Raises:
+        BadInputError: the closed form can't compute what these observations need.
+    """
+    if config.path == "closed_form" and observation_space.encoder == "image":
+        raise BadInputError(
+            f"{config.env_id} shows images, and path=closed_form has no convolutions; train it with path=torch "
+            "(on the command line: --set path=torch)"
+        )
+    generator = torch.Generator().manual_seed(config.seed)
+    policy = ActorCritic(observation_space, action_space, config.hidden, generator)
+    fresh = TorchAgent(config, policy, make_optimizer(policy, config))
+    return fresh if config.path == "torch" else restore_agent(config, observation_space, action_space, fresh.tensors())

@@ -1,0 +1,71 @@
+"""Test return of a policy: stochastic episodes, all stepped together, each with a seed of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.envs import Environment
+from engine.kinds.control.agents import Actor
+from engine.kinds.control.environment import feasible
+from engine.kinds.control.normalization import Normalizer
+
+
+class Evaluator:
+    """Plays episodes of one environment; keeps its environments, so that many policies cost few constructions.
+
+    A normaliser shows policies what they would see in training; its statistics stay as they are, and returns are raw.
+    """
+
+    def __init__(self, environment: Environment, normalizer: Normalizer | None = None) -> None:
+        self.environment, self.normalizer = environment, normalizer
+        self.observation_space, self.action_space = environment.spaces()
+        self._envs = [environment.make()]
+
+    def returns(
+        self, policy: Actor, seeds: Sequence[int] | NDArray[np.int64], on_step: Callable[[], None] | None = None
+    ) -> NDArray[np.float64]:
+        """Undiscounted returns of one episode per seed.
+
+        A seed fixes the environment's generator and the noise of the sampled actions: policies evaluated on the same
+        seeds meet the same starts and the same luck, so their difference is a paired one.
+
+        Args:
+            policy: acts stochastically.
+            seeds: one episode each.
+            on_step: called before every step of the episodes; raise from it to cancel.
+
+        Returns:
+            (len(seeds),) returns.
+        """
+        while len(self._envs) < len(seeds):
+            self._envs.append(self.environment.make())
+        space = self.observation_space
+        observation = np.zeros((len(seeds), *space.shape), space.dtype)
+        for i, seed in enumerate(seeds):
+            self._envs[i] = self.environment.renewed(self._envs[i])
+            observation[i], _ = self._envs[i].reset(seed=int(seed))
+        generators = [np.random.default_rng([int(seed), 1]) for seed in seeds]
+        total = np.zeros(len(seeds))
+        running = np.arange(len(seeds))
+        while len(running):
+            if on_step is not None:
+                on_step()
+            noise = np.concatenate([policy.draw_noise(generators[i], 1) for i in running])
+            seen = observation[running] if self.normalizer is None else self.normalizer.normalize(observation[running])
+            actions = policy.act(seen, noise)
+            done = np.zeros(len(running), bool)
+            for j, i in enumerate(running.tolist()):
+                outcome = self._envs[i].step(feasible(actions[j], self.action_space))
+                observation[i], reward, terminated, truncated, _ = outcome
+                total[i] += float(reward)
+                done[j] = terminated or truncated
+            running = running[~done]
+        return total
+
+    def close(self) -> None:
+        """Close every environment."""
+        for env in self._envs:
+            env.close()

@@ -1,0 +1,157 @@
+"""Collect a rollout buffer, and generalised advantage estimation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.config import TrainConfig
+from engine.errors import EngineError
+from engine.kinds.control.agents import Agent
+from engine.kinds.control.environment import Episode, VectorEnvironment
+from engine.store.snapshot import Float32s, RolloutBuffer
+
+
+class BadNumberError(EngineError):
+    """The environment returned NaN or infinity."""
+
+
+def gae(
+    reward: Float32s,
+    value: Float32s,
+    terminated: NDArray[np.bool_],
+    truncated: NDArray[np.bool_],
+    final_value: Float32s,
+    last_value: Float32s,
+    *,
+    gamma: float,
+    gae_lambda: float,
+) -> Float32s:
+    """Generalised advantage estimation (Schulman et al. 2016, eq. 16), per environment.
+
+    With one environment, gamma = lambda = 1, all values 0 and the last step terminal: [r0, r1] -> [r0 + r1, r1].
+    A terminated episode is worth nothing after its last step; a truncated one is worth V(final observation).
+
+    Args:
+        reward: (n_steps, n_envs) rewards, without the bootstrap of truncated episodes.
+        value: (n_steps, n_envs) V(s_t).
+        terminated: (n_steps, n_envs) the episode ended in a terminal state at t.
+        truncated: (n_steps, n_envs) the episode was cut off at t.
+        final_value: (n_steps, n_envs) V(final observation) where truncated; not read elsewhere.
+        last_value: (n_envs,) V of the observations after the last step.
+        gamma: discount.
+        gae_lambda: lambda.
+
+    Returns:
+        (n_steps, n_envs) advantages, not normalised.
+    """
+    done = terminated | truncated
+    next_value = np.vstack([value[1:], last_value[None]])
+    next_value = np.where(done, np.where(truncated & ~terminated, final_value, np.float32(0)), next_value)
+    delta = reward + np.float32(gamma) * next_value - value
+    decay = np.where(done, np.float32(0), np.float32(gamma * gae_lambda))
+    advantage = np.zeros_like(reward)
+    following = np.zeros_like(last_value)
+    for t in reversed(range(len(reward))):
+        following = delta[t] + decay[t] * following
+        advantage[t] = following
+    return advantage
+
+
+def td_errors(buffer: RolloutBuffer, config: TrainConfig) -> Float32s:
+    """(n,) delta_t = A_t - gamma * lambda * A_{t+1}: generalised advantage estimation, solved for its TD error."""
+    advantage = buffer.advantage.reshape(-1, config.n_envs)
+    done = (buffer.terminated | buffer.truncated).reshape(-1, config.n_envs)
+    following = np.vstack([advantage[1:], np.zeros((1, config.n_envs), np.float32)])
+    return (advantage - config.gamma * config.gae_lambda * np.where(done, 0, following)).astype(np.float32).ravel()
+
+
+def collect(
+    agent: Agent, environments: VectorEnvironment, config: TrainConfig, rng: np.random.Generator
+) -> tuple[RolloutBuffer, list[Episode]]:
+    """Collect one round with the present policy.
+
+    Values and log-probabilities are evaluated in one batch afterwards: the policy does not change during a rollout.
+
+    Args:
+        agent: pi_theta(k) and its critic.
+        environments: stepped `config.n_steps` times from where they stand.
+        config: sizes, gamma and lambda.
+        rng: generator of the sampled actions.
+
+    Returns:
+        B(k) with `n_steps * n_envs` records, and the episodes that ended in it.
+
+    Raises:
+        BadNumberError: an observation or a reward is not finite; names the step.
+    """
+    steps, n_envs = config.n_steps, len(environments.envs)
+    space = environments.observation_space
+    observation = np.zeros((steps, n_envs, *space.shape), space.dtype)
+    discrete = environments.action_space.kind == "discrete"
+    action = np.zeros((steps, n_envs, *environments.action_space.shape), np.int64 if discrete else np.float32)
+    reward, scaled_reward = np.zeros((steps, n_envs), np.float32), np.zeros((steps, n_envs), np.float32)
+    terminated, truncated = np.zeros((steps, n_envs), bool), np.zeros((steps, n_envs), bool)
+    episode = np.zeros((steps, n_envs), np.int64)
+    finished: list[Episode] = []
+    cut_off: list[tuple[int, int]] = []
+    final_observation: list[NDArray[Any]] = []
+    noise = agent.draw_noise(rng, steps * n_envs).reshape(steps, n_envs, -1)
+
+    seen = environments.observation
+    if not np.isfinite(seen).all():
+        raise BadNumberError(f"{environments.environment.name} returned NaN or infinity before step 0")
+    for t in range(steps):
+        observation[t] = seen
+        episode[t] = [running.number for running in environments.episodes]
+        action[t] = agent.act(seen, noise[t])
+        step = environments.step(action[t])
+        reward[t], terminated[t], truncated[t] = step.reward, step.terminated, step.truncated
+        scaled_reward[t] = step.scaled_reward
+        finished += step.finished
+        seen = environments.observation
+        finite = np.isfinite(seen).all() and all(np.isfinite(shown).all() for shown in step.final_observation.values())
+        if not (finite and np.isfinite(reward[t]).all()):
+            raise BadNumberError(f"{environments.environment.name} returned NaN or infinity at step {t}")
+        for i, shown in step.final_observation.items():
+            if truncated[t, i] and not terminated[t, i]:
+                cut_off.append((t, i))
+                final_observation.append(shown)
+
+    flat = observation.reshape(steps * n_envs, *observation.shape[2:])
+    flat_action = action.reshape(steps * n_envs, *action.shape[2:])
+    final_value = np.zeros((steps, n_envs), np.float32)
+    if cut_off:
+        t_index, env_index = np.array(cut_off).T
+        final_value[t_index, env_index] = agent.value(np.stack(final_observation))
+    values = agent.value(flat).reshape(steps, n_envs)
+    advantage = gae(
+        scaled_reward,
+        values,
+        terminated,
+        truncated,
+        final_value,
+        agent.value(seen),
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+    )
+    t_column, env_column = np.indices((steps, n_envs))
+    buffer = RolloutBuffer(
+        env=env_column.ravel().astype(np.int16),
+        t=t_column.ravel().astype(np.int32),
+        episode=episode.ravel(),
+        observation=flat,
+        action=flat_action,
+        reward=reward.ravel(),
+        terminated=terminated.ravel(),
+        truncated=truncated.ravel(),
+        value=values.ravel(),
+        log_prob=agent.log_prob(flat, flat_action),
+        advantage=advantage.ravel(),
+        returns=(advantage + values).ravel(),
+        kept=np.ones(steps * n_envs, bool),
+        critic_kept=np.ones(steps * n_envs, bool),
+    )
+    return buffer, finished
