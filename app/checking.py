@@ -16,8 +16,8 @@ from engine.core.targets import Described, Target, name_of
 from engine.core.validation import FRACTION, ORDERS, SUBSETS
 from engine.errors import BadInputError
 from engine.experiments.recommendation import Recommendation
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import AnySnapshot, Snapshot
 
 CHECKED = ("first_order", "tracin", "tracin_adam", "replay_gradient")
 """Estimators that one check measures: the replays are the same for all."""
@@ -27,7 +27,7 @@ class Question(Protocol):
     """Whether a round's influence on a target predicts what removal does."""
 
     @property
-    def snapshot(self) -> AnySnapshot:
+    def snapshot(self) -> ControlSnapshot:
         """The round."""
         ...
 
@@ -84,7 +84,7 @@ class OfRecords:
     """Of a control task's round."""
 
     run: Run
-    snapshot: Snapshot
+    snapshot: ControlSnapshot
     target: Target
     score_orders: int = 1
     checked: tuple[str, ...] = CHECKED

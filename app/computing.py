@@ -14,8 +14,8 @@ from app.text import escape
 from engine.core.influence import Scores, read_influence
 from engine.core.regression import REPLAY_REGRESSION
 from engine.core.targets import Target
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 from engine.terminal import duration
 
 ORDERS = (1, 4, 8, 16, 32)
@@ -25,7 +25,7 @@ AT_ONCE_SECONDS = 2.0
 POLL_SECONDS = 1.0
 
 
-def orders_control(snapshot: Snapshot, estimator: str) -> int:
+def orders_control(snapshot: ControlSnapshot, estimator: str) -> int:
     """How many minibatch orders the scores are averaged over."""
     options, why = list(ORDERS), (
         "Minibatch orders that the scores are averaged over; 1 is the recorded one, and one is mostly noise. Of first_order "
@@ -44,7 +44,7 @@ def orders_control(snapshot: Snapshot, estimator: str) -> int:
     )
 
 
-def provenance(snapshot: Snapshot, orders: int) -> str:
+def provenance(snapshot: ControlSnapshot, orders: int) -> str:
     """`averaged`, for the line beside the badge."""
     if not snapshot.minibatches.size:
         return "minibatch order not recorded"
@@ -58,7 +58,7 @@ def averaged(orders: int) -> str:
 
 def scores(
     run: Run,
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     target: Target,
     estimator: str,
     orders: int = 1,
@@ -89,7 +89,9 @@ def scores(
     return kept
 
 
-def takes_no_time(snapshot: Snapshot, target: Target, estimator: str, orders: int, by_layer: bool = False) -> bool:
+def takes_no_time(
+    snapshot: ControlSnapshot, target: Target, estimator: str, orders: int, by_layer: bool = False
+) -> bool:
     """Whether scores may be computed while the page is drawn."""
     if estimator == REPLAY_REGRESSION:
         return False
@@ -98,7 +100,7 @@ def takes_no_time(snapshot: Snapshot, target: Target, estimator: str, orders: in
 
 def background(
     run: Run,
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     target: Target,
     estimator: str,
     orders: int,
@@ -114,7 +116,7 @@ def background(
     return Check(run, snapshot.round, name, tuple(arguments), "influence")
 
 
-def compute_again(run: Run, snapshot: Snapshot, target: Target, estimator: str, orders: int) -> None:
+def compute_again(run: Run, snapshot: ControlSnapshot, target: Target, estimator: str, orders: int) -> None:
     """Compute anew what is kept, and say whether the numbers are the same; in the background if it takes long."""
     if not takes_no_time(snapshot, target, estimator, orders):
         background(run, snapshot, target, estimator, orders, refresh=True).start([estimator])

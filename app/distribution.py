@@ -7,11 +7,11 @@ import streamlit as st
 
 from app import loaders, page, state
 from app.charts import records as charts
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 
-def draw(run: Run, snapshot: Snapshot, record: int, key: str, *, mode_bar: bool = True) -> None:
+def draw(run: Run, snapshot: ControlSnapshot, record: int, key: str, *, mode_bar: bool = True) -> None:
     """Bars of pi(.|s), or a table of a Gaussian's components.
 
     Args:

@@ -23,8 +23,9 @@ from engine.analysis.roughness import MOST_VERTICES, NEIGHBOURS
 from engine.core.estimators import top_and_bottom
 from engine.core.naming import TargetName
 from engine.core.targets import ActionTarget
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Float32s, Snapshot
+from engine.store.snapshot import Float32s
 
 EVERY = "all records"
 
@@ -113,7 +114,7 @@ def draw_groups(run: Run, found: Behaviour) -> None:
     )
 
 
-def draw_records(run: Run, snapshot: Snapshot | None, target: ActionTarget) -> None:
+def draw_records(run: Run, snapshot: ControlSnapshot | None, target: ActionTarget) -> None:
     """The records of the chosen round, or of one group in it."""
     rounds = run.stored_rounds
     here = snapshot.round if snapshot is not None else rounds[len(rounds) // 2]
@@ -146,7 +147,7 @@ def _spelled_out(target: ActionTarget) -> ActionTarget:
 
 
 def _of_group(
-    grouping: Grouping, group: str, related: Relations, part: Snapshot, scores: Float32s
+    grouping: Grouping, group: str, related: Relations, part: ControlSnapshot, scores: Float32s
 ) -> NDArray[np.int64]:
     """Records at both ends of a group's ranking; says how many there are."""
     members = np.arange(len(scores))
@@ -163,7 +164,7 @@ def _of_group(
     return ends
 
 
-def _table(run: Run, part: Snapshot, scores: Float32s, related: Relations, records: NDArray[np.int64]) -> None:
+def _table(run: Run, part: ControlSnapshot, scores: Float32s, related: Relations, records: NDArray[np.int64]) -> None:
     buffer, discrete = part.buffer, run.manifest.action_space.kind == "discrete"
     table = pd.DataFrame(
         {

@@ -10,14 +10,14 @@ from app.text import escape, signed_format
 from engine.core.grouping import sum_of
 from engine.core.influence import Scores
 from engine.intervention.record_sets import LONGEST_NAME, change_basket, delete_group, read_sets, save_group
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 SELECTED, CHOSEN = "the selection", "the basket"
 _NAME, _OF = "group_name", "group_of"
 
 
-def draw(run: Run, snapshot: Snapshot, scores: Scores) -> None:
+def draw(run: Run, snapshot: ControlSnapshot, scores: Scores) -> None:
     """The popover with the groups and what can be done with them."""
     sets, problem = selection.kept(run, snapshot.round)
     if problem:  # the basket's bar says it
@@ -44,7 +44,7 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores) -> None:
             )
 
 
-def _table(run: Run, snapshot: Snapshot, scores: Scores, groups: dict[str, list[int]]) -> None:
+def _table(run: Run, snapshot: ControlSnapshot, scores: Scores, groups: dict[str, list[int]]) -> None:
     rows = [
         {
             "group": name,
@@ -96,23 +96,23 @@ def _table(run: Run, snapshot: Snapshot, scores: Scores, groups: dict[str, list[
 
 
 @page.careful
-def _save(run: Run, snapshot: Snapshot) -> None:
+def _save(run: Run, snapshot: ControlSnapshot) -> None:
     sets = read_sets(run, snapshot.round)
     records = sets.basket if state.get(_OF) == CHOSEN else selection.current(run, snapshot).tolist()
     save_group(run, snapshot.round, str(state.get(_NAME, "")), records)
     state.put({_NAME: ""})
 
 
-def _select(run: Run, snapshot: Snapshot, records: list[int]) -> None:
+def _select(run: Run, snapshot: ControlSnapshot, records: list[int]) -> None:
     selection.choose(run, snapshot, records)
 
 
 @page.careful
-def _put_in(run: Run, snapshot: Snapshot, records: list[int]) -> None:
+def _put_in(run: Run, snapshot: ControlSnapshot, records: list[int]) -> None:
     change_basket(run, snapshot.round, add=records)
     targets.basket_changed()
 
 
 @page.careful
-def _delete(run: Run, snapshot: Snapshot, name: str) -> None:
+def _delete(run: Run, snapshot: ControlSnapshot, name: str) -> None:
     delete_group(run, snapshot.round, name)

@@ -16,19 +16,19 @@ from app.charts.theme import influence_limit
 from app.text import escape
 from engine.analysis.fields import observation_components, observation_picture
 from engine.core.influence import Scores
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 _LARGE = "inspector_open"
 NUMBERS = ("advantage", "value", "reward", "return", "TD error", "log probability")
 
 
-def choose(snapshot: Snapshot, default: int) -> int:
+def choose(snapshot: ControlSnapshot, default: int) -> int:
     """Decide which record is inspected, at first `default`."""
     return int(state.choose("inspect", range(len(snapshot.buffer)), default, scope=snapshot.hash))
 
 
-def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
+def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
     """Show the record that was chosen, and let another one be typed: beside the chart, or where it is opened large."""
     if state.get(_LARGE):
         st.button("Open large", key="open_inspector", icon=":material/open_in_full:", disabled=True)
@@ -48,12 +48,12 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray
 
 
 @st.dialog("Inspector", width="large", on_dismiss=lambda: state.put({_LARGE: False}))
-def _large(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
+def _large(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
     with state.part():
         _contents(run, snapshot, scores, fields)
 
 
-def _contents(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
+def _contents(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
     n = len(snapshot.buffer)
     with st.container(key="inspector", border=True):
         number, link = st.columns([1, 2], vertical_alignment="bottom")
@@ -102,7 +102,7 @@ def _contents(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, ND
                     view()
 
 
-def _picture(snapshot: Snapshot, record: int) -> None:
+def _picture(snapshot: ControlSnapshot, record: int) -> None:
     picture = loaders.picture(snapshot, snapshot.hash, record)
     if isinstance(picture, str):
         st.info(escape(picture), icon=":material/image_not_supported:")
@@ -118,7 +118,7 @@ def _table(numbers: dict[str, float]) -> None:
     )
 
 
-def _observation(snapshot: Snapshot, record: int) -> None:
+def _observation(snapshot: ControlSnapshot, record: int) -> None:
     space = snapshot.observation_space
     if space.encoder == "image":
         picture = observation_picture(snapshot, record)
@@ -137,7 +137,7 @@ def _observation(snapshot: Snapshot, record: int) -> None:
         _table(components)
 
 
-def _policy(run: Run, snapshot: Snapshot, record: int) -> None:
+def _policy(run: Run, snapshot: ControlSnapshot, record: int) -> None:
     if run.manifest.action_space.kind == "discrete":
         taken = page.action_names(run)[int(snapshot.buffer.action[record])]
         st.caption(f"π(· | s) before the update; the action taken was **{escape(taken)}**.")

@@ -23,9 +23,9 @@ from engine.intervention.plan import Intervention
 from engine.intervention.workspace import Job, Work, create_job, predicted
 from engine.kinds.language.influence import SequenceScores
 from engine.kinds.language.models import check_base
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.store.files import Files, inside
 from engine.store.read import Run
-from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
 
 LONGEST_LOG = 2**20

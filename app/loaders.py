@@ -42,10 +42,11 @@ from engine.experiments.faithfulness_report import read_study
 from engine.experiments.recommendation import Recommendation, recommend
 from engine.experiments.results import Campaign, experiment_names, find_campaigns, read_campaign
 from engine.experiments.summary import summary
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.files import Files, inside
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run
-from engine.store.snapshot import Float32s, Snapshot
+from engine.store.snapshot import Float32s
 
 ROOT = Path(__file__).resolve().parents[1]
 """What `engine` and `app` are in: a checkout, or where they are installed."""
@@ -162,28 +163,30 @@ def _open(path: Path, stamp: int) -> Run:
     return open_run(path)
 
 
-def load_snapshot(run: Run, round: int) -> Snapshot:
+def load_snapshot(run: Run, round: int) -> ControlSnapshot:
     """One round, verified."""
     commit = next((info.hash for info in run.rounds if info.round == round), "")
     return _snapshot(run, run.path, round, commit)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _snapshot(_run: Run, path: Path, round: int, commit: str) -> Snapshot:
+def _snapshot(_run: Run, path: Path, round: int, commit: str) -> ControlSnapshot:
     return _run.snapshot(round)
 
 
-def load_target(snapshot: Snapshot, name: TargetName) -> Target:
+def load_target(snapshot: ControlSnapshot, name: TargetName) -> Target:
     """The target of that name; another round's buffer is read once."""
     return _target(snapshot, snapshot.path, snapshot.hash, name)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _target(_snapshot: Snapshot, path: Path | None, commit: str, name: TargetName) -> Target:
+def _target(_snapshot: ControlSnapshot, path: Path | None, commit: str, name: TargetName) -> Target:
     return named_target(_snapshot, name)
 
 
-def load_scores(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False) -> Scores:
+def load_scores(
+    snapshot: ControlSnapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False
+) -> Scores:
     """Influence of a round's records, computed now unless it is kept."""
     return _scores(snapshot, target, snapshot.path, snapshot.hash, _described(target), estimator, orders, by_layer)
 
@@ -194,7 +197,7 @@ def _described(target: Target) -> str:
 
 @st.cache_resource(max_entries=32, show_spinner="computing influence …")
 def _scores(
-    _snapshot: Snapshot,
+    _snapshot: ControlSnapshot,
     _target: Target,
     path: Path | None,
     commit: str,
@@ -206,7 +209,7 @@ def _scores(
     return influence(_snapshot, _target, estimator, orders=orders, by_layer=by_layer)
 
 
-def compute_again(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1) -> bool:
+def compute_again(snapshot: ControlSnapshot, target: Target, estimator: str, orders: int = 1) -> bool:
     """Compute influence anew in the place of what is kept; returns whether the numbers are the same."""
     kept = load_scores(snapshot, target, estimator, orders)
     fresh = influence(snapshot, target, estimator, orders=orders, refresh=True)
@@ -215,7 +218,7 @@ def compute_again(snapshot: Snapshot, target: Target, estimator: str, orders: in
 
 
 def influence_seconds(
-    snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False
+    snapshot: ControlSnapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False
 ) -> float:
     """How long scores would take that are not kept; the cheapest ones are not timed."""
     if estimator == DEFAULT_ESTIMATOR and orders == 1:
@@ -228,21 +231,27 @@ def influence_seconds(
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _seconds_an_order(
-    _snapshot: Snapshot, _target: Target, path: Path | None, commit: str, target: str, estimator: str, by_layer: bool
+    _snapshot: ControlSnapshot,
+    _target: Target,
+    path: Path | None,
+    commit: str,
+    target: str,
+    estimator: str,
+    by_layer: bool,
 ) -> float:
     return influence_estimate(_snapshot, estimator, _target, by_layer=by_layer)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def check_seconds(
-    _snapshot: Snapshot, path: Path | None, commit: str, estimators: tuple[str, ...], score_orders: int = 1
+    _snapshot: ControlSnapshot, path: Path | None, commit: str, estimators: tuple[str, ...], score_orders: int = 1
 ) -> float:
     """How long a validation of a round's scores would take, from the time that its update took, or else of one replay."""
     one = _snapshot.metrics.get("update_seconds")
     return estimate_seconds(_snapshot, estimators=estimators, one=one, score_orders=score_orders)
 
 
-def recommendation(run: Run, snapshot: Snapshot, target: str) -> Recommendation | None:
+def recommendation(run: Run, snapshot: ControlSnapshot, target: str) -> Recommendation | None:
     """What the study that ships says of a round like this one; None where it says nothing, or is not here."""
     return recommend(_study(), run.manifest.env_id, snapshot.round / max(run.config.rounds, 1), target)
 
@@ -254,13 +263,13 @@ def _study() -> list[dict[str, Any]]:
     return []
 
 
-def load_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+def load_fields(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     """The columns of a round's records; `influence` is a column to be filled in."""
     return _fields(snapshot, snapshot.path, snapshot.hash)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _fields(_snapshot: Snapshot, path: Path | None, commit: str) -> dict[str, NDArray[Any]]:
+def _fields(_snapshot: ControlSnapshot, path: Path | None, commit: str) -> dict[str, NDArray[Any]]:
     return record_fields(_snapshot)
 
 
@@ -292,7 +301,7 @@ def scatter_figure(
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def picture(_snapshot: Snapshot, commit: str, record: int) -> NDArray[np.uint8] | str:
+def picture(_snapshot: ControlSnapshot, commit: str, record: int) -> NDArray[np.uint8] | str:
     """The rendered state of a record, or one line that says why there is none."""
     try:
         return render(_snapshot, record)
@@ -301,7 +310,7 @@ def picture(_snapshot: Snapshot, commit: str, record: int) -> NDArray[np.uint8] 
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def action_distribution(_snapshot: Snapshot, commit: str, record: int) -> NDArray[np.float32]:
+def action_distribution(_snapshot: ControlSnapshot, commit: str, record: int) -> NDArray[np.float32]:
     """What the policy says of the record's state."""
     return policy_at(_snapshot, record)
 
@@ -314,7 +323,7 @@ def behaviour_records(run: Run, round: int, target: ActionTarget) -> tuple[Float
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _behaviour_records(
-    _snapshot: Snapshot, _target: ActionTarget, path: Path | None, commit: str, described: str
+    _snapshot: ControlSnapshot, _target: ActionTarget, path: Path | None, commit: str, described: str
 ) -> tuple[Float32s, Relations]:
     return related_scores(_snapshot, _target)
 
@@ -336,7 +345,7 @@ def formation_table(
 
 
 @st.cache_resource(max_entries=8, show_spinner="looking at the states …")
-def shared_states(_snapshot: Snapshot, path: Path | None, commit: str) -> States:
+def shared_states(_snapshot: ControlSnapshot, path: Path | None, commit: str) -> States:
     """The states of a round's records, as the environment shows them."""
     return policy_difference.shared_states(_snapshot)
 

@@ -19,7 +19,7 @@ from engine.errors import EngineError, NotARunError
 from engine.kinds.language.learner import recorded_here
 from engine.recording.dumps import open_dump
 from engine.store.read import Run
-from engine.store.snapshot import AnySnapshot
+from engine.store.snapshot import Snapshot
 
 P = ParamSpec("P")
 
@@ -219,12 +219,12 @@ def current_round(run: Run) -> int:
     return int(state.get("round", rounds[0]))
 
 
-def provenance(run: Run, snapshot: AnySnapshot, *parts: str) -> str:
+def provenance(run: Run, snapshot: Snapshot, *parts: str) -> str:
     """Where a number comes from, in one small line."""
     return " · ".join((*parts, f"round {snapshot.round}", f"seed {run.config.seed}", f"commit {snapshot.hash[:10]}"))
 
 
-def elsewhere(snapshot: AnySnapshot) -> None:
+def elsewhere(snapshot: Snapshot) -> None:
     """A badge on a round that was recorded with other software or on another machine."""
     if not recorded_here(snapshot):
         st.badge(
@@ -236,7 +236,7 @@ def elsewhere(snapshot: AnySnapshot) -> None:
         )
 
 
-def without_minibatches(snapshot: AnySnapshot) -> None:
+def without_minibatches(snapshot: Snapshot) -> None:
     """A banner on a round whose update can't be replayed."""
     if not snapshot.minibatches.size:
         st.warning(

@@ -13,8 +13,9 @@ from app.text import escape, signed_format
 from engine.core.grouping import sum_of
 from engine.core.influence import Scores
 from engine.core.targets import Target
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Float32s, Snapshot
+from engine.store.snapshot import Float32s
 
 
 def by_term(scores: Scores, records: Sequence[int]) -> str:
@@ -22,7 +23,7 @@ def by_term(scores: Scores, records: Sequence[int]) -> str:
     return " · ".join(f"{escape(term)} {sum_of(part, records):+.3g}" for term, part in scores.terms.items())
 
 
-def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, records: Sequence[int]) -> None:
+def draw(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, records: Sequence[int]) -> None:
     """The panel, folded.
 
     Args:

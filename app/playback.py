@@ -14,8 +14,8 @@ from app.text import escape
 from engine.analysis.rendering import episode_records, render_records, to_png
 from engine.core.influence import Scores
 from engine.errors import EngineError
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 MOST_FRAMES = 80
 """Frames of an episode; a longer one is thinned to as many."""
@@ -28,7 +28,9 @@ STEP_SECONDS = 0.4
 
 
 @st.cache_resource(max_entries=24, show_spinner="drawing the episode …")
-def frames(_snapshot: Snapshot, path: Path | None, commit: str, records: tuple[int, ...]) -> tuple[list[bytes], str]:
+def frames(
+    _snapshot: ControlSnapshot, path: Path | None, commit: str, records: tuple[int, ...]
+) -> tuple[list[bytes], str]:
     """PNG pictures of these records' states, and why the others are missing, if some are."""
     drawn: list[bytes] = []
     try:
@@ -39,7 +41,7 @@ def frames(_snapshot: Snapshot, path: Path | None, commit: str, records: tuple[i
     return drawn, ""
 
 
-def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> None:
+def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> None:
     """The inspector's tab about the record's episode.
 
     Args:
@@ -69,7 +71,7 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores, fields: dict[str, NDArray
     st.fragment(_player, run_every=STEP_SECONDS if playing else None)(run, snapshot, scores, fields, records, pictures)
 
 
-def _stand_at(snapshot: Snapshot, records: NDArray[np.int64], record: int) -> None:
+def _stand_at(snapshot: ControlSnapshot, records: NDArray[np.int64], record: int) -> None:
     """Begin at the inspected record, or the frame next to it, whenever another one is inspected."""
     about = f"{snapshot.hash}:{record}"
     if state.get("frame_about") != about or state.get("frame") not in records:
@@ -86,7 +88,7 @@ def _toggle(records: NDArray[np.int64]) -> None:
 
 def _player(
     run: Run,
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     scores: Scores,
     fields: dict[str, NDArray[Any]],
     records: NDArray[np.int64],

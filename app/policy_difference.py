@@ -22,8 +22,8 @@ from engine.analysis.policy_difference import (
     difference,
     most_different,
 )
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 RANKED = 20
 
@@ -64,7 +64,7 @@ def draw(runs: dict[str, Run]) -> None:
     draw_over_rounds(readable, a, k_a if k_a == k_b else None, states, snapshot, titles)
 
 
-def asked(name: str, run: Run, k: int, states: States, snapshot: Snapshot) -> Distribution:
+def asked(name: str, run: Run, k: int, states: States, snapshot: ControlSnapshot) -> Distribution:
     """What the policy of a checkpoint would do in the states."""
     with page.naming(page.short_name(name)):
         return loaders.policy_in(run, run.path, run.head, k, states, snapshot.hash)
@@ -88,7 +88,7 @@ def policy_picker(key: str, title: str, runs: dict[str, Run], default: str, at_f
     return name, int(k)
 
 
-def states_picker(runs: dict[str, Run], a: str, b: str, k: int) -> Snapshot | None:
+def states_picker(runs: dict[str, Run], a: str, b: str, k: int) -> ControlSnapshot | None:
     """The round whose records' states both policies are asked about."""
     there = {name: runs[name] for name in dict.fromkeys((a, b, *runs)) if runs[name].stored_rounds}
     there = {name: run for name, run in there.items() if comparable(runs[a], run) is None}
@@ -129,7 +129,9 @@ def measures(discrete: bool) -> dict[str, str]:
     }
 
 
-def summary(found: Difference, first: Distribution, states: States, snapshot: Snapshot, run_a: Run, run_b: Run) -> None:
+def summary(
+    found: Difference, first: Distribution, states: States, snapshot: ControlSnapshot, run_a: Run, run_b: Run
+) -> None:
     """Three numbers, and what they are about."""
     discrete = isinstance(first, Categorical)
     with st.container(horizontal=True, key="policy_difference"):
@@ -168,7 +170,7 @@ def normalised(*runs: Run) -> bool:
 
 
 def draw_over_rounds(
-    runs: dict[str, Run], a: str, chosen: int | None, states: States, snapshot: Snapshot, titles: dict[str, str]
+    runs: dict[str, Run], a: str, chosen: int | None, states: States, snapshot: ControlSnapshot, titles: dict[str, str]
 ) -> None:
     """How far every other run is from the first policy's run, at every common checkpoint."""
     st.markdown("**Over the rounds**")
@@ -215,7 +217,12 @@ def take_state() -> None:
 
 
 def draw_states(
-    found: Difference, first: Distribution, second: Distribution, states: States, snapshot: Snapshot, labels: list[str]
+    found: Difference,
+    first: Distribution,
+    second: Distribution,
+    states: States,
+    snapshot: ControlSnapshot,
+    labels: list[str],
 ) -> None:
     """The states in which the policies differ most, and one of them with its picture and both distributions."""
     by = "distance" if state.get("measure") == "distance" else "kl"
@@ -260,7 +267,7 @@ def draw_states(
 
 
 def draw_state(
-    first: Distribution, second: Distribution, i: int, record: int, snapshot: Snapshot, labels: list[str]
+    first: Distribution, second: Distribution, i: int, record: int, snapshot: ControlSnapshot, labels: list[str]
 ) -> None:
     """One state: its picture, and what each policy would do in it."""
     picture, bars = st.columns([2, 3], gap="small")
@@ -294,13 +301,13 @@ def draw_state(
         )
 
 
-def actions_of(snapshot: Snapshot) -> list[str]:
+def actions_of(snapshot: ControlSnapshot) -> list[str]:
     """Names of the discrete actions."""
     space = snapshot.action_space
     return list(space.names) if len(space.names) == space.n else [f"action {i}" for i in range(space.n)]
 
 
-def likely(snapshot: Snapshot, policy: Distribution, i: int) -> str:
+def likely(snapshot: ControlSnapshot, policy: Distribution, i: int) -> str:
     """What a policy would most probably do in state i."""
     if isinstance(policy, Categorical):
         best = int(policy.log_prob[i].argmax())

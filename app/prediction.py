@@ -18,8 +18,9 @@ from engine.core.influence import Scores, read_influence
 from engine.core.targets import named_target
 from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.workspace import Job
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Float32s, Snapshot
+from engine.store.snapshot import Float32s
 
 
 def draw(run: Run, job: Job, result: dict[str, Any]) -> None:
@@ -90,7 +91,7 @@ def _kept(run: Run, plan: Intervention) -> dict[str, Kept]:
     return found
 
 
-def changes(scores: Scores, plan: Intervention, snapshot: Snapshot) -> dict[str, float]:
+def changes(scores: Scores, plan: Intervention, snapshot: ControlSnapshot) -> dict[str, float]:
     """Predicted change of the target without the chosen records, and without random ones on average over their draws."""
     influence = scores.influence.astype(np.float64)
     draws = [influence[random_removal(snapshot, plan, order)].sum() for order in range(plan.orders)]

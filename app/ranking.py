@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from app import selection, state, targets
 from app.text import signed_format
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 COLUMNS = ("record", "influence", "action", "advantage", "reward", "value", "episode", "step in episode")
 
@@ -31,7 +31,7 @@ def draw(
     help: str,
     records: NDArray[Any],
     run: Run,
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     fields: dict[str, NDArray[Any]],
     action_names: list[str],
 ) -> None:
@@ -64,7 +64,7 @@ def draw(
     )
 
 
-def _tick(run: Run, snapshot: Snapshot, records: NDArray[Any], ticked: list[int]) -> None:
+def _tick(run: Run, snapshot: ControlSnapshot, records: NDArray[Any], ticked: list[int]) -> None:
     """Let the ticks of a table's records say which of them are selected; a record just ticked is inspected (a callback)."""
     before = set(selection.current(run, snapshot).tolist())
     selection.choose(run, snapshot, (before - set(records.tolist())) | set(ticked))

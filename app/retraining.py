@@ -11,8 +11,8 @@ from engine.core.naming import TargetName
 from engine.errors import EngineError
 from engine.intervention.plan import Intervention
 from engine.kinds.language.influence import SequenceScores
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.store.read import Run
-from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
 
 

@@ -13,8 +13,8 @@ from app import export, loaders, selection, state, targets
 from app.charts import records as charts
 from app.charts.outline import inside
 from engine.core.influence import Scores
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 KEY = "records_scatter"
 DRAG = {"lasso": "lasso", "box": "select", "click": "pan"}
@@ -35,7 +35,7 @@ class _Shown:
 
 def draw(
     run: Run,
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     scores: Scores,
     fields: dict[str, NDArray[Any]],
     axes: tuple[str, str],
@@ -98,7 +98,9 @@ def picked(key: str, fields: dict[str, NDArray[Any]], axes: tuple[str, str]) -> 
     return [*dict.fromkeys([*fields["record"][within].tolist(), *records])]
 
 
-def _picked(run: Run, snapshot: Snapshot, tool: str, fields: dict[str, NDArray[Any]], axes: tuple[str, str]) -> None:
+def _picked(
+    run: Run, snapshot: ControlSnapshot, tool: str, fields: dict[str, NDArray[Any]], axes: tuple[str, str]
+) -> None:
     records = picked(KEY, fields, axes)
     selection.choose(run, snapshot, records, KEY)
     if tool == "click" and records:

@@ -14,15 +14,15 @@ from app.charts import selection as charts
 from engine.core.grouping import sum_of
 from engine.core.influence import Scores
 from engine.core.targets import Target
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 OVER = ("step in round", "step in episode", "episode")
 
 
 def draw(
     run: Run,
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     target: Target,
     scores: Scores,
     fields: dict[str, NDArray[Any]],
@@ -78,7 +78,7 @@ def draw(
     parts.draw(run, snapshot, target, scores, records)
 
 
-def _bar(run: Run, snapshot: Snapshot, scores: Scores, records: list[int]) -> str:
+def _bar(run: Run, snapshot: ControlSnapshot, scores: Scores, records: list[int]) -> str:
     """What is selected, what it sums to and what can be done with it; returns the field that influence is summed over."""
     with st.container(key="selection", horizontal=True, vertical_alignment="center"):
         if records:

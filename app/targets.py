@@ -12,15 +12,15 @@ from app import page, selection, state
 from app.text import escape
 from engine import arguments
 from engine.core.naming import TargetName
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run, ranges
-from engine.store.snapshot import Snapshot
 
 OWN, AS_RECORDED = "this round", "as recorded"
 OF = {"record": "one record", "records": "records", "basket": "the basket", "state": "a typed state"}
 """What an action target is about: value in the URL -> words."""
 
 
-def target_controls(run: Run, snapshot: Snapshot) -> TargetName:
+def target_controls(run: Run, snapshot: ControlSnapshot) -> TargetName:
     """Draw the controls; what they say.
 
     Raises:
@@ -80,7 +80,7 @@ def _of_round(run: Run) -> int | None:
     return chosen if isinstance(chosen, int) else None
 
 
-def _record(snapshot: Snapshot) -> int:
+def _record(snapshot: ControlSnapshot) -> int:
     last = len(snapshot.buffer) - 1
     state.choose("about", range(last + 1), min(int(state.get("inspect", 0)), last), always=True, scope=snapshot.hash)
     about = st.number_input("number", 0, last, step=1, key="about", width=120)
@@ -89,7 +89,7 @@ def _record(snapshot: Snapshot) -> int:
     return int(about or 0)
 
 
-def _records(snapshot: Snapshot) -> list[int]:
+def _records(snapshot: ControlSnapshot) -> list[int]:
     state.choose_text("asked", str(state.get("inspect", 0)), scope=snapshot.hash)
     asked = st.text_input(
         "numbers", key="asked", width=180, help="Such as 3, 17, 40-60: the mean of log π(a | s) over them."
@@ -114,7 +114,7 @@ def can_type(run: Run) -> bool:
     return run.manifest.observation_space.encoder != "image"
 
 
-def typed_state(run: Run, snapshot: Snapshot, begin: int) -> TargetName:
+def typed_state(run: Run, snapshot: ControlSnapshot, begin: int) -> TargetName:
     """Draw the controls of a state and an action that begin as those of the record `begin`; what they say.
 
     Raises:

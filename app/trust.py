@@ -16,7 +16,7 @@ from app.text import escape
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
 from engine.core.trust import Validation, Verdict, averaged_name, named_orders, read_validation
 from engine.experiments.recommendation import CLEARLY
-from engine.store.snapshot import Snapshot
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.terminal import duration
 
 COLOURS: dict[Verdict, Literal["blue", "orange", "gray"]] = {
@@ -54,7 +54,7 @@ subsets of the round's records, really replay the update without them, and compa
 """
 
 
-def offered(snapshot: Snapshot) -> list[str]:
+def offered(snapshot: ControlSnapshot) -> list[str]:
     """Estimators that can be had of a round: without its minibatches the update can't be followed."""
     return list(ESTIMATOR_NOTES) if snapshot.minibatches.size else [DEFAULT_ESTIMATOR]
 

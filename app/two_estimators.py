@@ -12,13 +12,13 @@ from app.text import escape
 from engine.core.influence import Scores
 from engine.core.rankings import Overlap, compare_rankings
 from engine.core.targets import Target
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 LARGEST_K = 500
 
 
-def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, options: list[str]) -> None:
+def draw(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, options: list[str]) -> None:
     """The panel, folded.
 
     Args:
@@ -37,7 +37,7 @@ def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, options: 
             _panel(run, snapshot, target, scores, others)
 
 
-def _panel(run: Run, snapshot: Snapshot, target: Target, scores: Scores, others: list[str]) -> None:
+def _panel(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, others: list[str]) -> None:
     n = len(snapshot.buffer)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         state.choose("other_estimator", others, others[-2] if len(others) > 2 else others[-1])

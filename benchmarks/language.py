@@ -28,7 +28,7 @@ from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.replay import replay_language
 from engine.kinds.language.targets import TokenTarget, at_once, sequence_target
 from engine.kinds.language.update import batch_of
-from engine.store.sequences import LanguageSnapshot
+from engine.kinds.language.sequences import LanguageSnapshot
 
 LOOP, VMAP = "one backward pass a sequence", "vmap(grad), then a product"
 WAYS: dict[str, Backend] = {"JVP, by token": "jvp", "hooks, by sequence": "ghost", LOOP: "loop"}

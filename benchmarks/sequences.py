@@ -20,7 +20,7 @@ from engine.config_language import LanguageConfig
 from engine.spaces import Space
 from engine.store.commit import RunWriter
 from engine.store.manifest import RunManifest
-from engine.store.sequences import TOKEN_COLUMNS, LanguageSnapshot, SequenceBuffer
+from engine.kinds.language.sequences import TOKEN_COLUMNS, LanguageSnapshot, SequenceBuffer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -20,7 +20,8 @@ from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.normalization import begin_normalizer
 from engine.kinds.control.ppo import as_batch
 from engine.store.read import Run
-from engine.store.snapshot import RolloutBuffer, Snapshot
+from engine.kinds.control.snapshot import RolloutBuffer
+from engine.store.snapshot import Snapshot
 
 
 class IdentityWorld(gym.Env[Any, Any]):

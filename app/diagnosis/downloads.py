@@ -13,13 +13,13 @@ from app.diagnosis.report import Shown, render
 from engine.analysis.diagnosis import FRACTION
 from engine.core.influence import Scores
 from engine.core.targets import Target
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 
 def draw(
     run: Run,
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     target: Target,
     described: str,
     scores: Scores,

@@ -18,18 +18,18 @@ from engine.core.influence import Scores
 from engine.core.targets import Target
 from engine.envs import Place
 from engine.errors import BadInputError
-from engine.store.snapshot import Snapshot
+from engine.kinds.control.snapshot import ControlSnapshot
 
 ROLLOUTS = 32
 """Of each mean that A-bar is made of."""
 
 
-def load_estimates(snapshot: Snapshot, rollouts: int) -> MonteCarlo | None:
+def load_estimates(snapshot: ControlSnapshot, rollouts: int) -> MonteCarlo | None:
     """The Monte Carlo advantages that are kept by now."""
     return kept_estimates(snapshot, rollouts)
 
 
-def rollout_seconds(snapshot: Snapshot, records: NDArray[np.int64], rollouts: int) -> float:
+def rollout_seconds(snapshot: ControlSnapshot, records: NDArray[np.int64], rollouts: int) -> float:
     """How long it would take to estimate A-bar of these records.
 
     Raises:
@@ -40,13 +40,13 @@ def rollout_seconds(snapshot: Snapshot, records: NDArray[np.int64], rollouts: in
 
 @st.cache_data(max_entries=64, show_spinner="timing a few rollouts …")
 def _seconds(
-    _snapshot: Snapshot, _records: NDArray[np.int64], path: Path | None, commit: str, which: bytes, rollouts: int
+    _snapshot: ControlSnapshot, _records: NDArray[np.int64], path: Path | None, commit: str, which: bytes, rollouts: int
 ) -> float:
     return estimate_seconds(_snapshot, _records, rollouts)
 
 
 def load_diagnosis(
-    snapshot: Snapshot, target: Target, scores: Scores, fraction: float, estimated: MonteCarlo | None
+    snapshot: ControlSnapshot, target: Target, scores: Scores, fraction: float, estimated: MonteCarlo | None
 ) -> Diagnosis:
     """The bottom records compared with the rest, with what is known of A-bar.
 
@@ -60,7 +60,7 @@ def load_diagnosis(
 
 @st.cache_resource(max_entries=16, show_spinner="comparing the bottom records with the rest …")
 def _diagnosis(
-    _snapshot: Snapshot,
+    _snapshot: ControlSnapshot,
     _target: Target,
     _scores: Scores,
     _estimated: MonteCarlo | None,
@@ -78,13 +78,13 @@ def _diagnosis(
     return compare(_snapshot, _scores, [*rollout_features(_snapshot, _estimated), *found], fraction, _estimated, notes)
 
 
-def load_projection(snapshot: Snapshot) -> Projection:
+def load_projection(snapshot: ControlSnapshot) -> Projection:
     """The policy's features of a round, seen in two dimensions."""
     return _projection(snapshot, snapshot.path, snapshot.hash)
 
 
 @st.cache_resource(max_entries=16, show_spinner="mapping the policy's features …")
-def _projection(_snapshot: Snapshot, path: Path | None, commit: str) -> Projection:
+def _projection(_snapshot: ControlSnapshot, path: Path | None, commit: str) -> Projection:
     return principal_components(policy_features(_snapshot))
 
 
@@ -97,7 +97,7 @@ def load_world(env_id: str) -> WorldMap | None:
         return None
 
 
-def load_places(snapshot: Snapshot) -> list[Place | None]:
+def load_places(snapshot: ControlSnapshot) -> list[Place | None]:
     """Where every record of a round was made.
 
     Raises:
@@ -107,10 +107,10 @@ def load_places(snapshot: Snapshot) -> list[Place | None]:
 
 
 @st.cache_resource(max_entries=8, show_spinner="finding where the records were made …")
-def _places(_snapshot: Snapshot, path: Path | None, commit: str) -> list[Place | None]:
+def _places(_snapshot: ControlSnapshot, path: Path | None, commit: str) -> list[Place | None]:
     return places(_snapshot)
 
 
 @st.cache_resource(max_entries=16, show_spinner="computing what is known of the records …")
-def _features(_snapshot: Snapshot, path: Path | None, commit: str) -> list[Feature]:
+def _features(_snapshot: ControlSnapshot, path: Path | None, commit: str) -> list[Feature]:
     return features(_snapshot)

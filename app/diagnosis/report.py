@@ -30,8 +30,8 @@ from engine.errors import EngineError
 from engine.intervention.across import damaged_series, list_series
 from engine.intervention.notes import read_note
 from engine.intervention.workspace import Job, damaged_jobs, list_jobs
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 FORMATS = {"influence": "{:+.3g}", "advantage": "{:.3f}", "reward": "{:.3f}", "value": "{:.2f}", "action": "{:.3g}"}
 """As the tables on the page show them."""
@@ -44,7 +44,7 @@ class Shown:
     """What the page shows."""
 
     run: Run
-    snapshot: Snapshot
+    snapshot: ControlSnapshot
     target: Target
     described: str
     """The target in words."""

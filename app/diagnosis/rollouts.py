@@ -23,9 +23,9 @@ from engine.analysis.restoring import CannotRestoreError
 from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.influence import Scores
 from engine.core.targets import Target
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.files import Files, inside
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 from engine.terminal import duration
 
 OFFERED = (8, 16, ROLLOUTS, 64, 128)
@@ -45,7 +45,7 @@ def chosen_rollouts() -> int:
 
 
 def draw(
-    run: Run, snapshot: Snapshot, target: Target, found: Diagnosis, rollouts: int, source: str, on_pick: OnPick
+    run: Run, snapshot: ControlSnapshot, target: Target, found: Diagnosis, rollouts: int, source: str, on_pick: OnPick
 ) -> None:
     """The tab.
 
@@ -73,19 +73,19 @@ def draw(
     _results(snapshot, found, found.estimated, rollouts, source, on_pick)
 
 
-def background(run: Run, snapshot: Snapshot, target: Target, rollouts: int) -> Check:
+def background(run: Run, snapshot: ControlSnapshot, target: Target, rollouts: int) -> Check:
     """`python -m engine diagnose` on records in a file; it keeps what the page reads. One a round at a time."""
     arguments = (*target_arguments(target), "--rollouts", str(rollouts), "--rollouts-of", str(_list(run, snapshot)))
     return Check(run, snapshot.round, f"{rollouts}-rollouts", arguments, "diagnose")
 
 
-def _list(run: Run, snapshot: Snapshot) -> Path:
+def _list(run: Run, snapshot: ControlSnapshot) -> Path:
     """The file that says whose A-bar is wanted."""
     return inside(run.path.resolve(), "derived", f"rollouts-of-{snapshot.round}.txt")
 
 
 @page.careful
-def begin(job: Check, snapshot: Snapshot, records: NDArray[np.int64]) -> None:
+def begin(job: Check, snapshot: ControlSnapshot, records: NDArray[np.int64]) -> None:
     """Write down whose A-bar is wanted, and start (a callback)."""
     path, files = _list(job.run, snapshot), Files()
     files.make_folder(path.parent)
@@ -95,7 +95,7 @@ def begin(job: Check, snapshot: Snapshot, records: NDArray[np.int64]) -> None:
 
 def _offer(
     job: Check,
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     scores: Scores,
     bottom: NDArray[np.int64],
     estimated: MonteCarlo | None,
@@ -150,7 +150,7 @@ def _progress(job: Check, rollouts: int) -> None:
 
 
 def _results(
-    snapshot: Snapshot, found: Diagnosis, estimated: MonteCarlo, rollouts: int, source: str, on_pick: OnPick
+    snapshot: ControlSnapshot, found: Diagnosis, estimated: MonteCarlo, rollouts: int, source: str, on_pick: OnPick
 ) -> None:
     known = estimated.restored
     record, a_bar, error = estimated.record[known], estimated.advantage[known], estimated.error[known]

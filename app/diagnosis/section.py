@@ -12,13 +12,13 @@ from app.diagnosis.marks import OnPick
 from engine.analysis.diagnosis import FRACTION
 from engine.core.influence import Scores
 from engine.core.targets import Target
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 FRACTIONS = (0.01, 0.05, FRACTION, 0.25, 0.5)
 
 
-def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, source: str, on_pick: OnPick) -> None:
+def draw(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, source: str, on_pick: OnPick) -> None:
     """The section.
 
     Args:

@@ -18,15 +18,15 @@ from app.text import escape
 from engine.analysis.diagnosis import Diagnosis
 from engine.analysis.fields import observation_components
 from engine.analysis.places import Group, WorldMap, group_by_place, group_records
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 BOTTOM, LOWERED, ALL = "the bottom", "all that lowered it", "all"
 CELLS, FEATURES = "its world", "the policy's features"
 ANY = "all"
 
 
-def draw(run: Run, snapshot: Snapshot, found: Diagnosis, source: str, on_pick: OnPick) -> None:
+def draw(run: Run, snapshot: ControlSnapshot, found: Diagnosis, source: str, on_pick: OnPick) -> None:
     """The tab.
 
     Args:
@@ -56,7 +56,7 @@ def draw(run: Run, snapshot: Snapshot, found: Diagnosis, source: str, on_pick: O
 
 def _cells(
     run: Run,
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     world: WorldMap,
     found: Diagnosis,
     records: NDArray[Any],
@@ -131,7 +131,7 @@ def _table(groups: list[Group], values: list[float], label: str, actions: list[s
     )
 
 
-def _features(snapshot: Snapshot, found: Diagnosis, records: NDArray[Any], source: str, on_pick: OnPick) -> None:
+def _features(snapshot: ControlSnapshot, found: Diagnosis, records: NDArray[Any], source: str, on_pick: OnPick) -> None:
     projection = loaders.load_projection(snapshot)
     axes = {f"component {j + 1} of the policy": column for j, column in enumerate(projection.coordinates.T)}
     axes |= {name: np.asarray(column) for name, column in observation_components(snapshot).items()}

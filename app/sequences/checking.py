@@ -11,10 +11,10 @@ from app.sequences import loaders
 from app.sequences.targets import Asked
 from engine.experiments.recommendation import Recommendation
 from engine.kinds.language.influence import LANGUAGE_ESTIMATORS
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget
 from engine.kinds.language.validation import FRACTION, ORDERS, SUBSETS, finished_language_replays
 from engine.store.read import Run
-from engine.store.sequences import LanguageSnapshot
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError
-from engine.store.sequences import SequenceBuffer
+from engine.kinds.language.sequences import SequenceBuffer
 from engine.store.snapshot import Float32s
 
 TEXTS = ("prompt", "response")

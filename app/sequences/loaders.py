@@ -20,12 +20,12 @@ from app.sequences.targets import Asked
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.dependencies import tokenizers
 from engine.kinds.language.influence import SequenceScores, read_sequence_influence, sequence_influence
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget, language_target
 from engine.kinds.language.validation import estimate_language_seconds
 from engine.recording.dumps import Dump, find_dumps, open_dump, printable
 from engine.recording.sequences import Sequences
 from engine.store.read import Run
-from engine.store.sequences import LanguageSnapshot
 
 CONTEXT = 8
 """Tokens before a token that are decoded with it."""

@@ -16,8 +16,8 @@ from app.sequences.listing import Listed, neighbour
 from app.sequences.targets import Asked
 from app.text import escape
 from engine.errors import EngineError
+from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.read import Run
-from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Float32s
 
 PART_TOKENS = 400

@@ -17,9 +17,9 @@ from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
 from engine.errors import EngineError
 from engine.kinds.language.influence import LANGUAGE_ESTIMATORS, SequenceScores, estimate_seconds
 from engine.kinds.language.models import check_base
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget
 from engine.store.read import Run
-from engine.store.sequences import LanguageSnapshot
 
 
 def offered(snapshot: LanguageSnapshot) -> list[str]:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import state
 from engine.core.naming import TargetName
-from engine.store.sequences import LanguageSnapshot
+from engine.kinds.language.sequences import LanguageSnapshot
 
 TARGETS = ("sequence", "return", "action")
 HELP = """

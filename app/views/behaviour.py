@@ -16,15 +16,15 @@ from engine import arguments
 from engine.analysis.behaviour import Behaviour
 from engine.core.targets import ActionTarget, action_target, in_words, typed_target
 from engine.errors import BadInputError, EngineError
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 # Of work: before the first picture, and between two pictures. A comment, because Streamlit shows strings of a page.
 AT_ONCE_SECONDS, STEP_SECONDS = 0.6, 1.2
 OF = {"record": "a record", "state": "a typed state"}
 
 
-def chosen_record(run: Run) -> tuple[Snapshot, int]:
+def chosen_record(run: Run) -> tuple[ControlSnapshot, int]:
     """The round and record of the bound text input, written K:I."""
     rounds = page.recorded_rounds(run)
     chosen = state.get("round")
@@ -38,7 +38,7 @@ def chosen_record(run: Run) -> tuple[Snapshot, int]:
     return snapshot, record
 
 
-def chosen_action(run: Run, snapshot: Snapshot, record: int) -> ActionTarget:
+def chosen_action(run: Run, snapshot: ControlSnapshot, record: int) -> ActionTarget:
     """The action that the behaviour is about: the recorded one, or another in the same state."""
     if run.manifest.action_space.kind != "discrete":
         return action_target(snapshot, record=record)
@@ -48,7 +48,7 @@ def chosen_action(run: Run, snapshot: Snapshot, record: int) -> ActionTarget:
     return action_target(snapshot, record=record, action=None if picked == AS_RECORDED else names.index(picked))
 
 
-def chosen_behaviour(run: Run) -> tuple[ActionTarget, Snapshot | None, int]:
+def chosen_behaviour(run: Run) -> tuple[ActionTarget, ControlSnapshot | None, int]:
     """What the page is about; the snapshot and the record, unless a state is typed."""
     options = ["record", *(["state"] if can_type(run) else [])]
     state.choose("behaviour_of", options, "record")
@@ -64,7 +64,7 @@ def chosen_behaviour(run: Run) -> tuple[ActionTarget, Snapshot | None, int]:
     )
 
 
-def any_snapshot(run: Run) -> Snapshot:
+def any_snapshot(run: Run) -> ControlSnapshot:
     """A round to begin a typed state with: the first one that can be read."""
     problem: EngineError | None = None
     for number in page.recorded_rounds(run):
@@ -75,7 +75,7 @@ def any_snapshot(run: Run) -> Snapshot:
     raise problem or BadInputError("no round of this run has records")
 
 
-def draw_curve(run: Run, snapshot: Snapshot | None, found: Behaviour, complete: bool) -> None:
+def draw_curve(run: Run, snapshot: ControlSnapshot | None, found: Behaviour, complete: bool) -> None:
     """The policy in this state over rounds."""
     st.subheader("π(a | s) over rounds", anchor=False)
     if not found.checkpoints:
@@ -115,7 +115,7 @@ def draw_curve(run: Run, snapshot: Snapshot | None, found: Behaviour, complete: 
     )
 
 
-def draw_head(run: Run, snapshot: Snapshot | None, record: int, found: Behaviour, complete: bool) -> None:
+def draw_head(run: Run, snapshot: ControlSnapshot | None, record: int, found: Behaviour, complete: bool) -> None:
     """The state and the curve."""
     if snapshot is None:
         draw_curve(run, None, found, complete)
@@ -131,7 +131,7 @@ def draw_head(run: Run, snapshot: Snapshot | None, record: int, found: Behaviour
             st.image(drawn, caption=f"the state of record {record}", alt="The environment in the record's state")
 
 
-def draw(run: Run, snapshot: Snapshot | None, record: int, found: Behaviour, complete: bool) -> None:
+def draw(run: Run, snapshot: ControlSnapshot | None, record: int, found: Behaviour, complete: bool) -> None:
     """All that is known."""
     draw_head(run, snapshot, record, found, complete)
     for note in found.notes:
@@ -144,7 +144,7 @@ def draw(run: Run, snapshot: Snapshot | None, record: int, found: Behaviour, com
     draw_records(run, snapshot, found.target)
 
 
-def draw_growing(run: Run, snapshot: Snapshot | None, record: int, grow: Growing) -> None:
+def draw_growing(run: Run, snapshot: ControlSnapshot | None, record: int, grow: Growing) -> None:
     """What is known, drawn again and again until nothing is missing."""
     shown = state.get("shown_round")
     first = True

@@ -29,14 +29,14 @@ from app.text import escape
 from engine.core.estimators import top_and_bottom
 from engine.core.influence import Scores
 from engine.core.naming import TargetName
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 TABLE_ROWS = 20
 AXES = ("step in round", "advantage")
 
 
-def estimator_controls(run: Run, snapshot: Snapshot, target: TargetName) -> str:
+def estimator_controls(run: Run, snapshot: ControlSnapshot, target: TargetName) -> str:
     """The estimator, and a button that computes anew."""
     options = trust.offered(snapshot)
     state.choose("estimator", options, options[0])
@@ -72,7 +72,7 @@ def axis(key: str, label: str, default: str, fields: Sequence[str]) -> str:
 
 
 @page.careful
-def compute_again(run: Run, snapshot: Snapshot, target: TargetName, estimator: str) -> None:
+def compute_again(run: Run, snapshot: ControlSnapshot, target: TargetName, estimator: str) -> None:
     """Compute what is shown anew (a callback)."""
     chosen = loaders.load_target(snapshot, target)
     computing.compute_again(run, snapshot, chosen, estimator, int(state.get("average_orders", 1)))
@@ -80,7 +80,7 @@ def compute_again(run: Run, snapshot: Snapshot, target: TargetName, estimator: s
 
 @page.part
 def workplace(
-    run: Run, snapshot: Snapshot, scores: Scores, target: TargetName, axes: tuple[str, str], tool: str
+    run: Run, snapshot: ControlSnapshot, scores: Scores, target: TargetName, axes: tuple[str, str], tool: str
 ) -> None:
     """What shows the selection and sets it: drawn anew by itself, without the rest of the page."""
     fields = {**loaders.load_fields(snapshot), "influence": scores.influence}
@@ -109,7 +109,7 @@ def workplace(
     )
 
 
-def pick(run: Run, snapshot: Snapshot, records: list[int]) -> None:
+def pick(run: Run, snapshot: ControlSnapshot, records: list[int]) -> None:
     """Select records that were picked in a chart, and inspect the last one (a callback)."""
     selection.choose(run, snapshot, records)
     state.put({"inspect": records[-1]})

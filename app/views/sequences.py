@@ -19,9 +19,9 @@ from app.sequences.listing import Listed
 from app.sequences.targets import Asked
 from app.text import escape
 from engine.kinds.language.influence import SequenceScores
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.recording.dumps import Dump
 from engine.store.read import Run
-from engine.store.sequences import LanguageSnapshot
 
 MOST_LINKS = 12
 RECORD_ONE = (

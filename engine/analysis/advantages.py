@@ -31,8 +31,9 @@ from engine.analysis.restoring import Point, points
 from engine.analysis.rollouts import ROLLOUT_SEED, Floats, Start, Task, horizon, parts, run_rollouts
 from engine.errors import BadInputError
 from engine.executors import check_executor, default_workers, run_tasks
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.derived import kept_columns, load_table, save_table
-from engine.store.snapshot import Snapshot, check_records
+from engine.store.snapshot import check_records
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, total); raise from it to cancel."""
@@ -85,7 +86,7 @@ class MonteCarlo:
 
 
 def monte_carlo(
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     records: Any = None,
     rollouts: int = ROLLOUTS,
     *,
@@ -136,14 +137,14 @@ def monte_carlo(
     return kept.of(asked)
 
 
-def kept_estimates(snapshot: Snapshot, rollouts: int = ROLLOUTS) -> MonteCarlo | None:
+def kept_estimates(snapshot: ControlSnapshot, rollouts: int = ROLLOUTS) -> MonteCarlo | None:
     """What `monte_carlo` has kept of a round, of all records that were ever asked for; None where that is nothing."""
     kept = _Kept(snapshot, rollouts)
     return kept.of(np.array(sorted(kept.rows), np.int64)) if kept.rows else None
 
 
 def estimate_seconds(
-    snapshot: Snapshot, records: ArrayLike, rollouts: int = ROLLOUTS, workers: int | None = None
+    snapshot: ControlSnapshot, records: ArrayLike, rollouts: int = ROLLOUTS, workers: int | None = None
 ) -> float:
     """How long `monte_carlo` would take for what is not kept, from the time of a few rollouts.
 
@@ -190,7 +191,7 @@ def _estimates(policy: Floats, returns: Floats) -> tuple[float, float, float, in
 class _Shared:
     """Which records of a round were made in the same state, or in the same state with the same action."""
 
-    def __init__(self, snapshot: Snapshot, restored: list[Point | None], rollouts: int) -> None:
+    def __init__(self, snapshot: ControlSnapshot, restored: list[Point | None], rollouts: int) -> None:
         self.snapshot, self.restored, self.rollouts = snapshot, restored, rollouts
         self.by_state: dict[Any, list[int]] = {}
         for record, point in enumerate(restored):
@@ -218,7 +219,7 @@ class _Shared:
         return [record for record in same if np.array_equal(taken[record], action)]
 
 
-def _task(snapshot: Snapshot, number: int, starts: list[Start]) -> Task:
+def _task(snapshot: ControlSnapshot, number: int, starts: list[Start]) -> Task:
     needed = {
         name: tensor for name, tensor in snapshot.checkpoint.items() if not name.startswith(("environment/", "rng/"))
     }
@@ -229,7 +230,7 @@ def _task(snapshot: Snapshot, number: int, starts: list[Start]) -> Task:
 class _Kept:
     """Estimates of a snapshot's records in the run's `derived/`; only in memory where it is not committed."""
 
-    def __init__(self, snapshot: Snapshot, rollouts: int) -> None:
+    def __init__(self, snapshot: ControlSnapshot, rollouts: int) -> None:
         about = {
             "advantages": ADVANTAGES_VERSION,
             "snapshot": snapshot.hash,

@@ -22,8 +22,9 @@ from engine.core.targets import ActionTarget, Target, named_target
 from engine.core.trust import defined
 from engine.errors import BadInputError
 from engine.kinds.control.agents import restore_agent
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run, snapshot_of
-from engine.store.snapshot import Float32s, Snapshot, check_records
+from engine.store.snapshot import Float32s, check_records
 
 FRACTION = 0.1
 SAMPLE = 200
@@ -136,7 +137,7 @@ class Diagnosis:
 
 
 def diagnose(
-    source: Snapshot | Run | str | Path,
+    source: ControlSnapshot | Run | str | Path,
     target: Target | str = "return",
     estimator: str = DEFAULT_ESTIMATOR,
     *,
@@ -202,7 +203,7 @@ def diagnose(
 
 
 def compare(
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     scores: Scores,
     found: Sequence[Feature],
     fraction: float = FRACTION,
@@ -242,7 +243,7 @@ def _check_fraction(fraction: float) -> None:
         raise BadInputError(f"fraction is {fraction:g}; the bottom is a part above 0 and at most 0.5, such as 0.1")
 
 
-def _about_round(snapshot: Snapshot) -> list[str]:
+def _about_round(snapshot: ControlSnapshot) -> list[str]:
     """What its records don't allow to say."""
     notes = []
     if not snapshot.minibatches.size:
@@ -254,7 +255,7 @@ def _about_round(snapshot: Snapshot) -> list[str]:
     return notes
 
 
-def check_possible(snapshot: Snapshot, target: Target) -> None:
+def check_possible(snapshot: ControlSnapshot, target: Target) -> None:
     """Refuse an action that the policy never takes: its log-probability has no meaningful gradient.
 
     Raises:
@@ -273,7 +274,7 @@ def check_possible(snapshot: Snapshot, target: Target) -> None:
         )
 
 
-def records_to_estimate(snapshot: Snapshot, scores: Float32s) -> NDArray[np.int64]:
+def records_to_estimate(snapshot: ControlSnapshot, scores: Float32s) -> NDArray[np.int64]:
     """Whose A-bar is estimated by default: all records where they share states, else 200 from all over the ranking."""
     n = len(scores)
     if snapshot.observation_space.kind == "discrete" or n <= SAMPLE:
@@ -299,7 +300,7 @@ def about_rollouts(estimated: MonteCarlo, n: int) -> list[str]:
     return notes
 
 
-def _correlations(snapshot: Snapshot, scores: Float32s, found: Sequence[Feature]) -> dict[str, Interval]:
+def _correlations(snapshot: ControlSnapshot, scores: Float32s, found: Sequence[Feature]) -> dict[str, Interval]:
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round])
     correlations = {}
     for feature in found:
@@ -310,7 +311,7 @@ def _correlations(snapshot: Snapshot, scores: Float32s, found: Sequence[Feature]
     return correlations
 
 
-def _traits(snapshot: Snapshot, bottom: NDArray[np.int64], found: Sequence[Feature]) -> tuple[Trait, ...]:
+def _traits(snapshot: ControlSnapshot, bottom: NDArray[np.int64], found: Sequence[Feature]) -> tuple[Trait, ...]:
     """Features that vary and are known on both sides, compared."""
     at_bottom = np.isin(snapshot.buffer.record, bottom)
     comparable = []

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from engine.core.checkpoint import restore_policy
-from engine.store.snapshot import Float32s, Snapshot
+from engine.kinds.control.snapshot import ControlSnapshot
+from engine.store.snapshot import Float32s
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +25,7 @@ class Projection:
     """(k,) of the variance that each dimension shows; NaN where the points do not vary."""
 
 
-def policy_features(snapshot: Snapshot) -> Float32s:
+def policy_features(snapshot: ControlSnapshot) -> Float32s:
     """The last hidden layer of pi_theta(k)'s actor in the state of every record: (n, d).
 
     States that lie close together here look alike to the policy, however far apart their numbers are.

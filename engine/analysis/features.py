@@ -14,7 +14,7 @@ from engine.analysis.fields import action_components, observation_components, st
 from engine.core.checkpoint import restore_policy
 from engine.core.replay import replay
 from engine.kinds.control.rollout import td_errors
-from engine.store.snapshot import Snapshot
+from engine.kinds.control.snapshot import ControlSnapshot
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class Feature:
     """What the records that have it do (`took action left`); empty for a number."""
 
 
-def features(snapshot: Snapshot, estimated: MonteCarlo | None = None) -> list[Feature]:
+def features(snapshot: ControlSnapshot, estimated: MonteCarlo | None = None) -> list[Feature]:
     """All features of a round's records; those that need A-bar only where it is estimated."""
     found = [*_of_learning(snapshot), *_of_episodes(snapshot), *_of_the_policy(snapshot), *_of_the_state(snapshot)]
     return found if estimated is None else [*rollout_features(snapshot, estimated), *found]
@@ -51,7 +51,7 @@ def _share(name: str, phrase: str, values: ArrayLike) -> Feature:
     return Feature(name, np.asarray(values, np.float64), phrase)
 
 
-def rollout_features(snapshot: Snapshot, estimated: MonteCarlo) -> Iterator[Feature]:
+def rollout_features(snapshot: ControlSnapshot, estimated: MonteCarlo) -> Iterator[Feature]:
     """The first of `features`, those that need A-bar: what A-bar says of A-hat, the column `advantage`, and V-bar of V."""
     buffer = snapshot.buffer
     advantage, error, value = estimated.spread(len(buffer))
@@ -65,7 +65,7 @@ def rollout_features(snapshot: Snapshot, estimated: MonteCarlo) -> Iterator[Feat
     yield _number("size of the value error", np.abs(buffer.value - value))
 
 
-def _of_learning(snapshot: Snapshot) -> Iterator[Feature]:
+def _of_learning(snapshot: ControlSnapshot) -> Iterator[Feature]:
     buffer = snapshot.buffer
     delta = td_errors(buffer, snapshot.config)
     yield _number("advantage", buffer.advantage)
@@ -77,7 +77,7 @@ def _of_learning(snapshot: Snapshot) -> Iterator[Feature]:
     yield _share("dropped", "were dropped from the update", ~buffer.kept)
 
 
-def _of_episodes(snapshot: Snapshot) -> Iterator[Feature]:
+def _of_episodes(snapshot: ControlSnapshot) -> Iterator[Feature]:
     buffer, steps = snapshot.buffer, steps_in_episode(snapshot)
     ends = buffer.terminated | buffer.truncated
     episode = np.unique(buffer.episode, return_inverse=True)[1]
@@ -93,7 +93,7 @@ def _of_episodes(snapshot: Snapshot) -> Iterator[Feature]:
     yield _share("truncated", "were cut off by the time limit", buffer.truncated)
 
 
-def _of_the_policy(snapshot: Snapshot) -> Iterator[Feature]:
+def _of_the_policy(snapshot: ControlSnapshot) -> Iterator[Feature]:
     buffer, config = snapshot.buffer, snapshot.config
     if snapshot.action_space.kind == "discrete":
         policy = restore_policy(config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
@@ -109,7 +109,7 @@ def _of_the_policy(snapshot: Snapshot) -> Iterator[Feature]:
         yield _share("ratio clipped", "end the update with a clipped ratio", np.abs(ratio - 1) > config.clip_range)
 
 
-def _of_the_state(snapshot: Snapshot) -> Iterator[Feature]:
+def _of_the_state(snapshot: ControlSnapshot) -> Iterator[Feature]:
     space, actions = snapshot.observation_space, snapshot.action_space
     if actions.kind == "discrete":
         for j, name in enumerate(_names(actions.names, actions.n)):

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from engine.core.checkpoint import restore_policy
 from engine.kinds.control.rollout import td_errors
-from engine.store.snapshot import Snapshot
+from engine.kinds.control.snapshot import ControlSnapshot
 
 
-def record_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+def record_fields(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     """One column per field, n values each, in the order in which people ask for them.
 
     Components of observations and continuous actions carry their names; an image has none, and an action of several
@@ -43,7 +43,7 @@ def record_fields(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def steps_in_episode(snapshot: Snapshot) -> NDArray[np.int64]:
+def steps_in_episode(snapshot: ControlSnapshot) -> NDArray[np.int64]:
     """(n,) steps since the episode's reset, also of episodes that began in an earlier round."""
     buffer = snapshot.buffer
     _, begun, which = np.unique(buffer.episode, return_index=True, return_inverse=True)  # numbers may be of any size
@@ -56,7 +56,7 @@ def steps_in_episode(snapshot: Snapshot) -> NDArray[np.int64]:
     return steps
 
 
-def observation_components(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+def observation_components(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     """Component name -> (n,) values; a discrete observation is one component called `state`, an image has none."""
     observation, space = snapshot.buffer.observation, snapshot.observation_space
     if space.encoder == "one_hot":
@@ -67,7 +67,7 @@ def observation_components(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
     return {name: flat[:, j] for j, name in enumerate(space.component_names)}
 
 
-def action_components(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+def action_components(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     """`action` -> (n,) values; of a continuous one with several components the norm, then `action: <name>` of each."""
     action = snapshot.buffer.action
     if action.ndim == 1:
@@ -78,7 +78,7 @@ def action_components(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
     return {"action": np.linalg.norm(action, axis=1), **parts}
 
 
-def observation_picture(snapshot: Snapshot, record: int) -> NDArray[np.uint8]:
+def observation_picture(snapshot: ControlSnapshot, record: int) -> NDArray[np.uint8]:
     """(height, width, 3) picture of an image observation, every channel stretched so that the round's largest value is 255.
 
     Three channels become red, green and blue; any other number of them grey.
@@ -91,7 +91,7 @@ def observation_picture(snapshot: Snapshot, record: int) -> NDArray[np.uint8]:
     return stretched.astype(np.uint8)
 
 
-def policy_at(snapshot: Snapshot, record: int) -> NDArray[np.float32]:
+def policy_at(snapshot: ControlSnapshot, record: int) -> NDArray[np.float32]:
     """What pi_theta(k) says of the record's state: action probabilities, or mean and standard deviation."""
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     observation = snapshot.buffer.observation[record : record + 1]

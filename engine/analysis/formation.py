@@ -19,8 +19,9 @@ from engine.core.estimators import DEFAULT_ESTIMATOR, top_and_bottom
 from engine.core.influence import influence
 from engine.core.targets import ActionTarget
 from engine.errors import ZeroGradientError
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Float32s, Snapshot
+from engine.store.snapshot import Float32s
 from engine.typed import typed
 
 VERSION = 1
@@ -69,7 +70,7 @@ class RoundFormation:
         return self.roughness / self.shuffled if self.roughness is not None and self.shuffled else None
 
 
-def form_round(snapshot: Snapshot, target: ActionTarget, estimator: str = DEFAULT_ESTIMATOR) -> RoundFormation:
+def form_round(snapshot: ControlSnapshot, target: ActionTarget, estimator: str = DEFAULT_ESTIMATOR) -> RoundFormation:
     """One round's part in how a behaviour formed.
 
     The graph of the roughness has the round's records as vertices (of more than 512 as many at random, drawn with the
@@ -113,7 +114,7 @@ def form_round(snapshot: Snapshot, target: ActionTarget, estimator: str = DEFAUL
 
 
 def related_scores(
-    snapshot: Snapshot, target: ActionTarget, estimator: str = DEFAULT_ESTIMATOR
+    snapshot: ControlSnapshot, target: ActionTarget, estimator: str = DEFAULT_ESTIMATOR
 ) -> tuple[Float32s, Relations]:
     """(n,) influence of a round's records on a behaviour, 0 where the policy is certain; and how they relate to it."""
     try:

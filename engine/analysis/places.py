@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.analysis.restoring import points
 from engine.envs import Layout, Place, find
-from engine.store.snapshot import Snapshot
+from engine.kinds.control.snapshot import ControlSnapshot
 
 
 class Group(NamedTuple):
@@ -58,7 +58,7 @@ def world_map(env_id: str) -> WorldMap | None:
         env.close()
 
 
-def places(snapshot: Snapshot) -> list[Place | None]:
+def places(snapshot: ControlSnapshot) -> list[Place | None]:
     """Where every record was made, in an environment with a map; None where only its state tells and can't be restored.
 
     Raises:

@@ -13,9 +13,9 @@ from engine.analysis.restoring import points
 from engine.core.checkpoint import restore_policy
 from engine.errors import BadInputError
 from engine.kinds.control.normalization import normalizer_at
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.spaces import Space
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 Floats = NDArray[np.float64]
 
@@ -83,7 +83,7 @@ def comparable(first: Run, second: Run) -> str | None:
     return None
 
 
-def shared_states(snapshot: Snapshot) -> States:
+def shared_states(snapshot: ControlSnapshot) -> States:
     """The states of a round's records.
 
     Where the run normalises observations, the environment is stepped through the round again to see what it shows; records

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from engine.analysis.roughness import unit_vectors
 from engine.core.targets import ActionTarget
 from engine.kinds.control.networks import ActorCritic
+from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
-from engine.store.snapshot import RolloutBuffer
 
 MOST_STATES = 64
 """States of a discrete observation up to which each of them is a group."""

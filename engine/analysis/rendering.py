@@ -19,7 +19,8 @@ from engine.core.training import step_through
 from engine.envs import find
 from engine.errors import BadInputError, EngineError
 from engine.kinds.control.environment import VectorEnvironment
-from engine.store.snapshot import Snapshot, check_records
+from engine.kinds.control.snapshot import ControlSnapshot
+from engine.store.snapshot import check_records
 
 os.environ.setdefault("SDL_VIDEODRIVER", "offscreen,dummy")  # environments that draw with pygame draw into memory
 
@@ -32,7 +33,7 @@ class CannotDrawError(EngineError):
     """The environment can't be drawn on this machine."""
 
 
-def render(snapshot: Snapshot, record: int) -> Picture:
+def render(snapshot: ControlSnapshot, record: int) -> Picture:
     """Put the environment back into the record's state and draw it.
 
     The record's environment is restored to the start of the round and stepped through the recorded actions; what it
@@ -54,7 +55,7 @@ def render(snapshot: Snapshot, record: int) -> Picture:
     return next(render_records(snapshot, [record]))
 
 
-def render_records(snapshot: Snapshot, records: ArrayLike) -> Iterator[Picture]:
+def render_records(snapshot: ControlSnapshot, records: ArrayLike) -> Iterator[Picture]:
     """`render` for several records of one environment, in one pass through the recorded actions.
 
     Args:
@@ -84,7 +85,7 @@ def render_records(snapshot: Snapshot, records: ArrayLike) -> Iterator[Picture]:
         environment.close()
 
 
-def episode_records(snapshot: Snapshot, record: int, most: int) -> NDArray[np.int64]:
+def episode_records(snapshot: ControlSnapshot, record: int, most: int) -> NDArray[np.int64]:
     """The records of a record's episode in this round, thinned evenly to at most `most`, first and last among them.
 
     An episode of records 0 to 9, thinned to 4 -> 0, 3, 6, 9.

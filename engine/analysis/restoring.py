@@ -14,8 +14,8 @@ from engine.envs import Environment, find
 from engine.errors import BadInputError, EngineError
 from engine.kinds.control.environment import Episode, StateNotRestoredError, VectorEnvironment, feasible, generator_at
 from engine.kinds.control.normalization import begin_normalizer
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.spaces import Space
-from engine.store.snapshot import Snapshot
 
 
 class CannotRestoreError(EngineError):
@@ -68,7 +68,7 @@ class Point:
         return env
 
 
-def check_recorded(snapshot: Snapshot) -> None:
+def check_recorded(snapshot: ControlSnapshot) -> None:
     """Refuse a round that was recorded without the states of its environments.
 
     Raises:
@@ -78,7 +78,7 @@ def check_recorded(snapshot: Snapshot) -> None:
         raise CannotRestoreError(f"round {snapshot.round} was recorded without the states of its environments")
 
 
-def points(snapshot: Snapshot) -> list[Point | None]:
+def points(snapshot: ControlSnapshot) -> list[Point | None]:
     """The state of every record of a round, from one pass through the recorded actions.
 
     What each environment shows is compared with the records on the way. From the first observation, reward or end of an
@@ -122,7 +122,7 @@ def points(snapshot: Snapshot) -> list[Point | None]:
             each.close()
 
 
-def _begins(environment: VectorEnvironment, snapshot: Snapshot, i: int) -> bool:
+def _begins(environment: VectorEnvironment, snapshot: ControlSnapshot, i: int) -> bool:
     """Bring a single environment to where the recorded environment i stood at the round's start, if it gets there."""
     try:
         environment.restore(snapshot.checkpoint, only=[i])

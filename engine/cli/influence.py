@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from engine.core.influence import Scores
+    from engine.kinds.language.sequences import LanguageSnapshot
     from engine.kinds.language.targets import TokenTarget
-    from engine.store.sequences import LanguageSnapshot
     from engine.store.snapshot import Snapshot
 
 

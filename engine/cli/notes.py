@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from engine.terminal import duration
 
 if TYPE_CHECKING:
-    from engine.store.snapshot import AnySnapshot
+    from engine.store.snapshot import Snapshot
 
 WORTH_SAYING_SECONDS = 2.0
 """What takes less is not announced."""
@@ -19,7 +19,7 @@ def note(line: str) -> None:
     print(f"note: {line}", file=sys.stderr, flush=True)
 
 
-def note_elsewhere(snapshot: AnySnapshot) -> None:
+def note_elsewhere(snapshot: Snapshot) -> None:
     """That replays of the round are not bit-exact here, if they are not."""
     from engine.kinds.language.learner import recorded_here
 

@@ -13,8 +13,8 @@ from engine import arguments
 
 if TYPE_CHECKING:
     from engine.core.targets import Target
+    from engine.kinds.language.sequences import LanguageSnapshot
     from engine.kinds.language.targets import TokenTarget
-    from engine.store.sequences import LanguageSnapshot
     from engine.store.snapshot import Snapshot
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]

@@ -30,8 +30,8 @@ from engine.terminal import duration, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from engine.core.trust import Validation
+    from engine.kinds.language.sequences import LanguageSnapshot
     from engine.kinds.language.targets import TokenTarget
-    from engine.store.sequences import LanguageSnapshot
 
 
 def validate(

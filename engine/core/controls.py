@@ -13,7 +13,7 @@ from engine.core.lds import metasmoothness
 from engine.core.replay import replay
 from engine.core.replays import parameters_of
 from engine.store.read import open_run
-from engine.store.snapshot import AnySnapshot
+from engine.store.snapshot import Snapshot
 
 NULL_TOLERANCE = 0.01
 """How far a replay on another machine may end from the recorded theta(k+1), as a share of the update's length."""
@@ -36,7 +36,7 @@ Replay = Callable[..., HasCheckpoint]
 """As `learning.replay.replay`, of a snapshot and, by name, the `weights` of its records."""
 
 
-def null_control(snapshot: AnySnapshot, replay: Replay = replay) -> tuple[bool | None, float | None]:
+def null_control(snapshot: Snapshot, replay: Replay = replay) -> tuple[bool | None, float | None]:
     """Replay with nothing removed against the recorded theta(k+1).
 
     Args:
@@ -63,7 +63,7 @@ def null_control(snapshot: AnySnapshot, replay: Replay = replay) -> tuple[bool |
     return exact, distance / length if length > 0 else distance
 
 
-def smoothness(snapshot: AnySnapshot, rng: np.random.Generator, replay: Replay = replay) -> float:
+def smoothness(snapshot: Snapshot, rng: np.random.Generator, replay: Replay = replay) -> float:
     """Mean metasmoothness over random directions u in {-1, 1}^n of the records' weights, in the recorded order."""
 
     def theta(step: float, u: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -74,7 +74,7 @@ def smoothness(snapshot: AnySnapshot, rng: np.random.Generator, replay: Replay =
     return float(np.mean([metasmoothness(start, theta(WEIGHT_STEP, u), theta(2 * WEIGHT_STEP, u)) for u in directions]))
 
 
-def _next_checkpoint(snapshot: AnySnapshot) -> dict[str, NDArray[Any]] | None:
+def _next_checkpoint(snapshot: Snapshot) -> dict[str, NDArray[Any]] | None:
     if snapshot.path is None or not snapshot.hash:
         return None
     run = open_run(snapshot.path)

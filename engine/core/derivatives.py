@@ -24,7 +24,7 @@ from engine.kinds.control.ppo import (
     weighted_mean,
     with_normalized_advantages,
 )
-from engine.store.snapshot import RolloutBuffer
+from engine.kinds.control.snapshot import RolloutBuffer
 
 TERMS: tuple[Term, ...] = ("actor", "critic", "entropy")
 """The terms of a record's objective, in the order of every (3, ...) array."""

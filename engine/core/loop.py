@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.store.commit import RunWriter
-from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
 
 S = TypeVar("S", Snapshot, LanguageSnapshot)

@@ -18,7 +18,7 @@ from engine.core.regression import REPLAY_REGRESSION, training_orders, training_
 from engine.core.replay import intervene
 from engine.core.targets import Target, return_target
 from engine.errors import BadInputError
-from engine.store.snapshot import AnySnapshot, Float32s, Snapshot
+from engine.store.snapshot import Float32s, Snapshot
 
 OnProgress = Callable[[int, int], None]
 """Told (steps done, steps in all) before every step; raise from it to cancel."""
@@ -98,7 +98,7 @@ def _mean(*parts: Float32s) -> Float32s:
     return np.stack(parts).mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
-def planned_steps(snapshot: AnySnapshot) -> int:
+def planned_steps(snapshot: Snapshot) -> int:
     """Optimizer steps of the round's update, if neither target_kl nor a removal shortens it."""
     epochs, n = snapshot.minibatches.shape
     return epochs * math.ceil(n / snapshot.config.batch_size)

@@ -14,7 +14,7 @@ from engine.errors import BadInputError
 from engine.kinds.control.agents import Agent, restore_agent
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.ppo import UpdateMetrics, draw_minibatches
-from engine.store.snapshot import AnySnapshot, Float32s, Snapshot
+from engine.store.snapshot import Float32s, Snapshot
 
 Mode = Literal["mask", "rebatch"]
 MODES: tuple[Mode, ...] = ("mask", "rebatch")
@@ -128,7 +128,7 @@ def intervene(
     return snapshot.changed(minibatches=np.concatenate([permutations, tail], axis=1).astype(np.int32))
 
 
-def check_replayable(snapshot: AnySnapshot) -> None:
+def check_replayable(snapshot: Snapshot) -> None:
     """Refuse a round whose update is not known.
 
     Raises:

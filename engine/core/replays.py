@@ -28,7 +28,7 @@ from engine.executors import run_tasks
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.batched_replays import batch_size, batched_values, check_device
 from engine.store.derived import kept_columns, load_table, update_table
-from engine.store.snapshot import AnySnapshot, Snapshot
+from engine.store.snapshot import Snapshot
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -74,7 +74,7 @@ def removed_count(n: int, fraction: float) -> int:
     return k
 
 
-def random_removals(snapshot: AnySnapshot, fraction: float, m: int, seed: int = VALIDATION_SEED) -> Bools:
+def random_removals(snapshot: Snapshot, fraction: float, m: int, seed: int = VALIDATION_SEED) -> Bools:
     """(m, n) random subsets of the records that the round's update used; errors as `subsets`."""
     kept = np.flatnonzero(snapshot.buffer.kept)
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round, seed])
@@ -83,7 +83,7 @@ def random_removals(snapshot: AnySnapshot, fraction: float, m: int, seed: int = 
     return removed
 
 
-def extreme_removals(snapshot: AnySnapshot, influence: NDArray[np.floating], fraction: float, m: int) -> Bools:
+def extreme_removals(snapshot: Snapshot, influence: NDArray[np.floating], fraction: float, m: int) -> Bools:
     """(m, n): leave out the k most helpful records, and the k most harmful ones, for m / 2 sizes k up to the fraction.
 
     Rows alternate between top and bottom, from small to large.
@@ -107,7 +107,7 @@ def extreme_removals(snapshot: AnySnapshot, influence: NDArray[np.floating], fra
 
 
 def replays(
-    snapshot: AnySnapshot,
+    snapshot: Snapshot,
     targets: Sequence[Described],
     removed: Bools,
     orders: int,
@@ -172,7 +172,7 @@ def replays(
     return np.array([[[ledger.values[name, q] for q in range(orders)] for name in names] for ledger in ledgers])
 
 
-def replay_seconds(snapshot: AnySnapshot, replay: Callable[..., object] = replay) -> float:
+def replay_seconds(snapshot: Snapshot, replay: Callable[..., object] = replay) -> float:
     """Wall time of one replay here: the faster of two."""
     times = []
     for _ in range(2):
@@ -183,7 +183,7 @@ def replay_seconds(snapshot: AnySnapshot, replay: Callable[..., object] = replay
 
 
 def finished_replays(
-    snapshot: AnySnapshot, target: Described, removed: Bools, orders: int, device: str = "cpu"
+    snapshot: Snapshot, target: Described, removed: Bools, orders: int, device: str = "cpu"
 ) -> tuple[int, int]:
     """How many of the replays that `replays` would be asked for are kept, and how many they are."""
     values = Ledger(snapshot, target, device).values
@@ -240,7 +240,7 @@ def run_on_cuda(task: Task) -> Floats:
 class Ledger:
     """The value of one target after every replay of a snapshot that was ever made on a kind of device."""
 
-    def __init__(self, snapshot: AnySnapshot, target: Described, device: str = "cpu") -> None:
+    def __init__(self, snapshot: Snapshot, target: Described, device: str = "cpu") -> None:
         about = {"replays": REPLAYS_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
         about |= {} if device == "cpu" else {"device": device}
         text = json.dumps(about, sort_keys=True)

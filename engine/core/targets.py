@@ -15,9 +15,10 @@ from torch import Tensor
 from engine.core.naming import TargetName
 from engine.errors import BadInputError
 from engine.kinds.control.networks import Policy
+from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
 from engine.store.read import open_run
-from engine.store.snapshot import Float32s, RolloutBuffer, Snapshot, check_records
+from engine.store.snapshot import Float32s, Snapshot, check_records
 
 
 class Described(Protocol):

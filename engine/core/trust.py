@@ -16,7 +16,7 @@ from engine.core.controls import NULL_TOLERANCE
 from engine.core.targets import Described, named_target
 from engine.errors import DamagedRunError
 from engine.store.derived import load_table, update_table
-from engine.store.snapshot import AnySnapshot, Snapshot
+from engine.store.snapshot import Snapshot
 from engine.store.strict_json import parse_json
 from engine.typed import typed
 
@@ -221,7 +221,7 @@ _NUMBERS = ("actual", "actual_error", "metasmoothness")
 
 
 def read_validation(
-    snapshot: AnySnapshot,
+    snapshot: Snapshot,
     target: Described | str = "return",
     estimator: str | None = None,
     *,
@@ -254,7 +254,7 @@ def read_validation(
     return max(fitting, key=lambda found: found.subsets * found.orders, default=None)
 
 
-def keep_validation(snapshot: AnySnapshot, target: Described, measured: Validation) -> None:
+def keep_validation(snapshot: Snapshot, target: Described, measured: Validation) -> None:
     """Store a validation; one with the same settings keeps what it measured of other estimators."""
     if snapshot.path is None or not snapshot.hash:
         return
@@ -272,7 +272,7 @@ def keep_validation(snapshot: AnySnapshot, target: Described, measured: Validati
     update_table(snapshot.path, _key(snapshot, target), beside)
 
 
-def _kept(snapshot: AnySnapshot, target: Described) -> list[Validation]:
+def _kept(snapshot: Snapshot, target: Described) -> list[Validation]:
     """Newest first."""
     if snapshot.path is None or not snapshot.hash:
         return []
@@ -289,7 +289,7 @@ def _validations(table: pa.Table | None) -> list[Validation]:
         return []
 
 
-def _key(snapshot: AnySnapshot, target: Described) -> str:
+def _key(snapshot: Snapshot, target: Described) -> str:
     about = {"validation": VALIDATION_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 

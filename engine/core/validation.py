@@ -34,7 +34,7 @@ from engine.errors import BadInputError
 from engine.executors import check_executor
 from engine.kinds.control.batched_replays import check_device
 from engine.store.read import Run, snapshot_of
-from engine.store.snapshot import AnySnapshot, Snapshot
+from engine.store.snapshot import Snapshot
 
 SUBSETS, ORDERS, FRACTION = 64, 16, 0.5
 MOST_SUBSETS = 100_000
@@ -185,7 +185,7 @@ def validate_targets(
 
 
 def summarize(
-    snapshot: AnySnapshot,
+    snapshot: Snapshot,
     target: Described,
     influence: Mapping[str, NDArray[np.float32]],
     removed: NDArray[np.bool_],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.core.naming import TargetName
 from engine.core.replay import Mode
 from engine.errors import BadInputError
-from engine.store.sequences import LanguageSnapshot
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
 from engine.typed import typed
 

@@ -35,11 +35,11 @@ from engine.errors import DamagedRunError, LockedRunError, StorageError, ZeroGra
 from engine.intervention.outcome import RESULT_FILE, check_outcome
 from engine.intervention.plan import Intervention
 from engine.intervention.retrain import PARTIAL
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.store.documents import Document, read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.find import INTERVENTION
 from engine.store.read import Run
-from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
 
 State = Literal["queued", "running", "done", "cancelled", "failed", "stale"]

@@ -15,22 +15,18 @@ from engine.store.files import Files, inside
 from engine.store.find import find_runs
 from engine.store.manifest import Parent, RunManifest
 from engine.store.read import RoundInfo, Run, open_run
-from engine.store.sequences import LanguageSnapshot, SequenceBuffer
-from engine.store.snapshot import RolloutBuffer, Snapshot, check_records
+from engine.store.snapshot import Snapshot, check_records
 from engine.store.verify import Damage, verify_documents, verify_run
 
 __all__ = [
     "Damage",
     "Document",
     "Files",
-    "LanguageSnapshot",
     "Parent",
-    "RolloutBuffer",
     "RoundInfo",
     "Run",
     "RunManifest",
     "RunWriter",
-    "SequenceBuffer",
     "Snapshot",
     "Space",
     "check_records",

@@ -14,15 +14,10 @@ from typing import Any, Self
 import numpy as np
 
 from engine.errors import BadInputError, DamagedRunError
+from engine.store.kinds import rounds
 from engine.store.strict_json import parse_json
 from engine.typed import typed
 
-KINDS = ("records", "checkpoint", "minibatches")
-"""The files of a round, in the order in which they are written."""
-LANGUAGE_KINDS = ("sequences", "tokens", "checkpoint", "minibatches")
-"""Those of a language model's round."""
-VALIDATION_KINDS = ("validation", "validation_tokens")
-"""What such a round has besides where there are held-out prompts: as `sequences` and `tokens`."""
 LAST_NUMBER = 999_999
 """Round numbers have six digits in file names."""
 
@@ -40,7 +35,6 @@ NUMBERS = frozenset(
 
 _COMMIT_NAME = re.compile(r"(\d{6})\.json", re.ASCII)
 _DATA_NAME = re.compile(r"(\d{6})-([a-z_]+)-[0-9a-f]{32}\.parquet", re.ASCII)
-_ROUNDS = ([*KINDS], [*LANGUAGE_KINDS], [*LANGUAGE_KINDS, *VALIDATION_KINDS])
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ class Commit:
             raise DamagedRunError(f"commits/{name} is damaged: its sha256 is not that of its content")
         if commit_name(commit.round) != name:
             raise DamagedRunError(f"commits/{name} is damaged: it is the commit of round {commit.round}")
-        if [file.kind for file in commit.files] not in (*_ROUNDS, ["checkpoint"] if commit.final else []):
+        if [file.kind for file in commit.files] not in (*rounds(), ["checkpoint"] if commit.final else []):
             raise DamagedRunError(f"commits/{name} is damaged: it does not name the files of a round")
         for file in commit.files:
             match = _DATA_NAME.fullmatch(file.name)

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from engine.errors import BadInputError, LockedRunError, StorageError
 from engine.store.chain import LAST_NUMBER, Commit, DataFile, check_metrics, commit_name, is_data_file, plain
 from engine.store.files import Files, inside
+from engine.store.kinds import Columns, kind_named, parts_of
 from engine.store.manifest import RunManifest
 from engine.store.parquet import to_parquet
 from engine.store.read import Run, open_run
-from engine.store.sequence_tables import sequences_table, tokens_table
-from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
-from engine.store.tables import checkpoint_table, minibatches_table, records_table
+from engine.store.tables import checkpoint_table, minibatches_table
 
 
 class RunWriter:
@@ -117,7 +116,7 @@ class RunWriter:
         """The number that the next commit must have; None where the first one may have any."""
         return None if self._last is None else self._last + 1
 
-    def commit_round(self, snapshot: Snapshot | LanguageSnapshot, metrics: Mapping[str, Any]) -> str:
+    def commit_round(self, snapshot: Snapshot, metrics: Mapping[str, Any]) -> str:
         """Write a round's records, checkpoint and minibatches; return the commit's hash once it is durable.
 
         Args:
@@ -220,22 +219,19 @@ class RunWriter:
         return commit.hash
 
 
-def _round_tables(snapshot: Snapshot | LanguageSnapshot, manifest: RunManifest) -> dict[str, pa.Table]:
-    """The files of a round by kind, in the order of `chain.KINDS` or `chain.LANGUAGE_KINDS`."""
-    if isinstance(snapshot, LanguageSnapshot) != (manifest.language is not None):
-        raise BadInputError("a run is of a language model or of an environment; this round is of the other kind")
-    update = {
+def _round_tables(snapshot: Snapshot, manifest: RunManifest) -> dict[str, pa.Table]:
+    """The tables of a round by name, in the order of `kinds.rounds`."""
+    if snapshot.kind != manifest.kind:
+        raise BadInputError(f"this is a run of the kind {manifest.kind}, and the round one of the kind {snapshot.kind}")
+    kind: Columns = kind_named(snapshot.kind)
+    tables = kind.tables(snapshot, manifest)
+    first, *_ = parts_of(snapshot.kind)
+    return {
+        **{name: tables.pop(name) for name in first},
         "checkpoint": checkpoint_table(snapshot.checkpoint),
         "minibatches": minibatches_table(snapshot.minibatches, len(snapshot.buffer)),
+        **tables,
     }
-    if isinstance(snapshot, Snapshot):
-        records = records_table(snapshot.buffer, manifest.observation_space, manifest.action_space)
-        return {"records": records, **update}
-    tables = {"sequences": sequences_table(snapshot.buffer), "tokens": tokens_table(snapshot.buffer), **update}
-    if snapshot.validation is not None:
-        tables["validation"] = sequences_table(snapshot.validation)
-        tables["validation_tokens"] = tokens_table(snapshot.validation)
-    return tables
 
 
 def _sweep(run: Run, files: Files) -> None:

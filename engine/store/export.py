@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 
 from engine.errors import BadInputError
 from engine.store.commit import RunWriter
 from engine.store.files import Files
 from engine.store.read import Run, open_run
-from engine.store.sequences import LanguageSnapshot
-from engine.store.snapshot import Snapshot
 
 
 def export_run(path: str | Path, out: str | Path, rounds: Collection[int], files: Files | None = None) -> Run:
@@ -32,14 +30,13 @@ def export_run(path: str | Path, out: str | Path, rounds: Collection[int], files
     """
     run = open_run(path, files)
     missing = sorted(set(rounds) - set(run.stored_rounds))
-    snapshot: Callable[[int], Snapshot | LanguageSnapshot] = run.language_snapshot if run.is_language else run.snapshot
     if missing:
-        snapshot(missing[0])
+        run.snapshot(missing[0])
         raise BadInputError(f"round {missing[0]} is not in this run")
     with RunWriter.create(out, run.manifest, files, model=run.model_files()) as writer:
         for info in run.rounds:
             if info.round in rounds:
-                writer.commit_round(snapshot(info.round), info.metrics)
+                writer.commit_round(run.snapshot(info.round), info.metrics)
             else:
                 writer.commit_metrics(info.round, info.metrics)
         if run.final is not None:

@@ -23,6 +23,8 @@ SCHEMA_VERSION = 2
 records from the actor's loss alone."""
 LANGUAGE_VERSION = 3
 """The version that it writes for a language model's run, whose records are sequences; the newest one that it reads."""
+SAID_OTHERWISE = ("control", "language")
+"""The kinds of run that `run.json` has no word for: they are told apart by the settings of a language model."""
 LARGEST_SPACE = 2**24
 """Values of a discrete space, or numbers in a box, at most."""
 MOST_CHOICES = 2**16
@@ -62,6 +64,8 @@ class RunManifest:
     created: str = ""
     """When, in ISO 8601."""
     schema_version: int = SCHEMA_VERSION
+    kind: str = "control"
+    """Name of the kind of run, which `kinds` knows; up to version 3 it is said by `language`."""
     language: LanguageConfig | None = None
     """What a language model is trained on; None for every other run."""
     model: Mapping[str, str] = field(default_factory=dict)
@@ -70,6 +74,7 @@ class RunManifest:
     def __post_init__(self) -> None:
         if self.language is not None:
             object.__setattr__(self, "schema_version", max(self.schema_version, LANGUAGE_VERSION))
+            object.__setattr__(self, "kind", "language")
 
     def most_rows(self, kind: str) -> int | None:
         """Rows that a round's file of that kind can have, as the settings say; None where they say nothing."""
@@ -96,6 +101,7 @@ class RunManifest:
             "fingerprint": dict(self.fingerprint),
             "parent": None if self.parent is None else {**asdict(self.parent), "removed": [*self.parent.removed]},
             "created": self.created,
+            **({} if self.kind in SAID_OTHERWISE else {"kind": self.kind}),
             **({} if self.language is None else {"language": self.language.to_json(), "model": dict(self.model)}),
         }
 
@@ -135,6 +141,7 @@ class RunManifest:
                 parent=None if parent is None else typed(Parent, parent),
                 created=_text(values["created"]),
                 schema_version=values["schema_version"],
+                kind=_text(values.get("kind", "control")),
                 language=None if language is None else LanguageConfig.from_json(language),
                 model={_file_name(name): _text(digest) for name, digest in values.get("model", {}).items()},
             )

@@ -14,20 +14,13 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
-from engine.store.chain import (
-    KINDS,
-    LANGUAGE_KINDS,
-    VALIDATION_KINDS,
-    Commit,
-    DataFile,
-)
+from engine.store.chain import Commit, DataFile
 from engine.store.files import Files
 from engine.store.find import find_runs
+from engine.store.kinds import UPDATE, Columns, kind_named, parts_of
 from engine.store.manifest import RunManifest
-from engine.store.sequence_tables import sequences_from
-from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Snapshot
-from engine.store.tables import buffer_from, check_steps, checkpoint_from, minibatches_from
+from engine.store.tables import checkpoint_from, minibatches_from
 from engine.store.verified import broken_link, commit_numbers, model_file, read_commit, read_manifest, read_table
 
 
@@ -92,9 +85,9 @@ class Run:
         return self.manifest.config
 
     @property
-    def is_language(self) -> bool:
-        """Whether its records are a language model's sequences: `language_snapshot` gives its rounds."""
-        return self.manifest.language is not None
+    def kind(self) -> str:
+        """What kind of run it is, such as `control` or `language`."""
+        return self.manifest.kind
 
     @property
     def head(self) -> str:
@@ -146,64 +139,35 @@ class Run:
         self._commits = {commit.round: commit for commit in ordered}
         self.__dict__.pop("_infos", None)
 
-    def snapshot(self, k: int) -> Snapshot:
-        """Round k, each byte of it verified. The arrays are the caller's own.
+    def snapshot(self, k: int) -> Any:
+        """Round k as a `Snapshot` of the run's kind, each byte of it verified. The arrays are the caller's own.
 
         Raises:
-            BadInputError: the round is not there, or only its metrics are, or its records are sequences.
+            BadInputError: the round is not there, or only its metrics are, or the run is of a kind that is not known here.
             DamagedRunError: a file is missing or its bytes are not those that were committed.
         """
-        if self.is_language:
-            raise BadInputError(
-                f"{self.name} is the run of a language model, whose records are sequences: see the page Sequences, or in "
-                "Python run.language_snapshot(round)"
-            )
-        commit, tables, names = self._read(k, KINDS)
-        manifest = self.manifest
-        buffer = buffer_from(tables["records"], manifest.observation_space, manifest.action_space, names["records"])
-        check_steps(buffer, manifest.config, names["records"])
-        return Snapshot(
-            round=k,
-            config=manifest.config,
-            observation_space=manifest.observation_space,
-            action_space=manifest.action_space,
-            buffer=buffer,
-            checkpoint=checkpoint_from(tables["checkpoint"], names["checkpoint"]),
-            minibatches=minibatches_from(tables["minibatches"], len(buffer), names["minibatches"]),
-            fingerprint=commit.fingerprint or manifest.fingerprint,
-            metrics=commit.metrics,
-            hash=self._infos[k].hash,
-            path=self.path,
-        )
-
-    def language_snapshot(self, k: int) -> LanguageSnapshot:
-        """Round k of a language model's run. Errors as `snapshot`."""
-        manifest = self.manifest
-        if manifest.language is None:
-            raise BadInputError(
-                f"{self.name} is a run in {manifest.env_id}, whose records are no sequences; in Python run.snapshot(round)"
-            )
-        present = self._commits.get(k)
-        held_out = VALIDATION_KINDS if present is not None and present.file("validation") else ()
-        commit, tables, names = self._read(k, (*LANGUAGE_KINDS, *held_out))
-
-        def sequences(kind: str, tokens: str) -> SequenceBuffer:
-            return sequences_from(tables[kind], tables[tokens], names[kind], names[tokens])
-
-        buffer = sequences("sequences", "tokens")
-        return LanguageSnapshot(
-            round=k,
-            config=manifest.config,
-            language=manifest.language,
-            buffer=buffer,
-            validation=sequences("validation", "validation_tokens") if held_out else None,
-            checkpoint=checkpoint_from(tables["checkpoint"], names["checkpoint"]),
-            minibatches=minibatches_from(tables["minibatches"], len(buffer), names["minibatches"]),
-            fingerprint=commit.fingerprint or manifest.fingerprint,
-            metrics=commit.metrics,
-            hash=self._infos[k].hash,
-            path=self.path,
-        )
+        if k not in self.stored_rounds:
+            raise BadInputError(self._no_records(k))
+        commit, manifest = self._commits[k], self.manifest
+        kind: Columns = kind_named(manifest.kind)
+        first, *others = parts_of(manifest.kind)
+        present = [first, *(part for part in others if commit.file(part[0]))]
+        tables, names = self._read(commit, [*UPDATE, *(table for part in present for table in part)])
+        buffers = {
+            part[0]: kind.buffer(manifest, [tables[each] for each in part], [names[each] for each in part])
+            for part in present
+        }
+        common = {
+            "round": k,
+            "config": manifest.config,
+            "checkpoint": checkpoint_from(tables["checkpoint"], names["checkpoint"]),
+            "minibatches": minibatches_from(tables["minibatches"], len(buffers[first[0]]), names["minibatches"]),
+            "fingerprint": commit.fingerprint or manifest.fingerprint,
+            "metrics": commit.metrics,
+            "hash": self._infos[k].hash,
+            "path": self.path,
+        }
+        return kind.snapshot(manifest, buffers, names[first[0]], common)
 
     def model_files(self) -> dict[str, bytes]:
         """The files that describe a language model and its tokenizer, by name; none for any other run.
@@ -234,15 +198,12 @@ class Run:
             for number, commit in self._commits.items()
         }
 
-    def _read(self, k: int, kinds: Sequence[str]) -> tuple[Commit, dict[str, pa.Table], dict[str, str]]:
-        """A round's commit, and by kind its tables and the names of their files."""
-        if k not in self.stored_rounds:
-            raise BadInputError(self._no_records(k))
-        commit = self._commits[k]
-        files = {kind: self._file(commit, kind) for kind in kinds}
+    def _read(self, commit: Commit, wanted: Sequence[str]) -> tuple[dict[str, pa.Table], dict[str, str]]:
+        """By name the tables of a commit, and the files that they are in."""
+        files = {name: self._file(commit, name) for name in wanted}
         most = self.manifest.most_rows
-        tables = {kind: read_table(self.path, file, self._files, most(kind)) for kind, file in files.items()}
-        return commit, tables, {kind: f"data/{file.name}" for kind, file in files.items()}
+        tables = {name: read_table(self.path, file, self._files, most(name)) for name, file in files.items()}
+        return tables, {name: f"data/{file.name}" for name, file in files.items()}
 
     def _file(self, commit: Commit, kind: str) -> DataFile:
         file = commit.file(kind)
@@ -266,7 +227,7 @@ class Run:
         return f"round {k} keeps only metrics in this run; {have}"
 
 
-def snapshot_of(source: Snapshot | Run | str | Path, round: int | None) -> Snapshot:
+def snapshot_of(source: Snapshot | Run | str | Path, round: int | None) -> Any:
     """A snapshot as it is, or the round of a run or a run folder.
 
     Raises:

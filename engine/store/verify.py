@@ -14,10 +14,10 @@ from engine.errors import DamagedRunError, NotARunError, StorageError
 from engine.store.chain import Commit
 from engine.store.documents import read_json
 from engine.store.files import Files, inside
+from engine.store.kinds import UPDATE, Columns, kind_named, parts_of
 from engine.store.manifest import RunManifest
 from engine.store.results_table import read_results_table
-from engine.store.sequence_tables import sequences_from
-from engine.store.tables import buffer_from, checkpoint_from, minibatches_from
+from engine.store.tables import checkpoint_from, minibatches_from
 from engine.store.verified import broken_link, commit_numbers, model_file, read_commit, read_manifest, read_table
 
 WORK_OF_PEOPLE = ("basket", "interventions", "notes", "result.json")
@@ -156,36 +156,36 @@ def _chain_damage(numbers: list[int], commits: dict[int, Commit], root: str) -> 
 
 
 def _data_damage(path: Path, commit: Commit, manifest: RunManifest | None, files: Files) -> Iterator[Damage]:
-    """Damage in the data files of one commit; without a manifest only bytes and pages are checked."""
-    other = "records" if manifest and manifest.language else "sequences"
-    if manifest is not None and commit.file(other):
-        yield Damage(commit.name, f"{commit.name} is damaged: it names {other}, which this run's rounds don't have")
+    """Damage in the data files of one commit; without a manifest, or of a kind not known, only bytes and pages are checked."""
+    parts = () if manifest is None else parts_of(manifest.kind)
+    own = {*UPDATE, *(table for part in parts for table in part)}
+    foreign = next((file.kind for file in commit.files if parts and file.kind not in own), None)
+    if foreign is not None:
+        yield Damage(commit.name, f"{commit.name} is damaged: it names {foreign}, which this run's rounds don't have")
         return
-    n = None
-    texts: tuple[pa.Table, str] | None = None
+    tables: dict[str, pa.Table] = {}
+    names = {file.kind: f"data/{file.name}" for file in commit.files}
     for file in commit.files:
-        name = f"data/{file.name}"
         try:
-            table = read_table(path, file, files, None if manifest is None else manifest.most_rows(file.kind))
-            if manifest is None:
-                continue
-            match file.kind:
-                case "records":
-                    buffer_from(table, manifest.observation_space, manifest.action_space, name)
-                    n = table.num_rows
-                case "checkpoint":
-                    checkpoint_from(table, name)
-                case "minibatches" if n is not None:
-                    minibatches_from(table, n, name)
-                case "sequences" | "validation":
-                    texts = table, name
-                    n = table.num_rows if file.kind == "sequences" else n
-                case "tokens" | "validation_tokens" if texts is not None:
-                    (sequences, texts_name), texts = texts, None
-                    sequences_from(sequences, table, texts_name, name)
+            tables[file.kind] = read_table(
+                path, file, files, None if manifest is None else manifest.most_rows(file.kind)
+            )
+            if file.kind == "checkpoint":
+                checkpoint_from(tables[file.kind], names[file.kind])
         except (DamagedRunError, StorageError) as error:
-            # Two files are read together; the message begins with the name of the one that is wrong.
-            yield Damage(str(error).split(" ", 1)[0] if str(error).startswith("data/") else name, str(error))
+            yield Damage(names[file.kind], str(error))
+    if manifest is None or not parts:
+        return
+    for part in (part for part in parts if tables.keys() >= {*part}):
+        try:
+            kind: Columns = kind_named(manifest.kind)
+            buffer = kind.buffer(manifest, [tables[name] for name in part], [names[name] for name in part])
+            if part == parts[0] and "minibatches" in tables:
+                minibatches_from(tables["minibatches"], len(buffer), names["minibatches"])
+        except (
+            DamagedRunError
+        ) as error:  # several files are read together; it begins with the name of the one that is wrong
+            yield Damage(str(error).split(" ", 1)[0], str(error))
 
 
 def _model_damage(path: Path, manifest: RunManifest | None, files: Files) -> Iterator[Damage]:

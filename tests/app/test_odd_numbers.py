@@ -15,7 +15,7 @@ from test_pages import Open, open_page  # noqa: F401
 import engine
 from engine.store.commit import RunWriter
 from engine.store.read import Run
-from engine.store.sequences import TOKEN_COLUMNS
+from engine.kinds.language.sequences import TOKEN_COLUMNS
 from engine.store.snapshot import Snapshot
 
 FLOATS = ("reward", "value", "log_prob", "advantage", "returns", "observation")

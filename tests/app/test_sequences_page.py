@@ -35,7 +35,7 @@ from engine.intervention.workspace import list_jobs
 from engine.kinds.language.influence import sequence_influence
 from engine.kinds.language.targets import language_target
 from engine.kinds.language.worker import work
-from engine.store.sequences import SequenceBuffer
+from engine.kinds.language.sequences import SequenceBuffer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "recording"))
 from test_dumps import trl, verl

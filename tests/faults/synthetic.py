@@ -12,7 +12,8 @@ import numpy as np
 
 from engine.config import TrainConfig
 from engine.spaces import Space
-from engine.store import Files, RolloutBuffer, RunManifest, RunWriter, Snapshot
+from engine.kinds.control.snapshot import RolloutBuffer
+from engine.store import Files, RunManifest, RunWriter, Snapshot
 
 CONFIG = TrainConfig(env_id="Made-up-v0", n_steps=16, n_envs=2, batch_size=8, n_epochs=2)
 FLOATS = Space("box", shape=(3,), dtype="float32")

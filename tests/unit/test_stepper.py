@@ -19,7 +19,7 @@ from engine.kinds.control.closed_form import ClosedFormAgent
 from engine.kinds.control.environment import VectorEnvironment, feasible
 from engine.kinds.control.rollout import BadNumberError, collect, gae
 from engine.spaces import Space
-from engine.store.snapshot import RolloutBuffer
+from engine.kinds.control.snapshot import RolloutBuffer
 
 
 def short(name: str, limit: int) -> Environment:

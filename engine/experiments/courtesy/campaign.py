@@ -33,10 +33,10 @@ from engine.kinds.language.courtesy.world import build_world
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.influence import sequence_influence
 from engine.kinds.language.learner import LanguageLearner, language_fingerprint, mean_kl
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.training import filtered
 from engine.store.commit import RunWriter
 from engine.store.files import Files, inside
-from engine.store.sequences import LanguageSnapshot
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from engine.errors import BadInputError
 from engine.kinds.control.closed_form import ClosedFormAgent
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.ppo import OnGradient, UpdateMetrics, as_batch, make_optimizer, update
+from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
-from engine.store.snapshot import Float32s, RolloutBuffer
+from engine.store.snapshot import Float32s
 
 
 class Actor(Protocol):

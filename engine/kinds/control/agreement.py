@@ -11,10 +11,10 @@ from engine.core.backends import gradient
 from engine.core.checkpoint import restore_policy
 from engine.core.targets import ReturnTarget
 from engine.errors import ZeroGradientError
-from engine.store.snapshot import Snapshot
+from engine.kinds.control.snapshot import ControlSnapshot
 
 
-def agreement(snapshot: Snapshot, groups: int = 16) -> float:
+def agreement(snapshot: ControlSnapshot, groups: int = 16) -> float:
     """Agreement of the return target's gradient between groups of episodes.
 
     The episodes are dealt out to the groups, and each group gives a gradient g_k of its own. The number is

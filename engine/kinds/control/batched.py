@@ -21,7 +21,8 @@ from torch import Tensor
 
 from engine.errors import BadInputError
 from engine.kinds.control.closed_form import BETA1, BETA2, EPSILON, ClosedFormAgent
-from engine.store.snapshot import Float32s, RolloutBuffer, Snapshot
+from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
+from engine.store.snapshot import Float32s
 
 STATES = {"adam": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
 """What each optimizer carries along, one number a parameter."""
@@ -90,7 +91,7 @@ class BatchedAgents:
     """
 
     def __init__(
-        self, snapshot: Snapshot, count: int, device: torch.device, dtype: torch.dtype = torch.float32
+        self, snapshot: ControlSnapshot, count: int, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
         check_batched(snapshot)
         self.config, self.buffer = snapshot.config, snapshot.buffer
@@ -279,7 +280,7 @@ class Gaussians:
         return (slope[..., None] * (self.deviation.square() - 1)).sum(1) - ent_coef * weight.sum(1, keepdim=True)
 
 
-def check_batched(snapshot: Snapshot) -> None:
+def check_batched(snapshot: ControlSnapshot) -> None:
     """Whether the snapshot's networks have a batched form.
 
     Raises:
@@ -292,7 +293,7 @@ def check_batched(snapshot: Snapshot) -> None:
         )
 
 
-def bytes_a_replay(snapshot: Snapshot, dtype: torch.dtype = torch.float32) -> int:
+def bytes_a_replay(snapshot: ControlSnapshot, dtype: torch.dtype = torch.float32) -> int:
     """An upper estimate of what one replay of a batch takes on the device."""
     config, buffer = snapshot.config, snapshot.buffer
     parameters = sum(tensor.size for tensor in snapshot.parameters.values())

@@ -21,7 +21,7 @@ from engine.core.replay import intervene
 from engine.core.targets import LogProbTarget, Target
 from engine.errors import BadInputError
 from engine.kinds.control.batched import BatchedAgents, bytes_a_replay, check_batched
-from engine.store.snapshot import AnySnapshot, Snapshot
+from engine.kinds.control.snapshot import ControlSnapshot
 
 DEVICES = ("cpu", "cuda")
 LARGEST, SHARE = 512, 0.5
@@ -30,7 +30,7 @@ PAIRS = 256
 """Pairs of a log-probability target that are evaluated at a time."""
 
 
-def check_device(snapshot: AnySnapshot, device: str) -> None:
+def check_device(snapshot: ControlSnapshot, device: str) -> None:
     """Whether rounds like this one can be replayed on the device; `cpu` means exact replays.
 
     Raises:
@@ -40,12 +40,12 @@ def check_device(snapshot: AnySnapshot, device: str) -> None:
         raise BadInputError(f"the device is {device!r}; it must be {' or '.join(DEVICES)}")
     if device == "cpu":
         return
-    check_batched(cast(Snapshot, snapshot))
+    check_batched(cast(ControlSnapshot, snapshot))
     if not torch.cuda.is_available():
         raise BadInputError("there is no CUDA device here that torch can use; replay with --device cpu, the default")
 
 
-def batch_size(snapshot: Snapshot, count: int) -> int:
+def batch_size(snapshot: ControlSnapshot, count: int) -> int:
     """Replays of a batch on the CUDA device, so that `count` of them make batches of equal size that fit its memory."""
     free, _ = torch.cuda.mem_get_info()
     largest = min(LARGEST, max(1, int(SHARE * free) // bytes_a_replay(snapshot)))
@@ -53,7 +53,7 @@ def batch_size(snapshot: Snapshot, count: int) -> int:
 
 
 def batched_values(
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     targets: Sequence[Target],
     removed: NDArray[np.bool_],
     orders: Sequence[int],
@@ -78,7 +78,7 @@ def batched_values(
 
 
 def updated_agents(
-    snapshot: Snapshot,
+    snapshot: ControlSnapshot,
     removed: NDArray[np.bool_],
     orders: Sequence[int],
     device: torch.device,
@@ -94,7 +94,7 @@ def updated_agents(
     return agents
 
 
-def _values(snapshot: Snapshot, target: Target, agents: BatchedAgents) -> NDArray[np.float64]:
+def _values(snapshot: ControlSnapshot, target: Target, agents: BatchedAgents) -> NDArray[np.float64]:
     if not isinstance(target, LogProbTarget):
         return _one_by_one(snapshot, target, agents)
     coefficient = torch.as_tensor(target.coefficient, dtype=torch.float64, device=agents.device)
@@ -105,7 +105,7 @@ def _values(snapshot: Snapshot, target: Target, agents: BatchedAgents) -> NDArra
     return total.cpu().numpy()
 
 
-def _one_by_one(snapshot: Snapshot, target: Target, agents: BatchedAgents) -> NDArray[np.float64]:
+def _one_by_one(snapshot: ControlSnapshot, target: Target, agents: BatchedAgents) -> NDArray[np.float64]:
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint).to(
         agents.dtype
     )

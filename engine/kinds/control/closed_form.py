@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from engine.config import TrainConfig
 from engine.errors import DamagedRunError
 from engine.kinds.control.ppo import OnGradient, UpdateMetrics, kept_rows
+from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
-from engine.store.snapshot import Float32s, RolloutBuffer
+from engine.store.snapshot import Float32s
 
 F32 = np.float32
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-5

@@ -17,13 +17,14 @@ from engine.core.steps import Vector
 from engine.core.targets import LogProbTarget, Target
 from engine.kinds.control.closed_form import F32, Categorical, Gaussian, Perceptron
 from engine.kinds.control.networks import ActorCritic
-from engine.store.snapshot import Float32s, Snapshot
+from engine.kinds.control.snapshot import ControlSnapshot
+from engine.store.snapshot import Float32s
 
 
 class ClosedFormDerivatives:
     """Of tanh perceptrons with categorical or Gaussian actions."""
 
-    def __init__(self, snapshot: Snapshot, policy: ActorCritic, general: Derivatives) -> None:
+    def __init__(self, snapshot: ControlSnapshot, policy: ActorCritic, general: Derivatives) -> None:
         """Prepare for a round.
 
         Args:

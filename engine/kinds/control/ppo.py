@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from engine.config import TrainConfig
 from engine.kinds.control.networks import Evaluation, Policy
-from engine.store.snapshot import Float32s, RolloutBuffer
+from engine.kinds.control.snapshot import RolloutBuffer
+from engine.store.snapshot import Float32s
 
 
 class Batch(NamedTuple):

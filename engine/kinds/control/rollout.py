@@ -11,7 +11,8 @@ from engine.config import TrainConfig
 from engine.errors import EngineError
 from engine.kinds.control.agents import Agent
 from engine.kinds.control.environment import Episode, VectorEnvironment
-from engine.store.snapshot import Float32s, RolloutBuffer
+from engine.kinds.control.snapshot import RolloutBuffer
+from engine.store.snapshot import Float32s
 
 
 class BadNumberError(EngineError):

@@ -27,7 +27,8 @@ from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.closed_form import F32, Categorical, ClosedFormAgent, Gaussian
 from engine.kinds.control.closed_form_derivatives import surrogate_slope
 from engine.kinds.control.ppo import normalize
-from engine.store.snapshot import Float32s, Snapshot
+from engine.kinds.control.snapshot import ControlSnapshot
+from engine.store.snapshot import Float32s
 
 KEPT_BYTES = 256 * 2**20
 """Of all rounds' gradients together; the round that was used longest ago goes first."""
@@ -86,7 +87,7 @@ class Factors:
 class RoundGradients:
     """Grad J_i(theta(k)) of all records of a round, by term, for tanh perceptrons with actor and critic apart."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: ControlSnapshot) -> None:
         config, buffer = snapshot.config, snapshot.buffer
         agent = restore_agent(config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
         if not isinstance(agent, ClosedFormAgent):
@@ -183,7 +184,7 @@ class Shelf:
 _SHELF = Shelf(KEPT_BYTES)
 
 
-def round_gradients(snapshot: Snapshot) -> RoundGradients | None:
+def round_gradients(snapshot: ControlSnapshot) -> RoundGradients | None:
     """The gradients of a round, kept from earlier where it is committed; None where the networks are no perceptrons."""
     if not has_gradients(snapshot):
         return None
@@ -192,12 +193,12 @@ def round_gradients(snapshot: Snapshot) -> RoundGradients | None:
     return _SHELF.get(snapshot.hash, lambda: RoundGradients(snapshot))
 
 
-def has_gradients(snapshot: Snapshot) -> bool:
+def has_gradients(snapshot: ControlSnapshot) -> bool:
     """Whether `round_gradients` has an answer."""
     return snapshot.config.path == "closed_form"
 
 
-def first_epoch_advantages(snapshot: Snapshot, advantage: Tensor) -> Tensor:
+def first_epoch_advantages(snapshot: ControlSnapshot, advantage: Tensor) -> Tensor:
     """(n,) advantages normalised within the first epoch's minibatches.
 
     A record that was dropped from the update keeps no minibatch: it is normalised by the whole buffer's statistics, as

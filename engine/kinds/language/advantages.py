@@ -11,7 +11,7 @@ from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.kinds.control.rollout import gae
 from engine.kinds.language.grpo import group_advantages
-from engine.store.sequences import LanguageSnapshot, SequenceBuffer
+from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Float32s
 
 

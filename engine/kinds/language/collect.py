@@ -20,8 +20,8 @@ from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.prompts import encode_prompts
 from engine.kinds.language.rewards import RewardModel, check_rewards
 from engine.kinds.language.sampling import Generated, generate, precision
+from engine.kinds.language.sequences import SequenceBuffer
 from engine.kinds.language.targets import at_once
-from engine.store.sequences import SequenceBuffer
 from engine.store.snapshot import Float32s
 
 

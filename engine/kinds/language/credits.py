@@ -24,9 +24,9 @@ from engine.kinds.language.advantages import totals
 from engine.kinds.language.grpo import Comparison, leave_one_out
 from engine.kinds.language.objective import shares, trimmed
 from engine.kinds.language.policy import PAD, LanguagePolicy
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import at_once
 from engine.kinds.language.update import batch_of, normalizer_of
-from engine.store.sequences import LanguageSnapshot
 
 Floats = NDArray[np.float64]
 

@@ -21,8 +21,8 @@ from engine.intervention.filtering import filtered_count
 from engine.kinds.language.grpo import group_advantages
 from engine.kinds.language.influence import no_signal, sequence_influence
 from engine.kinds.language.rewards import RewardModel
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.training import train_language as train_with
-from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Float32s
 
 SIGNAL = 0.1

@@ -24,9 +24,9 @@ from engine.kinds.language.credits import Credits
 from engine.kinds.language.grpo import without_signal
 from engine.kinds.language.models import restore_policy
 from engine.kinds.language.path import along_the_update
+from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.kinds.language.targets import TokenTarget, language_target
 from engine.store.derived import kept_columns, load_table, save_table
-from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Float32s
 
 REPLAYED = 3.0

@@ -43,11 +43,11 @@ from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.prompts import Prompts, make_prompts
 from engine.kinds.language.replay import Replayed
 from engine.kinds.language.rewards import RewardModel, make_reward
+from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.kinds.language.update import update
 from engine.spaces import Space
 from engine.store.manifest import Parent, RunManifest
-from engine.store.sequences import LanguageSnapshot, SequenceBuffer
-from engine.store.snapshot import AnySnapshot
+from engine.store.snapshot import Snapshot
 
 GENERATORS = ("prompts", "sampling", "validation", "flips", "minibatches")
 """The random generators of a run: each has one purpose, so that none disturbs another."""
@@ -286,7 +286,7 @@ def _validation_metrics(validation: SequenceBuffer | None) -> dict[str, Any]:
     return {} if validation is None else {"validation_reward": float(validation.reward.mean())}
 
 
-def recorded_here(snapshot: AnySnapshot) -> bool:
+def recorded_here(snapshot: Snapshot) -> bool:
     """Whether replays of a round of any kind have the recorded bits here; False as well where the extra is missing."""
     if not isinstance(snapshot, LanguageSnapshot):
         return same_machine(snapshot.fingerprint)

@@ -22,10 +22,10 @@ from engine.kinds.language.dependencies import transformers
 from engine.kinds.language.description import ENDINGS, check_description, configuration
 from engine.kinds.language.policy import PAD, LanguagePolicy, with_adapter
 from engine.kinds.language.sampling import precision
+from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.kinds.language.skeleton import built, skeleton
 from engine.kinds.language.sources import TOKENIZER, pretrained, tokenizer_of
 from engine.store.read import read_model_files
-from engine.store.sequences import LanguageSnapshot, SequenceBuffer
 
 CAUSAL = "AutoModelForCausalLM"
 SAME_MODEL = 0.05

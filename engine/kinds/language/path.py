@@ -17,8 +17,8 @@ from engine.kinds.language.credits import Credits
 from engine.kinds.language.models import restore_policy
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.replay import replay_language
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget
-from engine.store.sequences import LanguageSnapshot
 
 
 def along_the_update(

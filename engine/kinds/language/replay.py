@@ -17,8 +17,8 @@ from engine.kinds.control.ppo import OnGradient, UpdateMetrics, draw_minibatches
 from engine.kinds.language.advantages import regrouped
 from engine.kinds.language.models import restore_policy
 from engine.kinds.language.policy import LanguagePolicy
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.update import update
-from engine.store.sequences import LanguageSnapshot
 
 
 @dataclass(frozen=True)

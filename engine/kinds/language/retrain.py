@@ -27,12 +27,12 @@ from engine.kinds.language.models import check_base, policy_at, recorded_tokeniz
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.replay import intervene_language, replay_language
 from engine.kinds.language.rewards import RewardModel, make_reward
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget, language_target
 from engine.kinds.language.training import branch_language, filtered
 from engine.store.documents import write_json
 from engine.store.manifest import Parent
 from engine.store.read import Run, open_run
-from engine.store.sequences import LanguageSnapshot
 from engine.store.snapshot import Float32s
 
 

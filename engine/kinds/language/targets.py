@@ -27,7 +27,7 @@ from engine.errors import BadInputError
 from engine.kinds.language.advantages import totals
 from engine.kinds.language.grpo import group_advantages
 from engine.kinds.language.policy import PAD, LanguagePolicy
-from engine.store.sequences import LanguageSnapshot, SequenceBuffer
+from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Float32s, check_records
 
 TARGETS = ("sequence", "return", "action")

@@ -17,10 +17,10 @@ from engine.kinds.language.advantages import regrouped
 from engine.kinds.language.learner import LanguageLearner, origins, state_after
 from engine.kinds.language.replay import replay_language
 from engine.kinds.language.rewards import RewardModel
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.store.commit import RunWriter
 from engine.store.manifest import Parent
 from engine.store.read import open_run
-from engine.store.sequences import LanguageSnapshot
 
 SequenceFilter = Callable[[LanguageSnapshot], Filtered]
 

@@ -18,7 +18,7 @@ from engine.kinds.control.ppo import Batch, Objective, OnGradient, UpdateMetrics
 from engine.kinds.language.objective import Normalizer, shares, token_batch, trimmed
 from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.sampling import precision
-from engine.store.sequences import SequenceBuffer
+from engine.kinds.language.sequences import SequenceBuffer
 
 
 def normalizer_of(language: LanguageConfig) -> Normalizer:

@@ -30,8 +30,8 @@ from engine.executors import check_executor
 from engine.kinds.language.influence import LANGUAGE_ESTIMATORS, sequence_influence
 from engine.kinds.language.learner import same_language_machine
 from engine.kinds.language.replay import replay_language
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget, language_target
-from engine.store.sequences import LanguageSnapshot
 
 SUBSETS, ORDERS, FRACTION = 32, 4, 0.5
 

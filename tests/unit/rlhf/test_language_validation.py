@@ -17,7 +17,7 @@ from engine.kinds.language.targets import language_target
 from engine.kinds.language.training import train_language
 from engine.kinds.language.validation import finished_language_replays, sequence_removals, validate_language
 from engine.store.read import open_run
-from engine.store.sequences import LanguageSnapshot
+from engine.kinds.language.sequences import LanguageSnapshot
 
 GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4}
 INLINE: dict[str, Any] = {"executor": "inline", "subsets": 12}

@@ -13,7 +13,7 @@ from engine.kinds.language.influence import sequence_influence
 from engine.kinds.language.learner import LanguageLearner
 from engine.kinds.language.presets import language_settings
 from engine.store.commit import RunWriter
-from engine.store.sequences import LanguageSnapshot
+from engine.kinds.language.sequences import LanguageSnapshot
 
 
 @pytest.fixture(scope="module")

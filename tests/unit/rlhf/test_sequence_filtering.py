@@ -15,7 +15,7 @@ from engine.kinds.language.filtering import SIGNAL, make_filter, signal
 from engine.kinds.language.influence import sequence_influence
 from engine.kinds.language.training import train_language
 from engine.store.read import open_run
-from engine.store.sequences import LanguageSnapshot
+from engine.kinds.language.sequences import LanguageSnapshot
 
 GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4}
 

@@ -25,7 +25,7 @@ from engine.kinds.language.replay import replay_language
 from engine.kinds.language.targets import language_target, left_out_advantages
 from engine.kinds.language.update import batch_of, normalizer_of
 from engine.store.read import Run
-from engine.store.sequences import LanguageSnapshot
+from engine.kinds.language.sequences import LanguageSnapshot
 
 GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4, "normalize_advantage": False, "vf_coef": 0.0}
 

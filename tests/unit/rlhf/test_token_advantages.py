@@ -16,7 +16,7 @@ from engine.kinds.language.advantages import (
     with_advantages,
     with_token_rewards,
 )
-from engine.store import SequenceBuffer
+from engine.kinds.language.sequences import SequenceBuffer
 
 LANGUAGE = LanguageConfig(policy="p", reward="r")
 CONFIG = TrainConfig(env_id="language", gamma=1.0, gae_lambda=0.95)

@@ -28,7 +28,7 @@ from engine.config_language import LanguageConfig
 from engine.errors import BadInputError, DamagedRunError
 from engine.store import RunManifest, RunWriter, export_run, open_run, verify_run
 from engine.store.parquet import from_parquet, to_parquet
-from engine.store.sequence_tables import sequences_from, sequences_table, tokens_table
+from engine.kinds.language.tables import sequences_from, sequences_table, tokens_table
 
 
 @pytest.mark.parametrize("validation", [True, False])

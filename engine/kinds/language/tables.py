@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from engine.errors import BadInputError, DamagedRunError
+from engine.kinds.language.sequences import TOKEN_COLUMNS, SequenceBuffer
 from engine.store.parquet import check_schema, columns_schema, flat_values, from_values
-from engine.store.sequences import TOKEN_COLUMNS, SequenceBuffer
 
 PART = "reward/"
 """What the names of the columns begin with that a reward is made of."""

@@ -6,17 +6,15 @@ A record of such a run is a sequence, a prompt and the response to it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
-from engine.store.snapshot import Float32s, check_records
+from engine.store.snapshot import Float32s, Snapshot, check_records, remaining
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,11 @@ class SequenceBuffer:
         return np.arange(len(self), dtype=np.int32)
 
     @property
+    def critic_kept(self) -> NDArray[np.bool_]:
+        """(n,) `kept`: a sequence is dropped for both or for none."""
+        return self.kept
+
+    @property
     def lengths(self) -> NDArray[np.int64]:
         """(n,) tokens of each record, prompt and response."""
         return np.diff(self.start)
@@ -111,50 +114,36 @@ TOKEN_COLUMNS = tuple(field.name for field in fields(SequenceBuffer) if field.na
 """The columns of `SequenceBuffer` with one value a token."""
 
 
-@dataclass(frozen=True)
-class LanguageSnapshot:
-    """A language model's round k as it stood between collect and update: all that the update needs, nothing later."""
+@dataclass(frozen=True, kw_only=True)
+class LanguageSnapshot(Snapshot):
+    """A language model's round k as it stood between collect and update.
 
-    round: int
-    config: TrainConfig
+    Its checkpoint has `parameter/...` (with adapters only these and the value head) and `kl/coefficient`. Its path is the
+    run's folder, which has the model's description beside its rounds; a changed snapshot keeps it.
+    """
+
+    kind = "language"
     language: LanguageConfig
     buffer: SequenceBuffer
     validation: SequenceBuffer | None
     """Responses of pi_theta(k) to held-out prompts, or of the policy before training where these are fixed; None: the run
     has none."""
-    checkpoint: Mapping[str, NDArray[Any]]
-    """Tensor name -> array: `parameter/...` (with adapters only these and the value head), `optimizer/...`, `rng/...`,
-    `kl/coefficient`."""
-    minibatches: NDArray[np.int32]
-    """(n_epochs, n) one permutation of all records an epoch."""
-    fingerprint: Mapping[str, str] = field(default_factory=dict)
-    """Software and hardware that made it; replay is bit-exact only on an equal one."""
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    """Round metrics; those of the update are there only once the round is committed."""
-    hash: str = ""
-    """sha256 of the commit; empty until the round is committed."""
-    path: Path | None = None
-    """The run's folder, which has the model's description beside its rounds."""
     named_here: bool = False
     """Whether the person at the keyboard named the models of the settings, as in training; a run that is read never does."""
 
-    @property
-    def parameters(self) -> dict[str, NDArray[Any]]:
-        """theta(k) by state_dict name; with adapters only theirs and the value head's."""
-        prefix = "parameter/"
-        return {name.removeprefix(prefix): t for name, t in self.checkpoint.items() if name.startswith(prefix)}
-
-    def without(self, drop: Any) -> LanguageSnapshot:
+    def without(self, drop: Any, *, actor_only: bool = False) -> Self:
         """The same snapshot with the records `drop` marked as not kept.
 
         Raises:
-            BadInputError: a record number is out of range, no record would be left, or a GRPO group would lose all of its.
+            BadInputError: a record number is out of range, no record would be left, a GRPO group would lose all of its, or
+                the actor alone is to go without them.
         """
-        kept = self.buffer.kept.copy()
-        removed = check_records(drop, len(kept))
-        kept[removed] = False
-        if not kept.any():
-            raise BadInputError(f"all {len(kept)} records would be removed; keep at least one")
+        if actor_only:
+            raise BadInputError(
+                "a sequence goes from the whole update: a language model's actor and critic are one network"
+            )
+        removed = check_records(drop, len(self.buffer))
+        kept = remaining(self.buffer.kept, removed)
         if self.language.algorithm == "grpo":
             gone = np.setdiff1d(self.buffer.group[removed], self.buffer.group[kept])
             if len(gone):
@@ -163,12 +152,3 @@ class LanguageSnapshot:
                     "at least one of each group"
                 )
         return self.changed(buffer=replace(self.buffer, kept=kept))
-
-    def gathered(self) -> LanguageSnapshot:
-        """The same snapshot with every epoch's removed records moved to its end, so that they thin out no minibatch."""
-        order = np.argsort(~self.buffer.kept[self.minibatches], axis=1, kind="stable")
-        return self.changed(minibatches=np.take_along_axis(self.minibatches, order, axis=1))
-
-    def changed(self, **changes: Any) -> LanguageSnapshot:
-        """A copy with other contents. It is no longer the committed round, so it has no hash; the model is where it was."""
-        return replace(self, **changes, hash="")

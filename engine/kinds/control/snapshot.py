@@ -1,0 +1,88 @@
+"""The values that a control task's round is made of, in memory: rollout buffer and snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.spaces import Space
+from engine.store.snapshot import Float32s, Snapshot, check_records, remaining
+
+
+@dataclass(frozen=True)
+class RolloutBuffer:
+    """B(k): the records of one round as columns of equal length n.
+
+    Record number i = t * n_envs + env is the position in every column.
+    """
+
+    env: NDArray[np.int16]
+    """(n,) which environment."""
+    t: NDArray[np.int32]
+    """(n,) step within the round."""
+    episode: NDArray[np.int64]
+    """(n,) episode number, unique within the run."""
+    observation: NDArray[Any]
+    """(n, *shape) before the encoder, as the policy received it (normalised, where observations are normalised);
+    (n,) int64 for a discrete space."""
+    action: NDArray[Any]
+    """(n,) int64, or (n, d) float32: the raw Gaussian sample, not clipped."""
+    reward: Float32s
+    """(n,) raw, without the truncation bootstrap."""
+    terminated: NDArray[np.bool_]
+    """(n,) the episode ended in a terminal state at this step."""
+    truncated: NDArray[np.bool_]
+    """(n,) the episode was cut off at this step."""
+    value: Float32s
+    """(n,) V(s) at theta(k)."""
+    log_prob: Float32s
+    """(n,) log pi(a|s) at theta(k)."""
+    advantage: Float32s
+    """(n,) GAE, not normalised."""
+    returns: Float32s
+    """(n,) advantage + value; the column on disk is called `return`."""
+    kept: NDArray[np.bool_]
+    """(n,) False where a filter or an intervention dropped the record from the update."""
+    critic_kept: NDArray[np.bool_]
+    """(n,) as `kept`, but True where the record was dropped from the actor's loss alone and still trains the critic."""
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    @property
+    def record(self) -> NDArray[np.int32]:
+        """(n,) record numbers, 0 to n - 1."""
+        return np.arange(len(self), dtype=np.int32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlSnapshot(Snapshot):
+    """Round k of a control task. Its checkpoint also has `normalizer/...` and `environment/...`."""
+
+    kind = "control"
+    observation_space: Space
+    action_space: Space
+    buffer: RolloutBuffer
+
+    def without(self, drop: Any, *, actor_only: bool = False) -> Self:
+        """The same snapshot with the records `drop` marked as not kept.
+
+        Args:
+            drop: record numbers.
+            actor_only: the critic still trains on them.
+
+        Raises:
+            BadInputError: a record number is out of range, or no record would be left.
+        """
+        records = check_records(drop, len(self.buffer))
+        kept, critic_kept = remaining(self.buffer.kept, records), self.buffer.critic_kept.copy()
+        if not actor_only:
+            critic_kept[records] = False
+        return self.changed(buffer=replace(self.buffer, kept=kept, critic_kept=critic_kept))
+
+    def changed(self, **changes: Any) -> Self:
+        """A copy with other contents. It is no longer the committed round, so it has neither hash nor path."""
+        return replace(self, **{"path": None, **changes}, hash="")
