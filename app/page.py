@@ -16,10 +16,10 @@ from streamlit.delta_generator import DeltaGenerator
 from app import live, loaders, state
 from app.text import escape
 from engine.errors import EngineError, NotARunError
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.language.learner import recorded_here
 from engine.recording.dumps import open_dump
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
 
 P = ParamSpec("P")
 
@@ -219,12 +219,12 @@ def current_round(run: Run) -> int:
     return int(state.get("round", rounds[0]))
 
 
-def provenance(run: Run, snapshot: Snapshot, *parts: str) -> str:
+def provenance(run: Run, snapshot: ControlSnapshot, *parts: str) -> str:
     """Where a number comes from, in one small line."""
     return " · ".join((*parts, f"round {snapshot.round}", f"seed {run.config.seed}", f"commit {snapshot.hash[:10]}"))
 
 
-def elsewhere(snapshot: Snapshot) -> None:
+def elsewhere(snapshot: ControlSnapshot) -> None:
     """A badge on a round that was recorded with other software or on another machine."""
     if not recorded_here(snapshot):
         st.badge(
@@ -236,7 +236,7 @@ def elsewhere(snapshot: Snapshot) -> None:
         )
 
 
-def without_minibatches(snapshot: Snapshot) -> None:
+def without_minibatches(snapshot: ControlSnapshot) -> None:
     """A banner on a round whose update can't be replayed."""
     if not snapshot.minibatches.size:
         st.warning(

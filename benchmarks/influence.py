@@ -16,9 +16,10 @@ from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.core.backends import Backend, gradient
 from engine.core.checkpoint import restore_policy
 from engine.core.estimators import ESTIMATORS, first_order
+from engine.core.objective import Batch, objective
 from engine.core.targets import Target, action_target, return_target
 from engine.core.training import Learner
-from engine.kinds.control.ppo import Batch, as_batch, objective
+from engine.kinds.control.ppo import as_batch
 from engine.kinds.control.round_gradients import first_epoch_advantages
 from engine.store.snapshot import Snapshot
 

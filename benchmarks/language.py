@@ -17,7 +17,7 @@ from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.core.backends import Backend, Direction, inner_products
-from engine.kinds.control.ppo import Batch, objective
+from engine.core.objective import Batch, objective
 from engine.kinds.language.courtesy.settings import LANGUAGE, TRAINING
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.influence import LANGUAGE_ESTIMATORS, sequence_influence

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.kinds.control.ppo import Batch
+from engine.core.objective import Batch
 from engine.kinds.language.objective import token_batch
 from engine.kinds.language.policy import PAD, LanguagePolicy
 

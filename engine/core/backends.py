@@ -16,10 +16,10 @@ from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.config import TrainConfig
+from engine.core.objective import Batch, objective
+from engine.core.policy import Evaluation, Policy
 from engine.core.targets import Described, Target
 from engine.errors import BadInputError, ZeroGradientError
-from engine.kinds.control.networks import Evaluation, LogStd, Policy
-from engine.kinds.control.ppo import Batch, objective
 
 Backend = Literal["jvp", "ghost", "loop"]
 Term = Literal["actor", "critic", "entropy"]
@@ -171,7 +171,7 @@ class _Layer(NamedTuple):
     def along_direction(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
         """Derivative of the layer's output in its own parameters along the direction."""
         product = functional_call(self.module, self.direction, inputs, named)
-        if type(self.module) in LINEAR_IN_PARAMETERS:
+        if is_linear(type(self.module)):
             return product
         nothing = {name: torch.zeros_like(p) for name, p in self.direction.items()}
         return product - functional_call(self.module, nothing, inputs, named)
@@ -201,14 +201,23 @@ def without_rule(policy: nn.Module, direction: Direction) -> list[str]:
 def has_rule(module: nn.Module) -> bool:
     """Whether a layer's output is known to be linear in its own parameters, up to a constant."""
     kind = type(module)
-    if kind in LINEAR_IN_PARAMETERS:
+    if is_linear(kind):
         return True
     theirs = kind.__module__.startswith("transformers.")
     return theirs and (kind.__name__ == "Conv1D" or kind.__name__.endswith("RMSNorm"))
 
 
+def is_linear(kind: type[nn.Module]) -> bool:
+    """Whether a layer's output is linear in its own parameters, without a constant.
+
+    A class of its own says so by `linear_in_parameters = True` in its body. It is not inherited: a subclass may compute
+    something else.
+    """
+    return kind in LINEAR_IN_PARAMETERS or bool(vars(kind).get("linear_in_parameters"))
+
+
 LINEAR_IN_PARAMETERS: frozenset[type[nn.Module]] = frozenset(
-    {nn.Linear, nn.Conv2d, nn.Embedding, nn.LayerNorm, nn.RMSNorm, LogStd}
+    {nn.Linear, nn.Conv2d, nn.Embedding, nn.LayerNorm, nn.RMSNorm}
 )
 """Besides them `ghost` knows the `Conv1D` of `transformers` and its many RMSNorms, some of which multiply by 1 + weight."""
 

@@ -15,10 +15,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
 from engine.config import TrainConfig
+from engine.core.objective import make_optimizer
 from engine.errors import DamagedRunError
 from engine.kinds.control.environment import decode_rng, encode_rng, generator_at
 from engine.kinds.control.networks import ActorCritic
-from engine.kinds.control.ppo import make_optimizer
 from engine.spaces import Space
 
 Tensors = dict[str, NDArray[Any]]

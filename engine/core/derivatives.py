@@ -13,17 +13,11 @@ from torch.nn.utils import vector_to_parameters
 
 from engine.config import TrainConfig
 from engine.core.backends import Term
+from engine.core.objective import Objective, objective
+from engine.core.policy import Policy
 from engine.core.steps import Vector
 from engine.core.targets import Target
-from engine.kinds.control.networks import Policy
-from engine.kinds.control.ppo import (
-    Objective,
-    as_batch,
-    mean_objective,
-    objective,
-    weighted_mean,
-    with_normalized_advantages,
-)
+from engine.kinds.control.ppo import as_batch, mean_objective, weighted_mean, with_normalized_advantages
 from engine.kinds.control.snapshot import RolloutBuffer
 
 TERMS: tuple[Term, ...] = ("actor", "critic", "entropy")

@@ -14,12 +14,14 @@ from engine.core.backends import Backend, Direction, Term, gradient, inner_produ
 from engine.core.checkpoint import restore_policy
 from engine.core.derivatives import TERMS
 from engine.core.layers import WHOLE, Layers, layer_of, layers_of
+from engine.core.objective import Batch
 from engine.core.path import Credits, OnStep, replay_gradient, tracin, tracin_adam
+from engine.core.policy import Policy
 from engine.core.regression import REPLAY_REGRESSION, TRAINING_ORDERS, RecordGradients, fit_to_replays
 from engine.core.replays import Progress
 from engine.core.targets import LogProbTarget, Target
-from engine.kinds.control.networks import ActorCritic, Policy
-from engine.kinds.control.ppo import Batch, as_batch
+from engine.kinds.control.networks import ActorCritic
+from engine.kinds.control.ppo import as_batch
 from engine.kinds.control.round_gradients import first_epoch_advantages, round_gradients
 from engine.store.snapshot import Float32s, Snapshot
 

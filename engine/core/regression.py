@@ -20,6 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.config import TrainConfig
 from engine.core.backends import Direction
+from engine.core.objective import Batch, objective
+from engine.core.policy import Policy
 from engine.core.replays import (
     TRAINING_SEED,
     Progress,
@@ -30,8 +32,6 @@ from engine.core.replays import (
     replays,
 )
 from engine.core.targets import Target
-from engine.kinds.control.networks import Policy
-from engine.kinds.control.ppo import Batch, objective
 from engine.store.snapshot import Snapshot
 
 REPLAY_REGRESSION = "replay_regression"

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.checkpoint import Tensors, one_thread, restore_policy
+from engine.core.objective import UpdateMetrics, draw_minibatches
 from engine.errors import BadInputError
 from engine.kinds.control.agents import Agent, restore_agent
 from engine.kinds.control.networks import ActorCritic
-from engine.kinds.control.ppo import UpdateMetrics, draw_minibatches
 from engine.store.snapshot import Float32s, Snapshot
 
 Mode = Literal["mask", "rebatch"]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.core.naming import TargetName
+from engine.core.policy import Policy
 from engine.errors import BadInputError
-from engine.kinds.control.networks import Policy
 from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
 from engine.store.read import open_run

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engine.config import TrainConfig
 from engine.core.checkpoint import fingerprint, one_thread, restore_policy, restore_rng, rng_tensors
 from engine.core.loop import check_same, record_rounds
+from engine.core.objective import draw_minibatches, explained_variance
 from engine.core.replay import Replayed, replay
 from engine.envs import find
 from engine.errors import BadInputError
@@ -23,7 +24,6 @@ from engine.kinds.control.agents import Agent, begin_agent
 from engine.kinds.control.environment import StateNotRestoredError, VectorEnvironment
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.normalization import Normalizer, begin_normalizer, normalizer_at
-from engine.kinds.control.ppo import draw_minibatches, explained_variance
 from engine.kinds.control.rollout import BadNumberError, collect
 from engine.spaces import Space
 from engine.store.commit import RunWriter

@@ -16,13 +16,13 @@ from worlds import entry, moved_snapshot, off_policy
 import engine
 from engine.core import replays as replaying
 from engine.core.checkpoint import restore_learner
+from engine.core.policy import Policy
 from engine.core.replay import intervene, replay
 from engine.core.replays import Replay, Task, finished_replays, random_removals, replays, run_replays
 from engine.core.targets import Target, return_target
 from engine.errors import BadInputError
 from engine.kinds.control import batched
 from engine.kinds.control.batched_replays import batched_values, check_device, updated_agents
-from engine.kinds.control.networks import Policy
 from engine.kinds.control.ppo import as_batch, update
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot

@@ -12,11 +12,12 @@ from worlds import entry, learner
 
 import engine
 from engine.core.checkpoint import restore_learner
+from engine.core.objective import normalize, objective
 from engine.core.training import Learner
 from engine.envs import find
 from engine.kinds.control.agents import TorchAgent, restore_agent
 from engine.kinds.control.closed_form import ClosedFormAgent
-from engine.kinds.control.ppo import as_batch, normalize, objective
+from engine.kinds.control.ppo import as_batch
 from engine.store.snapshot import Snapshot
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -18,9 +18,10 @@ from worlds import entry, learner
 import engine
 from engine.config import TrainConfig
 from engine.core.checkpoint import restore_policy
+from engine.core.objective import make_optimizer
 from engine.core.training import Learner
 from engine.envs import CATALOGUE, find
-from engine.kinds.control.ppo import as_batch, make_optimizer, update
+from engine.kinds.control.ppo import as_batch, update
 from engine.kinds.control.rollout import gae
 from engine.store.snapshot import Snapshot
 

@@ -14,11 +14,12 @@ from engine.core.backends import inner_products
 from engine.core.checkpoint import restore_policy
 from engine.core.derivatives import Derivatives, TorchDerivatives
 from engine.core.path import derivatives_of
+from engine.core.policy import Policy
 from engine.core.steps import Vector, flat
 from engine.core.targets import ActionTarget, Target, action_target, return_target
 from engine.envs import find
 from engine.kinds.control.closed_form_derivatives import ClosedFormDerivatives
-from engine.kinds.control.networks import ActorCritic, Policy
+from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.ppo import as_batch, with_normalized_advantages
 from engine.store.snapshot import Snapshot
 

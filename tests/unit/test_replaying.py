@@ -13,10 +13,11 @@ from worlds import entry, moved_snapshot, same_tensors
 
 import engine
 from engine.core.checkpoint import restore_policy
+from engine.core.objective import draw_minibatches, normalize, objective
 from engine.core.replay import intervene
 from engine.envs import find
 from engine.errors import BadInputError
-from engine.kinds.control.ppo import as_batch, draw_minibatches, normalize, objective, update
+from engine.kinds.control.ppo import as_batch, update
 from engine.kinds.control.round_gradients import first_epoch_advantages
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -331,8 +332,8 @@ def test_influence_normalises_over_the_records_that_are_left(snapshot: Snapshot)
 def test_objective_by_hand() -> None:
     """Ratio 1.5 beyond the clip range 0.2, A = +-1: min(1.5, 1.2) and min(-1.5, -1.2); (V - R)^2 = 4, H as it is."""
     from engine.config import TrainConfig
-    from engine.kinds.control.networks import Evaluation
-    from engine.kinds.control.ppo import Batch
+    from engine.core.objective import Batch
+    from engine.core.policy import Evaluation
 
     config = TrainConfig(env_id="x", clip_range=0.2, vf_coef=0.5, ent_coef=0.1)
     old = torch.zeros(2)

@@ -9,10 +9,10 @@ import pytest
 from worlds import entry, moved_snapshot
 
 import engine
+from engine.core.objective import kept_rows
 from engine.core.optimizers import clip_scale, follow
 from engine.core.steps import Trace, flat, trace_update
 from engine.envs import find
-from engine.kinds.control.ppo import kept_rows
 from engine.store.snapshot import Snapshot
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {

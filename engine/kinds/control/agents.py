@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.core.checkpoint import Tensors, check_optimizer, learner_tensors, restore_learner, restore_policy
+from engine.core.objective import OnGradient, UpdateMetrics, make_optimizer
 from engine.errors import BadInputError
 from engine.kinds.control.closed_form import ClosedFormAgent
 from engine.kinds.control.networks import ActorCritic
-from engine.kinds.control.ppo import OnGradient, UpdateMetrics, as_batch, make_optimizer, update
+from engine.kinds.control.ppo import as_batch, update
 from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
 from engine.store.snapshot import Float32s

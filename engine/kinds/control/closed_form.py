@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
+from engine.core.objective import OnGradient, UpdateMetrics, kept_rows
 from engine.errors import DamagedRunError
-from engine.kinds.control.ppo import OnGradient, UpdateMetrics, kept_rows
 from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
 from engine.store.snapshot import Float32s
 
 F32 = np.float32
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-5
-"""Adam's constants, as `ppo.make_optimizer` has them."""
+"""Adam's constants, as `objective.make_optimizer` has them."""
 
 
 class Perceptron:
@@ -94,7 +94,7 @@ class _Columns(NamedTuple):
         return values.mean() if self.weight is None else (self.weight * values).sum() / self.weight.sum()
 
     def normalized_advantage(self) -> Float32s:
-        """(n,) as `ppo.normalize`."""
+        """(n,) as `core.objective.normalize`."""
         advantage = self.advantage
         if len(advantage) < 2:
             return advantage

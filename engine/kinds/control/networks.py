@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from engine.core.policy import Evaluation, Policy
 from engine.errors import BadInputError, DamagedRunError
 from engine.spaces import Space
 
@@ -19,40 +20,10 @@ TRUNK_FEATURES = 64
 """Numbers that the trunk makes of an image."""
 
 
-class Evaluation(NamedTuple):
-    """What a policy says of n records at its current parameters; (n, T) each where a record has T tokens."""
-
-    log_prob: Tensor
-    """(n,) log pi(a|s)."""
-    entropy: Tensor
-    """(n,) entropy of pi(.|s)."""
-    value: Tensor | None
-    """(n,) V(s); None if it was not asked for."""
-
-
-class Policy(nn.Module):
-    """What attribution needs of a policy. A new agent implements these three methods, and every estimator works on it."""
-
-    def encode(self, observation: NDArray[Any]) -> Tensor:
-        """Observations as stored (n, ...) -> network inputs (n, d), or (n, channels, height, width) for images."""
-        raise NotImplementedError
-
-    def forward(self, inputs: Tensor, action: Tensor, with_value: bool = True) -> Evaluation:
-        """Evaluate n encoded observations and their actions; without the value if nobody needs it."""
-        raise NotImplementedError
-
-    def serves_value(self, name: str) -> bool:
-        """Whether the parameter `name` has a part in the value, alone or besides its part in the policy."""
-        raise NotImplementedError
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the parameters."""
-        return next(self.parameters()).dtype
-
-
 class LogStd(nn.Module):
     """The state-independent log standard deviation of a Gaussian policy, initially 0."""
+
+    linear_in_parameters: ClassVar[bool] = True
 
     def __init__(self, size: int, device: str | None = None) -> None:
         super().__init__()

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.core.backends import Term, zero_gradient
+from engine.core.objective import normalize
 from engine.core.targets import LogProbTarget
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.closed_form import F32, Categorical, ClosedFormAgent, Gaussian
 from engine.kinds.control.closed_form_derivatives import surrogate_slope
-from engine.kinds.control.ppo import normalize
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.snapshot import Float32s
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.core.backends import Backend, Direction, Term, inner_products
-from engine.kinds.control.ppo import Batch
+from engine.core.objective import Batch
 from engine.kinds.language.advantages import totals
 from engine.kinds.language.grpo import Comparison, leave_one_out
 from engine.kinds.language.objective import shares, trimmed

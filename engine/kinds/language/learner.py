@@ -24,8 +24,8 @@ from engine.core.checkpoint import (
     rng_tensors,
     same_machine,
 )
+from engine.core.objective import draw_minibatches, explained_variance, make_optimizer
 from engine.errors import BadInputError
-from engine.kinds.control.ppo import draw_minibatches, explained_variance, make_optimizer
 from engine.kinds.control.rollout import BadNumberError
 from engine.kinds.language.advantages import next_kl_coef, totals
 from engine.kinds.language.collect import Scene

@@ -1,6 +1,6 @@
 """The objective of a minibatch of sequences: PPO's terms for every token, and how tokens are averaged.
 
-The terms themselves are `engine.kinds.control.ppo.objective`'s. A minibatch's objective is sum_it share_it * J_it.
+The terms themselves are `engine.core.objective.objective`'s. A minibatch's objective is sum_it share_it * J_it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.kinds.control.ppo import Batch
+from engine.core.objective import Batch
 from engine.kinds.language.policy import PAD, LanguagePolicy
 
 Normalizer = Literal["token", "grpo", "dr_grpo", "dapo"]

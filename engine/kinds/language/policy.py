@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from engine.core.policy import Evaluation, Policy
 from engine.errors import BadInputError, DamagedRunError
-from engine.kinds.control.networks import Evaluation, Policy
 from engine.kinds.language.dependencies import peft
 
 PAD = -1

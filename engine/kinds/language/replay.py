@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from engine.core.checkpoint import Tensors, learner_tensors, one_thread, restore_optimizer
+from engine.core.objective import OnGradient, UpdateMetrics, draw_minibatches
 from engine.core.replay import Mode, check_mode, check_weights
 from engine.errors import BadInputError
-from engine.kinds.control.ppo import OnGradient, UpdateMetrics, draw_minibatches
 from engine.kinds.language.advantages import regrouped
 from engine.kinds.language.models import restore_policy
 from engine.kinds.language.policy import LanguagePolicy

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
-from engine.kinds.control.ppo import Batch, Objective, OnGradient, UpdateMetrics, flat, kept_rows, objective
+from engine.core.objective import Batch, Objective, OnGradient, UpdateMetrics, flat, kept_rows, objective
 from engine.kinds.language.objective import Normalizer, shares, token_batch, trimmed
 from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.sampling import precision

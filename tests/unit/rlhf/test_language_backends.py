@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from engine.config import TrainConfig
 from engine.core.backends import Backend, Direction, inner_products
+from engine.core.objective import Batch, objective
 from engine.errors import BadInputError
-from engine.kinds.control.ppo import Batch, objective
 from engine.kinds.language.objective import trimmed
 from engine.kinds.language.policy import LanguagePolicy, with_adapter
 

@@ -11,8 +11,8 @@ import torch
 from language_models import gpt2, llama, policy_of, random_batch, random_ids
 
 from engine.config import TrainConfig
+from engine.core.objective import objective
 from engine.errors import BadInputError, DamagedRunError
-from engine.kinds.control.ppo import objective
 from engine.kinds.language.grpo import group_advantages, without_signal
 from engine.kinds.language.models import pretrained_model
 from engine.kinds.language.objective import shares, trimmed

@@ -12,8 +12,8 @@ import torch
 from languages import record_language
 
 from engine.core.backends import inner_products
+from engine.core.objective import objective
 from engine.errors import BadInputError, ZeroGradientError
-from engine.kinds.control.ppo import objective
 from engine.kinds.language.advantages import totals
 from engine.kinds.language.credits import Credits
 from engine.kinds.language.grpo import group_advantages, leave_one_out
