@@ -25,7 +25,7 @@ def figures(quick: bool) -> Iterator[Figure]:
 
     with tempfile.TemporaryDirectory() as folder:
         settings = engine.preset("CartPole-v1", rounds=2, batch_size=1024, n_epochs=2, **RECORDS)
-        list(engine.train(settings, Path(folder) / "large"))
+        engine.train(settings, Path(folder) / "large")
         server, url = start_server("--runs", folder)
         try:
             with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:

@@ -2,10 +2,9 @@
 
 >>> import engine
 >>> config = engine.preset("FrozenLake-v1", rounds=3, n_steps=512)  # settings of a run
->>> for snapshot in engine.train(config, "runs/lake"):              # train and record
-...     scores = engine.influence(snapshot, "return")               # attribute, here or later
->>> run = engine.open_run("runs/lake")                              # read it back, verified
->>> snapshot = run.snapshot(2)
+>>> run = engine.train(config, "runs/lake")                         # train, record, read back verified
+>>> snapshot = run.snapshot(2)                                      # a round between collect and update
+>>> scores = engine.influence(snapshot, "return")                   # attribute
 >>> replayed = engine.replay(snapshot, drop=[17])                   # the update again, without record 17
 >>> here = {"executor": "inline"}                                   # in this process, not in one a core
 >>> found = engine.validate(run, round=2, subsets=8, orders=2, **here)  # does influence predict what removal does?
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from engine.core.validation import validate
     from engine.envs import preset
     from engine.errors import EngineError
-    from engine.intervention.filtering import train
+    from engine.intervention.filtering import rounds, train
     from engine.intervention.retrain import retrain
     from engine.kinds.language.filtering import train_language
     from engine.kinds.language.influence import sequence_influence
@@ -74,6 +73,7 @@ _HOME = {
     "retrain": "engine.intervention.retrain",
     "retrain_language": "engine.kinds.language.retrain",
     "return_target": "engine.core.targets",
+    "rounds": "engine.intervention.filtering",
     "sequence_influence": "engine.kinds.language.influence",
     "train": "engine.intervention.filtering",
     "train_language": "engine.kinds.language.filtering",
@@ -108,6 +108,7 @@ __all__ = [
     "retrain",
     "retrain_language",
     "return_target",
+    "rounds",
     "sequence_influence",
     "train",
     "train_language",

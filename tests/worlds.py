@@ -170,10 +170,8 @@ def off_policy(snapshot: Snapshot, shift: float = 0.15) -> Snapshot:
 
 
 def record(path: Path, env_id: str, **overrides: Any) -> Run:
-    """Train a preset with `overrides` to the end and open the run."""
-    for _ in engine.train(engine.preset(env_id, **overrides), path):
-        pass
-    return engine.open_run(path)
+    """Train a preset with `overrides` to the end."""
+    return engine.train(engine.preset(env_id, **overrides), path)
 
 
 def first(buffer: RolloutBuffer, n: int) -> RolloutBuffer:

@@ -54,7 +54,7 @@ def train(
     record_filter: RecordFilter | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> Iterator[Snapshot]:
-    """The training loop; `engine.train` is this with the filter that the configuration names, and says the rest."""
+    """The training loop; `engine.rounds` is this with the filter that the configuration names, and says the rest."""
     one_thread()
     config = replace(config, env_id=find(config.env_id).name)
     keep = partial(filtered, record_filter=record_filter)

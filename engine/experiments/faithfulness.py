@@ -17,7 +17,7 @@ from engine.core.trust import Validation
 from engine.core.validation import ORDERS, SUBSETS, validate_targets
 from engine.errors import BadInputError, ZeroGradientError
 from engine.experiments.plans import EXPERIMENTS, Experiment
-from engine.intervention.filtering import train
+from engine.intervention.filtering import rounds
 from engine.store.files import Files
 from engine.store.parquet import check_schema
 from engine.store.read import Run, open_run
@@ -206,7 +206,7 @@ def _trained(experiment: Experiment, folder: Path, report: Progress) -> Run:
     done = 0
     if (folder / "run.json").exists():
         done = len(open_run(folder).rounds)
-    for _ in train(config, folder, resume=done > 0):
+    for _ in rounds(config, folder, resume=done > 0):
         report(f"{experiment.name}: training", done, experiment.rounds)
         done += 1
     return open_run(folder)

@@ -5,7 +5,7 @@ A filter looks at a round between collect and update and says which records the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from engine.core.training import train as train_with
 from engine.errors import BadInputError, ZeroGradientError
 from engine.kinds.control.agreement import agreement
 from engine.kinds.control.rollout import td_errors
+from engine.store.read import Run, open_run
 from engine.store.snapshot import Float32s, Snapshot
 
 Ranking = Callable[[Snapshot, Float32s], NDArray[np.floating]]
@@ -171,15 +172,13 @@ def train(
     *,
     resume: bool = False,
     on_step: Callable[[], None] | None = None,
-) -> Iterator[Snapshot]:
-    """Train PPO and record every round in the run folder `out`; with `config.filter`, on a part of each round.
+) -> Run:
+    """Train PPO to the end and record every round in the run folder `out`; with `config.filter`, on a part of each round.
 
     >>> import engine
-    >>> config = engine.preset("FrozenLake-v1", rounds=2, seed=0, filter="iif", drop=0.5)
-    >>> for snapshot in engine.train(config, "runs/filtered"):
-    ...     print(snapshot.round, len(snapshot.buffer), snapshot.metrics["dropped"], snapshot.metrics["filter"])
-    0 2048 418 iif: the worst 418 of ... negative records by first_order
-    1 2048 4... iif: the worst 4... of ... negative records by first_order
+    >>> run = engine.train(engine.preset("FrozenLake-v1", rounds=2), "runs/short")
+    >>> run.stored_rounds
+    [0, 1]
 
     Args:
         config: what to train.
@@ -187,13 +186,42 @@ def train(
         resume: continue an interrupted run; it goes on bit for bit as if nothing had happened.
         on_step: called before every optimizer step; raise from it to cancel.
 
-    Yields:
-        Each round's snapshot between collect and update. The round is committed after its update, when the next one
-        is asked for.
+    Returns:
+        The recorded run. `rounds` gives each round while the training goes on.
 
     Raises:
         BadInputError: `out` is already a run, or not the run of this configuration, or the filter drops too much.
         LockedRunError: another process is writing this run.
         StorageError: the disk refused; earlier rounds stay readable.
+    """
+    for _ in rounds(config, out, resume=resume, on_step=on_step):
+        pass
+    return open_run(out)
+
+
+def rounds(
+    config: TrainConfig,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    on_step: Callable[[], None] | None = None,
+) -> Generator[Snapshot, None, None]:
+    """Train as `train` does, one round at a time, as the caller asks for them.
+
+    >>> import engine
+    >>> config = engine.preset("FrozenLake-v1", rounds=2, seed=0, filter="iif", drop=0.5)
+    >>> for snapshot in engine.rounds(config, "runs/filtered"):
+    ...     print(snapshot.round, len(snapshot.buffer), snapshot.metrics["dropped"], snapshot.metrics["filter"])
+    0 2048 418 iif: the worst 418 of ... negative records by first_order
+    1 2048 4... iif: the worst 4... of ... negative records by first_order
+
+    Nothing happens before the first round is asked for. Where the caller stops early, the committed rounds stay, and
+    `resume` goes on from them.
+
+    Args and errors are those of `train`.
+
+    Yields:
+        Each round's snapshot between collect and update. The round is committed after its update, when the next one
+        is asked for.
     """
     yield from train_with(config, out, resume=resume, record_filter=make_filter(config), on_step=on_step)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -73,6 +73,12 @@ class Run:
         self._root = sha256(manifest).hexdigest()
         self._commits: dict[int, Commit] = {}
         self.refresh()
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "a Run is no sequence of rounds; run.snapshot(k) gives the recorded round k, engine.rounds(config, out) each "
+            "round of a training as it goes on"
+        )
 
     @property
     def name(self) -> str:

@@ -24,7 +24,7 @@ def runs(tmp_path: Path) -> Path:
 @pytest.fixture
 def training(runs: Path) -> Training:
     """A training under way, the run `growing`; round k is committed when round k + 1 has been collected."""
-    return engine.train(engine.preset("CartPole-v1", **SETTINGS), runs / "growing")
+    return engine.rounds(engine.preset("CartPole-v1", **SETTINGS), runs / "growing")
 
 
 def commit_rounds(training: Training, count: int) -> None:

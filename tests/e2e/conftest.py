@@ -44,7 +44,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of a sample run, and a small run on which retraining takes seconds."""
     folder = tmp_path_factory.mktemp("e2e-runs")
     shutil.copytree(ROOT / "sample_runs" / "FrozenLake-v1", folder / "FrozenLake-v1")
-    list(engine.train(engine.preset("CartPole-v1", rounds=4, n_steps=512), folder / "small"))
+    engine.train(engine.preset("CartPole-v1", rounds=4, n_steps=512), folder / "small")
     return folder
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 def test_new_rounds_come_by_themselves_to_who_asked_for_them(page: Page, url: str, runs: Path) -> None:
     settings = engine.preset("CartPole-v1", rounds=4, n_steps=128, batch_size=64, n_epochs=2)
-    training = engine.train(settings, runs / "growing")
+    training = engine.rounds(settings, runs / "growing")
     for _ in range(3):  # rounds 0 and 1 are committed
         next(training)
     page.goto(f"{url}/diagnose?run=growing&round=1&inspect=9")

@@ -35,18 +35,17 @@ def guarded(folder: Path) -> Path:
     """Discrete actions, two environments, all three terms; a filter leaves records to the critic alone (`critic_kept`)."""
     settings: dict[str, Any] = {"rounds": 2, "n_envs": 2, "n_steps": 64, "batch_size": 40, "n_epochs": 2}
     settings |= {"hidden": (16, 16), "learning_rate": 1e-3, "ent_coef": 0.01, "filter": "guarded", "seed": 5}
-    list(engine.train(engine.preset("CartPole-v1", **settings), folder / "run"))
-    buffer = engine.open_run(folder / "run").snapshot(questions.ROUND).buffer
+    run = engine.train(engine.preset("CartPole-v1", **settings), folder / "run")
+    buffer = run.snapshot(questions.ROUND).buffer
     assert (buffer.kept != buffer.critic_kept).any(), "the filter dropped nothing; choose another seed"
-    return folder / "run"
+    return run.path
 
 
 def continuous(folder: Path) -> Path:
     """Continuous actions on the path of torch, with normalised observations and rewards."""
     settings: dict[str, Any] = {"rounds": 2, "n_steps": 96, "batch_size": 48, "n_epochs": 2, "hidden": (16,)}
     settings |= {"normalize_observation": True, "normalize_reward": True, "learning_rate": 1e-3}
-    list(engine.train(engine.preset("Pendulum-v1", path="torch", **settings), folder / "run"))
-    return folder / "run"
+    return engine.train(engine.preset("Pendulum-v1", path="torch", **settings), folder / "run").path
 
 
 def language(algorithm: str, **settings: Any) -> Callable[[Path], Path]:

@@ -58,9 +58,9 @@ def test_train_with_a_preset(command: Command, tmp_path: Path) -> None:
 
 def test_train_resumes(command: Command, tmp_path: Path) -> None:
     config = engine.preset("CartPole-v1", rounds=3, n_steps=32)
-    snapshots = engine.train(config, tmp_path / "run")
+    snapshots = engine.rounds(config, tmp_path / "run")
     next(snapshots), next(snapshots)
-    snapshots.close()  # type: ignore[attr-defined]
+    snapshots.close()
     arguments = ("train", "CartPole-v1", "--rounds", 3, "--set", "n_steps=32", "--out", tmp_path / "run")
     refused(command(*arguments), "holds a run already", "--resume")
     outcome = command(*arguments, "--resume")
@@ -577,7 +577,7 @@ def test_retrain_over_something_that_is_there(command: Command, run: Path, listi
 
 def test_second_writer(command: Command, tmp_path: Path, listing: Listing) -> None:
     config = engine.preset("CartPole-v1", rounds=2, n_steps=32)
-    snapshots = engine.train(config, tmp_path / "run")
+    snapshots = engine.rounds(config, tmp_path / "run")
     next(snapshots), next(snapshots)
     before = listing(tmp_path)
     arguments = ("train", "CartPole-v1", "--rounds", 2, "--set", "n_steps=32", "--out", tmp_path / "run")

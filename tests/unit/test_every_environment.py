@@ -75,12 +75,12 @@ def test_verifies_and_replays_bit_for_bit(run: Run) -> None:
 
 
 def test_resumes_bit_for_bit(run: Run, tmp_path: Path) -> None:
-    snapshots = engine.train(run.config, tmp_path / "parts")
+    snapshots = engine.rounds(run.config, tmp_path / "parts")
     next(snapshots)
     next(snapshots)
-    snapshots.close()  # type: ignore[attr-defined]
+    snapshots.close()
     assert engine.open_run(tmp_path / "parts").stored_rounds == [0]
-    (snapshot,) = engine.train(run.config, tmp_path / "parts", resume=True)
+    (snapshot,) = engine.rounds(run.config, tmp_path / "parts", resume=True)
     same_tensors(vars(snapshot.buffer), vars(run.snapshot(1).buffer))
     same_tensors(engine.open_run(tmp_path / "parts").checkpoint(2), run.checkpoint(2))
 

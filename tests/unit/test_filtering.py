@@ -172,13 +172,12 @@ def test_a_shut_guard_drops_nothing(snapshot: Snapshot, monkeypatch: pytest.Monk
 )
 def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: str, estimator: str) -> None:
     config = engine.preset("CartPole-v1", **SETTINGS, filter=name, filter_estimator=estimator)
-    list(engine.train(config, tmp_path / "whole"))
-    interrupted = engine.train(config, tmp_path / "cut")
+    whole = engine.train(config, tmp_path / "whole")
+    interrupted = engine.rounds(config, tmp_path / "cut")
     for _ in range(2):
         next(interrupted)
     interrupted.close()
-    list(engine.train(config, tmp_path / "cut", resume=True))
-    whole, cut = engine.open_run(tmp_path / "whole"), engine.open_run(tmp_path / "cut")
+    cut = engine.train(config, tmp_path / "cut", resume=True)
     for k in whole.stored_rounds:
         snapshot = whole.snapshot(k)
         dropped = int((~snapshot.buffer.kept).sum())
@@ -198,10 +197,10 @@ def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: s
 def test_a_filter_that_leaves_too_little_stops(tmp_path: Path) -> None:
     config = engine.preset("CartPole-v1", **{**SETTINGS, "batch_size": 90, "drop": 1.0}, filter="iif")
     with pytest.raises(BadInputError, match=r"would keep \d+ records of round 0, fewer than two minibatches \(180\)"):
-        list(engine.train(config, tmp_path / "run"))
+        engine.train(config, tmp_path / "run")
     with pytest.raises(NotARunError):
         engine.open_run(tmp_path / "run")
-    assert len(list(engine.train(replace(config, drop=0.1), tmp_path / "run"))) == 3, "the folder is free again"
+    assert len(engine.train(replace(config, drop=0.1), tmp_path / "run").rounds) == 3, "the folder is free again"
 
 
 def test_a_round_without_signal_is_kept_whole() -> None:
@@ -236,7 +235,7 @@ def test_bad_settings(settings: dict[str, Any], message: str) -> None:
 
 
 def test_a_filtered_runs_branch_goes_on_filtering(tmp_path: Path) -> None:
-    list(engine.train(engine.preset("CartPole-v1", **SETTINGS, filter="iif"), tmp_path / "run"))
+    engine.train(engine.preset("CartPole-v1", **SETTINGS, filter="iif"), tmp_path / "run")
     more: dict[str, Any] = {"orders": 2, "episodes": 2, "continue_rounds": 1}
     outcome = engine.retrain(tmp_path / "run", 1, [1, 2, 3], tmp_path / "branch", **more)
     later = engine.open_run(outcome["run"]).snapshot(2)

@@ -160,7 +160,7 @@ def test_a_damaged_round_is_passed_by_and_named(run: Run) -> None:
 
 def test_influence_by_action_is_a_share_and_looks_at_new_rounds_only(tmp_path: Path) -> None:
     config = engine.preset("CartPole-v1", rounds=3, n_steps=64, batch_size=32, n_epochs=2)
-    training = engine.train(config, tmp_path / "growing")
+    training = engine.rounds(config, tmp_path / "growing")
     for _ in range(3):  # two rounds are committed
         next(training)
     run = engine.open_run(tmp_path / "growing")

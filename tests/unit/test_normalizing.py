@@ -82,12 +82,11 @@ def test_replays_bit_for_bit(run: Run) -> None:
 
 
 def test_resumes_bit_for_bit(run: Run, tmp_path: Path) -> None:
-    snapshots = engine.train(run.config, tmp_path / "parts")
+    snapshots = engine.rounds(run.config, tmp_path / "parts")
     for _ in range(3):
         next(snapshots)
-    snapshots.close()  # type: ignore[attr-defined]
-    list(engine.train(run.config, tmp_path / "parts", resume=True))
-    parts = engine.open_run(tmp_path / "parts")
+    snapshots.close()
+    parts = engine.train(run.config, tmp_path / "parts", resume=True)
     for k in run.stored_rounds:
         same_tensors(vars(parts.snapshot(k).buffer), vars(run.snapshot(k).buffer))
     for k in run.checkpoint_rounds:
@@ -152,7 +151,7 @@ def test_an_altered_observation_is_noticed(run: Run) -> None:
 @pytest.mark.parametrize(("name", "kind"), [("FrozenLake-v1", "discrete"), ("MiniGrid-Empty-8x8-v0", "images")])
 def test_observations_without_a_mean_are_refused_in_words(name: str, kind: str, tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=f"normalize_observation is on, but the observations are {kind}") as caught:
-        next(engine.train(engine.preset(name, normalize_observation=True), tmp_path / "run"))
+        engine.train(engine.preset(name, normalize_observation=True), tmp_path / "run")
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "run").exists()
 

@@ -39,10 +39,10 @@ def assert_same_runs(found: Run, expected: Run) -> None:
 
 def interrupt_after(config: engine.TrainConfig, out: Path, rounds: int, resume: bool = False) -> None:
     """Let `rounds` rounds be committed, then stop in the middle of the next one."""
-    snapshots = engine.train(config, out, resume=resume)
+    snapshots = engine.rounds(config, out, resume=resume)
     for _ in range(rounds + 1):
         next(snapshots)
-    snapshots.close()  # type: ignore[attr-defined]
+    snapshots.close()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -54,18 +54,14 @@ def test_resumed_run_equals_the_uninterrupted_one(name: str, tmp_path: Path) -> 
     assert engine.open_run(tmp_path / "parts").stored_rounds == [0, 1]
     interrupt_after(config, tmp_path / "parts", 1, resume=True)
     assert engine.open_run(tmp_path / "parts").stored_rounds == [0, 1, 2]
-    for _ in engine.train(config, tmp_path / "parts", resume=True):
-        pass
-    assert_same_runs(engine.open_run(tmp_path / "parts"), whole)
+    assert_same_runs(engine.train(config, tmp_path / "parts", resume=True), whole)
     assert engine.verify_run(tmp_path / "parts") == []
 
 
 def test_interrupted_in_the_first_round(tmp_path: Path, cartpole: Run) -> None:
     interrupt_after(cartpole.config, tmp_path / "parts", 0)
     assert engine.open_run(tmp_path / "parts").stored_rounds == []
-    for _ in engine.train(cartpole.config, tmp_path / "parts", resume=True):
-        pass
-    assert_same_runs(engine.open_run(tmp_path / "parts"), cartpole)
+    assert_same_runs(engine.train(cartpole.config, tmp_path / "parts", resume=True), cartpole)
 
 
 def test_interrupted_within_the_update(tmp_path: Path, cartpole: Run) -> None:
@@ -78,49 +74,46 @@ def test_interrupted_within_the_update(tmp_path: Path, cartpole: Run) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(engine.train(cartpole.config, tmp_path / "parts", on_step=stop))
+        engine.train(cartpole.config, tmp_path / "parts", on_step=stop)
     assert engine.open_run(tmp_path / "parts").stored_rounds == [0]
-    list(engine.train(cartpole.config, tmp_path / "parts", resume=True))
-    assert_same_runs(engine.open_run(tmp_path / "parts"), cartpole)
+    assert_same_runs(engine.train(cartpole.config, tmp_path / "parts", resume=True), cartpole)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path: Path, cartpole: Run) -> None:
-    list(engine.train(cartpole.config, tmp_path / "again"))
-    assert_same_runs(engine.open_run(tmp_path / "again"), cartpole)
+    assert_same_runs(engine.train(cartpole.config, tmp_path / "again"), cartpole)
     other = engine.TrainConfig.from_json({**cartpole.config.to_json(), "seed": 1, "rounds": 1})
-    (snapshot,) = engine.train(other, tmp_path / "other")
+    snapshot = engine.train(other, tmp_path / "other").snapshot(0)
     assert (snapshot.buffer.observation != cartpole.snapshot(0).buffer.observation).any()
 
 
 def test_resuming_a_finished_run_does_nothing(tmp_path: Path, cartpole: Run) -> None:
-    list(engine.train(cartpole.config, tmp_path / "run"))
-    head = engine.open_run(tmp_path / "run").head
-    assert list(engine.train(cartpole.config, tmp_path / "run", resume=True)) == []
-    assert engine.open_run(tmp_path / "run").head == head
+    head = engine.train(cartpole.config, tmp_path / "run").head
+    assert list(engine.rounds(cartpole.config, tmp_path / "run", resume=True)) == []
+    assert engine.train(cartpole.config, tmp_path / "run", resume=True).head == head
 
 
 def test_resuming_with_other_settings_is_refused_by_name(cartpole: Run) -> None:
     other = engine.TrainConfig.from_json({**cartpole.config.to_json(), "gamma": 0.5})
     with pytest.raises(BadInputError, match=r"started with gamma=0.99, not 0.5"):
-        next(engine.train(other, cartpole.path, resume=True))
+        engine.train(other, cartpole.path, resume=True)
 
 
 def test_training_over_a_run_is_refused(cartpole: Run) -> None:
     with pytest.raises(BadInputError, match="holds a run already; continue it with --resume"):
-        next(engine.train(cartpole.config, cartpole.path))
+        engine.train(cartpole.config, cartpole.path)
 
 
 def test_a_second_writer_is_refused(tmp_path: Path, cartpole: Run) -> None:
-    snapshots = engine.train(cartpole.config, tmp_path / "run")
+    snapshots = engine.rounds(cartpole.config, tmp_path / "run")
     next(snapshots)
     with pytest.raises(LockedRunError, match="being written by another process"):
-        next(engine.train(cartpole.config, tmp_path / "run", resume=True))
+        engine.train(cartpole.config, tmp_path / "run", resume=True)
     next(snapshots)
     assert engine.open_run(tmp_path / "run").stored_rounds == [0], "a reader sees what is committed so far"
-    snapshots.close()  # type: ignore[attr-defined]
+    snapshots.close()
 
 
 def test_an_unknown_environment_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="unknown environment 'Cartpole'"):
-        next(engine.train(engine.TrainConfig(env_id="Cartpole"), tmp_path / "run"))
+        engine.train(engine.TrainConfig(env_id="Cartpole"), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -26,9 +26,7 @@ Listing = Callable[[Path], dict[str, bytes]]
 @pytest.fixture(scope="module")
 def parent(tmp_path_factory: pytest.TempPathFactory) -> Run:
     config = engine.preset("CartPole-v1", rounds=4, n_steps=128, batch_size=32, n_epochs=4, learning_rate=3e-3)
-    out = tmp_path_factory.mktemp("retrain") / "parent"
-    list(engine.train(config, out))
-    return engine.open_run(out)
+    return engine.train(config, tmp_path_factory.mktemp("retrain") / "parent")
 
 
 @pytest.fixture(scope="module")

@@ -59,11 +59,11 @@ def test_a_task_trains_as_engine_train_does_and_evaluates_on_the_common_seeds(tm
     arm = LAKE.arm("iif 0.5")
     rows = train_and_evaluate(Task(LAKE, arm, 1)).to_pylist()
     config = LAKE.config(arm, 1)
-    snapshots = list(engine.train(config, tmp_path / "run"))
-    assert [row["train_return"] for row in rows] == [s.metrics["mean_return"] for s in snapshots]
-    assert [row["dropped"] for row in rows] == [s.metrics["dropped"] for s in snapshots]
-    last = engine.open_run(tmp_path / "run").checkpoint(2)
-    agent = restore_agent(config, snapshots[0].observation_space, snapshots[0].action_space, last)
+    run = engine.train(config, tmp_path / "run")
+    assert [row["train_return"] for row in rows] == [info.metrics["mean_return"] for info in run.rounds]
+    assert [row["dropped"] for row in rows] == [info.metrics["dropped"] for info in run.rounds]
+    spaces = run.manifest.observation_space, run.manifest.action_space
+    agent = restore_agent(config, *spaces, run.checkpoint(2))
     returns = Evaluator(find("FrozenLake-v1")).returns(agent, range(10**6, 10**6 + 4))
     assert (rows[-1]["test_return"], rows[-1]["test_std"]) == (returns.mean(), returns.std())
 
