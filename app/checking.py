@@ -11,7 +11,7 @@ from typing import Protocol
 from app import loaders
 from app.jobs import Check
 from engine.core.costs import finished
-from engine.core.regression import REPLAY_REGRESSION
+from engine.core.estimators import REPLAY_REGRESSION
 from engine.core.targets import Described, Target, name_of
 from engine.core.validation import FRACTION, ORDERS, SUBSETS
 from engine.errors import BadInputError

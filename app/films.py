@@ -9,7 +9,7 @@ from app.charts import films as charts
 from app.policy_difference import policy_name
 from app.text import escape
 from engine.analysis.films import Film
-from engine.intervention.plan import EVALUATION_SEED
+from engine.core.kind import EVALUATION_SEED
 from engine.store.read import Run
 
 EPISODES = 1000

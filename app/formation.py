@@ -21,8 +21,8 @@ from engine.analysis.phases import PHASES, RULE, SHORTEST, SMOOTHED, Stretch
 from engine.analysis.relations import Grouping, Relations, groupings
 from engine.analysis.roughness import MOST_VERTICES, NEIGHBOURS
 from engine.core.estimators import top_and_bottom
-from engine.core.naming import TargetName
-from engine.core.targets import ActionTarget
+from engine.core.question import TargetName
+from engine.kinds.control.targets import ActionTarget
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 from engine.store.snapshot import Float32s

@@ -31,10 +31,12 @@ from engine.analysis.rendering import render
 from engine.core.costs import estimate_seconds
 from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.influence import Scores, influence
-from engine.core.naming import TargetName
+from engine.core.question import TargetName
 from engine.core.orders import estimate_seconds as influence_estimate
-from engine.core.regression import REPLAY_REGRESSION
-from engine.core.targets import ActionTarget, Target, named_target
+from engine.core.estimators import REPLAY_REGRESSION
+from engine.kinds.control.targets import ActionTarget
+from engine.core.kind import named_target
+from engine.core.targets import Target
 from engine.errors import EngineError
 from engine.experiments.courtesy.results import CourtesyResults, find_results
 from engine.experiments.courtesy.results import read_results as read_courtesy

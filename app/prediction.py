@@ -15,7 +15,7 @@ from app.sequences import removed
 from app.text import escape
 from engine.core.estimators import DIRECTION_ONLY, ESTIMATORS
 from engine.core.influence import Scores, read_influence
-from engine.core.targets import named_target
+from engine.core.kind import named_target
 from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.workspace import Job
 from engine.kinds.control.snapshot import ControlSnapshot

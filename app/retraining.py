@@ -7,7 +7,7 @@ import streamlit as st
 from app import jobs, state
 from app.text import escape
 from engine.core.influence import Scores
-from engine.core.naming import TargetName
+from engine.core.question import TargetName
 from engine.errors import EngineError
 from engine.intervention.plan import Intervention
 from engine.kinds.language.influence import SequenceScores

@@ -14,11 +14,12 @@ from torch.func import functional_call, grad, vmap
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.core.backends import Backend, gradient
-from engine.core.checkpoint import restore_policy
+from engine.kinds.control.networks import restore_policy
 from engine.core.estimators import ESTIMATORS, first_order
 from engine.core.objective import Batch, objective
-from engine.core.targets import Target, action_target, return_target
-from engine.core.training import Learner
+from engine.kinds.control.targets import action_target, return_target
+from engine.core.targets import Target
+from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.ppo import as_batch
 from engine.kinds.control.round_gradients import first_epoch_advantages
 from engine.store.snapshot import Snapshot
@@ -34,7 +35,7 @@ EXPLICIT = "vmap(grad) per record, then a product"
 
 def figures(quick: bool = False) -> Iterator[Figure]:
     """Everything from the snapshot in memory to the scores: restoring the policy, gradient of f, inner products."""
-    learner = Learner.begin(engine.preset("LunarLander-v3", "default"))
+    learner = ControlLearner.begin(engine.preset("LunarLander-v3", "default"))
     learner.update(learner.collect())
     snapshot = learner.collect()
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)

@@ -16,9 +16,10 @@ import torch
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.core.replay import intervene
-from engine.core.replays import Replay, Task, random_removals, run_replays
-from engine.core.targets import return_target
-from engine.core.training import Learner
+from engine.core.draws import random_removals
+from engine.core.replays import Replay, Task, run_replays
+from engine.kinds.control.targets import return_target
+from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.batched_replays import batch_size, batched_values
 from engine.store.snapshot import Snapshot
@@ -30,7 +31,7 @@ BATCH = {"cpu": 16, "cuda": 1024}
 
 def figures(quick: bool = False) -> Iterator[Figure]:
     """Replays of ten epochs in minibatches of 64, the return target evaluated after each."""
-    learner = Learner.begin(engine.preset("LunarLander-v3", "default"))
+    learner = ControlLearner.begin(engine.preset("LunarLander-v3", "default"))
     learner.update(learner.collect())
     snapshot = learner.collect()
     removed = random_removals(snapshot, 0.5, COUNT)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds
-from engine.core.training import Learner
+from engine.kinds.control.learner import ControlLearner
 from engine.store.commit import RunWriter
 from engine.store.read import open_run
 
@@ -18,7 +18,7 @@ def figures(quick: bool = False) -> Iterator[Figure]:
     from dataclasses import replace
 
     repeats = 10 if quick else 40
-    learner = Learner.begin(engine.preset("LunarLander-v3", "default"))
+    learner = ControlLearner.begin(engine.preset("LunarLander-v3", "default"))
     learner.update(learner.collect())
     snapshot = learner.collect()
     with tempfile.TemporaryDirectory() as folder:

@@ -16,9 +16,10 @@ import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.config import TrainConfig
 from engine.core.replay import replay
-from engine.core.training import Learner, train
+from engine.kinds.control.learner import ControlLearner
+from engine.core.training import train
 from engine.envs import find
-from engine.intervention.filtering import make_filter
+from engine.kinds.control.filtering import make_filter
 from engine.store.commit import RunWriter
 from engine.store.snapshot import Snapshot
 
@@ -61,7 +62,7 @@ def figures(quick: bool = False) -> Iterator[Figure]:
 
 def _updates(config: TrainConfig, repeats: int) -> Iterator[Figure]:
     """One update of 2048 records, 10 epochs, minibatch 64."""
-    snapshot, model = Learner.begin(config).collect(), _model(config)
+    snapshot, model = ControlLearner.begin(config).collect(), _model(config)
     model.learn(config.records_per_round)
     times = alternate({UPDATE: lambda: replay(snapshot), THEIR_UPDATE: model.train}, repeats)
     yield milliseconds(UPDATE, times[UPDATE], ratio=ratio(times, THEIR_UPDATE, UPDATE), against=THEIRS, target=">= 8x")
@@ -70,7 +71,7 @@ def _updates(config: TrainConfig, repeats: int) -> Iterator[Figure]:
 
 def _filters(config: TrainConfig, repeats: int) -> Iterator[Figure]:
     """What a filter computes before it drops anything, beside a round without one."""
-    learner = Learner.begin(config)
+    learner = ControlLearner.begin(config)
     learner.update(learner.collect())
     snapshot = learner.collect()
 

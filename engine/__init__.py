@@ -21,27 +21,23 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from engine import kinds as kinds  # which makes them known
+
 if TYPE_CHECKING:
     from engine.allowed import allow
     from engine.analysis.behaviour import Behaviour, behaviour
     from engine.analysis.diagnosis import Diagnosis, diagnose
     from engine.config import TrainConfig
     from engine.core.influence import Scores, influence, influence_on_each
+    from engine.core.kind import action_target, return_target
     from engine.core.replay import replay
-    from engine.core.targets import action_target, return_target
+    from engine.core.training import rounds, train
     from engine.core.trust import Validation, read_validation
     from engine.core.validation import validate
     from engine.envs import preset
     from engine.errors import EngineError
-    from engine.intervention.filtering import rounds, train
     from engine.intervention.retrain import retrain
-    from engine.kinds.language.filtering import train_language
-    from engine.kinds.language.influence import sequence_influence
     from engine.kinds.language.presets import language_settings
-    from engine.kinds.language.replay import replay_language
-    from engine.kinds.language.retrain import retrain_language
-    from engine.kinds.language.targets import language_target
-    from engine.kinds.language.validation import validate_language
     from engine.store.find import find_runs
     from engine.store.read import Run, open_run
     from engine.store.snapshot import Snapshot
@@ -57,28 +53,22 @@ _HOME = {
     "TrainConfig": "engine.config",
     "Validation": "engine.core.trust",
     "allow": "engine.allowed",
-    "action_target": "engine.core.targets",
+    "action_target": "engine.core.kind",
     "behaviour": "engine.analysis.behaviour",
     "diagnose": "engine.analysis.diagnosis",
     "find_runs": "engine.store.find",
     "influence": "engine.core.influence",
     "influence_on_each": "engine.core.influence",
     "language_settings": "engine.kinds.language.presets",
-    "language_target": "engine.kinds.language.targets",
     "open_run": "engine.store.read",
     "preset": "engine.envs",
     "read_validation": "engine.core.trust",
     "replay": "engine.core.replay",
-    "replay_language": "engine.kinds.language.replay",
     "retrain": "engine.intervention.retrain",
-    "retrain_language": "engine.kinds.language.retrain",
-    "return_target": "engine.core.targets",
-    "rounds": "engine.intervention.filtering",
-    "sequence_influence": "engine.kinds.language.influence",
-    "train": "engine.intervention.filtering",
-    "train_language": "engine.kinds.language.filtering",
+    "return_target": "engine.core.kind",
+    "rounds": "engine.core.training",
+    "train": "engine.core.training",
     "validate": "engine.core.validation",
-    "validate_language": "engine.kinds.language.validation",
     "verify_run": "engine.store.verify",
 }
 
@@ -99,21 +89,15 @@ __all__ = [
     "influence",
     "influence_on_each",
     "language_settings",
-    "language_target",
     "open_run",
     "preset",
     "read_validation",
     "replay",
-    "replay_language",
     "retrain",
-    "retrain_language",
     "return_target",
     "rounds",
-    "sequence_influence",
     "train",
-    "train_language",
     "validate",
-    "validate_language",
     "verify_run",
 ]
 

@@ -75,7 +75,7 @@ class TrainConfig:
     """How networks and update are computed: `closed_form` (NumPy, fast) or `torch`. They agree to rounding; a run is
     replayed on the path it was trained on. Images need `torch`."""
     filter: Literal["none", "iif", "guarded", "random", "advantage", "td_error", "reward_threshold"] = "none"
-    """Which records each round's update goes without; see `engine.intervention.filtering`, and `engine.kinds.language.filtering`
+    """Which records each round's update goes without; see `engine.kinds.control.filtering`, and `engine.kinds.language.filtering`
     for sequences."""
     drop: float = 0.5
     """How much a filter drops: IIF the worst `drop` of the records with negative influence, the others as many."""
@@ -129,6 +129,11 @@ class TrainConfig:
                 f"at least two minibatches ({2 * self.batch_size}) where records are filtered",
             )
         require(self.records_per_round <= 10**8, "n_steps * n_envs", self.records_per_round, "at most 100 million")
+
+    @property
+    def kind(self) -> str:
+        """The kind of run that these settings alone can train, see `engine.kinds`."""
+        return "control"
 
     @property
     def records_per_round(self) -> int:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from multiprocessing import active_children, get_context, parent_process
@@ -42,6 +43,27 @@ def check_executor(executor: str, workers: int | None) -> None:
         raise BadInputError(f"the number of workers is {workers}; it must be at least 1")
     if executor == "ray" and find_spec("ray") is None:
         raise BadInputError("Ray is not installed; install it with: pip install 'snapshot-influence[ray]'")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Where tasks are run that don't need each other."""
+
+    executor: str = "processes"
+    """`inline`, `processes` or `ray`."""
+    workers: int | None = None
+    """Tasks at a time; by default one a core."""
+
+    def check(self) -> None:
+        """Refuse what can't begin; errors as `check_executor`."""
+        check_executor(self.executor, self.workers)
+
+    def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[Task, Result]]:
+        """`run_tasks` here."""
+        return run_tasks(function, tasks, self.executor, self.workers)
+
+
+INLINE, PROCESSES = Pool("inline"), Pool()
 
 
 def run_tasks(

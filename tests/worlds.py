@@ -11,7 +11,7 @@ import numpy as np
 
 import engine
 from engine.config import TrainConfig
-from engine.core.training import Learner
+from engine.kinds.control.learner import ControlLearner
 from engine.envs import Environment
 from engine.envs.environment import StateAccess
 from engine.kinds.control.agents import begin_agent
@@ -142,7 +142,7 @@ def learner(environment: Environment, **settings: Any) -> Learner:
     environments = VectorEnvironment(environment, config.n_envs, normalizer)
     environments.seed(config.seed)
     spaces = environments.observation_space, environments.action_space
-    return Learner(
+    return ControlLearner(
         config,
         begin_agent(config, *spaces),
         *spaces,

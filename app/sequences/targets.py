@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app import state
-from engine.core.naming import TargetName
+from engine.core.question import TargetName
 from engine.kinds.language.sequences import LanguageSnapshot
 
 TARGETS = ("sequence", "return", "action")

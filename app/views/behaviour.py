@@ -14,7 +14,8 @@ from app.targets import AS_RECORDED, can_type, typed_state
 from app.text import escape
 from engine import arguments
 from engine.analysis.behaviour import Behaviour
-from engine.core.targets import ActionTarget, action_target, in_words, typed_target
+from engine.kinds.control.targets import ActionTarget, action_target, typed_target
+from engine.core.targets import in_words
 from engine.errors import BadInputError, EngineError
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run

@@ -28,7 +28,7 @@ from app.diagnosis import downloads, section
 from app.text import escape
 from engine.core.estimators import top_and_bottom
 from engine.core.influence import Scores
-from engine.core.naming import TargetName
+from engine.core.question import TargetName
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 

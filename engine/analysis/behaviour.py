@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from engine.analysis.formation import FEATURES, RoundFormation, formation
 from engine.analysis.phases import Curves, Phases, phases
 from engine.analysis.round_by_round import RoundByRound
-from engine.core.checkpoint import restore_policy
 from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.influence import influence
 from engine.core.orders import check_request
-from engine.core.targets import ActionTarget
 from engine.errors import BadInputError, EngineError, ZeroGradientError
-from engine.kinds.control.networks import ActorCritic
+from engine.kinds.control.networks import ActorCritic, restore_policy
+from engine.kinds.control.targets import ActionTarget
 from engine.store.read import Run, ranges
 from engine.terminal import Report
 from engine.typed import typed

@@ -17,12 +17,14 @@ from engine.analysis.features import Feature, features
 from engine.analysis.restoring import CannotRestoreError
 from engine.core.estimators import DEFAULT_ESTIMATOR, top_and_bottom
 from engine.core.influence import Scores, influence
+from engine.core.kind import named_target
 from engine.core.lds import Interval
-from engine.core.targets import ActionTarget, Target, named_target
+from engine.core.targets import Target
 from engine.core.trust import defined
 from engine.errors import BadInputError
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.kinds.control.targets import ActionTarget
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Float32s, check_records
 

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.analysis.advantages import MonteCarlo
 from engine.analysis.fields import action_components, observation_components, steps_in_episode
-from engine.core.checkpoint import restore_policy
 from engine.core.replay import replay
+from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.rollout import td_errors
 from engine.kinds.control.snapshot import ControlSnapshot
 

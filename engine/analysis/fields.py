@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.core.checkpoint import restore_policy
+from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.rollout import td_errors
 from engine.kinds.control.snapshot import ControlSnapshot
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from engine.analysis.relations import Relations, groupings, relations
 from engine.analysis.roughness import MOST_VERTICES, nearest_graph, roughness, shuffled_roughness
 from engine.analysis.round_by_round import RoundByRound
-from engine.core.checkpoint import restore_policy
 from engine.core.estimators import DEFAULT_ESTIMATOR, top_and_bottom
 from engine.core.influence import influence
-from engine.core.targets import ActionTarget
 from engine.errors import ZeroGradientError
+from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.kinds.control.targets import ActionTarget
 from engine.store.read import Run
 from engine.store.snapshot import Float32s
 from engine.typed import typed

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.restoring import points
-from engine.core.checkpoint import restore_policy
 from engine.errors import BadInputError
+from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.spaces import Space

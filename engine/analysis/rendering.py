@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from engine.analysis.restoring import check_recorded
-from engine.core.training import step_through
 from engine.envs import find
 from engine.errors import BadInputError, EngineError
 from engine.kinds.control.environment import VectorEnvironment
+from engine.kinds.control.learner import step_through
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.snapshot import check_records
 

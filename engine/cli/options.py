@@ -76,8 +76,8 @@ def chosen_target(
     Raises:
         BadInputError: they don't go together, or name something that is not there.
     """
-    from engine.core.naming import TargetName
-    from engine.core.targets import named_target
+    from engine.core.kind import named_target
+    from engine.core.question import TargetName
 
     name = TargetName(
         target=target or "return",

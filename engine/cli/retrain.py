@@ -37,9 +37,9 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Replay a round without some records; compare with the original and with a random removal."""
+    from engine.core.filtering import bottom_fraction
     from engine.core.replay import check_mode
     from engine.intervention.comparison import VERDICT_WORDS
-    from engine.intervention.filtering import bottom_fraction
     from engine.intervention.plan import Intervention
     from engine.store.read import open_run
 

@@ -8,6 +8,7 @@ trunk it does, because the critic's part of J_i moves the trunk, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -16,13 +17,13 @@ from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.config import TrainConfig
-from engine.core.objective import Batch, objective
+from engine.core.attribution import TERMS, Term
+from engine.core.objective import Batch, Objective, objective
 from engine.core.policy import Evaluation, Policy
-from engine.core.targets import Described, Target
+from engine.core.targets import Described, SummedTarget, Target
 from engine.errors import BadInputError, ZeroGradientError
 
 Backend = Literal["jvp", "ghost", "loop"]
-Term = Literal["actor", "critic", "entropy"]
 Direction = dict[str, Tensor]
 PerRecord = Callable[[Evaluation, Batch], Tensor]
 """What is differentiated: J_i or a term of it, (n,) or (n, T)."""
@@ -34,13 +35,22 @@ def gradient(target: Target, policy: Policy) -> Direction:
     Raises:
         ZeroGradientError: the gradient is zero, so that every influence would be 0.
     """
-    trained = ((name, p) for name, p in policy.named_parameters() if p.requires_grad)
-    names, parameters = zip(*trained, strict=True)
-    gradients = torch.autograd.grad(target.value(policy), parameters, allow_unused=True)
-    direction = {name: g for name, g in zip(names, gradients, strict=True) if g is not None}
+    direction = target_gradient(target, policy)
     if not any(bool(g.any()) for g in direction.values()):
         raise zero_gradient(target)
     return direction
+
+
+def target_gradient(target: Target, policy: Policy) -> Direction:
+    """As `gradient`, and no error where it is zero. The summands of a long target are taken one after another."""
+    trained = {name: p for name, p in policy.named_parameters() if p.requires_grad}
+    found: Direction = {}
+    for part in target.parts(policy) if isinstance(target, SummedTarget) else [target.value(policy)]:
+        gradients = torch.autograd.grad(part, list(trained.values()), allow_unused=True)
+        for name, g in zip(trained, gradients, strict=True):
+            if g is not None:
+                found[name] = found[name] + g if name in found else g
+    return found
 
 
 def zero_gradient(target: Described) -> ZeroGradientError:
@@ -90,16 +100,27 @@ def inner_products(
     return BACKENDS[backend](policy, batch, part, direction, with_value)
 
 
+def products_by_term(
+    policy: Policy, batch: Batch, config: TrainConfig, direction: Direction, backend: Backend = "jvp"
+) -> Objective:
+    """`inner_products` by term of J_i; `jvp` takes one pass for all of them, the other backends one each."""
+    if backend != "jvp":
+        return Objective(*(inner_products(policy, batch, config, direction, backend, term) for term in TERMS))
+    return Objective(
+        *_by_jvp(policy, batch, partial(objective, config=config), direction, touches_value(policy, direction))
+    )
+
+
 def touches_value(policy: Policy, direction: Direction) -> bool:
     """Whether the critic's term has a part in products with this direction."""
     return any(policy.serves_value(name) for name in direction)
 
 
-def _by_jvp(policy: Policy, batch: Batch, part: PerRecord, direction: Direction, with_value: bool) -> Tensor:
+def _by_jvp(policy: Policy, batch: Batch, part: Any, direction: Direction, with_value: bool) -> Any:
     """Fused attention has no forward-mode derivative, so attention falls back on matrix products here."""
     parameters = {name: p.detach() for name, p in policy.named_parameters() if name in direction}
 
-    def per_record(touched: Mapping[str, Tensor]) -> Tensor:
+    def per_record(touched: Mapping[str, Tensor]) -> Any:
         evaluation = functional_call(policy, dict(touched), (batch.inputs, batch.action, with_value))
         return part(evaluation, batch)
 

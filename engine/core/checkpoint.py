@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
 from functools import cache
@@ -17,9 +18,6 @@ from torch import nn
 from engine.config import TrainConfig
 from engine.core.objective import make_optimizer
 from engine.errors import DamagedRunError
-from engine.kinds.control.environment import decode_rng, encode_rng, generator_at
-from engine.kinds.control.networks import ActorCritic
-from engine.spaces import Space
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -33,17 +31,6 @@ def learner_tensors(policy: nn.Module, optimizer: torch.optim.Optimizer) -> Tens
             if value is not None:
                 tensors[f"optimizer/{key}/{name}"] = value.detach().cpu().numpy().copy()
     return tensors
-
-
-def restore_learner(
-    config: TrainConfig,
-    observation_space: Space,
-    action_space: Space,
-    checkpoint: Mapping[str, NDArray[Any]],
-) -> tuple[ActorCritic, torch.optim.Optimizer]:
-    """The policy and the optimizer as they were when the checkpoint was taken."""
-    policy = restore_policy(config, observation_space, action_space, checkpoint)
-    return policy, restore_optimizer(policy, config, checkpoint)
 
 
 def restore_optimizer(
@@ -82,24 +69,38 @@ def check_optimizer(policy: nn.Module, checkpoint: Mapping[str, NDArray[Any]]) -
             raise DamagedRunError(f"{tensor_name} does not fit the networks that run.json describes")
 
 
-def restore_policy(
-    config: TrainConfig,
-    observation_space: Space,
-    action_space: Space,
-    checkpoint: Mapping[str, NDArray[Any]],
-) -> ActorCritic:
-    """The policy alone.
+def encode_rng(state: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """A NumPy bit generator's state as JSON bytes (its 128-bit integers as they are: JSON has no limit)."""
+    return np.frombuffer(json.dumps(state, sort_keys=True).encode(), np.uint8)
+
+
+def decode_rng(tensor: NDArray[Any]) -> dict[str, Any]:
+    """The inverse of `encode_rng`.
 
     Raises:
-        DamagedRunError: the checkpoint has other parameters than the settings describe.
+        DamagedRunError: it is no generator's state.
     """
-    prefix = "parameter/"
-    parameters = {k.removeprefix(prefix): v for k, v in checkpoint.items() if k.startswith(prefix)}
     try:
-        policy = ActorCritic(observation_space, action_space, config.hidden)
-    except (RuntimeError, OverflowError):  # a space of more numbers than torch can count
-        raise DamagedRunError("run.json describes networks that can't be built") from None
-    return policy.load(parameters)
+        state = json.loads(tensor.astype(np.uint8).tobytes())
+    except (ValueError, RecursionError) as error:
+        raise DamagedRunError("a generator's state in the checkpoint is not JSON") from error
+    if not isinstance(state, dict):
+        raise DamagedRunError("a generator's state in the checkpoint is none")
+    return state
+
+
+def generator_at(state: Any) -> np.random.Generator:
+    """A NumPy generator that stands at a saved PCG64 state.
+
+    Raises:
+        DamagedRunError: it is no such state.
+    """
+    bit_generator = np.random.PCG64()
+    try:
+        bit_generator.state = state
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DamagedRunError("a generator's state in the checkpoint is none of a PCG64") from error
+    return np.random.Generator(bit_generator)
 
 
 def rng_tensors(generators: Mapping[str, np.random.Generator]) -> Tensors:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.checkpoint import Tensors
 from engine.core.lds import metasmoothness
 from engine.core.replay import replay
-from engine.core.replays import parameters_of
 from engine.store.read import open_run
-from engine.store.snapshot import Snapshot
+from engine.store.snapshot import Snapshot, parameters_of
 
 NULL_TOLERANCE = 0.01
 """How far a replay on another machine may end from the recorded theta(k+1), as a share of the update's length."""
@@ -23,25 +21,11 @@ CONTROL_REPLAYS = 1 + 1 + 2 * DIRECTIONS
 """Replays that the controls of a validation take."""
 
 
-class HasCheckpoint(Protocol):
-    """The outcome of a replay."""
-
-    @property
-    def checkpoint(self) -> Tensors:
-        """`parameter/...` and `optimizer/...` after the update."""
-        ...
-
-
-Replay = Callable[..., HasCheckpoint]
-"""As `learning.replay.replay`, of a snapshot and, by name, the `weights` of its records."""
-
-
-def null_control(snapshot: Snapshot, replay: Replay = replay) -> tuple[bool | None, float | None]:
+def null_control(snapshot: Snapshot) -> tuple[bool | None, float | None]:
     """Replay with nothing removed against the recorded theta(k+1).
 
     Args:
         snapshot: round k.
-        replay: what replays it.
 
     Returns:
         Whether parameters and optimizer state are equal bit for bit, and the distance of the parameters as a share of the
@@ -63,7 +47,7 @@ def null_control(snapshot: Snapshot, replay: Replay = replay) -> tuple[bool | No
     return exact, distance / length if length > 0 else distance
 
 
-def smoothness(snapshot: Snapshot, rng: np.random.Generator, replay: Replay = replay) -> float:
+def smoothness(snapshot: Snapshot, rng: np.random.Generator) -> float:
     """Mean metasmoothness over random directions u in {-1, 1}^n of the records' weights, in the recorded order."""
 
     def theta(step: float, u: NDArray[np.float64]) -> NDArray[np.float64]:

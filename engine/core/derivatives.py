@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils import vector_to_parameters
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from engine.config import TrainConfig
-from engine.core.backends import Term
-from engine.core.objective import Objective, objective
+from engine.core.attribution import Attribution, Term
+from engine.core.backends import Direction, target_gradient
+from engine.core.objective import Batch, MinibatchObjective, Objective, objective
 from engine.core.policy import Policy
 from engine.core.steps import Vector
-from engine.core.targets import Target
-from engine.kinds.control.ppo import as_batch, mean_objective, weighted_mean, with_normalized_advantages
-from engine.kinds.control.snapshot import RolloutBuffer
+from engine.core.targets import LogProbTarget, Target
+from engine.store.snapshot import Float32s
 
-TERMS: tuple[Term, ...] = ("actor", "critic", "entropy")
-"""The terms of a record's objective, in the order of every (3, ...) array."""
+
+class Credit(NamedTuple):
+    """What a step gave records for moving along a direction."""
+
+    records: NDArray[np.integer]
+    """(m,) numbers, each once; those of the minibatch, and others that are compared with them."""
+    terms: NDArray[Any]
+    """(3, m) by term."""
 
 
 class Derivatives(Protocol):
-    """What estimators along the path need.
+    """What estimators along the update need.
 
     A record's share J_i / n of a minibatch's mean is as its step had it: n is the number of records that the term trains
     on, and advantages are normalised within the minibatch.
@@ -35,30 +40,63 @@ class Derivatives(Protocol):
         """Grad f at theta."""
         ...
 
-    def products(self, theta: Vector, records: NDArray[np.int32], direction: Vector) -> NDArray[Any]:
-        """(3, b): <direction, grad J_i(theta)> / n of the records of a minibatch, by term."""
+    def credit(self, theta: Vector, records: NDArray[np.int32], direction: Vector) -> Credit:
+        """<direction, grad J_i(theta)> / n of the records of a minibatch, as what each is credited with."""
+        ...
+
+    def finished(self, found: Attribution) -> Attribution:
+        """What all steps gave, with what is known of the parts of a record."""
+        ...
+
+
+class KeptGradients(Protocol):
+    """The gradients of all records of a round at theta(k), kept in memory."""
+
+    def influence(self, target: LogProbTarget) -> dict[Term, Float32s]:
+        """(n,) each: <grad f, grad J_i> by term; errors as `backends.gradient`."""
+        ...
+
+    def influence_on_each(self, target: LogProbTarget) -> Float32s:
+        """(m, n) <grad log pi(a_j|s_j), grad J_i>: each of the target's m pairs as a target of its own."""
         ...
 
 
 class TorchDerivatives:
     """Of any policy, by backward passes. The policy is moved to the theta of each call."""
 
-    def __init__(self, policy: Policy, buffer: RolloutBuffer, config: TrainConfig) -> None:
-        self.policy, self.config = policy, config
-        self.parameters = list(policy.parameters())
-        self.batch = as_batch(policy, buffer)
+    def __init__(self, policy: Policy, batch: Batch, minibatch: MinibatchObjective) -> None:
+        """Prepare for a round.
+
+        Args:
+            policy: of the round.
+            batch: all of its records, advantages as stored.
+            minibatch: what a step makes of some of them.
+        """
+        self.policy, self.batch, self.minibatch = policy, batch, minibatch
+        self.parameters = {name: p for name, p in policy.named_parameters() if p.requires_grad}
 
     def target_gradient(self, theta: Vector, target: Target) -> Vector:
-        """Grad f at theta."""
-        self._move_to(theta)
-        value = target.value(self.policy)
-        return _flat(torch.autograd.grad(value, self.parameters, allow_unused=True, materialize_grads=True))
+        """Grad f at theta; 0 for parameters that it does not depend on."""
+        self.move_to(theta)
+        found = target_gradient(target, self.policy)
+        parts = [found.get(name, torch.zeros_like(p)) for name, p in self.parameters.items()]
+        return np.asarray(torch.cat([part.detach().ravel() for part in parts]).cpu().numpy())
 
-    def products(self, theta: Vector, records: NDArray[np.int32], direction: Vector) -> NDArray[Any]:
-        """(3, b) inner products by term."""
-        weights = self._weights(records)
-        gradient = self._gradient(theta, records, weights, shared=False)
-        return torch.autograd.grad(gradient @ self._tensor(direction), weights)[0].numpy()
+    def credit(self, theta: Vector, records: NDArray[np.int32], direction: Vector) -> Credit:
+        """The inner products of the minibatch's own records, by term."""
+        self.move_to(theta)
+        rows = torch.as_tensor(records, dtype=torch.int64, device=self.policy.device)
+        part = self.minibatch.take(self.batch, rows)
+        weights = torch.ones(3, len(records), dtype=self.policy.dtype, device=rows.device, requires_grad=True)
+        terms = objective(self.policy(part.inputs, part.action), part, self.minibatch.config)
+        wide = [w.reshape(-1, *(1 for _ in term.shape[1:])) for w, term in zip(weights, terms, strict=True)]
+        mean = self.minibatch.mean(Objective(*(w * term for w, term in zip(wide, terms, strict=True))), part)
+        slope = self._slope(mean, direction)
+        return Credit(records, torch.autograd.grad(slope, weights)[0].cpu().numpy())
+
+    def finished(self, found: Attribution) -> Attribution:
+        """As it is: a record has no parts here."""
+        return found
 
     def second_order(
         self, theta: Vector, records: NDArray[np.int32], directions: Sequence[Vector]
@@ -71,51 +109,47 @@ class TorchDerivatives:
             directions: whose sum is the direction d.
 
         Returns:
-            (len(directions), 3, b) derivative of <direction, grad mean J> in each record's weight, by term: unlike an inner
-            product it has the record's part in the denominators and in the normalisation of the advantages; and (p,)
+            (len(directions), 3, n) derivative of <direction, grad mean J> in the weight of each record of the round, by
+            term: unlike an inner product it has the record's part in the denominators and in the advantages; and (p,)
             the Hessian of mean J times d.
         """
-        weights = self._weights(records)
-        gradient = self._gradient(theta, records, weights, shared=True)
-        slopes = [gradient @ self._tensor(direction) for direction in directions]
-        products = [torch.autograd.grad(slope, weights, retain_graph=True)[0].numpy() for slope in slopes]
-        curvature = torch.autograd.grad(torch.stack(slopes).sum(), self.parameters, materialize_grads=True)
-        return np.stack(products), _flat(curvature)
+        self.move_to(theta)
+        rows = torch.as_tensor(records, dtype=torch.int64, device=self.policy.device)
+        n = len(self.batch.kept)
+        weights = torch.ones(3, n, dtype=self.policy.dtype, device=rows.device, requires_grad=True)
+        part = self.minibatch.take(self.batch, rows, weights)
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
+            terms = objective(self.policy(part.inputs, part.action), part, self.minibatch.config)
+            mean = self.minibatch.mean(terms, part, weights[:, rows])
+            gradient = self._gradient(mean)
+            slopes = [gradient @ self._tensor(direction) for direction in directions]
+            products = [torch.autograd.grad(slope, weights, retain_graph=True)[0].cpu().numpy() for slope in slopes]
+            curvature = torch.autograd.grad(
+                torch.stack(slopes).sum(), list(self.parameters.values()), allow_unused=True, materialize_grads=True
+            )
+        return np.stack(products), np.asarray(torch.cat([g.ravel() for g in curvature]).cpu().numpy())
 
-    def _weights(self, records: NDArray[np.int32]) -> Tensor:
-        """(3, b) of each record's terms, all 1."""
-        return torch.ones(3, len(records), dtype=self.policy.dtype, requires_grad=True)
+    def by_name(self, vector: Vector) -> Direction:
+        """(p,) -> its parts by parameter."""
+        sizes = [p.numel() for p in self.parameters.values()]
+        parts = self._tensor(vector).split(sizes)
+        return {name: part.reshape(p.shape) for (name, p), part in zip(self.parameters.items(), parts, strict=True)}
 
-    def _gradient(self, theta: Vector, records: NDArray[np.int32], weights: Tensor, *, shared: bool) -> Tensor:
-        """(p,) of the minibatch's mean objective at theta, as a function of theta and of the weights.
+    def move_to(self, theta: Vector) -> None:
+        """Set the policy's parameters."""
+        for name, part in self.by_name(theta).items():
+            self.parameters[name].data.copy_(part)
 
-        Args:
-            theta: parameters.
-            records: (b,) of the minibatch.
-            weights: (3, b); the advantages are normalised with the actor's.
-            shared: whether records share the means and the normalisation, so that one's weight takes from the others',
-                as `ppo.update` has it; else a weight multiplies the record's terms and no more.
-        """
-        self._move_to(theta)
-        part = self.batch.take(torch.as_tensor(records, dtype=torch.int64))
-        if self.config.normalize_advantage:
-            part = with_normalized_advantages(part, weights[0] if shared else None)
-        terms = objective(self.policy(part.inputs, part.action), part, self.config)
-        if shared:
-            mean = weighted_mean(terms, part.kept, weights)
-        else:
-            mean = mean_objective(Objective(*(w * term for w, term in zip(weights, terms, strict=True))), part.kept)
+    def _gradient(self, mean: Tensor) -> Tensor:
+        """(p,) of the minibatch's objective, as a function of theta and of the weights."""
         gradients = torch.autograd.grad(
-            mean, self.parameters, create_graph=True, allow_unused=True, materialize_grads=True
+            mean, list(self.parameters.values()), create_graph=True, allow_unused=True, materialize_grads=True
         )
         return torch.cat([g.ravel() for g in gradients])
 
+    def _slope(self, mean: Tensor, direction: Vector) -> Tensor:
+        """<direction, grad mean>."""
+        return self._gradient(mean) @ self._tensor(direction)
+
     def _tensor(self, vector: Vector) -> Tensor:
-        return torch.as_tensor(vector, dtype=self.policy.dtype)
-
-    def _move_to(self, theta: Vector) -> None:
-        vector_to_parameters(torch.as_tensor(theta), self.parameters)
-
-
-def _flat(gradients: Any) -> Vector:
-    return torch.cat([g.ravel() for g in gradients]).numpy()
+        return torch.as_tensor(vector, dtype=self.policy.dtype, device=self.policy.device)

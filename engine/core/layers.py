@@ -25,10 +25,12 @@ def layer_of(parameter: str) -> str:
 
 
 def layers_of(policy: nn.Module) -> dict[str, slice]:
-    """Name of each module with parameters of its own, such as `actor.0` -> their place in the vector."""
+    """Name of each module with trained parameters of its own, such as `actor.0` -> their place in the vector."""
     found: dict[str, slice] = {}
     start = 0
     for name, parameter in policy.named_parameters():
+        if not parameter.requires_grad:
+            continue
         layer, stop = layer_of(name), start + parameter.numel()
         found[layer] = slice(found[layer].start if layer in found else start, stop)
         start = stop

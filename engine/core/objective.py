@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -96,6 +96,108 @@ def normalize(advantage: Tensor, weights: Tensor | None = None) -> Tensor:
     # The root has no slope at 0; where all advantages are equal, none of them moves with a weight.
     spread = variance.where(variance > 0, 1).sqrt() * (variance > 0)
     return deviation / (spread + 1e-8)
+
+
+def with_normalized_advantages(part: Batch, weights: Tensor | None = None) -> Batch:
+    """A minibatch as its optimizer step sees it: advantages normalised over the records that the actor trains on."""
+    advantage = part.advantage.clone()
+    own = None if weights is None else weights[part.kept]
+    advantage[part.kept] = normalize(advantage[part.kept], own)
+    return part._replace(advantage=advantage)
+
+
+def mean_objective(terms: Objective, kept: Tensor) -> Tensor:
+    """The objective of a minibatch: each term's mean over the records that it trains on."""
+    if kept.all():
+        return terms.total().mean()
+    return (terms.actor + terms.entropy).sum() / kept.sum().clamp(min=1) + terms.critic.mean()
+
+
+def weighted_mean(terms: Objective, kept: Tensor, weights: Tensor) -> Tensor:
+    """`mean_objective` with (3, b) weights of the records' terms."""
+    actor, critic, entropy = weights
+    parts = (terms.actor[kept], actor[kept]), (terms.critic, critic), (terms.entropy[kept], entropy[kept])
+    return torch.stack([weighted(term, weight) for term, weight in parts if len(term)]).sum()
+
+
+def weighted(values: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean of values that count so often; without weights each counts once."""
+    return values.mean() if weights is None else (weights * values).sum() / weights.sum()
+
+
+def first_epoch_advantages(advantage: Tensor, kept: Tensor, minibatches: NDArray[np.int32], batch_size: int) -> Tensor:
+    """(n,) advantages normalised within the first epoch's minibatches.
+
+    A record that was dropped from the update keeps no minibatch: it is normalised by the whole buffer's statistics, as
+    all are where no minibatches were recorded.
+    """
+    normalized = normalize(advantage)
+    if not minibatches.size:
+        return normalized
+    order = torch.as_tensor(minibatches[0], dtype=torch.int64)
+    left = kept[order]
+    sizes = [int(part.sum()) for part in left.split(batch_size)]
+    used = order[left]
+    normalized[used] = torch.cat([normalize(part) for part in advantage[used].split(sizes)])
+    return normalized
+
+
+class MinibatchObjective(Protocol):
+    """How the terms of a minibatch's records become what its optimizer step ascends.
+
+    Weights are (3, n), how often each record of the round counts, by term; the advantages follow the actor's. None means
+    all 1. As a record's weight goes to 0, it is as if it were removed.
+    """
+
+    @property
+    def config(self) -> TrainConfig:
+        """Settings of the records' terms."""
+        ...
+
+    def take(self, batch: Batch, records: Tensor, weights: Tensor | None = None) -> Batch:
+        """The records of a minibatch, out of the whole round, with the advantages that its step sees."""
+        ...
+
+    def mean(self, terms: Objective, part: Batch, weights: Tensor | None = None) -> Tensor:
+        """The minibatch's objective; the weights are those of its records, (3, b)."""
+        ...
+
+    def at_start(self, batch: Batch, minibatches: NDArray[np.int32]) -> Batch:
+        """The whole round with the advantages that the first epoch's steps see."""
+        ...
+
+    def each(self, terms: Objective, batch: Batch) -> Tensor:
+        """(n,) J_i, whose mean over the whole round as one minibatch is that minibatch's objective."""
+        ...
+
+
+@dataclass(frozen=True)
+class RecordObjective:
+    """PPO's: each term's mean over the records that it trains on, advantages normalised within the minibatch."""
+
+    config: TrainConfig
+
+    def take(self, batch: Batch, records: Tensor, weights: Tensor | None = None) -> Batch:
+        """The records of a minibatch, advantages normalised over them."""
+        part = batch.take(records)
+        if not self.config.normalize_advantage:
+            return part
+        return with_normalized_advantages(part, None if weights is None else weights[0, records])
+
+    def mean(self, terms: Objective, part: Batch, weights: Tensor | None = None) -> Tensor:
+        """`mean_objective`, or `weighted_mean`."""
+        return mean_objective(terms, part.kept) if weights is None else weighted_mean(terms, part.kept, weights)
+
+    def at_start(self, batch: Batch, minibatches: NDArray[np.int32]) -> Batch:
+        """The whole round, advantages normalised within the first epoch's minibatches."""
+        if not self.config.normalize_advantage:
+            return batch
+        advantage = first_epoch_advantages(batch.advantage, batch.kept, minibatches, self.config.batch_size)
+        return batch._replace(advantage=advantage)
+
+    def each(self, terms: Objective, batch: Batch) -> Tensor:
+        """(n,) the sum of a record's terms."""
+        return terms.total()
 
 
 def draw_minibatches(rng: np.random.Generator, n: int, n_epochs: int) -> NDArray[np.int32]:

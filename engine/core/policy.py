@@ -39,3 +39,8 @@ class Policy(nn.Module):
     def dtype(self) -> torch.dtype:
         """Precision of the parameters."""
         return next(self.parameters()).dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device

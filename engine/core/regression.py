@@ -18,25 +18,19 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from engine.config import TrainConfig
 from engine.core.backends import Direction
-from engine.core.objective import Batch, objective
+from engine.core.draws import TRAINING_SEED, removed_count
+from engine.core.kind import kind_of
+from engine.core.objective import Batch, MinibatchObjective, objective
 from engine.core.policy import Policy
-from engine.core.replays import (
-    TRAINING_SEED,
-    Progress,
-    finished_replays,
-    random_removals,
-    removed_count,
-    replay_seconds,
-    replays,
-)
+from engine.core.replays import Progress, finished_replays, replay_seconds, replays
 from engine.core.targets import Target
+from engine.executors import INLINE, Pool
 from engine.store.snapshot import Snapshot
 
-REPLAY_REGRESSION = "replay_regression"
-TRAINING_SUBSETS, TRAINING_ORDERS, TRAINING_FRACTION = 512, 2, 0.5
-"""What the estimator replays: a minute of work with the default settings. More subsets do more good than more orders."""
+TRAINING_ORDERS, TRAINING_FRACTION = 2, 0.5
+"""Orders that the estimator replays each subset in, and the share of the records that a subset has: a minute of work with
+the default settings. More subsets do more good than more orders."""
 STRENGTHS = np.geomspace(1e-3, 1e3, 13)
 """Ridge strengths to choose from, in units of the mean eigenvalue of the kernel; no fit at all is a choice, too."""
 
@@ -52,7 +46,8 @@ class RecordGradients:
     """At theta(k)."""
     batch: Batch
     """n records, advantages as the update normalised them."""
-    config: TrainConfig
+    minibatch: MinibatchObjective
+    """What its terms are averaged to."""
     names: Sequence[str]
     """The parameters that the target depends on; P numbers in all."""
 
@@ -60,7 +55,7 @@ class RecordGradients:
         """(m, n) -> (m, P): sum_i x_mi g_i, one backward pass a row."""
         with_value = any(self.policy.serves_value(name) for name in self.names)
         evaluation = self.policy(self.batch.inputs, self.batch.action, with_value)
-        total = objective(evaluation, self.batch, self.config).total()
+        total = self.minibatch.each(objective(evaluation, self.batch, self.minibatch.config), self.batch)
         parameters = [self._parameters[name] for name in self.names]
         rows = []
         for row in torch.as_tensor(x, dtype=total.dtype):
@@ -84,8 +79,7 @@ def training_replays(
     targets: Sequence[Target],
     orders: int = TRAINING_ORDERS,
     *,
-    executor: str = "inline",
-    workers: int | None = None,
+    pool: Pool = INLINE,
     report: Progress = lambda doing, done, total: None,
 ) -> Floats:
     """(targets, 1 + m, orders) values of f that the estimator is fitted to; arguments as `replays.replays`.
@@ -97,18 +91,17 @@ def training_replays(
         targets,
         with_nothing_removed(training_removals(snapshot)),
         orders,
-        executor=executor,
-        workers=workers,
+        pool=pool,
         report=report,
         doing="replaying the update to fit replay_regression",
     )
 
 
 def training_removals(snapshot: Snapshot) -> Bools:
-    """(m, n) 512 random halves of the records that the update used, fewer where there are not so many."""
-    n = int(snapshot.buffer.kept.sum())
-    m = min(TRAINING_SUBSETS, comb(n, removed_count(n, TRAINING_FRACTION)))
-    return random_removals(snapshot, TRAINING_FRACTION, m, TRAINING_SEED)
+    """(m, n) random halves of the records that the update used (`Effort.fitted`), fewer where there are not so many."""
+    kind, n = kind_of(snapshot), int(snapshot.buffer.kept.sum())
+    m = min(kind.effort.fitted, comb(n, removed_count(n, TRAINING_FRACTION)))
+    return kind.random_removals(snapshot, TRAINING_FRACTION, m, TRAINING_SEED)
 
 
 def fit_to_replays(

@@ -1,4 +1,4 @@
-"""The update again: from a snapshot, with some records removed, re-weighted or reshuffled."""
+"""The update again: from a snapshot of any kind, with some records removed, re-weighted or reshuffled."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.checkpoint import Tensors, one_thread, restore_policy
+from engine.core.checkpoint import Tensors, one_thread
+from engine.core.kind import kind_of
 from engine.core.objective import UpdateMetrics, draw_minibatches
+from engine.core.policy import Policy
 from engine.errors import BadInputError
-from engine.kinds.control.agents import Agent, restore_agent
-from engine.kinds.control.networks import ActorCritic
 from engine.store.snapshot import Float32s, Snapshot
 
 Mode = Literal["mask", "rebatch"]
 MODES: tuple[Mode, ...] = ("mask", "rebatch")
+DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
 class Replayed:
     """The outcome of a replayed update."""
 
-    snapshot: Snapshot
+    snapshot: Any
     """What was replayed, with its removed records and minibatches."""
-    agent: Agent
+    agent: Any
     """At theta(k+1), with the optimizer's state after the update."""
     metrics: UpdateMetrics
 
@@ -36,11 +37,9 @@ class Replayed:
         return self.agent.tensors()
 
     @property
-    def policy(self) -> ActorCritic:
+    def policy(self) -> Policy:
         """pi_theta(k+1) as a torch module, for targets."""
-        return restore_policy(
-            self.snapshot.config, self.snapshot.observation_space, self.snapshot.action_space, self.checkpoint
-        )
+        return self.agent.policy
 
 
 def replay(
@@ -68,7 +67,8 @@ def replay(
             left, as the paper's filtering trains.
         order: 0 replays the recorded permutations (or, with `rebatch`, the first new ones); q > 0 draws the q-th
             other order, the same for every call with the same snapshot, so that results can be averaged over orders.
-        weights: (n,) how often each record counts, 1 by default; see `ppo.update`. A record of weight 0 is dropped.
+        weights: (n,) how often each record counts, 1 by default; see `kind.Agent.update`. A record of weight 0 is
+            dropped.
         on_step: called before every optimizer step; raise from it to cancel.
 
     Returns:
@@ -85,13 +85,8 @@ def replay(
         dropped = np.concatenate([dropped, np.flatnonzero(given == 0)]).astype(np.int64)
     snapshot = intervene(snapshot, dropped, mode=mode, order=order)
     one_thread()
-    agent = restore_agent(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
-    metrics = agent.update(
-        snapshot.buffer,
-        snapshot.minibatches,
-        weights=given,
-        on_step=on_step,
-    )
+    agent = kind_of(snapshot).agent(snapshot)
+    metrics = agent.update(snapshot.buffer, snapshot.minibatches, weights=given, on_step=on_step)
     return Replayed(snapshot, agent, metrics)
 
 
@@ -107,15 +102,13 @@ def check_weights(weights: Sequence[float] | NDArray[Any], n: int) -> Float32s:
     return given
 
 
-def intervene(
-    snapshot: Snapshot, drop: Sequence[int] | NDArray[Any], *, mode: Mode = "mask", order: int = 0
-) -> Snapshot:
+def intervene(snapshot: Snapshot, drop: Sequence[int] | NDArray[Any], *, mode: Mode = "mask", order: int = 0) -> Any:
     """The snapshot with records removed and minibatches to match; `replay` says what the arguments mean."""
     check_mode(mode)
     if order < 0:
         raise BadInputError(f"order is {order}; it must be 0 (as recorded) or more")
     if len(drop):
-        snapshot = snapshot.without(np.asarray(drop))
+        snapshot = kind_of(snapshot).removed(snapshot, np.asarray(drop))
     rebatch = mode == "rebatch" and len(drop) > 0
     if order == 0 and not rebatch:
         return snapshot
@@ -128,17 +121,20 @@ def intervene(
     return snapshot.changed(minibatches=np.concatenate([permutations, tail], axis=1).astype(np.int32))
 
 
-def check_replayable(snapshot: Snapshot) -> None:
-    """Refuse a round whose update is not known.
+def check_replayable(snapshot: Snapshot, device: str = "cpu") -> None:
+    """Refuse a round that can't be replayed, or not on this device: `cpu` is exact, `cuda` to rounding.
 
     Raises:
-        BadInputError: it was recorded without its minibatches.
+        BadInputError: it was recorded without its minibatches, or the kind of run has no such device.
     """
+    if device not in DEVICES:
+        raise BadInputError(f"the device is {device!r}; it must be {' or '.join(DEVICES)}")
     if not snapshot.minibatches.size:
         raise BadInputError(
             f"round {snapshot.round} was recorded without its minibatches, so its update can't be replayed; first_order "
             "influence needs none"
         )
+    kind_of(snapshot).check_replayable(snapshot, device)
 
 
 def check_mode(mode: str) -> Mode:

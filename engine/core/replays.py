@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from engine.core.checkpoint import one_thread, restore_policy
-from engine.core.replay import check_replayable, intervene, replay
+from engine.core.checkpoint import one_thread
+from engine.core.kind import kind_of
+from engine.core.replay import check_replayable, replay
 from engine.core.targets import Described
-from engine.errors import BadInputError
-from engine.executors import run_tasks
-from engine.kinds.control.agents import restore_agent
-from engine.kinds.control.batched_replays import batch_size, batched_values, check_device
+from engine.executors import INLINE, Pool
 from engine.store.derived import kept_columns, load_table, update_table
 from engine.store.snapshot import Snapshot
 
@@ -39,71 +36,6 @@ REPLAYS_VERSION = 1
 """Part of every key; raise it whenever a replay's outcome changes."""
 CHUNK = 8
 """Replays of a task: half a second of work with the default settings."""
-VALIDATION_SEED, TRAINING_SEED = 3, 4
-"""Name two lists of subsets among what a run's seed draws: to measure estimators on, and to fit one to."""
-
-
-def subsets(rng: np.random.Generator, n: int, fraction: float, m: int) -> Bools:
-    """Random subsets of round(fraction * n) of n records, m of them: (m, n), True where the record is to be removed.
-
-    The first subsets of a longer list are those of a shorter one.
-
-    Raises:
-        BadInputError: the fraction is not between 0 and 1, a subset would be empty or everything, or there are not m
-            different ones.
-    """
-    k = removed_count(n, fraction)
-    if math.comb(n, k) < m:
-        raise BadInputError(
-            f"there are only {math.comb(n, k)} subsets of {k} of {n} records; ask for no more than that"
-        )
-    removed = np.zeros((m, n), bool)
-    for row in removed:
-        row[rng.permutation(n)[:k]] = True
-    return removed
-
-
-def removed_count(n: int, fraction: float) -> int:
-    """How many of n records a subset removes; errors as `subsets`."""
-    if not 0 < fraction < 1:
-        raise BadInputError(f"fraction is {fraction:g}; it must be above 0 and below 1, such as 0.5")
-    k = round(fraction * n)
-    if not 0 < k < n:
-        nothing = "none" if k == 0 else "all"
-        raise BadInputError(f"a fraction of {fraction:g} removes {nothing} of {n} records; choose one from {1 / n:.2g}")
-    return k
-
-
-def random_removals(snapshot: Snapshot, fraction: float, m: int, seed: int = VALIDATION_SEED) -> Bools:
-    """(m, n) random subsets of the records that the round's update used; errors as `subsets`."""
-    kept = np.flatnonzero(snapshot.buffer.kept)
-    rng = np.random.default_rng([snapshot.config.seed, snapshot.round, seed])
-    removed = np.zeros((m, len(snapshot.buffer)), bool)
-    removed[:, kept] = subsets(rng, len(kept), fraction, m)
-    return removed
-
-
-def extreme_removals(snapshot: Snapshot, influence: NDArray[np.floating], fraction: float, m: int) -> Bools:
-    """(m, n): leave out the k most helpful records, and the k most harmful ones, for m / 2 sizes k up to the fraction.
-
-    Rows alternate between top and bottom, from small to large.
-
-    Raises:
-        BadInputError: as `subsets`, or there are not so many sizes.
-    """
-    kept = np.flatnonzero(snapshot.buffer.kept)
-    largest, sizes = removed_count(len(kept), fraction), (m + 1) // 2
-    if sizes > largest:
-        raise BadInputError(
-            f"{m} subsets of the extremes need {sizes} sizes, and a fraction of {fraction:g} of {len(kept)} records has "
-            f"only {largest}; ask for at most {2 * largest} subsets"
-        )
-    best_first = kept[np.argsort(-influence[kept], kind="stable")]
-    removed = np.zeros((m, len(snapshot.buffer)), bool)
-    for i, row in enumerate(removed):
-        k = round(largest * (i // 2 + 1) / sizes)
-        row[best_first[:k] if i % 2 == 0 else best_first[-k:]] = True
-    return removed
 
 
 def replays(
@@ -112,9 +44,7 @@ def replays(
     removed: Bools,
     orders: int,
     *,
-    run: Callable[[Task], Floats] | None = None,
-    executor: str = "inline",
-    workers: int | None = None,
+    pool: Pool = INLINE,
     device: str = "cpu",
     report: Progress = lambda doing, done, total: None,
     doing: str = "replaying the update",
@@ -129,11 +59,9 @@ def replays(
         targets: f, one or more.
         removed: (m, n), True where the record is removed; an empty row removes nothing.
         orders: Q; order 0 is the recorded one.
-        run: what replays a task, a function of a module; by default `run_replays`.
-        executor: as `executors.run_tasks` has it; `processes` needs a main module that can be imported again.
-        workers: processes at a time.
-        device: `cpu` replays exactly; `cuda` replays hundreds at a time in this process, to rounding (see `batched`), and
-            has no use for executor and workers. Its outcomes are kept apart.
+        pool: where replays are done; `processes` needs a main module that can be imported again.
+        device: `cpu` replays exactly; `cuda` replays hundreds at a time in this process, to rounding, and has no use for a
+            pool. Its outcomes are kept apart.
         report: told the replays that are done, of how many; raise from it to cancel.
         doing: what it is told beside them.
 
@@ -141,11 +69,9 @@ def replays(
         (targets, m, orders) values of f.
 
     Raises:
-        BadInputError: the round was recorded without its minibatches, or as `batched.check_device`.
+        BadInputError: as `replay.check_replayable`.
     """
-    check_device(snapshot, device)
-    check_replayable(snapshot)
-    run = run or run_replays
+    check_replayable(snapshot, device)
     ledgers = [Ledger(snapshot, target, device) for target in targets]
     names = [removal_name(row) for row in removed]
     missing = {
@@ -158,13 +84,14 @@ def replays(
     done = total - len(missing)
     report(doing, done, total)
     keys = list(missing)
-    size = batch_size(cast(Snapshot, snapshot), len(keys)) if device == "cuda" and keys else CHUNK
+    exact = device == "cpu" or not keys
+    size = CHUNK if exact else kind_of(snapshot).batched(snapshot).size(len(keys))
     tasks = [
         Task(i, keys[i : i + size], snapshot, targets, [missing[key] for key in keys[i : i + size]])
         for i in range(0, len(keys), size)
     ]
-    ways = (run, executor) if device == "cpu" else (run_on_cuda, "inline")
-    for task, outcomes in run_tasks(ways[0], tasks, ways[1], workers) if tasks else ():
+    finished = pool.run(run_replays, tasks) if exact else INLINE.run(run_on_cuda, tasks)
+    for task, outcomes in finished if tasks else ():
         for ledger, values in zip(ledgers, outcomes.T, strict=True):
             ledger.add(task.keys, values)
         done += len(task.keys)
@@ -172,7 +99,7 @@ def replays(
     return np.array([[[ledger.values[name, q] for q in range(orders)] for name in names] for ledger in ledgers])
 
 
-def replay_seconds(snapshot: Snapshot, replay: Callable[..., object] = replay) -> float:
+def replay_seconds(snapshot: Snapshot) -> float:
     """Wall time of one replay here: the faster of two."""
     times = []
     for _ in range(2):
@@ -217,15 +144,9 @@ class Task:
 def run_replays(task: Task) -> Floats:
     """(replays, targets) values of f(theta(k+1))."""
     one_thread()
-    snapshot = task.snapshot
-    learner = (snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
-    policy = restore_policy(*learner)
     values = np.empty((len(task.replays), len(task.targets)))
     for row, each in zip(values, task.replays, strict=True):
-        changed = intervene(snapshot, np.flatnonzero(each.removed), order=each.order)
-        agent = restore_agent(*learner)
-        agent.update(changed.buffer, changed.minibatches)
-        policy.load(parameters_of(agent.tensors()))
+        policy = replay(task.snapshot, np.flatnonzero(each.removed), order=each.order).policy
         with torch.no_grad():
             row[:] = [float(target.value(policy)) for target in task.targets]
     return values
@@ -234,7 +155,7 @@ def run_replays(task: Task) -> Floats:
 def run_on_cuda(task: Task) -> Floats:
     """As `run_replays`, all at once and to rounding."""
     removed, orders = np.stack([each.removed for each in task.replays]), [each.order for each in task.replays]
-    return batched_values(task.snapshot, task.targets, removed, orders, torch.device("cuda"))
+    return kind_of(task.snapshot).batched(task.snapshot).values(task.targets, removed, orders)
 
 
 class Ledger:
@@ -274,9 +195,3 @@ def _outcomes(table: pa.Table | None) -> dict[tuple[str, int], float]:
 def removal_name(removed: Bools) -> str:
     """Sixteen hexadecimal digits; equal removals have equal names."""
     return hashlib.sha256(np.packbits(removed).tobytes()).hexdigest()[:16]
-
-
-def parameters_of(tensors: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-    """`parameter/<name>` of a checkpoint by state_dict name."""
-    prefix = "parameter/"
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

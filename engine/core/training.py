@@ -1,80 +1,134 @@
-"""Training on control tasks: begin or resume a run, branch one off, and the learner that the loop drives."""
+"""Training of every kind: collect, filter, yield the snapshot, update, commit; to begin, to resume, or as a branch."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import asdict, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from engine.config import TrainConfig
-from engine.core.checkpoint import fingerprint, one_thread, restore_policy, restore_rng, rng_tensors
-from engine.core.loop import check_same, record_rounds
-from engine.core.objective import draw_minibatches, explained_variance
-from engine.core.replay import Replayed, replay
-from engine.envs import find
+from engine.core.checkpoint import one_thread
+from engine.core.filtering import RecordFilter, filtered
+from engine.core.kind import Kind, Learner, kind_of
+from engine.core.replay import replay
 from engine.errors import BadInputError
-from engine.kinds.control.agents import Agent, begin_agent
-from engine.kinds.control.environment import StateNotRestoredError, VectorEnvironment
-from engine.kinds.control.networks import ActorCritic
-from engine.kinds.control.normalization import Normalizer, begin_normalizer, normalizer_at
-from engine.kinds.control.rollout import BadNumberError, collect
-from engine.spaces import Space
+from engine.registry import kind_named
 from engine.store.commit import RunWriter
-from engine.store.manifest import Parent, RunManifest
-from engine.store.read import open_run
+from engine.store.manifest import Parent
+from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 
-
-class Filtered(NamedTuple):
-    """What a filter says of a collected round."""
-
-    dropped: NDArray[np.int64]
-    """Records that the update goes without."""
-    why: str
-    """In a few words."""
-    actor_only: bool = False
-    """The critic still trains on them."""
-
-
-RecordFilter = Callable[[Snapshot], Filtered]
+Keep = Callable[[Snapshot], Snapshot]
+"""What a filter leaves of a collected round."""
 
 
 def train(
-    config: TrainConfig,
+    settings: Any,
     out: str | Path,
     *,
     resume: bool = False,
-    record_filter: RecordFilter | None = None,
     on_step: Callable[[], None] | None = None,
-) -> Iterator[Snapshot]:
-    """The training loop; `engine.rounds` is this with the filter that the configuration names, and says the rest."""
+    **given: Any,
+) -> Run:
+    """Train to the end and record every round in the run folder `out`; where the settings name a filter, on a part of each.
+
+    >>> import engine
+    >>> run = engine.train(engine.preset("FrozenLake-v1", rounds=2), "runs/short")
+    >>> run.stored_rounds
+    [0, 1]
+
+    Args:
+        settings: what to train: a `TrainConfig` (`engine.preset`), or what `engine.language_settings` gives.
+        out: the run folder to make, or with `resume` to continue.
+        resume: continue an interrupted run; it goes on bit for bit as if nothing had happened.
+        on_step: called before every optimizer step; raise from it to cancel.
+        given: in the place of something that the settings name; language models: `reward_model`.
+
+    Returns:
+        The recorded run. `rounds` gives each round while the training goes on.
+
+    Raises:
+        BadInputError: `out` is already a run, or not the run of these settings, a model can't be used, or the filter drops
+            too much.
+        BadNumberError: a reward or a parameter is NaN; earlier rounds are intact.
+        LockedRunError: another process is writing this run.
+        StorageError: the disk refused; earlier rounds stay readable.
+    """
+    for _ in rounds(settings, out, resume=resume, on_step=on_step, **given):
+        pass
+    return open_run(out)
+
+
+def rounds(
+    settings: Any,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    on_step: Callable[[], None] | None = None,
+    **given: Any,
+) -> Generator[Any, None, None]:
+    """Train as `train` does, one round at a time, as the caller asks for them.
+
+    >>> import engine
+    >>> config = engine.preset("FrozenLake-v1", rounds=2, seed=0, filter="iif", drop=0.5)
+    >>> for snapshot in engine.rounds(config, "runs/filtered"):
+    ...     print(snapshot.round, len(snapshot.buffer), snapshot.metrics["dropped"], snapshot.metrics["filter"])
+    0 2048 418 iif: the worst 418 of ... negative records by first_order
+    1 2048 4... iif: the worst 4... of ... negative records by first_order
+
+    Nothing happens before the first round is asked for. Where the caller stops early, the committed rounds stay, and
+    `resume` goes on from them.
+
+    Args and errors are those of `train`.
+
+    Yields:
+        Each round's snapshot between collect and update. The round is committed after its update, when the next one
+        is asked for.
+    """
+    kind: Kind = kind_named(settings.kind)
+    yield from rounds_with(kind.make_filter(settings), settings, out, resume=resume, on_step=on_step, **given)
+
+
+def rounds_with(
+    record_filter: RecordFilter | None,
+    settings: Any,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    on_step: Callable[[], None] | None = None,
+    **given: Any,
+) -> Generator[Any, None, None]:
+    """`rounds` with a filter in the place of the one that the settings name."""
     one_thread()
-    config = replace(config, env_id=find(config.env_id).name)
+    kind: Kind = kind_named(settings.kind)
+    settings, out = kind.checked(settings), Path(out)
     keep = partial(filtered, record_filter=record_filter)
     if resume:
-        check_same(open_run(out).config, config)
-        with RunWriter.append(Path(out)) as writer:
-            run = open_run(out)
-            if run.final is not None:
-                return
-            last = run.rounds[-1].round if run.rounds else None
-            learner = Learner.begin(config) if last is None else Learner.after(replay(run.snapshot(last)))
-            yield from record_rounds(learner, writer, config.rounds, keep, on_step)
+        check_same(open_run(out), settings)
+        with RunWriter.append(out) as writer:
+            learner = _resumed(kind, settings, out, given)
+            if learner is not None:
+                yield from record_rounds(learner, writer, learner.config.rounds, keep, on_step)
         return
-    learner = Learner.begin(config)
-    with RunWriter.create(Path(out), learner.manifest()) as writer:
+    learner = kind.begin(settings, out, given)
+    with RunWriter.create(out, learner.manifest(), model=learner.model) as writer:
         try:
-            yield from record_rounds(learner, writer, config.rounds, keep, on_step)
+            yield from record_rounds(learner, writer, learner.config.rounds, keep, on_step)
         except BadInputError:
             writer.withdraw()
             raise
+
+
+def _resumed(kind: Kind, settings: Any, out: Path, given: Mapping[str, Any]) -> Learner[Any] | None:
+    """The training of an interrupted run after its last round; None where it ended."""
+    run = open_run(out)
+    if run.final is not None:
+        return None
+    if not run.rounds:
+        return kind.begin(settings, out, given)
+    replayed = replay(kind.own(run.snapshot(run.rounds[-1].round)))
+    return kind.after(replayed.snapshot, replayed.agent, out, given)
 
 
 def branch(
@@ -83,230 +137,92 @@ def branch(
     *,
     parent: Parent,
     continue_rounds: int = 0,
-    record_filter: RecordFilter | None = None,
     on_step: Callable[[], None] | None = None,
-) -> Iterator[Snapshot]:
+    given: Mapping[str, Any] | None = None,
+) -> Iterator[Any]:
     """Record what follows from an intervened snapshot as a run of its own.
 
     The branch begins with the parent's round, its removed records marked as not kept, and trains `continue_rounds`
-    further rounds; random generators and environments go on as they stood in the parent.
+    further rounds, filtered as the parent's were; random generators and environments go on as they stood in the parent.
 
     Args:
         snapshot: the parent's round after `replay.intervene`.
         out: the run folder to make.
         parent: what `run.json` says of the origin.
         continue_rounds: further rounds to train; 0 records only the replayed update.
-        record_filter: filters the further rounds, as it does the parent's.
         on_step: called before every optimizer step; raise from it to cancel.
+        given: in the place of something that the settings name.
 
     Yields:
         The snapshot of every round after the parent's.
     """
     one_thread()
-    stop = snapshot.round + 1 + continue_rounds
+    kind, out, stop = kind_of(snapshot), Path(out), snapshot.round + 1 + continue_rounds
     replayed = replay(snapshot, on_step=on_step)
-    learner = Learner.after(replayed, step_environments=continue_rounds > 0)
+    learner = kind.after(snapshot, replayed.agent, out, given or {}, collects=continue_rounds > 0)
     learner.config = replace(snapshot.config, rounds=stop)
-    with RunWriter.create(Path(out), learner.manifest(parent)) as writer:
+    keep = partial(filtered, record_filter=kind.make_filter(kind.settings(snapshot)))
+    with RunWriter.create(out, learner.manifest(parent), model=learner.model) as writer:
         writer.commit_round(snapshot, {**snapshot.metrics, **asdict(replayed.metrics)})
-        yield from record_rounds(learner, writer, stop, partial(filtered, record_filter=record_filter), on_step)
+        yield from record_rounds(learner, writer, stop, keep, on_step)
 
 
-def filtered(snapshot: Snapshot, record_filter: RecordFilter | None) -> Snapshot:
-    """The collected round as a filter leaves it; its metrics say how many records went, and why."""
-    if record_filter is None:
-        return snapshot
-    dropped, why, actor_only = record_filter(snapshot)
-    left = snapshot.without(dropped, actor_only=actor_only)
-    if snapshot.config.filter_mode == "rebatch":
-        left = left.gathered()
-    return replace(left, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
+def record_rounds(
+    learner: Learner[Any],
+    writer: RunWriter,
+    stop: int,
+    keep: Keep,
+    on_step: Callable[[], None] | None,
+) -> Iterator[Any]:
+    """`train_on`, every round and the final state committed to a run."""
+
+    def commit(snapshot: Snapshot, metrics: Mapping[str, Any]) -> None:
+        writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
+
+    yield from train_on(learner, stop, keep, on_step, commit)
+    writer.commit_final(learner.round, learner.state())
 
 
-@dataclass
-class Learner:
-    """A training run in memory, between two rounds."""
+def train_on(
+    learner: Learner[Any],
+    stop: int,
+    keep: Keep,
+    on_step: Callable[[], None] | None = None,
+    commit: Callable[[Snapshot, Mapping[str, Any]], None] = lambda snapshot, metrics: None,
+) -> Iterator[Any]:
+    """Collect, `keep` what a filter leaves, yield the snapshot, update, commit, up to round `stop` - 1.
 
-    config: TrainConfig
-    agent: Agent
-    observation_space: Space
-    action_space: Space
-    environments: VectorEnvironment | None
-    """None where nothing more is to be collected."""
-    action_rng: np.random.Generator
-    minibatch_rng: np.random.Generator
-    round: int
-    """The next round to collect."""
-    normalizer: Normalizer | None = None
-    """That of the environments; None where the configuration asks for none."""
-
-    @classmethod
-    def begin(cls, config: TrainConfig) -> Learner:
-        """Round 0: everything from `config.seed`."""
-        normalizer = begin_normalizer(config)
-        environments = VectorEnvironment(find(config.env_id), config.n_envs, normalizer)
-        environments.seed(config.seed)
-        spaces = environments.observation_space, environments.action_space
-        return cls(
-            config,
-            begin_agent(config, *spaces),
-            *spaces,
-            environments=environments,
-            action_rng=np.random.default_rng([config.seed, 1]),
-            minibatch_rng=np.random.default_rng([config.seed, 2]),
-            round=0,
-            normalizer=normalizer,
-        )
-
-    @classmethod
-    def after(cls, replayed: Replayed, *, step_environments: bool = True) -> Learner:
-        """As it stood after a round's update: the replayed agent, and the environments stepped through the round.
-
-        Raises:
-            StateNotRestoredError: the environments do not come back to the recorded observations.
-        """
-        snapshot = replayed.snapshot
-        environments, normalizer = None, normalizer_at(snapshot.config, snapshot.checkpoint)
-        if step_environments:
-            environments = VectorEnvironment(find(snapshot.config.env_id), snapshot.config.n_envs, normalizer)
-            environments.restore(snapshot.checkpoint)
-            step_through(environments, snapshot, snapshot.config.n_steps)
-        return cls(
-            snapshot.config,
-            replayed.agent,
-            snapshot.observation_space,
-            snapshot.action_space,
-            environments=environments,
-            action_rng=restore_rng(snapshot.checkpoint, "actions"),
-            minibatch_rng=restore_rng(snapshot.checkpoint, "minibatches"),
-            round=snapshot.round + 1,
-            normalizer=normalizer,
-        )
-
-    def reseed(self, rng: np.random.Generator) -> None:
-        """From here on collect with luck drawn from `rng`: new episodes begin, actions and minibatches are drawn anew.
-
-        Raises:
-            RuntimeError: this learner was restored without its environments.
-        """
-        if self.environments is None:
-            raise RuntimeError("this learner was restored without its environments")
-        if self.normalizer is not None:
-            self.normalizer.returns[:] = 0
-        self.environments.seed(int(rng.integers(2**63)))
-        self.action_rng, self.minibatch_rng = rng.spawn(2)
-
-    @property
-    def policy(self) -> ActorCritic:
-        """The present policy as a torch module; a copy."""
-        return restore_policy(self.config, self.observation_space, self.action_space, self.agent.tensors())
-
-    def manifest(self, parent: Parent | None = None) -> RunManifest:
-        """What `run.json` says of this run."""
-        return RunManifest(
-            env_id=self.config.env_id,
-            config=self.config,
-            encoder=self.observation_space.encoder,
-            observation_space=self.observation_space,
-            action_space=self.action_space,
-            fingerprint=fingerprint(),
-            parent=parent,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-
-    def state(self) -> dict[str, Any]:
-        """The checkpoint at this point."""
-        tensors = self.agent.tensors()
-        tensors |= rng_tensors({"actions": self.action_rng, "minibatches": self.minibatch_rng})
-        if self.normalizer is not None:
-            tensors |= self.normalizer.statistics("normalizer/")
-        if self.environments is not None:
-            tensors |= self.environments.state()
-        return tensors
-
-    def collect(self) -> Snapshot:
-        """Collect the next round; the learner then waits for `update`."""
-        if self.environments is None:
-            raise RuntimeError("this learner was restored without its environments")
-        start = time.perf_counter()
-        environments_before = self.environments.state()
-        try:
-            buffer, finished = collect(self.agent, self.environments, self.config, self.action_rng)
-        except BadNumberError as error:
-            raise BadNumberError(f"{error} of round {self.round}; earlier rounds are intact") from None
-        minibatches = draw_minibatches(self.minibatch_rng, len(buffer), self.config.n_epochs)
-        returns = [episode.reward_sum for episode in finished]
-        lengths = [len(episode.actions) for episode in finished]
-        return Snapshot(
-            round=self.round,
-            config=self.config,
-            observation_space=self.observation_space,
-            action_space=self.action_space,
-            buffer=buffer,
-            checkpoint=self.state() | environments_before,
-            minibatches=minibatches,
-            fingerprint=fingerprint(),
-            metrics={
-                "records": len(buffer),
-                "episodes": len(finished),
-                "mean_return": float(np.mean(returns)) if finished else None,
-                "std_return": float(np.std(returns)) if finished else None,
-                "mean_length": float(np.mean(lengths)) if finished else None,
-                "explained_variance": explained_variance(buffer.value, buffer.returns),
-                "collect_seconds": time.perf_counter() - start,
-            },
-        )
-
-    def update(self, snapshot: Snapshot, on_step: Callable[[], None] | None = None) -> dict[str, Any]:
-        """Update on the collected round; returns the update's metrics.
-
-        Raises:
-            BadNumberError: a parameter is no longer finite.
-        """
-        start = time.perf_counter()
-        with np.errstate(over="ignore", invalid="ignore"):  # the error below says it once, for all lines
-            metrics = self.agent.update(snapshot.buffer, snapshot.minibatches, on_step=on_step)
-        if not all(np.isfinite(tensor).all() for tensor in self.agent.tensors().values()):
-            raise BadNumberError(
-                f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
-                f"Train with a smaller learning_rate than {self.config.learning_rate:g}"
-            )
-        self.round += 1
-        return {**asdict(metrics), "update_seconds": time.perf_counter() - start}
+    Without `commit` nothing is recorded.
+    """
+    while learner.round < stop:
+        snapshot = keep(learner.collect())
+        yield snapshot
+        commit(snapshot, learner.update(snapshot, on_step))
 
 
-def step_through(
-    environments: VectorEnvironment,
-    snapshot: Snapshot,
-    steps: int,
-    only: Sequence[int] | None = None,
-    first: int = 0,
-) -> None:
-    """Step environments that stand at the round's start through its first `steps` recorded actions.
-
-    Args:
-        environments: afterwards they stand at step `steps` of the round.
-        snapshot: the round.
-        steps: how many, from 0 to n_steps.
-        only: which of the round's environments they are, in this order; by default all.
-        first: the step of the round at which they stand, where that is not its start.
+def check_same(run: Run, settings: Any) -> None:
+    """Refuse to continue a run with other settings than it was started with.
 
     Raises:
-        StateNotRestoredError: an observation or a reward on the way differs from the recorded one.
+        BadInputError: names the first that differs.
     """
-    config, buffer = snapshot.config, snapshot.buffer
-    which = np.arange(config.n_envs) if only is None else np.asarray(only)
-    # The statistics of observations come from all environments: without them there are only the rewards to go by.
-    comparable = environments.normalizer is not None or not config.normalize_observation
-    for t in range(first, steps + 1):
-        if t == config.n_steps:
-            return
-        rows = t * config.n_envs + which
-        differs = comparable and not np.array_equal(environments.observation, buffer.observation[rows])
-        if not differs and t < steps:
-            differs = not np.array_equal(environments.step(buffer.action[rows]).reward, buffer.reward[rows])
-        if differs:
-            raise StateNotRestoredError(
-                f"at step {t} of round {snapshot.round} {config.env_id} leads to another observation or reward than the "
-                "recorded one (another version of the environment?)"
-            )
+    if run.kind != settings.kind:
+        raise BadInputError(
+            f"{run.name} is a run of the kind {run.kind}, and these are settings of the kind {settings.kind}; resume it with "
+            "its own, or train into another folder"
+        )
+    kind: Kind = kind_named(run.kind)
+    for name, old, new in _differences(kind.settings(run.manifest), settings):
+        raise BadInputError(
+            f"this run was started with {name}={old}, not {new}; resume it with the same settings, or train into another folder"
+        )
+
+
+def _differences(recorded: Any, asked: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Name and both values of each setting that differs, in settings within settings too."""
+    for field in fields(asked):
+        old, new = getattr(recorded, field.name), getattr(asked, field.name)
+        if is_dataclass(new):
+            yield from _differences(old, new)
+        elif old != new:
+            yield field.name, old, new

@@ -7,13 +7,14 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from engine.core.controls import NULL_TOLERANCE
-from engine.core.targets import Described, named_target
+from engine.core.kind import named_target
+from engine.core.targets import Described
 from engine.errors import DamagedRunError
 from engine.store.derived import load_table, update_table
 from engine.store.snapshot import Snapshot
@@ -222,7 +223,7 @@ _NUMBERS = ("actual", "actual_error", "metasmoothness")
 
 def read_validation(
     snapshot: Snapshot,
-    target: Described | str = "return",
+    target: Described | str | None = None,
     estimator: str | None = None,
     *,
     design: str | None = "random",
@@ -235,17 +236,18 @@ def read_validation(
 
     Args:
         snapshot: round k.
-        target: as `validate`; of a language model the target itself.
+        target: as `validate`.
         estimator: only validations that measured it; of scores averaged over orders its `averaged_name`.
         design: only those of this design; None: any.
         fraction: only those that removed this share.
         device: only those that were replayed there, by default exactly; None: any.
     """
-    if isinstance(target, str):
-        target = named_target(cast(Snapshot, snapshot), target)
+    if target is None or isinstance(target, str):
+        target = named_target(snapshot, target)
+    asked: Any = target
     fitting = [
         found
-        for found in _kept(snapshot, target)
+        for found in _kept(snapshot, asked)
         if (estimator is None or estimator in found.estimators)
         and (design is None or found.design.startswith(design))
         and (fraction is None or found.fraction == fraction)

@@ -4,52 +4,104 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.checkpoint import same_machine
 from engine.core.controls import null_control, smoothness
-from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR
+from engine.core.draws import VALIDATION_SEED, extreme_removals
+from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
 from engine.core.influence import influence
+from engine.core.kind import kind_of, named_target, recorded_here
 from engine.core.lds import Interval, additivity, lds, noise_ceiling
-from engine.core.regression import (
-    REPLAY_REGRESSION,
-    effects,
-    training_orders,
-    training_replays,
-    with_nothing_removed,
-)
-from engine.core.replays import (
-    Progress,
-    extreme_removals,
-    random_removals,
-    replays,
-)
-from engine.core.targets import Described, Target, named_target
+from engine.core.regression import effects, training_orders, training_replays, with_nothing_removed
+from engine.core.replay import check_replayable
+from engine.core.replays import Progress, replays
+from engine.core.targets import Target
 from engine.core.trust import Faithfulness, Validation, averaged_name, defined, keep_validation
 from engine.errors import BadInputError
-from engine.executors import check_executor
-from engine.kinds.control.batched_replays import check_device
+from engine.executors import PROCESSES, Pool
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Snapshot
 
-SUBSETS, ORDERS, FRACTION = 64, 16, 0.5
 MOST_SUBSETS = 100_000
 DESIGNS = ("random", "extremes")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """How faithfulness is measured: what is removed, and how it is replayed.
+
+    Raises:
+        BadInputError: a setting is unknown or out of range.
+    """
+
+    subsets: int
+    """Subsets to remove, at least 3."""
+    orders: int
+    """Minibatch orders that each is replayed in; at least 2 for a noise ceiling."""
+    fraction: float = 0.5
+    """Share of the records that a subset has, above 0 and below 1."""
+    design: str = "random"
+    """`random` subsets, or `extremes`: the top and bottom records of the first estimator."""
+    score_orders: int = 1
+    """Minibatch orders that the scores are averaged over; 1 is the recorded one."""
+    device: str = "cpu"
+    """`cpu` replays exactly, `cuda` to rounding."""
+
+    def __post_init__(self) -> None:
+        if self.subsets < 3:
+            raise BadInputError(
+                f"subsets is {self.subsets}; it must be at least 3, because two always agree in rank or disagree"
+            )
+        if self.subsets > MOST_SUBSETS:
+            raise BadInputError(f"subsets is {self.subsets}; at most {MOST_SUBSETS} can be kept in memory")
+        if self.orders < 1:
+            raise BadInputError(f"orders is {self.orders}; it must be at least 1, and at least 2 for a noise ceiling")
+        if self.score_orders < 1:
+            raise BadInputError(
+                f"score_orders is {self.score_orders}; it must be at least 1 (the recorded minibatch order)"
+            )
+        if self.design.partition(" ")[0] not in DESIGNS:
+            raise BadInputError(f"unknown design {self.design!r}; it must be {' or '.join(DESIGNS)}")
+
+    @classmethod
+    def of(
+        cls,
+        snapshot: Snapshot,
+        *,
+        subsets: int | None = None,
+        orders: int | None = None,
+        fraction: float = 0.5,
+        design: str = "random",
+        score_orders: int = 1,
+        device: str = "cpu",
+    ) -> Measurement:
+        """With as many subsets and orders as the kind of run is measured with where nobody says otherwise."""
+        effort = kind_of(snapshot).effort
+        return cls(
+            subsets=effort.subsets if subsets is None else subsets,
+            orders=effort.orders if orders is None else orders,
+            fraction=fraction,
+            design=design,
+            score_orders=score_orders,
+            device=device,
+        )
+
+
 def validate(
     source: Snapshot | Run | str | Path,
-    target: Target | str = "return",
+    target: Target | str | None = None,
     estimators: Sequence[str] = (DEFAULT_ESTIMATOR,),
     *,
     round: int | None = None,
-    subsets: int = SUBSETS,
-    orders: int = ORDERS,
-    fraction: float = FRACTION,
+    subsets: int | None = None,
+    orders: int | None = None,
+    fraction: float = 0.5,
     design: str = "random",
     score_orders: int = 1,
     executor: str = "processes",
@@ -71,12 +123,14 @@ def validate(
 
     Args:
         source: round k, or a run (then say which round).
-        target: `"return"`, or a target such as `engine.action_target(snapshot, record=17)`.
+        target: as `influence`.
         estimators: names in `estimators.ESTIMATORS`. `replay_regression` is fitted to replays of its own first, so that it is
             never measured on what it was fitted to.
         round: k, where `source` is a run.
-        subsets: how many subsets to remove, at least 3.
-        orders: minibatch orders that each is replayed in; at least 2 for a noise ceiling.
+        subsets: how many subsets to remove, at least 3; by default 64, of a language model 32. Those of a GRPO round take
+            the same share of each group, so that none is removed as a whole.
+        orders: minibatch orders that each is replayed in; at least 2 for a noise ceiling. By default 16, of a language
+            model 4.
         fraction: share of the records that a subset has, above 0 and below 1.
         design: `random` subsets, or `extremes`: the top and the bottom records of the first estimator (of `tracin_adam`, if
             that is `replay_regression`), in steps up to the fraction.
@@ -96,108 +150,83 @@ def validate(
         EngineError: a worker died; what was finished is kept.
     """
     snapshot = snapshot_of(source, round)
-    chosen = named_target(snapshot, target) if isinstance(target, str) else target
-    (found,) = validate_targets(
+    how = Measurement.of(
         snapshot,
-        [chosen],
-        estimators,
         subsets=subsets,
         orders=orders,
         fraction=fraction,
         design=design,
         score_orders=score_orders,
-        executor=executor,
-        workers=workers,
         device=device,
-        report=report,
     )
+    chosen = named_target(snapshot, target) if target is None or isinstance(target, str) else target
+    (found,) = validate_targets(snapshot, [chosen], how, estimators, pool=Pool(executor, workers), report=report)
     return found
 
 
 def validate_targets(
     snapshot: Snapshot,
     targets: Sequence[Target],
+    how: Measurement,
     estimators: Sequence[str] = (DEFAULT_ESTIMATOR,),
     *,
-    subsets: int = SUBSETS,
-    orders: int = ORDERS,
-    fraction: float = FRACTION,
-    design: str = "random",
-    score_orders: int = 1,
-    executor: str = "processes",
-    workers: int | None = None,
-    device: str = "cpu",
+    pool: Pool = PROCESSES,
     report: Progress = lambda doing, done, total: None,
 ) -> list[Validation]:
     """`validate` for several targets at the price of one: each replay is evaluated on all of them."""
     start = time.monotonic()
-    check_executor(executor, workers)
-    check_device(snapshot, device)
-    removed = removals(snapshot, targets[0], estimators, subsets, orders, fraction, design, score_orders)
+    pool.check()
+    check_replayable(snapshot, how.device)
+    removed = removals(snapshot, targets[0], estimators, how)
     for target in targets:
         influence(snapshot, target)  # a zero gradient is told before anything is replayed
     if REPLAY_REGRESSION in estimators and snapshot.hash:  # kept, and so not replayed again one by one for each target
-        training_replays(
-            snapshot, targets, training_orders(score_orders), executor=executor, workers=workers, report=report
-        )
+        training_replays(snapshot, targets, training_orders(how.score_orders), pool=pool, report=report)
 
     def scores(target: Target, name: str) -> NDArray[np.float32]:
         def on_step(done: int, total: int) -> None:
             report(f"scoring the records by {name}", done, total)
 
-        told = None if name == DEFAULT_ESTIMATOR and score_orders == 1 else on_step
-        return influence(snapshot, target, name, orders=score_orders, on_step=told).influence
+        told = None if name == DEFAULT_ESTIMATOR and how.score_orders == 1 else on_step
+        return influence(snapshot, target, name, orders=how.score_orders, on_step=told).influence
 
-    scored = [{averaged_name(name, score_orders): scores(target, name) for name in estimators} for target in targets]
+    scored = [
+        {averaged_name(name, how.score_orders): scores(target, name) for name in estimators} for target in targets
+    ]
     null = null_control(snapshot)
     outcomes = replays(
-        snapshot,
-        targets,
-        with_nothing_removed(removed),
-        orders,
-        executor=executor,
-        workers=workers,
-        device=device,
-        report=report,
+        snapshot, targets, with_nothing_removed(removed), how.orders, pool=pool, device=how.device, report=report
     )
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round])
-    smooth = smoothness(snapshot, rng)
+    controls = Controls(null, recorded_here(snapshot), smoothness(snapshot, rng))
+    if how.design != "random":
+        how = replace(how, design=f"extremes of {averaged_name(ranked_by(estimators), how.score_orders)}")
     return [
-        summarize(
-            snapshot,
-            target,
-            of_target,
-            removed,
-            values,
-            rng,
-            design=design
-            if design == "random"
-            else f"extremes of {averaged_name(ranked_by(estimators), score_orders)}",
-            fraction=fraction,
-            null=null,
-            fingerprint_equal=same_machine(snapshot.fingerprint),
-            metasmoothness=smooth,
-            device=device,
-            start=start,
-        )
+        summarize(snapshot, target, how, of_target, removed, values, controls, rng, start)
         for target, of_target, values in zip(targets, scored, outcomes, strict=True)
     ]
 
 
+class Controls(NamedTuple):
+    """Whether the replays themselves are to be trusted."""
+
+    null: tuple[bool | None, float | None]
+    """What `controls.null_control` found."""
+    fingerprint_equal: bool
+    """Whether this machine is the one that recorded the round."""
+    metasmoothness: float
+    """What `controls.smoothness` found."""
+
+
 def summarize(
     snapshot: Snapshot,
-    target: Described,
+    target: Target,
+    how: Measurement,
     influence: Mapping[str, NDArray[np.float32]],
     removed: NDArray[np.bool_],
     values: NDArray[np.float64],
+    controls: Controls,
     rng: np.random.Generator,
-    *,
-    design: str,
-    fraction: float,
-    null: tuple[bool | None, float | None],
-    fingerprint_equal: bool,
-    metasmoothness: float,
-    device: str = "cpu",
     start: float,
 ) -> Validation:
     """What the replays say of each estimator, stored as the round's validation.
@@ -205,16 +234,12 @@ def summarize(
     Args:
         snapshot: round k.
         target: f.
+        how: what was measured.
         influence: estimator, by its `averaged_name` -> (n,).
         removed: (subsets, n).
         values: (1 + subsets, orders) of f, nothing being removed in the first row.
+        controls: what was found of the replays themselves.
         rng: draws the bootstrap resamples.
-        design: in words.
-        fraction: share of the records that a subset has.
-        null: what `controls.null_control` found.
-        fingerprint_equal: whether this machine is the one that recorded the round.
-        metasmoothness: what `controls.smoothness` found.
-        device: where it was replayed.
         start: `time.monotonic` at the beginning.
     """
     subsets, orders = len(removed), values.shape[1]
@@ -225,8 +250,8 @@ def summarize(
         round=snapshot.round,
         target=target.describe(),
         snapshot_hash=snapshot.hash,
-        design=design,
-        fraction=fraction,
+        design=how.design,
+        fraction=how.fraction,
         subsets=subsets,
         orders=orders,
         estimators={name: _faithfulness(each, removed, values, rng) for name, each in influence.items()},
@@ -235,11 +260,11 @@ def summarize(
         ceiling_high=defined(ceiling.high),
         actual=tuple(effects(values).tolist()),
         actual_error=tuple(error.tolist()),
-        null_exact=null[0],
-        null_difference=null[1],
-        fingerprint_equal=fingerprint_equal,
-        metasmoothness=metasmoothness,
-        device=device,
+        null_exact=controls.null[0],
+        null_difference=controls.null[1],
+        fingerprint_equal=controls.fingerprint_equal,
+        metasmoothness=controls.metasmoothness,
+        device=how.device,
         seconds=time.monotonic() - start,
         created=time.time(),
     )
@@ -247,52 +272,22 @@ def summarize(
     return measured
 
 
-def removals(
-    snapshot: Snapshot,
-    target: Target,
-    estimators: Sequence[str],
-    subsets: int,
-    orders: int,
-    fraction: float,
-    design: str,
-    score_orders: int = 1,
-) -> NDArray[np.bool_]:
+def removals(snapshot: Snapshot, target: Target, estimators: Sequence[str], how: Measurement) -> NDArray[np.bool_]:
     """(subsets, n) what `validate` with these settings removes; errors as there."""
-    check_measurement(estimators, ESTIMATORS, subsets, orders)
-    if score_orders < 1:
-        raise BadInputError(f"score_orders is {score_orders}; it must be at least 1 (the recorded minibatch order)")
-    if design not in DESIGNS:
-        raise BadInputError(f"unknown design {design!r}; it must be {' or '.join(DESIGNS)}")
-    if design == "random":
-        return random_removals(snapshot, fraction, subsets)
-    ranking = influence(snapshot, target, ranked_by(estimators), orders=score_orders).influence
-    return extreme_removals(snapshot, ranking, fraction, subsets)
+    if not estimators:
+        raise BadInputError(f"no estimator is named; there is {', '.join(ESTIMATORS)}")
+    for name in estimators:
+        if name not in ESTIMATORS:
+            raise BadInputError(f"unknown estimator {name!r}; there is {', '.join(ESTIMATORS)}")
+    if how.design == "random":
+        return kind_of(snapshot).random_removals(snapshot, how.fraction, how.subsets, VALIDATION_SEED)
+    ranking = influence(snapshot, target, ranked_by(estimators), orders=how.score_orders).influence
+    return extreme_removals(snapshot, ranking, how.fraction, how.subsets)
 
 
 def ranked_by(estimators: Sequence[str]) -> str:
     """Whose top and bottom records the design `extremes` removes."""
     return PRIOR if estimators[0] == REPLAY_REGRESSION else estimators[0]
-
-
-def check_measurement(estimators: Sequence[str], known: Collection[str], subsets: int, orders: int) -> None:
-    """Refuse what can't be measured.
-
-    Raises:
-        BadInputError: no estimator or one that is not known, or too few subsets or orders.
-    """
-    if not estimators:
-        raise BadInputError(f"no estimator is named; there is {', '.join(known)}")
-    for name in estimators:
-        if name not in known:
-            raise BadInputError(f"unknown estimator {name!r}; there is {', '.join(known)}")
-    if subsets < 3:
-        raise BadInputError(
-            f"subsets is {subsets}; it must be at least 3, because two always agree in rank or disagree"
-        )
-    if subsets > MOST_SUBSETS:
-        raise BadInputError(f"subsets is {subsets}; at most {MOST_SUBSETS} can be kept in memory")
-    if orders < 1:
-        raise BadInputError(f"orders is {orders}; it must be at least 1, and at least 2 for a noise ceiling")
 
 
 def _faithfulness(

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.core.checkpoint import fingerprint, one_thread
-from engine.core.training import Learner, filtered
+from engine.core.filtering import filtered
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.executors import check_executor, run_tasks
@@ -31,8 +31,9 @@ from engine.experiments.results import (
     write_definition,
     write_task,
 )
-from engine.intervention.filtering import make_filter
 from engine.kinds.control.evaluation import Evaluator
+from engine.kinds.control.filtering import make_filter
+from engine.kinds.control.learner import ControlLearner
 from engine.store.files import Files, inside
 
 Progress = Callable[[str, int, int], None]
@@ -67,7 +68,7 @@ def train_and_evaluate(task: Task) -> pa.Table:
     """
     one_thread()
     experiment, config = task.experiment, task.experiment.config(task.arm, task.seed)
-    learner, record_filter = Learner.begin(config), make_filter(config)
+    learner, record_filter = ControlLearner.begin(config), make_filter(config)
     evaluator = Evaluator(find(config.env_id), learner.normalizer)
     rows: list[dict[str, Any]] = []
     try:

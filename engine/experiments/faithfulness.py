@@ -12,12 +12,14 @@ import pyarrow as pa
 
 from engine.core.estimators import ESTIMATORS
 from engine.core.influence import influence
-from engine.core.targets import Target, action_target, return_target
+from engine.core.kind import Effort, action_target, return_target
+from engine.core.targets import Target
+from engine.core.training import rounds
 from engine.core.trust import Validation
-from engine.core.validation import ORDERS, SUBSETS, validate_targets
+from engine.core.validation import Measurement, validate_targets
 from engine.errors import BadInputError, ZeroGradientError
+from engine.executors import Pool
 from engine.experiments.plans import EXPERIMENTS, Experiment
-from engine.intervention.filtering import rounds
 from engine.store.files import Files
 from engine.store.parquet import check_schema
 from engine.store.read import Run, open_run
@@ -67,8 +69,8 @@ Progress = Callable[[str, int, int], None]
 class Scale:
     """How much is replayed."""
 
-    subsets: int = SUBSETS
-    orders: int = ORDERS
+    subsets: int = Effort.subsets
+    orders: int = Effort.orders
     fractions: tuple[float, ...] = FRACTIONS
     action_targets: int = ACTION_TARGETS
 
@@ -133,12 +135,9 @@ def study(
             found = validate_targets(
                 snapshot,
                 list(targets.values()),
+                Measurement(subsets=scale.subsets, orders=scale.orders, fraction=fraction),
                 estimators,
-                subsets=scale.subsets,
-                orders=scale.orders,
-                fraction=fraction,
-                executor=executor,
-                workers=workers,
+                pool=Pool(executor, workers),
                 report=told,
             )
             about = {

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.core.estimators import ESTIMATORS
-from engine.core.regression import REPLAY_REGRESSION
+from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
 from engine.core.trust import MOSTLY_NOISE
 from engine.experiments.faithfulness import STAGES
 

@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
+from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
+from engine.core.filtering import bottom_fraction
 from engine.core.influence import influence
+from engine.core.kind import kind_of, named_target
 from engine.core.replay import Mode, check_mode, check_replayable
-from engine.core.targets import named_target
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError, StorageError
 from engine.executors import run_tasks
-from engine.intervention.filtering import bottom_fraction
 from engine.intervention.outcome import RESULT_FILE, is_round_outcome
 from engine.intervention.plan import Intervention, Meter, Progress
 from engine.intervention.retrain import compare_arms
@@ -76,8 +76,8 @@ class Series:
             raise BadInputError("there is no round to intervene in; the run needs a round with records")
         if not 0 < self.drop_bottom <= 1:
             raise BadInputError(f"the fraction to drop is {self.drop_bottom:g}; it must be above 0 and at most 1")
-        if self.estimator not in ESTIMATOR_NOTES:
-            names = ", ".join(ESTIMATOR_NOTES)
+        if self.estimator not in ESTIMATORS:
+            names = ", ".join(ESTIMATORS)
             raise BadInputError(f"unknown estimator {self.estimator!r}; it must be one of {names}")
         check_mode(self.mode)
         self._removing((0,), 0)
@@ -95,11 +95,11 @@ class Series:
                 zero, or the round was recorded without its minibatches.
         """
         check_replayable(snapshot)
-        scores = influence(snapshot, "return", self.estimator).influence
+        scores = influence(snapshot, None, self.estimator).influence
         if not (scores < 0).any():
             raise BadInputError("no record has negative influence on the return")
         plan = self._removing(bottom_fraction(scores, self.drop_bottom).tolist(), snapshot.round)
-        snapshot.without(plan.removed)
+        kind_of(snapshot).removed(snapshot, plan.removed)
         return plan
 
     @property
@@ -310,7 +310,11 @@ def intervene_at(task: RoundTask) -> None:
     except BadInputError as reason:
         found: dict[str, Any] = {"round": task.round, "skipped": str(reason)}
     else:
-        found = compare_arms(snapshot, plan, named_target(snapshot, "return"), Meter(watch, snapshot, plan))
+        evaluation = kind_of(snapshot).evaluation(snapshot, {})
+        try:
+            found = compare_arms(snapshot, plan, named_target(snapshot), evaluation, Meter(watch, snapshot, plan))
+        finally:
+            evaluation.close()
         found["removed_count"] = len(found.pop("removed"))
     write_json(_round_file(task.folder, task.round), found | {"commit": snapshot.hash})
 

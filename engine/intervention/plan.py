@@ -6,13 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from engine.core.naming import TargetName
+from engine.core.kind import kind_of
+from engine.core.question import TargetName
 from engine.core.replay import Mode
 from engine.errors import BadInputError
-from engine.kinds.language.sequences import LanguageSnapshot
 from engine.store.snapshot import Snapshot
 from engine.typed import typed
 
@@ -53,6 +50,8 @@ class Intervention:
     """Round whose buffer a return target is taken over, if another than this one."""
     observation: float | tuple[float, ...] | None = None
     """Hand-typed state that an action target is about in the place of records."""
+    tokens: tuple[int, ...] | None = None
+    """First and last token of the span that an action target of a sequence is about; None for the whole response."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "removed", tuple(sorted(set(self.removed))))
@@ -90,6 +89,7 @@ class Intervention:
             "seeds": self.seeds > 1,
             "of_round": self.of_round is not None,
             "observation": self.observation is not None,
+            "tokens": self.tokens is not None,
         }
         return {name: value for name, value in values.items() if said.get(name, True)}
 
@@ -103,12 +103,15 @@ class Intervention:
         return typed(cls, values)
 
 
-def random_removal(snapshot: Snapshot | LanguageSnapshot, plan: Intervention, order: int = 0) -> NDArray[np.int64]:
-    """The control's draw for one minibatch order, or for one seed: as many records as the intervention removes."""
-    rng = np.random.default_rng([snapshot.config.seed, plan.round, order, len(plan.removed)])
-    kept = snapshot.buffer.kept
-    removes = np.count_nonzero(kept[list(plan.removed)])
-    return np.sort(rng.choice(np.flatnonzero(kept), removes, replace=False))
+def draws(snapshot: Snapshot, plan: Intervention, order: int) -> dict[str, Any]:
+    """What each arm goes without, in one minibatch order or with one seed: the control's draw is another each time."""
+    control = kind_of(snapshot).control(snapshot, plan.removed, order)
+    return {"original": (), "counterfactual": plan.removed, "control": control}
+
+
+def mode_of(plan: Intervention, drop: Any) -> Mode:
+    """How an arm's records are removed; where none are, the minibatches stay as they were."""
+    return plan.mode if len(drop) else "mask"
 
 
 def episodes_per_order(plan: Intervention) -> int:
@@ -119,7 +122,7 @@ def episodes_per_order(plan: Intervention) -> int:
 class Meter:
     """Counts optimizer steps, an evaluation as half an update, and tells a `Progress` a hundred times or so."""
 
-    def __init__(self, progress: Progress | None, snapshot: Snapshot | LanguageSnapshot, plan: Intervention) -> None:
+    def __init__(self, progress: Progress | None, snapshot: Snapshot, plan: Intervention) -> None:
         config = snapshot.config
         self.progress = progress
         self.update_steps = config.n_epochs * -(-config.records_per_round // config.batch_size)

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.loop import train_on
+from engine.core.filtering import filtered
+from engine.core.kind import Evaluation, Given, kind_of
 from engine.core.replay import Mode, replay
-from engine.core.training import Learner, filtered
-from engine.envs import find
+from engine.core.training import train_on
 from engine.intervention.comparison import Estimate, compare
-from engine.intervention.filtering import make_filter
-from engine.kinds.control.agents import Actor, restore_agent
-from engine.kinds.control.evaluation import Evaluator
-from engine.kinds.control.normalization import Normalizer, normalizer_at
-from engine.store.read import Run
+from engine.intervention.plan import Intervention, Meter, draws, mode_of
+from engine.registry import kind_named
+from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 
 RECOLLECTION_SEED = 5
@@ -38,10 +36,55 @@ class Continued(NamedTuple):
 
     returns: Sequence[float | None]
     """Mean training return of each further round; None where no episode ended."""
-    policy: Actor
-    """After the last of them."""
-    normalizer: Normalizer | None
-    """As it stood then."""
+    player: Any
+    """The policy after the last of them, as `Evaluation.returns` takes it."""
+
+
+def recollect(
+    snapshot: Snapshot, plan: Intervention, folder: Path, evaluation: Evaluation, meter: Meter, given: Given
+) -> dict[str, Any]:
+    """Train every arm on with several seeds, and evaluate what became of it; seed s of each arm has the same luck.
+
+    Args:
+        snapshot: round k.
+        plan: the intervention.
+        folder: with the first seed's branches, which are recorded already.
+        evaluation: of the final policies.
+        meter: told of the progress.
+        given: in the place of something that the run's settings name.
+
+    Returns:
+        What `summarize` says.
+    """
+    recorded = {"counterfactual": folder, "control": folder / "control"}
+    curves: dict[str, list[Curve]] = {}
+    returns: dict[str, list[Floats]] = {}
+    per_seed = -(-plan.episodes // plan.seeds)
+    for seed in range(plan.seeds):
+        for arm, drop in draws(snapshot, plan, seed).items():
+            doing = f"training on, {arm}, seed {seed + 1} of {plan.seeds}"
+            if seed == 0 and arm in recorded:
+                found = recorded_arm(open_run(recorded[arm]))
+            else:
+
+                def say(round: int, doing: str = doing) -> None:
+                    meter.say(f"{doing}, round {round}")
+
+                found = train_arm_on(
+                    snapshot,
+                    drop,
+                    mode_of(plan, drop),
+                    plan.continue_rounds,
+                    seed,
+                    say=say,
+                    on_step=meter.step,
+                    given=given,
+                )
+            curves.setdefault(arm, []).append(found.returns)
+            meter.say(f"evaluating {arm}, seed {seed + 1} of {plan.seeds}")
+            returns.setdefault(arm, []).append(evaluation.returns(found.player, seed, per_seed, meter.check))
+            meter.evaluated()
+    return dict(summarize(curves, snapshot.round, {arm: np.stack(rows) for arm, rows in returns.items()}))
 
 
 def train_arm_on(
@@ -53,6 +96,7 @@ def train_arm_on(
     *,
     say: Callable[[int], None] = lambda round: None,
     on_step: Callable[[], None] | None = None,
+    given: Given | None = None,
 ) -> Continued:
     """Replay a round without some records and train on, recording nothing.
 
@@ -65,29 +109,26 @@ def train_arm_on(
             order, begins new episodes and draws actions and minibatches anew: the same luck for every arm.
         say: told each round that begins.
         on_step: called before every optimizer step; raise from it to cancel.
+        given: in the place of something that the run's settings name.
     """
-    config = snapshot.config
-    learner = Learner.after(replay(snapshot, drop, mode=mode, order=seed, on_step=on_step))
-    learner.config = replace(config, rounds=learner.round + rounds)
+    kind = kind_of(snapshot)
+    replayed = replay(snapshot, drop, mode=mode, order=seed, on_step=on_step)
+    learner = kind.after(replayed.snapshot, replayed.agent, snapshot.path or Path(), given or {})
     if seed:
-        learner.reseed(np.random.default_rng([config.seed, snapshot.round, seed, RECOLLECTION_SEED]))
+        learner.reseed(np.random.default_rng([snapshot.config.seed, snapshot.round, seed, RECOLLECTION_SEED]))
     returns = []
-    keep = partial(filtered, record_filter=make_filter(config))
-    for later in train_on(learner, learner.config.rounds, keep, on_step):
+    keep = partial(filtered, record_filter=kind.make_filter(kind.settings(snapshot)))
+    for later in train_on(learner, learner.round + rounds, keep, on_step):
         say(later.round)
         returns.append(later.metrics["mean_return"])
-    if learner.environments is not None:
-        learner.environments.close()
-    return Continued(returns, learner.agent, learner.normalizer)
+    learner.close()
+    return Continued(returns, learner.player())
 
 
 def recorded_arm(branch: Run) -> Continued:
     """A branch that was recorded already, from its first further round to its final checkpoint."""
-    last = branch.checkpoint(branch.config.rounds)
-    manifest = branch.manifest
-    agent = restore_agent(branch.config, manifest.observation_space, manifest.action_space, last)
     returns = [info.metrics["mean_return"] for info in branch.rounds[1:]]
-    return Continued(returns, agent, normalizer_at(branch.config, last))
+    return Continued(returns, kind_named(branch.kind).recorded_player(branch, branch.config.rounds))
 
 
 Curve = Sequence[float | None]
@@ -135,37 +176,3 @@ def _point(values: Floats) -> dict[str, Any]:
     estimate = Estimate.of(seen, 0).to_json() if len(seen) else {"mean": None, "low": None, "high": None}
     found = {name: estimate[name] for name in ("mean", "low", "high")}
     return found | {"seeds": [value if np.isfinite(value) else None for value in values.tolist()]}
-
-
-def evaluate(
-    snapshot: Snapshot,
-    arms: Mapping[str, Sequence[Continued]],
-    first_seed: int,
-    episodes: int,
-    check: Callable[[], None],
-    evaluated: Callable[[], None],
-) -> dict[str, Floats]:
-    """(seeds, episodes) returns of every arm's final policies; seed s of each arm plays the same episodes.
-
-    Args:
-        snapshot: round k.
-        arms: one `Continued` a seed.
-        first_seed: the evaluation seeds begin here.
-        episodes: per arm and seed.
-        check: called before every step of the episodes; raise from it to cancel.
-        evaluated: called after every policy.
-    """
-    evaluator = Evaluator(find(snapshot.config.env_id))
-    found: dict[str, Floats] = {}
-    try:
-        for name, each in arms.items():
-            rows = []
-            for seed, one in enumerate(each):
-                evaluator.normalizer = one.normalizer
-                seeds = first_seed + seed * episodes + np.arange(episodes)
-                rows.append(evaluator.returns(one.policy, seeds, check))
-                evaluated()
-            found[name] = np.stack(rows)
-    finally:
-        evaluator.close()
-    return found

@@ -12,19 +12,17 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.checkpoint import same_machine
+from engine.core.kind import EVALUATION_SEED, Evaluation, Given, Kind, kind_of, named_target, recorded_here
+from engine.core.question import TargetName
 from engine.core.replay import Mode, check_replayable, intervene, replay
-from engine.core.targets import Target, named_target
+from engine.core.targets import Target
 from engine.core.training import branch
-from engine.envs import find
 from engine.errors import BadInputError
 from engine.intervention.comparison import Estimate, compare
-from engine.intervention.filtering import make_filter
 from engine.intervention.outcome import RESULT_FILE
-from engine.intervention.plan import EVALUATION_SEED, Intervention, Meter, Progress, episodes_per_order, random_removal
-from engine.intervention.recollect import Continued, evaluate, recorded_arm, summarize, train_arm_on
-from engine.kinds.control.evaluation import Evaluator
-from engine.kinds.control.normalization import normalizer_at
+from engine.intervention.plan import Intervention, Meter, Progress, draws, episodes_per_order, mode_of
+from engine.intervention.recollect import recollect
+from engine.registry import kind_named
 from engine.store.documents import write_json
 from engine.store.files import Files
 from engine.store.manifest import Parent
@@ -46,12 +44,13 @@ def retrain(
     episodes: int = 64,
     continue_rounds: int = 0,
     seeds: int = 1,
-    target: str = "return",
+    target: str | TargetName | None = None,
     about: int | tuple[int, ...] | None = None,
     action: float | tuple[float, ...] | None = None,
     of_round: int | None = None,
     observation: float | tuple[float, ...] | None = None,
     progress: Progress | None = None,
+    **given: Any,
 ) -> dict[str, Any]:
     """Replay a round without some records and compare, on the same evaluation seeds, with two other arms.
 
@@ -76,12 +75,15 @@ def retrain(
         seeds: how often every arm, the original too, is trained on with newly collected data. The first seed goes on as the
             run itself did, and its branches are the ones that are recorded; the others replay another minibatch order and
             begin new episodes, with the same luck in every arm.
-        target: whose change is measured beside the return: `return`, or `action` of the record `about`.
+        target: whose change is measured beside the return: its name, or a `TargetName`; `action` is that of the record
+            `about`. By default the kind's own: return, or of language models sequence.
         about: record, or records, of an action target.
         action: its action, if another than the recorded one.
         of_round: round whose buffer a return target is taken over, if another than this one.
         observation: hand-typed state of an action target, in the place of `about`.
         progress: told what is going on; raise from it to cancel.
+        given: in the place of something that the run's settings name; language models: `reward_model`. Their episodes are
+            responses to held-out prompts, and the return is the reward, without planted faults.
 
     Returns:
         What `result.json` in `out` holds: `original, counterfactual, control` and the differences (mean, low, high,
@@ -92,6 +94,11 @@ def retrain(
         BadInputError: nothing or everything would be removed, a record is out of range, the round is not there.
     """
     run = run if isinstance(run, Run) else open_run(run)
+    kind: Kind = kind_named(run.kind)
+    if not isinstance(target, TargetName):
+        target = TargetName.of(
+            target or kind.default_target, about=about, action=action, of_round=of_round, observation=observation
+        )
     plan = Intervention(
         round=round,
         removed=tuple(np.asarray(drop).tolist()),
@@ -100,39 +107,42 @@ def retrain(
         episodes=episodes,
         continue_rounds=continue_rounds,
         seeds=seeds,
-        target=target,
-        about=about,
-        action=action,
-        of_round=of_round,
-        observation=observation,
+        **target.plain(),
     )
-    return carry_out(run, plan, out, progress)
+    return carry_out(run, plan, out, progress, given)
 
 
-def carry_out(run: Run, plan: Intervention, out: str | Path, progress: Progress | None = None) -> dict[str, Any]:
+def carry_out(
+    run: Run, plan: Intervention, out: str | Path, progress: Progress | None = None, given: Given | None = None
+) -> dict[str, Any]:
     """`retrain`, with the plan made already."""
     snapshot = run.snapshot(plan.round)
+    kind, given = kind_of(snapshot), given or {}
     removed = check_records(plan.removed, len(snapshot.buffer))
-    snapshot.without(removed)
     check_replayable(snapshot)
+    kind.removed(snapshot, removed)
     target = named_target(snapshot, plan.measured)
     meter = Meter(progress, snapshot, plan)
-    with appears_at_once(Path(out)) as folder:
-        result: dict[str, Any] = {"run": str(out), "parent": run.name}
-        result |= compare_arms(snapshot, plan, target, meter)
-        branches = {"counterfactual": removed}
-        if plan.continue_rounds:
-            branches["control"] = random_removal(snapshot, plan)
-            result["curves"] = {"original": curve_of(run, plan.round, plan.continue_rounds)}
-        for name, records in branches.items():
-            meter.say(f"recording the {name} branch")
-            place = folder if name == "counterfactual" else folder / name
-            curve = _record_branch(run, snapshot, records, place, plan, meter)
+    evaluation = kind.evaluation(snapshot, given)
+    try:
+        with appears_at_once(Path(out)) as folder:
+            result: dict[str, Any] = {"run": str(out), "parent": run.name}
+            result |= compare_arms(snapshot, plan, target, evaluation, meter)
+            branches = {"counterfactual": removed}
             if plan.continue_rounds:
-                result["curves"][name] = curve
-        if plan.seeds > 1:
-            result["recollected"] = _recollect(snapshot, plan, folder, meter)
-        write_json(folder / RESULT_FILE, result)
+                branches["control"] = kind.control(snapshot, plan.removed)
+                result["curves"] = {"original": curve_of(run, plan.round, plan.continue_rounds)}
+            for name, records in branches.items():
+                meter.say(f"recording the {name} branch")
+                place = folder if name == "counterfactual" else folder / name
+                curve = _record_branch(run, snapshot, records, place, plan, meter, given)
+                if plan.continue_rounds:
+                    result["curves"][name] = curve
+            if plan.seeds > 1:
+                result["recollected"] = recollect(snapshot, plan, folder, evaluation, meter, given)
+            write_json(folder / RESULT_FILE, result)
+    finally:
+        evaluation.close()
     return result
 
 
@@ -161,12 +171,14 @@ def _check_free(out: Path) -> None:
         raise BadInputError(f"{out} is there already; choose another folder for the branch")
 
 
-def compare_arms(snapshot: Snapshot, plan: Intervention, target: Target, meter: Meter) -> dict[str, Any]:
+def compare_arms(
+    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: Evaluation, meter: Meter
+) -> dict[str, Any]:
     """Replay the round in all arms and orders, and compare: what a result says of the round itself, without branches."""
-    arms = _replay_arms(snapshot, plan, target, meter)
+    arms = _replay_arms(snapshot, plan, target, evaluation, meter)
     return {
         "env_id": snapshot.config.env_id,
-        "same_machine": same_machine(snapshot.fingerprint),
+        "same_machine": recorded_here(snapshot),
         **compared(plan, len(snapshot.buffer), arms),
     }
 
@@ -202,35 +214,30 @@ def compared(plan: Intervention, records: int, arms: Arms) -> dict[str, Any]:
     }
 
 
-def _replay_arms(snapshot: Snapshot, plan: Intervention, target: Target, meter: Meter) -> Arms:
+def _replay_arms(snapshot: Snapshot, plan: Intervention, target: Target, evaluation: Evaluation, meter: Meter) -> Arms:
     """Replay and evaluate every arm in every order."""
-    per_order = episodes_per_order(plan)
-    normalizer = normalizer_at(snapshot.config, snapshot.checkpoint)
-    evaluator = Evaluator(find(snapshot.config.env_id), normalizer)
+    kind, per_order = kind_of(snapshot), episodes_per_order(plan)
     returns: dict[str, list[NDArray[np.float64]]] = {}
     values: dict[str, list[float]] = {}
-    try:
-        for order in range(plan.orders):
-            draws: dict[str, Any] = {
-                "original": (),
-                "counterfactual": plan.removed,
-                "control": random_removal(snapshot, plan, order),
-            }
-            seeds = EVALUATION_SEED + order * per_order + np.arange(per_order)
-            for arm, drop in draws.items():
-                meter.say(f"{arm}, minibatch order {order + 1} of {plan.orders}")
-                mode = plan.mode if len(drop) else "mask"
-                replayed = replay(snapshot, drop, mode=mode, order=order, on_step=meter.step)
-                returns.setdefault(arm, []).append(evaluator.returns(replayed.agent, seeds, meter.check))
-                values.setdefault(arm, []).append(float(target.value(replayed.policy).detach()))
-                meter.evaluated()
-    finally:
-        evaluator.close()
+    for order in range(plan.orders):
+        for arm, drop in draws(snapshot, plan, order).items():
+            meter.say(f"{arm}, minibatch order {order + 1} of {plan.orders}")
+            replayed = replay(snapshot, drop, mode=mode_of(plan, drop), order=order, on_step=meter.step)
+            player = kind.player(snapshot, replayed.agent)
+            returns.setdefault(arm, []).append(evaluation.returns(player, order, per_order, meter.check))
+            values.setdefault(arm, []).append(float(target.value(replayed.policy).detach()))
+            meter.evaluated()
     return {arm: (np.stack(returns[arm]), values[arm]) for arm in returns}
 
 
 def _record_branch(
-    run: Run, snapshot: Snapshot, removed: NDArray[np.int64], out: Path, plan: Intervention, meter: Meter
+    run: Run,
+    snapshot: Snapshot,
+    removed: NDArray[np.int64],
+    out: Path,
+    plan: Intervention,
+    meter: Meter,
+    given: Given,
 ) -> list[dict[str, Any]]:
     """Make the run that follows from the removal; returns its curve."""
     parent = Parent(
@@ -245,43 +252,14 @@ def _record_branch(
         out,
         parent=parent,
         continue_rounds=plan.continue_rounds,
-        record_filter=make_filter(snapshot.config),
         on_step=meter.step,
+        given=given,
     )
     curve = []
     for later in rounds:
         meter.say(f"training on without {len(removed)} records, round {later.round}")
         curve.append({"round": later.round, "mean_return": later.metrics["mean_return"]})
     return curve
-
-
-def _recollect(snapshot: Snapshot, plan: Intervention, folder: Path, meter: Meter) -> dict[str, Any]:
-    """Train every arm on with several seeds; the first one's branches are in `folder` already."""
-    arms: dict[str, list[Continued]] = {
-        "original": [],
-        "counterfactual": [recorded_arm(open_run(folder))],
-        "control": [recorded_arm(open_run(folder / "control"))],
-    }
-    for name, found in arms.items():
-        for seed in range(len(found), plan.seeds):
-            drop: dict[str, Any] = {
-                "original": (),
-                "counterfactual": plan.removed,
-                "control": random_removal(snapshot, plan, seed),
-            }
-
-            def say(round: int, doing: str = f"training on, {name}, seed {seed + 1} of {plan.seeds}") -> None:
-                meter.say(f"{doing}, round {round}")
-
-            mode = plan.mode if name != "original" else "mask"
-            found.append(
-                train_arm_on(snapshot, drop[name], mode, plan.continue_rounds, seed, say=say, on_step=meter.step)
-            )
-    per_seed = -(-plan.episodes // plan.seeds)
-    meter.say("evaluating the policies that were trained on")
-    returns = evaluate(snapshot, arms, EVALUATION_SEED, per_seed, meter.check, meter.evaluated)
-    curves = {name: [one.returns for one in each] for name, each in arms.items()}
-    return dict(summarize(curves, snapshot.round, returns))
 
 
 def curve_of(run: Run, round: int, rounds: int) -> list[dict[str, Any]]:

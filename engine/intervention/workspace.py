@@ -29,13 +29,12 @@ from uuid import uuid4
 
 from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.influence import influence
+from engine.core.kind import kind_of, named_target
 from engine.core.replay import check_replayable
-from engine.core.targets import named_target
 from engine.errors import DamagedRunError, LockedRunError, StorageError, ZeroGradientError
 from engine.intervention.outcome import RESULT_FILE, check_outcome
 from engine.intervention.plan import Intervention
 from engine.intervention.retrain import PARTIAL
-from engine.kinds.language.sequences import LanguageSnapshot
 from engine.store.documents import Document, read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.find import INTERVENTION
@@ -52,7 +51,7 @@ SWEPT_SECONDS = 60.0
 """So old is a file that a killed writer left in a job's folder, rather than one that is being written."""
 
 
-def intervention_id(snapshot: Snapshot | LanguageSnapshot, plan: Intervention) -> str:
+def intervention_id(snapshot: Snapshot, plan: Intervention) -> str:
     """Twelve hexadecimal digits; equal interventions on equal snapshots have equal ids."""
     text = json.dumps({"snapshot": snapshot.hash, **plan.to_json()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -106,10 +105,8 @@ def predicted(
     return about | {"summed_influence": float(scores.influence[list(plan.removed)].sum())}
 
 
-def create_job(
-    run: Run, snapshot: Snapshot | LanguageSnapshot, plan: Intervention, about: dict[str, Any]
-) -> tuple[Job, bool]:
-    """Write an intervention to disk, ready for a worker (of a language model's run: `engine.kinds.language.worker`).
+def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str, Any]) -> tuple[Job, bool]:
+    """Write an intervention to disk, ready for a worker.
 
     Returns:
         The job, and whether a worker is to be started; one that is done or running is given back as it is.
@@ -118,10 +115,9 @@ def create_job(
         BadInputError: a record is out of range, all would be removed, or the round's update can't be replayed.
         StorageError: the run's folder can't be written.
     """
-    snapshot.without(plan.removed)
-    if isinstance(snapshot, Snapshot):
-        check_replayable(snapshot)
-        named_target(snapshot, plan.measured)
+    check_replayable(snapshot)
+    kind_of(snapshot).removed(snapshot, plan.removed)
+    named_target(snapshot, plan.measured)
     folder = inside(run.path, "interventions", intervention_id(snapshot, plan))
     try:
         known = read_job(folder)

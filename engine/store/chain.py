@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from engine.errors import BadInputError, DamagedRunError
-from engine.store.kinds import rounds
+from engine.registry import rounds
 from engine.store.strict_json import parse_json
 from engine.typed import typed
 

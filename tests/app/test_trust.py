@@ -18,10 +18,11 @@ from app.jobs import Check
 from app.trust import offered
 from engine.core.costs import finished
 from engine.core.estimators import ESTIMATORS
-from engine.core.naming import TargetName
-from engine.core.regression import REPLAY_REGRESSION
-from engine.core.replays import random_removals
-from engine.core.targets import named_target, return_target
+from engine.core.question import TargetName
+from engine.core.estimators import REPLAY_REGRESSION
+from engine.core.draws import random_removals
+from engine.kinds.control.targets import return_target
+from engine.core.kind import named_target
 from engine.core.trust import keep_validation
 from engine.store.read import Run
 

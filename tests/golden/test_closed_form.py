@@ -11,9 +11,9 @@ import torch
 from worlds import entry, learner
 
 import engine
-from engine.core.checkpoint import restore_learner
+from engine.kinds.control.agents import restore_learner
 from engine.core.objective import normalize, objective
-from engine.core.training import Learner
+from engine.kinds.control.learner import ControlLearner
 from engine.envs import find
 from engine.kinds.control.agents import TorchAgent, restore_agent
 from engine.kinds.control.closed_form import ClosedFormAgent
@@ -41,7 +41,7 @@ def snapshot(request: pytest.FixtureRequest) -> Snapshot:
     name, settings = CASES[request.param]
     settings = {"n_steps": 512, "n_epochs": 6, **settings}
     try:
-        made = Learner.begin(engine.preset(name, **settings))
+        made = ControlLearner.begin(engine.preset(name, **settings))
     except engine.EngineError:
         made = learner(entry(name), **settings)
     made.update(made.collect())

@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from worlds import entry, moved_snapshot
 
 import engine
-from engine.core.checkpoint import restore_policy
+from engine.kinds.control.networks import restore_policy
 from engine.core.estimators import ESTIMATORS, first_order
-from engine.core.targets import ActionTarget, action_target, return_target
+from engine.kinds.control.targets import ActionTarget, action_target, return_target
 from engine.envs import find
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.ppo import as_batch

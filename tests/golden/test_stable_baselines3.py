@@ -17,9 +17,9 @@ from worlds import entry, learner
 
 import engine
 from engine.config import TrainConfig
-from engine.core.checkpoint import restore_policy
+from engine.kinds.control.networks import restore_policy
 from engine.core.objective import make_optimizer
-from engine.core.training import Learner
+from engine.kinds.control.learner import ControlLearner
 from engine.envs import CATALOGUE, find
 from engine.kinds.control.ppo import as_batch, update
 from engine.kinds.control.rollout import gae
@@ -136,7 +136,9 @@ def test_one_update_is_theirs(case: str, path: str, monkeypatch: pytest.MonkeyPa
         pytest.skip("no images")
     changed = {"n_steps": 512, "n_epochs": 5, "path": path, **CASES[case]}
     if name in CATALOGUE:
-        agent = Learner.begin(engine.preset(name, preset if preset in ("paper", "default") else "paper", **changed))
+        agent = ControlLearner.begin(
+            engine.preset(name, preset if preset in ("paper", "default") else "paper", **changed)
+        )
         env = find(name).make()
     else:
         agent, env = learner(entry(name), **changed), entry(name).make()
@@ -163,7 +165,7 @@ def test_one_update_is_theirs(case: str, path: str, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("path", ["closed_form", "torch"])
 def test_a_second_update_continues_their_adam(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = Learner.begin(engine.preset("CartPole-v1", n_steps=256, n_epochs=2, path=path))
+    agent = ControlLearner.begin(engine.preset("CartPole-v1", n_steps=256, n_epochs=2, path=path))
     first = agent.collect()
     theirs = theirs_for(first, find("CartPole-v1").make())
     permutations = iter([*first.minibatches, *first.minibatches])
@@ -245,7 +247,7 @@ def test_optimizer_settings(optimizer: Any, kind: type[torch.optim.Optimizer]) -
 
 def test_float64_update_is_theirs_to_the_last_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """In float64 rounding no longer hides a small difference in meaning."""
-    agent = Learner.begin(engine.preset("LunarLander-v3", n_steps=256, n_epochs=3))
+    agent = ControlLearner.begin(engine.preset("LunarLander-v3", n_steps=256, n_epochs=3))
     snapshot = agent.collect()
     theirs = theirs_for(snapshot, find("LunarLander-v3").make())
     theirs.policy.double()

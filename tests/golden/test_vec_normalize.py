@@ -10,7 +10,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from worlds import entry
 
 from engine.config import TrainConfig
-from engine.kinds.control.environment import VectorEnvironment, feasible, generator_at
+from engine.core.checkpoint import generator_at
+from engine.kinds.control.environment import VectorEnvironment, feasible
 from engine.kinds.control.normalization import Normalizer
 
 N_ENVS = 3

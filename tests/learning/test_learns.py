@@ -9,7 +9,7 @@ import pytest
 from worlds import entry, learner
 
 import engine
-from engine.core.training import Learner
+from engine.kinds.control.learner import ControlLearner
 from engine.envs import find
 from engine.kinds.control.evaluation import Evaluator
 
@@ -62,7 +62,7 @@ def test_critic_learns_what_the_states_are_worth() -> None:
 def test_frozen_lake_with_the_papers_settings_is_solved() -> None:
     """30 rounds of SGD 5e-3: the goal is reached in nearly every episode, where a random policy reaches 1.5 %."""
     config = engine.preset("FrozenLake-v1", seed=0)
-    agent = trained(Learner.begin(config), config.rounds)
+    agent = trained(ControlLearner.begin(config), config.rounds)
     assert Evaluator(find("FrozenLake-v1")).returns(agent.policy, np.arange(1000, 1200)).mean() > 0.95
 
 
@@ -80,7 +80,7 @@ PUBLISHED = {
 def test_tuned_presets_reach_their_return(name: str) -> None:
     """Seed 0, the stochastic policy at the end, 100 evaluation episodes; each trains in less than two minutes."""
     config = engine.preset(name, "tuned", seed=0)
-    agent = trained(Learner.begin(config), config.rounds)
+    agent = trained(ControlLearner.begin(config), config.rounds)
     returns = Evaluator(find(name), agent.normalizer).returns(agent.agent, np.arange(10_000_000, 10_000_100))
     assert returns.mean() >= PUBLISHED[name]
 
@@ -88,7 +88,7 @@ def test_tuned_presets_reach_their_return(name: str) -> None:
 @pytest.mark.slow
 def test_bipedalwalker_walks_after_a_fifth_of_the_tuned_preset() -> None:
     """40 of 200 rounds, about five minutes. Untrained it falls at about -110; the far end is 300; measured: 153."""
-    agent = trained(Learner.begin(engine.preset("BipedalWalker-v3", "tuned", seed=0)), 40)
+    agent = trained(ControlLearner.begin(engine.preset("BipedalWalker-v3", "tuned", seed=0)), 40)
     seeds = np.arange(10_000_000, 10_000_020)
     assert Evaluator(find("BipedalWalker-v3"), agent.normalizer).returns(agent.agent, seeds).mean() > 50
 
@@ -99,6 +99,6 @@ def test_cartpole_reaches_its_published_return(seed: int) -> None:
     """The `tuned` preset: at least 475 of 500 within 150 000 steps."""
     config = engine.preset("CartPole-v1", "tuned", seed=seed)
     assert config.rounds * config.records_per_round <= 150_000
-    agent = trained(Learner.begin(config), config.rounds)
+    agent = trained(ControlLearner.begin(config), config.rounds)
     returns = Evaluator(find("CartPole-v1")).returns(agent.policy, np.arange(10_000_000, 10_000_050))
     assert returns.mean() >= 475

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 import engine
 from engine.core.checkpoint import fingerprint
-from engine.intervention.plan import Intervention
 
 ROUND = 1
 RECORD = 5
@@ -158,7 +157,7 @@ class _Language:
 
     def __init__(self, run: Path) -> None:
         self.run = engine.open_run(run)
-        self.snapshot = self.run.language_snapshot(ROUND)
+        self.snapshot = self.run.snapshot(ROUND)
         self.removed = np.arange(0, len(self.snapshot.buffer), 4)
 
     def replays(self) -> dict[str, Any]:
@@ -168,18 +167,18 @@ class _Language:
             "rebatch": {"drop": self.removed, "mode": "rebatch"},
             "order 1": {"order": 1},
         }
-        return {name: engine.replay_language(self.snapshot, **options).checkpoint for name, options in asked.items()}
+        return {name: engine.replay(self.snapshot, **options).checkpoint for name, options in asked.items()}
 
     def scores(self) -> dict[str, NDArray[np.float32]]:
         targets = {
-            "sequence": engine.language_target(self.snapshot, "sequence"),
-            "return": engine.language_target(self.snapshot, "return"),
-            "action": engine.language_target(self.snapshot, "action", record=RECORD),
+            "sequence": "sequence",
+            "return": engine.return_target(self.snapshot),
+            "action": engine.action_target(self.snapshot, record=RECORD),
         }
         found = {}
         for name, target in targets.items():
             for estimator in LANGUAGE_ESTIMATORS:
-                scores = engine.sequence_influence(self.snapshot, target, estimator)
+                scores = engine.influence(self.snapshot, target, estimator)
                 found[f"{name} {estimator}"] = scores.influence
                 if scores.token_influence is not None:
                     found[f"{name} {estimator} by token"] = scores.token_influence
@@ -187,9 +186,9 @@ class _Language:
 
     def retrain(self, scratch: Path) -> dict[str, Any]:
         removed = tuple(self.removed.tolist())
-        plan = Intervention(round=ROUND, removed=removed, orders=4, episodes=8, target="action", about=RECORD)
-        return engine.retrain_language(self.run, plan, scratch / "branch", reward_model=GladWords())
+        about: dict[str, Any] = {"target": "action", "about": RECORD, "orders": 4, "episodes": 8}
+        return engine.retrain(self.run, ROUND, removed, scratch / "branch", reward_model=GladWords(), **about)
 
     def validate(self) -> dict[str, Any]:
         about: dict[str, Any] = {"subsets": 6, "orders": ORDERS, "executor": "inline"}
-        return asdict(engine.validate_language(self.snapshot, "sequence", VALIDATED, **about))
+        return asdict(engine.validate(self.snapshot, "sequence", VALIDATED, **about))

@@ -31,7 +31,7 @@ from engine.intervention.across import (
     series_folder,
     series_of,
 )
-from engine.intervention.filtering import bottom_fraction
+from engine.core.filtering import bottom_fraction
 from engine.intervention.rounds import changes, p_value, sentences, summarize
 from engine.intervention.worker import work_series
 from engine.intervention.workspace import list_jobs, request_cancel

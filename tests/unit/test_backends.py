@@ -11,9 +11,10 @@ from worlds import double, moved_snapshot, off_policy
 
 from engine.config import TrainConfig
 from engine.core.backends import Backend, Direction, gradient, inner_products
-from engine.core.checkpoint import restore_policy
+from engine.kinds.control.networks import restore_policy
 from engine.core.objective import Batch
-from engine.core.targets import ActionTarget, ReturnTarget, Target, action_target, return_target
+from engine.kinds.control.targets import ActionTarget, ReturnTarget, action_target, return_target
+from engine.core.targets import Target
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.networks import ActorCritic

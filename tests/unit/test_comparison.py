@@ -5,7 +5,7 @@ import pytest
 
 from engine.errors import BadInputError
 from engine.intervention.comparison import VERDICT_WORDS, Estimate, compare, verdict
-from engine.intervention.filtering import bottom_fraction
+from engine.core.filtering import bottom_fraction
 from engine.intervention.plan import Intervention
 
 

@@ -19,8 +19,8 @@ from engine.analysis import rollouts as playing
 from engine.analysis.advantages import monte_carlo
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.analysis.rollouts import Task, horizon, run_rollouts
-from engine.core.checkpoint import restore_policy
-from engine.core.training import Learner
+from engine.kinds.control.networks import restore_policy
+from engine.kinds.control.learner import ControlLearner
 from engine.envs import CATALOGUE
 from engine.envs.environment import attributes
 from engine.errors import BadInputError, CancelledError
@@ -128,7 +128,7 @@ def test_continuous_actions_and_images(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def first_round(name: str, **settings: Any) -> Snapshot:
-    return Learner.begin(engine.preset(name, n_steps=30, **settings)).collect()
+    return ControlLearner.begin(engine.preset(name, n_steps=30, **settings)).collect()
 
 
 @pytest.mark.long

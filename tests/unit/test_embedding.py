@@ -9,7 +9,7 @@ import pytest
 from worlds import entry, moved_snapshot
 
 from engine.analysis.embedding import policy_features, principal_components
-from engine.core.checkpoint import restore_policy
+from engine.kinds.control.networks import restore_policy
 from engine.store.read import Run
 
 

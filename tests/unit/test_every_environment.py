@@ -11,8 +11,8 @@ from worlds import record, same_tensors
 
 import engine
 from engine.core.backends import BACKENDS, gradient, inner_products
-from engine.core.checkpoint import restore_policy
-from engine.core.targets import action_target, return_target
+from engine.kinds.control.networks import restore_policy
+from engine.kinds.control.targets import action_target, return_target
 from engine.envs import CATALOGUE, find
 from engine.errors import ZeroGradientError
 from engine.kinds.control.environment import VectorEnvironment

@@ -13,9 +13,11 @@ from worlds import entry, learner
 
 import engine
 from engine.core.replay import intervene
-from engine.core.training import Filtered, Learner, filtered
+from engine.kinds.control.learner import ControlLearner
+from engine.core.filtering import Filtered, filtered
 from engine.errors import BadInputError, NotARunError
-from engine.intervention.filtering import RANKINGS, actor_influence, filtered_count, make_filter, strength
+from engine.core.filtering import actor_influence, filtered_count
+from engine.kinds.control.filtering import RANKINGS, make_filter, strength
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.agreement import agreement
 from engine.store.snapshot import Snapshot
@@ -43,14 +45,14 @@ def test_the_papers_threshold_rule(scores: list[float], drop: float, count: int)
 
 @pytest.fixture(scope="module")
 def snapshot() -> Snapshot:
-    made = Learner.begin(engine.preset("CartPole-v1", **SETTINGS))
+    made = ControlLearner.begin(engine.preset("CartPole-v1", **SETTINGS))
     made.update(made.collect())
     return made.collect()
 
 
 @pytest.mark.parametrize("name", RANKINGS)
 def test_every_filter_drops_as_many_as_iif(snapshot: Snapshot, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.intervention.filtering.agreement", lambda _: 2.2)
+    monkeypatch.setattr("engine.kinds.control.filtering.agreement", lambda _: 2.2)
     snapshot = replace(snapshot, metrics={**snapshot.metrics, "explained_variance": -1.0})
     choose = make_filter(engine.preset("CartPole-v1", **SETTINGS, filter=name))
     assert choose is not None
@@ -104,7 +106,7 @@ def test_agreement_by_hand() -> None:
 
 def test_dropped_from_the_actor_alone() -> None:
     """The critic learns as if nothing were dropped, the actor as if the records were gone; clipping would couple them."""
-    made = Learner.begin(engine.preset("CartPole-v1", **SETTINGS, max_grad_norm=None))
+    made = ControlLearner.begin(engine.preset("CartPole-v1", **SETTINGS, max_grad_norm=None))
     collected = made.collect()
     drop = np.arange(0, 200, 3)
     whole, gone = engine.replay(collected).checkpoint, engine.replay(collected, drop=drop).checkpoint
@@ -158,7 +160,7 @@ def test_filters_go_by_the_estimator_that_they_are_told(snapshot: Snapshot, name
 
 
 def test_a_shut_guard_drops_nothing(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.intervention.filtering.agreement", lambda _: 0.3)
+    monkeypatch.setattr("engine.kinds.control.filtering.agreement", lambda _: 0.3)
     choose = make_filter(engine.preset("CartPole-v1", **SETTINGS, filter="guarded"))
     assert choose is not None
     dropped, why, _ = choose(replace(snapshot, metrics={**snapshot.metrics, "explained_variance": -1.0}))
@@ -247,7 +249,7 @@ def test_filters_rank_by_the_actors_objective_alone(estimator: str) -> None:
     """With separate networks the value loss has no part in the influence on a policy's target; in a shared trunk it has."""
     small: dict[str, Any] = {"n_steps": 64, "batch_size": 32, "n_epochs": 1, "gamma": 0.9}
     for name, shared in (("CartPole-v1", False), ("MiniGrid-Empty-8x8-v0", True)):
-        made = Learner.begin(engine.preset(name, **small, filter="iif", filter_estimator=estimator))
+        made = ControlLearner.begin(engine.preset(name, **small, filter="iif", filter_estimator=estimator))
         made.update(made.collect())
         collected = made.collect()
         whole = engine.influence(collected, estimator=estimator, cache=False)

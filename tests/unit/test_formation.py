@@ -17,7 +17,7 @@ from engine.analysis.behaviour import Behaviour, as_behaviour, behaviour, influe
 from engine.analysis.formation import TOP, form_round, formation
 from engine.analysis.relations import groupings, relations
 from engine.analysis.round_by_round import coarse_to_fine
-from engine.core.checkpoint import restore_policy
+from engine.kinds.control.networks import restore_policy
 from engine.errors import BadInputError
 from engine.kinds.control.networks import ActorCritic
 from engine.store.export import export_run

@@ -12,8 +12,8 @@ from worlds import learner, moved_snapshot
 
 import engine
 from engine.core.backends import gradient
-from engine.core.checkpoint import restore_policy
-from engine.core.targets import as_space, return_target
+from engine.kinds.control.networks import restore_policy
+from engine.kinds.control.targets import as_space, return_target
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.networks import ActorCritic

@@ -14,10 +14,11 @@ from worlds import entry, learner
 
 import engine
 from engine.core import influence as front_door
-from engine.core.backends import Term
+from engine.core.attribution import Term
 from engine.core.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
 from engine.core.influence import scores_table
-from engine.core.targets import Target, as_space
+from engine.kinds.control.targets import as_space
+from engine.core.targets import Target
 from engine.errors import BadInputError
 from engine.kinds.control.agents import restore_agent
 from engine.spaces import Space

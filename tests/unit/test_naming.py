@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 import engine
 from engine.cli.options import Action, Observation, OfRound, Records, TargetOption, chosen_target
-from engine.core.naming import TargetName
-from engine.core.targets import Target, in_words, named_target
+from engine.core.question import TargetName
+from engine.core.kind import named_target
+from engine.core.targets import Target, in_words
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
 from engine.intervention.workspace import create_job, intervention_id, list_jobs, predicted, read_job

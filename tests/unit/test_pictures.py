@@ -11,7 +11,7 @@ import pytest
 
 from engine.analysis.rendering import CannotDrawError, episode_records, render, render_records
 from engine.analysis.restoring import CannotRestoreError
-from engine.core.training import Learner
+from engine.kinds.control.learner import ControlLearner
 from engine.envs import CATALOGUE, preset
 from engine.errors import BadInputError
 from engine.kinds.control.environment import StateNotRestoredError
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.long
 @cache
 def second_round(name: str) -> Snapshot:
     """A round that begins in the middle of episodes; a short one where a step costs much."""
-    agent = Learner.begin(preset(name, n_envs=2, n_steps=30 if CATALOGUE[name].extra is None else 8, seed=6))
+    agent = ControlLearner.begin(preset(name, n_envs=2, n_steps=30 if CATALOGUE[name].extra is None else 8, seed=6))
     agent.update(agent.collect())
     return agent.collect()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.analysis.places import group_by_place, group_records, places, world_map
-from engine.core.training import Learner
+from engine.kinds.control.learner import ControlLearner
 from engine.envs import CATALOGUE, Place, find, preset
 from engine.envs.layout import DOWN, LEFT, RIGHT, STEPS, UP
 from engine.store.snapshot import Snapshot
@@ -18,7 +18,7 @@ GRIDS = ["FrozenLake-v1", "FrozenLake-v1-slippery", "MiniGrid-Empty-8x8-v0"]
 
 
 def second_round(name: str, **settings: object) -> Snapshot:
-    agent = Learner.begin(preset(name, n_envs=2, n_steps=60, n_epochs=1, seed=6, **settings))
+    agent = ControlLearner.begin(preset(name, n_envs=2, n_steps=60, n_epochs=1, seed=6, **settings))
     agent.update(agent.collect())
     return agent.collect()
 

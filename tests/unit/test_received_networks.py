@@ -13,7 +13,7 @@ from commands import Command, refused
 from received import received
 
 from engine.config import TrainConfig
-from engine.core.checkpoint import restore_learner
+from engine.kinds.control.agents import restore_learner
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.control.agents import restore_agent
 from engine.store.read import Run

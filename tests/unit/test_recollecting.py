@@ -15,7 +15,8 @@ from worlds import record
 import engine
 from engine.envs import find
 from engine.errors import BadInputError
-from engine.intervention.plan import EVALUATION_SEED, Intervention, random_removal
+from engine.core.kind import EVALUATION_SEED
+from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.recollect import recorded_arm, summarize, train_arm_on
 from engine.intervention.worker import work
 from engine.intervention.workspace import create_job, intervention_id, read_job

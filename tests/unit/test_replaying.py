@@ -12,7 +12,7 @@ import torch
 from worlds import entry, moved_snapshot, same_tensors
 
 import engine
-from engine.core.checkpoint import restore_policy
+from engine.kinds.control.networks import restore_policy
 from engine.core.objective import draw_minibatches, normalize, objective
 from engine.core.replay import intervene
 from engine.envs import find

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from engine.analysis.restoring import CannotRestoreError, points
-from engine.core.training import Learner
+from engine.kinds.control.learner import ControlLearner
 from engine.envs import CATALOGUE, find, preset
-from engine.kinds.control.environment import StateNotRestoredError, feasible, generator_at
+from engine.core.checkpoint import generator_at
+from engine.kinds.control.environment import StateNotRestoredError, feasible
 from engine.store.snapshot import Snapshot
 
 pytestmark = pytest.mark.long
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.long
 
 def second_round(name: str, **settings: Any) -> Snapshot:
     """A round that begins in the middle of episodes, of two environments."""
-    agent = Learner.begin(preset(name, **{"n_envs": 2, "n_steps": 30, "seed": 6, **settings}))
+    agent = ControlLearner.begin(preset(name, **{"n_envs": 2, "n_steps": 30, "seed": 6, **settings}))
     agent.collect()
     return agent.collect()
 

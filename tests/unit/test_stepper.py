@@ -11,8 +11,8 @@ import torch
 from worlds import entry, learner
 
 from engine.config import TrainConfig
-from engine.core.checkpoint import restore_policy
-from engine.core.training import Learner, step_through
+from engine.kinds.control.networks import restore_policy
+from engine.kinds.control.learner import ControlLearner, step_through
 from engine.envs import CATALOGUE, Environment, find
 from engine.kinds.control.agents import begin_agent
 from engine.kinds.control.closed_form import ClosedFormAgent
@@ -231,7 +231,7 @@ def test_an_altered_recording_is_noticed() -> None:
 
 
 def test_stepping_through_a_round_ends_where_the_round_ended() -> None:
-    agent = Learner.begin(TrainConfig(env_id="LunarLander-v3", n_steps=150, n_envs=2))
+    agent = ControlLearner.begin(TrainConfig(env_id="LunarLander-v3", n_steps=150, n_envs=2))
     agent.collect()
     snapshot = agent.collect()
     assert agent.environments is not None

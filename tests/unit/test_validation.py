@@ -24,16 +24,9 @@ from engine.core.costs import estimate_seconds, replaying_seconds
 from engine.core.estimators import ESTIMATORS, PRIOR, first_order, record_gradients
 from engine.core.policy import Policy
 from engine.core.regression import fit_to_replays, with_nothing_removed
-from engine.core.replays import (
-    Ledger,
-    extreme_removals,
-    finished_replays,
-    random_removals,
-    removal_name,
-    replays,
-    subsets,
-)
-from engine.core.targets import return_target
+from engine.core.draws import extreme_removals, random_removals, subsets
+from engine.core.replays import Ledger, finished_replays, removal_name, replays
+from engine.kinds.control.targets import return_target
 from engine.core.trust import Faithfulness, Validation
 from engine.core.validation import removals, validate_targets
 from engine.errors import BadInputError, CancelledError, EngineError, ZeroGradientError

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.core.checkpoint import one_thread
+from engine.core.filtering import actor_influence, filtered
 from engine.errors import BadInputError
 from engine.executors import check_executor, run_tasks
 from engine.experiments.campaign import Progress
@@ -31,10 +32,8 @@ from engine.experiments.courtesy.results import (
 from engine.kinds.language.courtesy.judge import fluency, rude, variety
 from engine.kinds.language.courtesy.world import build_world
 from engine.kinds.language.filtering import make_filter
-from engine.kinds.language.influence import sequence_influence
 from engine.kinds.language.learner import LanguageLearner, language_fingerprint, mean_kl
 from engine.kinds.language.sequences import LanguageSnapshot
-from engine.kinds.language.training import filtered
 from engine.store.commit import RunWriter
 from engine.store.files import Files, inside
 
@@ -62,10 +61,10 @@ def train_and_judge(task: Task) -> pa.Table:
         A table of `results.SCHEMA`.
     """
     one_thread()
-    config, language = task.plan.configs(task.condition, task.arm, task.seed)
+    config, _ = task.plan.configs(task.condition, task.arm, task.seed)
     about = {"condition": task.condition, "arm": task.arm, "seed": task.seed}
     with TemporaryDirectory() as folder:
-        learner, record_filter = _begin(task, Path(folder)), make_filter(config, language)
+        learner, record_filter = _begin(task, Path(folder)), make_filter(config)
         rows = [{**about, "round": 0, **_judged(learner, task.plan.responses), **_NOTHING}]
         for round in range(1, task.plan.rounds + 1):
             start = time.process_time()
@@ -178,7 +177,7 @@ def _begin(task: Task, folder: Path) -> LanguageLearner:
 def _judged(learner: LanguageLearner, n: int) -> dict[str, float]:
     """What the policy says to the evaluation prompts."""
     prompts = build_world().prompts(np.random.default_rng(EVALUATION_SEED), n)
-    said = learner.scene.respond(learner.policy, prompts, np.random.default_rng(EVALUATION_SEED + 1), None)
+    said = learner.respond(prompts, np.random.default_rng(EVALUATION_SEED + 1))
     return {
         "rude": float(rude(said.response).mean()),
         "fluency": fluency(said.response),
@@ -188,7 +187,7 @@ def _judged(learner: LanguageLearner, n: int) -> dict[str, float]:
     }
 
 
-def _found(snapshot: LanguageSnapshot) -> dict[str, int]:
+def _found(snapshot: Any) -> dict[str, int]:
     """What the filter left out."""
     dropped = ~snapshot.buffer.kept
     flipped = _flipped(snapshot)
@@ -204,10 +203,10 @@ def _detected(snapshot: LanguageSnapshot) -> dict[str, Any]:
     flipped = _flipped(snapshot)
     if not flipped.any():
         return {}
-    influence = sequence_influence(snapshot, critic=False, cache=False).influence
+    influence = actor_influence(snapshot)
     return {"auc_influence": auc(-influence, flipped), "auc_reward": auc(-snapshot.buffer.reward, flipped)}
 
 
-def _flipped(snapshot: LanguageSnapshot) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _flipped(snapshot: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
     buffer = snapshot.buffer
     return buffer.reward_parts.get("flipped", np.zeros(len(buffer))) > 0

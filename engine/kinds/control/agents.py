@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.core.checkpoint import Tensors, check_optimizer, learner_tensors, restore_learner, restore_policy
+from engine.core import kind as core
+from engine.core.checkpoint import Tensors, check_optimizer, learner_tensors, restore_optimizer
 from engine.core.objective import OnGradient, UpdateMetrics, make_optimizer
 from engine.errors import BadInputError
 from engine.kinds.control.closed_form import ClosedFormAgent
-from engine.kinds.control.networks import ActorCritic
+from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.kinds.control.ppo import as_batch, update
 from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
@@ -33,7 +34,7 @@ class Actor(Protocol):
         ...
 
 
-class Agent(Actor, Protocol):
+class Agent(Actor, core.Agent, Protocol):
     """What training and replay need."""
 
     def value(self, observation: NDArray[Any]) -> Float32s:
@@ -42,22 +43,6 @@ class Agent(Actor, Protocol):
 
     def log_prob(self, observation: NDArray[Any], action: NDArray[Any]) -> Float32s:
         """Log pi(a|s): (n,)."""
-        ...
-
-    def update(
-        self,
-        buffer: RolloutBuffer,
-        minibatches: NDArray[np.int32],
-        *,
-        weights: Float32s | None = None,
-        on_step: Callable[[], None] | None = None,
-        on_gradient: OnGradient | None = None,
-    ) -> UpdateMetrics:
-        """One PPO update in place; `ppo.update` says what the arguments mean."""
-        ...
-
-    def tensors(self) -> Tensors:
-        """`parameter/...` and `optimizer/...` as copies."""
         ...
 
 
@@ -98,6 +83,17 @@ class TorchAgent:
     def tensors(self) -> Tensors:
         """`parameter/...` and `optimizer/...` as copies."""
         return learner_tensors(self.policy, self.optimizer)
+
+
+def restore_learner(
+    config: TrainConfig,
+    observation_space: Space,
+    action_space: Space,
+    checkpoint: Mapping[str, NDArray[Any]],
+) -> tuple[ActorCritic, torch.optim.Optimizer]:
+    """The policy and the optimizer as they were when the checkpoint was taken."""
+    policy = restore_policy(config, observation_space, action_space, checkpoint)
+    return policy, restore_optimizer(policy, config, checkpoint)
 
 
 def restore_agent(

@@ -9,47 +9,53 @@ one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.core.checkpoint import restore_policy
 from engine.core.replay import intervene
 from engine.core.targets import LogProbTarget, Target
 from engine.errors import BadInputError
 from engine.kinds.control.batched import BatchedAgents, bytes_a_replay, check_batched
+from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.snapshot import ControlSnapshot
 
-DEVICES = ("cpu", "cuda")
 LARGEST, SHARE = 512, 0.5
 """Replays of a batch at most, and the share of the device's free memory that it may take."""
 PAIRS = 256
 """Pairs of a log-probability target that are evaluated at a time."""
 
 
-def check_device(snapshot: ControlSnapshot, device: str) -> None:
-    """Whether rounds like this one can be replayed on the device; `cpu` means exact replays.
+def check_cuda(snapshot: ControlSnapshot) -> None:
+    """Whether rounds like this one can be replayed on a CUDA device.
 
     Raises:
-        BadInputError: unknown device, no CUDA device is here, or the networks have no batched form.
+        BadInputError: no CUDA device is here, or the networks have no batched form.
     """
-    if device not in DEVICES:
-        raise BadInputError(f"the device is {device!r}; it must be {' or '.join(DEVICES)}")
-    if device == "cpu":
-        return
-    check_batched(cast(ControlSnapshot, snapshot))
+    check_batched(snapshot)
     if not torch.cuda.is_available():
         raise BadInputError("there is no CUDA device here that torch can use; replay with --device cpu, the default")
 
 
-def batch_size(snapshot: ControlSnapshot, count: int) -> int:
-    """Replays of a batch on the CUDA device, so that `count` of them make batches of equal size that fit its memory."""
-    free, _ = torch.cuda.mem_get_info()
-    largest = min(LARGEST, max(1, int(SHARE * free) // bytes_a_replay(snapshot)))
-    return -(-count // -(-count // largest))
+class OnCuda:
+    """`core.kind.Batched` of a round."""
+
+    def __init__(self, snapshot: ControlSnapshot) -> None:
+        self.snapshot = snapshot
+
+    def size(self, count: int) -> int:
+        """Replays of a batch, so that `count` of them make batches of equal size that fit the device's memory."""
+        free, _ = torch.cuda.mem_get_info()
+        largest = min(LARGEST, max(1, int(SHARE * free) // bytes_a_replay(self.snapshot)))
+        return -(-count // -(-count // largest))
+
+    def values(
+        self, targets: Sequence[Target], removed: NDArray[np.bool_], orders: Sequence[int]
+    ) -> NDArray[np.float64]:
+        """(R, targets) values of f."""
+        return batched_values(self.snapshot, targets, removed, orders, torch.device("cuda"))
 
 
 def batched_values(

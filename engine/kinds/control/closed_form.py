@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from engine.config import TrainConfig
 from engine.core.objective import OnGradient, UpdateMetrics, kept_rows
 from engine.errors import DamagedRunError
+from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
 from engine.store.snapshot import Float32s
@@ -168,6 +169,11 @@ class ClosedFormAgent:
             for key in ("exp_avg", "exp_avg_sq", "momentum_buffer")
             if f"optimizer/{key}/{self.names[0]}" in tensors
         }
+
+    @property
+    def policy(self) -> ActorCritic:
+        """The present policy as a torch module; a copy."""
+        return restore_policy(self.config, self.observation_space, self.action_space, self.tensors())
 
     def _flat(self, tensors: Mapping[str, NDArray[Any]], prefix: str) -> Float32s:
         try:

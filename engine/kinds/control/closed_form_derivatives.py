@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.derivatives import Derivatives
+from engine.core.attribution import Attribution
+from engine.core.derivatives import Credit, Derivatives
 from engine.core.steps import Vector
 from engine.core.targets import LogProbTarget, Target
 from engine.kinds.control.closed_form import F32, Categorical, Gaussian, Perceptron
@@ -60,8 +61,8 @@ class ClosedFormDerivatives:
             gradient[critic.stop :] = log_std_gradient
         return gradient
 
-    def products(self, theta: Vector, records: NDArray[np.int32], direction: Vector) -> NDArray[Any]:
-        """(3, b) inner products by term."""
+    def credit(self, theta: Vector, records: NDArray[np.int32], direction: Vector) -> Credit:
+        """The inner products of the minibatch's own records, by term."""
         config, buffer = self.config, self.buffer
         (actor, critic), (actor_along, critic_along) = self._networks(theta), self._networks(direction)
         products = np.zeros((3, len(records)), F32)
@@ -78,7 +79,11 @@ class ClosedFormDerivatives:
             value, value_along = _forward_along(critic, critic_along, self.inputs[records])
             error = value[:, 0] - buffer.returns[records]
             products[1] = -2 * config.vf_coef * error * value_along[:, 0] / len(records)
-        return products
+        return Credit(records, products)
+
+    def finished(self, found: Attribution) -> Attribution:
+        """As it is: a record has no parts here."""
+        return found
 
     def _networks(self, theta: Vector, gradient: Vector | None = None) -> tuple[Perceptron, Perceptron]:
         """Actor and critic as views of a flat vector; only a backward pass needs the gradient's."""

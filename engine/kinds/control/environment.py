@@ -10,7 +10,6 @@ state of a normaliser, if there is one, is its own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.checkpoint import decode_rng, encode_rng, generator_at
 from engine.envs import Environment
 from engine.errors import DamagedRunError, EngineError
 from engine.kinds.control.normalization import Normalizer
@@ -186,37 +186,3 @@ def feasible(action: Any, space: Space) -> Any:
         return int(action)
     low, high = np.asarray(space.low, space.dtype), np.asarray(space.high, space.dtype)
     return np.clip(action, low.reshape(space.shape), high.reshape(space.shape))
-
-
-def encode_rng(state: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """A NumPy bit generator's state as JSON bytes (its 128-bit integers as they are: JSON has no limit)."""
-    return np.frombuffer(json.dumps(state, sort_keys=True).encode(), np.uint8)
-
-
-def decode_rng(tensor: NDArray[Any]) -> dict[str, Any]:
-    """The inverse of `encode_rng`.
-
-    Raises:
-        DamagedRunError: it is no generator's state.
-    """
-    try:
-        state = json.loads(tensor.astype(np.uint8).tobytes())
-    except (ValueError, RecursionError) as error:
-        raise DamagedRunError("a generator's state in the checkpoint is not JSON") from error
-    if not isinstance(state, dict):
-        raise DamagedRunError("a generator's state in the checkpoint is none")
-    return state
-
-
-def generator_at(state: Any) -> np.random.Generator:
-    """A NumPy generator that stands at a saved PCG64 state.
-
-    Raises:
-        DamagedRunError: it is no such state.
-    """
-    bit_generator = np.random.PCG64()
-    try:
-        bit_generator.state = state
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DamagedRunError("a generator's state in the checkpoint is none of a PCG64") from error
-    return np.random.Generator(bit_generator)

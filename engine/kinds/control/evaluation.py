@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.kind import EVALUATION_SEED
 from engine.envs import Environment
 from engine.kinds.control.agents import Actor
 from engine.kinds.control.environment import feasible
@@ -69,3 +71,29 @@ class Evaluator:
         """Close every environment."""
         for env in self._envs:
             env.close()
+
+
+class Player(NamedTuple):
+    """A policy, and what it sees of observations."""
+
+    agent: Actor
+    normalizer: Normalizer | None
+
+
+class Episodes:
+    """`core.kind.Evaluation` by stochastic episodes, each with a seed of its own."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.evaluator = Evaluator(environment)
+
+    def returns(
+        self, player: Player, block: int, episodes: int, check: Callable[[], None] | None = None
+    ) -> NDArray[np.float64]:
+        """(episodes,) returns."""
+        self.evaluator.normalizer = player.normalizer
+        seeds = EVALUATION_SEED + block * episodes + np.arange(episodes)
+        return self.evaluator.returns(player.agent, seeds, check)
+
+    def close(self) -> None:
+        """Close every environment."""
+        self.evaluator.close()

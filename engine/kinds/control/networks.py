@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from engine.config import TrainConfig
 from engine.core.policy import Evaluation, Policy
 from engine.errors import BadInputError, DamagedRunError
 from engine.spaces import Space
@@ -157,6 +158,26 @@ class ActorCritic(Policy):
         weights = {name: torch.tensor(tensor, dtype=self.dtype) for name, tensor in parameters.items()}
         self.load_state_dict(weights, assign=True)
         return self
+
+
+def restore_policy(
+    config: TrainConfig,
+    observation_space: Space,
+    action_space: Space,
+    checkpoint: Mapping[str, NDArray[Any]],
+) -> ActorCritic:
+    """The policy alone.
+
+    Raises:
+        DamagedRunError: the checkpoint has other parameters than the settings describe.
+    """
+    prefix = "parameter/"
+    parameters = {k.removeprefix(prefix): v for k, v in checkpoint.items() if k.startswith(prefix)}
+    try:
+        policy = ActorCritic(observation_space, action_space, config.hidden)
+    except (RuntimeError, OverflowError):  # a space of more numbers than torch can count
+        raise DamagedRunError("run.json describes networks that can't be built") from None
+    return policy.load(parameters)
 
 
 def _perceptron(sizes: Sequence[int], gain: float, generator: torch.Generator | None) -> nn.Sequential:

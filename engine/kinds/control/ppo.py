@@ -14,7 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.config import TrainConfig
-from engine.core.objective import Batch, Objective, OnGradient, UpdateMetrics, flat, kept_rows, normalize, objective
+from engine.core.objective import (
+    Batch,
+    OnGradient,
+    UpdateMetrics,
+    flat,
+    kept_rows,
+    mean_objective,
+    objective,
+    weighted,
+    weighted_mean,
+    with_normalized_advantages,
+)
 from engine.core.policy import Policy
 from engine.kinds.control.snapshot import RolloutBuffer
 
@@ -31,14 +42,6 @@ def as_batch(policy: Policy, buffer: RolloutBuffer) -> Batch:
         returns=torch.as_tensor(buffer.returns).to(dtype),
         kept=torch.as_tensor(buffer.kept),
     )
-
-
-def with_normalized_advantages(part: Batch, weights: Tensor | None = None) -> Batch:
-    """A minibatch as its optimizer step sees it: advantages normalised over the records that the actor trains on."""
-    advantage = part.advantage.clone()
-    own = None if weights is None else weights[part.kept]
-    advantage[part.kept] = normalize(advantage[part.kept], own)
-    return part._replace(advantage=advantage)
 
 
 def update(
@@ -97,7 +100,7 @@ def update(
                 log_ratio = (evaluation.log_prob - part.log_prob)[part.kept]
                 ratio = log_ratio.exp()
                 divergence = ratio - 1 - log_ratio
-                approx_kl = _weighted(divergence, None if weight is None else weight[0][part.kept])
+                approx_kl = weighted(divergence, None if weight is None else weight[0][part.kept])
                 if config.target_kl is not None and approx_kl > 1.5 * config.target_kl:
                     return _means(actor_means, critic_means, config)
             optimizer.zero_grad()
@@ -114,25 +117,6 @@ def update(
                     actor_means.append(torch.stack([-surrogate, entropy, divergence.mean(), outside]))
                 critic_means.append(torch.stack([-terms.critic.mean(), norm]))
     return _means(actor_means, critic_means, config)
-
-
-def mean_objective(terms: Objective, kept: Tensor) -> Tensor:
-    """The objective of a minibatch: each term's mean over the records that it trains on."""
-    if kept.all():
-        return terms.total().mean()
-    return (terms.actor + terms.entropy).sum() / kept.sum().clamp(min=1) + terms.critic.mean()
-
-
-def weighted_mean(terms: Objective, kept: Tensor, weights: Tensor) -> Tensor:
-    """`mean_objective` with (3, b) weights of the records' terms."""
-    actor, critic, entropy = weights
-    parts = (terms.actor[kept], actor[kept]), (terms.critic, critic), (terms.entropy[kept], entropy[kept])
-    return torch.stack([_weighted(term, weight) for term, weight in parts if len(term)]).sum()
-
-
-def _weighted(values: Tensor, weights: Tensor | None) -> Tensor:
-    """Their mean."""
-    return values.mean() if weights is None else (weights * values).sum() / weights.sum()
 
 
 def _means(actor_means: list[Tensor], critic_means: list[Tensor], config: TrainConfig) -> UpdateMetrics:

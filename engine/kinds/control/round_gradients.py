@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from engine.core.backends import Term, zero_gradient
-from engine.core.objective import normalize
+from engine.core.attribution import Term
+from engine.core.backends import zero_gradient
+from engine.core.objective import first_epoch_advantages
 from engine.core.targets import LogProbTarget
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.closed_form import F32, Categorical, ClosedFormAgent, Gaussian
@@ -97,7 +97,9 @@ class RoundGradients:
         head = self._head(activations[-1], buffer.action)
         advantage = torch.as_tensor(buffer.advantage)
         if config.normalize_advantage:
-            advantage = first_epoch_advantages(snapshot, advantage)
+            advantage = first_epoch_advantages(
+                advantage, torch.as_tensor(buffer.kept), snapshot.minibatches, config.batch_size
+            )
         slope = surrogate_slope(head.log_prob - buffer.log_prob, advantage.numpy(), config.clip_range)
         kept, nothing = buffer.kept.astype(F32), np.zeros_like(slope)
         self.terms: dict[Term, Factors] = {"actor": self._factors(activations, head, slope * kept, nothing)}
@@ -196,20 +198,3 @@ def round_gradients(snapshot: ControlSnapshot) -> RoundGradients | None:
 def has_gradients(snapshot: ControlSnapshot) -> bool:
     """Whether `round_gradients` has an answer."""
     return snapshot.config.path == "closed_form"
-
-
-def first_epoch_advantages(snapshot: ControlSnapshot, advantage: Tensor) -> Tensor:
-    """(n,) advantages normalised within the first epoch's minibatches.
-
-    A record that was dropped from the update keeps no minibatch: it is normalised by the whole buffer's statistics, as
-    all are where no minibatches were recorded.
-    """
-    normalized = normalize(advantage)
-    if not snapshot.minibatches.size:
-        return normalized
-    order = torch.as_tensor(snapshot.minibatches[0], dtype=torch.int64)
-    kept = torch.as_tensor(snapshot.buffer.kept)[order]
-    sizes = [int(part.sum()) for part in kept.split(snapshot.config.batch_size)]
-    used = order[kept]
-    normalized[used] = torch.cat([normalize(part) for part in advantage[used].split(sizes)])
-    return normalized

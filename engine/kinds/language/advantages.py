@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.kinds.control.rollout import gae
-from engine.kinds.language.grpo import group_advantages
+from engine.kinds.language.grpo import group_advantages, without_signal
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Float32s
 
@@ -96,3 +96,11 @@ def next_kl_coef(kl_coef: float, mean_kl: float, records: int, language: Languag
         return kl_coef
     error = float(np.clip(mean_kl / language.kl_target - 1, -0.2, 0.2))
     return kl_coef * (1 + error * records / language.kl_horizon)
+
+
+def no_signal(snapshot: LanguageSnapshot) -> NDArray[np.bool_]:
+    """(n,) GRPO: records whose group has nothing to tell apart."""
+    buffer = snapshot.buffer
+    if snapshot.language.algorithm != "grpo":
+        return np.zeros(len(buffer), bool)
+    return without_signal(totals(buffer), buffer.group, buffer.kept)

@@ -11,22 +11,25 @@ record does through the others belongs to the response as a whole; it is spread 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.core.backends import Backend, Direction, Term, inner_products
-from engine.core.objective import Batch
+from engine.core.attribution import TERMS, Attribution
+from engine.core.backends import Backend, Direction, products_by_term
+from engine.core.derivatives import Credit, TorchDerivatives
+from engine.core.layers import layer_of, layers_of
+from engine.core.objective import Batch, Objective
+from engine.core.steps import Vector
 from engine.kinds.language.advantages import totals
 from engine.kinds.language.grpo import Comparison, leave_one_out
-from engine.kinds.language.objective import shares, trimmed
+from engine.kinds.language.objective import TokenObjective, shares, trimmed
 from engine.kinds.language.policy import PAD, LanguagePolicy
-from engine.kinds.language.sequences import LanguageSnapshot
+from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.kinds.language.targets import at_once
 from engine.kinds.language.update import batch_of, normalizer_of
+from engine.store.snapshot import Float32s
 
 Floats = NDArray[np.float64]
 
@@ -34,20 +37,16 @@ Floats = NDArray[np.float64]
 class Credits:
     """Sums up inner products with the gradients of a round's tokens, over one step or many."""
 
-    def __init__(
-        self, policy: LanguagePolicy, snapshot: LanguageSnapshot, backend: Backend = "jvp", *, critic: bool = True
-    ) -> None:
+    def __init__(self, policy: LanguagePolicy, snapshot: LanguageSnapshot, backend: Backend = "jvp") -> None:
         """Nothing yet.
 
         Args:
             policy: at the theta of each call.
             snapshot: round k.
             backend: see `backends.inner_products`; only `jvp` tells tokens apart.
-            critic: whether the value loss counts.
         """
         buffer = self.buffer = snapshot.buffer
-        self.policy, self.language, self.backend = policy, snapshot.language, backend
-        self.config = snapshot.config if critic else replace(snapshot.config, vf_coef=0.0)
+        self.policy, self.language, self.config, self.backend = policy, snapshot.language, snapshot.config, backend
         self.batch = batch_of(policy, buffer)
         n, length = self.batch.action.shape
         self.own: Floats = np.zeros((n, length if backend == "jvp" else 1))
@@ -60,46 +59,62 @@ class Credits:
             for group in leave_one_out(totals(buffer), buffer.group, buffer.kept, self.language.normalizer):
                 self.compared |= {int(k): (group, row) for row, k in enumerate(group.members)}
 
-    def add(self, records: NDArray[np.integer], direction: Direction, weight: float = 1.0) -> None:
+    def add(self, records: NDArray[np.integer], direction: Direction, weight: float = 1.0) -> Floats:
         """Credit the records of a minibatch with their inner products with a direction.
 
         Args:
             records: (b,) numbers.
             direction: v.
             weight: of the minibatch's mean; with its number of kept records, a record's own objective counts once.
+
+        Returns:
+            (3, n) what was added, by term and by record of the round.
         """
         rows = torch.as_tensor(records.astype(np.int64), device=self.policy.device)
         minibatch = self.batch.take(rows)
         share = weight * shares(minibatch, normalizer_of(self.language), self.language.max_new_tokens)
+        added = np.zeros((3, len(self.buffer)))
         for rows_at_once in at_once(tuple(minibatch.action.shape), self.policy):
             part = Batch(*(column[rows_at_once] for column in minibatch))
-            self._add(records[rows_at_once], trimmed(part), share[rows_at_once], direction)
+            self._add(records[rows_at_once], trimmed(part), share[rows_at_once], direction, added)
+        return added
 
-    def _add(self, records: NDArray[np.integer], part: Batch, share: Tensor, direction: Direction) -> None:
-        def products(batch: Batch, term: Term | None = None) -> Floats:
-            found = inner_products(self.policy, batch, self.config, direction, self.backend, term).detach()
+    def _add(
+        self, records: NDArray[np.integer], part: Batch, share: Tensor, direction: Direction, added: Floats
+    ) -> None:
+        def shared(found: Tensor) -> Floats:
+            found = found.detach()
             found = found * share if found.dim() == 2 else found[:, None] * share
             return found.double().cpu().numpy()
 
+        def by_term(batch: Batch) -> Objective:
+            return products_by_term(self.policy, batch, self.config, direction, self.backend)
+
         if self.language.algorithm == "ppo":
-            own = products(part)
+            terms = by_term(part)
+            own = shared(terms.total())
             self.own[records, : own.shape[1]] += own
+            added[:, records] += np.stack([shared(term).sum(axis=1) for term in terms])
             return
         acted = (part.action != PAD).to(part.advantage.dtype)
-        rising = products(part._replace(advantage=acted), "actor")
-        falling = -products(part._replace(advantage=-acted), "actor")
+        up_or_entropy = by_term(part._replace(advantage=acted))
+        rising, entropy = shared(up_or_entropy.actor), shared(up_or_entropy.entropy)
+        falling = -shared(by_term(part._replace(advantage=-acted)).actor)
         if self.config.ent_coef:
-            own = products(part, "entropy")
-            self.own[records, : own.shape[1]] += own
+            self.own[records, : entropy.shape[1]] += entropy
+            added[2, records] += entropy.sum(axis=1)
         for k, up, down in zip(records.tolist(), rising, falling, strict=True):
             if k in self.compared:
                 group, row = self.compared[k]
                 now, without = group.advantage[row], group.without[row]
-                self.own[k, : len(up)] += now * (up if now > 0 else down)
+                own = now * (up if now > 0 else down)
+                self.own[k, : len(up)] += own
                 lost = np.where(without > 0, without * up.sum(), without * down.sum())
                 others = np.arange(len(without)) != row
-                whole = now * (up if now > 0 else down).sum()
-                self.through_others[group.members[others]] += (whole - lost)[others]
+                through = (now * (up if now > 0 else down).sum() - lost)[others]
+                self.through_others[group.members[others]] += through
+                added[0, k] += own.sum()
+                added[0, group.members[others]] += through
 
     def by_token(self) -> Floats:
         """(N,) as the buffer's token columns; 0 on prompts."""
@@ -112,3 +127,46 @@ class Credits:
     def by_record(self) -> Floats:
         """(n,) sums over the records' tokens."""
         return np.asarray(self.own.sum(axis=1) + self.through_others)
+
+
+class TokenDerivatives(TorchDerivatives):
+    """`core.derivatives.Derivatives` of a round of sequences, which knows what each token is credited with."""
+
+    def __init__(self, policy: LanguagePolicy, snapshot: LanguageSnapshot, minibatch: TokenObjective) -> None:
+        """Prepare for a round; arguments as `Credits`."""
+        self.credits = Credits(policy, snapshot)
+        super().__init__(policy, self.credits.batch, minibatch)
+
+    def credit(self, theta: Vector, records: NDArray[np.int32], direction: Vector) -> Credit:
+        """The inner products of the minibatch's sequences, and in GRPO of the others in their groups."""
+        self.move_to(theta)
+        return Credit(self.credits.buffer.record, self.credits.add(records, self.by_name(direction)))
+
+    def finished(self, found: Attribution) -> Attribution:
+        """With what each token is credited with; the sequences' influence is its sum."""
+        return with_tokens(found, self.credits)
+
+
+def with_tokens(found: Attribution, credits: Credits) -> Attribution:
+    """What was credited, with tokens, and the sequences' influence as their sum."""
+    tokens = credits.by_token().astype(np.float32)
+    return found._replace(influence=summed(credits.buffer, tokens), tokens=tokens)
+
+
+def summed(buffer: SequenceBuffer, tokens: Float32s) -> Float32s:
+    """(N,) -> (n,): by record."""
+    return np.bincount(buffer.record_of_token, tokens, len(buffer)).astype(np.float32)
+
+
+def at_theta_k(snapshot: LanguageSnapshot, policy: LanguagePolicy, direction: Direction, by_layer: bool) -> Attribution:
+    """The products <v, grad J_i(theta(k))> of a round, the mean of J_i being the objective of the round as one minibatch."""
+    kept = np.flatnonzero(snapshot.buffer.kept)
+    credits = Credits(policy, snapshot)
+    names = list(layers_of(policy)) if by_layer else []
+    parts = [{name: v for name, v in direction.items() if layer_of(name) == layer} for layer in names]
+    nothing = np.zeros((3, len(snapshot.buffer)))
+    added = [credits.add(kept, part, weight=len(kept)) if part else nothing for part in parts or [direction]]
+    terms = np.sum(added, axis=0).astype(np.float32)
+    layers = {name: part.sum(axis=0).astype(np.float32) for name, part in zip(names, added, strict=False)}
+    found = Attribution(terms.sum(axis=0), dict(zip(TERMS, terms, strict=True)), layers)
+    return with_tokens(found, credits)

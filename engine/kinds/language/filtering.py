@@ -1,35 +1,30 @@
 """IIF for sequences and its baselines: update a language model on a part of each round.
 
-As `engine.intervention.filtering`, with two guards that language models need: a floor on what is kept, and no filtering
+As for control tasks, with two guards that language models need: a floor on what is kept, and no filtering
 where the target says nothing, which is where a model that does well ends up.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.config_language import LanguageConfig
-from engine.core.training import Filtered
+from engine.core.filtering import Filtered, actor_influence, filtered_count
 from engine.errors import ZeroGradientError
-from engine.intervention.filtering import filtered_count
+from engine.kinds.language.advantages import no_signal
 from engine.kinds.language.grpo import group_advantages
-from engine.kinds.language.influence import no_signal, sequence_influence
-from engine.kinds.language.rewards import RewardModel
+from engine.kinds.language.removals import with_one_of_each_group
 from engine.kinds.language.sequences import LanguageSnapshot
-from engine.kinds.language.training import train_language as train_with
 from engine.store.snapshot import Float32s
 
 SIGNAL = 0.1
 """`signal` below which nothing is filtered, in the reward's unit: a classifier's logit."""
 
 
-def make_filter(config: TrainConfig, language: LanguageConfig) -> Callable[[LanguageSnapshot], Filtered] | None:
+def make_filter(config: TrainConfig) -> Callable[[LanguageSnapshot], Filtered] | None:
     """The filter that a configuration names, or None.
 
     | filter | drops |
@@ -38,8 +33,8 @@ def make_filter(config: TrainConfig, language: LanguageConfig) -> Callable[[Lang
     | `random` | as many as `iif` would, whichever |
     | `reward_threshold` | the worst `config.drop` of the sequences whose reward lies below the round's mean |
 
-    Influence is that of the policy's objective, without the value loss. At least `language.min_kept` of the records stay, and
-    of a GRPO group one response. The first two drop nothing where the target's signal is near zero (`signal`).
+    Influence is that of the policy's objective, without the value loss. At least `LanguageConfig.min_kept` of the records
+    stay, and of a GRPO group one response. The first two drop nothing where the target's signal is near zero (`signal`).
     """
     if config.filter == "none":
         return None
@@ -53,10 +48,10 @@ def make_filter(config: TrainConfig, language: LanguageConfig) -> Callable[[Lang
             why = f"the rewards of the sequence target hardly differ (standard deviation {found:.2g}, below {SIGNAL:g})"
             return Filtered(nothing, f"nothing dropped: {why}")
         try:
-            scores = sequence_influence(snapshot, "sequence", config.filter_estimator, critic=False, cache=False)
+            scores = actor_influence(snapshot)
         except ZeroGradientError:
             return Filtered(nothing, "nothing dropped: the sequence target's gradient is zero")
-        return _dropped(snapshot, scores.influence, f"with negative influence by {config.filter_estimator}")
+        return _dropped(snapshot, scores, f"with negative influence by {config.filter_estimator}")
 
     return choose
 
@@ -89,40 +84,3 @@ def _dropped(snapshot: LanguageSnapshot, scores: Float32s, what: str) -> Filtere
     if wanted > most:
         why += f"; {snapshot.language.min_kept:.0%} of the round stay in any case"
     return Filtered(dropped, why)
-
-
-def with_one_of_each_group(snapshot: LanguageSnapshot, dropped: NDArray[np.int64]) -> NDArray[np.int64]:
-    """GRPO: the same without the last one of a group that would be left with none; `dropped` has the worst first."""
-    if snapshot.language.algorithm != "grpo":
-        return dropped
-    group = snapshot.buffer.group
-    left = np.bincount(group, minlength=int(group.max()) + 1) - np.bincount(
-        group[dropped], minlength=int(group.max()) + 1
-    )
-    spared = [np.flatnonzero(group[dropped] == number)[-1] for number in np.unique(group[dropped]) if left[number] == 0]
-    return np.delete(dropped, np.asarray(spared, np.int64))
-
-
-def train_language(
-    config: TrainConfig,
-    language: LanguageConfig,
-    out: str | Path,
-    *,
-    resume: bool = False,
-    reward_model: RewardModel | None = None,
-    on_step: Callable[[], None] | None = None,
-) -> Iterator[LanguageSnapshot]:
-    """Train a language model and record every round in the run folder `out`; with `config.filter`, on a part of each round.
-
-    >>> import engine
-    >>> settings = engine.language_settings("courtesy", {"rounds": 1, "filter": "iif"})
-    >>> for snapshot in engine.train_language(*settings, "runs/polite"):
-    ...     print(snapshot.round, len(snapshot.buffer), bool((~snapshot.buffer.kept).any()))
-    0 64 True
-
-    `engine.kinds.language.training.train_language` says what the arguments and errors are.
-    """
-    chosen = make_filter(config, language)
-    yield from train_with(
-        config, language, out, resume=resume, record_filter=chosen, reward_model=reward_model, on_step=on_step
-    )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from engine.kinds.language.objective import Normalizer
 
@@ -38,6 +40,41 @@ def group_advantages(
         if len(members) > 1:
             advantage[members] = _relative(rewards[members], normalizer)
     return advantage
+
+
+class WeightedGroups:
+    """Advantages as a function of how often each response counts: one of weight 2 is there twice, one of weight 0 not at all."""
+
+    def __init__(self, reward: ArrayLike, group: ArrayLike, kept: ArrayLike, normalizer: Normalizer = "grpo") -> None:
+        """Arguments as `group_advantages`."""
+        self.reward = torch.as_tensor(np.asarray(reward, np.float64))
+        self.index = torch.as_tensor(np.unique(np.asarray(group), return_inverse=True)[1].ravel())
+        self.kept, self.normalizer = torch.as_tensor(np.asarray(kept, bool)), normalizer
+        rewards, groups = np.asarray(reward, np.float64), np.asarray(group)
+        self.silent = torch.as_tensor(without_signal(rewards, groups, np.asarray(kept, bool)) | ~np.asarray(kept, bool))
+
+    def advantages(self, weights: Tensor) -> Tensor:
+        """(n,) weights -> (n,) (R_i - weighted mean) / (weighted standard deviation + eps) within each group.
+
+        With weights of 0 and 1 they are `group_advantages` of those of weight 1. The standard deviation is unbiased: weights
+        count responses. Rewards [0, 1, 4] of one group with weights [1, 1, 0] -> [-.5, .5, 3.5] with `dr_grpo`.
+        """
+        times = weights.double().cpu() * self.kept
+        total = self._summed(times)
+        mean = self._summed(times * self.reward) / total.where(total > 0, 1)
+        centred = self.reward - mean[self.index]
+        if self.normalizer != "dr_grpo":
+            variance = self._summed(times * centred * centred) / (total - 1).where(total > 1, 1)
+            # The root has no slope at 0; a group of as much as one response, or of equal ones, has no spread to move.
+            sound = (total > 1) & (variance > 0)
+            spread = variance.where(sound, 1).sqrt() * sound
+            centred = centred / (spread[self.index] + EPSILON)
+        return centred.where(~self.silent, 0).to(weights.device)
+
+    def _summed(self, values: Tensor) -> Tensor:
+        """(n,) -> (groups,) sums."""
+        groups = int(self.index.max()) + 1 if len(self.index) else 0
+        return torch.zeros(groups, dtype=torch.float64).index_add(0, self.index, values)
 
 
 class Comparison(NamedTuple):

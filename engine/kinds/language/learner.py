@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,16 +18,14 @@ from engine.config_language import LanguageConfig
 from engine.core.checkpoint import (
     Tensors,
     fingerprint,
-    learner_tensors,
-    one_thread,
     restore_rng,
     rng_tensors,
-    same_machine,
 )
 from engine.core.objective import draw_minibatches, explained_variance, make_optimizer
 from engine.errors import BadInputError
 from engine.kinds.control.rollout import BadNumberError
 from engine.kinds.language.advantages import next_kl_coef, totals
+from engine.kinds.language.agent import LanguageAgent
 from engine.kinds.language.collect import Scene
 from engine.kinds.language.dependencies import transformers
 from engine.kinds.language.models import (
@@ -41,13 +39,11 @@ from engine.kinds.language.models import (
 )
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.prompts import Prompts, make_prompts
-from engine.kinds.language.replay import Replayed
 from engine.kinds.language.rewards import RewardModel, make_reward
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
-from engine.kinds.language.update import update
 from engine.spaces import Space
 from engine.store.manifest import Parent, RunManifest
-from engine.store.snapshot import Snapshot
+from engine.store.read import Run, open_run
 
 GENERATORS = ("prompts", "sampling", "validation", "flips", "minibatches")
 """The random generators of a run: each has one purpose, so that none disturbs another."""
@@ -57,16 +53,20 @@ GENERATORS = ("prompts", "sampling", "validation", "flips", "minibatches")
 class LanguageLearner:
     """Policy, optimizer and all that collects the next round."""
 
-    scene: Scene
-    prompts: Prompts
-    policy: LanguagePolicy
-    optimizer: torch.optim.Optimizer
+    config: TrainConfig
+    language: LanguageConfig
+    agent: LanguageAgent
     generators: dict[str, np.random.Generator]
     kl_coef: float
     round: int
     """The next round to collect."""
     path: Path
     """The run's folder."""
+    scene: Scene | None
+    """None where nothing more is to be collected."""
+    prompts: Prompts | None
+    origin: Run | None = None
+    """The recorded run that it goes on from; None where it began."""
     validation: SequenceBuffer | None = None
     """Where it is fixed: the responses before the first round."""
     named_here: bool = False
@@ -86,38 +86,45 @@ class LanguageLearner:
         policy, tokenizer = load_policy(config, language, model_source(language))
         scene = Scene(config, language, tokenizer, reward_model or make_reward(language), Reference(policy, language))
         generators = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(GENERATORS, 10)}
-        optimizer = make_optimizer(policy, config)
-        return cls(scene, prompts, policy, optimizer, generators, language.kl_coef, 0, path, named_here=True)
+        agent = LanguageAgent(config, language, policy, make_optimizer(policy, config))
+        return cls(config, language, agent, generators, language.kl_coef, 0, path, scene, prompts, named_here=True)
 
     @classmethod
-    def after(cls, replayed: Replayed, path: Path, reward_model: RewardModel | None = None) -> LanguageLearner:
+    def after(
+        cls,
+        snapshot: LanguageSnapshot,
+        agent: LanguageAgent,
+        path: Path,
+        reward_model: RewardModel | None = None,
+        *,
+        collects: bool = True,
+    ) -> LanguageLearner:
         """As it stood after a round's update.
 
         Args:
-            replayed: that update.
+            snapshot: the round, of a recorded run.
+            agent: after its update.
             path: folder of the run that goes on.
             reward_model: in the place of the one that the settings name.
+            collects: whether more is to be collected, for which the other models are loaded.
 
         Raises:
             BadInputError: a model can't be loaded any more, or the reference is another one now.
         """
-        snapshot = replayed.snapshot
-        config, language, home = snapshot.config, snapshot.language, snapshot.path or path
-        received = not snapshot.named_here
-        reference = Reference(replayed.policy, language, received)
-        tokenizer = recorded_tokenizer(home)
-        check_tokenizer(tokenizer, replayed.policy.model, home / "model")
-        scene = Scene(config, language, tokenizer, reward_model or make_reward(language, received), reference)
-        scene.check_reference(snapshot.buffer)
+        if snapshot.path is None:
+            raise BadInputError("a snapshot that is not from a run can't be gone on from")
+        language = snapshot.language
         return cls(
-            scene,
-            make_prompts(language, config.seed),
-            replayed.policy,
-            replayed.optimizer,
+            snapshot.config,
+            language,
+            agent,
             {name: restore_rng(snapshot.checkpoint, name) for name in GENERATORS},
             _kl_coef_after(snapshot),
             snapshot.round + 1,
             path,
+            _scene_after(snapshot, agent, reward_model) if collects else None,
+            make_prompts(language, snapshot.config.seed) if collects else None,
+            open_run(snapshot.path),
             snapshot.validation if language.validation == "fixed" else None,
             snapshot.named_here,
         )
@@ -126,29 +133,52 @@ class LanguageLearner:
         """From here on collect with luck drawn from `rng`."""
         self.generators = dict(zip(GENERATORS, rng.spawn(len(GENERATORS)), strict=True))
 
-    @cached_property
-    def model(self) -> dict[str, bytes]:
-        """The files of the run's folder `model`, by name."""
-        return describe_model(self.policy, self.scene.tokenizer)
+    def respond(self, prompts: Sequence[str], rng: np.random.Generator) -> SequenceBuffer:
+        """Responses of the present policy, scored without planted faults."""
+        return self._scene.respond(self.agent.policy, prompts, rng, None)
 
-    def manifest(self) -> RunManifest:
+    def player(self) -> LanguagePolicy:
+        """The present policy."""
+        return self.agent.policy
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    @cached_property
+    def model(self) -> Mapping[str, bytes]:
+        """The files of the run's folder `model`, by name."""
+        if self.origin is not None:
+            return self.origin.model_files()
+        return describe_model(self.agent.policy, self._scene.tokenizer)
+
+    def manifest(self, parent: Parent | None = None) -> RunManifest:
         """What `run.json` says of this run."""
-        config = self.scene.config
-        vocabulary = Space("discrete", n=len(self.scene.tokenizer))
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        origin: dict[str, Any] = {"fingerprint": language_fingerprint(), "parent": parent, "created": now}
+        if self.origin is not None:
+            return replace(self.origin.manifest, **origin, config=self.config)
+        vocabulary = Space("discrete", n=len(self._scene.tokenizer))
         return RunManifest(
-            env_id=config.env_id,
-            config=config,
+            env_id=self.config.env_id,
+            config=self.config,
             encoder="tokens",
             observation_space=vocabulary,
             action_space=vocabulary,
-            language=self.scene.language,
+            language=self.language,
             model=hashes(self.model),
-            **origins(),
+            **origin,
         )
+
+    @property
+    def _scene(self) -> Scene:
+        if self.scene is None:
+            raise RuntimeError("this learner was restored without what collects")
+        return self.scene
 
     def state(self) -> Tensors:
         """The checkpoint at this point."""
-        return _tensors(self.policy, self.optimizer, self.generators, self.kl_coef)
+        coefficient = {"kl/coefficient": np.asarray(self.kl_coef, np.float64)}
+        return {**self.agent.tensors(), **rng_tensors(self.generators), **coefficient}
 
     def collect(self) -> LanguageSnapshot:
         """Collect the next round; the learner then waits for `update`.
@@ -158,10 +188,10 @@ class LanguageLearner:
             BadNumberError: a reward is NaN, or the model's numbers are.
         """
         start = time.perf_counter()
-        config, language, scene = self.scene.config, self.scene.language, self.scene
+        config, language, scene = self.config, self.language, self._scene
         try:
-            prompts = self.prompts.draw(self.generators["prompts"], config.n_steps // language.group_size)
-            buffer = scene.respond(self.policy, prompts, self.generators["sampling"], self.generators["flips"])
+            prompts = self._prompts.draw(self.generators["prompts"], config.n_steps // language.group_size)
+            buffer = scene.respond(self.agent.policy, prompts, self.generators["sampling"], self.generators["flips"])
             buffer = scene.judged(buffer, self.kl_coef)
             validation = self._validate()
         except BadNumberError as error:
@@ -189,14 +219,11 @@ class LanguageLearner:
             BadNumberError: a parameter is no longer finite.
         """
         start = time.perf_counter()
-        config, language = snapshot.config, snapshot.language
-        metrics = update(
-            self.policy, self.optimizer, snapshot.buffer, snapshot.minibatches, config, language, on_step=on_step
-        )
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.policy.parameters()):
+        metrics = self.agent.update(snapshot.buffer, snapshot.minibatches, on_step=on_step)
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.agent.policy.parameters()):
             raise BadNumberError(
                 f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
-                f"Train with a smaller learning_rate than {config.learning_rate:g}"
+                f"Train with a smaller learning_rate than {self.config.learning_rate:g}"
             )
         self.kl_coef = _kl_coef_after(snapshot)
         self.round += 1
@@ -204,36 +231,30 @@ class LanguageLearner:
 
     def _validate(self) -> SequenceBuffer | None:
         """The responses to the held-out prompts; their rewards are never flipped."""
-        if not self.prompts.held_out or self.validation is not None:
+        if not self._prompts.held_out or self.validation is not None:
             return self.validation
-        found = self.scene.respond(self.policy, self.prompts.held_out, self.generators["validation"], None)
-        found = self.scene.judged(found, self.kl_coef)
-        if self.scene.language.validation == "fixed":
+        found = self._scene.respond(self.agent.policy, self._prompts.held_out, self.generators["validation"], None)
+        found = self._scene.judged(found, self.kl_coef)
+        if self.language.validation == "fixed":
             self.validation = found
         return found
 
-
-def origins(parent: Parent | None = None) -> dict[str, Any]:
-    """Fields of a manifest: where a run comes from."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"fingerprint": language_fingerprint(), "parent": parent, "created": now}
-
-
-def state_after(replayed: Replayed) -> Tensors:
-    """The checkpoint after a round's update."""
-    snapshot = replayed.snapshot
-    generators = {name: restore_rng(snapshot.checkpoint, name) for name in GENERATORS}
-    return _tensors(replayed.policy, replayed.optimizer, generators, _kl_coef_after(snapshot))
+    @property
+    def _prompts(self) -> Prompts:
+        if self.prompts is None:
+            raise RuntimeError("this learner was restored without what collects")
+        return self.prompts
 
 
-def _tensors(
-    policy: LanguagePolicy,
-    optimizer: torch.optim.Optimizer,
-    generators: Mapping[str, np.random.Generator],
-    kl_coef: float,
-) -> Tensors:
-    coefficient = {"kl/coefficient": np.asarray(kl_coef, np.float64)}
-    return {**learner_tensors(policy, optimizer), **rng_tensors(generators), **coefficient}
+def _scene_after(snapshot: LanguageSnapshot, agent: LanguageAgent, reward_model: RewardModel | None) -> Scene:
+    """What collects after a recorded round. Errors as `LanguageLearner.after`."""
+    language, home, received = snapshot.language, snapshot.path or Path(), not snapshot.named_here
+    reference = Reference(agent.policy, language, received)
+    tokenizer = recorded_tokenizer(home)
+    check_tokenizer(tokenizer, agent.policy.model, home / "model")
+    scene = Scene(snapshot.config, language, tokenizer, reward_model or make_reward(language, received), reference)
+    scene.check_reference(snapshot.buffer)
+    return scene
 
 
 def _kl_coef_after(snapshot: LanguageSnapshot) -> float:
@@ -284,22 +305,6 @@ def mean_kl(buffer: SequenceBuffer) -> float:
 
 def _validation_metrics(validation: SequenceBuffer | None) -> dict[str, Any]:
     return {} if validation is None else {"validation_reward": float(validation.reward.mean())}
-
-
-def recorded_here(snapshot: Snapshot) -> bool:
-    """Whether replays of a round of any kind have the recorded bits here; False as well where the extra is missing."""
-    if not isinstance(snapshot, LanguageSnapshot):
-        return same_machine(snapshot.fingerprint)
-    try:
-        return same_language_machine(snapshot.fingerprint)
-    except BadInputError:  # the extra is not installed
-        return False
-
-
-def same_language_machine(recorded: Mapping[str, str]) -> bool:
-    """Whether a replay here has the recorded bits. On another machine it agrees to rounding."""
-    one_thread()
-    return dict(recorded) == language_fingerprint()
 
 
 def language_fingerprint() -> dict[str, str]:

@@ -5,17 +5,27 @@ The terms themselves are `engine.core.objective.objective`'s. A minibatch's obje
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.core.objective import Batch
+from engine.config import TrainConfig
+from engine.core.objective import Batch, Objective
 from engine.kinds.language.policy import PAD, LanguagePolicy
 
 Normalizer = Literal["token", "grpo", "dr_grpo", "dapo"]
+
+
+class Groups(Protocol):
+    """What GRPO compares, see `grpo.WeightedGroups`."""
+
+    def advantages(self, weights: Tensor) -> Tensor:
+        """(n,) weights -> (n,) advantages; differentiable."""
+        ...
 
 
 def token_batch(
@@ -89,3 +99,43 @@ def shares(part: Batch, normalizer: Normalizer, max_new_tokens: int, weights: Te
         case "dr_grpo":
             share = times / (max_new_tokens * sequences)
     return share[:, None]
+
+
+@dataclass(frozen=True)
+class TokenObjective:
+    """`core.objective.MinibatchObjective` of sequences: every token has a share, and GRPO compares with the others of a group.
+
+    PPO's advantages were normalised over the round when it was collected; a removal leaves them as they are. GRPO's are
+    those of the group as it is weighted: where a record's weight goes to 0, it is as if it had never been sampled.
+    """
+
+    config: TrainConfig
+    normalizer: Normalizer
+    max_new_tokens: int
+    groups: Groups | None = None
+    """What GRPO compares; None for PPO."""
+
+    def take(self, batch: Batch, records: Tensor, weights: Tensor | None = None) -> Batch:
+        """The sequences of a minibatch, without columns that are padding for all of them."""
+        part = batch.take(records)
+        if weights is not None and self.groups is not None:
+            advantage = self.groups.advantages(weights[0])[records][:, None].to(part.advantage.dtype)
+            part = part._replace(advantage=advantage * (part.action != PAD))
+        return trimmed(part)
+
+    def mean(self, terms: Objective, part: Batch, weights: Tensor | None = None) -> Tensor:
+        """sum_it share_it * J_it."""
+        if weights is None:
+            return (terms.total() * self._shares(part)).sum()
+        return torch.stack([(term * self._shares(part, w)).sum() for term, w in zip(terms, weights, strict=True)]).sum()
+
+    def at_start(self, batch: Batch, minibatches: NDArray[np.int32]) -> Batch:
+        """As it is: nothing is normalised by minibatch."""
+        return batch
+
+    def each(self, terms: Objective, batch: Batch) -> Tensor:
+        """(n,) the sum over a sequence's tokens, times the number of sequences."""
+        return (terms.total() * self._shares(batch)).sum(1) * batch.kept.sum()
+
+    def _shares(self, part: Batch, weights: Tensor | None = None) -> Tensor:
+        return shares(part, self.normalizer, self.max_new_tokens, weights)

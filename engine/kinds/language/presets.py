@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 from engine.config import LANGUAGE as KINDS
 from engine.config import TrainConfig
@@ -31,7 +31,21 @@ MODELS: Mapping[str, Any] = {
 """Models by name or path: the settings of the paper's detoxification, where it names them."""
 
 
-def language_settings(kind: str, changes: Mapping[str, Any]) -> tuple[TrainConfig, LanguageConfig]:
+@dataclass(frozen=True)
+class LanguageSettings:
+    """What a training of a language model is told; it can be taken apart as `config, language = settings`."""
+
+    language: LanguageConfig
+    """Models, prompts, and how sequences are made."""
+    config: TrainConfig
+    """Settings that all runs have."""
+    kind: ClassVar[str] = "language"
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.config, self.language))
+
+
+def language_settings(kind: str, changes: Mapping[str, Any]) -> LanguageSettings:
     """The settings of a run, with `changes` on top; they go to whichever of the two has the field.
 
     >>> config, language = language_settings("courtesy", {"rounds": 3, "kl_coef": 0.2})
@@ -53,4 +67,5 @@ def language_settings(kind: str, changes: Mapping[str, Any]) -> tuple[TrainConfi
     if unknown:
         raise BadInputError(f"unknown setting {unknown[0]!r}; the settings are {', '.join(sorted(own | shared))}")
     config = TrainConfig.from_json({name: value for name, value in values.items() if name in shared})
-    return config, LanguageConfig.from_json({name: value for name, value in values.items() if name in own})
+    language = LanguageConfig.from_json({name: value for name, value in values.items() if name in own})
+    return LanguageSettings(language, config)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,12 +22,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.core.backends import Direction, zero_gradient
+from engine.core.question import TargetName
 from engine.errors import BadInputError
 from engine.kinds.language.advantages import totals
 from engine.kinds.language.grpo import group_advantages
 from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
+from engine.store.read import open_run
 from engine.store.snapshot import Float32s, check_records
 
 TARGETS = ("sequence", "return", "action")
@@ -48,6 +49,8 @@ class TokenTarget:
     """What it is taken over, in plain values."""
     words: str
     """What it is called."""
+    called: TargetName | None = None
+    """What names it, where something does."""
 
     def describe(self) -> dict[str, Any]:
         """What it is about, and a digest of the tokens and their coefficients."""
@@ -70,24 +73,6 @@ class TokenTarget:
             c = torch.as_tensor(coefficient[:, 1:], dtype=policy.dtype, device=policy.device)
             yield (c * policy(policy.encode(ids), action, with_value=False).log_prob).sum()
 
-    def gradient(self, policy: LanguagePolicy) -> Direction:
-        """Gradient of f by name of the trained parameters; those that f does not depend on are left out.
-
-        Raises:
-            ZeroGradientError: it is zero, so that every influence would be 0.
-        """
-        trained = {name: p for name, p in policy.named_parameters() if p.requires_grad}
-        found: Direction = {}
-        for part in self.parts(policy):
-            for name, g in zip(
-                trained, torch.autograd.grad(part, list(trained.values()), allow_unused=True), strict=True
-            ):
-                if g is not None:
-                    found[name] = found[name] + g if name in found else g
-        if not any(bool(g.any()) for g in found.values()):
-            raise zero_gradient(self)
-        return found
-
 
 def at_once(shape: tuple[int, ...], policy: LanguagePolicy) -> list[slice]:
     """(n, L) -> the sequences in parts whose logits fit the memory."""
@@ -103,14 +88,9 @@ def language_target(
     record: int | None = None,
     first: int | None = None,
     last: int | None = None,
+    reference: SequenceBuffer | None = None,
 ) -> TokenTarget:
     """The target of that name.
-
-    >>> import engine
-    >>> snapshot = engine.open_run("sample_runs/courtesy").language_snapshot(0)
-    >>> why_this_word = engine.language_target(snapshot, "action", record=7, first=5, last=6)
-    >>> why_this_word.words
-    'action target, record 7, tokens 5 to 6'
 
     Args:
         snapshot: round k.
@@ -118,6 +98,7 @@ def language_target(
         record: whose tokens an action target is about.
         first: its first token, counted from the beginning of the prompt; by default the response's first.
         last: its last token; by default the response's last.
+        reference: of a return target the sequences that it is taken over; by default the round's own.
 
     Raises:
         BadInputError: there is no such target, a record goes with it or is missing, or the span is not in the response.
@@ -130,7 +111,33 @@ def language_target(
         return span_target(snapshot, record, first, last)
     if record is not None or first is not None or last is not None:
         raise BadInputError("a record and its tokens belong to the action target (--target action)")
-    return sequence_target(snapshot) if name == "sequence" else return_target(snapshot)
+    return sequence_target(snapshot) if name == "sequence" else return_target(snapshot, reference)
+
+
+def named_target(snapshot: LanguageSnapshot, name: TargetName) -> TokenTarget:
+    """The target of that name; `engine.core.kind.named_target` says the errors."""
+    if name.observation or name.action:
+        raise BadInputError(
+            "observations and actions are not for language models; their action target takes --record and --tokens"
+        )
+    if len(name.about) > 1:
+        raise BadInputError(
+            f"an action target of a language model is about one record, not {len(name.about)}; give --record once"
+        )
+    if name.of_round is not None and name.target != "return":
+        raise BadInputError("another round's sequences belong to the return target (--target return)")
+    reference = None
+    if name.of_round is not None and name.of_round != snapshot.round:
+        if snapshot.path is None:
+            raise BadInputError(
+                f"round {name.of_round} can't be read: only a recorded round knows the others of its run"
+            )
+        reference = open_run(snapshot.path).snapshot(name.of_round).buffer
+    first, last = name.tokens or (None, None)
+    (record,) = name.about or (None,)
+    found = language_target(snapshot, name.target, record=record, first=first, last=last, reference=reference)
+    words = found.words if reference is None else name.sentence()
+    return replace(found, called=name, words=words)
 
 
 def sequence_target(snapshot: LanguageSnapshot) -> TokenTarget:
@@ -146,9 +153,9 @@ def sequence_target(snapshot: LanguageSnapshot) -> TokenTarget:
     return _over(buffer, "sequence", np.repeat(weight, buffer.lengths), over, f"sequence target over {made}")
 
 
-def return_target(snapshot: LanguageSnapshot) -> TokenTarget:
-    """F_return over the round's own sequences, those that were dropped from the update among them."""
-    buffer = snapshot.buffer
+def return_target(snapshot: LanguageSnapshot, reference: SequenceBuffer | None = None) -> TokenTarget:
+    """F_return over the round's own sequences or others, those that were dropped from the update among them."""
+    buffer = snapshot.buffer if reference is None else reference
     if snapshot.language.algorithm == "grpo":
         weight = np.repeat(left_out_advantages(buffer), buffer.lengths)
     else:

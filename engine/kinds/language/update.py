@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.core.objective import Batch, Objective, OnGradient, UpdateMetrics, flat, kept_rows, objective
+from engine.kinds.language.advantages import totals
+from engine.kinds.language.grpo import WeightedGroups
 from engine.kinds.language.objective import Normalizer, shares, token_batch, trimmed
 from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.sampling import precision
@@ -39,6 +41,11 @@ def batch_of(policy: LanguagePolicy, buffer: SequenceBuffer) -> Batch:
     )
 
 
+def compared(buffer: SequenceBuffer, language: LanguageConfig) -> WeightedGroups:
+    """What GRPO compares in a round."""
+    return WeightedGroups(totals(buffer), buffer.group, buffer.kept, language.normalizer)
+
+
 def update(
     policy: LanguagePolicy,
     optimizer: torch.optim.Optimizer,
@@ -61,8 +68,8 @@ def update(
         config: settings that all PPO runs share.
         language: the others. A minibatch's gradient is summed up in `accumulation` parts; the outcome is that of one part,
             to rounding.
-        weights: (n,) how often each record counts in the means over its minibatches; advantages stay as they are. None means
-            all 1.
+        weights: (n,) how often each record counts, in the means over its minibatches and in GRPO's groups; PPO's advantages
+            stay as they are. None means all 1.
         on_step: called before every optimizer step; raise from it to cancel.
         on_gradient: watches every optimizer step, as in `ppo.update`; it changes nothing.
 
@@ -70,6 +77,9 @@ def update(
         Means over the steps taken, of means over tokens.
     """
     batch = batch_of(policy, buffer)
+    if weights is not None and language.algorithm == "grpo":
+        advantage = compared(buffer, language).advantages(torch.as_tensor(np.asarray(weights, np.float64)))
+        batch = batch._replace(advantage=advantage.to(batch.advantage)[:, None] * (batch.action != PAD))
     parameters = [parameter for parameter in policy.parameters() if parameter.requires_grad]
     means: list[Tensor] = []
     for order in minibatches:

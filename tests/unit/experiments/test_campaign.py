@@ -17,7 +17,7 @@ import pytest
 from deadlines import wait_until
 
 import engine
-from engine.core.training import Learner
+from engine.kinds.control.learner import ControlLearner
 from engine.envs import find
 from engine.errors import BadInputError, DamagedRunError, EngineError, LockedRunError
 from engine.experiments import campaign
@@ -71,7 +71,7 @@ def test_a_task_trains_as_engine_train_does_and_evaluates_on_the_common_seeds(tm
 def test_a_policy_is_evaluated_on_what_it_saw_in_training() -> None:
     pole = replace(LAKE, env_id="CartPole-v1", settings={"n_steps": 256, "normalize_observation": True})
     rows = train_and_evaluate(Task(pole, pole.arm("ppo"), 0)).to_pylist()
-    learner = Learner.begin(pole.config(pole.arm("ppo"), 0))
+    learner = ControlLearner.begin(pole.config(pole.arm("ppo"), 0))
     for row in rows:
         learner.update(learner.collect())
         seen = Evaluator(find("CartPole-v1"), learner.normalizer).returns(learner.agent, pole.evaluation_seeds)

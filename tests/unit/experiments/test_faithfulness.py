@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from engine.core.targets import return_target
+from engine.kinds.control.targets import return_target
 from engine.errors import BadInputError
 from engine.experiments import faithfulness
 from engine.experiments.faithfulness import SCHEMA, Scale, chosen_targets, study

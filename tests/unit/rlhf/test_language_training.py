@@ -14,7 +14,7 @@ from language_models import VOCABULARY, gpt2, llama, random_model
 from languages import CONTEXT, Broken, Counted, record_language, settings, write_models
 from worlds import same_tensors
 
-from engine.core.training import Filtered
+from engine.core.filtering import Filtered
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.control.rollout import BadNumberError
 from engine.kinds.language.models import load_tokenizer, recorded_tokenizer, restore_policy

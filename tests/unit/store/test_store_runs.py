@@ -17,7 +17,17 @@ from synthetic import (
 )
 
 from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
-from engine.store import Parent, RunManifest, RunWriter, export_run, find_runs, load_table, open_run, save_table, verify_run
+from engine.store import (
+    Parent,
+    RunManifest,
+    RunWriter,
+    export_run,
+    find_runs,
+    load_table,
+    open_run,
+    save_table,
+    verify_run,
+)
 
 
 def test_a_run_says_what_is_in_it(tmp_path):

@@ -8,26 +8,25 @@ weight by 1 adds to f(theta_T), to first order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
+from engine.core.attribution import TERMS, Attribution
 from engine.core.backends import zero_gradient
-from engine.core.checkpoint import restore_policy
 from engine.core.derivatives import Derivatives, TorchDerivatives
-from engine.core.layers import WHOLE, Layers, parts_of
+from engine.core.kind import kind_of
+from engine.core.layers import WHOLE, Layers, layers_of, parts_of
 from engine.core.optimizers import clip_pull_back, clip_scale, follow
-from engine.core.steps import Step, Trace, Vector, trace_update
-from engine.core.targets import Described, Target
+from engine.core.steps import Step, Trace, Vector
+from engine.core.targets import Target
+from engine.core.update_trace import trace_update
 from engine.errors import BadInputError
-from engine.kinds.control.closed_form_derivatives import ClosedFormDerivatives
 from engine.store.snapshot import Snapshot
 
 OnStep = Callable[[], None]
-AnyTarget = TypeVar("AnyTarget", bound=Described)
 Credits = NDArray[np.float64]
 """(layers, 3, n) influence by layer, term (`derivatives.TERMS`) and record; 0 for records that the update went without."""
 
@@ -83,8 +82,7 @@ def replay_gradient(
             "with batch_size 1 a record is a minibatch of its own and its weight changes nothing, so replay_gradient is zero "
             "for all; take another estimator"
         )
-    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
-    derivatives = TorchDerivatives(policy, snapshot.buffer, snapshot.config)
+    derivatives = kind_of(snapshot).torch_derivatives(snapshot)
     return back_propagate(snapshot, trace_update(snapshot), target, derivatives, on_step, layers)
 
 
@@ -112,14 +110,21 @@ def back_propagate(
         direction = -clip_pull_back(step.gradient, clipped, snapshot.config.max_grad_norm)
         parts = list(parts_of(direction, layers))
         products, curvature = derivatives.second_order(step.theta, step.records, parts)
-        credits[:, :, step.records] += products
+        credits += products
         theta = theta + curvature
     return credits
 
 
-def _along(snapshot: Snapshot, target: Target, estimator: str, on_step: OnStep | None, layers: Layers) -> Credits:
+def _along(
+    snapshot: Snapshot,
+    target: Target,
+    estimator: str,
+    on_step: OnStep | None,
+    layers: Layers,
+    derivatives: Derivatives | None = None,
+) -> Credits:
     """The sum of the inner products with the estimator's directions, from the last step to the first."""
-    derivatives = derivatives_of(snapshot)
+    derivatives = kind_of(snapshot).derivatives(snapshot) if derivatives is None else derivatives
     credits = np.zeros((len(layers), 3, len(snapshot.buffer)))
     trace = trace_update(snapshot)
     for step, direction in directions_back(
@@ -127,16 +132,47 @@ def _along(snapshot: Snapshot, target: Target, estimator: str, on_step: OnStep |
     ):
         for credit, part in zip(credits, parts_of(direction, layers), strict=True):
             if part.any():
-                credit[:, step.records] += derivatives.products(step.theta, step.records, part)
+                records, terms = derivatives.credit(step.theta, step.records, part)
+                credit[:, records] += terms
     return credits
+
+
+def stepwise(
+    estimator: str, snapshot: Snapshot, target: Target, on_step: OnStep | None = None, by_layer: bool = False
+) -> Attribution:
+    """`tracin` or `tracin_adam`, with what records are made of where the kind of run tells it."""
+    derivatives = kind_of(snapshot).derivatives(snapshot)
+    layers = _layers(snapshot, by_layer)
+    credits = _along(snapshot, target, estimator, on_step, list(layers.values()) or WHOLE, derivatives)
+    return derivatives.finished(_added_up(credits, layers))
+
+
+def exactly(snapshot: Snapshot, target: Target, on_step: OnStep | None = None, by_layer: bool = False) -> Attribution:
+    """`replay_gradient` by its parts."""
+    layers = _layers(snapshot, by_layer)
+    return _added_up(replay_gradient(snapshot, target, on_step, list(layers.values()) or WHOLE), layers)
+
+
+def _layers(snapshot: Snapshot, by_layer: bool) -> dict[str, slice]:
+    return layers_of(kind_of(snapshot).policy(snapshot)) if by_layer else {}
+
+
+def _added_up(credits: Credits, layers: Mapping[str, slice]) -> Attribution:
+    """(layers, 3, n) -> by record, and by the names of the terms and of the layers."""
+    whole = credits.sum(axis=0)
+    return Attribution(
+        whole.sum(axis=0).astype(np.float32),
+        {term: part.astype(np.float32) for term, part in zip(TERMS, whole, strict=True)},
+        {layer: part.sum(axis=0).astype(np.float32) for layer, part in zip(layers, credits, strict=False)},
+    )
 
 
 def directions_back(
     estimator: str,
     config: TrainConfig,
     trace: Trace,
-    target: AnyTarget,
-    gradient_at: Callable[[Vector, AnyTarget], Vector],
+    target: Target,
+    gradient_at: Callable[[Vector, Target], Vector],
     on_step: OnStep | None = None,
 ) -> Iterator[tuple[Step, Vector]]:
     """Every step of an update with its direction d_t, from the last to the first.
@@ -182,10 +218,3 @@ def _as_optimized(config: TrainConfig, trace: Trace) -> Callable[[int, Vector], 
 
 DIRECTIONS = {"tracin": _plain_ascent, "tracin_adam": _as_optimized}
 """Estimator -> its d_t as a function of t and grad f(theta_{t-1}), asked for from the last step to the first."""
-
-
-def derivatives_of(snapshot: Snapshot) -> Derivatives:
-    """On the path that the run was trained on."""
-    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
-    by_torch = TorchDerivatives(policy, snapshot.buffer, snapshot.config)
-    return ClosedFormDerivatives(snapshot, policy, by_torch) if snapshot.config.path == "closed_form" else by_torch

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from operator import index
 from typing import Any
 
+from engine.errors import BadInputError
 from engine.store.read import ranges
 
 LONGEST_LIST = 40
@@ -33,21 +34,43 @@ class TargetName:
     """Action target: a hand-typed state in the place of records, flat."""
     action: tuple[float, ...] = ()
     """Action target: the action; empty for those that the records took."""
+    tokens: tuple[int, ...] = ()
+    """Action target of a sequence: its first and its last token, counted from the beginning of the prompt; empty for the
+    whole response."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "about", tuple(sorted({index(i) for i in _several(self.about)})))
+        try:
+            object.__setattr__(self, "about", tuple(sorted({index(i) for i in _several(self.about)})))
+            object.__setattr__(self, "tokens", tuple(index(i) for i in _several(self.tokens)))
+        except TypeError:
+            raise BadInputError("numbers of records and of tokens must be integers") from None
+        if len(self.tokens) not in (0, 2):
+            raise BadInputError(f"tokens are {self.tokens}; they must be two numbers, the first and the last of a span")
         for name in ("observation", "action"):
-            object.__setattr__(self, name, tuple(float(x) for x in _several(getattr(self, name))))
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, tuple(float(x) for x in _several(value)))
+            except (TypeError, ValueError):
+                raise BadInputError(f"the {name} {value!r} is not made of numbers") from None
+
+    @classmethod
+    def of(cls, target: str, **values: Any) -> TargetName:
+        """From loose values: numbers and lists are taken for tuples, None for what is not said."""
+        return cls(target=target, **{name: value for name, value in values.items() if value is not None})
 
     def sentence(self, action_names: Sequence[str] = ()) -> str:
         """The target in words; discrete actions by their names, if they are given."""
-        if self.target == "return":
-            return "return target" if self.of_round is None else f"return target over round {self.of_round}'s buffer"
+        if self.target != "action":
+            over = "" if self.of_round is None else f" over round {self.of_round}'s buffer"
+            return f"{self.target} target{over}"
         words = f"{self.target} target"
         if len(self.about) == 1:
             words += f", record {self.about[0]}"
         elif self.about:
             words += f", mean of {len(self.about)} records ({_cut(ranges(list(self.about)))})"
+        if self.tokens:
+            first, last = self.tokens
+            words += f", token {first}" if first == last else f", tokens {first} to {last}"
         if self.observation:
             words += f", state {_cut(_numbers(self.observation))}"
         if self.action:
@@ -63,6 +86,8 @@ class TargetName:
             words += ["--of-round", str(self.of_round)]
         for record in self.about:
             words += ["--record", str(record)]
+        if self.tokens:
+            words += ["--tokens", f"{self.tokens[0]}:{self.tokens[1]}"]
         if self.observation:
             words.append(f"--obs={','.join(map(repr, self.observation))}")
         if self.action:

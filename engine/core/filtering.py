@@ -1,0 +1,95 @@
+"""Iterative influence-based filtering (IIF; paper, section 5): train on a part of each round.
+
+A filter looks at a round between collect and update and says which records the update goes without; which ones, each kind of
+run says (`Kind.make_filter`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.core.influence import influence
+from engine.core.kind import kind_of
+from engine.errors import BadInputError
+from engine.store.snapshot import Float32s, Snapshot
+
+S = TypeVar("S", bound=Snapshot)
+
+
+class Filtered(NamedTuple):
+    """What a filter says of a collected round."""
+
+    dropped: NDArray[np.int64]
+    """Records that the update goes without."""
+    why: str
+    """In a few words."""
+    actor_only: bool = False
+    """The critic still trains on them."""
+
+
+RecordFilter = Callable[..., Filtered]
+"""Function of a snapshot."""
+
+
+def filtered(snapshot: S, record_filter: RecordFilter | None) -> S:
+    """The collected round as a filter leaves it; its metrics say how many records went, and why."""
+    if record_filter is None:
+        return snapshot
+    dropped, why, actor_only = record_filter(snapshot)
+    left = snapshot
+    if len(dropped):
+        left = kind_of(snapshot).removed(snapshot, dropped, actor_only=actor_only)
+    if snapshot.config.filter_mode == "rebatch":
+        left = left.gathered()
+    return replace(left, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
+
+
+def actor_influence(snapshot: Snapshot) -> Float32s:
+    """(n,) influence on the kind's own target through the actor's objective: the paper's filtering leaves the value loss out.
+
+    With separate networks that is all of the influence; in a shared one the value loss moves the policy as well. By
+    `config.filter_estimator`; those that follow the update follow the one on the whole round, value loss included, and
+    leave the critic's term out of what each record is credited with.
+    """
+    estimator = snapshot.config.filter_estimator
+    if estimator == "first_order":
+        without_value = replace(snapshot, config=replace(snapshot.config, vf_coef=0.0))
+        return influence(without_value, cache=False).influence
+    scores = influence(snapshot, None, estimator, cache=False)
+    return scores.influence - scores.terms["critic"]
+
+
+def filtered_count(scores: Float32s, drop: float) -> int:
+    """How many records IIF drops: those strictly below the threshold sorted(I)[int(drop * negatives)].
+
+    Influence [-3, -1, -1, 2] with drop 0.5 -> threshold sorted[1] = -1, one record (-3) lies below it. With drop 1 the
+    threshold is the first that is not negative, so all negative records go.
+    """
+    negatives = int((scores < 0).sum())
+    if negatives == 0:
+        return 0
+    ordered = np.sort(scores)
+    place = int(negatives * drop)
+    return negatives if place >= len(ordered) else int((ordered < ordered[place]).sum())
+
+
+def bottom_fraction(scores: Float32s, fraction: float) -> NDArray[np.int64]:
+    """The worst `fraction` of the records with negative influence, rounded down, sorted by number.
+
+    With influence [-3, -1, 2, -2] and fraction 0.5: one and a half of three, so [0]. Unlike the filter's threshold, which
+    may leave equal records in, this takes exactly that many; among equals those with the lower numbers.
+
+    Raises:
+        BadInputError: fraction is not in (0, 1], or no record is chosen.
+    """
+    if not 0 < fraction <= 1:
+        raise BadInputError(f"the fraction to drop is {fraction}; it must be above 0 and at most 1")
+    chosen = np.argsort(scores, kind="stable")[: int(fraction * (scores < 0).sum())]
+    if len(chosen) == 0:
+        raise BadInputError(f"no record is in the bottom {fraction:g} of the negative ones; choose a larger fraction")
+    return np.sort(chosen)

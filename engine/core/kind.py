@@ -1,0 +1,428 @@
+"""The contract of a kind of run: everything that the core does not know of its records.
+
+A kind is one object. It says what its policy, its update and its targets are, what is left of a round without some records,
+how a policy is evaluated and how its rounds become tables. Estimators, replays, validation, retraining, filtering, training
+and jobs are the core's and ask it. `engine.kinds` has those that ship.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.config import TrainConfig
+from engine.core.attribution import Attribution
+from engine.core.backends import Direction
+from engine.core.checkpoint import Tensors, fingerprint, one_thread
+from engine.core.derivatives import Derivatives, KeptGradients, TorchDerivatives
+from engine.core.draws import one_of_many, random_removals
+from engine.core.objective import Batch, MinibatchObjective, OnGradient, RecordObjective, UpdateMetrics
+from engine.core.policy import Policy
+from engine.core.products import products_by_part
+from engine.core.question import TargetName
+from engine.core.targets import Target
+from engine.errors import BadInputError
+from engine.registry import kind_named
+from engine.store.manifest import Parent, RunManifest
+from engine.store.snapshot import Float32s, Snapshot
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+S = TypeVar("S", bound=Snapshot)
+EVALUATION_SEED = 10_000_000
+"""Evaluation seeds start here, far from training's."""
+Given = Mapping[str, Any]
+"""What a caller puts in the place of something that the settings name, by the name of an argument."""
+
+
+class Agent(Protocol):
+    """What an update moves: a policy with its optimizer."""
+
+    def update(
+        self,
+        buffer: Any,
+        minibatches: NDArray[np.int32],
+        *,
+        weights: Float32s | None = None,
+        on_step: Callable[[], None] | None = None,
+        on_gradient: OnGradient | None = None,
+    ) -> UpdateMetrics:
+        """One update in place, theta(k) -> theta(k+1).
+
+        Args:
+            buffer: the whole round; records that are not kept are left out of their minibatches.
+            minibatches: (n_epochs, n) permutations.
+            weights: (n,) how often each record counts, all above 0; None means all 1. As a record's weight goes to 0 it is
+                as if it were removed.
+            on_step: called before every optimizer step; raise from it to cancel.
+            on_gradient: watches every optimizer step; it changes nothing.
+        """
+        ...
+
+    def tensors(self) -> Tensors:
+        """`parameter/...` and `optimizer/...` as copies."""
+        ...
+
+    @property
+    def policy(self) -> Policy:
+        """The present policy as a torch module."""
+        ...
+
+
+class Learner(Protocol[S]):
+    """A training in memory, between two rounds."""
+
+    config: TrainConfig
+    round: int
+    """The next round to collect."""
+
+    def collect(self) -> S:
+        """Collect the next round."""
+
+    def update(self, snapshot: S, on_step: Callable[[], None] | None = None) -> Mapping[str, Any]:
+        """Update on it; returns the update's metrics."""
+
+    def state(self) -> dict[str, Any]:
+        """The checkpoint at this point."""
+
+    def reseed(self, rng: np.random.Generator) -> None:
+        """From here on collect with luck drawn from `rng`."""
+
+    def player(self) -> Any:
+        """The present policy as `Evaluation.returns` takes it."""
+
+    def manifest(self, parent: Parent | None = None) -> RunManifest:
+        """What `run.json` says of this run."""
+
+    @property
+    def model(self) -> Mapping[str, bytes]:
+        """The content of the files that the manifest names; empty for most kinds."""
+
+    def close(self) -> None:
+        """Let go of what collecting needs."""
+
+
+class Evaluation(Protocol):
+    """What it takes to say how good a policy is. Policies that are asked the same block meet the same luck."""
+
+    def returns(
+        self, player: Any, block: int, episodes: int, check: Callable[[], None] | None = None
+    ) -> NDArray[np.float64]:
+        """(episodes,) undiscounted returns.
+
+        Args:
+            player: `Kind.player`, or a learner's.
+            block: which episodes, 0, 1, ...; blocks have no episode in common.
+            episodes: how many each block has.
+            check: called as it goes on; raise from it to cancel.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what it needs."""
+        ...
+
+
+class Batched(Protocol):
+    """Many replays of a round at once on a device, to rounding."""
+
+    def size(self, count: int) -> int:
+        """Replays of a batch, so that `count` of them make batches of equal size that fit the device's memory."""
+        ...
+
+    def values(
+        self, targets: Sequence[Target], removed: NDArray[np.bool_], orders: Sequence[int]
+    ) -> NDArray[np.float64]:
+        """(R, targets) values of f(theta(k+1)), without the (R, n) records removed, in the R minibatch orders."""
+        ...
+
+
+class Words(NamedTuple):
+    """What people call things in this kind of run."""
+
+    records: str = "records"
+    episodes: str = "episodes"
+    """What a return is of."""
+    returned: str = "return"
+    """What training maximises."""
+    evaluated: str = "evaluation episodes"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a check takes where nobody says otherwise: subsets to remove, and minibatch orders to replay each in."""
+
+    subsets: int = 64
+    orders: int = 16
+    fitted: int = 512
+    """Subsets that `replay_regression` is fitted to."""
+
+
+class Kind:
+    """A kind of run. What is written here is right for records whose objective is PPO's; a kind changes what differs.
+
+    A new kind gives at least `policy`, `agent`, `batch`, `target`, and to be stored and trained what the second half names.
+    """
+
+    name: ClassVar[str]
+    words: ClassVar[Words] = Words()
+    default_target: ClassVar[str] = "return"
+    effort: ClassVar[Effort] = Effort()
+
+    # A round at theta(k).
+
+    def policy(self, snapshot: Any) -> Policy:
+        """pi_theta(k) as a torch module of its own."""
+        raise NotImplementedError
+
+    def agent(self, snapshot: Any) -> Agent:
+        """Policy and optimizer as they stood before the update."""
+        raise NotImplementedError
+
+    def batch(self, snapshot: Any, policy: Policy) -> Batch:
+        """The round's records as tensors in the policy's precision, advantages as stored."""
+        raise NotImplementedError
+
+    def objective(self, snapshot: Any) -> MinibatchObjective:
+        """How a minibatch's terms become what its optimizer step ascends."""
+        return RecordObjective(snapshot.config)
+
+    def derivatives(self, snapshot: Any) -> Derivatives:
+        """What estimators along the update need, on the path that the run was trained on."""
+        return self.torch_derivatives(snapshot)
+
+    def torch_derivatives(self, snapshot: Any) -> TorchDerivatives:
+        """The same by automatic differentiation, which knows second derivatives too."""
+        policy = self.policy(snapshot)
+        return TorchDerivatives(policy, self.batch(snapshot, policy), self.objective(snapshot))
+
+    def credit(self, snapshot: Any, policy: Policy, direction: Direction, by_layer: bool = False) -> Attribution:
+        """The products <direction, grad J_i(theta(k))> of the round's records, as what each is credited with.
+
+        Advantages are normalised as the first epoch's minibatches were; 0 for records that the update went without.
+        """
+        objective = self.objective(snapshot)
+        batch = objective.at_start(self.batch(snapshot, policy), snapshot.minibatches)
+        found = products_by_part(policy, batch, objective.config, direction, by_layer)
+        return found.map(partial(np.where, snapshot.buffer.critic_kept), np.float32(0))
+
+    def kept_gradients(self, snapshot: Any) -> KeptGradients | None:
+        """The gradients of the round's records, where they are kept in memory and answer as quickly as a file."""
+        return None
+
+    def keeps_gradients(self, snapshot: Any) -> bool:
+        """Whether `kept_gradients` has an answer."""
+        return False
+
+    def target(self, snapshot: Any, name: TargetName) -> Any:
+        """The target of that name; `named_target` says the errors."""
+        raise NotImplementedError
+
+    def return_target(self, snapshot: Any, reference: Any | None = None) -> Any:
+        """The return target over a reference buffer, by default the snapshot's own."""
+        raise BadInputError(f"runs of the kind {self.name} have no return target")
+
+    def single_targets(self, target: Any) -> Sequence[Target]:
+        """The pairs of a target over several states and actions, each as a target of its own."""
+        raise BadInputError(f"targets of the kind {self.name} are not made of single states and actions")
+
+    def check_replayable(self, snapshot: Any, device: str = "cpu") -> None:
+        """Refuse a round that can't be replayed so.
+
+        Raises:
+            BadInputError: says why, and what can be had.
+        """
+        if device != "cpu":
+            raise BadInputError(f"rounds of this kind are replayed on the CPU only, not on {device}")
+
+    def batched(self, snapshot: Any) -> Batched:
+        """Many replays of the round at once on a CUDA device, where `check_replayable` allows it."""
+        raise BadInputError(f"rounds of the kind {self.name} are replayed on the CPU only")
+
+    # Removals.
+
+    def removed(self, snapshot: Any, drop: Any, *, actor_only: bool = False) -> Any:
+        """The round as if these records had not been there.
+
+        Raises:
+            BadInputError: a record is out of range, or what is left is nothing to learn from.
+        """
+        return snapshot.without(drop, actor_only=actor_only)
+
+    def random_removals(self, snapshot: Any, fraction: float, m: int, seed: int) -> NDArray[np.bool_]:
+        """(m, n) random subsets of the records that the round's update used, True where a record is to be removed.
+
+        Raises:
+            BadInputError: the fraction is not between 0 and 1, or there are not so many subsets.
+        """
+        return random_removals(snapshot, fraction, m, seed)
+
+    def control(self, snapshot: Any, removed: Any, order: int = 0) -> NDArray[np.int64]:
+        """As many random records of the update as `removed` takes from it, the draw of that minibatch order."""
+        return one_of_many(snapshot, removed, order)
+
+    def silent(self, snapshot: Any) -> NDArray[np.bool_]:
+        """(n,) records from which nothing was learned, so that they have no rank."""
+        return np.zeros(len(snapshot.buffer), bool)
+
+    # Evaluating and training on.
+
+    def evaluation(self, snapshot: Any, given: Given) -> Evaluation:
+        """How policies are evaluated in the place of this round's.
+
+        Raises:
+            BadInputError: they can't be, or something is given that this kind has no use for.
+        """
+        raise BadInputError(f"policies of the kind {self.name} can't be evaluated here")
+
+    def player(self, snapshot: Any, agent: Agent) -> Any:
+        """The policy of a replayed round as `Evaluation.returns` takes it."""
+        return agent
+
+    def recorded_player(self, run: Any, round: int) -> Any:
+        """The policy of a run's checkpoint as `Evaluation.returns` takes it."""
+        raise BadInputError(f"policies of the kind {self.name} can't be evaluated here")
+
+    def begin(self, settings: Any, out: Path, given: Given) -> Learner[Any]:
+        """Round 0 of a training."""
+        raise BadInputError(f"runs of the kind {self.name} are not trained here")
+
+    def after(self, snapshot: Any, agent: Agent, out: Path, given: Given, *, collects: bool = True) -> Learner[Any]:
+        """The training as it stood after a round's update.
+
+        Args:
+            snapshot: the round, as it was replayed.
+            agent: after its update.
+            out: folder of the run that goes on.
+            given: what the caller puts in the place of something that the settings name.
+            collects: whether more is to be collected.
+        """
+        raise BadInputError(f"runs of the kind {self.name} are not trained on here")
+
+    def settings(self, source: Any) -> Any:
+        """What a training is told, from a manifest or from a snapshot of it."""
+        return source.config
+
+    def checked(self, settings: Any) -> Any:
+        """The settings as `run.json` will have them.
+
+        Raises:
+            BadInputError: they don't go together; names one.
+        """
+        return settings
+
+    def own(self, snapshot: Any) -> Any:
+        """A recorded round of a run that the person at the keyboard goes on with, and not of a received one."""
+        return snapshot
+
+    def make_filter(self, settings: Any) -> Callable[..., Any] | None:
+        """The filter that the settings name, see `engine.core.filtering`; None for none."""
+        return None
+
+    def fingerprint(self) -> dict[str, str]:
+        """Software and hardware that a replay's bits depend on here.
+
+        Raises:
+            BadInputError: what the kind needs is not installed.
+        """
+        return fingerprint()
+
+    # On disk, see `engine.store.kinds.Columns`.
+
+    def tables(self, snapshot: Any, manifest: RunManifest) -> dict[str, pa.Table]:
+        """The tables of a round's buffers."""
+        raise BadInputError(f"runs of the kind {self.name} can't be written")
+
+    def buffer(self, manifest: RunManifest, tables: Any, names: Any) -> Any:
+        """The buffer that a part's tables were made of."""
+        raise BadInputError(f"runs of the kind {self.name} can't be read")
+
+    def snapshot(self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]) -> Any:
+        """A round."""
+        raise BadInputError(f"runs of the kind {self.name} can't be read")
+
+
+def kind_of(snapshot: Snapshot) -> Kind:
+    """What can be done with a round."""
+    kind: Kind = kind_named(snapshot.kind)
+    return kind
+
+
+def named_target(snapshot: Snapshot, name: TargetName | str | None = None) -> Any:
+    """The target of that name; a word alone stands for the target of that sort without more, None for the kind's own.
+
+    Raises:
+        BadInputError: there is no such target in this kind of run, its parts don't go together, a record is out of range, a
+            value does not fit its space, or the other round is not there or has no records any more.
+    """
+    kind = kind_of(snapshot)
+    if not isinstance(name, TargetName):
+        name = TargetName(target=kind.default_target if name is None else name)
+    return kind.target(snapshot, name)
+
+
+def action_target(
+    snapshot: Snapshot,
+    *,
+    record: Any | None = None,
+    tokens: Any | None = None,
+    observation: Any | None = None,
+    action: Any | None = None,
+) -> Any:
+    """The action target of a record, of the mean over several, or of a hand-typed observation and action.
+
+    >>> import engine
+    >>> snapshot = engine.open_run("sample_runs/courtesy").snapshot(0)
+    >>> engine.action_target(snapshot, record=7, tokens=(5, 6)).words
+    'action target, record 7, tokens 5 to 6'
+
+    Args:
+        snapshot: says which observations and actions there are.
+        record: take s and a from this record, or from these; `action` then asks for another action in the same states. Of a
+            language model one record, whose response the target is about.
+        tokens: language models: the first and last token of a span of the response, counted from the beginning of the prompt.
+        observation: s as a number (discrete) or a list of numbers.
+        action: a.
+
+    Raises:
+        BadInputError: neither or both are given, a record is out of range, or a value does not fit its space.
+    """
+    if record is not None and not np.size(record):
+        raise BadInputError("an action target of no records says nothing; choose at least one")
+    typed = {"observation": observation, "action": action}
+    flat = {name: np.ravel(value) for name, value in typed.items() if value is not None}
+    return named_target(snapshot, TargetName.of("action", about=record, tokens=tokens, **flat))
+
+
+def return_target(snapshot: Snapshot, reference: Any | None = None) -> Any:
+    """The return target over a reference buffer, by default the snapshot's own.
+
+    With the buffer of a later round it asks what made the agent good in the situations that came later; observations and
+    advantages are then those that the later policy saw and its critic gave.
+
+    >>> import engine
+    >>> run = engine.open_run("sample_runs/FrozenLake-v1")
+    >>> later = engine.return_target(run.snapshot(3), run.snapshot(12).buffer)
+    >>> later.name, len(later.action)
+    ('return', 2048)
+
+    Raises:
+        BadInputError: the buffer's observations or actions are not of the snapshot's kind.
+    """
+    return kind_of(snapshot).return_target(snapshot, reference)
+
+
+def recorded_here(snapshot: Snapshot) -> bool:
+    """Whether a replay here has the recorded bits: the fingerprints are equal. On another machine it agrees to rounding."""
+    one_thread()
+    try:
+        return dict(snapshot.fingerprint) == kind_of(snapshot).fingerprint()
+    except BadInputError:  # what the kind needs is not installed
+        return False

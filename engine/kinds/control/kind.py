@@ -1,0 +1,163 @@
+"""Control tasks as a kind of run: own PPO in the environments of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from engine.config import TrainConfig
+from engine.core.derivatives import Derivatives, KeptGradients
+from engine.core.filtering import Filtered
+from engine.core.kind import Given, Kind
+from engine.core.objective import Batch
+from engine.core.question import TargetName
+from engine.envs import find
+from engine.errors import BadInputError
+from engine.kinds.control.agents import Agent, restore_agent
+from engine.kinds.control.batched_replays import OnCuda, check_cuda
+from engine.kinds.control.closed_form_derivatives import ClosedFormDerivatives
+from engine.kinds.control.evaluation import Episodes, Player
+from engine.kinds.control.filtering import make_filter
+from engine.kinds.control.learner import ControlLearner
+from engine.kinds.control.networks import ActorCritic, restore_policy
+from engine.kinds.control.normalization import normalizer_at
+from engine.kinds.control.ppo import as_batch
+from engine.kinds.control.round_gradients import has_gradients, round_gradients
+from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
+from engine.kinds.control.tables import buffer_from, check_steps, records_table
+from engine.kinds.control.targets import ActionTarget, ReturnTarget, named_target, return_target
+from engine.store.manifest import RunManifest
+from engine.store.read import Run
+
+
+class ControlKind(Kind):
+    """What is different from the contract's defaults: the closed form, and episodes in environments."""
+
+    name = "control"
+
+    def policy(self, snapshot: ControlSnapshot) -> ActorCritic:
+        """The actor-critic."""
+        return restore_policy(*_networks(snapshot))
+
+    def agent(self, snapshot: ControlSnapshot) -> Agent:
+        """On the path that the run was trained on."""
+        return restore_agent(*_networks(snapshot))
+
+    def batch(self, snapshot: ControlSnapshot, policy: Any) -> Batch:
+        """The rollout buffer's columns."""
+        return as_batch(policy, snapshot.buffer)
+
+    def derivatives(self, snapshot: ControlSnapshot) -> Derivatives:
+        """In closed form, where the run was trained in it."""
+        general = self.torch_derivatives(snapshot)
+        if snapshot.config.path != "closed_form":
+            return general
+        return ClosedFormDerivatives(snapshot, self.policy(snapshot), general)
+
+    def kept_gradients(self, snapshot: ControlSnapshot) -> KeptGradients | None:
+        """Of tanh perceptrons, as factors."""
+        return round_gradients(snapshot)
+
+    def keeps_gradients(self, snapshot: ControlSnapshot) -> bool:
+        """Of perceptrons."""
+        return has_gradients(snapshot)
+
+    def return_target(self, snapshot: ControlSnapshot, reference: RolloutBuffer | None = None) -> ReturnTarget:
+        """Over a rollout buffer."""
+        return return_target(snapshot, reference)
+
+    def single_targets(self, target: ActionTarget) -> list[ActionTarget]:
+        """Its pairs one by one."""
+        return [
+            ActionTarget(observation[None], action[None])
+            for observation, action in zip(target.observation, target.action, strict=True)
+        ]
+
+    def target(self, snapshot: ControlSnapshot, name: TargetName) -> ActionTarget | ReturnTarget:
+        """`return` or `action`."""
+        return named_target(snapshot, name)
+
+    def check_replayable(self, snapshot: ControlSnapshot, device: str = "cpu") -> None:
+        """Networks without convolutions have a batched form for CUDA."""
+        if device == "cuda":
+            check_cuda(snapshot)
+
+    def batched(self, snapshot: ControlSnapshot) -> OnCuda:
+        """Hundreds of replays at a time."""
+        return OnCuda(snapshot)
+
+    def evaluation(self, snapshot: ControlSnapshot, given: Given) -> Episodes:
+        """Stochastic episodes."""
+        _check_nothing(given)
+        return Episodes(find(snapshot.config.env_id))
+
+    def player(self, snapshot: ControlSnapshot, agent: Any) -> Player:
+        """With the statistics of observations as they stood at the round's beginning."""
+        return Player(agent, normalizer_at(snapshot.config, snapshot.checkpoint))
+
+    def recorded_player(self, run: Run, round: int) -> Player:
+        """Of a checkpoint."""
+        tensors, manifest = run.checkpoint(round), run.manifest
+        agent = restore_agent(run.config, manifest.observation_space, manifest.action_space, tensors)
+        return Player(agent, normalizer_at(run.config, tensors))
+
+    def checked(self, settings: TrainConfig) -> TrainConfig:
+        """With the environment's name as the catalogue has it."""
+        return replace(settings, env_id=find(settings.env_id).name)
+
+    def begin(self, settings: TrainConfig, out: Path, given: Given) -> ControlLearner:
+        """Everything from the settings' seed."""
+        _check_nothing(given)
+        return ControlLearner.begin(settings)
+
+    def after(
+        self, snapshot: ControlSnapshot, agent: Any, out: Path, given: Given, *, collects: bool = True
+    ) -> ControlLearner:
+        """The environments are stepped through the round."""
+        _check_nothing(given)
+        return ControlLearner.after(snapshot, agent, collects=collects)
+
+    def make_filter(self, settings: TrainConfig) -> Callable[[ControlSnapshot], Filtered] | None:
+        """IIF and its baselines."""
+        return make_filter(settings)
+
+    def tables(self, snapshot: ControlSnapshot, manifest: RunManifest) -> dict[str, pa.Table]:
+        """`records`."""
+        return {"records": records_table(snapshot.buffer, manifest.observation_space, manifest.action_space)}
+
+    def buffer(self, manifest: RunManifest, tables: Any, names: Any) -> RolloutBuffer:
+        """The rollout buffer."""
+        return buffer_from(tables[0], manifest.observation_space, manifest.action_space, names[0])
+
+    def snapshot(
+        self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
+    ) -> ControlSnapshot:
+        """The round, whose records go through the environments step by step."""
+        check_steps(buffers["records"], manifest.config, file)
+        return ControlSnapshot(
+            observation_space=manifest.observation_space,
+            action_space=manifest.action_space,
+            buffer=buffers["records"],
+            **common,
+        )
+
+
+KIND = ControlKind()
+
+
+def _networks(snapshot: ControlSnapshot) -> tuple[Any, ...]:
+    return snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint
+
+
+def _check_nothing(given: Given) -> None:
+    """Refuse what only other kinds have a use for.
+
+    Raises:
+        BadInputError: something is given.
+    """
+    if named := next((name for name, value in given.items() if value is not None), None):
+        raise BadInputError(f"a control task has no use for {named}; it is for language models")

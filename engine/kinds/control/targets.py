@@ -1,0 +1,216 @@
+"""Targets of control tasks: an action in a state, and the return of a buffer (paper, section 3)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.core.policy import Policy
+from engine.core.question import TargetName
+from engine.errors import BadInputError
+from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
+from engine.spaces import Space
+from engine.store.read import open_run
+from engine.store.snapshot import Float32s, check_records
+
+
+@dataclass(frozen=True, eq=False)
+class ActionTarget:
+    """f = mean_j log pi(a_j|s_j) over one or more chosen pairs (paper, eq. 2)."""
+
+    observation: NDArray[Any]
+    """(m, ...) states s_j."""
+    action: NDArray[Any]
+    """(m,) or (m, d) actions a_j."""
+    name: str = "action"
+    called: TargetName | None = None
+    """What names it, where something does."""
+
+    def describe(self) -> dict[str, Any]:
+        """The pairs themselves."""
+        return {
+            "target": self.name,
+            "observation": self.observation.tolist(),
+            "action": self.action.tolist(),
+        }
+
+    @property
+    def coefficient(self) -> Float32s:
+        """(m,) 1/m each."""
+        return np.full(len(self.action), 1 / len(self.action), np.float32)
+
+    def value(self, policy: Policy) -> Tensor:
+        """Mean log-probability of the pairs."""
+        inputs = policy.encode(self.observation)
+        action = torch.as_tensor(self.action)
+        if action.is_floating_point():
+            action = action.to(policy.dtype)
+        return policy(inputs, action, with_value=False).log_prob.mean()
+
+
+@dataclass(frozen=True, eq=False)
+class ReturnTarget:
+    """f = mean_i A_i log pi(a_i|s_i) over a reference buffer, raw advantages (paper, eq. 3)."""
+
+    observation: NDArray[Any]
+    """(n, ...)"""
+    action: NDArray[Any]
+    """(n,) or (n, d)"""
+    advantage: Float32s
+    """(n,) raw."""
+    name: str = "return"
+    called: TargetName | None = None
+    """What names it, where something does."""
+
+    def describe(self) -> dict[str, Any]:
+        """A digest of the buffer it is taken over."""
+        digest = hashlib.sha256()
+        for column in (self.observation, self.action, self.advantage):
+            digest.update(np.ascontiguousarray(column).data)
+        return {"target": self.name, "buffer": digest.hexdigest()[:16]}
+
+    @property
+    def coefficient(self) -> Float32s:
+        """(n,) A_i / n."""
+        return self.advantage / np.float32(len(self.advantage))
+
+    def value(self, policy: Policy) -> Tensor:
+        """Mean of advantage times log-probability."""
+        inputs = policy.encode(self.observation)
+        action, advantage = torch.as_tensor(self.action), torch.as_tensor(self.advantage).to(policy.dtype)
+        if action.is_floating_point():
+            action = action.to(policy.dtype)
+        return (advantage * policy(inputs, action, with_value=False).log_prob).mean()
+
+
+def return_target(snapshot: ControlSnapshot, reference: RolloutBuffer | None = None) -> ReturnTarget:
+    """The return target over a reference buffer, by default the snapshot's own.
+
+    With the buffer of a later round it asks what made the agent good in the situations that came later; observations and
+    advantages are then those that the later policy saw and its critic gave.
+
+    >>> import engine
+    >>> run = engine.open_run("sample_runs/FrozenLake-v1")
+    >>> later = engine.return_target(run.snapshot(3), run.snapshot(12).buffer)
+    >>> later.name, len(later.action)
+    ('return', 2048)
+
+    Raises:
+        BadInputError: the buffer's observations or actions are not of the snapshot's kind.
+    """
+    buffer = snapshot.buffer if reference is None else reference
+    for what in ("observation", "action"):
+        own, other = getattr(snapshot.buffer, what).shape[1:], getattr(buffer, what).shape[1:]
+        if own != other:
+            raise BadInputError(
+                f"the reference buffer's {what}s have shape {other}, the round's {own}; take a buffer of the run"
+            )
+    called = TargetName() if reference is None else None
+    return ReturnTarget(buffer.observation, buffer.action, buffer.advantage, called=called)
+
+
+def action_target(
+    snapshot: ControlSnapshot,
+    *,
+    record: int | Sequence[int] | NDArray[Any] | None = None,
+    observation: Any | None = None,
+    action: Any | None = None,
+) -> ActionTarget:
+    """The action target of a record, of the mean over several, or of a hand-typed observation and action.
+
+    Args:
+        snapshot: says which observations and actions there are.
+        record: take s and a from this record, or from these; `action` then asks for another action in the same states.
+        observation: s as a number (discrete) or a list of numbers.
+        action: a.
+
+    Raises:
+        BadInputError: neither or both are given, a record is out of range, or a value does not fit its space.
+    """
+    if (record is None) == (observation is None):
+        raise BadInputError("an action target needs either a record, or an observation and an action")
+    typed = None if action is None else as_space("action", action, snapshot.action_space)
+    flat = () if typed is None else tuple(typed.ravel().tolist())
+    if record is not None:
+        records = check_records(np.atleast_1d(record), len(snapshot.buffer))
+        if not len(records):
+            raise BadInputError("an action target of no records says nothing; choose at least one")
+        actions = snapshot.buffer.action[records] if typed is None else np.repeat(typed[None], len(records), axis=0)
+        called = TargetName(target="action", about=tuple(records.tolist()), action=flat)
+        return ActionTarget(snapshot.buffer.observation[records], actions, called=called)
+    return typed_target(snapshot.observation_space, snapshot.action_space, observation, action)
+
+
+def typed_target(observation_space: Space, action_space: Space, observation: Any, action: Any | None) -> ActionTarget:
+    """The action target of a hand-typed observation and action, which need be of no record.
+
+    Raises:
+        BadInputError: there is no action, or a value does not fit its space.
+    """
+    if action is None:
+        raise BadInputError("an observation needs an action beside it")
+    typed = as_space("action", action, action_space)
+    state = as_space("observation", observation, observation_space)
+    called = TargetName(
+        target="action", observation=tuple(state.ravel().tolist()), action=tuple(typed.ravel().tolist())
+    )
+    return ActionTarget(state[None], typed[None], called=called)
+
+
+def named_target(snapshot: ControlSnapshot, name: TargetName) -> ActionTarget | ReturnTarget:
+    """The target of that name; `engine.core.targets.named_target` says the errors."""
+    if name.tokens:
+        raise BadInputError("tokens belong to the responses of a language model (--tokens); a record here has none")
+    if name.target == "return":
+        if name.about or name.observation or name.action:
+            raise BadInputError("records, observations and actions belong to the action target (--target action)")
+        if name.of_round is None or name.of_round == snapshot.round:
+            return return_target(snapshot)
+        if snapshot.path is None:
+            raise BadInputError(
+                f"round {name.of_round} can't be read: only a recorded round knows the others of its run"
+            )
+        other = open_run(snapshot.path).snapshot(name.of_round)
+        return replace(return_target(snapshot, other.buffer), called=name)
+    if name.target != "action":
+        raise BadInputError(f"unknown target {name.target!r}; it must be return or action")
+    if name.of_round is not None:
+        raise BadInputError("another round's buffer belongs to the return target (--target return)")
+    return action_target(
+        snapshot, record=name.about or None, observation=name.observation or None, action=name.action or None
+    )
+
+
+def as_space(name: str, value: Any, space: Space) -> NDArray[Any]:
+    """A hand-typed value as an array of the space's shape and type.
+
+    Raises:
+        BadInputError: it does not fit; the message says what would.
+    """
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadInputError(f"the {name} {value!r} is not made of numbers") from error
+    if space.kind == "discrete":
+        number = array.reshape(-1)
+        if number.size != 1 or not 0 <= number[0] < space.n or number[0] != int(number[0]):
+            raise BadInputError(f"the {name} {value} must be one integer from 0 to {space.n - 1}")
+        return np.array(int(number[0]), np.int64)
+    if array.size != np.prod(space.shape) or not np.isfinite(array).all():
+        raise BadInputError(
+            f"the {name} {value} must be {int(np.prod(space.shape))} finite numbers"
+            + (f" ({', '.join(space.names)})" if space.names else "")
+        )
+    typed = array.reshape(space.shape)
+    if np.dtype(space.dtype).kind in "iu":
+        bounds = np.iinfo(space.dtype)
+        if not ((typed == np.round(typed)) & (typed >= bounds.min) & (typed <= bounds.max)).all():
+            raise BadInputError(f"the {name} must be made of integers from {bounds.min} to {bounds.max}")
+    return typed.astype(space.dtype)

@@ -1,0 +1,186 @@
+"""Language models as a kind of run: a record is a sequence, a prompt and the response to it; PPO or GRPO on their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from engine.core.attribution import Attribution
+from engine.core.backends import Direction
+from engine.core.checkpoint import restore_optimizer
+from engine.core.filtering import Filtered
+from engine.core.kind import Effort, Given, Kind, Words
+from engine.core.objective import Batch
+from engine.core.question import TargetName
+from engine.errors import BadInputError
+from engine.kinds.language.advantages import no_signal, regrouped
+from engine.kinds.language.agent import LanguageAgent
+from engine.kinds.language.credits import TokenDerivatives, at_theta_k
+from engine.kinds.language.evaluation import Answers
+from engine.kinds.language.filtering import make_filter
+from engine.kinds.language.learner import LanguageLearner, check_settings, language_fingerprint
+from engine.kinds.language.models import policy_at, restore_policy
+from engine.kinds.language.objective import TokenObjective
+from engine.kinds.language.policy import LanguagePolicy
+from engine.kinds.language.presets import LanguageSettings
+from engine.kinds.language.removals import random_sequences, sequence_removals
+from engine.kinds.language.rewards import RewardModel
+from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
+from engine.kinds.language.tables import sequences_from, sequences_table, tokens_table
+from engine.kinds.language.targets import TokenTarget, named_target, return_target
+from engine.kinds.language.update import batch_of, compared, normalizer_of
+from engine.store.manifest import RunManifest
+from engine.store.read import Run
+from engine.store.snapshot import parameters_of
+
+
+class LanguageKind(Kind):
+    """What is different from the contract's defaults: tokens, GRPO's groups, and responses in the place of episodes."""
+
+    name = "language"
+    words = Words("sequences", "responses", "reward", "responses to held-out prompts")
+    default_target = "sequence"
+    effort = Effort(subsets=32, orders=4, fitted=128)
+
+    def policy(self, snapshot: LanguageSnapshot) -> LanguagePolicy:
+        """The causal language model."""
+        return restore_policy(snapshot)
+
+    def agent(self, snapshot: LanguageSnapshot) -> LanguageAgent:
+        """With its optimizer."""
+        policy = restore_policy(snapshot)
+        optimizer = restore_optimizer(policy, snapshot.config, snapshot.checkpoint)
+        return LanguageAgent(snapshot.config, snapshot.language, policy, optimizer)
+
+    def batch(self, snapshot: LanguageSnapshot, policy: Any) -> Batch:
+        """The sequences' tokens, padded."""
+        return batch_of(policy, snapshot.buffer)
+
+    def objective(self, snapshot: LanguageSnapshot) -> TokenObjective:
+        """Tokens are averaged as the algorithm says."""
+        groups = compared(snapshot.buffer, snapshot.language) if snapshot.language.algorithm == "grpo" else None
+        language = snapshot.language
+        return TokenObjective(snapshot.config, normalizer_of(language), language.max_new_tokens, groups)
+
+    def derivatives(self, snapshot: LanguageSnapshot) -> TokenDerivatives:
+        """Which know what each token is credited with."""
+        return TokenDerivatives(restore_policy(snapshot), snapshot, self.objective(snapshot))
+
+    def credit(
+        self, snapshot: LanguageSnapshot, policy: Any, direction: Direction, by_layer: bool = False
+    ) -> Attribution:
+        """By token, and in GRPO through the advantages of the others in the group."""
+        return at_theta_k(snapshot, policy, direction, by_layer)
+
+    def target(self, snapshot: LanguageSnapshot, name: TargetName) -> TokenTarget:
+        """`sequence`, `return` or `action`."""
+        return named_target(snapshot, name)
+
+    def return_target(self, snapshot: LanguageSnapshot, reference: SequenceBuffer | None = None) -> TokenTarget:
+        """Over sequences."""
+        return return_target(snapshot, reference)
+
+    def removed(self, snapshot: LanguageSnapshot, drop: Any, *, actor_only: bool = False) -> LanguageSnapshot:
+        """In GRPO the others of a group are compared as if these had never been sampled."""
+        return regrouped(snapshot.without(drop, actor_only=actor_only))
+
+    def random_removals(self, snapshot: LanguageSnapshot, fraction: float, m: int, seed: int) -> NDArray[np.bool_]:
+        """Of a GRPO round the same share of each group."""
+        return sequence_removals(snapshot, fraction, m, seed)
+
+    def control(self, snapshot: LanguageSnapshot, removed: Any, order: int = 0) -> NDArray[np.int64]:
+        """Of no group all."""
+        return random_sequences(snapshot, removed, order)
+
+    def silent(self, snapshot: LanguageSnapshot) -> NDArray[np.bool_]:
+        """GRPO: those of groups whose rewards are all equal."""
+        return no_signal(snapshot)
+
+    def evaluation(self, snapshot: LanguageSnapshot, given: Given) -> Answers:
+        """Responses to held-out prompts."""
+        return Answers(snapshot, _reward_model(given))
+
+    def player(self, snapshot: LanguageSnapshot, agent: Any) -> LanguagePolicy:
+        """The policy itself."""
+        policy: LanguagePolicy = agent.policy
+        return policy
+
+    def recorded_player(self, run: Run, round: int) -> LanguagePolicy:
+        """Of a checkpoint."""
+        language = run.manifest.language
+        if language is None:
+            raise BadInputError(f"{run.name} is no run of a language model")
+        return policy_at(run.config, language, run.path, parameters_of(run.checkpoint(round)))
+
+    def settings(self, source: Any) -> LanguageSettings:
+        """Both kinds of settings."""
+        return LanguageSettings(source.language, source.config)
+
+    def checked(self, settings: LanguageSettings) -> LanguageSettings:
+        """As they are."""
+        check_settings(settings.config, settings.language)
+        return settings
+
+    def own(self, snapshot: LanguageSnapshot) -> LanguageSnapshot:
+        """Whose models the person at the keyboard named."""
+        return replace(snapshot, named_here=True)
+
+    def begin(self, settings: LanguageSettings, out: Path, given: Given) -> LanguageLearner:
+        """From the models that are named."""
+        return LanguageLearner.begin(settings.config, settings.language, out, _reward_model(given))
+
+    def after(
+        self, snapshot: LanguageSnapshot, agent: Any, out: Path, given: Given, *, collects: bool = True
+    ) -> LanguageLearner:
+        """With the models that the run names, where more is to be collected."""
+        return LanguageLearner.after(snapshot, agent, out, _reward_model(given), collects=collects)
+
+    def make_filter(self, settings: LanguageSettings) -> Callable[[LanguageSnapshot], Filtered] | None:
+        """IIF and its baselines."""
+        return make_filter(settings.config)
+
+    def fingerprint(self) -> dict[str, str]:
+        """With the versions of the extra."""
+        return language_fingerprint()
+
+    def tables(self, snapshot: LanguageSnapshot, manifest: RunManifest) -> dict[str, pa.Table]:
+        """One row a sequence and one row a token; the same for held-out prompts."""
+        tables = {"sequences": sequences_table(snapshot.buffer), "tokens": tokens_table(snapshot.buffer)}
+        if snapshot.validation is not None:
+            tables["validation"] = sequences_table(snapshot.validation)
+            tables["validation_tokens"] = tokens_table(snapshot.validation)
+        return tables
+
+    def buffer(self, manifest: RunManifest, tables: Any, names: Any) -> SequenceBuffer:
+        """Sequences with their tokens."""
+        return sequences_from(*tables, *names)
+
+    def snapshot(
+        self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
+    ) -> LanguageSnapshot:
+        """The round with its held-out responses."""
+        if manifest.language is None:
+            raise BadInputError("run.json has no settings of a language model")
+        held_out = buffers.get("validation")
+        return LanguageSnapshot(language=manifest.language, buffer=buffers["sequences"], validation=held_out, **common)
+
+
+KIND = LanguageKind()
+
+
+def _reward_model(given: Given) -> RewardModel | None:
+    """What is given in the place of the reward model.
+
+    Raises:
+        BadInputError: something else is given.
+    """
+    if unknown := next((name for name in given if name != "reward_model"), None):
+        raise BadInputError(f"a language model has no use for {unknown}; what can be given is reward_model")
+    found: RewardModel | None = given.get("reward_model")
+    return found
