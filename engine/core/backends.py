@@ -7,8 +7,8 @@ trunk it does, because the critic's part of J_i moves the trunk, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.config import TrainConfig
 from engine.core.attribution import TERMS, Term
-from engine.core.objective import Batch, Objective, objective
+from engine.core.objective import Batch, Objective, ObjectiveFunction, objective_function
 from engine.core.policy import Evaluation, Policy
 from engine.core.targets import Described, SummedTarget, Target
 from engine.errors import BadInputError, ZeroGradientError
@@ -29,11 +29,16 @@ PerRecord = Callable[[Evaluation, Batch], Tensor]
 """What is differentiated: J_i or a term of it, (n,) or (n, T)."""
 
 
+class NoRuleError(BadInputError):
+    """This backend can't differentiate this policy; another can."""
+
+
 def gradient(target: Target, policy: Policy) -> Direction:
     """Gradient of f at theta by parameter name; parameters that f does not depend on are left out.
 
     Raises:
         ZeroGradientError: the gradient is zero, so that every influence would be 0.
+        BadInputError: nothing in the policy is trained, or f is not one number that was computed from it.
     """
     direction = target_gradient(target, policy)
     if not any(bool(g.any()) for g in direction.values()):
@@ -44,8 +49,15 @@ def gradient(target: Target, policy: Policy) -> Direction:
 def target_gradient(target: Target, policy: Policy) -> Direction:
     """As `gradient`, and no error where it is zero. The summands of a long target are taken one after another."""
     trained = {name: p for name, p in policy.named_parameters() if p.requires_grad}
+    if not trained:
+        raise BadInputError("no parameter of the policy is trained; give those that are requires_grad=True")
     found: Direction = {}
     for part in target.parts(policy) if isinstance(target, SummedTarget) else [target.value(policy)]:
+        if part.dim() or not part.requires_grad:
+            raise BadInputError(
+                f"the {target.name} target must be one number that torch can differentiate in the policy's parameters; "
+                f"it has shape {tuple(part.shape)}" + ("" if part.requires_grad else " and no gradient")
+            )
         gradients = torch.autograd.grad(part, list(trained.values()), allow_unused=True)
         for name, g in zip(trained, gradients, strict=True):
             if g is not None:
@@ -64,7 +76,7 @@ def zero_gradient(target: Described) -> ZeroGradientError:
 def inner_products(
     policy: Policy,
     batch: Batch,
-    config: TrainConfig,
+    objective: TrainConfig | ObjectiveFunction,
     direction: Direction,
     backend: Backend | None = None,
     term: Term | None = None,
@@ -74,30 +86,34 @@ def inner_products(
     Args:
         policy: at theta.
         batch: n records, advantages as the update normalised them.
-        config: settings of the objective.
+        objective: J_i; the settings of a run stand for PPO's.
         direction: a vector in parameter space.
         backend: `jvp` (forward mode, any architecture), `ghost` (one backward pass and layer-wise products, never a
             per-record gradient) or `loop` (one backward pass a record: slow, the oracle). By default `ghost`, the
-            fastest, where it has a rule for every layer that the direction touches, else `jvp`.
+            fastest, where it has a rule for every layer that the direction touches; else `jvp`, where torch can
+            differentiate everything forwards; else `loop`.
         term: of this term of J_i alone; by default of their sum.
 
     Returns:
         (n,) inner products; of records with T tokens `jvp` gives the (n, T) that they are the sums of.
 
     Raises:
-        BadInputError: unknown backend, or a layer that `ghost` has no rule for.
+        NoRuleError: the backend can't differentiate this policy, such as `ghost` a layer that it has no rule for.
+        BadInputError: unknown backend.
     """
-    if backend is None:
-        backend = "jvp" if without_rule(policy, direction) else "ghost"
-    if backend not in BACKENDS:
+    if backend is not None and backend not in BACKENDS:
         raise BadInputError(f"unknown backend {backend!r}; it must be one of {', '.join(BACKENDS)}")
-    with_value = touches_value(policy, direction)
+    with_value = not isinstance(objective, TrainConfig) or touches_value(policy, direction)
+    terms_of = objective_function(objective)
 
     def part(evaluation: Evaluation, records: Batch) -> Tensor:
-        terms = objective(evaluation, records, config)
+        terms = terms_of(evaluation, records)
         return terms.total() if term is None else getattr(terms, term)
 
-    return BACKENDS[backend](policy, batch, part, direction, with_value)
+    for quick in ("ghost", "jvp") if backend is None else ():
+        with suppress(NoRuleError):
+            return BACKENDS[quick](policy, batch, part, direction, with_value)
+    return BACKENDS[backend or "loop"](policy, batch, part, direction, with_value)
 
 
 def products_by_term(
@@ -106,9 +122,7 @@ def products_by_term(
     """`inner_products` by term of J_i; `jvp` takes one pass for all of them, the other backends one each."""
     if backend != "jvp":
         return Objective(*(inner_products(policy, batch, config, direction, backend, term) for term in TERMS))
-    return Objective(
-        *_by_jvp(policy, batch, partial(objective, config=config), direction, touches_value(policy, direction))
-    )
+    return Objective(*_by_jvp(policy, batch, objective_function(config), direction, touches_value(policy, direction)))
 
 
 def touches_value(policy: Policy, direction: Direction) -> bool:
@@ -118,14 +132,35 @@ def touches_value(policy: Policy, direction: Direction) -> bool:
 
 def _by_jvp(policy: Policy, batch: Batch, part: Any, direction: Direction, with_value: bool) -> Any:
     """Fused attention has no forward-mode derivative, so attention falls back on matrix products here."""
+    places = places_of(policy, direction)
     parameters = {name: p.detach() for name, p in policy.named_parameters() if name in direction}
 
     def per_record(touched: Mapping[str, Tensor]) -> Any:
-        evaluation = functional_call(policy, dict(touched), (batch.inputs, batch.action, with_value))
-        return part(evaluation, batch)
+        everywhere = {place: touched[name] for place, name in places.items()}
+        arguments = batch.inputs, batch.action, with_value
+        return part(functional_call(policy, everywhere, arguments, tie_weights=False), batch)
 
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        return jvp(per_record, (parameters,), (direction,))[1]
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            return jvp(per_record, (parameters,), (direction,))[1]
+    except NotImplementedError as error:
+        reason = str(error).partition("\n")[0]
+        raise NoRuleError(f"the jvp backend can't differentiate this policy; use loop ({reason})") from error
+
+
+def places_of(policy: nn.Module, names: Collection[str]) -> dict[str, str]:
+    """Where a call finds parameters: `module.attribute`, each once -> which of `names` is found there.
+
+    A tied parameter is in several places. A module under several names is in one: `functional_call`, which ties weights by
+    all their names, would take what it has put there itself for the parameter, and leave it behind.
+    """
+    owned = {id(p): name for name, p in policy.named_parameters() if name in names}
+    return {
+        f"{path}.{attribute}" if path else attribute: owned[id(p)]
+        for path, module in policy.named_modules()
+        for attribute, p in module.named_parameters(recurse=False, remove_duplicate=False)
+        if id(p) in owned
+    }
 
 
 def _by_loop(policy: Policy, batch: Batch, part: PerRecord, direction: Direction, with_value: bool) -> Tensor:
@@ -135,6 +170,9 @@ def _by_loop(policy: Policy, batch: Batch, part: PerRecord, direction: Direction
     for i in range(len(batch.returns)):
         record = batch.part(i, i + 1)
         total = part(policy(record.inputs, record.action, with_value), record).sum()
+        if not total.requires_grad:
+            products.append(total)
+            continue
         gradients = torch.autograd.grad(total, list(touched.values()), materialize_grads=True)
         products.append(torch.stack([(g * v).sum() for g, v in zip(gradients, vectors, strict=True)]).sum())
     return torch.stack(products)
@@ -148,7 +186,7 @@ def _by_ghost(policy: Policy, batch: Batch, part: PerRecord, direction: Directio
     """
     refused = without_rule(policy, direction)
     if refused:
-        raise BadInputError(f"the ghost backend has no rule for the layer {refused[0]}; use jvp")
+        raise NoRuleError(f"the ghost backend has no rule for the layer {refused[0]}; use jvp")
     layers = _touched(policy, direction)
     tape: list[tuple[_Layer, tuple[Any, ...], dict[str, Any], Tensor]] = []
 
@@ -161,23 +199,28 @@ def _by_ghost(policy: Policy, batch: Batch, part: PerRecord, direction: Directio
     finally:
         for handle in handles:
             handle.remove()
+    products = torch.zeros(len(batch.returns), dtype=batch.returns.dtype, device=batch.returns.device)
+    if not total.requires_grad:
+        return products
     called = {id(layer) for layer, *_ in tape}
-    silent = [(layer.name, p) for layer in layers if id(layer) not in called for p in layer.module.parameters(False)]
+    tape = [entry for entry in tape if entry[-1].requires_grad]
+    uncalled = [layer for layer in layers if id(layer) not in called]
+    silent = [(layer.name, p) for layer in uncalled for p in layer.module.parameters(False) if p.requires_grad]
     moved = [output for *_, output in tape] + [p for _, p in silent]
     gradients = torch.autograd.grad(total, moved, allow_unused=True)
     for (name, _), g in zip(silent, gradients[len(tape) :], strict=True):
         if g is not None:
-            raise BadInputError(
-                f"the layer {name} is never called by itself, so the ghost backend has no rule; use jvp"
-            )
-    products = torch.zeros(len(batch.returns), dtype=batch.returns.dtype, device=batch.returns.device)
+            raise NoRuleError(f"the layer {name} is never called by itself, so the ghost backend has no rule; use jvp")
     with torch.no_grad():
         for (layer, inputs, named, _), g in zip(tape, gradients, strict=False):
             if g is None:
                 continue
             if len(g) != len(products):
-                raise BadInputError(f"the layer {layer.name} mixes records, so the ghost backend can't tell them apart")
-            products += (g * layer.along_direction(inputs, named)).flatten(1).sum(1)
+                raise NoRuleError(
+                    f"the layer {layer.name} makes {len(g)} rows of {len(products)} records, so the ghost backend can't tell "
+                    "them apart; use jvp"
+                )
+            products += (g * layer.along_direction(inputs, named)).reshape(len(products), -1).sum(1)
     return products
 
 
@@ -191,11 +234,11 @@ class _Layer(NamedTuple):
 
     def along_direction(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Tensor:
         """Derivative of the layer's output in its own parameters along the direction."""
-        product = functional_call(self.module, self.direction, inputs, named)
+        product = functional_call(self.module, self.direction, inputs, named, tie_weights=False)
         if is_linear(type(self.module)):
             return product
         nothing = {name: torch.zeros_like(p) for name, p in self.direction.items()}
-        return product - functional_call(self.module, nothing, inputs, named)
+        return product - functional_call(self.module, nothing, inputs, named, tie_weights=False)
 
 
 def _touched(policy: nn.Module, direction: Direction) -> list[_Layer]:
@@ -203,7 +246,7 @@ def _touched(policy: nn.Module, direction: Direction) -> list[_Layer]:
     moved = {id(p): direction[name] for name, p in policy.named_parameters() if name in direction}
     layers = []
     for name, module in policy.named_modules():
-        own = dict(module.named_parameters(recurse=False))
+        own = dict(module.named_parameters(recurse=False, remove_duplicate=False))
         if any(id(p) in moved for p in own.values()):
             parts = {key: moved.get(id(p), torch.zeros_like(p)) for key, p in own.items()}
             layers.append(_Layer(name, module, parts))
@@ -213,7 +256,7 @@ def _touched(policy: nn.Module, direction: Direction) -> list[_Layer]:
 def without_rule(policy: nn.Module, direction: Direction) -> list[str]:
     """The layers that the direction moves and that `ghost` has no rule for."""
     return [
-        f"{layer.name} ({type(layer.module).__name__})"
+        f"{layer.name or 'policy'} ({type(layer.module).__name__})"
         for layer in _touched(policy, direction)
         if not has_rule(layer.module)
     ]
@@ -222,6 +265,10 @@ def without_rule(policy: nn.Module, direction: Direction) -> list[str]:
 def has_rule(module: nn.Module) -> bool:
     """Whether a layer's output is known to be linear in its own parameters, up to a constant."""
     kind = type(module)
+    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+        return False  # whatever its class computes, more is done to it
+    if isinstance(module, nn.Embedding) and module.max_norm is not None:
+        return False
     if is_linear(kind):
         return True
     theirs = kind.__module__.startswith("transformers.")

@@ -20,8 +20,8 @@ WHOLE: Layers = (slice(None),)
 
 
 def layer_of(parameter: str) -> str:
-    """`actor.0.weight` -> `actor.0`."""
-    return parameter.rpartition(".")[0]
+    """`actor.0.weight` -> `actor.0`; `log_std`, which is in no layer -> `log_std`."""
+    return parameter.rpartition(".")[0] or parameter
 
 
 def layers_of(policy: nn.Module) -> dict[str, slice]:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from engine.config import TrainConfig
-from engine.core.policy import Evaluation
+from engine.core.policy import Evaluation, Inputs
 from engine.store.snapshot import Float32s
 
 
@@ -27,8 +29,8 @@ class Batch(NamedTuple):
     A record of a language model is a sequence: its columns have shape (n, T), one number a token, but for `kept`.
     """
 
-    inputs: Tensor
-    """(n, d) encoded observations."""
+    inputs: Inputs
+    """(n, d) encoded observations, or whatever the policy's networks take."""
     action: Tensor
     """(n,) or (n, d)."""
     log_prob: Tensor
@@ -42,11 +44,16 @@ class Batch(NamedTuple):
 
     def take(self, index: Tensor) -> Batch:
         """The records at `index`, in that order."""
-        return Batch(*(column[index] for column in self))
+        return self._map(lambda column: column[index])
 
     def part(self, start: int, stop: int) -> Batch:
         """The records start..stop-1, without a copy."""
-        return Batch(*(column[start:stop] for column in self))
+        return self._map(lambda column: column[start:stop])
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        inputs, *columns = self
+        changed = change(inputs) if isinstance(inputs, Tensor) else tree_map_only(Tensor, change, inputs)
+        return Batch(changed, *map(change, columns))
 
 
 class Objective(NamedTuple):
@@ -77,6 +84,15 @@ def objective(evaluation: Evaluation, batch: Batch, config: TrainConfig) -> Obje
     kept = batch.kept.reshape(-1, *(1 for _ in surrogate.shape[1:]))
     actor, entropy = (term.where(kept, 0) for term in (surrogate, config.ent_coef * evaluation.entropy))
     return Objective(actor, critic, entropy)
+
+
+ObjectiveFunction = Callable[[Evaluation, Batch], Objective]
+"""The terms of n records from what the policy says of them and from their columns."""
+
+
+def objective_function(chosen: TrainConfig | ObjectiveFunction) -> ObjectiveFunction:
+    """PPO's objective with the settings of a run, or any other objective as it is."""
+    return partial(objective, config=chosen) if isinstance(chosen, TrainConfig) else chosen
 
 
 def normalize(advantage: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -1,12 +1,16 @@
-"""What the core asks of a policy."""
+"""What the core asks of a policy: any `nn.Module` that can evaluate records, wrapped in three methods."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from engine.errors import BadInputError
+
+Inputs = Any
+"""What a policy's networks take: a tensor whose first axis is the record, or dicts, tuples and lists of such tensors."""
 
 
 class Evaluation(NamedTuple):
@@ -17,30 +21,51 @@ class Evaluation(NamedTuple):
     entropy: Tensor
     """(n,) entropy of pi(.|s)."""
     value: Tensor | None
-    """(n,) V(s); None if it was not asked for."""
+    """(n,) V(s); None if it was not asked for, or if there is no critic."""
 
 
 class Policy(nn.Module):
-    """What attribution needs of a policy. A new agent implements these three methods, and every estimator works on it."""
+    """What attribution needs of a policy. A new agent implements these methods, and every estimator works on it."""
 
-    def encode(self, observation: NDArray[Any]) -> Tensor:
-        """Observations as stored (n, ...) -> network inputs (n, d), or (n, channels, height, width) for images."""
+    def encode(self, observation: Any) -> Inputs:
+        """Observations as stored, n of them -> what the networks take, such as (n, d) or (n, channels, height, width)."""
         raise NotImplementedError
 
-    def forward(self, inputs: Tensor, action: Tensor, with_value: bool = True) -> Evaluation:
-        """Evaluate n encoded observations and their actions; without the value if nobody needs it."""
+    def forward(self, inputs: Inputs, action: Tensor, with_value: bool = True) -> Evaluation:
+        """Evaluate n encoded observations and their actions; without the value if nobody needs it.
+
+        Each record by itself: what is said of one must not depend on those beside it, nor on chance.
+        """
         raise NotImplementedError
 
     def serves_value(self, name: str) -> bool:
-        """Whether the parameter `name` has a part in the value, alone or besides its part in the policy."""
-        raise NotImplementedError
+        """Whether the parameter `name` has a part in the value, alone or besides its part in the policy.
+
+        True, as here, is always right. False of the policy's own parameters spares targets of the policy the critic.
+        """
+        return True
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the parameters."""
-        return next(self.parameters()).dtype
+        """Precision of the parameters; of its inputs it says nothing, which may be bytes.
+
+        Raises:
+            BadInputError: none of them is a floating-point number.
+        """
+        return self._first_floating().dtype
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        return next(self.parameters()).device
+        return self._first_floating().device
+
+    def _first_floating(self) -> nn.Parameter:
+        for parameter in self.parameters():
+            if parameter.is_floating_point():
+                return parameter
+        raise BadInputError("the policy has no parameters of floating-point numbers, so there is nothing to train")
+
+    def as_tensor(self, column: Any) -> Tensor:
+        """Actions, advantages and the like on the policy's device; floating-point numbers in its precision."""
+        tensor = torch.as_tensor(column, device=self.device)
+        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor

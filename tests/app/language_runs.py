@@ -12,10 +12,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
+from engine.kinds.language.sequences import TOKEN_COLUMNS, LanguageSnapshot, SequenceBuffer
 from engine.spaces import Space
 from engine.store.commit import RunWriter
 from engine.store.manifest import RunManifest
-from engine.kinds.language.sequences import TOKEN_COLUMNS, LanguageSnapshot, SequenceBuffer
 
 NOUNS, PLACES = ("cook", "guard", "pilot"), ("at the mill", "in town", "by the sea")
 ENDS = ("a fool .", "very kind .", "there .", "rude and dull .", "kind and the best of all of them .")

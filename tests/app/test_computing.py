@@ -17,9 +17,9 @@ import engine
 from app import computing
 from app.charts.prediction import predicted_beside_actual
 from app.prediction import changes
+from engine.core.filtering import bottom_fraction
 from engine.core.influence import read_influence
 from engine.core.lds import spearman
-from engine.core.filtering import bottom_fraction
 from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.record_sets import change_basket
 from engine.intervention.worker import work

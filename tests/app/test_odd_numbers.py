@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from test_pages import Open, open_page  # noqa: F401
 
 import engine
+from engine.kinds.language.sequences import TOKEN_COLUMNS
 from engine.store.commit import RunWriter
 from engine.store.read import Run
-from engine.kinds.language.sequences import TOKEN_COLUMNS
 from engine.store.snapshot import Snapshot
 
 FLOATS = ("reward", "value", "log_prob", "advantage", "returns", "observation")

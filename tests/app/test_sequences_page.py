@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import streamlit as st
+from engine.kinds.language.influence import sequence_influence
+from engine.kinds.language.worker import work
 from language_runs import sequences, write_run
 from languages import record_language
 from streamlit.testing.v1 import AppTest
@@ -32,10 +34,8 @@ from engine.__main__ import main
 from engine.arguments import record_numbers
 from engine.intervention.record_sets import change_basket, read_basket, read_sets
 from engine.intervention.workspace import list_jobs
-from engine.kinds.language.influence import sequence_influence
-from engine.kinds.language.targets import language_target
-from engine.kinds.language.worker import work
 from engine.kinds.language.sequences import SequenceBuffer
+from engine.kinds.language.targets import language_target
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "recording"))
 from test_dumps import trl, verl

@@ -17,13 +17,12 @@ from app.checking import CHECKED
 from app.jobs import Check
 from app.trust import offered
 from engine.core.costs import finished
-from engine.core.estimators import ESTIMATORS
-from engine.core.question import TargetName
-from engine.core.estimators import REPLAY_REGRESSION
 from engine.core.draws import random_removals
-from engine.kinds.control.targets import return_target
+from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
 from engine.core.kind import named_target
+from engine.core.question import TargetName
 from engine.core.trust import keep_validation
+from engine.kinds.control.targets import return_target
 from engine.store.read import Run
 
 ROOT = Path(__file__).resolve().parents[2]

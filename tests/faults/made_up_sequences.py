@@ -10,10 +10,9 @@ from synthetic import METRICS, assert_same_array, assert_same_checkpoint, floats
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
+from engine.kinds.language.sequences import TOKEN_COLUMNS, LanguageSnapshot, SequenceBuffer
 from engine.spaces import Space
-from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store import RunManifest, RunWriter
-from engine.kinds.language.sequences import TOKEN_COLUMNS
 
 CONFIG = TrainConfig(env_id="language", n_steps=12, batch_size=4, n_epochs=2, path="torch")
 LANGUAGE = LanguageConfig(policy="gpt", reward="judge", prompts="prompts.txt", group_size=2)

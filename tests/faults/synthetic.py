@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from engine.config import TrainConfig
-from engine.spaces import Space
 from engine.kinds.control.snapshot import RolloutBuffer
+from engine.spaces import Space
 from engine.store import Files, RunManifest, RunWriter, Snapshot
 
 CONFIG = TrainConfig(env_id="Made-up-v0", n_steps=16, n_envs=2, batch_size=8, n_epochs=2)

@@ -12,10 +12,10 @@ import pytest
 from synthetic import CHOICE, FLOATS, make_manifest, make_snapshot, write_run
 
 from engine.errors import BadInputError, DamagedRunError, EngineError
+from engine.kinds.control.tables import buffer_from, records_table
 from engine.store import Files, RunWriter, load_table, open_run, save_table, verify_run
 from engine.store.chain import Commit
 from engine.store.parquet import from_parquet, to_parquet
-from engine.kinds.control.tables import buffer_from, records_table
 
 FLIPS_PER_FILE = 25
 

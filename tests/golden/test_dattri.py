@@ -16,13 +16,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from worlds import entry, moved_snapshot
 
 import engine
-from engine.kinds.control.networks import restore_policy
 from engine.core.estimators import ESTIMATORS, first_order
-from engine.kinds.control.targets import ActionTarget, action_target, return_target
 from engine.envs import find
-from engine.kinds.control.networks import ActorCritic
+from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.kinds.control.ppo import as_batch
 from engine.kinds.control.round_gradients import first_epoch_advantages
+from engine.kinds.control.targets import ActionTarget, action_target, return_target
 from engine.store.snapshot import Snapshot
 
 N = 96

@@ -9,9 +9,9 @@ import pytest
 from worlds import entry, learner
 
 import engine
-from engine.kinds.control.learner import ControlLearner
 from engine.envs import find
 from engine.kinds.control.evaluation import Evaluator
+from engine.kinds.control.learner import ControlLearner
 
 
 def trained(agent: Learner, rounds: int) -> Learner:

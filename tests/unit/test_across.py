@@ -19,6 +19,7 @@ from commands import Command, Listing, refused
 from deadlines import wait_until
 
 import engine
+from engine.core.filtering import bottom_fraction
 from engine.core.influence import Scores
 from engine.errors import BadInputError, CancelledError, EngineError
 from engine.intervention import across
@@ -31,7 +32,6 @@ from engine.intervention.across import (
     series_folder,
     series_of,
 )
-from engine.core.filtering import bottom_fraction
 from engine.intervention.rounds import changes, p_value, sentences, summarize
 from engine.intervention.worker import work_series
 from engine.intervention.workspace import list_jobs, request_cancel

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from engine.core.filtering import bottom_fraction
 from engine.errors import BadInputError
 from engine.intervention.comparison import VERDICT_WORDS, Estimate, compare, verdict
-from engine.core.filtering import bottom_fraction
 from engine.intervention.plan import Intervention
 
 

@@ -19,12 +19,12 @@ from engine.analysis import rollouts as playing
 from engine.analysis.advantages import monte_carlo
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.analysis.rollouts import Task, horizon, run_rollouts
-from engine.kinds.control.networks import restore_policy
-from engine.kinds.control.learner import ControlLearner
 from engine.envs import CATALOGUE
 from engine.envs.environment import attributes
 from engine.errors import BadInputError, CancelledError
 from engine.kinds.control.agents import restore_agent
+from engine.kinds.control.learner import ControlLearner
+from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.rollout import td_errors
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot

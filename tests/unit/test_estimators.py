@@ -11,20 +11,19 @@ import torch
 from worlds import double, entry, moved_snapshot
 
 from engine.core import regression
-from engine.core.backends import gradient, inner_products
-from engine.kinds.control.networks import restore_policy
+from engine.core.along_the_update import derivatives_of, directions_back, tracin_adam
 from engine.core.attribution import TERMS
+from engine.core.backends import gradient, inner_products
 from engine.core.estimators import ESTIMATORS, _at_theta_k, first_order
 from engine.core.grouping import sum_by, sum_of
-from engine.core.objective import objective
+from engine.core.objective import objective, with_normalized_advantages
 from engine.core.optimizers import clip_scale, follow
-from engine.core.along_the_update import derivatives_of, directions_back, tracin_adam
-from engine.core.update_trace import trace_update
-from engine.kinds.control.targets import action_target, return_target
 from engine.core.targets import Target
+from engine.core.update_trace import trace_update
 from engine.envs import find
 from engine.errors import BadInputError
-from engine.core.objective import with_normalized_advantages
+from engine.kinds.control.networks import restore_policy
+from engine.kinds.control.targets import action_target, return_target
 from engine.store.snapshot import Snapshot
 
 N = 80

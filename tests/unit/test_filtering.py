@@ -12,14 +12,13 @@ import pytest
 from worlds import entry, learner
 
 import engine
+from engine.core.filtering import Filtered, actor_influence, filtered, filtered_count
 from engine.core.replay import intervene
-from engine.kinds.control.learner import ControlLearner
-from engine.core.filtering import Filtered, filtered
 from engine.errors import BadInputError, NotARunError
-from engine.core.filtering import actor_influence, filtered_count
-from engine.kinds.control.filtering import RANKINGS, make_filter, strength
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.agreement import agreement
+from engine.kinds.control.filtering import RANKINGS, make_filter, strength
+from engine.kinds.control.learner import ControlLearner
 from engine.store.snapshot import Snapshot
 
 SETTINGS: dict[str, Any] = {"n_steps": 100, "n_envs": 2, "batch_size": 32, "n_epochs": 2, "rounds": 3, "drop": 0.5}

@@ -17,9 +17,8 @@ from engine.analysis.behaviour import Behaviour, as_behaviour, behaviour, influe
 from engine.analysis.formation import TOP, form_round, formation
 from engine.analysis.relations import groupings, relations
 from engine.analysis.round_by_round import coarse_to_fine
-from engine.kinds.control.networks import restore_policy
 from engine.errors import BadInputError
-from engine.kinds.control.networks import ActorCritic
+from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.store.export import export_run
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot

@@ -17,10 +17,10 @@ from engine.core import influence as front_door
 from engine.core.attribution import Term
 from engine.core.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
 from engine.core.influence import scores_table
-from engine.kinds.control.targets import as_space
 from engine.core.targets import Target
 from engine.errors import BadInputError
 from engine.kinds.control.agents import restore_agent
+from engine.kinds.control.targets import as_space
 from engine.spaces import Space
 from engine.store.derived import save_table
 from engine.store.read import Run

@@ -15,10 +15,10 @@ from engine.core import regression
 from engine.core.estimators import ESTIMATORS, PRIOR, replay_regression
 from engine.core.orders import attribute, estimate_seconds, planned_steps
 from engine.core.replay import intervene
-from engine.kinds.control.targets import return_target
 from engine.core.targets import Target
 from engine.envs import find
 from engine.errors import BadInputError, CancelledError
+from engine.kinds.control.targets import return_target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

@@ -11,10 +11,10 @@ import pytest
 
 from engine.analysis.rendering import CannotDrawError, episode_records, render, render_records
 from engine.analysis.restoring import CannotRestoreError
-from engine.kinds.control.learner import ControlLearner
 from engine.envs import CATALOGUE, preset
 from engine.errors import BadInputError
 from engine.kinds.control.environment import StateNotRestoredError
+from engine.kinds.control.learner import ControlLearner
 from engine.store.snapshot import Snapshot
 
 pytestmark = pytest.mark.long

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from engine.analysis.places import group_by_place, group_records, places, world_map
-from engine.kinds.control.learner import ControlLearner
 from engine.envs import CATALOGUE, Place, find, preset
 from engine.envs.layout import DOWN, LEFT, RIGHT, STEPS, UP
+from engine.kinds.control.learner import ControlLearner
 from engine.store.snapshot import Snapshot
 
 GRIDS = ["FrozenLake-v1", "FrozenLake-v1-slippery", "MiniGrid-Empty-8x8-v0"]

@@ -13,9 +13,8 @@ from commands import Command, refused
 from received import received
 
 from engine.config import TrainConfig
-from engine.kinds.control.agents import restore_learner
 from engine.errors import BadInputError, DamagedRunError
-from engine.kinds.control.agents import restore_agent
+from engine.kinds.control.agents import restore_agent, restore_learner
 from engine.store.read import Run
 
 COMMANDS = {

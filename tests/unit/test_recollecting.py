@@ -13,9 +13,9 @@ import pytest
 from worlds import record
 
 import engine
+from engine.core.kind import EVALUATION_SEED
 from engine.envs import find
 from engine.errors import BadInputError
-from engine.core.kind import EVALUATION_SEED
 from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.recollect import recorded_arm, summarize, train_arm_on
 from engine.intervention.worker import work

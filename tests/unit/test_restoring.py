@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from engine.analysis.restoring import CannotRestoreError, points
-from engine.kinds.control.learner import ControlLearner
-from engine.envs import CATALOGUE, find, preset
 from engine.core.checkpoint import generator_at
+from engine.envs import CATALOGUE, find, preset
 from engine.kinds.control.environment import StateNotRestoredError, feasible
+from engine.kinds.control.learner import ControlLearner
 from engine.store.snapshot import Snapshot
 
 pytestmark = pytest.mark.long

@@ -12,10 +12,10 @@ import pytest
 from worlds import same_tensors
 
 import engine
-from engine.core.replay import intervene
-from engine.errors import BadInputError, CancelledError
 from engine.core.filtering import bottom_fraction
 from engine.core.kind import EVALUATION_SEED
+from engine.core.replay import intervene
+from engine.errors import BadInputError, CancelledError
 from engine.store import read_json
 from engine.store.read import Run
 
@@ -58,9 +58,9 @@ def test_result_is_what_the_design_promises(outcome: dict[str, Any], parent: Run
 
 def test_original_arm_is_the_run_itself(outcome: dict[str, Any], parent: Run) -> None:
     """Order 0 of the original is the recorded theta(k+1), evaluated on the first block of seeds."""
-    from engine.kinds.control.networks import restore_policy
     from engine.envs import find
     from engine.kinds.control.evaluation import Evaluator
+    from engine.kinds.control.networks import restore_policy
 
     snapshot = parent.snapshot(2)
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)

@@ -21,15 +21,15 @@ from engine.core import costs, regression
 from engine.core import replays as replaying
 from engine.core.backends import gradient, inner_products
 from engine.core.costs import estimate_seconds, replaying_seconds
+from engine.core.draws import extreme_removals, random_removals, subsets
 from engine.core.estimators import ESTIMATORS, PRIOR, first_order, record_gradients
 from engine.core.policy import Policy
 from engine.core.regression import fit_to_replays, with_nothing_removed
-from engine.core.draws import extreme_removals, random_removals, subsets
 from engine.core.replays import Ledger, finished_replays, removal_name, replays
-from engine.kinds.control.targets import return_target
 from engine.core.trust import Faithfulness, Validation
 from engine.core.validation import removals, validate_targets
 from engine.errors import BadInputError, CancelledError, EngineError, ZeroGradientError
+from engine.kinds.control.targets import return_target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

@@ -32,16 +32,8 @@ from engine.kinds.control.snapshot import RolloutBuffer
 
 def as_batch(policy: Policy, buffer: RolloutBuffer) -> Batch:
     """The buffer's columns as tensors in the policy's precision."""
-    dtype = policy.dtype
-    action = torch.as_tensor(buffer.action)
-    return Batch(
-        inputs=policy.encode(buffer.observation),
-        action=action.to(dtype) if action.is_floating_point() else action,
-        log_prob=torch.as_tensor(buffer.log_prob).to(dtype),
-        advantage=torch.as_tensor(buffer.advantage).to(dtype),
-        returns=torch.as_tensor(buffer.returns).to(dtype),
-        kept=torch.as_tensor(buffer.kept),
-    )
+    columns = buffer.action, buffer.log_prob, buffer.advantage, buffer.returns, buffer.kept
+    return Batch(policy.encode(buffer.observation), *map(policy.as_tensor, columns))
 
 
 def update(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -48,10 +47,7 @@ class ActionTarget:
 
     def value(self, policy: Policy) -> Tensor:
         """Mean log-probability of the pairs."""
-        inputs = policy.encode(self.observation)
-        action = torch.as_tensor(self.action)
-        if action.is_floating_point():
-            action = action.to(policy.dtype)
+        inputs, action = policy.encode(self.observation), policy.as_tensor(self.action)
         return policy(inputs, action, with_value=False).log_prob.mean()
 
 
@@ -83,10 +79,8 @@ class ReturnTarget:
 
     def value(self, policy: Policy) -> Tensor:
         """Mean of advantage times log-probability."""
-        inputs = policy.encode(self.observation)
-        action, advantage = torch.as_tensor(self.action), torch.as_tensor(self.advantage).to(policy.dtype)
-        if action.is_floating_point():
-            action = action.to(policy.dtype)
+        inputs, action = policy.encode(self.observation), policy.as_tensor(self.action)
+        advantage = policy.as_tensor(self.advantage)
         return (advantage * policy(inputs, action, with_value=False).log_prob).mean()
 
 

@@ -75,11 +75,6 @@ class LanguagePolicy(Policy):
         return self
 
     @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        return next(self.parameters()).device
-
-    @property
     def vocabulary(self) -> int:
         """How many tokens there are to choose from."""
         config: Any = self.model.config

@@ -17,7 +17,6 @@ import pytest
 from deadlines import wait_until
 
 import engine
-from engine.kinds.control.learner import ControlLearner
 from engine.envs import find
 from engine.errors import BadInputError, DamagedRunError, EngineError, LockedRunError
 from engine.experiments import campaign
@@ -26,6 +25,7 @@ from engine.experiments.plans import EXPERIMENTS, Arm, Experiment, find_experime
 from engine.experiments.results import SCHEMA, merge, read_campaign, read_results
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.evaluation import Evaluator
+from engine.kinds.control.learner import ControlLearner
 from engine.store.files import Files
 
 pytestmark = pytest.mark.long

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from engine.kinds.language.replay import replay_language
+from engine.kinds.language.training import train_language
 from language_models import VOCABULARY, gpt2, llama, random_model
 from languages import CONTEXT, Broken, Counted, record_language, settings, write_models
 from worlds import same_tensors
@@ -19,9 +21,7 @@ from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.control.rollout import BadNumberError
 from engine.kinds.language.models import load_tokenizer, recorded_tokenizer, restore_policy
 from engine.kinds.language.policy import PAD, LanguagePolicy
-from engine.kinds.language.replay import replay_language
 from engine.kinds.language.sampling import draw, generate
-from engine.kinds.language.training import train_language
 from engine.store import Run, open_run, verify_run
 
 pytestmark = pytest.mark.long

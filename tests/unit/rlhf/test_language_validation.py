@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine.kinds.language.influence import sequence_influence
+from engine.kinds.language.replay import replay_language
+from engine.kinds.language.training import train_language
+from engine.kinds.language.validation import finished_language_replays, sequence_removals, validate_language
 from languages import Counted, settings, write_models
 
 from engine.core.trust import read_validation
 from engine.errors import BadInputError
-from engine.kinds.language.influence import sequence_influence
-from engine.kinds.language.replay import replay_language
-from engine.kinds.language.targets import language_target
-from engine.kinds.language.training import train_language
-from engine.kinds.language.validation import finished_language_replays, sequence_removals, validate_language
-from engine.store.read import open_run
 from engine.kinds.language.sequences import LanguageSnapshot
+from engine.kinds.language.targets import language_target
+from engine.store.read import open_run
 
 GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4}
 INLINE: dict[str, Any] = {"executor": "inline", "subsets": 12}

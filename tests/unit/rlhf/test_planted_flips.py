@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from engine.kinds.language.influence import sequence_influence
 
 from engine.experiments.courtesy.detection import auc
 from engine.kinds.language.courtesy.world import World
 from engine.kinds.language.filtering import make_filter
-from engine.kinds.language.influence import sequence_influence
 from engine.kinds.language.learner import LanguageLearner
 from engine.kinds.language.presets import language_settings
-from engine.store.commit import RunWriter
 from engine.kinds.language.sequences import LanguageSnapshot
+from engine.store.commit import RunWriter
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine.kinds.language.influence import sequence_influence
+from engine.kinds.language.training import train_language
 from languages import Counted, record_language, settings, write_models
 
 from engine.config import TrainConfig
 from engine.kinds.language.filtering import SIGNAL, make_filter, signal
-from engine.kinds.language.influence import sequence_influence
-from engine.kinds.language.training import train_language
-from engine.store.read import open_run
 from engine.kinds.language.sequences import LanguageSnapshot
+from engine.store.read import open_run
 
 GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4}
 

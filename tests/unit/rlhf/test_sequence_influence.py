@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from engine.kinds.language.influence import sequence_influence
+from engine.kinds.language.replay import replay_language
 from languages import record_language
 
 from engine.core.backends import inner_products
@@ -17,15 +19,13 @@ from engine.errors import BadInputError, ZeroGradientError
 from engine.kinds.language.advantages import totals
 from engine.kinds.language.credits import Credits
 from engine.kinds.language.grpo import group_advantages, leave_one_out
-from engine.kinds.language.influence import sequence_influence
 from engine.kinds.language.models import restore_policy
 from engine.kinds.language.objective import shares
 from engine.kinds.language.policy import LanguagePolicy
-from engine.kinds.language.replay import replay_language
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import language_target, left_out_advantages
 from engine.kinds.language.update import batch_of, normalizer_of
 from engine.store.read import Run
-from engine.kinds.language.sequences import LanguageSnapshot
 
 GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4, "normalize_advantage": False, "vf_coef": 0.0}
 

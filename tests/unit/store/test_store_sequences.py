@@ -26,9 +26,9 @@ from synthetic import make_manifest, make_snapshot
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError, DamagedRunError
+from engine.kinds.language.tables import sequences_from, sequences_table, tokens_table
 from engine.store import RunManifest, RunWriter, export_run, open_run, verify_run
 from engine.store.parquet import from_parquet, to_parquet
-from engine.kinds.language.tables import sequences_from, sequences_table, tokens_table
 
 
 @pytest.mark.parametrize("validation", [True, False])

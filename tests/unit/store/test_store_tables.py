@@ -23,11 +23,11 @@ from synthetic import (
 )
 
 from engine.errors import BadInputError, DamagedRunError
+from engine.kinds.control.tables import buffer_from, records_table
 from engine.spaces import Space
 from engine.store import RunWriter, open_run, verify_run
 from engine.store import tables as tables_module
 from engine.store.parquet import from_parquet, to_parquet
-from engine.kinds.control.tables import buffer_from, records_table
 from engine.store.tables import checkpoint_from, checkpoint_table, minibatches_from, minibatches_table
 
 LONG = Space("box", shape=(65,), dtype="float32")
