@@ -28,15 +28,22 @@ if TYPE_CHECKING:
     from engine.analysis.behaviour import Behaviour, behaviour
     from engine.analysis.diagnosis import Diagnosis, diagnose
     from engine.config import TrainConfig
+    from engine.core.attribute import attribute
+    from engine.core.attribution import Attribution
     from engine.core.influence import Scores, influence, influence_on_each
     from engine.core.kind import action_target, return_target
+    from engine.core.objective import Batch, Objective
+    from engine.core.policy import Evaluation, Policy
+    from engine.core.question import TargetName
     from engine.core.replay import replay
     from engine.core.training import rounds, train
     from engine.core.trust import Validation, read_validation
     from engine.core.validation import validate
     from engine.envs import preset
     from engine.errors import EngineError
+    from engine.intervention.outcome import Outcome
     from engine.intervention.retrain import retrain
+    from engine.kinds.control.targets import ActionTarget, ReturnTarget
     from engine.kinds.language.presets import language_settings
     from engine.store.find import find_runs
     from engine.store.read import Run, open_run
@@ -44,16 +51,26 @@ if TYPE_CHECKING:
     from engine.store.verify import verify_run
 
 _HOME = {
+    "ActionTarget": "engine.kinds.control.targets",
+    "Attribution": "engine.core.attribution",
+    "Batch": "engine.core.objective",
     "Behaviour": "engine.analysis.behaviour",
     "Diagnosis": "engine.analysis.diagnosis",
     "EngineError": "engine.errors",
+    "Evaluation": "engine.core.policy",
+    "Objective": "engine.core.objective",
+    "Outcome": "engine.intervention.outcome",
+    "Policy": "engine.core.policy",
+    "ReturnTarget": "engine.kinds.control.targets",
     "Run": "engine.store.read",
     "Scores": "engine.core.influence",
     "Snapshot": "engine.store.snapshot",
+    "TargetName": "engine.core.question",
     "TrainConfig": "engine.config",
     "Validation": "engine.core.trust",
-    "allow": "engine.allowed",
     "action_target": "engine.core.kind",
+    "allow": "engine.allowed",
+    "attribute": "engine.core.attribute",
     "behaviour": "engine.analysis.behaviour",
     "diagnose": "engine.analysis.diagnosis",
     "find_runs": "engine.store.find",
@@ -73,16 +90,26 @@ _HOME = {
 }
 
 __all__ = [
+    "ActionTarget",
+    "Attribution",
+    "Batch",
     "Behaviour",
     "Diagnosis",
     "EngineError",
+    "Evaluation",
+    "Objective",
+    "Outcome",
+    "Policy",
+    "ReturnTarget",
     "Run",
     "Scores",
     "Snapshot",
+    "TargetName",
     "TrainConfig",
     "Validation",
     "action_target",
     "allow",
+    "attribute",
     "behaviour",
     "diagnose",
     "find_runs",

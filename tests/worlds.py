@@ -134,7 +134,7 @@ def entry(gym_id: str, state: StateAccess | None = None, **options: Any) -> Envi
     return Environment(gym_id, gym_id, "a test world", (), (), presets, options, state=state)
 
 
-def learner(environment: Environment, **settings: Any) -> Learner:
+def learner(environment: Environment, **settings: Any) -> ControlLearner:
     """What `Learner.begin` makes, for an environment outside the catalogue."""
     path = {"path": "torch"} if environment.spaces()[0].encoder == "image" else {}
     config = TrainConfig(env_id=environment.name, **{**path, **settings})

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -123,6 +124,12 @@ def products_by_term(
     if backend != "jvp":
         return Objective(*(inner_products(policy, batch, config, direction, backend, term) for term in TERMS))
     return Objective(*_by_jvp(policy, batch, objective_function(config), direction, touches_value(policy, direction)))
+
+
+def by_record(products: Tensor) -> NDArray[Any]:
+    """(n,) or (n, T) -> (n,): summed over the tokens of each record, in no less than float32."""
+    summed = products.detach().reshape(len(products), -1).sum(1)
+    return summed.to("cpu", torch.promote_types(summed.dtype, torch.float32)).numpy()
 
 
 def touches_value(policy: Policy, direction: Direction) -> bool:

@@ -223,9 +223,7 @@ def influence_on_each(snapshot: Snapshot, target: LogProbTarget) -> Float32s:
 
 
 def _table(snapshot: Snapshot, found: Attribution) -> pa.Table:
-    """Columns `record` int32 and `influence`, `actor`, `critic`, `entropy` float32; `layer <name>`, where they are split so,
-    and `token_influence`, a list with a number a token, where they are known.
-    """
+    """What `_from_table` reads: the columns of `scores_table`, but for the last."""
     columns: dict[str, Any] = {"record": snapshot.buffer.record, "influence": found.influence}
     columns |= {str(term): part for term, part in found.terms.items()}
     columns |= {f"{LAYER_COLUMN}{name}": part for name, part in found.layers.items()}

@@ -14,7 +14,7 @@ from engine.kinds.control.evaluation import Evaluator
 from engine.kinds.control.learner import ControlLearner
 
 
-def trained(agent: Learner, rounds: int) -> Learner:
+def trained(agent: ControlLearner, rounds: int) -> ControlLearner:
     for _ in range(rounds):
         agent.update(agent.collect())
     return agent
