@@ -29,13 +29,11 @@ from engine.analysis.policy_difference import Distribution, States
 from engine.analysis.relations import Relations
 from engine.analysis.rendering import render
 from engine.core.costs import estimate_seconds
-from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.estimators import DEFAULT_ESTIMATOR, REPLAY_REGRESSION
 from engine.core.influence import Scores, influence
-from engine.core.question import TargetName
-from engine.core.orders import estimate_seconds as influence_estimate
-from engine.core.estimators import REPLAY_REGRESSION
-from engine.kinds.control.targets import ActionTarget
 from engine.core.kind import named_target
+from engine.core.orders import estimate_seconds as influence_estimate
+from engine.core.question import TargetName
 from engine.core.targets import Target
 from engine.errors import EngineError
 from engine.experiments.courtesy.results import CourtesyResults, find_results
@@ -45,6 +43,7 @@ from engine.experiments.recommendation import Recommendation, recommend
 from engine.experiments.results import Campaign, experiment_names, find_campaigns, read_campaign
 from engine.experiments.summary import summary
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.kinds.control.targets import ActionTarget
 from engine.store.files import Files, inside
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run

@@ -15,9 +15,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import live, loaders, state
 from app.text import escape
+from engine.core.kind import recorded_here
 from engine.errors import EngineError, NotARunError
 from engine.kinds.control.snapshot import ControlSnapshot
-from engine.kinds.language.learner import recorded_here
 from engine.recording.dumps import open_dump
 from engine.store.read import Run
 

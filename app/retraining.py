@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from engine.kinds.language.influence import SequenceScores
 
 from app import jobs, state
 from app.text import escape
@@ -10,7 +11,6 @@ from engine.core.influence import Scores
 from engine.core.question import TargetName
 from engine.errors import EngineError
 from engine.intervention.plan import Intervention
-from engine.kinds.language.influence import SequenceScores
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot

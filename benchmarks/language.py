@@ -10,6 +10,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from engine.kinds.language.influence import LANGUAGE_ESTIMATORS, sequence_influence
+from engine.kinds.language.replay import replay_language
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
@@ -20,15 +22,13 @@ from engine.core.backends import Backend, Direction, inner_products
 from engine.core.objective import Batch, objective
 from engine.kinds.language.courtesy.settings import LANGUAGE, TRAINING
 from engine.kinds.language.filtering import make_filter
-from engine.kinds.language.influence import LANGUAGE_ESTIMATORS, sequence_influence
 from engine.kinds.language.learner import LanguageLearner
 from engine.kinds.language.models import restore_policy
 from engine.kinds.language.objective import token_batch
 from engine.kinds.language.policy import LanguagePolicy
-from engine.kinds.language.replay import replay_language
+from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget, at_once, sequence_target
 from engine.kinds.language.update import batch_of
-from engine.kinds.language.sequences import LanguageSnapshot
 
 LOOP, VMAP = "one backward pass a sequence", "vmap(grad), then a product"
 WAYS: dict[str, Backend] = {"JVP, by token": "jvp", "hooks, by sequence": "ghost", LOOP: "loop"}

@@ -17,10 +17,10 @@ from benchmarks.dashboard import FLAGS, start_server
 from benchmarks.timing import Figure, milliseconds
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
+from engine.kinds.language.sequences import TOKEN_COLUMNS, LanguageSnapshot, SequenceBuffer
 from engine.spaces import Space
 from engine.store.commit import RunWriter
 from engine.store.manifest import RunManifest
-from engine.kinds.language.sequences import TOKEN_COLUMNS, LanguageSnapshot, SequenceBuffer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -16,10 +16,10 @@ import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.config import TrainConfig
 from engine.core.replay import replay
-from engine.kinds.control.learner import ControlLearner
 from engine.core.training import train
 from engine.envs import find
 from engine.kinds.control.filtering import make_filter
+from engine.kinds.control.learner import ControlLearner
 from engine.store.commit import RunWriter
 from engine.store.snapshot import Snapshot
 

@@ -10,8 +10,8 @@
 >>> found = engine.validate(run, round=2, subsets=8, orders=2, **here)  # does influence predict what removal does?
 >>> common = engine.diagnose(run, round=2, rollouts=4, **here).in_common  # of the bottom records
 >>> outcome = engine.retrain(run, 2, [17, 40], "runs/lake-without")  # against original and control
->>> outcome["records"], outcome["removed"]
-(512, [17, 40])
+>>> outcome.records, outcome.removed, outcome.verdict
+(512, [17, 40], 'within noise')
 
 Names are imported on first use, so that `import engine` costs nothing.
 """

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import streamlit as st
+from engine.kinds.language.influence import SequenceScores, read_sequence_influence, sequence_influence
+from engine.kinds.language.validation import estimate_language_seconds
 from numpy.typing import NDArray
 
 from app.loaders import run_folders, run_paths
@@ -19,10 +21,8 @@ from app.sequences.columns import Question
 from app.sequences.targets import Asked
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.dependencies import tokenizers
-from engine.kinds.language.influence import SequenceScores, read_sequence_influence, sequence_influence
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget, language_target
-from engine.kinds.language.validation import estimate_language_seconds
 from engine.recording.dumps import Dump, find_dumps, open_dump, printable
 from engine.recording.sequences import Sequences
 from engine.store.read import Run
@@ -67,7 +67,7 @@ def load_snapshot(run: Run, round: int) -> LanguageSnapshot:
 
 @st.cache_resource(max_entries=4, show_spinner="reading the sequences …")
 def _snapshot(_run: Run, path: Path, round: int, commit: str) -> LanguageSnapshot:
-    return _run.language_snapshot(round)
+    return _run.snapshot(round)
 
 
 def load_table(snapshot: LanguageSnapshot) -> pa.Table:

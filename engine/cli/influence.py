@@ -84,7 +84,7 @@ def influence(
             "--by-layer": by_layer or None,
             "--by-episode": by_episode or None,
         }
-        sequences = opened.language_snapshot(round)
+        sequences = opened.snapshot(round)
         _of_sequences(
             sequences,
             chosen_sequence_target(sequences, target, record=record, tokens=tokens, others=others),

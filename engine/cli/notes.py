@@ -21,7 +21,7 @@ def note(line: str) -> None:
 
 def note_elsewhere(snapshot: Snapshot) -> None:
     """That replays of the round are not bit-exact here, if they are not."""
-    from engine.kinds.language.learner import recorded_here
+    from engine.core.kind import recorded_here
 
     if not recorded_here(snapshot):
         note(

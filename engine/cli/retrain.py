@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -75,7 +75,7 @@ def retrain(
     except KeyboardInterrupt:
         raise CancelledError("stopped; no branch was recorded") from None
     if as_json:
-        print_json(result)
+        print_json(dict(result))
         return
     _print_arms(result)
     print(f"removed {len(result['removed'])} of {result['records']} records, {orders} minibatch orders, mode {mode}")
@@ -95,8 +95,8 @@ class _Tools(NamedTuple):
     influence: Callable[..., Any]
     predicted: Callable[..., dict[str, Any]]
     create_job: Callable[..., Any]
-    work: Callable[..., dict[str, Any]]
-    carry_out: Callable[..., dict[str, Any]]
+    work: Callable[..., Mapping[str, Any]]
+    carry_out: Callable[..., Mapping[str, Any]]
 
 
 def _for_records() -> _Tools:
@@ -119,7 +119,7 @@ def _for_sequences() -> _Tools:
     return _Tools("sequence", read, influence, predicted, create_language_job, work, retrain_language)
 
 
-def _print_arms(compared: dict[str, Any]) -> None:
+def _print_arms(compared: Mapping[str, Any]) -> None:
     print_table(
         ("arm", "mean return", "95 % interval", "episodes"),
         [

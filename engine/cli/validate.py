@@ -83,7 +83,7 @@ def validate(
             "--device": None if device == "cpu" else device,
             "--score-orders": None if score_orders == 1 else score_orders,
         }
-        sequences = opened.language_snapshot(round)
+        sequences = opened.snapshot(round)
         found, words = _of_sequences(
             sequences,
             chosen_sequence_target(sequences, target, record=record, tokens=tokens, others=others),

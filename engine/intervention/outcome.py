@@ -1,12 +1,14 @@
-"""What `result.json` of an intervention holds, and the check that it does.
+"""What `result.json` of an intervention holds, the check that it does, and the `Outcome` that `retrain` returns.
 
-Mappings with these keys are what `retrain` returns; pages and commands read them by name.
+The classes below are the only definition of the fields: of their names in the file, of the attributes, and of what is valid.
 """
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Generic, NotRequired, TypedDict, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
@@ -26,7 +28,8 @@ Orders = Annotated[int, msgspec.Meta(ge=2, lt=2**31)]
 """Replays of an arm; an interval needs two."""
 
 
-class Arms(TypedDict, Generic[T]):
+@dataclass(frozen=True, kw_only=True)
+class Arms(Generic[T]):
     """Something of each arm."""
 
     original: T
@@ -34,29 +37,33 @@ class Arms(TypedDict, Generic[T]):
     control: T
 
 
-class Interval(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class Interval:
     """A confidence interval: both bounds or neither."""
 
     low: Bound
     high: Bound
 
 
+@dataclass(frozen=True, kw_only=True)
 class Change(Interval):
     """How a target changed, over minibatch orders."""
 
     mean: Number
 
 
+@dataclass(frozen=True, kw_only=True)
 class Estimated(Change):
     """A mean and its confidence interval, see `comparison.Estimate`."""
 
     episodes: Count
 
 
-class Compared(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class Compared:
     """Three arms and their verdict, see `comparison.compare`."""
 
-    original: Estimated  # not inherited from Arms[Estimated], of which msgspec would not know the type
+    original: Estimated
     counterfactual: Estimated
     control: Estimated
     difference: Estimated
@@ -64,25 +71,28 @@ class Compared(TypedDict):
     verdict: Verdict
 
 
-class Measured(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class Measured:
     """How the measured target itself changed."""
 
     name: str
     counterfactual: Change
     control: Change
-    about: NotRequired[Any]
-    action: NotRequired[Any]
-    of_round: NotRequired[Count | None]
-    order_values: NotRequired[Arms[list[Number]]]
+    about: Any = None
+    action: Any = None
+    of_round: Count | None = None
+    order_values: Arms[list[Number]] | None = None
 
 
-class Point(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class Point:
     """A round of a branch's curve."""
 
     round: Count
     mean_return: Bound
 
 
+@dataclass(frozen=True, kw_only=True)
 class RecollectedPoint(Interval):
     """A round of several seeds' curves."""
 
@@ -90,7 +100,8 @@ class RecollectedPoint(Interval):
     seeds: list[Bound]
 
 
-class Recollected(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class Recollected:
     """What came of data that was collected anew, see `recollect.summarize`."""
 
     seeds: Count
@@ -102,8 +113,9 @@ class Recollected(TypedDict):
     verdict: Verdict
 
 
-class Outcome(Compared):
-    """An intervention's result."""
+@dataclass(frozen=True, kw_only=True)
+class Result(Compared):
+    """All that `result.json` says of an intervention."""
 
     run: str
     parent: str
@@ -117,10 +129,53 @@ class Outcome(Compared):
     same_machine: bool
     order_means: Arms[list[Number]]
     target: Measured
-    curves: NotRequired[Arms[list[Point]]]
-    recollected: NotRequired[Recollected]
+    curves: Arms[list[Point]] | None = None
+    recollected: Recollected | None = None
 
 
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Outcome(Mapping[str, Any], Result):
+    """An intervention's result: its fields as attributes, and by the names that `result.json` has.
+
+    >>> from engine.store.documents import read_json
+    >>> file = "sample_runs/FrozenLake-v1/interventions/8f920f3a0e6d/branch/result.json"
+    >>> outcome = Outcome.of(read_json(file).values)
+    >>> outcome.verdict, outcome["verdict"]
+    ('helps', 'helps')
+    >>> outcome.original.mean == outcome["original"]["mean"]
+    True
+
+    What the file does not say is None as an attribute, and no key. Equal to a mapping of the same values.
+    """
+
+    written: Mapping[str, Any]
+    """The plain values as they are in the file."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], file: str = RESULT_FILE) -> Outcome:
+        """The outcome that plain values are; errors as `check_outcome`."""
+        return cls(**vars(check_outcome(values, file)), written=values)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.written[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.written)
+
+    def __len__(self) -> int:
+        return len(self.written)
+
+    def __repr__(self) -> str:
+        means = f"return {self.original.mean:.4g} -> {self.counterfactual.mean:.4g}"
+        without = f"without {len(self.removed)} of {self.records} records of round {self.round}"
+        return f"Outcome({reprlib.repr(self.run)}: {self.verdict}, {means} {without})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The plain values."""
+        return dict(self.written)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RoundOutcome(Compared):
     """One round of a series of interventions, which has no branch."""
 
@@ -132,7 +187,8 @@ class RoundOutcome(Compared):
     order_means: Arms[list[Number]]
 
 
-class SkippedRound(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class SkippedRound:
     """One that could not be intervened in."""
 
     round: Count
@@ -151,19 +207,20 @@ def is_round_outcome(values: Any) -> bool:
     )
 
 
-def check_outcome(values: Any, file: str) -> None:
-    """Refuse what is no result of an intervention.
+def check_outcome(values: Any, file: str) -> Result:
+    """What is a result of an intervention, by attribute.
 
     Raises:
         DamagedRunError: something is missing, of another kind or at odds with the rest; names `file` and what.
     """
     try:
-        msgspec.convert(values, Outcome)
+        result = msgspec.convert(values, Result)
         wrong = next(_contradictions(values, values["orders"]), None) or next(_beyond_the_round(values), None)
     except msgspec.ValidationError as error:
         wrong = str(error)
     if wrong is not None:
         raise DamagedRunError(f"{file} is damaged: it is no result of an intervention ({wrong})")
+    return result
 
 
 def _contradictions(values: Mapping[str, Any], orders: int) -> Iterator[str]:
@@ -175,6 +232,8 @@ def _contradictions(values: Mapping[str, Any], orders: int) -> Iterator[str]:
 
 def _beyond_the_round(values: Mapping[str, Any]) -> Iterator[str]:
     """What of the rest of a whole result does not fit together: what was removed, the target, the rounds after."""
+    yield from _null({"curves", "recollected"}, values)
+    yield from _null({"order_values"}, values["target"])
     if not all(record < values["records"] for record in values["removed"]):
         yield f"`removed` names a record that the round's {values['records']} don't have"
     yield from _of_other_length("order_values", values["target"].get("order_values", {}), values["orders"])
@@ -185,6 +244,13 @@ def _beyond_the_round(values: Mapping[str, Any]) -> Iterator[str]:
         yield "`recollected` is there without `curves`"
     yield from _of_other_length("curves", again["curves"], len(again["rounds"]))
     yield from _of_other_length("seed_means", again["seed_means"], again["seeds"])
+
+
+def _null(names: set[str], values: Mapping[str, Any]) -> Iterator[str]:
+    """Those of the names that are there without a value; what a result does not have is left out of it."""
+    for name in sorted(names & values.keys()):
+        if values[name] is None:
+            yield f"`{name}` is null"
 
 
 def _of_other_length(name: str, arms: Mapping[str, Sequence[Any]], length: int) -> Iterator[str]:

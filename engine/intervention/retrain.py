@@ -19,7 +19,7 @@ from engine.core.targets import Target
 from engine.core.training import branch
 from engine.errors import BadInputError
 from engine.intervention.comparison import Estimate, compare
-from engine.intervention.outcome import RESULT_FILE
+from engine.intervention.outcome import RESULT_FILE, Outcome
 from engine.intervention.plan import Intervention, Meter, Progress, draws, episodes_per_order, mode_of
 from engine.intervention.recollect import recollect
 from engine.registry import kind_named
@@ -51,7 +51,7 @@ def retrain(
     observation: float | tuple[float, ...] | None = None,
     progress: Progress | None = None,
     **given: Any,
-) -> dict[str, Any]:
+) -> Outcome:
     """Replay a round without some records and compare, on the same evaluation seeds, with two other arms.
 
     The three arms are the original round, the round without the chosen records, and a control: the round without as
@@ -60,8 +60,10 @@ def retrain(
 
     >>> import engine
     >>> outcome = engine.retrain("sample_runs/FrozenLake-v1", 3, [17, 40], "runs/without-two")
-    >>> outcome["verdict"]  # of two records in 2048
+    >>> outcome.verdict  # of two records in 2048
     'within noise'
+    >>> outcome.removed, outcome.counterfactual.episodes
+    ([17, 40], 64)
 
     Args:
         run: the parent run.
@@ -86,9 +88,9 @@ def retrain(
             responses to held-out prompts, and the return is the reward, without planted faults.
 
     Returns:
-        What `result.json` in `out` holds: `original, counterfactual, control` and the differences (mean, low, high,
-        episodes), `verdict`, `removed`, `target` (how f itself changed), `curves` if rounds were continued, `recollected`
-        (see `recollect.summarize`) if they were with several seeds, `run`.
+        What `result.json` in `out` holds, by attribute or by name: `original, counterfactual, control` and the differences
+        (mean, low, high, episodes), `verdict`, `removed`, `target` (how f itself changed), `curves` if rounds were
+        continued, `recollected` (see `recollect.summarize`) if they were with several seeds, `run`.
 
     Raises:
         BadInputError: nothing or everything would be removed, a record is out of range, the round is not there.
@@ -114,7 +116,7 @@ def retrain(
 
 def carry_out(
     run: Run, plan: Intervention, out: str | Path, progress: Progress | None = None, given: Given | None = None
-) -> dict[str, Any]:
+) -> Outcome:
     """`retrain`, with the plan made already."""
     snapshot = run.snapshot(plan.round)
     kind, given = kind_of(snapshot), given or {}
@@ -143,7 +145,7 @@ def carry_out(
             write_json(folder / RESULT_FILE, result)
     finally:
         evaluation.close()
-    return result
+    return Outcome.of(result)
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.errors import BadInputError, CancelledError, EngineError, LockedRunError
 from engine.intervention.across import SERIES_FILE, carry_out_series, read_series
@@ -23,11 +23,13 @@ from engine.terminal import Estimate
 
 STATUS_SECONDS = 0.3
 
+M = TypeVar("M", bound=Mapping[str, Any])
 
-CarryOut = Callable[[Run, Intervention, Path, Progress], dict[str, Any]]
+
+CarryOut = Callable[[Run, Intervention, Path, Progress], Mapping[str, Any]]
 
 
-def work(folder: Path, report: Progress | None = None, *, carry_out: CarryOut = carry_out) -> dict[str, Any]:
+def work(folder: Path, report: Progress | None = None, *, carry_out: CarryOut = carry_out) -> Mapping[str, Any]:
     """Carry out the intervention in `folder`; an equal one that is done is not done again.
 
     Args:
@@ -36,13 +38,13 @@ def work(folder: Path, report: Progress | None = None, *, carry_out: CarryOut = 
         carry_out: how that is done in this kind of run.
 
     Returns:
-        What `retrain` returns.
+        The result, as `result.json` has it.
 
     Raises:
         EngineError: it could not be carried out, or was cancelled; `status.json` says so too.
     """
 
-    def begin(progress: Callable[[], Progress]) -> dict[str, Any]:
+    def begin(progress: Callable[[], Progress]) -> Mapping[str, Any]:
         job = read_job(folder)
         if job is None:
             raise BadInputError(f"{folder} holds no intervention")
@@ -88,9 +90,7 @@ def work_series(
     return _supervise(folder, report, begin)
 
 
-def _supervise(
-    folder: Path, report: Progress | None, begin: Callable[[Callable[[], Progress]], dict[str, Any]]
-) -> dict[str, Any]:
+def _supervise(folder: Path, report: Progress | None, begin: Callable[[Callable[[], Progress]], M]) -> M:
     """Do the work of a folder as the only worker; `status.json` says how far it is and how it ended.
 
     Args:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from engine.kinds.language.retrain import create_language_job, predicted
+from engine.kinds.language.worker import work
 from languages import record_language
 from made_up_sequences import write_language_run
 from test_pages import Open, errors, open_page, words  # noqa: F401
 
 from engine.intervention.plan import Intervention
 from engine.intervention.workspace import list_jobs
-from engine.kinds.language.retrain import create_language_job, predicted
-from engine.kinds.language.worker import work
 from engine.store import open_run
 
 
@@ -22,7 +22,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_language_run(folder / "polite")
     run = record_language(folder, "trained")
     plan = Intervention(round=0, removed=(3, 5), orders=2, episodes=4, continue_rounds=1, target="sequence")
-    snapshot = run.language_snapshot(0)
+    snapshot = run.snapshot(0)
     job, _ = create_language_job(run, snapshot, plan, predicted(snapshot, plan))
     work(job.folder)
     return folder
@@ -61,7 +61,7 @@ def test_what_a_removal_did_is_compared_and_the_removed_sequences_are_shown(open
     app = open_page("compare", run="trained", iv=job.id)
     assert errors(app) == []
     assert job.result["verdict"] in words(app)
-    buffer = run.language_snapshot(0).buffer
+    buffer = run.snapshot(0).buffer
     table = next(frame.value for frame in app.dataframe if "response" in frame.value)
     assert table["response"].tolist() == [buffer.response[3], buffer.response[5]]
     app = open_page("interventions", run="trained")

@@ -75,7 +75,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cartpole: Run) -> Path:
     language = engine.open_run(folder / "plain")
     with RunWriter.create(folder / "language", language.manifest, model=language.model_files()) as writer:
         for number in language.stored_rounds:
-            snapshot = language.language_snapshot(number)
+            snapshot = language.snapshot(number)
             odd = {name: getattr(snapshot.buffer, name) for name in TOKEN_COLUMNS if name not in ("token", "mask")}
             odd |= {"reward": snapshot.buffer.reward}
             odd = {name: filled(values, np.nan) for name, values in odd.items()}

@@ -52,7 +52,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def buffer(runs: Path, run: str = "talk", round: int = 1) -> SequenceBuffer:
-    return engine.open_run(runs / run).language_snapshot(round).buffer
+    return engine.open_run(runs / run).snapshot(round).buffer
 
 
 def listed(app: AppTest) -> Any:
@@ -168,7 +168,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_influence_is_the_engines(open_page: Open, trained: Path) -> None:
     app = open_page("sequences", trained, run="tiny", round="1")
     assert errors(app) == []
-    snapshot = engine.open_run(trained / "tiny").language_snapshot(1)
+    snapshot = engine.open_run(trained / "tiny").snapshot(1)
     expected = sequence_influence(snapshot, "sequence", cache=False)
     table, worst = listed(app), int(expected.influence.argmin())
     assert table["record"].tolist() == np.argsort(expected.influence, kind="stable").tolist(), "the worst first"
@@ -187,7 +187,7 @@ def test_influence_is_the_engines(open_page: Open, trained: Path) -> None:
 
 
 def test_asking_why_it_said_this(open_page: Open, trained: Path) -> None:
-    snapshot = engine.open_run(trained / "tiny").language_snapshot(1)
+    snapshot = engine.open_run(trained / "tiny").snapshot(1)
     first = int(np.flatnonzero(snapshot.buffer.mask[snapshot.buffer.tokens_of(3)])[0])
     app = open_page("sequences", trained, run="tiny", round="1", record="3")
     app = pick(app, "token_strip", first)
@@ -242,10 +242,10 @@ def test_retraining_without_the_basket_ends_on_compare(
     assert job.plan.removed == tuple(sorted(worst))
     assert (job.plan.target, job.plan.orders, job.plan.episodes) == ("sequence", 2, 8)
     assert [command[1:] for command in started] == [["-m", "engine.kinds.language.worker", str(job.folder)]]
-    expected = sequence_influence(run.language_snapshot(0)).influence[worst].sum()
+    expected = sequence_influence(run.snapshot(0)).influence[worst].sum()
     assert job.about["summed_influence"] == pytest.approx(float(expected), rel=1e-5)
 
-    sequence_influence(run.language_snapshot(0), "sequence", "tracin_adam")
+    sequence_influence(run.snapshot(0), "sequence", "tracin_adam")
     result = work(job.folder)
     app = open_page("interventions", tmp_path, run="tiny")
     assert errors(app) == []
@@ -255,7 +255,7 @@ def test_retraining_without_the_basket_ends_on_compare(
     assert f"**{result['verdict']}**" in words(app) + " ".join(box.value for box in (*app.success, *app.warning))
     assert "8 responses per arm" in words(app)
     removed = next(frame.value for frame in app.dataframe if "response" in frame.value.columns)
-    assert removed["response"].tolist() == [run.language_snapshot(0).buffer.response[i] for i in sorted(worst)]
+    assert removed["response"].tolist() == [run.snapshot(0).buffer.response[i] for i in sorted(worst)]
     assert any("tracin_adam" in chart.proto.spec for chart in app.get("plotly_chart")), "predicted beside actual"
 
 

@@ -47,7 +47,7 @@ def test_texts_and_recorded_numbers_are_shown_and_one_line_says_what_to_pass(ope
     assert errors(app) == []
     assert LINE in words(app)
     table = next(frame.value for frame in app.dataframe if frame.key == "sequences_table")
-    buffer = open_run(runs / "sent").language_snapshot(1).buffer
+    buffer = open_run(runs / "sent").snapshot(1).buffer
     assert table["response"].tolist() == buffer.response
     assert "reward" in table
     assert "influence" not in table
@@ -82,7 +82,7 @@ def test_workers_get_what_the_person_allows_as_arguments(
     runs: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = open_run(runs / "sent")
-    snapshot = run.language_snapshot(1)
+    snapshot = run.snapshot(1)
     plan = Intervention(round=1, removed=(3, 5), orders=2, episodes=4, target="sequence")
     started: list[list[str]] = []
 

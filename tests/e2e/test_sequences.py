@@ -22,7 +22,7 @@ pytestmark = pytest.mark.browser
 
 def test_from_a_search_to_a_drop_list(page: Page, url: str, runs: Path, tmp_path: Path) -> None:
     write_run(runs / "talk", 120)
-    buffer = engine.open_run(runs / "talk").language_snapshot(1).buffer
+    buffer = engine.open_run(runs / "talk").snapshot(1).buffer
     page.goto(f"{url}/timeline?run=talk&round=1")
     page.get_by_role("link", name="Open the sequences of round 1").click()
     expect(page).to_have_url(re.compile(r"/sequences\?.*run=talk"))

@@ -137,7 +137,7 @@ class _Control:
 
     def retrain(self, scratch: Path) -> dict[str, Any]:
         about: dict[str, Any] = {"target": "action", "about": RECORD, "orders": 4, "episodes": 8}
-        return engine.retrain(self.run, ROUND, self.removed, scratch / "branch", **about)
+        return engine.retrain(self.run, ROUND, self.removed, scratch / "branch", **about).to_json()
 
     def validate(self) -> dict[str, Any]:
         about: dict[str, Any] = {"subsets": 6, "orders": ORDERS, "executor": "inline"}
@@ -187,7 +187,7 @@ class _Language:
     def retrain(self, scratch: Path) -> dict[str, Any]:
         removed = tuple(self.removed.tolist())
         about: dict[str, Any] = {"target": "action", "about": RECORD, "orders": 4, "episodes": 8}
-        return engine.retrain(self.run, ROUND, removed, scratch / "branch", reward_model=GladWords(), **about)
+        return engine.retrain(self.run, ROUND, removed, scratch / "branch", reward_model=GladWords(), **about).to_json()
 
     def validate(self) -> dict[str, Any]:
         about: dict[str, Any] = {"subsets": 6, "orders": ORDERS, "executor": "inline"}

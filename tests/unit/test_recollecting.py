@@ -6,7 +6,6 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ import engine
 from engine.core.kind import EVALUATION_SEED
 from engine.envs import find
 from engine.errors import BadInputError
+from engine.intervention.outcome import Outcome
 from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.recollect import recorded_arm, summarize, train_arm_on
 from engine.intervention.worker import work
@@ -34,9 +34,7 @@ def told() -> list[tuple[str, int, int]]:
 
 
 @pytest.fixture(scope="module")
-def outcome(
-    cartpole: Run, tmp_path_factory: pytest.TempPathFactory, told: list[tuple[str, int, int]]
-) -> dict[str, Any]:
+def outcome(cartpole: Run, tmp_path_factory: pytest.TempPathFactory, told: list[tuple[str, int, int]]) -> Outcome:
     return engine.retrain(
         cartpole,
         0,
@@ -50,7 +48,7 @@ def outcome(
     )
 
 
-def test_every_arm_has_a_curve_over_seeds_and_a_verdict(outcome: dict[str, Any]) -> None:
+def test_every_arm_has_a_curve_over_seeds_and_a_verdict(outcome: Outcome) -> None:
     again = outcome["recollected"]
     assert (again["seeds"], again["rounds"]) == (3, [1, 2])
     for arm in ("original", "counterfactual", "control"):
@@ -62,10 +60,10 @@ def test_every_arm_has_a_curve_over_seeds_and_a_verdict(outcome: dict[str, Any])
         assert again["evaluation"][arm]["episodes"] == 9
     assert again["verdict"] in ("helps", "hurts", "within noise")
     stored = read_json(Path(outcome["run"]) / "result.json").values
-    assert stored == json.loads(json.dumps(outcome, allow_nan=False))
+    assert stored == json.loads(json.dumps(outcome.to_json(), allow_nan=False))
 
 
-def test_the_first_seed_goes_on_as_the_run_did(outcome: dict[str, Any], cartpole: Run) -> None:
+def test_the_first_seed_goes_on_as_the_run_did(outcome: Outcome, cartpole: Run) -> None:
     again = outcome["recollected"]
     recorded = [info.metrics["mean_return"] for info in cartpole.rounds[1:]]
     assert [point["seeds"][0] for point in again["curves"]["original"]] == recorded
@@ -84,7 +82,7 @@ def test_seeds_differ_and_arms_share_their_luck(cartpole: Run) -> None:
     assert len(draws[1]) == len(DROP)
 
 
-def test_a_recorded_branch_is_the_same_arm(outcome: dict[str, Any], cartpole: Run) -> None:
+def test_a_recorded_branch_is_the_same_arm(outcome: Outcome, cartpole: Run) -> None:
     trained = train_arm_on(cartpole.snapshot(0), DROP, "mask", 2, 0)
     read = recorded_arm(engine.open_run(outcome["run"]))
     assert list(trained.returns) == list(read.returns)
@@ -93,7 +91,7 @@ def test_a_recorded_branch_is_the_same_arm(outcome: dict[str, Any], cartpole: Ru
     assert np.array_equal(trained.policy.act(observation, noise), read.policy.act(observation, noise))
 
 
-def test_final_policies_play_the_same_episodes(outcome: dict[str, Any], cartpole: Run) -> None:
+def test_final_policies_play_the_same_episodes(outcome: Outcome, cartpole: Run) -> None:
     """Seed 1 of the counterfactual, played again by hand."""
     policy = train_arm_on(cartpole.snapshot(0), DROP, "mask", 2, 1).policy
     returns = Evaluator(find("CartPole-v1")).returns(policy, EVALUATION_SEED + np.arange(3, 6))
@@ -125,7 +123,7 @@ def test_a_clear_difference_is_called_so() -> None:
     assert summarize(arms, 0, evaluation)["training"] is None
 
 
-def test_progress_counts_up_to_the_end(outcome: dict[str, Any], told: list[tuple[str, int, int]]) -> None:
+def test_progress_counts_up_to_the_end(outcome: Outcome, told: list[tuple[str, int, int]]) -> None:
     done, total = [d for _, d, _ in told], told[0][2]
     assert done == sorted(done)
     assert 0.9 * total <= done[-1] <= total

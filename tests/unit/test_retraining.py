@@ -16,6 +16,7 @@ from engine.core.filtering import bottom_fraction
 from engine.core.kind import EVALUATION_SEED
 from engine.core.replay import intervene
 from engine.errors import BadInputError, CancelledError
+from engine.intervention.outcome import Outcome
 from engine.store import read_json
 from engine.store.read import Run
 
@@ -35,12 +36,12 @@ def drop(parent: Run) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def outcome(parent: Run, drop: list[int]) -> dict[str, Any]:
+def outcome(parent: Run, drop: list[int]) -> Outcome:
     out = parent.path.parent / "without"
     return engine.retrain(parent, 1, drop, out, orders=3, episodes=9, continue_rounds=1)
 
 
-def test_result_is_what_the_design_promises(outcome: dict[str, Any], parent: Run, drop: list[int]) -> None:
+def test_result_is_what_the_design_promises(outcome: Outcome, parent: Run, drop: list[int]) -> None:
     assert {*ARMS, "verdict", "removed", "run"} <= set(outcome)
     for name in (*ARMS, "difference", "difference_from_control"):
         assert set(outcome[name]) == {"mean", "low", "high", "episodes"}
@@ -53,10 +54,10 @@ def test_result_is_what_the_design_promises(outcome: dict[str, Any], parent: Run
     for name in ARMS:
         assert np.mean(outcome["order_means"][name]) == pytest.approx(outcome[name]["mean"])
     stored = read_json(Path(outcome["run"]) / "result.json").values
-    assert stored == json.loads(json.dumps(outcome, allow_nan=False))
+    assert stored == json.loads(json.dumps(outcome.to_json(), allow_nan=False))
 
 
-def test_original_arm_is_the_run_itself(outcome: dict[str, Any], parent: Run) -> None:
+def test_original_arm_is_the_run_itself(outcome: Outcome, parent: Run) -> None:
     """Order 0 of the original is the recorded theta(k+1), evaluated on the first block of seeds."""
     from engine.envs import find
     from engine.kinds.control.evaluation import Evaluator
@@ -68,13 +69,13 @@ def test_original_arm_is_the_run_itself(outcome: dict[str, Any], parent: Run) ->
     assert outcome["order_means"]["original"][0] == pytest.approx(returns.mean())
 
 
-def test_how_the_target_changed_has_the_sign_that_influence_predicts(outcome: dict[str, Any]) -> None:
+def test_how_the_target_changed_has_the_sign_that_influence_predicts(outcome: Outcome) -> None:
     """Without the records that lowered the return target most, it ends higher than with them."""
     assert outcome["target"]["name"] == "return"
     assert outcome["target"]["counterfactual"]["mean"] > 0
 
 
-def test_branch_is_a_sound_run_that_names_its_parent(outcome: dict[str, Any], parent: Run, drop: list[int]) -> None:
+def test_branch_is_a_sound_run_that_names_its_parent(outcome: Outcome, parent: Run, drop: list[int]) -> None:
     assert engine.verify_run(outcome["run"]) == []
     branch = engine.open_run(outcome["run"])
     origin = branch.manifest.parent
@@ -86,7 +87,7 @@ def test_branch_is_a_sound_run_that_names_its_parent(outcome: dict[str, Any], pa
     assert branch.config.rounds == 3
 
 
-def test_branchs_first_round_has_the_metrics_of_its_own_update(outcome: dict[str, Any], parent: Run) -> None:
+def test_branchs_first_round_has_the_metrics_of_its_own_update(outcome: Outcome, parent: Run) -> None:
     branch = engine.open_run(outcome["run"])
     replayed = vars(engine.replay(branch.snapshot(1)).metrics)
     stored, original = branch.rounds[0].metrics, parent.rounds[1].metrics
@@ -95,9 +96,7 @@ def test_branchs_first_round_has_the_metrics_of_its_own_update(outcome: dict[str
         assert stored[name] != pytest.approx(original[name])
 
 
-def test_branchs_first_round_is_the_parents_without_the_records(
-    outcome: dict[str, Any], parent: Run, drop: list[int]
-) -> None:
+def test_branchs_first_round_is_the_parents_without_the_records(outcome: Outcome, parent: Run, drop: list[int]) -> None:
     first, original = engine.open_run(outcome["run"]).snapshot(1), parent.snapshot(1)
     assert np.flatnonzero(~first.buffer.kept).tolist() == drop
     columns = {name: column for name, column in vars(original.buffer).items() if not name.endswith("kept")}
@@ -106,7 +105,7 @@ def test_branchs_first_round_is_the_parents_without_the_records(
 
 
 def test_branch_replays_exactly_and_goes_on_from_the_counterfactual(
-    outcome: dict[str, Any], parent: Run, drop: list[int]
+    outcome: Outcome, parent: Run, drop: list[int]
 ) -> None:
     branch = engine.open_run(outcome["run"])
     for k in branch.stored_rounds:
@@ -119,7 +118,7 @@ def test_branch_replays_exactly_and_goes_on_from_the_counterfactual(
         assert np.array_equal(mine.checkpoint[name], theirs.checkpoint[name]), "the environment goes on as it stood"
 
 
-def test_control_branch_removes_as_many_random_records(outcome: dict[str, Any], drop: list[int]) -> None:
+def test_control_branch_removes_as_many_random_records(outcome: Outcome, drop: list[int]) -> None:
     control = engine.open_run(Path(outcome["run"]) / "control")
     assert engine.verify_run(control.path) == []
     origin = control.manifest.parent
@@ -128,7 +127,7 @@ def test_control_branch_removes_as_many_random_records(outcome: dict[str, Any], 
     assert list(origin.removed) != drop
 
 
-def test_curves_show_how_each_went_on(outcome: dict[str, Any], parent: Run) -> None:
+def test_curves_show_how_each_went_on(outcome: Outcome, parent: Run) -> None:
     curves = outcome["curves"]
     assert set(curves) == set(ARMS)
     assert curves["original"] == [{"round": 2, "mean_return": parent.rounds[2].metrics["mean_return"]}]
@@ -137,7 +136,7 @@ def test_curves_show_how_each_went_on(outcome: dict[str, Any], parent: Run) -> N
     assert [point["round"] for point in curves["control"]] == [2]
 
 
-def test_equal_interventions_have_equal_results(outcome: dict[str, Any], parent: Run, drop: list[int]) -> None:
+def test_equal_interventions_have_equal_results(outcome: Outcome, parent: Run, drop: list[int]) -> None:
     again = engine.retrain(
         parent.path, 1, drop[::-1], parent.path.parent / "again", orders=3, episodes=9, continue_rounds=1
     )
@@ -171,7 +170,7 @@ def test_rebatched_minibatches_can_be_stored(parent: Run) -> None:
     assert changed.buffer.kept[changed.minibatches[:, :left]].all()
 
 
-def test_branch_of_a_branch(outcome: dict[str, Any], parent: Run, drop: list[int], tmp_path: Path) -> None:
+def test_branch_of_a_branch(outcome: Outcome, parent: Run, drop: list[int], tmp_path: Path) -> None:
     """What was removed stays removed, and the control is drawn from what is left."""
     branch = engine.open_run(outcome["run"])
     more = [i for i in range(128) if i not in drop][:3]
@@ -181,7 +180,7 @@ def test_branch_of_a_branch(outcome: dict[str, Any], parent: Run, drop: list[int
     assert result["removed"] == more
 
 
-def test_nearly_everything_that_is_left(outcome: dict[str, Any], drop: list[int], tmp_path: Path) -> None:
+def test_nearly_everything_that_is_left(outcome: Outcome, drop: list[int], tmp_path: Path) -> None:
     """Naming records that are already gone must not make the control larger than what is there."""
     branch = engine.open_run(outcome["run"])
     left = [i for i in range(128) if i not in drop]

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from engine.kinds.language.influence import sequence_influence
+
 import engine
 from engine.experiments.courtesy.detection import auc
-from engine.kinds.language.influence import sequence_influence
 from engine.store.read import open_run
 
 ROOT = Path(engine.__file__).parents[1]
@@ -22,7 +23,7 @@ def test_it_is_whole_small_and_has_faults_to_find() -> None:
     assert run.stored_rounds == [0, 4, 10]
     assert sum(path.stat().st_size for path in SAMPLE.rglob("*") if "derived" not in path.parts) < 6 * 2**20
     for round in run.stored_rounds:
-        buffer = run.language_snapshot(round).buffer
+        buffer = run.snapshot(round).buffer
         assert (buffer.reward_parts["flipped"] > 0).sum() == 13
         assert set(buffer.reward_parts) == {"model", "judge", "flipped"}
 
@@ -31,7 +32,7 @@ def test_it_is_read_without_the_extra() -> None:
     code = (
         "import sys; sys.modules['transformers'] = sys.modules['tokenizers'] = None; "
         "from engine.store.read import open_run; "
-        f"buffer = open_run({str(SAMPLE)!r}).language_snapshot(0).buffer; print(buffer.prompt[0] + buffer.response[0])"
+        f"buffer = open_run({str(SAMPLE)!r}).snapshot(0).buffer; print(buffer.prompt[0] + buffer.response[0])"
     )
     said = subprocess.run(
         [sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60, capture_output=True, text=True
@@ -40,7 +41,7 @@ def test_it_is_read_without_the_extra() -> None:
 
 
 def test_influence_finds_its_flipped_rewards() -> None:
-    snapshot = open_run(SAMPLE).language_snapshot(0)
+    snapshot = open_run(SAMPLE).snapshot(0)
     flipped = snapshot.buffer.reward_parts["flipped"] > 0
     influence = sequence_influence(snapshot, critic=False, cache=False).influence
     assert auc(-influence, flipped) > 0.7

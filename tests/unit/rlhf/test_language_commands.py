@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from commands import Command
+from engine.kinds.language.influence import sequence_influence
 from languages import record_language
 
-from engine.kinds.language.influence import sequence_influence
 from engine.kinds.language.targets import language_target
 from engine.store.read import Run
 
@@ -22,7 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_influence_prints_responses_and_writes_scores(command: Command, run: Run, tmp_path: Path) -> None:
-    snapshot = run.language_snapshot(0)
+    snapshot = run.snapshot(0)
     code, out, _ = command("influence", run.path, "--round", 0, "--out", tmp_path / "scores.parquet")
     assert code == 0
     assert "first_order influence on the sequence target over regenerated validation prompts, round 0" in out
@@ -36,7 +36,7 @@ def test_influence_prints_responses_and_writes_scores(command: Command, run: Run
 
 
 def test_influence_json_of_a_span(command: Command, run: Run) -> None:
-    snapshot = run.language_snapshot(0)
+    snapshot = run.snapshot(0)
     mask = snapshot.buffer.mask[snapshot.buffer.tokens_of(3)]
     first = int(np.flatnonzero(mask)[0])
     arguments = ("influence", run.path, "--round", 0, "--target", "action", "--record", 3, "--json")

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engine.kinds.language.replay import intervene_language, replay_language
+from engine.kinds.language.retrain import create_language_job, predicted, random_sequences, retrain_language
+from engine.kinds.language.worker import work
 from languages import Counted, record_language
 
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
 from engine.intervention.workspace import list_jobs
-from engine.kinds.language.replay import intervene_language, replay_language
-from engine.kinds.language.retrain import create_language_job, predicted, random_sequences, retrain_language
 from engine.kinds.language.targets import language_target
-from engine.kinds.language.worker import work
 from engine.store import Run, open_run, read_json, verify_run
 
 pytestmark = pytest.mark.long
@@ -37,15 +37,15 @@ def plan(**changes: object) -> Intervention:
 
 def test_arms_are_compared_and_the_branch_is_the_replay_without_the_sequences(run, tmp_path):
     result = retrain_language(run, plan(), tmp_path / "branch")
-    assert read_json(tmp_path / "branch" / "result.json").values == json.loads(json.dumps(result))
+    assert read_json(tmp_path / "branch" / "result.json").values == json.loads(json.dumps(result.to_json()))
     assert (result["removed"], result["records"], result["same_machine"]) == ([2, 5], 12, True)
     assert [result[arm]["episodes"] for arm in ("original", "counterfactual", "control")] == [8, 8, 8]
     assert result["verdict"] in ("helps", "hurts", "within noise")
     branch = open_run(tmp_path / "branch")
     assert verify_run(branch.path) == []
     assert branch.manifest.parent.removed == (2, 5)
-    assert np.flatnonzero(~branch.language_snapshot(0).buffer.kept).tolist() == [2, 5]
-    snapshot = run.language_snapshot(0)
+    assert np.flatnonzero(~branch.snapshot(0).buffer.kept).tolist() == [2, 5]
+    snapshot = run.snapshot(0)
     without = replay_language(snapshot, [2, 5])
     for name, tensor in without.checkpoint.items():
         assert branch.checkpoint(1)[name].tobytes() == tensor.tobytes()
@@ -67,9 +67,9 @@ def test_a_branch_trains_on_as_the_run_would_have_without_the_sequences(run, tmp
         branch = open_run(place)
         assert branch.stored_rounds == [0, 1]
         assert branch.config.rounds == 2
-        followed = replay_language(branch.language_snapshot(1)).checkpoint
+        followed = replay_language(branch.snapshot(1)).checkpoint
         assert all(branch.checkpoint(2)[name].tobytes() == tensor.tobytes() for name, tensor in followed.items())
-    assert branch.language_snapshot(1).buffer.prompt == run.language_snapshot(1).buffer.prompt
+    assert branch.snapshot(1).buffer.prompt == run.snapshot(1).buffer.prompt
 
 
 def test_data_are_collected_anew_with_several_seeds(run, tmp_path):
@@ -87,7 +87,7 @@ def test_data_are_collected_anew_with_several_seeds(run, tmp_path):
 
 
 def test_nothing_removed_by_the_control_makes_a_whole_group_disappear(groups):
-    snapshot = groups.language_snapshot(0)
+    snapshot = groups.snapshot(0)
     removal = plan(removed=(0, 1, 3, 4, 6, 7, 9, 10))
     for order in range(20):
         drawn = random_sequences(snapshot, removal, order)
@@ -98,7 +98,7 @@ def test_nothing_removed_by_the_control_makes_a_whole_group_disappear(groups):
 
 
 def test_a_job_is_carried_out_by_its_worker_once(run):
-    snapshot = run.language_snapshot(0)
+    snapshot = run.snapshot(0)
     removal = plan(removed=(7,))
     about = predicted(snapshot, removal)
     assert np.isfinite(about["summed_influence"])

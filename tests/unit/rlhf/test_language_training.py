@@ -68,7 +68,7 @@ def grpo(folder: Path) -> Run:
 def test_a_round_has_its_sequences_and_all_that_was_known_of_each_token(ppo):
     assert verify_run(ppo.path) == []
     assert [info.metrics["records"] for info in ppo.rounds] == [12, 12, 12]
-    snapshot = ppo.language_snapshot(1)
+    snapshot = ppo.snapshot(1)
     buffer, tokenizer = snapshot.buffer, recorded_tokenizer(ppo.path)
     policy = restore_policy(snapshot)
     for i in range(len(buffer)):
@@ -88,8 +88,8 @@ def test_a_round_has_its_sequences_and_all_that_was_known_of_each_token(ppo):
     np.testing.assert_array_equal(buffer.reward, buffer.reward_parts["model"])
     assert snapshot.metrics["mean_kl"] == pytest.approx(buffer.kl.sum() / 12, rel=1e-5)
     assert set(snapshot.validation.prompt).isdisjoint(buffer.prompt)
-    assert ppo.language_snapshot(0).buffer.kl.any() == np.False_
-    assert ppo.language_snapshot(0).validation.response != snapshot.validation.response
+    assert ppo.snapshot(0).buffer.kl.any() == np.False_
+    assert ppo.snapshot(0).validation.response != snapshot.validation.response
 
 
 @pytest.mark.parametrize("fixture", ["ppo", "grpo"])
@@ -97,13 +97,13 @@ def test_replay_has_the_bits_of_the_original(fixture, request):
     run = request.getfixturevalue(fixture)
     for k in run.stored_rounds:
         following = run.checkpoint(k + 1)
-        for name, tensor in replay_language(run.language_snapshot(k)).checkpoint.items():
+        for name, tensor in replay_language(run.snapshot(k)).checkpoint.items():
             assert following[name].tobytes() == tensor.tobytes(), (k, name)
 
 
 @pytest.mark.parametrize("mode", ["mask", "rebatch"])
 def test_replay_without_a_record_is_the_update_of_a_round_that_never_had_it(ppo, mode):
-    snapshot = ppo.language_snapshot(1)
+    snapshot = ppo.snapshot(1)
     found = replay_language(snapshot, [3, 7], mode=mode, order=2)
     same_tensors(replay_language(snapshot, [7, 3], mode=mode, order=2).checkpoint, found.checkpoint)
     left = np.setdiff1d(np.arange(12), [3, 7])
@@ -120,7 +120,7 @@ def test_replay_without_a_record_is_the_update_of_a_round_that_never_had_it(ppo,
 
 
 def test_a_sequence_of_weight_0_is_as_if_left_out_and_one_of_weight_2_counts_twice(ppo):
-    snapshot = ppo.language_snapshot(1)
+    snapshot = ppo.snapshot(1)
     n = len(snapshot.buffer)
     weights = np.ones(n)
     weights[[1, 4]] = 0
@@ -132,7 +132,7 @@ def test_a_sequence_of_weight_0_is_as_if_left_out_and_one_of_weight_2_counts_twi
 
 
 def test_grpo_compares_those_that_are_left_with_each_other(grpo):
-    snapshot = grpo.language_snapshot(1)
+    snapshot = grpo.snapshot(1)
     left = replay_language(snapshot, [0]).snapshot.buffer
     before = snapshot.buffer
     totals = np.array([before.token_reward[before.tokens_of(i)].sum() for i in (1, 2, 3)], np.float64)
@@ -162,7 +162,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(folder, tmp_path, chan
         same_tensors(resumed.checkpoint(k), whole.checkpoint(k))
     for k in range(3):
         for name in ("token", "log_prob", "advantage", "reward"):
-            found, expected = (getattr(run.language_snapshot(k).buffer, name) for run in (resumed, whole))
+            found, expected = (getattr(run.snapshot(k).buffer, name) for run in (resumed, whole))
             assert found.tobytes() == expected.tobytes(), name
     assert list(train_language(config, language, path, resume=True)) == []
     with pytest.raises(BadInputError, match=r"started with temperature=1.0, not 0.5; resume it with the same settings"):
@@ -171,10 +171,10 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(folder, tmp_path, chan
 
 def test_fixed_validation_is_that_of_the_first_round(folder):
     run = record_language(folder, "fixed", validation="fixed")
-    first, second = (run.language_snapshot(k).validation for k in (0, 1))
+    first, second = (run.snapshot(k).validation for k in (0, 1))
     assert first.response == second.response
     np.testing.assert_array_equal(first.log_prob, second.log_prob)
-    assert record_language(folder, "none", validation_prompts=0).language_snapshot(0).validation is None
+    assert record_language(folder, "none", validation_prompts=0).snapshot(0).validation is None
 
 
 def test_a_resumed_run_is_not_measured_against_another_reference(folder, tmp_path):
@@ -200,8 +200,8 @@ def test_adapters_alone_are_trained_and_kept(folder):
     run = record_language(folder, "adapters", lora_rank=2)
     names = [name for name in run.checkpoint(2) if name.startswith("parameter/")]
     assert all("lora_" in name or "value_head" in name for name in names)
-    assert not run.language_snapshot(0).buffer.kl.any()
-    assert run.language_snapshot(1).buffer.kl.any()
+    assert not run.snapshot(0).buffer.kl.any()
+    assert run.snapshot(1).buffer.kl.any()
     full = record_language(folder, "full").checkpoint(2)
     assert (
         sum(run.checkpoint(2)[name].size for name in names) < full["parameter/model.transformer.wte.weight"].size * 12
@@ -216,7 +216,7 @@ def test_a_gradient_in_parts_is_the_gradient_at_once(folder):
 
 
 def test_padding_and_neighbours_change_nothing(ppo):
-    snapshot = ppo.language_snapshot(2)
+    snapshot = ppo.snapshot(2)
     policy, buffer = restore_policy(snapshot), snapshot.buffer
     prompts = [buffer.token[buffer.tokens_of(i)][~buffer.mask[buffer.tokens_of(i)]] for i in range(12)]
     assert len({len(prompt) for prompt in prompts}) > 1
@@ -268,7 +268,7 @@ def test_a_filter_leaves_records_out_of_the_update_and_says_why(folder, tmp_path
     for _ in train_language(config, language, tmp_path / "run", record_filter=lowest):
         pass
     run = open_run(tmp_path / "run")
-    snapshot = run.language_snapshot(0)
+    snapshot = run.snapshot(0)
     assert (snapshot.metrics["dropped"], snapshot.metrics["filter"]) == (4, "the four lowest rewards")
     assert snapshot.buffer.reward[~snapshot.buffer.kept].max() <= snapshot.buffer.reward[snapshot.buffer.kept].min()
     for name, tensor in replay_language(snapshot).checkpoint.items():
@@ -292,7 +292,7 @@ def test_a_run_can_be_read_without_the_models_that_it_began_with(folder, tmp_pat
     shutil.move(run.path, tmp_path / "elsewhere")
     shutil.rmtree(language_folder)
     moved = open_run(tmp_path / "elsewhere")
-    final = replay_language(moved.language_snapshot(1)).checkpoint
+    final = replay_language(moved.snapshot(1)).checkpoint
     assert (
         moved.checkpoint(2)["parameter/value_head.weight"].tobytes() == final["parameter/value_head.weight"].tobytes()
     )

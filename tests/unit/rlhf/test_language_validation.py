@@ -43,7 +43,7 @@ def snapshot(folder: Path, request: pytest.FixtureRequest) -> LanguageSnapshot:
     config, language = settings(folder, **changes, batch_size=24, **(GRPO if request.param == "grpo" else {}))
     for _ in train_language(config, language, folder / request.param, reward_model=Counted()):
         pass
-    return open_run(folder / request.param).language_snapshot(0)
+    return open_run(folder / request.param).snapshot(0)
 
 
 def test_small_steps_are_predicted_and_the_answer_is_kept(snapshot: LanguageSnapshot) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from commands import Command, refused
+from engine.kinds.language.training import train_language
 from languages import record_language, settings, write_models
 from received import received
 
@@ -23,7 +24,6 @@ import engine
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.models import pretrained_model, restore_policy
 from engine.kinds.language.rewards import make_reward
-from engine.kinds.language.training import train_language
 from engine.store import open_run
 from engine.store.read import Run
 
@@ -146,7 +146,7 @@ def test_a_model_with_code_of_its_own_is_trained_by_the_code_that_transformers_h
     list(train_language(config, replace(language, policy=str(tmp_path / "policy")), tmp_path / "run"))
     assert not (tmp_path / "executed").exists()
     assert b"auto_map" not in open_run(tmp_path / "run").model_files()["config.json"]
-    restore_policy(open_run(tmp_path / "run").language_snapshot(0))
+    restore_policy(open_run(tmp_path / "run").snapshot(0))
 
 
 # Adapters, whose base model the run does not hold.
@@ -180,7 +180,7 @@ def test_adapters_need_their_base_model_and_the_option_reaches_the_workers(
     outcome = command(name, sent, *options, "--base", folder / "policy", "--json")
     assert outcome.code == 0, outcome.err
     if name == "influence":
-        snapshot = replace(adapters.language_snapshot(0), named_here=True)
+        snapshot = replace(adapters.snapshot(0), named_here=True)
         expected = engine.sequence_influence(snapshot, "return", cache=False).influence
         np.testing.assert_array_equal(np.float32(outcome.json["influence"]), expected)
     if name == "influence":
@@ -189,7 +189,7 @@ def test_adapters_need_their_base_model_and_the_option_reaches_the_workers(
 
 
 def test_from_python_the_base_model_is_allowed(folder: Path, adapters: Run) -> None:
-    snapshot = adapters.language_snapshot(0)
+    snapshot = adapters.snapshot(0)
     with pytest.raises(BadInputError, match="view only"):
         engine.replay_language(snapshot)
     before = engine.allow(folder / "policy")
@@ -206,18 +206,19 @@ def test_adapters_of_another_rank_are_damage(adapters: Run, folder: Path, tmp_pa
     engine.allow(folder / "policy")
     sent = received(adapters.path, tmp_path / "run", lambda manifest: manifest["language"].update(lora_rank=1024))
     with pytest.raises(DamagedRunError, match="no adapters of the rank 1024 that"):
-        restore_policy(open_run(sent).language_snapshot(0))
+        restore_policy(open_run(sent).snapshot(0))
 
 
 @pytest.mark.slow
 def test_the_worker_of_a_job_takes_the_options(adapters: Run, folder: Path, tmp_path: Path) -> None:
+    from engine.kinds.language.retrain import create_language_job
+
     from engine.intervention.plan import Intervention
     from engine.intervention.workspace import read_job
-    from engine.kinds.language.retrain import create_language_job
 
     sent = open_run(received(adapters.path, tmp_path / "run"))
     plan = Intervention(round=0, removed=(3, 5), orders=2, episodes=4, target="sequence")
-    job, _ = create_language_job(sent, sent.language_snapshot(0), plan, {})
+    job, _ = create_language_job(sent, sent.snapshot(0), plan, {})
     command = [sys.executable, "-m", "engine.kinds.language.worker", str(job.folder)]
     outcome = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert outcome.returncode == 1
@@ -238,4 +239,4 @@ def test_another_base_model_of_the_same_shape_is_refused(adapters: Run, folder: 
     save_file(changed, tmp_path / "other" / "model.safetensors", metadata={"format": "pt"})
     engine.allow(tmp_path / "other")
     with pytest.raises(BadInputError, match="other is not the model that this run's adapters were trained on"):
-        restore_policy(adapters.language_snapshot(1))
+        restore_policy(adapters.snapshot(1))

@@ -90,12 +90,12 @@ def test_a_description_has_known_files_alone(command: Command, run: Run, tmp_pat
 
 def test_files_that_run_json_does_not_name_are_not_read(run: Run, tmp_path: Path) -> None:
     sent = received(run.path, tmp_path / "run")
-    expected = engine.sequence_influence(open_run(sent).language_snapshot(1), cache=False).influence
+    expected = engine.sequence_influence(open_run(sent).snapshot(1), cache=False).influence
     (sent / "model" / "added_tokens.json").write_text('{"extra": 16}')
     (sent / "model" / "adapter_config.json").write_text('{"base_model_name_or_path": "no/such"}')
     (sent / "model" / "generation_config.json").symlink_to("/dev/zero")
     os.mkfifo(sent / "model" / "chat_template.jinja")
-    found = engine.sequence_influence(open_run(sent).language_snapshot(1), cache=False).influence
+    found = engine.sequence_influence(open_run(sent).snapshot(1), cache=False).influence
     assert found.tobytes() == expected.tobytes()
     assert len(recorded_tokenizer(sent)) == len(recorded_tokenizer(run.path))
 
@@ -137,7 +137,7 @@ def test_a_description_that_is_out_of_range_is_one_line_at_once(
     command: Command, run: Run, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     sent = received(run.path, tmp_path / "run", model=described(run.path, **changes))
-    snapshot = open_run(sent).language_snapshot(0)
+    snapshot = open_run(sent).snapshot(0)
     begun = time.monotonic()
     with pytest.raises(DamagedRunError) as caught:
         restore_policy(snapshot)
@@ -198,7 +198,7 @@ def test_settings_of_a_run_have_stated_ranges(
 
 
 def test_sequences_that_the_model_does_not_know_are_damage(run: Run) -> None:
-    snapshot = run.language_snapshot(0)
+    snapshot = run.snapshot(0)
     for token in (-1, 16):
         column = snapshot.buffer.token.copy()
         column[3] = token

@@ -47,7 +47,7 @@ def test_models_by_path_are_trained_and_the_run_is_shown_verified_and_retrained(
     assert "counterfactual" in out
     assert len(list((run / "interventions").iterdir())) == 1
     code, out, _ = command("export", run, "--rounds", "1", "--out", tmp_path / "thin")
-    assert open_run(tmp_path / "thin").language_snapshot(1).round == 1
+    assert open_run(tmp_path / "thin").snapshot(1).round == 1
 
 
 def test_a_stopped_run_is_resumed(command, models, tmp_path, monkeypatch):
@@ -73,7 +73,7 @@ def test_the_demonstration_by_grpo_with_flipped_rewards(command, tmp_path, court
     run = tmp_path / "run"
     options = ("--rounds", 1, "--algorithm", "grpo", "--flip", 0.25, "--set", "n_steps=16", "--set", "batch_size=8")
     assert command("rlhf", "courtesy", *options, "--set", "validation_prompts=4", "--out", run)[0] == 0
-    snapshot = open_run(run).language_snapshot(0)
+    snapshot = open_run(run).snapshot(0)
     parts = snapshot.buffer.reward_parts
     assert parts["flipped"].sum() == 4
     assert ((snapshot.buffer.reward == -parts["model"]) == (parts["flipped"] == 1)).all()

@@ -29,12 +29,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ppo(folder: Path) -> LanguageSnapshot:
-    return record_language(folder, "ppo", rounds=1, n_steps=24, validation_prompts=4).language_snapshot(0)
+    return record_language(folder, "ppo", rounds=1, n_steps=24, validation_prompts=4).snapshot(0)
 
 
 @pytest.fixture(scope="module")
 def grpo(folder: Path) -> LanguageSnapshot:
-    return record_language(folder, "grpo", rounds=1, n_steps=24, validation_prompts=4, **GRPO).language_snapshot(0)
+    return record_language(folder, "grpo", rounds=1, n_steps=24, validation_prompts=4, **GRPO).snapshot(0)
 
 
 def dropped(snapshot: LanguageSnapshot, min_kept: float = 0.0, **changes: Any) -> tuple[set[int], str]:
@@ -124,7 +124,7 @@ def test_training_says_how_many_went_and_why(folder: Path) -> None:
     ):
         pass
     for information in open_run(folder / "iif").rounds:
-        metrics, snapshot = information.metrics, open_run(folder / "iif").language_snapshot(information.round)
+        metrics, snapshot = information.metrics, open_run(folder / "iif").snapshot(information.round)
         assert metrics["dropped"] == (~snapshot.buffer.kept).sum()
         assert metrics["filter"].startswith(("iif: ", "nothing dropped: "))
 

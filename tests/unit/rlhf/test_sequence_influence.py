@@ -47,7 +47,7 @@ def grpo(folder: Path) -> Run:
 
 @pytest.fixture(params=["ppo", "grpo"])
 def snapshot(request: pytest.FixtureRequest) -> LanguageSnapshot:
-    return request.getfixturevalue(request.param).language_snapshot(1)
+    return request.getfixturevalue(request.param).snapshot(1)
 
 
 def slope_of_the_objective(snapshot: LanguageSnapshot, advantage: Any = None) -> float:
@@ -65,7 +65,7 @@ def slope_of_the_objective(snapshot: LanguageSnapshot, advantage: Any = None) ->
 
 def test_first_order_is_the_inner_product_of_explicit_gradients(ppo: Run) -> None:
     """Record by record, and summed up it is n times the slope of the objective."""
-    snapshot = ppo.language_snapshot(1)
+    snapshot = ppo.snapshot(1)
     policy = restore_policy(snapshot).double()
     batch = batch_of(policy, snapshot.buffer)
     direction = language_target(snapshot).gradient(policy)
@@ -81,7 +81,7 @@ def test_first_order_is_the_inner_product_of_explicit_gradients(ppo: Run) -> Non
 @pytest.mark.parametrize("normalizer", ["grpo", "dr_grpo", "dapo"])
 def test_grpo_leaves_each_response_out_by_hand(grpo: Run, normalizer: Any) -> None:
     """What the objective's slope loses when the response was never sampled and its group is compared anew."""
-    snapshot = grpo.language_snapshot(1)
+    snapshot = grpo.snapshot(1)
     snapshot = snapshot.changed(language=replace(snapshot.language, normalizer=normalizer))
     buffer, n = snapshot.buffer, len(snapshot.buffer)
 
@@ -130,7 +130,7 @@ def test_one_step_of_plain_ascent_is_first_order(folder: Path) -> None:
     """With SGD, one epoch and one minibatch, TracIn is eta / n times the inner product at theta(k)."""
     settings: dict[str, Any] = {"optimizer": "sgd", "n_epochs": 1, "batch_size": 12, "learning_rate": 0.1}
     for name, changes in (("one ppo", {}), ("one grpo", GRPO)):
-        snapshot = record_language(folder, name, rounds=1, **settings, **changes).language_snapshot(0)
+        snapshot = record_language(folder, name, rounds=1, **settings, **changes).snapshot(0)
         first, path = (sequence_influence(snapshot, estimator=e).influence for e in ("first_order", "tracin"))
         assert path == pytest.approx(first * 0.1 / 12, rel=1e-3, abs=1e-5 * float(np.abs(path).max()))
 
@@ -142,7 +142,7 @@ def test_influence_predicts_small_steps_without_a_record(folder: Path, algorithm
     changes: dict[str, Any] = {"optimizer": "sgd", "n_epochs": 1, "batch_size": 12, "learning_rate": 1e-3, "rounds": 1}
     if algorithm == "grpo":
         changes |= GRPO
-    snapshot = record_language(folder, f"small {algorithm}", **changes, max_grad_norm=1e6).language_snapshot(0)
+    snapshot = record_language(folder, f"small {algorithm}", **changes, max_grad_norm=1e6).snapshot(0)
     target = language_target(snapshot)
     influence = sequence_influence(snapshot, target, "tracin").influence
 
@@ -163,7 +163,7 @@ def test_influence_predicts_small_steps_without_a_record(folder: Path, algorithm
 
 
 def test_groups_without_variance_have_no_signal(grpo: Run) -> None:
-    snapshot = grpo.language_snapshot(1)
+    snapshot = grpo.snapshot(1)
     buffer = snapshot.buffer
     equal = buffer.group == buffer.group[0]
     reward = buffer.token_reward.copy()
@@ -185,7 +185,7 @@ def test_a_sequence_that_was_dropped_has_no_influence(snapshot: LanguageSnapshot
 
 def test_why_this_word_here(ppo: Run) -> None:
     """An action target is the log-probability of a span; a record that says the same raises it if it did well."""
-    snapshot = ppo.language_snapshot(1)
+    snapshot = ppo.snapshot(1)
     buffer = snapshot.buffer
     words = np.flatnonzero(buffer.mask[buffer.tokens_of(2)])
     target = language_target(snapshot, "action", record=2, first=int(words[0]), last=int(words[0]))
@@ -216,7 +216,7 @@ def test_why_this_word_here(ppo: Run) -> None:
 def test_targets_by_hand(ppo: Run, grpo: Run) -> None:
     """F is the mean over the sequences of the weight that the definition gives each, times its log-probability."""
     for run in (ppo, grpo):
-        snapshot = run.language_snapshot(1)
+        snapshot = run.snapshot(1)
         for name, buffer in (("sequence", snapshot.validation), ("return", snapshot.buffer)):
             assert buffer is not None
             weights = (
@@ -235,7 +235,7 @@ def test_targets_by_hand(ppo: Run, grpo: Run) -> None:
 
 
 def test_left_out_baseline_by_hand(grpo: Run) -> None:
-    buffer = grpo.language_snapshot(0).buffer
+    buffer = grpo.snapshot(0).buffer
     reward = totals(buffer)
     others = [
         np.flatnonzero((buffer.group == buffer.group[i]) & (np.arange(len(buffer)) != i)) for i in range(len(buffer))
@@ -245,7 +245,7 @@ def test_left_out_baseline_by_hand(grpo: Run) -> None:
 
 
 def test_scores_come_back_from_the_cache(ppo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    snapshot = ppo.language_snapshot(1)
+    snapshot = ppo.snapshot(1)
     first = sequence_influence(snapshot, "return")
     monkeypatch.setattr("engine.kinds.language.influence.LANGUAGE_ESTIMATORS", {"first_order": None})
     again = sequence_influence(snapshot, "return")
@@ -256,7 +256,7 @@ def test_scores_come_back_from_the_cache(ppo: Run, monkeypatch: pytest.MonkeyPat
 
 
 def test_unknown_estimator_and_zero_gradient_are_named(ppo: Run) -> None:
-    snapshot = ppo.language_snapshot(1)
+    snapshot = ppo.snapshot(1)
     with pytest.raises(BadInputError, match="first_order, tracin, tracin_adam"):
         sequence_influence(snapshot, estimator="replay_regression")
     nothing = replace(snapshot.buffer, advantage=np.zeros_like(snapshot.buffer.advantage))

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from engine.kinds.language.influence import _Place, read_sequence_influence
 from made_up_sequences import write_language_run
 
-from engine.kinds.language.influence import _Place, read_sequence_influence
 from engine.store import open_run
 from engine.store.derived import save_table
 
@@ -18,7 +18,7 @@ from engine.store.derived import save_table
     ("name", "value"), [("other", 1.0), ("influence", "x"), ("influence", [1.0]), ("influence", None), ("influence", 1)]
 )
 def test_another_table_is_as_good_as_none(tmp_path: Path, name: str, value: object) -> None:
-    snapshot = open_run(write_language_run(tmp_path / "run")).language_snapshot(0)
+    snapshot = open_run(write_language_run(tmp_path / "run")).snapshot(0)
     place, n = _Place.of(snapshot, "sequence", "first_order", True), len(snapshot.buffer.token)
     place.keep(np.ones(n, np.float32))
     kept = read_sequence_influence(snapshot, "sequence")

@@ -14,10 +14,8 @@ from made_up_sequences import (
     CONFIG,
     LANGUAGE,
     MODEL,
-    assert_same_language_snapshot,
     assert_same_sequences,
     make_language_manifest,
-    make_language_snapshot,
     make_sequences,
     write_language_run,
 )
@@ -40,8 +38,8 @@ def test_a_round_comes_back_bit_for_bit(tmp_path, validation):
     assert run.stored_rounds == [0, 1]
     assert run.checkpoint_rounds == [0, 1, 2]
     for k in (0, 1):
-        found = run.language_snapshot(k)
-        assert_same_language_snapshot(found, make_language_snapshot(k, validation=validation))
+        found = run.snapshot(k)
+        assert_same_snapshot(found, make_snapshot(k, validation=validation))
         assert found.hash == run.rounds[k].hash
         assert found.fingerprint == {"numpy": "2.0"}
     assert verify_run(run.path) == []
@@ -81,7 +79,7 @@ def test_any_texts_lengths_and_bits_come_back(sequences, parts, seed):
 
 def test_other_tools_read_texts_and_one_row_a_token(tmp_path):
     path = write_language_run(tmp_path / "run", 1)
-    expected = make_language_snapshot(0).buffer
+    expected = make_snapshot(0).buffer
     [sequences] = (path / "data").glob("000000-sequences-*")
     [tokens] = (path / "data").glob("000000-tokens-*")
     table = pq.read_table(sequences)
@@ -123,7 +121,7 @@ def read_everything(path):
     run = open_run(path)
     run.model_files()
     for k in run.stored_rounds:
-        run.language_snapshot(k)
+        run.snapshot(k)
     run.checkpoint(2)
 
 
@@ -166,15 +164,15 @@ def test_each_kind_of_run_says_how_its_rounds_are_read(tmp_path):
     with pytest.raises(BadInputError, match=r"records are sequences: see the page Sequences, or .*language_snapshot"):
         run.snapshot(0)
     with pytest.raises(BadInputError, match="round 7 is not in this run; it has rounds 0 to 0"):
-        run.language_snapshot(7)
+        run.snapshot(7)
     with RunWriter.create(tmp_path / "control", make_manifest()) as writer:
         with pytest.raises(BadInputError, match="of the other kind"):
-            writer.commit_round(make_language_snapshot(0), {})
+            writer.commit_round(make_snapshot(0), {})
         writer.commit_round(make_snapshot(0), {})
     control = open_run(tmp_path / "control")
     assert not control.is_language
     with pytest.raises(BadInputError, match="whose records are no sequences"):
-        control.language_snapshot(0)
+        control.snapshot(0)
     assert "language" not in json.loads((tmp_path / "control" / "run.json").read_text())
     assert control.manifest.schema_version == 2
 
@@ -184,7 +182,7 @@ def test_a_thinned_copy_keeps_the_model(tmp_path):
     thin = export_run(run.path, tmp_path / "thin", [1])
     assert thin.stored_rounds == [1]
     assert thin.model_files() == MODEL
-    assert_same_language_snapshot(thin.language_snapshot(1), make_language_snapshot(1))
+    assert_same_snapshot(thin.snapshot(1), make_snapshot(1))
     assert verify_run(thin.path) == []
     with pytest.raises(BadInputError, match="keeps only metrics"):
         export_run(thin.path, tmp_path / "thinner", [0])
@@ -208,7 +206,7 @@ def test_sequences_by_record_and_padded():
 
 
 def test_what_is_removed_is_not_kept_and_a_group_is_not_removed_whole():
-    snapshot = make_language_snapshot(0)
+    snapshot = make_snapshot(0)
     snapshot = snapshot.changed(buffer=replace(snapshot.buffer, kept=np.ones(12, bool)))
     left = snapshot.without([0, 1, 5])
     assert np.flatnonzero(~left.buffer.kept).tolist() == [0, 1, 5]
@@ -242,10 +240,10 @@ def test_settings_come_back_and_wrong_ones_are_refused_by_name():
 
 
 def test_a_negative_token_ends_in_one_line(tmp_path):
-    snapshot = make_language_snapshot(0)
+    snapshot = make_snapshot(0)
     token = snapshot.buffer.token.copy()
     token[3] = -5
     with RunWriter.create(tmp_path / "run", make_language_manifest(), model=MODEL) as writer:
         writer.commit_round(replace(snapshot, buffer=replace(snapshot.buffer, token=token)), {})
     with pytest.raises(DamagedRunError, match=r"^data/000000-tokens-\w+\.parquet is damaged: column token has [^\n]*$"):
-        open_run(tmp_path / "run").language_snapshot(0)
+        open_run(tmp_path / "run").snapshot(0)
