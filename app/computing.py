@@ -12,7 +12,8 @@ from app.checking import target_arguments
 from app.jobs import Check
 from app.text import escape
 from engine.core.estimators import REPLAY_REGRESSION
-from engine.core.influence import Scores, read_influence
+from engine.core.influence import read_influence
+from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run

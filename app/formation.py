@@ -20,7 +20,7 @@ from engine.analysis.formation import SHOWN, TOP
 from engine.analysis.phases import PHASES, RULE, SHORTEST, SMOOTHED, Stretch
 from engine.analysis.relations import Grouping, Relations, groupings
 from engine.analysis.roughness import MOST_VERTICES, NEIGHBOURS
-from engine.core.estimators import top_and_bottom
+from engine.core.attribution import top_and_bottom
 from engine.core.question import TargetName
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.control.targets import ActionTarget

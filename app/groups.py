@@ -8,7 +8,7 @@ import streamlit as st
 from app import page, selection, state, targets
 from app.text import escape, signed_format
 from engine.core.grouping import sum_of
-from engine.core.influence import Scores
+from engine.core.scores import Scores
 from engine.intervention.record_sets import LONGEST_NAME, change_basket, delete_group, read_sets, save_group
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from engine.kinds.language.influence import SequenceScores
+
 from app.loaders import ROOT
 from engine.allowed import allowed
 from engine.core.estimators import DEFAULT_ESTIMATOR
-from engine.core.influence import Scores
+from engine.core.scores import Scores
 from engine.errors import EngineError, LockedRunError
 from engine.intervention.across import Series, SeriesJob, create_series
 from engine.intervention.plan import Intervention
 from engine.intervention.workspace import Job, Work, create_job, predicted
-from engine.kinds.language.influence import SequenceScores
 from engine.kinds.language.models import check_base
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.store.files import Files, inside

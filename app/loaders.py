@@ -30,10 +30,11 @@ from engine.analysis.relations import Relations
 from engine.analysis.rendering import render
 from engine.core.costs import estimate_seconds
 from engine.core.estimators import DEFAULT_ESTIMATOR, REPLAY_REGRESSION
-from engine.core.influence import Scores, influence
+from engine.core.influence import influence
 from engine.core.kind import named_target
 from engine.core.orders import estimate_seconds as influence_estimate
 from engine.core.question import TargetName
+from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.errors import EngineError
 from engine.experiments.courtesy.results import CourtesyResults, find_results

@@ -11,7 +11,7 @@ import streamlit as st
 from app import computing
 from app.text import escape, signed_format
 from engine.core.grouping import sum_of
-from engine.core.influence import Scores
+from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run

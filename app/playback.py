@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app import distribution, state
 from app.text import escape
 from engine.analysis.rendering import episode_records, render_records, to_png
-from engine.core.influence import Scores
+from engine.core.scores import Scores
 from engine.errors import EngineError
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run

@@ -14,8 +14,9 @@ from app.computing import ORDERS, averaged
 from app.sequences import removed
 from app.text import escape
 from engine.core.estimators import DIRECTION_ONLY, ESTIMATORS
-from engine.core.influence import Scores, read_influence
+from engine.core.influence import read_influence
 from engine.core.kind import named_target
+from engine.core.scores import Scores
 from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.workspace import Job
 from engine.kinds.control.snapshot import ControlSnapshot

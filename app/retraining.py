@@ -7,8 +7,8 @@ from engine.kinds.language.influence import SequenceScores
 
 from app import jobs, state
 from app.text import escape
-from engine.core.influence import Scores
 from engine.core.question import TargetName
+from engine.core.scores import Scores
 from engine.errors import EngineError
 from engine.intervention.plan import Intervention
 from engine.kinds.language.sequences import LanguageSnapshot

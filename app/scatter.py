@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app import export, loaders, selection, state, targets
 from app.charts import records as charts
 from app.charts.outline import inside
-from engine.core.influence import Scores
+from engine.core.scores import Scores
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app import groups, parts, selection, state, targets
 from app.charts import selection as charts
 from engine.core.grouping import sum_of
-from engine.core.influence import Scores
+from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run

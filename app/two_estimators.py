@@ -9,8 +9,8 @@ import streamlit as st
 from app import computing, state
 from app.charts import estimators as charts
 from app.text import escape
-from engine.core.influence import Scores
 from engine.core.rankings import Overlap, compare_rankings
+from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run

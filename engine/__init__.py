@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from engine.config import TrainConfig
     from engine.core.attribute import attribute
     from engine.core.attribution import Attribution
-    from engine.core.influence import Scores, influence, influence_on_each
+    from engine.core.influence import influence, influence_on_each
     from engine.core.kind import action_target, return_target
     from engine.core.objective import Batch, Objective
     from engine.core.policy import Evaluation, Policy
     from engine.core.question import TargetName
     from engine.core.replay import replay
+    from engine.core.scores import Scores
     from engine.core.training import rounds, train
     from engine.core.trust import Validation, read_validation
     from engine.core.validation import validate
@@ -63,7 +64,7 @@ _HOME = {
     "Policy": "engine.core.policy",
     "ReturnTarget": "engine.kinds.control.targets",
     "Run": "engine.store.read",
-    "Scores": "engine.core.influence",
+    "Scores": "engine.core.scores",
     "Snapshot": "engine.store.snapshot",
     "TargetName": "engine.core.question",
     "TrainConfig": "engine.config",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app import export, loaders, page, state
 from app.diagnosis.report import Shown, render
 from engine.analysis.diagnosis import FRACTION
-from engine.core.influence import Scores
+from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run

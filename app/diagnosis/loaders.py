@@ -14,7 +14,7 @@ from engine.analysis.diagnosis import Diagnosis, about_rollouts, check_possible,
 from engine.analysis.embedding import Projection, policy_features, principal_components
 from engine.analysis.features import Feature, features, rollout_features
 from engine.analysis.places import WorldMap, places, world_map
-from engine.core.influence import Scores
+from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.envs import Place
 from engine.errors import BadInputError

@@ -22,8 +22,9 @@ from app.charts import records as record_charts
 from app.charts.comparison import ARM_NAMES
 from app.diagnosis import in_common, loaders
 from app.verdicts import meaning, mode_name, verdict_name
-from engine.core.estimators import ESTIMATOR_NOTES, top_and_bottom
-from engine.core.influence import Scores
+from engine.core.attribution import top_and_bottom
+from engine.core.estimators import ESTIMATOR_NOTES
+from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.core.trust import averaged_name, read_validation
 from engine.errors import EngineError

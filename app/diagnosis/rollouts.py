@@ -21,7 +21,7 @@ from engine.analysis.diagnosis import Diagnosis, Trait, records_to_estimate
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.analysis.restoring import CannotRestoreError
 from engine.core.estimators import DEFAULT_ESTIMATOR
-from engine.core.influence import Scores
+from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.files import Files, inside

@@ -10,7 +10,7 @@ from app import page, state
 from app.diagnosis import in_common, loaders, rollouts, where
 from app.diagnosis.marks import OnPick
 from engine.analysis.diagnosis import FRACTION
-from engine.core.influence import Scores
+from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run

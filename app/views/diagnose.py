@@ -26,9 +26,9 @@ from app import (
 from app.checking import OfRecords
 from app.diagnosis import downloads, section
 from app.text import escape
-from engine.core.estimators import top_and_bottom
-from engine.core.influence import Scores
+from engine.core.attribution import top_and_bottom
 from engine.core.question import TargetName
+from engine.core.scores import Scores
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 

@@ -21,6 +21,7 @@ from engine.errors import BadInputError, EngineError, ZeroGradientError
 from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.kinds.control.targets import ActionTarget
 from engine.store.read import Run, ranges
+from engine.store.words import counted
 from engine.terminal import Report
 from engine.typed import typed
 
@@ -47,6 +48,11 @@ class Behaviour:
     phases: Phases
     notes: tuple[str, ...]
     """What must be said: rounds that can't be read or keep no records, a policy that is certain."""
+
+    def __repr__(self) -> str:
+        found = self.probability
+        changed = "" if found is None or not len(found) else f", pi(a|s) {found[0]:.3g} -> {found[-1]:.3g}"
+        return f"Behaviour({counted(len(self.checkpoints), 'checkpoint')}{changed})"
 
     @property
     def probability(self) -> NDArray[np.float64] | None:

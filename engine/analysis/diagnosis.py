@@ -15,10 +15,12 @@ from engine.analysis.advantages import ROLLOUTS, MonteCarlo, Progress, check_set
 from engine.analysis.effects import LEAST_CLUSTERS, cliffs_delta, rank_correlation
 from engine.analysis.features import Feature, features
 from engine.analysis.restoring import CannotRestoreError
-from engine.core.estimators import DEFAULT_ESTIMATOR, top_and_bottom
-from engine.core.influence import Scores, influence
+from engine.core.attribution import top_and_bottom
+from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.influence import influence
 from engine.core.kind import named_target
 from engine.core.lds import Interval
+from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.core.trust import defined
 from engine.errors import BadInputError
@@ -27,6 +29,7 @@ from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.control.targets import ActionTarget
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Float32s, check_records
+from engine.store.words import counted
 
 FRACTION = 0.1
 SAMPLE = 200
@@ -89,6 +92,10 @@ class Diagnosis:
     """Largest |delta| first."""
     notes: tuple[str, ...]
     """What a reader must know, a line each."""
+
+    def __repr__(self) -> str:
+        bottom = f"{len(self.bottom):,} bottom records of {len(self.scores):,}"
+        return f"Diagnosis(round {self.round}: {bottom}, {counted(len(self.in_common), 'trait')} in common)"
 
     @property
     def in_common(self) -> tuple[Trait, ...]:

@@ -34,7 +34,7 @@ from engine.terminal import print_json, print_table, progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from engine.core.influence import Scores
+    from engine.core.scores import Scores
     from engine.kinds.language.sequences import LanguageSnapshot
     from engine.kinds.language.targets import TokenTarget
     from engine.store.snapshot import Snapshot
@@ -154,7 +154,7 @@ def influence(
 
 def _print_records(snapshot: Snapshot, scores: Scores) -> None:
     """The records that helped and hurt most, and by which terms, where there is more than the actor's."""
-    from engine.core.estimators import top_and_bottom
+    from engine.core.attribution import top_and_bottom
 
     buffer = snapshot.buffer
     terms = [*scores.terms] if any(part.any() for term, part in scores.terms.items() if term != "actor") else []
@@ -206,7 +206,7 @@ def _of_sequences(
     as_json: bool,
 ) -> None:
     """The same of a language model's round."""
-    from engine.core.estimators import top_and_bottom
+    from engine.core.attribution import top_and_bottom
     from engine.core.orders import planned_steps
     from engine.kinds.language.influence import (
         estimate_seconds,

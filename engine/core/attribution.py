@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.store.snapshot import Float32s
 
 Term = Literal["actor", "critic", "entropy"]
@@ -50,3 +53,14 @@ def _named(parts: str, name: str) -> Callable[[Attribution], Float32s]:
         return found
 
     return part
+
+
+def top_and_bottom(influence: Float32s, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The k records that raised the target most and the k that lowered it most; ties by record number.
+
+    Only records with positive influence are top records, only those with negative influence are bottom ones.
+    """
+    order = np.argsort(-influence, kind="stable")
+    top = order[:k]
+    bottom = order[::-1][:k]
+    return top[influence[top] > 0], bottom[influence[bottom] < 0]

@@ -174,14 +174,3 @@ ESTIMATORS = Estimators(
         version=2,
     ),
 )
-
-
-def top_and_bottom(influence: Float32s, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k records that raised the target most and the k that lowered it most; ties by record number.
-
-    Only records with positive influence are top records, only those with negative influence are bottom ones.
-    """
-    order = np.argsort(-influence, kind="stable")
-    top = order[:k]
-    bottom = order[::-1][:k]
-    return top[influence[top] > 0], bottom[influence[bottom] < 0]

@@ -4,56 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.core.attribution import TERMS, Attribution, Term
+from engine.core.attribution import Attribution
 from engine.core.checkpoint import one_thread
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, first_order
 from engine.core.kind import kind_of, named_target
 from engine.core.orders import OnProgress, attribute, check_request
+from engine.core.scores import Scores, attribution_from, attribution_table
 from engine.core.targets import LogProbTarget, Target, name_of
 from engine.errors import ZeroGradientError
-from engine.store.derived import kept_columns, load_table, save_table
+from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Float32s, Snapshot
-
-LAYER_COLUMN = "layer "
-"""What the names of a table's columns by layer begin with."""
-TOKENS_COLUMN = "token_influence"
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Influence of every record of one round, and where the numbers came from."""
-
-    influence: Float32s
-    """(n,) by record number; positive raised the target, negative lowered it."""
-    round: int
-    target: dict[str, Any]
-    """The target's description."""
-    estimator: str
-    orders: int
-    """Minibatch orders averaged over; 1 is the recorded one."""
-    snapshot_hash: str
-    """Commit that they were computed from; empty for a round that is not committed."""
-    terms: Mapping[Term, Float32s]
-    """(n,) each: the `actor`, `critic` and `entropy` terms that add up to the influence."""
-    layers: Mapping[str, Float32s] = field(default_factory=dict)
-    """(n,) each: what moving each layer of the policy has of it; they add up as well. Empty where nobody asked."""
-    token_influence: Float32s | None = None
-    """(N,) by token of records that are sequences, as the buffer's token columns; a record's sum up to its influence. None
-    where records have no tokens, or the estimator does not tell them apart."""
-    no_signal: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
-    """(n,) records from which nothing was learned; their influence is 0 and has no rank. GRPO: all rewards of the group are
-    equal."""
 
 
 def influence(
@@ -173,10 +141,17 @@ class CachedScores:
         """Name in the cache."""
         return hashlib.sha256(self.about.encode()).hexdigest()
 
+    @property
+    def _start(self) -> NDArray[np.int64] | None:
+        """Where each record's tokens begin, where it has some."""
+        return getattr(self.snapshot.buffer, "start", None)
+
     def read(self, by_layer: bool = False) -> Attribution | None:
         """What is kept, if it says all that is asked for; the first scores that were kept had no terms."""
         table = None if self.path is None else load_table(self.path, self.key)
-        found = None if table is None or len(table) != len(self.snapshot.buffer) else _from_table(table, self.snapshot)
+        found = (
+            None if table is None or len(table) != len(self.snapshot.buffer) else attribution_from(table, self._start)
+        )
         return found if found is not None and (found.layers or not by_layer) else None
 
     def keep(self, found: Attribution) -> None:
@@ -184,13 +159,13 @@ class CachedScores:
         if self.path is not None:
             called = name_of(self.target)
             about = {"influence": self.about, "target": "" if called is None else called.sentence()}
-            save_table(self.path, self.key, _table(self.snapshot, found), about)
+            save_table(self.path, self.key, attribution_table(found, self._start), about)
 
     def scores(self, found: Attribution) -> Scores:
         """With where they came from."""
         about = self.snapshot.round, self.target.describe(), self.estimator, self.orders, self.snapshot.hash
         silent = kind_of(self.snapshot).silent(self.snapshot)
-        return Scores(found.influence, *about, found.terms, found.layers, found.tokens, silent)
+        return Scores(found.influence, *about, found.terms, found.layers, found.tokens, silent, self._start)
 
 
 def influence_on_each(snapshot: Snapshot, target: LogProbTarget) -> Float32s:
@@ -220,50 +195,3 @@ def influence_on_each(snapshot: Snapshot, target: LogProbTarget) -> Float32s:
         with suppress(ZeroGradientError):
             row[:] = first_order(snapshot, one)
     return matrix
-
-
-def _table(snapshot: Snapshot, found: Attribution) -> pa.Table:
-    """What `_from_table` reads: the columns of `scores_table`, but for the last."""
-    columns: dict[str, Any] = {"record": snapshot.buffer.record, "influence": found.influence}
-    columns |= {str(term): part for term, part in found.terms.items()}
-    columns |= {f"{LAYER_COLUMN}{name}": part for name, part in found.layers.items()}
-    if found.tokens is not None:
-        columns[TOKENS_COLUMN] = pa.ListArray.from_arrays(snapshot.buffer.start.astype(np.int32), found.tokens)
-    return pa.table(columns)
-
-
-def scores_table(snapshot: Snapshot, scores: Scores) -> pa.Table:
-    """Columns `record` int32 and `influence`, `actor`, `critic`, `entropy` float32; `layer <name>`, where they are split so.
-
-    Of sequences also `no_signal`, and `token_influence`, a list with a number a token, where it is known.
-    """
-    found = Attribution(scores.influence, scores.terms, scores.layers, scores.token_influence)
-    table = _table(snapshot, found)
-    return table.append_column("no_signal", pa.array(scores.no_signal)) if scores.no_signal.any() else table
-
-
-def _from_table(table: pa.Table, snapshot: Snapshot) -> Attribution | None:
-    """What `_table` was made of; None if it was something else."""
-    layers = [name for name in table.column_names if name.startswith(LAYER_COLUMN)]
-    columns = kept_columns(table, dict.fromkeys(("influence", *TERMS, *layers), pa.float32()))
-    if columns is None:
-        return None
-    tokens = None
-    if TOKENS_COLUMN in table.column_names:
-        tokens = _kept_tokens(table, snapshot)
-        if tokens is None:
-            return None
-    by_layer = {name.removeprefix(LAYER_COLUMN): columns[name] for name in layers}
-    terms: dict[Term, Float32s] = {term: columns[term] for term in TERMS}
-    return Attribution(columns["influence"], terms, by_layer, tokens)
-
-
-def _kept_tokens(table: pa.Table, snapshot: Snapshot) -> Float32s | None:
-    """(N,) by token; None where the lists are not as long as the round's records."""
-    start = getattr(snapshot.buffer, "start", None)
-    column = table[TOKENS_COLUMN].combine_chunks()
-    if start is None or column.type != pa.list_(pa.float32()) or column.null_count:
-        return None
-    flat = column.flatten()
-    same = np.array_equal(np.cumsum(column.value_lengths().to_numpy()), start[1:])
-    return flat.to_numpy().copy() if same and not flat.null_count else None

@@ -15,6 +15,7 @@ from engine.core.objective import UpdateMetrics, draw_minibatches
 from engine.core.policy import Policy
 from engine.errors import BadInputError
 from engine.store.snapshot import Float32s, Snapshot
+from engine.store.words import counted
 
 Mode = Literal["mask", "rebatch"]
 MODES: tuple[Mode, ...] = ("mask", "rebatch")
@@ -30,6 +31,9 @@ class Replayed:
     agent: Any
     """At theta(k+1), with the optimizer's state after the update."""
     metrics: UpdateMetrics
+
+    def __repr__(self) -> str:
+        return f"Replayed({self.snapshot!r}, {counted(self.metrics.steps, 'optimizer step')})"
 
     @property
     def checkpoint(self) -> Tensors:

@@ -19,6 +19,7 @@ from engine.errors import DamagedRunError
 from engine.store.derived import load_table, update_table
 from engine.store.snapshot import Snapshot
 from engine.store.strict_json import parse_json
+from engine.store.words import brief, counted
 from engine.typed import typed
 
 VALIDATION_VERSION = 2
@@ -103,6 +104,11 @@ class Validation:
     """Wall time of this call; replays that were kept from an earlier one cost nothing."""
     created: float
     """Seconds since 1970."""
+
+    def __repr__(self) -> str:
+        asked = f"round {self.round}, {brief(self.target['target'])}: {self.subsets} subsets of {self.share}"
+        found = f"; best {brief(self.best)} with LDS {self.estimators[self.best].lds:.2f}" if self.estimators else ""
+        return f"Validation({asked}, {counted(self.orders, 'order')}{found})"
 
     @property
     def share(self) -> str:

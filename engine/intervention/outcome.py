@@ -5,7 +5,6 @@ The classes below are the only definition of the fields: of their names in the f
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
@@ -15,6 +14,7 @@ import msgspec
 from engine.core.replay import Mode
 from engine.errors import DamagedRunError
 from engine.intervention.comparison import Verdict
+from engine.store.words import brief
 
 RESULT_FILE = "result.json"
 
@@ -167,8 +167,8 @@ class Outcome(Mapping[str, Any], Result):
 
     def __repr__(self) -> str:
         means = f"return {self.original.mean:.4g} -> {self.counterfactual.mean:.4g}"
-        without = f"without {len(self.removed)} of {self.records} records of round {self.round}"
-        return f"Outcome({reprlib.repr(self.run)}: {self.verdict}, {means} {without})"
+        without = f"without {len(self.removed):,} of {self.records:,} records of round {self.round}"
+        return f"Outcome('{brief(self.run)}': {self.verdict}, {means} {without})"
 
     def to_json(self) -> dict[str, Any]:
         """The plain values."""

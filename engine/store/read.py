@@ -23,6 +23,7 @@ from engine.store.manifest import RunManifest
 from engine.store.snapshot import Snapshot
 from engine.store.tables import checkpoint_from, minibatches_from
 from engine.store.verified import broken_link, commit_numbers, model_file, read_commit, read_manifest, read_table
+from engine.store.words import brief, counted
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,12 @@ class Run:
         self._root = sha256(manifest).hexdigest()
         self._commits: dict[int, Commit] = {}
         self.refresh()
+
+    def __repr__(self) -> str:
+        return (
+            f"Run('{brief(self.path)}': {counted(len(self.rounds), 'round')}, {brief(self.manifest.env_id)}, "
+            f"seed {self.config.seed})"
+        )
 
     def __iter__(self) -> NoReturn:
         raise TypeError(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.errors import BadInputError
+from engine.store.words import round_of, tally
 
 Float32s = NDArray[np.float32]
 
@@ -37,7 +38,7 @@ class Buffer(Protocol):
     def __len__(self) -> int: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Snapshot:
     """Round k as it stood between collect and update: everything that the update needs, and nothing later.
 
@@ -65,6 +66,9 @@ class Snapshot:
     """sha256 of the commit; empty until the round is committed."""
     path: Path | None = None
     """The run's folder; None where it is in none."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({round_of(self.round, self.path, self.hash)}: {tally(self.buffer.kept)})"
 
     @property
     def parameters(self) -> dict[str, NDArray[Any]]:

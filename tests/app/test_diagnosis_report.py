@@ -13,7 +13,7 @@ import pytest
 import engine
 from app.diagnosis.report import Shown, render
 from engine.analysis.fields import record_fields
-from engine.core.estimators import top_and_bottom
+from engine.core.attribution import top_and_bottom
 from engine.core.targets import Target
 from engine.intervention.across import create_series, series_of
 from engine.intervention.notes import write_note

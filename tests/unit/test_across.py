@@ -20,7 +20,7 @@ from deadlines import wait_until
 
 import engine
 from engine.core.filtering import bottom_fraction
-from engine.core.influence import Scores
+from engine.core.scores import Scores
 from engine.errors import BadInputError, CancelledError, EngineError
 from engine.intervention import across
 from engine.intervention.across import (

@@ -14,8 +14,8 @@ from worlds import entry, learner
 
 import engine
 from engine.core import influence as front_door
-from engine.core.attribution import Term
-from engine.core.estimators import ESTIMATOR_NOTES, ESTIMATORS, top_and_bottom
+from engine.core.attribution import Term, top_and_bottom
+from engine.core.estimators import ESTIMATOR_NOTES, ESTIMATORS
 from engine.core.influence import scores_table
 from engine.core.targets import Target
 from engine.errors import BadInputError

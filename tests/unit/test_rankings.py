@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from engine.core.estimators import top_and_bottom
+from engine.core.attribution import top_and_bottom
 from engine.core.rankings import compare_rankings, ranks
 from engine.errors import BadInputError
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from engine.spaces import Space
 from engine.store.snapshot import Float32s, Snapshot, check_records, remaining
+from engine.store.words import counted, tally
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RolloutBuffer:
     """B(k): the records of one round as columns of equal length n.
 
@@ -52,13 +53,16 @@ class RolloutBuffer:
     def __len__(self) -> int:
         return len(self.reward)
 
+    def __repr__(self) -> str:
+        return f"RolloutBuffer({tally(self.kept)}, {counted(len(np.unique(self.episode)), 'episode')})"
+
     @property
     def record(self) -> NDArray[np.int32]:
         """(n,) record numbers, 0 to n - 1."""
         return np.arange(len(self), dtype=np.int32)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ControlSnapshot(Snapshot):
     """Round k of a control task. Its checkpoint also has `normalizer/...` and `environment/...`."""
 

@@ -18,6 +18,7 @@ from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
 from engine.spaces import Space
 from engine.store.read import open_run
 from engine.store.snapshot import Float32s, check_records
+from engine.store.words import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,11 @@ class ActionTarget:
     name: str = "action"
     called: TargetName | None = None
     """What names it, where something does."""
+
+    def __repr__(self) -> str:
+        about = self.called.about if self.called else ()
+        record = f", record {about[0]}" if len(about) == 1 else ""
+        return f"ActionTarget({counted(len(self.action), 'pair')} of state and action{record})"
 
     def describe(self) -> dict[str, Any]:
         """The pairs themselves."""
@@ -64,6 +70,9 @@ class ReturnTarget:
     name: str = "return"
     called: TargetName | None = None
     """What names it, where something does."""
+
+    def __repr__(self) -> str:
+        return f"ReturnTarget({counted(len(self.action), 'record')})"
 
     def describe(self) -> dict[str, Any]:
         """A digest of the buffer it is taken over."""

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
 from engine.store.snapshot import Float32s, Snapshot, check_records, remaining
+from engine.store.words import counted, tally
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SequenceBuffer:
     """The sequences of one round: columns of length n, one value a record, and columns of length N, one value a token.
 
@@ -62,6 +63,9 @@ class SequenceBuffer:
 
     def __len__(self) -> int:
         return len(self.reward)
+
+    def __repr__(self) -> str:
+        return f"SequenceBuffer({tally(self.kept)}, {counted(len(self.token), 'token')})"
 
     @property
     def record(self) -> NDArray[np.int32]:
@@ -114,7 +118,7 @@ TOKEN_COLUMNS = tuple(field.name for field in fields(SequenceBuffer) if field.na
 """The columns of `SequenceBuffer` with one value a token."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LanguageSnapshot(Snapshot):
     """A language model's round k as it stood between collect and update.
 

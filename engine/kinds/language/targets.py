@@ -30,6 +30,7 @@ from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.read import open_run
 from engine.store.snapshot import Float32s, check_records
+from engine.store.words import counted
 
 TARGETS = ("sequence", "return", "action")
 LOGITS_AT_ONCE = 2**27
@@ -51,6 +52,9 @@ class TokenTarget:
     """What it is called."""
     called: TargetName | None = None
     """What names it, where something does."""
+
+    def __repr__(self) -> str:
+        return f"TokenTarget({self.words}; {counted(len(self.ids), 'sequence')})"
 
     def describe(self) -> dict[str, Any]:
         """What it is about, and a digest of the tokens and their coefficients."""
