@@ -58,6 +58,14 @@ def round_and_record(text: str, what: str = "--record") -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def span(text: str, option: str) -> tuple[int, int]:
+    """`5:7` -> (5, 7); one number stands for a span of one."""
+    found = re.fullmatch(r"(\d+)(?::(\d+))?", text)
+    if found is None:
+        raise BadInputError(f"{option} is {text!r}; it must be FIRST:LAST, such as 5:7, or one number")
+    return int(found[1]), int(found[2] or found[1])
+
+
 def record_numbers(path: Path) -> list[int]:
     """The numbers in a text file, separated by white space, commas or brackets."""
     try:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.kinds.language.influence import LANGUAGE_ESTIMATORS
+from engine.kinds.language.validation import FRACTION, ORDERS, SUBSETS, finished_language_replays
+
 from app.checking import name_of_files
 from app.jobs import Check
 from app.sequences import loaders
 from app.sequences.targets import Asked
 from engine.experiments.recommendation import Recommendation
-from engine.kinds.language.influence import LANGUAGE_ESTIMATORS
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget
-from engine.kinds.language.validation import FRACTION, ORDERS, SUBSETS, finished_language_replays
 from engine.store.read import Run
 
 

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import streamlit as st
+from engine.kinds.language.influence import LANGUAGE_ESTIMATORS, SequenceScores, estimate_seconds
 
 from app import computing, page, state
 from app.jobs import Check
@@ -15,7 +16,6 @@ from app.sequences.targets import Asked
 from app.text import escape
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
 from engine.errors import EngineError
-from engine.kinds.language.influence import LANGUAGE_ESTIMATORS, SequenceScores, estimate_seconds
 from engine.kinds.language.models import check_base
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget

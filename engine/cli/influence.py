@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,8 +23,6 @@ from engine.cli.options import (
     RunFolder,
     TargetOption,
     Tokens,
-    check_no_tokens,
-    chosen_sequence_target,
     chosen_target,
 )
 from engine.errors import BadInputError, StorageError
@@ -35,8 +32,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from engine.core.scores import Scores
-    from engine.kinds.language.sequences import LanguageSnapshot
-    from engine.kinds.language.targets import TokenTarget
     from engine.store.snapshot import Snapshot
 
 
@@ -58,7 +53,13 @@ def influence(
     ] = "first_order",
     orders: Annotated[int, typer.Option(help="Minibatch orders to average over; 1 is the recorded one.")] = 1,
     by_layer: Annotated[bool, typer.Option("--by-layer", help="Split it by layer of the policy, too.")] = False,
-    by_episode: Annotated[bool, typer.Option("--by-episode", help="Sum it over the records of each episode.")] = False,
+    by_episode: Annotated[
+        bool,
+        typer.Option(
+            "--by-episode",
+            help="Sum it over the records of each episode, of sequences over the responses to each prompt.",
+        ),
+    ] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Compute anew what is cached.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write record and influence to this Parquet file.")] = None,
     base: Base = None,
@@ -67,37 +68,16 @@ def influence(
 ) -> None:
     """Compute how much each record of a round raised or lowered a target."""
     from engine.core.influence import influence as compute
-    from engine.core.influence import read_influence, scores_table
+    from engine.core.influence import read_influence
+    from engine.core.kind import kind_of
     from engine.core.orders import estimate_seconds
     from engine.core.targets import in_words
     from engine.store.read import open_run
 
     allow(base, download=download)
     _check_out(out)
-    opened = open_run(run)
-    if opened.is_language:
-        others = {
-            "--of-round": of_round,
-            "--obs": obs,
-            "--action": action,
-            "--orders": None if orders == 1 else orders,
-            "--by-layer": by_layer or None,
-            "--by-episode": by_episode or None,
-        }
-        sequences = opened.snapshot(round)
-        _of_sequences(
-            sequences,
-            chosen_sequence_target(sequences, target, record=record, tokens=tokens, others=others),
-            estimator,
-            run=run,
-            refresh=refresh,
-            out=out,
-            as_json=as_json,
-        )
-        return
-    check_no_tokens(tokens)
-    snapshot = opened.snapshot(round)
-    chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
+    snapshot = open_run(run).snapshot(round)
+    chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action, tokens=tokens)
     at_once = estimator == "first_order" and orders == 1
     scores = None if refresh else read_influence(snapshot, chosen, estimator, orders=orders, by_layer=by_layer)
     if scores is None:
@@ -124,150 +104,72 @@ def influence(
         "orders": scores.orders,
         "commit": scores.snapshot_hash,
     }
-    _write(out, scores_table(scores), about)
-    episodes = _episodes(snapshot, scores) if by_episode else []
+    _write(out, scores.to_arrow(), about)
+    word, sums = _by_group(snapshot, scores) if by_episode else ("", [])
     if as_json:
         print_json(
             {
                 **about,
-                "record": list(range(len(scores.influence))),
+                "record": list(range(len(scores))),
                 "influence": scores.influence.tolist(),
                 "terms": {term: part.tolist() for term, part in scores.terms.items()},
+                **({} if scores.token_start is None else {"no_signal": scores.no_signal.tolist()}),
                 **({"layers": {name: part.tolist() for name, part in scores.layers.items()}} if by_layer else {}),
-                **({"episodes": episodes} if by_episode else {}),
+                **({f"{word}s": sums} if by_episode else {}),
             }
         )
         return
     averaged = f", mean of {orders} minibatch orders" if orders > 1 else ""
-    print(
-        f"{estimator} influence on the {in_words(chosen, snapshot.action_space.value_names)}, round {round} of {run}{averaged}"
-    )
+    names = kind_of(snapshot).action_names(snapshot)
+    print(f"{estimator} influence on the {in_words(chosen, names)}, round {round} of {run}{averaged}")
     _print_records(snapshot, scores)
     if by_layer:
-        sums = {name: (float(part.sum()), float(abs(part).sum())) for name, part in scores.layers.items()}
+        parts = {name: (float(part.sum()), float(abs(part).sum())) for name, part in scores.layers.items()}
         print("\nby layer")
-        print_table(("layer", "sum", "sum of sizes"), [(name, *both) for name, both in sums.items()])
+        print_table(("layer", "sum", "sum of sizes"), [(name, *both) for name, both in parts.items()])
     if by_episode:
-        print("\nby episode")
-        print_table(tuple(episodes[0]), [tuple(row.values()) for row in episodes])
+        print(f"\nby {word}")
+        print_table(tuple(sums[0]), [tuple(row.values()) for row in sums])
 
 
 def _print_records(snapshot: Snapshot, scores: Scores) -> None:
     """The records that helped and hurt most, and by which terms, where there is more than the actor's."""
-    from engine.core.attribution import top_and_bottom
+    from engine.core.kind import kind_of
 
-    buffer = snapshot.buffer
-    terms = [*scores.terms] if any(part.any() for term, part in scores.terms.items() if term != "actor") else []
-    for title, records in zip(("helped most", "hurt most"), top_and_bottom(scores.influence, 10), strict=True):
-        print(f"\n{title}")
-        print_table(
-            ("record", "influence", *terms, "episode", "action", "reward", "advantage"),
-            [
-                (
-                    int(i),
-                    float(scores.influence[i]),
-                    *(float(scores.terms[term][i]) for term in terms),
-                    int(buffer.episode[i]),
-                    str(buffer.action[i]),
-                    float(buffer.reward[i]),
-                    float(buffer.advantage[i]),
-                )
-                for i in records
-            ],
+    kind, silent = kind_of(snapshot), int(scores.no_signal.sum())
+    if silent:
+        print(
+            f"{silent} of {len(scores)} {kind.words.records} have no signal: all that they are compared with were rewarded alike"
         )
+    terms = [*scores.terms] if any(part.any() for term, part in scores.terms.items() if term != "actor") else []
+    for title, records in (("helped most", scores.top(10)), ("hurt most", scores.bottom(10))):
+        print(f"\n{title}")
+        columns: dict[str, list[Any]] = {
+            "record": records.tolist(),
+            "influence": scores.influence[records].tolist(),
+            **{term: scores.terms[term][records].tolist() for term in terms},
+            **kind.columns(snapshot, records.tolist()),
+        }
+        print_table(tuple(columns), list(zip(*columns.values(), strict=True)))
 
 
-def _episodes(snapshot: Snapshot, scores: Scores) -> list[dict[str, float]]:
-    """Sums over the records of each episode: of influence and of its terms."""
+def _by_group(snapshot: Snapshot, scores: Scores) -> tuple[str, list[dict[str, float]]]:
+    """What groups of records are called (episodes, the responses to a prompt), and the sums over each."""
     from engine.core.grouping import sum_by
+    from engine.core.kind import kind_of
 
-    episode = snapshot.buffer.episode
-    numbers, totals = sum_by(scores.influence, episode)
-    parts = {term: sum_by(part, episode)[1] for term, part in scores.terms.items()}
-    return [
+    word, group = kind_of(snapshot).groups(snapshot)
+    numbers, totals = sum_by(scores.influence, group)
+    parts = {term: sum_by(part, group)[1] for term, part in scores.terms.items()}
+    return word, [
         {
-            "episode": int(number),
-            "records": int((episode == number).sum()),
+            word: int(number),
+            "records": int((group == number).sum()),
             "influence": float(totals[row]),
             **{term: float(sums[row]) for term, sums in parts.items()},
         }
         for row, number in enumerate(numbers)
     ]
-
-
-def _of_sequences(
-    snapshot: LanguageSnapshot,
-    target: TokenTarget,
-    estimator: str,
-    *,
-    run: Path,
-    refresh: bool,
-    out: Path | None,
-    as_json: bool,
-) -> None:
-    """The same of a language model's round."""
-    from engine.core.attribution import top_and_bottom
-    from engine.core.orders import planned_steps
-    from engine.kinds.language.influence import (
-        estimate_seconds,
-        read_sequence_influence,
-        sequence_influence,
-        sequence_scores_table,
-    )
-
-    buffer, at_once = snapshot.buffer, estimator == "first_order"
-    scores = None if refresh else read_sequence_influence(snapshot, target, estimator)
-    if scores is None:
-        if not at_once:
-            note_elsewhere(snapshot)
-        note_duration(estimator, estimate_seconds(snapshot, estimator))
-        steps, done = planned_steps(snapshot), count()
-        with progress(quiet=at_once, percent=True) as report:
-            scores = sequence_influence(
-                snapshot,
-                target,
-                estimator,
-                on_step=lambda: report(estimator, next(done), steps),
-                refresh=refresh,
-            )
-    about = {
-        "run": str(run),
-        "round": snapshot.round,
-        **scores.target,
-        "estimator": estimator,
-        "orders": 1,
-        "commit": snapshot.hash,
-    }
-    _write(out, sequence_scores_table(buffer, scores), about)
-    if as_json:
-        print_json(
-            {
-                **about,
-                "record": buffer.record.tolist(),
-                "influence": scores.influence.tolist(),
-                "no_signal": scores.no_signal.tolist(),
-            }
-        )
-        return
-    print(f"{estimator} influence on the {target.words}, round {snapshot.round} of {run}")
-    quiet = int(scores.no_signal.sum())
-    if quiet:
-        print(f"{quiet} of {len(buffer)} sequences have no signal: all responses to their prompt were rewarded alike")
-    for title, records in zip(("helped most", "hurt most"), top_and_bottom(scores.influence, 10), strict=True):
-        print(f"\n{title}")
-        print_table(
-            ("record", "influence", "reward", "response"),
-            [
-                (int(i), float(scores.influence[i]), float(buffer.reward[i]), shortened(buffer.response[i]))
-                for i in records
-            ],
-        )
-
-
-def shortened(text: str, length: int = 60) -> str:
-    """A text on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def _check_out(out: Path | None) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +11,6 @@ from engine import arguments
 
 if TYPE_CHECKING:
     from engine.core.targets import Target
-    from engine.kinds.language.sequences import LanguageSnapshot
-    from engine.kinds.language.targets import TokenTarget
     from engine.store.snapshot import Snapshot
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
@@ -70,70 +66,24 @@ def chosen_target(
     record: list[int] | None = None,
     obs: str | None = None,
     action: str | None = None,
+    tokens: str | None = None,
 ) -> Target:
     """The target that the options name.
 
     Raises:
-        BadInputError: they don't go together, or name something that is not there.
+        BadInputError: they don't go together, don't fit the kind of run, or name something that is not there.
     """
-    from engine.core.kind import named_target
+    from engine.core.kind import kind_of, named_target
     from engine.core.question import TargetName
 
+    kind = kind_of(snapshot)
     name = TargetName(
-        target=target or "return",
+        target=target or kind.default_target,
         of_round=of_round,
         about=tuple(record or ()),
         observation=() if obs is None else tuple(arguments.numbers(obs, "--obs")),
-        action=() if action is None else tuple(arguments.action(action, snapshot.action_space)),
+        action=() if action is None else tuple(kind.typed_action(snapshot, action)),
+        tokens=() if tokens is None else arguments.span(tokens, "--tokens"),
     )
-    return named_target(snapshot, name)
-
-
-def check_no_tokens(tokens: str | None) -> None:
-    """Refuse what only language models have.
-
-    Raises:
-        BadInputError: tokens are given.
-    """
-    from engine.errors import BadInputError
-
-    if tokens is not None:
-        raise BadInputError("--tokens is for the runs of language models; a record of this run has none")
-
-
-def chosen_sequence_target(
-    snapshot: LanguageSnapshot,
-    target: str | None,
-    *,
-    record: list[int] | None,
-    tokens: str | None,
-    others: Mapping[str, object],
-) -> TokenTarget:
-    """The target of a language model that the options name.
-
-    Args:
-        snapshot: round k.
-        target: its name.
-        record: one at most.
-        tokens: `FIRST:LAST`, or the number of one token.
-        others: options that only control tasks have.
-
-    Raises:
-        BadInputError: they don't go together, or name something that is not there.
-    """
-    from engine.errors import BadInputError
-    from engine.kinds.language.targets import language_target
-
-    for name, given in others.items():
-        if given is not None:
-            raise BadInputError(f"{name} is not for language models; their action target takes --record and --tokens")
-    if record is not None and len(record) > 1:
-        raise BadInputError("an action target of a language model is about one record; give --record once")
-    first = last = None
-    if tokens is not None:
-        found = re.fullmatch(r"(\d+)(?::(\d+))?", tokens)
-        if found is None:
-            raise BadInputError(f"--tokens is {tokens!r}; it must be FIRST:LAST, such as 5:7, or one number")
-        first, last = int(found[1]), int(found[2] or found[1])
-    number = record[0] if record else None
-    return language_target(snapshot, target or "sequence", record=number, first=first, last=last)
+    found: Target = named_target(snapshot, name)
+    return found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
@@ -38,19 +38,23 @@ def retrain(
 ) -> None:
     """Replay a round without some records; compare with the original and with a random removal."""
     from engine.core.filtering import bottom_fraction
-    from engine.core.replay import check_mode
+    from engine.core.influence import influence
+    from engine.core.kind import kind_of
+    from engine.core.replay import check_mode, check_replayable
     from engine.intervention.comparison import VERDICT_WORDS
     from engine.intervention.plan import Intervention
+    from engine.intervention.retrain import carry_out
+    from engine.intervention.worker import work
+    from engine.intervention.workspace import create_job, predicted
     from engine.store.read import open_run
 
     if (drop_bottom is None) == (drop_file is None):
         raise BadInputError("say which records to remove: either --drop-bottom P or --drop-file IDS")
     allow(base, download=download)
     opened = open_run(run)
-    tools = _for_sequences() if opened.is_language else _for_records()
-    snapshot = tools.read(opened, round)
+    snapshot = opened.snapshot(round)
     if drop_bottom is not None:
-        drop = bottom_fraction(tools.influence(snapshot), drop_bottom).tolist()
+        drop = bottom_fraction(influence(snapshot).influence, drop_bottom).tolist()
     else:
         drop = arguments.record_numbers(drop_file or Path())
     plan = Intervention(
@@ -61,17 +65,18 @@ def retrain(
         episodes=evaluate,
         continue_rounds=continue_rounds,
         seeds=seeds,
-        target=tools.target,
+        target=kind_of(snapshot).default_target,
     )
-    snapshot.without(plan.removed)
+    check_replayable(snapshot)
+    kind_of(snapshot).removed(snapshot, plan.removed)
     note_elsewhere(snapshot)
     try:
         with progress() as report:
             if out is None:
-                job, _ = tools.create_job(opened, snapshot, plan, tools.predicted(snapshot, plan))
-                result = tools.work(job.folder, report)
+                job, _ = create_job(opened, snapshot, plan, predicted(snapshot, plan))
+                result: Mapping[str, Any] = work(job.folder, report)
             else:
-                result = tools.carry_out(opened, plan, out, report)
+                result = carry_out(opened, plan, out, report)
     except KeyboardInterrupt:
         raise CancelledError("stopped; no branch was recorded") from None
     if as_json:
@@ -85,38 +90,6 @@ def retrain(
         print(f"\ntrained on for {continue_rounds} rounds with data collected anew, {seeds} seeds")
         _print_arms(again["evaluation"])
         print(f"{again['verdict']}: {VERDICT_WORDS[again['verdict']]}")
-
-
-class _Tools(NamedTuple):
-    """What differs between the kinds of runs."""
-
-    target: str
-    read: Callable[..., Any]
-    influence: Callable[..., Any]
-    predicted: Callable[..., dict[str, Any]]
-    create_job: Callable[..., Any]
-    work: Callable[..., Mapping[str, Any]]
-    carry_out: Callable[..., Mapping[str, Any]]
-
-
-def _for_records() -> _Tools:
-    from engine.core.influence import influence
-    from engine.intervention.retrain import carry_out
-    from engine.intervention.worker import work
-    from engine.intervention.workspace import create_job, predicted
-    from engine.store.read import Run
-
-    return _Tools("return", Run.snapshot, lambda s: influence(s).influence, predicted, create_job, work, carry_out)
-
-
-def _for_sequences() -> _Tools:
-    from engine.kinds.language.influence import sequence_influence
-    from engine.kinds.language.retrain import create_language_job, predicted, retrain_language
-    from engine.kinds.language.worker import work
-    from engine.store.read import Run
-
-    read, influence = Run.language_snapshot, lambda s: sequence_influence(s).influence
-    return _Tools("sequence", read, influence, predicted, create_language_job, work, retrain_language)
 
 
 def _print_arms(compared: Mapping[str, Any]) -> None:

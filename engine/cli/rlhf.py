@@ -51,8 +51,8 @@ def rlhf(
     download: Download = False,
 ) -> None:
     """Train a language model by PPO or GRPO: `rlhf courtesy`, or `rlhf --policy PATH --reward PATH --prompts FILE`."""
+    from engine.core.training import rounds as train
     from engine.kinds.language.dependencies import transformers
-    from engine.kinds.language.filtering import train_language
     from engine.kinds.language.models import best_precision
     from engine.kinds.language.presets import language_settings
 
@@ -83,13 +83,14 @@ def rlhf(
     changes = {"precision": best_precision()} if what == "language" else {}
     changes |= dict(arguments.setting(text) for text in settings or [])
     changes |= {name: value for name, value in given.items() if value is not None}
-    config, language = language_settings(what, changes)
+    chosen = language_settings(what, changes)
+    config = chosen.config
     if drop is not None and config.filter == "none":
         raise BadInputError("--drop says how much a filter drops; name one with --filter, such as --filter iif")
     folder = out or Path("runs") / "-".join([what, *([config.filter] if config.filter != "none" else [])])
     try:
         with progress() as report:
-            for snapshot in train_language(config, language, folder, resume=resume):
+            for snapshot in train(chosen, folder, resume=resume):
                 report(_line(snapshot.metrics, snapshot.round), snapshot.round + 1, config.rounds)
             report("finished", config.rounds, config.rounds)
     except KeyboardInterrupt:

@@ -56,7 +56,7 @@ def train(
 ) -> None:
     """Train PPO and record every round."""
     from engine import envs
-    from engine.intervention import filtering
+    from engine.core.training import rounds as train_rounds
 
     overrides: dict[str, Any] = dict(arguments.setting(text) for text in settings or [])
     overrides |= {
@@ -69,7 +69,7 @@ def train(
         raise BadInputError("--drop says how much a filter drops; name one with --filter, such as --filter iif")
     try:
         with progress() as report:
-            for snapshot in filtering.rounds(config, out, resume=resume):
+            for snapshot in train_rounds(config, out, resume=resume):
                 mean = snapshot.metrics["mean_return"]
                 shown = "no episode ended" if mean is None else f"mean return {mean:.2f}"
                 report(f"round {snapshot.round}: {shown}", snapshot.round + 1, config.rounds)

@@ -21,8 +21,6 @@ from engine.cli.options import (
     RunFolder,
     TargetOption,
     Tokens,
-    check_no_tokens,
-    chosen_sequence_target,
     chosen_target,
 )
 from engine.errors import CancelledError
@@ -30,8 +28,6 @@ from engine.terminal import duration, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from engine.core.trust import Validation
-    from engine.kinds.language.sequences import LanguageSnapshot
-    from engine.kinds.language.targets import TokenTarget
 
 
 def validate(
@@ -43,8 +39,12 @@ def validate(
     tokens: Tokens = None,
     obs: Observation = None,
     action: Action = None,
-    subsets: Annotated[int, typer.Option(help="Subsets of the records to remove, at least 3.")] = 64,
-    orders: Annotated[int, typer.Option(help="Minibatch orders to replay each in.")] = 16,
+    subsets: Annotated[
+        int | None, typer.Option(help="Subsets of the records to remove, at least 3; by default 64, of sequences 32.")
+    ] = None,
+    orders: Annotated[
+        int | None, typer.Option(help="Minibatch orders to replay each in; by default 16, of sequences 4.")
+    ] = None,
     fraction: Annotated[float, typer.Option(help="Share of the records in a subset, above 0 and below 1.")] = 0.5,
     design: Annotated[str, typer.Option(help="random subsets, or extremes: the top and bottom records.")] = "random",
     estimator: Annotated[
@@ -63,131 +63,53 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Remove random records, really replay the round, and see who predicted it."""
-    from engine.core.costs import finished, scoring_seconds
+    from engine.core.costs import finished, replaying_seconds, scoring_seconds
     from engine.core.estimators import DEFAULT_ESTIMATOR
+    from engine.core.kind import kind_of
+    from engine.core.replay import check_replayable
     from engine.core.replays import replay_seconds
     from engine.core.targets import in_words
-    from engine.core.validation import validate as measure
-    from engine.executors import check_executor
+    from engine.core.validation import Measurement, validate_targets
+    from engine.executors import Pool
     from engine.store.read import open_run
 
     allow(base, download=download)
-    opened = open_run(run)
+    snapshot = open_run(run).snapshot(round)
     estimators = list(dict.fromkeys(estimator or [DEFAULT_ESTIMATOR]))
-    if opened.is_language:
-        others = {
-            "--of-round": of_round,
-            "--obs": obs,
-            "--action": action,
-            "--design": None if design == "random" else design,
-            "--device": None if device == "cpu" else device,
-            "--score-orders": None if score_orders == 1 else score_orders,
-        }
-        sequences = opened.snapshot(round)
-        found, words = _of_sequences(
-            sequences,
-            chosen_sequence_target(sequences, target, record=record, tokens=tokens, others=others),
-            estimators,
-            subsets=subsets,
-            orders=orders,
-            fraction=fraction,
-            executor=executor,
-            workers=workers,
-            run=run,
-        )
-        _show(found, run, words, as_json)
-        return
-    check_no_tokens(tokens)
-    snapshot = opened.snapshot(round)
-    chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
-    settings = (estimators, subsets, orders, fraction, design, score_orders, device)
-    check_executor(executor, workers)
-    done, total = finished(snapshot, chosen, *settings)
+    chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action, tokens=tokens)
+    how = Measurement.of(
+        snapshot,
+        subsets=subsets,
+        orders=orders,
+        fraction=fraction,
+        design=design,
+        score_orders=score_orders,
+        device=device,
+    )
+    pool = Pool(executor, workers)
+    pool.check()
+    check_replayable(snapshot, device)
+    done, total = finished(snapshot, chosen, estimators, how)
     note_elsewhere(snapshot)
     note_duration("scoring the records", scoring_seconds(snapshot, estimators, score_orders, chosen))
     if done < total and device == "cpu":
-        _note_replays(replay_seconds(snapshot), total - done, executor, workers)
+        left = total - done
+        note_duration(f"replaying the update {left} times", replaying_seconds(replay_seconds(snapshot), left, pool))
     try:
         with progress() as report:
-            found = measure(
-                snapshot,
-                chosen,
-                estimators,
-                subsets=subsets,
-                orders=orders,
-                fraction=fraction,
-                design=design,
-                score_orders=score_orders,
-                executor=executor,
-                workers=workers,
-                device=device,
-                report=report,
-            )
+            (found,) = validate_targets(snapshot, [chosen], how, estimators, pool=pool, report=report)
     except KeyboardInterrupt:
-        raise _stopped(run, *finished(snapshot, chosen, *settings)) from None
-    _show(found, run, in_words(chosen, snapshot.action_space.value_names), as_json)
-
-
-def _of_sequences(
-    snapshot: LanguageSnapshot,
-    target: TokenTarget,
-    estimators: list[str],
-    *,
-    subsets: int,
-    orders: int,
-    fraction: float,
-    executor: str,
-    workers: int | None,
-    run: Path,
-) -> tuple[Validation, str]:
-    """The same of a language model's round, and the target in words."""
-    from engine.core.replays import replay_seconds
-    from engine.executors import check_executor
-    from engine.kinds.language.replay import replay_language
-    from engine.kinds.language.validation import finished_language_replays, validate_language
-
-    check_executor(executor, workers)
-
-    done, total = finished_language_replays(snapshot, target, subsets, orders, fraction)
-    note_elsewhere(snapshot)
-    if done < total:
-        _note_replays(replay_seconds(snapshot, replay_language), total - done, executor, workers)
-    try:
-        with progress() as report:
-            found = validate_language(
-                snapshot,
-                target,
-                estimators,
-                subsets=subsets,
-                orders=orders,
-                fraction=fraction,
-                executor=executor,
-                workers=workers,
-                report=report,
-            )
-    except KeyboardInterrupt:
-        raise _stopped(run, *finished_language_replays(snapshot, target, subsets, orders, fraction)) from None
-    return found, target.words
-
-
-def _note_replays(one: float, count: int, executor: str, workers: int | None) -> None:
-    from engine.core.costs import replaying_seconds
-
-    seconds = replaying_seconds(one, count, workers, pool=executor != "inline")
-    note_duration(f"replaying the update {count} times", seconds)
+        raise _stopped(run, *finished(snapshot, chosen, estimators, how)) from None
+    if as_json:
+        print_json({"run": str(run), **found.to_json()})
+    else:
+        _print(found, run, in_words(chosen, kind_of(snapshot).action_names(snapshot)))
 
 
 def _stopped(run: Path, done: int, total: int) -> CancelledError:
     return CancelledError(
         f"stopped; {done} of {total} replays are finished and kept in {run / 'derived'}; continue with the same command"
     )
-
-
-def _show(found: Validation, run: Path, target: str, as_json: bool) -> None:
-    if as_json:
-        print_json({"run": str(run), **found.to_json()})
-    else:
-        _print(found, run, target)
 
 
 def _print(found: Validation, run: Path, target: str) -> None:

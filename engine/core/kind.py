@@ -272,6 +272,34 @@ class Kind:
         """(n,) records from which nothing was learned, so that they have no rank."""
         return np.zeros(len(snapshot.buffer), bool)
 
+    # For people.
+
+    def columns(self, snapshot: Any, records: Sequence[int]) -> dict[str, list[Any]]:
+        """By which people recognise these records, in a table: name -> a number or a short text each."""
+        return {}
+
+    def groups(self, snapshot: Any) -> tuple[str, NDArray[Any]]:
+        """What records belong together: a word for one group, and (n,) its number for each record.
+
+        Raises:
+            BadInputError: nothing does.
+        """
+        raise BadInputError(
+            f"the records of a run of the kind {self.name} belong to nothing that they could be summed over"
+        )
+
+    def action_names(self, snapshot: Any) -> Sequence[str]:
+        """Names of the actions, where they have some."""
+        return ()
+
+    def typed_action(self, snapshot: Any, text: str) -> list[float]:
+        """An action that a person typed.
+
+        Raises:
+            BadInputError: there is no such action; says what would be right.
+        """
+        raise BadInputError(f"--action is not for a run of the kind {self.name}")
+
     # Evaluating and training on.
 
     def evaluation(self, snapshot: Any, given: Given) -> Evaluation:

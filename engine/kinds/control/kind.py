@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from engine import arguments
 from engine.config import TrainConfig
 from engine.core.derivatives import Derivatives, KeptGradients
 from engine.core.filtering import Filtered
@@ -89,6 +91,28 @@ class ControlKind(Kind):
     def batched(self, snapshot: ControlSnapshot) -> OnCuda:
         """Hundreds of replays at a time."""
         return OnCuda(snapshot)
+
+    def columns(self, snapshot: ControlSnapshot, records: Sequence[int]) -> dict[str, list[Any]]:
+        """What was done, and what came of it."""
+        chosen, buffer = list(records), snapshot.buffer
+        return {
+            "episode": buffer.episode[chosen].tolist(),
+            "action": [str(action) for action in buffer.action[chosen]],
+            "reward": buffer.reward[chosen].tolist(),
+            "advantage": buffer.advantage[chosen].tolist(),
+        }
+
+    def groups(self, snapshot: ControlSnapshot) -> tuple[str, NDArray[Any]]:
+        """Episodes."""
+        return "episode", snapshot.buffer.episode
+
+    def action_names(self, snapshot: ControlSnapshot) -> Sequence[str]:
+        """Those of a discrete space."""
+        return snapshot.action_space.value_names
+
+    def typed_action(self, snapshot: ControlSnapshot, text: str) -> list[float]:
+        """A discrete action by name or by number, or a continuous one by its numbers."""
+        return arguments.action(text, snapshot.action_space)
 
     def evaluation(self, snapshot: ControlSnapshot, given: Given) -> Episodes:
         """Stochastic episodes."""

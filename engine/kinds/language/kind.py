@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,18 @@ class LanguageKind(Kind):
         """GRPO: those of groups whose rewards are all equal."""
         return no_signal(snapshot)
 
+    def columns(self, snapshot: LanguageSnapshot, records: Sequence[int]) -> dict[str, list[Any]]:
+        """What was said, and what it was worth."""
+        buffer = snapshot.buffer
+        return {
+            "reward": [float(buffer.reward[i]) for i in records],
+            "response": [shortened(buffer.response[i]) for i in records],
+        }
+
+    def groups(self, snapshot: LanguageSnapshot) -> tuple[str, NDArray[Any]]:
+        """The responses to a prompt."""
+        return "prompt", snapshot.buffer.group
+
     def evaluation(self, snapshot: LanguageSnapshot, given: Given) -> Answers:
         """Responses to held-out prompts."""
         return Answers(snapshot, _reward_model(given))
@@ -172,6 +184,12 @@ class LanguageKind(Kind):
 
 
 KIND = LanguageKind()
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """A text on one line, cut off where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def _reward_model(given: Given) -> RewardModel | None:
