@@ -70,7 +70,7 @@ def attribute(
 
     Returns:
         `influence` (n,), the `terms` and the `layers` that add up to it, in no less than float32. Positive means that
-        the record raises f. A small f comes from a small gradient: the sign predicts, the size has a unit of its own.
+        the record raises f. The sign predicts; the size has a unit of its own.
 
     Raises:
         ZeroGradientError: the gradient of f is zero.
@@ -174,7 +174,10 @@ def _check_independence(
     direction: Direction,
     influence: np.ndarray,
 ) -> None:
-    """The strongest record, by itself and by a plain backward pass, has the influence that it has among the others."""
+    """The strongest record by itself, by a plain backward pass, has the influence that it has among the others.
+
+    So whatever a quick backend takes for granted is checked once for every call.
+    """
     if not np.isfinite(influence).all():
         first = int(np.flatnonzero(~np.isfinite(influence))[0])
         raise BadInputError(

@@ -25,7 +25,10 @@ class Evaluation(NamedTuple):
 
 
 class Policy(nn.Module):
-    """What attribution needs of a policy. A new agent implements these methods, and every estimator works on it."""
+    """What attribution needs of a policy. A new agent implements these methods, and `engine.attribute` works on it.
+
+    `serves_value` may stay as it is here. So may `encode`, where no target is asked about that encodes observations.
+    """
 
     def encode(self, observation: Any) -> Inputs:
         """Observations as stored, n of them -> what the networks take, such as (n, d) or (n, channels, height, width)."""

@@ -102,3 +102,13 @@ def test_the_precision_of_a_policy_is_that_of_its_floating_parameters() -> None:
     assert policy.dtype == torch.float64
     assert policy.as_tensor(np.array([1, 2])).dtype == torch.int64
     assert policy.as_tensor(np.array([1.5], np.float32)).dtype == torch.float64
+
+
+def test_targets_over_nested_observations_say_which_they_are() -> None:
+    seen = {"a": np.arange(4).reshape(2, 2), "b": np.array([0.5, 1.5])}
+    action, advantage = np.array([1, 0]), np.ones(2, np.float32)
+    said = ActionTarget(seen, action).describe()
+    assert said == {"target": "action", "observation": {"a": [[0, 1], [2, 3]], "b": [0.5, 1.5]}, "action": [1, 0]}
+    other = seen | {"b": np.array([0.5, 2.5])}
+    assert ReturnTarget(seen, action, advantage).describe() == ReturnTarget(dict(seen), action, advantage).describe()
+    assert ReturnTarget(seen, action, advantage).describe() != ReturnTarget(other, action, advantage).describe()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 from engine.core.policy import Policy
 from engine.core.question import TargetName
@@ -25,8 +26,8 @@ from engine.store.words import counted
 class ActionTarget:
     """f = mean_j log pi(a_j|s_j) over one or more chosen pairs (paper, eq. 2)."""
 
-    observation: NDArray[Any]
-    """(m, ...) states s_j."""
+    observation: Any
+    """(m, ...) states s_j; or dicts, tuples and lists of such arrays, where the policy encodes them."""
     action: NDArray[Any]
     """(m,) or (m, d) actions a_j."""
     name: str = "action"
@@ -42,7 +43,7 @@ class ActionTarget:
         """The pairs themselves."""
         return {
             "target": self.name,
-            "observation": self.observation.tolist(),
+            "observation": tree_map(lambda part: part.tolist(), self.observation),
             "action": self.action.tolist(),
         }
 
@@ -61,8 +62,8 @@ class ActionTarget:
 class ReturnTarget:
     """f = mean_i A_i log pi(a_i|s_i) over a reference buffer, raw advantages (paper, eq. 3)."""
 
-    observation: NDArray[Any]
-    """(n, ...)"""
+    observation: Any
+    """(n, ...); or dicts, tuples and lists of such arrays, where the policy encodes them."""
     action: NDArray[Any]
     """(n,) or (n, d)"""
     advantage: Float32s
@@ -77,7 +78,7 @@ class ReturnTarget:
     def describe(self) -> dict[str, Any]:
         """A digest of the buffer it is taken over."""
         digest = hashlib.sha256()
-        for column in (self.observation, self.action, self.advantage):
+        for column in tree_leaves((self.observation, self.action, self.advantage)):
             digest.update(np.ascontiguousarray(column).data)
         return {"target": self.name, "buffer": digest.hexdigest()[:16]}
 
