@@ -12,9 +12,10 @@ from app import export, jobs, notes, page, state
 from app.charts import across as charts
 from app.text import escape
 from app.verdicts import mode_name, verdict_name
-from engine.intervention.across import Series, SeriesJob, damaged_series, list_series, orders_table, series_of
+from engine.intervention.across import Series, orders_table, series_of
 from engine.intervention.rounds import changes, sentences, summarize
-from engine.intervention.workspace import ACTIVE, request_cancel
+from engine.jobs.folder import ACTIVE, request_cancel
+from engine.jobs.series import SeriesJob, damaged_series, list_series
 from engine.store.read import Run
 
 POLL_SECONDS = 1.0

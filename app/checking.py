@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from app import loaders
-from app.jobs import Check
 from engine.core.costs import finished
 from engine.core.estimators import REPLAY_REGRESSION
 from engine.core.targets import Described, Target, name_of
 from engine.core.validation import FRACTION, ORDERS, SUBSETS
 from engine.errors import BadInputError
 from engine.experiments.recommendation import Recommendation
+from engine.jobs.calculations import Calculation
+from engine.jobs.questions import Validate
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
@@ -61,9 +60,8 @@ class Question(Protocol):
         """Minibatch orders that the scores are averaged over."""
         ...
 
-    @property
-    def job(self) -> Check:
-        """The check in the background, running or not."""
+    def job(self, estimators: Sequence[str] = ()) -> Calculation:
+        """The check in the background, running or not; to start it, of these estimators."""
         ...
 
     def seconds(self, estimators: Sequence[str]) -> float:
@@ -92,13 +90,18 @@ class OfRecords:
     subsets: int = SUBSETS
     orders: int = ORDERS
 
-    @property
-    def job(self) -> Check:
-        """`python -m engine validate` with this target."""
-        name, arguments = name_of_files(self.target), target_arguments(self.target)
-        if self.score_orders > 1:
-            name, arguments = f"{name}-{self.score_orders}", (*arguments, "--score-orders", str(self.score_orders))
-        return Check(self.run, self.snapshot.round, name, arguments)
+    def job(self, estimators: Sequence[str] = ()) -> Calculation:
+        """The check in the background, running or not; to start it, of these estimators."""
+        asked = Validate(
+            round=self.snapshot.round,
+            target=target_in_words(self.target),
+            estimators=tuple(estimators),
+            subsets=self.subsets,
+            orders=self.orders,
+            fraction=FRACTION,
+            score_orders=self.score_orders,
+        )
+        return Calculation(self.run, asked)
 
     def seconds(self, estimators: Sequence[str]) -> float:
         """From the time that the round's update took, or else that of one replay."""
@@ -114,13 +117,8 @@ class OfRecords:
         return loaders.recommendation(self.run, self.snapshot, self.target.name)
 
 
-def name_of_files(target: Described) -> str:
-    """What the files of a check of this target are called."""
-    return hashlib.sha256(json.dumps(target.describe(), sort_keys=True).encode()).hexdigest()[:12]
-
-
-def target_arguments(target: Target) -> tuple[str, ...]:
-    """What makes `python -m engine validate` take the same target.
+def target_in_words(target: Target) -> dict[str, Any]:
+    """The plain values that name a target.
 
     Raises:
         BadInputError: nothing names it.
@@ -128,4 +126,10 @@ def target_arguments(target: Target) -> tuple[str, ...]:
     called = name_of(target)
     if called is None:
         raise BadInputError("this target has no name that a command could take")
-    return called.arguments
+    return called.plain()
+
+
+def measured_estimators(job: Calculation) -> tuple[str, ...]:
+    """Those that a check was last started with; none where that is not known."""
+    asked = job.asked
+    return asked.estimators if isinstance(asked, Validate) else ()

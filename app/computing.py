@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-
 import streamlit as st
 
 from app import loaders, page, state
-from app.checking import target_arguments
-from app.jobs import Check
+from app.checking import target_in_words
 from app.text import escape
 from engine.core.estimators import REPLAY_REGRESSION
 from engine.core.influence import read_influence
 from engine.core.scores import Scores
 from engine.core.targets import Target
+from engine.jobs.calculations import Calculation
+from engine.jobs.questions import Influence
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 from engine.terminal import duration
@@ -86,7 +84,7 @@ def scores(
         return loaders.load_scores(snapshot, target, estimator, orders, by_layer)
     kept = read_influence(snapshot, target, estimator, orders=orders, by_layer=by_layer)
     if kept is None:
-        offer(job, estimator, what, loaders.influence_seconds(snapshot, target, estimator, orders, by_layer), key)
+        offer(job, what, loaders.influence_seconds(snapshot, target, estimator, orders, by_layer), key)
     return kept
 
 
@@ -108,19 +106,23 @@ def background(
     *,
     by_layer: bool = False,
     refresh: bool = False,
-) -> Check:
-    """`python -m engine influence` with this question; it fills the cache that the page reads."""
-    question = json.dumps([target.describe(), estimator, orders, *(["by layer"] if by_layer else [])], sort_keys=True)
-    arguments = [*target_arguments(target), "--orders", str(orders)]
-    arguments += [flag for flag, given in (("--by-layer", by_layer), ("--refresh", refresh)) if given]
-    name = hashlib.sha256(question.encode()).hexdigest()[:12]
-    return Check(run, snapshot.round, name, tuple(arguments), "influence")
+) -> Calculation:
+    """Influence in the background; it fills the cache that the page reads."""
+    asked = Influence(
+        round=snapshot.round,
+        target=target_in_words(target),
+        estimator=estimator,
+        orders=orders,
+        by_layer=by_layer,
+        refresh=refresh,
+    )
+    return Calculation(run, asked)
 
 
 def compute_again(run: Run, snapshot: ControlSnapshot, target: Target, estimator: str, orders: int) -> None:
     """Compute anew what is kept, and say whether the numbers are the same; in the background if it takes long."""
     if not takes_no_time(snapshot, target, estimator, orders):
-        background(run, snapshot, target, estimator, orders, refresh=True).start([estimator])
+        background(run, snapshot, target, estimator, orders, refresh=True).start()
         return
     same = loaders.compute_again(snapshot, target, estimator, orders)
     st.toast(
@@ -128,7 +130,7 @@ def compute_again(run: Run, snapshot: ControlSnapshot, target: Target, estimator
     )
 
 
-def offer(job: Check, estimator: str, what: str, seconds: float, key: str) -> None:
+def offer(job: Calculation, what: str, seconds: float, key: str) -> None:
     """A button that computes in the background what takes this long."""
     with st.container(key=f"{key}_offer", border=True):
         st.markdown(
@@ -141,19 +143,17 @@ def offer(job: Check, estimator: str, what: str, seconds: float, key: str) -> No
             type="primary",
             icon=":material/play_arrow:",
             on_click=page.careful(job.start),
-            args=([estimator],),
         )
         if job.complaint:
             st.caption(f"The last time it stopped: {escape(job.complaint)}")
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def progress(job: Check, what: str, key: str) -> None:
+def progress(job: Calculation, what: str, key: str) -> None:
     """How far it is, and a button to stop it; looks every second."""
     if not job.running:
         st.rerun()
-    share, line = job.progress
-    left = f"{line.partition(', ')[2].rstrip(')')}" if ", " in line else ""
+    share, left = job.progress
     with st.container(key=f"{key}_progress", border=True):
         st.progress(share, f"computing {escape(what)}: {share:.0%}" + (f", {escape(left)}" if left else ""))
-        st.button("Cancel", key=f"{key}_cancel", icon=":material/cancel:", on_click=job.stop)
+        st.button("Cancel", key=f"{key}_cancel", icon=":material/cancel:", on_click=page.careful(job.stop))

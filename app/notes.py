@@ -8,14 +8,14 @@ from app import page, state
 from app.text import escape
 from engine.errors import EngineError
 from engine.intervention.notes import read_note, write_note
-from engine.intervention.workspace import Work
+from engine.jobs.folder import Job
 
 
-def draw(work: Work) -> None:
+def draw(job: Job) -> None:
     """The note, if there is one, and a button to write it. The disk is the truth, also where another tab wrote it."""
-    key = f"note_{work.id}"
+    key = f"note_{job.id}"
     try:
-        note = read_note(work.folder)
+        note = read_note(job.folder)
     except EngineError as error:
         st.error(f"{escape(error)}. Nothing is written over it.", icon=":material/error:")
         return
@@ -30,12 +30,12 @@ def draw(work: Work) -> None:
             height=120,
             placeholder="What was the question? What came of it?",
             on_change=_save,
-            args=(work, key),
+            args=(job, key),
         )
         st.caption("Kept beside the intervention when you leave the field.")
 
 
 @page.careful
-def _save(work: Work, key: str) -> None:
+def _save(job: Job, key: str) -> None:
     """Write what was typed (a callback)."""
-    write_note(work.folder, str(state.get(key) or ""))
+    write_note(job.folder, str(state.get(key) or ""))

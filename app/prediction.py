@@ -18,13 +18,13 @@ from engine.core.influence import read_influence
 from engine.core.kind import named_target
 from engine.core.scores import Scores
 from engine.intervention.plan import Intervention, random_removal
-from engine.intervention.workspace import Job
+from engine.jobs.interventions import InterventionJob
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 from engine.store.snapshot import Float32s
 
 
-def draw(run: Run, job: Job, result: dict[str, Any]) -> None:
+def draw(run: Run, job: InterventionJob, result: dict[str, Any]) -> None:
     """The section of the Compare page."""
     st.subheader("Predicted and actual", anchor=False)
     plan = job.plan
@@ -99,7 +99,7 @@ def changes(scores: Scores, plan: Intervention, snapshot: ControlSnapshot) -> di
     return {"counterfactual": -float(influence[list(plan.removed)].sum()), "control": -float(np.mean(draws))}
 
 
-def _directions(job: Job, result: dict[str, Any], kept: dict[str, Kept]) -> list[str]:
+def _directions(job: InterventionJob, result: dict[str, Any], kept: dict[str, Kept]) -> list[str]:
     """What the estimators without the target's unit said: up or down, and whether it came so."""
     summed = {
         name: float(kept[name].influence[list(job.plan.removed)].sum()) for name in kept if name in DIRECTION_ONLY

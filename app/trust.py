@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import page, state
 from app.charts import trust as charts
-from app.checking import Question
+from app.checking import Question, measured_estimators
 from app.computing import ORDERS
 from app.text import escape
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
@@ -101,8 +101,7 @@ def badge(question: Question, estimator: str, key: str) -> Validation | None:
     if not question.snapshot.minibatches.size:
         st.badge("trust: can't be measured", icon=":material/help:", color="gray", help=UNRECORDED)
         return None
-    check = question.job
-    if check.running:
+    if question.job().running:
         _being_measured(question)
         return None
     st.badge("trust: not measured", icon=":material/help:", color="gray", help=ESTIMATOR_NOTES[estimator])
@@ -113,8 +112,7 @@ def badge(question: Question, estimator: str, key: str) -> Validation | None:
         key=f"{key}_check",
         type="tertiary",
         icon=":material/experiment:",
-        on_click=page.careful(check.start),
-        args=(estimators,),
+        on_click=page.careful(question.job(estimators).start),
         help=f"Really removes {question.subsets} random halves of the records in {question.orders} minibatch orders each, in the "
         "background, and sees whether the scores predicted what happens.",
     )
@@ -123,10 +121,10 @@ def badge(question: Question, estimator: str, key: str) -> Validation | None:
 
 @st.fragment(run_every=2)
 def _being_measured(question: Question) -> None:
-    check = question.job
+    check = question.job()
     if not check.running:
         st.rerun()
-    done, total = question.finished(check.estimators or question.checked)
+    done, total = question.finished(measured_estimators(check) or question.checked)
     st.badge(f"trust: being measured, {done / total:.0%}", icon=":material/hourglass_top:", color="gray")
 
 
@@ -206,7 +204,7 @@ def measured(found: Validation) -> str:
 
 def _check(question: Question, measured: bool) -> None:
     """The button that starts a check, or how far it is."""
-    check = question.job
+    check = question.job()
     if check.running:
         _progress(question)
         return
@@ -219,8 +217,7 @@ def _check(question: Question, measured: bool) -> None:
         f"Check {'again' if measured else 'it'} (about {duration(question.seconds(estimators))})",
         key="validate",
         icon=":material/experiment:",
-        on_click=page.careful(check.start),
-        args=(estimators,),
+        on_click=page.careful(question.job(estimators).start),
         help="Runs in the background; replays that are finished are kept.",
     )
     if check.complaint:
@@ -229,9 +226,11 @@ def _check(question: Question, measured: bool) -> None:
 
 @st.fragment(run_every=2)
 def _progress(question: Question) -> None:
-    check = question.job
+    check = question.job()
     if not check.running:
         st.rerun()
-    done, total = question.finished(check.estimators or question.checked)
+    done, total = question.finished(measured_estimators(check) or question.checked)
     st.progress(done / total, f"{done} of {total} replays")
-    st.button("Stop; keep what is finished", key="stop_check", icon=":material/stop:", on_click=check.stop)
+    st.button(
+        "Stop; keep what is finished", key="stop_check", icon=":material/stop:", on_click=page.careful(check.stop)
+    )

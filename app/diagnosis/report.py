@@ -28,9 +28,9 @@ from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.core.trust import averaged_name, read_validation
 from engine.errors import EngineError
-from engine.intervention.across import damaged_series, list_series
 from engine.intervention.notes import read_note
-from engine.intervention.workspace import Job, damaged_jobs, list_jobs
+from engine.jobs.interventions import InterventionJob, damaged_jobs, list_jobs
+from engine.jobs.series import damaged_series, list_series
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
@@ -217,7 +217,7 @@ def _note(folder: Path) -> str:
         return str(error)
 
 
-def _outcome(job: Job) -> dict[str, Any]:
+def _outcome(job: InterventionJob) -> dict[str, Any]:
     plan = job.plan
     title = f"Without {len(plan.removed)} records ({mode_name(plan.mode)}, {plan.orders} minibatch orders, {job.id}): {job.state}"
     return {"title": title, **_compared(job.result)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,20 +12,19 @@ from numpy.typing import NDArray
 
 from app import page, state
 from app.charts import diagnosis as charts
-from app.checking import target_arguments
+from app.checking import target_in_words
 from app.diagnosis import loaders
 from app.diagnosis.marks import OnPick, picker
-from app.jobs import Check
 from app.text import escape
 from engine.analysis.advantages import ROLLOUTS, MonteCarlo
 from engine.analysis.diagnosis import Diagnosis, Trait, records_to_estimate
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.analysis.restoring import CannotRestoreError
-from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.scores import Scores
 from engine.core.targets import Target
+from engine.jobs.calculations import Calculation
+from engine.jobs.questions import Diagnose
 from engine.kinds.control.snapshot import ControlSnapshot
-from engine.store.files import Files, inside
 from engine.store.read import Run
 from engine.terminal import duration
 
@@ -63,38 +63,37 @@ def draw(
         "then follow the policy of this round, less that of rollouts that follow it at once. **A-hat** is the recorded "
         "advantage, from one trajectory and the critic."
     )
-    job = background(run, snapshot, target, rollouts)
+    of_records = partial(background, run, snapshot, target, rollouts)
+    job = of_records()
     if job.running:
         _progress(job, rollouts)
     else:
-        _offer(job, snapshot, found.scores, found.bottom, found.estimated, rollouts)
+        _offer(of_records, snapshot, found.scores, found.bottom, found.estimated, rollouts)
     if found.estimated is None or not found.estimated.restored.any():
         return
     _results(snapshot, found, found.estimated, rollouts, source, on_pick)
 
 
-def background(run: Run, snapshot: ControlSnapshot, target: Target, rollouts: int) -> Check:
-    """`python -m engine diagnose` on records in a file; it keeps what the page reads. One a round at a time."""
-    arguments = (*target_arguments(target), "--rollouts", str(rollouts), "--rollouts-of", str(_list(run, snapshot)))
-    return Check(run, snapshot.round, f"{rollouts}-rollouts", arguments, "diagnose")
+def background(
+    run: Run, snapshot: ControlSnapshot, target: Target, rollouts: int, records: Sequence[int] = ()
+) -> Calculation:
+    """Rollouts in the background; they are kept where the page reads them. One such job a round at a time.
 
-
-def _list(run: Run, snapshot: ControlSnapshot) -> Path:
-    """The file that says whose A-bar is wanted."""
-    return inside(run.path.resolve(), "derived", f"rollouts-of-{snapshot.round}.txt")
-
-
-@page.careful
-def begin(job: Check, snapshot: ControlSnapshot, records: NDArray[np.int64]) -> None:
-    """Write down whose A-bar is wanted, and start (a callback)."""
-    path, files = _list(job.run, snapshot), Files()
-    files.make_folder(path.parent)
-    files.replace(path, (" ".join(map(str, records.tolist())) + "\n").encode(), durable=False)
-    job.start([DEFAULT_ESTIMATOR])
+    Args:
+        run: the run.
+        snapshot: its round.
+        target: what the scores are about.
+        rollouts: of each mean.
+        records: whose A-bar is wanted, where it is to be started.
+    """
+    asked = Diagnose(
+        round=snapshot.round, target=target_in_words(target), rollouts=rollouts, records=tuple(map(int, records))
+    )
+    return Calculation(run, asked)
 
 
 def _offer(
-    job: Check,
+    of_records: Callable[..., Calculation],
     snapshot: ControlSnapshot,
     scores: Scores,
     bottom: NDArray[np.int64],
@@ -128,25 +127,29 @@ def _offer(
             key="rollouts_start",
             icon=":material/casino:",
             type="primary",
-            on_click=begin,
-            args=(job, snapshot, records),
+            on_click=page.careful(of_records(records.tolist()).start),
             help="In the background, on all cores; finished rollouts are kept, also when you cancel.",
         )
-    if job.complaint:
-        st.caption(f"The last time it stopped: {escape(job.complaint)}")
+    complaint = of_records().complaint
+    if complaint:
+        st.caption(f"The last time it stopped: {escape(complaint)}")
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def _progress(job: Check, rollouts: int) -> None:
+def _progress(job: Calculation, rollouts: int) -> None:
     if not job.running:
         st.rerun()
-    share, line = job.progress
-    left = line.partition(", ")[2].rstrip(")")
+    share, left = job.progress
     with st.container(key="rollouts_progress", border=True):
         st.progress(
             share, f"playing {rollouts} rollouts a record and mean: {share:.0%}" + (f", {escape(left)}" if left else "")
         )
-        st.button("Cancel; keep what is finished", key="rollouts_cancel", icon=":material/cancel:", on_click=job.stop)
+        st.button(
+            "Cancel; keep what is finished",
+            key="rollouts_cancel",
+            icon=":material/cancel:",
+            on_click=page.careful(job.stop),
+        )
 
 
 def _results(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from engine.kinds.language.influence import LANGUAGE_ESTIMATORS
 from engine.kinds.language.validation import FRACTION, ORDERS, SUBSETS, finished_language_replays
 
-from app.checking import name_of_files
-from app.jobs import Check
 from app.sequences import loaders
 from app.sequences.targets import Asked
 from engine.experiments.recommendation import Recommendation
+from engine.jobs.calculations import Calculation
+from engine.jobs.questions import Validate
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget
 from engine.store.read import Run
@@ -32,11 +32,17 @@ class OfSequences:
     subsets: int = SUBSETS
     orders: int = ORDERS
 
-    @property
-    def job(self) -> Check:
-        """`python -m engine validate` with this target."""
-        how = ("--subsets", str(self.subsets), "--orders", str(self.orders))
-        return Check(self.run, self.snapshot.round, name_of_files(self.target), (*self.asked.arguments, *how))
+    def job(self, estimators: Sequence[str] = ()) -> Calculation:
+        """The check in the background, running or not; to start it, of these estimators."""
+        asked = Validate(
+            round=self.snapshot.round,
+            target=self.asked.in_words(),
+            estimators=tuple(estimators),
+            subsets=self.subsets,
+            orders=self.orders,
+            fraction=FRACTION,
+        )
+        return Calculation(self.run, asked)
 
     def seconds(self, estimators: Sequence[str]) -> float:
         """From the time that the round's update took, or else that of one replay; following it for scores comes on top."""

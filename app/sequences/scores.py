@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-
 import numpy as np
 import streamlit as st
 from engine.kinds.language.influence import LANGUAGE_ESTIMATORS, SequenceScores, estimate_seconds
 
 from app import computing, page, state
-from app.jobs import Check
 from app.sequences import loaders
 from app.sequences.targets import Asked
 from app.text import escape
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
 from engine.errors import EngineError
+from engine.jobs.calculations import Calculation
+from engine.jobs.questions import Influence
 from engine.kinds.language.models import check_base
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget
@@ -44,7 +42,7 @@ def load(
         EngineError: there is no such target, or it can't be computed; one line.
     """
     target = loaders.load_target(snapshot, asked)
-    job, what = background(run, snapshot, asked, target, estimator), f"{estimator}, {computing.averaged(1)}"
+    job, what = background(run, snapshot, asked, estimator), f"{estimator}, {computing.averaged(1)}"
     if job.running:
         computing.progress(job, what, "influence")
         return target, None
@@ -55,29 +53,26 @@ def load(
         return target, loaders.load_scores(snapshot, target, estimator)
     found = loaders.kept_scores(snapshot, target, estimator)
     if found is None:
-        computing.offer(job, estimator, what, seconds, "influence")
+        computing.offer(job, what, seconds, "influence")
     return target, found
 
 
 def background(
-    run: Run, snapshot: LanguageSnapshot, asked: Asked, target: TokenTarget, estimator: str, *, refresh: bool = False
-) -> Check:
-    """`python -m engine influence` with this question; it fills the cache that the page reads."""
-    question = json.dumps([target.describe(), estimator], sort_keys=True)
-    name = hashlib.sha256(question.encode()).hexdigest()[:12]
-    arguments = (*asked.arguments, *(("--refresh",) if refresh else ()))
-    return Check(run, snapshot.round, name, arguments, "influence")
+    run: Run, snapshot: LanguageSnapshot, asked: Asked, estimator: str, *, refresh: bool = False
+) -> Calculation:
+    """Influence in the background; it fills the cache that the page reads."""
+    target = asked.in_words()
+    return Calculation(run, Influence(round=snapshot.round, target=target, estimator=estimator, refresh=refresh))
 
 
 @page.careful
 def compute_again(run: Run, snapshot: LanguageSnapshot, asked: Asked, estimator: str) -> None:
     """Compute what is shown anew (a callback)."""
     check_base(snapshot.language)
-    target = loaders.load_target(snapshot, asked)
     if estimate_seconds(snapshot, estimator) > computing.AT_ONCE_SECONDS:
-        background(run, snapshot, asked, target, estimator, refresh=True).start([estimator])
+        background(run, snapshot, asked, estimator, refresh=True).start()
         return
-    same = loaders.compute_again(snapshot, target, estimator)
+    same = loaders.compute_again(snapshot, loaders.load_target(snapshot, asked), estimator)
     st.toast(
         "Computed again: the same numbers." if same else "Computed again: other numbers than those that were kept."
     )

@@ -40,12 +40,9 @@ class Asked:
         """The target whose change a retraining measures: an action target's whole response."""
         return TargetName(target=self.name, about=() if self.record is None else (self.record,))
 
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """What makes `python -m engine influence` and `validate` take it."""
-        record = () if self.record is None else ("--record", str(self.record))
-        tokens = () if self.first is None else ("--tokens", f"{self.first}:{self.last}")
-        return ("--target", self.name, *record, *tokens)
+    def in_words(self) -> dict[str, Any]:
+        """The plain values that name it in a job's question."""
+        return {"target": self.name, **self.plain()}
 
 
 def is_part(snapshot: LanguageSnapshot, asked: Asked) -> bool:

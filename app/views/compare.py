@@ -13,12 +13,12 @@ from app.charts import comparison as charts
 from app.sequences.loaders import load_snapshot as load_sequences
 from app.text import escape
 from app.verdicts import box, mode_name, sentence, verdict_name
-from engine.intervention.workspace import Job, list_jobs
+from engine.jobs.interventions import InterventionJob, list_jobs
 from engine.store.read import Run
 from engine.store.snapshot import check_records
 
 
-def chosen_job(run: Run) -> Job:
+def chosen_job(run: Run) -> InterventionJob:
     """The finished intervention of the bound selector; stops the page if there is none."""
     finished = {job.id: job for job in list_jobs(run) if job.state == "done" and job.result is not None}
     records = "sequences" if run.is_language else "diagnose"
@@ -37,7 +37,7 @@ def chosen_job(run: Run) -> Job:
     return finished[state.get("iv")]
 
 
-def describe(job: Job) -> str:
+def describe(job: InterventionJob) -> str:
     """What it removed and what came of it, in a few words."""
     verdict = verdict_name((job.result or {}).get("verdict"))
     return f"round {job.plan.round}, without {len(job.plan.removed)} records: {verdict} ({job.id})"
@@ -50,7 +50,7 @@ def interval(estimate: dict[str, Any]) -> str:
     return f"{estimate['mean']:.4g} ({estimate['low']:.4g} to {estimate['high']:.4g})"
 
 
-def training_on(run: Run, job: Job, result: dict[str, Any]) -> None:
+def training_on(run: Run, job: InterventionJob, result: dict[str, Any]) -> None:
     """What came after the replayed round, with data collected anew."""
     plan, again = job.plan, result.get("recollected")
     st.subheader("Training on, with data collected anew", anchor=False)
@@ -103,7 +103,7 @@ def training_on(run: Run, job: Job, result: dict[str, Any]) -> None:
         )
 
 
-def removed_table(run: Run, job: Job) -> None:
+def removed_table(run: Run, job: InterventionJob) -> None:
     """The removed records."""
     if job.plan.round not in run.stored_rounds:
         return
@@ -113,7 +113,7 @@ def removed_table(run: Run, job: Job) -> None:
         st.dataframe(table, hide_index=True, alt="The removed records")
 
 
-def removed_steps(run: Run, job: Job) -> pd.DataFrame:
+def removed_steps(run: Run, job: InterventionJob) -> pd.DataFrame:
     """Those of a control task."""
     buffer = loaders.load_snapshot(run, job.plan.round).buffer
     removed = list(check_records(job.plan.removed, len(buffer)))
@@ -128,7 +128,7 @@ def removed_steps(run: Run, job: Job) -> pd.DataFrame:
     )
 
 
-def removed_sequences(run: Run, job: Job) -> pd.DataFrame:
+def removed_sequences(run: Run, job: InterventionJob) -> pd.DataFrame:
     """Those of a language model."""
     buffer = load_sequences(run, job.plan.round).buffer
     removed = check_records(job.plan.removed, len(buffer))

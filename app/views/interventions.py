@@ -9,7 +9,8 @@ import streamlit as st
 from app import across, jobs, notes, page, state
 from app.text import escape
 from app.verdicts import mode_name, sentence, verdict_name
-from engine.intervention.workspace import ACTIVE, Job, damaged_jobs, list_jobs, request_cancel
+from engine.jobs.folder import ACTIVE, request_cancel
+from engine.jobs.interventions import InterventionJob, damaged_jobs, list_jobs
 from engine.store.read import Run
 
 POLL_SECONDS = 1.0
@@ -23,7 +24,7 @@ ICONS = {
 }
 
 
-def describe(run: Run, job: Job) -> str:
+def describe(run: Run, job: InterventionJob) -> str:
     """One line: what is removed; plain text."""
     plan, answers = job.plan, "responses" if run.is_language else "episodes"
     more = f", then {plan.continue_rounds} more rounds" if plan.continue_rounds else ""
@@ -34,12 +35,12 @@ def describe(run: Run, job: Job) -> str:
     )
 
 
-def when(job: Job) -> str:
+def when(job: InterventionJob) -> str:
     """When it was begun."""
     return datetime.fromtimestamp(job.about["created"]).strftime("%Y-%m-%d %H:%M")
 
 
-def draw_job(name: str, run: Run, job: Job, cancel_key: str) -> None:
+def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None:
     """One intervention with its state and what can be done with it."""
     with st.container(border=True):
         title, actions = st.columns([4, 1], vertical_alignment="center")

@@ -10,7 +10,7 @@ import streamlit as st
 from app import live, loaders, state
 from app.page import in_one_line, language_runs
 from app.text import escape
-from engine.intervention.workspace import list_jobs
+from engine.jobs.interventions import list_jobs
 from engine.store.read import Run
 
 ALL, FINISHED = "all", "finished"

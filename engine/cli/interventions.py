@@ -33,8 +33,9 @@ def interventions(
     """Remove the bottom records of each round, by itself: what does it do to the return, over training?"""
     from engine.core.replay import check_mode
     from engine.executors import check_executor
-    from engine.intervention.across import create_series, series_of
-    from engine.intervention.worker import work_series
+    from engine.intervention.across import series_of
+    from engine.jobs.series import create_series
+    from engine.jobs.work import work_series
     from engine.store.read import open_run
 
     opened = open_run(run)

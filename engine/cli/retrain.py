@@ -44,8 +44,8 @@ def retrain(
     from engine.intervention.comparison import VERDICT_WORDS
     from engine.intervention.plan import Intervention
     from engine.intervention.retrain import carry_out
-    from engine.intervention.worker import work
-    from engine.intervention.workspace import create_job, predicted
+    from engine.jobs.interventions import create_job, predicted
+    from engine.jobs.work import work
     from engine.store.read import open_run
 
     if (drop_bottom is None) == (drop_file is None):

@@ -233,6 +233,13 @@ class Kind:
         """The pairs of a target over several states and actions, each as a target of its own."""
         raise BadInputError(f"targets of the kind {self.name} are not made of single states and actions")
 
+    def check_loadable(self, snapshot: Any) -> None:
+        """Refuse a round whose models the person at the keyboard does not allow to be loaded.
+
+        Raises:
+            BadInputError: says what to pass.
+        """
+
     def check_replayable(self, snapshot: Any, device: str = "cpu") -> None:
         """Refuse a round that can't be replayed so.
 

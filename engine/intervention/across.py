@@ -7,16 +7,13 @@
 <run>/interventions/across/<id>/orders.parquet       one row a round and minibatch order: the mean return of each arm
 ```
 
-`status.json`, `cancel`, `worker.lock` and `log.txt` are as those of one intervention (see `workspace`).
+`engine.jobs` keeps the first and begins the work.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,30 +25,20 @@ from engine.core.filtering import bottom_fraction
 from engine.core.influence import influence
 from engine.core.kind import kind_of, named_target
 from engine.core.replay import Mode, check_mode, check_replayable
-from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError, StorageError
+from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError
 from engine.executors import run_tasks
 from engine.intervention.outcome import RESULT_FILE, is_round_outcome
 from engine.intervention.plan import Intervention, Meter, Progress
 from engine.intervention.retrain import compare_arms
 from engine.intervention.rounds import summarize
-from engine.intervention.workspace import (
-    ACTIVE,
-    Work,
-    clear_debris,
-    folders_with_ids,
-    read_each,
-    read_work,
-    set_aside,
-    write_status,
-)
-from engine.store.documents import read_json, write_json
+from engine.store.documents import read_json, set_aside, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run, open_run, ranges
 from engine.store.results_table import write_results
 from engine.store.snapshot import Snapshot
 from engine.typed import typed
 
-SERIES_FILE, ORDERS_FILE = "series.json", "orders.parquet"
+ORDERS_FILE = "orders.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,19 +108,6 @@ class Series:
         return typed(cls, values)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeriesJob(Work):
-    """A series on disk: what is repeated, how far it is, and what is finished."""
-
-    series: Series
-    created: float
-
-    @property
-    def finished(self) -> list[dict[str, Any]]:
-        """What is known of its rounds, in order: results, and rounds that were skipped with the reason."""
-        return [found for k in self.series.rounds if (found := _read_round(self.folder, k)) is not None]
-
-
 def series_of(run: Run, rounds: Sequence[int] | None = None, **settings: Any) -> Series:
     """A series at some rounds of a run, by default all with records.
 
@@ -149,89 +123,14 @@ def series_of(run: Run, rounds: Sequence[int] | None = None, **settings: Any) ->
     return Series(rounds=tuple(stored if rounds is None else rounds), **settings)
 
 
-def series_folder(run: Run, series: Series) -> Path:
-    """Where a series is kept: equal settings share a folder, and the rounds that are finished in it."""
-    text = json.dumps({"run": run.rounds[0].hash, **series.settings}, sort_keys=True)
-    return inside(run.path, "interventions", "across", hashlib.sha256(text.encode()).hexdigest()[:12])
-
-
-def create_series(run: Run, series: Series, folder: Path | None = None) -> tuple[SeriesJob, bool]:
-    """Write a series to disk, ready for a worker.
-
-    Args:
-        run: the run.
-        series: what to repeat.
-        folder: by default among the run's interventions.
-
-    Returns:
-        The job, and whether a worker is to be started; one that is done or running is given back as it is.
-
-    Raises:
-        BadInputError: the folder holds another series.
-        StorageError: it can't be written.
-    """
-    folder = folder or series_folder(run, series)
-    try:
-        known = read_series(folder)
-    except DamagedRunError:  # the settings are known; the file that does not say them any more is kept
-        set_aside(folder / SERIES_FILE)
-        known = None
-    if known is not None and known.series.settings != series.settings:
-        raise BadInputError(f"{folder} holds interventions with other settings; choose another folder")
-    if known is not None and (known.state in ACTIVE or (known.state == "done" and known.series == series)):
-        return known, False
-    Files().make_folder(inside(folder, "rounds"))
-    clear_debris(folder)
-    write_json(inside(folder, SERIES_FILE), {"series": series.to_json(), "run": run.name, "created": time.time()})
-    write_status(folder, "queued", "waiting for the worker", 0, len(series.rounds))
-    job = read_series(folder)
-    if job is None:
-        raise StorageError(f"{folder} can't be read back; the run's folder must be readable and writable")
-    return job, True
-
-
-def read_series(folder: Path) -> SeriesJob | None:
-    """The series in a folder, or None if there is none.
-
-    Raises:
-        DamagedRunError: `series.json` is not what was written.
-        StorageError: the disk refused.
-    """
-    document = read_json(inside(folder, SERIES_FILE))
-    if document is None:
-        return None
-    try:
-        series = Series.from_json(document.values["series"])
-        job = SeriesJob(series=series, created=float(document.values["created"]), **vars(read_work(folder)))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DamagedRunError(f"{folder.name}/{SERIES_FILE} is damaged: it describes no interventions") from error
-    if len(job.finished) == len(series.rounds):
-        return replace(job, state="done")
-    return (
-        replace(job, state="failed", doing="rounds of it are missing; start it again") if job.state == "done" else job
-    )
-
-
-def list_series(run: Run) -> list[SeriesJob]:
-    """The series of a run, newest first; see `damaged_series` for those that can't be read."""
-    return sorted(read_each(_folders(run), read_series)[0], key=lambda job: -job.created)
-
-
-def damaged_series(run: Run) -> list[str]:
-    """What is wrong with the series that `list_series` passes over, a line each."""
-    return read_each(_folders(run), read_series)[1]
-
-
-def _folders(run: Run) -> list[Path]:
-    return folders_with_ids(run.path, "interventions", "across")
-
-
 @dataclass(frozen=True)
 class RoundTask:
     """One round's intervention, with all that another process needs for it."""
 
     run: Path
     folder: Path
+    cancel: Path
+    """A file whose presence ends it."""
     series: Series
     round: int
 
@@ -245,6 +144,7 @@ def carry_out_series(
     folder: Path,
     progress: Progress,
     *,
+    cancel: Path,
     executor: str = "processes",
     workers: int | None = None,
 ) -> dict[str, Any]:
@@ -253,8 +153,9 @@ def carry_out_series(
     Args:
         run: the run.
         series: what to repeat.
-        folder: made by `create_series`.
-        progress: told the rounds that are finished; raise from it to cancel. The file `cancel` in the folder cancels, too.
+        folder: where finished rounds are kept, in its folder `rounds`.
+        progress: told the rounds that are finished; raise from it to cancel.
+        cancel: a file that may appear; it cancels, too, also within a round.
         executor: `processes`, `inline` or `ray` (with a folder that all machines share).
         workers: rounds at a time; by default one a core.
 
@@ -270,7 +171,7 @@ def carry_out_series(
     commits = {info.round: info.hash for info in run.rounds}
     missing = []
     for k in series.rounds:  # a round that was recorded anew, or whose file can't be understood, is done again
-        known, path = _read_round(folder, k), _round_file(folder, k)
+        known, path = read_round(folder, k), _round_file(folder, k)
         if known is not None and known["commit"] == commits.get(k):
             continue
         if path.exists():
@@ -279,13 +180,13 @@ def carry_out_series(
     total = len(series.rounds)
     done = total - len(missing)
     progress(f"{done} of {total} rounds are finished" if done else "beginning", done, total)
-    tasks = [RoundTask(run.path.resolve(), folder.resolve(), series, k) for k in missing]
+    tasks = [RoundTask(run.path.resolve(), folder.resolve(), cancel.resolve(), series, k) for k in missing]
     try:
         for task, _ in run_tasks(intervene_at, tasks, executor, workers):
             done += 1
             progress(f"{task} is finished", done, total)
     except EngineError:
-        if (folder / "cancel").exists():
+        if cancel.exists():
             raise CancelledError("cancelled; finished rounds are kept") from None
         raise
     return _summed_up(run, series, folder)
@@ -295,12 +196,12 @@ def intervene_at(task: RoundTask) -> None:
     """Carry out one round's intervention and keep what came of it.
 
     Raises:
-        CancelledError: the file `cancel` appeared.
+        CancelledError: the file that cancels appeared.
         EngineError: the round is damaged, or the disk refused.
     """
 
     def watch(_doing: str, _done: int, _total: int) -> None:
-        if (task.folder / "cancel").exists():
+        if task.cancel.exists():
             raise CancelledError("cancelled")
 
     watch("", 0, 1)
@@ -323,7 +224,7 @@ def _round_file(folder: Path, k: int) -> Path:
     return inside(folder, "rounds", f"{k:06d}.json")
 
 
-def _read_round(folder: Path, k: int) -> dict[str, Any] | None:
+def read_round(folder: Path, k: int) -> dict[str, Any] | None:
     """A finished round, or None where there is none that can be understood."""
     try:
         document = read_json(_round_file(folder, k))
@@ -337,7 +238,7 @@ def _read_round(folder: Path, k: int) -> dict[str, Any] | None:
 
 def _summed_up(run: Run, series: Series, folder: Path) -> dict[str, Any]:
     """Write `result.json` and `orders.parquet`."""
-    rounds = [found for k in series.rounds if (found := _read_round(folder, k)) is not None]
+    rounds = [found for k in series.rounds if (found := read_round(folder, k)) is not None]
     carried_out = [found for found in rounds if "skipped" not in found]
     if not carried_out:
         raise BadInputError(f"no round of {run.name} can be intervened in: {rounds[0]['skipped']}")

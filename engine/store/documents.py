@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from engine.errors import DamagedRunError, TooLargeError
 from engine.store.files import Files
@@ -84,6 +85,11 @@ def read_json(path: str | Path, files: Files | None = None) -> Document | None:
     if SEAL in values or (isinstance(values[first], str) and _DIGEST.fullmatch(values[first])):
         raise DamagedRunError(f"{name} is damaged: its seal can't be read")
     return Document(values, checked=False)
+
+
+def set_aside(path: Path) -> None:
+    """Give what is damaged a hidden name beside it, so that it is kept and in nobody's way."""
+    Files().rename(path, path.with_name(f".{path.name}.damaged-{uuid4().hex[:8]}"))
 
 
 def _sealed(values: Mapping[str, Any]) -> bytes:

@@ -15,11 +15,15 @@ import pyarrow.parquet as pq
 from language_runs import write_run
 
 import engine
+from engine.analysis.advantages import ROLLOUTS
+from engine.core.question import TargetName
 from engine.intervention.notes import write_note
 from engine.intervention.plan import Intervention
 from engine.intervention.record_sets import change_basket, save_group
-from engine.intervention.worker import work
-from engine.intervention.workspace import create_job, predicted
+from engine.jobs.calculations import Calculation
+from engine.jobs.interventions import create_job, predicted
+from engine.jobs.questions import Diagnose, Validate
+from engine.jobs.work import work
 from engine.store import read_json, write_json
 from engine.store.commit import RunWriter
 from engine.store.manifest import Parent
@@ -37,6 +41,10 @@ def hostile(tag: str) -> str:
         f"www.{HOST} me@{HOST} http://{HOST}/{tag} [l](javascript:window.owned=1) $\\href{{http://{HOST}}}{{x}}$ "
         f":red[c] :material/home: :smile: -> &amp; `c`\n# head{tag}\n    1. x  y\tz"
     )
+
+
+STOPPED = "round=1&bottom_view=What+they+were+worth"
+"""The rest of an address where calculations say why they stopped."""
 
 
 def short(tag: str) -> str:
@@ -63,6 +71,7 @@ def write_hostile_runs(folder: Path, trained: Run, below: str = "") -> list[str]
         f"/timeline?run={control}",
         f"/timeline?run={named}",
         f"/diagnose?run={control}&round=1&target=action&bottom_view=Where+they+were+made",
+        f"/diagnose?run={control}&{STOPPED}",
         f"/diagnose?run={named}&round=1",
         f"/behaviour?run={control}&record=1:3",
         f"/interventions?run={control}",
@@ -121,6 +130,12 @@ def _control(path: Path, trained: Run) -> str:
     shutil.copytree(job.folder, failed, ignore=shutil.ignore_patterns("branch"))
     status = {"state": "failed", "doing": hostile("doing"), "done": 1, "total": 2, "time": 1.0}
     write_json(failed / "status.json", status)
+    target = TargetName().plain()
+    for question in (Diagnose(round=1, target=target, rollouts=ROLLOUTS), Validate(round=1, target=target)):
+        calculation = Calculation(run, question)
+        calculation.folder.mkdir(parents=True)
+        write_json(calculation.folder / "job.json", {"work": hostile("work"), "question": hostile("question")})
+        write_json(calculation.folder / "status.json", status)
     return job.id
 
 

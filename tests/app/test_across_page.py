@@ -13,10 +13,11 @@ from test_pages import errors, words
 import engine
 from app import jobs
 from app.charts.across import changes_in_return
-from engine.intervention.across import create_series, list_series, series_of
+from engine.intervention.across import series_of
 from engine.intervention.rounds import sentences
-from engine.intervention.worker import work_series
-from engine.intervention.workspace import request_cancel
+from engine.jobs.folder import request_cancel
+from engine.jobs.series import create_series, list_series
+from engine.jobs.work import work_series
 from engine.store.read import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,7 @@ def run(tmp_path: Path, cartpole: Run) -> Run:
 @pytest.fixture
 def page(run: Run, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The page as a link opens it; workers are not started."""
-    monkeypatch.setattr(jobs, "_start", lambda job, to_be_started: None)
+    monkeypatch.setattr(jobs, "launch", lambda run, folder: None)
     monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(run.path.parent)])
     app = AppTest.from_file(str(ROOT / "app" / "streamlit_app.py"), default_timeout=60)
     app.query_params["run"] = "cartpole"

@@ -172,7 +172,7 @@ def test_rollouts_can_be_cancelled(open_page: Open, runs: Path) -> None:  # noqa
     app.button(key="rollouts_start").click().run()
     run = engine.open_run(runs / PENDULUM)
     job = rollouts.background(run, run.snapshot(0), engine.return_target(run.snapshot(0)), 128)
-    wait_until(lambda: job.progress[1], within=240)
+    wait_until(lambda: job.progress[0] > 0, within=240)
     app = open_page("diagnose", **query)
     app.button(key="rollouts_cancel").click().run()
     wait_until(lambda: not job.running, within=240)

@@ -22,8 +22,8 @@ from engine.core.influence import read_influence
 from engine.core.lds import spearman
 from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.record_sets import change_basket
-from engine.intervention.worker import work
-from engine.intervention.workspace import create_job, predicted
+from engine.jobs.interventions import create_job, predicted
+from engine.jobs.work import work
 from engine.store.commit import RunWriter
 from engine.store.read import Run
 
@@ -115,7 +115,7 @@ def test_a_running_computation_survives_a_reload_and_can_be_cancelled(
     assert "influence_cancel" in keys(app)
     snapshot = run.snapshot(1)
     job = computing.background(run, snapshot, engine.return_target(snapshot), "replay_gradient", 5000)
-    wait_until(lambda: job.progress[1])
+    wait_until(lambda: job.progress[0] > 0)
     app.button(key="influence_cancel").click().run()
     wait_until(lambda: not job.running)
     assert read_influence(snapshot, "return", "replay_gradient", orders=5000) is None

@@ -14,7 +14,7 @@ import engine
 from app import loaders
 from engine.intervention.notes import write_note
 from engine.intervention.record_sets import change_basket, read_basket
-from engine.intervention.workspace import list_jobs
+from engine.jobs.interventions import list_jobs
 from engine.store.read import Run
 
 

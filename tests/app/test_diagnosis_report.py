@@ -15,11 +15,12 @@ from app.diagnosis.report import Shown, render
 from engine.analysis.fields import record_fields
 from engine.core.attribution import top_and_bottom
 from engine.core.targets import Target
-from engine.intervention.across import create_series, series_of
+from engine.intervention.across import series_of
 from engine.intervention.notes import write_note
 from engine.intervention.plan import Intervention
-from engine.intervention.worker import work
-from engine.intervention.workspace import create_job, list_jobs
+from engine.jobs.interventions import create_job, list_jobs
+from engine.jobs.series import create_series
+from engine.jobs.work import work
 from engine.store.read import Run
 
 

@@ -22,8 +22,8 @@ from app.diagnosis import downloads
 from engine.analysis.fields import record_fields
 from engine.intervention.notes import read_note, write_note
 from engine.intervention.plan import Intervention
-from engine.intervention.worker import work
-from engine.intervention.workspace import create_job, list_jobs
+from engine.jobs.interventions import create_job, list_jobs
+from engine.jobs.work import work
 from engine.store.read import Run
 
 ROOT = Path(__file__).resolve().parents[2]

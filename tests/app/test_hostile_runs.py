@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from google.protobuf.message import Message
-from hostile_runs import HOST, write_hostile_runs
+from hostile_runs import HOST, STOPPED, write_hostile_runs
 from streamlit.testing.v1 import AppTest
 from test_pages import Open, open_page  # noqa: F401
 
@@ -81,3 +81,13 @@ def test_every_page_escapes_what_it_is_told(open_page: Open, addresses: list[str
             for text in (*table.value.index, *table.value.columns, *table.value.to_numpy().ravel()):
                 assert not LIVE.search(str(text)), f"{address}: a cell is {text!r}"
     assert len(seen) > 20, "labels, helps, captions, alerts and more were looked at"
+
+
+def test_what_a_received_calculation_says_is_shown(open_page: Open, addresses: list[str]) -> None:  # noqa: F811
+    (address,) = [address for address in addresses if address.endswith(STOPPED)]
+    app = open_page("diagnose", **dict(parse_qsl(urlsplit(address).query)))
+    app.session_state["trust_panel"] = True
+    app.run()
+    assert not [text for message in messages(app) for _, text in texts(message) if LIVE.search(text)]
+    said = [caption.value for caption in app.caption if HOST.split(".")[0] in caption.value]
+    assert [text.partition(":")[0] for text in said] == ["The last check stopped", "The last time it stopped"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine.kinds.language.retrain import create_language_job, predicted
+from engine.kinds.language.retrain import predicted
 from engine.kinds.language.worker import work
 from languages import record_language
 from made_up_sequences import write_language_run
 from test_pages import Open, errors, open_page, words  # noqa: F401
 
 from engine.intervention.plan import Intervention
-from engine.intervention.workspace import list_jobs
+from engine.jobs.interventions import create_job, list_jobs
+from engine.jobs.work import work
 from engine.store import open_run
 
 
@@ -23,7 +24,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = record_language(folder, "trained")
     plan = Intervention(round=0, removed=(3, 5), orders=2, episodes=4, continue_rounds=1, target="sequence")
     snapshot = run.snapshot(0)
-    job, _ = create_language_job(run, snapshot, plan, predicted(snapshot, plan))
+    job, _ = create_job(run, snapshot, plan, predicted(snapshot, plan))
     work(job.folder)
     return folder
 

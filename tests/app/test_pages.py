@@ -19,8 +19,8 @@ from engine.experiments.campaign import run_campaign
 from engine.experiments.plans import EXPERIMENTS
 from engine.intervention.plan import Intervention
 from engine.intervention.record_sets import change_basket, read_basket, select
-from engine.intervention.worker import work
-from engine.intervention.workspace import create_job, predicted
+from engine.jobs.interventions import create_job, predicted
+from engine.jobs.work import work
 from engine.store import read_json, write_json
 from engine.store.read import Run
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import streamlit as st
+from engine.intervention.workspace import list_jobs
 from engine.kinds.language.influence import sequence_influence
 from engine.kinds.language.worker import work
 from language_runs import sequences, write_run
@@ -23,17 +26,18 @@ from test_pages import Open, errors, open_page, pick, tick, words  # noqa: F401
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import engine
-from app import jobs
 from app.basket import drop_list
 from app.charts.sequences import token_strip
 from app.charts.theme import theme
-from app.jobs import Check
 from app.sequences import loaders
 from app.sequences.columns import BASKET, Question, rows, sequences_table, with_influence
-from engine.__main__ import main
 from engine.arguments import record_numbers
 from engine.intervention.record_sets import change_basket, read_basket, read_sets
-from engine.intervention.workspace import list_jobs
+from engine.jobs import by_kind
+from engine.jobs.calculations import Calculation
+from engine.jobs.interventions import list_jobs
+from engine.jobs.questions import Validate
+from engine.jobs.work import work
 from engine.kinds.language.sequences import SequenceBuffer
 from engine.kinds.language.targets import language_target
 
@@ -204,19 +208,17 @@ def test_whether_it_can_be_trusted_is_measured_by_removing_sequences(
     open_page: Open, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(trained / "tiny", tmp_path / "tiny")
-    started: list[Check] = []
-    monkeypatch.setattr(Check, "start", lambda self, estimators: started.append(self))
+    started: list[object] = []
+    monkeypatch.setattr(Calculation, "start", lambda self: started.append(self.question))
     app = open_page("sequences", tmp_path, run="tiny", round="1")
     assert "trust: not measured" in words(app)
     app.button(key="trust_check").click().run()
     monkeypatch.undo()
-    [check] = started
-    assert (check.command, check.round) == ("validate", 1)
-    question = ("validate", str(check.run.path), "--round", "1", *check.arguments, "--executor", "inline")
-    monkeypatch.setattr(sys, "argv", ["engine", *question, "--subsets", "4", "--orders", "2"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code, "the command takes the arguments"
+    [asked] = started
+    assert isinstance(asked, Validate)
+    assert (asked.round, asked.estimators) == (1, ("first_order", "tracin", "tracin_adam"))
+    run = engine.open_run(tmp_path / "tiny")
+    by_kind.of(run).calculate(run, replace(asked, subsets=4, orders=2), lambda *_: None)
     app = open_page("sequences", tmp_path, run="tiny", round="1")
     assert "trust: LDS" in words(app)
 
@@ -227,7 +229,7 @@ def test_retraining_without_the_basket_ends_on_compare(
     shutil.copytree(trained / "tiny", tmp_path / "tiny")
     run = engine.open_run(tmp_path / "tiny")
     started: list[list[str]] = []
-    monkeypatch.setattr(jobs.subprocess, "Popen", lambda command, **_: started.append(command))
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
     monkeypatch.setattr(st, "switch_page", lambda *_, **__: None)
     app = open_page("sequences", tmp_path, run="tiny", round="0")
     worst = listed(app)["record"].tolist()[:3]
@@ -241,7 +243,8 @@ def test_retraining_without_the_basket_ends_on_compare(
     [job] = list_jobs(run)
     assert job.plan.removed == tuple(sorted(worst))
     assert (job.plan.target, job.plan.orders, job.plan.episodes) == ("sequence", 2, 8)
-    assert [command[1:] for command in started] == [["-m", "engine.kinds.language.worker", str(job.folder)]]
+    assert [command[1:4] for command in started] == [["-m", "engine.jobs", str(job.folder)]]
+    assert [command[4] for command in started] == ["--lock"], "and nothing that could be loaded"
     expected = sequence_influence(run.snapshot(0)).influence[worst].sum()
     assert job.about["summed_influence"] == pytest.approx(float(expected), rel=1e-5)
 

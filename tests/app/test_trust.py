@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -13,8 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from app import loaders
-from app.checking import CHECKED
-from app.jobs import Check
+from app.checking import CHECKED, OfRecords, measured_estimators
 from app.trust import offered
 from engine.core.costs import finished
 from engine.core.draws import random_removals
@@ -22,6 +22,8 @@ from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
 from engine.core.kind import named_target
 from engine.core.question import TargetName
 from engine.core.trust import keep_validation
+from engine.jobs.calculations import Calculation
+from engine.jobs.questions import Validate
 from engine.kinds.control.targets import return_target
 from engine.store.read import Run
 
@@ -75,12 +77,11 @@ def test_the_badge_is_about_the_orders_that_the_scores_are_averaged_over(
     for orders, name, found in (("1", "tracin_adam", alone), ("4", "tracin_adam over 4 orders", together)):
         app = diagnose(monkeypatch, run, estimator="tracin_adam", average_orders=orders)
         assert f"LDS {found.estimators[name].lds:.2f} of" in badge(app)
-    started: list[tuple[str, ...]] = []
-    monkeypatch.setattr(Check, "start", lambda self, estimators: started.append(self.arguments))
+    started = begun(monkeypatch)
     app = diagnose(monkeypatch, run, estimator="tracin_adam", average_orders="8")
     assert "trust: not measured" in badge(app)
     app.button(key="trust_check").click().run()
-    assert started[0][-2:] == ("--score-orders", "8")
+    assert started[0].score_orders == 8
 
 
 def test_few_subsets_are_said_to_be_few(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
@@ -98,36 +99,47 @@ def test_every_estimator_is_offered_where_the_update_can_be_replayed(run: Run) -
 
 def test_progress_of_a_check_counts_all_its_replays(run: Run) -> None:
     """Those that replay_regression is fitted to as well, and after a reload, too."""
-    arguments = ("--target", "return", "--subsets", "2000", "--orders", "50")
-    check = Check(run, 1, "return", arguments)
-    check.start([*CHECKED, REPLAY_REGRESSION])
-    again = Check(run, 1, "return", arguments)
-    assert again.estimators == (*CHECKED, REPLAY_REGRESSION)
     snapshot = run.snapshot(1)
+    question = OfRecords(run, snapshot, return_target(snapshot), subsets=2000, orders=50)
+    check = question.job([*CHECKED, REPLAY_REGRESSION])
+    check.start()
+    again = question.job()
+    estimators = measured_estimators(again)
+    assert estimators == (*CHECKED, REPLAY_REGRESSION)
     _, few = finished(snapshot, return_target(snapshot), CHECKED, 4, 2, 0.5, "random")
-    _, many = finished(snapshot, return_target(snapshot), again.estimators, 4, 2, 0.5, "random")
+    _, many = finished(snapshot, return_target(snapshot), estimators, 4, 2, 0.5, "random")
     assert many > few == 10
     again.stop()
     wait_until(lambda: not check.running)
 
 
 def test_a_check_runs_in_the_background_and_can_be_stopped(run: Run) -> None:
-    check = Check(run, 1, "return", ("--target", "return", "--subsets", "2000", "--orders", "50"))
+    snapshot = run.snapshot(1)
+    question = OfRecords(run, snapshot, return_target(snapshot), subsets=2000, orders=50)
+    check = question.job()
     assert not check.running
-    check.start(["first_order"])
+    question.job(["first_order"]).start()
     assert check.running
-    check.start(["first_order"])  # no second one
+    question.job(["tracin"]).start()  # no second one
+    assert measured_estimators(check) == ("first_order",)
     wait_until(lambda: list((run.path / "derived").glob("*.parquet")))
     check.stop()
     wait_until(lambda: not check.running)
-    assert "replays are finished and kept" in check.complaint
+    assert check.complaint == "cancelled; finished replays are kept"
 
 
 def test_a_check_that_fails_says_why(run: Run) -> None:
-    check = Check(run, 77, "return", ("--target", "return"))
-    check.start(["first_order"])
+    check = Calculation(run, Validate(round=77, target={"target": "return"}, estimators=("first_order",)))
+    check.start()
     wait_until(lambda: not check.running)
     assert "77" in check.complaint
+
+
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[Validate]:
+    """The questions of checks that would have been started."""
+    questions: list[Validate] = []
+    monkeypatch.setattr(Calculation, "start", lambda self: questions.append(self.question))
+    return questions
 
 
 def button(app: AppTest, key: str) -> str:
@@ -137,19 +149,17 @@ def button(app: AppTest, key: str) -> str:
 def test_a_ranking_that_was_not_measured_offers_the_check_and_its_time(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    started: list[tuple[str, ...]] = []
-    monkeypatch.setattr(Check, "start", lambda self, estimators: started.append(tuple(estimators)))
+    started = begun(monkeypatch)
     app = diagnose(monkeypatch, run)
     assert button(app, "trust_check").startswith("Check (about ")
     app.button(key="trust_check").click().run()
-    assert started == [CHECKED]
+    assert [question.estimators for question in started] == [CHECKED]
     app = diagnose(monkeypatch, run, estimator=REPLAY_REGRESSION)
     assert not app.exception
 
 
 def test_a_check_that_runs_is_seen_at_the_badge(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    monkeypatch.setattr(Check, "running", property(lambda self: self.command == "validate"))
-    monkeypatch.setattr(Check, "estimators", property(lambda self: CHECKED))
+    monkeypatch.setattr(Calculation, "running", property(lambda self: isinstance(self.question, Validate)))
     assert "trust: being measured, 0%" in badge(diagnose(monkeypatch, run))
 
 
@@ -193,19 +203,17 @@ def test_the_ranking_of_a_behaviour_has_a_badge_too(monkeypatch: pytest.MonkeyPa
         app.switch_page("views/behaviour.py")
         return app.run()
 
-    started: list[tuple[int, tuple[str, ...]]] = []
-    monkeypatch.setattr(Check, "start", lambda self, estimators: started.append((self.round, self.arguments)))
+    started = begun(monkeypatch)
     app = behaviour()
     assert not app.exception
     assert "trust: not measured" in badge(app)
     app.button(key="behaviour_check").click().run()
-    ((round, arguments),) = started
-    assert round == 2
-    # The command that was started asks about the very target of the page.
-    observation = tuple(float(x) for x in arguments[2].removeprefix("--obs=").split(","))
-    action = (float(arguments[3].removeprefix("--action=")),)
+    (question,) = started
+    assert question.round == 2
+    # The job that was started asks about the very target of the page, also once it was written down.
     snapshot = run.snapshot(2)
-    asked = named_target(snapshot, TargetName(target="action", observation=observation, action=action))
+    written = json.loads(json.dumps(question.target))
+    asked = named_target(snapshot, TargetName(**written))
     assert asked.describe() == engine.action_target(run.snapshot(1), record=7).describe()
     measured = engine.validate(snapshot, asked, subsets=6, orders=2, executor="inline")
     assert f"trust: LDS {measured.estimators['first_order'].lds:.2f}" in badge(behaviour())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from test_pages import Open, errors, open_page, words  # noqa: F401
 
 import engine
 from app import jobs
-from app.jobs import Check
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
-from engine.intervention.workspace import list_jobs
+from engine.jobs.calculations import Calculation
+from engine.jobs.interventions import list_jobs
+from engine.jobs.questions import Diagnose, Validate
 from engine.store import open_run
 
 LINE = "this run trained adapters (LoRA) of some/model, which is not in it, so the run is view only; pass --base PATH"
@@ -92,16 +94,16 @@ def test_workers_get_what_the_person_allows_as_arguments(
         def __init__(self, command: list[str], **options: object) -> None:
             started.append(command)
 
-    monkeypatch.setattr(jobs.subprocess, "Popen", Process)
+    monkeypatch.setattr(subprocess, "Popen", Process)
     with pytest.raises(BadInputError, match="pass --base PATH"):
         jobs.start(run, snapshot, plan, None)
     assert list_jobs(run) == []
     engine.allow(models / "policy", download=True)
     job = jobs.start(run, snapshot, plan, None)
-    Check(run, 1, "0123", ()).start(["first_order"])
+    Calculation(run, Validate(round=1, target={"target": "sequence"}, estimators=("first_order",))).start()
     base = ["--base", str((models / "policy").resolve()), "--download"]
-    assert started[0][1:] == ["-m", "engine.kinds.language.worker", *base, str(job.folder.resolve())]
-    assert started[1][-3:] == base
+    assert started[0][1:4] == ["-m", "engine.jobs", str(job.folder.resolve())]
+    assert [command[-3:] for command in started] == [base, base]
 
 
 def test_what_a_control_task_starts_takes_no_models(
@@ -109,9 +111,9 @@ def test_what_a_control_task_starts_takes_no_models(
 ) -> None:
     started: list[list[str]] = []
     monkeypatch.setattr(
-        jobs.subprocess, "Popen", lambda command, **options: started.append(command) or type("P", (), {"pid": 1})
+        subprocess, "Popen", lambda command, **options: started.append(command) or type("P", (), {"pid": 1})
     )
     engine.allow(download=True)
     run = open_run(received(cartpole.path, tmp_path / "run"))
-    Check(run, 1, "0123", (), "diagnose").start([])
+    Calculation(run, Diagnose(round=1, target={"target": "return"}, rollouts=8)).start()
     assert "--download" not in started[0]

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 import engine
 from engine.intervention.record_sets import read_basket
-from engine.intervention.workspace import list_jobs
+from engine.jobs.interventions import list_jobs
 
 pytestmark = pytest.mark.browser
 

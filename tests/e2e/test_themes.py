@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 import engine
 from app.charts.theme import DARK, LIGHT, Theme
-from engine.intervention.workspace import list_jobs
+from engine.jobs.interventions import list_jobs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 from language_runs import write_run

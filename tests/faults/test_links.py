@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,15 +14,20 @@ import pytest
 
 from app import jobs
 from engine.errors import DamagedRunError, EngineError
-from engine.intervention.across import create_series, list_series, series_of
+from engine.intervention.across import series_of
 from engine.intervention.notes import read_note, write_note
 from engine.intervention.plan import Intervention
 from engine.intervention.record_sets import change_basket, read_sets
-from engine.intervention.worker import work
-from engine.intervention.workspace import create_job, list_jobs, request_cancel
+from engine.jobs.calculations import Calculation
+from engine.jobs.folder import request_cancel
+from engine.jobs.interventions import create_job, list_jobs
+from engine.jobs.questions import Validate
+from engine.jobs.series import create_series, list_series
+from engine.jobs.work import work, work_in
 from engine.store import Run, export_run, find_runs, load_table, open_run, save_table, verify_run
 from engine.store.derived import update_table
 
+QUESTION = Validate(round=1, target={"target": "return"}, estimators=("first_order",), subsets=3, orders=1)
 PLAN = Intervention(round=1, removed=(3, 4), orders=2, episodes=2)
 SECRET = "what is elsewhere, and nobody's business"
 
@@ -53,7 +59,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         def __init__(self, command: list[str], **_settings: object) -> None:
             begun.append(command)
 
-    monkeypatch.setattr(jobs.subprocess, "Popen", Process)
+    monkeypatch.setattr(subprocess, "Popen", Process)
     return begun
 
 
@@ -72,10 +78,14 @@ def everything(opened: Run, path: Path) -> Iterator[Callable[[], object]]:
     yield lambda: load_table(path, "ab")
     yield lambda: save_table(path, "ab", pa.table({"reward": [1.0]}))
     yield lambda: update_table(path, "cd", lambda _: pa.table({"reward": [1.0]}))
-    check = jobs.Check(opened, 1, "return", ())
-    yield lambda: check.start(["first_order"])
+    check = Calculation(opened, QUESTION)
+    yield check.start
     yield lambda: check.progress
     yield lambda: check.running
+    yield lambda: check.complaint
+    yield lambda: check.asked
+    yield check.stop
+    yield lambda: work_in(check.folder)
     yield lambda: list_series(fresh())
     yield lambda: jobs.start_series(fresh(), series_of(fresh(), [1, 2]))
     with suppress(EngineError):
@@ -96,7 +106,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 def paths_of(run: Run) -> list[str]:
     """Every file and folder in the run, and those that would be made."""
     there = [path.relative_to(run.path).as_posix() for path in sorted(run.path.rglob("*"))]
-    made = ["derived/validate-1-return.lock", "derived/validate-1-return.log", "derived/lock", "basket/lock", "notes"]
+    job = Calculation(run, QUESTION).folder.relative_to(run.path).as_posix()
+    files = ("job.json", "status.json", "cancel", "worker.lock", "log.txt")
+    made = ["derived/lock", "basket/lock", "notes", "derived/jobs", job, *(f"{job}/{name}" for name in files)]
     return [*there, *made]
 
 
@@ -121,8 +133,9 @@ def test_no_link_in_a_run_is_followed(run: Run, tmp_path: Path, started: list[li
         shutil.copytree(run.path, spoiled)
         opened, spot = open_run(spoiled), spoiled / name
         shutil.rmtree(spot) if spot.is_dir() else spot.unlink(missing_ok=True)
+        spot.parent.mkdir(parents=True, exist_ok=True)
         spot.symlink_to(target)
-        for action in everything(opened, spoiled) if spot.parent.exists() else ():
+        for action in everything(opened, spoiled):
             with suppress(EngineError, FileNotFoundError):
                 action()
         assert contents(elsewhere) == before, name
@@ -142,26 +155,30 @@ def test_a_linked_folder_is_said_to_be_one(run: Run, tmp_path: Path, name: str) 
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
-@pytest.mark.parametrize("ending", ["lock", "log"])
+@pytest.mark.parametrize("name", ["worker.lock", "log.txt"])
 def test_a_pipe_or_folder_in_the_place_of_a_lock_hangs_nothing(
-    run: Run, started: list[list[str]], make: Callable[[Path], None], ending: str
+    run: Run, started: list[list[str]], make: Callable[[Path], None], name: str
 ) -> None:
-    make(run.path / "derived" / f"validate-1-return.{ending}")
-    check = jobs.Check(run, 1, "return", ())
+    check = Calculation(run, QUESTION)
+    check.folder.mkdir(parents=True)
+    make(check.folder / name)
     assert check.running is False
     assert check.progress == (0.0, "")
     with pytest.raises(EngineError):
-        check.start(["first_order"])
+        check.start()
     assert started == []
+    assert not check.running
+    assert name in check.complaint
 
 
 def test_a_second_name_of_somebodys_file_is_no_log(run: Run, tmp_path: Path, started: list[list[str]]) -> None:
     victim = tmp_path / "victim"
     victim.write_text(SECRET)
-    os.link(victim, run.path / "derived" / "validate-1-return.log")
-    check = jobs.Check(run, 1, "return", ())
+    check = Calculation(run, QUESTION)
+    check.folder.mkdir(parents=True)
+    os.link(victim, check.folder / "log.txt")
     with pytest.raises(DamagedRunError, match="not a regular file"):
-        check.start(["first_order"])
+        check.start()
     assert not check.running, "a check that could not begin holds no lock"
     assert victim.read_text() == SECRET
 

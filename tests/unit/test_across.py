@@ -23,18 +23,11 @@ from engine.core.filtering import bottom_fraction
 from engine.core.scores import Scores
 from engine.errors import BadInputError, CancelledError, EngineError
 from engine.intervention import across
-from engine.intervention.across import (
-    Series,
-    create_series,
-    damaged_series,
-    list_series,
-    read_series,
-    series_folder,
-    series_of,
-)
 from engine.intervention.rounds import changes, p_value, sentences, summarize
-from engine.intervention.worker import work_series
-from engine.intervention.workspace import list_jobs, request_cancel
+from engine.jobs.folder import request_cancel
+from engine.jobs.interventions import list_jobs
+from engine.jobs.series import create_series, damaged_series, list_series, read_series, series_folder
+from engine.jobs.work import work_series
 from engine.store import read_json, write_json
 from engine.store.commit import RunWriter
 from engine.store.read import Run
@@ -162,7 +155,7 @@ def test_a_series_at_a_round_that_is_not_there_is_one_line(run: Run) -> None:
 
 def test_a_killed_worker_is_stale_and_its_finished_rounds_are_kept(run: Run) -> None:
     folder = begun(run, orders=8, episodes=400)
-    worker = subprocess.Popen([sys.executable, "-m", "engine.intervention.worker", str(folder)])
+    worker = subprocess.Popen([sys.executable, "-m", "engine.jobs", str(folder)])
     wait_until(lambda: list((folder / "rounds").glob("0*.json")) or worker.poll() is not None, every=0.02)
     assert worker.poll() is None
     os.kill(worker.pid, signal.SIGKILL)

@@ -16,7 +16,7 @@ FLOORS = (
     {"allowed", "config", "config_language", "spaces", "errors", "envs", "executors", "terminal", "arguments", "typed"},
     {"store"},
     {"core", "kinds", "intervention", "analysis"},
-    {"recording"},
+    {"recording", "jobs"},
     {"experiments"},
     {"cli"},
     {"__main__", "__init__"},

@@ -19,7 +19,7 @@ from engine.core.question import TargetName
 from engine.core.targets import Target, in_words
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
-from engine.intervention.workspace import create_job, intervention_id, list_jobs, predicted, read_job
+from engine.jobs.interventions import create_job, intervention_id, list_jobs, predicted, read_job
 from engine.store.export import export_run
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot

@@ -18,8 +18,8 @@ from engine.errors import BadInputError
 from engine.intervention.outcome import Outcome
 from engine.intervention.plan import Intervention, random_removal
 from engine.intervention.recollect import recorded_arm, summarize, train_arm_on
-from engine.intervention.worker import work
-from engine.intervention.workspace import create_job, intervention_id, read_job
+from engine.jobs.interventions import create_job, intervention_id, read_job
+from engine.jobs.work import work
 from engine.kinds.control.evaluation import Evaluator
 from engine.store import read_json
 from engine.store.read import Run

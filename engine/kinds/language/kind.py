@@ -25,7 +25,7 @@ from engine.kinds.language.credits import TokenDerivatives, at_theta_k
 from engine.kinds.language.evaluation import Answers
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner, check_settings, language_fingerprint
-from engine.kinds.language.models import policy_at, restore_policy
+from engine.kinds.language.models import check_base, policy_at, restore_policy
 from engine.kinds.language.objective import TokenObjective
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.presets import LanguageSettings
@@ -85,6 +85,10 @@ class LanguageKind(Kind):
     def return_target(self, snapshot: LanguageSnapshot, reference: SequenceBuffer | None = None) -> TokenTarget:
         """Over sequences."""
         return return_target(snapshot, reference)
+
+    def check_loadable(self, snapshot: LanguageSnapshot) -> None:
+        """Of adapters the base model is not in the run."""
+        check_base(snapshot.language, snapshot.named_here)
 
     def removed(self, snapshot: LanguageSnapshot, drop: Any, *, actor_only: bool = False) -> LanguageSnapshot:
         """In GRPO the others of a group are compared as if these had never been sampled."""

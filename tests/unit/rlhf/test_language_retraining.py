@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from engine.kinds.language.replay import intervene_language, replay_language
-from engine.kinds.language.retrain import create_language_job, predicted, random_sequences, retrain_language
+from engine.kinds.language.retrain import predicted, random_sequences, retrain_language
 from engine.kinds.language.worker import work
 from languages import Counted, record_language
 
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
-from engine.intervention.workspace import list_jobs
+from engine.jobs.interventions import create_job, list_jobs
+from engine.jobs.work import work
 from engine.kinds.language.targets import language_target
 from engine.store import Run, open_run, read_json, verify_run
 
@@ -102,14 +103,14 @@ def test_a_job_is_carried_out_by_its_worker_once(run):
     removal = plan(removed=(7,))
     about = predicted(snapshot, removal)
     assert np.isfinite(about["summed_influence"])
-    job, begin = create_language_job(run, snapshot, removal, about)
+    job, begin = create_job(run, snapshot, removal, about)
     assert (begin, job.state) == (True, "queued")
     said: list[str] = []
     result = work(job.folder, lambda doing, done, total: said.append(doing))
     assert "control, minibatch order 2 of 2" in said
     [done] = list_jobs(run)
     assert (done.state, done.result) == ("done", result)
-    assert create_language_job(run, snapshot, removal, about)[1] is False
+    assert create_job(run, snapshot, removal, about)[1] is False
     assert work(job.folder) == result
 
 

@@ -211,15 +211,14 @@ def test_adapters_of_another_rank_are_damage(adapters: Run, folder: Path, tmp_pa
 
 @pytest.mark.slow
 def test_the_worker_of_a_job_takes_the_options(adapters: Run, folder: Path, tmp_path: Path) -> None:
-    from engine.kinds.language.retrain import create_language_job
 
     from engine.intervention.plan import Intervention
-    from engine.intervention.workspace import read_job
+    from engine.jobs.interventions import create_job, read_job
 
     sent = open_run(received(adapters.path, tmp_path / "run"))
     plan = Intervention(round=0, removed=(3, 5), orders=2, episodes=4, target="sequence")
-    job, _ = create_language_job(sent, sent.snapshot(0), plan, {})
-    command = [sys.executable, "-m", "engine.kinds.language.worker", str(job.folder)]
+    job, _ = create_job(sent, sent.snapshot(0), plan, {})
+    command = [sys.executable, "-m", "engine.jobs", str(job.folder)]
     outcome = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert outcome.returncode == 1
     assert "pass --base PATH" in outcome.stderr

@@ -18,16 +18,9 @@ from deadlines import wait_until
 import engine
 from engine.errors import BadInputError, CancelledError, LockedRunError
 from engine.intervention.plan import Intervention
-from engine.intervention.worker import work
-from engine.intervention.workspace import (
-    create_job,
-    damaged_jobs,
-    intervention_id,
-    list_jobs,
-    predicted,
-    read_job,
-    request_cancel,
-)
+from engine.jobs.folder import request_cancel
+from engine.jobs.interventions import create_job, damaged_jobs, intervention_id, list_jobs, predicted, read_job
+from engine.jobs.work import work
 from engine.store import read_json, write_json
 from engine.store.read import Run
 
@@ -121,7 +114,7 @@ def test_a_second_worker_is_refused_and_changes_nothing(run: Run) -> None:
 def test_a_killed_worker_reads_stale_and_can_be_started_again(run: Run) -> None:
     long = Intervention(round=1, removed=(3, 5, 8), orders=60, episodes=4000)
     folder = made(run, long)
-    worker = subprocess.Popen([sys.executable, "-m", "engine.intervention.worker", str(folder)])
+    worker = subprocess.Popen([sys.executable, "-m", "engine.jobs", str(folder)])
     wait_until(lambda: state(folder) == "running")
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()

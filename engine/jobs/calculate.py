@@ -1,0 +1,53 @@
+"""What a calculation in the background does; what it finds is kept where pages and commands look for it."""
+
+from __future__ import annotations
+
+from engine.analysis.diagnosis import diagnose
+from engine.core.influence import influence
+from engine.core.kind import named_target
+from engine.core.question import TargetName
+from engine.core.validation import validate
+from engine.intervention.plan import Progress
+from engine.jobs.questions import Diagnose, Influence, Question, Validate
+from engine.store.read import Run
+
+
+def calculate(run: Run, question: Question, progress: Progress) -> None:
+    """Answer a question about a round of a run, of whatever kind.
+
+    Raises:
+        EngineError: it can't be answered; says why.
+    """
+    snapshot = run.snapshot(question.round)
+    target = named_target(snapshot, TargetName(**question.target))
+    match question:
+        case Influence():
+            influence(
+                snapshot,
+                target,
+                question.estimator,
+                orders=question.orders,
+                by_layer=question.by_layer,
+                on_step=lambda done, total: progress(question.estimator, done, total),
+                refresh=question.refresh,
+            )
+        case Validate():
+            validate(
+                snapshot,
+                target,
+                question.estimators,
+                subsets=question.subsets,
+                orders=question.orders,
+                fraction=question.fraction,
+                score_orders=question.score_orders,
+                report=progress,
+            )
+        case Diagnose():
+            diagnose(
+                snapshot,
+                target,
+                question.estimator,
+                records=question.records,
+                rollouts=question.rollouts,
+                report=progress,
+            )

@@ -1,0 +1,93 @@
+"""What a calculation in the background is asked: influence, its validation, or a diagnosis of a round.
+
+A target is said in the plain values that name it, `TargetName.plain()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.kind import Effort
+from engine.typed import typed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Influence:
+    """How much each record of a round raised or lowered a target."""
+
+    word: ClassVar[str] = "influence"
+    besides: ClassVar[frozenset[str]] = frozenset({"refresh"})
+    """What does not tell it from others: questions that differ in nothing else are one job."""
+    keeps: ClassVar[str] = ""
+    """What is kept of it where it is stopped."""
+
+    round: int
+    target: dict[str, Any]
+    estimator: str = DEFAULT_ESTIMATOR
+    orders: int = 1
+    by_layer: bool = False
+    refresh: bool = False
+    """Whether to compute anew what is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validate:
+    """Whether influence predicts what removing records does."""
+
+    word: ClassVar[str] = "validate"
+    besides: ClassVar[frozenset[str]] = frozenset({"estimators"})
+    """The replays are the same for all estimators."""
+    keeps: ClassVar[str] = "finished replays are kept"
+
+    round: int
+    target: dict[str, Any]
+    estimators: tuple[str, ...] = ()
+    subsets: int = Effort.subsets
+    orders: int = Effort.orders
+    fraction: float = 0.5
+    score_orders: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnose:
+    """What the bottom records have in common, and what the actions of some were worth, by rollouts."""
+
+    word: ClassVar[str] = "diagnose"
+    besides: ClassVar[frozenset[str]] = frozenset({"target", "estimator", "records"})
+    """Rollouts are kept by round, and one job at a time plays them."""
+    keeps: ClassVar[str] = "finished rollouts are kept"
+
+    round: int
+    target: dict[str, Any]
+    rollouts: int
+    records: tuple[int, ...] = ()
+    """Whose actions."""
+    estimator: str = DEFAULT_ESTIMATOR
+
+
+Question: TypeAlias = Influence | Validate | Diagnose
+
+QUESTIONS: dict[str, type[Question]] = {kind.word: kind for kind in (Influence, Validate, Diagnose)}
+
+
+def to_json(question: Question) -> dict[str, Any]:
+    """The kind of work, and what is asked, in plain values."""
+    return {"work": question.word, "question": asdict(question)}
+
+
+def from_json(values: Mapping[str, Any]) -> Question:
+    """The inverse of `to_json`.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not such an object.
+    """
+    return typed(QUESTIONS[values["work"]], values["question"])
+
+
+def identity(question: Question) -> dict[str, Any]:
+    """Plain values that are equal for questions that are one job."""
+    asked = {name: value for name, value in asdict(question).items() if name not in question.besides}
+    return {"work": question.word, **asked}

@@ -1,0 +1,126 @@
+"""What is done in a job's folder; where it lies says what kind of work it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.errors import BadInputError
+from engine.intervention.across import carry_out_series
+from engine.intervention.plan import Progress
+from engine.intervention.retrain import carry_out
+from engine.jobs.calculate import calculate
+from engine.jobs.calculations import read_question
+from engine.jobs.folder import CANCEL_FILE
+from engine.jobs.interventions import read_job
+from engine.jobs.series import read_series
+from engine.jobs.supervise import Begin, supervise
+from engine.store.read import Run, open_run
+
+Outcome = dict[str, Any]
+
+
+def work_in(folder: Path, *, lock: int | None = None, before: Callable[[], object] = lambda: None) -> None:
+    """Do the work of a job, as its only worker.
+
+    Args:
+        folder: the job's, in its place in the run.
+        lock: its lock, where whoever started the process took it.
+        before: is called first; where it fails the job does.
+
+    Raises:
+        BadInputError: it is no job's folder.
+        EngineError: the work could not be done, or was cancelled; `status.json` says so too.
+    """
+    folder = folder.resolve()
+    work = _work_of(folder)
+
+    def prepared(begin: Begin) -> object:
+        before()
+        return work(folder, begin)
+
+    supervise(folder, None, prepared, lock=lock)
+
+
+def _work_of(folder: Path) -> Callable[[Path, Begin], object]:
+    """What is to be done in a folder, by its place in the run."""
+    read: Callable[[Path], object] = read_job
+    do: Callable[[Path, Begin], object] = _retrain
+    match folder.parts[-3:-1]:
+        case ("derived", "jobs"):
+            read, do = read_question, _calculate
+        case ("interventions", "across"):
+            read, do = read_series, _series_of_run
+    if read(folder) is None:
+        raise BadInputError(f"{folder} holds no job")
+    return do
+
+
+def work(folder: Path, report: Progress | None = None) -> Outcome:
+    """Carry out the intervention in `folder`; an equal one that is done is not done again.
+
+    Args:
+        folder: made by `interventions.create_job`.
+        report: is told what `status.json` says.
+
+    Returns:
+        What `retrain` returns.
+
+    Raises:
+        EngineError: it could not be carried out, or was cancelled; `status.json` says so too.
+    """
+    if read_job(folder) is None:
+        raise BadInputError(f"{folder} holds no intervention")
+    return supervise(folder, report, lambda begin: _retrain(folder, begin))
+
+
+def work_series(
+    run: Run, folder: Path, report: Progress | None = None, *, executor: str = "processes", workers: int | None = None
+) -> Outcome:
+    """Carry out the series of interventions in `folder`; rounds that are finished are not done again.
+
+    Args:
+        run: its run.
+        folder: made by `series.create_series`.
+        report: is told what `status.json` says.
+        executor: see `executors.run_tasks`.
+        workers: rounds at a time.
+
+    Returns:
+        What `across.carry_out_series` returns.
+
+    Raises:
+        EngineError: as `work`.
+    """
+    return supervise(folder, report, lambda begin: _series(run, folder, begin, executor=executor, workers=workers))
+
+
+def _retrain(folder: Path, begin: Begin) -> Outcome:
+    job = read_job(folder)
+    if job is None:
+        raise BadInputError(f"{folder} holds no intervention")
+    if job.result is not None:
+        return job.result
+    run = open_run(job.run_path)
+    return carry_out(run, job.plan, folder / "branch", begin()).to_json()
+
+
+def _series(run: Run, folder: Path, begin: Begin, executor: str = "processes", workers: int | None = None) -> Outcome:
+    job = read_series(folder)
+    if job is None:
+        raise BadInputError(f"{folder} holds no series of interventions")
+    cancel = folder / CANCEL_FILE
+    return carry_out_series(run, job.series, folder, begin(), cancel=cancel, executor=executor, workers=workers)
+
+
+def _series_of_run(folder: Path, begin: Begin) -> Outcome:
+    return _series(open_run(folder.parents[2]), folder, begin)
+
+
+def _calculate(folder: Path, begin: Begin) -> None:
+    question = read_question(folder)
+    if question is None:
+        raise BadInputError(f"{folder} holds no calculation")
+    run = open_run(folder.parents[2])
+    calculate(run, question, begin())
