@@ -97,6 +97,13 @@ def record_gradients(snapshot: Snapshot, target: Target) -> RecordGradients:
     return RecordGradients(policy, batch, objective, list(gradient(target, policy)))
 
 
+def with_prior(
+    snapshot: Snapshot, target: Target, on_step: OnStep | None = None, by_layer: bool = False
+) -> Attribution:
+    """`replay_regression` from the prior in the recorded order."""
+    return replay_regression(snapshot, target, ESTIMATORS[PRIOR](snapshot, target, on_step, by_layer))
+
+
 class Compute(Protocol):
     """How an estimator credits a round's records."""
 
@@ -121,14 +128,19 @@ class Estimator:
     name: str
     note: str
     """One line for people."""
-    compute: Compute | None
-    """None for what is fitted to replays of its own, see `orders.attribute`."""
+    compute: Compute
     in_unit_of_target: bool = True
     """Whether the size of its influence predicts the change of f; else only its sign does."""
     needs_minibatches: bool = True
     """Whether it follows the update, which a round that was recorded without its minibatches doesn't know."""
     version: int = 1
     """Part of every cache key; raise it whenever its numbers change."""
+
+    def __call__(
+        self, snapshot: Snapshot, target: Target, on_step: OnStep | None = None, by_layer: bool = False
+    ) -> Attribution:
+        """What it says of a round in the recorded minibatch order; see `Compute`."""
+        return self.compute(snapshot, target, on_step, by_layer)
 
 
 class Estimators(dict[str, Estimator]):
@@ -170,7 +182,7 @@ ESTIMATORS = Estimators(
     Estimator(
         REPLAY_REGRESSION,
         "a linear fit to a thousand real replays without random records; takes a minute, and predicts them best",
-        None,
+        with_prior,
         version=2,
     ),
 )

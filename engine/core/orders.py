@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.core.attribution import Attribution
 from engine.core.checkpoint import one_thread
-from engine.core.estimators import ESTIMATORS, PRIOR, replay_regression
+from engine.core.estimators import ESTIMATORS, PRIOR, REPLAY_REGRESSION, replay_regression
 from engine.core.kind import named_target
 from engine.core.regression import training_orders, training_seconds
 from engine.core.replay import intervene
@@ -72,8 +72,7 @@ def attribute(
             "leave orders at 1"
         )
     one_thread()
-    compute = ESTIMATORS[estimator].compute
-    if compute is None:
+    if estimator == REPLAY_REGRESSION:
         told = on_step or (lambda done, total: None)
         prior = attribute(snapshot, target, PRIOR, orders, by_layer=by_layer)
         return replay_regression(
@@ -91,7 +90,7 @@ def attribute(
 
     for order in range(orders):
         done = order * steps
-        found.append(compute(intervene(snapshot, (), order=order), target, step, by_layer))
+        found.append(ESTIMATORS[estimator](intervene(snapshot, (), order=order), target, step, by_layer))
     if on_step is not None:
         on_step(orders * steps, orders * steps)
     return found[0] if orders == 1 else found[0].map(_mean, *found[1:])
@@ -128,15 +127,14 @@ def estimate_seconds(
     check_request(estimator, orders)
     one_thread()
     target = named_target(snapshot) if target is None else target
-    compute = ESTIMATORS[estimator].compute
-    if compute is None:
+    if estimator == REPLAY_REGRESSION:
         prior = estimate_seconds(snapshot, PRIOR, target, orders, by_layer)
         return prior + training_seconds(snapshot, target, training_orders(orders))
     steps, seconds = [], []
     for wanted in (1, *CALIBRATION_STEPS):
         short = _shortened(snapshot, wanted)
         started = time.perf_counter()
-        compute(short, target, by_layer=by_layer)
+        ESTIMATORS[estimator](short, target, by_layer=by_layer)
         steps.append(planned_steps(short))
         seconds.append(time.perf_counter() - started)
     # The first one only warms up.

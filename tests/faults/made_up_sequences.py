@@ -40,7 +40,7 @@ def make_sequences(seed: int, n: int = 12) -> SequenceBuffer:
     )
 
 
-def make_snapshot(k: int, *, validation: bool = True) -> LanguageSnapshot:
+def make_language_snapshot(k: int, *, validation: bool = True) -> LanguageSnapshot:
     rng = np.random.default_rng([10, k])
     return LanguageSnapshot(
         round=k,
@@ -70,7 +70,7 @@ def make_language_manifest() -> RunManifest:
 def write_language_run(path: Path, rounds: int = 2, *, validation: bool = True) -> Path:
     with RunWriter.create(path, make_language_manifest(), model=MODEL) as writer:
         for k in range(rounds):
-            writer.commit_round(make_snapshot(k, validation=validation), METRICS)
+            writer.commit_round(make_language_snapshot(k, validation=validation), METRICS)
         writer.commit_final(rounds, make_checkpoint(rounds))
     return path
 
@@ -85,7 +85,7 @@ def assert_same_sequences(found: SequenceBuffer, expected: SequenceBuffer) -> No
             assert other == column
 
 
-def assert_same_snapshot(found: LanguageSnapshot, expected: LanguageSnapshot) -> None:
+def assert_same_language_snapshot(found: LanguageSnapshot, expected: LanguageSnapshot) -> None:
     assert_same_sequences(found.buffer, expected.buffer)
     assert (found.validation is None) == (expected.validation is None)
     if expected.validation is not None:

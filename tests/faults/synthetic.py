@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.config import TrainConfig
-from engine.kinds.control.snapshot import RolloutBuffer
+from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
 from engine.spaces import Space
 from engine.store import Files, RunManifest, RunWriter, Snapshot
 
@@ -36,7 +36,7 @@ def values_of(space: Space, n: int, rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, 256, (n, *space.shape)).astype(space.dtype)
 
 
-def make_snapshot(k: int, observation: Space = FLOATS, action: Space = CHOICE, n: int = 32) -> Snapshot:
+def make_snapshot(k: int, observation: Space = FLOATS, action: Space = CHOICE, n: int = 32) -> ControlSnapshot:
     rng = np.random.default_rng([7, k])
     actions = values_of(action, n, rng)
     kept = rng.random(n) < 0.8
@@ -57,7 +57,15 @@ def make_snapshot(k: int, observation: Space = FLOATS, action: Space = CHOICE, n
         critic_kept=np.ones(n, bool) if k % 2 else kept,
     )
     minibatches = np.stack([rng.permutation(n) for _ in range(2)]).astype(np.int32)
-    return Snapshot(k, CONFIG, observation, action, buffer, make_checkpoint(k), minibatches)
+    return ControlSnapshot(
+        round=k,
+        config=CONFIG,
+        observation_space=observation,
+        action_space=action,
+        buffer=buffer,
+        checkpoint=make_checkpoint(k),
+        minibatches=minibatches,
+    )
 
 
 def make_checkpoint(k: int) -> dict[str, np.ndarray]:

@@ -18,7 +18,6 @@ from languages import record_language, settings
 from worlds import same_tensors
 
 import engine
-from engine.kinds.language.training import train_language
 from engine.store.read import Run
 
 SETTINGS = ("n_steps=300", "n_envs=2", "target_kl=0.02", "n_epochs=3")  # episodes of 500 steps span several rounds
@@ -53,7 +52,7 @@ def same(ours: Run, theirs: Run) -> None:
 
 
 def test_a_killed_language_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
-    config, language = settings(tmp_path, rounds=8)
+    chosen = settings(tmp_path, rounds=8)
     process = get_context("fork").Process(target=record_language, args=(tmp_path, "killed"), kwargs={"rounds": 8})
     process.start()
     wait_until(lambda: commits(tmp_path / "killed") >= 2, every=0.005)
@@ -62,7 +61,7 @@ def test_a_killed_language_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> N
     assert process.exitcode == -signal.SIGKILL, "it was over before it could be killed"
     assert engine.verify_run(tmp_path / "killed") == []
     for name, resume in (("killed", True), ("whole", False)):
-        for _ in train_language(config, language, tmp_path / name, resume=resume):
+        for _ in engine.rounds(chosen, tmp_path / name, resume=resume):
             pass
     killed, whole = (engine.open_run(tmp_path / name) for name in ("killed", "whole"))
     assert engine.verify_run(killed.path) == []

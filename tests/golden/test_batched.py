@@ -17,13 +17,13 @@ import engine
 from engine.core import replays as replaying
 from engine.core.draws import random_removals
 from engine.core.policy import Policy
-from engine.core.replay import intervene, replay
+from engine.core.replay import check_replayable, intervene, replay
 from engine.core.replays import Replay, Task, finished_replays, replays, run_replays
 from engine.core.targets import Target
 from engine.errors import BadInputError
 from engine.kinds.control import batched
 from engine.kinds.control.agents import restore_learner
-from engine.kinds.control.batched_replays import batched_values, check_device, updated_agents
+from engine.kinds.control.batched_replays import batched_values, updated_agents
 from engine.kinds.control.ppo import as_batch, update
 from engine.kinds.control.targets import return_target
 from engine.store.read import Run
@@ -216,7 +216,7 @@ def test_a_validation_says_where_it_was_replayed(committed: Snapshot, cpu_as_cud
 
 
 def test_what_can_not_be_replayed_there_is_refused(committed: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_device(committed, "cpu")
+    check_replayable(committed, "cpu")
     with pytest.raises(BadInputError, match="the device is 'tpu'; it must be cpu or cuda"):
         engine.validate(committed, device="tpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -225,7 +225,7 @@ def test_what_can_not_be_replayed_there_is_refused(committed: Snapshot, monkeypa
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     images = replace(committed, observation_space=replace(committed.observation_space, dtype="uint8", shape=(8, 8, 3)))
     with pytest.raises(BadInputError, match="no batched form of convolutions"):
-        check_device(images, "cuda")
+        check_replayable(images, "cuda")
     assert not (committed.path or Path()).joinpath("derived").exists()
 
 

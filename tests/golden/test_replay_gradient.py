@@ -15,7 +15,7 @@ from worlds import entry, moved_snapshot
 from engine.core.along_the_update import Credits, back_propagate, replay_gradient
 from engine.core.derivatives import TorchDerivatives
 from engine.core.layers import layer_of, layers_of
-from engine.core.objective import make_optimizer, objective, weighted_mean, with_normalized_advantages
+from engine.core.objective import RecordObjective, make_optimizer, objective, weighted_mean, with_normalized_advantages
 from engine.core.targets import Target
 from engine.core.update_trace import trace_update
 from engine.envs import find
@@ -23,6 +23,7 @@ from engine.errors import BadInputError
 from engine.kinds.control.agents import TorchAgent
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.ppo import as_batch, update
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.control.targets import action_target, return_target
 from engine.store.snapshot import Snapshot
 
@@ -64,9 +65,14 @@ def double_agent(snapshot: Snapshot) -> TorchAgent:
     return TorchAgent(config, policy, optimizer)
 
 
+def in_double_precision(snapshot: ControlSnapshot) -> TorchDerivatives:
+    policy = double_agent(snapshot).policy
+    return TorchDerivatives(policy, as_batch(policy, snapshot.buffer), RecordObjective(snapshot.config))
+
+
 def in_double(snapshot: Snapshot, target: Target) -> Credits:
     agent = double_agent(snapshot)
-    derivatives = TorchDerivatives(double_agent(snapshot).policy, snapshot.buffer, snapshot.config)
+    derivatives = in_double_precision(snapshot)
     return back_propagate(snapshot, trace_update(snapshot, agent), target, derivatives)
 
 
@@ -124,7 +130,7 @@ def test_each_layer_is_the_derivative_where_it_alone_feels_the_weights(snapshot:
     target = return_target(snapshot)
     agent = double_agent(snapshot)
     layers = layers_of(agent.policy)
-    derivatives = TorchDerivatives(double_agent(snapshot).policy, snapshot.buffer, snapshot.config)
+    derivatives = in_double_precision(snapshot)
     trace = trace_update(snapshot, agent)
     exact = back_propagate(snapshot, trace, target, derivatives, layers=list(layers.values())).sum(1)
     largest = np.abs(exact).max()

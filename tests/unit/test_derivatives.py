@@ -10,7 +10,6 @@ import pytest
 import torch
 from worlds import entry, moved_snapshot, off_policy
 
-from engine.core.along_the_update import derivatives_of
 from engine.core.backends import inner_products
 from engine.core.derivatives import Derivatives, TorchDerivatives
 from engine.core.objective import with_normalized_advantages
@@ -20,6 +19,7 @@ from engine.core.targets import Target
 from engine.core.update_trace import flat
 from engine.envs import find
 from engine.kinds.control.closed_form_derivatives import ClosedFormDerivatives
+from engine.kinds.control.kind import KIND
 from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.kinds.control.ppo import as_batch
 from engine.kinds.control.targets import ActionTarget, action_target, return_target
@@ -43,11 +43,11 @@ def snapshot(request: pytest.FixtureRequest) -> Snapshot:
 
 
 def both(snapshot: Snapshot) -> tuple[Derivatives, Derivatives, Vector]:
-    closed_form = derivatives_of(snapshot)
-    by_torch = derivatives_of(replace(snapshot, config=replace(snapshot.config, path="torch")))
+    closed_form = KIND.derivatives(snapshot)
+    by_torch = KIND.derivatives(replace(snapshot, config=replace(snapshot.config, path="torch")))
     assert isinstance(closed_form, ClosedFormDerivatives)
     assert isinstance(by_torch, TorchDerivatives)
-    return closed_form, by_torch, flat(snapshot.checkpoint, "parameter/")
+    return closed_form, by_torch, flat(snapshot.checkpoint, "parameter", list(snapshot.parameters))
 
 
 def targets(snapshot: Snapshot) -> list[Target]:
@@ -77,7 +77,7 @@ def test_inner_products_by_term(snapshot: Snapshot, which: str) -> None:
         random = np.random.default_rng(0).standard_normal(len(theta)).astype(np.float32)
         direction = random * (direction == 0) if which == "critic" else random
     records = np.random.default_rng(1).permutation(96)[:40].astype(np.int32)
-    found, expected = (way.products(theta, records, direction) for way in (closed_form, by_torch))
+    found, expected = (way.credit(theta, records, direction).terms for way in (closed_form, by_torch))
     assert found.shape == (3, 40)
     for term in range(3):
         if expected[term].any():
@@ -103,7 +103,7 @@ def test_terms_add_up_to_the_backends_products(snapshot: Snapshot) -> None:
     parts = torch.as_tensor(vector).split([p.numel() for p in policy.parameters()])
     direction = {name: part.view_as(p) for (name, p), part in zip(policy.named_parameters(), parts, strict=True)}
     expected = inner_products(policy, batch, snapshot.config, direction, "jvp").numpy()
-    close(96 * closed_form.products(theta, np.arange(96, dtype=np.int32), vector).sum(0), expected)
+    close(96 * closed_form.credit(theta, np.arange(96, dtype=np.int32), vector).terms.sum(0), expected)
 
 
 class _Entropy:

@@ -11,10 +11,10 @@ import torch
 from worlds import double, entry, moved_snapshot
 
 from engine.core import regression
-from engine.core.along_the_update import derivatives_of, directions_back, tracin_adam
+from engine.core.along_the_update import directions_back, tracin_adam
 from engine.core.attribution import TERMS
 from engine.core.backends import gradient, inner_products
-from engine.core.estimators import ESTIMATORS, _at_theta_k, first_order
+from engine.core.estimators import ESTIMATORS, first_order
 from engine.core.grouping import sum_by, sum_of
 from engine.core.objective import objective, with_normalized_advantages
 from engine.core.optimizers import clip_scale, follow
@@ -22,6 +22,7 @@ from engine.core.targets import Target
 from engine.core.update_trace import trace_update
 from engine.envs import find
 from engine.errors import BadInputError
+from engine.kinds.control.kind import KIND
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.targets import action_target, return_target
 from engine.store.snapshot import Snapshot
@@ -95,9 +96,9 @@ def test_in_a_small_step_the_exact_derivative_is_tracins_less_what_the_others_lo
     for target in targets(base):
         expected = np.zeros((3, N))
         for step, direction in directions_back(
-            "tracin", small.config, trace_update(small), target, derivatives_of(small).target_gradient
+            "tracin", small.config, trace_update(small), target, KIND.derivatives(small).target_gradient
         ):
-            products = derivatives_of(small).products(step.theta, step.records, direction)
+            products = KIND.derivatives(small).credit(step.theta, step.records, direction).terms
             expected[:, step.records] += products - products.mean(axis=1, keepdims=True)
         close(ESTIMATORS["replay_gradient"](small, target).influence, expected.sum(axis=0), 1e-2)
 
@@ -135,7 +136,7 @@ def test_terms_and_layers_add_up_to_the_influence(base: Snapshot, few_replays: N
     snapshot = base.without([1, 2, 3]).without(range(4, 20), actor_only=True)
     shared = snapshot.observation_space.encoder == "image"
     for target in targets(base):
-        influence, terms, layers = ESTIMATORS[name](snapshot, target, by_layer=True)
+        influence, terms, layers, _ = ESTIMATORS[name](snapshot, target, by_layer=True)
         assert list(terms) == ["actor", "critic", "entropy"]
         close(sum(terms.values()), influence, 1e-5)
         close(sum(layers.values()), influence, 1e-5)
@@ -159,10 +160,11 @@ def test_a_terms_part_is_the_inner_product_with_its_own_gradient(base: Snapshot)
     """Against one backward pass a record, for `first_order` and for one step along the update."""
     once = plain(base, n_epochs=1, batch_size=N, max_grad_norm=float("inf"))
     target = return_target(once)
-    policy, batch = _at_theta_k(once)
+    policy = KIND.policy(once)
+    batch = KIND.objective(once).at_start(KIND.batch(once, policy), once.minibatches)
     direction = gradient(target, policy)
-    _, found, _ = ESTIMATORS["first_order"](once, target)
-    _, stepped, _ = ESTIMATORS["tracin"](once, target)
+    found = ESTIMATORS["first_order"](once, target).terms
+    stepped = ESTIMATORS["tracin"](once, target).terms
     assert list(found) == list(stepped) == list(TERMS)
     for term in TERMS:
         if term == "critic" and policy.trunk is None:
@@ -178,7 +180,8 @@ def test_a_layers_part_is_the_inner_product_with_its_own_parameters(base: Snapsh
     """Against one backward pass a record, for `first_order` and for one step along the update."""
     once = plain(base, n_epochs=1, batch_size=N, max_grad_norm=float("inf"))
     target = return_target(once)
-    policy, batch = _at_theta_k(once)
+    policy = KIND.policy(once)
+    batch = KIND.objective(once).at_start(KIND.batch(once, policy), once.minibatches)
     direction = gradient(target, policy)
     layers = ESTIMATORS["first_order"](once, target, by_layer=True).layers
     stepped = ESTIMATORS["tracin"](once, target, by_layer=True).layers

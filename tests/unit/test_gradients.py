@@ -11,10 +11,11 @@ from worlds import double, moved_snapshot, off_policy
 import engine
 from engine.core.attribution import TERMS, Term
 from engine.core.backends import gradient, inner_products
-from engine.core.estimators import _at_theta_k, first_order, first_order_parts
+from engine.core.estimators import first_order, first_order_parts
 from engine.core.targets import Target
 from engine.envs import find
 from engine.errors import ZeroGradientError
+from engine.kinds.control.kind import KIND
 from engine.kinds.control.round_gradients import RoundGradients, Shelf, has_gradients, round_gradients
 from engine.kinds.control.targets import ActionTarget, action_target, return_target
 from engine.store.read import Run
@@ -48,8 +49,8 @@ def targets(snapshot: Snapshot) -> list[Target]:
 
 
 def test_the_loop_over_records_says_the_same(snapshot: Snapshot) -> None:
-    policy, _ = _at_theta_k(snapshot)
-    _, batch = _at_theta_k(snapshot)
+    policy = KIND.policy(snapshot)
+    batch = KIND.objective(snapshot).at_start(KIND.batch(snapshot, policy), snapshot.minibatches)
     policy, wide = double(policy, snapshot)
     wide = wide._replace(advantage=batch.advantage.double())
     for target in targets(snapshot):

@@ -15,8 +15,7 @@ from worlds import entry, learner
 import engine
 from engine.core import influence as front_door
 from engine.core.attribution import Term, top_and_bottom
-from engine.core.estimators import ESTIMATOR_NOTES, ESTIMATORS
-from engine.core.influence import scores_table
+from engine.core.estimators import ESTIMATORS
 from engine.core.targets import Target
 from engine.errors import BadInputError
 from engine.kinds.control.agents import restore_agent
@@ -90,7 +89,7 @@ def test_refresh_replaces_what_is_kept(snapshot: Snapshot) -> None:
     assert snapshot.path is not None
     nothing = np.zeros(256, np.float32)
     terms: dict[Term, np.ndarray] = {"actor": nothing, "critic": nothing, "entropy": nothing}
-    save_table(snapshot.path, key, scores_table(replace(right, influence=nothing, terms=terms)), {})
+    save_table(snapshot.path, key, replace(right, influence=nothing, terms=terms).to_arrow(), {})
     assert not engine.influence(snapshot, "return").influence.any()
     assert np.array_equal(engine.influence(snapshot, "return", refresh=True).influence, right.influence)
     assert np.array_equal(engine.influence(snapshot, "return").influence, right.influence)
@@ -153,7 +152,7 @@ def test_scores_kept_before_there_were_terms_are_computed_again(snapshot: Snapsh
     scores = engine.influence(snapshot, "return")
     (file,) = cached(snapshot)
     assert snapshot.path is not None
-    without = scores_table(scores).select(["record", "influence"])
+    without = scores.to_arrow().select(["record", "influence"])
     save_table(snapshot.path, file.name.split("-")[0], without, {})
     again = engine.influence(snapshot, "return")
     assert np.array_equal(again.influence, scores.influence)
@@ -276,5 +275,5 @@ def test_top_and_bottom_by_hand() -> None:
 
 
 def test_every_estimator_has_a_line_for_people() -> None:
-    assert set(ESTIMATORS) == set(ESTIMATOR_NOTES)
-    assert all(note and "\n" not in note for note in ESTIMATOR_NOTES.values())
+    assert all(name == one.name for name, one in ESTIMATORS.items())
+    assert all(one.note and "\n" not in one.note for one in ESTIMATORS.values())

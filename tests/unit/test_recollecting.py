@@ -16,11 +16,12 @@ from engine.core.kind import EVALUATION_SEED
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.intervention.outcome import Outcome
-from engine.intervention.plan import Intervention, random_removal
+from engine.intervention.plan import Intervention
 from engine.intervention.recollect import recorded_arm, summarize, train_arm_on
 from engine.jobs.interventions import create_job, intervention_id, read_job
 from engine.jobs.work import work
 from engine.kinds.control.evaluation import Evaluator
+from engine.kinds.control.kind import KIND
 from engine.store import read_json
 from engine.store.read import Run
 
@@ -77,7 +78,7 @@ def test_seeds_differ_and_arms_share_their_luck(cartpole: Run) -> None:
     first, second, again = (train_arm_on(snapshot, (), "mask", 1, seed).returns for seed in (1, 2, 1))
     assert first == again != second
     plan = Intervention(round=1, removed=DROP)
-    draws = [random_removal(snapshot, plan, seed).tolist() for seed in (0, 1)]
+    draws = [KIND.control(snapshot, plan.removed, seed).tolist() for seed in (0, 1)]
     assert draws[0] != draws[1]
     assert len(draws[1]) == len(DROP)
 

@@ -43,8 +43,8 @@ def traced(request: pytest.FixtureRequest, snapshot: Snapshot) -> tuple[Snapshot
 def test_the_steps_end_at_the_replays_bits(traced: tuple[Snapshot, Trace]) -> None:
     snapshot, trace = traced
     replayed = engine.replay(snapshot)
-    assert trace.after.tobytes() == flat(replayed.checkpoint, "parameter/").tobytes()
-    assert trace.steps[0].theta.tobytes() == flat(snapshot.checkpoint, "parameter/").tobytes()
+    assert trace.after.tobytes() == flat(replayed.checkpoint, "parameter", list(snapshot.parameters)).tobytes()
+    assert trace.steps[0].theta.tobytes() == flat(snapshot.checkpoint, "parameter", list(snapshot.parameters)).tobytes()
     assert len(trace.steps) == replayed.metrics.steps
 
 

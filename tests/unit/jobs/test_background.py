@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from deadlines import wait_until
-from engine.kinds.language.influence import read_sequence_influence
 from languages import record_language
 
 from app import jobs
@@ -26,7 +25,6 @@ from engine.jobs.calculations import Calculation
 from engine.jobs.folder import Job, is_worked_on, read_status, request_cancel
 from engine.jobs.questions import Diagnose, Influence, Validate
 from engine.kinds.control.targets import return_target
-from engine.kinds.language.targets import language_target
 from engine.store.read import Run, open_run
 
 pytestmark = pytest.mark.long
@@ -154,7 +152,7 @@ def validation(run: Run) -> object:
 
 def sequence_validation(run: Run) -> object:
     snapshot = run.snapshot(1)
-    return read_validation(snapshot, language_target(snapshot, "sequence"), "first_order")
+    return read_validation(snapshot, "sequence", "first_order")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +180,7 @@ def test_work_on_records_runs_and_says_how_far_it_is(
 @pytest.mark.parametrize(
     ("begin", "result"),
     [
-        (influence_on_tokens, lambda run: read_sequence_influence(run.snapshot(1), "sequence", "tracin")),
+        (influence_on_tokens, lambda run: read_influence(run.snapshot(1), "sequence", "tracin")),
         (validate_sequences, sequence_validation),
         (retrain_sequences, lambda run: list(run.path.glob("interventions/*/branch/result.json"))),
     ],

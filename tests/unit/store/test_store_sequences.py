@@ -14,8 +14,10 @@ from made_up_sequences import (
     CONFIG,
     LANGUAGE,
     MODEL,
+    assert_same_language_snapshot,
     assert_same_sequences,
     make_language_manifest,
+    make_language_snapshot,
     make_sequences,
     write_language_run,
 )
@@ -32,14 +34,14 @@ from engine.store.parquet import from_parquet, to_parquet
 @pytest.mark.parametrize("validation", [True, False])
 def test_a_round_comes_back_bit_for_bit(tmp_path, validation):
     run = open_run(write_language_run(tmp_path / "run", validation=validation))
-    assert run.is_language
+    assert run.kind == "language"
     assert run.manifest == make_language_manifest()
     assert json.loads((tmp_path / "run" / "run.json").read_text())["schema_version"] == 3
     assert run.stored_rounds == [0, 1]
     assert run.checkpoint_rounds == [0, 1, 2]
     for k in (0, 1):
         found = run.snapshot(k)
-        assert_same_snapshot(found, make_snapshot(k, validation=validation))
+        assert_same_language_snapshot(found, make_language_snapshot(k, validation=validation))
         assert found.hash == run.rounds[k].hash
         assert found.fingerprint == {"numpy": "2.0"}
     assert verify_run(run.path) == []
@@ -79,7 +81,7 @@ def test_any_texts_lengths_and_bits_come_back(sequences, parts, seed):
 
 def test_other_tools_read_texts_and_one_row_a_token(tmp_path):
     path = write_language_run(tmp_path / "run", 1)
-    expected = make_snapshot(0).buffer
+    expected = make_language_snapshot(0).buffer
     [sequences] = (path / "data").glob("000000-sequences-*")
     [tokens] = (path / "data").glob("000000-tokens-*")
     table = pq.read_table(sequences)
@@ -159,21 +161,18 @@ def test_values_that_do_not_fit_are_refused_by_name():
         tokens_table(replace(buffer, kl=buffer.kl.astype(float)))
 
 
-def test_each_kind_of_run_says_how_its_rounds_are_read(tmp_path):
+def test_each_kind_of_run_is_known_by_its_rounds(tmp_path):
     run = open_run(write_language_run(tmp_path / "language", 1))
-    with pytest.raises(BadInputError, match=r"records are sequences: see the page Sequences, or .*language_snapshot"):
-        run.snapshot(0)
+    assert (run.kind, run.snapshot(0).kind) == ("language", "language")
     with pytest.raises(BadInputError, match="round 7 is not in this run; it has rounds 0 to 0"):
         run.snapshot(7)
     with RunWriter.create(tmp_path / "control", make_manifest()) as writer:
-        with pytest.raises(BadInputError, match="of the other kind"):
-            writer.commit_round(make_snapshot(0), {})
+        with pytest.raises(BadInputError, match="a run of the kind control, and the round one of the kind language"):
+            writer.commit_round(make_language_snapshot(0), {})
         writer.commit_round(make_snapshot(0), {})
     control = open_run(tmp_path / "control")
-    assert not control.is_language
-    with pytest.raises(BadInputError, match="whose records are no sequences"):
-        control.snapshot(0)
-    assert "language" not in json.loads((tmp_path / "control" / "run.json").read_text())
+    assert (control.kind, control.snapshot(0).kind) == ("control", "control")
+    assert not {"language", "kind"} & json.loads((tmp_path / "control" / "run.json").read_text()).keys()
     assert control.manifest.schema_version == 2
 
 
@@ -182,7 +181,7 @@ def test_a_thinned_copy_keeps_the_model(tmp_path):
     thin = export_run(run.path, tmp_path / "thin", [1])
     assert thin.stored_rounds == [1]
     assert thin.model_files() == MODEL
-    assert_same_snapshot(thin.snapshot(1), make_snapshot(1))
+    assert_same_language_snapshot(thin.snapshot(1), make_language_snapshot(1))
     assert verify_run(thin.path) == []
     with pytest.raises(BadInputError, match="keeps only metrics"):
         export_run(thin.path, tmp_path / "thinner", [0])
@@ -206,7 +205,7 @@ def test_sequences_by_record_and_padded():
 
 
 def test_what_is_removed_is_not_kept_and_a_group_is_not_removed_whole():
-    snapshot = make_snapshot(0)
+    snapshot = make_language_snapshot(0)
     snapshot = snapshot.changed(buffer=replace(snapshot.buffer, kept=np.ones(12, bool)))
     left = snapshot.without([0, 1, 5])
     assert np.flatnonzero(~left.buffer.kept).tolist() == [0, 1, 5]
@@ -240,7 +239,7 @@ def test_settings_come_back_and_wrong_ones_are_refused_by_name():
 
 
 def test_a_negative_token_ends_in_one_line(tmp_path):
-    snapshot = make_snapshot(0)
+    snapshot = make_language_snapshot(0)
     token = snapshot.buffer.token.copy()
     token[3] = -5
     with RunWriter.create(tmp_path / "run", make_language_manifest(), model=MODEL) as writer:
