@@ -10,19 +10,19 @@ import pytest
 import torch
 from worlds import double, entry, moved_snapshot
 
-from engine.core import regression
 from engine.core.along_the_update import directions_back, tracin_adam
 from engine.core.attribution import TERMS
 from engine.core.backends import gradient, inner_products
 from engine.core.estimators import ESTIMATORS, first_order
 from engine.core.grouping import sum_by, sum_of
+from engine.core.kind import Effort
 from engine.core.objective import objective, with_normalized_advantages
 from engine.core.optimizers import clip_scale, follow
 from engine.core.targets import Target
 from engine.core.update_trace import trace_update
 from engine.envs import find
 from engine.errors import BadInputError
-from engine.kinds.control.kind import KIND
+from engine.kinds.control.kind import KIND, ControlKind
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.targets import action_target, return_target
 from engine.store.snapshot import Snapshot
@@ -46,7 +46,7 @@ def base(request: pytest.FixtureRequest) -> Snapshot:
 
 @pytest.fixture
 def few_replays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
 
 
 def targets(snapshot: Snapshot) -> list[Target]:

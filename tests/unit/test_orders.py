@@ -13,11 +13,13 @@ import engine
 from engine.core import orders as orders_module
 from engine.core import regression
 from engine.core.estimators import ESTIMATORS, PRIOR, replay_regression
+from engine.core.kind import Effort
 from engine.core.orders import attribute, estimate_seconds, planned_steps
 from engine.core.replay import intervene
 from engine.core.targets import Target
 from engine.envs import find
 from engine.errors import BadInputError, CancelledError
+from engine.kinds.control.kind import ControlKind
 from engine.kinds.control.targets import return_target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -35,7 +37,7 @@ def snapshot() -> Snapshot:
 def test_the_mean_over_the_replays_orders(snapshot: Snapshot, name: str) -> None:
     target = return_target(snapshot)
     each = [ESTIMATORS[name](intervene(snapshot, (), order=order), target).influence for order in range(3)]
-    found, terms, layers = attribute(snapshot, target, name, orders=3, by_layer=True)
+    found, terms, layers, _ = attribute(snapshot, target, name, orders=3, by_layer=True)
     assert found.dtype == np.float32
     tolerance = 1e-6 * np.abs(found).max()
     np.testing.assert_allclose(found, np.mean(each, axis=0), atol=tolerance)
@@ -99,7 +101,7 @@ def test_every_estimator_can_be_estimated(snapshot: Snapshot, name: str) -> None
 
 
 def test_regression_tells_its_replays(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
     told: list[tuple[int, int]] = []
     engine.influence(snapshot, "return", "replay_regression", on_step=lambda done, total: told.append((done, total)))
     assert told == [(0, 26), (8, 26), (16, 26), (24, 26), (26, 26)]
@@ -109,7 +111,7 @@ def test_regression_tells_its_replays(snapshot: Snapshot, monkeypatch: pytest.Mo
 def test_regression_replays_in_as_many_orders_as_it_is_averaged_over(
     snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
     target = return_target(snapshot)
     told: list[tuple[int, int]] = []
     found = engine.influence(
@@ -127,7 +129,7 @@ def test_regression_replays_in_as_many_orders_as_it_is_averaged_over(
 
 
 def test_replays_that_are_kept_cost_nothing(cartpole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
     monkeypatch.setattr(regression, "replay_seconds", lambda _: 100.0)
     shutil.copytree(cartpole.path, tmp_path / "run")
     recorded = engine.open_run(tmp_path / "run").snapshot(1)

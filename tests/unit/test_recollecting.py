@@ -88,13 +88,13 @@ def test_a_recorded_branch_is_the_same_arm(outcome: Outcome, cartpole: Run) -> N
     read = recorded_arm(engine.open_run(outcome["run"]))
     assert list(trained.returns) == list(read.returns)
     observation = cartpole.snapshot(2).buffer.observation
-    noise = trained.policy.draw_noise(np.random.default_rng(0), len(observation))
-    assert np.array_equal(trained.policy.act(observation, noise), read.policy.act(observation, noise))
+    noise = trained.player.agent.draw_noise(np.random.default_rng(0), len(observation))
+    assert np.array_equal(trained.player.agent.act(observation, noise), read.player.agent.act(observation, noise))
 
 
 def test_final_policies_play_the_same_episodes(outcome: Outcome, cartpole: Run) -> None:
     """Seed 1 of the counterfactual, played again by hand."""
-    policy = train_arm_on(cartpole.snapshot(0), DROP, "mask", 2, 1).policy
+    policy = train_arm_on(cartpole.snapshot(0), DROP, "mask", 2, 1).player.agent
     returns = Evaluator(find("CartPole-v1")).returns(policy, EVALUATION_SEED + np.arange(3, 6))
     assert outcome["recollected"]["seed_means"]["counterfactual"][1] == pytest.approx(returns.mean())
 
@@ -102,8 +102,8 @@ def test_final_policies_play_the_same_episodes(outcome: Outcome, cartpole: Run) 
 def test_normalised_runs_go_on_with_their_statistics(tmp_path: Path) -> None:
     run = record(tmp_path / "run", "Pendulum-v1", rounds=2, n_steps=210, n_epochs=1, normalize_observation=True)
     found = train_arm_on(run.snapshot(0), (), "mask", 1, 1)
-    assert found.normalizer is not None
-    assert found.normalizer.moments["observation"].count > 400
+    assert found.player.normalizer is not None
+    assert found.player.normalizer.moments["observation"].count > 400
 
 
 def test_a_clear_difference_is_called_so() -> None:

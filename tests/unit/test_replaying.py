@@ -12,13 +12,12 @@ import torch
 from worlds import entry, moved_snapshot, same_tensors
 
 import engine
-from engine.core.objective import draw_minibatches, normalize, objective
+from engine.core.objective import draw_minibatches, first_epoch_advantages, normalize, objective
 from engine.core.replay import intervene
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.ppo import as_batch, update
-from engine.kinds.control.round_gradients import first_epoch_advantages
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -306,9 +305,14 @@ def test_normalising_by_hand() -> None:
     assert normalize(torch.tensor([5.0, 5.0])).tolist() == [0.0, 0.0]
 
 
+def of_first_epoch(snapshot: Snapshot, advantage: torch.Tensor) -> torch.Tensor:
+    kept = torch.as_tensor(snapshot.buffer.kept)
+    return first_epoch_advantages(advantage, kept, snapshot.minibatches, snapshot.config.batch_size)
+
+
 def test_influence_normalises_as_the_first_epoch_did(snapshot: Snapshot) -> None:
     advantage = torch.as_tensor(snapshot.buffer.advantage)
-    found = first_epoch_advantages(snapshot, advantage)
+    found = of_first_epoch(snapshot, advantage)
     size = snapshot.config.batch_size
     for start in range(0, len(advantage), size):
         part = snapshot.minibatches[0][start : start + size]
@@ -321,7 +325,7 @@ def test_influence_normalises_over_the_records_that_are_left(snapshot: Snapshot)
     size = snapshot.config.batch_size
     gone = np.concatenate([snapshot.minibatches[0][:size], snapshot.minibatches[0][size : size + 9]])
     advantage = torch.as_tensor(snapshot.buffer.advantage)
-    found = first_epoch_advantages(snapshot.without(gone), advantage)
+    found = of_first_epoch(snapshot.without(gone), advantage)
     left = snapshot.minibatches[0][size + 9 : 2 * size]
     torch.testing.assert_close(found[left], normalize(advantage[left]))
     whole = snapshot.minibatches[0][2 * size : 3 * size]

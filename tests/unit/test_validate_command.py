@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from commands import Command, Listing, refused
 
+from engine.core.kind import Effort
+from engine.kinds.control.kind import ControlKind
+
 VALIDATE = ("--subsets", 4, "--orders", 2, "--executor", "inline")
 
 
@@ -39,7 +42,7 @@ def test_validate(command: Command, run: Path, target: tuple[object, ...]) -> No
 
 
 def test_validate_for_people(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.core.regression.TRAINING_SUBSETS", 12)
+    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
     names = ("--estimator", "first_order", "--estimator", "replay_regression")
     outcome = command("validate", run, "--round", 1, *VALIDATE, *names)
     assert outcome.code == 0, outcome
@@ -112,7 +115,7 @@ def test_scores_that_take_long_are_announced_once(command: Command, run: Path, m
 
 def test_what_it_says_before_it_begins(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.core.costs.replaying_seconds", lambda *_, **__: 200.0)
-    monkeypatch.setattr("engine.kinds.language.learner.same_machine", lambda _: False)
+    monkeypatch.setattr("engine.core.kind.fingerprint", dict)
     arguments = ("validate", run, "--round", 1, *VALIDATE)
     said = command(*arguments).err
     assert "note: replaying the update 10 times takes about 3 min" in said

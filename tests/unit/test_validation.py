@@ -17,18 +17,21 @@ from torch import Tensor
 from worlds import entry, moved_snapshot
 
 import engine
+from engine import executors
 from engine.core import costs, regression
 from engine.core import replays as replaying
 from engine.core.backends import gradient, inner_products
 from engine.core.costs import estimate_seconds, replaying_seconds
 from engine.core.draws import extreme_removals, random_removals, subsets
 from engine.core.estimators import ESTIMATORS, PRIOR, first_order, record_gradients
+from engine.core.kind import Effort
 from engine.core.policy import Policy
 from engine.core.regression import fit_to_replays, with_nothing_removed
 from engine.core.replays import Ledger, finished_replays, removal_name, replays
 from engine.core.trust import Faithfulness, Validation
-from engine.core.validation import removals, validate_targets
+from engine.core.validation import Measurement, removals, validate_targets
 from engine.errors import BadInputError, CancelledError, EngineError, ZeroGradientError
+from engine.kinds.control.kind import ControlKind
 from engine.kinds.control.targets import return_target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -45,7 +48,7 @@ def snapshot(cartpole: Run, tmp_path: Path) -> Snapshot:
 
 @pytest.fixture(autouse=True)
 def _few_replays_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
 
 
 @pytest.fixture
@@ -342,7 +345,7 @@ def test_more_subsets_and_orders_and_estimators_reuse_what_is_there(
 
 def test_several_targets_share_their_replays(snapshot: Snapshot, replayed: list[tuple[str, int]]) -> None:
     targets = [return_target(snapshot), engine.action_target(snapshot, record=3)]
-    together = validate_targets(snapshot, targets, subsets=4, orders=2, **INLINE)
+    together = validate_targets(snapshot, targets, Measurement(subsets=4, orders=2), pool=executors.INLINE)
     assert len(replayed) == 10
     assert [found.target["target"] for found in together] == ["return", "action"]
     alone = [engine.validate(snapshot, target, subsets=4, orders=2, **INLINE) for target in targets]
@@ -394,7 +397,7 @@ def test_the_newest_validation_is_read_without_computing(
     small = engine.validate(snapshot, subsets=4, orders=2, **INLINE)
     tenth = engine.validate(snapshot, subsets=3, orders=1, fraction=0.1, **INLINE)
     engine.validate(snapshot, subsets=4, orders=2, estimators=["replay_regression"], **INLINE)
-    monkeypatch.setattr(replaying, "run_tasks", lambda *_: pytest.fail("it must not replay"))
+    monkeypatch.setattr(replaying, "replay", lambda *_, **__: pytest.fail("it must not replay"))
     both = engine.read_validation(snapshot)
     assert both is not None
     assert set(both.estimators) == {"first_order", "replay_regression"}, "equal settings belong together"
@@ -411,7 +414,7 @@ def test_the_newest_validation_is_read_without_computing(
 def test_extremes_are_those_of_the_scores_that_are_measured(
     snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
     settings: dict[str, Any] = {"subsets": 6, "orders": 2, "fraction": 0.2, "design": "extremes", **INLINE}
     target = return_target(snapshot)
     for name, orders, words in (
@@ -422,7 +425,12 @@ def test_extremes_are_those_of_the_scores_that_are_measured(
         assert found.design == words
         by = "tracin_adam" if name == "replay_regression" else name
         ranking = engine.influence(snapshot, target, by, orders=orders).influence
-        removed = removals(snapshot, target, [name], 6, 2, 0.2, "extremes", orders)
+        removed = removals(
+            snapshot,
+            target,
+            [name],
+            Measurement(subsets=6, orders=2, fraction=0.2, design="extremes", score_orders=orders),
+        )
         assert np.array_equal(removed, extreme_removals(snapshot, ranking, 0.2, 6))
         scores = engine.influence(snapshot, target, name, orders=orders).influence
         (predicted,) = (one.predicted for one in found.estimators.values())
@@ -432,7 +440,7 @@ def test_extremes_are_those_of_the_scores_that_are_measured(
 def test_averaged_regression_is_fitted_to_as_many_orders(
     snapshot: Snapshot, replayed: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
     engine.validate(snapshot, estimators=["replay_regression"], subsets=4, orders=2, score_orders=4, executor="inline")
     assert len(replayed) == len(set(replayed)) == 4 * 2 + (1 + 12) * 4, "the one with nothing removed serves both"
 
@@ -442,7 +450,7 @@ def test_the_fits_replays_are_made_once(
     snapshot: Snapshot, replayed: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     """Also of a round that is not committed, whose replays are kept nowhere."""
-    monkeypatch.setattr(regression, "TRAINING_SUBSETS", 12)
+    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
     given = snapshot if kept else replace(snapshot, hash="", path=None)
     told: list[str] = []
     engine.validate(
@@ -493,11 +501,14 @@ def test_a_ledger_of_another_target_or_snapshot_is_another_one(snapshot: Snapsho
 
 
 def test_time_is_estimated_from_one_replay(snapshot: Snapshot) -> None:
-    few, many = (estimate_seconds(snapshot, subsets, 16, workers=1) for subsets in (10, 1000))
+    alone = executors.Pool(workers=1)
+    few, many = (
+        estimate_seconds(snapshot, Measurement(subsets=subsets, orders=16), pool=alone) for subsets in (10, 1000)
+    )
     assert 0 < few < many
     controls, pool = costs.CONTROL_REPLAYS, costs.POOL_SECONDS
-    assert replaying_seconds(2.0, 100, workers=4) == pool + 2 * (100 / 4 + controls)
-    assert replaying_seconds(2.0, 100, workers=4, pool=False) == 2 * (100 + controls)
+    assert replaying_seconds(2.0, 100, executors.Pool(workers=4)) == pool + 2 * (100 / 4 + controls)
+    assert replaying_seconds(2.0, 100, executors.INLINE) == 2 * (100 + controls)
 
 
 @pytest.mark.parametrize(("fraction", "words"), [(0.5, "50%"), (0.125, "12.5%"), (1 / 2048, "0.0488%")])

@@ -37,6 +37,11 @@ class Actor(Protocol):
 class Agent(Actor, core.Agent, Protocol):
     """What training and replay need."""
 
+    @property
+    def policy(self) -> ActorCritic:
+        """The present policy as a torch module."""
+        ...
+
     def value(self, observation: NDArray[Any]) -> Float32s:
         """V(s): (n, ...) observations -> (n,)."""
         ...

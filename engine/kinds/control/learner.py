@@ -17,6 +17,7 @@ from engine.envs import find
 from engine.kinds.control.agents import Agent, begin_agent
 from engine.kinds.control.environment import StateNotRestoredError, VectorEnvironment
 from engine.kinds.control.evaluation import Player
+from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.normalization import Normalizer, begin_normalizer, normalizer_at
 from engine.kinds.control.rollout import BadNumberError, collect
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -95,6 +96,11 @@ class ControlLearner:
             self.normalizer.returns[:] = 0
         self.environments.seed(int(rng.integers(2**63)))
         self.action_rng, self.minibatch_rng = rng.spawn(2)
+
+    @property
+    def policy(self) -> ActorCritic:
+        """The present policy as a torch module."""
+        return self.agent.policy
 
     def player(self) -> Player:
         """The present policy, as evaluations take it."""
