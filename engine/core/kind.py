@@ -16,21 +16,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.config import TrainConfig
+from engine import arguments
+from engine.core import record_targets
+from engine.core.agent import Agent, PolicyAgent
 from engine.core.attribution import Attribution
 from engine.core.backends import Direction
-from engine.core.checkpoint import Tensors, fingerprint, one_thread
+from engine.core.checkpoint import fingerprint, one_thread, restore_optimizer
 from engine.core.derivatives import Derivatives, KeptGradients, TorchDerivatives
 from engine.core.draws import one_of_many, random_removals
-from engine.core.objective import Batch, MinibatchObjective, OnGradient, RecordObjective, UpdateMetrics
+from engine.core.learner import Learner
+from engine.core.objective import Batch, MinibatchObjective, RecordObjective
 from engine.core.policy import Policy
 from engine.core.products import products_by_part
 from engine.core.question import TargetName
+from engine.core.record_targets import target_of_records
 from engine.core.targets import Target
+from engine.core.update import as_batch
 from engine.errors import BadInputError
 from engine.registry import kind_named
-from engine.store.manifest import Parent, RunManifest
-from engine.store.snapshot import Float32s, Snapshot
+from engine.spaces import Space
+from engine.store.manifest import RunManifest
+from engine.store.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,73 +46,6 @@ EVALUATION_SEED = 10_000_000
 """Evaluation seeds start here, far from training's."""
 Given = Mapping[str, Any]
 """What a caller puts in the place of something that the settings name, by the name of an argument."""
-
-
-class Agent(Protocol):
-    """What an update moves: a policy with its optimizer."""
-
-    def update(
-        self,
-        buffer: Any,
-        minibatches: NDArray[np.int32],
-        *,
-        weights: Float32s | None = None,
-        on_step: Callable[[], None] | None = None,
-        on_gradient: OnGradient | None = None,
-    ) -> UpdateMetrics:
-        """One update in place, theta(k) -> theta(k+1).
-
-        Args:
-            buffer: the whole round; records that are not kept are left out of their minibatches.
-            minibatches: (n_epochs, n) permutations.
-            weights: (n,) how often each record counts, all above 0; None means all 1. As a record's weight goes to 0 it is
-                as if it were removed.
-            on_step: called before every optimizer step; raise from it to cancel.
-            on_gradient: watches every optimizer step; it changes nothing.
-        """
-        ...
-
-    def tensors(self) -> Tensors:
-        """`parameter/...` and `optimizer/...` as copies."""
-        ...
-
-    @property
-    def policy(self) -> Policy:
-        """The present policy as a torch module."""
-        ...
-
-
-class Learner(Protocol[S]):
-    """A training in memory, between two rounds."""
-
-    config: TrainConfig
-    round: int
-    """The next round to collect."""
-
-    def collect(self) -> S:
-        """Collect the next round."""
-
-    def update(self, snapshot: S, on_step: Callable[[], None] | None = None) -> Mapping[str, Any]:
-        """Update on it; returns the update's metrics."""
-
-    def state(self) -> dict[str, Any]:
-        """The checkpoint at this point."""
-
-    def reseed(self, rng: np.random.Generator) -> None:
-        """From here on collect with luck drawn from `rng`."""
-
-    def player(self) -> Any:
-        """The present policy as `Evaluation.returns` takes it."""
-
-    def manifest(self, parent: Parent | None = None) -> RunManifest:
-        """What `run.json` says of this run."""
-
-    @property
-    def model(self) -> Mapping[str, bytes]:
-        """The content of the files that the manifest names; empty for most kinds."""
-
-    def close(self) -> None:
-        """Let go of what collecting needs."""
 
 
 class Evaluation(Protocol):
@@ -184,11 +123,13 @@ class Kind:
 
     def agent(self, snapshot: Any) -> Agent:
         """Policy and optimizer as they stood before the update."""
-        raise NotImplementedError
+        policy = self.policy(snapshot)
+        optimizer = restore_optimizer(policy, snapshot.config, snapshot.checkpoint)
+        return PolicyAgent(snapshot.config, policy, optimizer, self.objective(snapshot).of_record)
 
     def batch(self, snapshot: Any, policy: Policy) -> Batch:
         """The round's records as tensors in the policy's precision, advantages as stored."""
-        raise NotImplementedError
+        return as_batch(policy, snapshot.buffer)
 
     def objective(self, snapshot: Any) -> MinibatchObjective:
         """How a minibatch's terms become what its optimizer step ascends."""
@@ -210,7 +151,7 @@ class Kind:
         """
         objective = self.objective(snapshot)
         batch = objective.at_start(self.batch(snapshot, policy), snapshot.minibatches)
-        found = products_by_part(policy, batch, objective.config, direction, by_layer)
+        found = products_by_part(policy, batch, objective.of_record, direction, by_layer)
         return found.map(partial(np.where, snapshot.buffer.critic_kept), np.float32(0))
 
     def kept_gradients(self, snapshot: Any) -> KeptGradients | None:
@@ -223,15 +164,15 @@ class Kind:
 
     def target(self, snapshot: Any, name: TargetName) -> Any:
         """The target of that name; `named_target` says the errors."""
-        raise NotImplementedError
+        return target_of_records(snapshot, name)
 
     def return_target(self, snapshot: Any, reference: Any | None = None) -> Any:
         """The return target over a reference buffer, by default the snapshot's own."""
-        raise BadInputError(f"runs of the kind {self.name} have no return target")
+        return record_targets.return_target(snapshot, reference)
 
-    def single_targets(self, target: Any) -> Sequence[Target]:
-        """The pairs of a target over several states and actions, each as a target of its own."""
-        raise BadInputError(f"targets of the kind {self.name} are not made of single states and actions")
+    def spaces(self, snapshot: Any) -> tuple[Space, Space] | None:
+        """What observations and actions look like, so that people can type them; None where they can't."""
+        return None
 
     def check_loadable(self, snapshot: Any) -> None:
         """Refuse a round whose models the person at the keyboard does not allow to be loaded.
@@ -296,16 +237,20 @@ class Kind:
         )
 
     def action_names(self, snapshot: Any) -> Sequence[str]:
-        """Names of the actions, where they have some."""
-        return ()
+        """Names of the actions, where `spaces` has some."""
+        spaces = self.spaces(snapshot)
+        return () if spaces is None else spaces[1].value_names
 
     def typed_action(self, snapshot: Any, text: str) -> list[float]:
-        """An action that a person typed.
+        """An action that a person typed, by name or by number, or by its numbers.
 
         Raises:
             BadInputError: there is no such action; says what would be right.
         """
-        raise BadInputError(f"--action is not for a run of the kind {self.name}")
+        spaces = self.spaces(snapshot)
+        if spaces is None:
+            raise BadInputError(f"--action is not for a run of the kind {self.name}")
+        return arguments.action(text, spaces[1])
 
     # Evaluating and training on.
 
@@ -320,10 +265,6 @@ class Kind:
     def player(self, snapshot: Any, agent: Agent) -> Any:
         """The policy of a replayed round as `Evaluation.returns` takes it."""
         return agent
-
-    def recorded_player(self, run: Any, round: int) -> Any:
-        """The policy of a run's checkpoint as `Evaluation.returns` takes it."""
-        raise BadInputError(f"policies of the kind {self.name} can't be evaluated here")
 
     def begin(self, settings: Any, out: Path, given: Given) -> Learner[Any]:
         """Round 0 of a training."""
@@ -342,8 +283,11 @@ class Kind:
         raise BadInputError(f"runs of the kind {self.name} are not trained on here")
 
     def settings(self, source: Any) -> Any:
-        """What a training is told, from a manifest or from a snapshot of it."""
-        return source.config
+        """What `engine.train` is told, from a run's manifest or from a snapshot of it.
+
+        An object that names its `kind`, has the settings that all runs have as `config`, and a field for each of its own.
+        """
+        raise BadInputError(f"runs of the kind {self.name} are not trained here")
 
     def checked(self, settings: Any) -> Any:
         """The settings as `run.json` will have them.
@@ -358,7 +302,13 @@ class Kind:
         return snapshot
 
     def make_filter(self, settings: Any) -> Callable[..., Any] | None:
-        """The filter that the settings name, see `engine.core.filtering`; None for none."""
+        """The filter that the settings name, see `engine.core.filtering.ranked_filter`; None for none.
+
+        Raises:
+            BadInputError: this kind does not have it.
+        """
+        if settings.config.filter != "none":
+            raise BadInputError(f"filter is {settings.config.filter}; runs of the kind {self.name} have none")
         return None
 
     def fingerprint(self) -> dict[str, str]:

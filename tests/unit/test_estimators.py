@@ -23,7 +23,7 @@ from engine.core.update_trace import trace_update
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.networks import restore_policy
-from engine.kinds.control.targets import action_target, return_target
+from engine.core.record_targets import action_target, return_target
 from engine.store.snapshot import Snapshot
 
 N = 80

@@ -20,7 +20,7 @@ from engine.core.influence import scores_table
 from engine.core.targets import Target
 from engine.errors import BadInputError
 from engine.kinds.control.agents import restore_agent
-from engine.kinds.control.targets import as_space
+from engine.core.record_targets import as_space
 from engine.spaces import Space
 from engine.store.derived import save_table
 from engine.store.read import Run

@@ -14,7 +14,7 @@ from engine.core.backends import gradient
 from engine.core.objective import Batch
 from engine.core.policy import Evaluation, Policy
 from engine.errors import BadInputError
-from engine.kinds.control.targets import ActionTarget, ReturnTarget
+from engine.core.record_targets import ActionTarget, ReturnTarget
 
 
 class Pair(NamedTuple):

@@ -18,7 +18,7 @@ from engine.core.replay import intervene
 from engine.core.targets import Target
 from engine.envs import find
 from engine.errors import BadInputError, CancelledError
-from engine.kinds.control.targets import return_target
+from engine.core.record_targets import return_target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

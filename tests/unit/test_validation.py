@@ -29,7 +29,7 @@ from engine.core.replays import Ledger, finished_replays, removal_name, replays
 from engine.core.trust import Faithfulness, Validation
 from engine.core.validation import removals, validate_targets
 from engine.errors import BadInputError, CancelledError, EngineError, ZeroGradientError
-from engine.kinds.control.targets import return_target
+from engine.core.record_targets import return_target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

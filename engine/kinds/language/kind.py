@@ -25,7 +25,7 @@ from engine.kinds.language.credits import TokenDerivatives, at_theta_k
 from engine.kinds.language.evaluation import Answers
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner, check_settings, language_fingerprint
-from engine.kinds.language.models import check_base, policy_at, restore_policy
+from engine.kinds.language.models import check_base, restore_policy
 from engine.kinds.language.objective import TokenObjective
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.presets import LanguageSettings
@@ -36,8 +36,6 @@ from engine.kinds.language.tables import sequences_from, sequences_table, tokens
 from engine.kinds.language.targets import TokenTarget, named_target, return_target
 from engine.kinds.language.update import batch_of, compared, normalizer_of
 from engine.store.manifest import RunManifest
-from engine.store.read import Run
-from engine.store.snapshot import parameters_of
 
 
 class LanguageKind(Kind):
@@ -126,13 +124,6 @@ class LanguageKind(Kind):
         """The policy itself."""
         policy: LanguagePolicy = agent.policy
         return policy
-
-    def recorded_player(self, run: Run, round: int) -> LanguagePolicy:
-        """Of a checkpoint."""
-        language = run.manifest.language
-        if language is None:
-            raise BadInputError(f"{run.name} is no run of a language model")
-        return policy_at(run.config, language, run.path, parameters_of(run.checkpoint(round)))
 
     def settings(self, source: Any) -> LanguageSettings:
         """Both kinds of settings."""

@@ -25,7 +25,7 @@ from engine.jobs import folder as job_folder
 from engine.jobs.calculations import Calculation
 from engine.jobs.folder import Job, is_worked_on, read_status, request_cancel
 from engine.jobs.questions import Diagnose, Influence, Validate
-from engine.kinds.control.targets import return_target
+from engine.core.record_targets import return_target
 from engine.kinds.language.targets import language_target
 from engine.store.read import Run, open_run
 

@@ -18,7 +18,7 @@ from worlds import same_tensors
 
 from engine.core.filtering import Filtered
 from engine.errors import BadInputError, DamagedRunError
-from engine.kinds.control.rollout import BadNumberError
+from engine.errors import BadNumberError
 from engine.kinds.language.models import load_tokenizer, recorded_tokenizer, restore_policy
 from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.sampling import draw, generate
