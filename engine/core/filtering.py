@@ -94,16 +94,17 @@ def ranked_filter(config: TrainConfig) -> RecordFilter | None:
     rank = RANKINGS.get(config.filter)
     if rank is None:
         raise BadInputError(f"filter is {config.filter}; runs of this kind have none, {', '.join(RANKINGS)}")
-    return lambda snapshot: drop_lowest(snapshot, rank, config.drop)
+    return lambda snapshot: drop_lowest(snapshot, config, rank, config.drop)
 
 
 def drop_lowest(
-    snapshot: Snapshot, rank: Ranking, drop: float, evidence: str = "", *, actor_only: bool = False
+    snapshot: Snapshot, config: TrainConfig, rank: Ranking, drop: float, evidence: str = "", *, actor_only: bool = False
 ) -> Filtered:
     """Drop as many records as `filtered_count` says, the lowest by a ranking.
 
     Args:
         snapshot: the collected round.
+        config: names the filter.
         rank: which go first.
         drop: share of the records with negative influence.
         evidence: what else is to be said of it.
@@ -112,7 +113,6 @@ def drop_lowest(
     Raises:
         BadInputError: less than two minibatches would be left.
     """
-    config = snapshot.config
     try:
         scores = actor_influence(snapshot)
     except ZeroGradientError:

@@ -114,6 +114,8 @@ class Kind:
     words: ClassVar[Words] = Words()
     default_target: ClassVar[str] = "return"
     effort: ClassVar[Effort] = Effort()
+    takes: ClassVar[tuple[str, ...]] = ()
+    """What a caller may give in the place of something that the settings name."""
 
     # A round at theta(k).
 
@@ -258,9 +260,21 @@ class Kind:
         """How policies are evaluated in the place of this round's.
 
         Raises:
-            BadInputError: they can't be, or something is given that this kind has no use for.
+            BadInputError: they can't be.
         """
         raise BadInputError(f"policies of the kind {self.name} can't be evaluated here")
+
+    def check_given(self, given: Given) -> None:
+        """Refuse what this kind has no use for.
+
+        Raises:
+            BadInputError: something is given that `takes` does not name.
+        """
+        if unknown := next(
+            (name for name, value in given.items() if value is not None and name not in self.takes), None
+        ):
+            have = f"; what can be given is {', '.join(self.takes)}" if self.takes else ""
+            raise BadInputError(f"a run of the kind {self.name} has no use for {unknown}{have}")
 
     def player(self, snapshot: Any, agent: Agent) -> Any:
         """The policy of a replayed round as `Evaluation.returns` takes it."""

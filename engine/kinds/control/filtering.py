@@ -69,7 +69,7 @@ def make_filter(config: TrainConfig) -> RecordFilter | None:
             drop *= share
         if drop == 0:
             return Filtered(np.zeros(0, np.int64), f"{config.filter}: nothing dropped{evidence}", guarded)
-        return drop_lowest(snapshot, rank, drop, evidence, actor_only=guarded)
+        return drop_lowest(snapshot, config, rank, drop, evidence, actor_only=guarded)
 
     return choose
 

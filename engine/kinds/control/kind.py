@@ -15,7 +15,6 @@ from engine.core.derivatives import Derivatives, KeptGradients
 from engine.core.filtering import Filtered
 from engine.core.kind import Given, Kind
 from engine.envs import find
-from engine.errors import BadInputError
 from engine.kinds.control.agents import Agent, restore_agent
 from engine.kinds.control.batched_replays import OnCuda, check_cuda
 from engine.kinds.control.closed_form_derivatives import ClosedFormDerivatives
@@ -88,7 +87,6 @@ class ControlKind(Kind):
 
     def evaluation(self, snapshot: ControlSnapshot, given: Given) -> Episodes:
         """Stochastic episodes."""
-        _check_nothing(given)
         return Episodes(find(snapshot.config.env_id))
 
     def player(self, snapshot: ControlSnapshot, agent: Any) -> Player:
@@ -106,14 +104,12 @@ class ControlKind(Kind):
 
     def begin(self, settings: TrainConfig, out: Path, given: Given) -> ControlLearner:
         """Everything from the settings' seed."""
-        _check_nothing(given)
         return ControlLearner.begin(settings)
 
     def after(
         self, snapshot: ControlSnapshot, agent: Any, out: Path, given: Given, *, collects: bool = True
     ) -> ControlLearner:
         """The environments are stepped through the round."""
-        _check_nothing(given)
         return ControlLearner.after(snapshot, agent, collects=collects)
 
     def make_filter(self, settings: TrainConfig) -> Callable[[ControlSnapshot], Filtered] | None:
@@ -146,13 +142,3 @@ KIND = ControlKind()
 
 def _networks(snapshot: ControlSnapshot) -> tuple[Any, ...]:
     return snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint
-
-
-def _check_nothing(given: Given) -> None:
-    """Refuse what only other kinds have a use for.
-
-    Raises:
-        BadInputError: something is given.
-    """
-    if named := next((name for name, value in given.items() if value is not None), None):
-        raise BadInputError(f"a control task has no use for {named}; it is for language models")
