@@ -105,14 +105,18 @@ class Effort:
 
 
 class Kind:
-    """A kind of run. What is written here is right for records whose objective is PPO's; a kind changes what differs.
+    """A kind of run. What is written here is right for records that are a state and an action each, with PPO's objective.
 
-    A new kind gives at least `policy`, `agent`, `batch`, `target`, and to be stored and trained what the second half names.
+    A new kind gives `name`, `policy`, and the three methods *On disk*: then its rounds can be attributed, replayed and
+    validated. With `settings`, `begin` and `after` it can be trained; with `after` and `evaluation`, retrained. It changes
+    what else differs. Every snapshot and buffer that it is handed is its own. docs/architecture.md has an example.
     """
 
     name: ClassVar[str]
+    """What `run.json` calls it, and `engine.registry.register`; its snapshots have it as `kind`, and so do its settings."""
     words: ClassVar[Words] = Words()
     default_target: ClassVar[str] = "return"
+    """Asked for where nobody names a target."""
     effort: ClassVar[Effort] = Effort()
     takes: ClassVar[tuple[str, ...]] = ()
     """What a caller may give in the place of something that the settings name."""
@@ -120,7 +124,7 @@ class Kind:
     # A round at theta(k).
 
     def policy(self, snapshot: Any) -> Policy:
-        """pi_theta(k) as a torch module of its own."""
+        """pi_theta(k) as a torch module of its own; `Policy.load` takes over `snapshot.parameters`."""
         raise NotImplementedError
 
     def agent(self, snapshot: Any) -> Agent:
@@ -130,7 +134,7 @@ class Kind:
         return PolicyAgent(snapshot.config, policy, optimizer, self.objective(snapshot).of_record)
 
     def batch(self, snapshot: Any, policy: Policy) -> Batch:
-        """The round's records as tensors in the policy's precision, advantages as stored."""
+        """The round's records as tensors in the policy's precision, advantages as stored; here those of `as_batch`."""
         return as_batch(policy, snapshot.buffer)
 
     def objective(self, snapshot: Any) -> MinibatchObjective:
@@ -190,7 +194,7 @@ class Kind:
             BadInputError: says why, and what can be had.
         """
         if device != "cpu":
-            raise BadInputError(f"rounds of this kind are replayed on the CPU only, not on {device}")
+            raise BadInputError(f"rounds of the kind {self.name} are replayed on the CPU only, not on {device}")
 
     def batched(self, snapshot: Any) -> Batched:
         """Many replays of the round at once on a CUDA device, where `check_replayable` allows it."""
@@ -285,7 +289,7 @@ class Kind:
         raise BadInputError(f"runs of the kind {self.name} are not trained here")
 
     def after(self, snapshot: Any, agent: Agent, out: Path, given: Given, *, collects: bool = True) -> Learner[Any]:
-        """The training as it stood after a round's update.
+        """The training as it stood after a round's update, its generators as the round's checkpoint has them.
 
         Args:
             snapshot: the round, as it was replayed.
@@ -333,18 +337,18 @@ class Kind:
         """
         return fingerprint()
 
-    # On disk, see `engine.store.kinds.Columns`.
+    # On disk: what `engine.store.kinds.Columns` asks for, which says the arguments and errors.
 
     def tables(self, snapshot: Any, manifest: RunManifest) -> dict[str, pa.Table]:
-        """The tables of a round's buffers."""
+        """The tables of a round's buffers; `store.columns.records_table` makes one of a buffer of plain columns."""
         raise BadInputError(f"runs of the kind {self.name} can't be written")
 
     def buffer(self, manifest: RunManifest, tables: Any, names: Any) -> Any:
-        """The buffer that a part's tables were made of."""
+        """The buffer that a part's tables were made of; `store.columns.columns_from` reads a table of plain columns."""
         raise BadInputError(f"runs of the kind {self.name} can't be read")
 
     def snapshot(self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]) -> Any:
-        """A round."""
+        """A round of the kind's own class: its buffers, and the fields that all snapshots have."""
         raise BadInputError(f"runs of the kind {self.name} can't be read")
 
 

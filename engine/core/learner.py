@@ -28,9 +28,11 @@ class Learner(Generic[S]):
     """k, the next round to collect."""
 
     def collect(self) -> S:
-        """B(k) by the present policy, with `state()` as the checkpoint and minibatches drawn for the update.
+        """B(k) by the present policy, minibatches drawn for the update, and then `state()` as the checkpoint.
 
-        Its metrics have at least `records` (how many), `episodes` and `mean_return` (None where no episode ended).
+        So generators stand in the checkpoint where the next round begins to draw.
+
+        The snapshot's metrics have at least `records` (how many), `episodes` and `mean_return` (None where no episode ended).
 
         Raises:
             BadNumberError: something is NaN or infinite.

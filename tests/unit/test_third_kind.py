@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import toy_kind
 from commands import Command, refused
+from deadlines import wait_until
 from toy_kind import Casino, Softmax, ToyKind, ToySettings, policy_gradient
 from worlds import same_tensors
 
@@ -314,6 +315,14 @@ def test_calculations_run_as_jobs(toy: Run, question: Question, monkeypatch: pyt
         kept = read_validation(snapshot, "return")
         assert kept is not None
         assert (kept.subsets, kept.orders) == (4, 2)
+
+
+@pytest.mark.long
+def test_a_worker_that_does_not_know_the_kind_says_so(toy: Run) -> None:
+    job = Calculation(toy, Influence(round=1, target=RETURN, estimator="tracin"))
+    job.start()
+    wait_until(lambda: not job.running)
+    assert "of the kind 'toy', which is not known here" in job.complaint
 
 
 def test_a_removal_runs_as_a_job(toy: Run) -> None:
