@@ -22,8 +22,8 @@ from engine.analysis.relations import Grouping, Relations, groupings
 from engine.analysis.roughness import MOST_VERTICES, NEIGHBOURS
 from engine.core.attribution import top_and_bottom
 from engine.core.question import TargetName
+from engine.core.record_targets import ActionTarget
 from engine.kinds.control.snapshot import ControlSnapshot
-from engine.kinds.control.targets import ActionTarget
 from engine.store.read import Run
 from engine.store.snapshot import Float32s
 

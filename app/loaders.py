@@ -34,6 +34,7 @@ from engine.core.influence import influence
 from engine.core.kind import named_target
 from engine.core.orders import estimate_seconds as influence_estimate
 from engine.core.question import TargetName
+from engine.core.record_targets import ActionTarget
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.errors import EngineError
@@ -44,7 +45,6 @@ from engine.experiments.recommendation import Recommendation, recommend
 from engine.experiments.results import Campaign, experiment_names, find_campaigns, read_campaign
 from engine.experiments.summary import summary
 from engine.kinds.control.snapshot import ControlSnapshot
-from engine.kinds.control.targets import ActionTarget
 from engine.store.files import Files, inside
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run

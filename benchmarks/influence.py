@@ -16,12 +16,12 @@ from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.core.backends import Backend, gradient
 from engine.core.estimators import ESTIMATORS, first_order
 from engine.core.objective import Batch, objective
+from engine.core.record_targets import action_target, return_target
 from engine.core.targets import Target
+from engine.core.update import as_batch
 from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.networks import restore_policy
-from engine.kinds.control.ppo import as_batch
 from engine.kinds.control.round_gradients import first_epoch_advantages
-from engine.kinds.control.targets import action_target, return_target
 from engine.store.snapshot import Snapshot
 
 FORWARD = "one forward pass, actor and critic"

@@ -16,12 +16,12 @@ import torch
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.core.draws import random_removals
+from engine.core.record_targets import return_target
 from engine.core.replay import intervene
 from engine.core.replays import Replay, Task, run_replays
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.batched_replays import batch_size, batched_values
 from engine.kinds.control.learner import ControlLearner
-from engine.kinds.control.targets import return_target
 from engine.store.snapshot import Snapshot
 
 COUNT = 8

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from engine.core.objective import Batch, Objective
     from engine.core.policy import Evaluation, Policy
     from engine.core.question import TargetName
+    from engine.core.record_targets import ActionTarget, ReturnTarget
     from engine.core.replay import replay
     from engine.core.scores import Scores
     from engine.core.training import rounds, train
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from engine.errors import EngineError
     from engine.intervention.outcome import Outcome
     from engine.intervention.retrain import retrain
-    from engine.kinds.control.targets import ActionTarget, ReturnTarget
     from engine.kinds.language.presets import language_settings
     from engine.store.find import find_runs
     from engine.store.read import Run, open_run
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from engine.store.verify import verify_run
 
 _HOME = {
-    "ActionTarget": "engine.kinds.control.targets",
+    "ActionTarget": "engine.core.record_targets",
     "Attribution": "engine.core.attribution",
     "Batch": "engine.core.objective",
     "Behaviour": "engine.analysis.behaviour",
@@ -62,7 +62,7 @@ _HOME = {
     "Objective": "engine.core.objective",
     "Outcome": "engine.intervention.outcome",
     "Policy": "engine.core.policy",
-    "ReturnTarget": "engine.kinds.control.targets",
+    "ReturnTarget": "engine.core.record_targets",
     "Run": "engine.store.read",
     "Scores": "engine.core.scores",
     "Snapshot": "engine.store.snapshot",

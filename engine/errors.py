@@ -13,6 +13,10 @@ class ZeroGradientError(BadInputError):
     """The target does not depend on the parameters here, so that every influence would be 0."""
 
 
+class BadNumberError(EngineError):
+    """Training met NaN or infinity: in a reward, an observation, or the parameters after an update."""
+
+
 class NotARunError(BadInputError):
     """The folder is not a run."""
 

@@ -11,6 +11,7 @@ import numpy as np
 
 import engine
 from engine.config import TrainConfig
+from engine.core.update import as_batch
 from engine.envs import Environment
 from engine.envs.environment import StateAccess
 from engine.kinds.control.agents import begin_agent
@@ -18,7 +19,6 @@ from engine.kinds.control.environment import VectorEnvironment
 from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.normalization import begin_normalizer
-from engine.kinds.control.ppo import as_batch
 from engine.kinds.control.snapshot import RolloutBuffer
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot

@@ -14,10 +14,10 @@ from app.targets import AS_RECORDED, can_type, typed_state
 from app.text import escape
 from engine import arguments
 from engine.analysis.behaviour import Behaviour
+from engine.core.record_targets import ActionTarget, action_target, typed_target
 from engine.core.targets import in_words
 from engine.errors import BadInputError, EngineError
 from engine.kinds.control.snapshot import ControlSnapshot
-from engine.kinds.control.targets import ActionTarget, action_target, typed_target
 from engine.store.read import Run
 
 # Of work: before the first picture, and between two pictures. A comment, because Streamlit shows strings of a page.

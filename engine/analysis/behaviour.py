@@ -17,9 +17,9 @@ from engine.analysis.round_by_round import RoundByRound
 from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.influence import influence
 from engine.core.orders import check_request
+from engine.core.record_targets import ActionTarget
 from engine.errors import BadInputError, EngineError, ZeroGradientError
 from engine.kinds.control.networks import ActorCritic, restore_policy
-from engine.kinds.control.targets import ActionTarget
 from engine.store.read import Run, ranges
 from engine.store.words import counted
 from engine.terminal import Report

@@ -20,13 +20,13 @@ from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.influence import influence
 from engine.core.kind import named_target
 from engine.core.lds import Interval
+from engine.core.record_targets import ActionTarget
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.core.trust import defined
 from engine.errors import BadInputError
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.snapshot import ControlSnapshot
-from engine.kinds.control.targets import ActionTarget
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Float32s, check_records
 from engine.store.words import counted

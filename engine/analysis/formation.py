@@ -17,10 +17,10 @@ from engine.analysis.round_by_round import RoundByRound
 from engine.core.attribution import top_and_bottom
 from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.influence import influence
+from engine.core.record_targets import ActionTarget
 from engine.errors import ZeroGradientError
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.snapshot import ControlSnapshot
-from engine.kinds.control.targets import ActionTarget
 from engine.store.read import Run
 from engine.store.snapshot import Float32s
 from engine.typed import typed

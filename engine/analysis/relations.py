@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.roughness import unit_vectors
+from engine.core.record_targets import ActionTarget
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.snapshot import RolloutBuffer
-from engine.kinds.control.targets import ActionTarget
 from engine.spaces import Space
 
 MOST_STATES = 64

@@ -64,9 +64,10 @@ def show(run: RunFolder, as_json: Json = False) -> None:
     if as_json:
         print_json({**about, "rounds": rounds})
         return
-    for name in ("run", "env_id", "schema_version", "created", "parent"):
-        print(f"{name}: {about[name]}")
-    for name in ("config", "language", "fingerprint"):
+    for name in ("run", "kind", "env_id", "schema_version", "created", "parent"):
+        if name in about:
+            print(f"{name}: {about[name]}")
+    for name in ("config", "language", "settings", "fingerprint"):
         if name in about:
             print(f"{name}: " + ", ".join(f"{k}={v}" for k, v in about[name].items()))
     columns = (

@@ -67,7 +67,7 @@ def replay_gradient(
 ) -> Credits:
     """The exact derivative of f(theta_T) in each record's weight, back-propagated through the whole update.
 
-    Weights are those of `ppo.update`, where weight 0 is a removal: the minibatches' means, the normalisation of the
+    Weights are those of `update.update`, where weight 0 is a removal: the minibatches' means, the normalisation of the
     advantages, gradient clip, moments and the curvature of every step are differentiated. One record's weight takes from the
     others' share, so the scores of a round sum to nearly 0 (but for the n - 1 in the advantages' spread). Where target_kl
     stopped the update, the number of steps is taken as given.

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.core.attribution import Attribution, Term
 from engine.core.backends import Direction, target_gradient
-from engine.core.objective import Batch, MinibatchObjective, Objective, objective
+from engine.core.objective import Batch, MinibatchObjective, Objective, objective_function
 from engine.core.policy import Policy
 from engine.core.steps import Vector
 from engine.core.targets import LogProbTarget, Target
@@ -73,6 +73,7 @@ class TorchDerivatives:
             minibatch: what a step makes of some of them.
         """
         self.policy, self.batch, self.minibatch = policy, batch, minibatch
+        self.terms_of = objective_function(minibatch.of_record)
         self.parameters = {name: p for name, p in policy.named_parameters() if p.requires_grad}
 
     def target_gradient(self, theta: Vector, target: Target) -> Vector:
@@ -88,7 +89,7 @@ class TorchDerivatives:
         rows = torch.as_tensor(records, dtype=torch.int64, device=self.policy.device)
         part = self.minibatch.take(self.batch, rows)
         weights = torch.ones(3, len(records), dtype=self.policy.dtype, device=rows.device, requires_grad=True)
-        terms = objective(self.policy(part.inputs, part.action), part, self.minibatch.config)
+        terms = self.terms_of(self.policy(part.inputs, part.action), part)
         wide = [w.reshape(-1, *(1 for _ in term.shape[1:])) for w, term in zip(weights, terms, strict=True)]
         mean = self.minibatch.mean(Objective(*(w * term for w, term in zip(wide, terms, strict=True))), part)
         slope = self._slope(mean, direction)
@@ -119,7 +120,7 @@ class TorchDerivatives:
         weights = torch.ones(3, n, dtype=self.policy.dtype, device=rows.device, requires_grad=True)
         part = self.minibatch.take(self.batch, rows, weights)
         with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
-            terms = objective(self.policy(part.inputs, part.action), part, self.minibatch.config)
+            terms = self.terms_of(self.policy(part.inputs, part.action), part)
             mean = self.minibatch.mean(terms, part, weights[:, rows])
             gradient = self._gradient(mean)
             slopes = [gradient @ self._tensor(direction) for direction in directions]

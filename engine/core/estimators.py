@@ -41,7 +41,7 @@ def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = No
     kind = kind_of(snapshot)
     policy, objective = kind.policy(snapshot), kind.objective(snapshot)
     batch = objective.at_start(kind.batch(snapshot, policy), snapshot.minibatches)
-    found = inner_products(policy, batch, objective.config, gradient(target, policy), backend)
+    found = inner_products(policy, batch, objective.of_record, gradient(target, policy), backend)
     return np.where(snapshot.buffer.critic_kept, found.detach().numpy(), np.float32(0))
 
 

@@ -6,16 +6,17 @@ run says (`Kind.make_filter`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.config import TrainConfig
 from engine.core.influence import influence
 from engine.core.kind import kind_of
-from engine.errors import BadInputError
+from engine.errors import BadInputError, ZeroGradientError
 from engine.store.snapshot import Float32s, Snapshot
 
 S = TypeVar("S", bound=Snapshot)
@@ -62,6 +63,73 @@ def actor_influence(snapshot: Snapshot) -> Float32s:
         return influence(without_value, cache=False).influence
     scores = influence(snapshot, None, estimator, cache=False)
     return scores.influence - scores.terms["critic"]
+
+
+Ranking = Callable[..., NDArray[np.floating]]
+"""Gives every record a number from the snapshot and its influence; the smallest ones are dropped."""
+
+
+def by_influence(_snapshot: Snapshot, scores: Float32s) -> NDArray[np.floating]:
+    """IIF: the records that lowered the target most."""
+    return scores
+
+
+def at_random(snapshot: Snapshot, scores: Float32s) -> NDArray[np.floating]:
+    """The control: as many records as IIF drops, whichever."""
+    return np.random.default_rng([snapshot.config.seed, 3, snapshot.round]).random(len(scores))
+
+
+RANKINGS: Mapping[str, Ranking] = {"iif": by_influence, "random": at_random}
+"""The filters of records of any kind."""
+
+
+def ranked_filter(config: TrainConfig) -> RecordFilter | None:
+    """The filter of these names that a configuration asks for, or None.
+
+    Raises:
+        BadInputError: it asks for another one.
+    """
+    if config.filter == "none":
+        return None
+    rank = RANKINGS.get(config.filter)
+    if rank is None:
+        raise BadInputError(f"filter is {config.filter}; runs of this kind have none, {', '.join(RANKINGS)}")
+    return lambda snapshot: drop_lowest(snapshot, config, rank, config.drop)
+
+
+def drop_lowest(
+    snapshot: Snapshot, config: TrainConfig, rank: Ranking, drop: float, evidence: str = "", *, actor_only: bool = False
+) -> Filtered:
+    """Drop as many records as `filtered_count` says, the lowest by a ranking.
+
+    Args:
+        snapshot: the collected round.
+        config: names the filter.
+        rank: which go first.
+        drop: share of the records with negative influence.
+        evidence: what else is to be said of it.
+        actor_only: the critic still trains on them.
+
+    Raises:
+        BadInputError: less than two minibatches would be left.
+    """
+    try:
+        scores = actor_influence(snapshot)
+    except ZeroGradientError:
+        target = kind_of(snapshot).default_target
+        return Filtered(np.zeros(0, np.int64), f"nothing dropped: the {target} target's gradient is zero", actor_only)
+    count = filtered_count(scores, drop)
+    left = len(scores) - count
+    if left < 2 * config.batch_size:
+        raise BadInputError(
+            f"the filter would keep {left} records of round {snapshot.round}, fewer than two minibatches "
+            f"({2 * config.batch_size}); use a smaller drop than {config.drop:g}"
+        )
+    dropped = np.argsort(rank(snapshot, scores), kind="stable")[:count]
+    negatives = int((scores < 0).sum())
+    what = "the worst" if rank is by_influence else "as many as the worst"
+    why = f"{config.filter}: {what} {count} of {negatives} negative records by {config.filter_estimator}{evidence}"
+    return Filtered(dropped, why, actor_only)
 
 
 def filtered_count(scores: Float32s, drop: float) -> int:

@@ -17,9 +17,10 @@ from engine.core.checkpoint import one_thread
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, first_order
 from engine.core.kind import kind_of, named_target
 from engine.core.orders import OnProgress, attribute, check_request
+from engine.core.record_targets import ActionTarget
 from engine.core.scores import Scores, attribution_from, attribution_table
 from engine.core.targets import LogProbTarget, Target, name_of
-from engine.errors import ZeroGradientError
+from engine.errors import BadInputError, ZeroGradientError
 from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Float32s, Snapshot
 
@@ -186,12 +187,13 @@ def influence_on_each(snapshot: Snapshot, target: LogProbTarget) -> Float32s:
         (m, n): in row j the influence of the n records on log pi(a_j|s_j); 0 where its gradient is zero.
     """
     one_thread()
-    kind = kind_of(snapshot)
-    gradients = kind.kept_gradients(snapshot)
+    gradients = kind_of(snapshot).kept_gradients(snapshot)
     if gradients is not None:
         return gradients.influence_on_each(target)
+    if not isinstance(target, ActionTarget):
+        raise BadInputError(f"targets of the kind {snapshot.kind} are not made of single states and actions")
     matrix = np.zeros((len(target.action), len(snapshot.buffer)), np.float32)
-    for row, one in zip(matrix, kind.single_targets(target), strict=True):
+    for row, one in zip(matrix, target.each, strict=True):
         with suppress(ZeroGradientError):
             row[:] = first_order(snapshot, one)
     return matrix

@@ -16,21 +16,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.config import TrainConfig
+from engine import arguments
+from engine.core import record_targets
+from engine.core.agent import Agent, PolicyAgent
 from engine.core.attribution import Attribution
 from engine.core.backends import Direction
-from engine.core.checkpoint import Tensors, fingerprint, one_thread
+from engine.core.checkpoint import fingerprint, one_thread, restore_optimizer
 from engine.core.derivatives import Derivatives, KeptGradients, TorchDerivatives
 from engine.core.draws import one_of_many, random_removals
-from engine.core.objective import Batch, MinibatchObjective, OnGradient, RecordObjective, UpdateMetrics
+from engine.core.learner import Learner
+from engine.core.objective import Batch, MinibatchObjective, RecordObjective
 from engine.core.policy import Policy
 from engine.core.products import products_by_part
 from engine.core.question import TargetName
+from engine.core.record_targets import target_of_records
 from engine.core.targets import Target
+from engine.core.update import as_batch
 from engine.errors import BadInputError
 from engine.registry import kind_named
-from engine.store.manifest import Parent, RunManifest
-from engine.store.snapshot import Float32s, Snapshot
+from engine.spaces import Space
+from engine.store.manifest import RunManifest
+from engine.store.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,73 +46,6 @@ EVALUATION_SEED = 10_000_000
 """Evaluation seeds start here, far from training's."""
 Given = Mapping[str, Any]
 """What a caller puts in the place of something that the settings name, by the name of an argument."""
-
-
-class Agent(Protocol):
-    """What an update moves: a policy with its optimizer."""
-
-    def update(
-        self,
-        buffer: Any,
-        minibatches: NDArray[np.int32],
-        *,
-        weights: Float32s | None = None,
-        on_step: Callable[[], None] | None = None,
-        on_gradient: OnGradient | None = None,
-    ) -> UpdateMetrics:
-        """One update in place, theta(k) -> theta(k+1).
-
-        Args:
-            buffer: the whole round; records that are not kept are left out of their minibatches.
-            minibatches: (n_epochs, n) permutations.
-            weights: (n,) how often each record counts, all above 0; None means all 1. As a record's weight goes to 0 it is
-                as if it were removed.
-            on_step: called before every optimizer step; raise from it to cancel.
-            on_gradient: watches every optimizer step; it changes nothing.
-        """
-        ...
-
-    def tensors(self) -> Tensors:
-        """`parameter/...` and `optimizer/...` as copies."""
-        ...
-
-    @property
-    def policy(self) -> Policy:
-        """The present policy as a torch module."""
-        ...
-
-
-class Learner(Protocol[S]):
-    """A training in memory, between two rounds."""
-
-    config: TrainConfig
-    round: int
-    """The next round to collect."""
-
-    def collect(self) -> S:
-        """Collect the next round."""
-
-    def update(self, snapshot: S, on_step: Callable[[], None] | None = None) -> Mapping[str, Any]:
-        """Update on it; returns the update's metrics."""
-
-    def state(self) -> dict[str, Any]:
-        """The checkpoint at this point."""
-
-    def reseed(self, rng: np.random.Generator) -> None:
-        """From here on collect with luck drawn from `rng`."""
-
-    def player(self) -> Any:
-        """The present policy as `Evaluation.returns` takes it."""
-
-    def manifest(self, parent: Parent | None = None) -> RunManifest:
-        """What `run.json` says of this run."""
-
-    @property
-    def model(self) -> Mapping[str, bytes]:
-        """The content of the files that the manifest names; empty for most kinds."""
-
-    def close(self) -> None:
-        """Let go of what collecting needs."""
 
 
 class Evaluation(Protocol):
@@ -166,29 +105,37 @@ class Effort:
 
 
 class Kind:
-    """A kind of run. What is written here is right for records whose objective is PPO's; a kind changes what differs.
+    """A kind of run. What is written here is right for records that are a state and an action each, with PPO's objective.
 
-    A new kind gives at least `policy`, `agent`, `batch`, `target`, and to be stored and trained what the second half names.
+    A new kind gives `name`, `policy`, and the three methods *On disk*: then its rounds can be attributed, replayed and
+    validated. With `settings`, `begin` and `after` it can be trained; with `after` and `evaluation`, retrained. It changes
+    what else differs. Every snapshot and buffer that it is handed is its own. docs/architecture.md has an example.
     """
 
     name: ClassVar[str]
+    """What `run.json` calls it, and `engine.registry.register`; its snapshots have it as `kind`, and so do its settings."""
     words: ClassVar[Words] = Words()
     default_target: ClassVar[str] = "return"
+    """Asked for where nobody names a target."""
     effort: ClassVar[Effort] = Effort()
+    takes: ClassVar[tuple[str, ...]] = ()
+    """What a caller may give in the place of something that the settings name."""
 
     # A round at theta(k).
 
     def policy(self, snapshot: Any) -> Policy:
-        """pi_theta(k) as a torch module of its own."""
+        """pi_theta(k) as a torch module of its own; `Policy.load` takes over `snapshot.parameters`."""
         raise NotImplementedError
 
     def agent(self, snapshot: Any) -> Agent:
         """Policy and optimizer as they stood before the update."""
-        raise NotImplementedError
+        policy = self.policy(snapshot)
+        optimizer = restore_optimizer(policy, snapshot.config, snapshot.checkpoint)
+        return PolicyAgent(snapshot.config, policy, optimizer, self.objective(snapshot).of_record)
 
     def batch(self, snapshot: Any, policy: Policy) -> Batch:
-        """The round's records as tensors in the policy's precision, advantages as stored."""
-        raise NotImplementedError
+        """The round's records as tensors in the policy's precision, advantages as stored; here those of `as_batch`."""
+        return as_batch(policy, snapshot.buffer)
 
     def objective(self, snapshot: Any) -> MinibatchObjective:
         """How a minibatch's terms become what its optimizer step ascends."""
@@ -210,7 +157,7 @@ class Kind:
         """
         objective = self.objective(snapshot)
         batch = objective.at_start(self.batch(snapshot, policy), snapshot.minibatches)
-        found = products_by_part(policy, batch, objective.config, direction, by_layer)
+        found = products_by_part(policy, batch, objective.of_record, direction, by_layer)
         return found.map(partial(np.where, snapshot.buffer.critic_kept), np.float32(0))
 
     def kept_gradients(self, snapshot: Any) -> KeptGradients | None:
@@ -223,15 +170,15 @@ class Kind:
 
     def target(self, snapshot: Any, name: TargetName) -> Any:
         """The target of that name; `named_target` says the errors."""
-        raise NotImplementedError
+        return target_of_records(snapshot, name)
 
     def return_target(self, snapshot: Any, reference: Any | None = None) -> Any:
         """The return target over a reference buffer, by default the snapshot's own."""
-        raise BadInputError(f"runs of the kind {self.name} have no return target")
+        return record_targets.return_target(snapshot, reference)
 
-    def single_targets(self, target: Any) -> Sequence[Target]:
-        """The pairs of a target over several states and actions, each as a target of its own."""
-        raise BadInputError(f"targets of the kind {self.name} are not made of single states and actions")
+    def spaces(self, snapshot: Any) -> tuple[Space, Space] | None:
+        """What observations and actions look like, so that people can type them; None where they can't."""
+        return None
 
     def check_loadable(self, snapshot: Any) -> None:
         """Refuse a round whose models the person at the keyboard does not allow to be loaded.
@@ -247,7 +194,7 @@ class Kind:
             BadInputError: says why, and what can be had.
         """
         if device != "cpu":
-            raise BadInputError(f"rounds of this kind are replayed on the CPU only, not on {device}")
+            raise BadInputError(f"rounds of the kind {self.name} are replayed on the CPU only, not on {device}")
 
     def batched(self, snapshot: Any) -> Batched:
         """Many replays of the round at once on a CUDA device, where `check_replayable` allows it."""
@@ -296,16 +243,20 @@ class Kind:
         )
 
     def action_names(self, snapshot: Any) -> Sequence[str]:
-        """Names of the actions, where they have some."""
-        return ()
+        """Names of the actions, where `spaces` has some."""
+        spaces = self.spaces(snapshot)
+        return () if spaces is None else spaces[1].value_names
 
     def typed_action(self, snapshot: Any, text: str) -> list[float]:
-        """An action that a person typed.
+        """An action that a person typed, by name or by number, or by its numbers.
 
         Raises:
             BadInputError: there is no such action; says what would be right.
         """
-        raise BadInputError(f"--action is not for a run of the kind {self.name}")
+        spaces = self.spaces(snapshot)
+        if spaces is None:
+            raise BadInputError(f"--action is not for a run of the kind {self.name}")
+        return arguments.action(text, spaces[1])
 
     # Evaluating and training on.
 
@@ -313,24 +264,32 @@ class Kind:
         """How policies are evaluated in the place of this round's.
 
         Raises:
-            BadInputError: they can't be, or something is given that this kind has no use for.
+            BadInputError: they can't be.
         """
         raise BadInputError(f"policies of the kind {self.name} can't be evaluated here")
+
+    def check_given(self, given: Given) -> None:
+        """Refuse what this kind has no use for.
+
+        Raises:
+            BadInputError: something is given that `takes` does not name.
+        """
+        if unknown := next(
+            (name for name, value in given.items() if value is not None and name not in self.takes), None
+        ):
+            have = f"; what can be given is {', '.join(self.takes)}" if self.takes else ""
+            raise BadInputError(f"a run of the kind {self.name} has no use for {unknown}{have}")
 
     def player(self, snapshot: Any, agent: Agent) -> Any:
         """The policy of a replayed round as `Evaluation.returns` takes it."""
         return agent
-
-    def recorded_player(self, run: Any, round: int) -> Any:
-        """The policy of a run's checkpoint as `Evaluation.returns` takes it."""
-        raise BadInputError(f"policies of the kind {self.name} can't be evaluated here")
 
     def begin(self, settings: Any, out: Path, given: Given) -> Learner[Any]:
         """Round 0 of a training."""
         raise BadInputError(f"runs of the kind {self.name} are not trained here")
 
     def after(self, snapshot: Any, agent: Agent, out: Path, given: Given, *, collects: bool = True) -> Learner[Any]:
-        """The training as it stood after a round's update.
+        """The training as it stood after a round's update, its generators as the round's checkpoint has them.
 
         Args:
             snapshot: the round, as it was replayed.
@@ -342,8 +301,11 @@ class Kind:
         raise BadInputError(f"runs of the kind {self.name} are not trained on here")
 
     def settings(self, source: Any) -> Any:
-        """What a training is told, from a manifest or from a snapshot of it."""
-        return source.config
+        """What `engine.train` is told, from a run's manifest or from a snapshot of it.
+
+        An object that names its `kind`, has the settings that all runs have as `config`, and a field for each of its own.
+        """
+        raise BadInputError(f"runs of the kind {self.name} are not trained here")
 
     def checked(self, settings: Any) -> Any:
         """The settings as `run.json` will have them.
@@ -358,7 +320,13 @@ class Kind:
         return snapshot
 
     def make_filter(self, settings: Any) -> Callable[..., Any] | None:
-        """The filter that the settings name, see `engine.core.filtering`; None for none."""
+        """The filter that the settings name, see `engine.core.filtering.ranked_filter`; None for none.
+
+        Raises:
+            BadInputError: this kind does not have it.
+        """
+        if settings.config.filter != "none":
+            raise BadInputError(f"filter is {settings.config.filter}; runs of the kind {self.name} have none")
         return None
 
     def fingerprint(self) -> dict[str, str]:
@@ -369,18 +337,18 @@ class Kind:
         """
         return fingerprint()
 
-    # On disk, see `engine.store.kinds.Columns`.
+    # On disk: what `engine.store.kinds.Columns` asks for, which says the arguments and errors.
 
     def tables(self, snapshot: Any, manifest: RunManifest) -> dict[str, pa.Table]:
-        """The tables of a round's buffers."""
+        """The tables of a round's buffers; `store.columns.records_table` makes one of a buffer of plain columns."""
         raise BadInputError(f"runs of the kind {self.name} can't be written")
 
     def buffer(self, manifest: RunManifest, tables: Any, names: Any) -> Any:
-        """The buffer that a part's tables were made of."""
+        """The buffer that a part's tables were made of; `store.columns.columns_from` reads a table of plain columns."""
         raise BadInputError(f"runs of the kind {self.name} can't be read")
 
     def snapshot(self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]) -> Any:
-        """A round."""
+        """A round of the kind's own class: its buffers, and the fields that all snapshots have."""
         raise BadInputError(f"runs of the kind {self.name} can't be read")
 
 

@@ -166,8 +166,8 @@ class MinibatchObjective(Protocol):
     """
 
     @property
-    def config(self) -> TrainConfig:
-        """Settings of the records' terms."""
+    def of_record(self) -> TrainConfig | ObjectiveFunction:
+        """The objective of a record, in its terms: PPO's with these settings, or any other."""
         ...
 
     def take(self, batch: Batch, records: Tensor, weights: Tensor | None = None) -> Batch:
@@ -189,9 +189,16 @@ class MinibatchObjective(Protocol):
 
 @dataclass(frozen=True)
 class RecordObjective:
-    """PPO's: each term's mean over the records that it trains on, advantages normalised within the minibatch."""
+    """Each term's mean over the records that it trains on; advantages normalised within the minibatch, where settings say so."""
 
     config: TrainConfig
+    other: ObjectiveFunction | None = None
+    """The objective of a record, where it is not PPO's."""
+
+    @property
+    def of_record(self) -> TrainConfig | ObjectiveFunction:
+        """PPO's, or the other one."""
+        return self.other or self.config
 
     def take(self, batch: Batch, records: Tensor, weights: Tensor | None = None) -> Batch:
         """The records of a minibatch, advantages normalised over them."""

@@ -13,8 +13,9 @@ import numpy as np
 
 from engine.config import TrainConfig
 from engine.core.steps import Trace, Vector
-from engine.kinds.control.closed_form import BETA1, BETA2, EPSILON
 
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-5
+"""Adam's, of every run; torch's defaults but for the last, which is Stable-Baselines3's for PPO."""
 State = tuple[Vector, ...]
 """Adjoints of the optimizer's state: Adam's two moments, or the momentum buffer."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.errors import BadInputError
+from engine.errors import BadInputError, DamagedRunError
 
 Inputs = Any
 """What a policy's networks take: a tensor whose first axis is the record, or dicts, tuples and lists of such tensors."""
@@ -47,6 +49,20 @@ class Policy(nn.Module):
         True, as here, is always right. False of the policy's own parameters spares targets of the policy the critic.
         """
         return True
+
+    def load(self, parameters: Mapping[str, NDArray[Any]]) -> Self:
+        """Take over parameters by state_dict name; returns self.
+
+        Raises:
+            DamagedRunError: they are not those of this policy, by name, shape and kind of number.
+        """
+        own = {name: tuple(parameter.shape) for name, parameter in self.named_parameters()}
+        given = {name: tensor.shape for name, tensor in parameters.items() if tensor.dtype.kind == "f"}
+        if given != own:
+            raise DamagedRunError("the checkpoint does not fit the networks that run.json describes")
+        weights = {name: torch.tensor(tensor, dtype=self.dtype) for name, tensor in parameters.items()}
+        self.load_state_dict(weights, assign=True)
+        return self
 
     @property
     def dtype(self) -> torch.dtype:

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from engine.core.backends import Direction
 from engine.core.draws import TRAINING_SEED, removed_count
 from engine.core.kind import kind_of
-from engine.core.objective import Batch, MinibatchObjective, objective
+from engine.core.objective import Batch, MinibatchObjective, objective_function
 from engine.core.policy import Policy
 from engine.core.replays import Progress, finished_replays, replay_seconds, replays
 from engine.core.targets import Target
@@ -55,7 +55,8 @@ class RecordGradients:
         """(m, n) -> (m, P): sum_i x_mi g_i, one backward pass a row."""
         with_value = any(self.policy.serves_value(name) for name in self.names)
         evaluation = self.policy(self.batch.inputs, self.batch.action, with_value)
-        total = self.minibatch.each(objective(evaluation, self.batch, self.minibatch.config), self.batch)
+        terms = objective_function(self.minibatch.of_record)(evaluation, self.batch)
+        total = self.minibatch.each(terms, self.batch)
         parameters = [self._parameters[name] for name in self.names]
         rows = []
         for row in torch.as_tensor(x, dtype=total.dtype):

@@ -102,6 +102,7 @@ def rounds_with(
     """`rounds` with a filter in the place of the one that the settings name."""
     one_thread()
     kind: Kind = kind_named(settings.kind)
+    kind.check_given(given)
     settings, out = kind.checked(settings), Path(out)
     keep = partial(filtered, record_filter=record_filter)
     if resume:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,6 @@ from engine.core.replay import Mode, replay
 from engine.core.training import train_on
 from engine.intervention.comparison import Estimate, compare
 from engine.intervention.plan import Intervention, Meter, draws, mode_of
-from engine.registry import kind_named
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 
@@ -128,7 +128,10 @@ def train_arm_on(
 def recorded_arm(branch: Run) -> Continued:
     """A branch that was recorded already, from its first further round to its final checkpoint."""
     returns = [info.metrics["mean_return"] for info in branch.rounds[1:]]
-    return Continued(returns, kind_named(branch.kind).recorded_player(branch, branch.config.rounds))
+    last = branch.snapshot(branch.rounds[-1].round)
+    after = replace(last, checkpoint=branch.checkpoint(branch.config.rounds))
+    kind = kind_of(last)
+    return Continued(returns, kind.player(after, kind.agent(after)))
 
 
 Curve = Sequence[float | None]

@@ -120,6 +120,7 @@ def carry_out(
     """`retrain`, with the plan made already."""
     snapshot = run.snapshot(plan.round)
     kind, given = kind_of(snapshot), given or {}
+    kind.check_given(given)
     removed = check_records(plan.removed, len(snapshot.buffer))
     check_replayable(snapshot)
     kind.removed(snapshot, removed)

@@ -14,6 +14,7 @@ import numpy as np
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError, DamagedRunError
+from engine.registry import parts_of
 from engine.spaces import Space
 from engine.store.strict_json import parse_json
 from engine.typed import typed
@@ -22,7 +23,9 @@ SCHEMA_VERSION = 2
 """The version of the run format that this engine writes. Version 2 has the column `critic_kept` where a filter dropped
 records from the actor's loss alone."""
 LANGUAGE_VERSION = 3
-"""The version that it writes for a language model's run, whose records are sequences; the newest one that it reads."""
+"""The version that it writes for a language model's run, whose records are sequences."""
+KIND_VERSION = 4
+"""The version that it writes for a run of any other kind, which `run.json` names; the newest one that it reads."""
 SAID_OTHERWISE = ("control", "language")
 """The kinds of run that `run.json` has no word for: they are told apart by the settings of a language model."""
 LARGEST_SPACE = 2**24
@@ -65,7 +68,9 @@ class RunManifest:
     """When, in ISO 8601."""
     schema_version: int = SCHEMA_VERSION
     kind: str = "control"
-    """Name of the kind of run, which `kinds` knows; up to version 3 it is said by `language`."""
+    """Name of the kind of run, see `engine.registry`; up to version 3 it is said by `language`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """A kind's own settings in plain values, from version 4 on; what they mean, the kind knows."""
     language: LanguageConfig | None = None
     """What a language model is trained on; None for every other run."""
     model: Mapping[str, str] = field(default_factory=dict)
@@ -75,12 +80,15 @@ class RunManifest:
         if self.language is not None:
             object.__setattr__(self, "schema_version", max(self.schema_version, LANGUAGE_VERSION))
             object.__setattr__(self, "kind", "language")
+        elif self.kind not in SAID_OTHERWISE:
+            object.__setattr__(self, "schema_version", max(self.schema_version, KIND_VERSION))
 
     def most_rows(self, kind: str) -> int | None:
         """Rows that a round's file of that kind can have, as the settings say; None where they say nothing."""
         records = self.config.records_per_round
+        parts = parts_of(self.kind)
         match kind:
-            case "records" | "sequences":
+            case _ if parts and kind == parts[0][0]:
                 return records
             case "minibatches":
                 return records * self.config.n_epochs
@@ -101,7 +109,7 @@ class RunManifest:
             "fingerprint": dict(self.fingerprint),
             "parent": None if self.parent is None else {**asdict(self.parent), "removed": [*self.parent.removed]},
             "created": self.created,
-            **({} if self.kind in SAID_OTHERWISE else {"kind": self.kind}),
+            **({} if self.kind in SAID_OTHERWISE else {"kind": self.kind, "settings": dict(self.settings)}),
             **({} if self.language is None else {"language": self.language.to_json(), "model": dict(self.model)}),
         }
 
@@ -119,10 +127,10 @@ class RunManifest:
             or values["schema_version"] < 1
         ):
             raise DamagedRunError("run.json has no schema version, so it is not a run's manifest")
-        if values["schema_version"] > LANGUAGE_VERSION:
+        if values["schema_version"] > KIND_VERSION:
             raise BadInputError(
                 f"this run has schema version {values['schema_version']}; this engine reads up to "
-                f"{LANGUAGE_VERSION}: update snapshot-influence"
+                f"{KIND_VERSION}: update snapshot-influence"
             )
         try:
             parent, language = values["parent"], values.get("language")
@@ -142,6 +150,7 @@ class RunManifest:
                 created=_text(values["created"]),
                 schema_version=values["schema_version"],
                 kind=_text(values.get("kind", "control")),
+                settings={_text(name): value for name, value in values.get("settings", {}).items()},
                 language=None if language is None else LanguageConfig.from_json(language),
                 model={_file_name(name): _text(digest) for name, digest in values.get("model", {}).items()},
             )

@@ -174,6 +174,7 @@ class Run:
         common = {
             "round": k,
             "config": manifest.config,
+            "settings": manifest.settings,
             "checkpoint": checkpoint_from(tables["checkpoint"], names["checkpoint"]),
             "minibatches": minibatches_from(tables["minibatches"], len(buffers[first[0]]), names["minibatches"]),
             "fingerprint": commit.fingerprint or manifest.fingerprint,

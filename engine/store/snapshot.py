@@ -38,6 +38,28 @@ class Buffer(Protocol):
     def __len__(self) -> int: ...
 
 
+class Records:
+    """What a `Buffer` has that is all columns of length n, and whose records train everything or nothing.
+
+    A kind's buffer is a frozen dataclass that derives from this, `kept` among its columns.
+    """
+
+    kept: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    @property
+    def record(self) -> NDArray[np.int32]:
+        """(n,) record numbers, 0 to n - 1."""
+        return np.arange(len(self), dtype=np.int32)
+
+    @property
+    def critic_kept(self) -> NDArray[np.bool_]:
+        """(n,) `kept`."""
+        return self.kept
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Snapshot:
     """Round k as it stood between collect and update: everything that the update needs, and nothing later.
@@ -51,6 +73,8 @@ class Snapshot:
     round: int
     config: TrainConfig
     """Settings that all runs have."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The kind's own settings in plain values, where `run.json` has them so."""
     buffer: Any
     """B(k), a `Buffer` of the kind."""
     checkpoint: Mapping[str, NDArray[Any]]
@@ -76,8 +100,19 @@ class Snapshot:
         return parameters_of(self.checkpoint)
 
     def without(self, drop: Any, *, actor_only: bool = False) -> Self:
-        """The same snapshot with the records `drop` marked as not kept; errors as `check_records`, and of the kind."""
-        raise NotImplementedError
+        """The same snapshot with the records `drop` marked as not kept.
+
+        Args:
+            drop: record numbers.
+            actor_only: the critic still trains on them, where a kind knows records that do so.
+
+        Raises:
+            BadInputError: a record number is out of range, no record would be left, or the actor alone is to go without them.
+        """
+        if actor_only:
+            raise BadInputError(f"a record goes from the whole update in a run of the kind {self.kind}")
+        kept = remaining(self.buffer.kept, check_records(drop, len(self.buffer)))
+        return self.changed(buffer=replace(self.buffer, kept=kept))
 
     def gathered(self) -> Self:
         """The same snapshot with every epoch's removed records moved to its end, so that they thin out no minibatch.

@@ -21,10 +21,10 @@ from engine.core.draws import random_removals
 from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
 from engine.core.kind import named_target
 from engine.core.question import TargetName
+from engine.core.record_targets import return_target
 from engine.core.trust import keep_validation
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Validate
-from engine.kinds.control.targets import return_target
 from engine.store.read import Run
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,15 +17,15 @@ import engine
 from engine.core import replays as replaying
 from engine.core.draws import random_removals
 from engine.core.policy import Policy
+from engine.core.record_targets import return_target
 from engine.core.replay import check_replayable, intervene, replay
 from engine.core.replays import Replay, Task, finished_replays, replays, run_replays
 from engine.core.targets import Target
+from engine.core.update import as_batch, update
 from engine.errors import BadInputError
 from engine.kinds.control import batched
 from engine.kinds.control.agents import restore_learner
 from engine.kinds.control.batched_replays import batched_values, updated_agents
-from engine.kinds.control.ppo import as_batch, update
-from engine.kinds.control.targets import return_target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

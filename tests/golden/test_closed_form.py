@@ -12,11 +12,11 @@ from worlds import entry, learner
 
 import engine
 from engine.core.objective import normalize, objective
+from engine.core.update import as_batch
 from engine.envs import find
 from engine.kinds.control.agents import TorchAgent, restore_agent, restore_learner
 from engine.kinds.control.closed_form import ClosedFormAgent
 from engine.kinds.control.learner import ControlLearner
-from engine.kinds.control.ppo import as_batch
 from engine.store.snapshot import Snapshot
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -17,11 +17,11 @@ from worlds import entry, moved_snapshot
 
 import engine
 from engine.core.estimators import ESTIMATORS, first_order
+from engine.core.record_targets import ActionTarget, action_target, return_target
+from engine.core.update import as_batch
 from engine.envs import find
 from engine.kinds.control.networks import ActorCritic, restore_policy
-from engine.kinds.control.ppo import as_batch
 from engine.kinds.control.round_gradients import first_epoch_advantages
-from engine.kinds.control.targets import ActionTarget, action_target, return_target
 from engine.store.snapshot import Snapshot
 
 N = 96

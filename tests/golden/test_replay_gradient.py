@@ -16,15 +16,15 @@ from engine.core.along_the_update import Credits, back_propagate, replay_gradien
 from engine.core.derivatives import TorchDerivatives
 from engine.core.layers import layer_of, layers_of
 from engine.core.objective import RecordObjective, make_optimizer, objective, weighted_mean, with_normalized_advantages
+from engine.core.record_targets import action_target, return_target
 from engine.core.targets import Target
+from engine.core.update import as_batch, update
 from engine.core.update_trace import trace_update
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.agents import TorchAgent
 from engine.kinds.control.networks import restore_policy
-from engine.kinds.control.ppo import as_batch, update
 from engine.kinds.control.snapshot import ControlSnapshot
-from engine.kinds.control.targets import action_target, return_target
 from engine.store.snapshot import Snapshot
 
 INFINITE, EPS = float("inf"), 1e-4

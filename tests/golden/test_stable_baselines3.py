@@ -17,12 +17,12 @@ from worlds import entry, learner
 
 import engine
 from engine.config import TrainConfig
+from engine.core.gae import gae
 from engine.core.objective import make_optimizer
+from engine.core.update import as_batch, update
 from engine.envs import CATALOGUE, find
 from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.networks import restore_policy
-from engine.kinds.control.ppo import as_batch, update
-from engine.kinds.control.rollout import gae
 from engine.store.snapshot import Snapshot
 
 LAYERS = {

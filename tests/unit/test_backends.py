@@ -12,12 +12,12 @@ from worlds import double, moved_snapshot, off_policy
 from engine.config import TrainConfig
 from engine.core.backends import Backend, Direction, gradient, inner_products
 from engine.core.objective import Batch
+from engine.core.record_targets import ActionTarget, ReturnTarget, action_target, return_target
 from engine.core.targets import Target
+from engine.core.update import as_batch
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.networks import ActorCritic, restore_policy
-from engine.kinds.control.ppo import as_batch
-from engine.kinds.control.targets import ActionTarget, ReturnTarget, action_target, return_target
 from engine.spaces import Space
 from engine.store.snapshot import Snapshot
 

@@ -14,15 +14,15 @@ from engine.core.backends import inner_products
 from engine.core.derivatives import Derivatives, TorchDerivatives
 from engine.core.objective import with_normalized_advantages
 from engine.core.policy import Policy
+from engine.core.record_targets import ActionTarget, action_target, return_target
 from engine.core.steps import Vector
 from engine.core.targets import Target
+from engine.core.update import as_batch
 from engine.core.update_trace import flat
 from engine.envs import find
 from engine.kinds.control.closed_form_derivatives import ClosedFormDerivatives
 from engine.kinds.control.kind import KIND
 from engine.kinds.control.networks import ActorCritic, restore_policy
-from engine.kinds.control.ppo import as_batch
-from engine.kinds.control.targets import ActionTarget, action_target, return_target
 from engine.store.snapshot import Snapshot
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {

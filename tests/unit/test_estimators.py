@@ -18,13 +18,13 @@ from engine.core.grouping import sum_by, sum_of
 from engine.core.kind import Effort
 from engine.core.objective import objective, with_normalized_advantages
 from engine.core.optimizers import clip_scale, follow
+from engine.core.record_targets import action_target, return_target
 from engine.core.targets import Target
 from engine.core.update_trace import trace_update
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.kind import KIND, ControlKind
 from engine.kinds.control.networks import restore_policy
-from engine.kinds.control.targets import action_target, return_target
 from engine.store.snapshot import Snapshot
 
 N = 80

@@ -11,12 +11,12 @@ from worlds import record, same_tensors
 
 import engine
 from engine.core.backends import BACKENDS, gradient, inner_products
+from engine.core.record_targets import action_target, return_target
+from engine.core.update import as_batch
 from engine.envs import CATALOGUE, find
 from engine.errors import ZeroGradientError
 from engine.kinds.control.environment import VectorEnvironment
 from engine.kinds.control.networks import restore_policy
-from engine.kinds.control.ppo import as_batch
-from engine.kinds.control.targets import action_target, return_target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

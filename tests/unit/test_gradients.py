@@ -12,12 +12,12 @@ import engine
 from engine.core.attribution import TERMS, Term
 from engine.core.backends import gradient, inner_products
 from engine.core.estimators import first_order, first_order_parts
+from engine.core.record_targets import ActionTarget, action_target, return_target
 from engine.core.targets import Target
 from engine.envs import find
 from engine.errors import ZeroGradientError
 from engine.kinds.control.kind import KIND
 from engine.kinds.control.round_gradients import RoundGradients, Shelf, has_gradients, round_gradients
-from engine.kinds.control.targets import ActionTarget, action_target, return_target
 from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot
 

@@ -12,10 +12,10 @@ from worlds import learner, moved_snapshot
 
 import engine
 from engine.core.backends import gradient
+from engine.core.record_targets import as_space, return_target
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.networks import ActorCritic, restore_policy
-from engine.kinds.control.targets import as_space, return_target
 from engine.spaces import Space
 
 NAME = "MiniGrid-Empty-8x8-v0"

@@ -16,10 +16,10 @@ import engine
 from engine.core import influence as front_door
 from engine.core.attribution import Term, top_and_bottom
 from engine.core.estimators import ESTIMATORS
+from engine.core.record_targets import as_space
 from engine.core.targets import Target
 from engine.errors import BadInputError
 from engine.kinds.control.agents import restore_agent
-from engine.kinds.control.targets import as_space
 from engine.spaces import Space
 from engine.store.derived import save_table
 from engine.store.read import Run

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from engine.core.backends import gradient
 from engine.core.objective import Batch
 from engine.core.policy import Evaluation, Policy
+from engine.core.record_targets import ActionTarget, ReturnTarget
 from engine.errors import BadInputError
-from engine.kinds.control.targets import ActionTarget, ReturnTarget
 
 
 class Pair(NamedTuple):

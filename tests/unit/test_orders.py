@@ -15,12 +15,12 @@ from engine.core import regression
 from engine.core.estimators import ESTIMATORS, PRIOR, replay_regression
 from engine.core.kind import Effort
 from engine.core.orders import attribute, estimate_seconds, planned_steps
+from engine.core.record_targets import return_target
 from engine.core.replay import intervene
 from engine.core.targets import Target
 from engine.envs import find
 from engine.errors import BadInputError, CancelledError
 from engine.kinds.control.kind import ControlKind
-from engine.kinds.control.targets import return_target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

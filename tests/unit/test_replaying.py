@@ -14,10 +14,10 @@ from worlds import entry, moved_snapshot, same_tensors
 import engine
 from engine.core.objective import draw_minibatches, first_epoch_advantages, normalize, objective
 from engine.core.replay import intervene
+from engine.core.update import as_batch, update
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.networks import restore_policy
-from engine.kinds.control.ppo import as_batch, update
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

@@ -11,13 +11,15 @@ import torch
 from worlds import entry, learner
 
 from engine.config import TrainConfig
+from engine.core.gae import gae
 from engine.envs import CATALOGUE, Environment, find
+from engine.errors import BadNumberError
 from engine.kinds.control.agents import begin_agent
 from engine.kinds.control.closed_form import ClosedFormAgent
 from engine.kinds.control.environment import VectorEnvironment, feasible
 from engine.kinds.control.learner import ControlLearner, step_through
 from engine.kinds.control.networks import restore_policy
-from engine.kinds.control.rollout import BadNumberError, collect, gae
+from engine.kinds.control.rollout import collect
 from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
 

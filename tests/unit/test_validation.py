@@ -26,13 +26,13 @@ from engine.core.draws import extreme_removals, random_removals, subsets
 from engine.core.estimators import ESTIMATORS, PRIOR, first_order, record_gradients
 from engine.core.kind import Effort
 from engine.core.policy import Policy
+from engine.core.record_targets import return_target
 from engine.core.regression import fit_to_replays, with_nothing_removed
 from engine.core.replays import Ledger, finished_replays, removal_name, replays
 from engine.core.trust import Faithfulness, Validation
 from engine.core.validation import Measurement, removals, validate_targets
 from engine.errors import BadInputError, CancelledError, EngineError, ZeroGradientError
 from engine.kinds.control.kind import ControlKind
-from engine.kinds.control.targets import return_target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

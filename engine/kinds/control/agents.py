@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,14 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.core import kind as core
-from engine.core.checkpoint import Tensors, check_optimizer, learner_tensors, restore_optimizer
-from engine.core.objective import OnGradient, UpdateMetrics, make_optimizer
+from engine.core import agent as core
+from engine.core.agent import PolicyAgent
+from engine.core.checkpoint import check_optimizer, restore_optimizer
+from engine.core.objective import make_optimizer
 from engine.errors import BadInputError
 from engine.kinds.control.closed_form import ClosedFormAgent
 from engine.kinds.control.networks import ActorCritic, restore_policy
-from engine.kinds.control.ppo import as_batch, update
-from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
 from engine.store.snapshot import Float32s
 
@@ -51,43 +50,19 @@ class Agent(Actor, core.Agent, Protocol):
         ...
 
 
-class TorchAgent:
+class TorchAgent(PolicyAgent):
     """Any torch actor-critic with its optimizer."""
 
+    policy: ActorCritic
+
     def __init__(self, config: TrainConfig, policy: ActorCritic, optimizer: torch.optim.Optimizer) -> None:
-        self.config, self.policy, self.optimizer = config, policy, optimizer
+        super().__init__(config, policy, optimizer)
         self.draw_noise, self.act, self.value = policy.draw_noise, policy.act, policy.value
 
     @torch.no_grad()
     def log_prob(self, observation: NDArray[Any], action: NDArray[Any]) -> Float32s:
         """Log pi(a|s): (n,)."""
         return self.policy(self.policy.encode(observation), torch.as_tensor(action), with_value=False).log_prob.numpy()
-
-    def update(
-        self,
-        buffer: RolloutBuffer,
-        minibatches: NDArray[np.int32],
-        *,
-        weights: Float32s | None = None,
-        on_step: Callable[[], None] | None = None,
-        on_gradient: OnGradient | None = None,
-    ) -> UpdateMetrics:
-        """One PPO update in place."""
-        return update(
-            self.policy,
-            self.optimizer,
-            as_batch(self.policy, buffer),
-            minibatches,
-            self.config,
-            critic_kept=buffer.critic_kept,
-            weights=None if weights is None else torch.as_tensor(np.asarray(weights), dtype=self.policy.dtype),
-            on_step=on_step,
-            on_gradient=on_gradient,
-        )
-
-    def tensors(self) -> Tensors:
-        """`parameter/...` and `optimizer/...` as copies."""
-        return learner_tensors(self.policy, self.optimizer)
 
 
 def restore_learner(

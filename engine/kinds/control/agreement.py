@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from engine.core.backends import gradient
+from engine.core.record_targets import ReturnTarget
 from engine.errors import ZeroGradientError
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.snapshot import ControlSnapshot
-from engine.kinds.control.targets import ReturnTarget
 
 
 def agreement(snapshot: ControlSnapshot, groups: int = 16) -> float:

@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.core.optimizers import BETA1, BETA2, EPSILON
 from engine.errors import BadInputError
-from engine.kinds.control.closed_form import BETA1, BETA2, EPSILON, ClosedFormAgent
+from engine.kinds.control.closed_form import ClosedFormAgent
 from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
 from engine.store.snapshot import Float32s
 
@@ -116,7 +117,7 @@ class BatchedAgents:
     def update(
         self, orders: NDArray[np.int32], which: NDArray[np.intp], kept: NDArray[Any], critic: NDArray[Any]
     ) -> None:
-        """One PPO update of every copy, in place; `ppo.update` says what it is.
+        """One PPO update of every copy, in place; `core.update.update` says what it is.
 
         Args:
             orders: (Q, n_epochs, n) minibatch orders.

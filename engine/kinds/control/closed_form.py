@@ -1,6 +1,6 @@
 """The closed form: the default actor-critic as one flat NumPy vector, with a hand-written backward pass.
 
-It means what the torch path means (`networks.ActorCritic`, `ppo.update`) and agrees with it to rounding. It is several
+It means what the torch path means (`networks.ActorCritic`, `core.update.update`) and agrees with it to rounding. It is several
 times faster, because at 64 records a minibatch torch spends its time on the calls and not on the arithmetic. It serves
 tanh perceptrons with categorical or diagonal Gaussian actions, with Adam or SGD.
 """
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.core.objective import OnGradient, UpdateMetrics, kept_rows
+from engine.core.optimizers import BETA1, BETA2, EPSILON
 from engine.errors import DamagedRunError
 from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.kinds.control.snapshot import RolloutBuffer
@@ -24,8 +25,6 @@ from engine.spaces import Space
 from engine.store.snapshot import Float32s
 
 F32 = np.float32
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-5
-"""Adam's constants, as `objective.make_optimizer` has them."""
 
 
 class Perceptron:
@@ -236,7 +235,7 @@ class ClosedFormAgent:
         on_step: Callable[[], None] | None = None,
         on_gradient: OnGradient | None = None,
     ) -> UpdateMetrics:
-        """One PPO update in place; `ppo.update` says what the arguments mean."""
+        """One PPO update in place; `core.update.update` says what the arguments mean."""
         everything = _Columns(
             self.encode(buffer.observation),
             buffer.action,

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.core.filtering import Filtered, RecordFilter, actor_influence, filtered_count
-from engine.errors import BadInputError, ZeroGradientError
+from engine.core import filtering as core
+from engine.core.filtering import Filtered, Ranking, RecordFilter, drop_lowest
 from engine.kinds.control.agreement import agreement
 from engine.kinds.control.rollout import td_errors
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.snapshot import Float32s
-
-Ranking = Callable[[ControlSnapshot, Float32s], NDArray[np.floating]]
-"""Gives every record a number from the snapshot and its influence; the smallest ones are dropped."""
-
-
-def by_influence(_snapshot: ControlSnapshot, scores: Float32s) -> NDArray[np.floating]:
-    """IIF: the records that lowered the return target most."""
-    return scores
-
-
-def at_random(snapshot: ControlSnapshot, scores: Float32s) -> NDArray[np.floating]:
-    """The control: as many records as IIF drops, whichever."""
-    return np.random.default_rng([snapshot.config.seed, 3, snapshot.round]).random(len(scores))
 
 
 def by_advantage(snapshot: ControlSnapshot, _scores: Float32s) -> NDArray[np.floating]:
@@ -39,10 +26,9 @@ def by_td_error(snapshot: ControlSnapshot, _scores: Float32s) -> NDArray[np.floa
     return np.abs(td_errors(snapshot.buffer, snapshot.config))
 
 
-RANKINGS: dict[str, Ranking] = {
-    "iif": by_influence,
-    "guarded": by_influence,
-    "random": at_random,
+RANKINGS: Mapping[str, Ranking] = {
+    **core.RANKINGS,
+    "guarded": core.by_influence,
     "advantage": by_advantage,
     "td_error": by_td_error,
 }
@@ -83,22 +69,7 @@ def make_filter(config: TrainConfig) -> RecordFilter | None:
             drop *= share
         if drop == 0:
             return Filtered(np.zeros(0, np.int64), f"{config.filter}: nothing dropped{evidence}", guarded)
-        try:
-            scores = actor_influence(snapshot)
-        except ZeroGradientError:
-            return Filtered(np.zeros(0, np.int64), "nothing dropped: the return target's gradient is zero", guarded)
-        count = filtered_count(scores, drop)
-        left = len(scores) - count
-        if left < 2 * config.batch_size:
-            raise BadInputError(
-                f"the filter would keep {left} records of round {snapshot.round}, fewer than two minibatches "
-                f"({2 * config.batch_size}); use a smaller drop than {config.drop:g}"
-            )
-        dropped = np.argsort(rank(snapshot, scores), kind="stable")[:count]
-        negatives = int((scores < 0).sum())
-        what = "the worst" if rank is by_influence else "as many as the worst"
-        why = f"{config.filter}: {what} {count} of {negatives} negative records by {config.filter_estimator}{evidence}"
-        return Filtered(dropped, why, guarded)
+        return drop_lowest(snapshot, config, rank, drop, evidence, actor_only=guarded)
 
     return choose
 

@@ -10,15 +10,11 @@ from typing import Any
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine import arguments
 from engine.config import TrainConfig
 from engine.core.derivatives import Derivatives, KeptGradients
 from engine.core.filtering import Filtered
 from engine.core.kind import Given, Kind
-from engine.core.objective import Batch
-from engine.core.question import TargetName
 from engine.envs import find
-from engine.errors import BadInputError
 from engine.kinds.control.agents import Agent, restore_agent
 from engine.kinds.control.batched_replays import OnCuda, check_cuda
 from engine.kinds.control.closed_form_derivatives import ClosedFormDerivatives
@@ -27,13 +23,11 @@ from engine.kinds.control.filtering import make_filter
 from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.kinds.control.normalization import normalizer_at
-from engine.kinds.control.ppo import as_batch
 from engine.kinds.control.round_gradients import has_gradients, round_gradients
 from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
 from engine.kinds.control.tables import buffer_from, check_steps, records_table
-from engine.kinds.control.targets import ActionTarget, ReturnTarget, named_target, return_target
+from engine.spaces import Space
 from engine.store.manifest import RunManifest
-from engine.store.read import Run
 
 
 class ControlKind(Kind):
@@ -49,10 +43,6 @@ class ControlKind(Kind):
         """On the path that the run was trained on."""
         return restore_agent(*_networks(snapshot))
 
-    def batch(self, snapshot: ControlSnapshot, policy: Any) -> Batch:
-        """The rollout buffer's columns."""
-        return as_batch(policy, snapshot.buffer)
-
     def derivatives(self, snapshot: ControlSnapshot) -> Derivatives:
         """In closed form, where the run was trained in it."""
         general = self.torch_derivatives(snapshot)
@@ -67,21 +57,6 @@ class ControlKind(Kind):
     def keeps_gradients(self, snapshot: ControlSnapshot) -> bool:
         """Of perceptrons."""
         return has_gradients(snapshot)
-
-    def return_target(self, snapshot: ControlSnapshot, reference: RolloutBuffer | None = None) -> ReturnTarget:
-        """Over a rollout buffer."""
-        return return_target(snapshot, reference)
-
-    def single_targets(self, target: ActionTarget) -> list[ActionTarget]:
-        """Its pairs one by one."""
-        return [
-            ActionTarget(observation[None], action[None])
-            for observation, action in zip(target.observation, target.action, strict=True)
-        ]
-
-    def target(self, snapshot: ControlSnapshot, name: TargetName) -> ActionTarget | ReturnTarget:
-        """`return` or `action`."""
-        return named_target(snapshot, name)
 
     def check_replayable(self, snapshot: ControlSnapshot, device: str = "cpu") -> None:
         """Networks without convolutions have a batched form for CUDA."""
@@ -106,28 +81,22 @@ class ControlKind(Kind):
         """Episodes."""
         return "episode", snapshot.buffer.episode
 
-    def action_names(self, snapshot: ControlSnapshot) -> Sequence[str]:
-        """Those of a discrete space."""
-        return snapshot.action_space.value_names
-
-    def typed_action(self, snapshot: ControlSnapshot, text: str) -> list[float]:
-        """A discrete action by name or by number, or a continuous one by its numbers."""
-        return arguments.action(text, snapshot.action_space)
+    def spaces(self, snapshot: ControlSnapshot) -> tuple[Space, Space]:
+        """Those of the environment."""
+        return snapshot.observation_space, snapshot.action_space
 
     def evaluation(self, snapshot: ControlSnapshot, given: Given) -> Episodes:
         """Stochastic episodes."""
-        _check_nothing(given)
         return Episodes(find(snapshot.config.env_id))
 
     def player(self, snapshot: ControlSnapshot, agent: Any) -> Player:
         """With the statistics of observations as they stood at the round's beginning."""
         return Player(agent, normalizer_at(snapshot.config, snapshot.checkpoint))
 
-    def recorded_player(self, run: Run, round: int) -> Player:
-        """Of a checkpoint."""
-        tensors, manifest = run.checkpoint(round), run.manifest
-        agent = restore_agent(run.config, manifest.observation_space, manifest.action_space, tensors)
-        return Player(agent, normalizer_at(run.config, tensors))
+    def settings(self, source: Any) -> TrainConfig:
+        """Those that all runs have."""
+        config: TrainConfig = source.config
+        return config
 
     def checked(self, settings: TrainConfig) -> TrainConfig:
         """With the environment's name as the catalogue has it."""
@@ -135,14 +104,12 @@ class ControlKind(Kind):
 
     def begin(self, settings: TrainConfig, out: Path, given: Given) -> ControlLearner:
         """Everything from the settings' seed."""
-        _check_nothing(given)
         return ControlLearner.begin(settings)
 
     def after(
         self, snapshot: ControlSnapshot, agent: Any, out: Path, given: Given, *, collects: bool = True
     ) -> ControlLearner:
         """The environments are stepped through the round."""
-        _check_nothing(given)
         return ControlLearner.after(snapshot, agent, collects=collects)
 
     def make_filter(self, settings: TrainConfig) -> Callable[[ControlSnapshot], Filtered] | None:
@@ -175,13 +142,3 @@ KIND = ControlKind()
 
 def _networks(snapshot: ControlSnapshot) -> tuple[Any, ...]:
     return snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint
-
-
-def _check_nothing(given: Given) -> None:
-    """Refuse what only other kinds have a use for.
-
-    Raises:
-        BadInputError: something is given.
-    """
-    if named := next((name for name, value in given.items() if value is not None), None):
-        raise BadInputError(f"a control task has no use for {named}; it is for language models")

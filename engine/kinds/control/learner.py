@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,21 +12,23 @@ import numpy as np
 
 from engine.config import TrainConfig
 from engine.core.checkpoint import fingerprint, restore_rng, rng_tensors
+from engine.core.learner import Learner
 from engine.core.objective import draw_minibatches, explained_variance
 from engine.envs import find
+from engine.errors import BadNumberError
 from engine.kinds.control.agents import Agent, begin_agent
 from engine.kinds.control.environment import StateNotRestoredError, VectorEnvironment
 from engine.kinds.control.evaluation import Player
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.normalization import Normalizer, begin_normalizer, normalizer_at
-from engine.kinds.control.rollout import BadNumberError, collect
+from engine.kinds.control.rollout import collect
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.spaces import Space
 from engine.store.manifest import Parent, RunManifest
 
 
 @dataclass
-class ControlLearner:
+class ControlLearner(Learner[ControlSnapshot]):
     """A training run in memory, between two rounds."""
 
     config: TrainConfig
@@ -111,11 +113,6 @@ class ControlLearner:
         if self.environments is not None:
             self.environments.close()
 
-    @property
-    def model(self) -> Mapping[str, bytes]:
-        """There is nothing beside the rounds."""
-        return {}
-
     def manifest(self, parent: Parent | None = None) -> RunManifest:
         """What `run.json` says of this run."""
         return RunManifest(
@@ -171,23 +168,6 @@ class ControlLearner:
                 "collect_seconds": time.perf_counter() - start,
             },
         )
-
-    def update(self, snapshot: ControlSnapshot, on_step: Callable[[], None] | None = None) -> dict[str, Any]:
-        """Update on the collected round; returns the update's metrics.
-
-        Raises:
-            BadNumberError: a parameter is no longer finite.
-        """
-        start = time.perf_counter()
-        with np.errstate(over="ignore", invalid="ignore"):  # the error below says it once, for all lines
-            metrics = self.agent.update(snapshot.buffer, snapshot.minibatches, on_step=on_step)
-        if not all(np.isfinite(tensor).all() for tensor in self.agent.tensors().values()):
-            raise BadNumberError(
-                f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
-                f"Train with a smaller learning_rate than {self.config.learning_rate:g}"
-            )
-        self.round += 1
-        return {**asdict(metrics), "update_seconds": time.perf_counter() - start}
 
 
 def step_through(

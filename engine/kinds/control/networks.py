@@ -145,20 +145,6 @@ class ActorCritic(Policy):
         """V(s): (n, ...) observations -> (n,)."""
         return self.critic(self._features(self.encode(observation))).squeeze(-1).numpy()
 
-    def load(self, parameters: Mapping[str, NDArray[Any]]) -> ActorCritic:
-        """Take over parameters by state_dict name; returns self.
-
-        Raises:
-            DamagedRunError: they are not those of these networks, by name, shape and kind of number.
-        """
-        own = {name: tuple(parameter.shape) for name, parameter in self.named_parameters()}
-        given = {name: tensor.shape for name, tensor in parameters.items() if tensor.dtype.kind == "f"}
-        if given != own:
-            raise DamagedRunError("the checkpoint does not fit the networks that run.json describes")
-        weights = {name: torch.tensor(tensor, dtype=self.dtype) for name, tensor in parameters.items()}
-        self.load_state_dict(weights, assign=True)
-        return self
-
 
 def restore_policy(
     config: TrainConfig,

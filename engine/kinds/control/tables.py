@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from engine.config import TrainConfig
-from engine.errors import BadInputError, DamagedRunError
+from engine.errors import DamagedRunError
 from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
-from engine.store.parquet import check_schema, columns_schema, flat_values, from_values
+from engine.store.columns import Element, columns_from
+from engine.store.columns import records_table as columns_table
+from engine.store.parquet import columns_schema
 
 LARGEST_LIST = 64
 """Floats in an observation up to which it is a list of numbers on disk (SQL tools see them), not bytes."""
@@ -62,17 +64,8 @@ def records_table(buffer: RolloutBuffer, observation_space: Space, action_space:
     """
     apart = not np.array_equal(buffer.kept, buffer.critic_kept)
     schema = records_schema(observation_space, action_space, critic_kept=apart)
-    columns = []
-    for field in schema:
-        values = getattr(buffer, "returns" if field.name == "return" else field.name)
-        dtype, shape = _in_memory(field, observation_space, action_space)
-        wanted = (len(buffer), *shape)
-        if values.dtype != dtype or values.shape != wanted:
-            raise BadInputError(
-                f"{field.name} is {values.dtype} {values.shape}; this run's records need {dtype} {wanted}"
-            )
-        columns.append(from_values(values, field.type))
-    return pa.Table.from_arrays(columns, schema=schema)
+    columns = {**vars(buffer), "return": buffer.returns}
+    return columns_table(columns, _in_memory(schema, observation_space, action_space), schema)
 
 
 def buffer_from(table: pa.Table, observation_space: Space, action_space: Space, file: str) -> RolloutBuffer:
@@ -83,13 +76,7 @@ def buffer_from(table: pa.Table, observation_space: Space, action_space: Space, 
             n - 1.
     """
     schema = records_schema(observation_space, action_space, critic_kept="critic_kept" in table.column_names)
-    check_schema(table, schema, file)
-    columns = {}
-    for field in schema:
-        dtype, shape = _in_memory(field, observation_space, action_space)
-        columns[field.name] = flat_values(table[field.name], dtype).reshape(table.num_rows, *shape)
-    if not np.array_equal(columns.pop("record"), np.arange(table.num_rows)):
-        raise DamagedRunError(f"{file} is damaged: column record is not 0 to {table.num_rows - 1}")
+    columns = columns_from(table, _in_memory(schema, observation_space, action_space), file, schema)
     columns.setdefault("critic_kept", columns["kept"])
     for name, space in (("observation", observation_space), ("action", action_space)):
         if space.kind == "discrete" and ((columns[name] < 0) | (columns[name] >= space.n)).any():
@@ -129,10 +116,14 @@ def _numbers(dtype: str, space: Space) -> pa.DataType:
     return pa.list_(pa.field("element", kind, nullable=False), math.prod(space.shape))
 
 
-def _in_memory(field: pa.Field, observation_space: Space, action_space: Space) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """Element type and shape of one record's value in a column."""
-    if field.name == "observation" and observation_space.kind == "box":
-        return np.dtype(observation_space.dtype), observation_space.shape
-    if field.name == "action" and action_space.kind == "box":
-        return np.dtype(np.float32), (math.prod(action_space.shape),)
-    return np.dtype(field.type.to_pandas_dtype()), ()
+def _in_memory(schema: pa.Schema, observation_space: Space, action_space: Space) -> dict[str, Element]:
+    """Type and shape of one record's value in each column but that of the record numbers."""
+
+    def element(field: pa.Field) -> Element:
+        if field.name == "observation" and observation_space.kind == "box":
+            return observation_space.dtype, observation_space.shape
+        if field.name == "action" and action_space.kind == "box":
+            return "float32", (math.prod(action_space.shape),)
+        return np.dtype(field.type.to_pandas_dtype()), ()
+
+    return {field.name: element(field) for field in schema if field.name != "record"}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
-from engine.kinds.control.rollout import gae
+from engine.core.gae import gae
 from engine.kinds.language.grpo import group_advantages, without_signal
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Float32s

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
-from engine.errors import BadInputError
-from engine.kinds.control.rollout import BadNumberError
+from engine.errors import BadInputError, BadNumberError
 from engine.kinds.language.advantages import with_advantages, with_token_rewards
 from engine.kinds.language.models import Reference, context_length
 from engine.kinds.language.policy import PAD, LanguagePolicy

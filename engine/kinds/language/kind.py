@@ -25,19 +25,16 @@ from engine.kinds.language.credits import TokenDerivatives, at_theta_k
 from engine.kinds.language.evaluation import Answers
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner, check_settings, language_fingerprint
-from engine.kinds.language.models import check_base, policy_at, restore_policy
+from engine.kinds.language.models import check_base, restore_policy
 from engine.kinds.language.objective import TokenObjective
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.presets import LanguageSettings
 from engine.kinds.language.removals import random_sequences, sequence_removals
-from engine.kinds.language.rewards import RewardModel
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.kinds.language.tables import sequences_from, sequences_table, tokens_table
 from engine.kinds.language.targets import TokenTarget, named_target, return_target
 from engine.kinds.language.update import batch_of, compared, normalizer_of
 from engine.store.manifest import RunManifest
-from engine.store.read import Run
-from engine.store.snapshot import parameters_of
 
 
 class LanguageKind(Kind):
@@ -47,6 +44,7 @@ class LanguageKind(Kind):
     words = Words("sequences", "responses", "reward", "responses to held-out prompts")
     default_target = "sequence"
     effort = Effort(subsets=32, orders=4, fitted=128)
+    takes = ("reward_model",)
 
     def policy(self, snapshot: LanguageSnapshot) -> LanguagePolicy:
         """The causal language model."""
@@ -120,19 +118,12 @@ class LanguageKind(Kind):
 
     def evaluation(self, snapshot: LanguageSnapshot, given: Given) -> Answers:
         """Responses to held-out prompts."""
-        return Answers(snapshot, _reward_model(given))
+        return Answers(snapshot, given.get("reward_model"))
 
     def player(self, snapshot: LanguageSnapshot, agent: Any) -> LanguagePolicy:
         """The policy itself."""
         policy: LanguagePolicy = agent.policy
         return policy
-
-    def recorded_player(self, run: Run, round: int) -> LanguagePolicy:
-        """Of a checkpoint."""
-        language = run.manifest.language
-        if language is None:
-            raise BadInputError(f"{run.name} is no run of a language model")
-        return policy_at(run.config, language, run.path, parameters_of(run.checkpoint(round)))
 
     def settings(self, source: Any) -> LanguageSettings:
         """Both kinds of settings."""
@@ -149,13 +140,13 @@ class LanguageKind(Kind):
 
     def begin(self, settings: LanguageSettings, out: Path, given: Given) -> LanguageLearner:
         """From the models that are named."""
-        return LanguageLearner.begin(settings.config, settings.language, out, _reward_model(given))
+        return LanguageLearner.begin(settings.config, settings.language, out, given.get("reward_model"))
 
     def after(
         self, snapshot: LanguageSnapshot, agent: Any, out: Path, given: Given, *, collects: bool = True
     ) -> LanguageLearner:
         """With the models that the run names, where more is to be collected."""
-        return LanguageLearner.after(snapshot, agent, out, _reward_model(given), collects=collects)
+        return LanguageLearner.after(snapshot, agent, out, given.get("reward_model"), collects=collects)
 
     def make_filter(self, settings: LanguageSettings) -> Callable[[LanguageSnapshot], Filtered] | None:
         """IIF and its baselines."""
@@ -194,15 +185,3 @@ def shortened(text: str, length: int = 60) -> str:
     """A text on one line, cut off where it is long."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 1]}…"
-
-
-def _reward_model(given: Given) -> RewardModel | None:
-    """What is given in the place of the reward model.
-
-    Raises:
-        BadInputError: something else is given.
-    """
-    if unknown := next((name for name in given if name != "reward_model"), None):
-        raise BadInputError(f"a language model has no use for {unknown}; what can be given is reward_model")
-    found: RewardModel | None = given.get("reward_model")
-    return found

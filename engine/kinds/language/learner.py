@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +21,9 @@ from engine.core.checkpoint import (
     restore_rng,
     rng_tensors,
 )
+from engine.core.learner import Learner
 from engine.core.objective import draw_minibatches, explained_variance, make_optimizer
-from engine.errors import BadInputError
-from engine.kinds.control.rollout import BadNumberError
+from engine.errors import BadInputError, BadNumberError
 from engine.kinds.language.advantages import next_kl_coef, totals
 from engine.kinds.language.agent import LanguageAgent
 from engine.kinds.language.collect import Scene
@@ -50,7 +50,7 @@ GENERATORS = ("prompts", "sampling", "validation", "flips", "minibatches")
 
 
 @dataclass
-class LanguageLearner:
+class LanguageLearner(Learner[LanguageSnapshot]):
     """Policy, optimizer and all that collects the next round."""
 
     config: TrainConfig
@@ -141,9 +141,6 @@ class LanguageLearner:
         """The present policy."""
         return self.agent.policy
 
-    def close(self) -> None:
-        """There is nothing to let go of."""
-
     @cached_property
     def model(self) -> Mapping[str, bytes]:
         """The files of the run's folder `model`, by name."""
@@ -213,21 +210,10 @@ class LanguageLearner:
         )
 
     def update(self, snapshot: LanguageSnapshot, on_step: Callable[[], None] | None = None) -> dict[str, Any]:
-        """Update on the collected round; returns the update's metrics.
-
-        Raises:
-            BadNumberError: a parameter is no longer finite.
-        """
-        start = time.perf_counter()
-        metrics = self.agent.update(snapshot.buffer, snapshot.minibatches, on_step=on_step)
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.agent.policy.parameters()):
-            raise BadNumberError(
-                f"the update of round {snapshot.round} made parameters NaN or infinite; earlier rounds are intact. "
-                f"Train with a smaller learning_rate than {self.config.learning_rate:g}"
-            )
+        """Update on the collected round; the coefficient of the KL penalty follows."""
+        metrics = super().update(snapshot, on_step)
         self.kl_coef = _kl_coef_after(snapshot)
-        self.round += 1
-        return {**asdict(metrics), "update_seconds": time.perf_counter() - start}
+        return metrics
 
     def _validate(self) -> SequenceBuffer | None:
         """The responses to the held-out prompts; their rewards are never flipped."""

@@ -115,6 +115,11 @@ class TokenObjective:
     groups: Groups | None = None
     """What GRPO compares; None for PPO."""
 
+    @property
+    def of_record(self) -> TrainConfig:
+        """PPO's terms, of every token."""
+        return self.config
+
     def take(self, batch: Batch, records: Tensor, weights: Tensor | None = None) -> Batch:
         """The sequences of a minibatch, without columns that are padding for all of them."""
         part = batch.take(records)

@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.config_language import LanguageConfig
-from engine.errors import BadInputError
-from engine.kinds.control.rollout import BadNumberError
+from engine.errors import BadInputError, BadNumberError
 from engine.kinds.language.models import check_tokenizer, context_length, device, reward_source
 from engine.kinds.language.sources import TOKENIZER, pretrained
 from engine.store.snapshot import Float32s

@@ -6,7 +6,7 @@ A record of such a run is a sequence, a prompt and the response to it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
-from engine.store.snapshot import Float32s, Snapshot, check_records, remaining
+from engine.store.snapshot import Float32s, Records, Snapshot, check_records
 from engine.store.words import counted, tally
 
 
 @dataclass(frozen=True, repr=False)
-class SequenceBuffer:
+class SequenceBuffer(Records):
     """The sequences of one round: columns of length n, one value a record, and columns of length N, one value a token.
 
     A record's tokens lie one after another, those of the prompt first; on the prompt's tokens every number is 0.
@@ -61,21 +61,8 @@ class SequenceBuffer:
     entropy: Float32s
     """(N,) of pi(. | tokens before) at theta(k)."""
 
-    def __len__(self) -> int:
-        return len(self.reward)
-
     def __repr__(self) -> str:
         return f"SequenceBuffer({tally(self.kept)}, {counted(len(self.token), 'token')})"
-
-    @property
-    def record(self) -> NDArray[np.int32]:
-        """(n,) record numbers, 0 to n - 1."""
-        return np.arange(len(self), dtype=np.int32)
-
-    @property
-    def critic_kept(self) -> NDArray[np.bool_]:
-        """(n,) `kept`: a sequence is dropped for both or for none."""
-        return self.kept
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -146,13 +133,12 @@ class LanguageSnapshot(Snapshot):
             raise BadInputError(
                 "a sequence goes from the whole update: a language model's actor and critic are one network"
             )
-        removed = check_records(drop, len(self.buffer))
-        kept = remaining(self.buffer.kept, removed)
+        left, before = super().without(drop), self.buffer
         if self.language.algorithm == "grpo":
-            gone = np.setdiff1d(self.buffer.group[removed], self.buffer.group[kept])
+            gone = np.setdiff1d(before.group[check_records(drop, len(before))], before.group[left.buffer.kept])
             if len(gone):
                 raise BadInputError(
                     f"all responses to prompt {gone[0]} would be removed, and GRPO compares the responses to a prompt; keep "
                     "at least one of each group"
                 )
-        return self.changed(buffer=replace(self.buffer, kept=kept))
+        return left

@@ -71,7 +71,7 @@ def update(
         weights: (n,) how often each record counts, in the means over its minibatches and in GRPO's groups; PPO's advantages
             stay as they are. None means all 1.
         on_step: called before every optimizer step; raise from it to cancel.
-        on_gradient: watches every optimizer step, as in `ppo.update`; it changes nothing.
+        on_gradient: watches every optimizer step, as in `core.update.update`; it changes nothing.
 
     Returns:
         Means over the steps taken, of means over tokens.

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from engine.core.record_targets import return_target
 from engine.errors import BadInputError
 from engine.experiments import faithfulness
 from engine.experiments.faithfulness import SCHEMA, Scale, chosen_targets, study
 from engine.experiments.faithfulness_report import reached, read_study, render_study, write_study_report
-from engine.kinds.control.targets import return_target
 from engine.store.read import open_run
 
 SMALL = Scale(subsets=4, orders=2, fractions=(0.5, 0.1), action_targets=2)

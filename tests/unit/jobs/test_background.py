@@ -17,6 +17,7 @@ from languages import record_language
 from app import jobs
 from engine.analysis.advantages import kept_estimates
 from engine.core.influence import read_influence
+from engine.core.record_targets import return_target
 from engine.core.trust import read_validation
 from engine.intervention.across import Series
 from engine.intervention.plan import Intervention
@@ -24,7 +25,6 @@ from engine.jobs import folder as job_folder
 from engine.jobs.calculations import Calculation
 from engine.jobs.folder import Job, is_worked_on, read_status, request_cancel
 from engine.jobs.questions import Diagnose, Influence, Validate
-from engine.kinds.control.targets import return_target
 from engine.store.read import Run, open_run
 
 pytestmark = pytest.mark.long

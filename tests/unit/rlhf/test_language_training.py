@@ -17,8 +17,7 @@ from languages import CONTEXT, Broken, Counted, record_language, settings, write
 from worlds import same_tensors
 
 from engine.core.filtering import Filtered
-from engine.errors import BadInputError, DamagedRunError
-from engine.kinds.control.rollout import BadNumberError
+from engine.errors import BadInputError, BadNumberError, DamagedRunError
 from engine.kinds.language.models import load_tokenizer, recorded_tokenizer, restore_policy
 from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.sampling import draw, generate

@@ -178,10 +178,10 @@ def test_a_manifest_comes_back_and_a_newer_one_is_refused_by_version():
     manifest = replace(make_manifest(), parent=parent)
     assert RunManifest.from_bytes(manifest.to_bytes()) == manifest
     assert json.loads(manifest.to_bytes())["parent"]["removed"] == [1, 5]
-    newer = {**manifest.to_json(), "schema_version": 4}
+    newer = {**manifest.to_json(), "schema_version": 5}
     with pytest.raises(BadInputError) as caught:
         RunManifest.from_json(newer)
-    assert str(caught.value) == ("this run has schema version 4; this engine reads up to 3: update snapshot-influence")
+    assert str(caught.value) == ("this run has schema version 5; this engine reads up to 4: update snapshot-influence")
 
 
 @pytest.mark.parametrize("change", ["env_id", "config", "parent", "observation_space"])

@@ -1,12 +1,13 @@
-"""The PPO update: the loop over epochs and minibatches, one ascent step on the mean of J_i per minibatch.
+"""The update of any torch policy: epochs, minibatches, and one ascent step on the mean of J_i for each.
 
-J_i is `core.objective.objective` (Schulman et al. 2017, eq. 9).
+J_i is PPO's, `objective.objective` (Schulman et al. 2017, eq. 9), where no other is given.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,22 +17,22 @@ from torch import Tensor, nn
 from engine.config import TrainConfig
 from engine.core.objective import (
     Batch,
+    ObjectiveFunction,
     OnGradient,
     UpdateMetrics,
     flat,
     kept_rows,
     mean_objective,
-    objective,
+    objective_function,
     weighted,
     weighted_mean,
     with_normalized_advantages,
 )
 from engine.core.policy import Policy
-from engine.kinds.control.snapshot import RolloutBuffer
 
 
-def as_batch(policy: Policy, buffer: RolloutBuffer) -> Batch:
-    """The buffer's columns as tensors in the policy's precision."""
+def as_batch(policy: Policy, buffer: Any) -> Batch:
+    """A buffer's columns `observation`, `action`, `log_prob`, `advantage`, `returns`, `kept`, in the policy's precision."""
     columns = buffer.action, buffer.log_prob, buffer.advantage, buffer.returns, buffer.kept
     return Batch(policy.encode(buffer.observation), *map(policy.as_tensor, columns))
 
@@ -43,12 +44,13 @@ def update(
     minibatches: NDArray[np.int32],
     config: TrainConfig,
     *,
+    of_record: TrainConfig | ObjectiveFunction | None = None,
     critic_kept: NDArray[np.bool_] | None = None,
     weights: Tensor | None = None,
     on_step: Callable[[], None] | None = None,
     on_gradient: OnGradient | None = None,
 ) -> UpdateMetrics:
-    """One PPO update, theta(k) -> theta(k+1), in place.
+    """One update, theta(k) -> theta(k+1), in place.
 
     A record that is in a minibatch but not `batch.kept` trains the critic alone: the means of the actor's terms and the
     normalisation of the advantages run over the kept records of the minibatch.
@@ -59,6 +61,7 @@ def update(
         batch: the whole buffer, raw advantages.
         minibatches: (n_epochs, n) permutations.
         config: settings.
+        of_record: the objective of a record; None means PPO's with these settings.
         critic_kept: (n,) False leaves a record out of its minibatches; the others stay where they are, and means and
             normalisation run over those that are left. None means that all are in.
         weights: (n,) how often each record counts, in the means over its minibatches and in the normalisation of their
@@ -71,6 +74,7 @@ def update(
     Returns:
         Means over the steps taken, in which every record counts once.
     """
+    terms_of = objective_function(of_record or config)
     parameters = list(policy.parameters())
     actor_means: list[Tensor] = []
     critic_means: list[Tensor] = []
@@ -87,7 +91,7 @@ def update(
             if config.normalize_advantage:
                 part = with_normalized_advantages(part, None if weight is None else weight[0])
             evaluation = policy(part.inputs, part.action)
-            terms = objective(evaluation, part, config)
+            terms = terms_of(evaluation, part)
             with torch.no_grad():
                 log_ratio = (evaluation.log_prob - part.log_prob)[part.kept]
                 ratio = log_ratio.exp()

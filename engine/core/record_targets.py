@@ -1,4 +1,4 @@
-"""Targets of control tasks: an action in a state, and the return of a buffer (paper, section 3)."""
+"""Targets of records that are a state and an action: an action in a state, and the return of a buffer (paper, section 3)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 from engine.core.policy import Policy
 from engine.core.question import TargetName
 from engine.errors import BadInputError
-from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
+from engine.registry import kind_named
 from engine.spaces import Space
 from engine.store.read import open_run
-from engine.store.snapshot import Float32s, check_records
+from engine.store.snapshot import Float32s, Snapshot, check_records
 from engine.store.words import counted
 
 
@@ -46,6 +46,11 @@ class ActionTarget:
             "observation": tree_map(lambda part: part.tolist(), self.observation),
             "action": self.action.tolist(),
         }
+
+    @property
+    def each(self) -> list[ActionTarget]:
+        """Its pairs one by one."""
+        return [ActionTarget(self.observation[j : j + 1], self.action[j : j + 1]) for j in range(len(self.action))]
 
     @property
     def coefficient(self) -> Float32s:
@@ -94,7 +99,7 @@ class ReturnTarget:
         return (advantage * policy(inputs, action, with_value=False).log_prob).mean()
 
 
-def return_target(snapshot: ControlSnapshot, reference: RolloutBuffer | None = None) -> ReturnTarget:
+def return_target(snapshot: Snapshot, reference: Any | None = None) -> ReturnTarget:
     """The return target over a reference buffer, by default the snapshot's own.
 
     With the buffer of a later round it asks what made the agent good in the situations that came later; observations and
@@ -121,7 +126,7 @@ def return_target(snapshot: ControlSnapshot, reference: RolloutBuffer | None = N
 
 
 def action_target(
-    snapshot: ControlSnapshot,
+    snapshot: Snapshot,
     *,
     record: int | Sequence[int] | NDArray[Any] | None = None,
     observation: Any | None = None,
@@ -140,7 +145,7 @@ def action_target(
     """
     if (record is None) == (observation is None):
         raise BadInputError("an action target needs either a record, or an observation and an action")
-    typed = None if action is None else as_space("action", action, snapshot.action_space)
+    typed = None if action is None else as_space("action", action, _spaces(snapshot)[1])
     flat = () if typed is None else tuple(typed.ravel().tolist())
     if record is not None:
         records = check_records(np.atleast_1d(record), len(snapshot.buffer))
@@ -149,7 +154,7 @@ def action_target(
         actions = snapshot.buffer.action[records] if typed is None else np.repeat(typed[None], len(records), axis=0)
         called = TargetName(target="action", about=tuple(records.tolist()), action=flat)
         return ActionTarget(snapshot.buffer.observation[records], actions, called=called)
-    return typed_target(snapshot.observation_space, snapshot.action_space, observation, action)
+    return typed_target(*_spaces(snapshot), observation, action)
 
 
 def typed_target(observation_space: Space, action_space: Space, observation: Any, action: Any | None) -> ActionTarget:
@@ -168,8 +173,8 @@ def typed_target(observation_space: Space, action_space: Space, observation: Any
     return ActionTarget(state[None], typed[None], called=called)
 
 
-def named_target(snapshot: ControlSnapshot, name: TargetName) -> ActionTarget | ReturnTarget:
-    """The target of that name; `engine.core.targets.named_target` says the errors."""
+def target_of_records(snapshot: Snapshot, name: TargetName) -> ActionTarget | ReturnTarget:
+    """`return` or `action`; `kind.named_target` says the errors."""
     if name.tokens:
         raise BadInputError("tokens belong to the responses of a language model (--tokens); a record here has none")
     if name.target == "return":
@@ -190,6 +195,18 @@ def named_target(snapshot: ControlSnapshot, name: TargetName) -> ActionTarget | 
     return action_target(
         snapshot, record=name.about or None, observation=name.observation or None, action=name.action or None
     )
+
+
+def _spaces(snapshot: Snapshot) -> tuple[Space, Space]:
+    """What observations and actions look like.
+
+    Raises:
+        BadInputError: that is said of none in this kind of run.
+    """
+    found: tuple[Space, Space] | None = kind_named(snapshot.kind).spaces(snapshot)
+    if found is None:
+        raise BadInputError(f"states and actions can't be typed for a run of the kind {snapshot.kind}; name a record")
+    return found
 
 
 def as_space(name: str, value: Any, space: Space) -> NDArray[Any]:
