@@ -70,6 +70,8 @@ def name_of(target: Described) -> TargetName | None:
 
 
 def in_words(target: Described, action_names: Sequence[str] = ()) -> str:
-    """What a target is called."""
-    called = name_of(target)
+    """What a target is called: in words of its own, where it has some."""
+    own, called = getattr(target, "words", None), name_of(target)
+    if isinstance(own, str):
+        return own
     return f"{target.name} target" if called is None else called.sentence(action_names)

@@ -57,7 +57,8 @@ class WeightedGroups:
         """(n,) weights -> (n,) (R_i - weighted mean) / (weighted standard deviation + eps) within each group.
 
         With weights of 0 and 1 they are `group_advantages` of those of weight 1. The standard deviation is unbiased: weights
-        count responses. Rewards [0, 1, 4] of one group with weights [1, 1, 0] -> [-.5, .5, 3.5] with `dr_grpo`.
+        count responses; those that count no more than one of them have nothing to be compared with. Rewards [0, 1, 4] of one
+        group with weights [1, 1, 0] -> [-.5, .5, 3.5] with `dr_grpo`.
         """
         times = weights.double().cpu() * self.kept
         total = self._summed(times)
@@ -68,7 +69,7 @@ class WeightedGroups:
             # The root has no slope at 0; a group of as much as one response, or of equal ones, has no spread to move.
             sound = (total > 1) & (variance > 0)
             spread = variance.where(sound, 1).sqrt() * sound
-            centred = centred / (spread[self.index] + EPSILON)
+            centred = (centred / (spread[self.index] + EPSILON)).where(total[self.index] > 1, 0)
         return centred.where(~self.silent, 0).to(weights.device)
 
     def _summed(self, values: Tensor) -> Tensor:

@@ -84,21 +84,21 @@ def shares(part: Batch, normalizer: Normalizer, max_new_tokens: int, weights: Te
 
     Two kept sequences of 1 and 3 tokens: `token` 1/4 and 1/4, `grpo` 1/2 and 1/6, `dr_grpo` with 5 tokens 1/10 and 1/10.
 
-    Weights (n,) count sequences: one of weight 2 is there twice, one of weight 0 not at all.
+    Weights (n,) count sequences: one of weight 2 is there twice, one of weight 0 not at all. That of a sequence alone in its
+    minibatch changes nothing.
     """
     times = part.kept.to(part.advantage.dtype)
     if weights is not None:
         times = times * weights
     lengths = (part.action != PAD).sum(1).clamp(min=1)
-    sequences = times.sum().clamp(min=1)
     match normalizer:
         case "token" | "dapo":
-            share = times / (lengths * times).sum().clamp(min=1)
+            whole = (lengths * times).sum()
         case "grpo":
-            share = times / (lengths * sequences)
+            whole = lengths * times.sum()
         case "dr_grpo":
-            share = times / (max_new_tokens * sequences)
-    return share[:, None]
+            whole = max_new_tokens * times.sum()
+    return (times / whole.where(whole > 0, 1))[:, None]
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 import torch
 from commands import Command, refused
-from engine.kinds.language.training import train_language
 from languages import record_language, settings, write_models
 from received import received
 
 import engine
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.models import pretrained_model, restore_policy
+from engine.kinds.language.presets import LanguageSettings
 from engine.kinds.language.rewards import make_reward
 from engine.store import open_run
 from engine.store.read import Run
@@ -89,7 +89,7 @@ def test_weights_are_safetensors_whoever_names_them(folder: Path, tmp_path: Path
     changed = {"policy": {"policy": str(tmp_path / "policy")}, "reward": {"reward": str(tmp_path / "reward")}}
     for changes in changed.values():
         with pytest.raises(BadInputError) as caught:
-            list(train_language(config, replace(language, **changes), tmp_path / "run"))
+            list(engine.rounds(LanguageSettings(replace(language, **changes), config), tmp_path / "run"))
         assert words in str(caught.value)
     with pytest.raises(BadInputError) as caught:
         make_reward(replace(language, reward=str(tmp_path / "reward")), received=True)
@@ -133,7 +133,7 @@ def test_prompts_that_are_no_file_are_one_line(folder: Path, tmp_path: Path) -> 
     os.mkfifo(tmp_path / "pipe")
     for prompts in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
         with pytest.raises(BadInputError, match="is no text file; name one with a prompt on each line"):
-            list(train_language(config, replace(language, prompts=str(prompts)), tmp_path / "run"))
+            list(engine.rounds(LanguageSettings(replace(language, prompts=str(prompts)), config), tmp_path / "run"))
 
 
 def test_a_model_with_code_of_its_own_is_trained_by_the_code_that_transformers_has(
@@ -143,7 +143,7 @@ def test_a_model_with_code_of_its_own_is_trained_by_the_code_that_transformers_h
     bomb(tmp_path / "policy", auto_map=EVIL)
     (tmp_path / "policy" / "evil.py").write_text(CODE.format(mark=str(tmp_path / "executed")))
     config, language = settings(folder, rounds=1)
-    list(train_language(config, replace(language, policy=str(tmp_path / "policy")), tmp_path / "run"))
+    list(engine.rounds(LanguageSettings(replace(language, policy=str(tmp_path / "policy")), config), tmp_path / "run"))
     assert not (tmp_path / "executed").exists()
     assert b"auto_map" not in open_run(tmp_path / "run").model_files()["config.json"]
     restore_policy(open_run(tmp_path / "run").snapshot(0))
@@ -181,7 +181,7 @@ def test_adapters_need_their_base_model_and_the_option_reaches_the_workers(
     assert outcome.code == 0, outcome.err
     if name == "influence":
         snapshot = replace(adapters.snapshot(0), named_here=True)
-        expected = engine.sequence_influence(snapshot, "return", cache=False).influence
+        expected = engine.influence(snapshot, "return", cache=False).influence
         np.testing.assert_array_equal(np.float32(outcome.json["influence"]), expected)
     if name == "influence":
         assert command(name, sent, *options).code == 0, "what is kept needs no model"
@@ -191,10 +191,10 @@ def test_adapters_need_their_base_model_and_the_option_reaches_the_workers(
 def test_from_python_the_base_model_is_allowed(folder: Path, adapters: Run) -> None:
     snapshot = adapters.snapshot(0)
     with pytest.raises(BadInputError, match="view only"):
-        engine.replay_language(snapshot)
+        engine.replay(snapshot)
     before = engine.allow(folder / "policy")
     assert before.options == ()
-    found = engine.replay_language(snapshot).checkpoint
+    found = engine.replay(snapshot).checkpoint
     for tensor_name, tensor in adapters.checkpoint(1).items():
         if tensor_name in found:
             assert found[tensor_name].tobytes() == tensor.tobytes()

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engine.kinds.language.influence import sequence_influence
-from engine.kinds.language.replay import replay_language
 from languages import record_language
 
-from engine.core.backends import inner_products
+import engine
+from engine.core.backends import Backend, gradient, inner_products
+from engine.core.kind import named_target
 from engine.core.objective import objective
+from engine.core.question import TargetName
 from engine.errors import BadInputError, ZeroGradientError
 from engine.kinds.language.advantages import totals
 from engine.kinds.language.credits import Credits
@@ -23,7 +24,7 @@ from engine.kinds.language.models import restore_policy
 from engine.kinds.language.objective import shares
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.sequences import LanguageSnapshot
-from engine.kinds.language.targets import language_target, left_out_advantages
+from engine.kinds.language.targets import left_out_advantages
 from engine.kinds.language.update import batch_of, normalizer_of
 from engine.store.read import Run
 
@@ -58,7 +59,7 @@ def slope_of_the_objective(snapshot: LanguageSnapshot, advantage: Any = None) ->
         batch = batch._replace(advantage=torch.as_tensor(advantage)[:, None] * (batch.action >= 0))
     share = shares(batch, normalizer_of(snapshot.language), snapshot.language.max_new_tokens)
     total = (objective(policy(batch.inputs, batch.action), batch, snapshot.config).total() * share).sum()
-    direction, names = language_target(snapshot).gradient(policy), dict(policy.named_parameters())
+    direction, names = gradient(named_target(snapshot), policy), dict(policy.named_parameters())
     gradients = torch.autograd.grad(len(share) * total, [names[name] for name in direction])
     return sum(float((g * v).sum()) for g, v in zip(gradients, direction.values(), strict=True))
 
@@ -68,10 +69,10 @@ def test_first_order_is_the_inner_product_of_explicit_gradients(ppo: Run) -> Non
     snapshot = ppo.snapshot(1)
     policy = restore_policy(snapshot).double()
     batch = batch_of(policy, snapshot.buffer)
-    direction = language_target(snapshot).gradient(policy)
+    direction = gradient(named_target(snapshot), policy)
     products = inner_products(policy, batch, snapshot.config, direction, "loop").detach()
     expected = (products * shares(batch, "token", 0)[:, 0] * len(products)).numpy()
-    found = sequence_influence(snapshot)
+    found = engine.influence(snapshot)
     assert found.influence == pytest.approx(expected, rel=1e-3, abs=1e-4 * float(np.abs(expected).max()))
     assert np.count_nonzero(found.influence) == len(found.influence)
     assert found.influence.sum() == pytest.approx(slope_of_the_objective(snapshot), rel=1e-3)
@@ -92,7 +93,7 @@ def test_grpo_leaves_each_response_out_by_hand(grpo: Run, normalizer: Any) -> No
     expected = np.array([whole - slope(np.arange(n) != i) for i in range(n)])
     policy = restore_policy(snapshot).double()
     credits = Credits(policy, snapshot)
-    credits.add(np.arange(n), language_target(snapshot).gradient(policy), weight=n)
+    credits.add(np.arange(n), gradient(named_target(snapshot), policy), weight=n)
     scale = float(np.abs(expected).max())
     assert scale > 0
     assert credits.by_record() == pytest.approx(expected, rel=1e-9, abs=1e-9 * scale)
@@ -110,7 +111,7 @@ def test_leave_one_out_advantages_by_hand() -> None:
 
 def test_tokens_sum_to_their_sequence_and_prompts_have_none(snapshot: LanguageSnapshot) -> None:
     for estimator in ("first_order", "tracin", "tracin_adam"):
-        found = sequence_influence(snapshot, "return", estimator, cache=False)
+        found = engine.influence(snapshot, "return", estimator, cache=False)
         assert found.token_influence is not None
         sums = np.bincount(snapshot.buffer.record_of_token, found.token_influence)
         assert found.influence == pytest.approx(sums, rel=1e-6)
@@ -119,11 +120,16 @@ def test_tokens_sum_to_their_sequence_and_prompts_have_none(snapshot: LanguageSn
 
 
 def test_hooks_and_loop_give_the_same_totals(snapshot: LanguageSnapshot) -> None:
-    by_token = sequence_influence(snapshot).influence
-    for backend in ("ghost", "loop"):
-        found = sequence_influence(snapshot, backend=backend)
-        assert found.token_influence is None
-        assert found.influence == pytest.approx(by_token, rel=1e-3, abs=1e-4 * float(np.abs(by_token).max()))
+    by_token = engine.influence(snapshot).influence
+    policy, n = restore_policy(snapshot), len(snapshot.buffer)
+    direction = gradient(named_target(snapshot), policy)
+    backends: tuple[Backend, ...] = ("jvp", "ghost", "loop")
+    for backend in backends:
+        credits = Credits(policy, snapshot, backend)
+        terms = credits.add(np.arange(n), direction, weight=n)
+        close = {"rel": 1e-3, "abs": 1e-4 * float(np.abs(by_token).max())}
+        assert credits.by_record() == pytest.approx(by_token, **close)
+        assert terms.sum(axis=0) == pytest.approx(by_token, **close)
 
 
 def test_one_step_of_plain_ascent_is_first_order(folder: Path) -> None:
@@ -131,7 +137,7 @@ def test_one_step_of_plain_ascent_is_first_order(folder: Path) -> None:
     settings: dict[str, Any] = {"optimizer": "sgd", "n_epochs": 1, "batch_size": 12, "learning_rate": 0.1}
     for name, changes in (("one ppo", {}), ("one grpo", GRPO)):
         snapshot = record_language(folder, name, rounds=1, **settings, **changes).snapshot(0)
-        first, path = (sequence_influence(snapshot, estimator=e).influence for e in ("first_order", "tracin"))
+        first, path = (engine.influence(snapshot, estimator=e).influence for e in ("first_order", "tracin"))
         assert path == pytest.approx(first * 0.1 / 12, rel=1e-3, abs=1e-5 * float(np.abs(path).max()))
 
 
@@ -143,15 +149,15 @@ def test_influence_predicts_small_steps_without_a_record(folder: Path, algorithm
     if algorithm == "grpo":
         changes |= GRPO
     snapshot = record_language(folder, f"small {algorithm}", **changes, max_grad_norm=1e6).snapshot(0)
-    target = language_target(snapshot)
-    influence = sequence_influence(snapshot, target, "tracin").influence
+    target = named_target(snapshot)
+    influence = engine.influence(snapshot, target, "tracin").influence
 
     def value(policy: LanguagePolicy) -> float:
         with torch.no_grad():
             return float(target.value(policy.double()))
 
     def gained(drop: list[int]) -> float:
-        return value(replay_language(snapshot, drop).policy) - value(restore_policy(snapshot))
+        return value(engine.replay(snapshot, drop).policy) - value(restore_policy(snapshot))
 
     gain = gained([])
     n = len(snapshot.buffer)
@@ -169,7 +175,7 @@ def test_groups_without_variance_have_no_signal(grpo: Run) -> None:
     reward = buffer.token_reward.copy()
     reward[np.isin(buffer.record_of_token, np.flatnonzero(equal))] = 0
     snapshot = snapshot.changed(buffer=replace(buffer, token_reward=reward))
-    found = sequence_influence(snapshot)
+    found = engine.influence(snapshot)
     assert found.no_signal.tolist() == equal.tolist()
     assert not found.influence[equal].any()
     assert found.influence[~equal].any()
@@ -178,7 +184,7 @@ def test_groups_without_variance_have_no_signal(grpo: Run) -> None:
 def test_a_sequence_that_was_dropped_has_no_influence(snapshot: LanguageSnapshot) -> None:
     without = snapshot.without([3])
     for estimator in ("first_order", "tracin_adam"):
-        found = sequence_influence(without, estimator=estimator)
+        found = engine.influence(without, estimator=estimator)
         assert found.influence[3] == 0
         assert np.count_nonzero(found.influence) == len(found.influence) - 1
 
@@ -188,7 +194,7 @@ def test_why_this_word_here(ppo: Run) -> None:
     snapshot = ppo.snapshot(1)
     buffer = snapshot.buffer
     words = np.flatnonzero(buffer.mask[buffer.tokens_of(2)])
-    target = language_target(snapshot, "action", record=2, first=int(words[0]), last=int(words[0]))
+    target = engine.action_target(snapshot, record=2, tokens=(int(words[0]), int(words[0])))
     with torch.no_grad():
         value = float(target.value(restore_policy(snapshot)))
     assert value == pytest.approx(buffer.log_prob[buffer.tokens_of(2)][words[0]], abs=1e-5)
@@ -200,17 +206,17 @@ def test_why_this_word_here(ppo: Run) -> None:
         "tokens": "",
     }
     assert target.words == f"action target, record 2, token {words[0]}"
-    assert sequence_influence(snapshot, target).influence.any()
-    whole = language_target(snapshot, "action", record=2)
+    assert engine.influence(snapshot, target).influence.any()
+    whole = engine.action_target(snapshot, record=2)
     assert whole.describe()["last"] == words[-1]
     with pytest.raises(BadInputError, match="not in the response of record 2"):
-        language_target(snapshot, "action", record=2, first=0, last=1)
+        engine.action_target(snapshot, record=2, tokens=(0, 1))
     with pytest.raises(BadInputError, match="needs a record"):
-        language_target(snapshot, "action")
+        named_target(snapshot, "action")
     with pytest.raises(BadInputError, match="belong to the action target"):
-        language_target(snapshot, "return", record=2)
+        named_target(snapshot, TargetName(target="return", about=2))
     with pytest.raises(BadInputError, match="one of sequence, return, action"):
-        language_target(snapshot, "reward")
+        named_target(snapshot, "reward")
 
 
 def test_targets_by_hand(ppo: Run, grpo: Run) -> None:
@@ -231,7 +237,7 @@ def test_targets_by_hand(ppo: Run, grpo: Run) -> None:
                 buffer
             )
             with torch.no_grad():
-                assert float(language_target(snapshot, name).value(policy)) == pytest.approx(expected, rel=1e-4)
+                assert float(named_target(snapshot, name).value(policy)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_left_out_baseline_by_hand(grpo: Run) -> None:
@@ -246,19 +252,22 @@ def test_left_out_baseline_by_hand(grpo: Run) -> None:
 
 def test_scores_come_back_from_the_cache(ppo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = ppo.snapshot(1)
-    first = sequence_influence(snapshot, "return")
-    monkeypatch.setattr("engine.kinds.language.influence.LANGUAGE_ESTIMATORS", {"first_order": None})
-    again = sequence_influence(snapshot, "return")
+    first = engine.influence(snapshot, "return")
+    monkeypatch.setattr("engine.core.influence.attribute", None)
+    again = engine.influence(snapshot, "return")
     assert np.array_equal(again.influence, first.influence)
     assert np.array_equal(again.token_influence, first.token_influence)
     with pytest.raises(TypeError):
-        sequence_influence(snapshot, "return", refresh=True)
+        engine.influence(snapshot, "return", refresh=True)
 
 
 def test_unknown_estimator_and_zero_gradient_are_named(ppo: Run) -> None:
     snapshot = ppo.snapshot(1)
-    with pytest.raises(BadInputError, match="first_order, tracin, tracin_adam"):
-        sequence_influence(snapshot, estimator="replay_regression")
+    with pytest.raises(
+        BadInputError,
+        match="unknown estimator 'magic'; there is first_order, tracin, tracin_adam, replay_",
+    ):
+        engine.influence(snapshot, estimator="magic")
     nothing = replace(snapshot.buffer, advantage=np.zeros_like(snapshot.buffer.advantage))
     with pytest.raises(ZeroGradientError, match="return target is zero"):
-        sequence_influence(snapshot.changed(buffer=nothing), "return")
+        engine.influence(snapshot.changed(buffer=nothing), "return")

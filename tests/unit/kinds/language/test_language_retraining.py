@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine.kinds.language.replay import intervene_language, replay_language
-from engine.kinds.language.retrain import predicted, random_sequences, retrain_language
-from engine.kinds.language.worker import work
 from languages import Counted, record_language
 
+import engine
+from engine.core.kind import named_target
+from engine.core.replay import intervene
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
-from engine.jobs.interventions import create_job, list_jobs
+from engine.intervention.retrain import carry_out
+from engine.jobs.interventions import create_job, list_jobs, predicted
 from engine.jobs.work import work
-from engine.kinds.language.targets import language_target
+from engine.kinds.language.removals import random_sequences
 from engine.store import Run, open_run, read_json, verify_run
 
 pytestmark = pytest.mark.long
@@ -37,7 +38,7 @@ def plan(**changes: object) -> Intervention:
 
 
 def test_arms_are_compared_and_the_branch_is_the_replay_without_the_sequences(run, tmp_path):
-    result = retrain_language(run, plan(), tmp_path / "branch")
+    result = carry_out(run, plan(), tmp_path / "branch")
     assert read_json(tmp_path / "branch" / "result.json").values == json.loads(json.dumps(result.to_json()))
     assert (result["removed"], result["records"], result["same_machine"]) == ([2, 5], 12, True)
     assert [result[arm]["episodes"] for arm in ("original", "counterfactual", "control")] == [8, 8, 8]
@@ -47,20 +48,20 @@ def test_arms_are_compared_and_the_branch_is_the_replay_without_the_sequences(ru
     assert branch.manifest.parent.removed == (2, 5)
     assert np.flatnonzero(~branch.snapshot(0).buffer.kept).tolist() == [2, 5]
     snapshot = run.snapshot(0)
-    without = replay_language(snapshot, [2, 5])
+    without = engine.replay(snapshot, [2, 5])
     for name, tensor in without.checkpoint.items():
         assert branch.checkpoint(1)[name].tobytes() == tensor.tobytes()
-    target = language_target(snapshot, "sequence")
-    original, gone = (float(target.value(replay_language(snapshot, drop).policy).detach()) for drop in ((), (2, 5)))
+    target = named_target(snapshot, "sequence")
+    original, gone = (float(target.value(engine.replay(snapshot, drop).policy).detach()) for drop in ((), (2, 5)))
     values = result["target"]["order_values"]
     assert values["original"][0] == pytest.approx(original, rel=1e-5)
     assert values["counterfactual"][0] == pytest.approx(gone, rel=1e-5)
     with pytest.raises(BadInputError, match="is there already"):
-        retrain_language(run, plan(), tmp_path / "branch")
+        carry_out(run, plan(), tmp_path / "branch")
 
 
 def test_a_branch_trains_on_as_the_run_would_have_without_the_sequences(run, tmp_path):
-    result = retrain_language(run, plan(continue_rounds=1), tmp_path / "branch", reward_model=Counted())
+    result = carry_out(run, plan(continue_rounds=1), tmp_path / "branch", given={"reward_model": Counted()})
     curves = result["curves"]
     assert [[point["round"] for point in curves[arm]] for arm in ("original", "counterfactual", "control")] == [[1]] * 3
     assert curves["original"][0]["mean_return"] == pytest.approx(run.rounds[1].metrics["mean_return"])
@@ -68,13 +69,13 @@ def test_a_branch_trains_on_as_the_run_would_have_without_the_sequences(run, tmp
         branch = open_run(place)
         assert branch.stored_rounds == [0, 1]
         assert branch.config.rounds == 2
-        followed = replay_language(branch.snapshot(1)).checkpoint
+        followed = engine.replay(branch.snapshot(1)).checkpoint
         assert all(branch.checkpoint(2)[name].tobytes() == tensor.tobytes() for name, tensor in followed.items())
     assert branch.snapshot(1).buffer.prompt == run.snapshot(1).buffer.prompt
 
 
 def test_data_are_collected_anew_with_several_seeds(run, tmp_path):
-    result = retrain_language(run, plan(continue_rounds=1, seeds=2, mode="rebatch"), tmp_path / "branch")
+    result = carry_out(run, plan(continue_rounds=1, seeds=2, mode="rebatch"), tmp_path / "branch")
     again = result["recollected"]
     assert (again["seeds"], again["rounds"]) == (2, [1])
     branch = open_run(tmp_path / "branch")
@@ -91,11 +92,11 @@ def test_nothing_removed_by_the_control_makes_a_whole_group_disappear(groups):
     snapshot = groups.snapshot(0)
     removal = plan(removed=(0, 1, 3, 4, 6, 7, 9, 10))
     for order in range(20):
-        drawn = random_sequences(snapshot, removal, order)
+        drawn = random_sequences(snapshot, removal.removed, order)
         assert len(set(drawn)) == 8
         left = np.delete(snapshot.buffer.group, drawn)
         assert sorted(set(left)) == [0, 1, 2, 3]
-    intervene_language(snapshot, drawn)
+    intervene(snapshot, drawn)
 
 
 def test_a_job_is_carried_out_by_its_worker_once(run):
@@ -123,5 +124,5 @@ def test_what_can_not_be_retrained_is_said_in_one_line(run, groups, tmp_path):
         (groups, {"removed": (3, 4, 5)}, "all responses to prompt 1 would be removed"),
     ):
         with pytest.raises(BadInputError, match=message):
-            retrain_language(of, plan(**changes), tmp_path / "branch")
+            carry_out(of, plan(**changes), tmp_path / "branch")
         assert not Path(tmp_path / "branch").exists()

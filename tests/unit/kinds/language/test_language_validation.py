@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine.kinds.language.influence import sequence_influence
-from engine.kinds.language.replay import replay_language
-from engine.kinds.language.training import train_language
-from engine.kinds.language.validation import finished_language_replays, sequence_removals, validate_language
 from languages import Counted, settings, write_models
 
+import engine
+from engine.core.draws import VALIDATION_SEED
+from engine.core.kind import named_target
+from engine.core.regression import with_nothing_removed
+from engine.core.replays import finished_replays
 from engine.core.trust import read_validation
 from engine.errors import BadInputError
+from engine.kinds.language.presets import LanguageSettings
+from engine.kinds.language.removals import sequence_removals
 from engine.kinds.language.sequences import LanguageSnapshot
-from engine.kinds.language.targets import language_target
 from engine.store.read import open_run
 
 GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4}
@@ -41,7 +43,7 @@ def snapshot(folder: Path, request: pytest.FixtureRequest) -> LanguageSnapshot:
         "n_epochs": 1,
     }
     config, language = settings(folder, **changes, batch_size=24, **(GRPO if request.param == "grpo" else {}))
-    for _ in train_language(config, language, folder / request.param, reward_model=Counted()):
+    for _ in engine.rounds(LanguageSettings(language, config), folder / request.param, reward_model=Counted()):
         pass
     return open_run(folder / request.param).snapshot(0)
 
@@ -50,7 +52,7 @@ def test_small_steps_are_predicted_and_the_answer_is_kept(snapshot: LanguageSnap
     """One plain gradient step on the whole round: what removal does is what the inner products say, but for the mean's
     denominator; and nothing removed is the recorded round."""
     told: list[tuple[int, int]] = []
-    found = validate_language(
+    found = engine.validate(
         snapshot,
         "sequence",
         ["first_order", "tracin"],
@@ -64,29 +66,31 @@ def test_small_steps_are_predicted_and_the_answer_is_kept(snapshot: LanguageSnap
     assert found.estimators["tracin"].lds == pytest.approx(found.estimators["first_order"].lds, abs=0.05)
     assert found.verdict("tracin") == "predicts"
     assert told[-1] == (26, 26)
-    target = language_target(snapshot)
+    target = named_target(snapshot)
     assert read_validation(snapshot, target) == found
-    assert read_validation(snapshot, language_target(snapshot, "return")) is None
-    assert finished_language_replays(snapshot, target, 12, 3, 0.5) == (26, 39)
+    assert read_validation(snapshot, named_target(snapshot, "return")) is None
+    assert finished_replays(
+        snapshot, target, with_nothing_removed(sequence_removals(snapshot, 0.5, 12, VALIDATION_SEED)), 3
+    ) == (26, 39)
 
 
 def test_outcomes_are_those_of_replays_by_hand(snapshot: LanguageSnapshot) -> None:
-    found = validate_language(snapshot, "return", orders=1, fraction=0.25, **{**INLINE, "subsets": 3})
-    target = language_target(snapshot, "return")
-    removed = sequence_removals(snapshot, 0.25, 3)
+    found = engine.validate(snapshot, "return", orders=1, fraction=0.25, **{**INLINE, "subsets": 3})
+    target = named_target(snapshot, "return")
+    removed = sequence_removals(snapshot, 0.25, 3, VALIDATION_SEED)
 
     def value(drop: Any) -> float:
-        return float(target.value(replay_language(snapshot, drop).policy).detach())
+        return float(target.value(engine.replay(snapshot, drop).policy).detach())
 
     assert found.actual == pytest.approx([value(np.flatnonzero(row)) - value([]) for row in removed], abs=1e-7)
-    influence = sequence_influence(snapshot, target).influence
+    influence = engine.influence(snapshot, target).influence
     assert found.estimators["first_order"].predicted == pytest.approx(
         [-influence[row].sum() for row in removed], rel=1e-4
     )
 
 
 def test_removals_leave_something_of_each_group(snapshot: LanguageSnapshot) -> None:
-    removed = sequence_removals(snapshot, 0.5, 20)
+    removed = sequence_removals(snapshot, 0.5, 20, VALIDATION_SEED)
     assert (removed.sum(axis=1) == 12).all()
     assert len({row.tobytes() for row in removed}) > 10
     if snapshot.language.algorithm == "grpo":
@@ -103,4 +107,4 @@ def test_bad_settings_are_told_before_anything_is_replayed(snapshot: LanguageSna
         ({"target": "reward"}, "unknown target 'reward'"),
     ):
         with pytest.raises(BadInputError, match=message):
-            validate_language(snapshot, **{"executor": "inline", **changes})
+            engine.validate(snapshot, **{"executor": "inline", **changes})

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine.kinds.language.influence import sequence_influence
-from engine.kinds.language.training import train_language
 from languages import Counted, record_language, settings, write_models
 
+import engine
 from engine.config import TrainConfig
+from engine.core.filtering import actor_influence
 from engine.kinds.language.filtering import SIGNAL, make_filter, signal
 from engine.kinds.language.sequences import LanguageSnapshot
-from engine.store.read import open_run
 
 GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4}
 
@@ -39,7 +38,7 @@ def grpo(folder: Path) -> LanguageSnapshot:
 
 def dropped(snapshot: LanguageSnapshot, min_kept: float = 0.0, **changes: Any) -> tuple[set[int], str]:
     config, language = replace(snapshot.config, **changes), replace(snapshot.language, min_kept=min_kept)
-    choose = make_filter(config, language)
+    choose = make_filter(config)
     assert choose is not None
     found = choose(snapshot.changed(config=config, language=language))
     assert not found.actor_only
@@ -47,7 +46,7 @@ def dropped(snapshot: LanguageSnapshot, min_kept: float = 0.0, **changes: Any) -
 
 
 def test_iif_keeps_what_has_positive_influence(ppo: LanguageSnapshot) -> None:
-    scores = sequence_influence(ppo, critic=False).influence
+    scores = actor_influence(ppo)
     gone, why = dropped(ppo, filter="iif", drop=1.0)
     assert gone == set(np.flatnonzero(scores < 0).tolist())
     assert 0 < len(gone) < len(scores)
@@ -77,7 +76,7 @@ def test_a_floor_keeps_the_best_of_the_worst(ppo: LanguageSnapshot, name: Any) -
     assert len(gone) == 2
     assert "90% of the round stay" in why
     if name == "iif":
-        assert gone == set(np.argsort(sequence_influence(ppo, critic=False).influence)[:2].tolist())
+        assert gone == set(np.argsort(actor_influence(ppo))[:2].tolist())
 
 
 def test_nothing_is_filtered_where_the_target_has_no_signal(ppo: LanguageSnapshot, grpo: LanguageSnapshot) -> None:
@@ -118,16 +117,13 @@ def test_a_group_without_signal_is_not_ranked(grpo: LanguageSnapshot) -> None:
 
 
 def test_training_says_how_many_went_and_why(folder: Path) -> None:
-    config, language = settings(folder, filter="iif", drop=1.0, rounds=2, n_steps=24, validation_prompts=4)
-    for _ in train_language(
-        config, language, folder / "iif", record_filter=make_filter(config, language), reward_model=Counted()
-    ):
-        pass
-    for information in open_run(folder / "iif").rounds:
-        metrics, snapshot = information.metrics, open_run(folder / "iif").snapshot(information.round)
+    language = settings(folder, filter="iif", drop=1.0, rounds=2, n_steps=24, validation_prompts=4)
+    run = engine.train(language, folder / "iif", reward_model=Counted())
+    for information in run.rounds:
+        metrics, snapshot = information.metrics, run.snapshot(information.round)
         assert metrics["dropped"] == (~snapshot.buffer.kept).sum()
         assert metrics["filter"].startswith(("iif: ", "nothing dropped: "))
 
 
 def test_no_filter() -> None:
-    assert make_filter(TrainConfig(env_id="language", path="torch"), None) is None  # type: ignore[arg-type]
+    assert make_filter(TrainConfig(env_id="language", path="torch")) is None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine.kinds.language.influence import sequence_influence
 
+from engine.core.filtering import actor_influence
 from engine.experiments.courtesy.detection import auc
 from engine.kinds.language.courtesy.world import World
 from engine.kinds.language.filtering import make_filter
@@ -29,14 +29,14 @@ def first_round(courtesy: World, tmp_path_factory: pytest.TempPathFactory) -> La
 def test_influence_tells_flipped_rewards_from_the_others(first_round: LanguageSnapshot) -> None:
     flipped = first_round.buffer.reward_parts["flipped"] > 0
     assert flipped.sum() == 26
-    found = auc(-sequence_influence(first_round, critic=False, cache=False).influence, flipped)
+    found = auc(-actor_influence(first_round), flipped)
     assert found > 0.75
     assert found > auc(-first_round.buffer.reward, flipped)
 
 
 def test_iif_drops_most_of_them(first_round: LanguageSnapshot) -> None:
-    config, language = language_settings("courtesy", {"flip": 0.2, "n_steps": 128, "filter": "iif"})
-    chosen = make_filter(config, language)
+    config, _ = language_settings("courtesy", {"flip": 0.2, "n_steps": 128, "filter": "iif"})
+    chosen = make_filter(config)
     assert chosen is not None
     dropped = chosen(first_round.changed(config=config)).dropped
     flipped = first_round.buffer.reward_parts["flipped"] > 0

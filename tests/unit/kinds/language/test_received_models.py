@@ -90,12 +90,12 @@ def test_a_description_has_known_files_alone(command: Command, run: Run, tmp_pat
 
 def test_files_that_run_json_does_not_name_are_not_read(run: Run, tmp_path: Path) -> None:
     sent = received(run.path, tmp_path / "run")
-    expected = engine.sequence_influence(open_run(sent).snapshot(1), cache=False).influence
+    expected = engine.influence(open_run(sent).snapshot(1), cache=False).influence
     (sent / "model" / "added_tokens.json").write_text('{"extra": 16}')
     (sent / "model" / "adapter_config.json").write_text('{"base_model_name_or_path": "no/such"}')
     (sent / "model" / "generation_config.json").symlink_to("/dev/zero")
     os.mkfifo(sent / "model" / "chat_template.jinja")
-    found = engine.sequence_influence(open_run(sent).snapshot(1), cache=False).influence
+    found = engine.influence(open_run(sent).snapshot(1), cache=False).influence
     assert found.tobytes() == expected.tobytes()
     assert len(recorded_tokenizer(sent)) == len(recorded_tokenizer(run.path))
 

@@ -9,10 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from commands import Command
-from engine.kinds.language.influence import sequence_influence
 from languages import record_language
 
-from engine.kinds.language.targets import language_target
+import engine
 from engine.store.read import Run
 
 
@@ -27,10 +26,13 @@ def test_influence_prints_responses_and_writes_scores(command: Command, run: Run
     assert code == 0
     assert "first_order influence on the sequence target over regenerated validation prompts, round 0" in out
     assert "helped most" in out
-    best = int(sequence_influence(snapshot).influence.argmax())
+    best = int(engine.influence(snapshot).influence.argmax())
     assert " ".join(snapshot.buffer.response[best].split())[:20] in out
     table = pq.read_table(tmp_path / "scores.parquet")
-    assert table.column_names == ["record", "influence", "no_signal", "token_influence"]
+    parts = ["actor", "critic", "entropy"]
+    assert table.column_names == ["record", "influence", *parts, "token_influence"]
+    added = np.sum([table.column(part).to_numpy() for part in parts], axis=0)
+    assert table.column("influence").to_pylist() == pytest.approx(added, rel=1e-4, abs=1e-5)
     sums = [sum(tokens) for tokens in table.column("token_influence").to_pylist()]
     assert table.column("influence").to_pylist() == pytest.approx(sums, rel=1e-5, abs=1e-5)
 
@@ -43,8 +45,8 @@ def test_influence_json_of_a_span(command: Command, run: Run) -> None:
     code, out, _ = command(*arguments, "--tokens", f"{first}:{first}", "--estimator", "tracin_adam")
     assert code == 0
     found = json.loads(out)
-    target = language_target(snapshot, "action", record=3, first=first, last=first)
-    assert found["influence"] == sequence_influence(snapshot, target, "tracin_adam").influence.tolist()
+    target = engine.action_target(snapshot, record=3, tokens=(first, first))
+    assert found["influence"] == engine.influence(snapshot, target, "tracin_adam").influence.tolist()
     assert found["record"] == list(range(len(snapshot.buffer)))
     assert (found["target"], found["of_record"], found["first"]) == ("action", 3, first)
 
@@ -64,8 +66,8 @@ def test_validate_measures_and_keeps(command: Command, run: Run) -> None:
 
 
 def test_what_influence_says_before_and_during(command: Command, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.kinds.language.influence.estimate_seconds", lambda *_: 33.0)
-    monkeypatch.setattr("engine.kinds.language.learner.same_language_machine", lambda _: False)
+    monkeypatch.setattr("engine.core.orders.estimate_seconds", lambda *_: 33.0)
+    monkeypatch.setattr("engine.core.kind.recorded_here", lambda _: False)
     arguments = ("influence", run.path, "--round", 0, "--target", "return", "--estimator", "tracin")
     said = command(*arguments).err
     assert "note: tracin takes about 33 s" in said
@@ -77,14 +79,20 @@ def test_what_influence_says_before_and_during(command: Command, run: Run, monke
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--obs", "3"), "--obs is not for language models"),
-        (("--of-round", "0"), "--of-round is not for language models"),
+        (
+            ("--obs", "3"),
+            "observations and actions are not for language models; their action target takes --record and --tokens",
+        ),
+        (("--of-round", "0"), "another round's sequences belong to the return target (--target return)"),
         (("--target", "action"), "needs a record"),
         (("--target", "action", "--record", "99"), "record 99 is out of range"),
         (("--target", "action", "--record", "1", "--tokens", "0:1"), "not in the response of record 1"),
         (("--target", "action", "--record", "1", "--record", "2"), "give --record once"),
         (("--tokens", "first"), "it must be FIRST:LAST"),
-        (("--estimator", "replay_regression"), "for language models there is first_order, tracin, tracin_adam"),
+        (
+            ("--estimator", "magic"),
+            "unknown estimator 'magic'; there is first_order, tracin, tracin_adam, replay_gradient",
+        ),
     ],
 )
 def test_bad_input_is_one_line(command: Command, run: Run, arguments: tuple[str, ...], message: str) -> None:
@@ -97,4 +105,4 @@ def test_bad_input_is_one_line(command: Command, run: Run, arguments: tuple[str,
 def test_tokens_are_for_language_models(command: Command) -> None:
     code, _, err = command("influence", "sample_runs/FrozenLake-v1", "--round", 0, "--tokens", "1:2")
     assert code == 2
-    assert "--tokens is for the runs of language models" in err
+    assert "tokens belong to the responses of a language model (--tokens); a record here has none" in err

@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from engine.kinds.language.replay import replay_language
-from engine.kinds.language.training import train_language
 from language_models import VOCABULARY, gpt2, llama, random_model
 from languages import CONTEXT, Broken, Counted, record_language, settings, write_models
 from worlds import same_tensors
 
+import engine
 from engine.core.filtering import Filtered
+from engine.core.training import rounds_with
 from engine.errors import BadInputError, BadNumberError, DamagedRunError
 from engine.kinds.language.models import load_tokenizer, recorded_tokenizer, restore_policy
 from engine.kinds.language.policy import PAD, LanguagePolicy
+from engine.kinds.language.presets import LanguageSettings
 from engine.kinds.language.sampling import draw, generate
 from engine.store import Run, open_run, verify_run
 
@@ -96,25 +97,25 @@ def test_replay_has_the_bits_of_the_original(fixture, request):
     run = request.getfixturevalue(fixture)
     for k in run.stored_rounds:
         following = run.checkpoint(k + 1)
-        for name, tensor in replay_language(run.snapshot(k)).checkpoint.items():
+        for name, tensor in engine.replay(run.snapshot(k)).checkpoint.items():
             assert following[name].tobytes() == tensor.tobytes(), (k, name)
 
 
 @pytest.mark.parametrize("mode", ["mask", "rebatch"])
 def test_replay_without_a_record_is_the_update_of_a_round_that_never_had_it(ppo, mode):
     snapshot = ppo.snapshot(1)
-    found = replay_language(snapshot, [3, 7], mode=mode, order=2)
-    same_tensors(replay_language(snapshot, [7, 3], mode=mode, order=2).checkpoint, found.checkpoint)
+    found = engine.replay(snapshot, [3, 7], mode=mode, order=2)
+    same_tensors(engine.replay(snapshot, [7, 3], mode=mode, order=2).checkpoint, found.checkpoint)
     left = np.setdiff1d(np.arange(12), [3, 7])
     place = np.searchsorted(left, found.snapshot.minibatches)
     orders = [order[np.isin(found.snapshot.minibatches[i], left)] for i, order in enumerate(place)]
     if mode == "rebatch":
         # Minibatches of 5 records out of the ten that are left: the smaller round has the same ones.
         smaller = snapshot.changed(buffer=snapshot.buffer.take(left), minibatches=np.stack(orders).astype(np.int32))
-        same_tensors(replay_language(smaller).checkpoint, found.checkpoint)
+        same_tensors(engine.replay(smaller).checkpoint, found.checkpoint)
     else:
-        assert found.metrics.steps == replay_language(snapshot).metrics.steps
-    original = replay_language(snapshot).checkpoint
+        assert found.metrics.steps == engine.replay(snapshot).metrics.steps
+    original = engine.replay(snapshot).checkpoint
     assert any((found.checkpoint[name] != tensor).any() for name, tensor in original.items())
 
 
@@ -123,16 +124,16 @@ def test_a_sequence_of_weight_0_is_as_if_left_out_and_one_of_weight_2_counts_twi
     n = len(snapshot.buffer)
     weights = np.ones(n)
     weights[[1, 4]] = 0
-    found, expected = replay_language(snapshot, weights=weights), replay_language(snapshot, [1, 4])
+    found, expected = engine.replay(snapshot, weights=weights), engine.replay(snapshot, [1, 4])
     for one, other in zip(found.policy.parameters(), expected.policy.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=2e-6)
     with pytest.raises(BadInputError, match=f"weights must be {n} finite numbers"):
-        replay_language(snapshot, weights=[1.0])
+        engine.replay(snapshot, weights=[1.0])
 
 
 def test_grpo_compares_those_that_are_left_with_each_other(grpo):
     snapshot = grpo.snapshot(1)
-    left = replay_language(snapshot, [0]).snapshot.buffer
+    left = engine.replay(snapshot, [0]).snapshot.buffer
     before = snapshot.buffer
     totals = np.array([before.token_reward[before.tokens_of(i)].sum() for i in (1, 2, 3)], np.float64)
     expected = (totals - totals.mean()) / (totals.std(ddof=1) + 1e-4)
@@ -142,7 +143,7 @@ def test_grpo_compares_those_that_are_left_with_each_other(grpo):
     for i in range(4, 12):
         np.testing.assert_array_equal(left.advantage[before.tokens_of(i)], before.advantage[before.tokens_of(i)])
     with pytest.raises(BadInputError, match="all responses to prompt 1 would be removed"):
-        replay_language(snapshot, [4, 5, 6, 7])
+        engine.replay(snapshot, [4, 5, 6, 7])
 
 
 @pytest.mark.parametrize("changes", [{"kl_target": 0.5, "kl_horizon": 50}, {"validation": "fixed"}, {"lora_rank": 2}])
@@ -150,11 +151,11 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(folder, tmp_path, chan
     whole = record_language(folder, f"whole-{next(iter(changes))}", rounds=3, **changes)
     config, language = settings(folder, rounds=3, **changes)
     path = tmp_path / "stopped"
-    for snapshot in train_language(config, language, path):
+    for snapshot in engine.rounds(LanguageSettings(language, config), path):
         if snapshot.round == 2:  # rounds 0 and 1 are committed, round 2 is lost
             break
     assert open_run(path).stored_rounds == [0, 1]
-    for _ in train_language(config, language, path, resume=True):
+    for _ in engine.rounds(LanguageSettings(language, config), path, resume=True):
         pass
     resumed = open_run(path)
     for k in range(4):
@@ -163,9 +164,9 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(folder, tmp_path, chan
         for name in ("token", "log_prob", "advantage", "reward"):
             found, expected = (getattr(run.snapshot(k).buffer, name) for run in (resumed, whole))
             assert found.tobytes() == expected.tobytes(), name
-    assert list(train_language(config, language, path, resume=True)) == []
+    assert list(engine.rounds(LanguageSettings(language, config), path, resume=True)) == []
     with pytest.raises(BadInputError, match=r"started with temperature=1.0, not 0.5; resume it with the same settings"):
-        list(train_language(config, replace(language, temperature=0.5), path, resume=True))
+        list(engine.rounds(LanguageSettings(replace(language, temperature=0.5), config), path, resume=True))
 
 
 def test_fixed_validation_is_that_of_the_first_round(folder):
@@ -180,7 +181,7 @@ def test_a_resumed_run_is_not_measured_against_another_reference(folder, tmp_pat
     shutil.copytree(folder / "policy", tmp_path / "policy")
     config, language = settings(folder)
     language = replace(language, policy=str(tmp_path / "policy"))
-    next(training := train_language(config, language, tmp_path / "run"))
+    next(training := engine.rounds(LanguageSettings(language, config), tmp_path / "run"))
     next(training)
     training.close()
     write_other = load_tokenizer(tmp_path / "policy")
@@ -192,7 +193,7 @@ def test_a_resumed_run_is_not_measured_against_another_reference(folder, tmp_pat
     model.save_pretrained(tmp_path / "policy")
     write_other.save_pretrained(tmp_path / "policy")
     with pytest.raises(BadInputError, match="is not the one that this run began with"):
-        list(train_language(config, language, tmp_path / "run", resume=True))
+        list(engine.rounds(LanguageSettings(language, config), tmp_path / "run", resume=True))
 
 
 def test_adapters_alone_are_trained_and_kept(folder):
@@ -239,7 +240,7 @@ def test_each_token_is_drawn_from_what_the_model_says_of_the_text_before_it(fold
     prompts = [rng.integers(1, VOCABULARY, n).astype(np.int32) for n in (1, 2, 5, 9)]  # padded together, and cached
     noise = rng.random((4, 8))
     for prompt, luck, found in zip(
-        prompts, noise, generate(policy, prompts, noise, 0, settings(folder)[1]), strict=True
+        prompts, noise, generate(policy, prompts, noise, 0, settings(folder).language), strict=True
     ):
         text = torch.as_tensor(np.concatenate([prompt, found.tokens]).astype(np.int64))
         with torch.no_grad():
@@ -264,13 +265,13 @@ def test_a_filter_leaves_records_out_of_the_update_and_says_why(folder, tmp_path
     def lowest(snapshot):
         return Filtered(np.argsort(snapshot.buffer.reward)[:4], "the four lowest rewards")
 
-    for _ in train_language(config, language, tmp_path / "run", record_filter=lowest):
+    for _ in rounds_with(lowest, LanguageSettings(language, config), tmp_path / "run"):
         pass
     run = open_run(tmp_path / "run")
     snapshot = run.snapshot(0)
     assert (snapshot.metrics["dropped"], snapshot.metrics["filter"]) == (4, "the four lowest rewards")
     assert snapshot.buffer.reward[~snapshot.buffer.kept].max() <= snapshot.buffer.reward[snapshot.buffer.kept].min()
-    for name, tensor in replay_language(snapshot).checkpoint.items():
+    for name, tensor in engine.replay(snapshot).checkpoint.items():
         assert run.checkpoint(1)[name].tobytes() == tensor.tobytes()
 
 
@@ -279,7 +280,8 @@ def test_training_raises_the_reward(folder, tmp_path):
         folder, rounds=8, n_steps=64, batch_size=32, n_epochs=4, learning_rate=1e-2, kl_coef=0.0
     )
     returns = [
-        s.metrics["mean_return"] for s in train_language(config, language, tmp_path / "run", reward_model=Counted())
+        s.metrics["mean_return"]
+        for s in engine.rounds(LanguageSettings(language, config), tmp_path / "run", reward_model=Counted())
     ]
     assert returns[-1] > returns[0] + 1
 
@@ -291,7 +293,7 @@ def test_a_run_can_be_read_without_the_models_that_it_began_with(folder, tmp_pat
     shutil.move(run.path, tmp_path / "elsewhere")
     shutil.rmtree(language_folder)
     moved = open_run(tmp_path / "elsewhere")
-    final = replay_language(moved.snapshot(1)).checkpoint
+    final = engine.replay(moved.snapshot(1)).checkpoint
     assert (
         moved.checkpoint(2)["parameter/value_head.weight"].tobytes() == final["parameter/value_head.weight"].tobytes()
     )
@@ -339,13 +341,13 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(folder, tmp_path):
         ({"flip": 0.2}, r"flip plants faults in the rewards of the demonstration courtesy alone"),
     ):
         with pytest.raises(BadInputError, match=message) as caught:
-            list(train_language(config, replace(language, **changes), tmp_path / "run"))
+            list(engine.rounds(LanguageSettings(replace(language, **changes), config), tmp_path / "run"))
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_rewards_that_are_not_numbers_stop_the_training_and_keep_earlier_rounds(folder, tmp_path):
     config, language = settings(folder)
-    rounds = train_language(config, language, tmp_path / "run", reward_model=Broken())
+    rounds = engine.rounds(LanguageSettings(language, config), tmp_path / "run", reward_model=Broken())
     with pytest.raises(BadNumberError, match=r"gave nan for record 1 in round 0; earlier rounds are intact"):
         next(rounds)

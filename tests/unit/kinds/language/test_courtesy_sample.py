@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from engine.kinds.language.influence import sequence_influence
-
 import engine
+from engine.core.filtering import actor_influence
 from engine.experiments.courtesy.detection import auc
 from engine.store.read import open_run
 
@@ -18,7 +17,7 @@ SAMPLE = ROOT / "sample_runs" / "courtesy"
 
 def test_it_is_whole_small_and_has_faults_to_find() -> None:
     run = open_run(SAMPLE)
-    assert run.is_language
+    assert run.kind == "language"
     assert len(run.rounds) == 20
     assert run.stored_rounds == [0, 4, 10]
     assert sum(path.stat().st_size for path in SAMPLE.rglob("*") if "derived" not in path.parts) < 6 * 2**20
@@ -43,6 +42,6 @@ def test_it_is_read_without_the_extra() -> None:
 def test_influence_finds_its_flipped_rewards() -> None:
     snapshot = open_run(SAMPLE).snapshot(0)
     flipped = snapshot.buffer.reward_parts["flipped"] > 0
-    influence = sequence_influence(snapshot, critic=False, cache=False).influence
+    influence = actor_influence(snapshot)
     assert auc(-influence, flipped) > 0.7
     assert auc(-influence, flipped) > auc(-snapshot.buffer.reward, flipped)
