@@ -10,15 +10,18 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from engine.analysis.advantages import MonteCarlo, estimate_seconds, kept_estimates
-from engine.analysis.diagnosis import Diagnosis, about_rollouts, check_possible, compare
+from engine.analysis.diagnosis import Diagnosis, about_rollouts, compare
 from engine.analysis.embedding import Projection, policy_features, principal_components
-from engine.analysis.features import Feature, features, rollout_features
+from engine.analysis.features import features, rollout_features
 from engine.analysis.places import WorldMap, places, world_map
+from engine.core.features import Feature
+from engine.core.kind import kind_of
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.envs import Place
 from engine.errors import BadInputError
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.store.snapshot import Snapshot
 
 ROLLOUTS = 32
 """Of each mean that A-bar is made of."""
@@ -46,7 +49,7 @@ def _seconds(
 
 
 def load_diagnosis(
-    snapshot: ControlSnapshot, target: Target, scores: Scores, fraction: float, estimated: MonteCarlo | None
+    snapshot: Snapshot, target: Target, scores: Scores, fraction: float, estimated: MonteCarlo | None
 ) -> Diagnosis:
     """The bottom records compared with the rest, with what is known of A-bar.
 
@@ -60,7 +63,7 @@ def load_diagnosis(
 
 @st.cache_resource(max_entries=16, show_spinner="comparing the bottom records with the rest …")
 def _diagnosis(
-    _snapshot: ControlSnapshot,
+    _snapshot: Snapshot,
     _target: Target,
     _scores: Scores,
     _estimated: MonteCarlo | None,
@@ -70,7 +73,7 @@ def _diagnosis(
     fraction: float,
     known: bytes,
 ) -> Diagnosis:
-    check_possible(_snapshot, _target)
+    kind_of(_snapshot).check_possible(_snapshot, _target)
     found = _features(_snapshot, path, commit)
     if _estimated is None:
         return compare(_snapshot, _scores, found, fraction)
@@ -112,5 +115,5 @@ def _places(_snapshot: ControlSnapshot, path: Path | None, commit: str) -> list[
 
 
 @st.cache_resource(max_entries=16, show_spinner="computing what is known of the records …")
-def _features(_snapshot: ControlSnapshot, path: Path | None, commit: str) -> list[Feature]:
+def _features(_snapshot: Snapshot, path: Path | None, commit: str) -> list[Feature]:
     return features(_snapshot)

@@ -47,7 +47,7 @@ def calculate(run: Run, question: Question, progress: Progress) -> None:
                 snapshot,
                 target,
                 question.estimator,
-                records=question.records,
+                records=question.records or None,
                 rollouts=question.rollouts,
                 report=progress,
             )

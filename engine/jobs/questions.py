@@ -62,9 +62,10 @@ class Diagnose:
 
     round: int
     target: dict[str, Any]
-    rollouts: int
+    rollouts: int = 0
+    """Of each mean that a record's A-bar is made of; only control tasks have some."""
     records: tuple[int, ...] = ()
-    """Whose actions."""
+    """Whose actions; empty for those that `diagnose` chooses."""
     estimator: str = DEFAULT_ESTIMATOR
 
 
