@@ -12,6 +12,7 @@ from engine.kinds.language.retrain import predicted, random_sequences, retrain_l
 from engine.kinds.language.worker import work
 from languages import Counted, record_language
 
+from engine.core.question import TargetName
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job, list_jobs
@@ -33,7 +34,16 @@ def groups(run: Run) -> Run:
 
 
 def plan(**changes: object) -> Intervention:
-    return Intervention(**{"round": 0, "removed": (2, 5), "orders": 2, "episodes": 8, "target": "sequence", **changes})
+    return Intervention(
+        **{
+            "round": 0,
+            "removed": (2, 5),
+            "orders": 2,
+            "episodes": 8,
+            "measured": TargetName(target="sequence"),
+            **changes,
+        }
+    )
 
 
 def test_arms_are_compared_and_the_branch_is_the_replay_without_the_sequences(run, tmp_path):
