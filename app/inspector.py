@@ -14,8 +14,8 @@ from app import distribution, loaders, page, parts, playback, state, targets
 from app.charts import records as charts
 from app.charts.theme import influence_limit
 from app.text import escape
-from engine.analysis.fields import observation_components, observation_picture
 from engine.core.scores import Scores
+from engine.kinds.control.fields import observation_components, observation_picture
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 

@@ -22,7 +22,6 @@ from app.charts import records as record_charts
 from engine.allowed import add_options, allow
 from engine.analysis import policy_difference
 from engine.analysis.behaviour import influence_by_action
-from engine.analysis.fields import policy_at, record_fields
 from engine.analysis.films import Film, film
 from engine.analysis.formation import related_scores
 from engine.analysis.policy_difference import Distribution, States
@@ -44,6 +43,7 @@ from engine.experiments.faithfulness_report import read_study
 from engine.experiments.recommendation import Recommendation, recommend
 from engine.experiments.results import Campaign, experiment_names, find_campaigns, read_campaign
 from engine.experiments.summary import summary
+from engine.kinds.control.fields import policy_at, record_fields
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.files import Files, inside
 from engine.store.find import find_runs

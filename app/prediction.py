@@ -74,7 +74,8 @@ class Kept:
 
 def _kept(run: Run, plan: Intervention) -> dict[str, Kept]:
     """The scores that are kept for this round and target, each estimator's with the most minibatch orders."""
-    if not {plan.round, plan.round if plan.of_round is None else plan.of_round} <= set(run.stored_rounds):
+    of_round = plan.measured.of_round
+    if not {plan.round, plan.round if of_round is None else of_round} <= set(run.stored_rounds):
         return {}
     if run.is_language:
         said = removed.kept_scores(run, plan)

@@ -83,7 +83,7 @@ def retrain_dialog(
                 episodes=int(episodes),
                 continue_rounds=int(further),
                 seeds=int(seeds) if further else 1,
-                **target.plain(),
+                measured=target,
             )
             job = jobs.start(run, snapshot, plan, scores)
         except (EngineError, OSError) as error:

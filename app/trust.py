@@ -14,7 +14,8 @@ from app.checking import Question, measured_estimators
 from app.computing import ORDERS
 from app.text import escape
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
-from engine.core.trust import Validation, Verdict, averaged_name, named_orders, read_validation
+from engine.core.question import averaged_name
+from engine.core.trust import Validation, Verdict, read_validation
 from engine.experiments.recommendation import CLEARLY
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.terminal import duration
@@ -66,7 +67,8 @@ def draw(question: Question, estimator: str, source: str) -> None:
         better = _better(question, estimator, found)
         if better is not None:
             name, why = better
-            advised, orders = named_orders(name)
+            measured = None if found is None else found.estimators[name]
+            advised, orders = (name, 1) if measured is None else (measured.estimator, measured.orders)
             st.button(
                 f"Use {escape(name)}",
                 key="use_recommended",
@@ -132,7 +134,7 @@ def _better(question: Question, estimator: str, found: Validation | None) -> tup
     """The estimator to use instead, and why: what was measured here, or else what the study found in the most like place."""
     if found is not None:
         used = averaged_name(estimator, question.score_orders)
-        best = found.best_of(name for name in found.estimators if named_orders(name)[1] in ORDERS)
+        best = found.best_of(name for name, each in found.estimators.items() if each.orders in ORDERS)
         there, here = (np.nan_to_num(found.estimators[name].lds) for name in (best, used))
         if found.verdict(best) in ("few", "noise", "failed") or there <= here + CLEARLY:
             return None

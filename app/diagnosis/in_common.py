@@ -8,10 +8,22 @@ from app import state
 from app.charts import diagnosis as charts
 from app.diagnosis.marks import OnPick, picker
 from app.text import escape
-from engine.analysis.diagnosis import Diagnosis, Trait
+from engine.analysis.diagnosis import FRACTION, Diagnosis, Trait
 
+FRACTIONS = (0.01, 0.05, FRACTION, 0.25, 0.5)
 FEW = 5
 """Traits that are shown at least, certain or not."""
+
+
+def chosen_fraction() -> float:
+    """Draw the control that says which share of the records is the bottom."""
+    state.choose("fraction", FRACTIONS, FRACTION)
+    return float(
+        st.selectbox(
+            "Bottom", FRACTIONS, key="fraction", width=110, format_func="{:.0%}".format,
+            help="The share of the records that are the bottom: those that lowered the target most.",
+        ) or FRACTION
+    )  # fmt: skip
 
 
 def draw(found: Diagnosis, source: str, on_pick: OnPick) -> None:
@@ -22,7 +34,7 @@ def draw(found: Diagnosis, source: str, on_pick: OnPick) -> None:
         source: where the numbers come from.
         on_pick: told what was clicked.
     """
-    n, m = len(found.scores.influence), len(found.bottom)
+    n, m = found.ranked, len(found.bottom)
     if m == 0:
         st.info("No record of this round lowered the target, so there are no bottom records.", icon=":material/info:")
         return
@@ -58,10 +70,10 @@ def draw(found: Diagnosis, source: str, on_pick: OnPick) -> None:
         st.markdown(f":material/info: {escape(note[:1].upper() + note[1:])}.")
     st.caption(
         "Effect size: Cliff's delta, 1 where every bottom record has more of it than every other, −1 where less; for a share, "
-        "the difference of the shares. Its interval counts episodes, not records, and holds at 95 % for all "
+        f"the difference of the shares. Its interval counts {found.cluster}s, not records, and holds at 95 % for all "
         f"{len(found.traits)} fields at once; {len(found.traits) - len(certain)} of them do not tell the bottom records from "
         "the rest. An outlined bar may be chance. Click a bar for the bottom records on its side. Correlations: Spearman, "
-        "95 % intervals by resampling episodes; filled marks leave no doubt "
+        f"95 % intervals by resampling {found.cluster}s; filled marks leave no doubt "
         f"about the sign. {escape(source)}"
     )
 

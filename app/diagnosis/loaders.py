@@ -10,10 +10,12 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from engine.analysis.advantages import MonteCarlo, estimate_seconds, kept_estimates
-from engine.analysis.diagnosis import Diagnosis, about_rollouts, check_possible, compare
+from engine.analysis.diagnosis import Diagnosis, about_rollouts, compare
 from engine.analysis.embedding import Projection, policy_features, principal_components
-from engine.analysis.features import Feature, features, rollout_features
+from engine.analysis.features import features, rollout_features
 from engine.analysis.places import WorldMap, places, world_map
+from engine.core.features import Feature
+from engine.core.kind import kind_of
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.envs import Place
@@ -70,7 +72,7 @@ def _diagnosis(
     fraction: float,
     known: bytes,
 ) -> Diagnosis:
-    check_possible(_snapshot, _target)
+    kind_of(_snapshot).check_possible(_snapshot, _target)
     found = _features(_snapshot, path, commit)
     if _estimated is None:
         return compare(_snapshot, _scores, found, fraction)

@@ -24,9 +24,10 @@ from app.diagnosis import in_common, loaders
 from app.verdicts import meaning, mode_name, verdict_name
 from engine.core.attribution import top_and_bottom
 from engine.core.estimators import ESTIMATOR_NOTES
+from engine.core.question import averaged_name
 from engine.core.scores import Scores
 from engine.core.targets import Target
-from engine.core.trust import averaged_name, read_validation
+from engine.core.trust import read_validation
 from engine.errors import EngineError
 from engine.intervention.notes import read_note
 from engine.jobs.interventions import InterventionJob, damaged_jobs, list_jobs

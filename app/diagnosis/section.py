@@ -9,13 +9,10 @@ import streamlit as st
 from app import page, state
 from app.diagnosis import in_common, loaders, rollouts, where
 from app.diagnosis.marks import OnPick
-from engine.analysis.diagnosis import FRACTION
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-
-FRACTIONS = (0.01, 0.05, FRACTION, 0.25, 0.5)
 
 
 def draw(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, source: str, on_pick: OnPick) -> None:
@@ -32,13 +29,7 @@ def draw(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, so
     with st.container(key="bottom_section"):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.subheader("What do the bottom records have in common?", anchor=False, width="content")
-            state.choose("fraction", FRACTIONS, FRACTION)
-            fraction = float(
-                st.selectbox(
-                    "Bottom", FRACTIONS, key="fraction", width=110, format_func="{:.0%}".format,
-                    help="The share of the records that are the bottom: those that lowered the target most.",
-                ) or FRACTION
-            )  # fmt: skip
+            fraction = in_common.chosen_fraction()
             number = rollouts.chosen_rollouts()
         with page.one_line_errors():
             found = loaders.load_diagnosis(snapshot, target, scores, fraction, loaders.load_estimates(snapshot, number))

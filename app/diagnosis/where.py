@@ -16,8 +16,8 @@ from app.diagnosis import loaders
 from app.diagnosis.marks import OnPick, picker
 from app.text import escape
 from engine.analysis.diagnosis import Diagnosis
-from engine.analysis.fields import observation_components
 from engine.analysis.places import Group, WorldMap, group_by_place, group_records
+from engine.kinds.control.fields import observation_components
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 

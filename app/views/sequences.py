@@ -8,17 +8,17 @@ from zlib import crc32
 import pandas as pd
 import pyarrow as pa
 import streamlit as st
+from engine.kinds.language.influence import SequenceScores
 from numpy.typing import NDArray
 
 from app import basket, export, live, page, selection, state, trust
 from app.loaders import run_paths
 from app.retraining import retrain_dialog
-from app.sequences import listing, loaders, response, scores, targets
+from app.sequences import findings, listing, loaders, response, scores, targets
 from app.sequences.checking import OfSequences
 from app.sequences.listing import Listed
 from app.sequences.targets import Asked
 from app.text import escape
-from engine.kinds.language.influence import SequenceScores
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.recording.dumps import Dump
 from engine.store.read import Run
@@ -54,6 +54,8 @@ def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
         name = f"{run.name}-round-{snapshot.round}" + (f"-{asked.name}-{estimator}" if found else "")
         export.offer({name: lambda: exported(snapshot, found)})
     workplace(run, snapshot, asked, found)
+    if target is not None and found is not None:
+        findings.draw(run, snapshot, target, found, source)
 
 
 def exported(snapshot: LanguageSnapshot, found: SequenceScores | None) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,18 @@ from numpy.typing import NDArray
 
 from engine.analysis.advantages import ROLLOUTS, MonteCarlo, Progress, check_settings, monte_carlo
 from engine.analysis.effects import LEAST_CLUSTERS, cliffs_delta, rank_correlation
-from engine.analysis.features import Feature, features
+from engine.analysis.features import features
 from engine.analysis.restoring import CannotRestoreError
 from engine.core.attribution import top_and_bottom
 from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.features import Feature
 from engine.core.influence import influence
-from engine.core.kind import named_target
+from engine.core.kind import kind_of, named_target
 from engine.core.lds import Interval
-from engine.core.record_targets import ActionTarget
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.core.trust import defined
 from engine.errors import BadInputError
-from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Float32s, check_records
@@ -34,7 +33,7 @@ from engine.store.words import counted
 FRACTION = 0.1
 SAMPLE = 200
 """Records whose A-bar is estimated by default where records don't share states."""
-FEW_EPISODES = 10
+FEW_CLUSTERS = 10
 LOW_RELIABILITY = 0.5
 
 
@@ -48,7 +47,8 @@ class Trait:
     difference of the shares."""
     low: float
     high: float
-    """Interval that holds at 95 % for all traits at once; NaN where one side comes in fewer than five episodes."""
+    """Interval over the clusters (episodes, prompts) that holds at 95 % for all traits at once; NaN where one side comes in
+    fewer than five of them."""
     bottom: float
     rest: float
     """`middle` of the bottom records and of the rest."""
@@ -81,13 +81,15 @@ class Diagnosis:
     scores: Scores
     fraction: float
     bottom: NDArray[np.int64]
-    """The lowest fraction of the records, as far as their influence is negative; worst first."""
+    """The lowest fraction of the ranked records, as far as their influence is negative; worst first."""
+    cluster: str
+    """What records that resemble each other belong to, and intervals are over: `episode`, `prompt`, ..."""
     estimated: MonteCarlo | None
     """None where no rollouts were asked for, or none are possible."""
     columns: dict[str, NDArray[np.float64]]
     """Feature -> (n,) values by record number."""
     correlations: dict[str, Interval]
-    """Feature -> its rank correlation with influence, bootstrapped over episodes; without those that never vary."""
+    """Feature -> its rank correlation with influence, bootstrapped over clusters; without those that never vary."""
     traits: tuple[Trait, ...]
     """Largest |delta| first."""
     notes: tuple[str, ...]
@@ -96,6 +98,11 @@ class Diagnosis:
     def __repr__(self) -> str:
         bottom = f"{len(self.bottom):,} bottom records of {len(self.scores):,}"
         return f"Diagnosis(round {self.round}: {bottom}, {counted(len(self.in_common), 'trait')} in common)"
+
+    @property
+    def ranked(self) -> int:
+        """How many records are compared: all but those from which nothing was learned."""
+        return len(self.scores) - int(np.count_nonzero(self.scores.no_signal))
 
     @property
     def in_common(self) -> tuple[Trait, ...]:
@@ -147,7 +154,7 @@ class Diagnosis:
 
 def diagnose(
     source: ControlSnapshot | Run | str | Path,
-    target: Target | str = "return",
+    target: Target | str | None = None,
     estimator: str = DEFAULT_ESTIMATOR,
     *,
     round: int | None = None,
@@ -165,40 +172,47 @@ def diagnose(
     >>> next(trait.sentence for trait in found.in_common if "sign" in trait.sentence)
     '9...% have an advantage of the wrong sign, 2...% of the rest'
 
-    Every feature of the bottom records is compared with the rest of the buffer. For the paper's explanation, that bottom
+    Every feature of the bottom records is compared with the rest of the buffer, whatever the kind of run: what is known of a
+    record is its kind's (`Kind.features`), and intervals are over what resembles each other there (episodes; the responses
+    to a prompt). Records without a signal, see `Scores.no_signal`, are on neither side. For the paper's explanation, that bottom
     records are those whose advantage estimate A-hat is wrong, A-bar is estimated by rollouts (see `analysis.advantages`):
     influence on the return then goes with A-bar x A-hat, positively, because a record whose A-hat has the wrong sign pushes
     its action's probability the wrong way.
 
     Args:
         source: round k, or a run (then say which round).
-        target: `"return"`, or a target such as `engine.action_target(snapshot, record=17)`.
+        target: a name such as `"return"`, or a target such as `engine.action_target(snapshot, record=17)`; None for the
+            kind's own: return, or sequence.
         estimator: of the influence.
         round: k, where `source` is a run.
         fraction: share of the records that are the bottom, above 0 and at most 0.5.
         records: whose A-bar to estimate: record numbers; by default all of a round with discrete observations, whose records
             share rollouts, and else 200, evenly over the ranking by influence.
-        rollouts: of each mean that A-bar is made of; 0 leaves A-bar out.
+        rollouts: of each mean that A-bar is made of; 0 leaves A-bar out. Only control tasks have some.
         executor: `processes`, `inline` or `ray`; `processes` needs a main module that can be imported again.
         workers: processes at a time; by default one a core.
         report: told what is done, of how much; raise from it to cancel. Finished rollouts are kept.
 
     Raises:
-        BadInputError: bad settings, unknown target or estimator, a target whose gradient is zero, or an action that the
-            policy gives probability 0.
+        BadInputError: bad settings, unknown target or estimator, a target whose gradient is zero, an action that the policy
+            gives probability 0, or records to estimate where no rollouts can be played.
     """
     snapshot = snapshot_of(source, round)
     _check_fraction(fraction)
     if rollouts:
         check_settings(rollouts, executor, workers)
-    chosen = named_target(snapshot, target) if isinstance(target, str) else target
-    check_possible(snapshot, chosen)
-    n = len(snapshot.buffer)
+    chosen = named_target(snapshot, target) if target is None or isinstance(target, str) else target
+    kind, n = kind_of(snapshot), len(snapshot.buffer)
+    kind.check_possible(snapshot, chosen)
     wanted = None if records is None else check_records(records, n)
+    if wanted is not None and kind.no_rollouts:
+        raise BadInputError(f"A-bar can't be estimated of any record: {kind.no_rollouts}; leave out which")
     scores = influence(snapshot, chosen, estimator, on_step=lambda done, total: report(estimator, done, total))
     notes: list[str] = []
     estimated = None
-    if rollouts:
+    if rollouts and kind.no_rollouts:
+        notes.append(f"nothing is said of A-bar: {kind.no_rollouts}")
+    elif rollouts:
         wanted = records_to_estimate(snapshot, scores.influence) if wanted is None else wanted
         try:
             estimated = monte_carlo(snapshot, wanted, rollouts, executor=executor, workers=workers, report=report)
@@ -233,17 +247,21 @@ def compare(
         BadInputError: the fraction is out of range.
     """
     _check_fraction(fraction)
-    bottom = top_and_bottom(scores.influence, max(1, math.floor(fraction * len(snapshot.buffer))))[1]
+    word, cluster = _clusters(snapshot)
+    silent = scores.no_signal if len(scores.no_signal) else np.zeros(len(scores), bool)
+    bottom = top_and_bottom(scores.influence, max(1, math.floor(fraction * np.count_nonzero(~silent))))[1]
+    ranked = [replace(feature, values=np.where(silent, math.nan, feature.values)) for feature in found]
     return Diagnosis(
         round=snapshot.round,
         scores=scores,
         fraction=fraction,
         bottom=bottom,
+        cluster=word,
         estimated=estimated,
         columns={feature.name: feature.values for feature in found},
-        correlations=_correlations(snapshot, scores.influence, found),
-        traits=_traits(snapshot, bottom, found),
-        notes=(*notes, *_about_round(snapshot)),
+        correlations=_correlations(snapshot, scores.influence, ranked, cluster),
+        traits=_traits(bottom, ranked, cluster),
+        notes=(*notes, *_about_round(snapshot, silent, word, cluster)),
     )
 
 
@@ -252,35 +270,26 @@ def _check_fraction(fraction: float) -> None:
         raise BadInputError(f"fraction is {fraction:g}; the bottom is a part above 0 and at most 0.5, such as 0.1")
 
 
-def _about_round(snapshot: ControlSnapshot) -> list[str]:
+def _clusters(snapshot: ControlSnapshot) -> tuple[str, NDArray[Any]]:
+    """`Kind.groups`; of a kind that knows none every record stands for itself."""
+    try:
+        return kind_of(snapshot).groups(snapshot)
+    except BadInputError:
+        return "record", snapshot.buffer.record
+
+
+def _about_round(snapshot: ControlSnapshot, silent: NDArray[np.bool_], word: str, cluster: NDArray[Any]) -> list[str]:
     """What its records don't allow to say."""
-    notes = []
-    if not snapshot.minibatches.size:
-        notes.append("the round was recorded without its minibatches, so nothing is said of ratios after the update")
-    episodes = len(np.unique(snapshot.buffer.episode))
-    if episodes < FEW_EPISODES:
-        trouble = "too few for intervals over them" if episodes < LEAST_CLUSTERS else "intervals over them are rough"
-        notes.append(f"the round has only {episodes} episode{'s' * (episodes > 1)}: {trouble}")
+    kind, notes = kind_of(snapshot), []
+    if silent.any():
+        what = f"{np.count_nonzero(silent)} of {len(silent)} {kind.words.records}"
+        notes.append(f"{what} have no signal: nothing was learned from them, so they are compared with nothing")
+    notes += kind.unknown(snapshot)
+    count = len(np.unique(cluster[~silent]))
+    if count < FEW_CLUSTERS:
+        trouble = "too few for intervals over them" if count < LEAST_CLUSTERS else "intervals over them are rough"
+        notes.append(f"the round has only {counted(count, word)}: {trouble}")
     return notes
-
-
-def check_possible(snapshot: ControlSnapshot, target: Target) -> None:
-    """Refuse an action that the policy never takes: its log-probability has no meaningful gradient.
-
-    Raises:
-        BadInputError: the target is about such an action.
-    """
-    if not isinstance(target, ActionTarget):
-        return
-    agent = restore_agent(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
-    impossible = ~(np.exp(agent.log_prob(target.observation, target.action)) > 0)
-    if impossible.any():
-        which = target.action[impossible][0]
-        name = dict(enumerate(snapshot.action_space.names)).get(int(which)) if which.ndim == 0 else None
-        raise BadInputError(
-            f"the policy of round {snapshot.round} gives action {which if name is None else name} probability 0 in that "
-            "state, so no record can be said to lead to it; choose another action or an earlier round"
-        )
 
 
 def records_to_estimate(snapshot: ControlSnapshot, scores: Float32s) -> NDArray[np.int64]:
@@ -309,29 +318,31 @@ def about_rollouts(estimated: MonteCarlo, n: int) -> list[str]:
     return notes
 
 
-def _correlations(snapshot: ControlSnapshot, scores: Float32s, found: Sequence[Feature]) -> dict[str, Interval]:
+def _correlations(
+    snapshot: ControlSnapshot, scores: Float32s, found: Sequence[Feature], cluster: NDArray[Any]
+) -> dict[str, Interval]:
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round])
     correlations = {}
     for feature in found:
         known = ~np.isnan(feature.values)
         if not feature.phrase and known.any() and np.ptp(feature.values[known]) > 0:
-            columns = scores[known], feature.values[known], snapshot.buffer.episode[known]
+            columns = scores[known], feature.values[known], cluster[known]
             correlations[feature.name] = rank_correlation(*columns, rng)
     return correlations
 
 
-def _traits(snapshot: ControlSnapshot, bottom: NDArray[np.int64], found: Sequence[Feature]) -> tuple[Trait, ...]:
+def _traits(bottom: NDArray[np.int64], found: Sequence[Feature], cluster: NDArray[Any]) -> tuple[Trait, ...]:
     """Features that vary and are known on both sides, compared."""
-    at_bottom = np.isin(snapshot.buffer.record, bottom)
+    at_bottom = np.isin(np.arange(len(cluster)), bottom)
     comparable = []
     for feature in found:
         known = ~np.isnan(feature.values)
         values, inside = feature.values[known], at_bottom[known]
         if inside.any() and not inside.all() and np.ptp(values) > 0:
-            comparable.append((feature, values, inside, snapshot.buffer.episode[known]))
+            comparable.append((feature, values, inside, cluster[known]))
     traits = []
-    for feature, values, inside, episode in comparable:
-        delta = cliffs_delta(values, inside, episode, len(comparable))
+    for feature, values, inside, clusters in comparable:
+        delta = cliffs_delta(values, inside, clusters, len(comparable))
         traits.append(Trait(feature.name, *delta, *_middles(feature, values, inside), feature.phrase))
     return tuple(sorted(traits, key=lambda trait: -abs(trait.delta)))
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine import arguments
+from engine.allowed import allow
 from engine.cli.options import (
     Action,
+    Base,
+    Download,
     Json,
     Observation,
     OfRound,
@@ -18,6 +21,7 @@ from engine.cli.options import (
     Round,
     RunFolder,
     TargetOption,
+    Tokens,
     chosen_target,
 )
 from engine.errors import CancelledError
@@ -30,14 +34,17 @@ if TYPE_CHECKING:
 def diagnose(
     run: RunFolder,
     round: Round,
-    target: TargetOption = "return",
+    target: TargetOption = None,
     of_round: OfRound = None,
     record: Records = None,
+    tokens: Tokens = None,
     obs: Observation = None,
     action: Action = None,
     estimator: Annotated[str, typer.Option(help="Of the influence; see `influence`.")] = "first_order",
     fraction: Annotated[float, typer.Option(help="Share of the records that are the bottom.")] = 0.1,
-    rollouts: Annotated[int, typer.Option(help="Rollouts per mean, at least 2; 0 leaves A-bar out.")] = 32,
+    rollouts: Annotated[
+        int, typer.Option(help="Rollouts per mean, at least 2; 0 leaves A-bar out. Only control tasks have some.")
+    ] = 32,
     rollouts_of: Annotated[
         Path | None,
         typer.Option(
@@ -46,15 +53,19 @@ def diagnose(
     ] = None,
     executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
     workers: Annotated[int | None, typer.Option(help="Processes at a time; by default one a core.")] = None,
+    base: Base = None,
+    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Compare the bottom records of a round with the rest, and with what rollouts say."""
     from engine.analysis.diagnosis import diagnose as compare
+    from engine.core.kind import kind_of
     from engine.core.targets import in_words
     from engine.store.read import open_run
 
+    allow(base, download=download)
     snapshot = open_run(run).snapshot(round)
-    chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action)
+    chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action, tokens=tokens)
     try:
         with progress() as report:
             found = compare(
@@ -75,15 +86,16 @@ def diagnose(
     if as_json:
         print_json({"run": str(run), **found.to_json()})
     else:
-        _print(found, run, in_words(chosen, snapshot.action_space.value_names))
+        kind = kind_of(snapshot)
+        _print(found, run, kind.words.records, in_words(chosen, kind.action_names(snapshot)))
 
 
-def _print(found: Diagnosis, run: Path, target: str) -> None:
+def _print(found: Diagnosis, run: Path, records: str, target: str) -> None:
     """The list in plain words, the correlations, and what one must know of them."""
     certain, others = found.in_common, len(found.traits) - len(found.in_common)
     print(
-        f"{len(found.bottom)} bottom records by {found.scores.estimator} influence on the {target}, "
-        f"round {found.round} of {run}, against the other {len(found.scores.influence) - len(found.bottom)}"
+        f"{len(found.bottom)} bottom {records} by {found.scores.estimator} influence on the {target}, "
+        f"round {found.round} of {run}, against the other {found.ranked - len(found.bottom)}"
     )
     if not certain:
         print("nothing that is certain; the largest differences:")
@@ -93,7 +105,7 @@ def _print(found: Diagnosis, run: Path, target: str) -> None:
     )
     print(
         f"effect size: Cliff's delta, -1 to 1. Intervals hold at 95 % for all {len(found.traits)} features at once; "
-        f"{others} of them don't tell the bottom records from the rest.\n"
+        f"{others} of them don't tell the bottom {records} from the rest.\n"
     )
     print_table(
         ("rank correlation of influence with", "rho", "95 % interval"),

@@ -40,6 +40,7 @@ def retrain(
     from engine.core.filtering import bottom_fraction
     from engine.core.influence import influence
     from engine.core.kind import kind_of
+    from engine.core.question import TargetName
     from engine.core.replay import check_mode, check_replayable
     from engine.intervention.comparison import VERDICT_WORDS
     from engine.intervention.plan import Intervention
@@ -65,7 +66,7 @@ def retrain(
         episodes=evaluate,
         continue_rounds=continue_rounds,
         seeds=seeds,
-        target=kind_of(snapshot).default_target,
+        measured=TargetName(target=kind_of(snapshot).default_target),
     )
     check_replayable(snapshot)
     kind_of(snapshot).removed(snapshot, plan.removed)

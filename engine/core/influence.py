@@ -17,6 +17,7 @@ from engine.core.checkpoint import one_thread
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, first_order
 from engine.core.kind import kind_of, named_target
 from engine.core.orders import OnProgress, attribute, check_request
+from engine.core.question import Question
 from engine.core.record_targets import ActionTarget
 from engine.core.scores import Scores, attribution_from, attribution_table
 from engine.core.targets import LogProbTarget, Target, name_of
@@ -27,7 +28,7 @@ from engine.store.snapshot import Float32s, Snapshot
 
 def influence(
     snapshot: Snapshot,
-    target: Target | str | None = None,
+    target: Target | Question | str | None = None,
     estimator: str = DEFAULT_ESTIMATOR,
     *,
     orders: int = 1,
@@ -48,7 +49,8 @@ def influence(
     Args:
         snapshot: round k, of any kind of run.
         target: a name such as `"return"` (language models: also `"sequence"`), or a target such as
-            `engine.action_target(snapshot, record=17)`; None for the kind's own: return, or sequence.
+            `engine.action_target(snapshot, record=17)`; None for the kind's own: return, or sequence. Or the whole
+            question, a `Question`, which then says the estimator, the orders and the layers.
         estimator: a name in `estimators.ESTIMATORS`.
         orders: minibatch orders to average over; 1 is the recorded one. `orders.estimate_seconds` says how long it takes.
         by_layer: split the scores by layer of the policy, too; that takes longer.
@@ -65,19 +67,18 @@ def influence(
     Raises:
         BadInputError: unknown target or estimator, no orders, or a target whose gradient is zero.
     """
-    check_request(estimator, orders)
-    question = CachedScores.of(snapshot, target, estimator, orders)
-    found = None if refresh or not cache else question.read(by_layer)
+    kept = CachedScores.of(snapshot, target, estimator, orders, by_layer)
+    found = None if refresh or not cache else kept.read()
     if found is None:
-        found = attribute(snapshot, question.target, estimator, orders, on_step, by_layer)
+        found = attribute(snapshot, kept.target, kept.estimator, kept.orders, on_step, kept.by_layer)
         if cache:
-            question.keep(found)
-    return question.scores(found)
+            kept.keep(found)
+    return kept.scores(found)
 
 
 def read_influence(
     snapshot: Snapshot,
-    target: Target | str | None = None,
+    target: Target | Question | str | None = None,
     estimator: str = DEFAULT_ESTIMATOR,
     *,
     orders: int = 1,
@@ -87,34 +88,50 @@ def read_influence(
 
     Args and errors are those of `influence`, but for the target whose gradient is zero: None.
     """
-    check_request(estimator, orders)
-    question = CachedScores.of(snapshot, target, estimator, orders)
-    if by_layer or not question.is_quick:
-        found = question.read(by_layer)
-        return None if found is None else question.scores(found)
+    kept = CachedScores.of(snapshot, target, estimator, orders, by_layer)
+    if kept.by_layer or not kept.is_quick:
+        found = kept.read()
+        return None if found is None else kept.scores(found)
     with suppress(ZeroGradientError):
-        return influence(snapshot, question.target, estimator)
+        return influence(snapshot, kept.target, kept.estimator)
     return None
 
 
 @dataclass(frozen=True)
 class CachedScores:
-    """The scores of one question, as the run's cache has them."""
+    """The scores of one question about a round, as the run's cache has them."""
 
     snapshot: Snapshot
     target: Target
     estimator: str
     orders: int
+    by_layer: bool
 
     @classmethod
-    def of(cls, snapshot: Snapshot, target: Target | str | None, estimator: str, orders: int) -> CachedScores:
-        """Of a target by name, too; errors as `kind.named_target`."""
-        chosen = named_target(snapshot, target) if target is None or isinstance(target, str) else target
-        return cls(snapshot, chosen, estimator, orders)
+    def of(
+        cls, snapshot: Snapshot, target: Target | Question | str | None, estimator: str, orders: int, by_layer: bool
+    ) -> CachedScores:
+        """Of a target by name or of a `Question`, too.
+
+        Raises:
+            BadInputError: as `kind.named_target` and `orders.check_request`; or the estimator, orders or layers are said
+                beside a question, which says them.
+        """
+        if isinstance(target, Question):
+            if (estimator, orders, by_layer) != (DEFAULT_ESTIMATOR, 1, False):
+                raise BadInputError(
+                    "a question says the estimator, the orders and the layers; leave them out beside it"
+                )
+            chosen = named_target(snapshot, target.target)
+            estimator, orders, by_layer = target.estimator, target.orders, target.by_layer
+        else:
+            chosen = named_target(snapshot, target) if target is None or isinstance(target, str) else target
+        check_request(estimator, orders)
+        return cls(snapshot, chosen, estimator, orders, by_layer)
 
     @cached_property
     def about(self) -> str:
-        """The question as JSON."""
+        """What tells it from others, as JSON: split by layer or not, the scores are the same."""
         about = {
             "version": ESTIMATORS[self.estimator].version,
             "round": self.snapshot.round,
@@ -147,13 +164,13 @@ class CachedScores:
         """Where each record's tokens begin, where it has some."""
         return getattr(self.snapshot.buffer, "start", None)
 
-    def read(self, by_layer: bool = False) -> Attribution | None:
+    def read(self) -> Attribution | None:
         """What is kept, if it says all that is asked for; the first scores that were kept had no terms."""
         table = None if self.path is None else load_table(self.path, self.key)
         found = (
             None if table is None or len(table) != len(self.snapshot.buffer) else attribution_from(table, self._start)
         )
-        return found if found is not None and (found.layers or not by_layer) else None
+        return found if found is not None and (found.layers or not self.by_layer) else None
 
     def keep(self, found: Attribution) -> None:
         """Put them there, where there is a run to keep them in."""

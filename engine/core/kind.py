@@ -7,7 +7,7 @@ and jobs are the core's and ask it. `engine.kinds` has those that ship.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from engine.core.backends import Direction
 from engine.core.checkpoint import fingerprint, one_thread, restore_optimizer
 from engine.core.derivatives import Derivatives, KeptGradients, TorchDerivatives
 from engine.core.draws import one_of_many, random_removals
+from engine.core.features import Feature, dropped
 from engine.core.learner import Learner
 from engine.core.objective import Batch, MinibatchObjective, RecordObjective
 from engine.core.policy import Policy
@@ -120,6 +121,8 @@ class Kind:
     effort: ClassVar[Effort] = Effort()
     takes: ClassVar[tuple[str, ...]] = ()
     """What a caller may give in the place of something that the settings name."""
+    no_rollouts: ClassVar[str] = "nothing leads back to the states in which the records were made"
+    """Why no rollouts can be played from where a record was made, so that A-bar is not known; empty where they can."""
 
     # A round at theta(k).
 
@@ -187,6 +190,13 @@ class Kind:
             BadInputError: says what to pass.
         """
 
+    def check_possible(self, snapshot: Any, target: Any) -> None:
+        """Refuse a target that no record can be said to lead to, because its gradient at theta(k) means nothing.
+
+        Raises:
+            BadInputError: it is such a target; says what to choose.
+        """
+
     def check_replayable(self, snapshot: Any, device: str = "cpu") -> None:
         """Refuse a round that can't be replayed so.
 
@@ -231,6 +241,14 @@ class Kind:
     def columns(self, snapshot: Any, records: Sequence[int]) -> dict[str, list[Any]]:
         """By which people recognise these records, in a table: name -> a number or a short text each."""
         return {}
+
+    def features(self, snapshot: Any) -> Iterator[Feature]:
+        """What a person would ask about the records, by which the bottom ones are compared with the rest."""
+        yield dropped(snapshot.buffer.kept)
+
+    def unknown(self, snapshot: Any) -> Sequence[str]:
+        """What `features` says of other rounds and not of this one, and why; a line each."""
+        return ()
 
     def groups(self, snapshot: Any) -> tuple[str, NDArray[Any]]:
         """What records belong together: a word for one group, and (n,) its number for each record.

@@ -1,14 +1,15 @@
-"""What people, files and URLs call a target; `targets.named_target` makes the target of it."""
+"""What people, files and URLs call a target, and what is asked of it; `kind.named_target` makes the target of a name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import index
-from typing import Any
+from typing import Any, Self
 
 from engine.errors import BadInputError
 from engine.store.read import ranges
+from engine.typed import typed
 
 LONGEST_LIST = 40
 """Characters of a list in a sentence; longer ones are cut."""
@@ -95,8 +96,96 @@ class TargetName:
         return tuple(words)
 
     def plain(self) -> dict[str, Any]:
-        """The fields with None for empty ones and one number for a tuple of one; the inverse is `TargetName(**plain)`."""
+        """The fields with None for empty ones and one number for a tuple of one; the inverse is `from_plain`."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `plain`, of values that somebody else may have written.
+
+        >>> TargetName.from_plain({"target": "action", "about": 7}).about
+        (7,)
+
+        Raises:
+            ValueError: they are not such values, or don't go together.
+        """
+        return cls(**vars(typed(_Plain, dict(values))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plain:
+    """The types of `TargetName.plain`."""
+
+    target: str = "return"
+    of_round: int | None = None
+    about: int | tuple[int, ...] | None = None
+    observation: float | tuple[float, ...] | None = None
+    action: float | tuple[float, ...] | None = None
+    tokens: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What influence is asked of a round: on which target, by which estimator, over how many minibatch orders.
+
+    >>> asked = Question(target=TargetName(target="action", about=7), estimator="tracin_adam", orders=8)
+    >>> asked.words
+    'tracin_adam over 8 orders, action target, record 7'
+    >>> asked.arguments
+    ('--target', 'action', '--record', '7', '--estimator', 'tracin_adam', '--orders', '8')
+    >>> Question.from_json(asked.to_json()) == asked
+    True
+    """
+
+    target: TargetName
+    estimator: str
+    orders: int = 1
+    """Minibatch orders to average over; 1 is the recorded one."""
+    by_layer: bool = False
+    """Whether to split the scores by layer of the policy, too."""
+
+    @property
+    def words(self) -> str:
+        """The question in words."""
+        layers = ", by layer" if self.by_layer else ""
+        return f"{averaged_name(self.estimator, self.orders)}, {self.target.sentence()}{layers}"
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What makes the command `influence` ask it."""
+        words = [*self.target.arguments, "--estimator", self.estimator]
+        if self.orders > 1:
+            words += ["--orders", str(self.orders)]
+        return (*words, "--by-layer") if self.by_layer else tuple(words)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "target": self.target.plain(),
+            "estimator": self.estimator,
+            "orders": self.orders,
+            "by_layer": self.by_layer,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not such an object.
+        """
+        return typed(cls, {**values, "target": TargetName.from_plain(values["target"])})
+
+
+def averaged_name(estimator: str, orders: int) -> str:
+    """What files and people call an estimator whose scores are a mean over minibatch orders.
+
+    >>> averaged_name("tracin_adam", 8)
+    'tracin_adam over 8 orders'
+    >>> averaged_name("tracin_adam", 1)
+    'tracin_adam'
+    """
+    return estimator if orders == 1 else f"{estimator} over {orders} orders"
 
 
 def _plain(value: Any) -> Any:

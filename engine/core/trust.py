@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -33,19 +33,8 @@ FEW_SUBSETS = 10
 Verdict = Literal["predicts", "weakly", "does not", "noise", "few", "failed"]
 
 
-def averaged_name(estimator: str, orders: int) -> str:
-    """What a validation calls an estimator whose scores are a mean over minibatch orders.
-
-    >>> averaged_name("tracin_adam", 8)
-    'tracin_adam over 8 orders'
-    >>> averaged_name("tracin_adam", 1)
-    'tracin_adam'
-    """
-    return estimator if orders == 1 else f"{estimator} over {orders} orders"
-
-
-def named_orders(name: str) -> tuple[str, int]:
-    """The inverse of `averaged_name`; ValueError: it is no such name."""
+def _from_name(name: str) -> tuple[str, int]:
+    """Estimator and orders of an `averaged_name` on the disk; ValueError: it is no such name."""
     estimator, over, orders = name.partition(" over ")
     return estimator, int(orders.removesuffix(" orders")) if over else 1
 
@@ -65,6 +54,10 @@ class Faithfulness:
     """Share of the actual effects' variance that this line explains; 1 - r2 is the additivity gap."""
     predicted: tuple[float, ...]
     """(subsets,) summed influence of what was removed, negated: the predicted change of f, in the estimator's unit."""
+    estimator: str = field(default="", compare=False)
+    """Whose scores they were; with the orders it is what `Validation.estimators` has it under."""
+    orders: int = field(default=1, compare=False)
+    """Minibatch orders that these were a mean over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,14 +205,15 @@ class Validation:
         values["target"] = values.pop("target_description")
         fits, predicted = values.pop("additivity"), values.pop("predicted")
         values["estimators"] = {
-            name: {key: _nan(value) for key, value in {**found, **fits[name], "predicted": predicted[name]}.items()}
+            name: dict(zip(("estimator", "orders"), _from_name(name), strict=True))
+            | {key: _nan(value) for key, value in {**found, **fits[name], "predicted": predicted[name]}.items()}
             for name, found in values["estimators"].items()
         }
         found = typed(cls, values)
         columns = [found.actual, found.actual_error, *(each.predicted for each in found.estimators.values())]
         if not found.estimators or any(len(column) != found.subsets for column in columns):
             raise ValueError("it has no number for each subset")
-        if type(found.target["target"]) is not str or any(named_orders(name)[1] < 1 for name in found.estimators):
+        if type(found.target["target"]) is not str or any(each.orders < 1 for each in found.estimators.values()):
             raise ValueError("it names no target, or no estimator")
         return found
 

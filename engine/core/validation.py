@@ -18,11 +18,12 @@ from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_
 from engine.core.influence import influence
 from engine.core.kind import kind_of, named_target, recorded_here
 from engine.core.lds import Interval, additivity, lds, noise_ceiling
+from engine.core.question import averaged_name
 from engine.core.regression import effects, training_orders, training_replays, with_nothing_removed
 from engine.core.replay import check_replayable
 from engine.core.replays import Progress, replays
 from engine.core.targets import Target
-from engine.core.trust import Faithfulness, Validation, averaged_name, defined, keep_validation
+from engine.core.trust import Faithfulness, Validation, defined, keep_validation
 from engine.errors import BadInputError
 from engine.executors import PROCESSES, Pool
 from engine.store.read import Run, snapshot_of
@@ -190,9 +191,7 @@ def validate_targets(
         told = None if name == DEFAULT_ESTIMATOR and how.score_orders == 1 else on_step
         return influence(snapshot, target, name, orders=how.score_orders, on_step=told).influence
 
-    scored = [
-        {averaged_name(name, how.score_orders): scores(target, name) for name in estimators} for target in targets
-    ]
+    scored = [{name: scores(target, name) for name in estimators} for target in targets]
     null = null_control(snapshot)
     outcomes = replays(
         snapshot, targets, with_nothing_removed(removed), how.orders, pool=pool, device=how.device, report=report
@@ -235,7 +234,7 @@ def summarize(
         snapshot: round k.
         target: f.
         how: what was measured.
-        influence: estimator, by its `averaged_name` -> (n,).
+        influence: estimator -> (n,), averaged over `how.score_orders`.
         removed: (subsets, n).
         values: (1 + subsets, orders) of f, nothing being removed in the first row.
         controls: what was found of the replays themselves.
@@ -254,7 +253,12 @@ def summarize(
         fraction=how.fraction,
         subsets=subsets,
         orders=orders,
-        estimators={name: _faithfulness(each, removed, values, rng) for name, each in influence.items()},
+        estimators={
+            averaged_name(name, how.score_orders): replace(
+                _faithfulness(each, removed, values, rng), estimator=name, orders=how.score_orders
+            )
+            for name, each in influence.items()
+        },
         ceiling=defined(ceiling.value),
         ceiling_low=defined(ceiling.low),
         ceiling_high=defined(ceiling.high),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from engine.core.kind import kind_of
@@ -18,6 +18,9 @@ EVALUATION_SEED = 10_000_000
 
 MOST = {"orders": 4096, "episodes": 10**6, "continue_rounds": 10**5, "seeds": 1024}
 """The largest plan that is made or read; time grows with each of these."""
+
+_LATER = {"seeds": 1, "of_round": None, "observation": None, "tokens": None}
+"""What plans did not have at first, and the value with which they are as they were then."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, total); raise from it to cancel."""
@@ -39,24 +42,11 @@ class Intervention:
     """Rounds that the branch trains on after the replayed one."""
     seeds: int = 1
     """Times that every arm trains on, each with newly collected data; the first goes on as the run itself did."""
-    target: str = "return"
-    """Target whose change is measured beside the return: `return` or `action`. What follows says more of it, as
-    `naming.TargetName` does."""
-    about: int | tuple[int, ...] | None = None
-    """Record, or records, that an action target is about."""
-    action: float | tuple[float, ...] | None = None
-    """Its action, if another than the recorded one."""
-    of_round: int | None = None
-    """Round whose buffer a return target is taken over, if another than this one."""
-    observation: float | tuple[float, ...] | None = None
-    """Hand-typed state that an action target is about in the place of records."""
-    tokens: tuple[int, ...] | None = None
-    """First and last token of the span that an action target of a sequence is about; None for the whole response."""
+    measured: TargetName = field(default_factory=TargetName)
+    """Target whose change is measured beside the return."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "removed", tuple(sorted(set(self.removed))))
-        for name, value in self.measured.plain().items():
-            object.__setattr__(self, name, value)
         if not self.removed:
             raise BadInputError("no records are chosen; choose at least one to remove")
         for name, most in MOST.items():
@@ -77,21 +67,18 @@ class Intervention:
         if self.episodes < self.seeds:
             raise BadInputError(f"episodes is {self.episodes}; at least one per seed ({self.seeds}) is needed")
 
-    @property
-    def measured(self) -> TargetName:
-        """The target whose change is measured."""
-        return TargetName(**{field.name: getattr(self, field.name) for field in fields(TargetName)})
-
     def to_json(self) -> dict[str, Any]:
-        """Plain values; those that plans did not have at first are left out where they say nothing."""
-        values = asdict(self)
-        said = {
-            "seeds": self.seeds > 1,
-            "of_round": self.of_round is not None,
-            "observation": self.observation is not None,
-            "tokens": self.tokens is not None,
+        """Plain values, the target's among them; those that plans did not have at first are left out where they say nothing.
+
+        >>> Intervention(round=1, removed=(3,), measured=TargetName(target="action", about=7)).to_json()["about"]
+        7
+        """
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "measured"}
+        target = self.measured.plain()
+        values = own | {
+            name: target[name] for name in ("target", "about", "action", "of_round", "observation", "tokens")
         }
-        return {name: value for name, value in values.items() if said.get(name, True)}
+        return {name: value for name, value in values.items() if name not in _LATER or value != _LATER[name]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Intervention:
@@ -100,7 +87,11 @@ class Intervention:
         Raises:
             ValueError: it is not such an object.
         """
-        return typed(cls, values)
+        own = typed(dict[str, Any], values)
+        target = {each.name: own.pop(each.name) for each in fields(TargetName) if each.name in own}
+        if "measured" in own:
+            raise ValueError("unknown field 'measured'")
+        return typed(cls, {**own, "measured": TargetName.from_plain(target)})
 
 
 def draws(snapshot: Snapshot, plan: Intervention, order: int) -> dict[str, Any]:

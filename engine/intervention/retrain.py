@@ -109,7 +109,7 @@ def retrain(
         episodes=episodes,
         continue_rounds=continue_rounds,
         seeds=seeds,
-        **target.plain(),
+        measured=target,
     )
     return carry_out(run, plan, out, progress, given)
 
@@ -198,6 +198,7 @@ def compared(plan: Intervention, records: int, arms: Arms) -> dict[str, Any]:
         records: in the round.
         arms: `original`, `counterfactual`, `control`.
     """
+    named = plan.measured.plain()
     return {
         "round": plan.round,
         "removed": list(plan.removed),
@@ -207,7 +208,12 @@ def compared(plan: Intervention, records: int, arms: Arms) -> dict[str, Any]:
         "evaluation_seeds": [EVALUATION_SEED, EVALUATION_SEED + episodes_per_order(plan) * plan.orders - 1],
         **compare(arms["original"][0], arms["counterfactual"][0], arms["control"][0]),
         "order_means": {name: returns.mean(axis=1).tolist() for name, (returns, _) in arms.items()},
-        "target": {"name": plan.target, "about": plan.about, "action": plan.action, "of_round": plan.of_round}
+        "target": {
+            "name": named["target"],
+            "about": named["about"],
+            "action": named["action"],
+            "of_round": named["of_round"],
+        }
         | {
             name: Estimate.of(np.asarray(values) - np.asarray(arms["original"][1]), 0).to_json()
             for name, (_, values) in arms.items()

@@ -19,15 +19,12 @@ def calculate(run: Run, question: Question, progress: Progress) -> None:
         EngineError: it can't be answered; says why.
     """
     snapshot = run.snapshot(question.round)
-    target = named_target(snapshot, TargetName(**question.target))
+    target = named_target(snapshot, TargetName.from_plain(question.target))
     match question:
         case Influence():
             influence(
                 snapshot,
-                target,
-                question.estimator,
-                orders=question.orders,
-                by_layer=question.by_layer,
+                question.asked,
                 on_step=lambda done, total: progress(question.estimator, done, total),
                 refresh=question.refresh,
             )
@@ -47,7 +44,7 @@ def calculate(run: Run, question: Question, progress: Progress) -> None:
                 snapshot,
                 target,
                 question.estimator,
-                records=question.records,
+                records=question.records or None,
                 rollouts=question.rollouts,
                 report=progress,
             )

@@ -1,6 +1,6 @@
 """What a calculation in the background is asked: influence, its validation, or a diagnosis of a round.
 
-A target is said in the plain values that name it, `TargetName.plain()`.
+A target is said in the plain values that name it, `TargetName.plain()`, as files have them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
+from engine.core import question as core
 from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.kind import Effort
 from engine.typed import typed
@@ -31,6 +32,12 @@ class Influence:
     by_layer: bool = False
     refresh: bool = False
     """Whether to compute anew what is kept."""
+
+    @property
+    def asked(self) -> core.Question:
+        """The question itself; errors as `TargetName.from_plain`."""
+        target = core.TargetName.from_plain(self.target)
+        return core.Question(target=target, estimator=self.estimator, orders=self.orders, by_layer=self.by_layer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +69,10 @@ class Diagnose:
 
     round: int
     target: dict[str, Any]
-    rollouts: int
+    rollouts: int = 0
+    """Of each mean that a record's A-bar is made of; only control tasks have some."""
     records: tuple[int, ...] = ()
-    """Whose actions."""
+    """Whose actions; empty for those that `diagnose` chooses."""
     estimator: str = DEFAULT_ESTIMATOR
 
 

@@ -12,7 +12,6 @@ import pytest
 
 import engine
 from app.diagnosis.report import Shown, render
-from engine.analysis.fields import record_fields
 from engine.core.attribution import top_and_bottom
 from engine.core.targets import Target
 from engine.intervention.across import series_of
@@ -21,6 +20,7 @@ from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job, list_jobs
 from engine.jobs.series import create_series
 from engine.jobs.work import work
+from engine.kinds.control.fields import record_fields
 from engine.store.read import Run
 
 

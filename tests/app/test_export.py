@@ -19,11 +19,11 @@ from test_pages import errors
 import engine
 from app import export
 from app.diagnosis import downloads
-from engine.analysis.fields import record_fields
 from engine.intervention.notes import read_note, write_note
 from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job, list_jobs
 from engine.jobs.work import work
+from engine.kinds.control.fields import record_fields
 from engine.store.read import Run
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,6 +11,7 @@ from languages import record_language
 from made_up_sequences import write_language_run
 from test_pages import Open, errors, open_page, words  # noqa: F401
 
+from engine.core.question import TargetName
 from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job, list_jobs
 from engine.jobs.work import work
@@ -22,7 +23,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("language")
     write_language_run(folder / "polite")
     run = record_language(folder, "trained")
-    plan = Intervention(round=0, removed=(3, 5), orders=2, episodes=4, continue_rounds=1, target="sequence")
+    plan = Intervention(
+        round=0, removed=(3, 5), orders=2, episodes=4, continue_rounds=1, measured=TargetName(target="sequence")
+    )
     snapshot = run.snapshot(0)
     job, _ = create_job(run, snapshot, plan, predicted(snapshot, plan))
     work(job.folder)

@@ -11,7 +11,7 @@ from worlds import record
 
 import engine
 from engine.analysis.behaviour import policy_curve
-from engine.analysis.fields import observation_picture
+from engine.kinds.control.fields import observation_picture
 
 SMALL = {"rounds": 2, "n_envs": 2, "n_steps": 40, "n_epochs": 2, "batch_size": 16, "seed": 1}
 GRID, PENDULUM, CHEETAH = "MiniGrid-Empty-8x8-v0", "Pendulum-v1", "HalfCheetah-v5"

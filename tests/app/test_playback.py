@@ -15,7 +15,7 @@ from worlds import record
 
 import engine
 from app import playback
-from engine.analysis.fields import policy_at
+from engine.kinds.control.fields import policy_at
 from engine.store.commit import RunWriter
 from engine.store.read import Run
 

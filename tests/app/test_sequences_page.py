@@ -242,7 +242,7 @@ def test_retraining_without_the_basket_ends_on_compare(
     assert errors(app) == []
     [job] = list_jobs(run)
     assert job.plan.removed == tuple(sorted(worst))
-    assert (job.plan.target, job.plan.orders, job.plan.episodes) == ("sequence", 2, 8)
+    assert (job.plan.measured.target, job.plan.orders, job.plan.episodes) == ("sequence", 2, 8)
     assert [command[1:4] for command in started] == [["-m", "engine.jobs", str(job.folder)]]
     assert [command[4] for command in started] == ["--lock"], "and nothing that could be loaded"
     expected = sequence_influence(run.snapshot(0)).influence[worst].sum()

@@ -15,6 +15,7 @@ from test_pages import Open, errors, open_page, words  # noqa: F401
 
 import engine
 from app import jobs
+from engine.core.question import TargetName
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
 from engine.jobs.calculations import Calculation
@@ -85,7 +86,7 @@ def test_workers_get_what_the_person_allows_as_arguments(
 ) -> None:
     run = open_run(runs / "sent")
     snapshot = run.snapshot(1)
-    plan = Intervention(round=1, removed=(3, 5), orders=2, episodes=4, target="sequence")
+    plan = Intervention(round=1, removed=(3, 5), orders=2, episodes=4, measured=TargetName(target="sequence"))
     started: list[list[str]] = []
 
     class Process:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,7 +130,7 @@ def test_a_plan_keeps_its_target(lander: Run, tmp_path: Path) -> None:
     snapshot = run.snapshot(1)
     ids = set()
     for name in NAMES.values():
-        plan = Intervention(round=1, removed=(3, 5), **name.plain())
+        plan = Intervention(round=1, removed=(3, 5), measured=name)
         assert plan.measured == name
         assert Intervention.from_json(json.loads(json.dumps(plan.to_json()))) == plan
         job, _ = create_job(run, snapshot, plan, predicted(snapshot, plan))
@@ -141,11 +143,38 @@ def test_a_plan_keeps_its_target(lander: Run, tmp_path: Path) -> None:
 
 def test_equal_plans_are_equal_however_they_are_written() -> None:
     plans = [
-        Intervention(round=1, removed=(3,), target="action", about=a, action=b) for a, b in ((7, 1), ((7,), (1.0,)))
+        Intervention.from_json({"round": 1, "removed": [3], "target": "action", "about": a, "action": b})
+        for a, b in ((7, 1), ([7], [1.0]))
     ]
     assert plans[0] == plans[1]
-    assert (plans[0].about, plans[0].action) == (7, 1)
+    assert [plans[1].to_json()[name] for name in ("about", "action")] == [7, 1]
     assert "of_round" not in plans[0].to_json(), "as plans were before there was such a thing"
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ([1], "Expected `object`, got `array`"),
+        ({"round": 1, "removed": [3], "target": 5}, "Expected `str`, got `int`"),
+        ({"round": 1, "removed": [3], "about": "12"}, "got `str`"),
+        ({"round": 1, "removed": [3], "measured": {"target": "action"}}, "unknown field 'measured'"),
+        ({"round": 1, "removed": [3], "haste": 2}, "unknown field 'haste'"),
+    ],
+)
+def test_what_is_no_plan_is_refused(values: Any, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        Intervention.from_json(values)
+
+
+def test_a_plan_is_written_as_it_always_was() -> None:
+    """Field for field: the names and ids of removals are made of this text."""
+    plan = Intervention(round=1, removed=(5, 3), measured=TargetName(target="action", about=(7,)))
+    assert json.dumps(plan.to_json()) == (
+        '{"round": 1, "removed": [3, 5], "mode": "mask", "orders": 8, "episodes": 64, "continue_rounds": 0, '
+        '"target": "action", "about": 7, "action": null}'
+    )
+    more = replace(plan, continue_rounds=2, seeds=2, measured=TargetName(of_round=4)).to_json()
+    assert (more["seeds"], more["of_round"]) == (2, 4)
 
 
 @pytest.mark.parametrize("sample", ["FrozenLake-v1", "LunarLander-v3"])

@@ -148,7 +148,7 @@ def test_what_was_stored_before_there_were_seeds_is_read(cartpole: Run, tmp_path
     """Its plan has no seeds, and an equal intervention of today has its id."""
     for folder in SAMPLES.glob("*/interventions/*"):
         plan = read_json(folder / "intervention.json").values["plan"]
-        today = Intervention(**{**plan, "removed": tuple(plan["removed"])})
+        today = Intervention.from_json(plan)
         run = engine.open_run(folder.parents[1])
         assert intervention_id(run.snapshot(plan["round"]), today) == folder.name
     shutil.copytree(cartpole.path, tmp_path / "run")

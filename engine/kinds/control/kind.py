@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.core.derivatives import Derivatives, KeptGradients
+from engine.core.features import Feature
 from engine.core.filtering import Filtered
 from engine.core.kind import Given, Kind
+from engine.core.record_targets import ActionTarget
 from engine.envs import find
+from engine.errors import BadInputError
 from engine.kinds.control.agents import Agent, restore_agent
 from engine.kinds.control.batched_replays import OnCuda, check_cuda
 from engine.kinds.control.closed_form_derivatives import ClosedFormDerivatives
 from engine.kinds.control.evaluation import Episodes, Player
+from engine.kinds.control.features import features
 from engine.kinds.control.filtering import make_filter
 from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.networks import ActorCritic, restore_policy
@@ -34,6 +39,7 @@ class ControlKind(Kind):
     """What is different from the contract's defaults: the closed form, and episodes in environments."""
 
     name = "control"
+    no_rollouts = ""
 
     def policy(self, snapshot: ControlSnapshot) -> ActorCritic:
         """The actor-critic."""
@@ -58,6 +64,19 @@ class ControlKind(Kind):
         """Of perceptrons."""
         return has_gradients(snapshot)
 
+    def check_possible(self, snapshot: ControlSnapshot, target: Any) -> None:
+        """An action that the policy never takes: its log-probability has no meaningful gradient."""
+        if not isinstance(target, ActionTarget):
+            return
+        impossible = ~(np.exp(self.agent(snapshot).log_prob(target.observation, target.action)) > 0)
+        if impossible.any():
+            which = target.action[impossible][0]
+            name = dict(enumerate(snapshot.action_space.names)).get(int(which)) if which.ndim == 0 else None
+            raise BadInputError(
+                f"the policy of round {snapshot.round} gives action {which if name is None else name} probability 0 in that "
+                "state, so no record can be said to lead to it; choose another action or an earlier round"
+            )
+
     def check_replayable(self, snapshot: ControlSnapshot, device: str = "cpu") -> None:
         """Networks without convolutions have a batched form for CUDA."""
         if device == "cuda":
@@ -76,6 +95,16 @@ class ControlKind(Kind):
             "reward": buffer.reward[chosen].tolist(),
             "advantage": buffer.advantage[chosen].tolist(),
         }
+
+    def features(self, snapshot: ControlSnapshot) -> Iterator[Feature]:
+        """Of its learning, its episode, the policy and the state."""
+        return features(snapshot)
+
+    def unknown(self, snapshot: ControlSnapshot) -> Sequence[str]:
+        """What only a replay says."""
+        if snapshot.minibatches.size:
+            return ()
+        return ("the round was recorded without its minibatches, so nothing is said of ratios after the update",)
 
     def groups(self, snapshot: ControlSnapshot) -> tuple[str, NDArray[Any]]:
         """Episodes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from engine.core.attribution import Attribution
 from engine.core.backends import Direction
 from engine.core.checkpoint import restore_optimizer
+from engine.core.features import Feature
 from engine.core.filtering import Filtered
 from engine.core.kind import Effort, Given, Kind, Words
 from engine.core.objective import Batch
@@ -23,6 +24,7 @@ from engine.kinds.language.advantages import no_signal, regrouped
 from engine.kinds.language.agent import LanguageAgent
 from engine.kinds.language.credits import TokenDerivatives, at_theta_k
 from engine.kinds.language.evaluation import Answers
+from engine.kinds.language.features import features
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner, check_settings, language_fingerprint
 from engine.kinds.language.models import check_base, restore_policy
@@ -45,6 +47,7 @@ class LanguageKind(Kind):
     default_target = "sequence"
     effort = Effort(subsets=32, orders=4, fitted=128)
     takes = ("reward_model",)
+    no_rollouts = "rollouts are played in an environment, and a response is written in none"
 
     def policy(self, snapshot: LanguageSnapshot) -> LanguagePolicy:
         """The causal language model."""
@@ -111,6 +114,10 @@ class LanguageKind(Kind):
             "reward": [float(buffer.reward[i]) for i in records],
             "response": [shortened(buffer.response[i]) for i in records],
         }
+
+    def features(self, snapshot: LanguageSnapshot) -> Iterator[Feature]:
+        """Lengths, rewards, what the policy thought of the tokens, and the place in the round."""
+        return features(snapshot)
 
     def groups(self, snapshot: LanguageSnapshot) -> tuple[str, NDArray[Any]]:
         """The responses to a prompt."""

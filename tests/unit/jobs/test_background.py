@@ -17,6 +17,7 @@ from languages import record_language
 from app import jobs
 from engine.analysis.advantages import kept_estimates
 from engine.core.influence import read_influence
+from engine.core.question import TargetName
 from engine.core.record_targets import return_target
 from engine.core.trust import read_validation
 from engine.intervention.across import Series
@@ -117,7 +118,7 @@ def validate_sequences(run: Run) -> Path:
 
 
 def retrain_sequences(run: Run) -> Path:
-    plan = Intervention(round=0, removed=(2, 5), orders=2, episodes=8, target="sequence")
+    plan = Intervention(round=0, removed=(2, 5), orders=2, episodes=8, measured=TargetName(target="sequence"))
     return jobs.start(run, run.snapshot(0), plan, None).folder
 
 

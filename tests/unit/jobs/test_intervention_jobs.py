@@ -16,6 +16,7 @@ import pytest
 from deadlines import wait_until
 
 import engine
+from engine.core.question import TargetName
 from engine.errors import BadInputError, CancelledError, LockedRunError
 from engine.intervention.plan import Intervention
 from engine.jobs.folder import request_cancel
@@ -24,6 +25,7 @@ from engine.jobs.work import work
 from engine.store import read_json, write_json
 from engine.store.read import Run
 
+RECORD = TargetName(target="action", about=7)
 PLAN = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=4)
 
 
@@ -56,7 +58,7 @@ def state(folder: Path) -> str:
 
 def test_equal_interventions_have_one_id_and_one_result(run: Run) -> None:
     again = Intervention(round=1, removed=(8, 3, 5, 3), orders=2, episodes=4)
-    other = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=4, target="action", about=7)
+    other = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=4, measured=RECORD)
     snapshot = run.snapshot(1)
     assert intervention_id(snapshot, again) == intervention_id(snapshot, PLAN)
     assert intervention_id(snapshot, other) != intervention_id(snapshot, PLAN)
@@ -69,7 +71,7 @@ def test_equal_interventions_have_one_id_and_one_result(run: Run) -> None:
 
 
 def test_the_chosen_target_is_measured(run: Run) -> None:
-    plan = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=4, target="action", about=7)
+    plan = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=4, measured=RECORD)
     foretold = predicted(run.snapshot(1), plan)
     snapshot = run.snapshot(1)
     scores = engine.influence(snapshot, engine.action_target(snapshot, record=7))

@@ -11,6 +11,7 @@ from languages import Counted, record_language
 
 import engine
 from engine.core.kind import named_target
+from engine.core.question import TargetName
 from engine.core.replay import intervene
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
@@ -34,7 +35,16 @@ def groups(run: Run) -> Run:
 
 
 def plan(**changes: object) -> Intervention:
-    return Intervention(**{"round": 0, "removed": (2, 5), "orders": 2, "episodes": 8, "target": "sequence", **changes})
+    return Intervention(
+        **{
+            "round": 0,
+            "removed": (2, 5),
+            "orders": 2,
+            "episodes": 8,
+            "measured": TargetName(target="sequence"),
+            **changes,
+        }
+    )
 
 
 def test_arms_are_compared_and_the_branch_is_the_replay_without_the_sequences(run, tmp_path):

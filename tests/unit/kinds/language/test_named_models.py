@@ -20,6 +20,7 @@ from languages import record_language, settings, write_models
 from received import received
 
 import engine
+from engine.core.question import TargetName
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.models import pretrained_model, restore_policy
 from engine.kinds.language.presets import LanguageSettings
@@ -216,7 +217,7 @@ def test_the_worker_of_a_job_takes_the_options(adapters: Run, folder: Path, tmp_
     from engine.jobs.interventions import create_job, read_job
 
     sent = open_run(received(adapters.path, tmp_path / "run"))
-    plan = Intervention(round=0, removed=(3, 5), orders=2, episodes=4, target="sequence")
+    plan = Intervention(round=0, removed=(3, 5), orders=2, episodes=4, measured=TargetName(target="sequence"))
     job, _ = create_job(sent, sent.snapshot(0), plan, {})
     command = [sys.executable, "-m", "engine.jobs", str(job.folder)]
     outcome = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
