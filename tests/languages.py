@@ -11,8 +11,9 @@ import torch
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
-from engine.kinds.language.training import train_language
-from engine.store.read import Run, open_run
+from engine.core.training import train
+from engine.kinds.language.presets import LanguageSettings
+from engine.store.read import Run
 
 WORDS = (
     "<end>",
@@ -68,7 +69,7 @@ def write_models(folder: Path) -> tuple[Path, Path]:
     return folder / "policy", folder / "reward"
 
 
-def settings(folder: Path, **changes: Any) -> tuple[TrainConfig, LanguageConfig]:
+def settings(folder: Path, **changes: Any) -> LanguageSettings:
     """A short run on these models; `changes` go to whichever of the two has the field."""
     policy, reward = folder / "policy", folder / "reward"
     if not policy.exists():
@@ -96,14 +97,12 @@ def settings(folder: Path, **changes: Any) -> tuple[TrainConfig, LanguageConfig]
     )
     own = {name: value for name, value in changes.items() if hasattr(language, name)}
     shared = {name: value for name, value in changes.items() if name not in own}
-    return replace(config, **shared), replace(language, **own)
+    return LanguageSettings(replace(language, **own), replace(config, **shared))
 
 
 def record_language(folder: Path, name: str = "run", **changes: Any) -> Run:
-    """Train such a run to the end and open it."""
-    for _ in train_language(*settings(folder, **changes), folder / name):
-        pass
-    return open_run(folder / name)
+    """Train such a run to the end."""
+    return train(settings(folder, **changes), folder / name)
 
 
 class Counted:
