@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import export, jobs, notes, page, state
+from app import export, jobs, kinds, notes, page, state
 from app.charts import across as charts
 from app.text import escape
 from app.verdicts import mode_name, verdict_name
@@ -27,8 +27,8 @@ def draw(name: str, run: Run) -> None:
     """The settings with the button, and the series of the bound selector."""
     st.caption(
         "Each recorded round by itself, from its own snapshot: its update is replayed without the records of negative "
-        "influence on the return, and compared with the original and with the removal of as many random records, in several "
-        "minibatch orders."
+        f"influence on the {ranked_by(run)}, and compared with the original and with the removal of as many random records, in "
+        "several minibatch orders."
     )
     _start(run)
     for line in damaged_series(run):
@@ -39,11 +39,17 @@ def draw(name: str, run: Run) -> None:
     state.choose("series", list(found), next(iter(found)))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if len(found) > 1:
-            st.selectbox("Shown", list(found), key="series", format_func=lambda id: _described(found[id].series))
+            st.selectbox("Shown", list(found), key="series", format_func=lambda id: _described(run, found[id].series))
         id = str(state.get("series"))
         export.offer({f"{run.name}-across": lambda: _orders(found[id])})
     active = found[id].state in ACTIVE
     st.fragment(_panel, run_every=POLL_SECONDS if active else None)(name, run, id, active)
+
+
+def ranked_by(run: Run) -> str:
+    """The target whose influence says which records are negative."""
+    target = kinds.default_target(run)
+    return target if target == "return" else f"{target} target"
 
 
 def _start(run: Run) -> None:
@@ -56,7 +62,10 @@ def _start(run: Run) -> None:
             "Minibatch orders", 2, 64, 8, key="across_orders", width=130,
             help="Replays per arm and round: a single one is mostly order noise.",
         )  # fmt: skip
-        st.number_input("Evaluation episodes", 2, 4096, 64, key="across_episodes", width=150, help="Per arm and round.")
+        st.number_input(
+            kinds.words(run).evaluated.capitalize(), 2, 4096, 64, key="across_episodes", width=210,
+            help="Per arm and round.",
+        )  # fmt: skip
         st.button(
             f"Intervene in all {len(run.stored_rounds)} rounds",
             key="across_start",
@@ -136,18 +145,20 @@ def _results(name: str, run: Run, job: SeriesJob, finished: list[dict[str, Any]]
         return
     if len(finished) < len(job.series.rounds):
         st.caption(f"As of {len(finished)} of {len(job.series.rounds)} rounds:")
+    words = kinds.words(run)
     st.plotly_chart(
-        charts.changes_in_return(finished, state.is_dark()),
+        charts.changes_in_return(finished, state.is_dark(), words.returned),
         key="across_chart",
         on_select=lambda: _take_round(run),
         selection_mode="points",
         config=export.chart(f"{run.name}-across"),
-        alt="Box plot of the change in return at every round, without the bottom records and without as many random ones, "
-        "and over all rounds. The sentences below it say what it shows.",
+        alt=f"Box plot of the change in {words.returned} at every round, without the bottom records and without as many random "
+        "ones, and over all rounds. The sentences below it say what it shows.",
     )
     st.caption(
-        f"{escape(_described(job.series))}. A box spans the minibatch orders, a mark is their mean; right, a point is a round. "
-        f"Verdicts as on Compare. Evaluation episodes are the same in all arms and rounds; training seed {run.config.seed}. "
+        f"{escape(_described(run, job.series))}. A box spans the minibatch orders, a mark is their mean; right, a point is a "
+        f"round. Verdicts as on Compare. {words.evaluated.capitalize()} are the same in all arms and rounds; training seed "
+        f"{run.config.seed}. "
         "Click a mark to choose its round."
     )
     summary = summarize(finished)
@@ -157,7 +168,7 @@ def _results(name: str, run: Run, job: SeriesJob, finished: list[dict[str, Any]]
     if not summary["same_machine"]:
         st.caption("Recorded with other software or on another machine: replays agree with the recording to rounding.")
     notes.draw(job)
-    table = _table(carried_out)
+    table = _table(carried_out, words.returned)
     with st.expander("The rounds as a table"):
         st.dataframe(
             table,
@@ -168,16 +179,11 @@ def _results(name: str, run: Run, job: SeriesJob, finished: list[dict[str, Any]]
                 for column in table.columns
                 if table[column].dtype == np.float64
             },
-            alt="Change in return, its interval and the verdict of every round",
+            alt=f"Change in {words.returned}, its interval and the verdict of every round",
         )
     chosen = state.get("round")
     if chosen in job.series.rounds:
-        st.page_link(
-            "views/diagnose.py",
-            label=f"Diagnose round {chosen}",
-            icon=":material/troubleshoot:",
-            query_params={"run": name, "round": str(chosen)},
-        )
+        page.to_records(run, name, chosen)
 
 
 def _orders(job: SeriesJob) -> pd.DataFrame:
@@ -192,13 +198,13 @@ def _take_round(run: Run) -> None:
         state.put({"round": int(clicked)})
 
 
-def _table(rounds: list[dict[str, Any]]) -> pd.DataFrame:
+def _table(rounds: list[dict[str, Any]], returned: str) -> pd.DataFrame:
     """One row a round."""
     return pd.DataFrame(
         {
             "round": found["round"],
             "removed": found["removed_count"],
-            "return": found["original"]["mean"],
+            returned: found["original"]["mean"],
             "change": found["difference"]["mean"],
             "low": found["difference"]["low"],
             "high": found["difference"]["high"],
@@ -210,11 +216,11 @@ def _table(rounds: list[dict[str, Any]]) -> pd.DataFrame:
     )
 
 
-def _described(series: Series) -> str:
+def _described(run: Run, series: Series) -> str:
     """What is repeated, in a line."""
     share = f"the bottom {series.drop_bottom:.0%} of" if series.drop_bottom < 1 else "all"
     return (
         f"{len(series.rounds)} round{'s' * (len(series.rounds) > 1)} without {share} records with negative "
-        f"{series.estimator} influence on the return · {series.orders} minibatch orders · {series.episodes} episodes per arm "
-        f"and round · mode {mode_name(series.mode)}"
+        f"{series.estimator} influence on the {ranked_by(run)} · {series.orders} minibatch orders · {series.episodes} "
+        f"{kinds.words(run).episodes} per arm and round · mode {mode_name(series.mode)}"
     )

@@ -12,9 +12,8 @@ from app import export, page, selection, state, targets, undo
 from app.text import escape
 from engine.core.grouping import sum_of
 from engine.intervention.record_sets import change_basket, set_aside
-from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Float32s
+from engine.store.snapshot import Float32s, Snapshot
 
 
 @page.careful
@@ -31,12 +30,12 @@ def take_out(run: Run, round: int, records: list[int] | None) -> None:
     targets.basket_changed()
 
 
-def records(run: Run, snapshot: ControlSnapshot) -> list[int]:
+def records(run: Run, snapshot: Snapshot) -> list[int]:
     """The records in the basket."""
     return [i for i in selection.kept(run, snapshot.round)[0].basket if i < len(snapshot.buffer)]
 
 
-def draw(run: Run, snapshot: ControlSnapshot, influence: Float32s | None, retrain: Callable[[list[int]], None]) -> None:
+def draw(run: Run, snapshot: Snapshot, influence: Float32s | None, retrain: Callable[[list[int]], None]) -> None:
     """The bar at the bottom of the page: what is chosen for removal, always in sight.
 
     Args:
@@ -89,7 +88,7 @@ def draw(run: Run, snapshot: ControlSnapshot, influence: Float32s | None, retrai
         retrain(kept)
 
 
-def _damaged(run: Run, snapshot: ControlSnapshot, problem: str) -> None:
+def _damaged(run: Run, snapshot: Snapshot, problem: str) -> None:
     """What the bar says in the place of a basket that can't be read."""
     with st.bottom, st.container(key="basket", horizontal=True, vertical_alignment="center"):
         st.error(f"{escape(problem)}. Nothing is written over it.", icon=":material/error:")
@@ -110,7 +109,7 @@ def _set_aside(run: Run, round: int) -> None:
     st.toast(f"The damaged file is kept as {escape(name)}.", icon=":material/inventory_2:")
 
 
-def edit_basket(run: Run, snapshot: ControlSnapshot, influence: Float32s | None, kept: list[int]) -> None:
+def edit_basket(run: Run, snapshot: Snapshot, influence: Float32s | None, kept: list[int]) -> None:
     """Add the bottom records by the hundred, take single ones out, or take the list along."""
     if influence is not None:
         _add_bottom(run, snapshot, influence)
@@ -148,7 +147,7 @@ def drop_list(records: Iterable[int]) -> str:
     return "".join(f"{record}\n" for record in sorted(records))
 
 
-def _add_bottom(run: Run, snapshot: ControlSnapshot, influence: Float32s) -> None:
+def _add_bottom(run: Run, snapshot: Snapshot, influence: Float32s) -> None:
     share = st.slider("Worst share of the records with negative influence", 5, 100, 50, 5, format="%d%%", key="share")
     count = int((share or 50) / 100 * (influence < 0).sum())
     bottom: list[int] = np.argsort(influence, kind="stable")[:count].tolist()

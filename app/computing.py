@@ -7,14 +7,16 @@ import streamlit as st
 from app import loaders, page, state
 from app.checking import target_in_words
 from app.text import escape
-from engine.core.estimators import REPLAY_REGRESSION
+from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
 from engine.core.influence import read_influence
+from engine.core.kind import kind_of
+from engine.core.question import TargetName
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Influence
-from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
+from engine.store.snapshot import Snapshot
 from engine.terminal import duration
 
 ORDERS = (1, 4, 8, 16, 32)
@@ -24,7 +26,24 @@ AT_ONCE_SECONDS = 2.0
 POLL_SECONDS = 1.0
 
 
-def orders_control(snapshot: ControlSnapshot, estimator: str) -> int:
+def controls(run: Run, snapshot: Snapshot, target: TargetName) -> tuple[str, int]:
+    """Draw the controls of how influence is computed; the estimator, and the minibatch orders to average over."""
+    options = list(ESTIMATORS.of(snapshot))
+    state.choose("estimator", options, options[0])
+    notes = "\n".join(f"* **{name}**: {ESTIMATORS[name].note}" for name in options)
+    estimator = str(st.selectbox("Estimator", options, key="estimator", width=170, help=notes))
+    st.button(
+        "Compute",
+        key="compute",
+        icon=":material/refresh:",
+        help="Influence is computed when you open a round and then kept. This computes it anew.",
+        on_click=compute_again,
+        args=(run, snapshot, target, estimator),
+    )
+    return estimator, orders_control(snapshot, estimator)
+
+
+def orders_control(snapshot: Snapshot, estimator: str) -> int:
     """How many minibatch orders the scores are averaged over."""
     options, why = list(ORDERS), (
         "Minibatch orders that the scores are averaged over; 1 is the recorded one, and one is mostly noise. Of first_order "
@@ -43,7 +62,7 @@ def orders_control(snapshot: ControlSnapshot, estimator: str) -> int:
     )
 
 
-def provenance(snapshot: ControlSnapshot, orders: int) -> str:
+def provenance(snapshot: Snapshot, orders: int) -> str:
     """`averaged`, for the line beside the badge."""
     if not snapshot.minibatches.size:
         return "minibatch order not recorded"
@@ -57,7 +76,7 @@ def averaged(orders: int) -> str:
 
 def scores(
     run: Run,
-    snapshot: ControlSnapshot,
+    snapshot: Snapshot,
     target: Target,
     estimator: str,
     orders: int = 1,
@@ -74,6 +93,9 @@ def scores(
         orders: minibatch orders.
         key: begins the keys of what is drawn.
         by_layer: whether they are to be split by layer as well.
+
+    Raises:
+        EngineError: they can't be computed; one line.
     """
     job = background(run, snapshot, target, estimator, orders, by_layer=by_layer)
     what = f"{estimator}{' by layer' if by_layer else ''}, {averaged(orders)}"
@@ -84,13 +106,12 @@ def scores(
         return loaders.load_scores(snapshot, target, estimator, orders, by_layer)
     kept = read_influence(snapshot, target, estimator, orders=orders, by_layer=by_layer)
     if kept is None:
+        kind_of(snapshot).check_loadable(snapshot)
         offer(job, what, loaders.influence_seconds(snapshot, target, estimator, orders, by_layer), key)
     return kept
 
 
-def takes_no_time(
-    snapshot: ControlSnapshot, target: Target, estimator: str, orders: int, by_layer: bool = False
-) -> bool:
+def takes_no_time(snapshot: Snapshot, target: Target, estimator: str, orders: int, by_layer: bool = False) -> bool:
     """Whether scores may be computed while the page is drawn."""
     if estimator == REPLAY_REGRESSION:
         return False
@@ -99,7 +120,7 @@ def takes_no_time(
 
 def background(
     run: Run,
-    snapshot: ControlSnapshot,
+    snapshot: Snapshot,
     target: Target,
     estimator: str,
     orders: int,
@@ -119,12 +140,15 @@ def background(
     return Calculation(run, asked)
 
 
-def compute_again(run: Run, snapshot: ControlSnapshot, target: Target, estimator: str, orders: int) -> None:
-    """Compute anew what is kept, and say whether the numbers are the same; in the background if it takes long."""
-    if not takes_no_time(snapshot, target, estimator, orders):
-        background(run, snapshot, target, estimator, orders, refresh=True).start()
+@page.careful
+def compute_again(run: Run, snapshot: Snapshot, target: TargetName, estimator: str) -> None:
+    """Compute anew what is shown, and say whether the numbers are the same; in the background if it takes long (a callback)."""
+    chosen, orders = loaders.load_target(snapshot, target), int(state.get("average_orders", 1))
+    kind_of(snapshot).check_loadable(snapshot)
+    if not takes_no_time(snapshot, chosen, estimator, orders):
+        background(run, snapshot, chosen, estimator, orders, refresh=True).start()
         return
-    same = loaders.compute_again(snapshot, target, estimator, orders)
+    same = loaders.compute_again(snapshot, chosen, estimator, orders)
     st.toast(
         "Computed again: the same numbers." if same else "Computed again: other numbers than those that were kept."
     )

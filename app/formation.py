@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app import loaders, page, state, trust
 from app.charts import behaviour as curve_charts
 from app.charts import formation as charts
-from app.checking import OfRecords
+from app.checking import Check
 from app.text import escape, signed_format
 from engine.analysis.behaviour import Behaviour
 from engine.analysis.formation import SHOWN, TOP
@@ -132,7 +132,7 @@ def draw_records(run: Run, snapshot: ControlSnapshot | None, target: ActionTarge
         part = loaders.load_snapshot(run, int(shown or 0))
         scores, related = loaders.behaviour_records(run, part.round, target)
         with st.container(key="behaviour_trust", horizontal=True, vertical_alignment="center"):
-            trust.badge(OfRecords(run, part, _spelled_out(target)), "first_order", "behaviour")
+            trust.badge(Check.of(run, part, _spelled_out(target)), "first_order", "behaviour")
             st.caption(
                 f"first_order, this state and action as the target, round {part.round}, recorded minibatch order"
             )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -10,15 +13,24 @@ from app.text import escape, signed_format
 from engine.core.grouping import sum_of
 from engine.core.scores import Scores
 from engine.intervention.record_sets import LONGEST_NAME, change_basket, delete_group, read_sets, save_group
-from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
+from engine.store.snapshot import Snapshot
 
 SELECTED, CHOSEN = "the selection", "the basket"
+Ask = Callable[[list[int]], None]
+"""Makes what these records did the target (in a callback)."""
 _NAME, _OF = "group_name", "group_of"
 
 
-def draw(run: Run, snapshot: ControlSnapshot, scores: Scores) -> None:
-    """The popover with the groups and what can be done with them."""
+def draw(run: Run, snapshot: Snapshot, scores: Scores | None, ask: Ask | None) -> None:
+    """The popover with the groups and what can be done with them.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        scores: influence of its records; None: not known.
+        ask: makes what records did the target (in a callback); None: no target is about several records.
+    """
     sets, problem = selection.kept(run, snapshot.round)
     if problem:  # the basket's bar says it
         return
@@ -26,7 +38,7 @@ def draw(run: Run, snapshot: ControlSnapshot, scores: Scores) -> None:
     label = f"Groups ({len(groups)})" if groups else "Groups"
     with st.popover(label, icon=":material/label:", key="groups"):
         if groups:
-            _table(run, snapshot, scores, groups)
+            _table(run, snapshot, scores, groups, ask)
         else:
             st.markdown(f"No group in round {snapshot.round} yet: give the selection or the basket a name to keep it.")
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -44,13 +56,15 @@ def draw(run: Run, snapshot: ControlSnapshot, scores: Scores) -> None:
             )
 
 
-def _table(run: Run, snapshot: ControlSnapshot, scores: Scores, groups: dict[str, list[int]]) -> None:
-    rows = [
+def _table(run: Run, snapshot: Snapshot, scores: Scores | None, groups: dict[str, list[int]], ask: Ask | None) -> None:
+    parts = (
+        {} if scores is None else {"summed influence": scores.influence, **{str(t): p for t, p in scores.terms.items()}}
+    )
+    rows: list[dict[str, Any]] = [
         {
             "group": name,
             "records": len(records),
-            "summed influence": sum_of(scores.influence, records),
-            **{term: sum_of(part, records) for term, part in scores.terms.items()},
+            **{part: sum_of(values, records) for part, values in parts.items()},
         }
         for name, records in groups.items()
     ]
@@ -63,7 +77,7 @@ def _table(run: Run, snapshot: ControlSnapshot, scores: Scores, groups: dict[str
         selection_mode="single-row",
         column_config={
             name: st.column_config.NumberColumn(format=signed_format([row["summed influence"] for row in rows]))
-            for name in ("summed influence", *scores.terms)
+            for name in parts
         },
         alt="Table of the named groups",
     )
@@ -84,35 +98,36 @@ def _table(run: Run, snapshot: ControlSnapshot, scores: Scores, groups: dict[str
             on_click=_put_in,
             args=(run, snapshot, records),
         )
-        st.button(
-            "Ask about them",
-            key="ask_about_group",
-            icon=":material/help:",
-            help="Their actions become the target.",
-            on_click=targets.ask_about,
-            args=(records,),
-        )
+        if ask is not None:
+            st.button(
+                "Ask about them",
+                key="ask_about_group",
+                icon=":material/help:",
+                help="Their actions become the target.",
+                on_click=ask,
+                args=(records,),
+            )
         st.button("Delete", key="delete_group", icon=":material/delete:", on_click=_delete, args=(run, snapshot, name))
 
 
 @page.careful
-def _save(run: Run, snapshot: ControlSnapshot) -> None:
+def _save(run: Run, snapshot: Snapshot) -> None:
     sets = read_sets(run, snapshot.round)
     records = sets.basket if state.get(_OF) == CHOSEN else selection.current(run, snapshot).tolist()
     save_group(run, snapshot.round, str(state.get(_NAME, "")), records)
     state.put({_NAME: ""})
 
 
-def _select(run: Run, snapshot: ControlSnapshot, records: list[int]) -> None:
+def _select(run: Run, snapshot: Snapshot, records: list[int]) -> None:
     selection.choose(run, snapshot, records)
 
 
 @page.careful
-def _put_in(run: Run, snapshot: ControlSnapshot, records: list[int]) -> None:
+def _put_in(run: Run, snapshot: Snapshot, records: list[int]) -> None:
     change_basket(run, snapshot.round, add=records)
     targets.basket_changed()
 
 
 @page.careful
-def _delete(run: Run, snapshot: ControlSnapshot, name: str) -> None:
+def _delete(run: Run, snapshot: Snapshot, name: str) -> None:
     delete_group(run, snapshot.round, name)

@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
 
+from app import kinds
 from app.charts import records as record_charts
 from engine.allowed import add_options, allow
 from engine.analysis import policy_difference
@@ -28,14 +29,17 @@ from engine.analysis.policy_difference import Distribution, States
 from engine.analysis.relations import Relations
 from engine.analysis.rendering import render
 from engine.core.costs import estimate_seconds
-from engine.core.estimators import DEFAULT_ESTIMATOR, REPLAY_REGRESSION
-from engine.core.influence import influence
-from engine.core.kind import named_target
+from engine.core.estimators import DEFAULT_ESTIMATOR, PRIOR, REPLAY_REGRESSION
+from engine.core.influence import influence, read_influence
+from engine.core.kind import kind_of, named_target
 from engine.core.orders import estimate_seconds as influence_estimate
 from engine.core.question import TargetName
 from engine.core.record_targets import ActionTarget
+from engine.core.regression import training_orders, training_seconds
+from engine.core.replays import replay_seconds
 from engine.core.scores import Scores
 from engine.core.targets import Target
+from engine.core.validation import Measurement
 from engine.errors import EngineError
 from engine.experiments.courtesy.results import CourtesyResults, find_results
 from engine.experiments.courtesy.results import read_results as read_courtesy
@@ -48,7 +52,7 @@ from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.files import Files, inside
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run
-from engine.store.snapshot import Float32s
+from engine.store.snapshot import Float32s, Snapshot
 
 ROOT = Path(__file__).resolve().parents[1]
 """What `engine` and `app` are in: a checkout, or where they are installed."""
@@ -165,30 +169,28 @@ def _open(path: Path, stamp: int) -> Run:
     return open_run(path)
 
 
-def load_snapshot(run: Run, round: int) -> ControlSnapshot:
-    """One round, verified."""
+def load_snapshot(run: Run, round: int) -> Any:
+    """One round as a snapshot of the run's kind, verified."""
     commit = next((info.hash for info in run.rounds if info.round == round), "")
     return _snapshot(run, run.path, round, commit)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _snapshot(_run: Run, path: Path, round: int, commit: str) -> ControlSnapshot:
+@st.cache_resource(max_entries=8, show_spinner="reading the round …")
+def _snapshot(_run: Run, path: Path, round: int, commit: str) -> Any:
     return _run.snapshot(round)
 
 
-def load_target(snapshot: ControlSnapshot, name: TargetName) -> Target:
-    """The target of that name; another round's buffer is read once."""
+def load_target(snapshot: Snapshot, name: TargetName) -> Any:
+    """The target of that name; another round's buffer is read once. Errors as `engine.core.kind.named_target`."""
     return _target(snapshot, snapshot.path, snapshot.hash, name)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _target(_snapshot: ControlSnapshot, path: Path | None, commit: str, name: TargetName) -> Target:
+def _target(_snapshot: Snapshot, path: Path | None, commit: str, name: TargetName) -> Any:
     return named_target(_snapshot, name)
 
 
-def load_scores(
-    snapshot: ControlSnapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False
-) -> Scores:
+def load_scores(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False) -> Scores:
     """Influence of a round's records, computed now unless it is kept."""
     return _scores(snapshot, target, snapshot.path, snapshot.hash, _described(target), estimator, orders, by_layer)
 
@@ -199,7 +201,7 @@ def _described(target: Target) -> str:
 
 @st.cache_resource(max_entries=32, show_spinner="computing influence …")
 def _scores(
-    _snapshot: ControlSnapshot,
+    _snapshot: Snapshot,
     _target: Target,
     path: Path | None,
     commit: str,
@@ -208,10 +210,14 @@ def _scores(
     orders: int,
     by_layer: bool,
 ) -> Scores:
+    kept = read_influence(_snapshot, _target, estimator, orders=orders, by_layer=by_layer)
+    if kept is not None:
+        return kept
+    kind_of(_snapshot).check_loadable(_snapshot)
     return influence(_snapshot, _target, estimator, orders=orders, by_layer=by_layer)
 
 
-def compute_again(snapshot: ControlSnapshot, target: Target, estimator: str, orders: int = 1) -> bool:
+def compute_again(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1) -> bool:
     """Compute influence anew in the place of what is kept; returns whether the numbers are the same."""
     kept = load_scores(snapshot, target, estimator, orders)
     fresh = influence(snapshot, target, estimator, orders=orders, refresh=True)
@@ -220,20 +226,23 @@ def compute_again(snapshot: ControlSnapshot, target: Target, estimator: str, ord
 
 
 def influence_seconds(
-    snapshot: ControlSnapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False
+    snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False
 ) -> float:
     """How long scores would take that are not kept; the cheapest ones are not timed."""
-    if estimator == DEFAULT_ESTIMATOR and orders == 1:
-        return 0.0
+    about = snapshot.path, snapshot.hash, target.name
     if estimator == REPLAY_REGRESSION:  # it depends on the replays that are kept by now
-        return influence_estimate(snapshot, estimator, target, orders, by_layer)
-    about = snapshot.path, snapshot.hash, target.name, estimator, by_layer
-    return orders * _seconds_an_order(snapshot, target, *about)
+        prior = orders * _seconds_an_order(snapshot, target, *about, PRIOR, by_layer)
+        one = _replay_seconds(snapshot, snapshot.path, snapshot.hash)
+        return prior + training_seconds(snapshot, target, training_orders(orders), one)
+    is_timed = kind_of(snapshot).seconds_an_order(snapshot, estimator) is None
+    if is_timed and estimator == DEFAULT_ESTIMATOR and orders == 1:
+        return 0.0
+    return orders * _seconds_an_order(snapshot, target, *about, estimator, by_layer)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _seconds_an_order(
-    _snapshot: ControlSnapshot,
+    _snapshot: Snapshot,
     _target: Target,
     path: Path | None,
     commit: str,
@@ -245,16 +254,24 @@ def _seconds_an_order(
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
+def _replay_seconds(_snapshot: Snapshot, path: Path | None, commit: str) -> float:
+    """What the round's update took, or else one replay."""
+    recorded = _snapshot.metrics.get("update_seconds")
+    return replay_seconds(_snapshot) if recorded is None else float(recorded)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
 def check_seconds(
-    _snapshot: ControlSnapshot, path: Path | None, commit: str, estimators: tuple[str, ...], score_orders: int = 1
+    _snapshot: Snapshot, path: Path | None, commit: str, estimators: tuple[str, ...], how: Measurement
 ) -> float:
     """How long a validation of a round's scores would take, from the time that its update took, or else of one replay."""
-    one = _snapshot.metrics.get("update_seconds")
-    return estimate_seconds(_snapshot, estimators=estimators, one=one, score_orders=score_orders)
+    return estimate_seconds(_snapshot, how, estimators, one=_replay_seconds(_snapshot, path, commit))
 
 
-def recommendation(run: Run, snapshot: ControlSnapshot, target: str) -> Recommendation | None:
+def recommendation(run: Run, snapshot: Snapshot, target: str) -> Recommendation | None:
     """What the study that ships says of a round like this one; None where it says nothing, or is not here."""
+    if not kinds.shown(run).is_studied:
+        return None
     return recommend(_study(), run.manifest.env_id, snapshot.round / max(run.config.rounds, 1), target)
 
 

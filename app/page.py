@@ -13,13 +13,13 @@ from typing import ParamSpec
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import live, loaders, state
+from app import kinds, live, loaders, state
 from app.text import escape
 from engine.core.kind import recorded_here
 from engine.errors import EngineError, NotARunError
-from engine.kinds.control.snapshot import ControlSnapshot
 from engine.recording.dumps import open_dump
 from engine.store.read import Run
+from engine.store.snapshot import Snapshot
 
 P = ParamSpec("P")
 
@@ -100,7 +100,9 @@ def header(with_round: bool, dumps: Mapping[str, Path] | None = None) -> None:
         st.stop()
     names = [*paths, *view_only]
     owner = _owner(state.asked("iv"), paths)
-    default = owner or (_first(paths) if dumps is None else next(iter([*language_runs(paths), *view_only, *paths])))
+    default = owner or (
+        _first(paths) if dumps is None else next(iter([*runs_shown_on("sequences", paths), *view_only, *paths]))
+    )
     name = state.choose("run", names, default, always=True)
     left, right = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
     left.selectbox("Run", names, key="run", format_func=lambda run: f"{run} (view only)" if run in view_only else run)
@@ -110,12 +112,12 @@ def header(with_round: bool, dumps: Mapping[str, Path] | None = None) -> None:
         _round_slider(rounds, right, "Step" if name in view_only else "Round")
 
 
-def language_runs(paths: Mapping[str, Path]) -> list[str]:
-    """Ids of the runs whose records are sequences; those that can't be read, for whatever reason, are passed over."""
+def runs_shown_on(view: str, paths: Mapping[str, Path]) -> list[str]:
+    """Ids of the runs whose records that page is about; those that can't be read, for whatever reason, are passed over."""
     found = []
     for name, path in paths.items():
         with suppress(Exception):
-            if loaders.load_run(path).is_language:
+            if view in (page.view for page in kinds.shown(loaders.load_run(path)).pages):
                 found.append(name)
     return found
 
@@ -188,21 +190,24 @@ def current_run() -> tuple[str, Run]:
     return name, loaders.load_run(path)
 
 
-def about_control_tasks(run: Run) -> None:
-    """Lead a language model's run to the page about it, and stop."""
-    if run.is_language:
-        with st.container(key="to_sequences", horizontal=True, vertical_alignment="center"):
-            st.markdown("This is a language model's run: its records are sequences, which have a page of their own.")
-            to_sequences(str(state.get("run")))
+def only_about(run: Run, view: str) -> None:
+    """Lead a run whose records this page is not about to the page that is, and stop."""
+    if view not in (page.view for page in kinds.shown(run).pages):
+        with st.container(key="to_its_records", horizontal=True, vertical_alignment="center"):
+            st.markdown(kinds.shown(run).elsewhere)
+            to_records(run, str(state.get("run")), state.get("round"))
         st.stop()
 
 
-def to_sequences(name: str, round: int | None = None) -> None:
-    """A link to a language model's sequences."""
-    round = state.get("round") if round is None else round
-    label = "Open its sequences" if round is None else f"Open the sequences of round {round}"
-    about = {"run": name} if round is None else {"run": name, "round": str(round)}
-    st.page_link("views/sequences.py", label=label, icon=":material/chat:", query_params=about)
+def to_records(run: Run, name: str, round: int | None) -> None:
+    """A link to a run's records, of a round where one is known."""
+    page = kinds.records_page(run)
+    st.page_link(
+        f"views/{page.view}.py",
+        label=f"Open {page.title}" if round is None else page.link.format(round=escape(round)),
+        icon=page.icon,
+        query_params={"run": name} if round is None else {"run": name, "round": str(round)},
+    )
 
 
 def recorded_rounds(run: Run) -> list[int]:
@@ -219,12 +224,12 @@ def current_round(run: Run) -> int:
     return int(state.get("round", rounds[0]))
 
 
-def provenance(run: Run, snapshot: ControlSnapshot, *parts: str) -> str:
+def provenance(run: Run, snapshot: Snapshot, *parts: str) -> str:
     """Where a number comes from, in one small line."""
     return " · ".join((*parts, f"round {snapshot.round}", f"seed {run.config.seed}", f"commit {snapshot.hash[:10]}"))
 
 
-def elsewhere(snapshot: ControlSnapshot) -> None:
+def elsewhere(snapshot: Snapshot) -> None:
     """A badge on a round that was recorded with other software or on another machine."""
     if not recorded_here(snapshot):
         st.badge(
@@ -236,7 +241,7 @@ def elsewhere(snapshot: ControlSnapshot) -> None:
         )
 
 
-def without_minibatches(snapshot: ControlSnapshot) -> None:
+def without_minibatches(snapshot: Snapshot) -> None:
     """A banner on a round whose update can't be replayed."""
     if not snapshot.minibatches.size:
         st.warning(

@@ -13,9 +13,8 @@ from app.text import escape, signed_format
 from engine.core.grouping import sum_of
 from engine.core.scores import Scores
 from engine.core.targets import Target
-from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Float32s
+from engine.store.snapshot import Float32s, Snapshot
 
 
 def by_term(scores: Scores, records: Sequence[int]) -> str:
@@ -23,7 +22,7 @@ def by_term(scores: Scores, records: Sequence[int]) -> str:
     return " · ".join(f"{escape(term)} {sum_of(part, records):+.3g}" for term, part in scores.terms.items())
 
 
-def draw(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, records: Sequence[int]) -> None:
+def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, records: Sequence[int]) -> None:
     """The panel, folded.
 
     Args:
@@ -38,7 +37,7 @@ def draw(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, re
         return
     with panel:
         st.caption(
-            "Influence is the sum of what a record did through the terms of its PPO objective; it is also the sum of what it "
+            "Influence is the sum of what a record did through the terms of its objective; it is also the sum of what it "
             "did by moving each layer of the policy."
         )
         left, right = st.columns(2, gap="large")

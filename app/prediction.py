@@ -8,20 +8,17 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import loaders, state
+from app import kinds, loaders, state
 from app.charts import prediction as charts
 from app.computing import ORDERS, averaged
-from app.sequences import removed
 from app.text import escape
-from engine.core.estimators import DIRECTION_ONLY, ESTIMATORS
+from engine.core.estimators import ESTIMATORS
 from engine.core.influence import read_influence
-from engine.core.kind import named_target
 from engine.core.scores import Scores
-from engine.intervention.plan import Intervention, random_removal
+from engine.intervention.plan import Intervention, draws
 from engine.jobs.interventions import InterventionJob
-from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
-from engine.store.snapshot import Float32s
+from engine.store.snapshot import Float32s, Snapshot
 
 
 def draw(run: Run, job: InterventionJob, result: dict[str, Any]) -> None:
@@ -30,9 +27,9 @@ def draw(run: Run, job: InterventionJob, result: dict[str, Any]) -> None:
     plan = job.plan
     target = plan.measured.sentence(run.manifest.action_space.value_names)
     kept = _kept(run, plan)
-    in_unit = {one.label: one.changes for name, one in kept.items() if name not in DIRECTION_ONLY}
+    in_unit = {one.label: one.changes for name, one in kept.items() if in_unit_of_target(name)}
     summed, estimator = job.about.get("summed_influence"), str(job.about.get("estimator"))
-    if isinstance(summed, float) and estimator not in DIRECTION_ONLY and estimator not in kept:
+    if isinstance(summed, float) and in_unit_of_target(estimator) and estimator not in kept:
         in_unit[estimator] = {"counterfactual": -summed}
     st.plotly_chart(
         charts.predicted_beside_actual(result["target"], in_unit, state.is_dark()),
@@ -44,8 +41,8 @@ def draw(run: Run, job: InterventionJob, result: dict[str, Any]) -> None:
         st.markdown(line)
     if not in_unit:
         st.markdown(
-            "No estimator in the target's unit was computed for this round and target. Choose tracin_adam"
-            + (" on Sequences" if run.is_language else " or replay_gradient on Diagnose")
+            "No estimator in the target's unit was computed for this round and target. Choose tracin_adam or replay_gradient"
+            + (f" on {kinds.records_page(run).title}" if kinds.shown(run).pages else "")
             + ", and its prediction is shown here."
         )
     st.caption(
@@ -59,6 +56,11 @@ def draw(run: Run, job: InterventionJob, result: dict[str, Any]) -> None:
             else "."
         )
     )
+
+
+def in_unit_of_target(estimator: str) -> bool:
+    """Whether an estimator predicts the size of the change; a name from a file that is not known here is believed to."""
+    return estimator not in ESTIMATORS or ESTIMATORS[estimator].in_unit_of_target
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,8 @@ def _kept(run: Run, plan: Intervention) -> dict[str, Kept]:
     of_round = plan.measured.of_round
     if not {plan.round, plan.round if of_round is None else of_round} <= set(run.stored_rounds):
         return {}
-    if run.is_language:
-        said = removed.kept_scores(run, plan)
-        return {name: Kept(name, scores.influence, removed.changes(run, scores, plan)) for name, scores in said.items()}
     snapshot = loaders.load_snapshot(run, plan.round)
-    target = named_target(snapshot, plan.measured)
+    target = loaders.load_target(snapshot, plan.measured)
     found = {}
     for name in ESTIMATORS:
         for orders in reversed(ORDERS):
@@ -93,20 +92,20 @@ def _kept(run: Run, plan: Intervention) -> dict[str, Kept]:
     return found
 
 
-def changes(scores: Scores, plan: Intervention, snapshot: ControlSnapshot) -> dict[str, float]:
+def changes(scores: Scores, plan: Intervention, snapshot: Snapshot) -> dict[str, float]:
     """Predicted change of the target without the chosen records, and without random ones on average over their draws."""
     influence = scores.influence.astype(np.float64)
-    draws = [influence[random_removal(snapshot, plan, order)].sum() for order in range(plan.orders)]
-    return {"counterfactual": -float(influence[list(plan.removed)].sum()), "control": -float(np.mean(draws))}
+    random = [influence[draws(snapshot, plan, order)["control"]].sum() for order in range(plan.orders)]
+    return {"counterfactual": -float(influence[list(plan.removed)].sum()), "control": -float(np.mean(random))}
 
 
 def _directions(job: InterventionJob, result: dict[str, Any], kept: dict[str, Kept]) -> list[str]:
     """What the estimators without the target's unit said: up or down, and whether it came so."""
     summed = {
-        name: float(kept[name].influence[list(job.plan.removed)].sum()) for name in kept if name in DIRECTION_ONLY
+        name: float(kept[name].influence[list(job.plan.removed)].sum()) for name in kept if not in_unit_of_target(name)
     }
     said, estimator = job.about.get("summed_influence"), str(job.about.get("estimator"))
-    if isinstance(said, float) and estimator in DIRECTION_ONLY:
+    if isinstance(said, float) and not in_unit_of_target(estimator):
         summed[estimator] = said
     actual = result["target"]["counterfactual"]
     clear = actual["low"] is not None and (actual["low"] > 0 or actual["high"] < 0)

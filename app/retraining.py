@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import streamlit as st
-from engine.kinds.language.influence import SequenceScores
 
 from app import jobs, state
 from app.text import escape
+from engine.core.kind import kind_of
 from engine.core.question import TargetName
 from engine.core.scores import Scores
 from engine.errors import EngineError
 from engine.intervention.plan import Intervention
-from engine.kinds.language.sequences import LanguageSnapshot
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -19,11 +18,10 @@ from engine.store.snapshot import Snapshot
 @st.dialog("Retrain without the basket", width="large", on_dismiss=lambda: state.put({"retrain_open": False}))
 def retrain_dialog(
     run: Run,
-    snapshot: Snapshot | LanguageSnapshot,
-    scores: Scores | SequenceScores | None,
+    snapshot: Snapshot,
+    scores: Scores | None,
     records: list[int],
     target: TargetName,
-    note: str = "",
 ) -> None:
     """How to retrain; starts the job.
 
@@ -33,10 +31,8 @@ def retrain_dialog(
         scores: influence on the target; None: not known.
         records: the basket.
         target: whose change is measured beside the return.
-        note: what else is to be known before it is started.
     """
-    answers = isinstance(snapshot, LanguageSnapshot)
-    episodes_are = "responses to held-out prompts" if answers else "evaluation episodes"
+    episodes_are = kind_of(snapshot).words.evaluated
     if not records:
         st.info("The basket is empty: select records in the chart or in a table and add them first.")
         return
@@ -71,8 +67,6 @@ def retrain_dialog(
         "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further,
         help="Every arm is trained on that often, each time with data collected anew; at least 2 for an interval.",
     )  # fmt: skip
-    if note:
-        st.caption(escape(note))
     if st.button("Start", key="retrain_confirm", type="primary", icon=":material/play_arrow:"):
         try:
             plan = Intervention(

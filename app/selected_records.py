@@ -9,14 +9,14 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import groups, parts, selection, state, targets
+from app import parts, selection, selection_bar, state, targets
 from app.charts import selection as charts
-from engine.core.grouping import sum_of
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
+HOW = "Drag around records in a chart, or tick them in a table."
 OVER = ("step in round", "step in episode", "episode")
 
 
@@ -40,7 +40,9 @@ def draw(
     """
     influence, chosen = fields["influence"], selection.mask(run, snapshot)
     records = np.flatnonzero(chosen).tolist()
-    over = _bar(run, snapshot, scores, records)
+    with selection_bar.draw(run, snapshot, scores, HOW, targets.ask_about):
+        state.choose("over", list(OVER), OVER[0])
+        over = str(st.selectbox("over", list(OVER), key="over", width=150, label_visibility="collapsed"))
     first, second, third = st.columns(3, gap="medium")
     with first:
         st.caption("How many records: drag across bars to select theirs.")
@@ -76,40 +78,6 @@ def draw(
             alt="Bars of the share of the selected records, and of the rest, with each action and sign of the advantage",
         )
     parts.draw(run, snapshot, target, scores, records)
-
-
-def _bar(run: Run, snapshot: ControlSnapshot, scores: Scores, records: list[int]) -> str:
-    """What is selected, what it sums to and what can be done with it; returns the field that influence is summed over."""
-    with st.container(key="selection", horizontal=True, vertical_alignment="center"):
-        if records:
-            total, of_all = sum_of(scores.influence, records), float(scores.influence.sum(dtype=np.float64))
-            st.markdown(
-                f"**Selection: {len(records)} of {len(snapshot.buffer)} records**, "
-                f"summed influence {total:+.3g} of {of_all:+.3g}",
-                help=f"By the terms of their objective: {parts.by_term(scores, records)}",
-            )
-        else:
-            st.markdown("**Selection:** none. Drag around records in a chart, or tick them in a table.")
-        st.button(
-            "Clear selection",
-            key="clear_selection",
-            icon=":material/deselect:",
-            disabled=not records,
-            on_click=selection.choose,
-            args=(run, snapshot, ()),
-        )
-        st.button(
-            "Ask about selected",
-            key="ask_about_selected",
-            icon=":material/help:",
-            disabled=not records,
-            help="Which records made the agent do what it does in the selected ones? Their actions become the target.",
-            on_click=targets.ask_about,
-            args=(records,),
-        )
-        groups.draw(run, snapshot, scores)
-        state.choose("over", list(OVER), OVER[0])
-        return str(st.selectbox("over", list(OVER), key="over", width=150, label_visibility="collapsed"))
 
 
 def _kinds(fields: dict[str, NDArray[Any]], action_names: Sequence[str]) -> tuple[list[str], list[NDArray[np.bool_]]]:

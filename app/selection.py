@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from app import state
 from engine.errors import EngineError
 from engine.intervention.record_sets import RecordSets, read_sets, select
-from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
+from engine.store.snapshot import Snapshot
 
 _UNKEPT = "a selection that the disk did not take"
 _SOURCE = "the chart that made the selection"
@@ -30,7 +30,7 @@ def kept(run: Run, round: int) -> tuple[RecordSets, str]:
         return RecordSets(), str(error)
 
 
-def current(run: Run, snapshot: ControlSnapshot) -> NDArray[np.int64]:
+def current(run: Run, snapshot: Snapshot) -> NDArray[np.int64]:
     """(m,) record numbers of the selection, sorted; none if nothing is selected."""
     commit, records = state.get(_UNKEPT, ("", []))
     if commit != snapshot.hash:
@@ -39,14 +39,14 @@ def current(run: Run, snapshot: ControlSnapshot) -> NDArray[np.int64]:
     return found[found < len(snapshot.buffer)]
 
 
-def mask(run: Run, snapshot: ControlSnapshot) -> NDArray[np.bool_]:
+def mask(run: Run, snapshot: Snapshot) -> NDArray[np.bool_]:
     """(n,) whether each record is selected."""
     chosen = np.zeros(len(snapshot.buffer), np.bool_)
     chosen[current(run, snapshot)] = True
     return chosen
 
 
-def choose(run: Run, snapshot: ControlSnapshot, records: Iterable[int], source: str = "") -> None:
+def choose(run: Run, snapshot: Snapshot, records: Iterable[int], source: str = "") -> None:
     """Select these records and no others (in a callback).
 
     Args:
@@ -81,7 +81,7 @@ def source() -> str:
 
 
 def picker(
-    run: Run, snapshot: ControlSnapshot, key: str, records_of: Callable[[int], Iterable[int]] | None = None
+    run: Run, snapshot: Snapshot, key: str, records_of: Callable[[int], Iterable[int]] | None = None
 ) -> Callable[[], None]:
     """An `on_select` for the Plotly chart `key`: what is picked in it becomes the selection.
 

@@ -10,14 +10,13 @@ import streamlit as st
 
 from app import page, state
 from app.charts import trust as charts
-from app.checking import Question, measured_estimators
+from app.checking import CHECKED, OPTIONAL, Check, measured_estimators
 from app.computing import ORDERS
 from app.text import escape
-from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATOR_NOTES
+from engine.core.estimators import ESTIMATORS
 from engine.core.question import averaged_name
 from engine.core.trust import Validation, Verdict, read_validation
 from engine.experiments.recommendation import CLEARLY
-from engine.kinds.control.snapshot import ControlSnapshot
 from engine.terminal import duration
 
 COLOURS: dict[Verdict, Literal["blue", "orange", "gray"]] = {
@@ -55,16 +54,11 @@ subsets of the round's records, really replay the update without them, and compa
 """
 
 
-def offered(snapshot: ControlSnapshot) -> list[str]:
-    """Estimators that can be had of a round: without its minibatches the update can't be followed."""
-    return list(ESTIMATOR_NOTES) if snapshot.minibatches.size else [DEFAULT_ESTIMATOR]
-
-
-def draw(question: Question, estimator: str, source: str) -> None:
+def draw(check: Check, estimator: str, source: str) -> None:
     """The badge beside the line that says where the ranking comes from, which is Markdown, and below it the panel, folded."""
     with st.container(key="trust", horizontal=True, vertical_alignment="center"):
-        found = badge(question, estimator, "trust")
-        better = _better(question, estimator, found)
+        found = badge(check, estimator, "trust")
+        better = _better(check, estimator, found)
         if better is not None:
             name, why = better
             measured = None if found is None else found.estimators[name]
@@ -78,18 +72,18 @@ def draw(question: Question, estimator: str, source: str) -> None:
                 on_click=state.put,
                 args=({"estimator": advised, "average_orders": orders},),
             )
-        page.elsewhere(question.snapshot)
+        page.elsewhere(check.snapshot)
         st.caption(source)
     panel = st.expander("Can these scores be trusted?", key="trust_panel", on_change="rerun")
     if panel.open:
         with panel:
-            _panel(question, estimator, found)
+            _panel(check, estimator, found)
 
 
-def badge(question: Question, estimator: str, key: str) -> Validation | None:
+def badge(check: Check, estimator: str, key: str) -> Validation | None:
     """What was measured of a ranking; or that nothing was, with a button that measures it and the time that it would take."""
-    name = averaged_name(estimator, question.score_orders)
-    found = read_validation(question.snapshot, question.target, name)
+    name = averaged_name(estimator, check.how.score_orders)
+    found = read_validation(check.snapshot, check.target, name)
     if found is not None:
         verdict = found.verdict(name)
         ceiling = "" if found.ceiling is None else f" of {found.ceiling:.2f}"
@@ -97,74 +91,75 @@ def badge(question: Question, estimator: str, key: str) -> Validation | None:
             f"trust: LDS {found.estimators[name].lds:.2f}{ceiling}" + (" (few subsets)" if verdict == "few" else ""),
             icon=ICONS[verdict],
             color=COLOURS[verdict],
-            help=f"{escape(found.sentence(name))}. {ESTIMATOR_NOTES[estimator]}",
+            help=f"{escape(found.sentence(name))}. {ESTIMATORS[estimator].note}",
         )
         return found
-    if not question.snapshot.minibatches.size:
+    if not check.snapshot.minibatches.size:
         st.badge("trust: can't be measured", icon=":material/help:", color="gray", help=UNRECORDED)
         return None
-    if question.job().running:
-        _being_measured(question)
+    if check.job().running:
+        _being_measured(check)
         return None
-    st.badge("trust: not measured", icon=":material/help:", color="gray", help=ESTIMATOR_NOTES[estimator])
-    estimators = (*question.checked, estimator) if estimator == question.besides else question.checked
-    seconds = question.seconds(estimators)
+    st.badge("trust: not measured", icon=":material/help:", color="gray", help=ESTIMATORS[estimator].note)
+    estimators = (*CHECKED, OPTIONAL) if estimator == OPTIONAL else CHECKED
+    seconds = check.seconds(estimators)
     st.button(
         f"Check (about {duration(seconds)})",
         key=f"{key}_check",
         type="tertiary",
         icon=":material/experiment:",
-        on_click=page.careful(question.job(estimators).start),
-        help=f"Really removes {question.subsets} random halves of the records in {question.orders} minibatch orders each, in the "
-        "background, and sees whether the scores predicted what happens.",
+        on_click=page.careful(check.job(estimators).start),
+        help=f"Really removes {check.how.subsets} random halves of the records in {check.how.orders} minibatch orders each, "
+        "in the background, and sees whether the scores predicted what happens.",
     )
     return None
 
 
 @st.fragment(run_every=2)
-def _being_measured(question: Question) -> None:
-    check = question.job()
-    if not check.running:
+def _being_measured(check: Check) -> None:
+    job = check.job()
+    if not job.running:
         st.rerun()
-    done, total = question.finished(measured_estimators(check) or question.checked)
+    done, total = check.finished(measured_estimators(job) or CHECKED)
     st.badge(f"trust: being measured, {done / total:.0%}", icon=":material/hourglass_top:", color="gray")
 
 
-def _better(question: Question, estimator: str, found: Validation | None) -> tuple[str, str] | None:
+def _better(check: Check, estimator: str, found: Validation | None) -> tuple[str, str] | None:
     """The estimator to use instead, and why: what was measured here, or else what the study found in the most like place."""
     if found is not None:
-        used = averaged_name(estimator, question.score_orders)
+        used = averaged_name(estimator, check.how.score_orders)
         best = found.best_of(name for name, each in found.estimators.items() if each.orders in ORDERS)
         there, here = (np.nan_to_num(found.estimators[name].lds) for name in (best, used))
         if found.verdict(best) in ("few", "noise", "failed") or there <= here + CLEARLY:
             return None
         return best, f"Measured here: {found.sentence(best)}; {found.sentence(used)}."
-    advice = question.advice() if question.snapshot.minibatches.size else None
+    advice = check.advice() if check.snapshot.minibatches.size else None
     if advice is None or estimator in (advice.estimator, advice.thorough):
         return None
     return advice.estimator, advice.sentence
 
 
-def _panel(question: Question, estimator: str, found: Validation | None) -> None:
+def _panel(check: Check, estimator: str, found: Validation | None) -> None:
     words, figures = st.columns(2, gap="large")
-    replayable = bool(question.snapshot.minibatches.size)
+    replayable = bool(check.snapshot.minibatches.size)
     with words:
         st.markdown(EXPLANATION)
         st.markdown(
-            f"A check removes {question.subsets} random subsets of half the records, in {question.orders} minibatch orders each."
+            f"A check removes {check.how.subsets} random subsets of half the records, in {check.how.orders} minibatch orders "
+            "each."
         )
         if not replayable:
             st.info(UNRECORDED, icon=":material/info:")
             return
-        _check(question, found is not None)
+        _start(check, found is not None)
     with figures:
         if found is None:
             st.info("Not measured yet for this run, round, target and estimator.", icon=":material/info:")
-            advice = question.advice()
+            advice = check.advice()
             if advice is not None:
                 st.markdown(f"**Until then.** {escape(advice.sentence)}")
         else:
-            _figures(found, averaged_name(estimator, question.score_orders))
+            _figures(found, averaged_name(estimator, check.how.score_orders))
 
 
 def _figures(found: Validation, estimator: str) -> None:
@@ -204,35 +199,31 @@ def measured(found: Validation) -> str:
     )
 
 
-def _check(question: Question, measured: bool) -> None:
+def _start(check: Check, measured: bool) -> None:
     """The button that starts a check, or how far it is."""
-    check = question.job()
-    if check.running:
-        _progress(question)
+    job = check.job()
+    if job.running:
+        _progress(check)
         return
-    estimators = question.checked
-    if question.besides is not None and st.checkbox(
-        f"with {question.besides}", key="with_regression", help=ESTIMATOR_NOTES[question.besides]
-    ):
-        estimators = (*estimators, question.besides)
+    estimators = CHECKED
+    if st.checkbox(f"with {OPTIONAL}", key="with_regression", help=ESTIMATORS[OPTIONAL].note):
+        estimators = (*estimators, OPTIONAL)
     st.button(
-        f"Check {'again' if measured else 'it'} (about {duration(question.seconds(estimators))})",
+        f"Check {'again' if measured else 'it'} (about {duration(check.seconds(estimators))})",
         key="validate",
         icon=":material/experiment:",
-        on_click=page.careful(question.job(estimators).start),
+        on_click=page.careful(check.job(estimators).start),
         help="Runs in the background; replays that are finished are kept.",
     )
-    if check.complaint:
-        st.caption(f"The last check stopped: {escape(check.complaint)}")
+    if job.complaint:
+        st.caption(f"The last check stopped: {escape(job.complaint)}")
 
 
 @st.fragment(run_every=2)
-def _progress(question: Question) -> None:
-    check = question.job()
-    if not check.running:
+def _progress(check: Check) -> None:
+    job = check.job()
+    if not job.running:
         st.rerun()
-    done, total = question.finished(measured_estimators(check) or question.checked)
+    done, total = check.finished(measured_estimators(job) or CHECKED)
     st.progress(done / total, f"{done} of {total} replays")
-    st.button(
-        "Stop; keep what is finished", key="stop_check", icon=":material/stop:", on_click=page.careful(check.stop)
-    )
+    st.button("Stop; keep what is finished", key="stop_check", icon=":material/stop:", on_click=page.careful(job.stop))

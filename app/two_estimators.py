@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import streamlit as st
 
 from app import computing, state
 from app.charts import estimators as charts
 from app.text import escape
+from engine.core.estimators import ESTIMATORS
 from engine.core.rankings import Overlap, compare_rankings
 from engine.core.scores import Scores
 from engine.core.targets import Target
-from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
+from engine.store.snapshot import Snapshot
 
 LARGEST_K = 500
 
 
-def draw(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, options: list[str]) -> None:
+def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, on_pick: Callable[[int], None]) -> None:
     """The panel, folded.
 
     Args:
@@ -26,18 +28,20 @@ def draw(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, op
         snapshot: its round.
         target: what the scores are about.
         scores: of the estimator that the page shows.
-        options: all estimators that can be had.
+        on_pick: told which record was clicked (in a callback).
     """
-    others = [name for name in options if name != scores.estimator]
+    others = [name for name in ESTIMATORS.of(snapshot) if name != scores.estimator]
     if not others:
         return
     panel = st.expander("Compare with another estimator", key="compare_estimators", on_change="rerun")
     if panel.open:
         with panel:
-            _panel(run, snapshot, target, scores, others)
+            _panel(run, snapshot, target, scores, others, on_pick)
 
 
-def _panel(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, others: list[str]) -> None:
+def _panel(
+    run: Run, snapshot: Snapshot, target: Target, scores: Scores, others: list[str], on_pick: Callable[[int], None]
+) -> None:
     n = len(snapshot.buffer)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         state.choose("other_estimator", others, others[-2] if len(others) > 2 else others[-1])
@@ -52,7 +56,7 @@ def _panel(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, 
     st.plotly_chart(
         charts.rank_scatter(scores.influence, other.influence, (scores.estimator, name), k, state.is_dark()),
         key="rank_scatter",
-        on_select=_inspect,
+        on_select=lambda: _pick(on_pick),
         selection_mode="points",
         config={"displaylogo": False},
         alt=f"Scatter of {n} records: rank by {name} against rank by {scores.estimator}; on the diagonal they agree",
@@ -68,14 +72,14 @@ def _panel(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, 
     st.caption(
         f"{escape(scores.estimator)} and {escape(name)}, {computing.averaged(scores.orders)}. Rank 1, at the top "
         "right, raised the target most. In the framed corners: records among the top (blue) and the bottom (orange) of both. "
-        "Click a mark to inspect its record. That two agree does not make them right: *Can these scores be trusted?* "
+        "Click a mark to look at its record. That two agree does not make them right: *Can these scores be trusted?* "
         "measures that."
     )
 
 
-def _inspect() -> None:
+def _pick(on_pick: Callable[[int], None]) -> None:
     if records := state.selected_records("rank_scatter"):
-        state.put({"inspect": records[-1]})
+        on_pick(records[-1])
 
 
 def _shared(overlap: Overlap) -> str:

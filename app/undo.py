@@ -9,11 +9,11 @@ import streamlit as st
 from app import page, selection, targets
 from app.text import escape
 from engine.intervention.record_sets import BASKET, Change, name_of_group, redo, undo
-from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
+from engine.store.snapshot import Snapshot
 
 
-def draw(run: Run, snapshot: ControlSnapshot) -> None:
+def draw(run: Run, snapshot: Snapshot) -> None:
     """The two buttons; their help says what would be undone."""
     sets, _ = selection.kept(run, snapshot.round)
     for word, shortcut, changes, step in (("Undo", "U", sets.undo, undo), ("Redo", "Shift+U", sets.redo, redo)):
@@ -43,7 +43,7 @@ def sentence(change: Change) -> str:
 
 
 @page.careful
-def _step(run: Run, snapshot: ControlSnapshot, step: Callable[[Run, int], Change | None]) -> None:
+def _step(run: Run, snapshot: Snapshot, step: Callable[[Run, int], Change | None]) -> None:
     done = step(run, snapshot.round)
     selection.changed()
     if done is not None and done.of == BASKET:

@@ -20,7 +20,7 @@ ASIDE = 0.2
 MOST_LABELS = 24
 
 
-def changes_in_return(rounds: Sequence[Mapping[str, Any]], dark: bool) -> go.Figure:
+def changes_in_return(rounds: Sequence[Mapping[str, Any]], dark: bool, returned: str = "return") -> go.Figure:
     """Per round two boxes over the minibatch orders, without the bottom records and without random ones; right, all rounds.
 
     The marks are means over the orders: ▲ blue where the verdict is helps, ▼ orange where it is hurts, else grey; a click
@@ -29,6 +29,7 @@ def changes_in_return(rounds: Sequence[Mapping[str, Any]], dark: bool) -> go.Fig
     Args:
         rounds: what a series knows of each.
         dark: theme.
+        returned: what it is that changes.
     """
     colours = theme(dark)
     colour = {"helps": colours.helps, "hurts": colours.hurts, "within noise": colours.series[-1]}
@@ -109,7 +110,7 @@ def changes_in_return(rounds: Sequence[Mapping[str, Any]], dark: bool) -> go.Fig
         col=1,
     )
     figure.update_xaxes(title="all rounds", showgrid=False, col=2)
-    figure.update_yaxes(title="change of the mean return", col=1)
+    figure.update_yaxes(title=f"change of the mean {returned}", col=1)
     return style(figure, 420)
 
 

@@ -21,6 +21,7 @@ from engine.core.targets import Target
 from engine.envs import Place
 from engine.errors import BadInputError
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.store.snapshot import Snapshot
 
 ROLLOUTS = 32
 """Of each mean that A-bar is made of."""
@@ -48,7 +49,7 @@ def _seconds(
 
 
 def load_diagnosis(
-    snapshot: ControlSnapshot, target: Target, scores: Scores, fraction: float, estimated: MonteCarlo | None
+    snapshot: Snapshot, target: Target, scores: Scores, fraction: float, estimated: MonteCarlo | None
 ) -> Diagnosis:
     """The bottom records compared with the rest, with what is known of A-bar.
 
@@ -62,7 +63,7 @@ def load_diagnosis(
 
 @st.cache_resource(max_entries=16, show_spinner="comparing the bottom records with the rest …")
 def _diagnosis(
-    _snapshot: ControlSnapshot,
+    _snapshot: Snapshot,
     _target: Target,
     _scores: Scores,
     _estimated: MonteCarlo | None,

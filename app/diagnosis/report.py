@@ -23,7 +23,7 @@ from app.charts.comparison import ARM_NAMES
 from app.diagnosis import in_common, loaders
 from app.verdicts import meaning, mode_name, verdict_name
 from engine.core.attribution import top_and_bottom
-from engine.core.estimators import ESTIMATOR_NOTES
+from engine.core.estimators import ESTIMATORS
 from engine.core.question import averaged_name
 from engine.core.scores import Scores
 from engine.core.targets import Target
@@ -95,7 +95,7 @@ def render(shown: Shown) -> bytes:
             common=_in_common(shown),
             trust=_trust(shown),
             interventions=[*_interventions(run, snapshot.round), *_series(run, snapshot.round), *_damaged(run)],
-            estimator_note=f"{scores.estimator} is {ESTIMATOR_NOTES[scores.estimator]}",
+            estimator_note=f"{scores.estimator} is {ESTIMATORS[scores.estimator].note}",
         )
         .encode()
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,18 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import streamlit as st
-from engine.kinds.language.influence import SequenceScores, read_sequence_influence, sequence_influence
-from engine.kinds.language.validation import estimate_language_seconds
 from numpy.typing import NDArray
 
 from app.loaders import run_folders, run_paths
 from app.sequences import columns
 from app.sequences.columns import Question
-from app.sequences.targets import Asked
+from engine.core.scores import Scores
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.dependencies import tokenizers
 from engine.kinds.language.sequences import LanguageSnapshot
-from engine.kinds.language.targets import TokenTarget, language_target
 from engine.recording.dumps import Dump, find_dumps, open_dump, printable
 from engine.recording.sequences import Sequences
 from engine.store.read import Run
@@ -59,17 +55,6 @@ def _step(_dump: Dump, step: int, identity: str) -> Sequences:
     return _dump.read(step)
 
 
-def load_snapshot(run: Run, round: int) -> LanguageSnapshot:
-    """One round of a language model's run, verified."""
-    commit = next((info.hash for info in run.rounds if info.round == round), "")
-    return _snapshot(run, run.path, round, commit)
-
-
-@st.cache_resource(max_entries=4, show_spinner="reading the sequences …")
-def _snapshot(_run: Run, path: Path, round: int, commit: str) -> LanguageSnapshot:
-    return _run.snapshot(round)
-
-
 def load_table(snapshot: LanguageSnapshot) -> pa.Table:
     """One row a sequence, without influence."""
     return _table(snapshot, snapshot.path, snapshot.hash)
@@ -80,51 +65,9 @@ def _table(_snapshot: LanguageSnapshot, path: Path | None, commit: str) -> pa.Ta
     return columns.sequences_table(_snapshot.buffer)
 
 
-def load_target(snapshot: LanguageSnapshot, asked: Asked) -> TokenTarget:
-    """The target of that name. Errors as `language_target`."""
-    return _target(snapshot, snapshot.path, snapshot.hash, asked)
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _target(_snapshot: LanguageSnapshot, path: Path | None, commit: str, asked: Asked) -> TokenTarget:
-    return language_target(_snapshot, asked.name, **asked.plain())
-
-
-def load_scores(snapshot: LanguageSnapshot, target: TokenTarget, estimator: str) -> SequenceScores:
-    """Influence of a round's sequences, computed now unless it is kept."""
-    described = json.dumps(target.describe(), sort_keys=True)
-    return _scores(snapshot, target, snapshot.path, snapshot.hash, described, estimator)
-
-
-@st.cache_resource(max_entries=16, show_spinner="computing influence …")
-def _scores(
-    _snapshot: LanguageSnapshot, _target: TokenTarget, path: Path | None, commit: str, described: str, estimator: str
-) -> SequenceScores:
-    return sequence_influence(_snapshot, _target, estimator)
-
-
-def kept_scores(snapshot: LanguageSnapshot, target: TokenTarget, estimator: str) -> SequenceScores | None:
-    """The scores if they were computed before."""
-    return read_sequence_influence(snapshot, target, estimator)
-
-
-def compute_again(snapshot: LanguageSnapshot, target: TokenTarget, estimator: str) -> bool:
-    """Compute influence anew in the place of what is kept; returns whether the numbers are the same."""
-    kept = load_scores(snapshot, target, estimator)
-    fresh = sequence_influence(snapshot, target, estimator, refresh=True)
-    _scores.clear()
-    return np.array_equal(kept.influence, fresh.influence)
-
-
-def load_scored_table(snapshot: LanguageSnapshot, scores: SequenceScores) -> pa.Table:
+def load_scored_table(snapshot: LanguageSnapshot, scores: Scores) -> pa.Table:
     """`load_table` with influence."""
     return columns.with_influence(load_table(snapshot), scores.influence, scores.no_signal)
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def check_seconds(_snapshot: LanguageSnapshot, path: Path | None, commit: str) -> float:
-    """How long a validation of a round's scores would take."""
-    return estimate_language_seconds(_snapshot, one=_snapshot.metrics.get("update_seconds"))
 
 
 def load_rows(table: pa.Table, identity: str, question: Question, basket: Sequence[int]) -> NDArray[np.int64]:

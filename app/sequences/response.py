@@ -13,8 +13,8 @@ from app import export, state
 from app.charts import sequences as charts
 from app.sequences import loaders, members, targets
 from app.sequences.listing import Listed, neighbour
-from app.sequences.targets import Asked
 from app.text import escape
+from engine.core.question import TargetName
 from engine.errors import EngineError
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.read import Run
@@ -36,7 +36,7 @@ def draw(
     run: Run | None = None,
     snapshot: LanguageSnapshot | None = None,
     token_influence: Float32s | None = None,
-    asked: Asked | None = None,
+    asked: TargetName | None = None,
 ) -> None:
     """The section.
 
@@ -126,7 +126,7 @@ def _text(what: str, text: str) -> None:
 
 
 def _strip(
-    run: Run, snapshot: LanguageSnapshot, record: int, token_influence: Float32s | None, asked: Asked | None
+    run: Run, snapshot: LanguageSnapshot, record: int, token_influence: Float32s | None, asked: TargetName | None
 ) -> None:
     """The response's tokens, coloured; those that are picked can become the target."""
     buffer = snapshot.buffer
@@ -152,8 +152,9 @@ def _strip(
     limit = charts.token_limit(every[by][buffer.mask])
     numbers = {name: values[here][part] for name, values in every.items()}
     marked = None
-    if asked is not None and asked.record == record and asked.first is not None and asked.last is not None:
-        marked = asked.first, asked.last
+    if asked is not None and asked.about == (record,):
+        begin, end = asked.tokens or (int(places[0]), int(places[-1]))
+        marked = begin, end
     st.plotly_chart(
         charts.token_strip(pieces[part], places[part].tolist(), numbers, by, limit, state.is_dark(), marked),
         key="token_strip",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import streamlit as st
 
@@ -20,57 +17,28 @@ HELP = """
 """
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A target by name."""
-
-    name: str
-    record: int | None = None
-    first: int | None = None
-    """Of the span, counted from the beginning of the prompt."""
-    last: int | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """What makes `language_target` and the commands give it."""
-        values = {"record": self.record, "first": self.first, "last": self.last}
-        return {name: value for name, value in values.items() if value is not None}
-
-    @property
-    def measured(self) -> TargetName:
-        """The target whose change a retraining measures: an action target's whole response."""
-        return TargetName(target=self.name, about=() if self.record is None else (self.record,))
-
-    def in_words(self) -> dict[str, Any]:
-        """The plain values that name it in a job's question."""
-        return {"target": self.name, **self.plain()}
-
-
-def is_part(snapshot: LanguageSnapshot, asked: Asked) -> bool:
-    """Whether the target is about a part of a response alone."""
-    places = [] if asked.record is None else response_places(snapshot, asked.record)
-    return bool(places) and (asked.first, asked.last) != (places[0], places[-1])
-
-
-def controls(snapshot: LanguageSnapshot) -> Asked:
+def controls(snapshot: LanguageSnapshot) -> TargetName:
     """Draw the controls; what they say."""
     state.choose("target", TARGETS, TARGETS[0])
     target = st.segmented_control(
         "Target", TARGETS, key="target", required=True, help=HELP, on_change=_begin_with_chosen
     )
     if target != "action":
-        return Asked(str(target))
+        return TargetName(target=str(target))
     n = len(snapshot.buffer)
     state.choose("about", range(n), _looked_at(n), always=True, scope=snapshot.hash)
     about = int(st.number_input("of record", 0, n - 1, step=1, key="about", width=120) or 0)
     places = response_places(snapshot, about)
     if not places:
-        return Asked("action", about)
+        return TargetName(target="action", about=(about,))
     scope = f"{snapshot.hash} {about}"
     state.choose("first", places, places[0], scope=scope)
     first = st.selectbox("tokens", places, key="first", width=84, help="The first token, counted from the prompt's.")
     state.choose("last", places, places[-1], scope=scope)
     last = st.selectbox("to", places, key="last", width=84)
-    return Asked("action", about, *sorted((int(first or 0), int(last or 0))))
+    tokens = min(int(first or 0), int(last or 0)), max(int(first or 0), int(last or 0))
+    whole = tokens == (places[0], places[-1])
+    return TargetName(target="action", about=(about,), tokens=() if whole else tokens)
 
 
 def response_places(snapshot: LanguageSnapshot, record: int) -> list[int]:

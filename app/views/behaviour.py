@@ -174,7 +174,7 @@ def policy_table(run: Run, found: Behaviour) -> pd.DataFrame:
 def behaviour() -> None:
     """The page."""
     _, run = page.current_run()
-    page.about_control_tasks(run)
+    page.only_about(run, "behaviour")
     live.draw(run)
     page.recorded_rounds(run)
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import export, loaders, notes, page, prediction, state
+from app import export, kinds, loaders, notes, page, prediction, state
 from app.charts import comparison as charts
-from app.sequences.loaders import load_snapshot as load_sequences
 from app.text import escape
 from app.verdicts import box, mode_name, sentence, verdict_name
 from engine.jobs.interventions import InterventionJob, list_jobs
@@ -21,15 +20,15 @@ from engine.store.snapshot import check_records
 def chosen_job(run: Run) -> InterventionJob:
     """The finished intervention of the bound selector; stops the page if there is none."""
     finished = {job.id: job for job in list_jobs(run) if job.state == "done" and job.result is not None}
-    records = "sequences" if run.is_language else "diagnose"
+    records = kinds.records_page(run)
     if not finished:
         st.info(
-            f"No intervention on this run is finished yet. Remove records on the page {records.capitalize()}, or look at the "
+            f"No intervention on this run is finished yet. Remove records on the page {records.title}, or look at the "
             "running ones on Interventions.",
             icon=":material/info:",
         )
         with st.container(horizontal=True):
-            for view in (records, "interventions"):
+            for view in (records.view, "interventions"):
                 st.page_link(f"views/{view}.py", label=view.capitalize(), query_params={"run": str(state.get("run"))})
         st.stop()
     state.choose("iv", list(finished), next(iter(finished)), always=True)
@@ -107,41 +106,11 @@ def removed_table(run: Run, job: InterventionJob) -> None:
     """The removed records."""
     if job.plan.round not in run.stored_rounds:
         return
-    table = removed_sequences(run, job) if run.is_language else removed_steps(run, job)
-    removed = table["record"]
+    snapshot = loaders.load_snapshot(run, job.plan.round)
+    removed = check_records(job.plan.removed, len(snapshot.buffer))
+    table = kinds.shown(run).table(snapshot, removed.tolist())
     with st.expander(f"The {len(removed)} removed records"):
         st.dataframe(table, hide_index=True, alt="The removed records")
-
-
-def removed_steps(run: Run, job: InterventionJob) -> pd.DataFrame:
-    """Those of a control task."""
-    buffer = loaders.load_snapshot(run, job.plan.round).buffer
-    removed = list(check_records(job.plan.removed, len(buffer)))
-    return pd.DataFrame(
-        {
-            "record": removed,
-            "episode": buffer.episode[removed],
-            "action": buffer.action[removed] if buffer.action.ndim == 1 else "",
-            "reward": buffer.reward[removed],
-            "advantage": buffer.advantage[removed],
-        }
-    )
-
-
-def removed_sequences(run: Run, job: InterventionJob) -> pd.DataFrame:
-    """Those of a language model."""
-    buffer = load_sequences(run, job.plan.round).buffer
-    removed = check_records(job.plan.removed, len(buffer))
-    left = buffer.take(removed)
-    return pd.DataFrame(
-        {
-            "record": removed,
-            "prompt": left.prompt,
-            "response": left.response,
-            "reward": left.reward,
-            "advantage": left.advantage[left.start[1:] - 1],
-        }
-    )
 
 
 def compare() -> None:
@@ -153,7 +122,7 @@ def compare() -> None:
     with st.container(key="verdict"):
         box(result["verdict"])
     notes.draw(job)
-    seeds, answers = result["evaluation_seeds"], "responses" if run.is_language else "episodes"
+    seeds, answers = result["evaluation_seeds"], kinds.words(run).episodes
     shared = ", shared by the arms" if plan.mode == "mask" else " (rebatch: the original keeps minibatches of its own)"
     st.caption(
         escape(
@@ -198,12 +167,7 @@ def compare() -> None:
             export.safe_name(f"intervention-{job.id}.json"),
             "application/json",
         )
-        st.page_link(
-            "views/sequences.py" if run.is_language else "views/diagnose.py",
-            label=f"{'Sequences of' if run.is_language else 'Diagnose'} round {escape(plan.round)}",
-            icon=":material/troubleshoot:",
-            query_params={"run": name, "round": str(plan.round)},
-        )
+        page.to_records(run, name, plan.round)
         branch = next((id for id, path in loaders.run_paths().items() if path == job.folder / "branch"), None)
         if branch:
             st.page_link("views/timeline.py", label="The branch's timeline", query_params={"run": branch})

@@ -23,7 +23,7 @@ from app import (
     trust,
     two_estimators,
 )
-from app.checking import OfRecords
+from app.checking import Check
 from app.diagnosis import downloads, section
 from app.text import escape
 from engine.core.attribution import top_and_bottom
@@ -34,22 +34,6 @@ from engine.store.read import Run
 
 TABLE_ROWS = 20
 AXES = ("step in round", "advantage")
-
-
-def estimator_controls(run: Run, snapshot: ControlSnapshot, target: TargetName) -> str:
-    """The estimator, and a button that computes anew."""
-    options = trust.offered(snapshot)
-    state.choose("estimator", options, options[0])
-    estimator = str(st.selectbox("Estimator", options, key="estimator", width=170))
-    st.button(
-        "Compute",
-        key="compute",
-        icon=":material/refresh:",
-        help="Influence is computed when you open a round and then kept. This computes it anew.",
-        on_click=compute_again,
-        args=(run, snapshot, target, estimator),
-    )
-    return estimator
 
 
 def chart_controls(fields: Sequence[str]) -> tuple[str, str, str]:
@@ -69,13 +53,6 @@ def axis(key: str, label: str, default: str, fields: Sequence[str]) -> str:
     options = [default, *(name for name in fields if name not in ("record", default))]
     state.choose(key, options, default)
     return str(st.selectbox(label, options, key=key, width=150))
-
-
-@page.careful
-def compute_again(run: Run, snapshot: ControlSnapshot, target: TargetName, estimator: str) -> None:
-    """Compute what is shown anew (a callback)."""
-    chosen = loaders.load_target(snapshot, target)
-    computing.compute_again(run, snapshot, chosen, estimator, int(state.get("average_orders", 1)))
 
 
 @page.part
@@ -119,14 +96,13 @@ def pick(run: Run, snapshot: ControlSnapshot, records: list[int]) -> None:
 def diagnose() -> None:
     """The page."""
     _, run = page.current_run()
-    page.about_control_tasks(run)
+    page.only_about(run, "diagnose")
     live.draw(run)
     snapshot = loaders.load_snapshot(run, page.current_round(run))
     controls = st.container(horizontal=True, vertical_alignment="bottom")
     with controls:
         name = targets.target_controls(run, snapshot)
-        estimator = estimator_controls(run, snapshot, name)
-        orders = computing.orders_control(snapshot, estimator)
+        estimator, orders = computing.controls(run, snapshot, name)
     asked = loaders.load_target(snapshot, name)
     page.without_minibatches(snapshot)
     scores = computing.scores(run, snapshot, asked, estimator, orders)
@@ -134,8 +110,8 @@ def diagnose() -> None:
         st.stop()
     what = name.sentence(run.manifest.action_space.value_names)
     source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(snapshot, orders))
-    trust.draw(OfRecords(run, snapshot, asked, orders), estimator, escape(source))
-    two_estimators.draw(run, snapshot, asked, scores, trust.offered(snapshot))
+    trust.draw(Check.of(run, snapshot, asked, orders), estimator, escape(source))
+    two_estimators.draw(run, snapshot, asked, scores, lambda record: state.put({"inspect": record}))
     x, y, tool = chart_controls(list(loaders.load_fields(snapshot)))
     with controls:
         downloads.draw(run, snapshot, asked, what, scores, (x, y), TABLE_ROWS, source)

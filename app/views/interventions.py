@@ -6,7 +6,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from app import across, jobs, notes, page, state
+from app import across, jobs, kinds, notes, page, state
 from app.text import escape
 from app.verdicts import mode_name, sentence, verdict_name
 from engine.jobs.folder import ACTIVE, request_cancel
@@ -26,7 +26,7 @@ ICONS = {
 
 def describe(run: Run, job: InterventionJob) -> str:
     """One line: what is removed; plain text."""
-    plan, answers = job.plan, "responses" if run.is_language else "episodes"
+    plan, answers = job.plan, kinds.words(run).episodes
     more = f", then {plan.continue_rounds} more rounds" if plan.continue_rounds else ""
     more += f" with {plan.seeds} seeds" if plan.seeds > 1 else ""
     return (
@@ -81,6 +81,13 @@ def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None
         notes.draw(job)
 
 
+def how_to_remove(run: Run) -> str:
+    """Where one begins, in a sentence; plain text."""
+    if not kinds.shown(run).pages:
+        return "The command `python -m engine retrain` removes some."
+    return f"Open {kinds.records_page(run).title}, select records, add them to the basket and press Retrain."
+
+
 @page.one_line_errors()  # a fragment runs outside the page's own error line
 def panel(name: str, run: Run, was_active: bool) -> None:
     """All interventions on the run, the one of the URL first."""
@@ -93,13 +100,9 @@ def panel(name: str, run: Run, was_active: bool) -> None:
         for line in damaged_jobs(run):
             st.error(escape(line), icon=":material/error:")
         if not found:
-            records = "sequences" if run.is_language else "diagnose"
-            st.info(
-                f"No record has been removed from this run yet. Open {records.capitalize()}, select records, add them to the "
-                "basket and press Retrain.",
-                icon=":material/info:",
-            )
-            st.page_link(f"views/{records}.py", label=f"Open {records.capitalize()}", query_params={"run": name})
+            to_begin = kinds.records_page(run)
+            st.info(f"No record has been removed from this run yet. {how_to_remove(run)}", icon=":material/info:")
+            st.page_link(f"views/{to_begin.view}.py", label=f"Open {to_begin.title}", query_params={"run": name})
     if was_active != any(job.state in ACTIVE for job in found):
         st.rerun()
 
@@ -117,9 +120,7 @@ def single(name: str, run: Run) -> None:
 def interventions() -> None:
     """The page: single interventions, and the same one at every round."""
     name, run = page.current_run()
-    views = {"Chosen records": single}
-    if not run.is_language:
-        views["Across training"] = across.draw
+    views = {"Chosen records": single, "Across training": across.draw}
     state.choose("view", list(views), "Chosen records")
     for tab, draw in zip(st.tabs(list(views), key="view", on_change="rerun"), views.values(), strict=True):
         if tab.open:

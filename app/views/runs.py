@@ -7,13 +7,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import live, loaders, state
-from app.page import in_one_line, language_runs
+from app import kinds, live, loaders, state
+from app.page import in_one_line
 from app.text import escape
 from engine.jobs.interventions import list_jobs
 from engine.store.read import Run
 
 ALL, FINISHED = "all", "finished"
+INTERVENTIONS = kinds.Page("interventions", "what was removed, and what came of it")
 EMPTY = ("run", "environment", "seed", "rounds", "state", "final return", "return per round", "interventions", "parent")
 
 
@@ -38,6 +39,14 @@ def describe(name: str, run: Run) -> dict[str, Any]:
     }
 
 
+def pages_of(name: str) -> tuple[kinds.Page, ...]:
+    """The pages about a run's records; none of a run that can't be read."""
+    try:
+        return kinds.shown(loaders.load_run(loaders.run_paths()[name])).pages
+    except Exception:  # noqa: BLE001  see `page.in_one_line`; the run is a line among the damaged ones
+        return ()
+
+
 def heads() -> dict[str, str]:
     """The last commit of every run, or what is wrong with it."""
     found = {}
@@ -57,11 +66,11 @@ for name, path in loaders.run_paths().items():
         damaged.append(f"{name}: {in_one_line(error)}")
 table = pd.DataFrame(rows, columns=list(rows[0]) if rows else list(EMPTY))
 
-search, kinds, branches = st.columns([3, 4, 2], vertical_alignment="bottom")
+search, environments, branches = st.columns([3, 4, 2], vertical_alignment="bottom")
 with search:
     state.choose_text("search", "")
     words = st.text_input("Search", key="search", placeholder="part of a run's name")
-with kinds:
+with environments:
     kinds_here = [ALL, *sorted(set(table["environment"]))]
     state.choose("environment", kinds_here, ALL)
     kind = st.selectbox("Environment", kinds_here, key="environment")
@@ -126,14 +135,5 @@ run = state.get("run")
 if run:
     st.markdown(f"**{escape(run)}** is open:")
     with st.container(horizontal=True):
-        records = (
-            ("Diagnose", "diagnose", "which records helped and hurt a round"),
-            ("Behaviour", "behaviour", "how an action came to be"),
-        )
-        sequences = (("Sequences", "sequences", "its records as text, and which of them helped and hurt"),)
-        for title, view, why in (
-            ("Timeline", "timeline", "how learning went"),
-            *(sequences if language_runs({run: loaders.run_paths()[run]}) else records),
-            ("Interventions", "interventions", "what was removed, and what came of it"),
-        ):
-            st.page_link(f"views/{view}.py", label=f"{title}: {why}", query_params={"run": run})
+        for one in (kinds.TIMELINE, *pages_of(run), INTERVENTIONS):
+            st.page_link(f"views/{one.view}.py", label=f"{one.title}: {one.why}", query_params={"run": run})

@@ -5,20 +5,37 @@ from __future__ import annotations
 from typing import Any
 from zlib import crc32
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import streamlit as st
-from engine.kinds.language.influence import SequenceScores
 from numpy.typing import NDArray
 
-from app import basket, export, live, page, selection, state, trust
-from app.loaders import run_paths
+from app import (
+    basket,
+    computing,
+    export,
+    kinds,
+    live,
+    loaders,
+    page,
+    parts,
+    selection,
+    selection_bar,
+    state,
+    trust,
+    two_estimators,
+)
+from app.checking import Check
 from app.retraining import retrain_dialog
-from app.sequences import findings, listing, loaders, response, scores, targets
-from app.sequences.checking import OfSequences
+from app.sequences import findings, listing, response, targets
+from app.sequences import loaders as sequence_loaders
 from app.sequences.listing import Listed
-from app.sequences.targets import Asked
 from app.text import escape
+from engine.core.question import TargetName
+from engine.core.scores import Scores
+from engine.core.targets import Target
+from engine.errors import EngineError
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.recording.dumps import Dump
 from engine.store.read import Run
@@ -35,30 +52,43 @@ def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
     controls = st.container(horizontal=True, vertical_alignment="bottom")
     with controls:
         asked = targets.controls(snapshot)
-        estimator = scores.estimator_control(snapshot)
-        st.button(
-            "Compute",
-            key="compute",
-            icon=":material/refresh:",
-            help="Influence is computed when you open a round and then kept. This computes it anew.",
-            on_click=scores.compute_again,
-            args=(run, snapshot, asked, estimator),
-        )
+        estimator, orders = computing.controls(run, snapshot, asked)
     page.without_minibatches(snapshot)
-    target, found = scores.safely(run, snapshot, asked, estimator)
+    target, found = influence(run, snapshot, asked, estimator, orders)
     if target is not None and found is not None:
-        source = page.provenance(run, snapshot, f"{estimator}, {target.words}")
-        line = escape(" · ".join(part for part in (source, scores.silent(found)) if part))
-        trust.draw(OfSequences(run, snapshot, asked, target), estimator, line)
+        provenance = computing.provenance(snapshot, orders)
+        source = page.provenance(run, snapshot, f"{estimator}, {target.words}", provenance)
+        line = escape(" · ".join(part for part in (source, silent(found)) if part))
+        trust.draw(Check.of(run, snapshot, target, orders), estimator, line)
+        with page.one_line_errors():
+            two_estimators.draw(run, snapshot, target, found, lambda record: state.put({"record": record}))
     with controls:
-        name = f"{run.name}-round-{snapshot.round}" + (f"-{asked.name}-{estimator}" if found else "")
+        name = f"{run.name}-round-{snapshot.round}" + (f"-{asked.target}-{estimator}" if found else "")
         export.offer({name: lambda: exported(snapshot, found)})
-    workplace(run, snapshot, asked, found)
+    workplace(run, snapshot, asked, target, found)
     if target is not None and found is not None:
         findings.draw(run, snapshot, target, found, source)
 
 
-def exported(snapshot: LanguageSnapshot, found: SequenceScores | None) -> pd.DataFrame:
+def influence(
+    run: Run, snapshot: LanguageSnapshot, asked: TargetName, estimator: str, orders: int
+) -> tuple[Any, Scores | None]:
+    """The target and the scores; what can't be computed is said in a line, and the page goes on without influence."""
+    try:
+        target = loaders.load_target(snapshot, asked)
+        return target, computing.scores(run, snapshot, target, estimator, orders)
+    except EngineError as error:
+        st.info(f"No influence here: {escape(error)}.", icon=":material/info:")
+        return None, None
+
+
+def silent(found: Scores) -> str:
+    """How many sequences have no signal, in words; nothing where all have one."""
+    count = int(np.count_nonzero(found.no_signal))
+    return f"{count:,} without a signal (their group was rewarded alike)" if count else ""
+
+
+def exported(snapshot: LanguageSnapshot, found: Scores | None) -> pd.DataFrame:
     """One row a sequence, with its round and, where it is known, its influence; which one, is in Parquet's metadata."""
     frame = _table(snapshot, found).to_pandas()
     frame.insert(0, "round", snapshot.round)
@@ -67,17 +97,21 @@ def exported(snapshot: LanguageSnapshot, found: SequenceScores | None) -> pd.Dat
     return frame
 
 
-def _table(snapshot: LanguageSnapshot, found: SequenceScores | None) -> pa.Table:
-    return loaders.load_table(snapshot) if found is None else loaders.load_scored_table(snapshot, found)
+def _table(snapshot: LanguageSnapshot, found: Scores | None) -> pa.Table:
+    return (
+        sequence_loaders.load_table(snapshot) if found is None else sequence_loaders.load_scored_table(snapshot, found)
+    )
 
 
 @page.part
-def workplace(run: Run, snapshot: LanguageSnapshot, asked: Asked, found: SequenceScores | None) -> None:
+def workplace(
+    run: Run, snapshot: LanguageSnapshot, asked: TargetName, target: Target | None, found: Scores | None
+) -> None:
     """The list, the chosen response and the basket: drawn anew by themselves. What is ticked is the selection."""
     numbers = "" if found is None else f" {crc32(found.influence.tobytes())}"
     kept = basket.records(run, snapshot)
     listed = Listed(_table(snapshot, found), snapshot.hash, snapshot.hash + numbers, tuple(kept))
-    rows = loaders.load_rows(listed.table, listed.identity, listing.controls(listed), listed.basket)
+    rows = sequence_loaders.load_rows(listed.table, listed.identity, listing.controls(listed), listed.basket)
     record = listing.choose(listed, rows)
 
     def tick(here: NDArray[Any], ticked: list[int]) -> None:
@@ -88,37 +122,30 @@ def workplace(run: Run, snapshot: LanguageSnapshot, asked: Asked, found: Sequenc
             state.put({"record": new[-1]})
 
     listing.draw(listed, rows, selection.current(run, snapshot).tolist(), tick, several=True)
+    ticked = selection.current(run, snapshot).tolist()
+    selection_bar.draw(run, snapshot, found, "Tick rows of the list.")
+    if target is not None and found is not None:
+        parts.draw(run, snapshot, target, found, ticked)
     response.draw(listed, rows, record, run, snapshot, None if found is None else found.token_influence, asked)
     basket.draw(
         run,
         snapshot,
         None if found is None else found.influence,
-        lambda records: retrain(run, snapshot, asked, found, records),
+        lambda records: retrain_dialog(run, snapshot, found, records, asked),
     )
-
-
-def retrain(
-    run: Run, snapshot: LanguageSnapshot, asked: Asked, found: SequenceScores | None, records: list[int]
-) -> None:
-    """The dialog. Of an action target about a part of a response, what is measured is about the whole response."""
-    part = targets.is_part(snapshot, asked)
-    note = (
-        f"Beside the reward, the change of log π of record {asked.record}'s whole response is measured." if part else ""
-    )
-    retrain_dialog(run, snapshot, None if part else found, records, asked.measured, note)
 
 
 @page.part
 def view_only(dump: Dump, step: int) -> None:
     """A step of what another trainer wrote down, as its file is now: what was chosen in another state of it is forgotten."""
-    found, identity = loaders.load_step(dump, step)
+    found, identity = sequence_loaders.load_step(dump, step)
     if found.note:
         st.caption(escape(found.note))
     if not found.table.num_rows:
         st.info("There are no sequences in this step's file.", icon=":material/info:")
         return
     listed = Listed(found.table, identity, identity)
-    rows = loaders.load_rows(listed.table, listed.identity, listing.controls(listed), ())
+    rows = sequence_loaders.load_rows(listed.table, listed.identity, listing.controls(listed), ())
     record = listing.choose(listed, rows)
 
     def tick(here: NDArray[Any], ticked: list[int]) -> None:
@@ -129,36 +156,38 @@ def view_only(dump: Dump, step: int) -> None:
     response.draw(listed, rows, record)
 
 
-def _lead_away(name: str) -> None:
-    """From a run whose records are steps of an environment."""
-    runs = [run for run in page.language_runs(run_paths()) if "interventions/" not in run]
-    others = [*runs, *loaders.dump_paths()][:MOST_LINKS]
+def _lead_away(run: Run, name: str) -> None:
+    """From a run whose records are no sequences."""
+    runs = [run for run in page.runs_shown_on("sequences", loaders.run_paths()) if "interventions/" not in run]
+    others = [*runs, *sequence_loaders.dump_paths()][:MOST_LINKS]
     there = "These are language models' runs:" if others else f"There is none here yet. {RECORD_ONE}"
     st.info(
-        f"Sequences are the records of a language model, and {escape(name)} is the run of a control task. {there}",
+        f"Sequences are the records of a language model, and those of {escape(name)} are none. {there}",
         icon=":material/info:",
     )
     with st.container(horizontal=True):
         for other in others:
             st.page_link("views/sequences.py", label=f"Open {escape(other)}", query_params={"run": other})
-        st.page_link("views/diagnose.py", label=f"Diagnose {escape(name)}", query_params={"run": name})
+        page.to_records(run, name, None)
 
 
 def sequences() -> None:
     """The page."""
     name = str(state.get("run"))
-    dumps = loaders.dump_paths()
+    dumps = sequence_loaders.dump_paths()
     if name in dumps:
-        dump = loaders.load_dump(dumps[name])
+        dump = sequence_loaders.load_dump(dumps[name])
         st.info(dump.cannot, icon=":material/visibility:")
         step = int(state.get("round", dump.steps[0]))
-        found, _ = loaders.load_step(dump, step)  # if it can't be read, there is nothing to list or to download
+        found, _ = sequence_loaders.load_step(
+            dump, step
+        )  # if it can't be read, there is nothing to list or to download
         view_only(dump, step)
         export.offer({f"{name}-step-{step}": found.table.to_pandas})
         return
     name, run = page.current_run()
-    if not run.is_language:
-        _lead_away(name)
+    if kinds.SEQUENCES not in kinds.shown(run).pages:
+        _lead_away(run, name)
         return
     live.draw(run)
     snapshot = loaders.load_snapshot(run, page.current_round(run))

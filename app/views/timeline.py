@@ -5,10 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import export, live, loaders, page, state
+from app import export, kinds, live, loaders, page, state
 from app.charts import timeline as charts
 from app.text import escape
 from engine.analysis.behaviour import unread
+
+MOST_RECORDS = 1_000
+# That are listed of a round, for a browser's sake. A comment, because Streamlit shows strings of a page.
 
 name, run = page.current_run()
 live.draw(run)
@@ -42,7 +45,8 @@ def metrics_table() -> dict[str, list[float | None]]:
 
 
 chosen = page.current_round(run) if stored else None
-what = "reward" if run.is_language else "return"
+shown, words = kinds.shown(run), kinds.words(run)
+what, collected = words.returned, shown.collected or f"The round's {words.episodes}"
 returns = [value for value in column("mean_return") if value is not None]
 with st.container(horizontal=True):
     st.metric("Rounds", len(rounds), border=True)
@@ -54,8 +58,8 @@ with st.container(horizontal=True):
 
 st.subheader(what.capitalize(), anchor=False)
 st.caption(
-    ("The round's responses" if run.is_language else "Training episodes that ended in the round")
-    + f": mean, and a band of one standard deviation between {'responses' if run.is_language else 'episodes'}. "
+    f"{collected}: mean, and a band of one standard deviation between "
+    f"{words.episodes}. "
     "Filled marks have records: click one to choose the round."
     + ("" if len(stored) == len(rounds) else " Of the rounds with open marks only the metrics are kept.")
 )
@@ -71,15 +75,20 @@ st.plotly_chart(
 )
 with st.container(horizontal=True, vertical_alignment="center"):
     export.offer({f"{run.name}-rounds": lambda: pd.DataFrame({"round": numbers, **metrics_table()})})
-    if chosen is not None and run.is_language:
-        page.to_sequences(name, chosen)
-    elif chosen is not None:
-        st.page_link(
-            "views/diagnose.py",
-            label=f"Diagnose round {chosen}",
-            icon=":material/troubleshoot:",
-            query_params={"run": name, "round": str(chosen)},
+    if chosen is not None and shown.pages:
+        page.to_records(run, name, chosen)
+
+
+def draw_records(round: int) -> None:
+    """The records of a kind that has no page of its own."""
+    with st.expander(f"The records of round {round}"):
+        snapshot = loaders.load_snapshot(run, round)
+        n = len(snapshot.buffer)
+        st.dataframe(
+            shown.table(snapshot, range(min(n, MOST_RECORDS))), hide_index=True, alt=f"The records of round {round}"
         )
+        if n > MOST_RECORDS:
+            st.caption(f"The first {MOST_RECORDS:,} of {n:,} records.")
 
 
 def draw_formation() -> None:
@@ -110,14 +119,16 @@ def draw_formation() -> None:
         )
 
 
-if not run.is_language:
+if chosen is not None and not shown.pages:
+    with page.one_line_errors():
+        draw_records(chosen)
+if shown.has_formation:
     with page.one_line_errors():  # a damaged round takes nothing else with it
         draw_formation()
 
 st.subheader("Update", anchor=False)
 st.caption(
-    "Means over the optimizer steps of each round's update; explained variance of the critic before it."
-    + (" KL (summed over a response), rewards and shares are of the round's responses." if run.is_language else "")
+    "Means over the optimizer steps of each round's update; explained variance of the critic before it." + shown.updates
 )
 st.plotly_chart(
     charts.losses(numbers, {key: column(key) for key in charts.LOSSES}, dark),

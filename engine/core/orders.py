@@ -15,7 +15,7 @@ import numpy as np
 from engine.core.attribution import Attribution
 from engine.core.checkpoint import one_thread
 from engine.core.estimators import ESTIMATORS, PRIOR, REPLAY_REGRESSION, replay_regression
-from engine.core.kind import named_target
+from engine.core.kind import kind_of, named_target
 from engine.core.regression import training_orders, training_seconds
 from engine.core.replay import intervene
 from engine.core.targets import Target
@@ -111,6 +111,8 @@ def estimate_seconds(
 ) -> float:
     """How long `attribute` will take here, from timing it on two short updates of the round's own records.
 
+    Of large models, where even that takes long, from what the round's update took; see `Kind.seconds_an_order`.
+
     Args:
         snapshot: round k.
         estimator: a name in `estimators.ESTIMATORS`. Of `replay_regression` replays that are kept cost nothing.
@@ -130,6 +132,9 @@ def estimate_seconds(
     if estimator == REPLAY_REGRESSION:
         prior = estimate_seconds(snapshot, PRIOR, target, orders, by_layer)
         return prior + training_seconds(snapshot, target, training_orders(orders))
+    known = kind_of(snapshot).seconds_an_order(snapshot, estimator)
+    if known is not None:
+        return orders * known
     steps, seconds = [], []
     for wanted in (1, *CALIBRATION_STEPS):
         short = _shortened(snapshot, wanted)

@@ -136,10 +136,14 @@ def training_orders(orders: int) -> int:
     return max(TRAINING_ORDERS, orders)
 
 
-def training_seconds(snapshot: Snapshot, target: Target, orders: int = TRAINING_ORDERS) -> float:
-    """How long the estimator's replays that are not kept take, one after another."""
+def training_seconds(
+    snapshot: Snapshot, target: Target, orders: int = TRAINING_ORDERS, one: float | None = None
+) -> float:
+    """How long the estimator's replays that are not kept take, one after another; `one` of them is timed, or takes that long."""
     done, total = finished_replays(snapshot, target, with_nothing_removed(training_removals(snapshot)), orders)
-    return replay_seconds(snapshot) * (total - done) if done < total else 0.0
+    if done == total:
+        return 0.0
+    return (replay_seconds(snapshot) if one is None else one) * (total - done)
 
 
 def with_nothing_removed(removed: Bools) -> Bools:

@@ -248,12 +248,13 @@ def snapshot_of(source: Snapshot | Run | str | Path, round: int | None) -> Any:
     Raises:
         BadInputError: a run without saying which round, or one whose records are not there.
     """
-    if isinstance(source, Snapshot):
+    if isinstance(source, str | Path):
+        source = open_run(source)
+    if not isinstance(source, Run):
         return source
-    run = source if isinstance(source, Run) else open_run(source)
     if round is None:
         raise BadInputError("a run has many rounds; say which one with round=")
-    return run.snapshot(round)
+    return source.snapshot(round)
 
 
 def read_model_files(path: Path) -> dict[str, bytes]:

@@ -110,7 +110,15 @@ def write_run(
                     "response": [texts(f"r{i}") for i in range(n)],
                 }
                 buffer = replace(buffer, **said)
-            snapshot = LanguageSnapshot(k, config, language, buffer, None, checkpoint, order)
+            snapshot = LanguageSnapshot(
+                round=k,
+                config=config,
+                language=language,
+                buffer=buffer,
+                validation=None,
+                checkpoint=checkpoint,
+                minibatches=order,
+            )
             writer.commit_round(snapshot, {"records": n, "mean_return": float(buffer.reward.mean())})
         writer.commit_final(rounds, checkpoint)
     return path

@@ -32,7 +32,7 @@ def run(tmp_path: Path, cartpole: Run) -> Run:
 @pytest.fixture
 def page(run: Run, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The page as a link opens it; workers are not started."""
-    monkeypatch.setattr(jobs, "launch", lambda run, folder: None)
+    monkeypatch.setattr(jobs, "launch", lambda folder: None)
     monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(run.path.parent)])
     app = AppTest.from_file(str(ROOT / "app" / "streamlit_app.py"), default_timeout=60)
     app.query_params["run"] = "cartpole"

@@ -20,7 +20,7 @@ from app.prediction import changes
 from engine.core.filtering import bottom_fraction
 from engine.core.influence import read_influence
 from engine.core.lds import spearman
-from engine.intervention.plan import Intervention, random_removal
+from engine.intervention.plan import Intervention, draws
 from engine.intervention.record_sets import change_basket
 from engine.jobs.interventions import create_job, predicted
 from engine.jobs.work import work
@@ -153,8 +153,8 @@ def test_compare_shows_predictions_in_the_targets_unit(monkeypatch: pytest.Monke
     assert "tracin_adam, mean of 4 minibatch orders" in figure.proto.spec
     said = changes(scores, plan, snapshot)
     assert said["counterfactual"] == pytest.approx(-scores.influence[list(drop)].sum(), rel=1e-4)
-    draws = [random_removal(snapshot, plan, order) for order in range(2)]
-    assert said["control"] == pytest.approx(-np.mean([scores.influence[draw].sum() for draw in draws]), rel=1e-4)
+    random = [draws(snapshot, plan, order)["control"] for order in range(2)]
+    assert said["control"] == pytest.approx(-np.mean([scores.influence[draw].sum() for draw in random]), rel=1e-4)
     assert f"1 further rounds, 2 seeds: **{result['recollected']['verdict']}**" in words(app)
     assert f"Replayed, on the data as it was: **{result['verdict']}**" in words(app)
 

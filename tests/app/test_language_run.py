@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine.kinds.language.retrain import predicted
-from engine.kinds.language.worker import work
 from languages import record_language
 from made_up_sequences import write_language_run
 from test_pages import Open, errors, open_page, words  # noqa: F401
 
 from engine.core.question import TargetName
 from engine.intervention.plan import Intervention
-from engine.jobs.interventions import create_job, list_jobs
+from engine.jobs.interventions import create_job, list_jobs, predicted
 from engine.jobs.work import work
 from engine.store import open_run
 

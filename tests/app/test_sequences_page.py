@@ -16,9 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import streamlit as st
-from engine.intervention.workspace import list_jobs
-from engine.kinds.language.influence import sequence_influence
-from engine.kinds.language.worker import work
 from language_runs import sequences, write_run
 from languages import record_language
 from streamlit.testing.v1 import AppTest
@@ -33,7 +30,7 @@ from app.sequences import loaders
 from app.sequences.columns import BASKET, Question, rows, sequences_table, with_influence
 from engine.arguments import record_numbers
 from engine.intervention.record_sets import change_basket, read_basket, read_sets
-from engine.jobs import by_kind
+from engine.jobs.calculate import calculate
 from engine.jobs.calculations import Calculation
 from engine.jobs.interventions import list_jobs
 from engine.jobs.questions import Validate
@@ -173,13 +170,14 @@ def test_influence_is_the_engines(open_page: Open, trained: Path) -> None:
     app = open_page("sequences", trained, run="tiny", round="1")
     assert errors(app) == []
     snapshot = engine.open_run(trained / "tiny").snapshot(1)
-    expected = sequence_influence(snapshot, "sequence", cache=False)
+    expected = engine.influence(snapshot, "sequence", cache=False)
     table, worst = listed(app), int(expected.influence.argmin())
     assert table["record"].tolist() == np.argsort(expected.influence, kind="stable").tolist(), "the worst first"
     np.testing.assert_allclose(table["influence"], np.sort(expected.influence), rtol=1e-5)
     assert app.session_state["record"] == worst
     assert f"rank {len(table)} of {len(table)}" in words(app)
-    assert "first_order, sequence target over regenerated validation prompts · round 1 · seed 0" in words(app)
+    assert "first_order, sequence target over regenerated validation prompts · recorded minibatch order" in words(app)
+    assert " · round 1 · seed 0" in words(app)
     tokens = expected.token_influence[snapshot.buffer.tokens_of(worst)][
         snapshot.buffer.mask[snapshot.buffer.tokens_of(worst)]
     ]
@@ -199,7 +197,7 @@ def test_asking_why_it_said_this(open_page: Open, trained: Path) -> None:
     assert errors(app) == []
     assert f"action target, record 3, token {first} ·" in words(app)
     target = language_target(snapshot, "action", record=3, first=first, last=first)
-    expected = sequence_influence(snapshot, target, cache=False).influence
+    expected = engine.influence(snapshot, target, cache=False).influence
     np.testing.assert_allclose(listed(app)["influence"], np.sort(expected), rtol=1e-5)
     assert app.query_params["about"] == "3"
 
@@ -216,9 +214,9 @@ def test_whether_it_can_be_trusted_is_measured_by_removing_sequences(
     monkeypatch.undo()
     [asked] = started
     assert isinstance(asked, Validate)
-    assert (asked.round, asked.estimators) == (1, ("first_order", "tracin", "tracin_adam"))
+    assert (asked.round, asked.estimators) == (1, ("first_order", "tracin", "tracin_adam", "replay_gradient"))
     run = engine.open_run(tmp_path / "tiny")
-    by_kind.of(run).calculate(run, replace(asked, subsets=4, orders=2), lambda *_: None)
+    calculate(run, replace(asked, subsets=4, orders=2), lambda *_: None)
     app = open_page("sequences", tmp_path, run="tiny", round="1")
     assert "trust: LDS" in words(app)
 
@@ -245,10 +243,10 @@ def test_retraining_without_the_basket_ends_on_compare(
     assert (job.plan.measured.target, job.plan.orders, job.plan.episodes) == ("sequence", 2, 8)
     assert [command[1:4] for command in started] == [["-m", "engine.jobs", str(job.folder)]]
     assert [command[4] for command in started] == ["--lock"], "and nothing that could be loaded"
-    expected = sequence_influence(run.snapshot(0)).influence[worst].sum()
+    expected = engine.influence(run.snapshot(0)).influence[worst].sum()
     assert job.about["summed_influence"] == pytest.approx(float(expected), rel=1e-5)
 
-    sequence_influence(run.snapshot(0), "sequence", "tracin_adam")
+    engine.influence(run.snapshot(0), "sequence", "tracin_adam")
     result = work(job.folder)
     app = open_page("interventions", tmp_path, run="tiny")
     assert errors(app) == []

@@ -14,8 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from app import loaders
-from app.checking import CHECKED, OfRecords, measured_estimators
-from app.trust import offered
+from app.checking import CHECKED, Check, measured_estimators
 from engine.core.costs import finished
 from engine.core.draws import random_removals
 from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
@@ -23,6 +22,7 @@ from engine.core.kind import named_target
 from engine.core.question import TargetName
 from engine.core.record_targets import return_target
 from engine.core.trust import keep_validation
+from engine.core.validation import Measurement
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Validate
 from engine.store.read import Run
@@ -93,21 +93,21 @@ def test_few_subsets_are_said_to_be_few(monkeypatch: pytest.MonkeyPatch, run: Ru
 
 def test_every_estimator_is_offered_where_the_update_can_be_replayed(run: Run) -> None:
     snapshot = run.snapshot(1)
-    assert offered(snapshot) == list(ESTIMATORS)
-    assert offered(snapshot.changed(minibatches=snapshot.minibatches[:0])) == ["first_order"]
+    assert list(ESTIMATORS.of(snapshot)) == list(ESTIMATORS)
+    assert list(ESTIMATORS.of(snapshot.changed(minibatches=snapshot.minibatches[:0]))) == ["first_order"]
 
 
 def test_progress_of_a_check_counts_all_its_replays(run: Run) -> None:
     """Those that replay_regression is fitted to as well, and after a reload, too."""
     snapshot = run.snapshot(1)
-    question = OfRecords(run, snapshot, return_target(snapshot), subsets=2000, orders=50)
+    question = Check(run, snapshot, return_target(snapshot), Measurement(subsets=2000, orders=50))
     check = question.job([*CHECKED, REPLAY_REGRESSION])
     check.start()
     again = question.job()
     estimators = measured_estimators(again)
     assert estimators == (*CHECKED, REPLAY_REGRESSION)
-    _, few = finished(snapshot, return_target(snapshot), CHECKED, 4, 2, 0.5, "random")
-    _, many = finished(snapshot, return_target(snapshot), estimators, 4, 2, 0.5, "random")
+    _, few = finished(snapshot, return_target(snapshot), CHECKED, Measurement(subsets=4, orders=2))
+    _, many = finished(snapshot, return_target(snapshot), estimators, Measurement(subsets=4, orders=2))
     assert many > few == 10
     again.stop()
     wait_until(lambda: not check.running)
@@ -115,7 +115,7 @@ def test_progress_of_a_check_counts_all_its_replays(run: Run) -> None:
 
 def test_a_check_runs_in_the_background_and_can_be_stopped(run: Run) -> None:
     snapshot = run.snapshot(1)
-    question = OfRecords(run, snapshot, return_target(snapshot), subsets=2000, orders=50)
+    question = Check(run, snapshot, return_target(snapshot), Measurement(subsets=2000, orders=50))
     check = question.job()
     assert not check.running
     question.job(["first_order"]).start()

@@ -38,6 +38,11 @@ from engine.kinds.language.targets import TokenTarget, named_target, return_targ
 from engine.kinds.language.update import batch_of, compared, normalizer_of
 from engine.store.manifest import RunManifest
 
+UNKNOWN_SECONDS = 60.0
+"""What an update is taken to take where it was not recorded."""
+FOLLOWED = {"tracin": 3.0, "tracin_adam": 3.0, "replay_gradient": 6.0}
+"""What estimators take that follow the update, in updates; `first_order` takes about two passes over the records."""
+
 
 class LanguageKind(Kind):
     """What is different from the contract's defaults: tokens, GRPO's groups, and responses in the place of episodes."""
@@ -78,6 +83,11 @@ class LanguageKind(Kind):
     ) -> Attribution:
         """By token, and in GRPO through the advantages of the others in the group."""
         return at_theta_k(snapshot, policy, direction, by_layer)
+
+    def seconds_an_order(self, snapshot: LanguageSnapshot, estimator: str) -> float:
+        """From what the update took; unknown: as if it took long."""
+        update = float(snapshot.metrics.get("update_seconds") or UNKNOWN_SECONDS)
+        return update * FOLLOWED.get(estimator, 2 / snapshot.config.n_epochs)
 
     def target(self, snapshot: LanguageSnapshot, name: TargetName) -> TokenTarget:
         """`sequence`, `return` or `action`."""
