@@ -19,6 +19,7 @@ from engine.analysis import rollouts as playing
 from engine.analysis.advantages import monte_carlo
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.analysis.rollouts import Task, horizon, run_rollouts
+from engine.core.kind import Kind, kind_of
 from engine.envs import CATALOGUE
 from engine.envs.environment import attributes
 from engine.errors import BadInputError, CancelledError
@@ -308,3 +309,21 @@ def test_bad_input_is_refused_in_words(snapshot: Snapshot) -> None:
     target = engine.action_target(never, record=5, action=1)
     with pytest.raises(BadInputError, match="gives action push right probability 0 in that state"):
         engine.diagnose(never, target, **INLINE)
+
+
+def test_a_kind_that_says_nothing_of_its_records_is_diagnosed_too(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is known is whether a record was dropped; each stands for itself, and no rollouts are played."""
+
+    class Plain(type(kind_of(snapshot))):  # type: ignore[misc]
+        no_rollouts, features, groups = Kind.no_rollouts, Kind.features, Kind.groups
+
+    monkeypatch.setattr("engine.analysis.diagnosis.kind_of", lambda _: Plain())
+    monkeypatch.setattr("engine.analysis.features.kind_of", lambda _: Plain())
+    found = engine.diagnose(snapshot.without(range(0, 140, 3)))
+    assert set(found.columns) == {"dropped"}
+    assert found.cluster == "record"
+    assert found.notes == ("nothing is said of A-bar: nothing leads back to the states in which the records were made",)
+    (trait,) = found.traits
+    assert trait.sentence == f"0% were dropped from the update, {47 / 126:.0%} of the rest"
