@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -21,7 +22,6 @@ from engine.core.targets import Target
 from engine.envs import Place
 from engine.errors import BadInputError
 from engine.kinds.control.snapshot import ControlSnapshot
-from engine.store.snapshot import Snapshot
 
 ROLLOUTS = 32
 """Of each mean that A-bar is made of."""
@@ -49,7 +49,7 @@ def _seconds(
 
 
 def load_diagnosis(
-    snapshot: Snapshot, target: Target, scores: Scores, fraction: float, estimated: MonteCarlo | None
+    snapshot: Any, target: Target, scores: Scores, fraction: float, estimated: MonteCarlo | None
 ) -> Diagnosis:
     """The bottom records compared with the rest, with what is known of A-bar.
 
@@ -63,7 +63,7 @@ def load_diagnosis(
 
 @st.cache_resource(max_entries=16, show_spinner="comparing the bottom records with the rest …")
 def _diagnosis(
-    _snapshot: Snapshot,
+    _snapshot: Any,
     _target: Target,
     _scores: Scores,
     _estimated: MonteCarlo | None,
