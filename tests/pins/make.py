@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import engine
+from engine.kinds.language.presets import LanguageSettings
 from tests import languages
 from tests.pins import questions
 from tests.pins.pinned import DATA, OUTCOMES, save
@@ -58,12 +59,11 @@ def language(algorithm: str, **settings: Any) -> Callable[[Path], Path]:
         here, home = Path.cwd(), {"policy": "policy", "reward": "reward", "prompts": "prompts.txt"}
         os.chdir(folder)
         try:
-            run = folder / "run"
-            for _ in engine.train_language(train, replace(own, **home), run, reward_model=questions.GladWords()):
-                pass
+            named = LanguageSettings(replace(own, **home), train)
+            engine.train(named, folder / "run", reward_model=questions.GladWords())
         finally:
             os.chdir(here)
-        return run
+        return folder / "run"
 
     return write
 
