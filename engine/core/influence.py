@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.core.attribution import Attribution
 from engine.core.checkpoint import one_thread
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, first_order
-from engine.core.kind import kind_of, named_target
+from engine.core.kind import chosen_target, kind_of
 from engine.core.orders import OnProgress, attribute, check_request
 from engine.core.scores import Scores, attribution_from, attribution_table
 from engine.core.targets import LogProbTarget, Target, name_of
@@ -107,9 +107,8 @@ class CachedScores:
 
     @classmethod
     def of(cls, snapshot: Snapshot, target: Target | str | None, estimator: str, orders: int) -> CachedScores:
-        """Of a target by name, too; errors as `kind.named_target`."""
-        chosen = named_target(snapshot, target) if target is None or isinstance(target, str) else target
-        return cls(snapshot, chosen, estimator, orders)
+        """Of a target by name, too; errors as `kind.chosen_target`."""
+        return cls(snapshot, chosen_target(snapshot, target), estimator, orders)
 
     @cached_property
     def about(self) -> str:
@@ -187,11 +186,13 @@ def influence_on_each(snapshot: Snapshot, target: LogProbTarget) -> Float32s:
     """
     one_thread()
     kind = kind_of(snapshot)
+    kind.check_target(snapshot, target)
     gradients = kind.kept_gradients(snapshot)
     if gradients is not None:
         return gradients.influence_on_each(target)
-    matrix = np.zeros((len(target.action), len(snapshot.buffer)), np.float32)
-    for row, one in zip(matrix, kind.single_targets(target), strict=True):
+    singles = kind.single_targets(target)
+    matrix = np.zeros((len(singles), len(snapshot.buffer)), np.float32)
+    for row, one in zip(matrix, singles, strict=True):
         with suppress(ZeroGradientError):
             row[:] = first_order(snapshot, one)
     return matrix

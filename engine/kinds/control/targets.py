@@ -110,6 +110,10 @@ def return_target(snapshot: ControlSnapshot, reference: RolloutBuffer | None = N
         BadInputError: the buffer's observations or actions are not of the snapshot's kind.
     """
     buffer = snapshot.buffer if reference is None else reference
+    if not isinstance(buffer, RolloutBuffer):
+        raise BadInputError(
+            "the reference buffer has no observations; take the buffer of a round of a control task's run"
+        )
     for what in ("observation", "action"):
         own, other = getattr(snapshot.buffer, what).shape[1:], getattr(buffer, what).shape[1:]
         if own != other:
