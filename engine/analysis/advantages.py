@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
+from engine.analysis.control_only import control_only
 from engine.analysis.restoring import Point, points
 from engine.analysis.rollouts import ROLLOUT_SEED, Floats, Start, Task, horizon, parts, run_rollouts
 from engine.errors import BadInputError
@@ -85,6 +86,7 @@ class MonteCarlo:
         return columns[0], columns[1], columns[2]
 
 
+@control_only
 def monte_carlo(
     snapshot: ControlSnapshot,
     records: Any = None,
@@ -143,6 +145,7 @@ def kept_estimates(snapshot: ControlSnapshot, rollouts: int = ROLLOUTS) -> Monte
     return kept.of(np.array(sorted(kept.rows), np.int64)) if kept.rows else None
 
 
+@control_only
 def estimate_seconds(
     snapshot: ControlSnapshot, records: ArrayLike, rollouts: int = ROLLOUTS, workers: int | None = None
 ) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.analysis.control_only import control_only
 from engine.analysis.formation import FEATURES, RoundFormation, formation
 from engine.analysis.phases import Curves, Phases, phases
 from engine.analysis.round_by_round import RoundByRound
@@ -95,6 +96,7 @@ class Behaviour:
         }
 
 
+@control_only
 def behaviour(
     run: Run,
     target: ActionTarget,
@@ -121,7 +123,7 @@ def behaviour(
     Raises:
         BadInputError: the target is about several states, there is no such estimator, or no round of the run has records.
     """
-    if len(target.action) != 1:
+    if not isinstance(target, ActionTarget) or len(target.action) != 1:
         raise BadInputError("a behaviour is one state and action; name one record")
     if not run.stored_rounds:
         raise BadInputError(f"no round of {run.path} has records; export a copy that keeps some, or train it again")
@@ -166,6 +168,7 @@ def as_behaviour(
     )
 
 
+@control_only
 def policy_curve(run: Run, target: ActionTarget, *, cache: bool = True) -> RoundByRound[tuple[float, ...]]:
     """The policy in one state at every checkpoint of the run; iterate to look at those that are not known yet.
 
@@ -250,6 +253,7 @@ def _impossible(every: Sequence[RoundFormation], probability: NDArray[np.float64
     ]
 
 
+@control_only
 def influence_by_action(
     run: Run, estimator: str = DEFAULT_ESTIMATOR, *, cache: bool = True
 ) -> RoundByRound[tuple[float, ...]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from engine.analysis.control_only import control_only
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.snapshot import Float32s
@@ -25,6 +26,7 @@ class Projection:
     """(k,) of the variance that each dimension shows; NaN where the points do not vary."""
 
 
+@control_only
 def policy_features(snapshot: ControlSnapshot) -> Float32s:
     """The last hidden layer of pi_theta(k)'s actor in the state of every record: (n, d).
 

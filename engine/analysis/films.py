@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from engine.analysis.control_only import control_only
 from engine.analysis.rendering import CannotDrawError, draw, to_png
 from engine.core.checkpoint import fingerprint
 from engine.envs import find
@@ -58,6 +59,7 @@ class Film:
         return int(np.searchsorted(self.step, step, side="right")) - 1
 
 
+@control_only
 def film(run: Run, k: int, seed: int, *, cache: bool = True) -> Film:
     """Let the policy before round k's update (or the final one) play the evaluation episode of a seed.
 

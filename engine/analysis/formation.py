@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.analysis.control_only import control_only
 from engine.analysis.relations import Relations, groupings, relations
 from engine.analysis.roughness import MOST_VERTICES, nearest_graph, roughness, shuffled_roughness
 from engine.analysis.round_by_round import RoundByRound
@@ -71,6 +72,7 @@ class RoundFormation:
         return self.roughness / self.shuffled if self.roughness is not None and self.shuffled else None
 
 
+@control_only
 def form_round(snapshot: ControlSnapshot, target: ActionTarget, estimator: str = DEFAULT_ESTIMATOR) -> RoundFormation:
     """One round's part in how a behaviour formed.
 
@@ -114,6 +116,7 @@ def form_round(snapshot: ControlSnapshot, target: ActionTarget, estimator: str =
     )
 
 
+@control_only
 def related_scores(
     snapshot: ControlSnapshot, target: ActionTarget, estimator: str = DEFAULT_ESTIMATOR
 ) -> tuple[Float32s, Relations]:
@@ -140,6 +143,7 @@ def _known(number: float) -> float | None:
     return None if math.isnan(number) else number
 
 
+@control_only
 def formation(
     run: Run, target: ActionTarget, estimator: str = DEFAULT_ESTIMATOR, *, cache: bool = True
 ) -> RoundByRound[RoundFormation]:

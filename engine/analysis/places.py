@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from engine.analysis.control_only import control_only
 from engine.analysis.restoring import points
 from engine.envs import Layout, Place, find
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -58,6 +59,7 @@ def world_map(env_id: str) -> WorldMap | None:
         env.close()
 
 
+@control_only
 def places(snapshot: ControlSnapshot) -> list[Place | None]:
     """Where every record was made, in an environment with a map; None where only its state tells and can't be restored.
 

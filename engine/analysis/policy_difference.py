@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.analysis.control_only import control_only
 from engine.analysis.restoring import points
 from engine.errors import BadInputError
 from engine.kinds.control.networks import restore_policy
@@ -72,6 +73,11 @@ class Difference:
 
 def comparable(first: Run, second: Run) -> str | None:
     """Why the policies of two runs can't be asked about the same states, or None if they can."""
+    for run in (first, second):
+        if run.kind != "control":
+            return (
+                f"{run.name} is a run of the kind {run.kind}, and only policies of control tasks are asked about states"
+            )
     for what, a, b in (
         ("observations", first.manifest.observation_space, second.manifest.observation_space),
         ("actions", first.manifest.action_space, second.manifest.action_space),
@@ -83,6 +89,7 @@ def comparable(first: Run, second: Run) -> str | None:
     return None
 
 
+@control_only
 def shared_states(snapshot: ControlSnapshot) -> States:
     """The states of a round's records.
 
@@ -100,6 +107,7 @@ def shared_states(snapshot: ControlSnapshot) -> States:
     return States(np.array([i for i, _ in found], np.int64), np.stack([shown for _, shown in found]))
 
 
+@control_only
 def policy_in(run: Run, k: int, states: States) -> Distribution:
     """What the policy before round k's update (or the final one) would do in the states.
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from engine.analysis.control_only import control_only
 from engine.analysis.restoring import check_recorded
 from engine.envs import find
 from engine.errors import BadInputError, EngineError
@@ -33,6 +34,7 @@ class CannotDrawError(EngineError):
     """The environment can't be drawn on this machine."""
 
 
+@control_only
 def render(snapshot: ControlSnapshot, record: int) -> Picture:
     """Put the environment back into the record's state and draw it.
 
@@ -55,6 +57,7 @@ def render(snapshot: ControlSnapshot, record: int) -> Picture:
     return next(render_records(snapshot, [record]))
 
 
+@control_only
 def render_records(snapshot: ControlSnapshot, records: ArrayLike) -> Iterator[Picture]:
     """`render` for several records of one environment, in one pass through the recorded actions.
 
@@ -85,6 +88,7 @@ def render_records(snapshot: ControlSnapshot, records: ArrayLike) -> Iterator[Pi
         environment.close()
 
 
+@control_only
 def episode_records(snapshot: ControlSnapshot, record: int, most: int) -> NDArray[np.int64]:
     """The records of a record's episode in this round, thinned evenly to at most `most`, first and last among them.
 

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.analysis.control_only import control_only
 from engine.core.checkpoint import generator_at
 from engine.envs import Environment, find
 from engine.errors import BadInputError, EngineError
@@ -69,6 +70,7 @@ class Point:
         return env
 
 
+@control_only
 def check_recorded(snapshot: ControlSnapshot) -> None:
     """Refuse a round that was recorded without the states of its environments.
 
@@ -79,6 +81,7 @@ def check_recorded(snapshot: ControlSnapshot) -> None:
         raise CannotRestoreError(f"round {snapshot.round} was recorded without the states of its environments")
 
 
+@control_only
 def points(snapshot: ControlSnapshot) -> list[Point | None]:
     """The state of every record of a round, from one pass through the recorded actions.
 

@@ -49,8 +49,10 @@ def behaviour(
 
 def _target(run: Run, record: str | None, obs: str | None, action: str | None) -> ActionTarget:
     """The one state and action that the options name."""
+    from engine.analysis.control_only import check_control
     from engine.core.record_targets import action_target, typed_target
 
+    check_control(run)
     spaces = run.manifest.observation_space, run.manifest.action_space
     typed = None if action is None else arguments.action(action, spaces[1])
     if (record is None) == (obs is None):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.core.attribution import Attribution
 from engine.core.checkpoint import one_thread
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, first_order
-from engine.core.kind import kind_of, named_target
+from engine.core.kind import chosen_target, kind_of
 from engine.core.orders import OnProgress, attribute, check_request
 from engine.core.question import Question
 from engine.core.record_targets import ActionTarget
@@ -114,7 +114,7 @@ class CachedScores:
         """Of a target by name or of a `Question`, too.
 
         Raises:
-            BadInputError: as `kind.named_target` and `orders.check_request`; or the estimator, orders or layers are said
+            BadInputError: as `kind.chosen_target` and `orders.check_request`; or the estimator, orders or layers are said
                 beside a question, which says them.
         """
         if isinstance(target, Question):
@@ -122,10 +122,10 @@ class CachedScores:
                 raise BadInputError(
                     "a question says the estimator, the orders and the layers; leave them out beside it"
                 )
-            chosen = named_target(snapshot, target.target)
+            chosen = chosen_target(snapshot, target.target)
             estimator, orders, by_layer = target.estimator, target.orders, target.by_layer
         else:
-            chosen = named_target(snapshot, target) if target is None or isinstance(target, str) else target
+            chosen = chosen_target(snapshot, target)
         check_request(estimator, orders)
         return cls(snapshot, chosen, estimator, orders, by_layer)
 
@@ -204,7 +204,9 @@ def influence_on_each(snapshot: Snapshot, target: LogProbTarget) -> Float32s:
         (m, n): in row j the influence of the n records on log pi(a_j|s_j); 0 where its gradient is zero.
     """
     one_thread()
-    gradients = kind_of(snapshot).kept_gradients(snapshot)
+    kind = kind_of(snapshot)
+    kind.check_target(snapshot, target)
+    gradients = kind.kept_gradients(snapshot)
     if gradients is not None:
         return gradients.influence_on_each(target)
     if not isinstance(target, ActionTarget):

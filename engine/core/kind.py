@@ -182,6 +182,19 @@ class Kind:
         """The target of that name; `named_target` says the errors."""
         return target_of_records(snapshot, name)
 
+    def check_target(self, snapshot: Any, target: Target) -> None:
+        """Refuse a target that this kind's policies have no value for.
+
+        Raises:
+            BadInputError: it was made of a run of another kind.
+        """
+        of_kind = getattr(target, "of_kind", self.name)
+        if of_kind != self.name:
+            raise BadInputError(
+                f"this {target.name} target is of a run of the kind {of_kind}, and round {snapshot.round} of one of the kind "
+                f"{self.name}; make the target of this round"
+            )
+
     def return_target(self, snapshot: Any, reference: Any | None = None) -> Any:
         """The return target over a reference buffer, by default the snapshot's own."""
         return record_targets.return_target(snapshot, reference)
@@ -394,6 +407,18 @@ def named_target(snapshot: Snapshot, name: TargetName | str | None = None) -> An
     if not isinstance(name, TargetName):
         name = TargetName(target=kind.default_target if name is None else name)
     return kind.target(snapshot, name)
+
+
+def chosen_target(snapshot: Snapshot, target: Any | None) -> Any:
+    """A target as callers give it: by name, None for the kind's own, or the target itself.
+
+    Raises:
+        BadInputError: as `named_target`, or it is a target of another kind of run.
+    """
+    if target is None or isinstance(target, str | TargetName):
+        return named_target(snapshot, target)
+    kind_of(snapshot).check_target(snapshot, target)
+    return target
 
 
 def action_target(

@@ -115,6 +115,8 @@ def return_target(snapshot: Snapshot, reference: Any | None = None) -> ReturnTar
         BadInputError: the buffer's observations or actions are not of the snapshot's kind.
     """
     buffer = snapshot.buffer if reference is None else reference
+    if not all(hasattr(buffer, column) for column in ("observation", "action", "advantage")):
+        raise BadInputError("the reference buffer has no observations; take the buffer of a round of this kind of run")
     for what in ("observation", "action"):
         own, other = getattr(snapshot.buffer, what).shape[1:], getattr(buffer, what).shape[1:]
         if own != other:

@@ -86,7 +86,7 @@ def rounds(
         Each round's snapshot between collect and update. The round is committed after its update, when the next one
         is asked for.
     """
-    kind: Kind = kind_named(settings.kind)
+    kind = _kind_of_settings(settings)
     yield from rounds_with(kind.make_filter(settings), settings, out, resume=resume, on_step=on_step, **given)
 
 
@@ -101,7 +101,7 @@ def rounds_with(
 ) -> Generator[Any, None, None]:
     """`rounds` with a filter in the place of the one that the settings name."""
     one_thread()
-    kind: Kind = kind_named(settings.kind)
+    kind = _kind_of_settings(settings)
     kind.check_given(given)
     settings, out = kind.checked(settings), Path(out)
     keep = partial(filtered, record_filter=record_filter)
@@ -119,6 +119,21 @@ def rounds_with(
         except BadInputError:
             writer.withdraw()
             raise
+
+
+def _kind_of_settings(settings: Any) -> Kind:
+    """What can be trained with them.
+
+    Raises:
+        BadInputError: they are nobody's settings.
+    """
+    name = getattr(settings, "kind", None)
+    if not isinstance(name, str):
+        raise BadInputError(
+            f"a {type(settings).__name__} is not the settings of a run; engine.preset and engine.language_settings make them"
+        )
+    kind: Kind = kind_named(name)
+    return kind
 
 
 def _resumed(kind: Kind, settings: Any, out: Path, given: Mapping[str, Any]) -> Learner[Any] | None:

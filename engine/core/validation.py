@@ -16,7 +16,7 @@ from engine.core.controls import null_control, smoothness
 from engine.core.draws import VALIDATION_SEED, extreme_removals
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
 from engine.core.influence import influence
-from engine.core.kind import kind_of, named_target, recorded_here
+from engine.core.kind import chosen_target, kind_of, recorded_here
 from engine.core.lds import Interval, additivity, lds, noise_ceiling
 from engine.core.question import averaged_name
 from engine.core.regression import effects, training_orders, training_replays, with_nothing_removed
@@ -160,8 +160,9 @@ def validate(
         score_orders=score_orders,
         device=device,
     )
-    chosen = named_target(snapshot, target) if target is None or isinstance(target, str) else target
-    (found,) = validate_targets(snapshot, [chosen], how, estimators, pool=Pool(executor, workers), report=report)
+    (found,) = validate_targets(
+        snapshot, [chosen_target(snapshot, target)], how, estimators, pool=Pool(executor, workers), report=report
+    )
     return found
 
 

@@ -24,6 +24,7 @@ from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
 from engine.core.filtering import bottom_fraction
 from engine.core.influence import influence
 from engine.core.kind import kind_of, named_target
+from engine.core.question import TargetName
 from engine.core.replay import Mode, check_mode, check_replayable
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError
 from engine.executors import run_tasks
@@ -50,7 +51,7 @@ class Series:
     drop_bottom: float = 1.0
     """Share of the records with negative influence that is removed, worst first; 1, as in the paper, is all of them."""
     estimator: str = DEFAULT_ESTIMATOR
-    """Of the influence on the return that ranks them."""
+    """Of the influence on the kind's own target that ranks them: return, or of language models sequence."""
     mode: Mode = "mask"
     orders: int = 8
     """Replays per arm and round, each with a minibatch order of its own."""
@@ -67,11 +68,16 @@ class Series:
             names = ", ".join(ESTIMATORS)
             raise BadInputError(f"unknown estimator {self.estimator!r}; it must be one of {names}")
         check_mode(self.mode)
-        self._removing((0,), 0)
+        self._removing((0,), 0, "return")
 
-    def _removing(self, records: Sequence[int], round: int) -> Intervention:
+    def _removing(self, records: Sequence[int], round: int, target: str) -> Intervention:
         return Intervention(
-            round=round, removed=tuple(records), mode=self.mode, orders=self.orders, episodes=self.episodes
+            round=round,
+            removed=tuple(records),
+            mode=self.mode,
+            orders=self.orders,
+            episodes=self.episodes,
+            measured=TargetName(target=target),
         )
 
     def at(self, snapshot: Snapshot) -> Intervention:
@@ -82,11 +88,13 @@ class Series:
                 zero, or the round was recorded without its minibatches.
         """
         check_replayable(snapshot)
+        kind = kind_of(snapshot)
         scores = influence(snapshot, None, self.estimator).influence
         if not (scores < 0).any():
-            raise BadInputError("no record has negative influence on the return")
-        plan = self._removing(bottom_fraction(scores, self.drop_bottom).tolist(), snapshot.round)
-        kind_of(snapshot).removed(snapshot, plan.removed)
+            raise BadInputError(f"no record has negative influence on the {kind.default_target}")
+        bottom = bottom_fraction(scores, self.drop_bottom).tolist()
+        plan = self._removing(bottom, snapshot.round, kind.default_target)
+        kind.removed(snapshot, plan.removed)
         return plan
 
     @property

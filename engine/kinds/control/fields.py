@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.analysis.control_only import control_only
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.rollout import td_errors
 from engine.kinds.control.snapshot import ControlSnapshot
 
 
+@control_only
 def record_fields(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     """One column per field, n values each, in the order in which people ask for them.
 
@@ -43,6 +45,7 @@ def record_fields(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     return columns
 
 
+@control_only
 def steps_in_episode(snapshot: ControlSnapshot) -> NDArray[np.int64]:
     """(n,) steps since the episode's reset, also of episodes that began in an earlier round."""
     buffer = snapshot.buffer
@@ -56,6 +59,7 @@ def steps_in_episode(snapshot: ControlSnapshot) -> NDArray[np.int64]:
     return steps
 
 
+@control_only
 def observation_components(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     """Component name -> (n,) values; a discrete observation is one component called `state`, an image has none."""
     observation, space = snapshot.buffer.observation, snapshot.observation_space
@@ -67,6 +71,7 @@ def observation_components(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]
     return {name: flat[:, j] for j, name in enumerate(space.component_names)}
 
 
+@control_only
 def action_components(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     """`action` -> (n,) values; of a continuous one with several components the norm, then `action: <name>` of each."""
     action = snapshot.buffer.action
@@ -78,6 +83,7 @@ def action_components(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     return {"action": np.linalg.norm(action, axis=1), **parts}
 
 
+@control_only
 def observation_picture(snapshot: ControlSnapshot, record: int) -> NDArray[np.uint8]:
     """(height, width, 3) picture of an image observation, every channel stretched so that the round's largest value is 255.
 
@@ -91,6 +97,7 @@ def observation_picture(snapshot: ControlSnapshot, record: int) -> NDArray[np.ui
     return stretched.astype(np.uint8)
 
 
+@control_only
 def policy_at(snapshot: ControlSnapshot, record: int) -> NDArray[np.float32]:
     """What pi_theta(k) says of the record's state: action probabilities, or mean and standard deviation."""
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)

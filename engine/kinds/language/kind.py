@@ -19,6 +19,7 @@ from engine.core.filtering import Filtered
 from engine.core.kind import Effort, Given, Kind, Words
 from engine.core.objective import Batch
 from engine.core.question import TargetName
+from engine.core.targets import LogProbTarget, Target
 from engine.errors import BadInputError
 from engine.kinds.language.advantages import no_signal, regrouped
 from engine.kinds.language.agent import LanguageAgent
@@ -96,6 +97,15 @@ class LanguageKind(Kind):
     def return_target(self, snapshot: LanguageSnapshot, reference: SequenceBuffer | None = None) -> TokenTarget:
         """Over sequences."""
         return return_target(snapshot, reference)
+
+    def check_target(self, snapshot: LanguageSnapshot, target: Target) -> None:
+        """States and actions are nothing that a language model knows."""
+        super().check_target(snapshot, target)
+        if isinstance(target, LogProbTarget):
+            raise BadInputError(
+                f"this {target.name} target is over states and actions, and round {snapshot.round} has sequences of tokens; "
+                "make the target of this round"
+            )
 
     def check_loadable(self, snapshot: LanguageSnapshot) -> None:
         """Of adapters the base model is not in the run."""

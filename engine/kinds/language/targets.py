@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -52,6 +52,7 @@ class TokenTarget:
     """What it is called."""
     called: TargetName | None = None
     """What names it, where something does."""
+    of_kind: ClassVar[str] = "language"
 
     def __repr__(self) -> str:
         return f"TokenTarget({self.words}; {counted(len(self.ids), 'sequence')})"
@@ -158,8 +159,16 @@ def sequence_target(snapshot: LanguageSnapshot) -> TokenTarget:
 
 
 def return_target(snapshot: LanguageSnapshot, reference: SequenceBuffer | None = None) -> TokenTarget:
-    """F_return over the round's own sequences or others, those that were dropped from the update among them."""
+    """F_return over the round's own sequences or others, those that were dropped from the update among them.
+
+    Raises:
+        BadInputError: the reference is no buffer of sequences.
+    """
     buffer = snapshot.buffer if reference is None else reference
+    if not isinstance(buffer, SequenceBuffer):
+        raise BadInputError(
+            "the reference buffer has no sequences; take the buffer of a round of a language model's run"
+        )
     if snapshot.language.algorithm == "grpo":
         weight = np.repeat(left_out_advantages(buffer), buffer.lengths)
     else:
