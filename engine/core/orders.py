@@ -134,7 +134,7 @@ def estimate_seconds(
     if compute is None:
         prior = estimate_seconds(snapshot, PRIOR, target, orders, by_layer)
         return prior + training_seconds(snapshot, target, training_orders(orders))
-    known = kind_of(snapshot).seconds_an_order(snapshot, estimator)
+    known = kind_of(snapshot).seconds_an_order(snapshot, estimator, by_layer)
     if known is not None:
         return orders * known
     steps, seconds = [], []
