@@ -20,7 +20,7 @@ from engine.core.record_targets import return_target
 from engine.core.replay import intervene
 from engine.core.replays import Replay, Task, run_replays
 from engine.kinds.control.agents import restore_agent
-from engine.kinds.control.batched_replays import batch_size, batched_values
+from engine.kinds.control.batched_replays import OnCuda, batched_values
 from engine.kinds.control.learner import ControlLearner
 from engine.store.snapshot import Snapshot
 
@@ -64,7 +64,7 @@ def figures(quick: bool = False) -> Iterator[Figure]:
 def _batched(snapshot: Snapshot, task: Task, quick: bool) -> Iterator[Figure]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     count = BATCH[device.type]
-    size = batch_size(snapshot, count) if device.type == "cuda" else count
+    size = OnCuda(snapshot).size(count) if device.type == "cuda" else count
     removed = random_removals(snapshot, 0.5, count)
 
     def batched() -> None:

@@ -163,8 +163,8 @@ class Kind:
         found = products_by_part(policy, batch, objective.of_record, direction, by_layer)
         return found.map(partial(np.where, snapshot.buffer.critic_kept), np.float32(0))
 
-    def seconds_an_order(self, snapshot: Any, estimator: str) -> float | None:
-        """About how long that estimator follows one minibatch order, from what the round's update took.
+    def seconds_an_order(self, snapshot: Any, estimator: str, by_layer: bool = False) -> float | None:
+        """About how long that estimator takes for one minibatch order, from what the round's update took.
 
         None where a few optimizer steps are timed instead, which says it better and is quick but for large models.
         """

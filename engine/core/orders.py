@@ -132,7 +132,7 @@ def estimate_seconds(
     if estimator == REPLAY_REGRESSION:
         prior = estimate_seconds(snapshot, PRIOR, target, orders, by_layer)
         return prior + training_seconds(snapshot, target, training_orders(orders))
-    known = kind_of(snapshot).seconds_an_order(snapshot, estimator)
+    known = kind_of(snapshot).seconds_an_order(snapshot, estimator, by_layer)
     if known is not None:
         return orders * known
     steps, seconds = [], []

@@ -202,6 +202,8 @@ def test_how_long_influence_on_a_large_model_takes_is_said_without_loading_it(tr
     without_weights = snapshot.changed(checkpoint={})
     target = engine.action_target(snapshot, record=1)
     assert estimate_seconds(without_weights, "tracin", target, orders=4) == pytest.approx(12 * took)
+    by_layer = estimate_seconds(without_weights, "tracin", target, by_layer=True)
+    assert by_layer > estimate_seconds(without_weights, "tracin", target) > 0
     assert estimate_seconds(without_weights, "first_order", target) < estimate_seconds(
         without_weights, "tracin", target
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from engine.core.attribution import Attribution
 from engine.core.backends import Direction
 from engine.core.checkpoint import restore_optimizer
+from engine.core.estimators import ESTIMATORS
 from engine.core.features import Feature
 from engine.core.filtering import Filtered
 from engine.core.kind import Effort, Given, Kind, Words
@@ -41,8 +42,8 @@ from engine.store.manifest import RunManifest
 
 UNKNOWN_SECONDS = 60.0
 """What an update is taken to take where it was not recorded."""
-FOLLOWED = {"tracin": 3.0, "tracin_adam": 3.0, "replay_gradient": 6.0}
-"""What estimators take that follow the update, in updates; `first_order` takes about two passes over the records."""
+FOLLOWED, BY_LAYER = 3.0, 3.0
+"""What an estimator that follows the update takes, in updates; and how many times as long a split by layer takes, roughly."""
 
 
 class LanguageKind(Kind):
@@ -85,10 +86,11 @@ class LanguageKind(Kind):
         """By token, and in GRPO through the advantages of the others in the group."""
         return at_theta_k(snapshot, policy, direction, by_layer)
 
-    def seconds_an_order(self, snapshot: LanguageSnapshot, estimator: str) -> float:
-        """From what the update took; unknown: as if it took long."""
+    def seconds_an_order(self, snapshot: LanguageSnapshot, estimator: str, by_layer: bool = False) -> float:
+        """From what the update took; unknown: as if it took long. Without following it, it is about two passes."""
         update = float(snapshot.metrics.get("update_seconds") or UNKNOWN_SECONDS)
-        return update * FOLLOWED.get(estimator, 2 / snapshot.config.n_epochs)
+        updates = FOLLOWED if ESTIMATORS[estimator].needs_minibatches else 2 / snapshot.config.n_epochs
+        return update * updates * (BY_LAYER if by_layer else 1)
 
     def target(self, snapshot: LanguageSnapshot, name: TargetName) -> TokenTarget:
         """`sequence`, `return` or `action`."""
