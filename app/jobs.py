@@ -48,14 +48,14 @@ def start_series(run: Run, series: Series) -> SeriesJob:
     """
     job, to_be_started = create_series(run, series)
     if to_be_started:
-        launch(job.folder)
+        launch(run, job.folder)
     return job
 
 
 def _begun(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str, Any]) -> InterventionJob:
     job, to_be_started = create_job(run, snapshot, plan, about)
     if to_be_started:
-        launch(job.folder)
+        launch(run, job.folder)
     return job
 
 

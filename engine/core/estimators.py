@@ -181,7 +181,7 @@ ESTIMATORS = Estimators(
     ),
     Estimator(
         REPLAY_REGRESSION,
-        "a linear fit to a thousand real replays without random records; takes a minute, and predicts them best",
+        "a linear fit to hundreds of real replays without random records; takes longest, and predicts them best",
         with_prior,
         version=2,
     ),

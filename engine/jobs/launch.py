@@ -13,7 +13,9 @@ import engine
 from engine.allowed import allowed
 from engine.errors import EngineError, LockedRunError, StorageError
 from engine.jobs.folder import LOCK_FILE, LOG_FILE, write_status
+from engine.registry import kind_named
 from engine.store.files import Files, inside
+from engine.store.read import Run
 
 ROOT = Path(engine.__file__).resolve().parents[1]
 """Where `python -m engine.jobs` is found, wherever the server was started."""
@@ -21,12 +23,13 @@ LAST_MOMENTS_SECONDS = 2.0
 """So long a worker is waited for that has said how it ended, and holds its lock still."""
 
 
-def launch(folder: Path) -> None:
+def launch(run: Run, folder: Path) -> None:
     """Start the worker of a job that waits for one, unless another has come first.
 
     It holds the job's lock from its first moment on, and what the person at the keyboard allows is handed to it as arguments.
 
     Args:
+        run: the run.
         folder: the job's, with its question and the state `queued`.
 
     Raises:
@@ -35,7 +38,7 @@ def launch(folder: Path) -> None:
     """
     try:
         with suppress(LockedRunError):
-            _start(folder, allowed().options)
+            _start(folder, allowed().options if kind_named(run.kind).loads_models else ())
     except EngineError as error:
         write_status(folder, "failed", str(error), 0, 1)
         raise
