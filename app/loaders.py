@@ -28,10 +28,11 @@ from engine.analysis.formation import related_scores
 from engine.analysis.policy_difference import Distribution, States
 from engine.analysis.relations import Relations
 from engine.analysis.rendering import render
+from engine.core.chosen_targets import named_target
 from engine.core.costs import estimate_seconds
 from engine.core.estimators import DEFAULT_ESTIMATOR, PRIOR, REPLAY_REGRESSION
 from engine.core.influence import influence, read_influence
-from engine.core.kind import kind_of, named_target
+from engine.core.kind import kind_of
 from engine.core.orders import estimate_seconds as influence_estimate
 from engine.core.question import TargetName
 from engine.core.record_targets import ActionTarget

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from engine.config import TrainConfig
     from engine.core.attribute import attribute
     from engine.core.attribution import Attribution
+    from engine.core.chosen_targets import action_target, return_target
     from engine.core.influence import influence, influence_on_each
-    from engine.core.kind import action_target, return_target
     from engine.core.objective import Batch, Objective
     from engine.core.policy import Evaluation, Policy
     from engine.core.question import TargetName
@@ -69,7 +69,7 @@ _HOME = {
     "TargetName": "engine.core.question",
     "TrainConfig": "engine.config",
     "Validation": "engine.core.trust",
-    "action_target": "engine.core.kind",
+    "action_target": "engine.core.chosen_targets",
     "allow": "engine.allowed",
     "attribute": "engine.core.attribute",
     "behaviour": "engine.analysis.behaviour",
@@ -83,7 +83,7 @@ _HOME = {
     "read_validation": "engine.core.trust",
     "replay": "engine.core.replay",
     "retrain": "engine.intervention.retrain",
-    "return_target": "engine.core.kind",
+    "return_target": "engine.core.chosen_targets",
     "rounds": "engine.core.training",
     "train": "engine.core.training",
     "validate": "engine.core.validation",

@@ -27,11 +27,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from engine.analysis.control_only import control_only
 from engine.analysis.restoring import Point, points
 from engine.analysis.rollouts import ROLLOUT_SEED, Floats, Start, Task, horizon, parts, run_rollouts
 from engine.errors import BadInputError
 from engine.executors import check_executor, default_workers, run_tasks
+from engine.kinds.control.control_only import control_only
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.snapshot import check_records

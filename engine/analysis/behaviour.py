@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.control_only import control_only
 from engine.analysis.formation import FEATURES, RoundFormation, formation
 from engine.analysis.phases import Curves, Phases, phases
 from engine.analysis.round_by_round import RoundByRound
@@ -20,6 +19,7 @@ from engine.core.influence import influence
 from engine.core.orders import check_request
 from engine.core.record_targets import ActionTarget
 from engine.errors import BadInputError, EngineError, ZeroGradientError
+from engine.kinds.control.control_only import control_only
 from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.store.read import Run, ranges
 from engine.store.words import counted

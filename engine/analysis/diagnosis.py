@@ -16,10 +16,11 @@ from engine.analysis.effects import LEAST_CLUSTERS, cliffs_delta, rank_correlati
 from engine.analysis.features import features
 from engine.analysis.restoring import CannotRestoreError
 from engine.core.attribution import top_and_bottom
+from engine.core.chosen_targets import named_target
 from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.features import Feature
 from engine.core.influence import influence
-from engine.core.kind import kind_of, named_target
+from engine.core.kind import kind_of
 from engine.core.lds import Interval
 from engine.core.scores import Scores
 from engine.core.targets import Target

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.analysis.control_only import control_only
+from engine.kinds.control.control_only import control_only
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.snapshot import Float32s

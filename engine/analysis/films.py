@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.analysis.control_only import control_only
 from engine.analysis.rendering import CannotDrawError, draw, to_png
 from engine.core.checkpoint import fingerprint
 from engine.envs import find
 from engine.kinds.control.agents import restore_agent
+from engine.kinds.control.control_only import control_only
 from engine.kinds.control.environment import feasible
 from engine.kinds.control.normalization import normalizer_at
 from engine.store.derived import kept_columns, load_table, save_table

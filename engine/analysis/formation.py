@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.control_only import control_only
 from engine.analysis.relations import Relations, groupings, relations
 from engine.analysis.roughness import MOST_VERTICES, nearest_graph, roughness, shuffled_roughness
 from engine.analysis.round_by_round import RoundByRound
@@ -20,6 +19,7 @@ from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.influence import influence
 from engine.core.record_targets import ActionTarget
 from engine.errors import ZeroGradientError
+from engine.kinds.control.control_only import control_only
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run

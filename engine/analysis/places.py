@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.analysis.control_only import control_only
 from engine.analysis.restoring import points
 from engine.envs import Layout, Place, find
+from engine.kinds.control.control_only import control_only
 from engine.kinds.control.snapshot import ControlSnapshot
 
 

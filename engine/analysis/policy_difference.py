@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.control_only import control_only
 from engine.analysis.restoring import points
 from engine.errors import BadInputError
+from engine.kinds.control.control_only import control_only
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.control.snapshot import ControlSnapshot

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from engine.analysis.control_only import control_only
 from engine.analysis.restoring import check_recorded
 from engine.envs import find
 from engine.errors import BadInputError, EngineError
+from engine.kinds.control.control_only import control_only
 from engine.kinds.control.environment import VectorEnvironment
 from engine.kinds.control.learner import step_through
 from engine.kinds.control.snapshot import ControlSnapshot

@@ -49,8 +49,8 @@ def behaviour(
 
 def _target(run: Run, record: str | None, obs: str | None, action: str | None) -> ActionTarget:
     """The one state and action that the options name."""
-    from engine.analysis.control_only import check_control
     from engine.core.record_targets import action_target, typed_target
+    from engine.kinds.control.control_only import check_control
 
     check_control(run)
     spaces = run.manifest.observation_space, run.manifest.action_space

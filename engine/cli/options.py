@@ -73,7 +73,8 @@ def chosen_target(
     Raises:
         BadInputError: they don't go together, don't fit the kind of run, or name something that is not there.
     """
-    from engine.core.kind import kind_of, named_target
+    from engine.core.chosen_targets import named_target
+    from engine.core.kind import kind_of
     from engine.core.question import TargetName
 
     kind = kind_of(snapshot)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from engine.core.attribution import Attribution
 from engine.core.checkpoint import one_thread
+from engine.core.chosen_targets import chosen_target
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, first_order
-from engine.core.kind import chosen_target, kind_of
+from engine.core.kind import kind_of
 from engine.core.orders import OnProgress, attribute, check_request
 from engine.core.question import Question
 from engine.core.record_targets import ActionTarget
@@ -114,7 +115,7 @@ class CachedScores:
         """Of a target by name or of a `Question`, too.
 
         Raises:
-            BadInputError: as `kind.chosen_target` and `orders.check_request`; or the estimator, orders or layers are said
+            BadInputError: as `chosen_targets.chosen_target` and `orders.check_request`; or the estimator, orders or layers are said
                 beside a question, which says them.
         """
         if isinstance(target, Question):

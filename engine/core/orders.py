@@ -14,8 +14,9 @@ import numpy as np
 
 from engine.core.attribution import Attribution
 from engine.core.checkpoint import one_thread
+from engine.core.chosen_targets import named_target
 from engine.core.estimators import ESTIMATORS, PRIOR, REPLAY_REGRESSION, replay_regression
-from engine.core.kind import kind_of, named_target
+from engine.core.kind import kind_of
 from engine.core.regression import training_orders, training_seconds
 from engine.core.replay import intervene
 from engine.core.targets import Target

@@ -176,7 +176,7 @@ def typed_target(observation_space: Space, action_space: Space, observation: Any
 
 
 def target_of_records(snapshot: Snapshot, name: TargetName) -> ActionTarget | ReturnTarget:
-    """`return` or `action`; `kind.named_target` says the errors."""
+    """`return` or `action`; `chosen_targets.named_target` says the errors."""
     if name.tokens:
         raise BadInputError("tokens belong to the responses of a language model (--tokens); a record here has none")
     if name.target == "return":

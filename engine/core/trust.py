@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from engine.core.chosen_targets import named_target
 from engine.core.controls import NULL_TOLERANCE
-from engine.core.kind import named_target
 from engine.core.targets import Described
 from engine.errors import DamagedRunError
 from engine.store.derived import load_table, update_table

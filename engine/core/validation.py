@@ -12,11 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.chosen_targets import chosen_target
 from engine.core.controls import null_control, smoothness
 from engine.core.draws import VALIDATION_SEED, extreme_removals
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
 from engine.core.influence import influence
-from engine.core.kind import chosen_target, kind_of, recorded_here
+from engine.core.kind import kind_of, recorded_here
 from engine.core.lds import Interval, additivity, lds, noise_ceiling
 from engine.core.question import averaged_name
 from engine.core.regression import effects, training_orders, training_replays, with_nothing_removed

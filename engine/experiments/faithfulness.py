@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from engine.core.chosen_targets import action_target, return_target
 from engine.core.estimators import ESTIMATORS
 from engine.core.influence import influence
-from engine.core.kind import Effort, action_target, return_target
+from engine.core.kind import Effort
 from engine.core.targets import Target
 from engine.core.training import rounds
 from engine.core.trust import Validation

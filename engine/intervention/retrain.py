@@ -12,7 +12,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.kind import EVALUATION_SEED, Evaluation, Given, Kind, kind_of, named_target, recorded_here
+from engine.core.chosen_targets import named_target
+from engine.core.kind import EVALUATION_SEED, Evaluation, Given, Kind, kind_of, recorded_here
 from engine.core.question import TargetName
 from engine.core.replay import Mode, check_replayable, intervene, replay
 from engine.core.targets import Target

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.analysis.diagnosis import diagnose
+from engine.core.chosen_targets import named_target
 from engine.core.influence import influence
-from engine.core.kind import named_target
 from engine.core.question import TargetName
 from engine.core.validation import validate
 from engine.intervention.plan import Progress

@@ -15,10 +15,10 @@ from streamlit.testing.v1 import AppTest
 import engine
 from app import loaders
 from app.checking import CHECKED, Check, measured_estimators
+from engine.core.chosen_targets import named_target
 from engine.core.costs import finished
 from engine.core.draws import random_removals
 from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
-from engine.core.kind import named_target
 from engine.core.question import TargetName
 from engine.core.record_targets import return_target
 from engine.core.trust import keep_validation

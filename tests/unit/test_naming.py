@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import engine
 from engine.cli.options import Action, Observation, OfRound, Records, TargetOption, chosen_target
-from engine.core.kind import named_target
+from engine.core.chosen_targets import named_target
 from engine.core.question import TargetName
 from engine.core.targets import Target, in_words
 from engine.errors import BadInputError

@@ -120,7 +120,7 @@ def language_target(
 
 
 def named_target(snapshot: LanguageSnapshot, name: TargetName) -> TokenTarget:
-    """The target of that name; `engine.core.kind.named_target` says the errors."""
+    """The target of that name; `engine.core.chosen_targets.named_target` says the errors."""
     if name.observation or name.action:
         raise BadInputError(
             "observations and actions are not for language models; their action target takes --record and --tokens"

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 import engine
 from engine.core.along_the_update import Credits, back_propagate
 from engine.core.checkpoint import restore_optimizer
+from engine.core.chosen_targets import named_target
 from engine.core.derivatives import TorchDerivatives
-from engine.core.kind import kind_of, named_target
+from engine.core.kind import kind_of
 from engine.core.layers import layer_of, layers_of
 from engine.core.objective import objective
 from engine.core.targets import Target

@@ -10,7 +10,7 @@ import pytest
 from languages import Counted, record_language
 
 import engine
-from engine.core.kind import named_target
+from engine.core.chosen_targets import named_target
 from engine.core.question import TargetName
 from engine.core.replay import intervene
 from engine.errors import BadInputError

@@ -10,8 +10,8 @@ import pytest
 from languages import Counted, settings, write_models
 
 import engine
+from engine.core.chosen_targets import named_target
 from engine.core.draws import VALIDATION_SEED
-from engine.core.kind import named_target
 from engine.core.regression import with_nothing_removed
 from engine.core.replays import finished_replays
 from engine.core.trust import read_validation

@@ -13,8 +13,9 @@ from commands import Command
 from numpy.typing import NDArray
 
 import engine
+from engine.core.chosen_targets import named_target
 from engine.core.influence import read_influence
-from engine.core.kind import kind_of, named_target
+from engine.core.kind import kind_of
 from engine.core.layers import layers_of
 from engine.core.lds import lds
 from engine.core.orders import attribute

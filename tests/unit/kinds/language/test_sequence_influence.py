@@ -13,7 +13,7 @@ from languages import record_language
 
 import engine
 from engine.core.backends import Backend, gradient, inner_products
-from engine.core.kind import named_target
+from engine.core.chosen_targets import named_target
 from engine.core.objective import objective
 from engine.core.question import TargetName
 from engine.errors import BadInputError, ZeroGradientError
