@@ -10,16 +10,17 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from engine.kinds.language.influence import LANGUAGE_ESTIMATORS, sequence_influence
-from engine.kinds.language.replay import replay_language
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
-from engine.core.backends import Backend, Direction, inner_products
+from engine.core.backends import Backend, Direction, gradient, inner_products
+from engine.core.estimators import ESTIMATORS
+from engine.core.influence import influence
 from engine.core.objective import Batch, objective
+from engine.core.replay import replay
 from engine.kinds.language.courtesy.settings import LANGUAGE, TRAINING
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner
@@ -29,6 +30,7 @@ from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.targets import TokenTarget, at_once, sequence_target
 from engine.kinds.language.update import batch_of
+from engine.store.commit import RunWriter
 
 LOOP, VMAP = "one backward pass a sequence", "vmap(grad), then a product"
 WAYS: dict[str, Backend] = {"JVP, by token": "jvp", "hooks, by sequence": "ghost", LOOP: "loop"}
@@ -41,9 +43,7 @@ def figures(quick: bool = False) -> Iterator[Figure]:
     config, language = TrainConfig(**TRAINING), LanguageConfig(**LANGUAGE)
     with TemporaryDirectory() as folder:
         learner = LanguageLearner.begin(config, language, Path(folder))
-        (Path(folder) / "model").mkdir()
-        for name, data in learner.model.items():
-            (Path(folder) / "model" / name).write_bytes(data)
+        RunWriter.create(Path(folder), learner.manifest(), model=learner.model).close()
         snapshot = learner.collect()
         yield from _inner_products(snapshot, quick)
         yield from _share_of_a_round(learner, snapshot, quick)
@@ -57,7 +57,7 @@ def _inner_products(snapshot: LanguageSnapshot, quick: bool) -> Iterator[Figure]
     policy = restore_policy(snapshot)
     policy.model.config.pad_token_id = None  # vmap can't follow the search for it
     batch = batch_of(policy, snapshot.buffer)
-    direction = sequence_target(snapshot).gradient(policy)
+    direction = gradient(sequence_target(snapshot), policy)
     ways: dict[str, Callable[[], object]] = {
         name: partial(inner_products, policy, batch, snapshot.config, direction, backend)
         for name, backend in WAYS.items()
@@ -87,7 +87,7 @@ def _explicit(policy: LanguagePolicy, batch: Batch, config: TrainConfig, directi
 
 def _share_of_a_round(learner: LanguageLearner, snapshot: LanguageSnapshot, quick: bool) -> Iterator[Figure]:
     """What the filter adds to a round, everything from the checkpoint on."""
-    choose = make_filter(replace(snapshot.config, filter="iif"), snapshot.language)
+    choose = make_filter(replace(snapshot.config, filter="iif"))
     assert choose is not None
     filtered = replace(snapshot, config=replace(snapshot.config, filter="iif"))
     ways: dict[str, Callable[[], object]] = {
@@ -104,13 +104,17 @@ def _share_of_a_round(learner: LanguageLearner, snapshot: LanguageSnapshot, quic
 
 
 def _estimators(snapshot: LanguageSnapshot, quick: bool) -> Iterator[Figure]:
-    replay = "one replay of the round"
-    ways: dict[str, Callable[[], object]] = {replay: partial(replay_language, snapshot)}
-    ways |= {name: partial(sequence_influence, snapshot, "sequence", name, cache=False) for name in LANGUAGE_ESTIMATORS}
+    once = "one replay of the round"
+    ways: dict[str, Callable[[], object]] = {once: partial(replay, snapshot)}
+    ways |= {
+        name: partial(influence, snapshot, "sequence", name, cache=False)
+        for name, estimator in ESTIMATORS.items()
+        if estimator.compute is not None
+    }
     times = alternate(ways, repeats=3 if quick else 10)
     for name, seconds in times.items():
-        against = None if name == replay else ratio(times, name, replay)
-        yield milliseconds(name, seconds, ratio=against, against="" if name == replay else replay)
+        against = None if name == once else ratio(times, name, once)
+        yield milliseconds(name, seconds, ratio=against, against="" if name == once else once)
 
 
 def _large(quick: bool, sequences: int = 256, tokens: int = 64) -> Iterator[Figure]:
@@ -133,7 +137,7 @@ def _large(quick: bool, sequences: int = 256, tokens: int = 64) -> Iterator[Figu
     target, config = TokenTarget("sequence", ids, weight, {}, "sequence target"), TrainConfig(**TRAINING)
 
     def influence() -> None:
-        direction = target.gradient(policy)
+        direction = gradient(target, policy)
         for rows in at_once(ids.shape, policy):
             inner_products(policy, Batch(*(c[rows] for c in batch)), config, direction, "jvp")
         torch.cuda.synchronize()
