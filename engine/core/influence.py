@@ -115,8 +115,8 @@ class CachedScores:
         """Of a target by name or of a `Question`, too.
 
         Raises:
-            BadInputError: as `chosen_targets.chosen_target` and `orders.check_request`; or the estimator, orders or layers are said
-                beside a question, which says them.
+            BadInputError: as `chosen_targets.chosen_target` and `orders.check_request`; or the estimator, orders or layers
+                are said beside a question, which says them.
         """
         if isinstance(target, Question):
             if (estimator, orders, by_layer) != (DEFAULT_ESTIMATOR, 1, False):

@@ -1,4 +1,4 @@
-"""What people, files and URLs call a target, and what is asked of it; `chosen_targets.named_target` makes the target of a name."""
+"""What people, files and URLs call a target, and what is asked of it; `chosen_targets.named_target` makes the target."""
 
 from __future__ import annotations
 
