@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 import numpy as np
 
+from engine.config import TrainConfig
 from engine.core.along_the_update import OnStep, exactly, stepwise
 from engine.core.attribution import TERMS, Attribution
 from engine.core.backends import Backend, gradient, inner_products
@@ -22,6 +23,8 @@ DEFAULT_ESTIMATOR = "first_order"
 PRIOR = "tracin_adam"
 """What `replay_regression` starts from: the best analytic estimator."""
 REPLAY_REGRESSION = "replay_regression"
+FOLLOWED = 3.0
+"""Times as long as the update is what follows it step by step."""
 
 
 def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = None) -> Float32s:
@@ -129,6 +132,9 @@ class Estimator:
     note: str
     """One line for people."""
     compute: Compute
+    cost: Callable[[TrainConfig], float] = lambda config: FOLLOWED
+    """About how many times as long it takes as the round's update, for one minibatch order. `orders.estimate_seconds` times it
+    where that is quick."""
     in_unit_of_target: bool = True
     """Whether the size of its influence predicts the change of f; else only its sign does."""
     needs_minibatches: bool = True
@@ -159,6 +165,7 @@ ESTIMATORS = Estimators(
         DEFAULT_ESTIMATOR,
         "one inner product at theta(k), before the update; cheap, and not a prediction of what removal does",
         first_order_parts,
+        cost=lambda config: 2 / config.n_epochs,
         in_unit_of_target=False,
         needs_minibatches=False,
         version=2,

@@ -42,8 +42,8 @@ from engine.store.manifest import RunManifest
 
 UNKNOWN_SECONDS = 60.0
 """What an update is taken to take where it was not recorded."""
-FOLLOWED, BY_LAYER = 3.0, 3.0
-"""What an estimator that follows the update takes, in updates; and how many times as long a split by layer takes, roughly."""
+BY_LAYER = 3.0
+"""Times as long a split by layer takes, roughly."""
 
 
 class LanguageKind(Kind):
@@ -88,10 +88,9 @@ class LanguageKind(Kind):
         return at_theta_k(snapshot, policy, direction, by_layer)
 
     def seconds_an_order(self, snapshot: LanguageSnapshot, estimator: str, by_layer: bool = False) -> float:
-        """From what the update took; unknown: as if it took long. Without following it, it is about two passes."""
+        """From what the update took; unknown: as if it took long."""
         update = float(snapshot.metrics.get("update_seconds") or UNKNOWN_SECONDS)
-        updates = FOLLOWED if ESTIMATORS[estimator].needs_minibatches else 2 / snapshot.config.n_epochs
-        return update * updates * (BY_LAYER if by_layer else 1)
+        return update * ESTIMATORS[estimator].cost(snapshot.config) * (BY_LAYER if by_layer else 1)
 
     def target(self, snapshot: LanguageSnapshot, name: TargetName) -> TokenTarget:
         """`sequence`, `return` or `action`."""
