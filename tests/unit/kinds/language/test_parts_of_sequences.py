@@ -22,6 +22,7 @@ from engine.core.orders import attribute
 from engine.core.regression import with_nothing_removed
 from engine.core.replay import intervene
 from engine.core.replays import replays
+from engine.intervention.record_sets import read_sets, save_group, undo
 from engine.kinds.language.kind import LanguageKind
 from engine.kinds.language.models import restore_policy
 from engine.kinds.language.sequences import LanguageSnapshot
@@ -165,3 +166,14 @@ def test_influence_by_layer_by_prompt_over_orders_as_a_command(run: Run, command
     assert "mean of 4 minibatch orders" in printed
     assert "by layer" in printed
     assert "by prompt" in printed
+
+
+def test_named_groups_of_sequences_are_kept_and_replayed_without(run: Run) -> None:
+    worst = engine.influence(run.snapshot(1)).bottom(2).tolist()
+    save_group(run, 1, "the worst", worst)
+    group = read_sets(run, 1).groups["the worst"]
+    assert sorted(group) == sorted(worst)
+    replayed = engine.replay(run.snapshot(1), drop=list(group))
+    assert np.flatnonzero(~replayed.snapshot.buffer.kept).tolist() == sorted(worst)
+    undo(run, 1)
+    assert "the worst" not in read_sets(run, 1).groups
