@@ -100,20 +100,7 @@ class ReturnTarget:
 
 
 def return_target(snapshot: Snapshot, reference: Any | None = None) -> ReturnTarget:
-    """The return target over a reference buffer, by default the snapshot's own.
-
-    With the buffer of a later round it asks what made the agent good in the situations that came later; observations and
-    advantages are then those that the later policy saw and its critic gave.
-
-    >>> import engine
-    >>> run = engine.open_run("sample_runs/FrozenLake-v1")
-    >>> later = engine.return_target(run.snapshot(3), run.snapshot(12).buffer)
-    >>> later.name, len(later.action)
-    ('return', 2048)
-
-    Raises:
-        BadInputError: the buffer's observations or actions are not of the snapshot's kind.
-    """
+    """`chosen_targets.return_target` where a record is an observation and an action."""
     buffer = snapshot.buffer if reference is None else reference
     if not all(hasattr(buffer, column) for column in ("observation", "action", "advantage")):
         raise BadInputError("the reference buffer has no observations; take the buffer of a round of this kind of run")
@@ -134,17 +121,7 @@ def action_target(
     observation: Any | None = None,
     action: Any | None = None,
 ) -> ActionTarget:
-    """The action target of a record, of the mean over several, or of a hand-typed observation and action.
-
-    Args:
-        snapshot: says which observations and actions there are.
-        record: take s and a from this record, or from these; `action` then asks for another action in the same states.
-        observation: s as a number (discrete) or a list of numbers.
-        action: a.
-
-    Raises:
-        BadInputError: neither or both are given, a record is out of range, or a value does not fit its space.
-    """
+    """`chosen_targets.action_target` where a record is an observation and an action."""
     if (record is None) == (observation is None):
         raise BadInputError("an action target needs either a record, or an observation and an action")
     typed = None if action is None else as_space("action", action, _spaces(snapshot)[1])

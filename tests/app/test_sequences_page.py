@@ -36,7 +36,6 @@ from engine.jobs.interventions import list_jobs
 from engine.jobs.questions import Validate
 from engine.jobs.work import work
 from engine.kinds.language.sequences import SequenceBuffer
-from engine.kinds.language.targets import language_target
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "recording"))
 from test_dumps import trl, verl
@@ -196,7 +195,7 @@ def test_asking_why_it_said_this(open_page: Open, trained: Path) -> None:
     app.button(key="ask_about_tokens").click().run()
     assert errors(app) == []
     assert f"action target, record 3, token {first} ·" in words(app)
-    target = language_target(snapshot, "action", record=3, first=first, last=first)
+    target = engine.action_target(snapshot, record=3, tokens=(first, first))
     expected = engine.influence(snapshot, target, cache=False).influence
     np.testing.assert_allclose(listed(app)["influence"], np.sort(expected), rtol=1e-5)
     assert app.query_params["about"] == "3"

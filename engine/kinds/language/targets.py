@@ -86,63 +86,42 @@ def at_once(shape: tuple[int, ...], policy: LanguagePolicy) -> list[slice]:
     return [slice(start, start + size) for start in range(0, n, size)]
 
 
-def language_target(
-    snapshot: LanguageSnapshot,
-    name: str = "sequence",
-    *,
-    record: int | None = None,
-    first: int | None = None,
-    last: int | None = None,
-    reference: SequenceBuffer | None = None,
-) -> TokenTarget:
-    """The target of that name.
-
-    Args:
-        snapshot: round k.
-        name: `sequence`, `return` or `action`.
-        record: whose tokens an action target is about.
-        first: its first token, counted from the beginning of the prompt; by default the response's first.
-        last: its last token; by default the response's last.
-        reference: of a return target the sequences that it is taken over; by default the round's own.
+def named_target(snapshot: LanguageSnapshot, name: TargetName) -> TokenTarget:
+    """`sequence`, `return` (over the round's own sequences or another round's) or `action`, about a span of one response.
 
     Raises:
-        BadInputError: there is no such target, a record goes with it or is missing, or the span is not in the response.
+        BadInputError: as `engine.core.chosen_targets.named_target`.
     """
-    if name not in TARGETS:
-        raise BadInputError(f"unknown target {name!r}; it must be one of {', '.join(TARGETS)}")
-    if name == "action":
-        if record is None:
-            raise BadInputError("an action target needs a record (--record), whose tokens it is about")
-        return span_target(snapshot, record, first, last)
-    if record is not None or first is not None or last is not None:
-        raise BadInputError("a record and its tokens belong to the action target (--target action)")
-    return sequence_target(snapshot) if name == "sequence" else return_target(snapshot, reference)
-
-
-def named_target(snapshot: LanguageSnapshot, name: TargetName) -> TokenTarget:
-    """The target of that name; `engine.core.chosen_targets.named_target` says the errors."""
+    if name.target not in TARGETS:
+        raise BadInputError(f"unknown target {name.target!r}; it must be one of {', '.join(TARGETS)}")
     if name.observation or name.action:
         raise BadInputError(
             "observations and actions are not for language models; their action target takes --record and --tokens"
         )
+    if name.of_round is not None and name.target != "return":
+        raise BadInputError("another round's sequences belong to the return target (--target return)")
+    if name.target == "action":
+        return replace(_span_of(snapshot, name), called=name)
+    if name.about or name.tokens:
+        raise BadInputError("a record and its tokens belong to the action target (--target action)")
+    if name.target == "sequence":
+        return replace(sequence_target(snapshot), called=name)
+    if name.of_round is None or name.of_round == snapshot.round:
+        return replace(return_target(snapshot), called=name)
+    if snapshot.path is None:
+        raise BadInputError(f"round {name.of_round} can't be read: only a recorded round knows the others of its run")
+    reference = open_run(snapshot.path).snapshot(name.of_round).buffer
+    return replace(return_target(snapshot, reference), called=name, words=name.sentence())
+
+
+def _span_of(snapshot: LanguageSnapshot, name: TargetName) -> TokenTarget:
     if len(name.about) > 1:
         raise BadInputError(
             f"an action target of a language model is about one record, not {len(name.about)}; give --record once"
         )
-    if name.of_round is not None and name.target != "return":
-        raise BadInputError("another round's sequences belong to the return target (--target return)")
-    reference = None
-    if name.of_round is not None and name.of_round != snapshot.round:
-        if snapshot.path is None:
-            raise BadInputError(
-                f"round {name.of_round} can't be read: only a recorded round knows the others of its run"
-            )
-        reference = open_run(snapshot.path).snapshot(name.of_round).buffer
-    first, last = name.tokens or (None, None)
-    (record,) = name.about or (None,)
-    found = language_target(snapshot, name.target, record=record, first=first, last=last, reference=reference)
-    words = found.words if reference is None else name.sentence()
-    return replace(found, called=name, words=words)
+    if not name.about:
+        raise BadInputError("an action target needs a record (--record), whose tokens it is about")
+    return span_target(snapshot, name.about[0], *(name.tokens or (None, None)))
 
 
 def sequence_target(snapshot: LanguageSnapshot) -> TokenTarget:
@@ -179,7 +158,17 @@ def return_target(snapshot: LanguageSnapshot, reference: SequenceBuffer | None =
 def span_target(
     snapshot: LanguageSnapshot, record: int, first: int | None = None, last: int | None = None
 ) -> TokenTarget:
-    """Why does it say *this* here: the log-probability of a span of a response; see `language_target`."""
+    """Why does it say *this* here: the log-probability of a span of a response.
+
+    Args:
+        snapshot: round k.
+        record: whose response it is.
+        first: the span's first token, counted from the beginning of the prompt; by default the response's first.
+        last: its last token; by default the response's last.
+
+    Raises:
+        BadInputError: there is no such record, or the span is not in its response.
+    """
     buffer = snapshot.buffer
     (number,) = check_records([record], len(buffer)).tolist()
     one = buffer.take([number])
