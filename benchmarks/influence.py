@@ -15,13 +15,12 @@ import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.core.backends import Backend, gradient
 from engine.core.estimators import ESTIMATORS, first_order
-from engine.core.objective import Batch, objective
+from engine.core.objective import Batch, first_epoch_advantages, objective
 from engine.core.record_targets import action_target, return_target
 from engine.core.targets import Target
 from engine.core.update import as_batch
 from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.networks import restore_policy
-from engine.kinds.control.round_gradients import first_epoch_advantages
 from engine.store.snapshot import Snapshot
 
 FORWARD = "one forward pass, actor and critic"
@@ -105,7 +104,8 @@ def _explicit(snapshot: Snapshot, target: Target) -> Tensor:
     """What most libraries do: the matrix of all per-record gradients, times the target's gradient."""
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     batch = as_batch(policy, snapshot.buffer)
-    batch = batch._replace(advantage=first_epoch_advantages(snapshot, batch.advantage))
+    normalized = first_epoch_advantages(batch.advantage, batch.kept, snapshot.minibatches, snapshot.config.batch_size)
+    batch = batch._replace(advantage=normalized)
     direction = gradient(target, policy)
     touched = {name: p.detach() for name, p in policy.named_parameters() if name in direction}
 

@@ -53,6 +53,17 @@ J = TypeVar("J", bound=Job)
 
 def read_status(folder: Path) -> Job:
     """How far the work in a folder is; without a state that can be read it is stale, unless a worker is at it."""
+    job, age = _as_written(folder)
+    # A clock that was set back makes the age negative: nobody knows how old the job is then.
+    waits = job.state == "queued" and 0 <= age < START_SECONDS
+    if job.state not in ACTIVE or waits or is_worked_on(folder):
+        return job
+    job, _ = _as_written(folder)  # the worker may have ended between the two looks; what it wrote last counts
+    return replace(job, state="stale") if job.state in ACTIVE else job
+
+
+def _as_written(folder: Path) -> tuple[Job, float]:
+    """What `status.json` says, and its age in seconds."""
     job = Job(id=folder.name, folder=folder, state="running", doing="", done=0, total=1)
     try:
         document = read_json(inside(folder, STATUS_FILE))
@@ -65,13 +76,9 @@ def read_status(folder: Path) -> Job:
             done=max(int(status["done"]), 0),
             total=max(int(status["total"]), 1),
         )
-        age = time.time() - float(status["time"])
+        return job, time.time() - float(status["time"])
     except (DamagedRunError, KeyError, TypeError, ValueError, OverflowError):
-        age = START_SECONDS
-    # A clock that was set back makes the age negative: nobody knows how old the job is then.
-    if job.state == "queued" and 0 <= age < START_SECONDS:
-        return job
-    return replace(job, state="stale") if job.state in ACTIVE and not is_worked_on(folder) else job
+        return job, START_SECONDS
 
 
 def is_worked_on(folder: Path) -> bool:
@@ -104,13 +111,13 @@ def is_cancelled(folder: Path) -> bool:
 
 
 def request_cancel(job: Job) -> None:
-    """Ask the worker to stop; where none is alive the job is marked as cancelled at once.
+    """Ask the worker to stop; where none is alive, and none has ended it, the job is marked as cancelled at once.
 
     Raises:
         StorageError: the run's folder can't be written.
     """
     write_json(inside(job.folder, CANCEL_FILE), {"time": time.time()})
-    if not is_worked_on(job.folder):
+    if not is_worked_on(job.folder) and _as_written(job.folder)[0].state in ACTIVE:
         write_status(job.folder, "cancelled", "cancelled", job.done, job.total)
 
 

@@ -183,7 +183,7 @@ def test_what_is_predicted_of_a_removal_of_sequences_is_about_its_own_target(ope
     snapshot = run.snapshot(0)
     (first, *_) = np.flatnonzero(snapshot.buffer.mask[snapshot.buffer.tokens_of(3)]).tolist()
     target = engine.action_target(snapshot, record=3, tokens=(first, first))
-    plan = Intervention(round=0, removed=(5, 7), orders=2, episodes=4, **target.called.plain())
+    plan = Intervention(round=0, removed=(5, 7), orders=2, episodes=4, measured=target.called)
     job, _ = create_job(run, snapshot, plan, predicted(snapshot, plan))
     work(job.folder)
     scores = engine.influence(snapshot, target, "replay_gradient", orders=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from torch import Tensor
 from worlds import entry, moved_snapshot, off_policy
 
 import engine
-from engine.core import replays as replaying
 from engine.core.draws import random_removals
 from engine.core.policy import Policy
 from engine.core.record_targets import return_target
@@ -25,7 +25,7 @@ from engine.core.update import as_batch, update
 from engine.errors import BadInputError
 from engine.kinds.control import batched
 from engine.kinds.control.agents import restore_learner
-from engine.kinds.control.batched_replays import batched_values, updated_agents
+from engine.kinds.control.batched_replays import OnCuda, batched_values, updated_agents
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -176,14 +176,13 @@ def cpu_as_cuda(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The CPU plays the CUDA device, five replays at a time; the sizes of its batches."""
     sizes: list[int] = []
 
-    def run(task: Task) -> np.ndarray:
-        sizes.append(len(task.replays))
-        removed, orders = np.stack([each.removed for each in task.replays]), [each.order for each in task.replays]
-        return batched_values(task.snapshot, task.targets, removed, orders, CPU)
+    def values(self: OnCuda, targets: Sequence[Target], removed: np.ndarray, orders: Sequence[int]) -> np.ndarray:
+        sizes.append(len(removed))
+        return batched_values(self.snapshot, targets, removed, orders, CPU)
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(replaying, "batch_size", lambda snapshot, count: 5)
-    monkeypatch.setattr(replaying, "run_on_cuda", run)
+    monkeypatch.setattr(OnCuda, "size", lambda self, count: 5)
+    monkeypatch.setattr(OnCuda, "values", values)
     return sizes
 
 

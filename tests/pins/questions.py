@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import engine
 from engine.core.checkpoint import fingerprint
+from engine.core.trust import Validation
 
 ROUND = 1
 RECORD = 5
@@ -62,6 +63,14 @@ def answers(name: str, run: Path, scratch: Path) -> Answers:
         "update": float(np.abs(recorded(run, ROUND + 1) - recorded(run, ROUND)).max()),
     }
     return Answers({name: parameters(tensors) for name, tensors in asked.replays().items()}, asked.scores(), outcomes)
+
+
+def measured(validation: Validation) -> dict[str, Any]:
+    """A validation's fields; whose scores it is about, its keys say, in one text."""
+    found = asdict(validation)
+    for scores in found["estimators"].values():
+        del scores["estimator"], scores["orders"]
+    return found
 
 
 def recorded(run: Path, k: int) -> NDArray[np.float32]:
@@ -141,7 +150,7 @@ class _Control:
 
     def validate(self) -> dict[str, Any]:
         about: dict[str, Any] = {"subsets": 6, "orders": ORDERS, "executor": "inline"}
-        return asdict(engine.validate(self.snapshot, "return", VALIDATED, **about))
+        return measured(engine.validate(self.snapshot, "return", VALIDATED, **about))
 
 
 class GladWords:
@@ -191,4 +200,4 @@ class _Language:
 
     def validate(self) -> dict[str, Any]:
         about: dict[str, Any] = {"subsets": 6, "orders": ORDERS, "executor": "inline"}
-        return asdict(engine.validate(self.snapshot, "sequence", VALIDATED, **about))
+        return measured(engine.validate(self.snapshot, "sequence", VALIDATED, **about))

@@ -61,6 +61,9 @@ class SequenceBuffer(Records):
     entropy: Float32s
     """(N,) of pi(. | tokens before) at theta(k)."""
 
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
     def __repr__(self) -> str:
         return f"SequenceBuffer({tally(self.kept)}, {counted(len(self.token), 'token')})"
 

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.core.record_targets import return_target
+from engine.core.validation import Measurement, validate_targets
 from engine.errors import BadInputError
+from engine.executors import INLINE
 from engine.experiments import faithfulness
 from engine.experiments.faithfulness import SCHEMA, Scale, chosen_targets, study
 from engine.experiments.faithfulness_report import reached, read_study, render_study, write_study_report
@@ -79,8 +81,8 @@ def test_what_was_replayed_is_not_replayed_again(finished: Path, monkeypatch: py
         raise AssertionError("replayed again")
 
     monkeypatch.setattr("engine.core.replays.run_replays", never)
-    found = faithfulness.validate_targets(
-        run.snapshot(1), [return_target(run.snapshot(1))], ESTIMATORS, subsets=4, orders=2, executor="inline"
+    found = validate_targets(
+        run.snapshot(1), [return_target(run.snapshot(1))], Measurement(subsets=4, orders=2), ESTIMATORS, pool=INLINE
     )
     rows = read_study(finished / "out")
     (row,) = (

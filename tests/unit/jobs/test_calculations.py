@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.errors import BadInputError, DamagedRunError
+from engine.jobs import folder as folders
 from engine.jobs.calculations import Calculation, read_question
-from engine.jobs.folder import read_status
+from engine.jobs.folder import Job, read_status, request_cancel, write_status
 from engine.jobs.questions import Diagnose, Influence, Question, Validate, from_json, to_json
 from engine.jobs.work import work_in
 from engine.store.documents import read_json, write_json
@@ -125,3 +127,29 @@ def test_a_job_can_be_done_again(job: Calculation) -> None:
     assert job.complaint == ""
     job.start()
     assert job.running, "what was kept answers at once, or it was asked to compute anew"
+
+
+@pytest.mark.parametrize("look", [read_status, request_cancel])
+def test_a_worker_that_ends_between_two_looks_has_ended(
+    job: Calculation, monkeypatch: pytest.MonkeyPatch, look: Callable[[Any], object]
+) -> None:
+    """Its state was read while it worked, its lock when it was gone."""
+    write_status(job.folder, "running", "first_order", 1, 2)
+
+    def ends(folder: Path) -> bool:
+        write_status(folder, "done", "done", 2, 2)
+        return False
+
+    monkeypatch.setattr(folders, "is_worked_on", ends)
+    running = Job(id=job.id, folder=job.folder, state="running", doing="first_order", done=1, total=2)
+    seen = look(job.folder if look is read_status else running)
+    monkeypatch.undo()
+    assert read_status(job.folder).state == "done"
+    assert seen is None or (isinstance(seen, Job) and seen.state == "done")
+
+
+def test_a_worker_that_is_gone_leaves_its_job_stale(job: Calculation) -> None:
+    write_status(job.folder, "running", "first_order", 1, 2)
+    assert read_status(job.folder).state == "stale"
+    request_cancel(read_status(job.folder))
+    assert read_status(job.folder).state == "cancelled"

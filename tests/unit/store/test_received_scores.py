@@ -34,7 +34,7 @@ N = 8
 )
 def test_another_table_is_as_good_as_none(tmp_path: Path, name: str, value: object) -> None:
     snapshot = open_run(write_language_run(tmp_path / "run")).snapshot(0)
-    question, n = CachedScores.of(snapshot, "sequence", "first_order", 1), len(snapshot.buffer)
+    question, n = CachedScores.of(snapshot, "sequence", "first_order", 1, by_layer=False), len(snapshot.buffer)
     nothing, tokens = np.zeros(n, np.float32), np.ones(len(snapshot.buffer.token), np.float32)
     question.keep(Attribution(nothing, dict.fromkeys(TERMS, nothing), {}, tokens))
     kept = read_influence(snapshot, "sequence")

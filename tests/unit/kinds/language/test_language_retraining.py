@@ -130,7 +130,7 @@ def test_what_can_not_be_retrained_is_said_in_one_line(run, groups, tmp_path):
         (run, {"removed": range(12)}, "all 12 records would be removed"),
         (run, {"removed": (12,)}, "record 12 is out of range; this round has records 0 to 11"),
         (run, {"round": 5}, "round 5 is not in this run"),
-        (run, {"target": "policy"}, "unknown target 'policy'"),
+        (run, {"measured": TargetName(target="policy")}, "unknown target 'policy'"),
         (groups, {"removed": (3, 4, 5)}, "all responses to prompt 1 would be removed"),
     ):
         with pytest.raises(BadInputError, match=message):

@@ -16,7 +16,6 @@ from engine.analysis import (
     advantages,
     behaviour,
     embedding,
-    fields,
     films,
     formation,
     places,
@@ -24,9 +23,11 @@ from engine.analysis import (
     rendering,
     restoring,
 )
+from engine.core.question import TargetName
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job
+from engine.kinds.control.fields import record_fields
 from engine.kinds.language.presets import LanguageSettings
 from engine.store.commit import RunWriter
 from engine.store.read import Run
@@ -69,7 +70,7 @@ CONTROL_ONLY: dict[str, Callable[[Runs], Any]] = {
     "rollouts": lambda runs: advantages.monte_carlo(a_round(runs), [1, 2], executor="inline"),
     "states": lambda runs: restoring.points(a_round(runs)),
     "pictures": lambda runs: rendering.render(a_round(runs), 1),
-    "fields": lambda runs: fields.record_fields(a_round(runs)),
+    "fields": lambda runs: record_fields(a_round(runs)),
     "places": lambda runs: places.places(a_round(runs)),
     "embedding": lambda runs: embedding.policy_features(a_round(runs)),
 }
@@ -154,7 +155,7 @@ def test_what_a_kind_has_no_use_for_is_not_taken(runs: Runs, tmp_path: Path) -> 
     for call, words in (
         (
             lambda: engine.train(config, tmp_path / "run", reward_model=object()),
-            "a control task has no use for reward_model",
+            "a run of the kind control has no use for reward_model",
         ),
         (
             lambda: engine.retrain(runs.control, 1, [1], tmp_path / "run", reward_model=object()),
@@ -219,7 +220,7 @@ WITHOUT = "round 0 was recorded without its minibatches"
 
 def test_a_round_without_minibatches_is_not_replayed(bare: Run, tmp_path: Path) -> None:
     snapshot, few = bare.snapshot(0), {"subsets": 3, "orders": 1, "executor": "inline"}
-    plan = Intervention(round=0, removed=(1, 2), orders=2, episodes=4, target="sequence")
+    plan = Intervention(round=0, removed=(1, 2), orders=2, episodes=4, measured=TargetName(target="sequence"))
     calls: list[Callable[[], Any]] = [
         lambda: engine.replay(snapshot),
         lambda: engine.replay(snapshot, drop=[1], mode="rebatch"),
