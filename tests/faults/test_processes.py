@@ -27,7 +27,7 @@ def start() -> Callable[..., tuple[BaseProcess, Connection]]:
     It can't import `writer_process` itself: Python 3.11's does not know the path of the tests, and would say nothing.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["engine.store"])
+    context.set_forkserver_preload(["engine.store", "engine.kinds.control.kind"])
 
     def run(target: Callable[..., None], *args: object) -> tuple[BaseProcess, Connection]:
         mine, theirs = context.Pipe(duplex=False)

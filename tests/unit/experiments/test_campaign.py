@@ -171,6 +171,7 @@ def send_after(sent: signal.Signals, tasks: int, folder: Path, *more: str) -> tu
     return process.wait(120), process.communicate()[1]
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_and_in_processes_the_numbers_are_the_same(done: Path, tmp_path: Path) -> None:
     """The real command: SIGKILL after the first task, again after the second, then to its end."""
     for tasks in (1, 2):

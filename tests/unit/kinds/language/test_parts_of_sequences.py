@@ -136,7 +136,7 @@ def test_the_return_target_over_another_round(run: Run) -> None:
     assert np.abs(found.influence - own).max() > 0.01 * np.abs(own).max()
 
 
-@pytest.mark.parametrize("estimator", ["tracin_adam", "replay_gradient"])
+@pytest.mark.parametrize("estimator", ["tracin_adam", pytest.param("replay_gradient", marks=pytest.mark.slow)])
 def test_influence_by_layer_by_prompt_over_orders_as_a_command(run: Run, command: Command, estimator: str) -> None:
     options = (
         "--by-layer",

@@ -115,10 +115,7 @@ def said(hub: Hub, runs: Path, *arguments: str) -> str:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=() if name in ("influence", "influence of adapters", "train") else pytest.mark.slow)
-        for name in COMMANDS
-    ],
+    [pytest.param(name, marks=() if name in ("influence", "train") else pytest.mark.slow) for name in COMMANDS],
 )
 def test_nothing_is_looked_up_without_an_option(hub: Hub, runs: Path, name: str) -> None:
     line = said(hub, runs, *COMMANDS[name])
@@ -129,7 +126,7 @@ def test_nothing_is_looked_up_without_an_option(hub: Hub, runs: Path, name: str)
         assert len(line.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["influence of adapters", "train"])
+@pytest.mark.parametrize("name", ["influence of adapters", pytest.param("train", marks=pytest.mark.slow)])
 def test_with_the_option_the_hub_is_asked(hub: Hub, runs: Path, name: str) -> None:
     line = said(hub, runs, *COMMANDS[name], "--download")
     assert any(b"attacker/tracking-model" in asked or b"no/such" in asked for asked in hub.asked)
