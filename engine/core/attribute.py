@@ -66,7 +66,8 @@ def attribute(
             returns the `Objective` of each, whose sum is what the update maximises.
         backend: `ghost`, `jvp` or `loop`; by default the quickest that can differentiate this policy
             (see `backends.inner_products`).
-        by_layer: split the influence by layer of the policy, too. A parameter that layers share is its first layer's.
+        by_layer: split the influence by layer of the policy with trained parameters, too. A parameter that layers share is
+            its first layer's.
 
     Returns:
         `influence` (n,), the `terms` and the `layers` that add up to it, in no less than float32. Positive means that

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from engine.config import TrainConfig
 from engine.core.attribution import TERMS, Term
 from engine.core.objective import Batch, Objective, ObjectiveFunction, objective_function
-from engine.core.policy import Evaluation, Policy
+from engine.core.policy import Evaluation, Policy, nothing_trained, trained
 from engine.core.targets import Described, SummedTarget, Target
 from engine.errors import BadInputError, ZeroGradientError
 
@@ -49,9 +49,9 @@ def gradient(target: Target, policy: Policy) -> Direction:
 
 def target_gradient(target: Target, policy: Policy) -> Direction:
     """As `gradient`, and no error where it is zero. The summands of a long target are taken one after another."""
-    trained = {name: p for name, p in policy.named_parameters() if p.requires_grad}
-    if not trained:
-        raise BadInputError("no parameter of the policy is trained; give those that are requires_grad=True")
+    own = trained(policy)
+    if not own:
+        raise nothing_trained()
     found: Direction = {}
     for part in target.parts(policy) if isinstance(target, SummedTarget) else [target.value(policy)]:
         if part.dim() or not part.requires_grad:
@@ -59,8 +59,8 @@ def target_gradient(target: Target, policy: Policy) -> Direction:
                 f"the {target.name} target must be one number that torch can differentiate in the policy's parameters; "
                 f"it has shape {tuple(part.shape)}" + ("" if part.requires_grad else " and no gradient")
             )
-        gradients = torch.autograd.grad(part, list(trained.values()), allow_unused=True)
-        for name, g in zip(trained, gradients, strict=True):
+        gradients = torch.autograd.grad(part, list(own.values()), allow_unused=True)
+        for name, g in zip(own, gradients, strict=True):
             if g is not None:
                 found[name] = found[name] + g if name in found else g
     return found

@@ -17,6 +17,7 @@ from torch import nn
 
 from engine.config import TrainConfig
 from engine.core.objective import make_optimizer
+from engine.core.policy import trained
 from engine.errors import DamagedRunError
 
 Tensors = dict[str, NDArray[Any]]
@@ -24,9 +25,9 @@ Tensors = dict[str, NDArray[Any]]
 
 def learner_tensors(policy: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
     """`parameter/<name>` and `optimizer/<state>/<name>` of what is trained, as copies."""
-    trained = {name: parameter for name, parameter in policy.named_parameters() if parameter.requires_grad}
-    tensors = {f"parameter/{name}": parameter.detach().cpu().numpy().copy() for name, parameter in trained.items()}
-    for name, parameter in trained.items():
+    own = trained(policy)
+    tensors = {f"parameter/{name}": parameter.detach().cpu().numpy().copy() for name, parameter in own.items()}
+    for name, parameter in own.items():
         for key, value in optimizer.state.get(parameter, {}).items():
             if value is not None:
                 tensors[f"optimizer/{key}/{name}"] = value.detach().cpu().numpy().copy()
@@ -43,7 +44,7 @@ def restore_optimizer(
     """
     check_optimizer(policy, checkpoint)
     optimizer = make_optimizer(policy, config)
-    for name, parameter in policy.named_parameters():
+    for name, parameter in trained(policy).items():
         suffix = f"/{name}"
         state = {
             tensor_name.removeprefix("optimizer/").removesuffix(suffix): torch.tensor(tensor, device=parameter.device)
@@ -56,12 +57,12 @@ def restore_optimizer(
 
 
 def check_optimizer(policy: nn.Module, checkpoint: Mapping[str, NDArray[Any]]) -> None:
-    """Refuse optimizer states that are not those of the policy's parameters, or of one number each.
+    """Refuse optimizer states that are not those of the policy's trained parameters, or of one number each.
 
     Raises:
         DamagedRunError: names the first one.
     """
-    shapes = {name: tuple(parameter.shape) for name, parameter in policy.named_parameters()}
+    shapes = {name: tuple(parameter.shape) for name, parameter in trained(policy).items()}
     for tensor_name, tensor in checkpoint.items():
         kind, _, rest = tensor_name.partition("/")
         name = rest.partition("/")[2]
@@ -138,12 +139,6 @@ def fingerprint() -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "device": "cpu",
     }
-
-
-def same_machine(recorded: Mapping[str, str]) -> bool:
-    """Whether a replay here has the recorded bits: the fingerprints are equal. On another machine it agrees to rounding."""
-    one_thread()
-    return dict(recorded) == fingerprint()
 
 
 @cache

@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from engine.core.attribution import Attribution, Term
 from engine.core.backends import Direction, target_gradient
 from engine.core.objective import Batch, MinibatchObjective, Objective, objective_function
-from engine.core.policy import Policy
+from engine.core.policy import Policy, trained
 from engine.core.steps import Vector
 from engine.core.targets import LogProbTarget, Target
 from engine.store.snapshot import Float32s
@@ -74,7 +74,7 @@ class TorchDerivatives:
         """
         self.policy, self.batch, self.minibatch = policy, batch, minibatch
         self.terms_of = objective_function(minibatch.of_record)
-        self.parameters = {name: p for name, p in policy.named_parameters() if p.requires_grad}
+        self.parameters = trained(policy)
 
     def target_gradient(self, theta: Vector, target: Target) -> Vector:
         """Grad f at theta; 0 for parameters that it does not depend on."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch import nn
 
+from engine.core.policy import trained
 from engine.core.steps import Vector
 
 Layers = Sequence[slice]
@@ -28,9 +29,7 @@ def layers_of(policy: nn.Module) -> dict[str, slice]:
     """Name of each module with trained parameters of its own, such as `actor.0` -> their place in the vector."""
     found: dict[str, slice] = {}
     start = 0
-    for name, parameter in policy.named_parameters():
-        if not parameter.requires_grad:
-            continue
+    for name, parameter in trained(policy).items():
         layer, stop = layer_of(name), start + parameter.numel()
         found[layer] = slice(found[layer].start if layer in found else start, stop)
         start = stop

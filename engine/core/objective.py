@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from engine.config import TrainConfig
-from engine.core.policy import Evaluation, Inputs
+from engine.core.policy import Evaluation, Inputs, nothing_trained, trained
 from engine.store.snapshot import Float32s
 
 
@@ -229,16 +229,22 @@ def draw_minibatches(rng: np.random.Generator, n: int, n_epochs: int) -> NDArray
 
 
 def make_optimizer(policy: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Adam (eps 1e-5) or SGD over all parameters."""
+    """Adam (eps 1e-5) or SGD over all parameters that are trained.
+
+    Raises:
+        BadInputError: none is.
+    """
+    parameters = list(trained(policy).values())
+    if not parameters:
+        raise nothing_trained()
     if config.optimizer == "adam":
-        return torch.optim.Adam(policy.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-    return torch.optim.SGD(policy.parameters(), lr=config.learning_rate, momentum=config.momentum, fused=True)
+        return torch.optim.Adam(parameters, lr=config.learning_rate, eps=1e-5, fused=True)
+    return torch.optim.SGD(parameters, lr=config.learning_rate, momentum=config.momentum, fused=True)
 
 
 OnGradient = Callable[[NDArray[np.int32], NDArray[Any], NDArray[Any]], None]
 """Told of every optimizer step before it is taken: the numbers (b,) of the records in its minibatch, the parameters (p,)
-and the loss's gradient (p,) before clipping. The vectors are flat, in the order of the policy's `named_parameters()`;
-copy what you keep."""
+and the loss's gradient (p,) before clipping. The vectors are flat, in the order of `policy.trained`; copy what you keep."""
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,25 @@ class Evaluation(NamedTuple):
     """(n,) V(s); None if it was not asked for, or if there is no critic."""
 
 
-class Policy(nn.Module):
-    """What attribution needs of a policy. A new agent implements these methods, and `engine.attribute` works on it.
+def trained(module: nn.Module) -> dict[str, nn.Parameter]:
+    """What training changes: the parameters with requires_grad by name, each once, however many names it has.
 
-    `serves_value` may stay as it is here. So may `encode`, where no target is asked about that encodes observations.
+    All that is about an update or a checkpoint has these, in this order.
+    """
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def nothing_trained() -> BadInputError:
+    """The error of a policy with nothing but frozen parameters."""
+    return BadInputError("no parameter of the policy is trained; give those that are requires_grad=True")
+
+
+class Policy(nn.Module):
+    """What the core needs of a policy. A new agent implements these methods, and every estimator works on it.
+
+    So does `engine.attribute`, without a run; there `encode` may stay as it is here, where the target encodes no
+    observations. `serves_value` may always stay. Parameters may be frozen, and shared by layers; what of the module is not
+    trained, its buffers among it, must be the same whenever it is built, as checkpoints do not have it.
     """
 
     def encode(self, observation: Any) -> Inputs:
@@ -51,18 +66,24 @@ class Policy(nn.Module):
         return True
 
     def load(self, parameters: Mapping[str, NDArray[Any]]) -> Self:
-        """Take over parameters by state_dict name; returns self.
+        """Take over the trained parameters by name; the rest stays as it was built. Returns self. Errors as `check`."""
+        own = self.check(parameters)
+        with torch.no_grad():
+            for name, tensor in parameters.items():
+                own[name].copy_(torch.tensor(tensor))
+        return self
+
+    def check(self, parameters: Mapping[str, NDArray[Any]]) -> dict[str, nn.Parameter]:
+        """Its own parameters by name, which these fit; they need no memory for it.
 
         Raises:
-            DamagedRunError: they are not those of this policy, by name, shape and kind of number.
+            DamagedRunError: they are not those that are trained in this policy, by name, shape and kind of number.
         """
-        own = {name: tuple(parameter.shape) for name, parameter in self.named_parameters()}
+        own = trained(self)
         given = {name: tensor.shape for name, tensor in parameters.items() if tensor.dtype.kind == "f"}
-        if given != own:
+        if parameters.keys() != given.keys() or given != {name: tuple(p.shape) for name, p in own.items()}:
             raise DamagedRunError("the checkpoint does not fit the networks that run.json describes")
-        weights = {name: torch.tensor(tensor, dtype=self.dtype) for name, tensor in parameters.items()}
-        self.load_state_dict(weights, assign=True)
-        return self
+        return own
 
     @property
     def dtype(self) -> torch.dtype:

@@ -60,7 +60,7 @@ class RecordGradients:
         parameters = [self._parameters[name] for name in self.names]
         rows = []
         for row in torch.as_tensor(x, dtype=total.dtype):
-            gradients = torch.autograd.grad(total @ row, parameters, retain_graph=True)
+            gradients = torch.autograd.grad(total @ row, parameters, retain_graph=True, materialize_grads=True)
             rows.append(torch.cat([g.ravel() for g in gradients]).numpy())
         return np.stack(rows).astype(np.float64)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[Any]
-"""(p,) numbers, one a parameter, in the order of the policy's `named_parameters()`."""
+"""(p,) numbers, one a parameter, in the order of `policy.trained`."""
 
 
 @dataclass(frozen=True, eq=False)

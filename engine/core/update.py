@@ -28,7 +28,7 @@ from engine.core.objective import (
     weighted_mean,
     with_normalized_advantages,
 )
-from engine.core.policy import Policy
+from engine.core.policy import Policy, trained
 
 
 def as_batch(policy: Policy, buffer: Any) -> Batch:
@@ -75,7 +75,7 @@ def update(
         Means over the steps taken, in which every record counts once.
     """
     terms_of = objective_function(of_record or config)
-    parameters = list(policy.parameters())
+    parameters = list(trained(policy).values())
     actor_means: list[Tensor] = []
     critic_means: list[Tensor] = []
     for order in minibatches:
@@ -102,6 +102,9 @@ def update(
             optimizer.zero_grad()
             mean = mean_objective(terms, part.kept) if weight is None else weighted_mean(terms, part.kept, weight)
             mean.neg().backward()
+            for parameter in parameters:
+                if parameter.grad is None:  # not in this objective: a gradient of 0, so that all have the same steps
+                    parameter.grad = torch.zeros_like(parameter)
             if on_gradient is not None:
                 on_gradient(order[start:stop] if rows is None else order[start:stop][rows], *flat(parameters))
             norm = nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)

@@ -201,10 +201,9 @@ def test_another_objective_on_a_policy_with_tied_weights(backend: Backend | None
         gradients = torch.autograd.grad(gains, parameters, materialize_grads=True)
         expected = sum(float((a * b).sum()) for a, b in zip(raised, gradients, strict=True))
         assert found.influence[i] == pytest.approx(expected, rel=1e-9, abs=1e-10)
-    assert set(found.layers) == {"embedding", "body", "value", "temperature"}
-    assert found.layers["embedding"].any()
-    assert found.layers["body"].any() == (trained != "without the body")
-    assert not found.layers["value"].any()
+    frozen = {"without the body": {"body"}, "layers alone": {"temperature"}}.get(trained, set())
+    assert set(found.layers) == {"embedding", "body", "value", "temperature"} - frozen
+    assert all(part.any() == (layer != "value") for layer, part in found.layers.items())
     np.testing.assert_allclose(sum(found.layers.values()), found.influence, atol=1e-10)  # type: ignore[arg-type]
 
 

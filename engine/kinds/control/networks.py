@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -93,6 +93,14 @@ class ActorCritic(Policy):
         log_prob = (-0.5 * deviation**2 - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
         entropy = (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
         return Evaluation(log_prob, entropy, value)
+
+    def load(self, parameters: Mapping[str, NDArray[Any]]) -> Self:
+        """As `Policy.load`; weights take memory once these are known to fit."""
+        self.check(parameters)
+        for layer in self.modules():
+            if any(parameter.is_meta for parameter in layer.parameters(recurse=False)):
+                _with_memory(layer)
+        return super().load(parameters)
 
     def serves_value(self, name: str) -> bool:
         """The critic's parameters do, and those of the trunk."""
@@ -194,8 +202,8 @@ def _image_trunk(shape: Sequence[int], generator: torch.Generator | None) -> nn.
 
 def _with_memory(layer: nn.Module) -> None:
     """Give a layer on the meta device parameters to be initialised: what `to_empty` does, which first imports sympy."""
-    for name, parameter in list(layer.named_parameters()):
-        setattr(layer, name, nn.Parameter(torch.empty(parameter.shape)))
+    for name, parameter in list(layer.named_parameters(recurse=False)):
+        setattr(layer, name, nn.Parameter(torch.empty(parameter.shape, dtype=parameter.dtype)))
 
 
 def _initialise(layer: Any, gain: float, generator: torch.Generator | None) -> None:

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.core.policy import Evaluation, Policy
+from engine.core.policy import Evaluation, Policy, trained
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.dependencies import peft
 
@@ -113,22 +113,14 @@ class LanguagePolicy(Policy):
         """All do that lie below the value head; the model's own head too where its weights are the embedding's."""
         return self.value_head is not None and not name.startswith("model.lm_head.")
 
-    def load(self, parameters: Mapping[str, NDArray[Any]]) -> LanguagePolicy:
-        """Take over the trained parameters by name; frozen ones may be left out. Returns self. Errors as `check`."""
-        own = self.check(parameters)
-        with torch.no_grad():
-            for name, tensor in parameters.items():
-                own[name].copy_(torch.as_tensor(tensor))
-        return self
-
     def check(self, parameters: Mapping[str, NDArray[Any]]) -> dict[str, nn.Parameter]:
-        """Its own parameters by name, which these fit; they need no memory for it.
+        """Its own parameters by name, which these fit; frozen ones may be left out. They need no memory for it.
 
         Raises:
             DamagedRunError: one is missing, has another shape or no numbers, or there is one that this model does not have.
         """
         own = dict(self.named_parameters())
-        missing = [name for name, p in own.items() if p.requires_grad and name not in parameters]
+        missing = trained(self).keys() - parameters.keys()
         if missing or not parameters.keys() <= own.keys():
             raise DamagedRunError("the checkpoint does not fit the language model that the run describes")
         for name, tensor in parameters.items():

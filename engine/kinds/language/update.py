@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.core.objective import Batch, Objective, OnGradient, UpdateMetrics, flat, kept_rows, objective
+from engine.core.policy import trained
 from engine.kinds.language.advantages import totals
 from engine.kinds.language.grpo import WeightedGroups
 from engine.kinds.language.objective import Normalizer, shares, token_batch, trimmed
@@ -80,7 +81,7 @@ def update(
     if weights is not None and language.algorithm == "grpo":
         advantage = compared(buffer, language).advantages(torch.as_tensor(np.asarray(weights, np.float64)))
         batch = batch._replace(advantage=advantage.to(batch.advantage)[:, None] * (batch.action != PAD))
-    parameters = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+    parameters = list(trained(policy).values())
     means: list[Tensor] = []
     for order in minibatches:
         for start, stop, rows in kept_rows(order, config.batch_size, buffer.kept):
