@@ -144,6 +144,19 @@ class Question:
     by_layer: bool = False
     """Whether to split the scores by layer of the policy, too."""
 
+    def alone(self, *, beside: bool) -> Self:
+        """The question, which says it all.
+
+        Args:
+            beside: whether the caller says some of it beside the question.
+
+        Raises:
+            BadInputError: it does.
+        """
+        if beside:
+            raise BadInputError("a question says the estimator, the orders and the layers; leave them out beside it")
+        return self
+
     @property
     def words(self) -> str:
         """The question in words."""
