@@ -135,6 +135,10 @@ class Question:
     ('--target', 'action', '--record', '7', '--estimator', 'tracin_adam', '--orders', '8')
     >>> Question.from_json(asked.to_json()) == asked
     True
+    >>> import engine
+    >>> snapshot = engine.open_run("sample_runs/FrozenLake-v1").snapshot(3)
+    >>> engine.influence(snapshot, Question(target=TargetName(of_round=12), estimator="first_order")).estimator
+    'first_order'
     """
 
     target: TargetName

@@ -43,6 +43,12 @@ DESIGNS = ("random", "extremes")
 class Measurement:
     """How faithfulness is measured: what is removed, and how it is replayed.
 
+    >>> import engine
+    >>> few = engine.Measurement(subsets=6, orders=2, fraction=0.25)
+    >>> found = engine.validate("sample_runs/FrozenLake-v1", round=3, how=few, pool=engine.Pool("inline"))
+    >>> found.subsets, found.fraction
+    (6, 0.25)
+
     Raises:
         BadInputError: a setting is unknown or out of range.
     """
@@ -167,9 +173,6 @@ def validate(
         EngineError: a worker died; what was finished is kept.
     """
     snapshot = snapshot_of(source, round)
-    if isinstance(target, Question):
-        asked = target.alone(beside=(estimators, score_orders) != ((DEFAULT_ESTIMATOR,), 1))
-        estimators, score_orders = asked.estimator, asked.orders
     loose = Measurement.of(
         snapshot,
         subsets=subsets,
@@ -180,6 +183,9 @@ def validate(
         device=device,
     )
     how = _one_of("how", how, loose, Measurement.of(snapshot))
+    if isinstance(target, Question):
+        asked = target.alone(beside=(estimators, how.score_orders) != ((DEFAULT_ESTIMATOR,), 1))
+        estimators, how = asked.estimator, replace(how, score_orders=asked.orders)
     pool = _one_of("pool", pool, Pool(executor, workers), PROCESSES)
     names = (estimators,) if isinstance(estimators, str) else tuple(estimators)
     (found,) = validate_targets(snapshot, [chosen_target(snapshot, target)], how, names, pool=pool, report=report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,9 @@ def test_every_way_to_say_a_target_is_the_same_target(runs: dict[str, Run], of: 
         assert (read.created, read.target) == (measured.created, target.describe())
     assert engine.read_validation(snapshot, Question(target=name, estimator="tracin")) is None
     refused("a question says the estimator", engine.read_validation, snapshot, asked, "tracin")
+    how = Measurement(subsets=4, orders=1)
+    assert list(engine.validate(snapshot, asked, how=how, pool=INLINE).estimators) == list(measured.estimators)
+    refused("a question says", engine.validate, snapshot, asked, how=replace(how, score_orders=3))
     refused("a question says the estimator", engine.validate, snapshot, asked, ["tracin_adam"], **few)
     matrix = engine.influence_on_each(snapshot, target)
     assert (engine.influence_on_each(snapshot, name) == matrix).all()
