@@ -58,6 +58,9 @@ class Trait:
     phrase: str = ""
     """As `Feature.phrase`."""
 
+    def __repr__(self) -> str:
+        return f"Trait({self.sentence})"
+
     @property
     def certain(self) -> bool:
         """Whether the interval leaves no doubt about the direction."""

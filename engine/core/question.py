@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import index
@@ -53,6 +54,13 @@ class TargetName:
                 object.__setattr__(self, name, tuple(float(x) for x in _several(value)))
             except (TypeError, ValueError):
                 raise BadInputError(f"the {name} {value!r} is not made of numbers") from None
+
+    def __repr__(self) -> str:
+        said = {
+            each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != each.default
+        }
+        values = {"target": self.target, **said}
+        return f"TargetName({', '.join(f'{name}={reprlib.repr(value)}' for name, value in values.items())})"
 
     @classmethod
     def of(cls, target: str, **values: Any) -> TargetName:

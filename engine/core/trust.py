@@ -53,7 +53,7 @@ class Faithfulness:
     """Change of f per unit of predicted change, by least squares."""
     r2: float
     """Share of the actual effects' variance that this line explains; 1 - r2 is the additivity gap."""
-    predicted: tuple[float, ...]
+    predicted: tuple[float, ...] = field(repr=False)
     """(subsets,) summed influence of what was removed, negated: the predicted change of f, in the estimator's unit."""
     estimator: str = field(default="", compare=False)
     """Whose scores they were; with the orders it is what `Validation.estimators` has it under."""

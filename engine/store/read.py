@@ -41,6 +41,10 @@ class RoundInfo:
     bytes: int
     """Size of the data files."""
 
+    def __repr__(self) -> str:
+        what = "final checkpoint" if self.final else f"round {self.round}"
+        return f"RoundInfo({what}{'' if self.stored or self.final else ', metrics only'})"
+
 
 def open_run(path: str | Path, files: Files | None = None) -> Run:
     """Open a recorded run.
