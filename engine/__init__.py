@@ -34,15 +34,16 @@ if TYPE_CHECKING:
     from engine.core.influence import influence, influence_on_each
     from engine.core.objective import Batch, Objective
     from engine.core.policy import Evaluation, Policy
-    from engine.core.question import TargetName
+    from engine.core.question import Question, TargetName
     from engine.core.record_targets import ActionTarget, ReturnTarget
     from engine.core.replay import replay
     from engine.core.scores import Scores
     from engine.core.training import rounds, train
     from engine.core.trust import Validation, read_validation
-    from engine.core.validation import validate
+    from engine.core.validation import Measurement, validate
     from engine.envs import preset
     from engine.errors import EngineError
+    from engine.executors import Pool
     from engine.intervention.outcome import Outcome
     from engine.intervention.retrain import retrain
     from engine.kinds.language.presets import language_settings
@@ -59,9 +60,12 @@ _HOME = {
     "Diagnosis": "engine.analysis.diagnosis",
     "EngineError": "engine.errors",
     "Evaluation": "engine.core.policy",
+    "Measurement": "engine.core.validation",
     "Objective": "engine.core.objective",
     "Outcome": "engine.intervention.outcome",
     "Policy": "engine.core.policy",
+    "Pool": "engine.executors",
+    "Question": "engine.core.question",
     "ReturnTarget": "engine.core.record_targets",
     "Run": "engine.store.read",
     "Scores": "engine.core.scores",
@@ -98,9 +102,12 @@ __all__ = [
     "Diagnosis",
     "EngineError",
     "Evaluation",
+    "Measurement",
     "Objective",
     "Outcome",
     "Policy",
+    "Pool",
+    "Question",
     "ReturnTarget",
     "Run",
     "Scores",

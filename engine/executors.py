@@ -47,7 +47,13 @@ def check_executor(executor: str, workers: int | None) -> None:
 
 @dataclass(frozen=True)
 class Pool:
-    """Where tasks are run that don't need each other."""
+    """Where tasks are run that don't need each other.
+
+    >>> Pool("processes", workers=2)
+    Pool(executor='processes', workers=2)
+    >>> list(Pool("inline").run(len, ["one", "three"]))
+    [('one', 3), ('three', 5)]
+    """
 
     executor: str = "processes"
     """`inline`, `processes` or `ray`."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
+from operator import index
 from typing import Any, TypeVar
 
 import msgspec
+
+from engine.errors import BadInputError
 
 T = TypeVar("T")
 
@@ -29,3 +32,15 @@ def typed(kind: type[T], values: Any) -> T:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
+
+
+def whole(value: Any, what: str) -> int:
+    """A number that a caller gave, of whatever type integers are.
+
+    Raises:
+        BadInputError: it is no integer.
+    """
+    try:
+        return index(value)
+    except TypeError:
+        raise BadInputError(f"{what} is {value!r}; it must be a whole number") from None

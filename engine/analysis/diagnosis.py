@@ -16,19 +16,19 @@ from engine.analysis.effects import LEAST_CLUSTERS, cliffs_delta, rank_correlati
 from engine.analysis.features import features
 from engine.analysis.restoring import CannotRestoreError
 from engine.core.attribution import top_and_bottom
-from engine.core.chosen_targets import named_target
+from engine.core.chosen_targets import chosen_target
 from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.features import Feature
 from engine.core.influence import influence
 from engine.core.kind import kind_of
 from engine.core.lds import Interval
+from engine.core.question import Question, TargetName
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.core.trust import defined
 from engine.errors import BadInputError
-from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run, snapshot_of
-from engine.store.snapshot import Float32s, check_records
+from engine.store.snapshot import Float32s, Snapshot, check_records
 from engine.store.words import counted
 
 FRACTION = 0.1
@@ -57,6 +57,9 @@ class Trait:
     """`share` for yes or no, else `median`, or `mean` where the medians are equal."""
     phrase: str = ""
     """As `Feature.phrase`."""
+
+    def __repr__(self) -> str:
+        return f"Trait({self.sentence})"
 
     @property
     def certain(self) -> bool:
@@ -154,8 +157,8 @@ class Diagnosis:
 
 
 def diagnose(
-    source: ControlSnapshot | Run | str | Path,
-    target: Target | str | None = None,
+    source: Snapshot | Run | str | Path,
+    target: Target | TargetName | Question | str | None = None,
     estimator: str = DEFAULT_ESTIMATOR,
     *,
     round: int | None = None,
@@ -182,8 +185,7 @@ def diagnose(
 
     Args:
         source: round k, or a run (then say which round).
-        target: a name such as `"return"`, or a target such as `engine.action_target(snapshot, record=17)`; None for the
-            kind's own: return, or sequence.
+        target: as `influence`; a `Question` says the estimator, too.
         estimator: of the influence.
         round: k, where `source` is a run.
         fraction: share of the records that are the bottom, above 0 and at most 0.5.
@@ -202,13 +204,15 @@ def diagnose(
     _check_fraction(fraction)
     if rollouts:
         check_settings(rollouts, executor, workers)
-    chosen = named_target(snapshot, target) if target is None or isinstance(target, str) else target
+    chosen = chosen_target(snapshot, target)
     kind, n = kind_of(snapshot), len(snapshot.buffer)
     kind.check_possible(snapshot, chosen)
     wanted = None if records is None else check_records(records, n)
     if wanted is not None and kind.no_rollouts:
         raise BadInputError(f"A-bar can't be estimated of any record: {kind.no_rollouts}; leave out which")
-    scores = influence(snapshot, chosen, estimator, on_step=lambda done, total: report(estimator, done, total))
+    by = target.estimator if isinstance(target, Question) else estimator
+    asked = target if isinstance(target, Question) else chosen
+    scores = influence(snapshot, asked, estimator, on_step=lambda done, total: report(by, done, total))
     notes: list[str] = []
     estimated = None
     if rollouts and kind.no_rollouts:
@@ -227,7 +231,7 @@ def diagnose(
 
 
 def compare(
-    snapshot: ControlSnapshot,
+    snapshot: Snapshot,
     scores: Scores,
     found: Sequence[Feature],
     fraction: float = FRACTION,
@@ -271,7 +275,7 @@ def _check_fraction(fraction: float) -> None:
         raise BadInputError(f"fraction is {fraction:g}; the bottom is a part above 0 and at most 0.5, such as 0.1")
 
 
-def _clusters(snapshot: ControlSnapshot) -> tuple[str, NDArray[Any]]:
+def _clusters(snapshot: Snapshot) -> tuple[str, NDArray[Any]]:
     """`Kind.groups`; of a kind that knows none every record stands for itself."""
     try:
         return kind_of(snapshot).groups(snapshot)
@@ -279,7 +283,7 @@ def _clusters(snapshot: ControlSnapshot) -> tuple[str, NDArray[Any]]:
         return "record", snapshot.buffer.record
 
 
-def _about_round(snapshot: ControlSnapshot, silent: NDArray[np.bool_], word: str, cluster: NDArray[Any]) -> list[str]:
+def _about_round(snapshot: Snapshot, silent: NDArray[np.bool_], word: str, cluster: NDArray[Any]) -> list[str]:
     """What its records don't allow to say."""
     kind, notes = kind_of(snapshot), []
     if silent.any():
@@ -293,10 +297,11 @@ def _about_round(snapshot: ControlSnapshot, silent: NDArray[np.bool_], word: str
     return notes
 
 
-def records_to_estimate(snapshot: ControlSnapshot, scores: Float32s) -> NDArray[np.int64]:
+def records_to_estimate(snapshot: Snapshot, scores: Float32s) -> NDArray[np.int64]:
     """Whose A-bar is estimated by default: all records where they share states, else 200 from all over the ranking."""
     n = len(scores)
-    if snapshot.observation_space.kind == "discrete" or n <= SAMPLE:
+    spaces = kind_of(snapshot).spaces(snapshot)
+    if (spaces is not None and spaces[0].kind == "discrete") or n <= SAMPLE:
         return np.arange(n)
     return np.argsort(scores, kind="stable")[np.linspace(0, n - 1, SAMPLE).round().astype(np.int64)]
 
@@ -320,7 +325,7 @@ def about_rollouts(estimated: MonteCarlo, n: int) -> list[str]:
 
 
 def _correlations(
-    snapshot: ControlSnapshot, scores: Float32s, found: Sequence[Feature], cluster: NDArray[Any]
+    snapshot: Snapshot, scores: Float32s, found: Sequence[Feature], cluster: NDArray[Any]
 ) -> dict[str, Interval]:
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round])
     correlations = {}

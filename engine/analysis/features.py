@@ -10,7 +10,7 @@ import numpy as np
 from engine.analysis.advantages import MonteCarlo
 from engine.core.features import Feature, number, share
 from engine.core.kind import kind_of
-from engine.kinds.control.snapshot import ControlSnapshot
+from engine.store.snapshot import Snapshot
 
 CERTAIN = 2.0
 """Standard errors from 0 at which the sign of A-bar is taken to be known."""
@@ -18,13 +18,13 @@ PRODUCT = "A-bar x advantage"
 MISMATCH = "wrong sign"
 
 
-def features(snapshot: ControlSnapshot, estimated: MonteCarlo | None = None) -> list[Feature]:
+def features(snapshot: Snapshot, estimated: MonteCarlo | None = None) -> list[Feature]:
     """All features of a round's records; those that need A-bar only where it is estimated."""
     found = kind_of(snapshot).features(snapshot)
     return [*found] if estimated is None else [*rollout_features(snapshot, estimated), *found]
 
 
-def rollout_features(snapshot: ControlSnapshot, estimated: MonteCarlo) -> Iterator[Feature]:
+def rollout_features(snapshot: Snapshot, estimated: MonteCarlo) -> Iterator[Feature]:
     """The first of `features`, those that need A-bar: what A-bar says of A-hat, the column `advantage`, and V-bar of V."""
     buffer = snapshot.buffer
     advantage, error, value = estimated.spread(len(buffer))

@@ -20,6 +20,7 @@ from engine.kinds.control.environment import feasible
 from engine.kinds.control.normalization import normalizer_at
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.read import Run
+from engine.store.words import counted
 
 PICTURES = 120
 """A film has at most twice as many."""
@@ -43,6 +44,9 @@ class Film:
     """`terminated` or `truncated`."""
     complaint: str = ""
     """Why there are no pictures."""
+
+    def __repr__(self) -> str:
+        return f"Film({counted(self.steps, 'step')}, {counted(len(self.pictures), 'picture')}, return {self.total:.3g})"
 
     @property
     def steps(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.store.snapshot import Float32s
+from engine.store.words import counted
 
 Term = Literal["actor", "critic", "entropy"]
 TERMS: tuple[Term, ...] = ("actor", "critic", "entropy")
@@ -28,6 +29,11 @@ class Attribution(NamedTuple):
     tokens: Float32s | None = None
     """(N,) by token of the records that are sequences; a record's sum up to its influence. None where records have no
     tokens, or the estimator does not tell them apart."""
+
+    def __repr__(self) -> str:
+        low, high = self.influence.min(initial=0), self.influence.max(initial=0)
+        layers = f", {counted(len(self.layers), 'layer')}" if self.layers else ""
+        return f"Attribution({counted(len(self.influence), 'record')}{layers}: {low:.3g} to {high:.3g})"
 
     def map(self, change: Callable[..., Any], *others: Attribution | Any) -> Attribution:
         """A linear function of this and other attributions (or numbers), in all and part by part."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.core.kind import kind_of
-from engine.core.question import TargetName
+from engine.core.question import Question, TargetName
 from engine.errors import BadInputError
 from engine.store.snapshot import Snapshot
 
@@ -26,15 +26,36 @@ def named_target(snapshot: Snapshot, name: TargetName | str | None = None) -> An
 
 
 def chosen_target(snapshot: Snapshot, target: Any | None) -> Any:
-    """A target as callers give it: by name, None for the kind's own, or the target itself.
+    """A target as callers give it: by name, as a `Question` asks, None for the kind's own, or the target itself.
 
     Raises:
-        BadInputError: as `named_target`, or it is a target of another kind of run.
+        BadInputError: as `named_target`, it is no target, or one of another kind of run or of other states and actions.
     """
+    kind = kind_of(snapshot)
+    if isinstance(target, Question):
+        target = target.target
     if target is None or isinstance(target, str | TargetName):
         return named_target(snapshot, target)
-    kind_of(snapshot).check_target(snapshot, target)
+    check_is_target(target)
+    kind.check_target(snapshot, target)
     return target
+
+
+def check_is_target(target: Any) -> None:
+    """Refuse what can't be asked about.
+
+    Raises:
+        BadInputError: it has not what a `Target` has.
+    """
+    members = (
+        isinstance(getattr(target, "name", None), str),
+        *(callable(getattr(target, method, None)) for method in ("describe", "value")),
+    )
+    if isinstance(target, type) or not all(members):
+        raise BadInputError(
+            f"a target is needed, not {type(target).__name__}; give a name such as 'return', an engine.TargetName or "
+            "engine.Question, or an object with name, describe() and value(policy)"
+        )
 
 
 def action_target(

@@ -18,18 +18,19 @@ from engine.core.chosen_targets import chosen_target
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, first_order
 from engine.core.kind import kind_of
 from engine.core.orders import OnProgress, attribute, check_request
-from engine.core.question import Question
+from engine.core.question import Question, TargetName, averaged_name
 from engine.core.record_targets import ActionTarget
 from engine.core.scores import Scores, attribution_from, attribution_table
 from engine.core.targets import LogProbTarget, Target, name_of
 from engine.errors import BadInputError, ZeroGradientError
 from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Float32s, Snapshot
+from engine.typed import whole
 
 
 def influence(
     snapshot: Snapshot,
-    target: Target | Question | str | None = None,
+    target: Target | TargetName | Question | str | None = None,
     estimator: str = DEFAULT_ESTIMATOR,
     *,
     orders: int = 1,
@@ -49,7 +50,7 @@ def influence(
 
     Args:
         snapshot: round k, of any kind of run.
-        target: a name such as `"return"` (language models: also `"sequence"`), or a target such as
+        target: a name such as `"return"` (language models: also `"sequence"`) or a `TargetName`, or a target such as
             `engine.action_target(snapshot, record=17)`; None for the kind's own: return, or sequence. Or the whole
             question, a `Question`, which then says the estimator, the orders and the layers.
         estimator: a name in `estimators.ESTIMATORS`.
@@ -79,7 +80,7 @@ def influence(
 
 def read_influence(
     snapshot: Snapshot,
-    target: Target | Question | str | None = None,
+    target: Target | TargetName | Question | str | None = None,
     estimator: str = DEFAULT_ESTIMATOR,
     *,
     orders: int = 1,
@@ -110,7 +111,12 @@ class CachedScores:
 
     @classmethod
     def of(
-        cls, snapshot: Snapshot, target: Target | Question | str | None, estimator: str, orders: int, by_layer: bool
+        cls,
+        snapshot: Snapshot,
+        target: Target | TargetName | Question | str | None,
+        estimator: str,
+        orders: int,
+        by_layer: bool,
     ) -> CachedScores:
         """Of a target by name or of a `Question`, too.
 
@@ -119,16 +125,11 @@ class CachedScores:
                 are said beside a question, which says them.
         """
         if isinstance(target, Question):
-            if (estimator, orders, by_layer) != (DEFAULT_ESTIMATOR, 1, False):
-                raise BadInputError(
-                    "a question says the estimator, the orders and the layers; leave them out beside it"
-                )
-            chosen = chosen_target(snapshot, target.target)
-            estimator, orders, by_layer = target.estimator, target.orders, target.by_layer
-        else:
-            chosen = chosen_target(snapshot, target)
+            asked = target.alone(beside=(estimator, orders, by_layer) != (DEFAULT_ESTIMATOR, 1, False))
+            estimator, orders, by_layer = asked.estimator, asked.orders, asked.by_layer
+        chosen = chosen_target(snapshot, target)
         check_request(estimator, orders)
-        return cls(snapshot, chosen, estimator, orders, by_layer)
+        return cls(snapshot, chosen, estimator, whole(orders, "orders"), by_layer)
 
     @cached_property
     def about(self) -> str:
@@ -187,7 +188,7 @@ class CachedScores:
         return Scores(found.influence, *about, found.terms, found.layers, found.tokens, silent, self._start)
 
 
-def influence_on_each(snapshot: Snapshot, target: LogProbTarget) -> Float32s:
+def influence_on_each(snapshot: Snapshot, target: LogProbTarget | TargetName | Question | str) -> Float32s:
     """`first_order` influence on many action targets at once.
 
     >>> import engine
@@ -199,21 +200,28 @@ def influence_on_each(snapshot: Snapshot, target: LogProbTarget) -> Float32s:
 
     Args:
         snapshot: round k.
-        target: m pairs of state and action, each of which is a target of its own here.
+        target: m pairs of state and action, each of which is a target of its own here; by name, too.
 
     Returns:
         (m, n): in row j the influence of the n records on log pi(a_j|s_j); 0 where its gradient is zero.
+
+    Raises:
+        BadInputError: as `influence`, it is not made of states and actions, or it asks for something else than `first_order`.
     """
     one_thread()
-    kind = kind_of(snapshot)
-    kind.check_target(snapshot, target)
-    gradients = kind.kept_gradients(snapshot)
-    if gradients is not None:
-        return gradients.influence_on_each(target)
-    if not isinstance(target, ActionTarget):
-        raise BadInputError(f"targets of the kind {snapshot.kind} are not made of single states and actions")
-    matrix = np.zeros((len(target.action), len(snapshot.buffer)), np.float32)
-    for row, one in zip(matrix, target.each, strict=True):
+    if isinstance(target, Question) and (target.estimator, target.orders) != (DEFAULT_ESTIMATOR, 1):
+        asked = averaged_name(target.estimator, target.orders)
+        raise BadInputError(f"influence on each target is {DEFAULT_ESTIMATOR} alone, and the question asks for {asked}")
+    chosen = chosen_target(snapshot, target)
+    gradients = kind_of(snapshot).kept_gradients(snapshot)
+    if gradients is not None and isinstance(chosen, LogProbTarget):
+        return gradients.influence_on_each(chosen)
+    if not isinstance(chosen, ActionTarget):
+        raise BadInputError(
+            f"this {chosen.name} target is not made of single states and actions; name an action target of records"
+        )
+    matrix = np.zeros((len(chosen.action), len(snapshot.buffer)), np.float32)
+    for row, one in zip(matrix, chosen.each, strict=True):
         with suppress(ZeroGradientError):
             row[:] = first_order(snapshot, one)
     return matrix

@@ -30,7 +30,7 @@ from engine.core.objective import Batch, MinibatchObjective, RecordObjective
 from engine.core.policy import Policy
 from engine.core.products import products_by_part
 from engine.core.question import TargetName
-from engine.core.record_targets import target_of_records
+from engine.core.record_targets import check_columns, target_of_records
 from engine.core.targets import Target
 from engine.core.update import as_batch
 from engine.errors import BadInputError
@@ -189,14 +189,15 @@ class Kind:
         """Refuse a target that this kind's policies have no value for.
 
         Raises:
-            BadInputError: it was made of a run of another kind.
+            BadInputError: it was made of a run of another kind, or of one with other observations or actions.
         """
-        of_kind = getattr(target, "of_kind", self.name)
+        of_kind = getattr(target, "of_kind", None) or self.name
         if of_kind != self.name:
             raise BadInputError(
                 f"this {target.name} target is of a run of the kind {of_kind}, and round {snapshot.round} of one of the kind "
                 f"{self.name}; make the target of this round"
             )
+        check_columns(snapshot, target, self.spaces(snapshot))
 
     def return_target(self, snapshot: Any, reference: Any | None = None) -> Any:
         """The return target over a reference buffer, by default the snapshot's own."""
@@ -394,7 +395,15 @@ class Kind:
 
 
 def kind_of(snapshot: Snapshot) -> Kind:
-    """What can be done with a round."""
+    """What can be done with a round.
+
+    Raises:
+        BadInputError: it is no round, or of a kind that is not known here.
+    """
+    if not isinstance(snapshot, Snapshot):
+        raise BadInputError(
+            f"a recorded round is needed, not {type(snapshot).__name__}; give engine.open_run(folder).snapshot(k)"
+        )
     kind: Kind = kind_named(snapshot.kind)
     return kind
 

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_map_only
 from engine.config import TrainConfig
 from engine.core.policy import Evaluation, Inputs, nothing_trained, trained
 from engine.store.snapshot import Float32s
+from engine.store.words import counted
 
 
 class Batch(NamedTuple):
@@ -41,6 +42,9 @@ class Batch(NamedTuple):
     """(n,)"""
     kept: Tensor
     """(n,) False: the record was dropped from the actor's loss, so its actor and entropy terms are 0."""
+
+    def __repr__(self) -> str:
+        return f"Batch({counted(len(self.log_prob), 'record')})"
 
     def take(self, index: Tensor) -> Batch:
         """The records at `index`, in that order."""
@@ -65,6 +69,9 @@ class Objective(NamedTuple):
     """(n,) -vf_coef * (V - R)^2; 0 if the value was not evaluated."""
     entropy: Tensor
     """(n,) ent_coef * H."""
+
+    def __repr__(self) -> str:
+        return f"Objective({counted(len(self.actor), 'record')})"
 
     def total(self) -> Tensor:
         """(n,) J_i."""

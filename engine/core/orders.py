@@ -22,6 +22,7 @@ from engine.core.replay import intervene
 from engine.core.targets import Target
 from engine.errors import BadInputError
 from engine.store.snapshot import Float32s, Snapshot
+from engine.typed import whole
 
 OnProgress = Callable[[int, int], None]
 """Told (steps done, steps in all) before every step; raise from it to cancel."""
@@ -36,9 +37,9 @@ def check_request(estimator: str, orders: int) -> None:
     Raises:
         BadInputError: there is no such estimator, or no order to average over.
     """
-    if estimator not in ESTIMATORS:
+    if not isinstance(estimator, str) or estimator not in ESTIMATORS:
         raise BadInputError(f"unknown estimator {estimator!r}; there is {', '.join(ESTIMATORS)}")
-    if orders < 1:
+    if whole(orders, "orders") < 1:
         raise BadInputError(f"orders is {orders}; it must be at least 1 (the recorded minibatch order)")
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.errors import BadInputError, DamagedRunError
+from engine.store.words import counted
 
 Inputs = Any
 """What a policy's networks take: a tensor whose first axis is the record, or dicts, tuples and lists of such tensors."""
@@ -24,6 +25,10 @@ class Evaluation(NamedTuple):
     """(n,) entropy of pi(.|s)."""
     value: Tensor | None
     """(n,) V(s); None if it was not asked for, or if there is no critic."""
+
+    def __repr__(self) -> str:
+        value = "without" if self.value is None else "with"
+        return f"Evaluation({counted(len(self.log_prob), 'record')}, {value} values)"
 
 
 def trained(module: nn.Module) -> dict[str, nn.Parameter]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import index
@@ -53,6 +54,13 @@ class TargetName:
                 object.__setattr__(self, name, tuple(float(x) for x in _several(value)))
             except (TypeError, ValueError):
                 raise BadInputError(f"the {name} {value!r} is not made of numbers") from None
+
+    def __repr__(self) -> str:
+        said = {
+            each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != each.default
+        }
+        values = {"target": self.target, **said}
+        return f"TargetName({', '.join(f'{name}={reprlib.repr(value)}' for name, value in values.items())})"
 
     @classmethod
     def of(cls, target: str, **values: Any) -> TargetName:
@@ -135,6 +143,10 @@ class Question:
     ('--target', 'action', '--record', '7', '--estimator', 'tracin_adam', '--orders', '8')
     >>> Question.from_json(asked.to_json()) == asked
     True
+    >>> import engine
+    >>> snapshot = engine.open_run("sample_runs/FrozenLake-v1").snapshot(3)
+    >>> engine.influence(snapshot, Question(target=TargetName(of_round=12), estimator="first_order")).estimator
+    'first_order'
     """
 
     target: TargetName
@@ -143,6 +155,19 @@ class Question:
     """Minibatch orders to average over; 1 is the recorded one."""
     by_layer: bool = False
     """Whether to split the scores by layer of the policy, too."""
+
+    def alone(self, *, beside: bool) -> Self:
+        """The question, which says it all.
+
+        Args:
+            beside: whether the caller says some of it beside the question.
+
+        Raises:
+            BadInputError: it does.
+        """
+        if beside:
+            raise BadInputError("a question says the estimator, the orders and the layers; leave them out beside it")
+        return self
 
     @property
     def words(self) -> str:

@@ -33,6 +33,8 @@ class ActionTarget:
     name: str = "action"
     called: TargetName | None = None
     """What names it, where something does."""
+    of_kind: str | None = None
+    """The kind of run that it was made of, where it was made of one."""
 
     def __repr__(self) -> str:
         about = self.called.about if self.called else ()
@@ -76,6 +78,8 @@ class ReturnTarget:
     name: str = "return"
     called: TargetName | None = None
     """What names it, where something does."""
+    of_kind: str | None = None
+    """The kind of run that it was made of, where it was made of one."""
 
     def __repr__(self) -> str:
         return f"ReturnTarget({counted(len(self.action), 'record')})"
@@ -104,14 +108,36 @@ def return_target(snapshot: Snapshot, reference: Any | None = None) -> ReturnTar
     buffer = snapshot.buffer if reference is None else reference
     if not all(hasattr(buffer, column) for column in ("observation", "action", "advantage")):
         raise BadInputError("the reference buffer has no observations; take the buffer of a round of this kind of run")
-    for what in ("observation", "action"):
-        own, other = getattr(snapshot.buffer, what).shape[1:], getattr(buffer, what).shape[1:]
-        if own != other:
-            raise BadInputError(
-                f"the reference buffer's {what}s have shape {other}, the round's {own}; take a buffer of the run"
-            )
     called = TargetName() if reference is None else None
-    return ReturnTarget(buffer.observation, buffer.action, buffer.advantage, called=called)
+    made = ReturnTarget(buffer.observation, buffer.action, buffer.advantage, called=called, of_kind=snapshot.kind)
+    if reference is not None:
+        kind_named(snapshot.kind).check_target(snapshot, made)
+    return made
+
+
+def check_columns(snapshot: Snapshot, target: Any, spaces: tuple[Space, Space] | None = None) -> None:
+    """Refuse a target whose states and actions are not such as the round's records have.
+
+    Raises:
+        BadInputError: their shapes differ, or a value is out of its discrete space.
+    """
+    for what, space in zip(("observation", "action"), spaces or (None, None), strict=True):
+        given, own = getattr(target, what, None), getattr(snapshot.buffer, what, None)
+        if given is None or own is None:
+            continue
+        shape, wanted = (tree_map(lambda part: tuple(np.shape(part)[1:]), column) for column in (given, own))
+        if shape != wanted:
+            raise BadInputError(
+                f"the {what}s of this {target.name} target have shape {shape}, those of round {snapshot.round} {wanted}; "
+                "make the target of this run"
+            )
+        if space is not None and space.kind == "discrete" and np.size(given):
+            low, high = np.min(given), np.max(given)
+            if low < 0 or high >= space.n:
+                raise BadInputError(
+                    f"the {what}s of this {target.name} target are from {low} to {high}, those of round {snapshot.round} from 0 "
+                    f"to {space.n - 1}; make the target of this run"
+                )
 
 
 def action_target(
@@ -132,8 +158,8 @@ def action_target(
             raise BadInputError("an action target of no records says nothing; choose at least one")
         actions = snapshot.buffer.action[records] if typed is None else np.repeat(typed[None], len(records), axis=0)
         called = TargetName(target="action", about=tuple(records.tolist()), action=flat)
-        return ActionTarget(snapshot.buffer.observation[records], actions, called=called)
-    return typed_target(*_spaces(snapshot), observation, action)
+        return ActionTarget(snapshot.buffer.observation[records], actions, called=called, of_kind=snapshot.kind)
+    return replace(typed_target(*_spaces(snapshot), observation, action), of_kind=snapshot.kind)
 
 
 def typed_target(observation_space: Space, action_space: Space, observation: Any, action: Any | None) -> ActionTarget:

@@ -16,6 +16,7 @@ from engine.core.policy import Policy
 from engine.errors import BadInputError
 from engine.store.snapshot import Float32s, Snapshot
 from engine.store.words import counted
+from engine.typed import whole
 
 Mode = Literal["mask", "rebatch"]
 MODES: tuple[Mode, ...] = ("mask", "rebatch")
@@ -109,7 +110,7 @@ def check_weights(weights: Sequence[float] | NDArray[Any], n: int) -> Float32s:
 def intervene(snapshot: Snapshot, drop: Sequence[int] | NDArray[Any], *, mode: Mode = "mask", order: int = 0) -> Any:
     """The snapshot with records removed and minibatches to match; `replay` says what the arguments mean."""
     check_mode(mode)
-    if order < 0:
+    if whole(order, "order") < 0:
         raise BadInputError(f"order is {order}; it must be 0 (as recorded) or more")
     if len(drop):
         snapshot = kind_of(snapshot).removed(snapshot, np.asarray(drop))
@@ -131,14 +132,24 @@ def check_replayable(snapshot: Snapshot, device: str = "cpu") -> None:
     Raises:
         BadInputError: it was recorded without its minibatches, or the kind of run has no such device.
     """
-    if device not in DEVICES:
-        raise BadInputError(f"the device is {device!r}; it must be {' or '.join(DEVICES)}")
+    check_device(device)
+    kind = kind_of(snapshot)
     if not snapshot.minibatches.size:
         raise BadInputError(
             f"round {snapshot.round} was recorded without its minibatches, so its update can't be replayed; first_order "
             "influence needs none"
         )
-    kind_of(snapshot).check_replayable(snapshot, device)
+    kind.check_replayable(snapshot, device)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that nothing is replayed on.
+
+    Raises:
+        BadInputError: it is one.
+    """
+    if device not in DEVICES:
+        raise BadInputError(f"the device is {device!r}; it must be {' or '.join(DEVICES)}")
 
 
 def check_mode(mode: str) -> Mode:

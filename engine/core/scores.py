@@ -17,6 +17,7 @@ from engine.errors import BadInputError
 from engine.store.derived import kept_columns
 from engine.store.snapshot import Float32s
 from engine.store.words import brief, counted
+from engine.typed import whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ class Scores:
         (10, True)
 
         Raises:
-            BadInputError: k is negative.
+            BadInputError: k is negative, or no integer.
         """
         return self._ends(k)[0]
 
@@ -82,7 +83,7 @@ class Scores:
         >>> without = engine.replay(snapshot, drop=scores.bottom(100))
 
         Raises:
-            BadInputError: k is negative.
+            BadInputError: k is negative, or no integer.
         """
         return self._ends(k)[1]
 
@@ -125,7 +126,7 @@ class Scores:
         return table.append_column("no_signal", pa.array(self.no_signal)) if self.no_signal.any() else table
 
     def _ends(self, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        if k < 0:
+        if whole(k, "the number of records") < 0:
             raise BadInputError(f"{k} records were asked for; the number must be 0 or more")
         return top_and_bottom(self.influence, k)
 

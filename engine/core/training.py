@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from engine.config import TrainConfig
 from engine.core.checkpoint import one_thread
 from engine.core.filtering import RecordFilter, filtered
 from engine.core.kind import Kind, Learner, kind_of
@@ -15,7 +16,7 @@ from engine.core.replay import replay
 from engine.errors import BadInputError
 from engine.registry import kind_named
 from engine.store.commit import RunWriter
-from engine.store.manifest import Parent
+from engine.store.manifest import Parent, RunManifest
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 
@@ -77,8 +78,8 @@ def rounds(
     0 2048 418 iif: the worst 418 of ... negative records by first_order
     1 2048 4... iif: the worst 4... of ... negative records by first_order
 
-    Nothing happens before the first round is asked for. Where the caller stops early, the committed rounds stay, and
-    `resume` goes on from them.
+    Wrong settings are refused at once; nothing else happens before the first round is asked for. Where the caller stops
+    early, the committed rounds stay, and `resume` goes on from them.
 
     Args and errors are those of `train`.
 
@@ -87,7 +88,9 @@ def rounds(
         is asked for.
     """
     kind = _kind_of_settings(settings)
-    yield from rounds_with(kind.make_filter(settings), settings, out, resume=resume, on_step=on_step, **given)
+    kind.check_given(given)
+    kind.checked(settings)
+    return rounds_with(kind.make_filter(settings), settings, out, resume=resume, on_step=on_step, **given)
 
 
 def rounds_with(
@@ -128,7 +131,9 @@ def _kind_of_settings(settings: Any) -> Kind:
         BadInputError: they are nobody's settings.
     """
     name = getattr(settings, "kind", None)
-    if not isinstance(name, str):
+    config = settings if isinstance(settings, TrainConfig) else getattr(settings, "config", None)
+    recorded = isinstance(settings, Run | RunManifest | Snapshot)
+    if recorded or not isinstance(name, str) or not isinstance(config, TrainConfig):
         raise BadInputError(
             f"a {type(settings).__name__} is not the settings of a run; engine.preset and engine.language_settings make them"
         )

@@ -12,9 +12,10 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from engine.core.chosen_targets import named_target
+from engine.core.chosen_targets import chosen_target
 from engine.core.controls import NULL_TOLERANCE
-from engine.core.targets import Described
+from engine.core.question import Question, TargetName, averaged_name
+from engine.core.targets import Described, Target
 from engine.errors import DamagedRunError
 from engine.store.derived import load_table, update_table
 from engine.store.snapshot import Snapshot
@@ -52,7 +53,7 @@ class Faithfulness:
     """Change of f per unit of predicted change, by least squares."""
     r2: float
     """Share of the actual effects' variance that this line explains; 1 - r2 is the additivity gap."""
-    predicted: tuple[float, ...]
+    predicted: tuple[float, ...] = field(repr=False)
     """(subsets,) summed influence of what was removed, negated: the predicted change of f, in the estimator's unit."""
     estimator: str = field(default="", compare=False)
     """Whose scores they were; with the orders it is what `Validation.estimators` has it under."""
@@ -223,7 +224,7 @@ _NUMBERS = ("actual", "actual_error", "metasmoothness")
 
 def read_validation(
     snapshot: Snapshot,
-    target: Described | str | None = None,
+    target: Target | TargetName | Question | str | None = None,
     estimator: str | None = None,
     *,
     design: str | None = "random",
@@ -236,20 +237,23 @@ def read_validation(
 
     Args:
         snapshot: round k.
-        target: as `validate`.
+        target: as `validate`; a `Question` says the estimator and its orders, too.
         estimator: only validations that measured it; of scores averaged over orders its `averaged_name`.
         design: only those of this design; None: any.
         fraction: only those that removed this share.
         device: only those that were replayed there, by default exactly; None: any.
+
+    Raises:
+        BadInputError: as `chosen_targets.chosen_target`.
     """
-    if target is None or isinstance(target, str):
-        target = named_target(snapshot, target)
-    asked: Any = target
+    if isinstance(target, Question):
+        asked = target.alone(beside=estimator is not None)
+        estimator = averaged_name(asked.estimator, asked.orders)
     fitting = [
         found
-        for found in _kept(snapshot, asked)
+        for found in _kept(snapshot, chosen_target(snapshot, target))
         if (estimator is None or estimator in found.estimators)
-        and (design is None or found.design.startswith(design))
+        and (design is None or found.design == design or found.design.partition(" of ")[0] == design)
         and (fraction is None or found.fraction == fraction)
         and (device is None or found.device == device)
     ]

@@ -6,8 +6,9 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,10 @@ from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_
 from engine.core.influence import influence
 from engine.core.kind import kind_of, recorded_here
 from engine.core.lds import Interval, additivity, lds, noise_ceiling
-from engine.core.question import averaged_name
+from engine.core.orders import check_request
+from engine.core.question import Question, TargetName, averaged_name
 from engine.core.regression import effects, training_orders, training_replays, with_nothing_removed
-from engine.core.replay import check_replayable
+from engine.core.replay import check_device, check_replayable
 from engine.core.replays import Progress, replays
 from engine.core.targets import Target
 from engine.core.trust import Faithfulness, Validation, defined, keep_validation
@@ -29,6 +31,9 @@ from engine.errors import BadInputError
 from engine.executors import PROCESSES, Pool
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Snapshot
+from engine.typed import whole
+
+T = TypeVar("T")
 
 MOST_SUBSETS = 100_000
 DESIGNS = ("random", "extremes")
@@ -37,6 +42,12 @@ DESIGNS = ("random", "extremes")
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
     """How faithfulness is measured: what is removed, and how it is replayed.
+
+    >>> import engine
+    >>> few = engine.Measurement(subsets=6, orders=2, fraction=0.25)
+    >>> found = engine.validate("sample_runs/FrozenLake-v1", round=3, how=few, pool=engine.Pool("inline"))
+    >>> found.subsets, found.fraction
+    (6, 0.25)
 
     Raises:
         BadInputError: a setting is unknown or out of range.
@@ -56,6 +67,8 @@ class Measurement:
     """`cpu` replays exactly, `cuda` to rounding."""
 
     def __post_init__(self) -> None:
+        for name in ("subsets", "orders", "score_orders"):
+            object.__setattr__(self, name, whole(getattr(self, name), name))
         if self.subsets < 3:
             raise BadInputError(
                 f"subsets is {self.subsets}; it must be at least 3, because two always agree in rank or disagree"
@@ -68,8 +81,12 @@ class Measurement:
             raise BadInputError(
                 f"score_orders is {self.score_orders}; it must be at least 1 (the recorded minibatch order)"
             )
-        if self.design.partition(" ")[0] not in DESIGNS:
+        if not isinstance(self.fraction, Real) or not 0 < self.fraction < 1:
+            given = f"{self.fraction:g}" if isinstance(self.fraction, Real) else repr(self.fraction)
+            raise BadInputError(f"fraction is {given}; it must be above 0 and below 1, such as 0.5")
+        if self.design not in DESIGNS:
             raise BadInputError(f"unknown design {self.design!r}; it must be {' or '.join(DESIGNS)}")
+        check_device(self.device)
 
     @classmethod
     def of(
@@ -97,8 +114,8 @@ class Measurement:
 
 def validate(
     source: Snapshot | Run | str | Path,
-    target: Target | str | None = None,
-    estimators: Sequence[str] = (DEFAULT_ESTIMATOR,),
+    target: Target | TargetName | Question | str | None = None,
+    estimators: Sequence[str] | str = (DEFAULT_ESTIMATOR,),
     *,
     round: int | None = None,
     subsets: int | None = None,
@@ -109,6 +126,8 @@ def validate(
     executor: str = "processes",
     workers: int | None = None,
     device: str = "cpu",
+    how: Measurement | None = None,
+    pool: Pool | None = None,
     report: Progress = lambda doing, done, total: None,
 ) -> Validation:
     """Measure whether influence predicts what removing records does, by many real replays.
@@ -125,9 +144,9 @@ def validate(
 
     Args:
         source: round k, or a run (then say which round).
-        target: as `influence`.
-        estimators: names in `estimators.ESTIMATORS`. `replay_regression` is fitted to replays of its own first, so that it is
-            never measured on what it was fitted to.
+        target: as `influence`; a `Question` says the estimator and the orders of its scores, too.
+        estimators: names in `estimators.ESTIMATORS`, or one. `replay_regression` is fitted to replays of its own first, so
+            that it is never measured on what it was fitted to.
         round: k, where `source` is a run.
         subsets: how many subsets to remove, at least 3; by default 64, of a language model 32. Those of a GRPO round take
             the same share of each group, so that none is removed as a whole.
@@ -141,6 +160,8 @@ def validate(
         workers: processes at a time; by default one a core.
         device: `cpu` replays exactly; `cuda` replays hundreds at a time, to rounding. Estimators (and what
             `replay_regression` is fitted to) are the CPU's in either case, and so are the controls.
+        how: subsets, orders, fraction, design, score_orders and device as one value, in their place.
+        pool: executor and workers as one value, in their place.
         report: told the replays that are done, of how many; raise from it to cancel.
 
     Returns:
@@ -152,7 +173,7 @@ def validate(
         EngineError: a worker died; what was finished is kept.
     """
     snapshot = snapshot_of(source, round)
-    how = Measurement.of(
+    loose = Measurement.of(
         snapshot,
         subsets=subsets,
         orders=orders,
@@ -161,10 +182,25 @@ def validate(
         score_orders=score_orders,
         device=device,
     )
-    (found,) = validate_targets(
-        snapshot, [chosen_target(snapshot, target)], how, estimators, pool=Pool(executor, workers), report=report
-    )
+    how = _one_of("how", how, loose, Measurement.of(snapshot))
+    if isinstance(target, Question):
+        asked = target.alone(beside=(estimators, how.score_orders) != ((DEFAULT_ESTIMATOR,), 1))
+        estimators, how = asked.estimator, replace(how, score_orders=asked.orders)
+    pool = _one_of("pool", pool, Pool(executor, workers), PROCESSES)
+    names = (estimators,) if isinstance(estimators, str) else tuple(estimators)
+    (found,) = validate_targets(snapshot, [chosen_target(snapshot, target)], how, names, pool=pool, report=report)
     return found
+
+
+def _one_of(name: str, given: T | None, loose: T, default: T) -> T:
+    """Settings as one value or loose.
+
+    Raises:
+        BadInputError: both are given.
+    """
+    if given is not None and loose != default:
+        raise BadInputError(f"{name}= is given, and so are settings that it has; give one or the other")
+    return loose if given is None else given
 
 
 def validate_targets(
@@ -200,10 +236,10 @@ def validate_targets(
     )
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round])
     controls = Controls(null, recorded_here(snapshot), smoothness(snapshot, rng))
-    if how.design != "random":
-        how = replace(how, design=f"extremes of {averaged_name(ranked_by(estimators), how.score_orders)}")
+    ranked = averaged_name(ranked_by(estimators), how.score_orders)
+    design = how.design if how.design == "random" else f"{how.design} of {ranked}"
     return [
-        summarize(snapshot, target, how, of_target, removed, values, controls, rng, start)
+        summarize(snapshot, target, how, design, of_target, removed, values, controls, rng, start)
         for target, of_target, values in zip(targets, scored, outcomes, strict=True)
     ]
 
@@ -223,6 +259,7 @@ def summarize(
     snapshot: Snapshot,
     target: Target,
     how: Measurement,
+    design: str,
     influence: Mapping[str, NDArray[np.float32]],
     removed: NDArray[np.bool_],
     values: NDArray[np.float64],
@@ -236,6 +273,7 @@ def summarize(
         snapshot: round k.
         target: f.
         how: what was measured.
+        design: in words, see `Validation.design`.
         influence: estimator -> (n,), averaged over `how.score_orders`.
         removed: (subsets, n).
         values: (1 + subsets, orders) of f, nothing being removed in the first row.
@@ -251,7 +289,7 @@ def summarize(
         round=snapshot.round,
         target=target.describe(),
         snapshot_hash=snapshot.hash,
-        design=how.design,
+        design=design,
         fraction=how.fraction,
         subsets=subsets,
         orders=orders,
@@ -283,8 +321,7 @@ def removals(snapshot: Snapshot, target: Target, estimators: Sequence[str], how:
     if not estimators:
         raise BadInputError(f"no estimator is named; there is {', '.join(ESTIMATORS)}")
     for name in estimators:
-        if name not in ESTIMATORS:
-            raise BadInputError(f"unknown estimator {name!r}; there is {', '.join(ESTIMATORS)}")
+        check_request(name, how.score_orders)
     if how.design == "random":
         return kind_of(snapshot).random_removals(snapshot, how.fraction, how.subsets, VALIDATION_SEED)
     ranking = influence(snapshot, target, ranked_by(estimators), orders=how.score_orders).influence

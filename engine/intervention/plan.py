@@ -11,10 +11,7 @@ from engine.core.question import TargetName
 from engine.core.replay import Mode
 from engine.errors import BadInputError
 from engine.store.snapshot import Snapshot
-from engine.typed import typed
-
-EVALUATION_SEED = 10_000_000
-"""Evaluation seeds start here, far from training's."""
+from engine.typed import typed, whole
 
 MOST = {"orders": 4096, "episodes": 10**6, "continue_rounds": 10**5, "seeds": 1024}
 """The largest plan that is made or read; time grows with each of these."""
@@ -46,6 +43,8 @@ class Intervention:
     """Target whose change is measured beside the return."""
 
     def __post_init__(self) -> None:
+        for name in ("round", *MOST):
+            object.__setattr__(self, name, whole(getattr(self, name), name))
         object.__setattr__(self, "removed", tuple(sorted(set(self.removed))))
         if not self.removed:
             raise BadInputError("no records are chosen; choose at least one to remove")

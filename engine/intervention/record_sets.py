@@ -134,11 +134,6 @@ def change_set(run: Run, round: int, of: str, add: Iterable[int] = (), remove: I
     _update(run, round, changed)
 
 
-def read_basket(run: Run, round: int) -> list[int]:
-    """The records in the basket of a round, sorted."""
-    return read_sets(run, round).basket
-
-
 def change_basket(run: Run, round: int, add: Iterable[int] = (), remove: Iterable[int] | None = ()) -> None:
     """`change_set` of the basket."""
     change_set(run, round, BASKET, add, remove)

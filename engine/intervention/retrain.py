@@ -12,11 +12,11 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.chosen_targets import named_target
+from engine.core.chosen_targets import chosen_target, named_target
 from engine.core.kind import EVALUATION_SEED, Evaluation, Given, Kind, kind_of, recorded_here
-from engine.core.question import TargetName
+from engine.core.question import Question, TargetName
 from engine.core.replay import Mode, check_replayable, intervene, replay
-from engine.core.targets import Target
+from engine.core.targets import Target, name_of
 from engine.core.training import branch
 from engine.errors import BadInputError
 from engine.intervention.comparison import Estimate, compare
@@ -45,11 +45,12 @@ def retrain(
     episodes: int = 64,
     continue_rounds: int = 0,
     seeds: int = 1,
-    target: str | TargetName | None = None,
+    target: Target | TargetName | Question | str | None = None,
     about: int | tuple[int, ...] | None = None,
     action: float | tuple[float, ...] | None = None,
     of_round: int | None = None,
     observation: float | tuple[float, ...] | None = None,
+    tokens: tuple[int, int] | None = None,
     progress: Progress | None = None,
     **given: Any,
 ) -> Outcome:
@@ -78,12 +79,14 @@ def retrain(
         seeds: how often every arm, the original too, is trained on with newly collected data. The first seed goes on as the
             run itself did, and its branches are the ones that are recorded; the others replay another minibatch order and
             begin new episodes, with the same luck in every arm.
-        target: whose change is measured beside the return: its name, or a `TargetName`; `action` is that of the record
+        target: whose change is measured beside the return: a word, or a `TargetName`, or a target of this round such as
+            `engine.action_target(run.snapshot(round), record=17)`, or of a `Question` its target; `action` is that of the record
             `about`. By default the kind's own: return, or of language models sequence.
         about: record, or records, of an action target.
         action: its action, if another than the recorded one.
         of_round: round whose buffer a return target is taken over, if another than this one.
         observation: hand-typed state of an action target, in the place of `about`.
+        tokens: language models: first and last token of an action target.
         progress: told what is going on; raise from it to cancel.
         given: in the place of something that the run's settings name; language models: `reward_model`. Their episodes are
             responses to held-out prompts, and the return is the reward, without planted faults.
@@ -94,14 +97,11 @@ def retrain(
         continued, `recollected` (see `recollect.summarize`) if they were with several seeds, `run`.
 
     Raises:
-        BadInputError: nothing or everything would be removed, a record is out of range, the round is not there.
+        BadInputError: nothing or everything would be removed, a record is out of range, the round is not there, or the
+            target has no name in it.
     """
     run = run if isinstance(run, Run) else open_run(run)
-    kind: Kind = kind_named(run.kind)
-    if not isinstance(target, TargetName):
-        target = TargetName.of(
-            target or kind.default_target, about=about, action=action, of_round=of_round, observation=observation
-        )
+    loose = {"about": about, "action": action, "of_round": of_round, "observation": observation, "tokens": tokens}
     plan = Intervention(
         round=round,
         removed=tuple(np.asarray(drop).tolist()),
@@ -110,9 +110,33 @@ def retrain(
         episodes=episodes,
         continue_rounds=continue_rounds,
         seeds=seeds,
-        measured=target,
+        measured=_measured(run, round, target, loose),
     )
     return carry_out(run, plan, out, progress, given)
+
+
+def _measured(run: Run, round: int, target: Any, loose: Mapping[str, Any]) -> TargetName:
+    """The name of the target, from what `retrain` is given; errors as there."""
+    if isinstance(target, Question):
+        target = target.target
+    if target is None or isinstance(target, str):
+        kind: Kind = kind_named(run.kind)
+        return TargetName.of(target or kind.default_target, **loose)
+    given = next((name for name, value in loose.items() if value is not None), None)
+    if given is not None:
+        raise BadInputError(
+            f"{given} is said beside a target that says it; leave it out, or give the target's name as a word"
+        )
+    if isinstance(target, TargetName):
+        return target
+    snapshot = run.snapshot(round)
+    name = name_of(chosen_target(snapshot, target))
+    if name is None or named_target(snapshot, name).describe() != target.describe():
+        raise BadInputError(
+            f"this {target.name} target has no name in round {round}, by which the outcome could be read again; make it of "
+            "that round with engine.return_target or engine.action_target, or give an engine.TargetName"
+        )
+    return name
 
 
 def carry_out(

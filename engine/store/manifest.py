@@ -17,6 +17,7 @@ from engine.errors import BadInputError, DamagedRunError
 from engine.registry import parts_of
 from engine.spaces import Space
 from engine.store.strict_json import parse_json
+from engine.store.words import brief
 from engine.typed import typed
 
 SCHEMA_VERSION = 2
@@ -82,6 +83,9 @@ class RunManifest:
             object.__setattr__(self, "kind", "language")
         elif self.kind not in SAID_OTHERWISE:
             object.__setattr__(self, "schema_version", max(self.schema_version, KIND_VERSION))
+
+    def __repr__(self) -> str:
+        return f"RunManifest({brief(self.env_id)}, of the kind {brief(self.kind)}, seed {self.config.seed})"
 
     def most_rows(self, kind: str) -> int | None:
         """Rows that a round's file of that kind can have, as the settings say; None where they say nothing."""

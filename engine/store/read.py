@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -40,6 +41,10 @@ class RoundInfo:
     bytes: int
     """Size of the data files."""
 
+    def __repr__(self) -> str:
+        what = "final checkpoint" if self.final else f"round {self.round}"
+        return f"RoundInfo({what}{'' if self.stored or self.final else ', metrics only'})"
+
 
 def open_run(path: str | Path, files: Files | None = None) -> Run:
     """Open a recorded run.
@@ -50,9 +55,13 @@ def open_run(path: str | Path, files: Files | None = None) -> Run:
 
     Raises:
         NotARunError: there is no run at `path`.
-        BadInputError: a newer engine wrote it.
+        BadInputError: a newer engine wrote it, or `path` is no path.
         DamagedRunError: `run.json` or a commit is not what was written.
     """
+    if not isinstance(path, str | PathLike):
+        raise BadInputError(
+            f"a run is needed, not {type(path).__name__}; give its folder, or what engine.open_run makes of it"
+        )
     path, files = Path(path), files or Files()
     try:
         if not path.is_dir():
@@ -246,12 +255,16 @@ def snapshot_of(source: Snapshot | Run | str | Path, round: int | None) -> Any:
     """A snapshot as it is, or the round of a run or a run folder.
 
     Raises:
-        BadInputError: a run without saying which round, or one whose records are not there.
+        BadInputError: a run without saying which round, or one whose records are not there; or a snapshot of another round.
     """
-    if isinstance(source, str | Path):
-        source = open_run(source)
-    if not isinstance(source, Run):
+    if isinstance(source, Snapshot):
+        if round not in (None, source.round):
+            raise BadInputError(
+                f"round is {round}, beside a snapshot of round {source.round}; leave it out, or give the run"
+            )
         return source
+    if not isinstance(source, Run):
+        source = open_run(source)
     if round is None:
         raise BadInputError("a run has many rounds; say which one with round=")
     return source.snapshot(round)

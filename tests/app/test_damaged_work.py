@@ -13,7 +13,7 @@ from test_selection import SEEN, shown  # noqa: F401
 import engine
 from app import loaders
 from engine.intervention.notes import write_note
-from engine.intervention.record_sets import change_basket, read_basket
+from engine.intervention.record_sets import change_basket, read_sets
 from engine.jobs.interventions import list_jobs
 from engine.store.read import Run
 
@@ -47,7 +47,7 @@ def test_a_damaged_basket_is_said_and_can_be_set_aside(open_page: Open, shown: R
     app.button(key="set_aside").click().run()
     assert errors(app) == []
     assert [kept.read_bytes() for kept in path.parent.glob("*.damaged-*")] == [damaged]
-    assert read_basket(shown, 2) == []
+    assert read_sets(shown, 2).basket == []
     assert "add_to_basket" in [button.key for button in app.button]
 
 

@@ -18,7 +18,7 @@ import engine
 from engine.experiments.campaign import run_campaign
 from engine.experiments.plans import EXPERIMENTS
 from engine.intervention.plan import Intervention
-from engine.intervention.record_sets import change_basket, read_basket, select
+from engine.intervention.record_sets import change_basket, read_sets, select
 from engine.jobs.interventions import create_job, predicted
 from engine.jobs.work import work
 from engine.store import read_json, write_json
@@ -161,11 +161,11 @@ def test_table_rows_go_into_the_basket_on_disk(open_page: Open, runs: Path) -> N
     select(run, 2, bottom["record"][[0, 2]])
     app.run()
     app.button(key="add_to_basket").click().run()
-    assert read_basket(run, 2) == sorted(bottom["record"][[0, 2]])
+    assert read_sets(run, 2).basket == sorted(bottom["record"][[0, 2]])
     again = open_page("diagnose", run="cartpole", round="2")
     assert "2 records" in words(again)
     again.button(key="clear_basket").click().run()
-    assert read_basket(run, 2) == []
+    assert read_sets(run, 2).basket == []
 
 
 def test_retraining_an_empty_basket_says_what_to_do(open_page: Open, runs: Path) -> None:

@@ -29,7 +29,7 @@ from app.charts.theme import theme
 from app.sequences import loaders
 from app.sequences.columns import BASKET, Question, rows, sequences_table, with_influence
 from engine.arguments import record_numbers
-from engine.intervention.record_sets import change_basket, read_basket, read_sets
+from engine.intervention.record_sets import change_basket, read_sets
 from engine.jobs.calculate import calculate
 from engine.jobs.calculations import Calculation
 from engine.jobs.interventions import list_jobs
@@ -117,10 +117,10 @@ def test_ticked_sequences_go_into_the_basket_and_out_as_a_drop_list(
     assert read_sets(run, 0).selection == [3, 5]
     assert app.session_state["record"] == 5
     app.button(key="add_to_basket").click().run()
-    assert read_basket(run, 0) == [3, 5]
+    assert read_sets(run, 0).basket == [3, 5]
     assert "2 records" in words(app)
     app.button(key="undo").click().run()
-    assert read_basket(run, 0) == []
+    assert read_sets(run, 0).basket == []
     (tmp_path / "drop.txt").write_text(drop_list([5, 3]))
     assert record_numbers(tmp_path / "drop.txt") == [3, 5]
     change_basket(run, 0, add=[9, 11])
@@ -283,7 +283,7 @@ def test_without_the_extra_there_is_no_influence_and_the_rest_works(
     assert "influence" not in listed(app).columns
     app = tick(app, "sequences_table", 2)
     app.button(key="add_to_basket").click().run()
-    assert read_basket(engine.open_run(tmp_path / "plain"), 1) == [2]
+    assert read_sets(engine.open_run(tmp_path / "plain"), 1).basket == [2]
 
 
 @pytest.mark.parametrize(("run", "step", "trainer"), [("trl/completions", "5", "TRL"), ("verl/rollouts", "1", "verl")])

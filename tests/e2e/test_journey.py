@@ -10,7 +10,7 @@ from browsing import idle, lasso
 from playwright.sync_api import Page, expect
 
 import engine
-from engine.intervention.record_sets import read_basket
+from engine.intervention.record_sets import read_sets
 from engine.jobs.interventions import list_jobs
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,7 @@ def test_from_a_link_to_a_verdict(page: Page, url: str, runs: Path) -> None:
     expect(add).to_contain_text(re.compile(r"Add \d+ selected"))
     add.click()
     expect(page.locator(".st-key-basket")).to_contain_text(re.compile(r"Basket of round 2: [1-9]\d* records"))
-    basket = read_basket(engine.open_run(runs / "small"), 2)
+    basket = read_sets(engine.open_run(runs / "small"), 2).basket
     assert 50 < len(basket) < 512
 
     page.reload()  # nothing is lost

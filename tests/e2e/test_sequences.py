@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 import engine
 from engine.arguments import record_numbers
-from engine.intervention.record_sets import read_basket
+from engine.intervention.record_sets import read_sets
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
 from language_runs import write_run
@@ -49,7 +49,7 @@ def test_from_a_search_to_a_drop_list(page: Page, url: str, runs: Path, tmp_path
 
     page.locator(".st-key-add_to_basket button").first.click()
     expect(page.locator(".st-key-basket")).to_contain_text("Basket of round 1: 1 record")
-    assert read_basket(engine.open_run(runs / "talk"), 1) == [found[1]]
+    assert read_sets(engine.open_run(runs / "talk"), 1).basket == [found[1]]
     page.locator(".st-key-edit_basket button").first.click()
     with page.expect_download() as waiting:
         page.locator(".st-key-drop_list button").first.click()

@@ -18,7 +18,7 @@ from synthetic import CrashError, FailingFiles, write_run
 from engine.errors import DamagedRunError, EngineError, StorageError, TooLargeError
 from engine.intervention import record_sets
 from engine.intervention.notes import read_note, write_note
-from engine.intervention.record_sets import change_basket, read_basket, read_sets, save_group
+from engine.intervention.record_sets import change_basket, read_sets, save_group
 from engine.store import Files, open_run, read_json, verify_documents, verify_run, write_json
 from engine.store.parquet import to_parquet
 from engine.store.results_table import read_results_table, write_results
@@ -53,7 +53,7 @@ def test_a_failed_operation_never_empties_the_basket(
             done = True
         failing.bury()
         refused += not done
-        assert read_basket(run, 1) in ([[1, 2]] if done else [[1], [1, 2]]), (fault, index)
+        assert read_sets(run, 1).basket in ([[1, 2]] if done else [[1], [1, 2]]), (fault, index)
     assert refused > 0 or fault == "short"
 
 

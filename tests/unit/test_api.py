@@ -15,6 +15,8 @@ import pyarrow as pa
 import pytest
 
 import engine
+from engine.analysis.films import film
+from engine.core.kind import kind_of
 from engine.errors import BadInputError
 from engine.intervention.outcome import Outcome
 from engine.store.documents import read_json
@@ -114,6 +116,35 @@ def test_objects_say_in_one_line_what_they_are(run: Run, outcome: Outcome) -> No
     }
     for begins, (thing, has) in said.items():
         assert_says(thing, begins, has)
+
+
+def test_parts_say_in_one_line_what_they_are(run: Run) -> None:
+    snapshot = run.snapshot(1)
+    kind = kind_of(snapshot)
+    policy = kind.policy(snapshot)
+    batch = kind.batch(snapshot, policy)
+    found = engine.attribute(policy, batch, engine.return_target(snapshot), snapshot.config, by_layer=True)
+    few: dict[str, Any] = {"subsets": 100, "orders": 1, "executor": "inline"}
+    faithful = engine.validate(snapshot, **few).estimators["first_order"]
+    many = engine.TargetName(target="action", about=tuple(range(2000)))
+    said: dict[str, tuple[object, str]] = {
+        "RoundInfo(round 1": (run.rounds[1], ")"),
+        "RoundInfo(final checkpoint": (run.final, ")"),
+        "[RoundInfo(round 0": (run.rounds, "RoundInfo(round 1)]"),
+        "RunManifest(CartPole-v1": (run.manifest, "of the kind control, seed 0)"),
+        "Film(": (film(run, 1, 3), " pictures, return "),
+        "TargetName(target='action', about=(0, 1, ": (many, "...))"),
+        "Question(target=TargetName(target='action', ": (engine.Question(target=many, estimator="tracin"), "'tracin'"),
+        "Attribution(64 records, ": (found, " layers: "),
+        "Batch(64 records": (batch, ")"),
+        "Evaluation(64 records": (policy(batch.inputs, batch.action), ", with values)"),
+        "Faithfulness(lds=": (faithful, "estimator='first_order'"),
+        "Measurement(": (engine.Measurement(subsets=3, orders=2), "subsets=3"),
+    }
+    for begins, (thing, has) in said.items():
+        assert_says(thing, begins, has)
+    assert repr(engine.TargetName(about=(3, 7), target="action")) == "TargetName(target='action', about=(3, 7))"
+    assert all(len(repr(trait)) <= LONGEST for trait in engine.diagnose(snapshot, rollouts=0).traits)
 
 
 def test_objects_of_language_runs_say_in_one_line_what_they_are() -> None:

@@ -20,6 +20,7 @@ from engine.analysis.advantages import monte_carlo
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.analysis.rollouts import Task, horizon, run_rollouts
 from engine.core.kind import Kind, kind_of
+from engine.core.question import Question
 from engine.envs import CATALOGUE
 from engine.envs.environment import attributes
 from engine.errors import BadInputError, CancelledError
@@ -306,9 +307,18 @@ def test_bad_input_is_refused_in_words(snapshot: Snapshot) -> None:
     with pytest.raises(BadInputError, match="say which one with round="):
         engine.diagnose(run)
     never = certain_of(snapshot, 0)
-    target = engine.action_target(never, record=5, action=1)
-    with pytest.raises(BadInputError, match="gives action push right probability 0 in that state"):
-        engine.diagnose(never, target, **INLINE)
+    name = engine.TargetName(target="action", about=5, action=1)
+    for target in (engine.action_target(never, record=5, action=1), name, Question(target=name, estimator="tracin")):
+        with pytest.raises(BadInputError, match="gives action push right probability 0 in that state"):
+            engine.diagnose(never, target, **INLINE)
+    with pytest.raises(BadInputError, match="a question says the estimator"):
+        engine.diagnose(snapshot, Question(target=engine.TargetName(), estimator="first_order"), "tracin", rollouts=0)
+
+
+def test_a_question_says_by_whose_scores(snapshot: Snapshot) -> None:
+    asked = Question(target=engine.TargetName(target="action", about=5), estimator="tracin", orders=2)
+    found = engine.diagnose(snapshot, asked, rollouts=0)
+    assert (found.scores.estimator, found.scores.orders, found.scores.target["target"]) == ("tracin", 2, "action")
 
 
 def test_a_kind_that_says_nothing_of_its_records_is_diagnosed_too(

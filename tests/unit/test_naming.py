@@ -120,7 +120,9 @@ def test_a_thinned_out_round_is_no_target(lander: Run, tmp_path: Path, snapshot:
 
 
 def test_another_runs_buffer_that_does_not_fit_is_refused(snapshot: Snapshot, cartpole: Run) -> None:
-    with pytest.raises(BadInputError, match=r"observations have shape \(4,\), the round's \(8,\)"):
+    with pytest.raises(
+        BadInputError, match=r"observations of this return target have shape \(4,\), those of round 1 \(8,\)"
+    ):
         engine.return_target(snapshot, cartpole.snapshot(1).buffer)
 
 

@@ -15,7 +15,6 @@ from engine.intervention import record_sets
 from engine.intervention.record_sets import (
     change_basket,
     delete_group,
-    read_basket,
     read_sets,
     redo,
     save_group,
@@ -40,12 +39,12 @@ def on_disk(run: Run, round: int = 1) -> Path:
 def test_two_tabs_share_one_basket(run: Run) -> None:
     change_basket(run, 1, add=[5, 3])
     change_basket(engine.open_run(run.path), 1, add=[9])
-    assert read_basket(run, 1) == [3, 5, 9]
-    assert read_basket(run, 0) == []
+    assert read_sets(run, 1).basket == [3, 5, 9]
+    assert read_sets(run, 0).basket == []
     change_basket(run, 1, remove=[5])
-    assert read_basket(run, 1) == [3, 9]
+    assert read_sets(run, 1).basket == [3, 9]
     change_basket(run, 1, remove=None)
-    assert read_basket(run, 1) == []
+    assert read_sets(run, 1).basket == []
 
 
 def test_a_basket_does_not_bring_a_deleted_run_back(run: Run) -> None:
@@ -58,10 +57,10 @@ def test_a_basket_does_not_bring_a_deleted_run_back(run: Run) -> None:
 def test_the_baskets_of_earlier_versions_are_read(run: Run) -> None:
     change_basket(run, 1, add=[1])
     on_disk(run).write_text("[4, 2]")
-    assert read_basket(run, 1) == [2, 4]
+    assert read_sets(run, 1).basket == [2, 4]
     change_basket(run, 1, add=[7])
     undo(run, 1)
-    assert read_basket(run, 1) == [2, 4]
+    assert read_sets(run, 1).basket == [2, 4]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ def test_what_can_not_be_understood_is_an_error_and_stays(run: Run, content: str
     kept = run.path / record_sets.set_aside(run, 1)
     assert kept.read_text() == content
     change_basket(run, 1, add=[2])
-    assert read_basket(run, 1) == [2]
+    assert read_sets(run, 1).basket == [2]
 
 
 def test_every_change_can_be_undone_and_made_again(run: Run) -> None:
@@ -121,14 +120,14 @@ def test_a_new_change_ends_what_could_be_made_again(run: Run) -> None:
     assert read_sets(run, 1).redo
     change_basket(run, 1, add=[4])
     assert redo(run, 1) is None
-    assert read_basket(run, 1) == [4]
+    assert read_sets(run, 1).basket == [4]
 
 
 def test_undoing_keeps_what_another_tab_added(run: Run) -> None:
     change_basket(run, 1, add=[3])
     change_basket(run, 1, add=[3, 4])
     undo(run, 1)
-    assert read_basket(run, 1) == [3], "4 was added, 3 was there before"
+    assert read_sets(run, 1).basket == [3], "4 was added, 3 was there before"
 
 
 def test_nothing_is_remembered_of_a_change_that_is_none(run: Run) -> None:
@@ -146,7 +145,7 @@ def test_what_is_remembered_is_bounded(run: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(record_sets, "MOST_REMEMBERED", 10)
     change_basket(run, 1, add=range(1000, 1008))
     assert [len(change.added) for change in read_sets(run, 1).undo] == [1, 1, 8]
-    assert len(read_basket(run, 1)) == record_sets.MOST_CHANGES + 13
+    assert len(read_sets(run, 1).basket) == record_sets.MOST_CHANGES + 13
 
 
 def test_a_group_is_kept_under_its_name(run: Run) -> None:
@@ -197,7 +196,7 @@ def test_what_earlier_versions_wrote_is_read_and_marked_unchecked(run: Run) -> N
     on_disk(run).parent.mkdir()
     for content in ([3, 1], {"sets": {"basket": [1, 3]}, "undo": [], "redo": []}):
         on_disk(run).write_text(json.dumps(content))
-        assert read_basket(run, 1) == [1, 3]
+        assert read_sets(run, 1).basket == [1, 3]
         assert not read_sets(run, 1).checked
         assert verify_documents(run.path) == ([], ["basket/000001.json"])
     change_basket(run, 1, add=[4])
@@ -215,7 +214,7 @@ def test_two_who_change_the_same_basket_lose_nothing(run: Run) -> None:
         tab.start()
     for tab in tabs:
         tab.join()
-    assert len(read_basket(run, 1)) == 80
+    assert len(read_sets(run, 1).basket) == 80
 
 
 def test_what_killed_writers_left_in_the_basket_is_swept(run: Run) -> None:

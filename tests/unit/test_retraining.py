@@ -14,6 +14,7 @@ from worlds import same_tensors
 import engine
 from engine.core.filtering import bottom_fraction
 from engine.core.kind import EVALUATION_SEED
+from engine.core.question import Question
 from engine.core.replay import intervene
 from engine.errors import BadInputError, CancelledError
 from engine.intervention.outcome import Outcome
@@ -248,3 +249,45 @@ def test_cancelling_leaves_nothing_broken(parent: Run, at: str, tmp_path: Path, 
         engine.retrain(parent, 0, [1, 2], tmp_path / "out", orders=2, episodes=2, continue_rounds=2, progress=stop)
     assert listing(parent.path) == before
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_target_is_said_in_any_way(parent: Run, tmp_path: Path) -> None:
+    """A word with loose values, a name, a question or the target itself: the same is measured."""
+    name = engine.TargetName(target="action", about=9)
+    ways: list[Any] = [
+        name,
+        Question(target=name, estimator="tracin"),
+        engine.action_target(parent.snapshot(1), record=9),
+    ]
+    few: dict[str, Any] = {"orders": 2, "episodes": 2}
+    loose = engine.retrain(parent, 1, [3], tmp_path / "loose", target="action", about=9, **few)
+    assert (loose.target.name, loose.target.about) == ("action", 9)
+    for number, target in enumerate(ways):
+        found = engine.retrain(parent, 1, [3], tmp_path / str(number), target=target, **few)
+        assert found["target"] == loose["target"]
+
+
+def test_a_target_without_a_name_in_the_round_is_refused(parent: Run, tmp_path: Path) -> None:
+    first, second = parent.snapshot(1), parent.snapshot(2)
+    own = engine.ActionTarget(first.buffer.observation[:1], first.buffer.action[:1])
+    later = engine.return_target(first, second.buffer)
+    for target in (own, later, engine.action_target(second, record=9), engine.return_target(second)):
+        with pytest.raises(BadInputError, match=r"target has no name in round 1.*engine\.TargetName"):
+            engine.retrain(parent, 1, [3], tmp_path / "out", target=target)
+    with pytest.raises(BadInputError, match="about is said beside a target that says it"):
+        engine.retrain(parent, 1, [3], tmp_path / "out", target=engine.action_target(first, record=9), about=4)
+    with pytest.raises(BadInputError, match="a target is needed, not int"):
+        engine.retrain(parent, 1, [3], tmp_path / "out", target=5)  # type: ignore[arg-type]
+    with pytest.raises(BadInputError, match="orders is '2'; it must be a whole number"):
+        engine.retrain(parent, 1, [3], tmp_path / "out", orders="2")  # type: ignore[arg-type]
+
+
+def test_a_span_of_tokens_is_measured(tmp_path: Path) -> None:
+    run = engine.open_run(Path(__file__).resolve().parents[2] / "sample_runs" / "courtesy")
+    target = engine.action_target(run.snapshot(0), record=7, tokens=(5, 6))
+    few: dict[str, Any] = {"orders": 2, "episodes": 2}
+    loose = engine.retrain(run, 0, [3], tmp_path / "loose", target="action", about=7, tokens=(5, 6), **few)
+    itself = engine.retrain(run, 0, [3], tmp_path / "itself", target=target, **few)
+    whole = engine.retrain(run, 0, [3], tmp_path / "whole", target="action", about=7, **few)
+    before = [outcome["target"]["order_values"]["original"][0] for outcome in (loose, itself, whole)]
+    assert before[0] == before[1] != before[2]
