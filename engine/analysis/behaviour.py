@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from engine.analysis.formation import FEATURES, RoundFormation, formation
 from engine.analysis.phases import Curves, Phases, phases
 from engine.analysis.round_by_round import RoundByRound
+from engine.core.chosen_targets import chosen_target
 from engine.core.estimators import DEFAULT_ESTIMATOR
 from engine.core.influence import influence
 from engine.core.orders import check_request
+from engine.core.question import Question, TargetName
 from engine.core.record_targets import ActionTarget
 from engine.errors import BadInputError, EngineError, ZeroGradientError
 from engine.kinds.control.control_only import control_only
@@ -99,7 +101,7 @@ class Behaviour:
 @control_only
 def behaviour(
     run: Run,
-    target: ActionTarget,
+    target: ActionTarget | TargetName | Question,
     estimator: str = DEFAULT_ESTIMATOR,
     *,
     cache: bool = True,
@@ -115,19 +117,36 @@ def behaviour(
 
     Args:
         run: one round of it is in memory at a time.
-        target: of one state and action, such as `engine.action_target(run.snapshot(12), record=100)`.
+        target: of one state and action, such as `engine.action_target(run.snapshot(12), record=100)`; or the name of a typed
+            one, which is of no round, or a `Question` about it, which says the estimator, too.
         estimator: of the influence.
         cache: read from and write to the run's `derived/`.
         report: told how far it is; raise from it to stop, what was found is then kept.
 
     Raises:
-        BadInputError: the target is about several states, there is no such estimator, or no round of the run has records.
+        BadInputError: the target is about several states, or those of another run, there is no such estimator, or no round of
+            the run has records.
     """
-    if not isinstance(target, ActionTarget) or len(target.action) != 1:
-        raise BadInputError("a behaviour is one state and action; name one record")
+    if not isinstance(run, Run):
+        raise BadInputError(f"a run is needed, not {type(run).__name__}; engine.open_run(folder) opens one")
     if not run.stored_rounds:
         raise BadInputError(f"no round of {run.path} has records; export a copy that keeps some, or train it again")
+    if isinstance(target, Question):
+        asked = target.alone(beside=estimator != DEFAULT_ESTIMATOR)
+        if asked.orders > 1 or asked.by_layer:
+            raise BadInputError(
+                "a behaviour is followed in the recorded minibatch order, and not by layer; ask for neither"
+            )
+        target, estimator = asked.target, asked.estimator
     check_request(estimator, 1)
+    if isinstance(target, str) or (isinstance(target, TargetName) and not target.observation):
+        raise BadInputError(
+            "a behaviour is one state and action; give engine.action_target(run.snapshot(k), record=i), or the name of a "
+            "typed state and action"
+        )
+    target = chosen_target(run.snapshot(run.stored_rounds[0]), target)
+    if not isinstance(target, ActionTarget) or len(target.action) != 1:
+        raise BadInputError("a behaviour is one state and action; name one record")
     curve, formed = policy_curve(run, target, cache=cache), formation(run, target, estimator, cache=cache)
     for what, stream in (("the policy of every round", curve), ("the records of every round", formed)):
         for _ in stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -172,3 +173,23 @@ def test_every_way_to_say_a_target_is_the_same_target(runs: dict[str, Run], of: 
     assert (engine.influence_on_each(snapshot, name) == matrix).all()
     assert (engine.influence_on_each(snapshot, Question(target=name, estimator="first_order")) == matrix).all()
     refused("first_order alone, .* asks for tracin over 2 orders", engine.influence_on_each, snapshot, asked)
+
+
+def test_a_behaviour_is_one_state_and_action_of_the_run(runs: dict[str, Run]) -> None:
+    run, other = runs["FrozenLake-v1"], runs["CartPole-v1"]
+    target = engine.action_target(run.snapshot(1), observation=5, action=2)
+    expected = engine.behaviour(run, target, "tracin", cache=False)
+    name = engine.TargetName(target="action", observation=5, action=2)
+    found = engine.behaviour(run, Question(target=name, estimator="tracin"), cache=False)
+    assert json.dumps(found.to_json()) == json.dumps(expected.to_json())
+    refused("have shape", engine.behaviour, run, engine.action_target(other.snapshot(1), record=3))
+    wrong: tuple[Any, ...] = (
+        "action",
+        engine.TargetName(target="action", about=3),
+        engine.return_target(run.snapshot(1)),
+    )
+    for given in wrong:
+        refused("a behaviour is one state and action", engine.behaviour, run, given)
+    refused("a target is needed, not int", engine.behaviour, run, 3)
+    refused("a run is needed, not ControlSnapshot", engine.behaviour, run.snapshot(1), target)
+    refused("recorded minibatch order", engine.behaviour, run, Question(target=name, estimator="tracin", orders=2))
