@@ -1,0 +1,1 @@
+"""Parts of the Behaviour page: how an action came to be, round by round."""
