@@ -11,11 +11,11 @@ if str(ROOT) not in sys.path:  # `streamlit run app` puts only app/ there
 
 import streamlit as st  # noqa: E402
 
-from app import state  # noqa: E402
-from app.loaders import allow_models  # noqa: E402
-from app.page import header, one_line_errors  # noqa: E402
 from app.sequences.loaders import dump_paths  # noqa: E402
-from app.text import keep_blanks  # noqa: E402
+from app.shell import state  # noqa: E402
+from app.shell.loaders import allow_models  # noqa: E402
+from app.shell.page import header, one_line_errors  # noqa: E402
+from app.shell.text import keep_blanks  # noqa: E402
 
 st.set_page_config(page_title="Snapshot Influence", page_icon=str(ROOT / "app" / "icon.svg"), layout="wide")
 keep_blanks()

@@ -10,11 +10,12 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import loaders, page, state, trust
 from app.charts import behaviour as curve_charts
 from app.charts import formation as charts
-from app.checking import Check
-from app.text import escape, signed_format
+from app.scores import trust_badge
+from app.scores.check import Check
+from app.shell import loaders, page, state
+from app.shell.text import escape, signed_format
 from engine.analysis.behaviour import Behaviour
 from engine.analysis.formation import SHOWN, TOP
 from engine.analysis.phases import PHASES, RULE, SHORTEST, SMOOTHED, Stretch
@@ -132,7 +133,7 @@ def draw_records(run: Run, snapshot: ControlSnapshot | None, target: ActionTarge
         part = loaders.load_snapshot(run, int(shown or 0))
         scores, related = loaders.behaviour_records(run, part.round, target)
         with st.container(key="behaviour_trust", horizontal=True, vertical_alignment="center"):
-            trust.badge(Check.of(run, part, _spelled_out(target)), "first_order", "behaviour")
+            trust_badge.badge(Check.of(run, part, _spelled_out(target)), "first_order", "behaviour")
             st.caption(
                 f"first_order, this state and action as the target, round {part.round}, recorded minibatch order"
             )

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.charts.theme import MARK, faint, plain, style, theme
-from app.verdicts import verdict_name
+from engine.intervention.comparison import verdict_name
 from engine.intervention.rounds import changes
 
 CHOSEN, RANDOM = "without the bottom records", "without as many random ones"

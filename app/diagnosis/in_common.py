@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import state
 from app.charts import diagnosis as charts
 from app.diagnosis.marks import OnPick, picker
-from app.text import escape
+from app.shell import state
+from app.shell.text import escape
 from engine.analysis.diagnosis import FRACTION, Diagnosis, Trait
 
 FRACTIONS = (0.01, 0.05, FRACTION, 0.25, 0.5)

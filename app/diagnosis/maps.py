@@ -9,12 +9,13 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import page, scatter, state
 from app.charts import places as charts
 from app.charts import records as record_charts
 from app.diagnosis import loaders
 from app.diagnosis.marks import OnPick, picker
-from app.text import escape
+from app.records import scatter
+from app.shell import page, state
+from app.shell.text import escape
 from engine.analysis.diagnosis import Diagnosis
 from engine.analysis.places import Group, WorldMap, group_by_place, group_records
 from engine.kinds.control.fields import observation_components

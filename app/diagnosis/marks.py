@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from app import state
+from app.shell import state
 
 RecordsOf = Callable[[int], Sequence[int]]
 """The records behind a mark, by the number in its `customdata`; the last one is shown first."""

@@ -16,19 +16,21 @@ from numpy.typing import NDArray
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from app import ranking, trust
 from app.charts import diagnosis as bottom_charts
 from app.charts import records as record_charts
 from app.charts.comparison import ARM_NAMES
 from app.diagnosis import in_common, loaders
-from app.verdicts import meaning, mode_name, verdict_name
+from app.records import ranking
+from app.scores import trust_badge
 from engine.core.attribution import top_and_bottom
 from engine.core.estimators import ESTIMATORS
 from engine.core.question import averaged_name
+from engine.core.replay import mode_name
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.core.trust import read_validation
 from engine.errors import EngineError
+from engine.intervention.comparison import meaning, verdict_name
 from engine.intervention.notes import read_note
 from engine.jobs.interventions import InterventionJob, damaged_jobs, list_jobs
 from engine.jobs.series import damaged_series, list_series
@@ -189,12 +191,12 @@ def _trust(shown: Shown) -> dict[str, Any] | None:
     found = read_validation(shown.snapshot, shown.target, estimator)
     if found is None:
         return None
-    rows = trust.rows(found)
+    rows = trust_badge.rows(found)
     return {
         "sentence": found.sentence(estimator),
         "columns": list(rows[0]),
         "lines": [[_cell(text) for text in row.values()] for row in rows],
-        "about": trust.measured(found),
+        "about": trust_badge.measured(found),
     }
 
 

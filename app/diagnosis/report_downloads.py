@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from app import export, loaders, page, state
 from app.diagnosis.report import Shown, render
+from app.shell import downloads, loaders, page, state
 from engine.analysis.diagnosis import FRACTION
 from engine.core.scores import Scores
 from engine.core.targets import Target
@@ -54,7 +54,7 @@ def draw(
         dark=state.is_dark(),
     )
     name = f"{run.name}-round-{snapshot.round}-{described}-{scores.estimator}"
-    export.offer(
+    downloads.offer(
         {name: lambda: records_table(shown.fields, source)},
         {f"{name}.html": ("HTML report of this diagnosis", lambda: render(shown))},
     )

@@ -10,12 +10,12 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import page, state
 from app.charts import diagnosis as charts
-from app.checking import target_in_words
 from app.diagnosis import loaders
 from app.diagnosis.marks import OnPick, picker
-from app.text import escape
+from app.scores.check import target_in_words
+from app.shell import page, state
+from app.shell.text import escape
 from engine.analysis.advantages import ROLLOUTS, MonteCarlo
 from engine.analysis.diagnosis import Diagnosis, Trait, records_to_estimate
 from engine.analysis.features import MISMATCH, PRODUCT

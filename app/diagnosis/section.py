@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import page, state
-from app.diagnosis import in_common, loaders, rollouts, where
+from app.diagnosis import in_common, loaders, maps, rollouts
 from app.diagnosis.marks import OnPick
+from app.shell import page, state
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -35,7 +35,7 @@ def draw(run: Run, snapshot: ControlSnapshot, target: Target, scores: Scores, so
             found = loaders.load_diagnosis(snapshot, target, scores, fraction, loaders.load_estimates(snapshot, number))
             views: dict[str, Callable[[], None]] = {
                 "In plain words": lambda: in_common.draw(found, source, on_pick),
-                "Where they were made": lambda: where.draw(run, snapshot, found, source, on_pick),
+                "Where they were made": lambda: maps.draw(run, snapshot, found, source, on_pick),
                 "What they were worth": lambda: rollouts.draw(run, snapshot, target, found, number, source, on_pick),
             }
             state.choose("bottom_view", list(views), next(iter(views)))

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
-from app import state
 from app.charts import courtesy as charts
-from app.text import escape
+from app.shell import state
+from app.shell.text import escape
 from engine.experiments.courtesy.figures import cost_axis
 from engine.experiments.courtesy.findings import COSTS, ratio, reached, sentences, spell
 from engine.experiments.courtesy.plan import CONDITIONS, RUDE

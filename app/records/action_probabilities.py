@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import loaders, page, state
 from app.charts import records as charts
+from app.shell import loaders, page, state
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import export, page, selection, state, targets, undo
-from app.text import escape
+from app.records import undo
+from app.scores import target_controls
+from app.shell import downloads, page, selection, state
+from app.shell.text import escape
 from engine.core.grouping import sum_of
 from engine.intervention.record_sets import change_basket, set_aside
 from engine.store.read import Run
@@ -20,14 +22,14 @@ from engine.store.snapshot import Float32s, Snapshot
 def put_in(run: Run, round: int, records: list[int]) -> None:
     """Add records to the basket on disk (a callback)."""
     change_basket(run, round, add=records)
-    targets.basket_changed()
+    target_controls.basket_changed()
 
 
 @page.careful
 def take_out(run: Run, round: int, records: list[int] | None) -> None:
     """Take records, or all, out of the basket on disk (a callback)."""
     change_basket(run, round, remove=records)
-    targets.basket_changed()
+    target_controls.basket_changed()
 
 
 def records(run: Run, snapshot: Snapshot) -> list[int]:
@@ -133,7 +135,7 @@ def edit_basket(run: Run, snapshot: Snapshot, influence: Float32s | None, kept: 
         st.download_button(
             "Drop list",
             lambda: drop_list(kept),
-            export.safe_name(f"{run.name}-round-{snapshot.round}-drop.txt"),
+            downloads.safe_name(f"{run.name}-round-{snapshot.round}-drop.txt"),
             "text/plain",
             key="drop_list",
             on_click="ignore",

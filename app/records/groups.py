@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import page, selection, state, targets
-from app.text import escape, signed_format
+from app.scores import target_controls
+from app.shell import page, selection, state
+from app.shell.text import escape, signed_format
 from engine.core.grouping import sum_of
 from engine.core.scores import Scores
 from engine.intervention.record_sets import LONGEST_NAME, change_basket, delete_group, read_sets, save_group
@@ -125,7 +126,7 @@ def _select(run: Run, snapshot: Snapshot, records: list[int]) -> None:
 @page.careful
 def _put_in(run: Run, snapshot: Snapshot, records: list[int]) -> None:
     change_basket(run, snapshot.round, add=records)
-    targets.basket_changed()
+    target_controls.basket_changed()
 
 
 @page.careful

@@ -10,10 +10,13 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import distribution, loaders, page, parts, playback, state, targets
 from app.charts import records as charts
 from app.charts.theme import influence_limit
-from app.text import escape
+from app.records import action_probabilities, playback
+from app.scores import target_controls
+from app.scores.by_term_and_layer import by_term
+from app.shell import loaders, page, state
+from app.shell.text import escape
 from engine.core.scores import Scores
 from engine.kinds.control.fields import observation_components, observation_picture
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -66,7 +69,7 @@ def _contents(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[
                 type="tertiary",
                 icon=":material/help:",
                 help="Ask about this state and action: the action target of this record.",
-                on_click=targets.ask_about,
+                on_click=target_controls.ask_about,
                 args=([record],),
             )
             st.page_link(
@@ -79,7 +82,7 @@ def _contents(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[
         rank = 1 + int((scores.influence > scores.influence[record]).sum())
         word = "raised the target" if influence > 0 else "lowered the target" if influence < 0 else "did nothing"
         st.markdown(f"Influence **{influence:+.4g}**, {word}; rank {rank} of {n}")
-        st.caption(f"Through the terms of its objective: {parts.by_term(scores, [record])}")
+        st.caption(f"Through the terms of its objective: {by_term(scores, [record])}")
         left, right = st.columns(2)
         with left:
             _picture(snapshot, record)
@@ -145,7 +148,7 @@ def _policy(run: Run, snapshot: ControlSnapshot, record: int) -> None:
         st.caption(
             "π(· | s) before the update, a Gaussian; what the environment saw of *taken* was clipped to its bounds."
         )
-    distribution.draw(run, snapshot, record, "action")
+    action_probabilities.draw(run, snapshot, record, "action")
 
 
 def _episode(scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> None:

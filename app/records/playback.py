@@ -9,8 +9,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import distribution, state
-from app.text import escape
+from app.records import action_probabilities
+from app.shell import state
+from app.shell.text import escape
 from engine.analysis.rendering import episode_records, render_records, to_png
 from engine.core.scores import Scores
 from engine.errors import EngineError
@@ -123,7 +124,7 @@ def _player(
             alt=f"The environment in the state of record {here}",
         )
     with right:
-        distribution.draw(run, snapshot, here, "frame", mode_bar=False)
+        action_probabilities.draw(run, snapshot, here, "frame", mode_bar=False)
     influence = float(scores.influence[here])
     word = "raised the target" if influence > 0 else "lowered it" if influence < 0 else "did nothing"
     st.markdown(

@@ -9,8 +9,9 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import selection, state, targets
-from app.text import signed_format
+from app.scores import target_controls
+from app.shell import selection, state
+from app.shell.text import signed_format
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
@@ -71,4 +72,4 @@ def _tick(run: Run, snapshot: ControlSnapshot, records: NDArray[Any], ticked: li
     new = [record for record in ticked if record not in before]
     if new:
         state.put({"inspect": new[-1]})
-        targets.follow(new)
+        target_controls.follow(new)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from plotly.graph_objects import Figure
 
-from app import export, loaders, selection, state, targets
 from app.charts import records as charts
 from app.charts.outline import inside
+from app.scores import target_controls
+from app.shell import downloads, selection, state
 from engine.core.scores import Scores
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
@@ -73,13 +75,13 @@ def draw(
         selected = selection.current(run, snapshot).tobytes()
         shown = _Shown((about, ringed), selected, selection.version())
         state.put({_SHOWN: shown})
-    figure = loaders.scatter_figure(*about, ringed, shown.selected, shown.version, fields)
+    figure = _figure(*about, ringed, shown.selected, shown.version, fields)
     st.plotly_chart(
         figure,
         key=KEY,
         on_select=lambda: _picked(run, snapshot, tool, fields, axes),
         selection_mode=("points", "box", "lasso"),
-        config=export.chart(f"{run.name}-round-{snapshot.round}-records"),
+        config=downloads.chart(f"{run.name}-round-{snapshot.round}-records"),
         alt=f"Scatter of {len(fields['record'])} records, {y} against {x}, coloured by influence: "
         "blue triangles up raised the target, orange triangles down lowered it; the inspected record has a ring, those in "
         "the basket a frame",
@@ -105,4 +107,31 @@ def _picked(
     selection.choose(run, snapshot, records, KEY)
     if tool == "click" and records:
         state.put({"inspect": records[-1]})
-        targets.follow(records)
+        target_controls.follow(records)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _figure(
+    commit: str,
+    target: str,
+    estimator: str,
+    orders: int,
+    x: str,
+    y: str,
+    dark: bool,
+    drag: str,
+    ringed: tuple[int, bytes],
+    selected: bytes,
+    version: int,
+    _fields: dict[str, NDArray[Any]],
+) -> Figure:
+    """The scatter of a round; `target` is its whole description, the other arguments say the rest.
+
+    The basket's and the selected records come as the bytes of an array, which are compared faster than many numbers.
+    Another `version` is another chart: what was picked in the one before is forgotten.
+    """
+    inspected, basket = ringed
+    marked = inspected, np.frombuffer(basket, np.int64)
+    figure = charts.scatter(_fields, x, y, dark, drag, marked, np.frombuffer(selected, np.int64))
+    figure.layout.meta = version
+    return figure

@@ -9,8 +9,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import parts, selection, selection_bar, state, targets
 from app.charts import selection as charts
+from app.records import selection_bar
+from app.scores import by_term_and_layer, target_controls
+from app.shell import selection, state
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -40,7 +42,7 @@ def draw(
     """
     influence, chosen = fields["influence"], selection.mask(run, snapshot)
     records = np.flatnonzero(chosen).tolist()
-    with selection_bar.draw(run, snapshot, scores, HOW, targets.ask_about):
+    with selection_bar.draw(run, snapshot, scores, HOW, target_controls.ask_about):
         state.choose("over", list(OVER), OVER[0])
         over = str(st.selectbox("over", list(OVER), key="over", width=150, label_visibility="collapsed"))
     first, second, third = st.columns(3, gap="medium")
@@ -77,7 +79,7 @@ def draw(
             config={"displayModeBar": False},
             alt="Bars of the share of the selected records, and of the rest, with each action and sign of the advantage",
         )
-    parts.draw(run, snapshot, target, scores, records)
+    by_term_and_layer.draw(run, snapshot, target, scores, records)
 
 
 def _kinds(fields: dict[str, NDArray[Any]], action_names: Sequence[str]) -> tuple[list[str], list[NDArray[np.bool_]]]:

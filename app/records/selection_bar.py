@@ -6,8 +6,10 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import groups, parts, selection
-from app.groups import Ask
+from app.records import groups
+from app.records.groups import Ask
+from app.scores.by_term_and_layer import by_term
+from app.shell import selection
 from engine.core.grouping import sum_of
 from engine.core.scores import Scores
 from engine.store.read import Run
@@ -30,7 +32,7 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores | None, how: str, ask: Ask
         if records:
             st.markdown(
                 f"**Selection: {len(records)} of {len(snapshot.buffer)} records**{_summed(scores, records)}",
-                help=None if scores is None else f"By the terms of their objective: {parts.by_term(scores, records)}",
+                help=None if scores is None else f"By the terms of their objective: {by_term(scores, records)}",
             )
         else:
             st.markdown(f"**Selection:** none. {how}")

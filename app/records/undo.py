@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import page, selection, targets
-from app.text import escape
+from app.scores import target_controls
+from app.shell import page, selection
+from app.shell.text import escape
 from engine.intervention.record_sets import BASKET, Change, name_of_group, redo, undo
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -47,4 +48,4 @@ def _step(run: Run, snapshot: Snapshot, step: Callable[[Run, int], Change | None
     done = step(run, snapshot.round)
     selection.changed()
     if done is not None and done.of == BASKET:
-        targets.basket_changed()
+        target_controls.basket_changed()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import jobs, state
-from app.text import escape
+from app.removal import start
+from app.shell import state
+from app.shell.text import escape
 from engine.core.kind import kind_of
 from engine.core.question import TargetName
 from engine.core.scores import Scores
@@ -79,7 +80,7 @@ def retrain_dialog(
                 seeds=int(seeds) if further else 1,
                 measured=target,
             )
-            job = jobs.start(run, snapshot, plan, scores)
+            job = start.start(run, snapshot, plan, scores)
         except (EngineError, OSError) as error:
             st.error(escape(error), icon=":material/error:")
             return

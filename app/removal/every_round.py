@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import export, jobs, kinds, notes, page, state
 from app.charts import across as charts
-from app.text import escape
-from app.verdicts import mode_name, verdict_name
+from app.removal import notes, start
+from app.shell import downloads, kinds, page, state
+from app.shell.text import escape
+from engine.core.replay import mode_name
 from engine.intervention.across import Series, orders_table, series_of
+from engine.intervention.comparison import verdict_name
 from engine.intervention.rounds import changes, sentences, summarize
 from engine.jobs.folder import ACTIVE, request_cancel
 from engine.jobs.series import SeriesJob, damaged_series, list_series
@@ -41,7 +43,7 @@ def draw(name: str, run: Run) -> None:
         if len(found) > 1:
             st.selectbox("Shown", list(found), key="series", format_func=lambda id: _described(run, found[id].series))
         id = str(state.get("series"))
-        export.offer({f"{run.name}-across": lambda: _orders(found[id])})
+        downloads.offer({f"{run.name}-across": lambda: _orders(found[id])})
     active = found[id].state in ACTIVE
     st.fragment(_panel, run_every=POLL_SECONDS if active else None)(name, run, id, active)
 
@@ -86,14 +88,14 @@ def _share_in_words(share: int) -> str:
 def _begin(run: Run) -> None:
     """Start the series that the settings describe (a callback)."""
     share, orders, episodes = (int(state.get(f"across_{name}")) for name in ("share", "orders", "episodes"))
-    job = jobs.start_series(run, series_of(run, drop_bottom=share / 100, orders=orders, episodes=episodes))
+    job = start.start_series(run, series_of(run, drop_bottom=share / 100, orders=orders, episodes=episodes))
     state.put({"series": job.id})
 
 
 @page.careful
 def _go_on(run: Run, series: Series) -> None:
     """Start a series again where it was stopped (a callback)."""
-    jobs.start_series(run, series)
+    start.start_series(run, series)
 
 
 @page.one_line_errors()  # a fragment runs outside the page's own error line
@@ -151,7 +153,7 @@ def _results(name: str, run: Run, job: SeriesJob, finished: list[dict[str, Any]]
         key="across_chart",
         on_select=lambda: _take_round(run),
         selection_mode="points",
-        config=export.chart(f"{run.name}-across"),
+        config=downloads.chart(f"{run.name}-across"),
         alt=f"Box plot of the change in {words.returned} at every round, without the bottom records and without as many random "
         "ones, and over all rounds. The sentences below it say what it shows.",
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import page, state
-from app.text import escape
+from app.shell import page, state
+from app.shell.text import escape
 from engine.errors import EngineError
 from engine.intervention.notes import read_note, write_note
 from engine.jobs.folder import Job

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import kinds, loaders, state
 from app.charts import prediction as charts
-from app.computing import ORDERS, averaged
-from app.text import escape
+from app.scores.background import ORDERS, averaged
+from app.shell import kinds, loaders, state
+from app.shell.text import escape
 from engine.core.estimators import ESTIMATORS
 from engine.core.influence import read_influence
 from engine.core.scores import Scores

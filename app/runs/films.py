@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import loaders, page, state
 from app.charts import films as charts
-from app.policy_difference import policy_name
-from app.text import escape
+from app.runs.policy_difference import policy_name
+from app.shell import loaders, page, state
+from app.shell.text import escape
 from engine.analysis.films import Film
 from engine.core.kind import EVALUATION_SEED
 from engine.store.read import Run

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import loaders, page, state
 from app.charts import policy_difference as charts
-from app.text import escape
+from app.shell import loaders, page, state
+from app.shell.text import escape
 from engine.analysis.policy_difference import (
     Categorical,
     Difference,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import loaders, page, state
-from app.checking import target_in_words
-from app.text import escape
+from app.scores.check import target_in_words
+from app.shell import loaders, page, state
+from app.shell.text import escape
 from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
 from engine.core.influence import read_influence
 from engine.core.kind import kind_of

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import computing
-from app.text import escape, signed_format
+from app.scores import background
+from app.shell.text import escape, signed_format
 from engine.core.grouping import sum_of
 from engine.core.scores import Scores
 from engine.core.targets import Target
@@ -44,7 +44,7 @@ def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, records: 
         with left:
             _table("term", {str(term): part for term, part in scores.terms.items()}, records)
         with right:
-            split = computing.scores(run, snapshot, target, scores.estimator, scores.orders, "layers", by_layer=True)
+            split = background.scores(run, snapshot, target, scores.estimator, scores.orders, "layers", by_layer=True)
             if split is not None:
                 _table("layer", split.layers, records)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app import loaders
+from app.shell import loaders
 from engine.core.costs import finished
 from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
 from engine.core.targets import Described, Target, name_of

@@ -8,8 +8,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import page, selection, state
-from app.text import escape
+from app.shell import page, selection, state
+from app.shell.text import escape
 from engine import arguments
 from engine.core.question import TargetName
 from engine.kinds.control.snapshot import ControlSnapshot

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import page, state
 from app.charts import trust as charts
-from app.checking import CHECKED, OPTIONAL, Check, measured_estimators
-from app.computing import ORDERS
-from app.text import escape
+from app.scores.background import ORDERS
+from app.scores.check import CHECKED, OPTIONAL, Check, measured_estimators
+from app.shell import page, state
+from app.shell.text import escape
 from engine.core.estimators import ESTIMATORS
 from engine.core.question import averaged_name
 from engine.core.trust import Validation, Verdict, read_validation

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import computing, state
 from app.charts import estimators as charts
-from app.text import escape
+from app.scores import background
+from app.shell import state
+from app.shell.text import escape
 from engine.core.estimators import ESTIMATORS
 from engine.core.rankings import Overlap, compare_rankings
 from engine.core.scores import Scores
@@ -49,7 +50,7 @@ def _panel(
         largest = max(1, min(LARGEST_K, n // 2))
         state.choose("overlap_k", range(1, largest + 1), min(100, largest))
         k = int(st.slider("Top and bottom k", 1, largest, key="overlap_k", width=320)) if largest > 1 else 1
-    other = computing.scores(run, snapshot, target, name, scores.orders, key="other")
+    other = background.scores(run, snapshot, target, name, scores.orders, key="other")
     if other is None:
         return
     found = compare_rankings(scores.influence, other.influence, k)
@@ -70,7 +71,7 @@ def _panel(
         f"They agree on the sign of **{found.same_sign:.0%}** of the records."
     )
     st.caption(
-        f"{escape(scores.estimator)} and {escape(name)}, {computing.averaged(scores.orders)}. Rank 1, at the top "
+        f"{escape(scores.estimator)} and {escape(name)}, {background.averaged(scores.orders)}. Rank 1, at the top "
         "right, raised the target most. In the framed corners: records among the top (blue) and the bottom (orange) of both. "
         "Click a mark to look at its record. That two agree does not make them right: *Can these scores be trusted?* "
         "measures that."

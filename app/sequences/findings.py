@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import page, selection, state
 from app.diagnosis import in_common, loaders
+from app.shell import page, selection, state
 from engine.core.scores import Scores
 from engine.core.targets import Target
 from engine.store.read import Run

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import state
 from app.sequences import loaders
-from app.sequences.columns import EVERY, Question
+from app.shell import state
+from app.shell.sequence_columns import EVERY, Question
 
 PAGE_ROWS = 100
 LIST_PIXELS = 35 * 9 + 20

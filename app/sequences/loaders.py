@@ -12,9 +12,9 @@ import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.loaders import run_folders, run_paths
-from app.sequences import columns
-from app.sequences.columns import Question
+from app.shell import sequence_columns
+from app.shell.loaders import run_folders, run_paths
+from app.shell.sequence_columns import Question
 from engine.core.scores import Scores
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.dependencies import tokenizers
@@ -62,23 +62,23 @@ def load_table(snapshot: LanguageSnapshot) -> pa.Table:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _table(_snapshot: LanguageSnapshot, path: Path | None, commit: str) -> pa.Table:
-    return columns.sequences_table(_snapshot.buffer)
+    return sequence_columns.sequences_table(_snapshot.buffer)
 
 
 def load_scored_table(snapshot: LanguageSnapshot, scores: Scores) -> pa.Table:
     """`load_table` with influence."""
-    return columns.with_influence(load_table(snapshot), scores.influence, scores.no_signal)
+    return sequence_columns.with_influence(load_table(snapshot), scores.influence, scores.no_signal)
 
 
 def load_rows(table: pa.Table, identity: str, question: Question, basket: Sequence[int]) -> NDArray[np.int64]:
     """The rows that are asked for; `identity` says which table it is."""
-    chosen = tuple(basket) if question.only == columns.BASKET else ()
+    chosen = tuple(basket) if question.only == sequence_columns.BASKET else ()
     return _rows(table, identity, question, chosen)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _rows(_table: pa.Table, identity: str, question: Question, basket: tuple[int, ...]) -> NDArray[np.int64]:
-    return columns.rows(_table, question, basket)
+    return sequence_columns.rows(_table, question, basket)
 
 
 def load_offered(table: pa.Table, identity: str, basket: Sequence[int]) -> list[str]:
@@ -88,7 +88,7 @@ def load_offered(table: pa.Table, identity: str, basket: Sequence[int]) -> list[
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _offered(_table: pa.Table, identity: str, basket: tuple[int, ...]) -> list[str]:
-    return columns.offered(_table, basket)
+    return sequence_columns.offered(_table, basket)
 
 
 def load_pieces(run: Run, token: NDArray[np.int32]) -> list[str]:

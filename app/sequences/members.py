@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import streamlit as st
 
-from app import state
 from app.sequences.listing import Listed
-from app.text import escape
+from app.shell import state
+from app.shell.text import escape
 
 ACROSS = 4
 MOST = 32

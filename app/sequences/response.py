@@ -9,11 +9,11 @@ import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import export, state
 from app.charts import sequences as charts
-from app.sequences import loaders, members, targets
+from app.sequences import loaders, members, target_controls
 from app.sequences.listing import Listed, neighbour
-from app.text import escape
+from app.shell import downloads, state
+from app.shell.text import escape
 from engine.core.question import TargetName
 from engine.errors import EngineError
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
@@ -131,7 +131,7 @@ def _strip(
     """The response's tokens, coloured; those that are picked can become the target."""
     buffer = snapshot.buffer
     every = token_numbers(buffer, token_influence)
-    places = np.array(targets.response_places(snapshot, record), np.int64)
+    places = np.array(target_controls.response_places(snapshot, record), np.int64)
     if not len(places):
         st.info("This response has no token.", icon=":material/info:")
         return
@@ -160,7 +160,7 @@ def _strip(
         key="token_strip",
         on_select="rerun",
         selection_mode="points",
-        config=export.chart(f"{run.name}-round-{snapshot.round}-record-{record}-{by}"),
+        config=downloads.chart(f"{run.name}-round-{snapshot.round}-record-{record}-{by}"),
         alt=alt(pieces[part], numbers[by], by),
     )
 
@@ -178,7 +178,7 @@ def _ask(record: int) -> None:
         help="Which sequences made these tokens likelier? They become the target."
         if picked
         else "Click a token below; Shift and a click on another one takes all between them.",
-        on_click=targets.ask_about,
+        on_click=target_controls.ask_about,
         args=(record, min(picked, default=0), max(picked, default=0)),
     )
 

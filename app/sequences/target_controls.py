@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import state
+from app.shell import state
 from engine.core.question import TargetName
 from engine.kinds.language.sequences import LanguageSnapshot
 

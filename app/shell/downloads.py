@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import state
-from app.text import escape
+from app.shell import state
+from app.shell.text import escape
 
 Table = Callable[[], pd.DataFrame]
 Page = tuple[str, Callable[[], bytes]]

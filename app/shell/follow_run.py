@@ -7,7 +7,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from app import loaders, state
+from app.shell import loaders, state
 from engine.errors import EngineError
 from engine.store.chain import commit_name
 from engine.store.read import Run

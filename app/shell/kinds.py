@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from app.sequences.columns import sequences_table
+from app.shell.sequence_columns import sequences_table
 from engine.core.kind import Kind, Words, kind_of
 from engine.errors import BadInputError
 from engine.registry import kind_named

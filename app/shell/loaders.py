@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import kinds
-from app.charts import records as record_charts
+from app.shell import kinds
 from engine.allowed import add_options, allow
 from engine.analysis import policy_difference
 from engine.analysis.behaviour import influence_by_action
@@ -291,33 +289,6 @@ def load_fields(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _fields(_snapshot: ControlSnapshot, path: Path | None, commit: str) -> dict[str, NDArray[Any]]:
     return record_fields(_snapshot)
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def scatter_figure(
-    commit: str,
-    target: str,
-    estimator: str,
-    orders: int,
-    x: str,
-    y: str,
-    dark: bool,
-    drag: str,
-    ringed: tuple[int, bytes],
-    selected: bytes,
-    version: int,
-    _fields: dict[str, NDArray[Any]],
-) -> go.Figure:
-    """The scatter of a round; `target` is its whole description, the other arguments say the rest.
-
-    The basket's and the selected records come as the bytes of an array, which are compared faster than many numbers.
-    Another `version` is another chart: what was picked in the one before is forgotten.
-    """
-    inspected, basket = ringed
-    marked = inspected, np.frombuffer(basket, np.int64)
-    figure = record_charts.scatter(_fields, x, y, dark, drag, marked, np.frombuffer(selected, np.int64))
-    figure.layout.meta = version
-    return figure
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

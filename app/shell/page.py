@@ -13,8 +13,8 @@ from typing import ParamSpec
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import kinds, live, loaders, state
-from app.text import escape
+from app.shell import follow_run, kinds, loaders, state
+from app.shell.text import escape
 from engine.core.kind import recorded_here
 from engine.errors import EngineError, NotARunError
 from engine.recording.dumps import open_dump
@@ -108,7 +108,7 @@ def header(with_round: bool, dumps: Mapping[str, Path] | None = None) -> None:
     left.selectbox("Run", names, key="run", format_func=lambda run: f"{run} (view only)" if run in view_only else run)
     if with_round:
         rounds = open_dump(view_only[name]).steps if name in view_only else loaders.load_run(paths[name]).stored_rounds
-        live.follow(name, rounds)
+        follow_run.follow(name, rounds)
         _round_slider(rounds, right, "Step" if name in view_only else "Round")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from app import state
+from app.shell import state
 from engine.errors import EngineError
 from engine.intervention.record_sets import RecordSets, read_sets, select
 from engine.store.read import Run

@@ -15,7 +15,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.text import escape, spans
+from app.shell.text import escape, spans
 
 LAG_SECONDS = 1.0
 """Within this time after the URL was told something new, the old URL is news of nothing."""

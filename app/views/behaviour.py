@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import export, live, loaders, page, state
+from app.behaviour.formation import clicked_round, draw_curves, draw_groups, draw_phases, draw_records
+from app.behaviour.incremental import Growing, growing
 from app.charts import behaviour as charts
-from app.formation import clicked_round, draw_curves, draw_groups, draw_phases, draw_records
-from app.growing import Growing, growing
-from app.targets import AS_RECORDED, can_type, typed_state
-from app.text import escape
+from app.scores.target_controls import AS_RECORDED, can_type, typed_state
+from app.shell import downloads, follow_run, loaders, page, state
+from app.shell.text import escape
 from engine import arguments
 from engine.analysis.behaviour import Behaviour
 from engine.core.record_targets import ActionTarget, action_target, typed_target
@@ -111,7 +111,7 @@ def draw_curve(run: Run, snapshot: ControlSnapshot | None, found: Behaviour, com
         key="behaviour_curve",
         on_select=lambda: clicked_round("behaviour_curve"),
         selection_mode="points",
-        config=export.chart(f"{run.name}-behaviour"),
+        config=downloads.chart(f"{run.name}-behaviour"),
         alt=alt,
     )
 
@@ -175,7 +175,7 @@ def behaviour() -> None:
     """The page."""
     _, run = page.current_run()
     page.only_about(run, "behaviour")
-    live.draw(run)
+    follow_run.draw(run)
     page.recorded_rounds(run)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         target, snapshot, record = chosen_behaviour(run)
@@ -187,7 +187,7 @@ def behaviour() -> None:
     found = grow.advance(AT_ONCE_SECONDS)
     if grow.is_complete:
         draw(run, snapshot, record, found, complete=True)
-        export.offer({f"{run.name}-behaviour": lambda: policy_table(run, found)})
+        downloads.offer({f"{run.name}-behaviour": lambda: policy_table(run, found)})
     else:
         draw_growing(run, snapshot, record, grow)
 

@@ -8,10 +8,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import export, kinds, loaders, notes, page, prediction, state
 from app.charts import comparison as charts
-from app.text import escape
-from app.verdicts import box, mode_name, sentence, verdict_name
+from app.removal import notes, predicted_and_actual
+from app.removal.verdicts import box, sentence
+from app.shell import downloads, kinds, loaders, page, state
+from app.shell.text import escape
+from engine.core.replay import mode_name
+from engine.intervention.comparison import verdict_name
 from engine.jobs.interventions import InterventionJob, list_jobs
 from engine.store.read import Run
 from engine.store.snapshot import check_records
@@ -142,7 +145,7 @@ def compare() -> None:
         st.plotly_chart(
             charts.arms(result, state.is_dark()),
             key="compare_return",
-            config=export.chart(f"{run.name}-{job.id}-return"),
+            config=downloads.chart(f"{run.name}-{job.id}-return"),
             alt="Mean evaluation return with 95 % interval of the original, the counterfactual and the control",
         )
         st.caption(
@@ -155,16 +158,16 @@ def compare() -> None:
         for title, estimate in lines.items():
             st.markdown(f"{title[0].upper()}{title[1:]}  \n**{interval(estimate)}**")
         st.caption("95 % t intervals over minibatch orders. The verdict needs both to exclude 0 on the same side.")
-    prediction.draw(run, job, result)
+    predicted_and_actual.draw(run, job, result)
     if "curves" in result:
         training_on(run, job, result)
     removed_table(run, job)
     with st.container(horizontal=True, vertical_alignment="center"):
-        export.offer({f"{run.name}-{job.id}-orders": lambda: pd.DataFrame(result["order_means"])})
+        downloads.offer({f"{run.name}-{job.id}-orders": lambda: pd.DataFrame(result["order_means"])})
         st.download_button(
             "Download the result (JSON)",
             json.dumps(result, indent=1),
-            export.safe_name(f"intervention-{job.id}.json"),
+            downloads.safe_name(f"intervention-{job.id}.json"),
             "application/json",
         )
         page.to_records(run, name, plan.round)

@@ -8,12 +8,13 @@ from typing import Any, get_args
 import pandas as pd
 import streamlit as st
 
-from app import films, loaders, page, policy_difference, state
 from app.charts import compared_runs as charts
 from app.charts.timeline import LOSSES
-from app.text import escape
-from app.verdicts import mode_name
+from app.runs import films, policy_difference
+from app.shell import loaders, page, state
+from app.shell.text import escape
 from engine.analysis.compared_runs import Band, Curve, by_seed, curve, differing_settings
+from engine.core.replay import mode_name
 from engine.errors import EngineError
 from engine.store.read import Run
 

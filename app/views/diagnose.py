@@ -6,26 +6,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import (
-    basket,
-    computing,
-    inspector,
-    live,
-    loaders,
-    page,
-    ranking,
-    retraining,
-    scatter,
-    selected_records,
-    selection,
-    state,
-    targets,
-    trust,
-    two_estimators,
-)
-from app.checking import Check
-from app.diagnosis import downloads, section
-from app.text import escape
+from app.diagnosis import report_downloads, section
+from app.records import basket, inspector, ranking, scatter, selected_records
+from app.removal import dialog
+from app.scores import background, target_controls, trust_badge, two_estimators
+from app.scores.check import Check
+from app.shell import follow_run, loaders, page, selection, state
+from app.shell.text import escape
 from engine.core.attribution import top_and_bottom
 from engine.core.question import TargetName
 from engine.core.scores import Scores
@@ -82,7 +69,7 @@ def workplace(
         run,
         snapshot,
         scores.influence,
-        lambda records: retraining.retrain_dialog(run, snapshot, scores, records, target),
+        lambda records: dialog.retrain_dialog(run, snapshot, scores, records, target),
     )
 
 
@@ -90,31 +77,31 @@ def pick(run: Run, snapshot: ControlSnapshot, records: list[int]) -> None:
     """Select records that were picked in a chart, and inspect the last one (a callback)."""
     selection.choose(run, snapshot, records)
     state.put({"inspect": records[-1]})
-    targets.follow(records)
+    target_controls.follow(records)
 
 
 def diagnose() -> None:
     """The page."""
     _, run = page.current_run()
     page.only_about(run, "diagnose")
-    live.draw(run)
+    follow_run.draw(run)
     snapshot = loaders.load_snapshot(run, page.current_round(run))
     controls = st.container(horizontal=True, vertical_alignment="bottom")
     with controls:
-        name = targets.target_controls(run, snapshot)
-        estimator, orders = computing.controls(run, snapshot, name)
+        name = target_controls.target_controls(run, snapshot)
+        estimator, orders = background.controls(run, snapshot, name)
     asked = loaders.load_target(snapshot, name)
     page.without_minibatches(snapshot)
-    scores = computing.scores(run, snapshot, asked, estimator, orders)
+    scores = background.scores(run, snapshot, asked, estimator, orders)
     if scores is None:
         st.stop()
     what = name.sentence(run.manifest.action_space.value_names)
-    source = page.provenance(run, snapshot, f"{estimator}, {what}", computing.provenance(snapshot, orders))
-    trust.draw(Check.of(run, snapshot, asked, orders), estimator, escape(source))
+    source = page.provenance(run, snapshot, f"{estimator}, {what}", background.provenance(snapshot, orders))
+    trust_badge.draw(Check.of(run, snapshot, asked, orders), estimator, escape(source))
     two_estimators.draw(run, snapshot, asked, scores, lambda record: state.put({"inspect": record}))
     x, y, tool = chart_controls(list(loaders.load_fields(snapshot)))
     with controls:
-        downloads.draw(run, snapshot, asked, what, scores, (x, y), TABLE_ROWS, source)
+        report_downloads.draw(run, snapshot, asked, what, scores, (x, y), TABLE_ROWS, source)
     workplace(run, snapshot, scores, name, (x, y), tool)
     section.draw(run, snapshot, asked, scores, source, lambda records: pick(run, snapshot, records))
 

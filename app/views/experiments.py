@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import export, loaders, state
 from app.charts import experiments as charts
-from app.courtesy import draw_courtesy
-from app.text import escape
+from app.experiments.courtesy import draw_courtesy
+from app.shell import downloads, loaders, state
+from app.shell.text import escape
 from engine.errors import EngineError
 from engine.experiments.courtesy.plan import NAME as COURTESY
 from engine.experiments.findings import on_a_busier_machine
@@ -107,7 +107,7 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
     st.download_button(
         "These figures as CSV",
         rows.to_csv(index=False),
-        export.safe_name(f"{name}-summary.csv"),
+        downloads.safe_name(f"{name}-summary.csv"),
         "text/csv",
         icon=":material/download:",
     )

@@ -6,9 +6,12 @@ from datetime import datetime
 
 import streamlit as st
 
-from app import across, jobs, kinds, notes, page, state
-from app.text import escape
-from app.verdicts import mode_name, sentence, verdict_name
+from app.removal import every_round, notes, start
+from app.removal.verdicts import sentence
+from app.shell import kinds, page, state
+from app.shell.text import escape
+from engine.core.replay import mode_name
+from engine.intervention.comparison import verdict_name
 from engine.jobs.folder import ACTIVE, request_cancel
 from engine.jobs.interventions import InterventionJob, damaged_jobs, list_jobs
 from engine.store.read import Run
@@ -62,7 +65,7 @@ def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None
                 "Start again",
                 key=f"again_{job.id}",
                 icon=":material/replay:",
-                on_click=page.careful(jobs.start_again),
+                on_click=page.careful(start.start_again),
                 args=(run, job),
             )
         result = job.result
@@ -120,7 +123,7 @@ def single(name: str, run: Run) -> None:
 def interventions() -> None:
     """The page: single interventions, and the same one at every round."""
     name, run = page.current_run()
-    views = {"Chosen records": single, "Across training": across.draw}
+    views = {"Chosen records": single, "Across training": every_round.draw}
     state.choose("view", list(views), "Chosen records")
     for tab, draw in zip(st.tabs(list(views), key="view", on_change="rerun"), views.values(), strict=True):
         if tab.open:

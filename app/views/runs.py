@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import kinds, live, loaders, state
-from app.page import in_one_line
-from app.text import escape
+from app.shell import follow_run, kinds, loaders, state
+from app.shell.page import in_one_line
+from app.shell.text import escape
 from engine.jobs.interventions import list_jobs
 from engine.store.read import Run
 
@@ -27,7 +27,7 @@ def describe(name: str, run: Run) -> dict[str, Any]:
         "environment": run.manifest.env_id,
         "seed": run.config.seed,
         "rounds": len(run.rounds),
-        "state": FINISHED if run.final else live.as_of(run),
+        "state": FINISHED if run.final else follow_run.as_of(run),
         "final return": returns[-1] if returns else None,
         "best return": max(returns, default=None),
         "return per round": returns,
@@ -104,7 +104,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         "to sort."
     )
     if any(row["state"] != FINISHED for row in rows):
-        live.keep_up(drawn, heads)
+        follow_run.keep_up(drawn, heads)
 st.dataframe(
     shown,
     key="runs_table",

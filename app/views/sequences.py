@@ -11,27 +11,15 @@ import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import (
-    basket,
-    computing,
-    export,
-    kinds,
-    live,
-    loaders,
-    page,
-    parts,
-    selection,
-    selection_bar,
-    state,
-    trust,
-    two_estimators,
-)
-from app.checking import Check
-from app.retraining import retrain_dialog
-from app.sequences import findings, listing, response, targets
+from app.records import basket, selection_bar
+from app.removal.dialog import retrain_dialog
+from app.scores import background, by_term_and_layer, trust_badge, two_estimators
+from app.scores.check import Check
+from app.sequences import findings, listing, response, target_controls
 from app.sequences import loaders as sequence_loaders
 from app.sequences.listing import Listed
-from app.text import escape
+from app.shell import downloads, follow_run, kinds, loaders, page, selection, state
+from app.shell.text import escape
 from engine.core.question import TargetName
 from engine.core.scores import Scores
 from engine.core.targets import Target
@@ -51,20 +39,20 @@ def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
     """A round of a recorded run."""
     controls = st.container(horizontal=True, vertical_alignment="bottom")
     with controls:
-        asked = targets.controls(snapshot)
-        estimator, orders = computing.controls(run, snapshot, asked)
+        asked = target_controls.controls(snapshot)
+        estimator, orders = background.controls(run, snapshot, asked)
     page.without_minibatches(snapshot)
     target, found = influence(run, snapshot, asked, estimator, orders)
     if target is not None and found is not None:
-        provenance = computing.provenance(snapshot, orders)
+        provenance = background.provenance(snapshot, orders)
         source = page.provenance(run, snapshot, f"{estimator}, {target.words}", provenance)
         line = escape(" · ".join(part for part in (source, silent(found)) if part))
-        trust.draw(Check.of(run, snapshot, target, orders), estimator, line)
+        trust_badge.draw(Check.of(run, snapshot, target, orders), estimator, line)
         with page.one_line_errors():
             two_estimators.draw(run, snapshot, target, found, lambda record: state.put({"record": record}))
     with controls:
         name = f"{run.name}-round-{snapshot.round}" + (f"-{asked.target}-{estimator}" if found else "")
-        export.offer({name: lambda: exported(snapshot, found)})
+        downloads.offer({name: lambda: exported(snapshot, found)})
     workplace(run, snapshot, asked, target, found)
     if target is not None and found is not None:
         findings.draw(run, snapshot, target, found, source)
@@ -76,7 +64,7 @@ def influence(
     """The target and the scores; what can't be computed is said in a line, and the page goes on without influence."""
     try:
         target = loaders.load_target(snapshot, asked)
-        return target, computing.scores(run, snapshot, target, estimator, orders)
+        return target, background.scores(run, snapshot, target, estimator, orders)
     except EngineError as error:
         st.info(f"No influence here: {escape(error)}.", icon=":material/info:")
         return None, None
@@ -125,7 +113,7 @@ def workplace(
     ticked = selection.current(run, snapshot).tolist()
     selection_bar.draw(run, snapshot, found, "Tick rows of the list.")
     if target is not None and found is not None:
-        parts.draw(run, snapshot, target, found, ticked)
+        by_term_and_layer.draw(run, snapshot, target, found, ticked)
     response.draw(listed, rows, record, run, snapshot, None if found is None else found.token_influence, asked)
     basket.draw(
         run,
@@ -183,13 +171,13 @@ def sequences() -> None:
             dump, step
         )  # if it can't be read, there is nothing to list or to download
         view_only(dump, step)
-        export.offer({f"{name}-step-{step}": found.table.to_pandas})
+        downloads.offer({f"{name}-step-{step}": found.table.to_pandas})
         return
     name, run = page.current_run()
     if kinds.SEQUENCES not in kinds.shown(run).pages:
         _lead_away(run, name)
         return
-    live.draw(run)
+    follow_run.draw(run)
     snapshot = loaders.load_snapshot(run, page.current_round(run))
     recorded(run, snapshot)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import export, kinds, live, loaders, page, state
 from app.charts import timeline as charts
-from app.text import escape
+from app.shell import downloads, follow_run, kinds, loaders, page, state
+from app.shell.text import escape
 from engine.analysis.behaviour import unread
 
 MOST_RECORDS = 1_000
 # That are listed of a round, for a browser's sake. A comment, because Streamlit shows strings of a page.
 
 name, run = page.current_run()
-live.draw(run)
+follow_run.draw(run)
 rounds = run.rounds
 if not rounds:
     st.info(
@@ -68,13 +68,13 @@ st.plotly_chart(
         numbers, column("mean_return"), column("std_return"), [info.stored for info in rounds], chosen, dark, what
     ),
     key="returns",
-    config=export.chart(f"{run.name}-returns"),
+    config=downloads.chart(f"{run.name}-returns"),
     on_select=lambda: open_round("returns"),
     selection_mode="points",
     alt=f"Line chart of the mean {what} of each round",
 )
 with st.container(horizontal=True, vertical_alignment="center"):
-    export.offer({f"{run.name}-rounds": lambda: pd.DataFrame({"round": numbers, **metrics_table()})})
+    downloads.offer({f"{run.name}-rounds": lambda: pd.DataFrame({"round": numbers, **metrics_table()})})
     if chosen is not None and shown.pages:
         page.to_records(run, name, chosen)
 
@@ -112,7 +112,7 @@ def draw_formation() -> None:
         st.plotly_chart(
             charts.formation(columns, page.action_names(run), table, dark),
             key="formation",
-            config=export.chart(f"{run.name}-formation"),
+            config=downloads.chart(f"{run.name}-formation"),
             on_select=lambda: open_round("formation"),
             selection_mode="points",
             alt="Heatmap of summed influence by action and round",
@@ -133,7 +133,7 @@ st.caption(
 st.plotly_chart(
     charts.losses(numbers, {key: column(key) for key in charts.LOSSES}, dark),
     key="losses",
-    config=export.chart(f"{run.name}-losses"),
+    config=downloads.chart(f"{run.name}-losses"),
     alt="Small charts of the losses, entropy, KL, clipping and explained variance per round",
 )
 with st.expander("Settings of this run"):

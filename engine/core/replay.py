@@ -23,6 +23,11 @@ MODES: tuple[Mode, ...] = ("mask", "rebatch")
 DEVICES = ("cpu", "cuda")
 
 
+def mode_name(mode: object) -> str:
+    """A mode that comes from a file, or that it is none; plain text."""
+    return str(mode) if mode in MODES else f"unknown mode {mode!r}"
+
+
 @dataclass(frozen=True)
 class Replayed:
     """The outcome of a replayed update."""

@@ -22,6 +22,17 @@ VERDICT_WORDS: Mapping[Verdict, str] = {
 CONFIDENCE = 0.95
 
 
+def verdict_name(verdict: object) -> str:
+    """A verdict that comes from a file, or that it is none; plain text."""
+    return str(verdict) if verdict in [*VERDICT_WORDS] else f"unknown verdict {verdict!r}"
+
+
+def meaning(verdict: object) -> str:
+    """What follows a verdict that comes from a file, and a colon; plain text."""
+    known = (words for name, words in VERDICT_WORDS.items() if name == verdict)
+    return next(known, f"this version knows {', '.join(VERDICT_WORDS)}.")
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean and its confidence interval."""

@@ -7,7 +7,7 @@ import re
 
 
 def as_read(markdown: str) -> str:
-    """`app.text.escape` undone."""
+    """`app.shell.text.escape` undone."""
     while (opened := re.sub(r":color\[([^\[\]]*)\]", r"\1", markdown)) != markdown:
         markdown = opened
     return html.unescape(markdown)

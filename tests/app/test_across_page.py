@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 from test_pages import errors, words
 
 import engine
-from app import jobs
 from app.charts.across import changes_in_return
+from app.removal import start
 from engine.intervention.across import series_of
 from engine.intervention.rounds import sentences
 from engine.jobs.folder import request_cancel
@@ -32,7 +32,7 @@ def run(tmp_path: Path, cartpole: Run) -> Run:
 @pytest.fixture
 def page(run: Run, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The page as a link opens it; workers are not started."""
-    monkeypatch.setattr(jobs, "launch", lambda folder: None)
+    monkeypatch.setattr(start, "launch", lambda folder: None)
     monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(run.path.parent)])
     app = AppTest.from_file(str(ROOT / "app" / "streamlit_app.py"), default_timeout=60)
     app.query_params["run"] = "cartpole"

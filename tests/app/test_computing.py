@@ -14,9 +14,9 @@ from streamlit.testing.v1 import AppTest
 from test_pages import errors, words
 
 import engine
-from app import computing
 from app.charts.prediction import predicted_beside_actual
-from app.prediction import changes
+from app.removal.predicted_and_actual import changes
+from app.scores import background
 from engine.core.filtering import bottom_fraction
 from engine.core.influence import read_influence
 from engine.core.lds import spearman
@@ -63,7 +63,7 @@ def altered(run: Run, name: str, **changes: object) -> Run:
 
 
 def test_what_takes_long_is_offered_started_stopped_and_kept(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    monkeypatch.setattr(computing, "AT_ONCE_SECONDS", 0.0)
+    monkeypatch.setattr(background, "AT_ONCE_SECONDS", 0.0)
     query = {"round": "1", "estimator": "tracin_adam", "average_orders": "4"}
     app = opened(monkeypatch, run, "diagnose", **query)
     assert errors(app) == []
@@ -73,7 +73,7 @@ def test_what_takes_long_is_offered_started_stopped_and_kept(monkeypatch: pytest
     app.button(key="influence_start").click().run()
     snapshot = run.snapshot(1)
     wait_until(lambda: read_influence(snapshot, "return", "tracin_adam", orders=4) is not None)
-    job = computing.background(run, snapshot, engine.return_target(snapshot), "tracin_adam", 4)
+    job = background.background(run, snapshot, engine.return_target(snapshot), "tracin_adam", 4)
     wait_until(lambda: not job.running)
     app = opened(monkeypatch, run, "diagnose", **query)
     assert errors(app) == []
@@ -86,7 +86,7 @@ def test_what_takes_long_is_offered_started_stopped_and_kept(monkeypatch: pytest
 def test_a_split_by_layer_that_takes_long_is_computed_in_the_background(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    monkeypatch.setattr(computing, "takes_no_time", lambda *asked: asked[4:] != (True,))
+    monkeypatch.setattr(background, "takes_no_time", lambda *asked: asked[4:] != (True,))
     app = opened(monkeypatch, run, "diagnose", round="1", estimator="tracin_adam")
     app.session_state["parts_panel"] = True
     app.run()
@@ -94,7 +94,7 @@ def test_a_split_by_layer_that_takes_long_is_computed_in_the_background(
     assert not any("layer" in frame.value for frame in app.dataframe)
     app.button(key="layers_start").click().run()
     snapshot = run.snapshot(1)
-    job = computing.background(run, snapshot, engine.return_target(snapshot), "tracin_adam", 1, by_layer=True)
+    job = background.background(run, snapshot, engine.return_target(snapshot), "tracin_adam", 1, by_layer=True)
     wait_until(lambda: not job.running)
     assert job.complaint == ""
     app.run()
@@ -107,14 +107,14 @@ def test_a_split_by_layer_that_takes_long_is_computed_in_the_background(
 def test_a_running_computation_survives_a_reload_and_can_be_cancelled(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    monkeypatch.setattr(computing, "AT_ONCE_SECONDS", 0.0)
-    monkeypatch.setattr(computing, "ORDERS", (1, 5000))
+    monkeypatch.setattr(background, "AT_ONCE_SECONDS", 0.0)
+    monkeypatch.setattr(background, "ORDERS", (1, 5000))
     query = {"round": "1", "estimator": "replay_gradient", "average_orders": "5000"}
     opened(monkeypatch, run, "diagnose", **query).button(key="influence_start").click().run()
     app = opened(monkeypatch, run, "diagnose", **query)
     assert "influence_cancel" in keys(app)
     snapshot = run.snapshot(1)
-    job = computing.background(run, snapshot, engine.return_target(snapshot), "replay_gradient", 5000)
+    job = background.background(run, snapshot, engine.return_target(snapshot), "replay_gradient", 5000)
     wait_until(lambda: job.progress[0] > 0)
     app.button(key="influence_cancel").click().run()
     wait_until(lambda: not job.running)

@@ -11,7 +11,7 @@ from test_pages import Open, errors, open_page, runs, words  # noqa: F401
 from test_selection import SEEN, shown  # noqa: F401
 
 import engine
-from app import loaders
+from app.shell import loaders
 from engine.intervention.notes import write_note
 from engine.intervention.record_sets import change_basket, read_sets
 from engine.jobs.interventions import list_jobs

@@ -17,8 +17,8 @@ from streamlit.testing.v1 import AppTest
 from test_pages import Open, errors, open_page, runs, tick, words  # noqa: F401
 from test_sequences_page import listed
 
-from app.sequences.columns import MOST_SEARCHED, Question, rows
 from app.sequences.listing import CELL_CHARACTERS
+from app.shell.sequence_columns import MOST_SEARCHED, Question, rows
 from engine.errors import BadInputError
 from engine.recording.verl import UNFINISHED
 

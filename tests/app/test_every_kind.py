@@ -19,7 +19,8 @@ from streamlit.testing.v1 import AppTest
 from test_pages import Open, errors, open_page, tick, words  # noqa: F401
 
 import engine
-from app import computing, jobs
+from app.removal import start
+from app.scores import background
 from engine import registry
 from engine.core.estimators import ESTIMATORS
 from engine.core.orders import estimate_seconds
@@ -54,7 +55,7 @@ def runs(trained: Path) -> Path:
 @pytest.fixture
 def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it that a test may change; what is asked of it is computed at once, however busy the machine was."""
-    monkeypatch.setattr(computing, "AT_ONCE_SECONDS", 1e9)
+    monkeypatch.setattr(background, "AT_ONCE_SECONDS", 1e9)
     shutil.copytree(trained / "tiny", tmp_path / "tiny")
     return tmp_path
 
@@ -157,7 +158,7 @@ def test_a_language_round_without_minibatches_says_what_is_left(open_page: Open,
 def test_a_language_run_is_intervened_in_at_every_round(
     open_page: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "launch", lambda folder: None)
+    monkeypatch.setattr(start, "launch", lambda folder: None)
     run = engine.open_run(folder / "tiny")
     app = open_page("interventions", folder, run="tiny", view="Across training")
     assert errors(app) == []

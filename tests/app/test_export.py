@@ -17,8 +17,8 @@ from streamlit.testing.v1 import AppTest
 from test_pages import errors
 
 import engine
-from app import export
-from app.diagnosis import downloads
+from app.diagnosis import report_downloads
+from app.shell import downloads
 from engine.intervention.notes import read_note, write_note
 from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job, list_jobs
@@ -40,14 +40,14 @@ ROOT = Path(__file__).resolve().parents[2]
     ],
 )
 def test_file_names_are_safe_everywhere(name: str, safe: str) -> None:
-    assert export.safe_name(name) == safe
+    assert downloads.safe_name(name) == safe
 
 
 def test_csv_and_parquet_hold_every_digit() -> None:
     frame = pd.DataFrame({"record": [0, 1], "influence": np.array([1 / 3, -1e-9], np.float32), "kept": [True, False]})
-    back = pd.read_parquet(io.BytesIO(export.as_parquet(frame)))
+    back = pd.read_parquet(io.BytesIO(downloads.as_parquet(frame)))
     pd.testing.assert_frame_equal(back, frame)
-    text = pd.read_csv(io.BytesIO(export.as_csv(frame)))
+    text = pd.read_csv(io.BytesIO(downloads.as_csv(frame)))
     assert text["influence"].astype(np.float32).tolist() == frame["influence"].tolist()
 
 
@@ -71,7 +71,7 @@ def test_every_page_offers_its_tables_and_makes_none_of_them_by_itself(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     offered: dict[str, Any] = {}
-    real = export.download
+    real = downloads.download
 
     def download(key: str, label: str, file: str, make: Any, mime: str) -> None:
         offered[file] = make
@@ -80,21 +80,21 @@ def test_every_page_offers_its_tables_and_makes_none_of_them_by_itself(
     def refuse(*_: Any) -> bytes:
         raise AssertionError("made before it was asked for")
 
-    monkeypatch.setattr(export, "download", download)
-    made = export.as_csv
-    monkeypatch.setattr(export, "as_csv", refuse)
-    monkeypatch.setattr(export, "as_parquet", refuse)
-    monkeypatch.setattr(downloads, "render", refuse)
+    monkeypatch.setattr(downloads, "download", download)
+    made = downloads.as_csv
+    monkeypatch.setattr(downloads, "as_csv", refuse)
+    monkeypatch.setattr(downloads, "as_parquet", refuse)
+    monkeypatch.setattr(report_downloads, "render", refuse)
     for page, rows in (("timeline", 3), ("diagnose", 140), ("behaviour", 4), ("compare", 2)):
         offered.clear()
         assert errors(opened(monkeypatch, run, page)) == []
         [file] = [name for name in offered if name.endswith(".csv")]
-        monkeypatch.setattr(export, "as_csv", made)
+        monkeypatch.setattr(downloads, "as_csv", made)
         with pytest.raises(AssertionError):
             offered[file]()  # bound to the writer that refuses
         table = offered[file].args[1]()
-        assert len(pd.read_csv(io.BytesIO(export.as_csv(table)))) == rows, page
-        monkeypatch.setattr(export, "as_csv", refuse)
+        assert len(pd.read_csv(io.BytesIO(downloads.as_csv(table)))) == rows, page
+        monkeypatch.setattr(downloads, "as_csv", refuse)
         if page == "diagnose":
             assert [name for name in offered if name.endswith(".html")]
             influence = engine.influence(run.snapshot(int(opened(monkeypatch, run, page).session_state["round"])))

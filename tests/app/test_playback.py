@@ -14,7 +14,7 @@ from test_pages import Open, errors, open_page, words  # noqa: F401
 from worlds import record
 
 import engine
-from app import playback
+from app.records import playback
 from engine.kinds.control.fields import policy_at
 from engine.store.commit import RunWriter
 from engine.store.read import Run

@@ -23,11 +23,11 @@ from test_pages import Open, errors, open_page, pick, tick, words  # noqa: F401
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import engine
-from app.basket import drop_list
 from app.charts.sequences import token_strip
 from app.charts.theme import theme
+from app.records.basket import drop_list
 from app.sequences import loaders
-from app.sequences.columns import BASKET, Question, rows, sequences_table, with_influence
+from app.shell.sequence_columns import BASKET, Question, rows, sequences_table, with_influence
 from engine.arguments import record_numbers
 from engine.intervention.record_sets import change_basket, read_sets
 from engine.jobs.calculate import calculate

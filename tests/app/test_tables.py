@@ -12,7 +12,7 @@ from test_pages import Open, errors, open_page, runs, tick  # noqa: F401
 
 import app
 import engine
-from app import state
+from app.shell import state
 from engine.intervention.record_sets import change_basket, delete_group, save_group
 
 HOME = Path(app.__file__).parent

@@ -9,7 +9,7 @@ import pytest
 from reading import as_read
 
 from app.charts.theme import plain
-from app.text import escape, signed_format, spans
+from app.shell.text import escape, signed_format, spans
 
 WRITTEN = (
     "![x](http://host/a.png) *b*",

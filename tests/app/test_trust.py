@@ -13,8 +13,8 @@ from deadlines import wait_until
 from streamlit.testing.v1 import AppTest
 
 import engine
-from app import loaders
-from app.checking import CHECKED, Check, measured_estimators
+from app.scores.check import CHECKED, Check, measured_estimators
+from app.shell import loaders
 from engine.core.chosen_targets import named_target
 from engine.core.costs import finished
 from engine.core.draws import random_removals

@@ -14,7 +14,7 @@ from received import received
 from test_pages import Open, errors, open_page, words  # noqa: F401
 
 import engine
-from app import jobs
+from app.removal import start
 from engine.core.question import TargetName
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
@@ -97,10 +97,10 @@ def test_workers_get_what_the_person_allows_as_arguments(
 
     monkeypatch.setattr(subprocess, "Popen", Process)
     with pytest.raises(BadInputError, match="pass --base PATH"):
-        jobs.start(run, snapshot, plan, None)
+        start.start(run, snapshot, plan, None)
     assert list_jobs(run) == []
     engine.allow(models / "policy", download=True)
-    job = jobs.start(run, snapshot, plan, None)
+    job = start.start(run, snapshot, plan, None)
     Calculation(run, Validate(round=1, target={"target": "sequence"}, estimators=("first_order",))).start()
     base = ["--base", str((models / "policy").resolve()), "--download"]
     assert started[0][1:4] == ["-m", "engine.jobs", str(job.folder.resolve())]

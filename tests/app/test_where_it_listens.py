@@ -74,7 +74,7 @@ def test_installed_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     assert str(folder / "runs") in page, "the page says where runs are looked for"
     assert str(installed) not in page
     assert list(folder.iterdir()) == []
-    code = "from app.loaders import _study; import app; print(app.__file__, len(_study()))"
+    code = "from app.shell.loaders import _study; import app; print(app.__file__, len(_study()))"
     said = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=where, capture_output=True, text=True, check=True, timeout=60
     )

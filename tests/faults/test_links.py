@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from app import jobs
+from app.removal import start
 from engine.errors import DamagedRunError, EngineError
 from engine.intervention.across import series_of
 from engine.intervention.notes import read_note, write_note
@@ -87,16 +87,16 @@ def everything(opened: Run, path: Path) -> Iterator[Callable[[], object]]:
     yield check.stop
     yield lambda: work_in(check.folder)
     yield lambda: list_series(fresh())
-    yield lambda: jobs.start_series(fresh(), series_of(fresh(), [1, 2]))
+    yield lambda: start.start_series(fresh(), series_of(fresh(), [1, 2]))
     with suppress(EngineError):
         for job in (*list_jobs(fresh()), *list_series(fresh())):
             yield lambda folder=job.folder: read_note(folder)
             yield lambda folder=job.folder: write_note(folder, "because")
             yield lambda job=job: request_cancel(job)
-    yield lambda: [jobs.start_again(fresh(), job) for job in list_jobs(fresh())]
+    yield lambda: [start.start_again(fresh(), job) for job in list_jobs(fresh())]
     plan = Intervention(round=1, removed=(1, 2), orders=2, episodes=2)
     yield lambda: create_job(fresh(), fresh().snapshot(1), plan, {})
-    yield lambda: jobs.start(fresh(), fresh().snapshot(1), plan, None)
+    yield lambda: start.start(fresh(), fresh().snapshot(1), plan, None)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

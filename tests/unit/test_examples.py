@@ -65,4 +65,4 @@ def test_an_example_that_is_not_true_is_found(tmp_path: Path) -> None:
     runner = doctest.DocTestRunner(verbose=False)
     untrue = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "untrue", None, None)
     assert runner.run(untrue, out=lambda said: None).failed == 1
-    assert {"engine", "engine.config", "app.text"} <= set(modules())
+    assert {"engine", "engine.config", "app.shell.text"} <= set(modules())

@@ -14,7 +14,7 @@ from commands import Command, Listing, refused
 from courtesy_curves import FAST, made_up
 from courtesy_curves import rows as courtesy_rows
 
-from app import loaders
+from app.shell import loaders
 from engine.errors import BadInputError, DamagedRunError
 from engine.experiments.campaign import run_campaign
 from engine.experiments.courtesy import results as courtesy

@@ -14,7 +14,7 @@ import pytest
 from deadlines import wait_until
 from languages import record_language
 
-from app import jobs
+from app.removal import start
 from engine.analysis.advantages import kept_estimates
 from engine.core.influence import read_influence
 from engine.core.question import TargetName
@@ -97,11 +97,11 @@ def diagnose(run: Run, rollouts: int = 8, records: int = 4) -> Path:
 
 def retrain(run: Run, episodes: int = 4) -> Path:
     plan = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=episodes)
-    return jobs.start(run, run.snapshot(1), plan, None).folder
+    return start.start(run, run.snapshot(1), plan, None).folder
 
 
 def series(run: Run, episodes: int = 4) -> Path:
-    return jobs.start_series(run, Series(rounds=(0, 1), orders=2, episodes=episodes)).folder
+    return start.start_series(run, Series(rounds=(0, 1), orders=2, episodes=episodes)).folder
 
 
 def influence_on_tokens(run: Run) -> Path:
@@ -119,7 +119,7 @@ def validate_sequences(run: Run) -> Path:
 
 def retrain_sequences(run: Run) -> Path:
     plan = Intervention(round=0, removed=(2, 5), orders=2, episodes=8, measured=TargetName(target="sequence"))
-    return jobs.start(run, run.snapshot(0), plan, None).folder
+    return start.start(run, run.snapshot(0), plan, None).folder
 
 
 def waiting(run: Run) -> Calculation:
