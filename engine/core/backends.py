@@ -54,6 +54,11 @@ def target_gradient(target: Target, policy: Policy) -> Direction:
         raise nothing_trained()
     found: Direction = {}
     for part in target.parts(policy) if isinstance(target, SummedTarget) else [target.value(policy)]:
+        if not isinstance(part, Tensor):
+            raise BadInputError(
+                f"the {target.name} target must be one number that torch can differentiate in the policy's parameters; it "
+                f"is a {type(part).__name__}, and must be a tensor"
+            )
         if part.dim() or not part.requires_grad:
             raise BadInputError(
                 f"the {target.name} target must be one number that torch can differentiate in the policy's parameters; "

@@ -18,6 +18,7 @@ from engine.core.chosen_targets import chosen_target
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, first_order
 from engine.core.kind import kind_of
 from engine.core.orders import OnProgress, attribute, check_request
+from engine.core.policy import with_gradients
 from engine.core.question import Question
 from engine.core.record_targets import ActionTarget
 from engine.core.scores import Scores, attribution_from, attribution_table
@@ -27,6 +28,7 @@ from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Float32s, Snapshot
 
 
+@with_gradients
 def influence(
     snapshot: Snapshot,
     target: Target | Question | str | None = None,
@@ -187,6 +189,7 @@ class CachedScores:
         return Scores(found.influence, *about, found.terms, found.layers, found.tokens, silent, self._start)
 
 
+@with_gradients
 def influence_on_each(snapshot: Snapshot, target: LogProbTarget) -> Float32s:
     """`first_order` influence on many action targets at once.
 

@@ -19,6 +19,7 @@ from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_
 from engine.core.influence import influence
 from engine.core.kind import kind_of, recorded_here
 from engine.core.lds import Interval, additivity, lds, noise_ceiling
+from engine.core.policy import with_gradients
 from engine.core.question import averaged_name
 from engine.core.regression import effects, training_orders, training_replays, with_nothing_removed
 from engine.core.replay import check_replayable
@@ -95,6 +96,7 @@ class Measurement:
         )
 
 
+@with_gradients
 def validate(
     source: Snapshot | Run | str | Path,
     target: Target | str | None = None,

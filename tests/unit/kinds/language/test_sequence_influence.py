@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from languages import record_language
+from worlds import same_tensors
 
 import engine
 from engine.core.backends import Backend, gradient, inner_products
@@ -117,6 +118,15 @@ def test_tokens_sum_to_their_sequence_and_prompts_have_none(snapshot: LanguageSn
         assert found.influence == pytest.approx(sums, rel=1e-6)
         assert found.influence.any()
         assert not found.token_influence[~snapshot.buffer.mask].any()
+
+
+@pytest.mark.parametrize("switched_off", [torch.no_grad, torch.inference_mode])
+def test_a_caller_that_switched_derivatives_off_gets_the_same(snapshot: LanguageSnapshot, switched_off: Any) -> None:
+    replayed = engine.replay(snapshot, drop=[1]).checkpoint
+    with switched_off():
+        same_tensors(engine.replay(snapshot, drop=[1]).checkpoint, replayed)
+        found = engine.influence(snapshot, estimator="tracin", cache=False).influence
+    np.testing.assert_array_equal(found, engine.influence(snapshot, estimator="tracin", cache=False).influence)
 
 
 def test_hooks_and_loop_give_the_same_totals(snapshot: LanguageSnapshot) -> None:
