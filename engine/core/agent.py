@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.config import TrainConfig
 from engine.core.checkpoint import Tensors, learner_tensors
 from engine.core.objective import ObjectiveFunction, OnGradient, UpdateMetrics
-from engine.core.policy import Policy
+from engine.core.policy import Policy, standing_still
 from engine.core.update import as_batch, update
 from engine.store.snapshot import Float32s
 
@@ -80,19 +80,24 @@ class PolicyAgent:
         on_step: Callable[[], None] | None = None,
         on_gradient: OnGradient | None = None,
     ) -> UpdateMetrics:
-        """One update in place."""
-        return update(
-            self.policy,
-            self.optimizer,
-            as_batch(self.policy, buffer),
-            minibatches,
-            self.config,
-            of_record=self.of_record,
-            critic_kept=buffer.critic_kept,
-            weights=None if weights is None else torch.as_tensor(np.asarray(weights), dtype=self.policy.dtype),
-            on_step=on_step,
-            on_gradient=on_gradient,
-        )
+        """One update in place.
+
+        Raises:
+            BadInputError: it moves more of the policy than its parameters, which no checkpoint would have.
+        """
+        with standing_still(self.policy):
+            return update(
+                self.policy,
+                self.optimizer,
+                as_batch(self.policy, buffer),
+                minibatches,
+                self.config,
+                of_record=self.of_record,
+                critic_kept=buffer.critic_kept,
+                weights=None if weights is None else torch.as_tensor(np.asarray(weights), dtype=self.policy.dtype),
+                on_step=on_step,
+                on_gradient=on_gradient,
+            )
 
     def tensors(self) -> Tensors:
         """`parameter/...` and `optimizer/...` as copies."""

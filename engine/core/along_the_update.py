@@ -31,37 +31,6 @@ Credits = NDArray[np.float64]
 """(layers, 3, n) influence by layer, term (`derivatives.TERMS`) and record; 0 for records that the update went without."""
 
 
-def tracin(snapshot: Snapshot, target: Target, on_step: OnStep | None = None, layers: Layers = WHOLE) -> Credits:
-    """d_t = eta * grad f(theta_{t-1}): every step as plain gradient ascent (Pruthi et al. 2020, as the paper uses it).
-
-    What the optimizer makes of a gradient (clipping, momentum, preconditioning) is left out. Of an update in a single step
-    on the whole buffer it is eta / n times `first_order`.
-
-    Args:
-        snapshot: round k.
-        target: f.
-        on_step: called before every step; raise from it to cancel.
-        layers: to split by; by default one, the whole vector.
-
-    Raises:
-        ZeroGradientError: grad f is zero all along the update.
-    """
-    return _along(snapshot, target, "tracin", on_step, layers)
-
-
-def tracin_adam(snapshot: Snapshot, target: Target, on_step: OnStep | None = None, layers: Layers = WHOLE) -> Credits:
-    """As `tracin`, with every step as the optimizer took it: preconditioner, clip factor and momentum.
-
-    d_t = c_t * sum_{s >= t} decay^(s - t) * gain_s * grad f(theta_{s-1}). c_t is the factor of the step's gradient clip. A
-    gradient moves theta in its own step and, through the momentum, in those after it. gain_s of Adam is
-    eta (1 - b1) / (1 - b1^s) / (sqrt(v^_s) + eps) with decay b1; of SGD it is eta, with the momentum as decay. The
-    preconditioner and c_t are taken as given: how a record changes them is `replay_gradient`'s part.
-
-    Args and errors are those of `tracin`.
-    """
-    return _along(snapshot, target, "tracin_adam", on_step, layers)
-
-
 def replay_gradient(
     snapshot: Snapshot, target: Target, on_step: OnStep | None = None, layers: Layers = WHOLE
 ) -> Credits:
@@ -72,9 +41,14 @@ def replay_gradient(
     others' share, so the scores of a round sum to nearly 0 (but for the n - 1 in the advantages' spread). Where target_kl
     stopped the update, the number of steps is taken as given.
 
-    Args and errors are those of `tracin`; here f's gradient is the one at theta_T.
+    Args:
+        snapshot: round k.
+        target: f.
+        on_step: called before every step; raise from it to cancel.
+        layers: to split by; by default one, the whole vector.
 
     Raises:
+        ZeroGradientError: grad f is zero at theta_T.
         BadInputError: every record is a minibatch of its own, whose weight changes nothing.
     """
     if snapshot.config.batch_size == 1:
@@ -121,10 +95,9 @@ def _along(
     estimator: str,
     on_step: OnStep | None,
     layers: Layers,
-    derivatives: Derivatives | None = None,
+    derivatives: Derivatives,
 ) -> Credits:
     """The sum of the inner products with the estimator's directions, from the last step to the first."""
-    derivatives = kind_of(snapshot).derivatives(snapshot) if derivatives is None else derivatives
     credits = np.zeros((len(layers), 3, len(snapshot.buffer)))
     trace = trace_update(snapshot)
     for step, direction in directions_back(
@@ -140,7 +113,18 @@ def _along(
 def stepwise(
     estimator: str, snapshot: Snapshot, target: Target, on_step: OnStep | None = None, by_layer: bool = False
 ) -> Attribution:
-    """`tracin` or `tracin_adam`, with what records are made of where the kind of run tells it."""
+    """`tracin` or `tracin_adam`, with what records are made of where the kind of run tells it.
+
+    Args:
+        estimator: whose directions, see `DIRECTIONS`.
+        snapshot: round k.
+        target: f.
+        on_step: called before every step; raise from it to cancel.
+        by_layer: split by layer, too.
+
+    Raises:
+        ZeroGradientError: grad f is zero all along the update.
+    """
     derivatives = kind_of(snapshot).derivatives(snapshot)
     layers = _layers(snapshot, by_layer)
     credits = _along(snapshot, target, estimator, on_step, list(layers.values()) or WHOLE, derivatives)
@@ -201,10 +185,22 @@ def directions_back(
 
 
 def _plain_ascent(config: TrainConfig, _trace: Trace) -> Callable[[int, Vector], Vector]:
+    """`tracin`: every step as plain gradient ascent (Pruthi et al. 2020, as the paper uses it), d_t = eta * grad f(theta_{t-1}).
+
+    What the optimizer makes of a gradient (clipping, momentum, preconditioning) is left out. Of an update in a single step
+    on the whole buffer it is eta / n times `first_order`.
+    """
     return lambda _t, gradient: config.learning_rate * gradient
 
 
 def _as_optimized(config: TrainConfig, trace: Trace) -> Callable[[int, Vector], Vector]:
+    """`tracin_adam`: every step as the optimizer took it, with preconditioner, clip factor and momentum.
+
+    d_t = c_t * sum_{s >= t} decay^(s - t) * gain_s * grad f(theta_{s-1}). c_t is the factor of the step's gradient clip. A
+    gradient moves theta in its own step and, through the momentum, in those after it. gain_s of Adam is
+    eta (1 - b1) / (1 - b1^s) / (sqrt(v^_s) + eps) with decay b1; of SGD it is eta, with the momentum as decay. The
+    preconditioner and c_t are taken as given: how a record changes them is `replay_gradient`'s part.
+    """
     optimizer = follow(config, trace)
     carried = np.zeros_like(trace.after)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from engine.config import TrainConfig
 from engine.core.attribution import Attribution
 from engine.core.backends import Backend, Direction, by_record, gradient, inner_products
 from engine.core.objective import Batch, Objective, ObjectiveFunction, objective_function
-from engine.core.policy import Evaluation, Policy
+from engine.core.policy import Evaluation, Policy, differentiable, standing_still, with_gradients
 from engine.core.products import products_by_part
 from engine.core.targets import Target
 from engine.errors import BadInputError
@@ -23,6 +24,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
+@with_gradients
 def attribute(
     policy: Policy,
     batch: Batch,
@@ -80,8 +82,10 @@ def attribute(
     """
     _check_arguments(policy, batch, target, objective)
     _check_mode(policy)
-    with torch.enable_grad():
-        _check_evaluation(policy, batch, objective_function(objective))
+    with standing_still(policy):
+        batch = batch.map(lambda column: differentiable(column.detach()))
+        with standing_still(policy):  # whatever derivatives make of buffers that move
+            _check_evaluation(policy, batch, objective_function(objective))
         direction = gradient(target, policy)
         found = products_by_part(policy, batch, objective, direction, by_layer, backend)
         _check_independence(policy, batch, objective, direction, found.influence)
@@ -93,9 +97,22 @@ def _check_arguments(policy: Any, batch: Any, target: Any, objective: Any) -> No
         raise BadInputError(
             f"the policy is a {type(policy).__name__}; wrap it in a subclass of engine.Policy with encode and forward"
         )
-    if not callable(getattr(target, "value", None)):
+    called = getattr(target, "name", None)
+    if not (isinstance(called, str) and all(callable(getattr(target, part, None)) for part in ("describe", "value"))):
         raise BadInputError(
             f"the target {target!r} must have name, describe() and value(policy), as engine.ActionTarget"
+        )
+    try:
+        inspect.signature(policy.forward).bind(None, None, with_value=False)
+    except TypeError as error:
+        raise BadInputError(
+            f"forward of the policy must take inputs, action and with_value=True, as engine.Policy's; {error}"
+        ) from error
+    inference = [name for name, held in _held(policy) if held.is_inference()]
+    if inference:
+        raise BadInputError(
+            f"{inference[0]} of the policy was made in torch.inference_mode(), so that nothing can be differentiated in it; "
+            "make the policy outside of it"
         )
     if not (isinstance(objective, TrainConfig) or callable(objective)):
         raise BadInputError(
@@ -111,6 +128,11 @@ def _check_arguments(policy: Any, batch: Any, target: Any, objective: Any) -> No
         )
     if batch.kept.dtype != torch.bool or batch.kept.dim() != 1:
         raise BadInputError(f"kept must be n booleans; it is {batch.kept.dtype} of shape {tuple(batch.kept.shape)}")
+
+
+def _held(policy: Policy) -> Iterator[tuple[str, Tensor]]:
+    yield from policy.named_parameters()
+    yield from policy.named_buffers()
 
 
 def _columns(batch: Batch) -> Iterator[tuple[str, Any]]:

@@ -18,7 +18,7 @@ from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.config import TrainConfig
-from engine.core.attribution import TERMS, Term
+from engine.core.attribution import Term
 from engine.core.objective import Batch, Objective, ObjectiveFunction, objective_function
 from engine.core.policy import Evaluation, Policy, nothing_trained, trained
 from engine.core.targets import Described, SummedTarget, Target
@@ -54,6 +54,11 @@ def target_gradient(target: Target, policy: Policy) -> Direction:
         raise nothing_trained()
     found: Direction = {}
     for part in target.parts(policy) if isinstance(target, SummedTarget) else [target.value(policy)]:
+        if not isinstance(part, Tensor):
+            raise BadInputError(
+                f"the {target.name} target must be one number that torch can differentiate in the policy's parameters; it "
+                f"is a {type(part).__name__}, and must be a tensor"
+            )
         if part.dim() or not part.requires_grad:
             raise BadInputError(
                 f"the {target.name} target must be one number that torch can differentiate in the policy's parameters; "
@@ -117,12 +122,8 @@ def inner_products(
     return BACKENDS[backend or "loop"](policy, batch, part, direction, with_value)
 
 
-def products_by_term(
-    policy: Policy, batch: Batch, config: TrainConfig, direction: Direction, backend: Backend = "jvp"
-) -> Objective:
-    """`inner_products` by term of J_i; `jvp` takes one pass for all of them, the other backends one each."""
-    if backend != "jvp":
-        return Objective(*(inner_products(policy, batch, config, direction, backend, term) for term in TERMS))
+def products_by_term(policy: Policy, batch: Batch, config: TrainConfig, direction: Direction) -> Objective:
+    """`inner_products` by term of J_i, in one pass of `jvp`; (n, T) where records have tokens."""
     return Objective(*_by_jvp(policy, batch, objective_function(config), direction, touches_value(policy, direction)))
 
 

@@ -18,6 +18,7 @@ from engine.core.chosen_targets import chosen_target
 from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, first_order
 from engine.core.kind import kind_of
 from engine.core.orders import OnProgress, attribute, check_request
+from engine.core.policy import with_gradients
 from engine.core.question import Question, TargetName, averaged_name
 from engine.core.record_targets import ActionTarget
 from engine.core.scores import Scores, attribution_from, attribution_table
@@ -28,6 +29,7 @@ from engine.store.snapshot import Float32s, Snapshot
 from engine.typed import whole
 
 
+@with_gradients
 def influence(
     snapshot: Snapshot,
     target: Target | TargetName | Question | str | None = None,
@@ -188,6 +190,7 @@ class CachedScores:
         return Scores(found.influence, *about, found.terms, found.layers, found.tokens, silent, self._start)
 
 
+@with_gradients
 def influence_on_each(snapshot: Snapshot, target: LogProbTarget | TargetName | Question | str) -> Float32s:
     """`first_order` influence on many action targets at once.
 

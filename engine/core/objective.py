@@ -48,13 +48,14 @@ class Batch(NamedTuple):
 
     def take(self, index: Tensor) -> Batch:
         """The records at `index`, in that order."""
-        return self._map(lambda column: column[index])
+        return self.map(lambda column: column[index])
 
     def part(self, start: int, stop: int) -> Batch:
         """The records start..stop-1, without a copy."""
-        return self._map(lambda column: column[start:stop])
+        return self.map(lambda column: column[start:stop])
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Every column as a function of it."""
         inputs, *columns = self
         changed = change(inputs) if isinstance(inputs, Tensor) else tree_map_only(Tensor, change, inputs)
         return Batch(changed, *map(change, columns))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from engine.errors import BadInputError, DamagedRunError
 from engine.store.words import counted
@@ -39,6 +41,48 @@ def trained(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
 
 
+with_gradients = torch.inference_mode(False)
+"""Decorates what differentiates: derivatives are recorded in it, whether or not its caller switched them off, be it by
+`torch.no_grad` or by `torch.inference_mode`."""
+
+
+def differentiable(tensor: Tensor) -> Tensor:
+    """The same numbers where a derivative may be recorded; what was made in `torch.inference_mode` is copied for it."""
+    return tensor.clone() if tensor.is_inference() and not torch.is_inference_mode_enabled() else tensor
+
+
+@contextmanager
+def standing_still(module: nn.Module) -> Iterator[None]:
+    """Hold a module's buffers, such as running statistics: they are put back if they moved.
+
+    Raises:
+        BadInputError: one moved; it is named.
+    """
+    before = {name: (buffer, buffer.detach().clone()) for name, buffer in module.named_buffers()}
+    moved = ""
+    try:
+        yield
+    finally:
+        now = dict(module.named_buffers())
+        for name, (buffer, value) in before.items():
+            if now.get(name) is buffer and torch.equal(_bits(buffer), _bits(value)):
+                continue
+            moved = moved or name
+            buffer.data = value
+            path, _, attribute = name.rpartition(".")
+            setattr(module.get_submodule(path), attribute, buffer)
+    if moved:
+        raise BadInputError(
+            f"running the policy moves its buffer {moved}, such as by running statistics; call policy.eval() first, or let "
+            "it stand still"
+        )
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """What tells apart all that can: nan equals nan."""
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+
+
 def nothing_trained() -> BadInputError:
     """The error of a policy with nothing but frozen parameters."""
     return BadInputError("no parameter of the policy is trained; give those that are requires_grad=True")
@@ -54,14 +98,28 @@ class Policy(nn.Module):
 
     def encode(self, observation: Any) -> Inputs:
         """Observations as stored, n of them -> what the networks take, such as (n, d) or (n, channels, height, width)."""
-        raise NotImplementedError
+        raise BadInputError(f"{self._what} has no encode, which observations as stored need to become what it takes")
+
+    def encoded(self, observation: Any) -> Inputs:
+        """What `encode` makes of observations, with a derivative wherever they come from.
+
+        Raises:
+            BadInputError: it is not made of tensors.
+        """
+        inputs = self.encode(observation)
+        for leaf in tree_leaves(inputs):
+            if not isinstance(leaf, Tensor):
+                raise BadInputError(
+                    f"encode of {self._what} returns a {type(leaf).__name__}; it must return tensors, which as_tensor makes"
+                )
+        return tree_map(differentiable, inputs)
 
     def forward(self, inputs: Inputs, action: Tensor, with_value: bool = True) -> Evaluation:
         """Evaluate n encoded observations and their actions; without the value if nobody needs it.
 
         Each record by itself: what is said of one must not depend on those beside it, nor on chance.
         """
-        raise NotImplementedError
+        raise BadInputError(f"{self._what} has no forward, which says what it makes of records and their actions")
 
     def serves_value(self, name: str) -> bool:
         """Whether the parameter `name` has a part in the value, alone or besides its part in the policy.
@@ -110,7 +168,11 @@ class Policy(nn.Module):
                 return parameter
         raise BadInputError("the policy has no parameters of floating-point numbers, so there is nothing to train")
 
+    @property
+    def _what(self) -> str:
+        return f"the policy ({type(self).__name__})"
+
     def as_tensor(self, column: Any) -> Tensor:
         """Actions, advantages and the like on the policy's device; floating-point numbers in its precision."""
-        tensor = torch.as_tensor(column, device=self.device)
+        tensor = differentiable(torch.as_tensor(column, device=self.device))
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor

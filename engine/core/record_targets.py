@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,8 @@ class ActionTarget:
     @property
     def each(self) -> list[ActionTarget]:
         """Its pairs one by one."""
-        return [ActionTarget(self.observation[j : j + 1], self.action[j : j + 1]) for j in range(len(self.action))]
+        rows = [slice(j, j + 1) for j in range(len(self.action))]
+        return [ActionTarget(tree_map(itemgetter(row), self.observation), self.action[row]) for row in rows]
 
     @property
     def coefficient(self) -> Float32s:
@@ -61,7 +63,7 @@ class ActionTarget:
 
     def value(self, policy: Policy) -> Tensor:
         """Mean log-probability of the pairs."""
-        inputs, action = policy.encode(self.observation), policy.as_tensor(self.action)
+        inputs, action = policy.encoded(self.observation), policy.as_tensor(self.action)
         return policy(inputs, action, with_value=False).log_prob.mean()
 
 
@@ -98,7 +100,7 @@ class ReturnTarget:
 
     def value(self, policy: Policy) -> Tensor:
         """Mean of advantage times log-probability."""
-        inputs, action = policy.encode(self.observation), policy.as_tensor(self.action)
+        inputs, action = policy.encoded(self.observation), policy.as_tensor(self.action)
         advantage = policy.as_tensor(self.advantage)
         return (advantage * policy(inputs, action, with_value=False).log_prob).mean()
 

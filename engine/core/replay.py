@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.core.checkpoint import Tensors, one_thread
 from engine.core.kind import kind_of
 from engine.core.objective import UpdateMetrics, draw_minibatches
-from engine.core.policy import Policy
+from engine.core.policy import Policy, with_gradients
 from engine.errors import BadInputError
 from engine.store.snapshot import Float32s, Snapshot
 from engine.store.words import counted
@@ -52,6 +52,7 @@ class Replayed:
         return self.agent.policy
 
 
+@with_gradients
 def replay(
     snapshot: Snapshot,
     drop: Sequence[int] | NDArray[Any] | None = None,

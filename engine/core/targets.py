@@ -30,7 +30,7 @@ class Target(Described, Protocol):
     """A scalar function of the policy. A new target is one small class with these three members."""
 
     def value(self, policy: Policy) -> Tensor:
-        """f(theta) as a differentiable 0-d tensor; `policy` may be functional (see `backends.gradient`)."""
+        """f(theta) as a 0-d tensor that can be differentiated in the policy's own parameters, which are at theta."""
         ...
 
 

@@ -12,6 +12,7 @@ from engine.config import TrainConfig
 from engine.core.checkpoint import one_thread
 from engine.core.filtering import RecordFilter, filtered
 from engine.core.kind import Kind, Learner, kind_of
+from engine.core.policy import with_gradients
 from engine.core.replay import replay
 from engine.errors import BadInputError
 from engine.registry import kind_named
@@ -24,6 +25,7 @@ Keep = Callable[[Snapshot], Snapshot]
 """What a filter leaves of a collected round."""
 
 
+@with_gradients
 def train(
     settings: Any,
     out: str | Path,
@@ -61,6 +63,7 @@ def train(
     return open_run(out)
 
 
+@with_gradients
 def rounds(
     settings: Any,
     out: str | Path,

@@ -34,7 +34,7 @@ from engine.core.policy import Policy, trained
 def as_batch(policy: Policy, buffer: Any) -> Batch:
     """A buffer's columns `observation`, `action`, `log_prob`, `advantage`, `returns`, `kept`, in the policy's precision."""
     columns = buffer.action, buffer.log_prob, buffer.advantage, buffer.returns, buffer.kept
-    return Batch(policy.encode(buffer.observation), *map(policy.as_tensor, columns))
+    return Batch(policy.encoded(buffer.observation), *map(policy.as_tensor, columns))
 
 
 def update(

@@ -21,6 +21,7 @@ from engine.core.influence import influence
 from engine.core.kind import kind_of, recorded_here
 from engine.core.lds import Interval, additivity, lds, noise_ceiling
 from engine.core.orders import check_request
+from engine.core.policy import with_gradients
 from engine.core.question import Question, TargetName, averaged_name
 from engine.core.regression import effects, training_orders, training_replays, with_nothing_removed
 from engine.core.replay import check_device, check_replayable
@@ -112,6 +113,7 @@ class Measurement:
         )
 
 
+@with_gradients
 def validate(
     source: Snapshot | Run | str | Path,
     target: Target | TargetName | Question | str | None = None,

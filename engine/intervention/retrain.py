@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine.core.chosen_targets import chosen_target, named_target
 from engine.core.kind import EVALUATION_SEED, Evaluation, Given, Kind, kind_of, recorded_here
+from engine.core.policy import with_gradients
 from engine.core.question import Question, TargetName
 from engine.core.replay import Mode, check_replayable, intervene, replay
 from engine.core.targets import Target, name_of
@@ -34,6 +35,7 @@ PARTIAL = ".partial"
 """End of the hidden name that a branch has until it is whole."""
 
 
+@with_gradients
 def retrain(
     run: Run | str | Path,
     round: int,

@@ -87,6 +87,14 @@ class Moments(Network):
         return nn.Sequential(norm, nn.Linear(2, 3)).eval()
 
 
+class Double(Softmax):
+    """In float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.double()
+
+
 class Unused(Softmax):
     """A critic that no term of the objective asks."""
 
@@ -139,7 +147,7 @@ class Cnn(Theirs):
         return seen.repeat_interleave(18, 1)[:, None, None].expand(-1, 1, 36, 36).contiguous()
 
 
-POLICIES = {made.__name__: made for made in (TwoNames, Tied, Frozen, Moments, Unused, Mlp, Cnn)}
+POLICIES = {made.__name__: made for made in (TwoNames, Tied, Frozen, Moments, Double, Unused, Mlp, Cnn)}
 
 
 @pytest.fixture(scope="module", params=POLICIES)
@@ -302,6 +310,33 @@ def test_a_checkpoint_of_other_networks_is_refused_in_one_line(fault: str) -> No
         policy.load(held)
     assert "\n" not in str(refused.value)
     assert all(torch.equal(tensor, before[name]) for name, tensor in policy.state_dict().items())
+
+
+def test_a_policy_whose_statistics_run_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """No checkpoint would have them, so that no replay would have the recorded bits."""
+    monkeypatch.setattr(toy_kind, "Softmax", lambda: Moments().train())
+    with pytest.raises(
+        BadInputError, match=r"moves its buffer logits\.0\.running_mean, .* call policy\.eval\(\) first"
+    ):
+        engine.train(ToySettings(CONFIG), tmp_path / "run")
+
+
+@pytest.mark.parametrize("switched_off", [torch.no_grad, torch.inference_mode])
+def test_it_is_nothing_to_a_run_where_derivatives_are_switched_off(switched_off: Any, tmp_path: Any) -> None:
+    here = engine.train(ToySettings(CONFIG), tmp_path / "here")
+    with switched_off():
+        there = engine.train(ToySettings(CONFIG), tmp_path / "there")
+        same_tensors(there.checkpoint(2), here.checkpoint(2))
+        same_tensors(
+            engine.replay(here.snapshot(1), drop=[3]).checkpoint, engine.replay(there.snapshot(1), drop=[3]).checkpoint
+        )
+        within = {name: engine.influence(there.snapshot(1), estimator=name).influence for name in ESTIMATORS}
+        checked = engine.validate(there.snapshot(1), subsets=4, orders=2, executor="inline")
+        assert not torch.is_grad_enabled()
+    for name, found in within.items():
+        np.testing.assert_array_equal(found, engine.influence(here.snapshot(1), estimator=name).influence)
+    again = engine.validate(here.snapshot(1), subsets=4, orders=2, executor="inline")
+    assert checked.estimators["first_order"].lds == again.estimators["first_order"].lds
 
 
 def test_a_policy_with_nothing_to_train_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

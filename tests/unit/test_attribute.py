@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from language_models import gpt2, policy_of, random_batch
 from torch import Tensor, nn
 
 import engine
 from engine.errors import BadInputError, ZeroGradientError
+from engine.kinds.language.targets import TokenTarget
 
 N = 10
 CONFIG = engine.TrainConfig(env_id="any", ent_coef=0.1)
@@ -52,6 +55,32 @@ class BatchStatistics(nn.Module):
         return x - x.mean(0)
 
 
+class PerRecordNorm(nn.Module):
+    """Each record by itself, and running statistics that nobody reads in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm1d(1, track_running_stats=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed: Tensor = self.norm(x[:, None])
+        return normed[:, 0]
+
+
+class Counts(nn.Module):
+    """Puts another tensor in the place of its buffer at every call."""
+
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.tensor([float("nan"), 0.0]), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls = self.calls + 1
+        return x
+
+
 class Noise(nn.Module):
     """A layer of one's own that draws at random."""
 
@@ -86,18 +115,36 @@ class Pools(nn.Module):
             r"features\.1 \(Dropout\) draws at random in training mode; call policy\.eval",
         ),
         ((BatchStatistics(),), "among the others and .* by itself: the policy or the objective mixes records"),
+        (
+            (PerRecordNorm(),),
+            r"moves its buffer features\.0\.norm\.running_mean, such as by running statistics; call policy\.eval",
+        ),
+        ((Counts(),), r"moves its buffer features\.0\.calls"),
         ((Noise(),), "among the others and .* by itself: .* draws at random"),
         ((Pools(),), "among the others and .* by itself"),
     ],
-    ids=["batch norm", "without statistics", "dropout", "own statistics", "own noise", "rows that are no records"],
+    ids=[
+        "batch norm",
+        "without statistics",
+        "dropout",
+        "own statistics",
+        "instance norm",
+        "a counter",
+        "own noise",
+        "rows that are no records",
+    ],
 )
 def test_records_that_have_no_gradient_of_their_own(layers: tuple[nn.Module, ...], words: str) -> None:
     policy = Small(*layers)
-    before = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
+    held = [*policy.named_parameters(), *policy.named_buffers()]
+    before = [(name, id(tensor), tensor.detach().clone().numpy()) for name, tensor in held]
     with pytest.raises(BadInputError, match=words) as refused:
         engine.attribute(policy, records(), target(), CONFIG)
     assert "\n" not in str(refused.value)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in policy.state_dict().items())
+    held = [*policy.named_parameters(), *policy.named_buffers()]
+    assert [(name, id(tensor)) for name, tensor in held] == [(name, identity) for name, identity, _ in before]
+    for (_, tensor), (*_, value) in zip(held, before, strict=True):
+        np.testing.assert_array_equal(tensor.detach().numpy(), value)
 
 
 def test_layers_that_mix_records_in_training_alone_are_fine_in_evaluation() -> None:
@@ -149,11 +196,68 @@ class Number(engine.ActionTarget):
         return policy(policy.encode(self.observation), policy.as_tensor(self.action)).log_prob
 
 
+class Float(engine.ActionTarget):
+    """A target whose value is no tensor."""
+
+    def value(self, policy: engine.Policy) -> Any:
+        return 0.5
+
+
+class Nameless:
+    """A target that can't be described."""
+
+    def value(self, policy: engine.Policy) -> Tensor:
+        return policy(FEW.inputs, FEW.action, with_value=False).log_prob.mean()
+
+
+class Bare(engine.Policy):
+    """Has parameters, and says nothing of records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = nn.Linear(4, 3)
+
+
+class NoEncode(Small):
+    """Takes inputs, and no observations."""
+
+    encode = engine.Policy.encode
+
+
+class Arrays(Small):
+    """Leaves observations as they are."""
+
+    def encode(self, observation: Any) -> Any:
+        return np.asarray(observation)
+
+
+class TwoArguments(Small):
+    """Always says the value."""
+
+    def forward(self, inputs: Tensor, action: Tensor) -> engine.Evaluation:  # type: ignore[override]
+        return super().forward(inputs, action)
+
+
 class Constant(engine.ActionTarget):
     """A target without a gradient."""
 
     def value(self, policy: engine.Policy) -> Tensor:
         return torch.tensor(1.0)
+
+
+def of_tokens() -> TokenTarget:
+    ids, coefficient = np.ones((2, 4), np.int64), np.ones((2, 4), np.float32)
+    return TokenTarget("sequence", ids, coefficient, {}, "sequence target")
+
+
+@cache
+def language_policy() -> engine.Policy:
+    return policy_of(gpt2())
+
+
+def inferring() -> engine.Policy:
+    with torch.inference_mode():
+        return Small()
 
 
 def normalising(evaluation: engine.Evaluation, batch: engine.Batch) -> engine.Objective:
@@ -204,6 +308,42 @@ REFUSED: dict[str, tuple[Callable[[], tuple[Any, ...]], str]] = {
         lambda: (SMALL, FEW, Number(target().observation, target().action), CONFIG),
         r"one number .* shape \(2,\)",
     ),
+    "a float": (
+        lambda: (SMALL, FEW, Float(target().observation, target().action), CONFIG),
+        "action target must be one number .* it is a float, and must be a tensor",
+    ),
+    "no name": (lambda: (SMALL, FEW, Nameless(), CONFIG), r"must have name, describe\(\) and value\(policy\)"),
+    "no forward": (lambda: (Bare(), FEW, target(), CONFIG), r"the policy \(Bare\) has no forward"),
+    "no encode": (lambda: (NoEncode(), FEW, target(), CONFIG), r"the policy \(NoEncode\) has no encode"),
+    "arrays encoded": (
+        lambda: (Arrays(), FEW, target(), CONFIG),
+        "encode of the policy .Arrays. returns a ndarray; it must return tensors, which as_tensor makes",
+    ),
+    "two arguments": (
+        lambda: (TwoArguments(), FEW, target(), CONFIG),
+        "forward of the policy must take inputs, action and with_value=True.* unexpected keyword argument 'with_value'",
+    ),
+    "a target of tokens": (
+        lambda: (SMALL, FEW, of_tokens(), CONFIG),
+        "the sequence target is about tokens of a language model, and the policy is a Small; take a target of states",
+    ),
+    "states for a language model": (
+        lambda: (language_policy(), random_batch(language_policy()), target(), CONFIG),
+        r"a language model takes \(n, L\) integers, the ids of tokens; these are float32 of shape \(2, 4\)",
+    ),
+    "actions for a language model": (
+        lambda: (
+            language_policy(),
+            random_batch(language_policy()),
+            engine.ActionTarget(np.ones((2, 4), np.int64), np.array([0, 1])),
+            CONFIG,
+        ),
+        r"actions of a language model are the next tokens, here of shape \(2, 3\); these have shape \(2,\)",
+    ),
+    "made in inference mode": (
+        lambda: (inferring(), FEW, target(), CONFIG),
+        r"logits\.weight of the policy was made in torch\.inference_mode\(\), .* make the policy outside of it",
+    ),
     "constant": (lambda: (SMALL, FEW, Constant(target().observation, target().action), CONFIG), "and no gradient"),
     "infinite": (
         lambda: (SMALL, FEW._replace(advantage=FEW.returns / 0), target(), CONFIG),
@@ -227,6 +367,37 @@ def test_a_target_of_a_saturated_policy_is_refused_as_of_a_round() -> None:
         policy.logits.bias.copy_(torch.tensor([200.0, 0.0, 0.0]))
     with pytest.raises(ZeroGradientError, match="the gradient of the action target is zero"):
         engine.attribute(policy, FEW, engine.ActionTarget(np.eye(4, dtype=np.float32)[:2], np.array([0, 0])), CONFIG)
+
+
+def test_pairs_of_nested_observations_one_by_one() -> None:
+    seen = {"near": np.eye(3), "far": (np.arange(3), [np.arange(6).reshape(3, 2)])}
+    first, second, third = engine.ActionTarget(seen, np.array([2, 0, 1])).each
+    assert third.observation["near"].tolist() == [[0, 0, 1]]
+    assert [part.tolist() for part in (second.observation["far"][0], second.observation["far"][1][0])] == [
+        [1],
+        [[2, 3]],
+    ]
+    assert (first.action.tolist(), third.action.tolist()) == ([2], [1])
+
+
+def test_old_log_probabilities_may_come_with_their_graph() -> None:
+    policy = Small()
+    plain = records()._replace(log_prob=policy(records().inputs, records().action).log_prob.detach())
+    attached = plain._replace(log_prob=policy(plain.inputs, plain.action).log_prob)
+    found, expected = (engine.attribute(policy, batch, target(), CONFIG) for batch in (attached, plain))
+    np.testing.assert_array_equal(found.influence, expected.influence)
+
+
+@pytest.mark.parametrize("switched_off", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("backend", ["jvp", "ghost", "loop"])
+def test_records_made_where_derivatives_are_switched_off(switched_off: Any, backend: Any) -> None:
+    policy = Small(nn.Linear(4, 4), nn.Tanh())
+    expected = engine.attribute(policy, records(), target(), CONFIG, backend=backend)
+    with switched_off():
+        raised = engine.ActionTarget(torch.eye(4)[:2], torch.tensor([0, 2]))  # type: ignore[arg-type]
+        found = engine.attribute(policy, records(), raised, CONFIG, backend=backend)
+        assert not torch.is_grad_enabled()
+    np.testing.assert_array_equal(found.influence, expected.influence)
 
 
 def test_one_record_and_no_gradients_around_it() -> None:

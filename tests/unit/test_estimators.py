@@ -10,7 +10,7 @@ import pytest
 import torch
 from worlds import double, entry, moved_snapshot
 
-from engine.core.along_the_update import directions_back, tracin_adam
+from engine.core.along_the_update import directions_back
 from engine.core.attribution import TERMS
 from engine.core.backends import gradient, inner_products
 from engine.core.estimators import ESTIMATORS, first_order
@@ -127,7 +127,7 @@ def test_tracin_adam_carries_a_gradient_through_the_moments(base: Snapshot, opti
         of_target = [direction.get(name, torch.zeros_like(p)) for name, p in policy.named_parameters()]
         move = seen_from_behind.gain(t) * moments
         expected += move @ torch.cat([g.detach().ravel() for g in of_target]).numpy()
-    close(tracin_adam(snapshot, target).sum((0, 1)), expected, 1e-4)
+    close(ESTIMATORS["tracin_adam"](snapshot, target).influence, expected, 1e-4)
 
 
 @pytest.mark.long

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.core.attribution import TERMS, Attribution
-from engine.core.backends import Backend, Direction, products_by_term
+from engine.core.backends import Direction, products_by_term
 from engine.core.derivatives import Credit, TorchDerivatives
 from engine.core.layers import layer_of, layers_of
 from engine.core.objective import Batch, Objective
@@ -37,20 +37,19 @@ Floats = NDArray[np.float64]
 class Credits:
     """Sums up inner products with the gradients of a round's tokens, over one step or many."""
 
-    def __init__(self, policy: LanguagePolicy, snapshot: LanguageSnapshot, backend: Backend = "jvp") -> None:
+    def __init__(self, policy: LanguagePolicy, snapshot: LanguageSnapshot) -> None:
         """Nothing yet.
 
         Args:
             policy: at the theta of each call.
             snapshot: round k.
-            backend: see `backends.inner_products`; only `jvp` tells tokens apart.
         """
         buffer = self.buffer = snapshot.buffer
-        self.policy, self.language, self.config, self.backend = policy, snapshot.language, snapshot.config, backend
+        self.policy, self.language, self.config = policy, snapshot.language, snapshot.config
         self.batch = batch_of(policy, buffer)
         n, length = self.batch.action.shape
-        self.own: Floats = np.zeros((n, length if backend == "jvp" else 1))
-        """(n, T) through the token's own objective; (n, 1) where tokens are not told apart."""
+        self.own: Floats = np.zeros((n, length))
+        """(n, T) through the token's own objective."""
         self.through_others: Floats = np.zeros(n)
         """(n,) GRPO: through the advantages of the others in its group."""
         self.compared: dict[int, tuple[Comparison, int]] = {}
@@ -83,12 +82,10 @@ class Credits:
         self, records: NDArray[np.integer], part: Batch, share: Tensor, direction: Direction, added: Floats
     ) -> None:
         def shared(found: Tensor) -> Floats:
-            found = found.detach()
-            found = found * share if found.dim() == 2 else found[:, None] * share
-            return found.double().cpu().numpy()
+            return (found.detach() * share).double().cpu().numpy()
 
         def by_term(batch: Batch) -> Objective:
-            return products_by_term(self.policy, batch, self.config, direction, self.backend)
+            return products_by_term(self.policy, batch, self.config, direction)
 
         if self.language.algorithm == "ppo":
             terms = by_term(part)

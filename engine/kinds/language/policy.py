@@ -86,8 +86,17 @@ class LanguagePolicy(Policy):
         return torch.promote_types(next(self.parameters()).dtype, torch.float32)
 
     def encode(self, observation: NDArray[Any]) -> Tensor:
-        """(n, L) ids -> (n, T) inputs, with some token in the place of `PAD`."""
-        return torch.as_tensor(np.asarray(observation, np.int64)[:, :-1], device=self.device).clamp(min=0)
+        """(n, L) ids -> (n, T) inputs, with some token in the place of `PAD`.
+
+        Raises:
+            BadInputError: these are no ids.
+        """
+        ids = np.asarray(observation)
+        if ids.ndim != 2 or ids.dtype.kind not in "iu":
+            raise BadInputError(
+                f"a language model takes (n, L) integers, the ids of tokens; these are {ids.dtype} of shape {ids.shape}"
+            )
+        return torch.as_tensor(ids[:, :-1].astype(np.int64), device=self.device).clamp(min=0)
 
     def actions(self, ids: NDArray[Any], mask: NDArray[np.bool_]) -> Tensor:
         """(n, L) ids and which of them are response tokens -> (n, T) actions."""
@@ -95,7 +104,16 @@ class LanguagePolicy(Policy):
         return torch.as_tensor(tokens[:, 1:], device=self.device)
 
     def forward(self, inputs: Tensor, action: Tensor, with_value: bool = True) -> Evaluation:
-        """Log-probability and entropy of every action and value of its state, (n, T) each; 0 where there is no action."""
+        """Log-probability and entropy of every action and value of its state, (n, T) each; 0 where there is no action.
+
+        Raises:
+            BadInputError: the actions are not one token for each of the inputs.
+        """
+        if action.shape != inputs.shape:
+            raise BadInputError(
+                f"the actions of a language model are the next tokens, here of shape {tuple(inputs.shape)}; these have "
+                f"shape {tuple(action.shape)}"
+            )
         valued = with_value and self.value_head is not None
         # A position table is looked up once a sequence, not once for all: hooks must see whose gradient is whose.
         positions = torch.arange(inputs.shape[1], device=inputs.device).expand_as(inputs)

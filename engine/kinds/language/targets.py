@@ -71,7 +71,16 @@ class TokenTarget:
         return torch.stack(parts).sum()
 
     def parts(self, policy: LanguagePolicy) -> Iterator[Tensor]:
-        """The summands of f, in parts that fit the memory, one after another."""
+        """The summands of f, in parts that fit the memory, one after another.
+
+        Raises:
+            BadInputError: the policy is no language model.
+        """
+        if not isinstance(policy, LanguagePolicy):
+            raise BadInputError(
+                f"the {self.name} target is about tokens of a language model, and the policy is a {type(policy).__name__}; "
+                "take a target of states and actions, such as engine.ActionTarget"
+            )
         for rows in at_once(self.ids.shape, policy):
             ids, coefficient = self.ids[rows], self.coefficient[rows]
             action = policy.actions(ids, coefficient != 0)
