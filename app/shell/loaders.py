@@ -53,7 +53,7 @@ from engine.store.find import find_runs
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Float32s, Snapshot
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 """What `engine` and `app` are in: a checkout, or where they are installed."""
 STUDY = ROOT / "engine" / "experiments" / "study"
 """The study of faithfulness that ships."""
