@@ -13,11 +13,11 @@ from torch.func import functional_call, grad, vmap
 
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
-from engine.core.backends import Backend, gradient
-from engine.core.estimators import ESTIMATORS, first_order
+from engine.core.estimators.registry import ESTIMATORS, first_order
+from engine.core.gradients.inner_products import Backend, gradient
 from engine.core.objective import Batch, first_epoch_advantages, objective
-from engine.core.record_targets import action_target, return_target
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
+from engine.core.targets.of_records import action_target, return_target
 from engine.core.update import as_batch
 from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.networks import restore_policy

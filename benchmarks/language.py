@@ -16,11 +16,11 @@ from torch.func import functional_call, grad, vmap
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
-from engine.core.backends import Backend, Direction, gradient, inner_products
-from engine.core.estimators import ESTIMATORS
+from engine.core.estimators.registry import ESTIMATORS
+from engine.core.gradients.inner_products import Backend, Direction, gradient, inner_products
 from engine.core.influence import influence
 from engine.core.objective import Batch, objective
-from engine.core.replay import replay
+from engine.core.replays.replay import replay
 from engine.kinds.language.courtesy.settings import LANGUAGE, TRAINING
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner

@@ -16,9 +16,9 @@ import torch
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.core.draws import random_removals
-from engine.core.record_targets import return_target
-from engine.core.replay import intervene
-from engine.core.replays import Replay, Task, run_replays
+from engine.core.replays.many import Replay, Task, run_replays
+from engine.core.replays.replay import intervene
+from engine.core.targets.of_records import return_target
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.batched_replays import OnCuda, batched_values
 from engine.kinds.control.learner import ControlLearner

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.config import TrainConfig
-from engine.core.replay import replay
+from engine.core.replays.replay import replay
 from engine.core.training import train
 from engine.envs import find
 from engine.kinds.control.filtering import make_filter

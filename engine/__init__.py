@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from engine.analysis.diagnosis import Diagnosis, diagnose
     from engine.config import TrainConfig
     from engine.core.attribute import attribute
-    from engine.core.attribution import Attribution
     from engine.core.chosen_targets import action_target, return_target
+    from engine.core.faithfulness.measure import Measurement, validate
+    from engine.core.faithfulness.result import Validation, read_validation
+    from engine.core.gradients.attribution import Attribution
     from engine.core.influence import influence, influence_on_each
     from engine.core.objective import Batch, Objective
     from engine.core.policy import Evaluation, Policy
-    from engine.core.question import Question, TargetName
-    from engine.core.record_targets import ActionTarget, ReturnTarget
-    from engine.core.replay import replay
+    from engine.core.replays.replay import replay
     from engine.core.scores import Scores
+    from engine.core.targets.of_records import ActionTarget, ReturnTarget
+    from engine.core.targets.question import Question, TargetName
     from engine.core.training import rounds, train
-    from engine.core.trust import Validation, read_validation
-    from engine.core.validation import Measurement, validate
     from engine.envs import preset
     from engine.errors import EngineError
     from engine.executors import Pool
@@ -53,26 +53,26 @@ if TYPE_CHECKING:
     from engine.store.verify import verify_run
 
 _HOME = {
-    "ActionTarget": "engine.core.record_targets",
-    "Attribution": "engine.core.attribution",
+    "ActionTarget": "engine.core.targets.of_records",
+    "Attribution": "engine.core.gradients.attribution",
     "Batch": "engine.core.objective",
     "Behaviour": "engine.analysis.behaviour",
     "Diagnosis": "engine.analysis.diagnosis",
     "EngineError": "engine.errors",
     "Evaluation": "engine.core.policy",
-    "Measurement": "engine.core.validation",
+    "Measurement": "engine.core.faithfulness.measure",
     "Objective": "engine.core.objective",
     "Outcome": "engine.intervention.outcome",
     "Policy": "engine.core.policy",
     "Pool": "engine.executors",
-    "Question": "engine.core.question",
-    "ReturnTarget": "engine.core.record_targets",
+    "Question": "engine.core.targets.question",
+    "ReturnTarget": "engine.core.targets.of_records",
     "Run": "engine.store.read",
     "Scores": "engine.core.scores",
     "Snapshot": "engine.store.snapshot",
-    "TargetName": "engine.core.question",
+    "TargetName": "engine.core.targets.question",
     "TrainConfig": "engine.config",
-    "Validation": "engine.core.trust",
+    "Validation": "engine.core.faithfulness.result",
     "action_target": "engine.core.chosen_targets",
     "allow": "engine.allowed",
     "attribute": "engine.core.attribute",
@@ -84,13 +84,13 @@ _HOME = {
     "language_settings": "engine.kinds.language.presets",
     "open_run": "engine.store.read",
     "preset": "engine.envs",
-    "read_validation": "engine.core.trust",
-    "replay": "engine.core.replay",
+    "read_validation": "engine.core.faithfulness.result",
+    "replay": "engine.core.replays.replay",
     "retrain": "engine.intervention.retrain",
     "return_target": "engine.core.chosen_targets",
     "rounds": "engine.core.training",
     "train": "engine.core.training",
-    "validate": "engine.core.validation",
+    "validate": "engine.core.faithfulness.measure",
     "verify_run": "engine.store.verify",
 }
 

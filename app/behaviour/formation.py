@@ -21,9 +21,9 @@ from engine.analysis.formation import SHOWN, TOP
 from engine.analysis.phases import PHASES, RULE, SHORTEST, SMOOTHED, Stretch
 from engine.analysis.relations import Grouping, Relations, groupings
 from engine.analysis.roughness import MOST_VERTICES, NEIGHBOURS
-from engine.core.attribution import top_and_bottom
-from engine.core.question import TargetName
-from engine.core.record_targets import ActionTarget
+from engine.core.gradients.attribution import top_and_bottom
+from engine.core.targets.of_records import ActionTarget
+from engine.core.targets.question import TargetName
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 from engine.store.snapshot import Float32s

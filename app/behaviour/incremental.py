@@ -14,7 +14,7 @@ import streamlit as st
 from engine.analysis.behaviour import Behaviour, as_behaviour, policy_curve
 from engine.analysis.formation import RoundFormation, formation
 from engine.analysis.round_by_round import RoundByRound
-from engine.core.record_targets import ActionTarget
+from engine.core.targets.of_records import ActionTarget
 from engine.store.read import Run
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from app.charts.theme import MARK, style, theme
-from engine.core.rankings import ranks
+from engine.core.faithfulness.compared import ranks
 from engine.store.snapshot import Float32s
 
 

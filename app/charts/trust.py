@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from app.charts.theme import MARK, style, theme
-from engine.core.trust import Validation
+from engine.core.faithfulness.result import Validation
 
 
 def predicted_against_actual(found: Validation, estimator: str, dark: bool) -> go.Figure:

@@ -18,7 +18,7 @@ from engine.analysis.places import WorldMap, places, world_map
 from engine.core.features import Feature
 from engine.core.kind import kind_of
 from engine.core.scores import Scores
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
 from engine.envs import Place
 from engine.errors import BadInputError
 from engine.kinds.control.snapshot import ControlSnapshot

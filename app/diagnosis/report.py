@@ -22,13 +22,13 @@ from app.charts.comparison import ARM_NAMES
 from app.diagnosis import in_common, loaders
 from app.records import ranking
 from app.scores import trust_badge
-from engine.core.attribution import top_and_bottom
-from engine.core.estimators import ESTIMATORS
-from engine.core.question import averaged_name
-from engine.core.replay import mode_name
+from engine.core.estimators.registry import ESTIMATORS
+from engine.core.faithfulness.result import read_validation
+from engine.core.gradients.attribution import top_and_bottom
+from engine.core.replays.replay import mode_name
 from engine.core.scores import Scores
-from engine.core.targets import Target
-from engine.core.trust import read_validation
+from engine.core.targets.functions import Target
+from engine.core.targets.question import averaged_name
 from engine.errors import EngineError
 from engine.intervention.comparison import meaning, verdict_name
 from engine.intervention.notes import read_note

@@ -12,7 +12,7 @@ from app.diagnosis.report import Shown, render
 from app.shell import downloads, loaders, page, state
 from engine.analysis.diagnosis import FRACTION
 from engine.core.scores import Scores
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 

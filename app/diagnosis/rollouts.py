@@ -21,7 +21,7 @@ from engine.analysis.diagnosis import Diagnosis, Trait, records_to_estimate
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.analysis.restoring import CannotRestoreError
 from engine.core.scores import Scores
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Diagnose
 from engine.kinds.control.snapshot import ControlSnapshot

@@ -10,7 +10,7 @@ from app.diagnosis import in_common, loaders, maps, rollouts
 from app.diagnosis.marks import OnPick
 from app.shell import page, state
 from engine.core.scores import Scores
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 

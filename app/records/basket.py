@@ -12,7 +12,7 @@ from app.records import undo
 from app.scores import target_controls
 from app.shell import downloads, page, selection, state
 from app.shell.text import escape
-from engine.core.grouping import sum_of
+from engine.core.estimators.sums import sum_of
 from engine.intervention.record_sets import change_basket, set_aside
 from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot

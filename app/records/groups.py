@@ -11,7 +11,7 @@ import streamlit as st
 from app.scores import target_controls
 from app.shell import page, selection, state
 from app.shell.text import escape, signed_format
-from engine.core.grouping import sum_of
+from engine.core.estimators.sums import sum_of
 from engine.core.scores import Scores
 from engine.intervention.record_sets import LONGEST_NAME, change_basket, delete_group, read_sets, save_group
 from engine.store.read import Run

@@ -14,7 +14,7 @@ from app.records import selection_bar
 from app.scores import by_term_and_layer, target_controls
 from app.shell import selection, state
 from engine.core.scores import Scores
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 

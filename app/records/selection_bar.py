@@ -10,7 +10,7 @@ from app.records import groups
 from app.records.groups import Ask
 from app.scores.by_term_and_layer import by_term
 from app.shell import selection
-from engine.core.grouping import sum_of
+from engine.core.estimators.sums import sum_of
 from engine.core.scores import Scores
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot

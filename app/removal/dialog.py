@@ -8,8 +8,8 @@ from app.removal import start
 from app.shell import state
 from app.shell.text import escape
 from engine.core.kind import kind_of
-from engine.core.question import TargetName
 from engine.core.scores import Scores
+from engine.core.targets.question import TargetName
 from engine.errors import EngineError
 from engine.intervention.plan import Intervention
 from engine.store.read import Run

@@ -12,7 +12,7 @@ from app.charts import across as charts
 from app.removal import notes, start
 from app.shell import downloads, kinds, page, state
 from app.shell.text import escape
-from engine.core.replay import mode_name
+from engine.core.replays.replay import mode_name
 from engine.intervention.across import Series, orders_table, series_of
 from engine.intervention.comparison import verdict_name
 from engine.intervention.rounds import changes, sentences, summarize

@@ -12,7 +12,7 @@ from app.charts import prediction as charts
 from app.scores.background import ORDERS, averaged
 from app.shell import kinds, loaders, state
 from app.shell.text import escape
-from engine.core.estimators import ESTIMATORS
+from engine.core.estimators.registry import ESTIMATORS
 from engine.core.influence import read_influence
 from engine.core.scores import Scores
 from engine.intervention.plan import Intervention, draws

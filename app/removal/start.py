@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.kind import kind_of
 from engine.core.scores import Scores
 from engine.intervention.across import Series

@@ -7,12 +7,12 @@ import streamlit as st
 from app.scores.check import target_in_words
 from app.shell import loaders, page, state
 from app.shell.text import escape
-from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
+from engine.core.estimators.registry import ESTIMATORS, REPLAY_REGRESSION
 from engine.core.influence import read_influence
 from engine.core.kind import kind_of
-from engine.core.question import TargetName
 from engine.core.scores import Scores
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
+from engine.core.targets.question import TargetName
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Influence
 from engine.store.read import Run

@@ -10,9 +10,9 @@ import streamlit as st
 
 from app.scores import background
 from app.shell.text import escape, signed_format
-from engine.core.grouping import sum_of
+from engine.core.estimators.sums import sum_of
 from engine.core.scores import Scores
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
 from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot
 

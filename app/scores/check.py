@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.shell import loaders
-from engine.core.costs import finished
-from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
-from engine.core.targets import Described, Target, name_of
-from engine.core.validation import Measurement
+from engine.core.estimators.registry import ESTIMATORS, REPLAY_REGRESSION
+from engine.core.faithfulness.cost import finished
+from engine.core.faithfulness.measure import Measurement
+from engine.core.targets.functions import Described, Target, name_of
 from engine.errors import BadInputError
 from engine.experiments.recommendation import Recommendation
 from engine.jobs.calculations import Calculation

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.shell import page, selection, state
 from app.shell.text import escape
 from engine import arguments
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run, ranges
 

@@ -13,9 +13,9 @@ from app.scores.background import ORDERS
 from app.scores.check import CHECKED, OPTIONAL, Check, measured_estimators
 from app.shell import page, state
 from app.shell.text import escape
-from engine.core.estimators import ESTIMATORS
-from engine.core.question import averaged_name
-from engine.core.trust import Validation, Verdict, read_validation
+from engine.core.estimators.registry import ESTIMATORS
+from engine.core.faithfulness.result import Validation, Verdict, read_validation
+from engine.core.targets.question import averaged_name
 from engine.experiments.recommendation import CLEARLY
 from engine.terminal import duration
 

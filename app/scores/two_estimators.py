@@ -11,10 +11,10 @@ from app.charts import estimators as charts
 from app.scores import background
 from app.shell import state
 from app.shell.text import escape
-from engine.core.estimators import ESTIMATORS
-from engine.core.rankings import Overlap, compare_rankings
+from engine.core.estimators.registry import ESTIMATORS
+from engine.core.faithfulness.compared import Overlap, compare_rankings
 from engine.core.scores import Scores
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

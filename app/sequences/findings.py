@@ -7,7 +7,7 @@ import streamlit as st
 from app.diagnosis import in_common, loaders
 from app.shell import page, selection, state
 from engine.core.scores import Scores
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

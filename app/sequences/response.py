@@ -14,7 +14,7 @@ from app.sequences import loaders, members, target_controls
 from app.sequences.listing import Listed, neighbour
 from app.shell import downloads, state
 from app.shell.text import escape
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.errors import EngineError
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.read import Run

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app.shell import state
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.kinds.language.sequences import LanguageSnapshot
 
 TARGETS = ("sequence", "return", "action")

@@ -27,18 +27,18 @@ from engine.analysis.policy_difference import Distribution, States
 from engine.analysis.relations import Relations
 from engine.analysis.rendering import render
 from engine.core.chosen_targets import named_target
-from engine.core.costs import estimate_seconds
-from engine.core.estimators import DEFAULT_ESTIMATOR, PRIOR, REPLAY_REGRESSION
+from engine.core.estimators.averaged_over_orders import estimate_seconds as influence_estimate
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR, PRIOR, REPLAY_REGRESSION
+from engine.core.estimators.replay_regression import training_orders, training_seconds
+from engine.core.faithfulness.cost import estimate_seconds
+from engine.core.faithfulness.measure import Measurement
 from engine.core.influence import influence, read_influence
 from engine.core.kind import kind_of
-from engine.core.orders import estimate_seconds as influence_estimate
-from engine.core.question import TargetName
-from engine.core.record_targets import ActionTarget
-from engine.core.regression import training_orders, training_seconds
-from engine.core.replays import replay_seconds
+from engine.core.replays.many import replay_seconds
 from engine.core.scores import Scores
-from engine.core.targets import Target
-from engine.core.validation import Measurement
+from engine.core.targets.functions import Target
+from engine.core.targets.of_records import ActionTarget
+from engine.core.targets.question import TargetName
 from engine.errors import EngineError
 from engine.experiments.courtesy.results import CourtesyResults, find_results
 from engine.experiments.courtesy.results import read_results as read_courtesy

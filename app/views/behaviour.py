@@ -14,8 +14,8 @@ from app.shell import downloads, follow_run, loaders, page, state
 from app.shell.text import escape
 from engine import arguments
 from engine.analysis.behaviour import Behaviour
-from engine.core.record_targets import ActionTarget, action_target, typed_target
-from engine.core.targets import in_words
+from engine.core.targets.functions import in_words
+from engine.core.targets.of_records import ActionTarget, action_target, typed_target
 from engine.errors import BadInputError, EngineError
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run

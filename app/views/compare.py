@@ -13,7 +13,7 @@ from app.removal import notes, predicted_and_actual
 from app.removal.verdicts import box, sentence
 from app.shell import downloads, kinds, loaders, page, state
 from app.shell.text import escape
-from engine.core.replay import mode_name
+from engine.core.replays.replay import mode_name
 from engine.intervention.comparison import verdict_name
 from engine.jobs.interventions import InterventionJob, list_jobs
 from engine.store.read import Run

@@ -14,7 +14,7 @@ from app.runs import films, policy_difference
 from app.shell import loaders, page, state
 from app.shell.text import escape
 from engine.analysis.compared_runs import Band, Curve, by_seed, curve, differing_settings
-from engine.core.replay import mode_name
+from engine.core.replays.replay import mode_name
 from engine.errors import EngineError
 from engine.store.read import Run
 

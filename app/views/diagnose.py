@@ -13,9 +13,9 @@ from app.scores import background, target_controls, trust_badge, two_estimators
 from app.scores.check import Check
 from app.shell import follow_run, loaders, page, selection, state
 from app.shell.text import escape
-from engine.core.attribution import top_and_bottom
-from engine.core.question import TargetName
+from engine.core.gradients.attribution import top_and_bottom
 from engine.core.scores import Scores
+from engine.core.targets.question import TargetName
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 

@@ -10,7 +10,7 @@ from app.removal import every_round, notes, start
 from app.removal.verdicts import sentence
 from app.shell import kinds, page, state
 from app.shell.text import escape
-from engine.core.replay import mode_name
+from engine.core.replays.replay import mode_name
 from engine.intervention.comparison import verdict_name
 from engine.jobs.folder import ACTIVE, request_cancel
 from engine.jobs.interventions import InterventionJob, damaged_jobs, list_jobs

@@ -20,9 +20,9 @@ from app.sequences import loaders as sequence_loaders
 from app.sequences.listing import Listed
 from app.shell import downloads, follow_run, kinds, loaders, page, selection, state
 from app.shell.text import escape
-from engine.core.question import TargetName
 from engine.core.scores import Scores
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
+from engine.core.targets.question import TargetName
 from engine.errors import EngineError
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.recording.dumps import Dump

@@ -15,11 +15,11 @@ from engine.analysis.formation import FEATURES, RoundFormation, formation
 from engine.analysis.phases import Curves, Phases, phases
 from engine.analysis.round_by_round import RoundByRound
 from engine.core.chosen_targets import chosen_target
-from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.estimators.averaged_over_orders import check_request
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.influence import influence
-from engine.core.orders import check_request
-from engine.core.question import Question, TargetName
-from engine.core.record_targets import ActionTarget
+from engine.core.targets.of_records import ActionTarget
+from engine.core.targets.question import Question, TargetName
 from engine.errors import BadInputError, EngineError, ZeroGradientError
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.networks import ActorCritic, restore_policy

@@ -15,17 +15,17 @@ from engine.analysis.advantages import ROLLOUTS, MonteCarlo, Progress, check_set
 from engine.analysis.effects import LEAST_CLUSTERS, cliffs_delta, rank_correlation
 from engine.analysis.features import features
 from engine.analysis.restoring import CannotRestoreError
-from engine.core.attribution import top_and_bottom
 from engine.core.chosen_targets import chosen_target
-from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR
+from engine.core.faithfulness.lds import Interval
+from engine.core.faithfulness.result import defined
 from engine.core.features import Feature
+from engine.core.gradients.attribution import top_and_bottom
 from engine.core.influence import influence
 from engine.core.kind import kind_of
-from engine.core.lds import Interval
-from engine.core.question import Question, TargetName
 from engine.core.scores import Scores
-from engine.core.targets import Target
-from engine.core.trust import defined
+from engine.core.targets.functions import Target
+from engine.core.targets.question import Question, TargetName
 from engine.errors import BadInputError
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Float32s, Snapshot, check_records

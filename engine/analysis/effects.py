@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
-from engine.core.lds import CONFIDENCE, RESAMPLES, Interval
+from engine.core.faithfulness.lds import CONFIDENCE, RESAMPLES, Interval
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from engine.analysis.relations import Relations, groupings, relations
 from engine.analysis.roughness import MOST_VERTICES, nearest_graph, roughness, shuffled_roughness
 from engine.analysis.round_by_round import RoundByRound
-from engine.core.attribution import top_and_bottom
-from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR
+from engine.core.gradients.attribution import top_and_bottom
 from engine.core.influence import influence
-from engine.core.record_targets import ActionTarget
+from engine.core.targets.of_records import ActionTarget
 from engine.errors import ZeroGradientError
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.networks import restore_policy

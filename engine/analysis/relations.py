@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.roughness import unit_vectors
-from engine.core.record_targets import ActionTarget
+from engine.core.targets.of_records import ActionTarget
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space

@@ -14,7 +14,7 @@ from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
     from engine.analysis.behaviour import Behaviour
-    from engine.core.record_targets import ActionTarget
+    from engine.core.targets.of_records import ActionTarget
     from engine.store.read import Run
 
 
@@ -49,7 +49,7 @@ def behaviour(
 
 def _target(run: Run, record: str | None, obs: str | None, action: str | None) -> ActionTarget:
     """The one state and action that the options name."""
-    from engine.core.record_targets import action_target, typed_target
+    from engine.core.targets.of_records import action_target, typed_target
     from engine.kinds.control.control_only import check_control
 
     check_control(run)

@@ -60,7 +60,7 @@ def diagnose(
     """Compare the bottom records of a round with the rest, and with what rollouts say."""
     from engine.analysis.diagnosis import diagnose as compare
     from engine.core.kind import kind_of
-    from engine.core.targets import in_words
+    from engine.core.targets.functions import in_words
     from engine.store.read import open_run
 
     allow(base, download=download)

@@ -162,7 +162,7 @@ def faithfulness(
     workers: Annotated[int | None, typer.Option(help="Replays at a time; by default one a core.")] = None,
 ) -> None:
     """Measure where which estimator predicts what removal does: early, in the middle and late in training."""
-    from engine.core.estimators import ESTIMATORS
+    from engine.core.estimators.registry import ESTIMATORS
     from engine.experiments.faithfulness import FRACTIONS, Scale, study
     from engine.experiments.faithfulness_report import write_study_report
     from engine.experiments.plans import find_experiments

@@ -67,11 +67,11 @@ def influence(
     as_json: Json = False,
 ) -> None:
     """Compute how much each record of a round raised or lowered a target."""
+    from engine.core.estimators.averaged_over_orders import estimate_seconds
     from engine.core.influence import influence as compute
     from engine.core.influence import read_influence
     from engine.core.kind import kind_of
-    from engine.core.orders import estimate_seconds
-    from engine.core.targets import in_words
+    from engine.core.targets.functions import in_words
     from engine.store.read import open_run
 
     allow(base, download=download)
@@ -155,7 +155,7 @@ def _print_records(snapshot: Snapshot, scores: Scores) -> None:
 
 def _by_group(snapshot: Snapshot, scores: Scores) -> tuple[str, list[dict[str, float]]]:
     """What groups of records are called (episodes, the responses to a prompt), and the sums over each."""
-    from engine.core.grouping import sum_by
+    from engine.core.estimators.sums import sum_by
     from engine.core.kind import kind_of
 
     word, group = kind_of(snapshot).groups(snapshot)

@@ -34,7 +34,7 @@ def interventions(
     as_json: Json = False,
 ) -> None:
     """Remove the bottom records of each round, by itself: what does it do to the return, over training?"""
-    from engine.core.replay import check_mode
+    from engine.core.replays.replay import check_mode
     from engine.executors import check_executor
     from engine.intervention.across import series_of
     from engine.jobs.series import create_series

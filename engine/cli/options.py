@@ -10,7 +10,7 @@ import typer
 from engine import arguments
 
 if TYPE_CHECKING:
-    from engine.core.targets import Target
+    from engine.core.targets.functions import Target
     from engine.store.snapshot import Snapshot
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
@@ -75,7 +75,7 @@ def chosen_target(
     """
     from engine.core.chosen_targets import named_target
     from engine.core.kind import kind_of
-    from engine.core.question import TargetName
+    from engine.core.targets.question import TargetName
 
     kind = kind_of(snapshot)
     name = TargetName(

@@ -40,8 +40,8 @@ def retrain(
     from engine.core.filtering import bottom_fraction
     from engine.core.influence import influence
     from engine.core.kind import kind_of
-    from engine.core.question import TargetName
-    from engine.core.replay import check_mode, check_replayable
+    from engine.core.replays.replay import check_mode, check_replayable
+    from engine.core.targets.question import TargetName
     from engine.intervention.comparison import VERDICT_WORDS
     from engine.intervention.plan import Intervention
     from engine.intervention.retrain import carry_out

@@ -27,7 +27,7 @@ from engine.errors import CancelledError
 from engine.terminal import duration, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from engine.core.trust import Validation
+    from engine.core.faithfulness.result import Validation
 
 
 def validate(
@@ -63,13 +63,13 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Remove random records, really replay the round, and see who predicted it."""
-    from engine.core.costs import finished, replaying_seconds, scoring_seconds
-    from engine.core.estimators import DEFAULT_ESTIMATOR
+    from engine.core.estimators.registry import DEFAULT_ESTIMATOR
+    from engine.core.faithfulness.cost import finished, replaying_seconds, scoring_seconds
+    from engine.core.faithfulness.measure import Measurement, validate_targets
     from engine.core.kind import kind_of
-    from engine.core.replay import check_replayable
-    from engine.core.replays import replay_seconds
-    from engine.core.targets import in_words
-    from engine.core.validation import Measurement, validate_targets
+    from engine.core.replays.many import replay_seconds
+    from engine.core.replays.replay import check_replayable
+    from engine.core.targets.functions import in_words
     from engine.executors import Pool
     from engine.store.read import open_run
 

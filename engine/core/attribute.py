@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from engine.config import TrainConfig
-from engine.core.attribution import Attribution
-from engine.core.backends import Backend, Direction, by_record, gradient, inner_products
+from engine.core.gradients.attribution import Attribution
+from engine.core.gradients.inner_products import Backend, Direction, by_record, gradient, inner_products
+from engine.core.gradients.products import products_by_part
 from engine.core.objective import Batch, Objective, ObjectiveFunction, objective_function
 from engine.core.policy import Evaluation, Policy, differentiable, standing_still, with_gradients
-from engine.core.products import products_by_part
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
 from engine.errors import BadInputError
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -67,7 +67,7 @@ def attribute(
             function of what the policy says of records (an `Evaluation`, always with the value) and of their `Batch` that
             returns the `Objective` of each, whose sum is what the update maximises.
         backend: `ghost`, `jvp` or `loop`; by default the quickest that can differentiate this policy
-            (see `backends.inner_products`).
+            (see `inner_products.inner_products`).
         by_layer: split the influence by layer of the policy with trained parameters, too. A parameter that layers share is
             its first layer's.
 

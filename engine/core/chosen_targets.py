@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.core.kind import kind_of
-from engine.core.question import Question, TargetName
+from engine.core.targets.question import Question, TargetName
 from engine.errors import BadInputError
 from engine.store.snapshot import Snapshot
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.attribution import Attribution
 from engine.core.checkpoint import one_thread
 from engine.core.chosen_targets import chosen_target
-from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, first_order
+from engine.core.estimators.averaged_over_orders import OnProgress, attribute, check_request
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS, first_order
+from engine.core.gradients.attribution import Attribution
 from engine.core.kind import kind_of
-from engine.core.orders import OnProgress, attribute, check_request
 from engine.core.policy import with_gradients
-from engine.core.question import Question, TargetName, averaged_name
-from engine.core.record_targets import ActionTarget
 from engine.core.scores import Scores, attribution_from, attribution_table
-from engine.core.targets import LogProbTarget, Target, name_of
+from engine.core.targets.functions import LogProbTarget, Target, name_of
+from engine.core.targets.of_records import ActionTarget
+from engine.core.targets.question import Question, TargetName, averaged_name
 from engine.errors import BadInputError, ZeroGradientError
 from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Float32s, Snapshot
@@ -55,8 +55,9 @@ def influence(
         target: a name such as `"return"` (language models: also `"sequence"`) or a `TargetName`, or a target such as
             `engine.action_target(snapshot, record=17)`; None for the kind's own: return, or sequence. Or the whole
             question, a `Question`, which then says the estimator, the orders and the layers.
-        estimator: a name in `estimators.ESTIMATORS`.
-        orders: minibatch orders to average over; 1 is the recorded one. `orders.estimate_seconds` says how long it takes.
+        estimator: a name in `registry.ESTIMATORS`.
+        orders: minibatch orders to average over; 1 is the recorded one.
+            `averaged_over_orders.estimate_seconds` says how long it takes.
         by_layer: split the scores by layer of the policy, too; that takes longer.
         on_step: called with (steps done, steps in all) as the work goes on; raise from it to cancel. Not called where the
             scores come from the cache.
@@ -123,8 +124,8 @@ class CachedScores:
         """Of a target by name or of a `Question`, too.
 
         Raises:
-            BadInputError: as `chosen_targets.chosen_target` and `orders.check_request`; or the estimator, orders or layers
-                are said beside a question, which says them.
+            BadInputError: as `chosen_targets.chosen_target` and `averaged_over_orders.check_request`; or the estimator,
+                orders or layers are said beside a question, which says them.
         """
         if isinstance(target, Question):
             asked = target.alone(beside=(estimator, orders, by_layer) != (DEFAULT_ESTIMATOR, 1, False))

@@ -17,21 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import arguments
-from engine.core import record_targets
 from engine.core.agent import Agent, PolicyAgent
-from engine.core.attribution import Attribution
-from engine.core.backends import Direction
 from engine.core.checkpoint import fingerprint, one_thread, restore_optimizer
-from engine.core.derivatives import Derivatives, KeptGradients, TorchDerivatives
 from engine.core.draws import one_of_many, random_removals
 from engine.core.features import Feature, dropped
+from engine.core.gradients.attribution import Attribution
+from engine.core.gradients.derivatives import Derivatives, KeptGradients, TorchDerivatives
+from engine.core.gradients.inner_products import Direction
+from engine.core.gradients.products import products_by_part
 from engine.core.learner import Learner
 from engine.core.objective import Batch, MinibatchObjective, RecordObjective
 from engine.core.policy import Policy
-from engine.core.products import products_by_part
-from engine.core.question import TargetName
-from engine.core.record_targets import check_columns, target_of_records
-from engine.core.targets import Target
+from engine.core.targets import of_records
+from engine.core.targets.functions import Target
+from engine.core.targets.of_records import check_columns, target_of_records
+from engine.core.targets.question import TargetName
 from engine.core.update import as_batch
 from engine.errors import BadInputError
 from engine.registry import kind_named
@@ -201,7 +201,7 @@ class Kind:
 
     def return_target(self, snapshot: Any, reference: Any | None = None) -> Any:
         """The return target over a reference buffer, by default the snapshot's own."""
-        return record_targets.return_target(snapshot, reference)
+        return of_records.return_target(snapshot, reference)
 
     def spaces(self, snapshot: Any) -> tuple[Space, Space] | None:
         """What observations and actions look like, so that people can type them; None where they can't."""

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.core.attribution import TERMS, Attribution, Term, top_and_bottom
+from engine.core.gradients.attribution import TERMS, Attribution, Term, top_and_bottom
 from engine.errors import BadInputError
 from engine.store.derived import kept_columns
 from engine.store.snapshot import Float32s

@@ -13,7 +13,7 @@ from engine.core.checkpoint import one_thread
 from engine.core.filtering import RecordFilter, filtered
 from engine.core.kind import Kind, Learner, kind_of
 from engine.core.policy import with_gradients
-from engine.core.replay import replay
+from engine.core.replays.replay import replay
 from engine.errors import BadInputError
 from engine.registry import kind_named
 from engine.store.commit import RunWriter
@@ -170,7 +170,7 @@ def branch(
     further rounds, filtered as the parent's were; random generators and environments go on as they stood in the parent.
 
     Args:
-        snapshot: the parent's round after `replay.intervene`.
+        snapshot: the parent's round after `replays.replay.intervene`.
         out: the run folder to make.
         parent: what `run.json` says of the origin.
         continue_rounds: further rounds to train; 0 records only the replayed update.

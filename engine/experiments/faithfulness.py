@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from engine.core.chosen_targets import action_target, return_target
-from engine.core.estimators import ESTIMATORS
+from engine.core.estimators.registry import ESTIMATORS
+from engine.core.faithfulness.measure import Measurement, validate_targets
+from engine.core.faithfulness.result import Validation
 from engine.core.influence import influence
 from engine.core.kind import Effort
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
 from engine.core.training import rounds
-from engine.core.trust import Validation
-from engine.core.validation import Measurement, validate_targets
 from engine.errors import BadInputError, ZeroGradientError
 from engine.executors import Pool
 from engine.experiments.plans import EXPERIMENTS, Experiment
@@ -100,7 +100,7 @@ def study(
         runs: folder of the run that is measured.
         scale: how much is replayed.
         rounds: to train; by default the experiment's.
-        estimators: names in `estimators.ESTIMATORS`.
+        estimators: names in `registry.ESTIMATORS`.
         executor: as `validate`.
         workers: as `validate`.
         command: what made it, for the record.

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.core.estimators import ESTIMATORS
-from engine.core.trust import MOSTLY_NOISE
+from engine.core.estimators.registry import ESTIMATORS
+from engine.core.faithfulness.result import MOSTLY_NOISE
 from engine.errors import BadInputError
 from engine.experiments.faithfulness import STAGES, cell_of, read_cells
 from engine.store.files import Files

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
-from engine.core.trust import MOSTLY_NOISE
+from engine.core.estimators.registry import ESTIMATORS, REPLAY_REGRESSION
+from engine.core.faithfulness.result import MOSTLY_NOISE
 from engine.experiments.faithfulness import STAGES
 
 CLEARLY = 0.05

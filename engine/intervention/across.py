@@ -21,12 +21,12 @@ import numpy as np
 import pyarrow as pa
 
 from engine.core.chosen_targets import named_target
-from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS
 from engine.core.filtering import bottom_fraction
 from engine.core.influence import influence
 from engine.core.kind import kind_of
-from engine.core.question import TargetName
-from engine.core.replay import Mode, check_mode, check_replayable
+from engine.core.replays.replay import Mode, check_mode, check_replayable
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError
 from engine.executors import run_tasks
 from engine.intervention.outcome import RESULT_FILE, is_round_outcome

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
-from engine.core.replay import Mode
+from engine.core.replays.replay import Mode
 from engine.errors import DamagedRunError
 from engine.intervention.comparison import Verdict
 from engine.store.words import brief

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from engine.core.kind import kind_of
-from engine.core.question import TargetName
-from engine.core.replay import Mode
+from engine.core.replays.replay import Mode
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.store.snapshot import Snapshot
 from engine.typed import typed, whole

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from engine.core.filtering import filtered
 from engine.core.kind import Evaluation, Given, kind_of
-from engine.core.replay import Mode, replay
+from engine.core.replays.replay import Mode, replay
 from engine.core.training import train_on
 from engine.intervention.comparison import Estimate, compare
 from engine.intervention.plan import Intervention, Meter, draws, mode_of

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from engine.core.chosen_targets import chosen_target, named_target
 from engine.core.kind import EVALUATION_SEED, Evaluation, Given, Kind, kind_of, recorded_here
 from engine.core.policy import with_gradients
-from engine.core.question import Question, TargetName
-from engine.core.replay import Mode, check_replayable, intervene, replay
-from engine.core.targets import Target, name_of
+from engine.core.replays.replay import Mode, check_replayable, intervene, replay
+from engine.core.targets.functions import Target, name_of
+from engine.core.targets.question import Question, TargetName
 from engine.core.training import branch
 from engine.errors import BadInputError
 from engine.intervention.comparison import Estimate, compare

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from engine.analysis.diagnosis import diagnose
 from engine.core.chosen_targets import named_target
+from engine.core.faithfulness.measure import validate
 from engine.core.influence import influence
-from engine.core.question import TargetName
-from engine.core.validation import validate
+from engine.core.targets.question import TargetName
 from engine.intervention.plan import Progress
 from engine.jobs.questions import Diagnose, Influence, Question, Validate
 from engine.store.read import Run

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.chosen_targets import named_target
-from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.influence import influence
 from engine.core.kind import kind_of
-from engine.core.replay import check_replayable
+from engine.core.replays.replay import check_replayable
 from engine.errors import DamagedRunError, StorageError, ZeroGradientError
 from engine.intervention.outcome import RESULT_FILE, check_outcome
 from engine.intervention.plan import Intervention

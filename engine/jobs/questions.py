@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
-from engine.core import question as core
-from engine.core.estimators import DEFAULT_ESTIMATOR
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.kind import Effort
+from engine.core.targets import question as core
 from engine.typed import typed
 
 

@@ -16,7 +16,7 @@ from language_runs import write_run
 
 import engine
 from engine.analysis.advantages import ROLLOUTS
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.intervention.notes import write_note
 from engine.intervention.plan import Intervention
 from engine.intervention.record_sets import change_basket, save_group

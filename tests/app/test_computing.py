@@ -17,9 +17,9 @@ import engine
 from app.charts.prediction import predicted_beside_actual
 from app.removal.predicted_and_actual import changes
 from app.scores import background
+from engine.core.faithfulness.lds import spearman
 from engine.core.filtering import bottom_fraction
 from engine.core.influence import read_influence
-from engine.core.lds import spearman
 from engine.intervention.plan import Intervention, draws
 from engine.intervention.record_sets import change_basket
 from engine.jobs.interventions import create_job, predicted

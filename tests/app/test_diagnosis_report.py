@@ -12,8 +12,8 @@ import pytest
 
 import engine
 from app.diagnosis.report import Shown, render
-from engine.core.attribution import top_and_bottom
-from engine.core.targets import Target
+from engine.core.gradients.attribution import top_and_bottom
+from engine.core.targets.functions import Target
 from engine.intervention.across import series_of
 from engine.intervention.notes import write_note
 from engine.intervention.plan import Intervention

@@ -22,8 +22,8 @@ import engine
 from app.removal import start
 from app.scores import background
 from engine import registry
-from engine.core.estimators import ESTIMATORS
-from engine.core.orders import estimate_seconds
+from engine.core.estimators.averaged_over_orders import estimate_seconds
+from engine.core.estimators.registry import ESTIMATORS
 from engine.intervention.plan import Intervention
 from engine.intervention.record_sets import change_basket, read_sets, save_group
 from engine.intervention.rounds import sentences

@@ -9,7 +9,7 @@ from languages import record_language
 from made_up_sequences import write_language_run
 from test_pages import Open, errors, open_page, words  # noqa: F401
 
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job, list_jobs, predicted
 from engine.jobs.work import work

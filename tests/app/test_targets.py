@@ -12,7 +12,7 @@ from test_pages import Open, errors, open_page, runs, words  # noqa: F401
 from worlds import record
 
 import engine
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
 from engine.intervention.record_sets import change_basket, select
 from engine.store.export import export_run
 

@@ -16,13 +16,13 @@ import engine
 from app.scores.check import CHECKED, Check, measured_estimators
 from app.shell import loaders
 from engine.core.chosen_targets import named_target
-from engine.core.costs import finished
 from engine.core.draws import random_removals
-from engine.core.estimators import ESTIMATORS, REPLAY_REGRESSION
-from engine.core.question import TargetName
-from engine.core.record_targets import return_target
-from engine.core.trust import keep_validation
-from engine.core.validation import Measurement
+from engine.core.estimators.registry import ESTIMATORS, REPLAY_REGRESSION
+from engine.core.faithfulness.cost import finished
+from engine.core.faithfulness.measure import Measurement
+from engine.core.faithfulness.result import keep_validation
+from engine.core.targets.of_records import return_target
+from engine.core.targets.question import TargetName
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Validate
 from engine.store.read import Run

@@ -1,7 +1,7 @@
 """What a result's file says is shown if it is known, else named as unknown."""
 
 from app.removal import verdicts
-from engine.core.replay import mode_name
+from engine.core.replays.replay import mode_name
 from engine.intervention.comparison import VERDICT_WORDS, verdict_name
 
 

@@ -15,7 +15,7 @@ from test_pages import Open, errors, open_page, words  # noqa: F401
 
 import engine
 from app.removal import start
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
 from engine.jobs.calculations import Calculation

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import engine
-from engine.core.backends import Backend
+from engine.core.gradients.inner_products import Backend
 from engine.errors import BadInputError
 
 N, RAISED = 24, 3

@@ -17,10 +17,10 @@ from worlds import entry, moved_snapshot, off_policy
 import engine
 from engine.core.draws import random_removals
 from engine.core.policy import Policy
-from engine.core.record_targets import return_target
-from engine.core.replay import check_replayable, intervene, replay
-from engine.core.replays import Replay, Task, finished_replays, replays, run_replays
-from engine.core.targets import Target
+from engine.core.replays.many import Replay, Task, finished_replays, replays, run_replays
+from engine.core.replays.replay import check_replayable, intervene, replay
+from engine.core.targets.functions import Target
+from engine.core.targets.of_records import return_target
 from engine.core.update import as_batch, update
 from engine.errors import BadInputError
 from engine.kinds.control import batched

@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from worlds import entry, moved_snapshot
 
 import engine
-from engine.core.estimators import ESTIMATORS, first_order
+from engine.core.estimators.registry import ESTIMATORS, first_order
 from engine.core.objective import first_epoch_advantages
-from engine.core.record_targets import ActionTarget, action_target, return_target
+from engine.core.targets.of_records import ActionTarget, action_target, return_target
 from engine.core.update import as_batch
 from engine.envs import find
 from engine.kinds.control.networks import ActorCritic, restore_policy

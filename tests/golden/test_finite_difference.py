@@ -10,10 +10,10 @@ import torch
 from worlds import double, moved_snapshot
 
 import engine
-from engine.core.backends import gradient, inner_products
+from engine.core.gradients.inner_products import gradient, inner_products
 from engine.core.objective import normalize, objective
-from engine.core.record_targets import action_target, return_target
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
+from engine.core.targets.of_records import action_target, return_target
 from engine.envs import find
 from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.store.snapshot import Snapshot

@@ -12,14 +12,14 @@ import pytest
 import torch
 from worlds import entry, moved_snapshot
 
-from engine.core.along_the_update import Credits, back_propagate, replay_gradient
-from engine.core.derivatives import TorchDerivatives
-from engine.core.layers import layer_of, layers_of
+from engine.core.estimators.along_the_update import Credits, back_propagate, replay_gradient
+from engine.core.gradients.derivatives import TorchDerivatives
+from engine.core.gradients.layers import layer_of, layers_of
 from engine.core.objective import RecordObjective, make_optimizer, objective, weighted_mean, with_normalized_advantages
-from engine.core.record_targets import action_target, return_target
-from engine.core.targets import Target
+from engine.core.replays.update_trace import trace_update
+from engine.core.targets.functions import Target
+from engine.core.targets.of_records import action_target, return_target
 from engine.core.update import as_batch, update
-from engine.core.update_trace import trace_update
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.agents import TorchAgent

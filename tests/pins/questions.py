@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import engine
 from engine.core.checkpoint import fingerprint
-from engine.core.trust import Validation
+from engine.core.faithfulness.result import Validation
 
 ROUND = 1
 RECORD = 5

@@ -20,15 +20,15 @@ from worlds import same_tensors
 import engine
 from engine.config import TrainConfig
 from engine.core.agent import PolicyAgent
-from engine.core.along_the_update import back_propagate
 from engine.core.checkpoint import restore_optimizer
-from engine.core.derivatives import TorchDerivatives
-from engine.core.estimators import ESTIMATORS
+from engine.core.estimators.along_the_update import back_propagate
+from engine.core.estimators.registry import ESTIMATORS
+from engine.core.gradients.derivatives import TorchDerivatives
+from engine.core.gradients.layers import layers_of
 from engine.core.kind import Effort
-from engine.core.layers import layers_of
 from engine.core.policy import Evaluation, Policy
+from engine.core.replays.update_trace import trace_update
 from engine.core.update import as_batch
-from engine.core.update_trace import trace_update
 from engine.errors import BadInputError, DamagedRunError
 from engine.store.read import Run
 

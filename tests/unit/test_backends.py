@@ -10,10 +10,10 @@ import torch
 from worlds import double, moved_snapshot, off_policy
 
 from engine.config import TrainConfig
-from engine.core.backends import Backend, Direction, gradient, inner_products
+from engine.core.gradients.inner_products import Backend, Direction, gradient, inner_products
 from engine.core.objective import Batch
-from engine.core.record_targets import ActionTarget, ReturnTarget, action_target, return_target
-from engine.core.targets import Target
+from engine.core.targets.functions import Target
+from engine.core.targets.of_records import ActionTarget, ReturnTarget, action_target, return_target
 from engine.core.update import as_batch
 from engine.envs import find
 from engine.errors import BadInputError

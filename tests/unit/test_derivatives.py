@@ -10,15 +10,15 @@ import pytest
 import torch
 from worlds import entry, moved_snapshot, off_policy
 
-from engine.core.backends import inner_products
-from engine.core.derivatives import Derivatives, TorchDerivatives
+from engine.core.gradients.derivatives import Derivatives, TorchDerivatives
+from engine.core.gradients.inner_products import inner_products
+from engine.core.gradients.steps import Vector
 from engine.core.objective import with_normalized_advantages
 from engine.core.policy import Policy
-from engine.core.record_targets import ActionTarget, action_target, return_target
-from engine.core.steps import Vector
-from engine.core.targets import Target
+from engine.core.replays.update_trace import flat
+from engine.core.targets.functions import Target
+from engine.core.targets.of_records import ActionTarget, action_target, return_target
 from engine.core.update import as_batch
-from engine.core.update_trace import flat
 from engine.envs import find
 from engine.kinds.control.closed_form_derivatives import ClosedFormDerivatives
 from engine.kinds.control.kind import KIND

@@ -20,7 +20,7 @@ from engine.analysis.advantages import monte_carlo
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.analysis.rollouts import Task, horizon, run_rollouts
 from engine.core.kind import Kind, kind_of
-from engine.core.question import Question
+from engine.core.targets.question import Question
 from engine.envs import CATALOGUE
 from engine.envs.environment import attributes
 from engine.errors import BadInputError, CancelledError

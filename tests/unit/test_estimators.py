@@ -10,17 +10,17 @@ import pytest
 import torch
 from worlds import double, entry, moved_snapshot
 
-from engine.core.along_the_update import directions_back
-from engine.core.attribution import TERMS
-from engine.core.backends import gradient, inner_products
-from engine.core.estimators import ESTIMATORS, first_order
-from engine.core.grouping import sum_by, sum_of
+from engine.core.estimators.along_the_update import directions_back
+from engine.core.estimators.registry import ESTIMATORS, first_order
+from engine.core.estimators.sums import sum_by, sum_of
+from engine.core.gradients.attribution import TERMS
+from engine.core.gradients.inner_products import gradient, inner_products
+from engine.core.gradients.optimizer_adjoints import clip_scale, follow
 from engine.core.kind import Effort
 from engine.core.objective import objective, with_normalized_advantages
-from engine.core.optimizers import clip_scale, follow
-from engine.core.record_targets import action_target, return_target
-from engine.core.targets import Target
-from engine.core.update_trace import trace_update
+from engine.core.replays.update_trace import trace_update
+from engine.core.targets.functions import Target
+from engine.core.targets.of_records import action_target, return_target
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.kind import KIND, ControlKind

@@ -10,8 +10,8 @@ import pytest
 from worlds import record, same_tensors
 
 import engine
-from engine.core.backends import BACKENDS, gradient, inner_products
-from engine.core.record_targets import action_target, return_target
+from engine.core.gradients.inner_products import BACKENDS, gradient, inner_products
+from engine.core.targets.of_records import action_target, return_target
 from engine.core.update import as_batch
 from engine.envs import CATALOGUE, find
 from engine.errors import ZeroGradientError

@@ -13,7 +13,7 @@ from worlds import entry, learner
 
 import engine
 from engine.core.filtering import Filtered, actor_influence, filtered, filtered_count
-from engine.core.replay import intervene
+from engine.core.replays.replay import intervene
 from engine.errors import BadInputError, NotARunError
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.agreement import agreement

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import engine
+from benchmarks.structure import arrows, in_circles
 
 ROOT = Path(engine.__file__).parents[1]
 FLOORS = {
@@ -142,6 +143,11 @@ def test_no_circle_within_a_floor() -> None:
         if name != "engine.__init__":
             visit(name, ())
     assert done >= names.keys() - {"engine.__init__"}
+
+
+@pytest.mark.parametrize("package", ["engine", "engine.core", "app"])
+def test_no_circle_of_rooms(package: str) -> None:
+    assert in_circles(arrows(ROOT, package)) == set()
 
 
 def test_import_engine_costs_nothing() -> None:

@@ -9,11 +9,11 @@ import pytest
 from worlds import double, moved_snapshot, off_policy
 
 import engine
-from engine.core.attribution import TERMS, Term
-from engine.core.backends import gradient, inner_products
-from engine.core.estimators import first_order, first_order_parts
-from engine.core.record_targets import ActionTarget, action_target, return_target
-from engine.core.targets import Target
+from engine.core.estimators.registry import first_order, first_order_parts
+from engine.core.gradients.attribution import TERMS, Term
+from engine.core.gradients.inner_products import gradient, inner_products
+from engine.core.targets.functions import Target
+from engine.core.targets.of_records import ActionTarget, action_target, return_target
 from engine.envs import find
 from engine.errors import ZeroGradientError
 from engine.kinds.control.kind import KIND

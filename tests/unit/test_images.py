@@ -11,8 +11,8 @@ import torch
 from worlds import learner, moved_snapshot
 
 import engine
-from engine.core.backends import gradient
-from engine.core.record_targets import as_space, return_target
+from engine.core.gradients.inner_products import gradient
+from engine.core.targets.of_records import as_space, return_target
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.networks import ActorCritic, restore_policy

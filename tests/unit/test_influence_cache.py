@@ -14,10 +14,10 @@ from worlds import entry, learner
 
 import engine
 from engine.core import influence as front_door
-from engine.core.attribution import Term, top_and_bottom
-from engine.core.estimators import ESTIMATORS
-from engine.core.record_targets import as_space
-from engine.core.targets import Target
+from engine.core.estimators.registry import ESTIMATORS
+from engine.core.gradients.attribution import Term, top_and_bottom
+from engine.core.targets.functions import Target
+from engine.core.targets.of_records import as_space
 from engine.errors import BadInputError
 from engine.kinds.control.agents import restore_agent
 from engine.spaces import Space

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.core.backends import gradient
+from engine.core.gradients.inner_products import gradient
 from engine.core.objective import Batch
 from engine.core.policy import Evaluation, Policy
-from engine.core.record_targets import ActionTarget, ReturnTarget
+from engine.core.targets.of_records import ActionTarget, ReturnTarget
 from engine.errors import BadInputError
 
 

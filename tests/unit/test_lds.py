@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from engine.core.lds import additivity, lds, metasmoothness, noise_ceiling, rank_agreement, spearman
-from engine.core.regression import STRENGTHS, fit, masks
+from engine.core.estimators.replay_regression import STRENGTHS, fit, masks
+from engine.core.faithfulness.lds import additivity, lds, metasmoothness, noise_ceiling, rank_agreement, spearman
 
 M, N, Q = 60, 200, 8
 

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 import engine
 from engine.cli.options import Action, Observation, OfRound, Records, TargetOption, chosen_target
 from engine.core.chosen_targets import named_target
-from engine.core.question import TargetName
-from engine.core.targets import Target, in_words
+from engine.core.targets.functions import Target, in_words
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job, intervention_id, list_jobs, predicted, read_job

@@ -13,7 +13,7 @@ from commands import Command
 
 import engine
 from engine.core.influence import read_influence
-from engine.core.question import Question, TargetName
+from engine.core.targets.question import Question, TargetName
 from engine.errors import BadInputError
 from engine.jobs.questions import Influence
 from engine.store.read import Run

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from engine.core.attribution import top_and_bottom
-from engine.core.rankings import compare_rankings, ranks
+from engine.core.faithfulness.compared import compare_rankings, ranks
+from engine.core.gradients.attribution import top_and_bottom
 from engine.errors import BadInputError
 
 A = np.array([5, 4, 3, 2, 1, -1, -2, -3, -4, -5], np.float32)

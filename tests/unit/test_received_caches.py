@@ -18,9 +18,9 @@ from engine.analysis.behaviour import influence_by_action, policy_curve
 from engine.analysis.films import film
 from engine.analysis.formation import formation
 from engine.core.draws import random_removals
-from engine.core.record_targets import action_target, return_target
-from engine.core.replays import replays
-from engine.core.trust import Faithfulness, Validation, keep_validation, read_validation
+from engine.core.faithfulness.result import Faithfulness, Validation, keep_validation, read_validation
+from engine.core.replays.many import replays
+from engine.core.targets.of_records import action_target, return_target
 from engine.store.derived import save_table
 from engine.store.read import Run
 

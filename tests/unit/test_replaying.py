@@ -13,7 +13,7 @@ from worlds import entry, moved_snapshot, same_tensors
 
 import engine
 from engine.core.objective import draw_minibatches, first_epoch_advantages, normalize, objective
-from engine.core.replay import intervene
+from engine.core.replays.replay import intervene
 from engine.core.update import as_batch, update
 from engine.envs import find
 from engine.errors import BadInputError

@@ -14,8 +14,8 @@ from worlds import same_tensors
 import engine
 from engine.core.filtering import bottom_fraction
 from engine.core.kind import EVALUATION_SEED
-from engine.core.question import Question
-from engine.core.replay import intervene
+from engine.core.replays.replay import intervene
+from engine.core.targets.question import Question
 from engine.errors import BadInputError, CancelledError
 from engine.intervention.outcome import Outcome
 from engine.store import read_json

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.config import TrainConfig
-from engine.core.backends import Backend, Direction, has_rule, inner_products
+from engine.core.gradients.inner_products import Backend, Direction, has_rule, inner_products
 from engine.core.objective import Batch, objective
 from engine.core.policy import Evaluation, Policy
 from engine.errors import BadInputError

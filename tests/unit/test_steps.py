@@ -9,10 +9,10 @@ import pytest
 from worlds import entry, moved_snapshot
 
 import engine
+from engine.core.gradients.optimizer_adjoints import clip_scale, follow
+from engine.core.gradients.steps import Trace
 from engine.core.objective import kept_rows
-from engine.core.optimizers import clip_scale, follow
-from engine.core.steps import Trace
-from engine.core.update_trace import flat, trace_update
+from engine.core.replays.update_trace import flat, trace_update
 from engine.envs import find
 from engine.store.snapshot import Snapshot
 

@@ -20,14 +20,14 @@ import engine
 from engine import registry
 from engine.config import TrainConfig
 from engine.core.agent import PolicyAgent
-from engine.core.along_the_update import back_propagate
 from engine.core.checkpoint import restore_optimizer
-from engine.core.derivatives import TorchDerivatives
-from engine.core.estimators import ESTIMATORS
+from engine.core.estimators.along_the_update import back_propagate
+from engine.core.estimators.registry import ESTIMATORS
+from engine.core.faithfulness.result import read_validation
+from engine.core.gradients.derivatives import TorchDerivatives
 from engine.core.influence import read_influence
-from engine.core.trust import read_validation
+from engine.core.replays.update_trace import trace_update
 from engine.core.update import as_batch
-from engine.core.update_trace import trace_update
 from engine.errors import BadInputError, DamagedRunError
 from engine.intervention.across import series_of
 from engine.intervention.plan import Intervention

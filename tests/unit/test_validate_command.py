@@ -52,23 +52,23 @@ def test_validate_for_people(command: Command, run: Path, monkeypatch: pytest.Mo
 
 
 def test_a_stopped_validation_says_how_to_go_on(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from engine.core import replays
+    from engine.core.replays import many
 
-    real = replays.run_replays
+    real = many.run_replays
 
-    def interrupted(task: replays.Task) -> np.ndarray:
+    def interrupted(task: many.Task) -> np.ndarray:
         if task.start:
             raise KeyboardInterrupt
         return real(task)
 
-    monkeypatch.setattr(replays, "run_replays", interrupted)
+    monkeypatch.setattr(many, "run_replays", interrupted)
     outcome = command("validate", run, "--round", 1, *VALIDATE)
     assert outcome.code == 130
     last = outcome.err.splitlines()[-1]
     assert "8 of 10 replays are finished and kept" in last
     assert "continue with the same command" in last
     assert "Traceback" not in outcome.err
-    monkeypatch.setattr(replays, "run_replays", real)
+    monkeypatch.setattr(many, "run_replays", real)
     outcome = command("validate", run, "--round", 1, *VALIDATE)
     assert outcome.code == 0
     assert "(8/10)" in outcome.err
@@ -107,14 +107,14 @@ def test_scores_averaged_over_orders_are_measured_as_such(command: Command, run:
 
 
 def test_scores_that_take_long_are_announced_once(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.core.costs.influence_seconds", lambda *_: 50.0)
+    monkeypatch.setattr("engine.core.faithfulness.cost.influence_seconds", lambda *_: 50.0)
     arguments = ("validate", run, "--round", 1, *VALIDATE, "--estimator", "tracin", "--score-orders", 2)
     assert "note: scoring the records takes about 50 s" in command(*arguments).err
     assert "scoring the records takes" not in command(*arguments).err, "they are kept"
 
 
 def test_what_it_says_before_it_begins(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.core.costs.replaying_seconds", lambda *_, **__: 200.0)
+    monkeypatch.setattr("engine.core.faithfulness.cost.replaying_seconds", lambda *_, **__: 200.0)
     monkeypatch.setattr("engine.core.kind.fingerprint", dict)
     arguments = ("validate", run, "--round", 1, *VALIDATE)
     said = command(*arguments).err

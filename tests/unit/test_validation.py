@@ -18,19 +18,19 @@ from worlds import entry, moved_snapshot
 
 import engine
 from engine import executors
-from engine.core import costs, regression
-from engine.core import replays as replaying
-from engine.core.backends import gradient, inner_products
-from engine.core.costs import estimate_seconds, replaying_seconds
 from engine.core.draws import extreme_removals, random_removals, subsets
-from engine.core.estimators import ESTIMATORS, PRIOR, first_order, record_gradients
+from engine.core.estimators.registry import ESTIMATORS, PRIOR, first_order, record_gradients, replay_regression
+from engine.core.estimators.replay_regression import fit_to_replays, with_nothing_removed
+from engine.core.faithfulness import cost
+from engine.core.faithfulness.cost import estimate_seconds, replaying_seconds
+from engine.core.faithfulness.measure import Measurement, removals, validate_targets
+from engine.core.faithfulness.result import Faithfulness, Validation
+from engine.core.gradients.inner_products import gradient, inner_products
 from engine.core.kind import Effort
 from engine.core.policy import Policy
-from engine.core.record_targets import return_target
-from engine.core.regression import fit_to_replays, with_nothing_removed
-from engine.core.replays import Ledger, finished_replays, removal_name, replays
-from engine.core.trust import Faithfulness, Validation
-from engine.core.validation import Measurement, removals, validate_targets
+from engine.core.replays import many as replaying
+from engine.core.replays.many import Ledger, finished_replays, removal_name, replays
+from engine.core.targets.of_records import return_target
 from engine.errors import BadInputError, CancelledError, EngineError, ZeroGradientError
 from engine.kinds.control.kind import ControlKind
 from engine.store.read import Run
@@ -225,7 +225,7 @@ def test_regression_is_measured_on_subsets_that_it_was_not_fitted_to(
     settings: dict[str, Any] = {"subsets": 10, "orders": 2, **INLINE}
     found = engine.validate(snapshot, estimators=["replay_regression"], **settings)
     assert list(found.estimators) == ["replay_regression"]
-    measured_on, fitted_to = random_removals(snapshot, 0.5, 10), regression.training_removals(snapshot)
+    measured_on, fitted_to = random_removals(snapshot, 0.5, 10), replay_regression.training_removals(snapshot)
     assert not {row.tobytes() for row in measured_on} & {row.tobytes() for row in fitted_to}
     assert len(replayed) == len(set(replayed)) == (1 + 10 + 12) * 2
     scores = engine.influence(snapshot, "return", "replay_regression")
@@ -506,7 +506,7 @@ def test_time_is_estimated_from_one_replay(snapshot: Snapshot) -> None:
         estimate_seconds(snapshot, Measurement(subsets=subsets, orders=16), pool=alone) for subsets in (10, 1000)
     )
     assert 0 < few < many
-    controls, pool = costs.CONTROL_REPLAYS, costs.POOL_SECONDS
+    controls, pool = cost.CONTROL_REPLAYS, cost.POOL_SECONDS
     assert replaying_seconds(2.0, 100, executors.Pool(workers=4)) == pool + 2 * (100 / 4 + controls)
     assert replaying_seconds(2.0, 100, executors.INLINE) == 2 * (100 + controls)
 

@@ -13,9 +13,9 @@ import pytest
 from toy_kind import ToySettings
 
 import engine
-from engine.core.question import Question
-from engine.core.record_targets import ActionTarget
-from engine.core.validation import Measurement
+from engine.core.faithfulness.measure import Measurement
+from engine.core.targets.of_records import ActionTarget
+from engine.core.targets.question import Question
 from engine.errors import BadInputError
 from engine.executors import INLINE, Pool
 from engine.store.read import Run

@@ -7,8 +7,8 @@ from contextlib import suppress
 import numpy as np
 import torch
 
-from engine.core.backends import gradient
-from engine.core.record_targets import ReturnTarget
+from engine.core.gradients.inner_products import gradient
+from engine.core.targets.of_records import ReturnTarget
 from engine.errors import ZeroGradientError
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.snapshot import ControlSnapshot

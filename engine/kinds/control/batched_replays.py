@@ -1,6 +1,6 @@
 """Many replays of one update at once on a device, and what became of the targets.
 
-What `replays.run_replays` does one after another, to rounding: on a CUDA device hundreds at a time cost little more than
+What `replays.many.run_replays` does one after another, to rounding: on a CUDA device hundreds at a time cost little more than
 one. An outcome is within 2e-5 of the exact replay's, but for the rare replay in which rounding decides whether a record's
 ratio is inside the clip range; there the closed form and the torch path differ as much. So it is never taken for the exact
 one.
@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.core.replay import intervene
-from engine.core.targets import LogProbTarget, Target
+from engine.core.replays.replay import intervene
+from engine.core.targets.functions import LogProbTarget, Target
 from engine.errors import BadInputError
 from engine.kinds.control.batched import BatchedAgents, bytes_a_replay, check_batched
 from engine.kinds.control.networks import restore_policy

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
+from engine.core.gradients.optimizer_adjoints import BETA1, BETA2, EPSILON
 from engine.core.objective import OnGradient, UpdateMetrics, kept_rows
-from engine.core.optimizers import BETA1, BETA2, EPSILON
 from engine.errors import DamagedRunError
 from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.kinds.control.snapshot import RolloutBuffer

@@ -1,4 +1,4 @@
-"""`derivatives.Derivatives` of the default actor-critic in NumPy: several times faster than by torch, equal to rounding.
+"""`gradients.derivatives.Derivatives` of the default actor-critic in NumPy: faster than by torch, equal to rounding.
 
 An inner product <v, grad J_i> is the derivative of J_i along v, so one forward pass of values and of their derivatives
 along v (a JVP) gives it for all records at once, split by term.
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.attribution import Attribution
-from engine.core.derivatives import Credit, Derivatives
-from engine.core.steps import Vector
-from engine.core.targets import LogProbTarget, Target
+from engine.core.gradients.attribution import Attribution
+from engine.core.gradients.derivatives import Credit, Derivatives
+from engine.core.gradients.steps import Vector
+from engine.core.targets.functions import LogProbTarget, Target
 from engine.kinds.control.closed_form import F32, Categorical, Gaussian, Perceptron
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.snapshot import ControlSnapshot

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from engine.core.features import Feature, dropped, number, share
-from engine.core.replay import replay
+from engine.core.replays.replay import replay
 from engine.kinds.control.fields import action_components, observation_components, steps_in_episode
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.rollout import td_errors

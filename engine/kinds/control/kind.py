@@ -12,11 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.core.derivatives import Derivatives, KeptGradients
 from engine.core.features import Feature
 from engine.core.filtering import Filtered
+from engine.core.gradients.derivatives import Derivatives, KeptGradients
 from engine.core.kind import Given, Kind
-from engine.core.record_targets import ActionTarget
+from engine.core.targets.of_records import ActionTarget
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.kinds.control.agents import Agent, restore_agent

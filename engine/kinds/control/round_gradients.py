@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.core.attribution import Term
-from engine.core.backends import zero_gradient
+from engine.core.gradients.attribution import Term
+from engine.core.gradients.inner_products import zero_gradient
 from engine.core.objective import first_epoch_advantages
-from engine.core.targets import LogProbTarget
+from engine.core.targets.functions import LogProbTarget
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.closed_form import F32, Categorical, ClosedFormAgent, Gaussian
 from engine.kinds.control.closed_form_derivatives import surrogate_slope

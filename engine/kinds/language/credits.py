@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.core.attribution import TERMS, Attribution
-from engine.core.backends import Direction, products_by_term
-from engine.core.derivatives import Credit, TorchDerivatives
-from engine.core.layers import layer_of, layers_of
+from engine.core.gradients.attribution import TERMS, Attribution
+from engine.core.gradients.derivatives import Credit, TorchDerivatives
+from engine.core.gradients.inner_products import Direction, products_by_term
+from engine.core.gradients.layers import layer_of, layers_of
+from engine.core.gradients.steps import Vector
 from engine.core.objective import Batch, Objective
-from engine.core.steps import Vector
 from engine.kinds.language.advantages import totals
 from engine.kinds.language.grpo import Comparison, leave_one_out
 from engine.kinds.language.objective import TokenObjective, shares, trimmed
@@ -127,7 +127,7 @@ class Credits:
 
 
 class TokenDerivatives(TorchDerivatives):
-    """`core.derivatives.Derivatives` of a round of sequences, which knows what each token is credited with."""
+    """`core.gradients.derivatives.Derivatives` of a round of sequences, which knows what each token is credited with."""
 
     def __init__(self, policy: LanguagePolicy, snapshot: LanguageSnapshot, minibatch: TokenObjective) -> None:
         """Prepare for a round; arguments as `Credits`."""

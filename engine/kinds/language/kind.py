@@ -11,16 +11,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.core.attribution import Attribution
-from engine.core.backends import Direction
 from engine.core.checkpoint import restore_optimizer
-from engine.core.estimators import ESTIMATORS
+from engine.core.estimators.registry import ESTIMATORS
 from engine.core.features import Feature
 from engine.core.filtering import Filtered
+from engine.core.gradients.attribution import Attribution
+from engine.core.gradients.inner_products import Direction
 from engine.core.kind import Effort, Given, Kind, Words
 from engine.core.objective import Batch
-from engine.core.question import TargetName
-from engine.core.targets import LogProbTarget, Target
+from engine.core.targets.functions import LogProbTarget, Target
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.kinds.language.advantages import no_signal, regrouped
 from engine.kinds.language.agent import LanguageAgent

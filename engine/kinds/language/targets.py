@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.kinds.language.advantages import totals
 from engine.kinds.language.grpo import group_advantages

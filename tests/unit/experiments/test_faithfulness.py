@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from engine.core.record_targets import return_target
-from engine.core.validation import Measurement, validate_targets
+from engine.core.faithfulness.measure import Measurement, validate_targets
+from engine.core.targets.of_records import return_target
 from engine.errors import BadInputError
 from engine.executors import INLINE
 from engine.experiments import faithfulness
@@ -80,7 +80,7 @@ def test_what_was_replayed_is_not_replayed_again(finished: Path, monkeypatch: py
     def never(task: Any) -> Any:
         raise AssertionError("replayed again")
 
-    monkeypatch.setattr("engine.core.replays.run_replays", never)
+    monkeypatch.setattr("engine.core.replays.many.run_replays", never)
     found = validate_targets(
         run.snapshot(1), [return_target(run.snapshot(1))], Measurement(subsets=4, orders=2), ESTIMATORS, pool=INLINE
     )

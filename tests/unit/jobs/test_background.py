@@ -16,10 +16,10 @@ from languages import record_language
 
 from app.removal import start
 from engine.analysis.advantages import kept_estimates
+from engine.core.faithfulness.result import read_validation
 from engine.core.influence import read_influence
-from engine.core.question import TargetName
-from engine.core.record_targets import return_target
-from engine.core.trust import read_validation
+from engine.core.targets.of_records import return_target
+from engine.core.targets.question import TargetName
 from engine.intervention.across import Series
 from engine.intervention.plan import Intervention
 from engine.jobs import folder as job_folder

@@ -16,7 +16,7 @@ import pytest
 from deadlines import wait_until
 
 import engine
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError, CancelledError, LockedRunError
 from engine.intervention.plan import Intervention
 from engine.jobs.folder import request_cancel

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from made_up_sequences import write_language_run
 
-from engine.core.attribution import TERMS, Attribution
+from engine.core.gradients.attribution import TERMS, Attribution
 from engine.core.influence import CachedScores, read_influence
 from engine.store import open_run
 from engine.store.derived import save_table

@@ -11,7 +11,7 @@ from language_models import VOCABULARY, gpt2, llama, policy_of, random_batch
 from torch import Tensor, nn
 
 from engine.config import TrainConfig
-from engine.core.backends import Backend, Direction, inner_products
+from engine.core.gradients.inner_products import Backend, Direction, inner_products
 from engine.core.objective import Batch, objective
 from engine.errors import BadInputError
 from engine.kinds.language.objective import trimmed

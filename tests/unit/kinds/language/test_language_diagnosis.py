@@ -19,8 +19,8 @@ from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.core.features import Feature
 from engine.core.influence import read_influence
-from engine.core.question import TargetName
 from engine.core.scores import Scores
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.jobs.calculate import calculate
 from engine.jobs.questions import Diagnose, from_json, to_json

@@ -15,15 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 import engine
-from engine.core.along_the_update import Credits, back_propagate
 from engine.core.checkpoint import restore_optimizer
 from engine.core.chosen_targets import named_target
-from engine.core.derivatives import TorchDerivatives
+from engine.core.estimators.along_the_update import Credits, back_propagate
+from engine.core.gradients.derivatives import TorchDerivatives
+from engine.core.gradients.layers import layer_of, layers_of
 from engine.core.kind import kind_of
-from engine.core.layers import layer_of, layers_of
 from engine.core.objective import objective
-from engine.core.targets import Target
-from engine.core.update_trace import trace_update
+from engine.core.replays.update_trace import trace_update
+from engine.core.targets.functions import Target
 from engine.kinds.language.advantages import totals
 from engine.kinds.language.agent import LanguageAgent
 from engine.kinds.language.grpo import WeightedGroups

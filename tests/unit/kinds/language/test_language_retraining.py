@@ -11,8 +11,8 @@ from languages import Counted, record_language
 
 import engine
 from engine.core.chosen_targets import named_target
-from engine.core.question import TargetName
-from engine.core.replay import intervene
+from engine.core.replays.replay import intervene
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
 from engine.intervention.retrain import carry_out

@@ -12,9 +12,9 @@ from languages import Counted, settings, write_models
 import engine
 from engine.core.chosen_targets import named_target
 from engine.core.draws import VALIDATION_SEED
-from engine.core.regression import with_nothing_removed
-from engine.core.replays import finished_replays
-from engine.core.trust import read_validation
+from engine.core.estimators.replay_regression import with_nothing_removed
+from engine.core.faithfulness.result import read_validation
+from engine.core.replays.many import finished_replays
 from engine.errors import BadInputError
 from engine.kinds.language.presets import LanguageSettings
 from engine.kinds.language.removals import sequence_removals

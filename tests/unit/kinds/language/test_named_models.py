@@ -20,7 +20,7 @@ from languages import record_language, settings, write_models
 from received import received
 
 import engine
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.models import pretrained_model, restore_policy
 from engine.kinds.language.presets import LanguageSettings

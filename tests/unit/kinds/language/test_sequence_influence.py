@@ -13,10 +13,10 @@ from languages import record_language
 from worlds import same_tensors
 
 import engine
-from engine.core.backends import gradient, inner_products
 from engine.core.chosen_targets import named_target
+from engine.core.gradients.inner_products import gradient, inner_products
 from engine.core.objective import objective
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError, ZeroGradientError
 from engine.kinds.language.advantages import totals
 from engine.kinds.language.credits import Credits

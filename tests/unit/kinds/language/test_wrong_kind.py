@@ -23,7 +23,7 @@ from engine.analysis import (
     rendering,
     restoring,
 )
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job

@@ -18,10 +18,10 @@ from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.config import TrainConfig
-from engine.core.attribution import Term
+from engine.core.gradients.attribution import Term
 from engine.core.objective import Batch, Objective, ObjectiveFunction, objective_function
 from engine.core.policy import Evaluation, Policy, nothing_trained, trained
-from engine.core.targets import Described, SummedTarget, Target
+from engine.core.targets.functions import Described, SummedTarget, Target
 from engine.errors import BadInputError, ZeroGradientError
 
 Backend = Literal["jvp", "ghost", "loop"]

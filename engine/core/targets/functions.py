@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.core.policy import Policy
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.store.snapshot import Float32s
 
 

@@ -12,14 +12,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine.core.attribution import Attribution
 from engine.core.checkpoint import one_thread
 from engine.core.chosen_targets import named_target
-from engine.core.estimators import ESTIMATORS, PRIOR, REPLAY_REGRESSION, replay_regression
+from engine.core.estimators.registry import ESTIMATORS, PRIOR, REPLAY_REGRESSION, replay_regression
+from engine.core.estimators.replay_regression import training_orders, training_seconds
+from engine.core.gradients.attribution import Attribution
 from engine.core.kind import kind_of
-from engine.core.regression import training_orders, training_seconds
-from engine.core.replay import intervene
-from engine.core.targets import Target
+from engine.core.replays.replay import intervene
+from engine.core.targets.functions import Target
 from engine.errors import BadInputError
 from engine.store.snapshot import Float32s, Snapshot
 from engine.typed import whole
@@ -56,7 +56,7 @@ def attribute(
     Args:
         snapshot: round k.
         target: f.
-        estimator: a name in `estimators.ESTIMATORS`. `first_order` knows the order by its advantages alone, which are
+        estimator: a name in `registry.ESTIMATORS`. `first_order` knows the order by its advantages alone, which are
             normalised within the first epoch's minibatches; `replay_regression` averages what it starts from, and replays
             every removal in as many orders (at least 2).
         orders: how many; 1 is the recorded order alone.
@@ -117,7 +117,7 @@ def estimate_seconds(
 
     Args:
         snapshot: round k.
-        estimator: a name in `estimators.ESTIMATORS`. Of `replay_regression` replays that are kept cost nothing.
+        estimator: a name in `registry.ESTIMATORS`. Of `replay_regression` replays that are kept cost nothing.
         target: f; by default the return over the round's buffer.
         orders: minibatch orders to average over.
         by_layer: whether to split by layer as well.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.lds import metasmoothness
-from engine.core.replay import replay
+from engine.core.faithfulness.lds import metasmoothness
+from engine.core.replays.replay import replay
 from engine.store.read import open_run
 from engine.store.snapshot import Snapshot, parameters_of
 

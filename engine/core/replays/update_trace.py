@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.checkpoint import one_thread
+from engine.core.gradients.steps import Step, Trace, Vector
 from engine.core.kind import Agent, kind_of
-from engine.core.replay import check_replayable
-from engine.core.steps import Step, Trace, Vector
+from engine.core.replays.replay import check_replayable
 from engine.store.snapshot import Snapshot
 
 

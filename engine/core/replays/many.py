@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from engine.core.checkpoint import one_thread
 from engine.core.kind import kind_of
-from engine.core.replay import check_replayable, replay
-from engine.core.targets import Described
+from engine.core.replays.replay import check_replayable, replay
+from engine.core.targets.functions import Described
 from engine.executors import INLINE, Pool
 from engine.store.derived import kept_columns, load_table, update_table
 from engine.store.snapshot import Snapshot

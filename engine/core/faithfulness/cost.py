@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.core.controls import CONTROL_REPLAYS
-from engine.core.estimators import DEFAULT_ESTIMATOR, PRIOR, REPLAY_REGRESSION
+from engine.core.estimators.averaged_over_orders import estimate_seconds as influence_seconds
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR, PRIOR, REPLAY_REGRESSION
+from engine.core.estimators.replay_regression import training_orders, training_removals, with_nothing_removed
+from engine.core.faithfulness.controls import CONTROL_REPLAYS
+from engine.core.faithfulness.measure import Measurement, removals
 from engine.core.influence import read_influence
-from engine.core.orders import estimate_seconds as influence_seconds
-from engine.core.regression import training_orders, training_removals, with_nothing_removed
-from engine.core.replays import finished_replays, replay_seconds
-from engine.core.targets import Target
-from engine.core.validation import Measurement, removals
+from engine.core.replays.many import finished_replays, replay_seconds
+from engine.core.targets.functions import Target
 from engine.executors import PROCESSES, Pool, default_workers
 from engine.store.snapshot import Snapshot
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from engine.config import TrainConfig
-from engine.core.attribution import Attribution, Term
-from engine.core.backends import Backend, Direction, by_record, inner_products, touches_value
-from engine.core.layers import layer_of, layers_of
+from engine.core.gradients.attribution import Attribution, Term
+from engine.core.gradients.inner_products import Backend, Direction, by_record, inner_products, touches_value
+from engine.core.gradients.layers import layer_of, layers_of
 from engine.core.objective import Batch, ObjectiveFunction
 from engine.core.policy import Policy
 from engine.store.snapshot import Float32s

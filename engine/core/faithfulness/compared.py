@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.attribution import top_and_bottom
-from engine.core.lds import spearman
+from engine.core.faithfulness.lds import spearman
+from engine.core.gradients.attribution import top_and_bottom
 from engine.errors import BadInputError
 from engine.store.snapshot import Float32s
 

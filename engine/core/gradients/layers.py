@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch import nn
 
+from engine.core.gradients.steps import Vector
 from engine.core.policy import trained
-from engine.core.steps import Vector
 
 Layers = Sequence[slice]
 """Stretches of the vector that do not overlap and together are all of it."""

@@ -14,20 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.chosen_targets import chosen_target
-from engine.core.controls import null_control, smoothness
 from engine.core.draws import VALIDATION_SEED, extreme_removals
-from engine.core.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
+from engine.core.estimators.averaged_over_orders import check_request
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
+from engine.core.estimators.replay_regression import effects, training_orders, training_replays, with_nothing_removed
+from engine.core.faithfulness.controls import null_control, smoothness
+from engine.core.faithfulness.lds import Interval, additivity, lds, noise_ceiling
+from engine.core.faithfulness.result import Faithfulness, Validation, defined, keep_validation
 from engine.core.influence import influence
 from engine.core.kind import kind_of, recorded_here
-from engine.core.lds import Interval, additivity, lds, noise_ceiling
-from engine.core.orders import check_request
 from engine.core.policy import with_gradients
-from engine.core.question import Question, TargetName, averaged_name
-from engine.core.regression import effects, training_orders, training_replays, with_nothing_removed
-from engine.core.replay import check_device, check_replayable
-from engine.core.replays import Progress, replays
-from engine.core.targets import Target
-from engine.core.trust import Faithfulness, Validation, defined, keep_validation
+from engine.core.replays.many import Progress, replays
+from engine.core.replays.replay import check_device, check_replayable
+from engine.core.targets.functions import Target
+from engine.core.targets.question import Question, TargetName, averaged_name
 from engine.errors import BadInputError
 from engine.executors import PROCESSES, Pool
 from engine.store.read import Run, snapshot_of
@@ -147,7 +147,7 @@ def validate(
     Args:
         source: round k, or a run (then say which round).
         target: as `influence`; a `Question` says the estimator and the orders of its scores, too.
-        estimators: names in `estimators.ESTIMATORS`, or one. `replay_regression` is fitted to replays of its own first, so
+        estimators: names in `registry.ESTIMATORS`, or one. `replay_regression` is fitted to replays of its own first, so
             that it is never measured on what it was fitted to.
         round: k, where `source` is a run.
         subsets: how many subsets to remove, at least 3; by default 64, of a language model 32. Those of a GRPO round take

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from engine.core.attribution import Attribution, Term
-from engine.core.backends import Direction, target_gradient
+from engine.core.gradients.attribution import Attribution, Term
+from engine.core.gradients.inner_products import Direction, target_gradient
+from engine.core.gradients.steps import Vector
 from engine.core.objective import Batch, MinibatchObjective, Objective, objective_function
 from engine.core.policy import Policy, trained
-from engine.core.steps import Vector
-from engine.core.targets import LogProbTarget, Target
+from engine.core.targets.functions import LogProbTarget, Target
 from engine.store.snapshot import Float32s
 
 
@@ -53,7 +53,7 @@ class KeptGradients(Protocol):
     """The gradients of all records of a round at theta(k), kept in memory."""
 
     def influence(self, target: LogProbTarget) -> dict[Term, Float32s]:
-        """(n,) each: <grad f, grad J_i> by term; errors as `backends.gradient`."""
+        """(n,) each: <grad f, grad J_i> by term; errors as `inner_products.gradient`."""
         ...
 
     def influence_on_each(self, target: LogProbTarget) -> Float32s:

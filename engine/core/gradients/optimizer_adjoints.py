@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from engine.config import TrainConfig
-from engine.core.steps import Trace, Vector
+from engine.core.gradients.steps import Trace, Vector
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-5
 """Adam's, of every run; torch's defaults but for the last, which is Stable-Baselines3's for PPO."""

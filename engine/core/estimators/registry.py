@@ -10,13 +10,13 @@ from typing import Protocol
 import numpy as np
 
 from engine.config import TrainConfig
-from engine.core.along_the_update import OnStep, exactly, stepwise
-from engine.core.attribution import TERMS, Attribution
-from engine.core.backends import Backend, gradient, inner_products
+from engine.core.estimators.along_the_update import OnStep, exactly, stepwise
+from engine.core.estimators.replay_regression import TRAINING_ORDERS, RecordGradients, fit_to_replays
+from engine.core.gradients.attribution import TERMS, Attribution
+from engine.core.gradients.inner_products import Backend, gradient, inner_products
 from engine.core.kind import kind_of
-from engine.core.regression import TRAINING_ORDERS, RecordGradients, fit_to_replays
-from engine.core.replays import Progress
-from engine.core.targets import LogProbTarget, Target
+from engine.core.replays.many import Progress
+from engine.core.targets.functions import LogProbTarget, Target
 from engine.store.snapshot import Float32s, Snapshot
 
 DEFAULT_ESTIMATOR = "first_order"
@@ -36,7 +36,7 @@ def first_order(snapshot: Snapshot, target: Target, backend: Backend | None = No
     Args:
         snapshot: round k, of a kind whose records have one number each.
         target: f.
-        backend: see `backends.inner_products`.
+        backend: see `inner_products.inner_products`.
 
     Returns:
         (n,) influence of each record; positive means that it raised f. 0 for records that the update went without.
@@ -71,7 +71,7 @@ def replay_regression(
     orders: int = TRAINING_ORDERS,
     report: Progress = lambda doing, done, total: None,
 ) -> Attribution:
-    """A linear fit to f after many real replays without random records; see `regression.fit_to_replays`.
+    """A linear fit to f after many real replays without random records; see `replay_regression.fit_to_replays`.
 
     Args:
         snapshot: round k.
@@ -133,8 +133,8 @@ class Estimator:
     """One line for people."""
     compute: Compute
     cost: Callable[[TrainConfig], float] = lambda config: FOLLOWED
-    """About how many times as long it takes as the round's update, for one minibatch order. `orders.estimate_seconds` times it
-    where that is quick."""
+    """About how many times as long it takes as the round's update, for one minibatch order.
+    `averaged_over_orders.estimate_seconds` times it where that is quick."""
     in_unit_of_target: bool = True
     """Whether the size of its influence predicts the change of f; else only its sign does."""
     needs_minibatches: bool = True

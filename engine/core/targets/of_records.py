@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from engine.core.policy import Policy
-from engine.core.question import TargetName
+from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.registry import kind_named
 from engine.spaces import Space

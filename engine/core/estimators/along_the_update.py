@@ -14,21 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.core.attribution import TERMS, Attribution
-from engine.core.backends import zero_gradient
-from engine.core.derivatives import Derivatives, TorchDerivatives
+from engine.core.gradients.attribution import TERMS, Attribution
+from engine.core.gradients.derivatives import Derivatives, TorchDerivatives
+from engine.core.gradients.inner_products import zero_gradient
+from engine.core.gradients.layers import WHOLE, Layers, layers_of, parts_of
+from engine.core.gradients.optimizer_adjoints import clip_pull_back, clip_scale, follow
+from engine.core.gradients.steps import Step, Trace, Vector
 from engine.core.kind import kind_of
-from engine.core.layers import WHOLE, Layers, layers_of, parts_of
-from engine.core.optimizers import clip_pull_back, clip_scale, follow
-from engine.core.steps import Step, Trace, Vector
-from engine.core.targets import Target
-from engine.core.update_trace import trace_update
+from engine.core.replays.update_trace import trace_update
+from engine.core.targets.functions import Target
 from engine.errors import BadInputError
 from engine.store.snapshot import Snapshot
 
 OnStep = Callable[[], None]
 Credits = NDArray[np.float64]
-"""(layers, 3, n) influence by layer, term (`derivatives.TERMS`) and record; 0 for records that the update went without."""
+"""(layers, 3, n) influence by layer, term (`attribution.TERMS`) and record; 0 for records that the update went without."""
 
 
 def replay_gradient(

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from engine.core.chosen_targets import chosen_target
-from engine.core.controls import NULL_TOLERANCE
-from engine.core.question import Question, TargetName, averaged_name
-from engine.core.targets import Described, Target
+from engine.core.faithfulness.controls import NULL_TOLERANCE
+from engine.core.targets.functions import Described, Target
+from engine.core.targets.question import Question, TargetName, averaged_name
 from engine.errors import DamagedRunError
 from engine.store.derived import load_table, update_table
 from engine.store.snapshot import Snapshot

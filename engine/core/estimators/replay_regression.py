@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from engine.core.backends import Direction
 from engine.core.draws import TRAINING_SEED, removed_count
+from engine.core.gradients.inner_products import Direction
 from engine.core.kind import kind_of
 from engine.core.objective import Batch, MinibatchObjective, objective_function
 from engine.core.policy import Policy
-from engine.core.replays import Progress, finished_replays, replay_seconds, replays
-from engine.core.targets import Target
+from engine.core.replays.many import Progress, finished_replays, replay_seconds, replays
+from engine.core.targets.functions import Target
 from engine.executors import INLINE, Pool
 from engine.store.snapshot import Snapshot
 
@@ -65,7 +65,7 @@ class RecordGradients:
         return np.stack(rows).astype(np.float64)
 
     def direction(self, v: Floats) -> Direction:
-        """(P,) -> the same by parameter name, as `backends.inner_products` takes it."""
+        """(P,) -> the same by parameter name, as `inner_products.inner_products` takes it."""
         parameters = [self._parameters[name] for name in self.names]
         parts = torch.as_tensor(v, dtype=self.policy.dtype).split([p.numel() for p in parameters])
         return {name: part.reshape(p.shape) for name, part, p in zip(self.names, parts, parameters, strict=True)}
@@ -83,7 +83,7 @@ def training_replays(
     pool: Pool = INLINE,
     report: Progress = lambda doing, done, total: None,
 ) -> Floats:
-    """(targets, 1 + m, orders) values of f that the estimator is fitted to; arguments as `replays.replays`.
+    """(targets, 1 + m, orders) values of f that the estimator is fitted to; arguments as `replays.many.replays`.
 
     The subsets are others than those that `validate` measures estimators on.
     """

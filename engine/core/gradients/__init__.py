@@ -1,0 +1,1 @@
+"""Inner products with the records' gradients, and the derivatives of an update."""
