@@ -11,6 +11,7 @@ from worlds import moved_snapshot
 
 import engine
 from engine.core.estimators import averaged_over_orders as orders_module
+from engine.core.estimators import replay_regression as regression
 from engine.core.estimators.averaged_over_orders import attribute, estimate_seconds, planned_steps
 from engine.core.estimators.registry import ESTIMATORS, PRIOR, replay_regression
 from engine.core.kind import Effort
@@ -122,19 +123,19 @@ def test_regression_replays_in_as_many_orders_as_it_is_averaged_over(
     np.testing.assert_array_equal(found.influence, replay_regression(snapshot, target, prior, 5).influence)
     assert not np.array_equal(found.influence, engine.influence(snapshot, "return", "replay_regression").influence)
     counted: list[int] = []
-    monkeypatch.setattr(replay_regression, "replay_seconds", lambda _: counted.append(1) or 1.0)
+    monkeypatch.setattr(regression, "replay_seconds", lambda _: counted.append(1) or 1.0)
     one, five = (estimate_seconds(snapshot, "replay_regression", orders=orders) for orders in (1, 5))
     assert (round(one - 26), round(five - 65)) == (0, 0), "a second each, and a moment for what it starts from"
 
 
 def test_replays_that_are_kept_cost_nothing(cartpole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
-    monkeypatch.setattr(replay_regression, "replay_seconds", lambda _: 100.0)
+    monkeypatch.setattr(regression, "replay_seconds", lambda _: 100.0)
     shutil.copytree(cartpole.path, tmp_path / "run")
     recorded = engine.open_run(tmp_path / "run").snapshot(1)
     target = return_target(recorded)
     assert estimate_seconds(recorded, "replay_regression", target) > 2600
-    replay_regression.training_replays(recorded, [target])
+    regression.training_replays(recorded, [target])
     assert estimate_seconds(recorded, "replay_regression", target) < 100
     assert estimate_seconds(recorded, "replay_regression", target, orders=3) > 1300
 

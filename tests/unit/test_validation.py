@@ -19,7 +19,8 @@ from worlds import entry, moved_snapshot
 import engine
 from engine import executors
 from engine.core.draws import extreme_removals, random_removals, subsets
-from engine.core.estimators.registry import ESTIMATORS, PRIOR, first_order, record_gradients, replay_regression
+from engine.core.estimators import replay_regression as regression
+from engine.core.estimators.registry import ESTIMATORS, PRIOR, first_order, record_gradients
 from engine.core.estimators.replay_regression import fit_to_replays, with_nothing_removed
 from engine.core.faithfulness import cost
 from engine.core.faithfulness.cost import estimate_seconds, replaying_seconds
@@ -225,7 +226,7 @@ def test_regression_is_measured_on_subsets_that_it_was_not_fitted_to(
     settings: dict[str, Any] = {"subsets": 10, "orders": 2, **INLINE}
     found = engine.validate(snapshot, estimators=["replay_regression"], **settings)
     assert list(found.estimators) == ["replay_regression"]
-    measured_on, fitted_to = random_removals(snapshot, 0.5, 10), replay_regression.training_removals(snapshot)
+    measured_on, fitted_to = random_removals(snapshot, 0.5, 10), regression.training_removals(snapshot)
     assert not {row.tobytes() for row in measured_on} & {row.tobytes() for row in fitted_to}
     assert len(replayed) == len(set(replayed)) == (1 + 10 + 12) * 2
     scores = engine.influence(snapshot, "return", "replay_regression")
