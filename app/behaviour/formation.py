@@ -131,7 +131,7 @@ def draw_records(run: Run, snapshot: ControlSnapshot | None, target: ActionTarge
     group = right.selectbox("Group", [EVERY, *grouping.labels], key="shown_group", help=f"By {escape(grouping.name)}.")
     with page.one_line_errors():
         part = loaders.load_snapshot(run, int(shown or 0))
-        scores, related = loaders.behaviour_records(run, part.round, target)
+        scores, related = loaders.behaviour_records(loaders.load_snapshot(run, part.round), target)
         with st.container(key="behaviour_trust", horizontal=True, vertical_alignment="center"):
             trust_badge.badge(Check.of(run, part, _spelled_out(target)), "first_order", "behaviour")
             st.caption(

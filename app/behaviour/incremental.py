@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Lock
 
-import streamlit as st
-
+from app.shell.cached import cached
 from engine.analysis.behaviour import Behaviour, as_behaviour, policy_curve
 from engine.analysis.formation import RoundFormation, formation
 from engine.analysis.round_by_round import RoundByRound
@@ -50,11 +47,7 @@ class Growing:
             return as_behaviour(self.curve, self.formed, self.target)
 
 
+@cached(max_entries=16)
 def growing(run: Run, target: ActionTarget) -> Growing:
     """What is known of that behaviour, in memory or in the run's cache."""
-    return _growing(run, target, run.path, run.head, json.dumps(target.describe(), sort_keys=True))
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _growing(_run: Run, _target: ActionTarget, path: Path, head: str, described: str) -> Growing:
-    return Growing(policy_curve(_run, _target), formation(_run, _target), _target)
+    return Growing(policy_curve(run, target), formation(run, target), target)

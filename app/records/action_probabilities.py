@@ -21,7 +21,7 @@ def draw(run: Run, snapshot: ControlSnapshot, record: int, key: str, *, mode_bar
         key: begins the keys of what is drawn.
         mode_bar: whether the chart has Plotly's buttons.
     """
-    values, taken = loaders.action_distribution(snapshot, snapshot.hash, record), snapshot.buffer.action[record]
+    values, taken = loaders.action_distribution(snapshot, record), snapshot.buffer.action[record]
     space = run.manifest.action_space
     if space.kind == "discrete":
         names = page.action_names(run)

@@ -106,7 +106,7 @@ def _contents(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[
 
 
 def _picture(snapshot: ControlSnapshot, record: int) -> None:
-    picture = loaders.picture(snapshot, snapshot.hash, record)
+    picture = loaders.picture(snapshot, record)
     if isinstance(picture, str):
         st.info(escape(picture), icon=":material/image_not_supported:")
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.records import action_probabilities
 from app.shell import state
+from app.shell.cached import cached
 from app.shell.text import escape
 from engine.analysis.rendering import episode_records, render_records, to_png
 from engine.core.scores import Scores
@@ -28,14 +28,12 @@ STEP_SECONDS = 0.4
 """Between two steps while it plays."""
 
 
-@st.cache_resource(max_entries=24, show_spinner="drawing the episode …")
-def frames(
-    _snapshot: ControlSnapshot, path: Path | None, commit: str, records: tuple[int, ...]
-) -> tuple[list[bytes], str]:
+@cached(max_entries=24, show_spinner="drawing the episode …")
+def frames(snapshot: ControlSnapshot, records: tuple[int, ...]) -> tuple[list[bytes], str]:
     """PNG pictures of these records' states, and why the others are missing, if some are."""
     drawn: list[bytes] = []
     try:
-        for picture in render_records(_snapshot, records):
+        for picture in render_records(snapshot, records):
             drawn.append(to_png(picture, WIDEST))
     except EngineError as error:
         return drawn, str(error)
@@ -53,7 +51,7 @@ def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, 
         record: its number.
     """
     records = episode_records(snapshot, record, MOST_FRAMES)
-    pictures, trouble = frames(snapshot, snapshot.path, snapshot.hash, tuple(records.tolist()))
+    pictures, trouble = frames(snapshot, tuple(records.tolist()))
     if trouble:
         where = "This episode" if not pictures else f"What comes after record {records[len(pictures) - 1]}"
         st.info(f"{where} can't be shown: {escape(trouble)}.", icon=":material/image_not_supported:")

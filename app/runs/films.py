@@ -50,7 +50,7 @@ def draw(runs: dict[str, Run]) -> None:
     films, labels = [], []
     for name, k in chosen:
         with page.naming(page.short_name(name)):
-            films.append(loaders.load_film(runs[name], runs[name].path, runs[name].head, int(k), seed))
+            films.append(loaders.load_film(runs[name], int(k), seed))
         labels.append(policy_name(name, runs[name], int(k)))
     show(films, labels)
 

@@ -52,7 +52,7 @@ def draw(runs: dict[str, Run]) -> None:
     if snapshot is None:
         st.info("Neither run has a round with records, so there are no states to ask about.", icon=":material/info:")
         return
-    states = loaders.shared_states(snapshot, snapshot.path, snapshot.hash)
+    states = loaders.shared_states(snapshot)
     first, second = (asked(name, readable[name], k, states, snapshot) for name, k in ((a, k_a), (b, k_b)))
     found = difference(first, second)
     summary(found, first, states, snapshot, readable[a], readable[b])
@@ -67,7 +67,7 @@ def draw(runs: dict[str, Run]) -> None:
 def asked(name: str, run: Run, k: int, states: States, snapshot: ControlSnapshot) -> Distribution:
     """What the policy of a checkpoint would do in the states."""
     with page.naming(page.short_name(name)):
-        return loaders.policy_in(run, run.path, run.head, k, states, snapshot.hash)
+        return loaders.policy_in(run, k, states, snapshot.hash)
 
 
 def policy_picker(key: str, title: str, runs: dict[str, Run], default: str, at_first: list[int]) -> tuple[str, int]:
@@ -184,9 +184,9 @@ def draw_over_rounds(
         elif not common_checkpoints(runs[a], run):
             left_out.append(f"{page.short_name(name)} (no round in common)")
         else:
-            heads, label = (runs[a].head, run.head), page.short_name(name)
+            label = page.short_name(name)
             with page.one_line_errors(), page.naming(f"{page.short_name(a)} and {label}"):  # the others are drawn
-                found = loaders.difference_over_rounds(runs[a], run, heads, states, snapshot.hash, label)
+                found = loaders.difference_over_rounds(runs[a], run, states, snapshot.hash, label)
                 lines[label] = (found["round"], found[measure])
     if lines:
         st.plotly_chart(
@@ -272,7 +272,7 @@ def draw_state(
     """One state: its picture, and what each policy would do in it."""
     picture, bars = st.columns([2, 3], gap="small")
     with picture:
-        drawn = loaders.picture(snapshot, snapshot.hash, record)
+        drawn = loaders.picture(snapshot, record)
         if isinstance(drawn, str):
             st.info(escape(drawn), icon=":material/image_not_supported:")
         else:

@@ -53,7 +53,7 @@ class Check:
 
     def seconds(self, estimators: Sequence[str]) -> float:
         """How long it takes, from the time that the round's update took, or else that of one replay."""
-        return loaders.check_seconds(self.snapshot, self.snapshot.path, self.snapshot.hash, tuple(estimators), self.how)
+        return loaders.check_seconds(self.snapshot, tuple(estimators), self.how)
 
     def finished(self, estimators: Sequence[str]) -> tuple[int, int]:
         """Replays that are kept, and how many it takes."""

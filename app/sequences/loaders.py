@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import streamlit as st
 from numpy.typing import NDArray
 
 from app.shell import sequence_columns
+from app.shell.cached import cached
 from app.shell.loaders import run_folders, run_paths
 from app.shell.sequence_columns import Question
 from engine.core.scores import Scores
@@ -50,19 +50,15 @@ def load_step(dump: Dump, step: int) -> tuple[Sequences, str]:
     return _step(dump, step, identity), identity
 
 
-@st.cache_resource(max_entries=4, show_spinner="reading the sequences …")
+@cached(max_entries=4, show_spinner="reading the sequences …")
 def _step(_dump: Dump, step: int, identity: str) -> Sequences:
     return _dump.read(step)
 
 
+@cached(max_entries=4)
 def load_table(snapshot: LanguageSnapshot) -> pa.Table:
     """One row a sequence, without influence."""
-    return _table(snapshot, snapshot.path, snapshot.hash)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _table(_snapshot: LanguageSnapshot, path: Path | None, commit: str) -> pa.Table:
-    return sequence_columns.sequences_table(_snapshot.buffer)
+    return sequence_columns.sequences_table(snapshot.buffer)
 
 
 def load_scored_table(snapshot: LanguageSnapshot, scores: Scores) -> pa.Table:
@@ -76,7 +72,7 @@ def load_rows(table: pa.Table, identity: str, question: Question, basket: Sequen
     return _rows(table, identity, question, chosen)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@cached(max_entries=32)
 def _rows(_table: pa.Table, identity: str, question: Question, basket: tuple[int, ...]) -> NDArray[np.int64]:
     return sequence_columns.rows(_table, question, basket)
 
@@ -86,7 +82,7 @@ def load_offered(table: pa.Table, identity: str, basket: Sequence[int]) -> list[
     return _offered(table, identity, tuple(basket))
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@cached(max_entries=16)
 def _offered(_table: pa.Table, identity: str, basket: tuple[int, ...]) -> list[str]:
     return sequence_columns.offered(_table, basket)
 
@@ -97,7 +93,7 @@ def load_pieces(run: Run, token: NDArray[np.int32]) -> list[str]:
     Raises:
         BadInputError: the extra is missing, or the run has no tokenizer; one line.
     """
-    tokenizer, ids = _tokenizer(run, run.path, run.head), token.tolist()
+    tokenizer, ids = _tokenizer(run), token.tolist()
 
     def text(first: int, end: int) -> str:
         """Without a character at the end whose bytes are not all there yet."""
@@ -110,9 +106,9 @@ def load_pieces(run: Run, token: NDArray[np.int32]) -> list[str]:
     return found
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _tokenizer(_run: Run, path: Path, head: str) -> Any:
-    read, data = tokenizers().Tokenizer.from_buffer, _run.model_files().get("tokenizer.json")
+@cached(max_entries=4)
+def _tokenizer(run: Run) -> Any:
+    read, data = tokenizers().Tokenizer.from_buffer, run.model_files().get("tokenizer.json")
     if data is None:
         raise BadInputError("this run was recorded without its tokenizer, so tokens are numbers")
     try:

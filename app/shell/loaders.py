@@ -6,7 +6,6 @@ Cached values are shared between sessions: treat them as read-only.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.shell import kinds
+from app.shell.cached import cached
 from engine.allowed import add_options, allow
 from engine.analysis import policy_difference
 from engine.analysis.behaviour import influence_by_action
@@ -134,7 +134,7 @@ def load_courtesy(path: Path) -> CourtesyResults | None:
     return read_courtesy(path)
 
 
-@st.cache_resource(max_entries=8, show_spinner="reading the results …")
+@cached(max_entries=8, show_spinner="reading the results …")
 def _campaign(path: Path, stamps: tuple[Any, ...]) -> tuple[Campaign, pd.DataFrame]:
     campaign = read_campaign(path)
     return campaign, summary(campaign).to_pandas()
@@ -163,7 +163,7 @@ def load_run(path: Path) -> Run:
     return run
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
+@cached(max_entries=128)
 def _open(path: Path, stamp: int) -> Run:
     return open_run(path)
 
@@ -174,53 +174,32 @@ def load_snapshot(run: Run, round: int) -> Any:
     return _snapshot(run, run.path, round, commit)
 
 
-@st.cache_resource(max_entries=8, show_spinner="reading the round …")
+@cached(max_entries=8, show_spinner="reading the round …")
 def _snapshot(_run: Run, path: Path, round: int, commit: str) -> Any:
     return _run.snapshot(round)
 
 
+@cached(max_entries=32)
 def load_target(snapshot: Snapshot, name: TargetName) -> Any:
-    """The target of that name; another round's buffer is read once. Errors as `engine.core.kind.named_target`."""
-    return _target(snapshot, snapshot.path, snapshot.hash, name)
+    """The target of that name; another round's buffer is read once. Errors as `engine.named_target`."""
+    return named_target(snapshot, name)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _target(_snapshot: Snapshot, path: Path | None, commit: str, name: TargetName) -> Any:
-    return named_target(_snapshot, name)
-
-
+@cached(max_entries=32, show_spinner="computing influence …")
 def load_scores(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False) -> Scores:
     """Influence of a round's records, computed now unless it is kept."""
-    return _scores(snapshot, target, snapshot.path, snapshot.hash, _described(target), estimator, orders, by_layer)
-
-
-def _described(target: Target) -> str:
-    return json.dumps(target.describe(), sort_keys=True)
-
-
-@st.cache_resource(max_entries=32, show_spinner="computing influence …")
-def _scores(
-    _snapshot: Snapshot,
-    _target: Target,
-    path: Path | None,
-    commit: str,
-    described: str,
-    estimator: str,
-    orders: int,
-    by_layer: bool,
-) -> Scores:
-    kept = read_influence(_snapshot, _target, estimator, orders=orders, by_layer=by_layer)
+    kept = read_influence(snapshot, target, estimator, orders=orders, by_layer=by_layer)
     if kept is not None:
         return kept
-    kind_of(_snapshot).check_loadable(_snapshot)
-    return influence(_snapshot, _target, estimator, orders=orders, by_layer=by_layer)
+    kind_of(snapshot).check_loadable(snapshot)
+    return influence(snapshot, target, estimator, orders=orders, by_layer=by_layer)
 
 
 def compute_again(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1) -> bool:
     """Compute influence anew in the place of what is kept; returns whether the numbers are the same."""
     kept = load_scores(snapshot, target, estimator, orders)
     fresh = influence(snapshot, target, estimator, orders=orders, refresh=True)
-    _scores.clear()
+    load_scores.clear()
     return np.array_equal(kept.influence, fresh.influence)
 
 
@@ -228,43 +207,32 @@ def influence_seconds(
     snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False
 ) -> float:
     """How long scores would take that are not kept; the cheapest ones are not timed."""
-    about = snapshot.path, snapshot.hash, target.name
     if estimator == REPLAY_REGRESSION:  # it depends on the replays that are kept by now
-        prior = orders * _seconds_an_order(snapshot, target, *about, PRIOR, by_layer)
-        one = _replay_seconds(snapshot, snapshot.path, snapshot.hash)
-        return prior + training_seconds(snapshot, target, training_orders(orders), one)
+        prior = orders * _seconds_an_order(snapshot, target, target.name, PRIOR, by_layer)
+        return prior + training_seconds(snapshot, target, training_orders(orders), _replay_seconds(snapshot))
     is_timed = kind_of(snapshot).seconds_an_order(snapshot, estimator) is None
     if is_timed and estimator == DEFAULT_ESTIMATOR and orders == 1:
         return 0.0
-    return orders * _seconds_an_order(snapshot, target, *about, estimator, by_layer)
+    return orders * _seconds_an_order(snapshot, target, target.name, estimator, by_layer)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _seconds_an_order(
-    _snapshot: Snapshot,
-    _target: Target,
-    path: Path | None,
-    commit: str,
-    target: str,
-    estimator: str,
-    by_layer: bool,
-) -> float:
-    return influence_estimate(_snapshot, estimator, _target, by_layer=by_layer)
+@cached(max_entries=64)
+def _seconds_an_order(snapshot: Snapshot, _target: Target, target: str, estimator: str, by_layer: bool) -> float:
+    """Targets of one name take equally long."""
+    return influence_estimate(snapshot, estimator, _target, by_layer=by_layer)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _replay_seconds(_snapshot: Snapshot, path: Path | None, commit: str) -> float:
+@cached(max_entries=64)
+def _replay_seconds(snapshot: Snapshot) -> float:
     """What the round's update took, or else one replay."""
-    recorded = _snapshot.metrics.get("update_seconds")
-    return replay_seconds(_snapshot) if recorded is None else float(recorded)
+    recorded = snapshot.metrics.get("update_seconds")
+    return replay_seconds(snapshot) if recorded is None else float(recorded)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def check_seconds(
-    _snapshot: Snapshot, path: Path | None, commit: str, estimators: tuple[str, ...], how: Measurement
-) -> float:
+@cached(max_entries=64)
+def check_seconds(snapshot: Snapshot, estimators: tuple[str, ...], how: Measurement) -> float:
     """How long a validation of a round's scores would take, from the time that its update took, or else of one replay."""
-    return estimate_seconds(_snapshot, how, estimators, one=_replay_seconds(_snapshot, path, commit))
+    return estimate_seconds(snapshot, how, estimators, one=_replay_seconds(snapshot))
 
 
 def recommendation(run: Run, snapshot: Snapshot, target: str) -> Recommendation | None:
@@ -274,57 +242,44 @@ def recommendation(run: Run, snapshot: Snapshot, target: str) -> Recommendation 
     return recommend(_study(), run.manifest.env_id, snapshot.round / max(run.config.rounds, 1), target)
 
 
-@st.cache_resource(show_spinner=False)
+@cached()
 def _study() -> list[dict[str, Any]]:
     with suppress(EngineError, OSError):
         return read_study(STUDY)
     return []
 
 
+@cached(max_entries=16)
 def load_fields(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     """The columns of a round's records; `influence` is a column to be filled in."""
-    return _fields(snapshot, snapshot.path, snapshot.hash)
+    return record_fields(snapshot)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _fields(_snapshot: ControlSnapshot, path: Path | None, commit: str) -> dict[str, NDArray[Any]]:
-    return record_fields(_snapshot)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def picture(_snapshot: ControlSnapshot, commit: str, record: int) -> NDArray[np.uint8] | str:
+@cached(max_entries=64)
+def picture(snapshot: ControlSnapshot, record: int) -> NDArray[np.uint8] | str:
     """The rendered state of a record, or one line that says why there is none."""
     try:
-        return render(_snapshot, record)
+        return render(snapshot, record)
     except EngineError as error:
         return str(error)
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
-def action_distribution(_snapshot: ControlSnapshot, commit: str, record: int) -> NDArray[np.float32]:
+@cached(max_entries=256)
+def action_distribution(snapshot: ControlSnapshot, record: int) -> NDArray[np.float32]:
     """What the policy says of the record's state."""
-    return policy_at(_snapshot, record)
+    return policy_at(snapshot, record)
 
 
-def behaviour_records(run: Run, round: int, target: ActionTarget) -> tuple[Float32s, Relations]:
+@cached(max_entries=16)
+def behaviour_records(snapshot: ControlSnapshot, target: ActionTarget) -> tuple[Float32s, Relations]:
     """Influence of a round's records on a behaviour, and how they relate to it."""
-    snapshot = load_snapshot(run, round)
-    return _behaviour_records(snapshot, target, snapshot.path, snapshot.hash, _described(target))
+    return related_scores(snapshot, target)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _behaviour_records(
-    _snapshot: ControlSnapshot, _target: ActionTarget, path: Path | None, commit: str, described: str
-) -> tuple[Float32s, Relations]:
-    return related_scores(_snapshot, _target)
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def formation_table(
-    _run: Run, path: Path, head: str, estimator: str
-) -> tuple[list[int], NDArray[np.float64], dict[int, str]]:
+@cached(max_entries=16)
+def formation_table(run: Run, estimator: str) -> tuple[list[int], NDArray[np.float64], dict[int, str]]:
     """The rounds that could be read, their summed influence by action (actions, rounds), and why others could not."""
-    found = influence_by_action(_run, estimator)
+    found = influence_by_action(run, estimator)
     if found.missing:
         bar = st.progress(0.0, "computing influence, round by round …")
         for _ in found:
@@ -332,29 +287,29 @@ def formation_table(
             bar.progress(done / total, f"computing influence: {done} of {total} rounds")
         bar.empty()
     rounds, sums = [number for number, _ in found.in_order], [each for _, each in found.in_order]
-    return rounds, np.array(sums, np.float64).reshape(len(rounds), _run.manifest.action_space.n).T, found.failed
+    return rounds, np.array(sums, np.float64).reshape(len(rounds), run.manifest.action_space.n).T, found.failed
 
 
-@st.cache_resource(max_entries=8, show_spinner="looking at the states …")
-def shared_states(_snapshot: ControlSnapshot, path: Path | None, commit: str) -> States:
+@cached(max_entries=8, show_spinner="looking at the states …")
+def shared_states(snapshot: ControlSnapshot) -> States:
     """The states of a round's records, as the environment shows them."""
-    return policy_difference.shared_states(_snapshot)
+    return policy_difference.shared_states(snapshot)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def policy_in(_run: Run, path: Path, head: str, k: int, _states: States, states: str) -> Distribution:
+@cached(max_entries=32)
+def policy_in(run: Run, k: int, _states: States, states: str) -> Distribution:
     """What the policy of a checkpoint would do in the states; `states` names the commit that they are from."""
-    return policy_difference.policy_in(_run, k, _states)
+    return policy_difference.policy_in(run, k, _states)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached(max_entries=64)
 def difference_over_rounds(
-    _first: Run, _second: Run, heads: tuple[str, str], _states: States, states: str, label: str
+    first: Run, second: Run, _states: States, states: str, label: str
 ) -> dict[str, NDArray[Any]]:
     """The mean difference over the states at every common checkpoint: `round`, `kl`, `distance`, `other_action`."""
-    total, rows = max(len(policy_difference.common_checkpoints(_first, _second)), 1), []
+    total, rows = max(len(policy_difference.common_checkpoints(first, second)), 1), []
     bar = st.progress(0.0, f"{label}: asking the policies, round by round …")
-    for k, found in policy_difference.over_rounds(_first, _second, _states):
+    for k, found in policy_difference.over_rounds(first, second, _states):
         rows.append((k, found.kl.mean(), found.distance.mean(), found.other_action.mean()))
         bar.progress(len(rows) / total, f"{label}: {len(rows)} of {total} rounds")
     bar.empty()
@@ -362,7 +317,7 @@ def difference_over_rounds(
     return dict(zip(("round", "kl", "distance", "other_action"), columns, strict=True))
 
 
-@st.cache_resource(max_entries=16, show_spinner="playing the episode …")
-def load_film(_run: Run, path: Path, head: str, k: int, seed: int) -> Film:
+@cached(max_entries=16, show_spinner="playing the episode …")
+def load_film(run: Run, k: int, seed: int) -> Film:
     """An evaluation episode of a checkpoint's policy in pictures."""
-    return film(_run, k, seed)
+    return film(run, k, seed)

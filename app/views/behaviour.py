@@ -125,7 +125,7 @@ def draw_head(run: Run, snapshot: ControlSnapshot | None, record: int, found: Be
     with curve:  # first: a state that is restored by replaying its episode takes a while to draw
         draw_curve(run, snapshot, found, complete)
     with picture:
-        drawn = loaders.picture(snapshot, snapshot.hash, record)
+        drawn = loaders.picture(snapshot, record)
         if isinstance(drawn, str):
             st.info(escape(drawn), icon=":material/image_not_supported:")
         else:

@@ -104,7 +104,7 @@ def draw_formation() -> None:
     elif run.manifest.action_space.kind != "discrete":
         st.info("The map groups records by action, and this run's actions are continuous.", icon=":material/info:")
     else:
-        columns, table, failed = loaders.formation_table(run, run.path, run.head, "first_order")
+        columns, table, failed = loaders.formation_table(run, "first_order")
         for line in unread(failed):
             st.warning(escape(line), icon=":material/info:")
         if not columns:

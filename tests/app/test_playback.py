@@ -105,7 +105,7 @@ def test_what_can_not_be_drawn_says_so_in_its_place(open_page: Open, runs: Path,
 
 def test_pictures_are_small_and_in_order(cartpole: Run) -> None:
     snapshot = cartpole.snapshot(1)
-    pictures, trouble = playback.frames.__wrapped__(snapshot, None, "", (0, 4))  # type: ignore[attr-defined]
+    pictures, trouble = playback.frames.__wrapped__(snapshot, (0, 4))
     assert trouble == ""
     assert len(pictures) == 2
     assert pictures[0] != pictures[1]
