@@ -103,7 +103,7 @@ def test_policies_of_other_kinds_are_not_compared_in_states(runs: Runs) -> None:
 def test_a_target_of_another_kind_is_refused(runs: Runs, estimator: str) -> None:
     pairs, span = state_and_action(runs), a_span(runs)
     of_language = refusal(lambda: engine.influence(a_round(runs), pairs, estimator))
-    assert "is over states and actions, and round 1 has sequences of tokens" in of_language
+    assert "is of a run of the kind control, and round 1 of one of the kind language" in of_language
     of_control = refusal(lambda: engine.influence(runs.control.snapshot(1), span, estimator))
     assert "is of a run of the kind language, and round 1 of one of the kind control" in of_control
 
@@ -111,13 +111,15 @@ def test_a_target_of_another_kind_is_refused(runs: Runs, estimator: str) -> None
 def test_other_doors_refuse_such_a_target(runs: Runs) -> None:
     pairs, span, few = state_and_action(runs), a_span(runs), {"subsets": 3, "orders": 1, "executor": "inline"}
     control, language = runs.control.snapshot(1), a_round(runs)
+    made_by_hand = engine.ActionTarget(control.buffer.observation[:1], control.buffer.action[:1])
     for call, words in (
-        (lambda: engine.validate(language, pairs, **few), "has sequences of tokens"),
+        (lambda: engine.influence(language, made_by_hand), "is over states and actions, and round 1 has sequences"),
+        (lambda: engine.validate(language, pairs, **few), "of a run of the kind control"),
         (lambda: engine.validate(control, span, **few), "of a run of the kind language"),
-        (lambda: engine.influence_on_each(language, pairs), "has sequences of tokens"),
-        (lambda: engine.influence_on_each(language, span), "are not made of single states and actions"),
+        (lambda: engine.influence_on_each(language, pairs), "of a run of the kind control"),
+        (lambda: engine.influence_on_each(language, span), "is not made of single states and actions"),
         (lambda: engine.influence_on_each(control, span), "of a run of the kind language"),
-        (lambda: engine.behaviour(runs.control, span), "a behaviour is one state and action"),
+        (lambda: engine.behaviour(runs.control, span), "of a run of the kind language"),
         (lambda: engine.return_target(language, control.buffer), "has no sequences; take the buffer of"),
         (lambda: engine.return_target(control, language.buffer), "has no observations; take the buffer of"),
         (lambda: engine.action_target(language, observation=3), "observations and actions are not for language models"),
