@@ -1,6 +1,53 @@
-"""The made-up runs of the fault tests serve here, too."""
+"""A folder of runs, and its pages."""
 
+from __future__ import annotations
+
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
+import pytest
+from pages import ROOT, Open
+from streamlit.testing.v1 import AppTest
+
+import engine
+from engine.intervention.plan import Intervention
+from engine.jobs.interventions import create_job, predicted
+from engine.jobs.work import work
+from engine.store.read import Run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, cartpole: Run) -> Path:
+    """A folder with one run that has a finished intervention."""
+    folder = tmp_path_factory.mktemp("shown")
+    shutil.copytree(cartpole.path, folder / "cartpole")
+    run = engine.open_run(folder / "cartpole")
+    plan = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=4, continue_rounds=1)
+    job, _ = create_job(run, run.snapshot(1), plan, predicted(run.snapshot(1), plan))
+    work(job.folder)
+    return folder
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch, runs: Path) -> Iterator[Open]:
+    """Open a page of the app on `runs` (or another folder) with query parameters."""
+
+    def opened(page: str, folder: Path = runs, **query: str) -> AppTest:
+        monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(folder)])
+        app = AppTest.from_file(str(ROOT / "app" / "streamlit_app.py"), default_timeout=60)
+        for key, value in query.items():
+            app.query_params[key] = value
+        if page != "runs":
+            app.switch_page(f"views/{page}.py")
+        return app.run()
+
+    return opened
+
+
+@pytest.fixture
+def shown(runs: Path, tmp_path: Path) -> Run:
+    """A run that a test may change, in a folder of its own."""
+    shutil.copytree(runs / "cartpole", tmp_path / "cartpole")
+    return engine.open_run(tmp_path / "cartpole")

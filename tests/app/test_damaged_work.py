@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pages import SEEN, Open, errors, words
 from reading import as_read
-from test_pages import Open, errors, open_page, runs, words  # noqa: F401
-from test_selection import SEEN, shown  # noqa: F401
 
 import engine
 from app.shell import loaders
@@ -19,7 +18,7 @@ from engine.store.read import Run
 
 
 @pytest.fixture
-def folder(runs: Path, tmp_path: Path) -> Path:  # noqa: F811
+def folder(runs: Path, tmp_path: Path) -> Path:
     """A folder with a run of its own, which has a finished intervention."""
     shutil.copytree(runs, tmp_path / "runs")
     return tmp_path / "runs"
@@ -34,7 +33,7 @@ def spoil(path: Path) -> bytes:
     return bytes(data)
 
 
-def test_a_damaged_basket_is_said_and_can_be_set_aside(open_page: Open, shown: Run) -> None:  # noqa: F811
+def test_a_damaged_basket_is_said_and_can_be_set_aside(open_page: Open, shown: Run) -> None:
     change_basket(shown, 2, add=[3, 5])
     path = shown.path / "basket" / "000002.json"
     damaged = spoil(path)
@@ -51,7 +50,7 @@ def test_a_damaged_basket_is_said_and_can_be_set_aside(open_page: Open, shown: R
     assert "add_to_basket" in [button.key for button in app.button]
 
 
-def test_a_damaged_note_hides_no_intervention(open_page: Open, folder: Path) -> None:  # noqa: F811
+def test_a_damaged_note_hides_no_intervention(open_page: Open, folder: Path) -> None:
     (job,) = list_jobs(engine.open_run(folder / "cartpole"))
     write_note(job.folder, "what came of 12?")
     damaged = spoil(job.folder / "note.json")
@@ -61,7 +60,7 @@ def test_a_damaged_note_hides_no_intervention(open_page: Open, folder: Path) -> 
     assert (job.folder / "note.json").read_bytes() == damaged
 
 
-def test_a_damaged_result_can_be_had_again(open_page: Open, folder: Path) -> None:  # noqa: F811
+def test_a_damaged_result_can_be_had_again(open_page: Open, folder: Path) -> None:
     (job,) = list_jobs(engine.open_run(folder / "cartpole"))
     spoil(job.folder / "branch" / "result.json")
     app = open_page("interventions", folder, run="cartpole")
@@ -72,7 +71,7 @@ def test_a_damaged_result_can_be_had_again(open_page: Open, folder: Path) -> Non
 
 
 def test_what_no_reader_refused_is_one_line_and_hides_no_other_run(
-    open_page: Open,  # noqa: F811
+    open_page: Open,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -96,7 +95,7 @@ def test_what_no_reader_refused_is_one_line_and_hides_no_other_run(
     assert not app.exception
 
 
-def test_a_damaged_plan_is_a_line(open_page: Open, folder: Path) -> None:  # noqa: F811
+def test_a_damaged_plan_is_a_line(open_page: Open, folder: Path) -> None:
     (job,) = list_jobs(engine.open_run(folder / "cartpole"))
     spoil(job.folder / "intervention.json")
     app = open_page("interventions", folder, run="cartpole")

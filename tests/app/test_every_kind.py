@@ -1,7 +1,5 @@
 """Every kind of run has the same pages: a language model's round as a control task's, and a kind that the pages don't know."""
 
-# ruff: noqa: F811
-
 from __future__ import annotations
 
 import shutil
@@ -15,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from languages import record_language
+from pages import Open, errors, tick, words
 from streamlit.testing.v1 import AppTest
-from test_pages import Open, errors, open_page, tick, words  # noqa: F401
 
 import engine
 from app.removal import start

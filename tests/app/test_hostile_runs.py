@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from google.protobuf.message import Message
 from hostile_runs import HOST, STOPPED, write_hostile_runs
+from pages import Open
 from streamlit.testing.v1 import AppTest
-from test_pages import Open, open_page  # noqa: F401
 
 from engine.store.read import Run
 
@@ -66,7 +66,7 @@ def texts(message: Message, name: str = "") -> Iterator[tuple[str, str]]:
                 yield f"{name}{type(message).__name__}.{field.name}", one
 
 
-def test_every_page_escapes_what_it_is_told(open_page: Open, addresses: list[str]) -> None:  # noqa: F811
+def test_every_page_escapes_what_it_is_told(open_page: Open, addresses: list[str]) -> None:
     seen = set()
     for address in addresses:
         parts = urlsplit(address)
@@ -83,7 +83,7 @@ def test_every_page_escapes_what_it_is_told(open_page: Open, addresses: list[str
     assert len(seen) > 20, "labels, helps, captions, alerts and more were looked at"
 
 
-def test_what_a_received_calculation_says_is_shown(open_page: Open, addresses: list[str]) -> None:  # noqa: F811
+def test_what_a_received_calculation_says_is_shown(open_page: Open, addresses: list[str]) -> None:
     (address,) = [address for address in addresses if address.endswith(STOPPED)]
     app = open_page("diagnose", **dict(parse_qsl(urlsplit(address).query)))
     app.session_state["trust_panel"] = True

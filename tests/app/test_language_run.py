@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from languages import record_language
 from made_up_sequences import write_language_run
-from test_pages import Open, errors, open_page, words  # noqa: F401
+from pages import Open, errors, words
 
 from engine.core.targets.question import TargetName
 from engine.intervention.plan import Intervention
@@ -30,7 +30,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_is_listed_with_the_other_runs_and_has_a_timeline(open_page: Open) -> None:  # noqa: F811
+def test_it_is_listed_with_the_other_runs_and_has_a_timeline(open_page: Open) -> None:
     app = open_page("runs")
     assert errors(app) == []
     [table] = [frame.value for frame in app.dataframe]
@@ -43,7 +43,7 @@ def test_it_is_listed_with_the_other_runs_and_has_a_timeline(open_page: Open) ->
 
 
 @pytest.mark.parametrize("page", ["diagnose", "behaviour"])
-def test_pages_about_control_tasks_lead_to_its_sequences(open_page: Open, page: str) -> None:  # noqa: F811
+def test_pages_about_control_tasks_lead_to_its_sequences(open_page: Open, page: str) -> None:
     app = open_page(page, run="polite", round="1")
     assert errors(app) == []
     assert "its records are sequences" in words(app)
@@ -51,13 +51,13 @@ def test_pages_about_control_tasks_lead_to_its_sequences(open_page: Open, page: 
     assert "run=polite" in link.query_string
 
 
-def test_the_timeline_leads_to_the_sequences_of_its_round(open_page: Open) -> None:  # noqa: F811
+def test_the_timeline_leads_to_the_sequences_of_its_round(open_page: Open) -> None:
     app = open_page("timeline", run="polite", round="1")
     [link] = [link.proto for link in app.get("page_link") if link.proto.page == "sequences"]
     assert link.query_string == "run=polite&round=1"
 
 
-def test_what_a_removal_did_is_compared_and_the_removed_sequences_are_shown(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_what_a_removal_did_is_compared_and_the_removed_sequences_are_shown(open_page: Open, runs: Path) -> None:
     run = open_run(runs / "trained")
     [job] = list_jobs(run)
     app = open_page("compare", run="trained", iv=job.id)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from language_runs import write_run
 from numpy.typing import NDArray
-from test_pages import Open, open_page  # noqa: F401
+from pages import Open
 
 import engine
 from engine.kinds.language.sequences import TOKEN_COLUMNS
@@ -98,7 +98,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_run_of_odd_numbers_is_shown(open_page: Open, name: str) -> None:  # noqa: F811
+def test_a_run_of_odd_numbers_is_shown(open_page: Open, name: str) -> None:
     for page, query in PAGES:
         app = open_page(page, run=name, **query)
         assert not app.exception, f"{page}: {app.exception[0].value}"
@@ -108,12 +108,12 @@ def test_a_run_of_odd_numbers_is_shown(open_page: Open, name: str) -> None:  # n
             assert "damaged" not in error.value
 
 
-def test_runs_of_odd_numbers_are_shown_side_by_side(open_page: Open) -> None:  # noqa: F811
+def test_runs_of_odd_numbers_are_shown_side_by_side(open_page: Open) -> None:
     app = open_page("compare_runs", runs="all-nan,all-inf,parameters")
     assert not app.exception, app.exception[0].value
 
 
 @pytest.mark.parametrize("query", [{}, {"record": "3"}, {"record": "3", "target": "return"}])
-def test_sequences_of_odd_numbers_are_shown(open_page: Open, query: dict[str, str]) -> None:  # noqa: F811
+def test_sequences_of_odd_numbers_are_shown(open_page: Open, query: dict[str, str]) -> None:
     app = open_page("sequences", run="language", **query)
     assert not app.exception, app.exception[0].value

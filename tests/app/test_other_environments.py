@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_pages import Open, errors, open_page, words  # noqa: F401
+from pages import Open, errors, words
 from worlds import record
 
 import engine
@@ -28,13 +28,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", [GRID, PENDULUM, CHEETAH])
 @pytest.mark.parametrize("page", ["timeline", "diagnose", "behaviour"])
-def test_page_draws(open_page: Open, page: str, name: str) -> None:  # noqa: F811
+def test_page_draws(open_page: Open, page: str, name: str) -> None:
     app = open_page(page, run=name, round="1")
     assert errors(app) == []
     assert app.selectbox(key="run").value == name
 
 
-def test_an_image_is_shown_and_not_its_numbers(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_an_image_is_shown_and_not_its_numbers(open_page: Open, runs: Path) -> None:
     app = open_page("diagnose", run=GRID, round="1", inspect="7")
     assert "7 x 7 pixels" in words(app)
     options = app.selectbox(key="x").options
@@ -48,7 +48,7 @@ def test_an_image_is_shown_and_not_its_numbers(open_page: Open, runs: Path) -> N
     assert len(np.unique(everything.reshape(-1, 3), axis=0)) > 2
 
 
-def test_a_gaussian_policy_is_shown_as_mean_and_deviation(open_page: Open) -> None:  # noqa: F811
+def test_a_gaussian_policy_is_shown_as_mean_and_deviation(open_page: Open) -> None:
     app = open_page("diagnose", run=PENDULUM, round="1")
     app.session_state["show"] = "Policy"
     app.run()
@@ -58,7 +58,7 @@ def test_a_gaussian_policy_is_shown_as_mean_and_deviation(open_page: Open) -> No
     assert (table["std"] > 0).all()
 
 
-def test_behaviour_of_a_continuous_action(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_behaviour_of_a_continuous_action(open_page: Open, runs: Path) -> None:
     app = open_page("behaviour", run=CHEETAH, record="1:3")
     assert errors(app) == []
     assert "one standard deviation" in words(app)
@@ -76,7 +76,7 @@ def test_behaviour_of_a_continuous_action(open_page: Open, runs: Path) -> None: 
     assert np.allclose(deviation[0], 1)
 
 
-def test_a_single_continuous_action_keeps_its_sign(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_a_single_continuous_action_keeps_its_sign(open_page: Open, runs: Path) -> None:
     app = open_page("diagnose", run=PENDULUM, round="1")
     top = next(frame.value for frame in app.dataframe if frame.key == "top_records")
     action = engine.open_run(runs / PENDULUM).snapshot(1).buffer.action[:, 0]
@@ -84,13 +84,13 @@ def test_a_single_continuous_action_keeps_its_sign(open_page: Open, runs: Path) 
     assert "action: back foot torque" in open_page("diagnose", run=CHEETAH).selectbox(key="y").options
 
 
-def test_the_action_target_of_a_continuous_action(open_page: Open) -> None:  # noqa: F811
+def test_the_action_target_of_a_continuous_action(open_page: Open) -> None:
     app = open_page("diagnose", run=CHEETAH, round="1", target="action", about="5")
     assert errors(app) == []
     assert "action target, record 5" in words(app)
 
 
-def test_a_typed_state_says_whether_its_numbers_are_normalised(open_page: Open) -> None:  # noqa: F811
+def test_a_typed_state_says_whether_its_numbers_are_normalised(open_page: Open) -> None:
     asked = {"round": "1", "target": "action", "of": "state"}
     assert open_page("diagnose", run=CHEETAH, **asked).text_input(key="state").label == "State, normalised"
     assert open_page("diagnose", run=PENDULUM, **asked).text_input(key="state").label == "State"

@@ -4,84 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from reading import as_read
-from streamlit.testing.v1 import AppTest
+from pages import Open, errors, words
 
 import engine
 from engine.experiments.campaign import run_campaign
 from engine.experiments.plans import EXPERIMENTS
-from engine.intervention.plan import Intervention
 from engine.intervention.record_sets import change_basket, read_sets, select
-from engine.jobs.interventions import create_job, predicted
-from engine.jobs.work import work
 from engine.store import read_json, write_json
-from engine.store.read import Run
-
-ROOT = Path(__file__).resolve().parents[2]
-Open = Callable[..., AppTest]
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, cartpole: Run) -> Path:
-    """A folder with one run that has a finished intervention."""
-    folder = tmp_path_factory.mktemp("shown")
-    shutil.copytree(cartpole.path, folder / "cartpole")
-    run = engine.open_run(folder / "cartpole")
-    plan = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=4, continue_rounds=1)
-    job, _ = create_job(run, run.snapshot(1), plan, predicted(run.snapshot(1), plan))
-    work(job.folder)
-    return folder
-
-
-@pytest.fixture
-def open_page(monkeypatch: pytest.MonkeyPatch, runs: Path) -> Iterator[Open]:
-    """Open a page of the app on `runs` (or another folder) with query parameters."""
-
-    def opened(page: str, folder: Path = runs, **query: str) -> AppTest:
-        monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(folder)])
-        app = AppTest.from_file(str(ROOT / "app" / "streamlit_app.py"), default_timeout=60)
-        for key, value in query.items():
-            app.query_params[key] = value
-        if page != "runs":
-            app.switch_page(f"views/{page}.py")
-        return app.run()
-
-    return opened
-
-
-def pick(app: AppTest, key: str, *marks: int) -> AppTest:
-    """Select the marks with this `customdata` in the Plotly chart `key`, as the browser would say it."""
-    picked = {"points": [{"customdata": mark} for mark in marks], "point_indices": [], "box": [], "lasso": []}
-    return _selected(app, app.get("plotly_chart"), key, picked)
-
-
-def tick(app: AppTest, key: str, *rows: int) -> AppTest:
-    """Select these rows, and no others, in the table `key`, as the browser would say it."""
-    return _selected(app, app.dataframe, key, {"rows": rows, "columns": [], "cells": []})
-
-
-def _selected(app: AppTest, elements: Iterable[Any], key: str, selection: object) -> AppTest:
-    element = next(element for element in elements if element.proto.id.endswith(f"-{key}"))
-    states = app._tree.get_widget_states()
-    states.widgets.add(id=element.proto.id, string_value=json.dumps({"selection": selection}))
-    return app._run(states)
-
-
-def errors(app: AppTest) -> list[str]:
-    assert not app.exception, app.exception[0].value
-    return [as_read(error.value) for error in app.error]
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.markdown, app.caption, app.info, app.warning)
-    return " ".join(as_read(element.value) for kind in kinds for element in kind)
 
 
 @pytest.mark.parametrize("page", ["runs", "timeline", "diagnose", "behaviour", "interventions", "compare"])

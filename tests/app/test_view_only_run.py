@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from languages import record_language
+from pages import Open, errors, words
 from reading import as_read
 from received import received
-from test_pages import Open, errors, open_page, words  # noqa: F401
 
 import engine
 from app.removal import start
@@ -45,7 +45,7 @@ def nothing_allowed() -> Any:
     engine.allow()
 
 
-def test_texts_and_recorded_numbers_are_shown_and_one_line_says_what_to_pass(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_texts_and_recorded_numbers_are_shown_and_one_line_says_what_to_pass(open_page: Open, runs: Path) -> None:
     app = open_page("sequences", run="sent", round="1")
     assert errors(app) == []
     assert LINE in words(app)
@@ -60,7 +60,7 @@ def test_texts_and_recorded_numbers_are_shown_and_one_line_says_what_to_pass(ope
 
 
 def test_with_the_base_model_there_is_influence(
-    open_page: Open,  # noqa: F811
+    open_page: Open,
     runs: Path,
     models: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -74,7 +74,7 @@ def test_with_the_base_model_there_is_influence(
     assert LINE not in words(app)
 
 
-def test_a_base_that_is_no_folder_is_one_line(open_page: Open, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_base_that_is_no_folder_is_one_line(open_page: Open, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_page("runs")
     monkeypatch.setattr(sys, "argv", ["streamlit", "--runs", str(runs), "--base", "nowhere"])
     app.run()

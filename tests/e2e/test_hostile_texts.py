@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from browsing import idle
+from hostile_runs import HOST, LANGUAGE, hostile, quoted, write_hostile_runs
 from playwright.sync_api import Page, expect
 
 from engine.store.read import Run
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
-from hostile_runs import HOST, LANGUAGE, hostile, quoted, write_hostile_runs
 
 pytestmark = pytest.mark.browser
 FOUND = f"""() => ({{

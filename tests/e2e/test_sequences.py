@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 from browsing import idle
+from language_runs import write_run
 from playwright.sync_api import Page, expect
 
 import engine
 from engine.arguments import record_numbers
 from engine.intervention.record_sets import read_sets
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
-from language_runs import write_run
 
 pytestmark = pytest.mark.browser
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from browsing import idle
+from language_runs import write_run
 from playwright.sync_api import Page, expect
 
 import engine
 from app.charts.theme import DARK, LIGHT, Theme
 from engine.jobs.interventions import list_jobs
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "app"))
-from language_runs import write_run
 
 pytestmark = pytest.mark.browser
 

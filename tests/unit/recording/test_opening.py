@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from test_dumps import verl
+from trainer_dumps import verl
 
 from engine.errors import BadInputError, EngineError, StorageError
 from engine.recording.dumps import find_dumps, open_dump

@@ -33,7 +33,7 @@ from engine.store.commit import RunWriter
 from engine.store.read import Run
 
 pytest.importorskip("transformers")
-PINS = Path(__file__).parents[3] / "pins" / "data"
+PINS = Path(__file__).parents[1] / "pins" / "data"
 
 
 class Runs(NamedTuple):

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import errors, words
 from streamlit.testing.v1 import AppTest
-from test_pages import errors, words
 
 import engine
 from app.charts.across import changes_in_return
@@ -20,7 +20,7 @@ from engine.jobs.series import create_series, list_series
 from engine.jobs.work import work_series
 from engine.store.read import Run
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
+from pages import Open, errors, tick
 from streamlit.testing.v1 import AppTest
-from test_pages import Open, errors, open_page, runs, tick  # noqa: F401
 
 import app
 import engine
@@ -44,7 +44,7 @@ def test_ticks_can_be_decided(session: dict[str, object]) -> None:
     assert session["table"] == {"selection": {"rows": [1], "columns": [], "cells": []}}
 
 
-def test_a_group_of_another_round_is_not_ticked(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_a_group_of_another_round_is_not_ticked(open_page: Open, runs: Path) -> None:
     run = engine.open_run(runs / "cartpole")
     save_group(run, 1, "one", [1, 2])
     save_group(run, 2, "two", [3])
@@ -57,7 +57,7 @@ def test_a_group_of_another_round_is_not_ticked(open_page: Open, runs: Path) -> 
     delete_group(run, 2, "two")
 
 
-def test_what_is_taken_out_of_the_basket_stays_what_was_ticked(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_what_is_taken_out_of_the_basket_stays_what_was_ticked(open_page: Open, runs: Path) -> None:
     run = engine.open_run(runs / "cartpole")
     change_basket(run, 1, add=[4, 6, 9])
     app = open_page("diagnose", run="cartpole", round="1")
@@ -74,7 +74,7 @@ def test_what_is_taken_out_of_the_basket_stays_what_was_ticked(open_page: Open, 
     change_basket(run, 1, remove=None)
 
 
-def test_runs_stay_ticked_when_others_are_filtered_away(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_runs_stay_ticked_when_others_are_filtered_away(open_page: Open, runs: Path) -> None:
     app: AppTest = open_page("runs", branches="True")
     names = app.dataframe[0].value["run"].tolist()
     app = tick(app, "runs_table", 1, 2)

@@ -26,7 +26,7 @@ from engine.store import read_json
 from engine.store.read import Run
 
 DROP = (3, 5, 8, 13, 21)
-SAMPLES = Path(__file__).resolve().parents[2] / "sample_runs"
+SAMPLES = Path(__file__).resolve().parents[3] / "sample_runs"
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pages import Open, errors, words
 from streamlit.testing.v1 import AppTest
-from test_pages import Open, errors, open_page, runs, words  # noqa: F401
 
 import engine
 from engine.analysis import formation
@@ -31,7 +31,7 @@ def records(app: AppTest) -> Any:
     return next(frame.value for frame in app.dataframe if frame.key == "round_contributors")
 
 
-def test_phases_and_the_records_of_a_round(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_phases_and_the_records_of_a_round(open_page: Open, runs: Path) -> None:
     app = settled(open_page("behaviour", **ASKED, shown_round="2"))
     assert errors(app) == []
     assert "not clear: 3 rounds with records; the rule needs 5" in words(app)
@@ -43,7 +43,7 @@ def test_phases_and_the_records_of_a_round(open_page: Open, runs: Path) -> None:
     assert len(records(app)) == 40
 
 
-def test_a_typed_state_from_the_url(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_a_typed_state_from_the_url(open_page: Open, runs: Path) -> None:
     typed = {"behaviour_of": "state", "state": "0.1, 0, -0.05, 0.2", "typed_action": "push left"}
     app = settled(open_page("behaviour", run="cartpole", **typed, shown_round="1"))
     assert errors(app) == []
@@ -58,12 +58,12 @@ def test_a_typed_state_from_the_url(open_page: Open, runs: Path) -> None:  # noq
 @pytest.mark.parametrize(
     ("state", "line"), [("1, 2", "must be 4 finite numbers (cart position"), ("up", "the state 'up' must be numbers")]
 )
-def test_a_state_that_can_not_be_read(open_page: Open, state: str, line: str) -> None:  # noqa: F811
+def test_a_state_that_can_not_be_read(open_page: Open, state: str, line: str) -> None:
     [error] = errors(open_page("behaviour", run="cartpole", behaviour_of="state", state=state))
     assert line in error
 
 
-def test_a_group_leads_to_its_records(open_page: Open) -> None:  # noqa: F811
+def test_a_group_leads_to_its_records(open_page: Open) -> None:
     group = {"grouping": "same or other action", "shown_group": "other action"}
     app = settled(open_page("behaviour", **ASKED, **group))
     assert errors(app) == []
@@ -75,7 +75,7 @@ def test_a_group_leads_to_its_records(open_page: Open) -> None:  # noqa: F811
     assert app.selectbox(key="shown_group").value == "all records", "that group is none of this grouping"
 
 
-def test_a_record_of_the_table_can_be_followed(open_page: Open) -> None:  # noqa: F811
+def test_a_record_of_the_table_can_be_followed(open_page: Open) -> None:
     app = settled(open_page("behaviour", **ASKED, shown_round="2"))
     chosen = int(records(app)["record"][1])
     app.session_state["round_contributors"] = {"selection": {"rows": [1], "columns": [], "cells": []}}
@@ -86,9 +86,9 @@ def test_a_record_of_the_table_can_be_followed(open_page: Open) -> None:  # noqa
 
 
 def test_a_second_visit_computes_nothing(
-    open_page: Open,  # noqa: F811
+    open_page: Open,
     tmp_path: Path,
-    runs: Path,  # noqa: F811
+    runs: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shutil.copytree(runs / "cartpole", tmp_path / "cartpole")
@@ -100,7 +100,7 @@ def test_a_second_visit_computes_nothing(
     assert "initial association" in words(app)
 
 
-def test_a_damaged_round_is_said_and_the_rest_works(open_page: Open, tmp_path: Path, runs: Path) -> None:  # noqa: F811
+def test_a_damaged_round_is_said_and_the_rest_works(open_page: Open, tmp_path: Path, runs: Path) -> None:
     shutil.copytree(runs / "cartpole", tmp_path / "hurt", ignore=shutil.ignore_patterns("derived"))
     damaged = next((tmp_path / "hurt" / "data").glob("000002-records-*"))
     damaged.write_bytes(damaged.read_bytes()[:-7])
@@ -114,7 +114,7 @@ def test_a_damaged_round_is_said_and_the_rest_works(open_page: Open, tmp_path: P
     assert "π(a | s) over rounds" in [head.value for head in app.subheader]
 
 
-def test_thinned_rounds_and_a_run_of_one_round(open_page: Open, tmp_path: Path, runs: Path) -> None:  # noqa: F811
+def test_thinned_rounds_and_a_run_of_one_round(open_page: Open, tmp_path: Path, runs: Path) -> None:
     export_run(runs / "cartpole", tmp_path / "thin", {1})
     app = settled(open_page("behaviour", tmp_path, run="thin", record="1:3"))
     assert errors(app) == []
@@ -126,7 +126,7 @@ def test_thinned_rounds_and_a_run_of_one_round(open_page: Open, tmp_path: Path, 
     assert "not clear: 1 round with records" in words(app)
 
 
-def test_rounds_without_any_records(open_page: Open, tmp_path: Path, runs: Path) -> None:  # noqa: F811
+def test_rounds_without_any_records(open_page: Open, tmp_path: Path, runs: Path) -> None:
     export_run(runs / "cartpole", tmp_path / "bare", set())
     app = open_page("behaviour", tmp_path, run="bare")
     assert errors(app) == []

@@ -1,7 +1,5 @@
 """The page Sequences, without a browser: texts, tokens, groups, basket, and what other trainers wrote down."""
 
-# ruff: noqa: F811
-
 from __future__ import annotations
 
 import json
@@ -18,9 +16,10 @@ import pytest
 import streamlit as st
 from language_runs import sequences, write_run
 from languages import record_language
+from pages import Open, errors, listed, pick, tick, words
 from streamlit.testing.v1 import AppTest
-from test_pages import Open, errors, open_page, pick, tick, words  # noqa: F401
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from trainer_dumps import trl, verl
 
 import engine
 from app.charts.sequences import token_strip
@@ -37,9 +36,6 @@ from engine.jobs.questions import Validate
 from engine.jobs.work import work
 from engine.kinds.language.sequences import SequenceBuffer
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "recording"))
-from test_dumps import trl, verl
-
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -53,10 +49,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def buffer(runs: Path, run: str = "talk", round: int = 1) -> SequenceBuffer:
     return engine.open_run(runs / run).snapshot(round).buffer
-
-
-def listed(app: AppTest) -> Any:
-    return next(frame.value for frame in app.dataframe if frame.key == "sequences_table")
 
 
 def strip(app: AppTest) -> dict[str, Any]:

@@ -283,7 +283,7 @@ def test_a_target_without_a_name_in_the_round_is_refused(parent: Run, tmp_path: 
 
 
 def test_a_span_of_tokens_is_measured(tmp_path: Path) -> None:
-    run = engine.open_run(Path(__file__).resolve().parents[2] / "sample_runs" / "courtesy")
+    run = engine.open_run(Path(__file__).resolve().parents[3] / "sample_runs" / "courtesy")
     target = engine.action_target(run.snapshot(0), record=7, tokens=(5, 6))
     few: dict[str, Any] = {"orders": 2, "episodes": 2}
     loose = engine.retrain(run, 0, [3], tmp_path / "loose", target="action", about=7, tokens=(5, 6), **few)

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from engine.experiments.courtesy.results import write_definition, write_task
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

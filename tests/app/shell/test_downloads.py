@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pages import errors
 from reading import as_read
 from streamlit.testing.v1 import AppTest
-from test_pages import errors
 
 import engine
 from app.diagnosis import report_downloads
@@ -26,7 +26,7 @@ from engine.jobs.work import work
 from engine.kinds.control.fields import record_fields
 from engine.store.read import Run
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import Open, errors, words
 from streamlit.testing.v1 import AppTest
-from test_pages import Open, errors, open_page, words  # noqa: F401
 
 import engine
 from engine.store.snapshot import Snapshot
@@ -38,7 +38,7 @@ def shown(app: AppTest) -> str:
 
 @pytest.mark.parametrize("page", ["runs", "timeline", "diagnose", "behaviour"])
 def test_an_unfinished_run_says_which_round_the_page_is_as_of(
-    open_page: Open,  # noqa: F811
+    open_page: Open,
     training: Training,
     page: str,
 ) -> None:
@@ -60,7 +60,7 @@ def test_an_unfinished_run_says_which_round_the_page_is_as_of(
 
 @pytest.mark.parametrize("page", ["runs", "timeline", "diagnose", "behaviour"])
 def test_a_run_without_a_round_yet_is_waited_for(
-    open_page: Open,  # noqa: F811
+    open_page: Open,
     training: Training,
     page: str,
 ) -> None:
@@ -75,7 +75,7 @@ def test_a_run_without_a_round_yet_is_waited_for(
 
 
 def test_the_choice_to_be_kept_up_to_date_is_in_the_url(
-    open_page: Open,  # noqa: F811
+    open_page: Open,
     training: Training,
 ) -> None:
     commit_rounds(training, 3)
@@ -87,7 +87,7 @@ def test_the_choice_to_be_kept_up_to_date_is_in_the_url(
 
 @pytest.mark.parametrize(("keeps_up", "stands_on", "then"), [(True, 1, 2), (True, 0, 0), (False, 1, 1)])
 def test_who_keeps_up_and_stands_on_the_last_round_goes_along(
-    open_page: Open,  # noqa: F811
+    open_page: Open,
     training: Training,
     keeps_up: bool,
     stands_on: int,
@@ -108,7 +108,7 @@ def test_who_keeps_up_and_stands_on_the_last_round_goes_along(
 
 
 def test_a_run_that_is_damaged_while_it_is_watched_is_one_line(
-    open_page: Open,  # noqa: F811
+    open_page: Open,
     runs: Path,
     training: Training,
 ) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import Open, errors, figure, words
 from streamlit.testing.v1 import AppTest
-from test_bottom_records import figure
-from test_pages import Open, errors, open_page, words  # noqa: F401
 from worlds import record
 
 import engine
@@ -30,11 +29,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cartpole: Run) -> Path:
     return folder
 
 
-def opened(open_page: Open, *folder: Path, **query: str) -> AppTest:  # noqa: F811
+def opened(open_page: Open, *folder: Path, **query: str) -> AppTest:
     return open_page("diagnose", *folder, **{"run": "cartpole", "round": "1", "show": "Frames", **query})
 
 
-def test_the_scrubber_goes_through_the_records_of_the_episode(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_the_scrubber_goes_through_the_records_of_the_episode(open_page: Open, runs: Path) -> None:
     snapshot = engine.open_run(runs / "cartpole").snapshot(1)
     chosen = 41
     episode = np.flatnonzero(snapshot.buffer.episode == snapshot.buffer.episode[chosen]).tolist()
@@ -58,7 +57,7 @@ def test_the_scrubber_goes_through_the_records_of_the_episode(open_page: Open, r
     assert app.number_input(key="inspect").value == other
 
 
-def test_it_plays_to_the_end_and_stops(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_it_plays_to_the_end_and_stops(open_page: Open, runs: Path) -> None:
     snapshot = engine.open_run(runs / "cartpole").snapshot(1)
     episode = np.flatnonzero(snapshot.buffer.episode == snapshot.buffer.episode[41]).tolist()
     app = opened(open_page, inspect=str(episode[-3]))
@@ -73,7 +72,7 @@ def test_it_plays_to_the_end_and_stops(open_page: Open, runs: Path) -> None:  # 
 
 
 def test_a_long_episode_is_thinned_to_a_stated_number_of_frames(
-    open_page: Open,  # noqa: F811
+    open_page: Open,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(playback, "MOST_FRAMES", 10)
@@ -85,7 +84,7 @@ def test_a_long_episode_is_thinned_to_a_stated_number_of_frames(
     assert table.columns.tolist() == ["mean", "std", "taken"]
 
 
-def test_what_can_not_be_drawn_says_so_in_its_place(open_page: Open, runs: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_what_can_not_be_drawn_says_so_in_its_place(open_page: Open, runs: Path, tmp_path: Path) -> None:
     run = engine.open_run(runs / "cartpole")
     snapshot = run.snapshot(1)
     episode = np.flatnonzero(snapshot.buffer.episode == snapshot.buffer.episode[41])

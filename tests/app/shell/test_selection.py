@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import SEEN, Open, errors, pick, tick, words
 from reading import as_read
-from test_pages import Open, errors, open_page, pick, runs, tick, words  # noqa: F401
 
 import engine
 from engine.intervention.record_sets import change_basket, read_sets, select
 from engine.store.read import Run
 
-SEEN = {"run": "cartpole", "round": "2"}
 
-
-@pytest.fixture
-def shown(runs: Path, tmp_path: Path) -> Run:  # noqa: F811
-    """A run that a test may change, in a folder of its own."""
-    shutil.copytree(runs / "cartpole", tmp_path / "cartpole")
-    return engine.open_run(tmp_path / "cartpole")
-
-
-def test_a_selection_is_in_the_bar_the_charts_and_the_tables(open_page: Open, shown: Run) -> None:  # noqa: F811
+def test_a_selection_is_in_the_bar_the_charts_and_the_tables(open_page: Open, shown: Run) -> None:
     influence = engine.influence(shown.snapshot(2)).influence
     app = open_page("diagnose", shown.path.parent, **SEEN)
     assert "Selection: none" in words(app).replace("*", "")
@@ -43,7 +33,7 @@ def test_a_selection_is_in_the_bar_the_charts_and_the_tables(open_page: Open, sh
 
 
 @pytest.mark.parametrize("estimator", ["first_order", "replay_gradient"])
-def test_a_selections_influence_by_term_and_by_layer(open_page: Open, shown: Run, estimator: str) -> None:  # noqa: F811
+def test_a_selections_influence_by_term_and_by_layer(open_page: Open, shown: Run, estimator: str) -> None:
     chosen = [3, 50, 77]
     select(shown, 2, chosen)
     scores = engine.influence(shown.snapshot(2), "return", estimator, by_layer=True)
@@ -60,7 +50,7 @@ def test_a_selections_influence_by_term_and_by_layer(open_page: Open, shown: Run
     assert "selection" not in next(frame.value for frame in app.dataframe if "term" in frame.value)
 
 
-def test_a_selection_belongs_to_its_round_and_outlives_the_session(open_page: Open, shown: Run) -> None:  # noqa: F811
+def test_a_selection_belongs_to_its_round_and_outlives_the_session(open_page: Open, shown: Run) -> None:
     select(shown, 2, [3, 5])
     app = open_page("diagnose", shown.path.parent, **SEEN)
     assert "2 of 140 records" in words(app)
@@ -73,7 +63,7 @@ def test_a_selection_belongs_to_its_round_and_outlives_the_session(open_page: Op
     assert read_sets(shown, 2).selection == []
 
 
-def test_where_the_disk_takes_nothing_the_selection_still_works(open_page: Open, shown: Run) -> None:  # noqa: F811
+def test_where_the_disk_takes_nothing_the_selection_still_works(open_page: Open, shown: Run) -> None:
     select(shown, 2, [3, 5])
     shutil.rmtree(shown.path / "basket")
     (shown.path / "basket").write_text("in the way")
@@ -90,7 +80,7 @@ def test_where_the_disk_takes_nothing_the_selection_still_works(open_page: Open,
     assert "Selection: none" in words(app).replace("*", "")
 
 
-def test_a_selection_may_name_records_that_are_not_there(open_page: Open, shown: Run) -> None:  # noqa: F811
+def test_a_selection_may_name_records_that_are_not_there(open_page: Open, shown: Run) -> None:
     select(shown, 2, [3, 5000])
     change_basket(shown, 2, add=[4, 6000])
     app = open_page("diagnose", shown.path.parent, **SEEN)
@@ -99,7 +89,7 @@ def test_a_selection_may_name_records_that_are_not_there(open_page: Open, shown:
     assert "Basket of round 2: 1 record" in words(app)
 
 
-def test_a_pick_in_any_chart_is_the_selection(open_page: Open, shown: Run) -> None:  # noqa: F811
+def test_a_pick_in_any_chart_is_the_selection(open_page: Open, shown: Run) -> None:
     snapshot = shown.snapshot(2)
     influence = engine.influence(snapshot).influence
     app = open_page("diagnose", shown.path.parent, **SEEN)
@@ -115,7 +105,7 @@ def test_a_pick_in_any_chart_is_the_selection(open_page: Open, shown: Run) -> No
     assert f"{(snapshot.buffer.action == 1).sum()} of 140 records" in words(app)
 
 
-def test_the_scatter_stays_as_it_is_while_one_selects_in_it(open_page: Open, shown: Run) -> None:  # noqa: F811
+def test_the_scatter_stays_as_it_is_while_one_selects_in_it(open_page: Open, shown: Run) -> None:
     """Streamlit forgets what was picked in a chart whose figure changes."""
 
     def spec() -> str:
@@ -135,7 +125,7 @@ def test_the_scatter_stays_as_it_is_while_one_selects_in_it(open_page: Open, sho
     assert spec() != at_first, "or the browser would still show what was picked"
 
 
-def test_a_row_that_is_ticked_joins_the_selection(open_page: Open, shown: Run) -> None:  # noqa: F811
+def test_a_row_that_is_ticked_joins_the_selection(open_page: Open, shown: Run) -> None:
     app = open_page("diagnose", shown.path.parent, **SEEN)
     top, bottom = (
         next(frame.value for frame in app.dataframe if frame.key == key)["record"]
@@ -150,7 +140,7 @@ def test_a_row_that_is_ticked_joins_the_selection(open_page: Open, shown: Run) -
     assert set(read_sets(shown, 2).selection) == {bottom[2], bottom[3]}
 
 
-def test_undo_takes_the_last_change_back_also_after_a_reload(open_page: Open, shown: Run) -> None:  # noqa: F811
+def test_undo_takes_the_last_change_back_also_after_a_reload(open_page: Open, shown: Run) -> None:
     change_basket(shown, 2, add=[4, 6, 8])
     select(shown, 2, [3, 5])
     app = open_page("diagnose", shown.path.parent, **SEEN)
@@ -170,7 +160,7 @@ def test_undo_takes_the_last_change_back_also_after_a_reload(open_page: Open, sh
     assert app.button(key="redo").disabled
 
 
-def test_a_group_is_kept_and_taken_up_again(open_page: Open, shown: Run) -> None:  # noqa: F811
+def test_a_group_is_kept_and_taken_up_again(open_page: Open, shown: Run) -> None:
     scores = engine.influence(shown.snapshot(2))
     select(shown, 2, [3, 5, 9])
     app = open_page("diagnose", shown.path.parent, **SEEN)
@@ -198,7 +188,7 @@ def test_a_group_is_kept_and_taken_up_again(open_page: Open, shown: Run) -> None
     assert errors(app) == []
 
 
-def test_what_can_not_be_a_group_is_one_line(open_page: Open, shown: Run) -> None:  # noqa: F811
+def test_what_can_not_be_a_group_is_one_line(open_page: Open, shown: Run) -> None:
     select(shown, 2, [3])
     app = open_page("diagnose", shown.path.parent, **SEEN)
     app.button(key="save_group").click().run()
@@ -206,7 +196,7 @@ def test_what_can_not_be_a_group_is_one_line(open_page: Open, shown: Run) -> Non
     assert read_sets(shown, 2).groups == {}
 
 
-def test_the_inspector_opens_in_front_of_the_page(open_page: Open) -> None:  # noqa: F811
+def test_the_inspector_opens_in_front_of_the_page(open_page: Open) -> None:
     app = open_page("diagnose", inspect="7", **SEEN)
     app.button(key="open_inspector").click().run()
     assert errors(app) == []

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import Open, errors, words
 from streamlit.testing.v1 import AppTest
-from test_other_environments import GRID, PENDULUM, SMALL
-from test_pages import Open, errors, open_page, runs, words  # noqa: F401
 from worlds import record
 
 import engine
@@ -16,10 +15,11 @@ from engine.core.targets.functions import Target
 from engine.intervention.record_sets import change_basket, select
 from engine.store.export import export_run
 
+GRID, PENDULUM = "MiniGrid-Empty-8x8-v0", "Pendulum-v1"
 ASKED = {"run": "cartpole", "round": "2", "target": "action"}
 
 
-def shows(app: AppTest, runs: Path, target: Target, run: str = "cartpole", round: int = 2) -> bool:  # noqa: F811
+def shows(app: AppTest, runs: Path, target: Target, run: str = "cartpole", round: int = 2) -> bool:
     """Whether the tables have the engine's top and bottom record of this target."""
     assert errors(app) == []
     influence = engine.influence(engine.open_run(runs / run).snapshot(round), target, cache=False).influence
@@ -28,7 +28,7 @@ def shows(app: AppTest, runs: Path, target: Target, run: str = "cartpole", round
     return np.array_equal([*top, *bottom], [influence.argmax(), influence.argmin()])
 
 
-def test_the_return_over_a_later_rounds_buffer(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_the_return_over_a_later_rounds_buffer(open_page: Open, runs: Path) -> None:
     run = engine.open_run(runs / "cartpole")
     snapshot = run.snapshot(0)
     app = open_page("diagnose", run="cartpole", round="0")
@@ -42,7 +42,7 @@ def test_the_return_over_a_later_rounds_buffer(open_page: Open, runs: Path) -> N
     assert again.selectbox(key="of_round").value == 2
 
 
-def test_a_round_without_records_is_not_offered(open_page: Open, runs: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_round_without_records_is_not_offered(open_page: Open, runs: Path, tmp_path: Path) -> None:
     export_run(runs / "cartpole", tmp_path / "thin", {0, 1})
     app = open_page("diagnose", tmp_path, run="thin", round="0", of_round="2")
     assert errors(app) == []
@@ -50,7 +50,7 @@ def test_a_round_without_records_is_not_offered(open_page: Open, runs: Path, tmp
     assert app.selectbox(key="of_round").options == ["this round", "round 0", "round 1"]
 
 
-def test_the_actions_of_several_records(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_the_actions_of_several_records(open_page: Open, runs: Path) -> None:
     snapshot = engine.open_run(runs / "cartpole").snapshot(2)
     app = open_page("diagnose", **ASKED, of="records", asked="3, 60-62")
     assert shows(app, runs, engine.action_target(snapshot, record=[3, 60, 61, 62]))
@@ -60,7 +60,7 @@ def test_the_actions_of_several_records(open_page: Open, runs: Path) -> None:  #
     assert "action push left" in words(app)
 
 
-def test_the_selected_records_become_the_target(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_the_selected_records_become_the_target(open_page: Open, runs: Path) -> None:
     snapshot = engine.open_run(runs / "cartpole").snapshot(2)
     app = open_page("diagnose", run="cartpole", round="1", target="action", of="records", asked="7")
     app.button(key="next_round").click().run()
@@ -74,7 +74,7 @@ def test_the_selected_records_become_the_target(open_page: Open, runs: Path) -> 
     assert shows(app, runs, engine.action_target(snapshot, record=chosen))
 
 
-def test_the_basket_as_the_target(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_the_basket_as_the_target(open_page: Open, runs: Path) -> None:
     run = engine.open_run(runs / "cartpole")
     change_basket(run, 2, remove=None)
     app = open_page("diagnose", **ASKED)
@@ -87,7 +87,7 @@ def test_the_basket_as_the_target(open_page: Open, runs: Path) -> None:  # noqa:
     assert app.selectbox(key="of").value == "record"
 
 
-def test_a_typed_state_begins_as_the_inspected_one(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_a_typed_state_begins_as_the_inspected_one(open_page: Open, runs: Path) -> None:
     snapshot = engine.open_run(runs / "cartpole").snapshot(2)
     app = open_page("diagnose", **ASKED, of="state", inspect="0")
     assert errors(app) == []
@@ -109,14 +109,14 @@ def test_a_typed_state_begins_as_the_inspected_one(open_page: Open, runs: Path) 
         ({"of": "state", "state": "up"}, "the state 'up' must be numbers separated by commas"),
     ],
 )
-def test_what_can_not_be_a_target_is_one_line(open_page: Open, query: dict[str, str], line: str) -> None:  # noqa: F811
+def test_what_can_not_be_a_target_is_one_line(open_page: Open, query: dict[str, str], line: str) -> None:
     app = open_page("diagnose", **ASKED, **query)
     [error] = errors(app)
     assert line in error
     assert app.selectbox(key="of").value == query["of"], "and can be put right"
 
 
-def test_the_inspected_record_becomes_the_target(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_the_inspected_record_becomes_the_target(open_page: Open, runs: Path) -> None:
     snapshot = engine.open_run(runs / "cartpole").snapshot(2)
     app = open_page("diagnose", run="cartpole", round="2", inspect="11")
     app.button(key="ask_about").click().run()
@@ -124,9 +124,9 @@ def test_the_inspected_record_becomes_the_target(open_page: Open, runs: Path) ->
     assert (app.segmented_control(key="target").value, app.number_input(key="about").value) == ("action", 11)
 
 
-def test_continuous_actions_and_images(open_page: Open, tmp_path: Path) -> None:  # noqa: F811
+def test_continuous_actions_and_images(open_page: Open, tmp_path: Path) -> None:
     for name in (PENDULUM, GRID):
-        record(tmp_path / name, name, **SMALL)
+        record(tmp_path / name, name, rounds=2, n_envs=2, n_steps=40, n_epochs=2, batch_size=16, seed=1)
     snapshot = engine.open_run(tmp_path / PENDULUM).snapshot(1)
     asked = {"round": "1", "target": "action", "folder": tmp_path}
     app = open_page("diagnose", run=PENDULUM, of="state", state="1, 0, 0.5", typed_action="-0.7", **asked)

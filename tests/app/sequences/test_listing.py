@@ -1,7 +1,5 @@
 """Other trainers' files on the page Sequences: written anew, half written, damaged, odd, searched."""
 
-# ruff: noqa: F811
-
 from __future__ import annotations
 
 import os
@@ -13,17 +11,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pages import Open, errors, listed, tick, words
 from streamlit.testing.v1 import AppTest
-from test_pages import Open, errors, open_page, runs, tick, words  # noqa: F401
-from test_sequences_page import listed
+from trainer_dumps import trl, verl
 
 from app.sequences.listing import CELL_CHARACTERS
 from app.shell.sequence_columns import MOST_SEARCHED, Question, rows
 from engine.errors import BadInputError
 from engine.recording.verl import UNFINISHED
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "recording"))
-from test_dumps import trl, verl
 
 
 def write(folder: Path, scores: list[float], step: int = 1) -> None:

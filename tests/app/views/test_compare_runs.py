@@ -22,7 +22,7 @@ from engine.analysis.policy_difference import difference, policy_in, shared_stat
 from engine.analysis.rendering import CannotDrawError
 from engine.core.kind import EVALUATION_SEED
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 Open = Callable[..., AppTest]
 SETTINGS = {"rounds": 3, "n_envs": 2, "n_steps": 70, "batch_size": 32, "n_epochs": 3}
 

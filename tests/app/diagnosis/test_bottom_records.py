@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from deadlines import wait_until
+from pages import Open, errors, figure, pick, words
 from streamlit.testing.v1 import AppTest
-from test_pages import Open, errors, open_page, pick, words  # noqa: F401
 from worlds import record
 
 import engine
@@ -40,12 +39,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cartpole: Run) -> Path:
     return folder
 
 
-def figure(app: AppTest, key: str) -> Any:
-    """The drawn chart of that key."""
-    chart = next(chart for chart in app.get("plotly_chart") if f"-{key}" in chart.proto.id)
-    return json.loads(chart.proto.spec)
-
-
 def numbers(values: Any) -> list[float]:
     """A column of a chart, which is sent as bytes where it was an array."""
     if not isinstance(values, dict):
@@ -57,7 +50,7 @@ def button(app: AppTest, key: str) -> str:
     return str(next(button.label for button in app.button if button.key == key))
 
 
-def test_the_list_is_the_diagnosis_in_words(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_the_list_is_the_diagnosis_in_words(open_page: Open, runs: Path) -> None:
     app = open_page("diagnose", run="cartpole", round="1")
     assert errors(app) == []
     found = engine.diagnose(engine.open_run(runs / "cartpole"), round=1, rollouts=0)
@@ -71,12 +64,12 @@ def test_the_list_is_the_diagnosis_in_words(open_page: Open, runs: Path) -> None
     assert set(marks["y"]) == set(found.correlations)
 
 
-def test_another_share_is_another_bottom(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_another_share_is_another_bottom(open_page: Open, runs: Path) -> None:
     app = open_page("diagnose", run="cartpole", round="1", fraction="0.25")
     assert "35 bottom records" in words(app)
 
 
-def test_a_click_on_a_bar_selects_the_records_that_bear_it_out(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_a_click_on_a_bar_selects_the_records_that_bear_it_out(open_page: Open, runs: Path) -> None:
     app = open_page("diagnose", run="cartpole", round="1")
     snapshot = engine.open_run(runs / "cartpole").snapshot(1)
     found = engine.diagnose(snapshot, rollouts=0)
@@ -99,7 +92,7 @@ def test_a_target_that_nothing_lowered_has_no_bottom(cartpole: Run, monkeypatch:
     assert said == ["No record of this round lowered the target, so there are no bottom records."]
 
 
-def test_the_lake_has_an_arrow_for_every_state_and_action(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_the_lake_has_an_arrow_for_every_state_and_action(open_page: Open, runs: Path) -> None:
     app = open_page("diagnose", run=LAKE, map_records="all", **WHERE)
     assert errors(app) == []
     buffer = engine.open_run(runs / LAKE).snapshot(0).buffer
@@ -117,7 +110,7 @@ def test_the_lake_has_an_arrow_for_every_state_and_action(open_page: Open, runs:
     assert button(pick(app, "cells", 0), "add_to_basket") == f"Add {len(first)} selected"
 
 
-def test_a_room_is_drawn_as_it_looks_with_an_arrow_for_every_heading(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_a_room_is_drawn_as_it_looks_with_an_arrow_for_every_heading(open_page: Open, runs: Path) -> None:
     app = open_page("diagnose", run=ROOM, map_records="all", **WHERE)
     assert errors(app) == []
     drawn = figure(app, "cells")
@@ -128,7 +121,7 @@ def test_a_room_is_drawn_as_it_looks_with_an_arrow_for_every_heading(open_page: 
     assert all("action forward" in text for text in figure(app, "cells")["data"][0]["hovertext"])
 
 
-def test_other_states_lie_on_a_map_of_the_policys_features(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_other_states_lie_on_a_map_of_the_policys_features(open_page: Open, runs: Path) -> None:
     for name in (PENDULUM, LAKE):
         app = open_page("diagnose", run=name, map="the policy's features", **WHERE)
         assert errors(app) == []
@@ -140,7 +133,7 @@ def test_other_states_lie_on_a_map_of_the_policys_features(open_page: Open, runs
     assert button(pick(app, "feature_map", 7), "add_to_basket") == "Add 1 selected"
 
 
-def test_rollouts_are_offered_played_in_the_background_and_kept(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_rollouts_are_offered_played_in_the_background_and_kept(open_page: Open, runs: Path) -> None:
     app = open_page("diagnose", run="cartpole", rollouts="8", **WORTH)
     assert errors(app) == []
     assert button(app, "rollouts_start").startswith("Play rollouts for 140 records (about ")
@@ -166,7 +159,7 @@ def test_rollouts_are_offered_played_in_the_background_and_kept(open_page: Open,
     assert any("A-bar" in name for name in figure(app.run(), "correlations")["data"][0]["y"])
 
 
-def test_rollouts_can_be_cancelled(open_page: Open, runs: Path) -> None:  # noqa: F811
+def test_rollouts_can_be_cancelled(open_page: Open, runs: Path) -> None:
     query = {"run": PENDULUM, "rollouts": "128", **WORTH, "round": "0"}
     app = open_page("diagnose", **query)
     app.button(key="rollouts_start").click().run()
@@ -180,7 +173,7 @@ def test_rollouts_can_be_cancelled(open_page: Open, runs: Path) -> None:  # noqa
 
 
 def test_a_round_whose_states_were_not_recorded_says_so_and_shows_the_rest(
-    open_page: Open,  # noqa: F811
+    open_page: Open,
     runs: Path,
     tmp_path: Path,
 ) -> None:
@@ -202,7 +195,7 @@ def test_a_round_whose_states_were_not_recorded_says_so_and_shows_the_rest(
     assert "A-bar can't be estimated: round 0 was recorded without the states of its environments" in words(app)
 
 
-def test_an_action_that_the_policy_never_takes_is_named(open_page: Open, runs: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_an_action_that_the_policy_never_takes_is_named(open_page: Open, runs: Path, tmp_path: Path) -> None:
     run = engine.open_run(runs / LAKE)
     with RunWriter.create(tmp_path / LAKE, run.manifest) as writer:
         snapshot = run.snapshot(0)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from deadlines import wait_until
+from pages import errors, words
 from streamlit.testing.v1 import AppTest
-from test_pages import errors, words
 
 import engine
 from app.charts.prediction import predicted_beside_actual
@@ -27,7 +27,7 @@ from engine.jobs.work import work
 from engine.store.commit import RunWriter
 from engine.store.read import Run
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

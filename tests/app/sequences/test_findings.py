@@ -1,7 +1,5 @@
 """What the bottom sequences have in common, on the page: the engine's comparison, and from a bar to the sequences behind it."""
 
-# ruff: noqa: F811
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from languages import record_language
+from pages import Open, errors, pick, words
 from streamlit.testing.v1 import AppTest
-from test_pages import Open, errors, open_page, pick, words  # noqa: F401
 
 import engine
 from app.diagnosis import in_common

@@ -131,7 +131,7 @@ def test_a_missing_package_is_named_with_what_brings_it(monkeypatch: pytest.Monk
 
 
 def test_every_extra_is_in_pyproject_and_in_the_extra_environments() -> None:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     for environment in CATALOGUE.values():
         if environment.extra is not None:

@@ -27,7 +27,7 @@ from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Validate
 from engine.store.read import Run
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

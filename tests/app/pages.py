@@ -1,0 +1,55 @@
+"""How tests look at the dashboard's pages without a browser, and do what a person does there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from reading import as_read
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).resolve().parents[2]
+Open = Callable[..., AppTest]
+SEEN = {"run": "cartpole", "round": "2"}
+"""Where a test stands that changes its own copy of a run."""
+
+
+def pick(app: AppTest, key: str, *marks: int) -> AppTest:
+    """Select the marks with this `customdata` in the Plotly chart `key`, as the browser would say it."""
+    picked = {"points": [{"customdata": mark} for mark in marks], "point_indices": [], "box": [], "lasso": []}
+    return _selected(app, app.get("plotly_chart"), key, picked)
+
+
+def tick(app: AppTest, key: str, *rows: int) -> AppTest:
+    """Select these rows, and no others, in the table `key`, as the browser would say it."""
+    return _selected(app, app.dataframe, key, {"rows": rows, "columns": [], "cells": []})
+
+
+def _selected(app: AppTest, elements: Iterable[Any], key: str, selection: object) -> AppTest:
+    element = next(element for element in elements if element.proto.id.endswith(f"-{key}"))
+    states = app._tree.get_widget_states()
+    states.widgets.add(id=element.proto.id, string_value=json.dumps({"selection": selection}))
+    return app._run(states)
+
+
+def errors(app: AppTest) -> list[str]:
+    assert not app.exception, app.exception[0].value
+    return [as_read(error.value) for error in app.error]
+
+
+def words(app: AppTest) -> str:
+    kinds = (app.markdown, app.caption, app.info, app.warning)
+    return " ".join(as_read(element.value) for kind in kinds for element in kind)
+
+
+def figure(app: AppTest, key: str) -> Any:
+    """The drawn chart of that key."""
+    chart = next(chart for chart in app.get("plotly_chart") if f"-{key}" in chart.proto.id)
+    return json.loads(chart.proto.spec)
+
+
+def listed(app: AppTest) -> Any:
+    """The list of sequences."""
+    return next(frame.value for frame in app.dataframe if frame.key == "sequences_table")
