@@ -19,7 +19,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,14 +30,11 @@ from numpy.typing import ArrayLike, NDArray
 from engine.analysis.restoring import Point, points
 from engine.analysis.rollouts import ROLLOUT_SEED, Floats, Start, Task, horizon, parts, run_rollouts
 from engine.errors import BadInputError
-from engine.executors import check_executor, default_workers, run_tasks
+from engine.executors import Progress, check_executor, default_workers, run_tasks
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.snapshot import check_records
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, done, total); raise from it to cancel."""
 
 ADVANTAGES_VERSION = 1
 """Part of every cache key; raise it whenever the numbers change."""

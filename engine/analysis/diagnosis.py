@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.advantages import ROLLOUTS, MonteCarlo, Progress, check_settings, monte_carlo
+from engine.analysis.advantages import ROLLOUTS, MonteCarlo, check_settings, monte_carlo
 from engine.analysis.effects import LEAST_CLUSTERS, cliffs_delta, rank_correlation
 from engine.analysis.features import features
 from engine.analysis.restoring import CannotRestoreError
@@ -27,6 +27,7 @@ from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.core.targets.question import Question, TargetName
 from engine.errors import BadInputError
+from engine.executors import Progress
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Float32s, Snapshot, check_records
 from engine.store.words import counted

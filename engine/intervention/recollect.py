@@ -21,7 +21,7 @@ from engine.core.kind import Evaluation, Given, kind_of
 from engine.core.replays.replay import Mode, replay
 from engine.core.training import train_on
 from engine.intervention.comparison import Estimate, compare
-from engine.intervention.plan import Intervention, Meter, draws, mode_of
+from engine.intervention.plan import Intervention, ProgressMeter, draws, mode_of
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 
@@ -41,7 +41,7 @@ class Continued(NamedTuple):
 
 
 def recollect(
-    snapshot: Snapshot, plan: Intervention, folder: Path, evaluation: Evaluation, meter: Meter, given: Given
+    snapshot: Snapshot, plan: Intervention, folder: Path, evaluation: Evaluation, meter: ProgressMeter, given: Given
 ) -> dict[str, Any]:
     """Train every arm on with several seeds, and evaluate what became of it; seed s of each arm has the same luck.
 

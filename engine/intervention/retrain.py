@@ -20,9 +20,10 @@ from engine.core.targets.functions import Target, name_of
 from engine.core.targets.question import Question, TargetName
 from engine.core.training import branch
 from engine.errors import BadInputError
+from engine.executors import Progress
 from engine.intervention.comparison import Estimate, compare
 from engine.intervention.outcome import RESULT_FILE, Outcome
-from engine.intervention.plan import Intervention, Meter, Progress, draws, episodes_per_order, mode_of
+from engine.intervention.plan import Intervention, ProgressMeter, draws, episodes_per_order, mode_of
 from engine.intervention.recollect import recollect
 from engine.registry import kind_named
 from engine.store.documents import write_json
@@ -152,7 +153,7 @@ def carry_out(
     check_replayable(snapshot)
     kind.removed(snapshot, removed)
     target = named_target(snapshot, plan.measured)
-    meter = Meter(progress, snapshot, plan)
+    meter = ProgressMeter(progress, snapshot, plan)
     evaluation = kind.evaluation(snapshot, given)
     try:
         with appears_at_once(Path(out)) as folder:
@@ -202,7 +203,7 @@ def _check_free(out: Path) -> None:
 
 
 def compare_arms(
-    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: Evaluation, meter: Meter
+    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: Evaluation, meter: ProgressMeter
 ) -> dict[str, Any]:
     """Replay the round in all arms and orders, and compare: what a result says of the round itself, without branches."""
     arms = _replay_arms(snapshot, plan, target, evaluation, meter)
@@ -250,7 +251,9 @@ def compared(plan: Intervention, records: int, arms: Arms) -> dict[str, Any]:
     }
 
 
-def _replay_arms(snapshot: Snapshot, plan: Intervention, target: Target, evaluation: Evaluation, meter: Meter) -> Arms:
+def _replay_arms(
+    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: Evaluation, meter: ProgressMeter
+) -> Arms:
     """Replay and evaluate every arm in every order."""
     kind, per_order = kind_of(snapshot), episodes_per_order(plan)
     returns: dict[str, list[NDArray[np.float64]]] = {}
@@ -272,7 +275,7 @@ def _record_branch(
     removed: NDArray[np.int64],
     out: Path,
     plan: Intervention,
-    meter: Meter,
+    meter: ProgressMeter,
     given: Given,
 ) -> list[dict[str, Any]]:
     """Make the run that follows from the removal; returns its curve."""

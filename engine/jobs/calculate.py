@@ -7,7 +7,7 @@ from engine.core.chosen_targets import named_target
 from engine.core.faithfulness.measure import validate
 from engine.core.influence import influence
 from engine.core.targets.question import TargetName
-from engine.intervention.plan import Progress
+from engine.executors import Progress
 from engine.jobs.questions import Diagnose, Influence, Question, Validate
 from engine.store.read import Run
 

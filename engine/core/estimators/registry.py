@@ -15,8 +15,8 @@ from engine.core.estimators.replay_regression import TRAINING_ORDERS, RecordGrad
 from engine.core.gradients.attribution import TERMS, Attribution
 from engine.core.gradients.inner_products import Backend, gradient, inner_products
 from engine.core.kind import kind_of
-from engine.core.replays.many import Progress
 from engine.core.targets.functions import LogProbTarget, Target
+from engine.executors import Progress
 from engine.store.snapshot import Float32s, Snapshot
 
 DEFAULT_ESTIMATOR = "first_order"

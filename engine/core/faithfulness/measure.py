@@ -24,12 +24,12 @@ from engine.core.faithfulness.result import Faithfulness, Validation, defined, k
 from engine.core.influence import influence
 from engine.core.kind import kind_of, recorded_here
 from engine.core.policy import with_gradients
-from engine.core.replays.many import Progress, replays
+from engine.core.replays.many import replays
 from engine.core.replays.replay import check_device, check_replayable
 from engine.core.targets.functions import Target
 from engine.core.targets.question import Question, TargetName, averaged_name
 from engine.errors import BadInputError
-from engine.executors import PROCESSES, Pool
+from engine.executors import PROCESSES, Pool, Progress
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Snapshot
 from engine.typed import whole

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,14 +23,12 @@ from engine.core.checkpoint import one_thread
 from engine.core.kind import kind_of
 from engine.core.replays.replay import check_replayable, replay
 from engine.core.targets.functions import Described
-from engine.executors import INLINE, Pool
+from engine.executors import INLINE, Pool, Progress
 from engine.store.derived import kept_columns, load_table, update_table
 from engine.store.snapshot import Snapshot
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, done, total); raise from it to cancel."""
 
 REPLAYS_VERSION = 1
 """Part of every key; raise it whenever a replay's outcome changes."""
@@ -72,13 +70,13 @@ def replays(
         BadInputError: as `replay.check_replayable`.
     """
     check_replayable(snapshot, device)
-    ledgers = [Ledger(snapshot, target, device) for target in targets]
+    results = [ReplayResults(snapshot, target, device) for target in targets]
     names = [removal_name(row) for row in removed]
     missing = {
         (name, q): Replay(row, q)
         for name, row in zip(names, removed, strict=True)
         for q in range(orders)
-        if any((name, q) not in ledger.values for ledger in ledgers)
+        if any((name, q) not in result.values for result in results)
     }
     total = len(set(names)) * orders
     done = total - len(missing)
@@ -92,11 +90,11 @@ def replays(
     ]
     finished = pool.run(run_replays, tasks) if exact else INLINE.run(run_on_cuda, tasks)
     for task, outcomes in finished if tasks else ():
-        for ledger, values in zip(ledgers, outcomes.T, strict=True):
-            ledger.add(task.keys, values)
+        for result, values in zip(results, outcomes.T, strict=True):
+            result.add(task.keys, values)
         done += len(task.keys)
         report(doing, done, total)
-    return np.array([[[ledger.values[name, q] for q in range(orders)] for name in names] for ledger in ledgers])
+    return np.array([[[result.values[name, q] for q in range(orders)] for name in names] for result in results])
 
 
 def replay_seconds(snapshot: Snapshot) -> float:
@@ -113,7 +111,7 @@ def finished_replays(
     snapshot: Snapshot, target: Described, removed: Bools, orders: int, device: str = "cpu"
 ) -> tuple[int, int]:
     """How many of the replays that `replays` would be asked for are kept, and how many they are."""
-    values = Ledger(snapshot, target, device).values
+    values = ReplayResults(snapshot, target, device).values
     asked = {(removal_name(row), q) for row in removed for q in range(orders)}
     return len(asked & values.keys()), len(asked)
 
@@ -158,7 +156,7 @@ def run_on_cuda(task: Task) -> Floats:
     return kind_of(task.snapshot).batched(task.snapshot).values(task.targets, removed, orders)
 
 
-class Ledger:
+class ReplayResults:
     """The value of one target after every replay of a snapshot that was ever made on a kind of device."""
 
     def __init__(self, snapshot: Snapshot, target: Described, device: str = "cpu") -> None:

@@ -16,8 +16,7 @@ import pyarrow as pa
 from engine.core.checkpoint import one_thread
 from engine.core.filtering import actor_influence, filtered
 from engine.errors import BadInputError
-from engine.executors import check_executor, run_tasks
-from engine.experiments.campaign import Progress
+from engine.executors import Progress, check_executor, run_tasks
 from engine.experiments.courtesy.detection import auc
 from engine.experiments.courtesy.plan import CONDITIONS, EVALUATION_SEED, NAME, Plan
 from engine.experiments.courtesy.results import (
