@@ -17,7 +17,6 @@ from engine.analysis.features import features
 from engine.analysis.restoring import CannotRestoreError
 from engine.core.chosen_targets import chosen_target
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
-from engine.core.faithfulness.lds import Interval
 from engine.core.faithfulness.result import defined
 from engine.core.features import Feature
 from engine.core.gradients.attribution import top_and_bottom
@@ -28,6 +27,7 @@ from engine.core.targets.functions import Target
 from engine.core.targets.question import Question, TargetName
 from engine.errors import BadInputError
 from engine.executors import Progress
+from engine.intervals import Interval
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Float32s, Snapshot, check_records
 from engine.store.words import counted
