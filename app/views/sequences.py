@@ -46,7 +46,7 @@ def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
     if target is not None and found is not None:
         provenance = background.provenance(snapshot, orders)
         source = page.provenance(run, snapshot, f"{estimator}, {target.words}", provenance)
-        line = escape(" · ".join(part for part in (source, silent(found)) if part))
+        line = escape(" · ".join(part for part in (source, no_signal_caption(found)) if part))
         trust_badge.draw(Check.of(run, snapshot, target, orders), estimator, line)
         with page.one_line_errors():
             two_estimators.draw(run, snapshot, target, found, lambda record: state.put({"record": record}))
@@ -70,7 +70,7 @@ def influence(
         return None, None
 
 
-def silent(found: Scores) -> str:
+def no_signal_caption(found: Scores) -> str:
     """How many sequences have no signal, in words; nothing where all have one."""
     count = int(np.count_nonzero(found.no_signal))
     return f"{count:,} without a signal (their group was rewarded alike)" if count else ""

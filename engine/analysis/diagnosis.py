@@ -254,9 +254,9 @@ def compare(
     """
     _check_fraction(fraction)
     word, cluster = _clusters(snapshot)
-    silent = scores.no_signal if len(scores.no_signal) else np.zeros(len(scores), bool)
-    bottom = top_and_bottom(scores.influence, max(1, math.floor(fraction * np.count_nonzero(~silent))))[1]
-    ranked = [replace(feature, values=np.where(silent, math.nan, feature.values)) for feature in found]
+    no_signal = scores.no_signal if len(scores.no_signal) else np.zeros(len(scores), bool)
+    bottom = top_and_bottom(scores.influence, max(1, math.floor(fraction * np.count_nonzero(~no_signal))))[1]
+    ranked = [replace(feature, values=np.where(no_signal, math.nan, feature.values)) for feature in found]
     return Diagnosis(
         round=snapshot.round,
         scores=scores,
@@ -267,7 +267,7 @@ def compare(
         columns={feature.name: feature.values for feature in found},
         correlations=_correlations(snapshot, scores.influence, ranked, cluster),
         traits=_traits(bottom, ranked, cluster),
-        notes=(*notes, *_about_round(snapshot, silent, word, cluster)),
+        notes=(*notes, *_about_round(snapshot, no_signal, word, cluster)),
     )
 
 
@@ -284,14 +284,14 @@ def _clusters(snapshot: Snapshot) -> tuple[str, NDArray[Any]]:
         return "record", snapshot.buffer.record
 
 
-def _about_round(snapshot: Snapshot, silent: NDArray[np.bool_], word: str, cluster: NDArray[Any]) -> list[str]:
+def _about_round(snapshot: Snapshot, no_signal: NDArray[np.bool_], word: str, cluster: NDArray[Any]) -> list[str]:
     """What its records don't allow to say."""
     kind, notes = kind_of(snapshot), []
-    if silent.any():
-        what = f"{np.count_nonzero(silent)} of {len(silent)} {kind.words.records}"
+    if no_signal.any():
+        what = f"{np.count_nonzero(no_signal)} of {len(no_signal)} {kind.words.records}"
         notes.append(f"{what} have no signal: nothing was learned from them, so they are compared with nothing")
     notes += kind.unknown(snapshot)
-    count = len(np.unique(cluster[~silent]))
+    count = len(np.unique(cluster[~no_signal]))
     if count < FEW_CLUSTERS:
         trouble = "too few for intervals over them" if count < LEAST_CLUSTERS else "intervals over them are rough"
         notes.append(f"the round has only {counted(count, word)}: {trouble}")

@@ -130,8 +130,8 @@ def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
 def _key(run: Run, k: int, seed: int) -> str:
     infos = (*run.rounds, *([run.final] if run.final else []))
     commit = next(info.hash for info in infos if info.round == k)
-    about = ["film", 1, commit, seed, PICTURES, WIDTH, fingerprint()]
-    return sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    question = ["film", 1, commit, seed, PICTURES, WIDTH, fingerprint()]
+    return sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 
 def _table(found: Film) -> pa.Table:
@@ -142,8 +142,8 @@ def _table(found: Film) -> pa.Table:
 def _from_table(table: pa.Table) -> Film | None:
     """What `_table` was made of; None if it was something else."""
     columns = kept_columns(table, _COLUMNS)
-    about = {name: value.decode(errors="replace") for name, value in (table.schema.metadata or {}).items()}
-    ended, complaint = about.get(b"ended", ""), about.get(b"complaint", "")
+    metadata = {name: value.decode(errors="replace") for name, value in (table.schema.metadata or {}).items()}
+    ended, complaint = metadata.get(b"ended", ""), metadata.get(b"complaint", "")
     if columns is None or ended not in ("terminated", "truncated") or not len(columns["step"]):
         return None
     pictures = [] if complaint else columns["picture"].tolist()

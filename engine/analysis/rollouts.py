@@ -61,7 +61,7 @@ class Outcomes(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class RolloutTask:
     """Some starts, with all that a worker needs for them."""
 
     number: int
@@ -82,7 +82,7 @@ def horizon(gamma: float) -> int | None:
     return None if gamma >= 1 else max(1, math.ceil(math.log(NEGLIGIBLE) / math.log(gamma))) if gamma > 0 else 1
 
 
-def run_rollouts(task: Task) -> list[Outcomes]:
+def run_rollouts(task: RolloutTask) -> list[Outcomes]:
     """The outcomes of each start.
 
     Raises:
@@ -144,7 +144,7 @@ class _Rollout(NamedTuple):
 class _Lanes:
     """Copies of the environment, each playing one rollout at a time."""
 
-    def __init__(self, task: Task, agent: Agent) -> None:
+    def __init__(self, task: RolloutTask, agent: Agent) -> None:
         self.agent, self.config, self.action_space = agent, task.config, task.action_space
         self.environment = find(task.config.env_id)
         self.normalizer = normalizer_at(task.config, task.tensors)

@@ -256,7 +256,7 @@ class Kind:
         """As many random records of the update as `removed` takes from it, the draw of that minibatch order."""
         return one_of_many(snapshot, removed, order)
 
-    def silent(self, snapshot: Any) -> NDArray[np.bool_]:
+    def no_signal(self, snapshot: Any) -> NDArray[np.bool_]:
         """(n,) records from which nothing was learned, so that they have no rank."""
         return np.zeros(len(snapshot.buffer), bool)
 

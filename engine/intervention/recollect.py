@@ -57,7 +57,7 @@ def recollect(
         What `summarize` says.
     """
     recorded = {"counterfactual": folder, "control": folder / "control"}
-    curves: dict[str, list[Curve]] = {}
+    curves: dict[str, list[BranchReturns]] = {}
     returns: dict[str, list[Floats]] = {}
     per_seed = -(-plan.episodes // plan.seeds)
     for seed in range(plan.seeds):
@@ -134,11 +134,11 @@ def recorded_arm(branch: Run) -> Continued:
     return Continued(returns, kind.player(after, kind.agent(after)))
 
 
-Curve = Sequence[float | None]
+BranchReturns = Sequence[float | None]
 """An arm's mean training return of each further round, with one seed."""
 
 
-def summarize(arms: Mapping[str, Sequence[Curve]], round: int, evaluation: Mapping[str, Floats]) -> Any:
+def summarize(arms: Mapping[str, Sequence[BranchReturns]], round: int, evaluation: Mapping[str, Floats]) -> Any:
     """What `result.json` says of the re-collected data.
 
     Args:

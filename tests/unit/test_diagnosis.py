@@ -18,7 +18,7 @@ from engine.analysis import advantages
 from engine.analysis import rollouts as playing
 from engine.analysis.advantages import monte_carlo
 from engine.analysis.features import MISMATCH, PRODUCT
-from engine.analysis.rollouts import Task, horizon, run_rollouts
+from engine.analysis.rollouts import RolloutTask, horizon, run_rollouts
 from engine.core.kind import Kind, kind_of
 from engine.core.targets.question import Question
 from engine.envs import CATALOGUE
@@ -152,7 +152,7 @@ def snapshot(cartpole: Run, tmp_path: Path) -> Snapshot:
 def test_finished_rollouts_are_kept_also_when_cancelled(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     played: list[int] = []
 
-    def counted(task: Task) -> Any:
+    def counted(task: RolloutTask) -> Any:
         played.extend(start.record for start in task.starts)
         return run_rollouts(task)
 

@@ -35,7 +35,7 @@ from engine.jobs import calculations
 from engine.jobs.calculations import Calculation
 from engine.jobs.folder import read_status
 from engine.jobs.interventions import create_job, read_job
-from engine.jobs.questions import Influence, Question, Validate
+from engine.jobs.questions import Influence, JobQuestion, Validate
 from engine.jobs.series import create_series, read_series
 from engine.jobs.work import work_in, work_series
 from engine.store.export import export_run
@@ -302,7 +302,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda question: question.word,
 )
-def test_calculations_run_as_jobs(toy: Run, question: Question, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calculations_run_as_jobs(toy: Run, question: JobQuestion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.jobs.calculate.validate", lambda *a, **k: engine.validate(*a, **k, executor="inline"))
     job = Calculation(toy, question)
     job.start()

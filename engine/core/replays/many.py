@@ -85,7 +85,7 @@ def replays(
     exact = device == "cpu" or not keys
     size = CHUNK if exact else kind_of(snapshot).batched(snapshot).size(len(keys))
     tasks = [
-        Task(i, keys[i : i + size], snapshot, targets, [missing[key] for key in keys[i : i + size]])
+        ReplayTask(i, keys[i : i + size], snapshot, targets, [missing[key] for key in keys[i : i + size]])
         for i in range(0, len(keys), size)
     ]
     finished = pool.run(run_replays, tasks) if exact else INLINE.run(run_on_cuda, tasks)
@@ -125,7 +125,7 @@ class Replay:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class ReplayTask:
     """Some replays, with all that a worker needs for them."""
 
     start: int
@@ -139,7 +139,7 @@ class Task:
         return f"replays {self.start + 1} to {self.start + len(self.replays)}"
 
 
-def run_replays(task: Task) -> Floats:
+def run_replays(task: ReplayTask) -> Floats:
     """(replays, targets) values of f(theta(k+1))."""
     one_thread()
     values = np.empty((len(task.replays), len(task.targets)))
@@ -150,7 +150,7 @@ def run_replays(task: Task) -> Floats:
     return values
 
 
-def run_on_cuda(task: Task) -> Floats:
+def run_on_cuda(task: ReplayTask) -> Floats:
     """As `run_replays`, all at once and to rounding."""
     removed, orders = np.stack([each.removed for each in task.replays]), [each.order for each in task.replays]
     return kind_of(task.snapshot).batched(task.snapshot).values(task.targets, removed, orders)
@@ -160,10 +160,10 @@ class ReplayResults:
     """The value of one target after every replay of a snapshot that was ever made on a kind of device."""
 
     def __init__(self, snapshot: Snapshot, target: Described, device: str = "cpu") -> None:
-        about = {"replays": REPLAYS_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
-        about |= {} if device == "cpu" else {"device": device}
-        text = json.dumps(about, sort_keys=True)
-        self.key, self.about = hashlib.sha256(text.encode()).hexdigest(), text
+        question = {"replays": REPLAYS_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
+        question |= {} if device == "cpu" else {"device": device}
+        text = json.dumps(question, sort_keys=True)
+        self.key, self.question = hashlib.sha256(text.encode()).hexdigest(), text
         self.path = snapshot.path if snapshot.hash else None
         table = None if self.path is None else load_table(self.path, self.key)
         self.values = _outcomes(table)
@@ -172,7 +172,7 @@ class ReplayResults:
         """Take down the outcomes of some replays, on the disk too, beside those that another process took down there."""
         self.values |= zip(keys, values.tolist(), strict=True)
         if self.path is not None:
-            update_table(self.path, self.key, self._beside, {"replays": self.about})
+            update_table(self.path, self.key, self._beside, {"replays": self.question})
 
     def _beside(self, kept: pa.Table | None) -> pa.Table:
         self.values = _outcomes(kept) | self.values

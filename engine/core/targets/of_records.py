@@ -38,8 +38,8 @@ class ActionTarget:
     """The kind of run that it was made of, where it was made of one."""
 
     def __repr__(self) -> str:
-        about = self.called.about if self.called else ()
-        record = f", record {about[0]}" if len(about) == 1 else ""
+        records = self.called.about if self.called else ()
+        record = f", record {records[0]}" if len(records) == 1 else ""
         return f"ActionTarget({counted(len(self.action), 'pair')} of state and action{record})"
 
     def describe(self) -> dict[str, Any]:
