@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.evaluation import PolicyEvaluation
 from engine.core.filtering import filtered
-from engine.core.kind import Evaluation, Given, kind_of
+from engine.core.kind import Given, kind_of
 from engine.core.replays.replay import Mode, replay
 from engine.core.training import train_on
 from engine.intervention.comparison import Estimate, compare
@@ -37,11 +38,16 @@ class Continued(NamedTuple):
     returns: Sequence[float | None]
     """Mean training return of each further round; None where no episode ended."""
     player: Any
-    """The policy after the last of them, as `Evaluation.returns` takes it."""
+    """The policy after the last of them, as `PolicyEvaluation.returns` takes it."""
 
 
 def recollect(
-    snapshot: Snapshot, plan: Intervention, folder: Path, evaluation: Evaluation, meter: ProgressMeter, given: Given
+    snapshot: Snapshot,
+    plan: Intervention,
+    folder: Path,
+    evaluation: PolicyEvaluation,
+    meter: ProgressMeter,
+    given: Given,
 ) -> dict[str, Any]:
     """Train every arm on with several seeds, and evaluate what became of it; seed s of each arm has the same luck.
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.chosen_targets import chosen_target, named_target
-from engine.core.kind import EVALUATION_SEED, Evaluation, Given, Kind, kind_of, recorded_here
+from engine.core.evaluation import EVALUATION_SEED, PolicyEvaluation
+from engine.core.kind import Given, Kind, kind_of, recorded_here
 from engine.core.policy import with_gradients
 from engine.core.replays.replay import Mode, check_replayable, intervene, replay
 from engine.core.targets.functions import Target, name_of
@@ -203,7 +204,7 @@ def _check_free(out: Path) -> None:
 
 
 def compare_arms(
-    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: Evaluation, meter: ProgressMeter
+    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: PolicyEvaluation, meter: ProgressMeter
 ) -> dict[str, Any]:
     """Replay the round in all arms and orders, and compare: what a result says of the round itself, without branches."""
     arms = _replay_arms(snapshot, plan, target, evaluation, meter)
@@ -252,7 +253,7 @@ def compared(plan: Intervention, records: int, arms: Arms) -> dict[str, Any]:
 
 
 def _replay_arms(
-    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: Evaluation, meter: ProgressMeter
+    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: PolicyEvaluation, meter: ProgressMeter
 ) -> Arms:
     """Replay and evaluate every arm in every order."""
     kind, per_order = kind_of(snapshot), episodes_per_order(plan)

@@ -12,8 +12,8 @@ from worlds import entry, learner, record, same_tensors
 
 import engine
 from engine.analysis.rendering import render
+from engine.core.evaluation import EVALUATION_SEED
 from engine.core.gae import gae
-from engine.core.kind import EVALUATION_SEED
 from engine.envs import find
 from engine.errors import BadInputError, BadNumberError
 from engine.kinds.control.environment import StateNotRestoredError, VectorEnvironment
