@@ -1,4 +1,4 @@
-"""A behaviour that is found out while the page is shown: a second of work, then what is known, until nothing is missing."""
+"""A behaviour computed while the page is shown: a second of work at a time, and what is known so far in between."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ LANES = 64
 BLOCK = 32
 """Steps for which noise is drawn at once."""
 NEGLIGIBLE = 0.01
-"""A rollout is cut where the discount has fallen to this; the critic then says the rest, as at a time limit."""
+"""A rollout is cut where the discount has fallen to this; the critic's value stands for what would follow, as at a time limit."""
 ROLLOUT_SEED = 5
 """Names rollouts among what a run's seed draws."""
 

@@ -1,4 +1,4 @@
-"""Something found out about every round of a run, one round in memory at a time, and kept in the run's `derived/`."""
+"""Something computed for every round of a run, one round in memory at a time, and kept in the run's `derived/`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RoundByRound(Generic[T]):
 
     Args:
         run: whose rounds.
-        question: plain values that say exactly what is found out; equal ones mean equal answers.
+        question: plain values that say exactly what is computed; equal ones mean equal answers.
         numbers: of the rounds.
         look: at one round.
         write: an answer as plain values.

@@ -1,4 +1,4 @@
-"""How large a file of the run format may become when it is decoded, found out before anything is."""
+"""How large a file of the run format may become when it is decoded, worked out before anything is decoded."""
 
 from __future__ import annotations
 

@@ -295,7 +295,7 @@ def is_linear(kind: type[nn.Module]) -> bool:
 LINEAR_IN_PARAMETERS: frozenset[type[nn.Module]] = frozenset(
     {nn.Linear, nn.Conv2d, nn.Embedding, nn.LayerNorm, nn.RMSNorm}
 )
-"""Besides them `ghost` knows the `Conv1D` of `transformers` and its many RMSNorms, some of which multiply by 1 + weight."""
+"""`ghost` also knows the `Conv1D` of `transformers` and its many RMSNorms, some of which multiply by 1 + weight."""
 
 BACKENDS: dict[str, Callable[[Policy, Batch, PerRecord, Direction, bool], Tensor]] = {
     "jvp": _by_jvp,

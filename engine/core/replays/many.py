@@ -169,7 +169,7 @@ class ReplayResults:
         self.values = _outcomes(table)
 
     def add(self, keys: Sequence[tuple[str, int]], values: Floats) -> None:
-        """Take down the outcomes of some replays, on the disk too, beside those that another process took down there."""
+        """Keep the outcomes of some replays, on the disk too, beside those that another process kept there."""
         self.values |= zip(keys, values.tolist(), strict=True)
         if self.path is not None:
             update_table(self.path, self.key, self._beside, {"replays": self.question})
