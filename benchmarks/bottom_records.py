@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import engine
-from engine.analysis.advantages import ROLLOUTS
 from engine.analysis.diagnosis import FRACTION, Diagnosis
 from engine.analysis.features import MISMATCH, PRODUCT
+from engine.analysis.rollout_advantages import ROLLOUTS
 from engine.core.checkpoint import fingerprint
 from engine.store.documents import write_json
 from engine.terminal import print_table, progress

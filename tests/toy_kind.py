@@ -23,7 +23,7 @@ from engine.core.kind import Effort, Kind, Words
 from engine.core.learner import Learner
 from engine.core.objective import Batch, Objective, RecordObjective, draw_minibatches, make_optimizer
 from engine.core.policy import Evaluation, Policy
-from engine.registry import register
+from engine.known_kinds import register
 from engine.spaces import Space
 from engine.store.columns import columns_from, records_table
 from engine.store.manifest import Parent, RunManifest

@@ -20,7 +20,7 @@ from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.dependencies import tokenizers
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.recording.dumps import Dump, find_dumps, open_dump, printable
-from engine.recording.sequences import Sequences
+from engine.recording.sequence_table import Sequences
 from engine.store.read import Run
 
 CONTEXT = 8

@@ -147,7 +147,7 @@ def _decide(key: str, value: Any, scope: str, shown: bool, text: str | None = No
 
 
 @contextmanager
-def part() -> Iterator[None]:
+def fragment() -> Iterator[None]:
     """A part of a page that may be drawn again by itself (a fragment): its choices reach the URL, too."""
     last: _View = st.session_state[_RUN]
     if last is not st.session_state.get(_LAST):  # the whole page is being drawn

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.advantages import ROLLOUTS, MonteCarlo, check_settings, monte_carlo
 from engine.analysis.effects import LEAST_CLUSTERS, cliffs_delta, rank_correlation
 from engine.analysis.features import features
 from engine.analysis.restoring import CannotRestoreError
+from engine.analysis.rollout_advantages import ROLLOUTS, MonteCarlo, check_settings, monte_carlo
 from engine.core.chosen_targets import chosen_target
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.faithfulness.result import defined

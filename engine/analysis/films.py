@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.analysis.rendering import CannotDrawError, draw, to_png
+from engine.analysis.rendering import CannotDrawError, take_picture, to_png
 from engine.core.checkpoint import fingerprint
 from engine.envs import find
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.control_only import control_only
-from engine.kinds.control.environment import feasible
 from engine.kinds.control.normalization import normalizer_at
+from engine.kinds.control.stepper import feasible
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.read import Run
 from engine.store.words import counted
@@ -107,7 +107,7 @@ def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
                 picture = b""
                 if not complaint:
                     try:
-                        picture = to_png(draw(env, environment.name), WIDTH)
+                        picture = to_png(take_picture(env, environment.name), WIDTH)
                     except CannotDrawError as error:
                         complaint = str(error)
                 taken.append((steps, total, picture))

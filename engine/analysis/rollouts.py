@@ -21,8 +21,8 @@ from engine.config import TrainConfig
 from engine.core.checkpoint import one_thread
 from engine.envs import find
 from engine.kinds.control.agents import Agent, restore_agent
-from engine.kinds.control.environment import feasible
 from engine.kinds.control.normalization import normalizer_at
+from engine.kinds.control.stepper import feasible
 from engine.spaces import Space
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.allowed import allow
-from engine.cli.notes import note_duration, note_elsewhere
 from engine.cli.options import (
     Action,
     Base,
@@ -25,6 +24,7 @@ from engine.cli.options import (
     Tokens,
     chosen_target,
 )
+from engine.cli.remarks import note_duration, note_elsewhere
 from engine.errors import BadInputError, StorageError
 from engine.terminal import print_json, print_table, progress
 
@@ -67,7 +67,7 @@ def influence(
     as_json: Json = False,
 ) -> None:
     """Compute how much each record of a round raised or lowered a target."""
-    from engine.core.estimators.averaged_over_orders import estimate_seconds
+    from engine.core.estimators.averaged_over_orders import influence_seconds
     from engine.core.influence import influence as compute
     from engine.core.influence import read_influence
     from engine.core.kind import kind_of
@@ -84,7 +84,7 @@ def influence(
         if estimator != "first_order":
             note_elsewhere(snapshot)
         if not at_once:
-            note_duration(estimator, estimate_seconds(snapshot, estimator, chosen, orders, by_layer))
+            note_duration(estimator, influence_seconds(snapshot, estimator, chosen, orders, by_layer))
         with progress(quiet=at_once, percent=True) as report:
             scores = compute(
                 snapshot,

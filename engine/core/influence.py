@@ -57,7 +57,7 @@ def influence(
             question, a `Question`, which then says the estimator, the orders and the layers.
         estimator: a name in `registry.ESTIMATORS`.
         orders: minibatch orders to average over; 1 is the recorded one.
-            `averaged_over_orders.estimate_seconds` says how long it takes.
+            `averaged_over_orders.influence_seconds` says how long it takes.
         by_layer: split the scores by layer of the policy, too; that takes longer.
         on_step: called with (steps done, steps in all) as the work goes on; raise from it to cancel. Not called where the
             scores come from the cache.

@@ -35,7 +35,7 @@ from engine.core.targets.of_records import check_columns, target_of_records
 from engine.core.targets.question import TargetName
 from engine.core.update import as_batch
 from engine.errors import BadInputError
-from engine.registry import kind_named
+from engine.known_kinds import kind_named
 from engine.spaces import Space
 from engine.store.manifest import RunManifest
 from engine.store.snapshot import Snapshot
@@ -91,7 +91,7 @@ class Kind:
     """
 
     name: ClassVar[str]
-    """What `run.json` calls it, and `engine.registry.register`; its snapshots have it as `kind`, and so do its settings."""
+    """What `run.json` calls it, and `engine.known_kinds.register`; its snapshots have it as `kind`, and so do its settings."""
     words: ClassVar[Words] = Words()
     default_target: ClassVar[str] = "return"
     """Asked for where nobody names a target."""
@@ -356,7 +356,7 @@ class Kind:
         """
         return fingerprint()
 
-    # On disk: what `engine.store.kinds.Columns` asks for, which says the arguments and errors.
+    # On disk: what `engine.store.kind_tables.Columns` asks for, which says the arguments and errors.
 
     def tables(self, snapshot: Any, manifest: RunManifest) -> dict[str, pa.Table]:
         """The tables of a round's buffers; `store.columns.records_table` makes one of a buffer of plain columns."""

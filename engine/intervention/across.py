@@ -32,7 +32,7 @@ from engine.executors import Progress, run_tasks
 from engine.intervention.outcome import RESULT_FILE, is_round_outcome
 from engine.intervention.plan import Intervention, ProgressMeter
 from engine.intervention.retrain import compare_arms
-from engine.intervention.rounds import summarize
+from engine.intervention.series_summary import summarize
 from engine.store.documents import read_json, set_aside, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run, open_run, ranges

@@ -26,7 +26,7 @@ from engine.intervention.comparison import Estimate, compare
 from engine.intervention.outcome import RESULT_FILE, Outcome
 from engine.intervention.plan import Intervention, ProgressMeter, draws, episodes_per_order, mode_of
 from engine.intervention.recollect import recollect
-from engine.registry import kind_named
+from engine.known_kinds import kind_named
 from engine.store.documents import write_json
 from engine.store.files import Files
 from engine.store.manifest import Parent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.errors import DamagedRunError, TooLargeError
-from engine.store.pages import chunks, pages
+from engine.store.parquet_pages import chunks, pages
 
 ROOM = 256 * 2**20
 """Bytes that any file may decode to, ..."""

@@ -23,8 +23,8 @@ from test_pages import Open, errors, open_page, pick, tick, words  # noqa: F401
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import engine
-from app.charts.sequences import token_strip
 from app.charts.theme import theme
+from app.charts.token_strip import token_strip
 from app.records.basket import drop_list
 from app.sequences import loaders
 from app.shell.sequence_columns import BASKET, RowQuery, rows, sequences_table, with_influence

@@ -17,7 +17,7 @@ FLOORS = {
     "engine": (
         {
             *("allowed", "arguments", "config", "config_language", "envs", "errors", "executors", "intervals"),
-            *("registry", "spaces", "terminal", "typed"),
+            *("known_kinds", "spaces", "terminal", "typed"),
         },
         {"store"},
         {"core"},

@@ -17,7 +17,7 @@ from toy_kind import Casino, Softmax, ToyKind, ToySettings, policy_gradient
 from worlds import same_tensors
 
 import engine
-from engine import registry
+from engine import known_kinds
 from engine.config import TrainConfig
 from engine.core.agent import PolicyAgent
 from engine.core.checkpoint import restore_optimizer
@@ -410,7 +410,7 @@ def _write_foreign_round(toy: Run, tmp_path: Path) -> None:
 def test_a_kind_that_is_not_known_here_is_refused_in_one_line_and_its_bytes_are_still_verified(
     toy: Run, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(registry._KINDS, "toy")
+    monkeypatch.delitem(known_kinds._KINDS, "toy")
     run = engine.open_run(toy.path)
     assert (run.kind, len(run.rounds)) == ("toy", 4)
     with pytest.raises(

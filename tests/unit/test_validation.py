@@ -23,7 +23,7 @@ from engine.core.estimators import replay_regression as regression
 from engine.core.estimators.registry import ESTIMATORS, PRIOR, first_order, record_gradients
 from engine.core.estimators.replay_regression import fit_to_replays, with_nothing_removed
 from engine.core.faithfulness import cost
-from engine.core.faithfulness.cost import estimate_seconds, replaying_seconds
+from engine.core.faithfulness.cost import replaying_seconds, validation_seconds
 from engine.core.faithfulness.measure import Measurement, removals, validate_targets
 from engine.core.faithfulness.result import Faithfulness, Validation
 from engine.core.gradients.inner_products import gradient, inner_products
@@ -504,7 +504,7 @@ def test_results_of_another_target_or_snapshot_are_others(snapshot: Snapshot) ->
 def test_time_is_estimated_from_one_replay(snapshot: Snapshot) -> None:
     alone = executors.Pool(workers=1)
     few, many = (
-        estimate_seconds(snapshot, Measurement(subsets=subsets, orders=16), pool=alone) for subsets in (10, 1000)
+        validation_seconds(snapshot, Measurement(subsets=subsets, orders=16), pool=alone) for subsets in (10, 1000)
     )
     assert 0 < few < many
     controls, pool = cost.CONTROL_REPLAYS, cost.POOL_SECONDS

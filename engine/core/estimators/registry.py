@@ -134,7 +134,7 @@ class Estimator:
     compute: Compute
     cost: Callable[[TrainConfig], float] = lambda config: FOLLOWED
     """About how many times as long it takes as the round's update, for one minibatch order.
-    `averaged_over_orders.estimate_seconds` times it where that is quick."""
+    `averaged_over_orders.influence_seconds` times it where that is quick."""
     in_unit_of_target: bool = True
     """Whether the size of its influence predicts the change of f; else only its sign does."""
     needs_minibatches: bool = True

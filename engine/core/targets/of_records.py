@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from engine.core.policy import Policy
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
-from engine.registry import kind_named
+from engine.known_kinds import kind_named
 from engine.spaces import Space
 from engine.store.read import open_run
 from engine.store.snapshot import Float32s, Snapshot, check_records

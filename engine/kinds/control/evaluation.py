@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from engine.core.evaluation import EVALUATION_SEED
 from engine.envs import Environment
 from engine.kinds.control.agents import Actor
-from engine.kinds.control.environment import feasible
 from engine.kinds.control.normalization import Normalizer
+from engine.kinds.control.stepper import feasible
 
 
 class Evaluator:

@@ -143,7 +143,7 @@ def kept_estimates(snapshot: ControlSnapshot, rollouts: int = ROLLOUTS) -> Monte
 
 
 @control_only
-def estimate_seconds(
+def monte_carlo_seconds(
     snapshot: ControlSnapshot, records: ArrayLike, rollouts: int = ROLLOUTS, workers: int | None = None
 ) -> float:
     """How long `monte_carlo` would take for what is not kept, from the time of a few rollouts.
