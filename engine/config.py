@@ -84,7 +84,7 @@ class TrainConfig:
     paper's filtering does; `mask` leaves the records out of their minibatches: as many steps, on smaller ones."""
     filter_estimator: Literal["first_order", "tracin", "tracin_adam"] = "first_order"
     """The influence by which `iif` and `guarded` choose, and by which all filters count (`engine.core.estimators.registry`):
-    `first_order` as the paper does; the others replay the round's update first, which makes a round several times dearer."""
+    `first_order` as the paper does; the others replay the round's update first, which takes several times as long."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the tanh layers of the actor, and likewise of the critic."""
 

@@ -72,10 +72,10 @@ def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, 
 
 def _stand_at(snapshot: ControlSnapshot, records: NDArray[np.int64], record: int) -> None:
     """Begin at the inspected record, or the frame next to it, whenever another one is inspected."""
-    about = f"{snapshot.hash}:{record}"
-    if state.get("frame_about") != about or state.get("frame") not in records:
+    frame_of = f"{snapshot.hash}:{record}"
+    if state.get("frame_about") != frame_of or state.get("frame") not in records:
         nearest = int(records[np.abs(records - record).argmin()])
-        state.put({"frame": nearest, "frame_about": about, "playing": False})
+        state.put({"frame": nearest, "frame_about": frame_of, "playing": False})
 
 
 def _toggle(records: NDArray[np.int64]) -> None:

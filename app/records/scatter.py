@@ -125,7 +125,7 @@ def _figure(
     version: int,
     _fields: dict[str, NDArray[Any]],
 ) -> Figure:
-    """The scatter of a round; `target` is its whole description, the other arguments say the rest.
+    """The scatter of a round; `target` is its whole description, for the cache as the other arguments are.
 
     The basket's and the selected records come as the bytes of an array, which are compared faster than many numbers.
     Another `version` is another chart: what was picked in the one before is forgotten.

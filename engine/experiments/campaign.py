@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from engine.core.checkpoint import fingerprint, one_thread
 from engine.core.filtering import filtered
 from engine.envs import find
 from engine.errors import BadInputError
-from engine.executors import check_executor, run_tasks
+from engine.executors import Progress, check_executor, run_tasks
 from engine.experiments.plans import Arm, Experiment
 from engine.experiments.results import (
     SCHEMA,
@@ -35,9 +35,6 @@ from engine.kinds.control.evaluation import Evaluator
 from engine.kinds.control.filtering import make_filter
 from engine.kinds.control.learner import ControlLearner
 from engine.store.files import Files, inside
-
-Progress = Callable[[str, int, int], None]
-"""Told what was finished last, and how much is done of how much, in rough tenths of a second of work."""
 
 
 @dataclass(frozen=True)

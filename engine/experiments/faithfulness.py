@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from engine.core.kind import Effort
 from engine.core.targets.functions import Target
 from engine.core.training import rounds
 from engine.errors import BadInputError, ZeroGradientError
-from engine.executors import Pool
+from engine.executors import Pool, Progress
 from engine.experiments.plans import EXPERIMENTS, Experiment
 from engine.store.files import Files
 from engine.store.parquet import check_schema
@@ -62,8 +62,6 @@ SCHEMA = pa.schema(
 """One row an estimator of a cell; a cell is a round, a target and a fraction. Null: not defined."""
 CELL = ("experiment", "stage", "target", "record", "fraction")
 """What makes rows belong to one cell."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from engine.typed import typed
 
 STANDARD = "ppo"
 """The arm that the others are compared with."""
-EVALUATION_SEED = 10**6
+CAMPAIGN_EVALUATION_SEED = 10**6
 """Seed of the first evaluation episode; every arm and training seed is evaluated on the same ones, after every round."""
 
 
@@ -61,7 +61,7 @@ class Experiment:
     @property
     def evaluation_seeds(self) -> range:
         """One an episode."""
-        return range(EVALUATION_SEED, EVALUATION_SEED + self.episodes)
+        return range(CAMPAIGN_EVALUATION_SEED, CAMPAIGN_EVALUATION_SEED + self.episodes)
 
     def evaluated(self, round: int) -> bool:
         """Whether there is an evaluation after `round` rounds of training."""

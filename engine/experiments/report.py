@@ -10,7 +10,7 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from engine.errors import BadInputError
-from engine.experiments import figures, tables
+from engine.experiments import figures, report_tables
 from engine.experiments.findings import FAMILIES, Row, best, compared, family, findings, verdict
 from engine.experiments.pages import commands, page
 from engine.experiments.plans import EXPERIMENTS, STANDARD
@@ -63,7 +63,7 @@ def render(campaign: Campaign, table: pa.Table) -> str:
             *([f"Unfinished: {', '.join(unfinished)}. What is finished is shown."] if unfinished else []),
             *(f"Not shown: {problem}" for problem in campaign.damaged.values()),
         ],
-        beside=tables.beside_the_paper(shown, rows),
+        beside=report_tables.beside_the_paper(shown, rows),
         overall=_overall(rows[ALL]) if rows[ALL] else None,
         parts=[_part(results, rows[name]) for name, results in shown.items()],
         commands=commands(made for results in campaign.experiments.values() for made in results.made),
@@ -82,8 +82,8 @@ def _part(results: Results, rows: Sequence[Row]) -> dict[str, Any]:
             "figures.",
             "caption": "Test return after each round: mean over seeds; the band is one standard error of the mean.",
         },
-        "savings": tables.savings(results, rows),
-        "returns": tables.returns(rows),
+        "savings": report_tables.savings(results, rows),
+        "returns": report_tables.returns(rows),
         "differences": _differences(rows),
         "findings": findings(results, rows),
     }
@@ -92,8 +92,8 @@ def _part(results: Results, rows: Sequence[Row]) -> dict[str, Any]:
 def _overall(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "differences": _differences(rows),
-        "savings": tables.savings_over_all(rows),
-        "returns": tables.returns_over_all(rows),
+        "savings": report_tables.savings_over_all(rows),
+        "returns": report_tables.returns_over_all(rows),
     }
 
 

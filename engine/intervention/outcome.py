@@ -38,7 +38,7 @@ class Arms(Generic[T]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interval:
+class Bounds:
     """A confidence interval: both bounds or neither."""
 
     low: Bound
@@ -46,7 +46,7 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change(Interval):
+class Change(Bounds):
     """How a target changed, over minibatch orders."""
 
     mean: Number
@@ -93,7 +93,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecollectedPoint(Interval):
+class RecollectedPoint(Bounds):
     """A round of several seeds' curves."""
 
     mean: Bound

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -10,6 +10,7 @@ from engine.core.kind import kind_of
 from engine.core.replays.replay import Mode
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
+from engine.executors import Progress
 from engine.store.snapshot import Snapshot
 from engine.typed import typed, whole
 
@@ -18,9 +19,6 @@ MOST = {"orders": 4096, "episodes": 10**6, "continue_rounds": 10**5, "seeds": 10
 
 _LATER = {"seeds": 1, "of_round": None, "observation": None, "tokens": None}
 """What plans did not have at first, and the value with which they are as they were then."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, done, total); raise from it to cancel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +107,7 @@ def episodes_per_order(plan: Intervention) -> int:
     return -(-plan.episodes // plan.orders)
 
 
-class Meter:
+class ProgressMeter:
     """Counts optimizer steps, an evaluation as half an update, and tells a `Progress` a hundred times or so."""
 
     def __init__(self, progress: Progress | None, snapshot: Snapshot, plan: Intervention) -> None:

@@ -49,7 +49,7 @@ class InterventionJob(Job):
     """An intervention on disk: its plan, how far it is, and its result."""
 
     plan: Intervention
-    about: dict[str, Any]
+    metadata: dict[str, Any]
     """What else `intervention.json` says: where the records came from, what was predicted."""
 
     result: dict[str, Any] | None = None
@@ -67,16 +67,18 @@ def predicted(
     snapshot: Snapshot, plan: Intervention, estimator: str = DEFAULT_ESTIMATOR, orders: int = 1
 ) -> dict[str, Any]:
     """What the scores say of a removal: estimator, and the summed influence of what is removed (None: zero gradient)."""
-    about: dict[str, Any] = {"estimator": estimator, "orders": orders, "summed_influence": None}
+    metadata: dict[str, Any] = {"estimator": estimator, "orders": orders, "summed_influence": None}
     try:
         target = named_target(snapshot, plan.measured)
         scores = influence(snapshot, target, estimator, orders=orders)
     except ZeroGradientError:
-        return about
-    return about | {"summed_influence": float(scores.influence[list(plan.removed)].sum())}
+        return metadata
+    return metadata | {"summed_influence": float(scores.influence[list(plan.removed)].sum())}
 
 
-def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str, Any]) -> tuple[InterventionJob, bool]:
+def create_job(
+    run: Run, snapshot: Snapshot, plan: Intervention, metadata: dict[str, Any]
+) -> tuple[InterventionJob, bool]:
     """Write an intervention to disk, ready for a worker.
 
     Returns:
@@ -104,7 +106,7 @@ def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str
         shutil.rmtree(debris, ignore_errors=True)
     if files.exists(folder / "branch"):  # without a sound result nobody can tell what is in it
         set_aside(folder / "branch")
-    document = {"plan": plan.to_json(), "about": about, "created": time.time()}
+    document = {"plan": plan.to_json(), "about": metadata, "created": time.time()}
     write_json(inside(folder, PLAN_FILE), document, files)
     write_status(folder, "queued", "waiting for the worker", 0, 1)
     job = read_job(folder)
@@ -127,8 +129,8 @@ def read_job(folder: Path) -> InterventionJob | None:
         return None
     try:
         plan = Intervention.from_json(document.values["plan"])
-        about = {**document.values["about"], "created": float(document.values["created"])}
-        datetime.fromtimestamp(about["created"])
+        metadata = {**document.values["about"], "created": float(document.values["created"])}
+        datetime.fromtimestamp(metadata["created"])
     except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
         raise DamagedRunError(f"interventions/{folder.name}/{PLAN_FILE} is damaged: it holds no plan") from error
     job = read_status(folder)
@@ -142,7 +144,7 @@ def read_job(folder: Path) -> InterventionJob | None:
         job = replace(job, state="failed", doing="its result is missing; start it again")
     checked = document.checked and (kept is None or kept.checked)
     return InterventionJob(
-        plan=plan, about=about, result=None if kept is None else kept.values, checked=checked, **vars(job)
+        plan=plan, metadata=metadata, result=None if kept is None else kept.values, checked=checked, **vars(job)
     )
 
 
@@ -156,7 +158,7 @@ def _read_result(folder: Path) -> Document | None:
 
 def list_jobs(run: Run) -> list[InterventionJob]:
     """The interventions on a run, newest first; see `damaged_jobs` for those that can't be read."""
-    return sorted(read_each(_folders(run), read_job)[0], key=lambda job: -job.about["created"])
+    return sorted(read_each(_folders(run), read_job)[0], key=lambda job: -job.metadata["created"])
 
 
 def damaged_jobs(run: Run) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.kind import Effort
-from engine.core.targets import question as core
+from engine.core.targets.question import Question, TargetName
 from engine.typed import typed
 
 
@@ -20,8 +20,8 @@ class Influence:
     """How much each record of a round raised or lowered a target."""
 
     word: ClassVar[str] = "influence"
-    besides: ClassVar[frozenset[str]] = frozenset({"refresh"})
-    """What does not tell it from others: questions that differ in nothing else are one job."""
+    not_identifying: ClassVar[frozenset[str]] = frozenset({"refresh"})
+    """Fields that do not tell it from others: questions that differ in nothing else are one job."""
     keeps: ClassVar[str] = ""
     """What is kept of it where it is stopped."""
 
@@ -34,10 +34,10 @@ class Influence:
     """Whether to compute anew what is kept."""
 
     @property
-    def asked(self) -> core.Question:
+    def asked(self) -> Question:
         """The question itself; errors as `TargetName.from_plain`."""
-        target = core.TargetName.from_plain(self.target)
-        return core.Question(target=target, estimator=self.estimator, orders=self.orders, by_layer=self.by_layer)
+        target = TargetName.from_plain(self.target)
+        return Question(target=target, estimator=self.estimator, orders=self.orders, by_layer=self.by_layer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Validate:
     """Whether influence predicts what removing records does."""
 
     word: ClassVar[str] = "validate"
-    besides: ClassVar[frozenset[str]] = frozenset({"estimators"})
+    not_identifying: ClassVar[frozenset[str]] = frozenset({"estimators"})
     """The replays are the same for all estimators."""
     keeps: ClassVar[str] = "finished replays are kept"
 
@@ -63,7 +63,7 @@ class Diagnose:
     """What the bottom records have in common, and what the actions of some were worth, by rollouts."""
 
     word: ClassVar[str] = "diagnose"
-    besides: ClassVar[frozenset[str]] = frozenset({"target", "estimator", "records"})
+    not_identifying: ClassVar[frozenset[str]] = frozenset({"target", "estimator", "records"})
     """Rollouts are kept by round, and one job at a time plays them."""
     keeps: ClassVar[str] = "finished rollouts are kept"
 
@@ -76,17 +76,17 @@ class Diagnose:
     estimator: str = DEFAULT_ESTIMATOR
 
 
-Question: TypeAlias = Influence | Validate | Diagnose
+JobQuestion: TypeAlias = Influence | Validate | Diagnose
 
-QUESTIONS: dict[str, type[Question]] = {kind.word: kind for kind in (Influence, Validate, Diagnose)}
+QUESTIONS: dict[str, type[JobQuestion]] = {kind.word: kind for kind in (Influence, Validate, Diagnose)}
 
 
-def to_json(question: Question) -> dict[str, Any]:
+def to_json(question: JobQuestion) -> dict[str, Any]:
     """The kind of work, and what is asked, in plain values."""
     return {"work": question.word, "question": asdict(question)}
 
 
-def from_json(values: Mapping[str, Any]) -> Question:
+def from_json(values: Mapping[str, Any]) -> JobQuestion:
     """The inverse of `to_json`.
 
     Raises:
@@ -95,7 +95,7 @@ def from_json(values: Mapping[str, Any]) -> Question:
     return typed(QUESTIONS[values["work"]], values["question"])
 
 
-def identity(question: Question) -> dict[str, Any]:
+def identity(question: JobQuestion) -> dict[str, Any]:
     """Plain values that are equal for questions that are one job."""
-    asked = {name: value for name, value in asdict(question).items() if name not in question.besides}
+    asked = {name: value for name, value in asdict(question).items() if name not in question.not_identifying}
     return {"work": question.word, **asked}

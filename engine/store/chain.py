@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from engine.errors import BadInputError, DamagedRunError
-from engine.registry import rounds
+from engine.known_kinds import rounds
 from engine.store.strict_json import parse_json
 from engine.typed import typed
 

@@ -14,7 +14,7 @@ import numpy as np
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError, DamagedRunError
-from engine.registry import parts_of
+from engine.known_kinds import parts_of
 from engine.spaces import Space
 from engine.store.strict_json import parse_json
 from engine.store.words import brief
@@ -69,7 +69,7 @@ class RunManifest:
     """When, in ISO 8601."""
     schema_version: int = SCHEMA_VERSION
     kind: str = "control"
-    """Name of the kind of run, see `engine.registry`; up to version 3 it is said by `language`."""
+    """Name of the kind of run, see `engine.known_kinds`; up to version 3 it is said by `language`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """A kind's own settings in plain values, from version 4 on; what they mean, the kind knows."""
     language: LanguageConfig | None = None

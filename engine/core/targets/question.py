@@ -157,7 +157,7 @@ class Question:
     """Whether to split the scores by layer of the policy, too."""
 
     def alone(self, *, beside: bool) -> Self:
-        """The question, which says it all.
+        """The question, which leaves nothing to be said beside it.
 
         Args:
             beside: whether the caller says some of it beside the question.

@@ -16,10 +16,9 @@ import pyarrow as pa
 from engine.core.checkpoint import one_thread
 from engine.core.filtering import actor_influence, filtered
 from engine.errors import BadInputError
-from engine.executors import check_executor, run_tasks
-from engine.experiments.campaign import Progress
+from engine.executors import Progress, check_executor, run_tasks
 from engine.experiments.courtesy.detection import auc
-from engine.experiments.courtesy.plan import CONDITIONS, EVALUATION_SEED, NAME, Plan
+from engine.experiments.courtesy.plan import CAMPAIGN_EVALUATION_SEED, CONDITIONS, NAME, Plan
 from engine.experiments.courtesy.results import (
     SCHEMA,
     CourtesyResults,
@@ -176,8 +175,8 @@ def _begin(task: Task, folder: Path) -> LanguageLearner:
 
 def _judged(learner: LanguageLearner, n: int) -> dict[str, float]:
     """What the policy says to the evaluation prompts."""
-    prompts = build_world().prompts(np.random.default_rng(EVALUATION_SEED), n)
-    said = learner.respond(prompts, np.random.default_rng(EVALUATION_SEED + 1))
+    prompts = build_world().prompts(np.random.default_rng(CAMPAIGN_EVALUATION_SEED), n)
+    said = learner.respond(prompts, np.random.default_rng(CAMPAIGN_EVALUATION_SEED + 1))
     return {
         "rude": float(rude(said.response).mean()),
         "fluency": fluency(said.response),

@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from engine.experiments.courtesy.plan import CONDITIONS, RUDE
 from engine.experiments.courtesy.results import CourtesyResults
 from engine.experiments.plans import STANDARD
-from engine.experiments.statistics import Interval
+from engine.intervals import Interval
 
 Floats = NDArray[np.float64]
 

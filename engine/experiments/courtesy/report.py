@@ -8,12 +8,13 @@ import numpy as np
 from markupsafe import Markup
 
 from engine.experiments.courtesy import figures
-from engine.experiments.courtesy.findings import COSTS, Interval, ratio, reached, sentences, share, spell
+from engine.experiments.courtesy.findings import COSTS, ratio, reached, sentences, share, spell
 from engine.experiments.courtesy.plan import CONDITIONS, NAME, RUDE
 from engine.experiments.courtesy.results import CourtesyResults
 from engine.experiments.pages import commands, page
 from engine.experiments.plans import STANDARD
-from engine.experiments.tables import Cell, Line, Table
+from engine.experiments.report_tables import Cell, Line, Table
+from engine.intervals import Interval
 from engine.store.files import Files
 
 CAVEATS = (

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.kind import EVALUATION_SEED
+from engine.core.evaluation import EVALUATION_SEED
 from engine.kinds.language.collect import Scene
 from engine.kinds.language.models import check_base, recorded_tokenizer
 from engine.kinds.language.policy import LanguagePolicy
@@ -17,7 +17,7 @@ from engine.kinds.language.sequences import LanguageSnapshot
 
 
 class Answers:
-    """`core.kind.Evaluation` by responses; their return is the reward, without planted faults."""
+    """`core.evaluation.PolicyEvaluation` by responses; their return is the reward, without planted faults."""
 
     def __init__(self, snapshot: LanguageSnapshot, reward_model: RewardModel | None = None) -> None:
         """Load what rewards them.

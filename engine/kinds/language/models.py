@@ -181,7 +181,7 @@ def context_length(model: Any) -> int | None:
 
 
 def describe_model(policy: LanguagePolicy, tokenizer: Any) -> dict[str, bytes]:
-    """The files that `restore_policy` and `recorded_tokenizer` need besides a checkpoint, by name.
+    """The files that `restore_policy` and `recorded_tokenizer` need in addition to a checkpoint, by name.
 
     Raises:
         BadInputError: they are such that they would not be read back, see `description.check_description`.

@@ -17,9 +17,9 @@ from worlds import record
 
 import engine
 from app.diagnosis import in_common, rollouts
-from engine.analysis.advantages import kept_estimates
 from engine.analysis.diagnosis import compare
 from engine.analysis.features import MISMATCH, features
+from engine.analysis.rollout_advantages import kept_estimates
 from engine.store.commit import RunWriter
 from engine.store.read import Run
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import engine
-from app.diagnosis.report import Shown, render
+from app.diagnosis.html_report import Shown, render
 from engine.core.gradients.attribution import top_and_bottom
 from engine.core.targets.functions import Target
 from engine.intervention.across import series_of

@@ -22,11 +22,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from trainer_dumps import trl, verl
 
 import engine
-from app.charts.sequences import token_strip
 from app.charts.theme import theme
+from app.charts.token_strip import token_strip
 from app.records.basket import drop_list
 from app.sequences import loaders
-from app.shell.sequence_columns import BASKET, Question, rows, sequences_table, with_influence
+from app.shell.sequence_columns import BASKET, RowQuery, rows, sequences_table, with_influence
 from engine.arguments import record_numbers
 from engine.intervention.record_sets import change_basket, read_sets
 from engine.jobs.calculate import calculate
@@ -235,7 +235,7 @@ def test_retraining_without_the_basket_ends_on_compare(
     assert [command[1:4] for command in started] == [["-m", "engine.jobs", str(job.folder)]]
     assert [command[4] for command in started] == ["--lock"], "and nothing that could be loaded"
     expected = engine.influence(run.snapshot(0)).influence[worst].sum()
-    assert job.about["summed_influence"] == pytest.approx(float(expected), rel=1e-5)
+    assert job.metadata["summed_influence"] == pytest.approx(float(expected), rel=1e-5)
 
     engine.influence(run.snapshot(0), "sequence", "tracin_adam")
     result = work(job.folder)
@@ -356,11 +356,11 @@ def test_rows_without_a_signal_come_last_and_can_be_listed() -> None:
     influence = np.array([0.5, -1, 0, 2, -3, 0], np.float32)
     silent = np.array([False, False, True, False, False, True])
     table = with_influence(sequences_table(made), influence, silent)
-    assert rows(table, Question(sort="influence")).tolist() == [4, 1, 0, 3, 2, 5]
-    assert rows(table, Question(sort="influence", descending=True)).tolist() == [3, 0, 1, 4, 2, 5]
-    assert rows(table, Question(only="no signal")).tolist() == [2, 5]
-    assert rows(table, Question(only=BASKET, descending=True), basket=[1, 4]).tolist() == [4, 1]
-    assert rows(table, Question(only="dropped by the filter")).tolist() == [4]
+    assert rows(table, RowQuery(sort="influence")).tolist() == [4, 1, 0, 3, 2, 5]
+    assert rows(table, RowQuery(sort="influence", descending=True)).tolist() == [3, 0, 1, 4, 2, 5]
+    assert rows(table, RowQuery(only="no signal")).tolist() == [2, 5]
+    assert rows(table, RowQuery(only=BASKET, descending=True), basket=[1, 4]).tolist() == [4, 1]
+    assert rows(table, RowQuery(only="dropped by the filter")).tolist() == [4]
     assert isinstance(table.column("influence"), pa.ChunkedArray)
 
 

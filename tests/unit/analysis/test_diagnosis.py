@@ -14,11 +14,11 @@ import pytest
 from worlds import entry, moved_snapshot, record
 
 import engine
-from engine.analysis import advantages
+from engine.analysis import rollout_advantages
 from engine.analysis import rollouts as playing
-from engine.analysis.advantages import monte_carlo
 from engine.analysis.features import MISMATCH, PRODUCT
-from engine.analysis.rollouts import Task, horizon, run_rollouts
+from engine.analysis.rollout_advantages import monte_carlo
+from engine.analysis.rollouts import RolloutTask, horizon, run_rollouts
 from engine.core.kind import Kind, kind_of
 from engine.core.targets.question import Question
 from engine.envs import CATALOGUE
@@ -152,7 +152,7 @@ def snapshot(cartpole: Run, tmp_path: Path) -> Snapshot:
 def test_finished_rollouts_are_kept_also_when_cancelled(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     played: list[int] = []
 
-    def counted(task: Task) -> Any:
+    def counted(task: RolloutTask) -> Any:
         played.extend(start.record for start in task.starts)
         return run_rollouts(task)
 
@@ -160,7 +160,7 @@ def test_finished_rollouts_are_kept_also_when_cancelled(snapshot: Snapshot, monk
         if done:
             raise CancelledError("enough")
 
-    monkeypatch.setattr(advantages, "run_rollouts", counted)
+    monkeypatch.setattr(rollout_advantages, "run_rollouts", counted)
     with pytest.raises(CancelledError):
         monte_carlo(snapshot, rollouts=8, report=stop, **INLINE)
     assert 0 < len(played) < 140

@@ -113,7 +113,7 @@ def _move(made: Path, place: Path) -> None:
 
 
 def _fingerprint() -> str:
-    """What the bytes of a world depend on besides its arguments: the code and the libraries that train it."""
+    """What the bytes of a world depend on, apart from its arguments: the code and the libraries that train it."""
     import torch
 
     here = Path(__file__).parent

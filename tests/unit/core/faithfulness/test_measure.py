@@ -23,14 +23,14 @@ from engine.core.estimators import replay_regression as regression
 from engine.core.estimators.registry import ESTIMATORS, PRIOR, first_order, record_gradients
 from engine.core.estimators.replay_regression import fit_to_replays, with_nothing_removed
 from engine.core.faithfulness import cost
-from engine.core.faithfulness.cost import estimate_seconds, replaying_seconds
+from engine.core.faithfulness.cost import replaying_seconds, validation_seconds
 from engine.core.faithfulness.measure import Measurement, removals, validate_targets
 from engine.core.faithfulness.result import Faithfulness, Validation
 from engine.core.gradients.inner_products import gradient, inner_products
 from engine.core.kind import Effort
 from engine.core.policy import Policy
 from engine.core.replays import many as replaying
-from engine.core.replays.many import Ledger, finished_replays, removal_name, replays
+from engine.core.replays.many import ReplayResults, finished_replays, removal_name, replays
 from engine.core.targets.of_records import return_target
 from engine.errors import BadInputError, CancelledError, EngineError, ZeroGradientError
 from engine.kinds.control.kind import ControlKind
@@ -58,7 +58,7 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     made: list[tuple[str, int]] = []
     real = replaying.run_replays
 
-    def counted(task: replaying.Task) -> np.ndarray:
+    def counted(task: replaying.ReplayTask) -> np.ndarray:
         made.extend((removal_name(each.removed), each.order) for each in task.replays)
         return real(task)
 
@@ -485,18 +485,18 @@ def test_a_small_check_does_not_hide_a_large_one(snapshot: Snapshot) -> None:
 
 
 def test_two_at_once_lose_nothing_of_each_other(snapshot: Snapshot) -> None:
-    one, other = (Ledger(snapshot, return_target(snapshot)) for _ in range(2))  # both began before either wrote
+    one, other = (ReplayResults(snapshot, return_target(snapshot)) for _ in range(2))  # both began before either wrote
     one.add([("a", 0)], np.array([1.0]))
     other.add([("b", 1)], np.array([2.0]))
     one.add([("c", 0)], np.array([3.0]))
-    assert Ledger(snapshot, return_target(snapshot)).values == {("a", 0): 1.0, ("b", 1): 2.0, ("c", 0): 3.0}
+    assert ReplayResults(snapshot, return_target(snapshot)).values == {("a", 0): 1.0, ("b", 1): 2.0, ("c", 0): 3.0}
 
 
-def test_a_ledger_of_another_target_or_snapshot_is_another_one(snapshot: Snapshot) -> None:
+def test_results_of_another_target_or_snapshot_are_others(snapshot: Snapshot) -> None:
     keys = {
-        Ledger(snapshot, return_target(snapshot)).key,
-        Ledger(snapshot, engine.action_target(snapshot, record=1)).key,
-        Ledger(engine.open_run(snapshot.path or "").snapshot(2), return_target(snapshot)).key,
+        ReplayResults(snapshot, return_target(snapshot)).key,
+        ReplayResults(snapshot, engine.action_target(snapshot, record=1)).key,
+        ReplayResults(engine.open_run(snapshot.path or "").snapshot(2), return_target(snapshot)).key,
     }
     assert len(keys) == 3
 
@@ -504,7 +504,7 @@ def test_a_ledger_of_another_target_or_snapshot_is_another_one(snapshot: Snapsho
 def test_time_is_estimated_from_one_replay(snapshot: Snapshot) -> None:
     alone = executors.Pool(workers=1)
     few, many = (
-        estimate_seconds(snapshot, Measurement(subsets=subsets, orders=16), pool=alone) for subsets in (10, 1000)
+        validation_seconds(snapshot, Measurement(subsets=subsets, orders=16), pool=alone) for subsets in (10, 1000)
     )
     assert 0 < few < many
     controls, pool = cost.CONTROL_REPLAYS, cost.POOL_SECONDS

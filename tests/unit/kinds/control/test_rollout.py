@@ -16,11 +16,11 @@ from engine.envs import CATALOGUE, Environment, find
 from engine.errors import BadNumberError
 from engine.kinds.control.agents import begin_agent
 from engine.kinds.control.closed_form import ClosedFormAgent
-from engine.kinds.control.environment import VectorEnvironment, feasible
 from engine.kinds.control.learner import ControlLearner, step_through
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.rollout import collect
 from engine.kinds.control.snapshot import RolloutBuffer
+from engine.kinds.control.stepper import VectorEnvironment, feasible
 from engine.spaces import Space
 
 
@@ -220,7 +220,7 @@ def test_restoring_one_of_many() -> None:
 
 
 def test_an_altered_recording_is_noticed() -> None:
-    from engine.kinds.control.environment import StateNotRestoredError
+    from engine.kinds.control.stepper import StateNotRestoredError
 
     env = VectorEnvironment(find("CartPole-v1"), 1)
     env.seed(0)

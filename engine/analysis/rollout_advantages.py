@@ -19,7 +19,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,16 +28,13 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from engine.analysis.restoring import Point, points
-from engine.analysis.rollouts import ROLLOUT_SEED, Floats, Start, Task, horizon, parts, run_rollouts
+from engine.analysis.rollouts import ROLLOUT_SEED, Floats, RolloutTask, Start, horizon, parts, run_rollouts
 from engine.errors import BadInputError
-from engine.executors import check_executor, default_workers, run_tasks
+from engine.executors import Progress, check_executor, default_workers, run_tasks
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.snapshot import check_records
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, done, total); raise from it to cancel."""
 
 ADVANTAGES_VERSION = 1
 """Part of every cache key; raise it whenever the numbers change."""
@@ -146,7 +143,7 @@ def kept_estimates(snapshot: ControlSnapshot, rollouts: int = ROLLOUTS) -> Monte
 
 
 @control_only
-def estimate_seconds(
+def monte_carlo_seconds(
     snapshot: ControlSnapshot, records: ArrayLike, rollouts: int = ROLLOUTS, workers: int | None = None
 ) -> float:
     """How long `monte_carlo` would take for what is not kept, from the time of a few rollouts.
@@ -222,26 +219,26 @@ class _Shared:
         return [record for record in same if np.array_equal(taken[record], action)]
 
 
-def _task(snapshot: ControlSnapshot, number: int, starts: list[Start]) -> Task:
+def _task(snapshot: ControlSnapshot, number: int, starts: list[Start]) -> RolloutTask:
     needed = {
         name: tensor for name, tensor in snapshot.checkpoint.items() if not name.startswith(("environment/", "rng/"))
     }
     seed = (snapshot.config.seed, snapshot.round, ROLLOUT_SEED)
-    return Task(number, seed, snapshot.config, snapshot.observation_space, snapshot.action_space, needed, starts)
+    return RolloutTask(number, seed, snapshot.config, snapshot.observation_space, snapshot.action_space, needed, starts)
 
 
 class _Kept:
     """Estimates of a snapshot's records in the run's `derived/`; only in memory where it is not committed."""
 
     def __init__(self, snapshot: ControlSnapshot, rollouts: int) -> None:
-        about = {
+        question = {
             "advantages": ADVANTAGES_VERSION,
             "snapshot": snapshot.hash,
             "rollouts": rollouts,
             "horizon": horizon(snapshot.config.gamma),
         }
-        self.about = json.dumps(about, sort_keys=True)
-        self.key = hashlib.sha256(self.about.encode()).hexdigest()
+        self.question = json.dumps(question, sort_keys=True)
+        self.key = hashlib.sha256(self.question.encode()).hexdigest()
         self.path = snapshot.path if snapshot.hash else None
         table = None if self.path is None else load_table(self.path, self.key)
         columns = None if table is None else kept_columns(table, _COLUMNS)
@@ -263,7 +260,7 @@ class _Kept:
             return
         columns = zip(*((record, *row) for record, row in sorted(self.rows.items())), strict=True)
         table = pa.table(dict(zip(_COLUMNS, map(list, columns), strict=True)))
-        save_table(self.path, self.key, table, {"advantages": self.about})
+        save_table(self.path, self.key, table, {"advantages": self.question})
 
 
 _COLUMNS = {

@@ -117,15 +117,15 @@ def _part(part: Any) -> str:
 
 def _call(call: Any) -> str:
     """`multiply(a=3, b=4)`; arguments that are not there are nulls where a file has one type for all calls."""
-    about = call.get("function", call) if isinstance(call, dict) else None
-    if not isinstance(about, dict) or not about.get("name"):
+    called = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(called, dict) or not called.get("name"):
         return _as_json(call)
-    given = about.get("arguments")
+    given = called.get("arguments")
     if isinstance(given, dict):
         words = ", ".join(f"{name}={_as_json(value)}" for name, value in given.items() if value is not None)
     else:
         words = text_of(given)
-    return f"{text_of(about['name'])}({words})"
+    return f"{text_of(called['name'])}({words})"
 
 
 def _as_json(value: Any) -> str:

@@ -30,7 +30,7 @@ def register(name: str, home: Any, parts: Sequence[Part]) -> None:
     Args:
         name: what `run.json` calls it.
         home: the kind (an `engine.core.kind.Kind`), or the `module:name` that it is found under when it is first needed.
-        parts: the tables of a round's own buffer, and of others that it may have besides, in the order in which they are
+        parts: the tables of a round's own buffer, and of others that it may also have, in the order in which they are
             written. A row of the first table is a record.
     """
     _KINDS[name] = _Registered(home, tuple(parts))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from engine.intervention.comparison import CONFIDENCE
+from engine.intervals import CONFIDENCE
 from engine.store.read import ranges
 
 FALSE_DISCOVERIES = 0.05

@@ -79,13 +79,13 @@ def chunks(data: bytes) -> list[Chunk]:
         raise ValueError("its footer is damaged") from None
 
 
-def _chunk(about: dict[tuple[int, int], Any]) -> Chunk:
-    first = about[_FIRST_DATA]
-    dictionary = about.get(_FIRST_DICTIONARY, 0)
+def _chunk(chunk: dict[tuple[int, int], Any]) -> Chunk:
+    first = chunk[_FIRST_DATA]
+    dictionary = chunk.get(_FIRST_DICTIONARY, 0)
     if 0 < dictionary < first or first < len(_MAGIC):  # where there are no values, there may be a dictionary alone
         first = dictionary
-    path = ".".join(part.decode(errors="replace") for part in about[_PATH])
-    return Chunk(path, first, first + about[_COMPRESSED_CHUNK])
+    path = ".".join(part.decode(errors="replace") for part in chunk[_PATH])
+    return Chunk(path, first, first + chunk[_COMPRESSED_CHUNK])
 
 
 def pages(data: bytes, chunk: Chunk) -> Iterator[Page]:
@@ -102,8 +102,8 @@ def pages(data: bytes, chunk: Chunk) -> Iterator[Page]:
         try:
             header = reader.struct()
             size, compressed = header[_DECOMPRESSED], header[_COMPRESSED]
-            about, encoding = _OF_KIND.get(header[_KIND], (0, 0))
-            values = header.get((about, _STRUCT), {})
+            field, encoding = _OF_KIND.get(header[_KIND], (0, 0))
+            values = header.get((field, _STRUCT), {})
             page = Page(size, values.get(_VALUES, 0), values.get((encoding, _I32), 0))
         except (AttributeError, LookupError, TypeError, ValueError):
             raise ValueError(f"no page of data begins at byte {at}") from None

@@ -15,7 +15,7 @@ WORTH_SAYING_SECONDS = 2.0
 
 
 def note(line: str) -> None:
-    """Say it."""
+    """Print a remark on stderr, in one line."""
     print(f"note: {line}", file=sys.stderr, flush=True)
 
 
