@@ -24,6 +24,7 @@ FLOORS = {
         {"kinds"},
         {"intervention", "analysis"},
         {"experiments", "recording", "jobs"},
+        {"demos"},
         {"cli"},
         {"__main__", "__init__"},
     ),

@@ -15,12 +15,9 @@ import pyarrow as pa
 
 from engine.core.checkpoint import one_thread
 from engine.core.filtering import actor_influence, filtered
-from engine.errors import BadInputError
-from engine.executors import check_executor, run_tasks
-from engine.experiments.campaign import Progress
-from engine.experiments.courtesy.detection import auc
-from engine.experiments.courtesy.plan import CONDITIONS, EVALUATION_SEED, NAME, Plan
-from engine.experiments.courtesy.results import (
+from engine.demos.courtesy.experiment.detection import auc
+from engine.demos.courtesy.experiment.plan import CONDITIONS, EVALUATION_SEED, NAME, Plan
+from engine.demos.courtesy.experiment.results import (
     SCHEMA,
     CourtesyResults,
     begin,
@@ -29,6 +26,9 @@ from engine.experiments.courtesy.results import (
     write_definition,
     write_task,
 )
+from engine.errors import BadInputError
+from engine.executors import check_executor, run_tasks
+from engine.experiments.campaign import Progress
 from engine.kinds.language.courtesy.judge import fluency, rude, variety
 from engine.kinds.language.courtesy.world import build_world
 from engine.kinds.language.filtering import make_filter
