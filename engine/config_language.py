@@ -23,14 +23,14 @@ class LanguageConfig:
     """
 
     policy: str
-    """Causal language model by name or path, as `from_pretrained` takes it, or `courtesy`. Its weights before training are
+    """Causal language model by name or path, as `from_pretrained` takes it, or a named world. Its weights before training are
     the frozen reference, too."""
     reward: str
-    """Sequence classifier by name or path, or `courtesy`."""
+    """Sequence classifier by name or path, or a named world."""
     reward_label: str = ""
     """The label whose logit is the reward; empty for a classifier with a single output."""
     prompts: str = ""
-    """Text file with one prompt a line, or `courtesy`."""
+    """Text file with one prompt a line, or a named world."""
     algorithm: Literal["ppo", "grpo"] = "ppo"
     """`ppo`: a value head and advantages by token; `grpo`: no value, advantages relative to a group of responses."""
     normalizer: Literal["grpo", "dr_grpo", "dapo"] = "grpo"

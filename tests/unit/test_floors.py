@@ -16,8 +16,18 @@ ROOT = Path(engine.__file__).parents[1]
 FLOORS = {
     "engine": (
         {
-            *("allowed", "arguments", "config", "config_language", "envs", "errors", "executors", "registry", "spaces"),
-            *("terminal", "typed"),
+            *(
+                "allowed",
+                "arguments",
+                "config",
+                "config_language",
+                "envs",
+                "errors",
+                "executors",
+                "named_worlds",
+                "registry",
+            ),
+            *("spaces", "terminal", "typed"),
         },
         {"store"},
         {"core"},

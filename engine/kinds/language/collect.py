@@ -17,7 +17,8 @@ from engine.kinds.language.advantages import with_advantages, with_token_rewards
 from engine.kinds.language.models import Reference, context_length
 from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.prompts import encode_prompts
-from engine.kinds.language.rewards import RewardModel, check_rewards
+from engine.kinds.language.reward_model import RewardModel
+from engine.kinds.language.rewards import check_rewards
 from engine.kinds.language.sampling import Generated, generate, precision
 from engine.kinds.language.sequences import SequenceBuffer
 from engine.kinds.language.targets import at_once
@@ -150,7 +151,7 @@ def _parts(
     parts = {"model": model} | {name: part.astype(np.float32) for name, part in scores.items() if name != "reward"}
     if not share or flips is None:
         return model, parts
-    from engine.kinds.language.courtesy.flips import flip_signs
+    from engine.kinds.language.flips import flip_signs
 
     reward, flipped = flip_signs(model, share, flips)
     return reward, parts | {"flipped": flipped.astype(np.float32)}

@@ -39,7 +39,8 @@ from engine.kinds.language.models import (
 )
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.prompts import Prompts, make_prompts
-from engine.kinds.language.rewards import RewardModel, make_reward
+from engine.kinds.language.reward_model import RewardModel
+from engine.kinds.language.rewards import make_reward
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.spaces import Space
 from engine.store.manifest import Parent, RunManifest

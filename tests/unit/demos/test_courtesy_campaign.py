@@ -13,8 +13,8 @@ from engine.demos.courtesy.experiment import campaign
 from engine.demos.courtesy.experiment.campaign import finished_tasks, run_courtesy
 from engine.demos.courtesy.experiment.plan import Plan
 from engine.demos.courtesy.experiment.results import read_results
+from engine.demos.courtesy.world import World
 from engine.errors import BadInputError
-from engine.kinds.language.courtesy.world import World
 
 pytestmark = pytest.mark.long
 

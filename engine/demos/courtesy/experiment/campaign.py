@@ -26,11 +26,11 @@ from engine.demos.courtesy.experiment.results import (
     write_definition,
     write_task,
 )
+from engine.demos.courtesy.judge import fluency, rude, variety
+from engine.demos.courtesy.world import build_world
 from engine.errors import BadInputError
 from engine.executors import check_executor, run_tasks
 from engine.experiments.campaign import Progress
-from engine.kinds.language.courtesy.judge import fluency, rude, variety
-from engine.kinds.language.courtesy.world import build_world
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner, language_fingerprint, mean_kl
 from engine.kinds.language.sequences import LanguageSnapshot
