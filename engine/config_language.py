@@ -60,7 +60,8 @@ class LanguageConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the forward pass; weights, optimizer and everything recorded are float32."""
     flip: float = 0.0
-    """Share of the training rewards whose sign is flipped, as planted faults (`courtesy` alone)."""
+    """Share of the training rewards whose sign is flipped, as planted faults: in named worlds alone, to show what influence
+    finds. It is a setting of every run, because every `run.json` up to now has it."""
     min_kept: float = 0.25
     """Share of a round's records that a filter keeps at least."""
 

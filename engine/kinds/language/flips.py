@@ -2,8 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.kinds.language.reward_model import RewardModel
+from engine.kinds.language.rewards import check_rewards
+from engine.store.snapshot import Float32s
+
+
+@dataclass(frozen=True)
+class FlippedRewards:
+    """A reward model with planted faults, for training alone: what judges or validates asks `reward` itself."""
+
+    reward: RewardModel
+    share: float
+    """Of the responses that are scored together."""
+    rng: np.random.Generator
+    """Chooses them."""
+
+    def score(self, prompts: Sequence[str], responses: Sequence[str]) -> dict[str, Float32s]:
+        """What the model says, `reward` with its flips; `model` is it without them, and `flipped` is 1 where it is flipped.
+
+        Raises:
+            BadNumberError: a reward is not finite.
+        """
+        scores = self.reward.score(prompts, responses)
+        check_rewards(scores, len(prompts))
+        model = np.asarray(scores["reward"], np.float32)
+        reward, flipped = flip_signs(model, self.share, self.rng)
+        return {**scores, "reward": reward, "model": model, "flipped": flipped.astype(np.float32)}
 
 
 def flip_signs(
