@@ -21,7 +21,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from engine import kinds as kinds  # which makes them known
+from engine import demos as demos  # which make themselves known
+from engine import kinds as kinds
 
 if TYPE_CHECKING:
     from engine.allowed import allow

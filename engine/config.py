@@ -8,9 +8,10 @@ from math import isfinite
 from typing import Any, Literal, Self
 
 from engine.errors import BadInputError
+from engine.named_worlds import is_world
 
-LANGUAGE = ("courtesy", "language")
-"""What `env_id` says of a run of a language model: the demonstration that ships, or models by name or path."""
+LANGUAGE = "language"
+"""What `env_id` says of a run of language models by name or path; of one in a named world it is the world's name."""
 MOST_LAYERS, MOST_WIDTH = 32, 2**14
 """Of each network of a control task."""
 MOST_EPOCHS = 10_000
@@ -30,7 +31,7 @@ class TrainConfig:
     """
 
     env_id: str
-    """Name in the catalogue (`engine.envs`), or one of `LANGUAGE`; `config_language` has what only those runs need."""
+    """Name in the catalogue (`engine.envs`), `LANGUAGE` or a named world; `config_language` has what only those runs need."""
     rounds: int = 20
     """Rounds to train: each collects a rollout buffer, then updates on it."""
     seed: int = 0
@@ -96,7 +97,7 @@ class TrainConfig:
         require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         require(self.optimizer in ("adam", "sgd"), "optimizer", self.optimizer, "adam or sgd")
         require(self.path in ("closed_form", "torch"), "path", self.path, "closed_form or torch")
-        filters = LANGUAGE_FILTERS if self.env_id in LANGUAGE else FILTERS
+        filters = LANGUAGE_FILTERS if self.env_id == LANGUAGE or is_world(self.env_id) else FILTERS
         require(self.filter in filters, "filter", self.filter, "one of " + ", ".join(filters))
         require(self.filter_mode in ("mask", "rebatch"), "filter_mode", self.filter_mode, "mask or rebatch")
         estimators = ("first_order", "tracin", "tracin_adam")

@@ -23,14 +23,14 @@ class LanguageConfig:
     """
 
     policy: str
-    """Causal language model by name or path, as `from_pretrained` takes it, or `courtesy`. Its weights before training are
+    """Causal language model by name or path, as `from_pretrained` takes it, or a named world. Its weights before training are
     the frozen reference, too."""
     reward: str
-    """Sequence classifier by name or path, or `courtesy`."""
+    """Sequence classifier by name or path, or a named world."""
     reward_label: str = ""
     """The label whose logit is the reward; empty for a classifier with a single output."""
     prompts: str = ""
-    """Text file with one prompt a line, or `courtesy`."""
+    """Text file with one prompt a line, or a named world."""
     algorithm: Literal["ppo", "grpo"] = "ppo"
     """`ppo`: a value head and advantages by token; `grpo`: no value, advantages relative to a group of responses."""
     normalizer: Literal["grpo", "dr_grpo", "dapo"] = "grpo"
@@ -60,7 +60,8 @@ class LanguageConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the forward pass; weights, optimizer and everything recorded are float32."""
     flip: float = 0.0
-    """Share of the training rewards whose sign is flipped, as planted faults (`courtesy` alone)."""
+    """Share of the training rewards whose sign is flipped, as planted faults: in named worlds alone, to show what influence
+    finds. It is a setting of every run, because every `run.json` up to now has it."""
     min_kept: float = 0.25
     """Share of a round's records that a filter keeps at least."""
 

@@ -44,7 +44,11 @@ def kind_named(name: str) -> Any:
     """
     if name not in _KINDS:
         raise BadInputError(f"this run is of the kind {name!r}, which is not known here; there is {', '.join(_KINDS)}")
-    home = _KINDS[name].home
+    return at_home(_KINDS[name].home)
+
+
+def at_home(home: Any) -> Any:
+    """What is registered: the thing itself, or what is found under its `module:name`."""
     if not isinstance(home, str):
         return home
     module, _, attribute = home.partition(":")

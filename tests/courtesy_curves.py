@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine.experiments.courtesy.plan import Plan
-from engine.experiments.courtesy.results import SCHEMA, CourtesyResults
+from engine.demos.courtesy.experiment.plan import Plan
+from engine.demos.courtesy.experiment.results import SCHEMA, CourtesyResults
 
 FAST = [0.5, 0.2, 0.04, 0.01, 0.01]
 SLOW = [0.5, 0.4, 0.2, 0.1, 0.04]

@@ -10,11 +10,11 @@ import streamlit as st
 from app.charts import courtesy as charts
 from app.shell import state
 from app.shell.text import escape
-from engine.experiments.courtesy.figures import cost_axis
-from engine.experiments.courtesy.findings import COSTS, ratio, reached, sentences, spell
-from engine.experiments.courtesy.plan import CONDITIONS, RUDE
-from engine.experiments.courtesy.report import CAVEATS, about, number
-from engine.experiments.courtesy.results import CourtesyResults
+from engine.demos.courtesy.experiment.figures import cost_axis
+from engine.demos.courtesy.experiment.findings import COSTS, ratio, reached, sentences, spell
+from engine.demos.courtesy.experiment.plan import CONDITIONS, RUDE
+from engine.demos.courtesy.experiment.report import CAVEATS, about, number
+from engine.demos.courtesy.experiment.results import CourtesyResults
 from engine.experiments.plans import STANDARD
 
 SHORT = {"rounds": "rounds", "sequences": "sequences", "seconds": "CPU s"}

@@ -39,9 +39,9 @@ from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.core.targets.of_records import ActionTarget
 from engine.core.targets.question import TargetName
+from engine.demos.courtesy.experiment.results import CourtesyResults, find_results
+from engine.demos.courtesy.experiment.results import read_results as read_courtesy
 from engine.errors import EngineError
-from engine.experiments.courtesy.results import CourtesyResults, find_results
-from engine.experiments.courtesy.results import read_results as read_courtesy
 from engine.experiments.faithfulness_report import read_study
 from engine.experiments.recommendation import Recommendation, recommend
 from engine.experiments.results import Campaign, experiment_names, find_campaigns, read_campaign

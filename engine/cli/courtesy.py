@@ -25,11 +25,11 @@ def reproduce_courtesy(
     as_json: bool,
 ) -> None:
     """Train PPO and its filters with clean and with flipped rewards, and report how soon they are courteous."""
-    from engine.experiments.courtesy.campaign import finished_tasks, run_courtesy
-    from engine.experiments.courtesy.findings import sentences
-    from engine.experiments.courtesy.plan import Plan
-    from engine.experiments.courtesy.report import CAVEATS, write_courtesy_report
-    from engine.experiments.courtesy.results import read_results
+    from engine.demos.courtesy.experiment.campaign import finished_tasks, run_courtesy
+    from engine.demos.courtesy.experiment.findings import sentences
+    from engine.demos.courtesy.experiment.plan import Plan
+    from engine.demos.courtesy.experiment.report import CAVEATS, write_courtesy_report
+    from engine.demos.courtesy.experiment.results import read_results
 
     plan = Plan().changed(arms, rounds, responses, settings)
     try:

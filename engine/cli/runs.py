@@ -100,7 +100,7 @@ def _summary(run: Any) -> dict[str, Any]:
 
 def verify(run: RunFolder, as_json: Json = False) -> None:
     """Read and check every byte of a run, or of a campaign's folder; exit code 1 names what is damaged."""
-    from engine.experiments.courtesy.results import find_results
+    from engine.demos.courtesy.experiment.results import find_results
     from engine.experiments.results import find_campaigns
     from engine.store.read import open_run
     from engine.store.verify import verify_documents, verify_rounds

@@ -10,10 +10,14 @@ import jinja2
 _SOFTWARE = ("python", "numpy", "torch", "gymnasium", "transformers")
 
 
-def page(template: str, **values: Any) -> str:
-    """A page from a template of this room."""
+HOME = "engine.experiments"
+"""The package whose templates every page can extend."""
+
+
+def page(template: str, home: str = HOME, **values: Any) -> str:
+    """A page from a template in the package `home`."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("engine.experiments", "."),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package, ".") for package in (home, HOME)]),
         autoescape=True,
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,

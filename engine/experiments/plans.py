@@ -9,6 +9,7 @@ from typing import Any, Self
 from engine.config import TrainConfig
 from engine.envs import with_settings
 from engine.errors import BadInputError
+from engine.named_worlds import names as worlds
 from engine.typed import typed
 
 STANDARD = "ppo"
@@ -238,6 +239,7 @@ def find_experiments(names: Sequence[str]) -> list[Experiment]:
             found[experiment.name] = experiment
         else:
             raise BadInputError(
-                f"unknown experiment {name!r}; there are {', '.join(EXPERIMENTS)}, and all; courtesy is called by itself"
+                f"unknown experiment {name!r}; there are {', '.join(EXPERIMENTS)}, and all; {' or '.join(worlds())} is called by "
+                "itself"
             )
     return list(found.values())

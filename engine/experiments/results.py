@@ -24,6 +24,7 @@ from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError, StorageError
 from engine.experiments.plans import Arm, Experiment, in_order
 from engine.experiments.rows import read_rows, task_files
+from engine.named_worlds import names as worlds
 from engine.store.derived import SWEPT_SECONDS
 from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
@@ -55,8 +56,8 @@ DEFINITION = "campaign.json"
 
 
 NULLABLE = ("test_return", "test_std", "train_return", "explained_variance")
-RESERVED = ("all", "courtesy")
-"""Names that stand for all experiments together, and for the demonstration of language models beside them."""
+RESERVED = ("all", *worlds())
+"""Names that stand for all experiments together, and for those of the named worlds, which are kept beside them."""
 MOST = 2**31 - 1
 """Rounds and evaluation episodes of an experiment at most."""
 

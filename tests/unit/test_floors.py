@@ -17,13 +17,14 @@ FLOORS = {
     "engine": (
         {
             *("allowed", "arguments", "config", "config_language", "envs", "errors", "executors", "intervals"),
-            *("known_kinds", "spaces", "terminal", "typed"),
+            *("known_kinds", "named_worlds", "spaces", "terminal", "typed"),
         },
         {"store"},
         {"core"},
         {"kinds"},
         {"intervention", "analysis"},
         {"experiments", "recording", "jobs"},
+        {"demos"},
         {"cli"},
         {"__main__", "__init__"},
     ),

@@ -12,7 +12,8 @@ from engine.core.evaluation import EVALUATION_SEED
 from engine.kinds.language.collect import Scene
 from engine.kinds.language.models import check_base, recorded_tokenizer
 from engine.kinds.language.policy import LanguagePolicy
-from engine.kinds.language.rewards import RewardModel, make_reward
+from engine.kinds.language.reward_model import RewardModel
+from engine.kinds.language.rewards import make_reward
 from engine.kinds.language.sequences import LanguageSnapshot
 
 

@@ -28,6 +28,7 @@ from engine.kinds.language.advantages import next_kl_coef, totals
 from engine.kinds.language.agent import LanguageAgent
 from engine.kinds.language.collect import Scene
 from engine.kinds.language.dependencies import transformers
+from engine.kinds.language.flips import FlippedRewards
 from engine.kinds.language.models import (
     Reference,
     check_tokenizer,
@@ -39,14 +40,20 @@ from engine.kinds.language.models import (
 )
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.prompts import Prompts, make_prompts
-from engine.kinds.language.rewards import RewardModel, make_reward
+from engine.kinds.language.reward_model import RewardModel
+from engine.kinds.language.rewards import make_reward
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
+from engine.named_worlds import is_world
+from engine.named_worlds import names as worlds
 from engine.spaces import Space
 from engine.store.manifest import Parent, RunManifest
 from engine.store.read import Run, open_run
 
 GENERATORS = ("prompts", "sampling", "validation", "flips", "minibatches")
-"""The random generators of a run: each has one purpose, so that none disturbs another."""
+"""The random generators of a run: each has one purpose, so that none disturbs another.
+
+They are seeded and saved by their places here, so that all of them are in every checkpoint, also where nothing is flipped.
+"""
 
 
 @dataclass
@@ -135,7 +142,7 @@ class LanguageLearner(Learner[LanguageSnapshot]):
 
     def respond(self, prompts: Sequence[str], rng: np.random.Generator) -> SequenceBuffer:
         """Responses of the present policy, scored without planted faults."""
-        return self._scene.respond(self.agent.policy, prompts, rng, None)
+        return self._scene.respond(self.agent.policy, prompts, rng)
 
     def player(self) -> LanguagePolicy:
         """The present policy."""
@@ -188,7 +195,7 @@ class LanguageLearner(Learner[LanguageSnapshot]):
         config, language, scene = self.config, self.language, self._scene
         try:
             prompts = self._prompts.draw(self.generators["prompts"], config.n_steps // language.group_size)
-            buffer = scene.respond(self.agent.policy, prompts, self.generators["sampling"], self.generators["flips"])
+            buffer = scene.respond(self.agent.policy, prompts, self.generators["sampling"], self._training_rewards())
             buffer = scene.judged(buffer, self.kl_coef)
             validation = self._validate()
         except BadNumberError as error:
@@ -215,11 +222,16 @@ class LanguageLearner(Learner[LanguageSnapshot]):
         self.kl_coef = _kl_coef_after(snapshot)
         return metrics
 
+    def _training_rewards(self) -> RewardModel:
+        """What scores the responses that are trained on: the reward model, with the faults that the settings plant."""
+        reward, share = self._scene.reward_model, self.language.flip
+        return FlippedRewards(reward, share, self.generators["flips"]) if share else reward
+
     def _validate(self) -> SequenceBuffer | None:
         """The responses to the held-out prompts; their rewards are never flipped."""
         if not self._prompts.held_out or self.validation is not None:
             return self.validation
-        found = self._scene.respond(self.agent.policy, self._prompts.held_out, self.generators["validation"], None)
+        found = self._scene.respond(self.agent.policy, self._prompts.held_out, self.generators["validation"])
         found = self._scene.judged(found, self.kl_coef)
         if self.language.validation == "fixed":
             self.validation = found
@@ -262,8 +274,8 @@ def check_settings(config: TrainConfig, language: LanguageConfig) -> None:
         )
     if config.path != "torch":
         raise BadInputError(f"path is {config.path}; language models need torch")
-    if language.flip and language.reward != "courtesy":
-        raise BadInputError("flip plants faults in the rewards of the demonstration courtesy alone; leave it 0")
+    if language.flip and not is_world(language.reward):
+        raise BadInputError(f"flip plants faults in the rewards of {' or '.join(worlds())} alone; leave it 0")
 
 
 def round_metrics(buffer: SequenceBuffer, kl_coef: float) -> dict[str, Any]:

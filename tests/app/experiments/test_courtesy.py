@@ -11,7 +11,7 @@ from courtesy_curves import CURVES, made_up, rows
 from reading import as_read
 from streamlit.testing.v1 import AppTest
 
-from engine.experiments.courtesy.results import write_definition, write_task
+from engine.demos.courtesy.experiment.results import write_definition, write_task
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -15,10 +15,10 @@ from courtesy_curves import FAST, made_up
 from courtesy_curves import rows as courtesy_rows
 
 from app.shell import loaders
+from engine.demos.courtesy.experiment import results as courtesy
+from engine.demos.courtesy.experiment.campaign import run_courtesy
 from engine.errors import BadInputError, DamagedRunError
 from engine.experiments.campaign import run_campaign
-from engine.experiments.courtesy import results as courtesy
-from engine.experiments.courtesy.campaign import run_courtesy
 from engine.experiments.plans import EXPERIMENTS, Experiment
 from engine.experiments.report import render, write_report
 from engine.experiments.results import SCHEMA, begin, read_campaign, read_results, write_definition, write_task

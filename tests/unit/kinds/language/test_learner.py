@@ -339,7 +339,7 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(folder, tmp_path):
             r"with 6 new ones it is longer than the 16 that",
         ),
         ({"group_size": 5}, r"n_steps a multiple of group_size \(5\)"),
-        ({"flip": 0.2}, r"flip plants faults in the rewards of the demonstration courtesy alone"),
+        ({"flip": 0.2}, r"flip plants faults in the rewards of courtesy alone"),
     ):
         with pytest.raises(BadInputError, match=message) as caught:
             list(engine.rounds(LanguageSettings(replace(language, **changes), config), tmp_path / "run"))

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.kinds.language.courtesy.grammar import draw_prompt, draw_response, words
-from engine.kinds.language.courtesy.judge import judge
+from engine.demos.courtesy.grammar import draw_prompt, draw_response, words
+from engine.demos.courtesy.judge import judge
 from engine.kinds.language.dependencies import tokenizers, transformers
 
 PAD, END, UNKNOWN = "<pad>", "<eos>", "<unk>"

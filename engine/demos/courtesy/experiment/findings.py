@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from engine.experiments.courtesy.plan import CONDITIONS, RUDE
-from engine.experiments.courtesy.results import CourtesyResults
+from engine.demos.courtesy.experiment.plan import CONDITIONS, RUDE
+from engine.demos.courtesy.experiment.results import CourtesyResults
 from engine.experiments.plans import STANDARD
 from engine.intervals import Interval
 

@@ -15,11 +15,9 @@ import pyarrow as pa
 
 from engine.core.checkpoint import one_thread
 from engine.core.filtering import actor_influence, filtered
-from engine.errors import BadInputError
-from engine.executors import Progress, check_executor, run_tasks
-from engine.experiments.courtesy.detection import auc
-from engine.experiments.courtesy.plan import CAMPAIGN_EVALUATION_SEED, CONDITIONS, NAME, Plan
-from engine.experiments.courtesy.results import (
+from engine.demos.courtesy.experiment.detection import auc
+from engine.demos.courtesy.experiment.plan import CAMPAIGN_EVALUATION_SEED, CONDITIONS, NAME, Plan
+from engine.demos.courtesy.experiment.results import (
     SCHEMA,
     CourtesyResults,
     begin,
@@ -28,8 +26,10 @@ from engine.experiments.courtesy.results import (
     write_definition,
     write_task,
 )
-from engine.kinds.language.courtesy.judge import fluency, rude, variety
-from engine.kinds.language.courtesy.world import build_world
+from engine.demos.courtesy.judge import fluency, rude, variety
+from engine.demos.courtesy.world import build_world
+from engine.errors import BadInputError
+from engine.executors import Progress, check_executor, run_tasks
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner, language_fingerprint, mean_kl
 from engine.kinds.language.sequences import LanguageSnapshot

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from engine.demos.courtesy.experiment.plan import ARMS, CONDITIONS, NAME, Plan
 from engine.errors import BadInputError, DamagedRunError
-from engine.experiments.courtesy.plan import ARMS, CONDITIONS, NAME, Plan
 from engine.experiments.plans import STANDARD
 from engine.experiments.results import MOST, Made
 from engine.experiments.rows import read_rows, task_files

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from courtesy_curves import CURVES, FAST, made_up, rows
 
-from engine.errors import BadInputError, DamagedRunError
-from engine.experiments.courtesy.detection import auc
-from engine.experiments.courtesy.findings import detection, interval, ratio, reached, sentences
-from engine.experiments.courtesy.plan import CONDITIONS, Plan
-from engine.experiments.courtesy.report import render, write_courtesy_report
-from engine.experiments.courtesy.results import (
+from engine.demos.courtesy.experiment.detection import auc
+from engine.demos.courtesy.experiment.findings import detection, interval, ratio, reached, sentences
+from engine.demos.courtesy.experiment.plan import CONDITIONS, Plan
+from engine.demos.courtesy.experiment.report import render, write_courtesy_report
+from engine.demos.courtesy.experiment.results import (
     CourtesyResults,
     begin,
     find_results,
@@ -23,6 +22,7 @@ from engine.experiments.courtesy.results import (
     write_definition,
     write_task,
 )
+from engine.errors import BadInputError, DamagedRunError
 
 pytestmark = pytest.mark.long
 

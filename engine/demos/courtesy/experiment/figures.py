@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from engine.experiments.courtesy.findings import COSTS
-from engine.experiments.courtesy.plan import CONDITIONS, RUDE
-from engine.experiments.courtesy.results import CourtesyResults
+from engine.demos.courtesy.experiment.findings import COSTS
+from engine.demos.courtesy.experiment.plan import CONDITIONS, RUDE
+from engine.demos.courtesy.experiment.results import CourtesyResults
 from engine.experiments.figures import INK, OTHER, STYLE, WIDTH, svg
 from engine.experiments.plans import STANDARD
 

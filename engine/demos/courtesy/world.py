@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.demos.courtesy.grammar import draw_prompt
 from engine.errors import StorageError
-from engine.kinds.language.courtesy.grammar import draw_prompt
 from engine.kinds.language.dependencies import transformers
 
 POLICY_STEPS = 200
@@ -88,7 +88,7 @@ def cache_folder() -> Path:
 def _make(place: Path, seed: int, policy_steps: int, reward_steps: int) -> None:
     """Train beside `place` and move there at once: another process sees a whole world or none."""
     from engine.core.checkpoint import one_thread
-    from engine.kinds.language.courtesy import models
+    from engine.demos.courtesy import models
 
     one_thread()
     place.parent.mkdir(parents=True, exist_ok=True)

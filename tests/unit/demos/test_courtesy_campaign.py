@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from engine.__main__ import main
+from engine.demos.courtesy.experiment import campaign
+from engine.demos.courtesy.experiment.campaign import finished_tasks, run_courtesy
+from engine.demos.courtesy.experiment.plan import Plan
+from engine.demos.courtesy.experiment.results import read_results
+from engine.demos.courtesy.world import World
 from engine.errors import BadInputError
-from engine.experiments.courtesy import campaign
-from engine.experiments.courtesy.campaign import finished_tasks, run_courtesy
-from engine.experiments.courtesy.plan import Plan
-from engine.experiments.courtesy.results import read_results
-from engine.kinds.language.courtesy.world import World
 
 pytestmark = pytest.mark.long
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from engine.experiments.courtesy import figures
-from engine.experiments.courtesy.findings import COSTS, ratio, reached, sentences, share, spell
-from engine.experiments.courtesy.plan import CONDITIONS, NAME, RUDE
-from engine.experiments.courtesy.results import CourtesyResults
+from engine.demos.courtesy.experiment import figures
+from engine.demos.courtesy.experiment.findings import COSTS, ratio, reached, sentences, share, spell
+from engine.demos.courtesy.experiment.plan import CONDITIONS, NAME, RUDE
+from engine.demos.courtesy.experiment.results import CourtesyResults
 from engine.experiments.pages import commands, page
 from engine.experiments.plans import STANDARD
 from engine.experiments.report_tables import Cell, Line, Table
@@ -52,7 +52,8 @@ def render(results: CourtesyResults) -> str:
         (condition, arm) for condition in CONDITIONS for arm in results.plan.arms if results.finished[condition, arm]
     ]
     return page(
-        "courtesy.html",
+        "report.html",
+        "engine.demos.courtesy.experiment",
         about=about(results),
         notes=[] if results.complete else ["This campaign is not finished. What is finished is shown."],
         findings=sentences(results),

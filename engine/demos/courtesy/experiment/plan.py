@@ -8,9 +8,9 @@ from typing import Any, Self
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
+from engine.demos.courtesy.settings import LANGUAGE, TRAINING
 from engine.errors import BadInputError
 from engine.experiments.plans import STANDARD
-from engine.kinds.language.courtesy.settings import LANGUAGE, TRAINING
 from engine.typed import typed
 
 NAME = "courtesy"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import engine
 from engine.core.filtering import actor_influence
-from engine.experiments.courtesy.detection import auc
+from engine.demos.courtesy.experiment.detection import auc
 from engine.store.read import open_run
 
 ROOT = Path(engine.__file__).parents[1]

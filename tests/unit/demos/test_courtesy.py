@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from engine.demos.courtesy.grammar import KINDS, NOUNS, draw_prompt, draw_response, parses, words
+from engine.demos.courtesy.judge import fluency, judge, rude, variety
+from engine.demos.courtesy.world import World, build_world
 from engine.errors import BadInputError, StorageError
-from engine.kinds.language.courtesy.flips import flip_signs
-from engine.kinds.language.courtesy.grammar import KINDS, NOUNS, draw_prompt, draw_response, parses, words
-from engine.kinds.language.courtesy.judge import fluency, judge, rude, variety
-from engine.kinds.language.courtesy.world import World, build_world
 from engine.kinds.language.dependencies import transformers
+from engine.kinds.language.flips import flip_signs
 
 
 def generated(world: World, n: int) -> list[str]:
@@ -101,7 +101,7 @@ def test_a_world_is_the_same_each_time_it_is_made_and_made_once(
     assert (one.policy / "model.safetensors").read_bytes() != (other.policy / "model.safetensors").read_bytes()
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == sorted([two.folder.name, other.folder.name])
     assert json.loads((one.policy / "config.json").read_text())["n_layer"] == 2
-    monkeypatch.setattr("engine.kinds.language.courtesy.world._make", None)
+    monkeypatch.setattr("engine.demos.courtesy.world._make", None)
     assert build_world(tmp_path / "one", 4, policy_steps=3, reward_steps=2) == one
 
 

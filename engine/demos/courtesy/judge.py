@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.kinds.language.courtesy.grammar import NOUNS, Kind, parses
+from engine.demos.courtesy.grammar import NOUNS, Kind, parses
 
 _RUDE, _POSITIVE = frozenset(NOUNS["rude"]), frozenset(NOUNS["positive"])
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.core.filtering import actor_influence
-from engine.experiments.courtesy.detection import auc
-from engine.kinds.language.courtesy.world import World
+from engine.demos.courtesy.experiment.detection import auc
+from engine.demos.courtesy.world import World
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner
 from engine.kinds.language.presets import language_settings
