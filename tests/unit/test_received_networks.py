@@ -49,7 +49,7 @@ def test_networks_beyond_all_measure_are_refused_when_the_run_is_opened(
     command: Command, cartpole: Run, tmp_path: Path, hidden: list[int]
 ) -> None:
     run = received(cartpole.path, tmp_path / "run", lambda manifest: manifest["config"].update(hidden=hidden))
-    refused(command("show", run), "run.json can't be understood: hidden is", "at most 32 widths from 1 to 16384")
+    refused(command("show", run), "run.json can't be understood: config.hidden is", "at most 32 widths from 1 to 16384")
 
 
 def test_the_stated_limits_hold_for_training_too() -> None:
