@@ -167,7 +167,7 @@ def test_command_line_starts_without_torch() -> None:
 def test_public_names_are_there_and_documented() -> None:
     for name in engine.__all__:
         assert getattr(engine, name).__doc__, name
-    with pytest.raises(AttributeError, match="no attribute 'train_faster'"):
+    with pytest.raises(AttributeError, match="train_faster"):
         _ = engine.train_faster
 
 
