@@ -59,7 +59,7 @@ def typed(kind: type[T], values: Any, what: str = "field", *, more: bool = False
         BadInputError: a value is missing, of another type or out of its range, or has a name that no field has; says
             which, what it is and what would be right.
     """
-    unknown = None if more else next(_unknown(_Place(inspect.type_info(kind), values), what), None)
+    unknown = None if more else next(_unknown(_Location(inspect.type_info(kind), values), what), None)
     if unknown is not None:
         raise BadInputError(unknown)
     return _converted(kind, values, "", what)
@@ -100,11 +100,11 @@ def _converted(kind: type[T], values: Any, path: str, what: str) -> T:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise BadInputError(_in_words(error, _Place(inspect.type_info(kind), values, path), what)) from None
+        raise BadInputError(_in_words(error, _Location(inspect.type_info(kind), values, path), what)) from None
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Location:
     """A value among others, the type that it is to have, and where it stands: `arms[0].settings`."""
 
     kind: inspect.Type
@@ -112,7 +112,7 @@ class _Place:
     """`...` where it is not known which one it is."""
     path: str = ""
 
-    def below(self, step: str | int) -> _Place | None:
+    def below(self, step: str | int) -> _Location | None:
         """What stands there under a name, or in a list; None where the type says nothing of it."""
         match _whole(self.kind):
             case inspect.DataclassType(fields=named) | inspect.TypedDictType(fields=named):
@@ -129,10 +129,10 @@ class _Place:
             return None
         known = isinstance(self.value, list | tuple | dict) and step != "..."
         path = f"{self.path}[{step}]" if isinstance(step, int) or step == "..." else f"{self.path}.{step}".lstrip(".")
-        return _Place(found, self.value[step] if known else ..., path)
+        return _Location(found, self.value[step] if known else ..., path)
 
     @property
-    def inside(self) -> Iterator[_Place]:
+    def inside(self) -> Iterator[_Location]:
         """All that stands in it."""
         match self.value:
             case dict():
@@ -147,7 +147,7 @@ class _Place:
                 yield below
 
 
-def _unknown(place: _Place, what: str) -> Iterator[str]:
+def _unknown(place: _Location, what: str) -> Iterator[str]:
     """The names that no field has, in words."""
     kind = _whole(place.kind)
     if isinstance(kind, inspect.DataclassType) and isinstance(place.value, dict):
@@ -159,7 +159,7 @@ def _unknown(place: _Place, what: str) -> Iterator[str]:
         yield from _unknown(below, what)
 
 
-def _in_words(error: msgspec.ValidationError, place: _Place, what: str) -> str:
+def _in_words(error: msgspec.ValidationError, place: _Location, what: str) -> str:
     """What msgspec found, said of the value that is wrong: which it is, what it is, what would be right."""
     match = re.fullmatch(r"(?s)(.*?)(?: - at (`key` in )?`\$(\S*)`)?", str(error))
     said, is_name, path = match.groups(default="") if match else (str(error), "", "")
