@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from reading import as_read
 from streamlit.testing.v1 import AppTest
 
@@ -53,3 +55,15 @@ def figure(app: AppTest, key: str) -> Any:
 def listed(app: AppTest) -> Any:
     """The list of sequences."""
     return next(frame.value for frame in app.dataframe if frame.key == "sequences_table")
+
+
+def numbers(values: Any) -> list[float]:
+    """A column of a chart, which is sent as bytes where it was an array."""
+    if not isinstance(values, dict):
+        return list(values)
+    return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"]).tolist()
+
+
+def button(app: AppTest, key: str) -> str:
+    """What the button of that key says."""
+    return str(next(button.label for button in app.button if button.key == key))

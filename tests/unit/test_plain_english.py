@@ -19,7 +19,7 @@ OLD_NAMES = (
     "Mover",
     "Shelf",
     "Growing",
-    "Ledger",
+    "ReplayResults",
     "Meter",
     "OfRecords",
     "OfSequences",

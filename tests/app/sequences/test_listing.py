@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -194,20 +192,6 @@ def test_a_search_takes_any_blanks_for_blanks(open_page: Open, tmp_path: Path) -
         app = opened(open_page, tmp_path, sequence_search=asked)
         assert listed(app)["record"].tolist() == [found]
     assert len(listed(opened(open_page, tmp_path, sequence_search="   "))) == 4
-
-
-def test_every_blank_of_unicode_is_one_and_nothing_else_is_a_pattern() -> None:
-    blanks = [one for one in map(chr, range(sys.maxunicode + 1)) if one.isspace()]
-    odd = ["a.*", "(b", "c\\d", "[x]", "a|b", "$^", "\0", "é"]
-    texts = [f"one{blank}TWO" for blank in blanks] + [f"{first} {second}" for first in odd for second in odd]
-    column = pa.array(texts, pa.large_string())
-    table = pa.table(
-        {"record": np.arange(len(texts)), "prompt": pa.array([""] * len(texts), pa.large_string()), "response": column}
-    )
-    assert rows(table, RowQuery("One two")).tolist() == list(range(len(blanks)))
-    for i, text in enumerate(texts[len(blanks) :], len(blanks)):
-        assert rows(table, RowQuery(text)).tolist() == [i]
-        assert i in rows(table, RowQuery(text.split()[0]))
 
 
 def test_too_long_a_search_is_one_line(open_page: Open, tmp_path: Path) -> None:

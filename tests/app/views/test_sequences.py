@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import streamlit as st
-from language_runs import sequences, write_run
+from language_runs import write_run
 from languages import record_language
 from pages import Open, errors, listed, pick, tick, words
 from streamlit.testing.v1 import AppTest
@@ -22,11 +21,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from trainer_dumps import trl, verl
 
 import engine
-from app.charts.theme import theme
-from app.charts.token_strip import token_strip
 from app.records.basket import drop_list
 from app.sequences import loaders
-from app.shell.sequence_columns import BASKET, RowQuery, rows, sequences_table, with_influence
+from app.shell.sequence_columns import BASKET, sequences_table
 from engine.arguments import record_numbers
 from engine.intervention.record_sets import change_basket, read_sets
 from engine.jobs.calculate import calculate
@@ -325,19 +322,6 @@ def test_a_control_tasks_run_leads_to_language_runs(open_page: Open, runs: Path,
     assert app.selectbox(key="run").value == "talk", "a newcomer sees sequences"
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_a_strip_shows_signs_beside_colours_and_no_markup(dark: bool) -> None:
-    pieces, values = ["<b>", " fine", "\n", " end"], np.array([-2, 0.01, 1, 2], np.float32)
-    bars, signs, _ = token_strip(pieces, [3, 4, 5, 6], {"influence": values}, "influence", 2.0, dark).data
-    assert list(bars.text) == ["&lt;b&gt;", "fine", "⏎", "end"]
-    assert "<b>&lt;b&gt;</b>" in bars.hovertext[0]
-    assert list(bars.customdata) == [3, 4, 5, 6]
-    assert list(signs.marker.symbol) == ["triangle-down", "triangle-up", "triangle-up"], "what is about 0 has none"
-    assert bars.marker.color[0] == theme(dark).hurts
-    assert bars.marker.color[3] == theme(dark).helps
-    assert bars.y[3] == bars.y[2] + 1, "a line break in the text is one in the strip"
-
-
 def test_tokens_of_bytes_make_up_the_text(tmp_path: Path) -> None:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     made = Tokenizer(models.BPE({one: i for i, one in enumerate(alphabet)}, []))
@@ -349,23 +333,3 @@ def test_tokens_of_bytes_make_up_the_text(tmp_path: Path) -> None:
     assert "".join(pieces) == text
     assert len(pieces) == len(text.encode())
     assert pieces[7:10] == ["", "", "猫"]
-
-
-def test_rows_without_a_signal_come_last_and_can_be_listed() -> None:
-    made = sequences(6)
-    influence = np.array([0.5, -1, 0, 2, -3, 0], np.float32)
-    silent = np.array([False, False, True, False, False, True])
-    table = with_influence(sequences_table(made), influence, silent)
-    assert rows(table, RowQuery(sort="influence")).tolist() == [4, 1, 0, 3, 2, 5]
-    assert rows(table, RowQuery(sort="influence", descending=True)).tolist() == [3, 0, 1, 4, 2, 5]
-    assert rows(table, RowQuery(only="no signal")).tolist() == [2, 5]
-    assert rows(table, RowQuery(only=BASKET, descending=True), basket=[1, 4]).tolist() == [4, 1]
-    assert rows(table, RowQuery(only="dropped by the filter")).tolist() == [4]
-    assert isinstance(table.column("influence"), pa.ChunkedArray)
-
-
-def test_blanks_of_tokens_have_signs() -> None:
-    pieces = [" the", "  x", "k  v", " ", "\t\r\n", "x  "]
-    values = {"entropy": np.ones(len(pieces), np.float32)}
-    [bars, *_] = token_strip(pieces, range(len(pieces)), values, "entropy", 1.0, dark=False).data
-    assert list(bars.text) == ["the", "␣␣x", "k  v", "␣", "⇥␍⏎", "x␣␣"]

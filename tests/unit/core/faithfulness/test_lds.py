@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
+from linear_worlds import M, N, Q, linear_world
 from scipy.stats import spearmanr
 
-from engine.core.estimators.replay_regression import STRENGTHS, fit, masks
 from engine.core.faithfulness.lds import additivity, lds, metasmoothness, noise_ceiling, rank_agreement, spearman
-
-M, N, Q = 60, 200, 8
 
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
-
-
-def halves(rng: np.random.Generator, m: int = M, n: int = N) -> np.ndarray:
-    """(m, n) masks that keep half."""
-    return np.array([rng.permutation(n) < n // 2 for _ in range(m)])
-
-
-def linear_world(rng: np.random.Generator, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Influence, masks and outcomes where f is the sum of the kept records' influence, an order's own shift, and noise."""
-    influence, kept = rng.normal(size=N), halves(rng)
-    outcomes = (kept @ influence)[:, None] + 100 * rng.normal(size=Q) + noise * rng.normal(size=(M, Q))
-    return influence, kept, outcomes
 
 
 def test_lds_of_an_exactly_linear_world_is_one(rng: np.random.Generator) -> None:
@@ -114,75 +99,3 @@ def test_metasmoothness_by_hand() -> None:
     assert metasmoothness([0, 5], [1, 5], [2, 5]) == 1
     assert metasmoothness([0.0], [1], [0]) == -1
     assert math.isnan(metasmoothness([3], [3], [3]))
-
-
-def scores(kept: np.ndarray, y: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """(n,) influence where every record's gradient is a direction of its own."""
-    x = masks(kept)
-    alpha, v = fit(x, x @ prior, y)
-    return alpha * prior + v
-
-
-def test_regression_finds_the_linear_world_and_keeps_a_prior_that_is_right(rng: np.random.Generator) -> None:
-    influence, kept, outcomes = linear_world(rng, noise=1.0)
-    effects = (outcomes - outcomes[:1]).mean(axis=1)
-    with_prior = scores(kept, effects, 5 * influence)
-    assert np.corrcoef(with_prior, influence)[0, 1] > 0.98
-    assert np.polyfit(influence, with_prior, 1)[0] == pytest.approx(1, abs=0.1), "in units of f, not of the prior"
-
-    many = halves(rng, 3 * N)
-    found = scores(many, many @ influence, np.zeros(N))
-    np.testing.assert_allclose(found, influence - influence.mean(), atol=0.03)
-
-
-def test_regression_learns_from_few_replays_where_like_records_have_like_influence(rng: np.random.Generator) -> None:
-    """Gradients of three numbers: forty subsets say which direction counts."""
-    gradients, direction = rng.normal(size=(N, 3)), rng.normal(size=3)
-    kept = halves(rng, 40)
-    y = kept @ gradients @ direction + rng.normal(size=40)
-    z = masks(kept) @ gradients
-    v = fit(z, np.zeros(40), y).v
-    assert np.corrcoef(gradients @ v, gradients @ direction)[0, 1] > 0.98
-    assert abs(np.corrcoef(scores(kept, y, np.zeros(N)), gradients @ direction)[0, 1]) < 0.8, "without them"
-
-
-def test_ridge_strength_has_the_least_leave_one_out_error(rng: np.random.Generator) -> None:
-    """By the formula, and by really leaving out each subset."""
-    z = masks(halves(rng, 30, 80))
-    y = z @ rng.normal(size=80) + 2 * rng.normal(size=30)
-    chosen = fit(z, np.zeros(30), y).v
-
-    def ridge(z: np.ndarray, y: np.ndarray, strength: float) -> np.ndarray:
-        centred = z - z.mean(axis=0)
-        return centred.T @ np.linalg.solve(centred @ centred.T + strength * np.eye(len(y)), y - y.mean())
-
-    def left_out(strength: float) -> float:
-        errors = []
-        for m in range(len(y)):
-            rest = np.arange(len(y)) != m
-            v = ridge(z[rest], y[rest], strength)
-            errors.append(y[m] - y[rest].mean() - (z[m] - z[rest].mean(axis=0)) @ v)
-        return float(np.square(errors).sum())
-
-    centred = z - z.mean(axis=0)
-    strengths = STRENGTHS * np.linalg.eigvalsh(centred @ centred.T).mean()
-    best = min(strengths, key=left_out)
-    np.testing.assert_allclose(chosen, ridge(z, y, best), atol=1e-9)
-
-
-def test_regression_improves_on_a_poor_prior_the_more_replays_it_has(rng: np.random.Generator) -> None:
-    influence = rng.normal(size=N)
-    prior = influence + 1.5 * rng.normal(size=N)
-    quality = [np.corrcoef(prior, influence)[0, 1]]
-    for m in (50, 400):
-        kept = halves(rng, m)
-        quality.append(np.corrcoef(scores(kept, kept @ influence, prior), influence)[0, 1])
-    assert all(later > earlier + 0.01 for earlier, later in pairwise(quality))
-
-
-def test_masks_sum_to_zero_and_leave_out_records_that_no_subset_kept(rng: np.random.Generator) -> None:
-    kept = halves(rng)
-    np.testing.assert_allclose(masks(kept).sum(axis=1), 0, atol=1e-9)
-    kept[:, :7] = False
-    assert not masks(kept)[:, :7].any()
-    assert masks(kept)[:, 7:].all()

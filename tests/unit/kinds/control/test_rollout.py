@@ -11,17 +11,14 @@ import torch
 from worlds import entry, learner
 
 from engine.config import TrainConfig
-from engine.core.gae import gae
 from engine.envs import CATALOGUE, Environment, find
-from engine.errors import BadNumberError
 from engine.kinds.control.agents import begin_agent
 from engine.kinds.control.closed_form import ClosedFormAgent
 from engine.kinds.control.learner import ControlLearner, step_through
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.rollout import collect
 from engine.kinds.control.snapshot import RolloutBuffer
-from engine.kinds.control.stepper import VectorEnvironment, feasible
-from engine.spaces import Space
+from engine.kinds.control.stepper import VectorEnvironment
 
 
 def short(name: str, limit: int) -> Environment:
@@ -167,71 +164,6 @@ def test_continuous_actions_are_stored_raw_and_clipped_for_the_environment() -> 
     np.testing.assert_allclose(np.exp(buffer.log_prob), spread[:, 0] / np.sqrt(2 * np.pi), rtol=1e-4)
 
 
-def test_feasible_leaves_unbounded_actions_alone() -> None:
-    space = Space("box", shape=(2,), dtype="float32", low=(-1.0, float("-inf")), high=(1.0, float("inf")))
-    assert feasible(np.array([5, -500], np.float32), space).tolist() == [1, -500]
-
-
-def test_nan_before_the_first_step_stops_at_once() -> None:
-    made = learner(entry("IdentityWorld-v0"), n_steps=8)
-    assert made.environments is not None
-    made.environments.shown = np.array([np.nan])
-    with pytest.raises(BadNumberError, match="NaN or infinity before step 0 of round 0; earlier rounds are intact"):
-        made.collect()
-
-
-def test_nan_reward_stops_with_step_and_round() -> None:
-    with pytest.raises(BadNumberError, match="NaN or infinity at step 0 of round 0; earlier rounds are intact"):
-        learner(entry("NotANumberWorld-v0"), n_steps=8).collect()
-
-
-@pytest.mark.parametrize(
-    "name", ["CartPole-v1", "FrozenLake-v1", "FrozenLake-v1-slippery", "Acrobot-v1", "LunarLander-v3"]
-)
-def test_state_restored_in_the_middle_of_episodes(name: str) -> None:
-    """A second set of environments, given the state, goes on exactly as the first."""
-    n_envs, rng = 3, np.random.default_rng(0)
-    one, two = (VectorEnvironment(find(name), n_envs) for _ in range(2))
-    one.seed(11)
-    for _ in range(45):
-        one.step(rng.integers(one.action_space.n, size=n_envs))
-    state = one.state()
-    assert any(len(state[f"environment/{i}/actions"]) for i in range(n_envs))
-    two.restore(state)
-    assert np.array_equal(one.observation, two.observation)
-    for _ in range(120):
-        actions = rng.integers(one.action_space.n, size=n_envs)
-        first, second = one.step(actions), two.step(actions)
-        assert np.array_equal(one.observation, two.observation)
-        for column in ("reward", "terminated", "truncated"):
-            assert np.array_equal(getattr(first, column), getattr(second, column))
-        assert [e.number for e in first.finished] == [e.number for e in second.finished]
-    assert one.state().keys() == two.state().keys()
-    assert all(np.array_equal(tensor, two.state()[key]) for key, tensor in one.state().items())
-
-
-def test_restoring_one_of_many() -> None:
-    many, single = VectorEnvironment(find("LunarLander-v3"), 3), VectorEnvironment(find("LunarLander-v3"), 1)
-    many.seed(5)
-    for _ in range(30):
-        many.step(np.array([2, 0, 1]))
-    single.restore(many.state(), only=[2])
-    assert np.array_equal(single.observation[0], many.observation[2])
-
-
-def test_an_altered_recording_is_noticed() -> None:
-    from engine.kinds.control.stepper import StateNotRestoredError
-
-    env = VectorEnvironment(find("CartPole-v1"), 1)
-    env.seed(0)
-    for action in (0, 1, 0):
-        env.step(np.array([action]))
-    state = env.state()
-    state["environment/0/actions"] = np.array([0, 1, 1])
-    with pytest.raises(StateNotRestoredError, match="CartPole-v1"):
-        VectorEnvironment(find("CartPole-v1"), 1).restore(state)
-
-
 def test_stepping_through_a_round_ends_where_the_round_ended() -> None:
     agent = ControlLearner.begin(TrainConfig(env_id="LunarLander-v3", n_steps=150, n_envs=2))
     agent.collect()
@@ -241,30 +173,6 @@ def test_stepping_through_a_round_ends_where_the_round_ended() -> None:
     again.restore(snapshot.checkpoint)
     step_through(again, snapshot, 150)
     assert np.array_equal(again.observation, agent.environments.observation)
-
-
-def test_gae_by_hand() -> None:
-    """gamma = lambda = 1, V = 0: what remains of the episode. [1, 2, 4 | terminal] -> [7, 6, 4]."""
-    reward = np.array([[1], [2], [4]], np.float32)
-    zero, no = np.zeros((3, 1), np.float32), np.zeros((3, 1), bool)
-    end = np.array([[False], [False], [True]])
-    last = np.array([100], np.float32)
-    settings = {"gamma": 1.0, "gae_lambda": 1.0}
-    assert gae(reward, zero, end, no, zero, last, **settings)[:, 0].tolist() == [7, 6, 4]
-    assert gae(reward, zero, no, no, zero, last, **settings)[:, 0].tolist() == [107, 106, 104]
-    final = np.array([[0], [0], [10]], np.float32)
-    assert gae(reward, zero, no, end, final, last, **settings)[:, 0].tolist() == [17, 16, 14]
-    middle = np.array([[False], [True], [False]])
-    assert gae(reward, zero, middle, no, zero, last, **settings)[:, 0].tolist() == [3, 2, 104]
-
-
-def test_gae_of_an_endless_constant_reward() -> None:
-    """With a right critic, V = 1 / (1 - gamma), no step is better than expected."""
-    gamma = 0.9
-    value = np.full((50, 2), 1 / (1 - gamma), np.float32)
-    no = np.zeros((50, 2), bool)
-    advantage = gae(np.ones((50, 2), np.float32), value, no, no, value, value[0], gamma=gamma, gae_lambda=0.95)
-    np.testing.assert_allclose(advantage, 0, atol=1e-5)
 
 
 def test_collect_takes_randomness_from_its_generator_only() -> None:

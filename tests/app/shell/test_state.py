@@ -1,0 +1,224 @@
+"""The URL is the view: what a link, the Back button, a widget and another page make of it, run by run of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from app.shell import state
+
+ESTIMATORS = ["first_order", "tracin"]
+
+
+class Url(dict[str, list[str]]):
+    """`st.query_params`, as far as the dashboard uses it."""
+
+    written = 0
+
+    def get_all(self, key: str) -> list[str]:
+        return self.get(key, [])
+
+    def from_dict(self, said: Mapping[str, Iterable[str]]) -> None:
+        self.written += 1
+        self.clear()
+        self.update({key: list(values) for key, values in said.items()})
+
+    def says(self) -> dict[str, str]:
+        return {key: values[-1] for key, values in self.items()}
+
+
+class Browser:
+    """One person's session: the URL, the widgets' values, what was warned of, and a clock."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.url, self.widgets, self.warned, self.now = Url(), dict[str, Any](), list[str](), 0.0
+        patch.setattr(state.st, "query_params", self.url)
+        patch.setattr(state.st, "session_state", self.widgets)
+        patch.setattr(state.st, "warning", self.warned.append)
+        patch.setattr(state.time, "monotonic", lambda: self.now)
+
+    def shows(self, draw: Callable[[], Any], page: str = "diagnose", after: float = 10.0) -> Any:
+        """A run of the page, some seconds after the one before it."""
+        self.now += after
+        state.enter(page)
+        drawn = draw()
+        state.publish()
+        return drawn
+
+    def goes_to(self, **said: str) -> None:
+        """By a link, or by the Back button."""
+        self.url.clear()
+        self.url.update({key: [value] for key, value in said.items()})
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Browser:
+    return Browser(monkeypatch)
+
+
+def round_and_estimator() -> tuple[int, str]:
+    return state.choose("round", range(5), 4, always=True), state.choose("estimator", ESTIMATORS, "first_order")
+
+
+def test_the_url_names_what_differs_from_the_default_and_what_depends_on_the_runs(browser: Browser) -> None:
+    assert browser.shows(round_and_estimator) == (4, "first_order")
+    assert browser.url.says() == {"round": "4"}
+    browser.widgets["estimator"] = "tracin"
+    assert browser.shows(round_and_estimator) == (4, "tracin")
+    assert browser.url.says() == {"round": "4", "estimator": "tracin"}
+
+
+def test_a_link_is_followed_and_the_widgets_show_it(browser: Browser) -> None:
+    browser.goes_to(round="2", estimator="tracin")
+    assert browser.shows(round_and_estimator) == (2, "tracin")
+    assert (browser.widgets["round"], browser.widgets["estimator"]) == (2, "tracin")
+    assert browser.warned == []
+
+
+def test_what_a_link_names_and_is_not_here_is_said(browser: Browser) -> None:
+    browser.goes_to(round="99", estimator="tracin")
+    assert browser.shows(round_and_estimator) == (4, "tracin")
+    [line] = browser.warned
+    assert "'99' is not here; showing 4" in line
+    assert browser.url.says() == {"round": "4", "estimator": "tracin"}
+
+
+def test_a_widget_counts_for_more_than_the_url_that_it_was_shown_with(browser: Browser) -> None:
+    browser.goes_to(round="2")
+    browser.shows(round_and_estimator)
+    browser.widgets["round"] = 3
+    assert browser.shows(round_and_estimator) == (3, "first_order")
+    assert browser.url.says() == {"round": "3"}
+
+
+def test_back_leads_to_what_was_shown_before(browser: Browser) -> None:
+    browser.shows(round_and_estimator)
+    browser.widgets.update(round=1, estimator="tracin")
+    browser.shows(round_and_estimator)
+    browser.goes_to(round="4")
+    assert browser.shows(round_and_estimator) == (4, "first_order"), "also where the older URL names no estimator"
+    assert browser.url.says() == {"round": "4"}
+
+
+def test_a_click_that_the_browser_sends_with_an_older_url_is_no_way_back(browser: Browser) -> None:
+    """A browser hears of a new URL a moment after it was written, and says the old one until then."""
+    browser.shows(round_and_estimator)
+    browser.widgets["round"] = 1
+    browser.shows(round_and_estimator)
+    browser.goes_to(round="4")
+    assert browser.shows(round_and_estimator, after=state.LAG_SECONDS / 2) == (1, "first_order")
+    assert browser.url.says() == {"round": "1"}
+
+
+def test_nothing_is_written_where_nothing_changed(browser: Browser) -> None:
+    browser.shows(round_and_estimator)
+    written = browser.url.written
+    browser.shows(round_and_estimator)
+    assert browser.url.written == written
+
+
+def test_what_others_put_into_the_url_stays(browser: Browser) -> None:
+    browser.goes_to(round="2", embed="true")
+    browser.shows(round_and_estimator)
+    assert browser.url.says() == {"round": "2", "embed": "true"}
+
+
+def test_a_choice_about_something_else_is_forgotten(browser: Browser) -> None:
+    def record(about: str) -> int:
+        return state.choose("record", range(10), 0, scope=about)
+
+    browser.shows(lambda: record("round 1"))
+    browser.widgets["record"] = 7
+    assert browser.shows(lambda: record("round 1")) == 7
+    assert browser.shows(lambda: record("round 2")) == 0
+    assert browser.url.says() == {}
+
+
+def test_a_choice_lasts_from_page_to_page(browser: Browser) -> None:
+    browser.shows(round_and_estimator)
+    browser.widgets["round"] = 2
+    browser.shows(round_and_estimator)
+    del browser.widgets["round"]  # Streamlit forgets widgets that a page does not draw
+    browser.shows(lambda: None, page="runs")
+    assert state.get("round") == 2
+    assert state.get("never drawn", "nothing") == "nothing"
+    browser.goes_to()
+    assert browser.shows(round_and_estimator) == (2, "first_order")
+
+
+def test_several_values_may_have_commas_in_their_names(browser: Browser) -> None:
+    arms = ["ppo", "lr=1,seed=0", "50%", "50%2C"]
+
+    def chosen() -> list[str]:
+        return state.choose_many("arms", arms, ["ppo"])
+
+    assert browser.shows(chosen) == ["ppo"]
+    assert browser.url.says() == {}
+    browser.widgets["arms"] = arms[1:]
+    browser.shows(chosen)
+    link = browser.url.says()
+    browser.widgets.clear()
+    browser.goes_to(**link)
+    assert browser.shows(chosen, page="another tab") == arms[1:]
+    browser.goes_to(arms="50%,nobody,ppo")
+    assert browser.shows(chosen) == ["50%", "ppo"], "older links have names as they are"
+    assert "'nobody' is not here" in browser.warned[-1]
+
+
+def test_a_text_may_say_anything_and_can_be_emptied(browser: Browser) -> None:
+    def typed() -> str:
+        return state.choose_text("search", "")
+
+    browser.goes_to(search="a & b=c")
+    assert browser.shows(typed) == "a & b=c"
+    browser.widgets["search"] = ""
+    assert browser.shows(typed) == ""
+    assert browser.url.says() == {}
+
+
+def test_a_part_that_is_drawn_again_by_itself_tells_the_url(browser: Browser) -> None:
+    def page() -> str:
+        state.choose("round", range(5), 4, always=True)
+        return parts()
+
+    def parts() -> str:
+        with state.part():
+            return state.choose("estimator", ESTIMATORS, "first_order")
+
+    assert browser.shows(page) == "first_order"
+    browser.widgets["estimator"] = "tracin"
+    assert parts() == "tracin"
+    assert browser.url.says() == {"round": "4", "estimator": "tracin"}
+
+
+def test_what_a_button_sets_counts_whatever_was_chosen_before(browser: Browser) -> None:
+    def record() -> int:
+        return state.choose("record", range(10), 0, scope="round 2")
+
+    browser.shows(record)
+    state.put({"record": 5})
+    assert browser.shows(record) == 5
+
+
+@pytest.mark.parametrize(("here", "by", "there"), [(2, 1, 3), (4, 1, 4), (0, -1, 0), (3, -2, 1)])
+def test_a_step_stays_within_the_rounds(browser: Browser, here: int, by: int, there: int) -> None:
+    browser.widgets["round"] = here
+    state.step("round", range(5), by)
+    assert browser.widgets["round"] == there
+
+
+def test_what_is_marked_in_a_chart(browser: Browser) -> None:
+    assert (state.selected_records("scatter"), state.selected_outlines("scatter")) == ([], [])
+    assert state.selected_point("scatter") is None
+    browser.widgets["scatter"] = {
+        "selection": {
+            "points": [{"customdata": 7}, {"x": 1.0}, {"customdata": 3}],
+            "lasso": [{"x": [0, 1, 1], "y": [0, 0, 1]}],
+            "box": [{"x": [2, 4], "y": [5, 6]}],
+        }
+    }
+    assert state.selected_records("scatter") == [7, 3]
+    assert state.selected_point("scatter") == 7
+    assert state.selected_outlines("scatter") == [([0, 1, 1], [0, 0, 1]), ([2, 4, 4, 2], [5, 5, 6, 6])]
