@@ -19,11 +19,11 @@ OLD_NAMES = (
     "Mover",
     "Shelf",
     "Growing",
+    "Scene",
     "Ledger",
     "Meter",
     "OfRecords",
     "OfSequences",
-    "_Place",
     "named_orders",
 )
 """Names that didn't say what they stood for, and have better ones."""
