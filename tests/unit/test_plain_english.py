@@ -24,6 +24,7 @@ OLD_NAMES = (
     "Meter",
     "OfRecords",
     "OfSequences",
+    "_Place",
     "named_orders",
 )
 """Names that didn't say what they stood for, and have better ones."""
