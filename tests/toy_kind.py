@@ -137,8 +137,16 @@ class ToyLearner(Learner[ToySnapshot]):
         self.generators = dict(zip(GENERATORS, rng.spawn(2), strict=True))
 
     def manifest(self, parent: Parent | None = None) -> RunManifest:
-        about = {"kind": "toy", "settings": {"noise": self.noise}, "fingerprint": fingerprint(), "parent": parent}
-        return RunManifest(self.config.env_id, self.config, "flatten", *SPACES, **about)
+        return RunManifest(
+            self.config.env_id,
+            self.config,
+            "flatten",
+            *SPACES,
+            kind="toy",
+            settings={"noise": self.noise},
+            fingerprint=fingerprint(),
+            parent=parent,
+        )
 
 
 class Casino(PolicyEvaluation):

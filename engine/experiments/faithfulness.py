@@ -139,7 +139,7 @@ def study(
                 pool=Pool(executor, workers),
                 report=told,
             )
-            about = {
+            cell = {
                 "experiment": name,
                 "env_id": experiment.env_id,
                 "stage": stage,
@@ -148,7 +148,7 @@ def study(
                 "command": command,
             }
             for record, measured in zip(targets, found, strict=True):
-                rows += ({**about, "record": record, **row} for row in _rows(measured))
+                rows += ({**cell, "record": record, **row} for row in _rows(measured))
             write_results(path, pa.Table.from_pylist(_beside(earlier, rows), SCHEMA), files)
     return path
 

@@ -30,6 +30,6 @@ def commands(made: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for one in made:
         versions = [f"{name} {one['fingerprint'][name]}" for name in _SOFTWARE if name in one["fingerprint"]]
-        about = f"{one['when']}: {', '.join(versions)}"
-        found[f"{one['when']} {one['command']}"] = {"command": one["command"], "about": about}
+        circumstances = f"{one['when']}: {', '.join(versions)}"
+        found[f"{one['when']} {one['command']}"] = {"command": one["command"], "about": circumstances}
     return [found[key] for key in sorted(found)]

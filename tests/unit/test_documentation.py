@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_every_page_is_in_the_index_and_the_readme() -> None:
 
 
 def test_a_broken_link_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("test_documentation.ROOT", tmp_path)
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     page = tmp_path / "page.md"
     page.write_text(
         "# A heading, and more\n[a](page.md#a-heading-and-more) [b](#no) [c](gone.md) [d](../x) [e](https://x.y)"

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import test_floors
-from test_floors import FLOORS, strays
-from test_module_names import two_things
+from floors import FLOORS, strays
+from module_names import two_things
 
 import engine
 from benchmarks.structure import arrows, in_circles
@@ -158,15 +157,14 @@ def test_a_new_page_is_shown(copy: Path, cartpole: Run) -> None:
     assert re.search(r'"y": ?\[' + ", ?".join(map(str, counts)) + r"\]", chart)
 
 
-def test_the_house_still_stands(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_house_still_stands(copy: Path) -> None:
     """All four on one copy: what they add stands on the right floor, makes no circle and takes nobody's name."""
     for title in RECIPES:
         for block in blocks(title, DOCUMENT.read_text()):
             if block.file is not None or (block.language == "sh" and "python" not in block.text):
                 carry_out(block, copy)
-    monkeypatch.setattr(test_floors, "ROOT", copy)
     for package in FLOORS:
-        assert {path: found for path in (copy / package).rglob("*.py") if (found := strays(path))} == {}
+        assert {path: found for path in (copy / package).rglob("*.py") if (found := strays(path, copy))} == {}
     assert all(in_circles(arrows(copy, package)) == set() for package in ("engine", "engine.core", "app"))
     assert two_things(copy) == {}
 

@@ -26,7 +26,7 @@ from engine.store.snapshot import Float32s
 
 
 @dataclass(frozen=True)
-class Scene:
+class RolloutContext:
     """What stays the same while a language model is trained."""
 
     config: TrainConfig
@@ -49,7 +49,7 @@ class Scene:
             policy: pi_theta(k).
             prompts: texts.
             rng: the luck of sampling.
-            reward_model: scores them; by default the scene's own.
+            reward_model: scores them; by default the context's own.
 
         Raises:
             BadInputError: a prompt is too long.
