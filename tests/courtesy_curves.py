@@ -39,4 +39,5 @@ def made_up() -> CourtesyResults:
     plan = Plan(arms=("ppo", "iif", "random"), rounds=4)
     tables = [rows(*key, seed, curve) for key, curves in CURVES.items() for seed, curve in enumerate(curves)]
     made = [{"command": "python -m engine reproduce courtesy", "when": "2026-01-01", "fingerprint": {"torch": "2"}}]
-    return CourtesyResults(plan, {arm: [0, 1] for arm in plan.arms}, made, pa.concat_tables(tables))
+    seeds = {arm: [0, 1] for arm in plan.arms}
+    return CourtesyResults(plan=plan, seeds=seeds, made=made, table=pa.concat_tables(tables))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -23,6 +23,13 @@ def page(template: str, home: str = HOME, **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template(template).render(**values)
+
+
+def seeds_in_words(finished: Mapping[Any, Sequence[int]]) -> str:
+    """`3 seeds`, or `2 to 3 seeds` where some ways of training have more than others."""
+    counts = sorted({len(seeds) for seeds in finished.values() if seeds}) or [0]
+    count = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{count} seed{'' if count == '1' else 's'}"
 
 
 def commands(made: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:

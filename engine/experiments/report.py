@@ -12,7 +12,7 @@ from markupsafe import Markup
 from engine.errors import BadInputError
 from engine.experiments import figures, report_tables
 from engine.experiments.findings import FAMILIES, Row, best, compared, family, findings, verdict
-from engine.experiments.pages import commands, page
+from engine.experiments.pages import commands, page, seeds_in_words
 from engine.experiments.plans import EXPERIMENTS, STANDARD
 from engine.experiments.results import Campaign, Results
 from engine.experiments.summary import ALL, summary
@@ -122,11 +122,9 @@ def _panels(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
 
 def _about(results: Results) -> str:
     experiment, config = results.experiment, results.config
-    seeds = {len(seeds) for seeds in results.finished.values() if seeds}
-    count = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else str(*seeds)
     every = "each round" if experiment.evaluate_every == 1 else f"every {experiment.evaluate_every} rounds"
     text = (
-        f"{count} seed{'' if count == '1' else 's'}, {experiment.rounds} rounds of {config.records_per_round} records, "
+        f"{seeds_in_words(results.finished)}, {experiment.rounds} rounds of {config.records_per_round} records, "
         f"{experiment.episodes} stochastic evaluation episodes after {every}. "
         f"Preset {experiment.preset}: {config.optimizer} {config.learning_rate:g}, minibatches of {config.batch_size}, "
         f"{config.n_epochs} epochs. "

@@ -42,14 +42,14 @@ def test_arms_begin_with_the_same_policy_and_the_flips_are_planted(done: Path) -
     assert results is not None
     assert results.complete
     for name in ("rude", "fluency", "kl"):
-        start = {float(results.column(c, arm, name)[0, 0]) for c, arm in results.finished}
+        start = {float(results.column((c, arm), name)[0, 0]) for c, arm in results.finished}
         assert len(start) == 1, name
-    assert results.column("clean", "iif", "flips").sum() == 0
-    assert results.column("flipped", "iif", "flips")[0].tolist() == [0, 4]
-    assert results.column("flipped", "ppo", "sequences")[0].tolist() == [0, 20]
-    assert results.column("flipped", "iif", "sequences")[0].tolist() == [0, 36]
-    assert 0 <= results.column("flipped", "iif", "auc_influence")[0, 1] <= 1
-    assert results.column("flipped", "ppo", "dropped").sum() == 0
+    assert results.column(("clean", "iif"), "flips").sum() == 0
+    assert results.column(("flipped", "iif"), "flips")[0].tolist() == [0, 4]
+    assert results.column(("flipped", "ppo"), "sequences")[0].tolist() == [0, 20]
+    assert results.column(("flipped", "iif"), "sequences")[0].tolist() == [0, 36]
+    assert 0 <= results.column(("flipped", "iif"), "auc_influence")[0, 1] <= 1
+    assert results.column(("flipped", "ppo"), "dropped").sum() == 0
 
 
 def test_a_task_that_is_missing_is_done_again_as_it_was(

@@ -19,8 +19,6 @@ from engine.demos.courtesy.experiment.results import (
     begin,
     find_results,
     read_results,
-    write_definition,
-    write_task,
 )
 from engine.errors import BadInputError, DamagedRunError
 
@@ -94,17 +92,17 @@ def test_nothing_finished_can_be_reported() -> None:
 
 
 def test_results_are_read_as_they_were_written_and_damage_is_named(results: CourtesyResults, tmp_path: Path) -> None:
-    write_definition(tmp_path, results)
+    results.write_definition(tmp_path / "courtesy")
     for key, curves in CURVES.items():
         for seed, curve in enumerate(curves):
-            write_task(tmp_path, rows(*key, seed, curve))
+            CourtesyResults.write_task(tmp_path / "courtesy", rows(*key, seed, curve))
     found = read_results(tmp_path)
     assert found is not None
     assert found.table.equals(results.table)
     assert not found.complete
     assert find_results(tmp_path) == [tmp_path]
     assert json.loads((tmp_path / "courtesy" / "plan.json").read_text())["language"]["kl_coef"] > 0
-    write_task(tmp_path, rows("clean", "ppo", 0, FAST).slice(0, 3))
+    CourtesyResults.write_task(tmp_path / "courtesy", rows("clean", "ppo", 0, FAST).slice(0, 3))
     with pytest.raises(DamagedRunError, match="does not have the rounds 0 to 4"):
         read_results(tmp_path)
     (tmp_path / "courtesy" / "plan.json").write_text("{}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,41 +14,19 @@ import pyarrow as pa
 from engine.core.checkpoint import one_thread
 from engine.core.filtering import actor_influence, filtered
 from engine.demos.courtesy.experiment.detection import auc
-from engine.demos.courtesy.experiment.plan import CAMPAIGN_EVALUATION_SEED, CONDITIONS, NAME, Plan
-from engine.demos.courtesy.experiment.results import (
-    SCHEMA,
-    CourtesyResults,
-    begin,
-    merge,
-    read_results,
-    write_definition,
-    write_task,
-)
+from engine.demos.courtesy.experiment.plan import CAMPAIGN_EVALUATION_SEED, Plan
+from engine.demos.courtesy.experiment.results import SCHEMA, CourtesyResults, CourtesyTask, begin
 from engine.demos.courtesy.judge import fluency, rude, variety
 from engine.demos.courtesy.world import build_world
-from engine.errors import BadInputError
-from engine.executors import Progress, check_executor, run_tasks
+from engine.executors import Pool, Progress
+from engine.experiments import machine
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner, language_fingerprint, mean_kl
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.store.commit import RunWriter
-from engine.store.files import Files, inside
 
 
-@dataclass(frozen=True)
-class Task:
-    """One training run."""
-
-    plan: Plan
-    condition: str
-    arm: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{NAME} {self.condition}, {self.arm}, seed {self.seed}"
-
-
-def train_and_judge(task: Task) -> pa.Table:
+def train_and_judge(task: CourtesyTask) -> pa.Table:
     """Train one arm on one seed, in memory, and judge its responses before the first round and after each.
 
     Times are CPU times of this process, which computes in one thread. Judging, and measuring how well influence finds the
@@ -102,8 +78,6 @@ def run_courtesy(
 
     >>> results = run_courtesy(Plan(), range(3), "results", executor="processes")  # doctest: +SKIP
 
-    Each finished task is written at once, so that an interrupted campaign loses only the tasks in flight.
-
     Args:
         plan: what to train.
         seeds: training seeds.
@@ -114,59 +88,28 @@ def run_courtesy(
         report: is told how far it is.
 
     Raises:
-        BadInputError: bad settings, the extra `rlhf` is missing, or other settings than those in `out`. Nothing was written.
-        LockedRunError: another process is at it.
-        EngineError: a task failed; the others were finished first and are kept.
-        StorageError: the disk refused.
+        BadInputError: as `machine.run`, or the extra `rlhf` is missing; so are the other errors.
     """
-    out, files = Path(out), Files()
-    check_executor(executor, workers)
-    if not seeds:
-        raise BadInputError("there are no seeds; at least 1 is needed")
-    plan.configs("clean", plan.arms[0], max(seeds))
-    (read_results(out) or begin(plan)).planned(plan, seeds)
+    asked, out, pool = [begin(plan)], Path(out), Pool(executor, workers)
+    machine.check_campaign(asked, seeds, out, pool)
     report("the models before training", *finished_tasks(plan, seeds, out))
     build_world()
-    made = {
-        "command": command,
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fingerprint": language_fingerprint(),
-    }
-    files.make_folder(inside(out, NAME))
-    lock = files.lock(inside(out, NAME, "lock"))
-    try:
-        planned = (read_results(out) or begin(plan)).planned(plan, seeds)
-        tasks = [Task(plan, condition, arm, seed) for seed in seeds for condition in CONDITIONS for arm in plan.arms]
-        rest = [task for task in tasks if task.seed not in planned.finished[task.condition, task.arm]]
-        if rest:
-            write_definition(out, replace(planned, made=[*planned.made, made]))
-        done = len(tasks) - len(rest)
-        report(f"{done} of {len(tasks)} tasks are finished", done, len(tasks))
-        for task, rows in run_tasks(train_and_judge, rest, executor, workers):
-            write_task(out, rows)
-            done += 1
-            report(f"{task}: task {done} of {len(tasks)}", done, len(tasks))
-        results = read_results(out) or planned
-        if results.complete:
-            merge(out, results)
-    finally:
-        files.unlock(lock)
+    made_with = language_fingerprint()
+    (results,) = machine.run(
+        asked, seeds, out, train_and_judge, pool=pool, made_with=made_with, command=command, report=report
+    )
     return results
 
 
 def finished_tasks(plan: Plan, seeds: Sequence[int], out: str | Path) -> tuple[int, int]:
     """How many of the tasks that a call of `run_courtesy` asks for are finished, and how many it asks for."""
-    results, total = read_results(out), len(CONDITIONS) * len(plan.arms) * len(seeds)
-    if results is None:
-        return 0, total
-    found = [results.finished.get((condition, arm), []) for condition in CONDITIONS for arm in plan.arms]
-    return sum(len(set(seeds) & set(finished)) for finished in found), total
+    return machine.finished_tasks([begin(plan)], seeds, Path(out))
 
 
 _NOTHING = {"seconds": 0.0, "filter_seconds": 0.0, "sequences": 0, "dropped": 0, "flips": 0, "flips_dropped": 0}
 
 
-def _begin(task: Task, folder: Path) -> LanguageLearner:
+def _begin(task: CourtesyTask, folder: Path) -> LanguageLearner:
     """A learner whose model is described in `folder`, where the filter looks for it."""
     learner = LanguageLearner.begin(*task.plan.configs(task.condition, task.arm, task.seed), folder)
     RunWriter.create(folder, learner.manifest(), model=learner.model).close()

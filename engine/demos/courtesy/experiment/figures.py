@@ -36,7 +36,7 @@ def curves(results: CourtesyResults) -> str:
                 for arm in results.plan.arms:
                     if results.finished[condition, arm]:
                         _curve(
-                            ax, arm, cost_axis(results, condition, arm, cost), results.column(condition, arm, "rude")
+                            ax, arm, cost_axis(results, condition, arm, cost), results.column((condition, arm), "rude")
                         )
                 ax.axhline(RUDE, color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
                 ax.set_xlabel(title)
@@ -57,7 +57,7 @@ def detection(results: CourtesyResults) -> str:
             ("influence", "influence", LOOKS["iif"]),
             ("reward", "reward as training saw it", LOOKS["reward_threshold"]),
         ):
-            values = results.column("flipped", "iif", f"auc_{name}")[:, 1:]
+            values = results.column(("flipped", "iif"), f"auc_{name}")[:, 1:]
             rounds = np.arange(1, values.shape[1] + 1)
             ax.plot(rounds, values.mean(0), color=color, linestyle=dashes, label=title)
             ax.fill_between(rounds, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
@@ -79,7 +79,7 @@ def text(results: CourtesyResults) -> str:
                 for arm in results.plan.arms:
                     if results.finished[condition, arm]:
                         rounds = cost_axis(results, condition, arm, "rounds")
-                        _curve(ax, arm, rounds, results.column(condition, arm, name))
+                        _curve(ax, arm, rounds, results.column((condition, arm), name))
                 ax.set_title(f"{title}, {condition} rewards")
                 ax.set_xlabel("rounds")
                 if name != "kl":
@@ -93,7 +93,7 @@ def cost_axis(results: CourtesyResults, condition: str, arm: str, cost: str) -> 
     """(rounds + 1,) what an arm has cost after each round, in one of `COSTS`; mean over seeds."""
     if cost == "rounds":
         return np.arange(results.plan.rounds + 1, dtype=np.float64)
-    return np.asarray(results.column(condition, arm, cost).cumsum(1).mean(0))
+    return np.asarray(results.column((condition, arm), cost).cumsum(1).mean(0))
 
 
 def _curve(ax: Axes, arm: str, x: NDArray[np.float64], values: NDArray[np.float64]) -> None:

@@ -36,13 +36,13 @@ class Reached:
 
 def reached(results: CourtesyResults, condition: str, arm: str, level: float = RUDE, fluent: float = 0) -> Reached:
     """When the judged rude rate is first below `level`, with a fluency of at least `fluent`."""
-    rude = results.column(condition, arm, "rude")
-    below = (rude < level) & (results.column(condition, arm, "fluency") >= fluent)
+    rude = results.column((condition, arm), "rude")
+    below = (rude < level) & (results.column((condition, arm), "fluency") >= fluent)
     never = ~below.any(1)
     rounds = np.where(never, rude.shape[1], below.argmax(1))
     costs = {"rounds": rounds.astype(np.float64)}
     for name in ("sequences", "seconds"):
-        total = results.column(condition, arm, name).cumsum(1)
+        total = results.column((condition, arm), name).cumsum(1)
         one_more = total[:, -1:] + total[:, -1:] / max(1, rude.shape[1] - 1)
         costs[name] = np.take_along_axis(np.hstack([total, one_more]), rounds[:, None], 1)[:, 0]
     return Reached(condition, arm, results.finished[condition, arm], costs, int(never.sum()))
@@ -83,7 +83,9 @@ def detection(results: CourtesyResults, round: int = 1) -> dict[str, Interval] |
     """AUC of the planted flips in a round by `influence` and by `reward`, over seeds; None where there are none."""
     if not results.finished.get(("flipped", "iif")):
         return None
-    return {name: share(results.column("flipped", "iif", f"auc_{name}")[:, round]) for name in ("influence", "reward")}
+    return {
+        name: share(results.column(("flipped", "iif"), f"auc_{name}")[:, round]) for name in ("influence", "reward")
+    }
 
 
 def sentences(results: CourtesyResults) -> list[str]:
@@ -107,7 +109,7 @@ def sentences(results: CourtesyResults) -> list[str]:
 def _overtaken(results: CourtesyResults) -> list[str]:
     """From which round on the reward finds the flips better than influence."""
     influence, reward = (
-        results.column("flipped", "iif", f"auc_{name}")[:, 1:].mean(0) for name in ("influence", "reward")
+        results.column(("flipped", "iif"), f"auc_{name}")[:, 1:].mean(0) for name in ("influence", "reward")
     )
     behind = np.flatnonzero(reward > influence)
     if not len(behind):
@@ -122,7 +124,7 @@ def _overtaken(results: CourtesyResults) -> list[str]:
 def _reached_in_words(results: CourtesyResults, condition: str, arm: str) -> str:
     mine = reached(results, condition, arm)
     seeds, rounds = len(mine.seeds), _rounds(results, mine)
-    fluency = results.column(condition, arm, "fluency")
+    fluency = results.column((condition, arm), "fluency")
     text = f"{condition.capitalize()} rewards, {arm}: "
     if mine.never == seeds:
         text += f"never rude less than {RUDE:.0%} of the time within {results.plan.rounds} rounds"

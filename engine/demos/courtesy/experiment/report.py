@@ -11,7 +11,7 @@ from engine.demos.courtesy.experiment import figures
 from engine.demos.courtesy.experiment.findings import COSTS, ratio, reached, sentences, share, spell
 from engine.demos.courtesy.experiment.plan import CONDITIONS, NAME, RUDE
 from engine.demos.courtesy.experiment.results import CourtesyResults
-from engine.experiments.pages import commands, page
+from engine.experiments.pages import commands, page, seeds_in_words
 from engine.experiments.plans import STANDARD
 from engine.experiments.report_tables import Cell, Line, Table
 from engine.intervals import Interval
@@ -79,11 +79,9 @@ def render(results: CourtesyResults) -> str:
 def about(results: CourtesyResults) -> str:
     """The experiment in a few sentences."""
     config, language = results.plan.configs("clean", "iif", 0)
-    seeds = sorted({len(seeds) for seeds in results.finished.values() if seeds}) or [0]
-    count = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     changed = ", ".join(f"{name}={value}" for name, value in results.plan.settings.items())
     return (
-        f"{count} seed{'' if count == '1' else 's'}, {results.plan.rounds} rounds of {config.n_steps} sequences, "
+        f"{seeds_in_words(results.finished)}, {results.plan.rounds} rounds of {config.n_steps} sequences, "
         f"{language.validation_prompts} validation prompts, {results.plan.responses} judged responses after each round. "
         f"{config.optimizer} {config.learning_rate:g}, minibatches of {config.batch_size}, {config.n_epochs} epochs, KL "
         f"coefficient {language.kl_coef:g}. Flipped: {CONDITIONS['flipped']:.0%} of the training rewards have their sign turned."
@@ -131,9 +129,11 @@ def _faults(results: CourtesyResults) -> Table:
             continue
         cells = [Cell(arm)]
         for name in ("auc_influence", "auc_reward"):
-            first = results.column("flipped", arm, name)[:, 1] if results.plan.rounds else np.full(1, np.nan)
+            first = results.column(("flipped", arm), name)[:, 1] if results.plan.rounds else np.full(1, np.nan)
             cells.append(Cell("" if np.isnan(first).any() else spell(share(first))))
-        flips, dropped, gone = (results.column("flipped", arm, n).sum() for n in ("flips", "dropped", "flips_dropped"))
+        flips, dropped, gone = (
+            results.column(("flipped", arm), n).sum() for n in ("flips", "dropped", "flips_dropped")
+        )
         cells += [Cell(f"{gone / flips:.0%}" if flips else ""), Cell(f"{gone / dropped:.0%}" if dropped else "")]
         lines.append(Line(cells))
     caption = "AUC of the flips in the first round, mean over seeds with a 95 % t interval; then over all rounds."
@@ -151,10 +151,10 @@ def _texts(results: CourtesyResults, shown: list[tuple[str, str]]) -> Table:
     names = ("rude", "fluency", "variety", "reward", "kl", "filter_seconds")
     lines = []
     for condition, arm in shown:
-        last = {name: results.column(condition, arm, name)[:, -1].mean() for name in names[:-1]}
-        seconds, spent = (results.column(condition, arm, name).sum() for name in ("seconds", "filter_seconds"))
+        last = {name: results.column((condition, arm), name)[:, -1].mean() for name in names[:-1]}
+        seconds, spent = (results.column((condition, arm), name).sum() for name in ("seconds", "filter_seconds"))
         cells = [Cell(f"{condition}, {arm}"), *(Cell(f"{value:.2f}") for value in last.values())]
-        cells.append(Cell(f"{results.column(condition, arm, 'fluency').min():.2f}"))
+        cells.append(Cell(f"{results.column((condition, arm), 'fluency').min():.2f}"))
         lines.append(Line([*cells, Cell(f"{spent / seconds:.0%}" if seconds else "")]))
     columns = (
         "rewards, arm",
@@ -168,7 +168,7 @@ def _texts(results: CourtesyResults, shown: list[tuple[str, str]]) -> Table:
     )
     before = ""
     if shown:
-        start = {name: results.column(*shown[0], name)[:, 0].mean() for name in ("rude", "fluency", "variety")}
+        start = {name: results.column(shown[0], name)[:, 0].mean() for name in ("rude", "fluency", "variety")}
         before = " Before training: " + ", ".join(f"{name} {value:.2f}" for name, value in start.items()) + "."
     return Table(
         columns,
