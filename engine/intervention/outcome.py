@@ -47,14 +47,14 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change(Interval):
+class MeanChange(Interval):
     """How a target changed, over minibatch orders."""
 
     mean: Number
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimated(Change):
+class Estimated(MeanChange):
     """A mean and its confidence interval, see `comparison.Estimate`."""
 
     episodes: Count
@@ -77,8 +77,8 @@ class Measured:
     """How the measured target itself changed."""
 
     name: str
-    counterfactual: Change
-    control: Change
+    counterfactual: MeanChange
+    control: MeanChange
     about: Any = None
     action: Any = None
     of_round: Count | None = None
