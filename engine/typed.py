@@ -23,6 +23,8 @@ Positive = Annotated[float, Meta(gt=0, le=LARGEST)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
+Moment = Annotated[float, Meta(ge=0, lt=253_370_764_800, extra={"right": "seconds since 1970"})]
+"""Before the year 9999."""
 
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
@@ -127,7 +129,7 @@ class _Location:
                 found = None
         if found is None or "right" in _extra(self.kind):
             return None
-        known = isinstance(self.value, list | tuple | dict) and step != "..."
+        known = isinstance(self.value, list | tuple | dict) and step != "..." and len(self.value) > 0
         path = f"{self.path}[{step}]" if isinstance(step, int) or step == "..." else f"{self.path}.{step}".lstrip(".")
         return _Location(found, self.value[step] if known else ..., path)
 
@@ -137,7 +139,7 @@ class _Location:
         match self.value:
             case dict():
                 steps: Sequence[Any] = [*self.value]
-            case list() | tuple():
+            case list() | tuple() if (first := self.below(0)) and isinstance(_whole(first.kind), _LISTS + _OBJECTS):
                 steps = range(len(self.value))
             case _:
                 steps = ()

@@ -12,7 +12,7 @@ from engine.errors import BadInputError, CancelledError, EngineError
 from engine.terminal import progress
 
 if TYPE_CHECKING:
-    from engine.experiments.machine import Progress
+    from engine.executors import Progress
 
 Trained = TypeVar("Trained")
 

@@ -11,7 +11,7 @@ from engine.terminal import print_json, print_table
 
 if TYPE_CHECKING:
     from engine.demos.courtesy.experiment.results import CourtesyResults
-    from engine.experiments.machine import Progress
+    from engine.executors import Progress
 
 
 def reproduce_courtesy(

@@ -21,7 +21,7 @@ from engine.terminal import print_json, print_table, progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from engine.experiments.machine import Progress
+    from engine.executors import Progress
     from engine.experiments.results import Campaign
 
 

@@ -112,7 +112,7 @@ class Series:
         """The inverse of `to_json`.
 
         Raises:
-            ValueError: it is not such an object.
+            BadInputError: it is not such an object.
         """
         return typed(cls, values)
 

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import DamagedRunError, StorageError
+from engine.errors import BadInputError, DamagedRunError, StorageError
 from engine.jobs.folder import ACTIVE, Job, clear_cancel, read_status, request_cancel, write_status
 from engine.jobs.launch import launch
 from engine.jobs.questions import JobQuestion, from_json, identity, to_json
@@ -126,5 +126,5 @@ def read_question(folder: Path) -> JobQuestion | None:
         return None
     try:
         return from_json(document.values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamagedRunError(f"{folder.name}/{JOB_FILE} is damaged: it asks nothing") from error
+    except BadInputError as error:
+        raise DamagedRunError(f"{folder.name}/{JOB_FILE} is damaged: it asks nothing ({error})") from error

@@ -16,16 +16,17 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from engine.core.chosen_targets import named_target
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.influence import influence
 from engine.core.kind import kind_of
 from engine.core.replays.replay import check_replayable
-from engine.errors import DamagedRunError, StorageError, ZeroGradientError
+from engine.errors import BadInputError, DamagedRunError, StorageError, ZeroGradientError
 from engine.intervention.outcome import RESULT_FILE, check_outcome
 from engine.intervention.plan import Intervention
 from engine.intervention.retrain import PARTIAL
@@ -34,8 +35,18 @@ from engine.store.documents import Document, read_json, set_aside, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
+from engine.typed import Moment, typed
 
 PLAN_FILE = "intervention.json"
+
+
+@dataclass(frozen=True)
+class WrittenIntervention:
+    """What `intervention.json` says."""
+
+    plan: Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/$defs/WrittenPlan"})]
+    about: dict[str, Any]
+    created: Moment
 
 
 def intervention_id(snapshot: Snapshot, plan: Intervention) -> str:
@@ -128,11 +139,12 @@ def read_job(folder: Path) -> InterventionJob | None:
     if document is None:
         return None
     try:
-        plan = Intervention.from_json(document.values["plan"])
-        metadata = {**document.values["about"], "created": float(document.values["created"])}
-        datetime.fromtimestamp(metadata["created"])
-    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
-        raise DamagedRunError(f"interventions/{folder.name}/{PLAN_FILE} is damaged: it holds no plan") from error
+        written = typed(WrittenIntervention, document.values, more=True)
+        plan = Intervention.from_json(written.plan)
+    except BadInputError as error:
+        place = f"interventions/{folder.name}/{PLAN_FILE}"
+        raise DamagedRunError(f"{place} is damaged: it holds no plan ({error})") from error
+    metadata = {**written.about, "created": written.created}
     job = read_status(folder)
     try:
         kept = _read_result(folder)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from msgspec import Meta
 
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.kind import Effort
-from engine.core.targets.question import Question, TargetName
-from engine.typed import typed
+from engine.typed import AtLeastOne, Count, Moment, typed
+
+Target = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/$defs/PlainTarget"})]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +28,10 @@ class Influence:
     keeps: ClassVar[str] = ""
     """What is kept of it where it is stopped."""
 
-    round: int
-    target: dict[str, Any]
+    round: Count
+    target: Target
     estimator: str = DEFAULT_ESTIMATOR
-    orders: int = 1
+    orders: AtLeastOne = 1
     by_layer: bool = False
     refresh: bool = False
     """Whether to compute anew what is kept."""
@@ -49,13 +52,13 @@ class Validate:
     """The replays are the same for all estimators."""
     keeps: ClassVar[str] = "finished replays are kept"
 
-    round: int
-    target: dict[str, Any]
+    round: Count
+    target: Target
     estimators: tuple[str, ...] = ()
-    subsets: int = Effort.subsets
-    orders: int = Effort.orders
+    subsets: AtLeastOne = Effort.subsets
+    orders: AtLeastOne = Effort.orders
     fraction: float = 0.5
-    score_orders: int = 1
+    score_orders: AtLeastOne = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +70,26 @@ class Diagnose:
     """Rollouts are kept by round, and one job at a time plays them."""
     keeps: ClassVar[str] = "finished rollouts are kept"
 
-    round: int
-    target: dict[str, Any]
-    rollouts: int = 0
+    round: Count
+    target: Target
+    rollouts: Count = 0
     """Of each mean that a record's A-bar is made of; only control tasks have some."""
-    records: tuple[int, ...] = ()
+    records: tuple[Count, ...] = ()
     """Whose actions; empty for those that `diagnose` chooses."""
     estimator: str = DEFAULT_ESTIMATOR
 
 
 JobQuestion: TypeAlias = Influence | Validate | Diagnose
+
+
+@dataclass(frozen=True)
+class WrittenQuestion:
+    """What `job.json` says."""
+
+    work: Literal["influence", "validate", "diagnose"]
+    question: dict[str, Any]
+    created: Moment = 0.0
+
 
 QUESTIONS: dict[str, type[JobQuestion]] = {kind.word: kind for kind in (Influence, Validate, Diagnose)}
 
@@ -90,9 +103,10 @@ def from_json(values: Mapping[str, Any]) -> JobQuestion:
     """The inverse of `to_json`.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not such an object.
+        BadInputError: it is not such an object.
     """
-    return typed(QUESTIONS[values["work"]], values["question"])
+    written = typed(WrittenQuestion, values)
+    return typed(QUESTIONS[written.work], written.question)
 
 
 def identity(question: JobQuestion) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from engine.known_kinds import parts_of
 from engine.spaces import Space
 from engine.store.strict_json import parse_json
 from engine.store.words import brief
-from engine.typed import AtLeastOne, typed
+from engine.typed import typed
 
 SCHEMA_VERSION = 2
 """The version of the run format that this engine writes. Version 2 has the column `critic_kept` where a filter dropped
@@ -72,7 +72,7 @@ class RunManifest:
     """None unless the run is a branch."""
     created: str = ""
     """When, in ISO 8601."""
-    schema_version: AtLeastOne = SCHEMA_VERSION
+    schema_version: Annotated[int, Meta(ge=1, le=KIND_VERSION)] = SCHEMA_VERSION
     kind: str = "control"
     """Name of the kind of run, see `engine.known_kinds`; up to version 3 it is said by `language`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
