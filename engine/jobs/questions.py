@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.kind import Effort
+from engine.core.targets.question import Question, TargetName
 from engine.typed import AtLeastOne, Count, Moment, typed
 
 Target = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/$defs/PlainTarget"})]
