@@ -180,7 +180,7 @@ def diagnose(
     Every feature of the bottom records is compared with the rest of the buffer, whatever the kind of run: what is known of a
     record is its kind's (`Kind.features`), and intervals are over what resembles each other there (episodes; the responses
     to a prompt). Records without a signal, see `Scores.no_signal`, are on neither side. For the paper's explanation, that bottom
-    records are those whose advantage estimate A-hat is wrong, A-bar is estimated by rollouts (see `analysis.advantages`):
+    records are those whose advantage estimate A-hat is wrong, A-bar is estimated by rollouts (see `analysis.rollout_advantages`):
     influence on the return then goes with A-bar x A-hat, positively, because a record whose A-hat has the wrong sign pushes
     its action's probability the wrong way.
 

@@ -169,7 +169,7 @@ def carry_out_series(
         workers: rounds at a time; by default one a core.
 
     Returns:
-        What `result.json` holds: `run`, `env_id`, `series`, `summary` (see `rounds.summarize`) and `rounds`, each what a
+        What `result.json` holds: `run`, `env_id`, `series`, `summary` (see `series_summary.summarize`) and `rounds`, each what a
         result of `retrain` says without its branch, or `skipped`: the reason.
 
     Raises:
