@@ -26,27 +26,27 @@ COMPLETE = """rounds => document.querySelector('.st-key-phases') !== null
 
 def figures(quick: bool) -> Iterator[Figure]:
     """Seconds until the page shows the curve, and until it shows everything; of processor time without a page."""
-    rounds, about = (30, (10, 15, 20)) if quick else (150, (20, 75, 120, 140))
+    rounds, asked_rounds = (30, (10, 15, 20)) if quick else (150, (20, 75, 120, 140))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lander"
         engine.train(engine.preset("LunarLander-v3", rounds=rounds), path)
-        yield _alone(path, about[0], rounds)
+        yield _alone(path, asked_rounds[0], rounds)
         browser = shutil.which("chromium") or shutil.which("google-chrome")
         if browser is None:
             print("behaviour: no Chromium found; install one to measure it (apt-get install chromium)")
             return
-        yield from _in_browser(browser, Path(folder), rounds, about)
+        yield from _in_browser(browser, Path(folder), rounds, asked_rounds)
 
 
-def _alone(path: Path, about: int, rounds: int) -> Figure:
+def _alone(path: Path, round: int, rounds: int) -> Figure:
     run = engine.open_run(path)
-    target = engine.action_target(run.snapshot(about), record=10)
+    target = engine.action_target(run.snapshot(round), record=10)
     begun = time.process_time()
     behaviour(run, target, cache=False)
     return milliseconds(f"a behaviour over {rounds} rounds, processor time, no page", [time.process_time() - begun])
 
 
-def _in_browser(browser: str, folder: Path, rounds: int, about: tuple[int, ...]) -> Iterator[Figure]:
+def _in_browser(browser: str, folder: Path, rounds: int, asked_rounds: tuple[int, ...]) -> Iterator[Figure]:
     from playwright.sync_api import sync_playwright
 
     first, complete, again, returned = [], [], [], []
@@ -60,7 +60,7 @@ def _in_browser(browser: str, folder: Path, rounds: int, about: tuple[int, ...])
             page.set_default_timeout(120_000)
             page.goto(f"{url}/timeline?run=lander")  # the server has imported everything by then
             page.locator(".st-key-returns .js-plotly-plot").wait_for()
-            for number in about:
+            for number in asked_rounds:
                 found = _visit(page, f"{url}/behaviour?run=lander&record={number}:10", rounds)
                 first.append(found[0])
                 complete.append(found[1])
@@ -74,7 +74,7 @@ def _in_browser(browser: str, folder: Path, rounds: int, about: tuple[int, ...])
             page = context.new_page()
             page.goto(f"{url}/timeline?run=lander")
             page.locator(".st-key-returns .js-plotly-plot").wait_for()
-            for number in about:
+            for number in asked_rounds:
                 again.append(_visit(page, f"{url}/behaviour?run=lander&record={number}:10", rounds)[1])
                 returned.append(_return(page, rounds))
     finally:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import engine
-from engine.analysis.advantages import ROLLOUTS
 from engine.analysis.diagnosis import FRACTION, Diagnosis
 from engine.analysis.features import MISMATCH, PRODUCT
+from engine.analysis.rollout_advantages import ROLLOUTS
 from engine.core.checkpoint import fingerprint
 from engine.store.documents import write_json
 from engine.terminal import print_table, progress
@@ -43,7 +43,7 @@ def main() -> None:
                     "round": number,
                     "mean_return": snapshot.metrics["mean_return"],
                     "reliability": None if estimated is None else rounded(estimated.reliability),
-                    "estimators": {name: about(each) for name, each in found.items()},
+                    "estimators": {name: numbers(each) for name, each in found.items()},
                 }
             )
     command = f"python -m benchmarks.bottom_records {arguments.run} --out {arguments.out}"
@@ -76,7 +76,7 @@ def main() -> None:
     )
 
 
-def about(found: Diagnosis) -> dict[str, Any]:
+def numbers(found: Diagnosis) -> dict[str, Any]:
     """What is kept of a round's diagnosis."""
     correlation = found.correlations.get(PRODUCT)
     mismatch = next((trait for trait in found.traits if trait.name == MISMATCH), None)

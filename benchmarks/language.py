@@ -21,7 +21,7 @@ from engine.core.gradients.inner_products import Backend, Direction, gradient, i
 from engine.core.influence import influence
 from engine.core.objective import Batch, objective
 from engine.core.replays.replay import replay
-from engine.kinds.language.courtesy.settings import LANGUAGE, TRAINING
+from engine.demos.courtesy.settings import LANGUAGE, TRAINING
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner
 from engine.kinds.language.models import restore_policy

@@ -16,7 +16,7 @@ import torch
 import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.core.draws import random_removals
-from engine.core.replays.many import Replay, Task, run_replays
+from engine.core.replays.many import Replay, ReplayTask, run_replays
 from engine.core.replays.replay import intervene
 from engine.core.targets.of_records import return_target
 from engine.kinds.control.agents import restore_agent
@@ -37,7 +37,7 @@ def figures(quick: bool = False) -> Iterator[Figure]:
     removed = random_removals(snapshot, 0.5, COUNT)
     replays = [Replay(row, q) for q, row in enumerate(removed)]
     changed = [intervene(snapshot, np.flatnonzero(each.removed), order=each.order) for each in replays]
-    task = Task(0, [], snapshot, [return_target(snapshot)], replays)
+    task = ReplayTask(0, [], snapshot, [return_target(snapshot)], replays)
     spent: list[float] = []
 
     def update() -> None:
@@ -61,7 +61,7 @@ def figures(quick: bool = False) -> Iterator[Figure]:
     yield from _batched(snapshot, task, quick)
 
 
-def _batched(snapshot: Snapshot, task: Task, quick: bool) -> Iterator[Figure]:
+def _batched(snapshot: Snapshot, task: ReplayTask, quick: bool) -> Iterator[Figure]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     count = BATCH[device.type]
     size = OnCuda(snapshot).size(count) if device.type == "cuda" else count

@@ -10,7 +10,7 @@ import numpy as np
 
 import engine
 from benchmarks.timing import Figure
-from engine.analysis.advantages import monte_carlo
+from engine.analysis.rollout_advantages import monte_carlo
 
 RUNS = Path(__file__).parents[1] / "sample_runs"
 

@@ -16,6 +16,7 @@ from engine.cli.interventions import interventions
 from engine.cli.retrain import retrain
 from engine.cli.rlhf import rlhf
 from engine.cli.runs import export, runs, show, verify
+from engine.cli.schema import schema
 from engine.cli.training import envs, train
 from engine.cli.validate import validate
 from engine.errors import CancelledError, EngineError
@@ -34,6 +35,7 @@ COMMANDS = (
     retrain,
     interventions,
     export,
+    schema,
     reproduce,
     faithfulness,
 )

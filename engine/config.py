@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from math import isfinite
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from msgspec import Meta
 
 from engine.errors import BadInputError
+from engine.named_worlds import is_world
+from engine.typed import AtLeastOne, Finite, Positive, Share, settle, typed
 
-LANGUAGE = ("courtesy", "language")
-"""What `env_id` says of a run of a language model: the demonstration that ships, or models by name or path."""
+LANGUAGE = "language"
+"""What `env_id` says of a run of language models by name or path; of one in a named world it is the world's name."""
 MOST_LAYERS, MOST_WIDTH = 32, 2**14
 """Of each network of a control task."""
 MOST_EPOCHS = 10_000
 FILTERS = ("none", "iif", "guarded", "random", "advantage", "td_error")
 LANGUAGE_FILTERS = ("none", "iif", "random", "reward_threshold")
+
+Fraction = Annotated[float, Meta(ge=0, lt=1)]
+Widths = Annotated[
+    tuple[Annotated[int, Meta(ge=1, le=MOST_WIDTH)], ...],
+    Meta(max_length=MOST_LAYERS, extra={"right": f"a list of at most {MOST_LAYERS} widths from 1 to {MOST_WIDTH}"}),
+]
+if TYPE_CHECKING:
+    Norm = float
+else:
+    Norm = Annotated[float, Meta(gt=0)] | None
+    """JSON has no infinity: null stands for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,30 +44,30 @@ class TrainConfig:
     """
 
     env_id: str
-    """Name in the catalogue (`engine.envs`), or one of `LANGUAGE`; `config_language` has what only those runs need."""
-    rounds: int = 20
+    """Name in the catalogue (`engine.envs`), `LANGUAGE` or a named world; `config_language` has what only those runs need."""
+    rounds: AtLeastOne = 20
     """Rounds to train: each collects a rollout buffer, then updates on it."""
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, extra={"right": "a whole number from 0 to 2^63 - 1"})] = 0
     """Seeds the networks, the environments, the sampled actions and the minibatch permutations."""
-    n_envs: int = 1
+    n_envs: Annotated[int, Meta(ge=1, le=2**15 - 1)] = 1
     """Environments stepped in parallel."""
-    n_steps: int = 2048
+    n_steps: AtLeastOne = 2048
     """Steps per environment and round; a round has n_steps * n_envs records. For language models: sequences per round."""
-    batch_size: int = 64
+    batch_size: AtLeastOne = 64
     """Records per minibatch; the last one of an epoch may be smaller."""
-    n_epochs: int = 10
+    n_epochs: Annotated[int, Meta(ge=1, le=MOST_EPOCHS)] = 10
     """Passes over the buffer in one update."""
-    learning_rate: float = 3e-4
+    learning_rate: Positive = 3e-4
     """Step size of the optimizer, constant."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """`adam` (eps 1e-5, as Stable-Baselines3's PPO) or `sgd`."""
-    momentum: float = 0.0
+    momentum: Fraction = 0.0
     """Momentum of `sgd`; `adam` ignores it."""
-    gamma: float = 0.99
+    gamma: Share = 0.99
     """Discount per step."""
-    gae_lambda: float = 0.95
+    gae_lambda: Share = 0.95
     """Lambda of generalised advantage estimation."""
-    clip_range: float = 0.2
+    clip_range: Positive = 0.2
     """The ratio pi/pi_old is clipped to [1 - clip_range, 1 + clip_range]."""
     normalize_advantage: bool = True
     """Normalise the advantages within each minibatch (unbiased standard deviation + 1e-8); for language models once, over
@@ -63,13 +77,13 @@ class TrainConfig:
     normalize_reward: bool = False
     """Divide rewards by the running standard deviation of the discounted return (`VecNormalize`, clipped at 10);
     recorded rewards and reported returns stay raw."""
-    ent_coef: float = 0.0
+    ent_coef: Finite = 0.0
     """Weight of the entropy in the objective."""
-    vf_coef: float = 0.5
+    vf_coef: Finite = 0.5
     """Weight of the value loss (mean squared error, without a half) in the objective."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Norm = 0.5
     """Global norm at which the gradient is clipped; infinity switches the clipping off."""
-    target_kl: float | None = None
+    target_kl: Positive | None = None
     """Stop the update before the first step whose approximate KL exceeds 1.5 * target_kl; None: never."""
     path: Literal["closed_form", "torch"] = "closed_form"
     """How networks and update are computed: `closed_form` (NumPy, fast) or `torch`. They agree to rounding; a run is
@@ -77,58 +91,33 @@ class TrainConfig:
     filter: Literal["none", "iif", "guarded", "random", "advantage", "td_error", "reward_threshold"] = "none"
     """Which records each round's update goes without; see `engine.kinds.control.filtering`, and `engine.kinds.language.filtering`
     for sequences."""
-    drop: float = 0.5
+    drop: Annotated[float, Meta(gt=0, le=1)] = 0.5
     """How much a filter drops: IIF the worst `drop` of the records with negative influence, the others as many."""
     filter_mode: Literal["mask", "rebatch"] = "rebatch"
     """How a filter's records go: `rebatch` fills the minibatches up again, so that the update takes fewer steps, as the
     paper's filtering does; `mask` leaves the records out of their minibatches: as many steps, on smaller ones."""
     filter_estimator: Literal["first_order", "tracin", "tracin_adam"] = "first_order"
     """The influence by which `iif` and `guarded` choose, and by which all filters count (`engine.core.estimators.registry`):
-    `first_order` as the paper does; the others replay the round's update first, which makes a round several times dearer."""
-    hidden: tuple[int, ...] = (64, 64)
+    `first_order` as the paper does; the others replay the round's update first, which takes several times as long."""
+    hidden: Widths = (64, 64)
     """Widths of the tanh layers of the actor, and likewise of the critic."""
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "n_envs", "n_steps", "batch_size", "n_epochs"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        require(0 <= self.seed < 2**63, "seed", self.seed, "from 0 to 2^63 - 1")
-        require(self.n_envs <= 2**15 - 1, "n_envs", self.n_envs, "at most 32767")
-        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
-        require(self.optimizer in ("adam", "sgd"), "optimizer", self.optimizer, "adam or sgd")
-        require(self.path in ("closed_form", "torch"), "path", self.path, "closed_form or torch")
-        filters = LANGUAGE_FILTERS if self.env_id in LANGUAGE else FILTERS
+        filters = LANGUAGE_FILTERS if self.env_id == LANGUAGE or is_world(self.env_id) else FILTERS
         require(self.filter in filters, "filter", self.filter, "one of " + ", ".join(filters))
-        require(self.filter_mode in ("mask", "rebatch"), "filter_mode", self.filter_mode, "mask or rebatch")
-        estimators = ("first_order", "tracin", "tracin_adam")
-        given = self.filter_estimator
-        require(given in estimators, "filter_estimator", given, "one of " + ", ".join(estimators))
-        unused = self.filter == "none" and given != "first_order"
-        require(not unused, "filter_estimator", given, "first_order without a filter; choose a filter, such as iif")
-        require(0 < self.drop <= 1, "drop", self.drop, "above 0 and at most 1")
-        require(0 <= self.momentum < 1, "momentum", self.momentum, "in [0, 1)")
-        for name in ("gamma", "gae_lambda"):
-            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
-        require(self.clip_range > 0, "clip_range", self.clip_range, "above 0")
-        require(self.max_grad_norm > 0, "max_grad_norm", self.max_grad_norm, "above 0")
-        require(self.target_kl is None or self.target_kl > 0, "target_kl", self.target_kl, "above 0")
-        require(self.n_epochs <= MOST_EPOCHS, "n_epochs", self.n_epochs, f"at most {MOST_EPOCHS}")
-        narrow = len(self.hidden) <= MOST_LAYERS and all(1 <= width <= MOST_WIDTH for width in self.hidden)
-        shown = self.hidden if len(self.hidden) <= MOST_LAYERS else f"{len(self.hidden)} layers"
-        require(narrow, "hidden", shown, f"at most {MOST_LAYERS} widths from 1 to {MOST_WIDTH}")
-        require(
-            self.records_per_round >= 2,
-            "n_steps * n_envs",
-            self.records_per_round,
-            "at least 2 (one record has no advantage statistics)",
-        )
-        if self.filter != "none":
-            require(
-                self.records_per_round >= 2 * self.batch_size,
-                "n_steps * n_envs",
-                self.records_per_round,
-                f"at least two minibatches ({2 * self.batch_size}) where records are filtered",
-            )
-        require(self.records_per_round <= 10**8, "n_steps * n_envs", self.records_per_round, "at most 100 million")
+        settle(self)
+        if self.max_grad_norm is None:
+            object.__setattr__(self, "max_grad_norm", float("inf"))
+        unused = self.filter == "none" and self.filter_estimator != "first_order"
+        right = "first_order without a filter; choose a filter, such as iif"
+        require(not unused, "filter_estimator", self.filter_estimator, right)
+        records, two = self.records_per_round, 2 * self.batch_size
+        for ok, right in (
+            (records >= 2, "at least 2 (one record has no advantage statistics)"),
+            (self.filter == "none" or records >= two, f"at least two minibatches ({two}) where records are filtered"),
+            (records <= 10**8, "at most 100 million"),
+        ):
+            require(ok, "n_steps * n_envs", records, right)
 
     @property
     def kind(self) -> str:
@@ -155,50 +144,17 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `run.json`; `from_json` is the inverse."""
-        values = asdict(self)
-        values["hidden"] = list(self.hidden)
-        values["max_grad_norm"] = None if self.max_grad_norm == float("inf") else self.max_grad_norm
-        return values
+        norm = None if self.max_grad_norm == float("inf") else self.max_grad_norm
+        return asdict(self) | {"hidden": list(self.hidden), "max_grad_norm": norm}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote.
 
         Raises:
-            BadInputError: a field is unknown, missing or of the wrong type.
+            BadInputError: a field is unknown, missing, of the wrong type or out of its range.
         """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise BadInputError(f"unknown setting {unknown[0]!r}; the settings are {', '.join(sorted(known))}")
-        if "env_id" not in values:
-            raise BadInputError("the settings name no env_id")
-        arguments = {name: _typed(name, value) for name, value in values.items()}
-        return cls(**arguments)
-
-
-def _typed(name: str, value: Any) -> Any:
-    """A setting's value as its field wants it, from what JSON can say (max_grad_norm: null means infinity)."""
-    match name:
-        case "env_id" | "optimizer" | "path" | "filter" | "filter_mode" | "filter_estimator":
-            require(isinstance(value, str), name, repr(value), "a text")
-        case "normalize_advantage" | "normalize_observation" | "normalize_reward":
-            require(isinstance(value, bool), name, repr(value), "true or false")
-        case "hidden":
-            whole = isinstance(value, list | tuple) and all(type(width) is int for width in value)
-            require(whole, name, repr(value), "a list of whole numbers, such as [64, 64]")
-            return tuple(value)
-        case "max_grad_norm" if value is None:
-            return float("inf")
-        case "target_kl" if value is None:
-            return None
-        case "rounds" | "seed" | "n_envs" | "n_steps" | "batch_size" | "n_epochs":
-            require(type(value) is int, name, repr(value), "a whole number")
-        case _:
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            require(number and (isfinite(value) or name == "max_grad_norm"), name, repr(value), "a finite number")
-            return float(value)
-    return value
+        return typed(cls, values, "setting")
 
 
 def require(ok: bool, name: str, value: object, right: str) -> None:

@@ -19,6 +19,8 @@ from engine.allowed import Allowed, allow, allowed
 from engine.errors import BadInputError, EngineError
 
 EXECUTORS = ("inline", "processes", "ray")
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, or was done last; done; total) by long work; raise from it to cancel."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from msgspec import Meta
+
+from engine.typed import AtLeastOne, Count, typed
+
+Shape = Annotated[tuple[AtLeastOne, ...], Meta(max_length=32, extra={"right": "a list of at most 32 sizes"})]
+if TYPE_CHECKING:
+    Bound = float
+else:
+    Bound = float | Literal["inf", "-inf"]
+    """JSON has no infinity, which an action's bound may be: it is written as a text."""
 
 
 @dataclass(frozen=True)
@@ -16,15 +27,15 @@ class Space:
     """
 
     kind: Literal["discrete", "box"]
-    n: int = 0
+    n: Count = 0
     """Number of values (`discrete` only)."""
-    shape: tuple[int, ...] = ()
+    shape: Shape = ()
     """Shape of one value; () for `discrete`."""
     dtype: str = "int64"
     """NumPy's name of the element type."""
-    low: tuple[float, ...] = ()
+    low: tuple[Bound, ...] = ()
     """Lower bounds, flattened (action boxes only): what the environment sees is clipped to them."""
-    high: tuple[float, ...] = ()
+    high: tuple[Bound, ...] = ()
     """Upper bounds, flattened (action boxes only)."""
     names: tuple[str, ...] = ()
     """Human names: of the values (`discrete`) or of the components (`box`); may be empty."""
@@ -40,17 +51,15 @@ class Space:
         size = math.prod(self.shape)
         return self.names if len(self.names) == size else tuple(f"component {j}" for j in range(size))
 
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            object.__setattr__(self, name, tuple(float(bound) for bound in getattr(self, name)))
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values for `run.json`."""
-        return {
-            "kind": self.kind,
-            "n": self.n,
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "low": list(self.low),
-            "high": list(self.high),
-            "names": list(self.names),
-        }
+        """Plain values for `run.json`; `from_json` is the inverse."""
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        bounds = {name: [x if math.isfinite(x) else str(x) for x in values[name]] for name in ("low", "high")}
+        return values | bounds
 
     @property
     def encoder(self) -> Literal["one_hot", "image", "flatten"]:
@@ -64,6 +73,9 @@ class Space:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote."""
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**fields)
+        """Read what `to_json` wrote.
+
+        Raises:
+            BadInputError: it is no such object.
+        """
+        return typed(cls, values)

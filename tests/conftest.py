@@ -8,7 +8,7 @@ import pytest
 import torch
 from worlds import record
 
-from engine.kinds.language.courtesy.world import World, build_world
+from engine.demos.courtesy.world import World, build_world
 from engine.store.read import Run
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a model that is not here is not looked for elsewhere

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine.experiments.courtesy.plan import Plan
-from engine.experiments.courtesy.results import SCHEMA, CourtesyResults
+from engine.demos.courtesy.experiment.plan import Plan
+from engine.demos.courtesy.experiment.results import SCHEMA, CourtesyResults
 
 FAST = [0.5, 0.2, 0.04, 0.01, 0.01]
 SLOW = [0.5, 0.4, 0.2, 0.1, 0.04]
@@ -39,4 +39,5 @@ def made_up() -> CourtesyResults:
     plan = Plan(arms=("ppo", "iif", "random"), rounds=4)
     tables = [rows(*key, seed, curve) for key, curves in CURVES.items() for seed, curve in enumerate(curves)]
     made = [{"command": "python -m engine reproduce courtesy", "when": "2026-01-01", "fingerprint": {"torch": "2"}}]
-    return CourtesyResults(plan, {arm: [0, 1] for arm in plan.arms}, made, pa.concat_tables(tables))
+    seeds = {arm: [0, 1] for arm in plan.arms}
+    return CourtesyResults(plan=plan, seeds=seeds, made=made, table=pa.concat_tables(tables))

@@ -29,8 +29,8 @@ def results(name: str, curves: dict[str, list[list[float]]], planned_seeds: int 
             for round, value in enumerate(curve, 1):
                 row = dict.fromkeys(SCHEMA.names, 0) | {"experiment": name, "arm": arm, "seed": seed, "round": round}
                 rows.append(row | {"test_return": value, "seconds": 2, "records": 64, "dropped": 16 * (arm != "ppo")})
-    planned = begin(experiment).planned(experiment, range(planned_seeds))
-    return replace(planned, table=pa.Table.from_pylist(rows, SCHEMA))
+    asked = begin(experiment)
+    return replace(asked.planned(asked, range(planned_seeds)), table=pa.Table.from_pylist(rows, SCHEMA))
 
 
 def campaign(*parts: Results) -> Campaign:

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from engine.config import TrainConfig
 from engine.core.agent import Agent, PolicyAgent
 from engine.core.checkpoint import fingerprint, restore_rng, rng_tensors
+from engine.core.evaluation import EVALUATION_SEED, PolicyEvaluation
 from engine.core.filtering import ranked_filter
-from engine.core.kind import EVALUATION_SEED, Effort, Evaluation, Kind, Words
+from engine.core.kind import Effort, Kind, Words
 from engine.core.learner import Learner
 from engine.core.objective import Batch, Objective, RecordObjective, draw_minibatches, make_optimizer
-from engine.core.policy import Evaluation as Said
-from engine.core.policy import Policy
-from engine.registry import register
+from engine.core.policy import Evaluation, Policy
+from engine.known_kinds import register
 from engine.spaces import Space
 from engine.store.columns import columns_from, records_table
 from engine.store.manifest import Parent, RunManifest
@@ -82,12 +82,12 @@ class Softmax(Policy):
     def encode(self, observation: Any) -> Tensor:
         return self.as_tensor(observation)
 
-    def forward(self, inputs: Tensor, action: Tensor, with_value: bool = True) -> Said:
+    def forward(self, inputs: Tensor, action: Tensor, with_value: bool = True) -> Evaluation:
         said = torch.distributions.Categorical(logits=self.logits(inputs))
-        return Said(said.log_prob(action), said.entropy(), None)
+        return Evaluation(said.log_prob(action), said.entropy(), None)
 
 
-def policy_gradient(said: Said, batch: Batch) -> Objective:
+def policy_gradient(said: Evaluation, batch: Batch) -> Objective:
     """J_i = A_i log pi(a_i|s_i)."""
     nothing = torch.zeros_like(said.log_prob)
     return Objective(batch.advantage * said.log_prob, nothing, nothing)
@@ -137,11 +137,19 @@ class ToyLearner(Learner[ToySnapshot]):
         self.generators = dict(zip(GENERATORS, rng.spawn(2), strict=True))
 
     def manifest(self, parent: Parent | None = None) -> RunManifest:
-        about = {"kind": "toy", "settings": {"noise": self.noise}, "fingerprint": fingerprint(), "parent": parent}
-        return RunManifest(self.config.env_id, self.config, "flatten", *SPACES, **about)
+        return RunManifest(
+            self.config.env_id,
+            self.config,
+            "flatten",
+            *SPACES,
+            kind="toy",
+            settings={"noise": self.noise},
+            fingerprint=fingerprint(),
+            parent=parent,
+        )
 
 
-class Casino(Evaluation):
+class Casino(PolicyEvaluation):
     """New plays, the same contexts for every policy."""
 
     def __init__(self, noise: float) -> None:

@@ -15,11 +15,11 @@ from engine.core.update import as_batch
 from engine.envs import Environment
 from engine.envs.environment import StateAccess
 from engine.kinds.control.agents import begin_agent
-from engine.kinds.control.environment import VectorEnvironment
 from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.normalization import begin_normalizer
 from engine.kinds.control.snapshot import RolloutBuffer
+from engine.kinds.control.stepper import VectorEnvironment
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

@@ -1,4 +1,4 @@
-"""A behaviour that is found out while the page is shown: a second of work, then what is known, until nothing is missing."""
+"""A behaviour computed while the page is shown: a second of work at a time, and what is known so far in between."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.store.read import Run
 
 
 @dataclass
-class Growing:
+class IncrementalBehaviour:
     """What is known of a behaviour so far. Everybody who looks at it adds to it, and nobody does anything twice."""
 
     curve: RoundByRound[tuple[float, ...]]
@@ -48,6 +48,6 @@ class Growing:
 
 
 @cached(max_entries=16)
-def growing(run: Run, target: ActionTarget) -> Growing:
+def incremental_behaviour(run: Run, target: ActionTarget) -> IncrementalBehaviour:
     """What is known of that behaviour, in memory or in the run's cache."""
-    return Growing(policy_curve(run, target), formation(run, target), target)
+    return IncrementalBehaviour(policy_curve(run, target), formation(run, target), target)

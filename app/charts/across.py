@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from app.charts.theme import MARK, faint, plain, style, theme
 from engine.intervention.comparison import verdict_name
-from engine.intervention.rounds import changes
+from engine.intervention.series_summary import changes
 
 CHOSEN, RANDOM = "without the bottom records", "without as many random ones"
 SYMBOLS = {"helps": "triangle-up", "hurts": "triangle-down", "within noise": "circle"}

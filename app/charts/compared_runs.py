@@ -106,6 +106,6 @@ def _draw(
 
 
 def _more(line: Curve) -> str:
-    """What the hover text says besides the value."""
+    """What the hover text says beside the value."""
     smoothed = "<br>as measured %{customdata[2]:.4g}" if not np.array_equal(line.raw, line.mean) else ""
     return smoothed + ("<br>mean over %{customdata[1]} seeds" if int(line.runs.max(initial=1)) > 1 else "")

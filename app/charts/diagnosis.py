@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.charts.theme import MARK, label_pixels, plain, style, theme
 from engine.analysis.diagnosis import Trait
-from engine.core.faithfulness.lds import Interval
+from engine.intervals import Interval
 
 LINE = 46
 """Characters of a sentence beside its bar before it goes on in the next line."""

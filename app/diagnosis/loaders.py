@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.shell.cached import cached
-from engine.analysis.advantages import MonteCarlo, estimate_seconds, kept_estimates
 from engine.analysis.diagnosis import Diagnosis, about_rollouts, compare
 from engine.analysis.embedding import Projection, policy_features, principal_components
 from engine.analysis.features import features, rollout_features
 from engine.analysis.places import WorldMap, places, world_map
+from engine.analysis.rollout_advantages import MonteCarlo, kept_estimates, monte_carlo_seconds
 from engine.core.features import Feature
 from engine.core.kind import kind_of
 from engine.core.scores import Scores
@@ -37,7 +37,7 @@ def rollout_seconds(snapshot: ControlSnapshot, records: NDArray[np.int64], rollo
     Raises:
         CannotRestoreError: it can't be estimated at all.
     """
-    return estimate_seconds(snapshot, records, rollouts)
+    return monte_carlo_seconds(snapshot, records, rollouts)
 
 
 @cached(max_entries=16, show_spinner="comparing the bottom records with the rest …")

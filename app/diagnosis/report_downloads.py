@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.diagnosis.report import Shown, render
+from app.diagnosis.html_report import Shown, render
 from app.shell import downloads, loaders, page, state
 from engine.analysis.diagnosis import FRACTION
 from engine.core.scores import Scores

@@ -16,10 +16,10 @@ from app.diagnosis.marks import OnPick, picker
 from app.scores.check import target_in_words
 from app.shell import page, state
 from app.shell.text import escape
-from engine.analysis.advantages import ROLLOUTS, MonteCarlo
 from engine.analysis.diagnosis import Diagnosis, Trait, records_to_estimate
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.analysis.restoring import CannotRestoreError
+from engine.analysis.rollout_advantages import ROLLOUTS, MonteCarlo
 from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.jobs.calculations import Calculation

@@ -10,11 +10,11 @@ import streamlit as st
 from app.charts import courtesy as charts
 from app.shell import state
 from app.shell.text import escape
-from engine.experiments.courtesy.figures import cost_axis
-from engine.experiments.courtesy.findings import COSTS, ratio, reached, sentences, spell
-from engine.experiments.courtesy.plan import CONDITIONS, RUDE
-from engine.experiments.courtesy.report import CAVEATS, about, number
-from engine.experiments.courtesy.results import CourtesyResults
+from engine.demos.courtesy.experiment.figures import cost_axis
+from engine.demos.courtesy.experiment.findings import COSTS, ratio, reached, sentences, spell
+from engine.demos.courtesy.experiment.plan import CONDITIONS, RUDE
+from engine.demos.courtesy.experiment.report import CAVEATS, about, number
+from engine.demos.courtesy.experiment.results import CourtesyResults
 from engine.experiments.plans import STANDARD
 
 SHORT = {"rounds": "rounds", "sequences": "sequences", "seconds": "CPU s"}
@@ -43,7 +43,8 @@ def draw_courtesy(results: CourtesyResults) -> None:
             st.markdown(f"**{condition.capitalize()} rewards**")
             here = [arm for arm in results.plan.arms if results.finished[condition, arm]]
             arms = [
-                (arm, cost_axis(results, condition, arm, cost), results.column(condition, arm, measure)) for arm in here
+                (arm, cost_axis(results, condition, arm, cost), results.column((condition, arm), measure))
+                for arm in here
             ]
             level = RUDE if measure == "rude" else None
             st.plotly_chart(
@@ -84,7 +85,7 @@ def costs_table(results: CourtesyResults) -> pd.DataFrame:
                 share = ratio(mine, reached(results, condition, STANDARD), cost) if compared else None
                 row[f"{title}: of PPO's"] = "" if share is None else spell(share)
             row["never"] = f"{mine.never} of {len(mine.seeds)}"
-            row["fluency"] = f"{results.column(condition, arm, 'fluency')[:, -1].mean():.2f}"
+            row["fluency"] = f"{results.column((condition, arm), 'fluency')[:, -1].mean():.2f}"
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -97,7 +98,7 @@ def _draw_detection(results: CourtesyResults) -> None:
         "How well a round's flipped rewards are told from the others, in runs of IIF: 1 is always, .5 (dashed) is guessing. "
         "First-order influence on the sequence target, without the value loss, beside the reward as training saw it."
     )
-    aucs = [results.column("flipped", "iif", f"auc_{name}")[:, 1:] for name in ("influence", "reward")]
+    aucs = [results.column(("flipped", "iif"), f"auc_{name}")[:, 1:] for name in ("influence", "reward")]
     st.plotly_chart(
         charts.detection(aucs[0], aucs[1], state.is_dark()),
         key="courtesy_detection",

@@ -52,7 +52,7 @@ def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, 
 
 @st.dialog("Inspector", width="large", on_dismiss=lambda: state.put({_LARGE: False}))
 def _large(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
-    with state.part():
+    with state.fragment():
         _contents(run, snapshot, scores, fields)
 
 

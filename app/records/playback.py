@@ -1,4 +1,4 @@
-"""The episode around a record as frames: a strip, a scrubber, and what the policy thought of the step that is shown."""
+"""The episode around a record: a strip of frames, a film, a scrubber, and what the policy thought of the step that is shown."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from app.shell import state
 from app.shell.cached import cached
 from app.shell.text import escape
 from engine.analysis.rendering import episode_records, render_records, to_png
+from engine.analysis.video import FORMAT, encode
 from engine.core.scores import Scores
 from engine.errors import EngineError
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -25,7 +26,7 @@ WIDEST = 320
 STRIP = 5
 """Frames beside each other above the scrubber."""
 STEP_SECONDS = 0.4
-"""Between two steps while it plays."""
+"""For so long the film shows a step."""
 
 
 @cached(max_entries=24, show_spinner="drawing the episode …")
@@ -38,6 +39,15 @@ def frames(snapshot: ControlSnapshot, records: tuple[int, ...]) -> tuple[list[by
     except EngineError as error:
         return drawn, str(error)
     return drawn, ""
+
+
+@cached(max_entries=24, show_spinner="making the film …")
+def film(snapshot: ControlSnapshot, records: tuple[int, ...]) -> tuple[bytes, str]:
+    """The pictures of `frames` as a film, and why there is none, if there is none."""
+    try:
+        return encode(frames(snapshot, records)[0], STEP_SECONDS), ""
+    except EngineError as error:
+        return b"", str(error)
 
 
 def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> None:
@@ -57,35 +67,41 @@ def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, 
         st.info(f"{where} can't be shown: {escape(trouble)}.", icon=":material/image_not_supported:")
     if not pictures:
         return
-    records = records[: len(pictures)]
+    asked, records = tuple(records.tolist()), records[: len(pictures)]
     whole = int((snapshot.buffer.episode == snapshot.buffer.episode[record]).sum())
     thinned = f", thinned to {len(records)} frames" if whole > MOST_FRAMES else ""
-    st.caption(f"Episode {int(fields['episode'][record])}: {whole} records in this round{thinned}.")
+    number = int(fields["episode"][record])
+    st.caption(f"Episode {number}: {whole} records in this round{thinned}.")
     _stand_at(snapshot, records, record)
     shown = np.unique(np.linspace(0, len(records) - 1, STRIP).round().astype(int))
     with st.container(horizontal=True, gap="small", key="strip"):
         for i in shown:
             st.image(pictures[i], width=58, caption=str(fields["step in episode"][records[i]]))
-    playing = bool(state.get("playing", False))
-    st.fragment(_player, run_every=STEP_SECONDS if playing else None)(run, snapshot, scores, fields, records, pictures)
+    if len(records) > 1:
+        st.fragment(_film)(snapshot, asked, number)
+    st.fragment(_scrubber)(run, snapshot, scores, fields, records, pictures)
 
 
 def _stand_at(snapshot: ControlSnapshot, records: NDArray[np.int64], record: int) -> None:
     """Begin at the inspected record, or the frame next to it, whenever another one is inspected."""
-    about = f"{snapshot.hash}:{record}"
-    if state.get("frame_about") != about or state.get("frame") not in records:
+    frame_of = f"{snapshot.hash}:{record}"
+    if state.get("frame_about") != frame_of or state.get("frame") not in records:
         nearest = int(records[np.abs(records - record).argmin()])
-        state.put({"frame": nearest, "frame_about": about, "playing": False})
+        state.put({"frame": nearest, "frame_about": frame_of})
 
 
-def _toggle(records: NDArray[np.int64]) -> None:
-    """Play from here, or from the start if this is the end; or stop (a callback)."""
-    if state.get("frame") == records[-1] and not state.get("playing"):
-        state.put({"frame": int(records[0])})
-    state.put({"playing": not state.get("playing", False)})
+def _film(snapshot: ControlSnapshot, records: tuple[int, ...], episode: int) -> None:
+    """The episode as a film, for those who ask for it: the browser plays it, and goes back and forth in it."""
+    if not st.toggle("Play the episode", key="play"):
+        return
+    made, trouble = film(snapshot, records)
+    if trouble:
+        st.info(f"{escape(trouble)}.", icon=":material/videocam_off:")
+        return
+    st.video(made, FORMAT, loop=True, autoplay=True, muted=True, width=WIDEST, alt=f"Film of episode {episode}")
 
 
-def _player(
+def _scrubber(
     run: Run,
     snapshot: ControlSnapshot,
     scores: Scores,
@@ -93,27 +109,13 @@ def _player(
     records: NDArray[np.int64],
     pictures: list[bytes],
 ) -> None:
-    playing = bool(state.get("playing", False))
-    if playing:
-        _advance(records)
+    """A step of the episode, its picture, and what the policy thought of it."""
     steps = {int(i): int(fields["step in episode"][i]) for i in records}
     if len(records) > 1:
         st.select_slider("Step in the episode", list(steps), key="frame", format_func=lambda i: str(steps[i]))
     here = int(state.get("frame", records[0]))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(
-            "Stop" if playing else "Play",
-            key="play",
-            icon=":material/pause:" if playing else ":material/play_arrow:",
-            on_click=_toggle,
-            args=(records,),
-            disabled=len(records) < 2,
-        ):
-            st.rerun()  # the whole page: it is there that a fragment's pace is set
-        if st.button(
-            "Inspect this record", key="inspect_frame", icon=":material/search:", on_click=_inspect, args=(here,)
-        ):
-            st.rerun()
+    if st.button("Inspect this record", key="inspect_frame", icon=":material/search:", on_click=_inspect, args=(here,)):
+        st.rerun()
     left, right = st.columns(2)
     with left:
         st.image(
@@ -129,16 +131,6 @@ def _player(
         f"Record **{here}**, step {steps[here]}: influence **{influence:+.3g}**, {word}; "
         f"reward {float(fields['reward'][here]):.3g}, advantage {float(fields['advantage'][here]):+.3g}"
     )
-
-
-def _advance(records: NDArray[np.int64]) -> None:
-    """One frame on; at the end it stops."""
-    place = int(np.flatnonzero(records == state.get("frame"))[0])
-    if place + 1 < len(records):
-        state.put({"frame": int(records[place + 1])})
-    else:
-        state.put({"playing": False})
-        st.rerun()
 
 
 def _inspect(record: int) -> None:

@@ -14,6 +14,7 @@ from app.charts import records as charts
 from app.charts.outline import inside
 from app.scores import target_controls
 from app.shell import downloads, selection, state
+from app.shell.cached import cached, identity
 from engine.core.scores import Scores
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
@@ -24,13 +25,30 @@ _SHOWN = "what the scatter shows"
 
 
 @dataclass(frozen=True)
+class _View:
+    """What decides how the chart looks, apart from its records and the selection."""
+
+    x: str
+    y: str
+    """Names of the fields across and up."""
+    dark: bool
+    drag: str
+    """What dragging does, in Plotly's words."""
+    inspected: int
+    """The record with a ring."""
+    basket: bytes
+    """(m,) int64: the records with a frame. Bytes are compared faster than many numbers."""
+
+
+@dataclass(frozen=True)
 class _Shown:
     """A drawing of the scatter. Streamlit forgets what was picked in a chart when anything of its figure changes."""
 
-    view: tuple[Any, ...]
-    """The records and axes, and the records that are ringed."""
+    of: Any
+    """What tells its records and their influence from others."""
+    view: _View
     selected: bytes
-    """The selection as it was drawn; what was picked in the chart since then, the browser shows."""
+    """(m,) int64: the selection as it was drawn; what was picked in the chart since then, the browser shows."""
     version: int
     """Of that selection."""
 
@@ -58,24 +76,20 @@ def draw(
         basket: the records with a frame.
     """
     x, y = axes
-    about = (
-        scores.snapshot_hash,
-        str(scores.target),
-        scores.estimator,
-        scores.orders,
-        x,
-        y,
-        state.is_dark(),
-        DRAG[tool],
+    of, view = (
+        identity(scores),
+        _View(x, y, state.is_dark(), DRAG[tool], inspected, np.array(basket, np.int64).tobytes()),
     )
-    ringed = inspected, np.array(basket, np.int64).tobytes()
     shown: _Shown | None = state.get(_SHOWN)
     picked_here = selection.source() == KEY
-    if shown is None or shown.view != (about, ringed) or (shown.version != selection.version() and not picked_here):
-        selected = selection.current(run, snapshot).tobytes()
-        shown = _Shown((about, ringed), selected, selection.version())
+    if (
+        shown is None
+        or (shown.of, shown.view) != (of, view)
+        or (shown.version != selection.version() and not picked_here)
+    ):
+        shown = _Shown(of, view, selection.current(run, snapshot).tobytes(), selection.version())
         state.put({_SHOWN: shown})
-    figure = _figure(*about, ringed, shown.selected, shown.version, fields)
+    figure = _figure(shown, fields)
     st.plotly_chart(
         figure,
         key=KEY,
@@ -110,28 +124,11 @@ def _picked(
         target_controls.follow(records)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _figure(
-    commit: str,
-    target: str,
-    estimator: str,
-    orders: int,
-    x: str,
-    y: str,
-    dark: bool,
-    drag: str,
-    ringed: tuple[int, bytes],
-    selected: bytes,
-    version: int,
-    _fields: dict[str, NDArray[Any]],
-) -> Figure:
-    """The scatter of a round; `target` is its whole description, the other arguments say the rest.
-
-    The basket's and the selected records come as the bytes of an array, which are compared faster than many numbers.
-    Another `version` is another chart: what was picked in the one before is forgotten.
-    """
-    inspected, basket = ringed
-    marked = inspected, np.frombuffer(basket, np.int64)
-    figure = charts.scatter(_fields, x, y, dark, drag, marked, np.frombuffer(selected, np.int64))
-    figure.layout.meta = version
+@cached(max_entries=16)
+def _figure(shown: _Shown, _fields: dict[str, NDArray[Any]]) -> Figure:
+    """The scatter of a round. Another version is another chart: what was picked in the one before is forgotten."""
+    view = shown.view
+    ringed, selected = (view.inspected, np.frombuffer(view.basket, np.int64)), np.frombuffer(shown.selected, np.int64)
+    figure = charts.scatter(_fields, view.x, view.y, view.dark, view.drag, ringed, selected)
+    figure.layout.meta = shown.version
     return figure

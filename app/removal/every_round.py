@@ -15,7 +15,7 @@ from app.shell.text import escape
 from engine.core.replays.replay import mode_name
 from engine.intervention.across import Series, orders_table, series_of
 from engine.intervention.comparison import verdict_name
-from engine.intervention.rounds import changes, sentences, summarize
+from engine.intervention.series_summary import changes, sentences, summarize
 from engine.jobs.folder import ACTIVE, request_cancel
 from engine.jobs.series import SeriesJob, damaged_series, list_series
 from engine.store.read import Run

@@ -28,7 +28,7 @@ def draw(run: Run, job: InterventionJob, result: dict[str, Any]) -> None:
     target = plan.measured.sentence(run.manifest.action_space.value_names)
     kept = _kept(run, plan)
     in_unit = {one.label: one.changes for name, one in kept.items() if in_unit_of_target(name)}
-    summed, estimator = job.about.get("summed_influence"), str(job.about.get("estimator"))
+    summed, estimator = job.metadata.get("summed_influence"), str(job.metadata.get("estimator"))
     if isinstance(summed, float) and in_unit_of_target(estimator) and estimator not in kept:
         in_unit[estimator] = {"counterfactual": -summed}
     st.plotly_chart(
@@ -104,7 +104,7 @@ def _directions(job: InterventionJob, result: dict[str, Any], kept: dict[str, Ke
     summed = {
         name: float(kept[name].influence[list(job.plan.removed)].sum()) for name in kept if not in_unit_of_target(name)
     }
-    said, estimator = job.about.get("summed_influence"), str(job.about.get("estimator"))
+    said, estimator = job.metadata.get("summed_influence"), str(job.metadata.get("estimator"))
     if isinstance(said, float) and not in_unit_of_target(estimator):
         summed[estimator] = said
     actual = result["target"]["counterfactual"]

@@ -36,8 +36,8 @@ def start(run: Run, snapshot: Snapshot, plan: Intervention, scores: Scores | Non
 
 def start_again(run: Run, job: InterventionJob) -> None:
     """Begin an intervention that failed, was cancelled or lost its worker anew."""
-    about = {key: value for key, value in job.about.items() if key != "created"}
-    _begun(run, run.snapshot(job.plan.round), job.plan, about)
+    metadata = {key: value for key, value in job.metadata.items() if key != "created"}
+    _begun(run, run.snapshot(job.plan.round), job.plan, metadata)
 
 
 def start_series(run: Run, series: Series) -> SeriesJob:
@@ -52,8 +52,8 @@ def start_series(run: Run, series: Series) -> SeriesJob:
     return job
 
 
-def _begun(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str, Any]) -> InterventionJob:
-    job, to_be_started = create_job(run, snapshot, plan, about)
+def _begun(run: Run, snapshot: Snapshot, plan: Intervention, metadata: dict[str, Any]) -> InterventionJob:
+    job, to_be_started = create_job(run, snapshot, plan, metadata)
     if to_be_started:
         launch(run, job.folder)
     return job

@@ -9,7 +9,7 @@ from app.runs.policy_difference import policy_name
 from app.shell import loaders, page, state
 from app.shell.text import escape
 from engine.analysis.films import Film
-from engine.core.kind import EVALUATION_SEED
+from engine.core.evaluation import EVALUATION_SEED
 from engine.store.read import Run
 
 EPISODES = 1000

@@ -148,7 +148,7 @@ def compute_again(run: Run, snapshot: Snapshot, target: TargetName, estimator: s
     if not takes_no_time(snapshot, chosen, estimator, orders):
         background(run, snapshot, chosen, estimator, orders, refresh=True).start()
         return
-    same = loaders.compute_again(snapshot, chosen, estimator, orders)
+    same = loaders.recompute(snapshot, chosen, estimator, orders)
     st.toast(
         "Computed again: the same numbers." if same else "Computed again: other numbers than those that were kept."
     )

@@ -39,8 +39,8 @@ def target_controls(run: Run, snapshot: ControlSnapshot) -> TargetName:
     of = st.selectbox("of", options, key="of", width=130, format_func=OF.__getitem__)
     if of == "state":
         return typed_state(run, snapshot, min(int(state.get("inspect", 0)), len(snapshot.buffer) - 1))
-    about = kept if of == "basket" else [_record(snapshot)] if of == "record" else _records(snapshot)
-    return TargetName(target="action", about=tuple(about), action=_other_action(run))
+    records = kept if of == "basket" else [_record(snapshot)] if of == "record" else _records(snapshot)
+    return TargetName(target="action", about=tuple(records), action=_other_action(run))
 
 
 def ask_about(records: list[int]) -> None:
@@ -83,10 +83,10 @@ def _of_round(run: Run) -> int | None:
 def _record(snapshot: ControlSnapshot) -> int:
     last = len(snapshot.buffer) - 1
     state.choose("about", range(last + 1), min(int(state.get("inspect", 0)), last), always=True, scope=snapshot.hash)
-    about = st.number_input("number", 0, last, step=1, key="about", width=120)
+    record = st.number_input("number", 0, last, step=1, key="about", width=120)
     state.choose("follow", [False, True], False)
     st.toggle("follow", key="follow", help="A click on a record asks about that record.")
-    return int(about or 0)
+    return int(record or 0)
 
 
 def _records(snapshot: ControlSnapshot) -> list[int]:

@@ -14,12 +14,12 @@ from app.scores.check import CHECKED, OPTIONAL, Check, measured_estimators
 from app.shell import page, state
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
-from engine.core.faithfulness.result import Validation, Verdict, read_validation
+from engine.core.faithfulness.result import TrustVerdict, Validation, read_validation
 from engine.core.targets.question import averaged_name
 from engine.experiments.recommendation import CLEARLY
 from engine.terminal import duration
 
-COLOURS: dict[Verdict, Literal["blue", "orange", "gray"]] = {
+COLOURS: dict[TrustVerdict, Literal["blue", "orange", "gray"]] = {
     "predicts": "blue",
     "weakly": "gray",
     "does not": "orange",
@@ -27,7 +27,7 @@ COLOURS: dict[Verdict, Literal["blue", "orange", "gray"]] = {
     "few": "gray",
     "failed": "orange",
 }
-ICONS: dict[Verdict, str] = {
+ICONS: dict[TrustVerdict, str] = {
     "predicts": ":material/check:",
     "weakly": ":material/remove:",
     "does not": ":material/close:",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.sequences import loaders
 from app.shell import state
-from app.shell.sequence_columns import EVERY, Question
+from app.shell.sequence_columns import EVERY, RowQuery
 
 PAGE_ROWS = 100
 LIST_PIXELS = 35 * 9 + 20
@@ -39,14 +39,14 @@ class Listed:
     """What is listed."""
 
     table: pa.Table
-    about: str
+    scope: str
     """Which sequences they are: choices about others are forgotten."""
     identity: str
     """Which table it is, for caches: also where the influence comes from."""
     basket: tuple[int, ...] = ()
 
 
-def controls(listed: Listed) -> Question:
+def controls(listed: Listed) -> RowQuery:
     """Search, narrowing and order."""
     names = [name for name in listed.table.column_names if name not in ("prompt", "response")]
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -62,13 +62,13 @@ def controls(listed: Listed) -> Question:
         sort = str(st.selectbox("Sort by", names, key="sort", width=190))
         state.choose("order", ["lowest first", "highest first"], "lowest first")
         order = st.segmented_control("Order", ["lowest first", "highest first"], key="order", required=True)
-    return Question(" ".join((words or "").split()), only, sort, order == "highest first")
+    return RowQuery(" ".join((words or "").split()), only, sort, order == "highest first")
 
 
 def choose(listed: Listed, rows: NDArray[np.int64]) -> int:
     """Decide which record is looked at, at first the first in the list."""
     first = int(rows[0]) if len(rows) else 0
-    return int(state.choose("record", range(listed.table.num_rows), first, scope=listed.about, always=True))
+    return int(state.choose("record", range(listed.table.num_rows), first, scope=listed.scope, always=True))
 
 
 def draw(

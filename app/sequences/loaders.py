@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from app.shell import sequence_columns
 from app.shell.cached import cached
 from app.shell.loaders import run_folders, run_paths
-from app.shell.sequence_columns import Question
+from app.shell.sequence_columns import RowQuery
 from engine.core.scores import Scores
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.dependencies import tokenizers
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.recording.dumps import Dump, find_dumps, open_dump, printable
-from engine.recording.sequences import Sequences
+from engine.recording.sequence_table import Sequences
 from engine.store.read import Run
 
 CONTEXT = 8
@@ -66,15 +66,15 @@ def load_scored_table(snapshot: LanguageSnapshot, scores: Scores) -> pa.Table:
     return sequence_columns.with_influence(load_table(snapshot), scores.influence, scores.no_signal)
 
 
-def load_rows(table: pa.Table, identity: str, question: Question, basket: Sequence[int]) -> NDArray[np.int64]:
+def load_rows(table: pa.Table, identity: str, query: RowQuery, basket: Sequence[int]) -> NDArray[np.int64]:
     """The rows that are asked for; `identity` says which table it is."""
-    chosen = tuple(basket) if question.only == sequence_columns.BASKET else ()
-    return _rows(table, identity, question, chosen)
+    chosen = tuple(basket) if query.only == sequence_columns.BASKET else ()
+    return _rows(table, identity, query, chosen)
 
 
 @cached(max_entries=32)
-def _rows(_table: pa.Table, identity: str, question: Question, basket: tuple[int, ...]) -> NDArray[np.int64]:
-    return sequence_columns.rows(_table, question, basket)
+def _rows(_table: pa.Table, identity: str, query: RowQuery, basket: tuple[int, ...]) -> NDArray[np.int64]:
+    return sequence_columns.rows(_table, query, basket)
 
 
 def load_offered(table: pa.Table, identity: str, basket: Sequence[int]) -> list[str]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.charts import sequences as charts
+from app.charts import token_strip as charts
 from app.sequences import loaders, members, target_controls
 from app.sequences.listing import Listed, neighbour
 from app.shell import downloads, state

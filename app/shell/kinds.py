@@ -12,7 +12,7 @@ import pyarrow as pa
 from app.shell.sequence_columns import sequences_table
 from engine.core.kind import Kind, Words, kind_of
 from engine.errors import BadInputError
-from engine.registry import kind_named
+from engine.known_kinds import kind_named
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

@@ -27,10 +27,10 @@ from engine.analysis.policy_difference import Distribution, States
 from engine.analysis.relations import Relations
 from engine.analysis.rendering import render
 from engine.core.chosen_targets import named_target
-from engine.core.estimators.averaged_over_orders import estimate_seconds as influence_estimate
+from engine.core.estimators.averaged_over_orders import influence_seconds as influence_estimate
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, PRIOR, REPLAY_REGRESSION
 from engine.core.estimators.replay_regression import training_orders, training_seconds
-from engine.core.faithfulness.cost import estimate_seconds
+from engine.core.faithfulness.cost import validation_seconds
 from engine.core.faithfulness.measure import Measurement
 from engine.core.influence import influence, read_influence
 from engine.core.kind import kind_of
@@ -39,9 +39,9 @@ from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.core.targets.of_records import ActionTarget
 from engine.core.targets.question import TargetName
+from engine.demos.courtesy.experiment.results import CourtesyResults, find_results
+from engine.demos.courtesy.experiment.results import read_results as read_courtesy
 from engine.errors import EngineError
-from engine.experiments.courtesy.results import CourtesyResults, find_results
-from engine.experiments.courtesy.results import read_results as read_courtesy
 from engine.experiments.faithfulness_report import read_study
 from engine.experiments.recommendation import Recommendation, recommend
 from engine.experiments.results import Campaign, experiment_names, find_campaigns, read_campaign
@@ -195,7 +195,7 @@ def load_scores(snapshot: Snapshot, target: Target, estimator: str, orders: int 
     return influence(snapshot, target, estimator, orders=orders, by_layer=by_layer)
 
 
-def compute_again(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1) -> bool:
+def recompute(snapshot: Snapshot, target: Target, estimator: str, orders: int = 1) -> bool:
     """Compute influence anew in the place of what is kept; returns whether the numbers are the same."""
     kept = load_scores(snapshot, target, estimator, orders)
     fresh = influence(snapshot, target, estimator, orders=orders, refresh=True)
@@ -232,7 +232,7 @@ def _replay_seconds(snapshot: Snapshot) -> float:
 @cached(max_entries=64)
 def check_seconds(snapshot: Snapshot, estimators: tuple[str, ...], how: Measurement) -> float:
     """How long a validation of a round's scores would take, from the time that its update took, or else of one replay."""
-    return estimate_seconds(snapshot, how, estimators, one=_replay_seconds(snapshot))
+    return validation_seconds(snapshot, how, estimators, one=_replay_seconds(snapshot))
 
 
 def recommendation(run: Run, snapshot: Snapshot, target: str) -> Recommendation | None:

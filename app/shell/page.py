@@ -68,13 +68,13 @@ def careful(callback: Callable[P, None]) -> Callable[P, None]:
     return guarded
 
 
-def part(draw: Callable[P, None]) -> Callable[P, None]:
+def fragment(draw: Callable[P, None]) -> Callable[P, None]:
     """A part of a page that is drawn anew by itself when one of its own widgets changes."""
 
     @st.fragment
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
-        with state.part(), one_line_errors():
+        with state.fragment(), one_line_errors():
             draw(*args, **kwargs)
 
     return drawn

@@ -69,7 +69,7 @@ def with_influence(table: pa.Table, influence: Float32s, no_signal: NDArray[np.b
 
 
 @dataclass(frozen=True)
-class Question:
+class RowQuery:
     """Which rows, in which order."""
 
     words: str = ""
@@ -79,21 +79,21 @@ class Question:
     descending: bool = False
 
 
-def rows(table: pa.Table, question: Question, basket: Collection[int] = ()) -> NDArray[np.int64]:
+def rows(table: pa.Table, query: RowQuery, basket: Collection[int] = ()) -> NDArray[np.int64]:
     """(m,) positions of the rows that are asked for; equal ones in the order of their numbers, unknown ones last.
 
     Raises:
         BadInputError: too long a text is searched for.
     """
-    mask = _only(table, question.only, basket)
-    words = question.words.split()
+    mask = _only(table, query.only, basket)
+    words = query.words.split()
     if words:
         mask = pc.and_(mask, pc.or_(*(_holds(table.column(name), words) for name in TEXTS)))
     chosen = np.flatnonzero(mask.to_numpy(zero_copy_only=False) if isinstance(mask, pa.Array) else mask.to_numpy())
-    if question.sort == "record":
-        return chosen[::-1] if question.descending else chosen
-    keys = pa.table({"key": table.column(question.sort).take(pa.array(chosen)), "record": chosen})
-    way = "descending" if question.descending else "ascending"
+    if query.sort == "record":
+        return chosen[::-1] if query.descending else chosen
+    keys = pa.table({"key": table.column(query.sort).take(pa.array(chosen)), "record": chosen})
+    way = "descending" if query.descending else "ascending"
     order = pc.sort_indices(keys, sort_keys=[("key", way), ("record", "ascending")])
     return chosen[order.to_numpy()]
 

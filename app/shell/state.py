@@ -125,14 +125,14 @@ def choose_text(key: str, default: str, *, scope: str = "") -> str:
 def _news(key: str, scope: str) -> tuple[str | None, Any]:
     """What a changed URL says of the key (a link, Back), and else what was chosen before."""
     view, last = st.session_state[_RUN], st.session_state.get(_LAST)
-    kept, about = st.session_state.setdefault(_KEPT, {}).get(key, (None, scope))
+    kept, kept_scope = st.session_state.setdefault(_KEPT, {}).get(key, (None, scope))
     said = view.asked.get(key)
     published = last.shown.get(key) if last is not None and last.page == view.page and key in last.chosen else None
     if said is not None and said != published:
         return said, None
     if said is None and published is not None:  # Back to a view that did not name it
         return None, None
-    return None, st.session_state.get(key, kept) if about == scope else None
+    return None, st.session_state.get(key, kept) if kept_scope == scope else None
 
 
 def _decide(key: str, value: Any, scope: str, shown: bool, text: str | None = None) -> None:
@@ -147,7 +147,7 @@ def _decide(key: str, value: Any, scope: str, shown: bool, text: str | None = No
 
 
 @contextmanager
-def part() -> Iterator[None]:
+def fragment() -> Iterator[None]:
     """A part of a page that may be drawn again by itself (a fragment): its choices reach the URL, too."""
     last: _View = st.session_state[_RUN]
     if last is not st.session_state.get(_LAST):  # the whole page is being drawn

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from app.behaviour.formation import clicked_round, draw_curves, draw_groups, draw_phases, draw_records
-from app.behaviour.incremental import Growing, growing
+from app.behaviour.incremental import IncrementalBehaviour, incremental_behaviour
 from app.charts import behaviour as charts
 from app.scores.target_controls import AS_RECORDED, can_type, typed_state
 from app.shell import downloads, follow_run, loaders, page, state
@@ -145,7 +145,7 @@ def draw(run: Run, snapshot: ControlSnapshot | None, record: int, found: Behavio
     draw_records(run, snapshot, found.target)
 
 
-def draw_growing(run: Run, snapshot: ControlSnapshot | None, record: int, grow: Growing) -> None:
+def draw_known_so_far(run: Run, snapshot: ControlSnapshot | None, record: int, known: IncrementalBehaviour) -> None:
     """What is known, drawn again and again until nothing is missing."""
     shown = state.get("shown_round")
     first = True
@@ -153,11 +153,11 @@ def draw_growing(run: Run, snapshot: ControlSnapshot | None, record: int, grow: 
     @st.fragment(run_every=STEP_SECONDS)
     def step() -> None:
         nonlocal first
-        found = grow.advance(0 if first else STEP_SECONDS)
+        found = known.advance(0 if first else STEP_SECONDS)
         first = False
-        if grow.is_complete or state.get("shown_round") != shown:
+        if known.is_complete or state.get("shown_round") != shown:
             st.rerun()
-        st.progress(grow.progress, f"finding the records behind it, round by round: {grow.progress:.0%}")
+        st.progress(known.progress, f"finding the records behind it, round by round: {known.progress:.0%}")
         draw(run, snapshot, record, found, complete=False)
 
     step()
@@ -183,13 +183,13 @@ def behaviour() -> None:
         st.caption(f"{escape(in_words(target, run.manifest.action_space.value_names))} · seed {run.config.seed}")
     else:
         st.caption(escape(page.provenance(run, snapshot, f"state of record {record}")))
-    grow = growing(run, target)
-    found = grow.advance(AT_ONCE_SECONDS)
-    if grow.is_complete:
+    known = incremental_behaviour(run, target)
+    found = known.advance(AT_ONCE_SECONDS)
+    if known.is_complete:
         draw(run, snapshot, record, found, complete=True)
         downloads.offer({f"{run.name}-behaviour": lambda: policy_table(run, found)})
     else:
-        draw_growing(run, snapshot, record, grow)
+        draw_known_so_far(run, snapshot, record, known)
 
 
 behaviour()

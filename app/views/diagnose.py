@@ -42,7 +42,7 @@ def axis(key: str, label: str, default: str, fields: Sequence[str]) -> str:
     return str(st.selectbox(label, options, key=key, width=150))
 
 
-@page.part
+@page.fragment
 def workplace(
     run: Run, snapshot: ControlSnapshot, scores: Scores, target: TargetName, axes: tuple[str, str], tool: str
 ) -> None:

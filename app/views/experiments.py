@@ -10,8 +10,8 @@ from app.charts import experiments as charts
 from app.experiments.courtesy import draw_courtesy
 from app.shell import downloads, loaders, state
 from app.shell.text import escape
+from engine.demos.courtesy.experiment.plan import NAME as COURTESY
 from engine.errors import EngineError
-from engine.experiments.courtesy.plan import NAME as COURTESY
 from engine.experiments.findings import on_a_busier_machine
 from engine.experiments.plans import STANDARD
 from engine.experiments.results import Campaign, Results

@@ -40,7 +40,7 @@ def describe(run: Run, job: InterventionJob) -> str:
 
 def when(job: InterventionJob) -> str:
     """When it was begun."""
-    return datetime.fromtimestamp(job.about["created"]).strftime("%Y-%m-%d %H:%M")
+    return datetime.fromtimestamp(job.metadata["created"]).strftime("%Y-%m-%d %H:%M")
 
 
 def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None:

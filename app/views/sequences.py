@@ -15,7 +15,7 @@ from app.records import basket, selection_bar
 from app.removal.dialog import retrain_dialog
 from app.scores import background, by_term_and_layer, trust_badge, two_estimators
 from app.scores.check import Check
-from app.sequences import findings, listing, response, target_controls
+from app.sequences import bottom_sequences, listing, response, target_controls
 from app.sequences import loaders as sequence_loaders
 from app.sequences.listing import Listed
 from app.shell import downloads, follow_run, kinds, loaders, page, selection, state
@@ -46,7 +46,7 @@ def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
     if target is not None and found is not None:
         provenance = background.provenance(snapshot, orders)
         source = page.provenance(run, snapshot, f"{estimator}, {target.words}", provenance)
-        line = escape(" · ".join(part for part in (source, silent(found)) if part))
+        line = escape(" · ".join(part for part in (source, no_signal_caption(found)) if part))
         trust_badge.draw(Check.of(run, snapshot, target, orders), estimator, line)
         with page.one_line_errors():
             two_estimators.draw(run, snapshot, target, found, lambda record: state.put({"record": record}))
@@ -55,7 +55,7 @@ def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
         downloads.offer({name: lambda: exported(snapshot, found)})
     workplace(run, snapshot, asked, target, found)
     if target is not None and found is not None:
-        findings.draw(run, snapshot, target, found, source)
+        bottom_sequences.draw(run, snapshot, target, found, source)
 
 
 def influence(
@@ -70,7 +70,7 @@ def influence(
         return None, None
 
 
-def silent(found: Scores) -> str:
+def no_signal_caption(found: Scores) -> str:
     """How many sequences have no signal, in words; nothing where all have one."""
     count = int(np.count_nonzero(found.no_signal))
     return f"{count:,} without a signal (their group was rewarded alike)" if count else ""
@@ -91,7 +91,7 @@ def _table(snapshot: LanguageSnapshot, found: Scores | None) -> pa.Table:
     )
 
 
-@page.part
+@page.fragment
 def workplace(
     run: Run, snapshot: LanguageSnapshot, asked: TargetName, target: Target | None, found: Scores | None
 ) -> None:
@@ -123,7 +123,7 @@ def workplace(
     )
 
 
-@page.part
+@page.fragment
 def view_only(dump: Dump, step: int) -> None:
     """A step of what another trainer wrote down, as its file is now: what was chosen in another state of it is forgotten."""
     found, identity = sequence_loaders.load_step(dump, step)

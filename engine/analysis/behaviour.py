@@ -291,6 +291,6 @@ def influence_by_action(
         sums = np.bincount(snapshot.buffer.action, scores, minlength=actions)
         return tuple((sums / (np.abs(scores).sum() or 1.0)).tolist())
 
-    about = {"what": "influence on the return by action", "version": 1, "estimator": estimator}
+    question = {"what": "influence on the return by action", "version": 1, "estimator": estimator}
     read = partial(_numbers, run.manifest.action_space.n)
-    return RoundByRound(run, about, run.stored_rounds, look, list, read, cache=cache)
+    return RoundByRound(run, question, run.stored_rounds, look, list, read, cache=cache)

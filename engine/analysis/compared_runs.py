@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from engine.intervals import CONFIDENCE
 from engine.store.read import Run
 
 Band = Literal["95 % t interval", "lowest to highest"]
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)

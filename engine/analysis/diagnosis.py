@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.advantages import ROLLOUTS, MonteCarlo, Progress, check_settings, monte_carlo
 from engine.analysis.effects import LEAST_CLUSTERS, cliffs_delta, rank_correlation
 from engine.analysis.features import features
 from engine.analysis.restoring import CannotRestoreError
+from engine.analysis.rollout_advantages import ROLLOUTS, MonteCarlo, check_settings, monte_carlo
 from engine.core.chosen_targets import chosen_target
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
-from engine.core.faithfulness.lds import Interval
 from engine.core.faithfulness.result import defined
 from engine.core.features import Feature
 from engine.core.gradients.attribution import top_and_bottom
@@ -27,6 +26,8 @@ from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.core.targets.question import Question, TargetName
 from engine.errors import BadInputError
+from engine.executors import Progress
+from engine.intervals import Interval
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Float32s, Snapshot, check_records
 from engine.store.words import counted
@@ -179,7 +180,7 @@ def diagnose(
     Every feature of the bottom records is compared with the rest of the buffer, whatever the kind of run: what is known of a
     record is its kind's (`Kind.features`), and intervals are over what resembles each other there (episodes; the responses
     to a prompt). Records without a signal, see `Scores.no_signal`, are on neither side. For the paper's explanation, that bottom
-    records are those whose advantage estimate A-hat is wrong, A-bar is estimated by rollouts (see `analysis.advantages`):
+    records are those whose advantage estimate A-hat is wrong, A-bar is estimated by rollouts (see `analysis.rollout_advantages`):
     influence on the return then goes with A-bar x A-hat, positively, because a record whose A-hat has the wrong sign pushes
     its action's probability the wrong way.
 
@@ -253,9 +254,9 @@ def compare(
     """
     _check_fraction(fraction)
     word, cluster = _clusters(snapshot)
-    silent = scores.no_signal if len(scores.no_signal) else np.zeros(len(scores), bool)
-    bottom = top_and_bottom(scores.influence, max(1, math.floor(fraction * np.count_nonzero(~silent))))[1]
-    ranked = [replace(feature, values=np.where(silent, math.nan, feature.values)) for feature in found]
+    no_signal = scores.no_signal if len(scores.no_signal) else np.zeros(len(scores), bool)
+    bottom = top_and_bottom(scores.influence, max(1, math.floor(fraction * np.count_nonzero(~no_signal))))[1]
+    ranked = [replace(feature, values=np.where(no_signal, math.nan, feature.values)) for feature in found]
     return Diagnosis(
         round=snapshot.round,
         scores=scores,
@@ -266,7 +267,7 @@ def compare(
         columns={feature.name: feature.values for feature in found},
         correlations=_correlations(snapshot, scores.influence, ranked, cluster),
         traits=_traits(bottom, ranked, cluster),
-        notes=(*notes, *_about_round(snapshot, silent, word, cluster)),
+        notes=(*notes, *_about_round(snapshot, no_signal, word, cluster)),
     )
 
 
@@ -283,14 +284,14 @@ def _clusters(snapshot: Snapshot) -> tuple[str, NDArray[Any]]:
         return "record", snapshot.buffer.record
 
 
-def _about_round(snapshot: Snapshot, silent: NDArray[np.bool_], word: str, cluster: NDArray[Any]) -> list[str]:
+def _about_round(snapshot: Snapshot, no_signal: NDArray[np.bool_], word: str, cluster: NDArray[Any]) -> list[str]:
     """What its records don't allow to say."""
     kind, notes = kind_of(snapshot), []
-    if silent.any():
-        what = f"{np.count_nonzero(silent)} of {len(silent)} {kind.words.records}"
+    if no_signal.any():
+        what = f"{np.count_nonzero(no_signal)} of {len(no_signal)} {kind.words.records}"
         notes.append(f"{what} have no signal: nothing was learned from them, so they are compared with nothing")
     notes += kind.unknown(snapshot)
-    count = len(np.unique(cluster[~silent]))
+    count = len(np.unique(cluster[~no_signal]))
     if count < FEW_CLUSTERS:
         trouble = "too few for intervals over them" if count < LEAST_CLUSTERS else "intervals over them are rough"
         notes.append(f"the round has only {counted(count, word)}: {trouble}")

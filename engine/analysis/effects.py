@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
-from engine.core.faithfulness.lds import CONFIDENCE, RESAMPLES, Interval
+from engine.core.faithfulness.lds import RESAMPLES
+from engine.intervals import CONFIDENCE, Interval
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -45,7 +46,7 @@ def cliffs_delta(values: ArrayLike, group: Bools, cluster: ArrayLike, comparison
     x, clusters = np.asarray(values, np.float64), np.unique(np.asarray(cluster), return_inverse=True)[1]
     n, m = int(group.sum()), int((~group).sum())
     if not n or not m:
-        return Interval(math.nan, math.nan, math.nan)
+        return Interval()
     place = np.empty(len(x))
     place[group] = _place(x[group], x[~group])
     place[~group] = -_place(x[~group], x[group])
@@ -54,7 +55,7 @@ def cliffs_delta(values: ArrayLike, group: Bools, cluster: ArrayLike, comparison
     sizes = len(np.unique(clusters[group])), len(np.unique(clusters[~group]))
     c = min(sizes)
     if c < LEAST_CLUSTERS:
-        return Interval(delta, math.nan, math.nan)
+        return Interval(delta)
     tail = (1 - CONFIDENCE) / comparisons / 2
     if abs(delta) == 1:
         bound = 2 * tail ** (1 / c) - 1
@@ -82,7 +83,7 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, cluster: ArrayLike, rng: np.ran
         NaN where all values of a side are equal; an interval from NaN to NaN with fewer than five clusters.
     """
     if not len(np.asarray(x)):
-        return Interval(math.nan, math.nan, math.nan)
+        return Interval()
     a, b = (ranks - ranks.mean() for ranks in (rankdata(x), rankdata(y)))
     clusters = np.unique(np.asarray(cluster), return_inverse=True)[1]
     columns = (np.ones_like(a), a, b, a * a, b * b, a * b)
@@ -90,12 +91,9 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, cluster: ArrayLike, rng: np.ran
     c = len(sums)
     value = float(_correlation(sums.sum(axis=0)))
     if c < LEAST_CLUSTERS or math.isnan(value):
-        return Interval(value, math.nan, math.nan)
+        return Interval(value)
     drawn = rng.multinomial(c, np.full(c, 1 / c), RESAMPLES)
-    low, high = np.nanquantile(
-        _correlation(np.asarray(drawn @ sums, np.float64)), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-    )
-    return Interval(value, float(low), float(high))
+    return Interval.of_resamples(value, np.asarray(_correlation(np.asarray(drawn @ sums, np.float64))))
 
 
 def _correlation(sums: Floats) -> Floats:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from engine.analysis.advantages import MonteCarlo
+from engine.analysis.rollout_advantages import MonteCarlo
 from engine.core.features import Feature, number, share
 from engine.core.kind import kind_of
 from engine.store.snapshot import Snapshot

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.analysis.rendering import CannotDrawError, draw, to_png
+from engine.analysis.rendering import CannotDrawError, take_picture, to_png
 from engine.core.checkpoint import fingerprint
 from engine.envs import find
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.control_only import control_only
-from engine.kinds.control.environment import feasible
 from engine.kinds.control.normalization import normalizer_at
+from engine.kinds.control.stepper import feasible
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.read import Run
 from engine.store.words import counted
@@ -107,7 +107,7 @@ def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
                 picture = b""
                 if not complaint:
                     try:
-                        picture = to_png(draw(env, environment.name), WIDTH)
+                        picture = to_png(take_picture(env, environment.name), WIDTH)
                     except CannotDrawError as error:
                         complaint = str(error)
                 taken.append((steps, total, picture))
@@ -130,8 +130,8 @@ def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
 def _key(run: Run, k: int, seed: int) -> str:
     infos = (*run.rounds, *([run.final] if run.final else []))
     commit = next(info.hash for info in infos if info.round == k)
-    about = ["film", 1, commit, seed, PICTURES, WIDTH, fingerprint()]
-    return sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    question = ["film", 1, commit, seed, PICTURES, WIDTH, fingerprint()]
+    return sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 
 def _table(found: Film) -> pa.Table:
@@ -142,8 +142,8 @@ def _table(found: Film) -> pa.Table:
 def _from_table(table: pa.Table) -> Film | None:
     """What `_table` was made of; None if it was something else."""
     columns = kept_columns(table, _COLUMNS)
-    about = {name: value.decode(errors="replace") for name, value in (table.schema.metadata or {}).items()}
-    ended, complaint = about.get(b"ended", ""), about.get(b"complaint", "")
+    metadata = {name: value.decode(errors="replace") for name, value in (table.schema.metadata or {}).items()}
+    ended, complaint = metadata.get(b"ended", ""), metadata.get(b"complaint", "")
     if columns is None or ended not in ("terminated", "truncated") or not len(columns["step"]):
         return None
     pictures = [] if complaint else columns["picture"].tolist()

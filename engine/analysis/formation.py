@@ -162,10 +162,10 @@ def formation(
         estimator: of the influence.
         cache: read from and write to the run's `derived/`.
     """
-    about = {"what": "formation of a behaviour", "version": VERSION, "estimator": estimator, **target.describe()}
+    question = {"what": "formation of a behaviour", "version": VERSION, "estimator": estimator, **target.describe()}
     return RoundByRound(
         run,
-        about,
+        question,
         run.stored_rounds,
         lambda number: form_round(run.snapshot(number), target, estimator),
         asdict,

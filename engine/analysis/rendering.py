@@ -18,9 +18,9 @@ from engine.analysis.restoring import check_recorded
 from engine.envs import find
 from engine.errors import BadInputError, EngineError
 from engine.kinds.control.control_only import control_only
-from engine.kinds.control.environment import VectorEnvironment
 from engine.kinds.control.learner import step_through
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.kinds.control.stepper import VectorEnvironment
 from engine.store.snapshot import check_records
 
 os.environ.setdefault("SDL_VIDEODRIVER", "offscreen,dummy")  # environments that draw with pygame draw into memory
@@ -83,7 +83,7 @@ def render_records(snapshot: ControlSnapshot, records: ArrayLike) -> Iterator[Pi
         for step in snapshot.buffer.t[wanted].tolist():
             step_through(environment, snapshot, step, only=which.tolist(), first=here)
             here = step
-            yield draw(environment.envs[0], snapshot.config.env_id)
+            yield take_picture(environment.envs[0], snapshot.config.env_id)
     finally:
         environment.close()
 
@@ -100,7 +100,7 @@ def episode_records(snapshot: ControlSnapshot, record: int, most: int) -> NDArra
     return records[places]
 
 
-def draw(env: gym.Env[Any, Any], name: str) -> Picture:
+def take_picture(env: gym.Env[Any, Any], name: str) -> Picture:
     """Picture of an environment in its present state, whatever was drawn before; `name` is the catalogue's.
 
     Raises:

@@ -14,9 +14,9 @@ from engine.core.checkpoint import generator_at
 from engine.envs import Environment, find
 from engine.errors import BadInputError, EngineError
 from engine.kinds.control.control_only import control_only
-from engine.kinds.control.environment import Episode, StateNotRestoredError, VectorEnvironment, feasible
 from engine.kinds.control.normalization import begin_normalizer
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.kinds.control.stepper import Episode, StateNotRestoredError, VectorEnvironment, feasible
 from engine.spaces import Space
 
 

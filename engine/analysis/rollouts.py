@@ -21,8 +21,8 @@ from engine.config import TrainConfig
 from engine.core.checkpoint import one_thread
 from engine.envs import find
 from engine.kinds.control.agents import Agent, restore_agent
-from engine.kinds.control.environment import feasible
 from engine.kinds.control.normalization import normalizer_at
+from engine.kinds.control.stepper import feasible
 from engine.spaces import Space
 
 Floats = NDArray[np.float64]
@@ -32,7 +32,7 @@ LANES = 64
 BLOCK = 32
 """Steps for which noise is drawn at once."""
 NEGLIGIBLE = 0.01
-"""A rollout is cut where the discount has fallen to this; the critic then says the rest, as at a time limit."""
+"""A rollout is cut where the discount has fallen to this; the critic's value stands for what would follow, as at a time limit."""
 ROLLOUT_SEED = 5
 """Names rollouts among what a run's seed draws."""
 
@@ -61,7 +61,7 @@ class Outcomes(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class RolloutTask:
     """Some starts, with all that a worker needs for them."""
 
     number: int
@@ -82,7 +82,7 @@ def horizon(gamma: float) -> int | None:
     return None if gamma >= 1 else max(1, math.ceil(math.log(NEGLIGIBLE) / math.log(gamma))) if gamma > 0 else 1
 
 
-def run_rollouts(task: Task) -> list[Outcomes]:
+def run_rollouts(task: RolloutTask) -> list[Outcomes]:
     """The outcomes of each start.
 
     Raises:
@@ -144,7 +144,7 @@ class _Rollout(NamedTuple):
 class _Lanes:
     """Copies of the environment, each playing one rollout at a time."""
 
-    def __init__(self, task: Task, agent: Agent) -> None:
+    def __init__(self, task: RolloutTask, agent: Agent) -> None:
         self.agent, self.config, self.action_space = agent, task.config, task.action_space
         self.environment = find(task.config.env_id)
         self.normalizer = normalizer_at(task.config, task.tensors)

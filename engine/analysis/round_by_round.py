@@ -1,4 +1,4 @@
-"""Something found out about every round of a run, one round in memory at a time, and kept in the run's `derived/`."""
+"""Something computed for every round of a run, one round in memory at a time, and kept in the run's `derived/`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RoundByRound(Generic[T]):
 
     Args:
         run: whose rounds.
-        about: plain values that say exactly what is found out; equal ones mean equal answers.
+        question: plain values that say exactly what is computed; equal ones mean equal answers.
         numbers: of the rounds.
         look: at one round.
         write: an answer as plain values.
@@ -36,7 +36,7 @@ class RoundByRound(Generic[T]):
     def __init__(
         self,
         run: Run,
-        about: Mapping[str, Any],
+        question: Mapping[str, Any],
         numbers: Sequence[int],
         look: Callable[[int], T],
         write: Callable[[T], Any],
@@ -46,7 +46,7 @@ class RoundByRound(Generic[T]):
     ) -> None:
         self.run, self.numbers, self.cache = run, list(numbers), cache
         self._look, self._write, self._read = look, write, read
-        self._about = json.dumps(dict(about), sort_keys=True)
+        self._question = json.dumps(dict(question), sort_keys=True)
         self._commits = {info.round: info.hash for info in (*run.rounds, *((run.final,) if run.final else ()))}
         self.found: dict[int, T] = self._load() if cache else {}
         self.failed: dict[int, str] = {}
@@ -89,12 +89,12 @@ class RoundByRound(Generic[T]):
                 "found": [json.dumps(self._write(answer)) for answer in answers],
             }
         )
-        save_table(self.run.path, self._key, table, {"about": self._about})
+        save_table(self.run.path, self._key, table, {"about": self._question})
         self._kept = len(self.found)
 
     @property
     def _key(self) -> str:
-        return hashlib.sha256(self._about.encode()).hexdigest()
+        return hashlib.sha256(self._question.encode()).hexdigest()
 
     def _load(self) -> dict[int, T]:
         table = load_table(self.run.path, self._key)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.errors import CancelledError, EngineError
-from engine.terminal import print_json, print_table, progress
+from engine.cli.campaigns import trained
+from engine.terminal import print_json, print_table
+
+if TYPE_CHECKING:
+    from engine.demos.courtesy.experiment.results import CourtesyResults
+    from engine.executors import Progress
 
 
 def reproduce_courtesy(
@@ -25,35 +27,26 @@ def reproduce_courtesy(
     as_json: bool,
 ) -> None:
     """Train PPO and its filters with clean and with flipped rewards, and report how soon they are courteous."""
-    from engine.experiments.courtesy.campaign import finished_tasks, run_courtesy
-    from engine.experiments.courtesy.findings import sentences
-    from engine.experiments.courtesy.plan import Plan
-    from engine.experiments.courtesy.report import CAVEATS, write_courtesy_report
-    from engine.experiments.courtesy.results import read_results
+    from engine.demos.courtesy.experiment.campaign import finished_tasks, run_courtesy
+    from engine.demos.courtesy.experiment.findings import sentences
+    from engine.demos.courtesy.experiment.plan import Plan
+    from engine.demos.courtesy.experiment.report import CAVEATS, write_courtesy_report
+    from engine.demos.courtesy.experiment.results import read_results
 
     plan = Plan().changed(arms, rounds, responses, settings)
-    try:
-        with progress(percent=True) as report:
-            results = run_courtesy(
-                plan,
-                range(seeds),
-                out,
-                executor=executor,
-                workers=workers,
-                command=shlex.join(["python", "-m", "engine", *sys.argv[1:]]),
-                report=report,
-            )
-            page = write_courtesy_report(out, results)
-    except (EngineError, KeyboardInterrupt) as stopped:
+
+    def train(command: str, report: Progress) -> tuple[CourtesyResults, Path]:
+        results = run_courtesy(
+            plan, range(seeds), out, executor=executor, workers=workers, command=command, report=report
+        )
+        return results, write_courtesy_report(out, results)
+
+    def report_what_is_there() -> None:
         found = read_results(out)
         if found is not None and len(found.table):
             write_courtesy_report(out, found)
-        if isinstance(stopped, EngineError):
-            raise
-        done, total = finished_tasks(plan, range(seeds), out)
-        raise CancelledError(
-            f"stopped; {done} of {total} tasks are finished in {out}; continue with the same command"
-        ) from None
+
+    results, page = trained(train, report_what_is_there, lambda: finished_tasks(plan, range(seeds), out), out)
     if as_json:
         print_json({"folder": str(out), "report": str(page), "rows": results.table.to_pylist()})
         return

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine import arguments
+from engine.cli.campaigns import trained
 from engine.cli.courtesy import reproduce_courtesy
 from engine.cli.options import Json
-from engine.errors import BadInputError, CancelledError, EngineError
+from engine.errors import BadInputError, CancelledError
 from engine.experiments.plans import STUDIED
 from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from engine.executors import Progress
+    from engine.experiments.results import Campaign
 
 
 def reproduce(
@@ -71,29 +75,20 @@ def reproduce(
         )
         return
     experiments = [e.changed(arms, rounds, episodes, overrides) for e in find_experiments(names)]
-    try:
-        with progress(percent=True) as report:
-            campaign = run_campaign(
-                experiments,
-                range(seeds),
-                out,
-                executor=executor,
-                workers=workers,
-                command=shlex.join(["python", "-m", "engine", *sys.argv[1:]]),
-                report=report,
-            )
-            page, table = write_report(campaign)
-    except BadInputError:
-        raise
-    except (EngineError, KeyboardInterrupt) as stopped:
+
+    def train(command: str, report: Progress) -> tuple[Campaign, Path, pa.Table]:
+        campaign = run_campaign(
+            experiments, range(seeds), out, executor=executor, workers=workers, command=command, report=report
+        )
+        return campaign, *write_report(campaign)
+
+    def report_what_is_there() -> None:
         with suppress(BadInputError):  # there is nothing to report yet
             write_report(read_campaign(out))
-        if isinstance(stopped, EngineError):
-            raise
-        done, total = finished_tasks(experiments, range(seeds), out)
-        raise CancelledError(
-            f"stopped; {done} of {total} tasks are finished in {out}; continue with the same command"
-        ) from None
+
+    campaign, page, table = trained(
+        train, report_what_is_there, lambda: finished_tasks(experiments, range(seeds), out), out
+    )
     for problem in campaign.damaged.values():
         print(problem, file=sys.stderr)
     if as_json:

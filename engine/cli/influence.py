@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.allowed import allow
-from engine.cli.notes import note_duration, note_elsewhere
 from engine.cli.options import (
     Action,
     Base,
@@ -25,6 +24,7 @@ from engine.cli.options import (
     Tokens,
     chosen_target,
 )
+from engine.cli.remarks import note_duration, note_elsewhere
 from engine.errors import BadInputError, StorageError
 from engine.terminal import print_json, print_table, progress
 
@@ -67,7 +67,7 @@ def influence(
     as_json: Json = False,
 ) -> None:
     """Compute how much each record of a round raised or lowered a target."""
-    from engine.core.estimators.averaged_over_orders import estimate_seconds
+    from engine.core.estimators.averaged_over_orders import influence_seconds
     from engine.core.influence import influence as compute
     from engine.core.influence import read_influence
     from engine.core.kind import kind_of
@@ -84,7 +84,7 @@ def influence(
         if estimator != "first_order":
             note_elsewhere(snapshot)
         if not at_once:
-            note_duration(estimator, estimate_seconds(snapshot, estimator, chosen, orders, by_layer))
+            note_duration(estimator, influence_seconds(snapshot, estimator, chosen, orders, by_layer))
         with progress(quiet=at_once, percent=True) as report:
             scores = compute(
                 snapshot,
@@ -95,7 +95,7 @@ def influence(
                 on_step=lambda done, total: report(estimator, done, total),
                 refresh=refresh,
             )
-    about = {
+    metadata = {
         "run": str(run),
         "round": round,
         **scores.target,
@@ -104,12 +104,12 @@ def influence(
         "orders": scores.orders,
         "commit": scores.snapshot_hash,
     }
-    _write(out, scores.to_arrow(), about)
+    _write(out, scores.to_arrow(), metadata)
     word, sums = _by_group(snapshot, scores) if by_episode else ("", [])
     if as_json:
         print_json(
             {
-                **about,
+                **metadata,
                 "record": list(range(len(scores))),
                 "influence": scores.influence.tolist(),
                 "terms": {term: part.tolist() for term, part in scores.terms.items()},
@@ -136,10 +136,10 @@ def _print_records(snapshot: Snapshot, scores: Scores) -> None:
     """The records that helped and hurt most, and by which terms, where there is more than the actor's."""
     from engine.core.kind import kind_of
 
-    kind, silent = kind_of(snapshot), int(scores.no_signal.sum())
-    if silent:
+    kind, without = kind_of(snapshot), int(scores.no_signal.sum())
+    if without:
         print(
-            f"{silent} of {len(scores)} {kind.words.records} have no signal: all that they are compared with were rewarded alike"
+            f"{without} of {len(scores)} {kind.words.records} have no signal: all that they are compared with were rewarded alike"
         )
     terms = [*scores.terms] if any(part.any() for term, part in scores.terms.items() if term != "actor") else []
     for title, records in (("helped most", scores.top(10)), ("hurt most", scores.bottom(10))):
@@ -182,7 +182,7 @@ def _check_out(out: Path | None) -> None:
         raise BadInputError(f"{out} can't be written: it is there, and no file; name a file to make or to replace")
 
 
-def _write(out: Path | None, table: pa.Table, about: Mapping[str, object]) -> None:
+def _write(out: Path | None, table: pa.Table, metadata: Mapping[str, object]) -> None:
     """Write a table whose metadata says where its numbers come from."""
     from engine.store.files import Files
     from engine.store.parquet import to_parquet
@@ -190,6 +190,6 @@ def _write(out: Path | None, table: pa.Table, about: Mapping[str, object]) -> No
     if out is None:
         return
     try:
-        Files().replace(out, to_parquet(table.replace_schema_metadata({"influence": json.dumps(about)})))
+        Files().replace(out, to_parquet(table.replace_schema_metadata({"influence": json.dumps(metadata)})))
     except (StorageError, OSError) as error:
         raise BadInputError(f"{out} can't be written ({error}); name a file in a folder that is there") from None

@@ -68,7 +68,7 @@ def interventions(
 
 
 def _print(result: dict[str, Any], folder: Path) -> None:
-    from engine.intervention.rounds import changes, sentences
+    from engine.intervention.series_summary import changes, sentences
 
     print_table(
         ("round", "removed", "return", "change", "95 % interval", "random removal", "verdict"),

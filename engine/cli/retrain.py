@@ -10,8 +10,8 @@ import typer
 
 from engine import arguments
 from engine.allowed import allow
-from engine.cli.notes import note_elsewhere
 from engine.cli.options import Base, Download, Json, Round, RunFolder
+from engine.cli.remarks import note_elsewhere
 from engine.errors import BadInputError, CancelledError
 from engine.terminal import print_json, print_table, progress
 

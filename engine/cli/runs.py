@@ -59,17 +59,17 @@ def show(run: RunFolder, as_json: Json = False) -> None:
     from engine.store.read import open_run
 
     opened = open_run(run)
-    about = _summary(opened)
+    summary = _summary(opened)
     rounds = [{"round": info.round, "stored": info.stored, **info.metrics} for info in opened.rounds]
     if as_json:
-        print_json({**about, "rounds": rounds})
+        print_json({**summary, "rounds": rounds})
         return
     for name in ("run", "kind", "env_id", "schema_version", "created", "parent"):
-        if name in about:
-            print(f"{name}: {about[name]}")
+        if name in summary:
+            print(f"{name}: {summary[name]}")
     for name in ("config", "language", "settings", "fingerprint"):
-        if name in about:
-            print(f"{name}: " + ", ".join(f"{k}={v}" for k, v in about[name].items()))
+        if name in summary:
+            print(f"{name}: " + ", ".join(f"{k}={v}" for k, v in summary[name].items()))
     columns = (
         "records",
         "episodes",
@@ -100,7 +100,7 @@ def _summary(run: Any) -> dict[str, Any]:
 
 def verify(run: RunFolder, as_json: Json = False) -> None:
     """Read and check every byte of a run, or of a campaign's folder; exit code 1 names what is damaged."""
-    from engine.experiments.courtesy.results import find_results
+    from engine.demos.courtesy.experiment.results import find_results
     from engine.experiments.results import find_campaigns
     from engine.store.read import open_run
     from engine.store.verify import verify_documents, verify_rounds

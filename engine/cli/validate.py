@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.allowed import allow
-from engine.cli.notes import note_duration, note_elsewhere
 from engine.cli.options import (
     Action,
     Base,
@@ -23,6 +22,7 @@ from engine.cli.options import (
     Tokens,
     chosen_target,
 )
+from engine.cli.remarks import note_duration, note_elsewhere
 from engine.errors import CancelledError
 from engine.terminal import duration, print_json, print_table, progress
 

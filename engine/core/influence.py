@@ -57,7 +57,7 @@ def influence(
             question, a `Question`, which then says the estimator, the orders and the layers.
         estimator: a name in `registry.ESTIMATORS`.
         orders: minibatch orders to average over; 1 is the recorded one.
-            `averaged_over_orders.estimate_seconds` says how long it takes.
+            `averaged_over_orders.influence_seconds` says how long it takes.
         by_layer: split the scores by layer of the policy, too; that takes longer.
         on_step: called with (steps done, steps in all) as the work goes on; raise from it to cancel. Not called where the
             scores come from the cache.
@@ -135,9 +135,9 @@ class CachedScores:
         return cls(snapshot, chosen, estimator, whole(orders, "orders"), by_layer)
 
     @cached_property
-    def about(self) -> str:
+    def question(self) -> str:
         """What tells it from others, as JSON: split by layer or not, the scores are the same."""
-        about = {
+        question = {
             "version": ESTIMATORS[self.estimator].version,
             "round": self.snapshot.round,
             "target": self.target.describe(),
@@ -145,7 +145,7 @@ class CachedScores:
             "orders": self.orders,
             "snapshot": self.snapshot.hash,
         }
-        return json.dumps(about, sort_keys=True)
+        return json.dumps(question, sort_keys=True)
 
     @property
     def is_quick(self) -> bool:
@@ -162,7 +162,7 @@ class CachedScores:
     @property
     def key(self) -> str:
         """Name in the cache."""
-        return hashlib.sha256(self.about.encode()).hexdigest()
+        return hashlib.sha256(self.question.encode()).hexdigest()
 
     @property
     def _start(self) -> NDArray[np.int64] | None:
@@ -181,14 +181,14 @@ class CachedScores:
         """Put them there, where there is a run to keep them in."""
         if self.path is not None:
             called = name_of(self.target)
-            about = {"influence": self.about, "target": "" if called is None else called.sentence()}
-            save_table(self.path, self.key, attribution_table(found, self._start), about)
+            said = {"influence": self.question, "target": "" if called is None else called.sentence()}
+            save_table(self.path, self.key, attribution_table(found, self._start), said)
 
     def scores(self, found: Attribution) -> Scores:
         """With where they came from."""
-        about = self.snapshot.round, self.target.describe(), self.estimator, self.orders, self.snapshot.hash
-        silent = kind_of(self.snapshot).silent(self.snapshot)
-        return Scores(found.influence, *about, found.terms, found.layers, found.tokens, silent, self._start)
+        origin = self.snapshot.round, self.target.describe(), self.estimator, self.orders, self.snapshot.hash
+        no_signal = kind_of(self.snapshot).no_signal(self.snapshot)
+        return Scores(found.influence, *origin, found.terms, found.layers, found.tokens, no_signal, self._start)
 
 
 @with_gradients

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from engine import arguments
 from engine.core.agent import Agent, PolicyAgent
 from engine.core.checkpoint import fingerprint, one_thread, restore_optimizer
 from engine.core.draws import one_of_many, random_removals
+from engine.core.evaluation import PolicyEvaluation
 from engine.core.features import Feature, dropped
 from engine.core.gradients.attribution import Attribution
 from engine.core.gradients.derivatives import Derivatives, KeptGradients, TorchDerivatives
@@ -34,7 +35,7 @@ from engine.core.targets.of_records import check_columns, target_of_records
 from engine.core.targets.question import TargetName
 from engine.core.update import as_batch
 from engine.errors import BadInputError
-from engine.registry import kind_named
+from engine.known_kinds import kind_named
 from engine.spaces import Space
 from engine.store.manifest import RunManifest
 from engine.store.snapshot import Snapshot
@@ -42,32 +43,8 @@ from engine.store.snapshot import Snapshot
 if TYPE_CHECKING:
     import pyarrow as pa
 
-S = TypeVar("S", bound=Snapshot)
-EVALUATION_SEED = 10_000_000
-"""Evaluation seeds start here, far from training's."""
 Given = Mapping[str, Any]
 """What a caller puts in the place of something that the settings name, by the name of an argument."""
-
-
-class Evaluation(Protocol):
-    """What it takes to say how good a policy is. Policies that are asked the same block meet the same luck."""
-
-    def returns(
-        self, player: Any, block: int, episodes: int, check: Callable[[], None] | None = None
-    ) -> NDArray[np.float64]:
-        """(episodes,) undiscounted returns.
-
-        Args:
-            player: `Kind.player`, or a learner's.
-            block: which episodes, 0, 1, ...; blocks have no episode in common.
-            episodes: how many each block has.
-            check: called as it goes on; raise from it to cancel.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of what it needs."""
-        ...
 
 
 class Batched(Protocol):
@@ -114,7 +91,7 @@ class Kind:
     """
 
     name: ClassVar[str]
-    """What `run.json` calls it, and `engine.registry.register`; its snapshots have it as `kind`, and so do its settings."""
+    """What `run.json` calls it, and `engine.known_kinds.register`; its snapshots have it as `kind`, and so do its settings."""
     words: ClassVar[Words] = Words()
     default_target: ClassVar[str] = "return"
     """Asked for where nobody names a target."""
@@ -256,7 +233,7 @@ class Kind:
         """As many random records of the update as `removed` takes from it, the draw of that minibatch order."""
         return one_of_many(snapshot, removed, order)
 
-    def silent(self, snapshot: Any) -> NDArray[np.bool_]:
+    def no_signal(self, snapshot: Any) -> NDArray[np.bool_]:
         """(n,) records from which nothing was learned, so that they have no rank."""
         return np.zeros(len(snapshot.buffer), bool)
 
@@ -302,7 +279,7 @@ class Kind:
 
     # Evaluating and training on.
 
-    def evaluation(self, snapshot: Any, given: Given) -> Evaluation:
+    def evaluation(self, snapshot: Any, given: Given) -> PolicyEvaluation:
         """How policies are evaluated in the place of this round's.
 
         Raises:
@@ -323,7 +300,7 @@ class Kind:
             raise BadInputError(f"a run of the kind {self.name} has no use for {unknown}{have}")
 
     def player(self, snapshot: Any, agent: Agent) -> Any:
-        """The policy of a replayed round as `Evaluation.returns` takes it."""
+        """The policy of a replayed round as `PolicyEvaluation.returns` takes it."""
         return agent
 
     def begin(self, settings: Any, out: Path, given: Given) -> Learner[Any]:
@@ -379,7 +356,7 @@ class Kind:
         """
         return fingerprint()
 
-    # On disk: what `engine.store.kinds.Columns` asks for, which says the arguments and errors.
+    # On disk: what `engine.store.kind_tables.Columns` asks for, which says the arguments and errors.
 
     def tables(self, snapshot: Any, manifest: RunManifest) -> dict[str, pa.Table]:
         """The tables of a round's buffers; `store.columns.records_table` makes one of a buffer of plain columns."""

@@ -69,7 +69,7 @@ class Learner(Generic[S]):
         return {**asdict(metrics), "update_seconds": time.perf_counter() - start}
 
     def player(self) -> Any:
-        """The present policy as `kind.Evaluation.returns` takes it."""
+        """The present policy as `PolicyEvaluation.returns` takes it."""
         return self.agent
 
     @property

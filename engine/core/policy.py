@@ -122,7 +122,7 @@ class Policy(nn.Module):
         raise BadInputError(f"{self._what} has no forward, which says what it makes of records and their actions")
 
     def serves_value(self, name: str) -> bool:
-        """Whether the parameter `name` has a part in the value, alone or besides its part in the policy.
+        """Whether the parameter `name` has a part in the value, alone or as well as its part in the policy.
 
         True, as here, is always right. False of the policy's own parameters spares targets of the policy the critic.
         """

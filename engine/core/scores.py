@@ -40,7 +40,7 @@ class Scores:
     terms: Mapping[Term, Float32s]
     """(n,) each: the `actor`, `critic` and `entropy` terms that add up to the influence."""
     layers: Mapping[str, Float32s] = field(default_factory=dict)
-    """(n,) each: what moving each layer of the policy has of it; they add up as well. Empty where nobody asked."""
+    """(n,) each: the share from moving each layer of the policy; they add up as well. Empty where it was not asked for."""
     token_influence: Float32s | None = None
     """(N,) by token of records that are sequences, as the buffer's token columns; a record's sum up to its influence. None
     where records have no tokens, or the estimator does not tell them apart."""

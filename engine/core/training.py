@@ -15,7 +15,7 @@ from engine.core.kind import Kind, Learner, kind_of
 from engine.core.policy import with_gradients
 from engine.core.replays.replay import replay
 from engine.errors import BadInputError
-from engine.registry import kind_named
+from engine.known_kinds import kind_named
 from engine.store.commit import RunWriter
 from engine.store.manifest import Parent, RunManifest
 from engine.store.read import Run, open_run

@@ -77,7 +77,7 @@ class Environment:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of `gymnasium.make`."""
     extra: Extra | None = None
-    """What must be installed besides this project's own dependencies."""
+    """What must be installed in addition to this project's own dependencies."""
     wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]] | None = None
     """Puts wrappers around the made environment; imports what it needs when it is called."""
     fresh_each_episode: bool = False

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -17,47 +14,16 @@ import pyarrow as pa
 from engine.core.checkpoint import fingerprint, one_thread
 from engine.core.filtering import filtered
 from engine.envs import find
-from engine.errors import BadInputError
-from engine.executors import check_executor, run_tasks
-from engine.experiments.plans import Arm, Experiment
-from engine.experiments.results import (
-    SCHEMA,
-    Campaign,
-    Results,
-    begin,
-    merge,
-    read_campaign,
-    read_results,
-    write_definition,
-    write_task,
-)
+from engine.executors import Pool, Progress
+from engine.experiments import machine
+from engine.experiments.plans import Experiment
+from engine.experiments.results import SCHEMA, Campaign, ControlTask, begin, read_campaign
 from engine.kinds.control.evaluation import Evaluator
 from engine.kinds.control.filtering import make_filter
 from engine.kinds.control.learner import ControlLearner
-from engine.store.files import Files, inside
-
-Progress = Callable[[str, int, int], None]
-"""Told what was finished last, and how much is done of how much, in rough tenths of a second of work."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """One training run of an experiment."""
-
-    experiment: Experiment
-    arm: Arm
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.experiment.name}, {self.arm.name}, seed {self.seed}"
-
-    @property
-    def cost(self) -> int:
-        """Rough tenths of a second of work."""
-        return 1 + round(10 * self.experiment.rounds * self.experiment.round_seconds)
-
-
-def train_and_evaluate(task: Task) -> pa.Table:
+def train_and_evaluate(task: ControlTask) -> pa.Table:
     """Train one arm on one seed, in memory, and evaluate it.
 
     Times are CPU times of this process, which computes in one thread, so that tasks which share cores don't lengthen each
@@ -122,79 +88,32 @@ def run_campaign(
     >>> campaign.experiments["frozenlake"].curves("iif 0.5").shape  # doctest: +SKIP
     (5, 30)
 
-    Each finished task is written at once, so that an interrupted campaign loses only the tasks in flight and continues with the
-    same call. Arms, seeds and experiments may be added by later calls; other settings are refused.
-
     Args:
         experiments: what to run.
         seeds: training seeds.
-        out: folder with one folder an experiment; see `results`.
+        out: folder with one folder an experiment; see `machine`.
         executor: as `executors.run_tasks` has it.
         workers: tasks at a time.
         command: what is noted in `campaign.json` as its origin.
-        report: is told how far it is.
+        report: is told how far it is, in rough tenths of a second of work.
 
     Returns:
         Everything that is in `out`, older experiments included.
 
     Raises:
-        BadInputError: bad settings, an unknown or missing executor, an environment whose package is missing, or other
-            settings than those of the campaign in `out`. Nothing was written.
-        LockedRunError: another process is at one of these experiments.
-        DamagedRunError: what is there of one of these experiments is damaged, or a link. Nothing was written.
-        EngineError: a task failed; the others were finished first and are kept.
-        StorageError: the disk refused.
+        BadInputError: as `machine.run`, or the package of an environment is missing; so are the other errors.
     """
-    out, files = Path(out), Files()
-    check_executor(executor, workers)
-    if not seeds:
-        raise BadInputError("there are no seeds; at least 1 is needed")
-    made = {"command": command, "when": datetime.now(UTC).isoformat(timespec="seconds"), "fingerprint": fingerprint()}
-    for experiment in experiments:
-        for arm in experiment.arms:
-            experiment.config(arm, max(seeds))
-        find(experiment.env_id).spaces()
-        _planned(out, experiment, seeds)
-    with ExitStack() as locks:
-        for experiment in experiments:
-            files.make_folder(inside(out, experiment.name))
-            locks.callback(files.unlock, files.lock(inside(out, experiment.name, "lock")))
-        plans = [_planned(out, experiment, seeds) for experiment in experiments]
-        tasks, rest = [], []
-        for experiment, plan in zip(experiments, plans, strict=True):
-            asked = [Task(experiment, arm, seed) for seed in seeds for arm in experiment.arms]
-            missing = [task for task in asked if task.seed not in plan.finished[task.arm.name]]
-            tasks += asked
-            rest += missing
-            if missing:
-                write_definition(out / experiment.name, replace(plan, made=[*plan.made, made]))
-        total = sum(task.cost for task in tasks)
-        done, finished = total - sum(task.cost for task in rest), len(tasks) - len(rest)
-        report(f"{finished} of {len(tasks)} tasks are finished", done, total)
-        for task, rows in run_tasks(train_and_evaluate, rest, executor, workers):
-            write_task(out / task.experiment.name, rows)
-            done, finished = done + task.cost, finished + 1
-            report(f"{task}: task {finished} of {len(tasks)}", done, total)
-        for experiment in experiments:
-            results = read_results(out / experiment.name)
-            if results is not None and results.complete:
-                merge(out / experiment.name, results)
+    asked = [begin(experiment) for experiment in experiments]
+    pool, made_with = Pool(executor, workers), fingerprint()
+    machine.run(
+        asked, seeds, Path(out), train_and_evaluate, pool=pool, made_with=made_with, command=command, report=report
+    )
     return read_campaign(out)
 
 
 def finished_tasks(experiments: Sequence[Experiment], seeds: Sequence[int], out: str | Path) -> tuple[int, int]:
     """How many of the tasks that a call of `run_campaign` asks for are finished, and how many it asks for."""
-    done = total = 0
-    for experiment in experiments:
-        results = read_results(Path(out) / experiment.name)
-        for arm in experiment.arms:
-            total += len(seeds)
-            done += len(set(seeds) & set(results.finished.get(arm.name, ()))) if results else 0
-    return done, total
-
-
-def _planned(out: Path, experiment: Experiment, seeds: Sequence[int]) -> Results:
-    return (read_results(out / experiment.name) or begin(experiment)).planned(experiment, seeds)
+    return machine.finished_tasks([begin(experiment) for experiment in experiments], seeds, Path(out))
 
 
 def _defined(value: float | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from engine.core.kind import Effort
 from engine.core.targets.functions import Target
 from engine.core.training import rounds
 from engine.errors import BadInputError, ZeroGradientError
-from engine.executors import Pool
+from engine.executors import Pool, Progress
 from engine.experiments.plans import EXPERIMENTS, Experiment
 from engine.store.files import Files
 from engine.store.parquet import check_schema
@@ -62,8 +62,6 @@ SCHEMA = pa.schema(
 """One row an estimator of a cell; a cell is a round, a target and a fraction. Null: not defined."""
 CELL = ("experiment", "stage", "target", "record", "fraction")
 """What makes rows belong to one cell."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def study(
                 pool=Pool(executor, workers),
                 report=told,
             )
-            about = {
+            cell = {
                 "experiment": name,
                 "env_id": experiment.env_id,
                 "stage": stage,
@@ -150,7 +148,7 @@ def study(
                 "command": command,
             }
             for record, measured in zip(targets, found, strict=True):
-                rows += ({**about, "record": record, **row} for row in _rows(measured))
+                rows += ({**cell, "record": record, **row} for row in _rows(measured))
             write_results(path, pa.Table.from_pylist(_beside(earlier, rows), SCHEMA), files)
     return path
 

@@ -116,7 +116,7 @@ def _all_cells(rows: Sequence[Row]) -> str:
     for row in rows:
         target = row["target"] if row["record"] is None else f"action of record {row['record']}"
         figures = ["-" if row[name] is None else f"{row[name]:.2f}" for name in ("lds", "low", "high", "ceiling")]
-        about = (
+        measured = (
             row["env_id"],
             str(row["round"]),
             target,
@@ -124,7 +124,7 @@ def _all_cells(rows: Sequence[Row]) -> str:
             f"{row['subsets']} x {row['orders']}",
         )
         lds, low, high, ceiling = figures
-        lines.append((*about, row["estimator"], f"{lds} ({low} to {high})", ceiling, row["verdict"]))
+        lines.append((*measured, row["estimator"], f"{lds} ({low} to {high})", ceiling, row["verdict"]))
     columns = ("environment", "round", "target", "removed", "subsets x orders", "estimator", "LDS (95 %)", "ceiling")
     return _table((*columns, "verdict"), lines)
 

@@ -11,14 +11,14 @@ from engine.experiments.results import Results
 
 Row = Mapping[str, Any]
 """A row of `summary.SCHEMA`."""
-Verdict = Literal["above", "below", "within noise", "one seed"]
+ArmVerdict = Literal["above", "below", "within noise", "one seed"]
 
-VERDICTS: tuple[Verdict, ...] = ("above", "below", "within noise", "one seed")
+VERDICTS: tuple[ArmVerdict, ...] = ("above", "below", "within noise", "one seed")
 FAMILIES = {"iif": "IIF", "guarded": "Guarded IIF"}
 """Filters that are run at several strengths p -> what they are called."""
 
 
-def verdict(row: Row, name: str) -> Verdict:
+def verdict(row: Row, name: str) -> ArmVerdict:
     """Where the interval of an arm's difference to PPO lies; `name` is `final` or `area`. One seed has no interval."""
     if row[f"{name}_gain_low"] is None:
         return "one seed"

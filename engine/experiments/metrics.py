@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Curve = NDArray[np.float64]
+LearningCurve = NDArray[np.float64]
 
 LAST_EVALUATIONS = 3
 """Evaluations that `final_return` averages."""
@@ -40,7 +40,7 @@ def first_reached(curve: ArrayLike, level: float) -> int | None:
     return int(reached.argmax()) + 1 if reached.any() else None
 
 
-def levels(curve: ArrayLike) -> Curve:
+def levels(curve: ArrayLike) -> LearningCurve:
     """The strictly increasing levels v of the paper: the running maxima of the standard run's curve.
 
     [2, 1, 2, 5, 4] -> [2, 5].

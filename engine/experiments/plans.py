@@ -9,11 +9,12 @@ from typing import Any, Self
 from engine.config import TrainConfig
 from engine.envs import with_settings
 from engine.errors import BadInputError
+from engine.named_worlds import names as worlds
 from engine.typed import typed
 
 STANDARD = "ppo"
 """The arm that the others are compared with."""
-EVALUATION_SEED = 10**6
+CAMPAIGN_EVALUATION_SEED = 10**6
 """Seed of the first evaluation episode; every arm and training seed is evaluated on the same ones, after every round."""
 
 
@@ -61,7 +62,7 @@ class Experiment:
     @property
     def evaluation_seeds(self) -> range:
         """One an episode."""
-        return range(EVALUATION_SEED, EVALUATION_SEED + self.episodes)
+        return range(CAMPAIGN_EVALUATION_SEED, CAMPAIGN_EVALUATION_SEED + self.episodes)
 
     def evaluated(self, round: int) -> bool:
         """Whether there is an evaluation after `round` rounds of training."""
@@ -238,6 +239,7 @@ def find_experiments(names: Sequence[str]) -> list[Experiment]:
             found[experiment.name] = experiment
         else:
             raise BadInputError(
-                f"unknown experiment {name!r}; there are {', '.join(EXPERIMENTS)}, and all; courtesy is called by itself"
+                f"unknown experiment {name!r}; there are {', '.join(EXPERIMENTS)}, and all; {' or '.join(worlds())} is called by "
+                "itself"
             )
     return list(found.values())

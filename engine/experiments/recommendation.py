@@ -13,7 +13,7 @@ from engine.core.faithfulness.result import MOSTLY_NOISE
 from engine.experiments.faithfulness import STAGES
 
 CLEARLY = 0.05
-"""A dearer estimator is recommended only where its LDS is higher by more than this."""
+"""A slower estimator is recommended only where its LDS is higher by more than this."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Recommendation:
     def sentence(self) -> str:
         """What was measured where, and what follows."""
         figures = ", ".join(f"{name} {value:.2f}" for name, value in self.lds.items())
-        dearer = f", or {self.thorough} where a minute is no object" if self.thorough else ""
+        slower = f", or {self.thorough} where a minute is no object" if self.thorough else ""
         return (
             f"In the study that comes with this project ({self.where}; {self.cells} measurement{'s' if self.cells > 1 else ''}) "
-            f"the mean LDS was {figures}, of a possible {self.ceiling:.2f}. Use {self.estimator} here{dearer}."
+            f"the mean LDS was {figures}, of a possible {self.ceiling:.2f}. Use {self.estimator} here{slower}."
         )
 
 
@@ -80,9 +80,9 @@ def recommend(
         return None
     best = max(lds[name] for name in quick)
     chosen = next(name for name in quick if lds[name] >= best - CLEARLY)
-    dearer = REPLAY_REGRESSION if lds.get(REPLAY_REGRESSION, -1.0) > lds[chosen] + CLEARLY else None
+    slower = REPLAY_REGRESSION if lds.get(REPLAY_REGRESSION, -1.0) > lds[chosen] + CLEARLY else None
     environments = (
         env_id if own else f"not {env_id}, which it has not, but {len({row['env_id'] for row in used})} others"
     )
     where = f"{environments}, {stage} in training, {target} target, {fraction:.0%} of the records removed"
-    return Recommendation(chosen, dearer, lds, float(np.mean([row["ceiling"] for row in used])), where, len(cells))
+    return Recommendation(chosen, slower, lds, float(np.mean([row["ceiling"] for row in used])), where, len(cells))

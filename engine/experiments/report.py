@@ -10,9 +10,9 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from engine.errors import BadInputError
-from engine.experiments import figures, tables
+from engine.experiments import figures, report_tables
 from engine.experiments.findings import FAMILIES, Row, best, compared, family, findings, verdict
-from engine.experiments.pages import commands, page
+from engine.experiments.pages import commands, page, seeds_in_words
 from engine.experiments.plans import EXPERIMENTS, STANDARD
 from engine.experiments.results import Campaign, Results
 from engine.experiments.summary import ALL, summary
@@ -63,7 +63,7 @@ def render(campaign: Campaign, table: pa.Table) -> str:
             *([f"Unfinished: {', '.join(unfinished)}. What is finished is shown."] if unfinished else []),
             *(f"Not shown: {problem}" for problem in campaign.damaged.values()),
         ],
-        beside=tables.beside_the_paper(shown, rows),
+        beside=report_tables.beside_the_paper(shown, rows),
         overall=_overall(rows[ALL]) if rows[ALL] else None,
         parts=[_part(results, rows[name]) for name, results in shown.items()],
         commands=commands(made for results in campaign.experiments.values() for made in results.made),
@@ -82,8 +82,8 @@ def _part(results: Results, rows: Sequence[Row]) -> dict[str, Any]:
             "figures.",
             "caption": "Test return after each round: mean over seeds; the band is one standard error of the mean.",
         },
-        "savings": tables.savings(results, rows),
-        "returns": tables.returns(rows),
+        "savings": report_tables.savings(results, rows),
+        "returns": report_tables.returns(rows),
         "differences": _differences(rows),
         "findings": findings(results, rows),
     }
@@ -92,8 +92,8 @@ def _part(results: Results, rows: Sequence[Row]) -> dict[str, Any]:
 def _overall(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "differences": _differences(rows),
-        "savings": tables.savings_over_all(rows),
-        "returns": tables.returns_over_all(rows),
+        "savings": report_tables.savings_over_all(rows),
+        "returns": report_tables.returns_over_all(rows),
     }
 
 
@@ -122,11 +122,9 @@ def _panels(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
 
 def _about(results: Results) -> str:
     experiment, config = results.experiment, results.config
-    seeds = {len(seeds) for seeds in results.finished.values() if seeds}
-    count = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else str(*seeds)
     every = "each round" if experiment.evaluate_every == 1 else f"every {experiment.evaluate_every} rounds"
     text = (
-        f"{count} seed{'' if count == '1' else 's'}, {experiment.rounds} rounds of {config.records_per_round} records, "
+        f"{seeds_in_words(results.finished)}, {experiment.rounds} rounds of {config.records_per_round} records, "
         f"{experiment.episodes} stochastic evaluation episodes after {every}. "
         f"Preset {experiment.preset}: {config.optimizer} {config.learning_rate:g}, minibatches of {config.batch_size}, "
         f"{config.n_epochs} epochs. "

@@ -8,29 +8,19 @@ choice. With five seeds such intervals are somewhat too short; read an interval 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import trim_mean
+
+from engine.intervals import Interval
 
 Floats = NDArray[np.float64]
 Strata = Sequence[ArrayLike]
 """One array of (seeds,) scores per environment."""
 
 RESAMPLES = 10_000
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its 95 % percentile bootstrap interval; NaN to NaN where an environment has only one seed."""
-
-    value: float
-    low: float
-    high: float
 
 
 def iqm(scores: Strata) -> float:
@@ -88,10 +78,9 @@ def _draw(n: int, rng: np.random.Generator, resamples: int) -> NDArray[np.int64]
 
 
 def _interval(value: float, resampled: Floats, scores: Strata) -> Interval:
-    if min(len(values) for values in _floats(scores)) < 2:
-        return Interval(value, math.nan, math.nan)
-    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(value, float(low), float(high))
+    """NaN to NaN where an environment has only one seed."""
+    several = min(len(values) for values in _floats(scores)) > 1
+    return Interval.of_resamples(value, resampled) if several else Interval(value)
 
 
 def _floats(scores: Strata) -> list[Floats]:

@@ -12,14 +12,8 @@ import pyarrow as pa
 from engine.experiments.metrics import area, final_return, runtime_peak, sample_efficiency
 from engine.experiments.plans import STANDARD, in_order
 from engine.experiments.results import Campaign, Results
-from engine.experiments.statistics import (
-    Floats,
-    Interval,
-    improvement,
-    iqm_difference,
-    iqm_interval,
-    normalizer,
-)
+from engine.experiments.statistics import Floats, improvement, iqm_difference, iqm_interval, normalizer
+from engine.intervals import Interval
 
 ALL = "all"
 """Stands for the experiment in the rows over all environments."""

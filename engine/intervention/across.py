@@ -28,11 +28,11 @@ from engine.core.kind import kind_of
 from engine.core.replays.replay import Mode, check_mode, check_replayable
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError
-from engine.executors import run_tasks
+from engine.executors import Progress, run_tasks
 from engine.intervention.outcome import RESULT_FILE, is_round_outcome
-from engine.intervention.plan import Intervention, Meter, Progress
+from engine.intervention.plan import Intervention, ProgressMeter
 from engine.intervention.retrain import compare_arms
-from engine.intervention.rounds import summarize
+from engine.intervention.series_summary import summarize
 from engine.store.documents import read_json, set_aside, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run, open_run, ranges
@@ -112,7 +112,7 @@ class Series:
         """The inverse of `to_json`.
 
         Raises:
-            ValueError: it is not such an object.
+            BadInputError: it is not such an object.
         """
         return typed(cls, values)
 
@@ -169,7 +169,7 @@ def carry_out_series(
         workers: rounds at a time; by default one a core.
 
     Returns:
-        What `result.json` holds: `run`, `env_id`, `series`, `summary` (see `rounds.summarize`) and `rounds`, each what a
+        What `result.json` holds: `run`, `env_id`, `series`, `summary` (see `series_summary.summarize`) and `rounds`, each what a
         result of `retrain` says without its branch, or `skipped`: the reason.
 
     Raises:
@@ -222,7 +222,9 @@ def intervene_at(task: RoundTask) -> None:
     else:
         evaluation = kind_of(snapshot).evaluation(snapshot, {})
         try:
-            found = compare_arms(snapshot, plan, named_target(snapshot), evaluation, Meter(watch, snapshot, plan))
+            found = compare_arms(
+                snapshot, plan, named_target(snapshot), evaluation, ProgressMeter(watch, snapshot, plan)
+            )
         finally:
             evaluation.close()
         found["removed_count"] = len(found.pop("removed"))

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from engine.intervals import CONFIDENCE
+
 Verdict = Literal["helps", "hurts", "within noise"]
 
 VERDICT_WORDS: Mapping[Verdict, str] = {
@@ -19,7 +21,6 @@ VERDICT_WORDS: Mapping[Verdict, str] = {
     "of the same size.",
 }
 """What follows the verdict and a colon."""
-CONFIDENCE = 0.95
 
 
 def verdict_name(verdict: object) -> str:

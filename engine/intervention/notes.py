@@ -5,16 +5,25 @@ Earlier versions wrote plain text into `note.txt`, which is read where there is 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import BadInputError, DamagedRunError
 from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
+from engine.typed import typed
 
 NOTE_FILE = "note.json"
 EARLIER_FILE = "note.txt"
 LONGEST_NOTE = 2**20
 """Bytes of a note of an earlier version that are read."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What `note.json` says."""
+
+    text: str
 
 
 def read_note(folder: Path) -> str:
@@ -30,9 +39,10 @@ def read_note(folder: Path) -> str:
             return Files().read(inside(folder, EARLIER_FILE), limit=LONGEST_NOTE).decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
-    if not isinstance(document.values, dict) or not isinstance(document.values.get("text"), str):
-        raise DamagedRunError(f"{folder.name}/{NOTE_FILE} is damaged: it holds no text")
-    return str(document.values["text"])
+    try:
+        return typed(Note, document.values, more=True).text
+    except BadInputError as error:
+        raise DamagedRunError(f"{folder.name}/{NOTE_FILE} is damaged: it holds no text ({error})") from error
 
 
 def write_note(folder: Path, text: str) -> None:

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from engine.core.replays.replay import Mode
-from engine.errors import DamagedRunError
+from engine.errors import BadInputError, DamagedRunError
 from engine.intervention.comparison import Verdict
 from engine.store.words import brief
+from engine.typed import typed
 
 RESULT_FILE = "result.json"
 
@@ -38,7 +39,7 @@ class Arms(Generic[T]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interval:
+class Bounds:
     """A confidence interval: both bounds or neither."""
 
     low: Bound
@@ -46,14 +47,14 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change(Interval):
+class MeanChange(Bounds):
     """How a target changed, over minibatch orders."""
 
     mean: Number
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimated(Change):
+class Estimated(MeanChange):
     """A mean and its confidence interval, see `comparison.Estimate`."""
 
     episodes: Count
@@ -76,8 +77,8 @@ class Measured:
     """How the measured target itself changed."""
 
     name: str
-    counterfactual: Change
-    control: Change
+    counterfactual: MeanChange
+    control: MeanChange
     about: Any = None
     action: Any = None
     of_round: Count | None = None
@@ -93,7 +94,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecollectedPoint(Interval):
+class RecollectedPoint(Bounds):
     """A round of several seeds' curves."""
 
     mean: Bound
@@ -197,10 +198,12 @@ class SkippedRound:
 
 def is_round_outcome(values: Any) -> bool:
     """Whether `values` are what is known of a finished round of a series."""
-    kind = SkippedRound if isinstance(values, dict) and "skipped" in values else RoundOutcome
+    kind: type[SkippedRound | RoundOutcome] = (
+        SkippedRound if isinstance(values, dict) and "skipped" in values else RoundOutcome
+    )
     try:
-        msgspec.convert(values, kind)
-    except msgspec.ValidationError:
+        typed(kind, values, more=True)
+    except BadInputError:
         return False
     return kind is SkippedRound or (
         values["removed_count"] < values["records"] and not any(_contradictions(values, values["orders"]))
@@ -214,9 +217,9 @@ def check_outcome(values: Any, file: str) -> Result:
         DamagedRunError: something is missing, of another kind or at odds with the rest; names `file` and what.
     """
     try:
-        result = msgspec.convert(values, Result)
+        result = typed(Result, values, more=True)
         wrong = next(_contradictions(values, values["orders"]), None) or next(_beyond_the_round(values), None)
-    except msgspec.ValidationError as error:
+    except BadInputError as error:
         wrong = str(error)
     if wrong is not None:
         raise DamagedRunError(f"{file} is damaged: it is no result of an intervention ({wrong})")

@@ -2,55 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from engine.core.kind import kind_of
 from engine.core.replays.replay import Mode
-from engine.core.targets.question import TargetName
+from engine.core.targets.question import PlainTarget, TargetName
 from engine.errors import BadInputError
+from engine.executors import Progress
 from engine.store.snapshot import Snapshot
-from engine.typed import typed, whole
-
-MOST = {"orders": 4096, "episodes": 10**6, "continue_rounds": 10**5, "seeds": 1024}
-"""The largest plan that is made or read; time grows with each of these."""
+from engine.typed import Count, settle, typed, whole
 
 _LATER = {"seeds": 1, "of_round": None, "observation": None, "tokens": None}
 """What plans did not have at first, and the value with which they are as they were then."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, done, total); raise from it to cancel."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Intervention:
-    """What to remove and how to look at the outcome. Equal interventions have equal results."""
+class _Removal:
+    """All of a plan but its target. Time grows with each of the numbers that have a largest value."""
 
-    round: int
+    round: Count
     removed: tuple[int, ...]
     """Record numbers; kept sorted and unique."""
     mode: Mode = "mask"
-    orders: int = 8
+    orders: Annotated[int, Meta(le=4096)] = 8
     """Replays per arm, each with a minibatch order of its own; the first is the recorded one."""
-    episodes: int = 64
+    episodes: Annotated[int, Meta(le=10**6)] = 64
     """Evaluation episodes per arm, divided over the orders."""
-    continue_rounds: int = 0
+    continue_rounds: Annotated[int, Meta(le=10**5)] = 0
     """Rounds that the branch trains on after the replayed one."""
-    seeds: int = 1
+    seeds: Annotated[int, Meta(le=1024)] = 1
     """Times that every arm trains on, each with newly collected data; the first goes on as the run itself did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intervention(_Removal):
+    """What to remove and how to look at the outcome. Equal interventions have equal results."""
+
     measured: TargetName = field(default_factory=TargetName)
     """Target whose change is measured beside the return."""
 
     def __post_init__(self) -> None:
-        for name in ("round", *MOST):
-            object.__setattr__(self, name, whole(getattr(self, name), name))
-        object.__setattr__(self, "removed", tuple(sorted(set(self.removed))))
+        records = {whole(record, "a record to remove") for record in self.removed}
+        object.__setattr__(self, "removed", tuple(sorted(records)))
+        settle(self)
         if not self.removed:
             raise BadInputError("no records are chosen; choose at least one to remove")
-        for name, most in MOST.items():
-            if getattr(self, name) > most:
-                raise BadInputError(f"{name} is {getattr(self, name)}; it must be at most {most:,}")
         if self.orders < 2:
             raise BadInputError(f"orders is {self.orders}; at least 2 are needed for an interval")
         if self.episodes < self.orders:
@@ -72,7 +72,7 @@ class Intervention:
         >>> Intervention(round=1, removed=(3,), measured=TargetName(target="action", about=7)).to_json()["about"]
         7
         """
-        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "measured"}
+        own = {each.name: getattr(self, each.name) for each in fields(_Removal)}
         target = self.measured.plain()
         values = own | {
             name: target[name] for name in ("target", "about", "action", "of_round", "observation", "tokens")
@@ -84,13 +84,16 @@ class Intervention:
         """The inverse of `to_json`.
 
         Raises:
-            ValueError: it is not such an object.
+            BadInputError: it is not such an object.
         """
-        own = typed(dict[str, Any], values)
-        target = {each.name: own.pop(each.name) for each in fields(TargetName) if each.name in own}
-        if "measured" in own:
-            raise ValueError("unknown field 'measured'")
-        return typed(cls, {**own, "measured": TargetName.from_plain(target)})
+        found = typed(WrittenPlan, values)
+        own, target = ({each.name: getattr(found, each.name) for each in fields(of)} for of in (_Removal, PlainTarget))
+        return cls(**own, measured=TargetName(**target))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenPlan(_Removal, PlainTarget):
+    """The types of `Intervention.to_json`."""
 
 
 def draws(snapshot: Snapshot, plan: Intervention, order: int) -> dict[str, Any]:
@@ -109,7 +112,7 @@ def episodes_per_order(plan: Intervention) -> int:
     return -(-plan.episodes // plan.orders)
 
 
-class Meter:
+class ProgressMeter:
     """Counts optimizer steps, an evaluation as half an update, and tells a `Progress` a hundred times or so."""
 
     def __init__(self, progress: Progress | None, snapshot: Snapshot, plan: Intervention) -> None:

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.evaluation import PolicyEvaluation
 from engine.core.filtering import filtered
-from engine.core.kind import Evaluation, Given, kind_of
+from engine.core.kind import Given, kind_of
 from engine.core.replays.replay import Mode, replay
 from engine.core.training import train_on
 from engine.intervention.comparison import Estimate, compare
-from engine.intervention.plan import Intervention, Meter, draws, mode_of
+from engine.intervention.plan import Intervention, ProgressMeter, draws, mode_of
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 
@@ -37,11 +38,16 @@ class Continued(NamedTuple):
     returns: Sequence[float | None]
     """Mean training return of each further round; None where no episode ended."""
     player: Any
-    """The policy after the last of them, as `Evaluation.returns` takes it."""
+    """The policy after the last of them, as `PolicyEvaluation.returns` takes it."""
 
 
 def recollect(
-    snapshot: Snapshot, plan: Intervention, folder: Path, evaluation: Evaluation, meter: Meter, given: Given
+    snapshot: Snapshot,
+    plan: Intervention,
+    folder: Path,
+    evaluation: PolicyEvaluation,
+    meter: ProgressMeter,
+    given: Given,
 ) -> dict[str, Any]:
     """Train every arm on with several seeds, and evaluate what became of it; seed s of each arm has the same luck.
 
@@ -57,7 +63,7 @@ def recollect(
         What `summarize` says.
     """
     recorded = {"counterfactual": folder, "control": folder / "control"}
-    curves: dict[str, list[Curve]] = {}
+    curves: dict[str, list[BranchReturns]] = {}
     returns: dict[str, list[Floats]] = {}
     per_seed = -(-plan.episodes // plan.seeds)
     for seed in range(plan.seeds):
@@ -134,11 +140,11 @@ def recorded_arm(branch: Run) -> Continued:
     return Continued(returns, kind.player(after, kind.agent(after)))
 
 
-Curve = Sequence[float | None]
+BranchReturns = Sequence[float | None]
 """An arm's mean training return of each further round, with one seed."""
 
 
-def summarize(arms: Mapping[str, Sequence[Curve]], round: int, evaluation: Mapping[str, Floats]) -> Any:
+def summarize(arms: Mapping[str, Sequence[BranchReturns]], round: int, evaluation: Mapping[str, Floats]) -> Any:
     """What `result.json` says of the re-collected data.
 
     Args:

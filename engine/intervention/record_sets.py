@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
+
+from msgspec import Meta
 
 from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
 from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run
+from engine.typed import Count, typed
 
 BASKET, SELECTION = "basket", "selection"
 MOST_CHANGES = 100
@@ -29,20 +32,38 @@ LONGEST_NAME = 60
 LOCK_SECONDS = 10.0
 """So long another tab or process is waited for that changes the same sets."""
 
+SetName = Annotated[
+    str,
+    Meta(
+        pattern=r"^(basket|selection|group [\s\S]+)$(?!\n)",
+        extra={"right": "the basket, the selection or a group"},
+    ),
+]
+Records = tuple[Count, ...]
+
 
 @dataclass(frozen=True)
 class Change:
     """Records that came into one of the sets, and records that left it."""
 
-    of: str
+    of: SetName
     """`basket`, `selection`, or the group that `group_of` names."""
-    added: tuple[int, ...] = ()
-    removed: tuple[int, ...] = ()
+    added: Records = ()
+    removed: Records = ()
 
     @property
     def undone(self) -> Change:
         """The change that takes this one back."""
         return Change(self.of, self.removed, self.added)
+
+
+@dataclass(frozen=True)
+class WrittenSets:
+    """What the file says."""
+
+    sets: Mapping[SetName, Records]
+    undo: tuple[Change, ...] = ()
+    redo: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,11 +128,11 @@ def _as_written(path: Path, stamp: tuple[int, ...]) -> RecordSets:
     if isinstance(found, list):
         found = {"sets": {BASKET: found}}
     try:
-        sets = {_set_name(of): _records(one) for of, one in found["sets"].items()}
-        undo, redo = _changes(found.get("undo", ())), _changes(found.get("redo", ()))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedRunError(f"basket/{path.name} is damaged: it holds no sets of records") from error
-    return RecordSets({of: records for of, records in sets.items() if records}, undo, redo, document.checked)
+        written = typed(WrittenSets, found, more=True)
+    except BadInputError as error:
+        raise DamagedRunError(f"basket/{path.name} is damaged: it holds no sets of records ({error})") from error
+    sets = {of: tuple(sorted(set(records))) for of, records in written.sets.items() if records}
+    return RecordSets(sets, written.undo, written.redo, document.checked)
 
 
 def change_set(run: Run, round: int, of: str, add: Iterable[int] = (), remove: Iterable[int] | None = ()) -> None:
@@ -237,10 +258,11 @@ def _update(run: Run, round: int, change: Callable[[RecordSets], RecordSets | No
 
 
 def _content(sets: RecordSets) -> dict[str, Any]:
+    names = ("of", "added", "removed")
     return {
         "sets": sets.sets,
-        "undo": [vars(change) for change in _recent(sets.undo)],
-        "redo": [vars(change) for change in _recent(sets.redo)],
+        "undo": [{name: getattr(change, name) for name in names} for change in _recent(sets.undo)],
+        "redo": [{name: getattr(change, name) for name in names} for change in _recent(sets.redo)],
     }
 
 
@@ -254,20 +276,3 @@ def _recent(changes: tuple[Change, ...]) -> list[Change]:
             break
         kept.append(change)
     return kept[::-1]
-
-
-def _records(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, list) or not all(type(value) is int and value >= 0 for value in values):
-        raise ValueError("records are whole numbers")
-    return tuple(sorted(set(values)))
-
-
-def _changes(values: Any) -> tuple[Change, ...]:
-    return tuple(Change(_set_name(one["of"]), _records(one["added"]), _records(one["removed"])) for one in values)
-
-
-def _set_name(of: Any) -> str:
-    """The name of the basket, the selection or a group."""
-    if of not in (BASKET, SELECTION) and not (isinstance(of, str) and name_of_group(of)):
-        raise ValueError(f"there is no set {str(of)[:40]!r}")
-    return str(of)

@@ -13,18 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.chosen_targets import chosen_target, named_target
-from engine.core.kind import EVALUATION_SEED, Evaluation, Given, Kind, kind_of, recorded_here
+from engine.core.evaluation import EVALUATION_SEED, PolicyEvaluation
+from engine.core.kind import Given, Kind, kind_of, recorded_here
 from engine.core.policy import with_gradients
 from engine.core.replays.replay import Mode, check_replayable, intervene, replay
 from engine.core.targets.functions import Target, name_of
 from engine.core.targets.question import Question, TargetName
 from engine.core.training import branch
 from engine.errors import BadInputError
+from engine.executors import Progress
 from engine.intervention.comparison import Estimate, compare
 from engine.intervention.outcome import RESULT_FILE, Outcome
-from engine.intervention.plan import Intervention, Meter, Progress, draws, episodes_per_order, mode_of
+from engine.intervention.plan import Intervention, ProgressMeter, draws, episodes_per_order, mode_of
 from engine.intervention.recollect import recollect
-from engine.registry import kind_named
+from engine.known_kinds import kind_named
 from engine.store.documents import write_json
 from engine.store.files import Files
 from engine.store.manifest import Parent
@@ -152,7 +154,7 @@ def carry_out(
     check_replayable(snapshot)
     kind.removed(snapshot, removed)
     target = named_target(snapshot, plan.measured)
-    meter = Meter(progress, snapshot, plan)
+    meter = ProgressMeter(progress, snapshot, plan)
     evaluation = kind.evaluation(snapshot, given)
     try:
         with appears_at_once(Path(out)) as folder:
@@ -202,7 +204,7 @@ def _check_free(out: Path) -> None:
 
 
 def compare_arms(
-    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: Evaluation, meter: Meter
+    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: PolicyEvaluation, meter: ProgressMeter
 ) -> dict[str, Any]:
     """Replay the round in all arms and orders, and compare: what a result says of the round itself, without branches."""
     arms = _replay_arms(snapshot, plan, target, evaluation, meter)
@@ -250,7 +252,9 @@ def compared(plan: Intervention, records: int, arms: Arms) -> dict[str, Any]:
     }
 
 
-def _replay_arms(snapshot: Snapshot, plan: Intervention, target: Target, evaluation: Evaluation, meter: Meter) -> Arms:
+def _replay_arms(
+    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: PolicyEvaluation, meter: ProgressMeter
+) -> Arms:
     """Replay and evaluate every arm in every order."""
     kind, per_order = kind_of(snapshot), episodes_per_order(plan)
     returns: dict[str, list[NDArray[np.float64]]] = {}
@@ -272,7 +276,7 @@ def _record_branch(
     removed: NDArray[np.int64],
     out: Path,
     plan: Intervention,
-    meter: Meter,
+    meter: ProgressMeter,
     given: Given,
 ) -> list[dict[str, Any]]:
     """Make the run that follows from the removal; returns its curve."""

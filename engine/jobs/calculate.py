@@ -7,12 +7,12 @@ from engine.core.chosen_targets import named_target
 from engine.core.faithfulness.measure import validate
 from engine.core.influence import influence
 from engine.core.targets.question import TargetName
-from engine.intervention.plan import Progress
-from engine.jobs.questions import Diagnose, Influence, Question, Validate
+from engine.executors import Progress
+from engine.jobs.questions import Diagnose, Influence, JobQuestion, Validate
 from engine.store.read import Run
 
 
-def calculate(run: Run, question: Question, progress: Progress) -> None:
+def calculate(run: Run, question: JobQuestion, progress: Progress) -> None:
     """Answer a question about a round of a run, of whatever kind.
 
     Raises:

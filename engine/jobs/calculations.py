@@ -15,10 +15,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import DamagedRunError, StorageError
+from engine.errors import BadInputError, DamagedRunError, StorageError
 from engine.jobs.folder import ACTIVE, Job, clear_cancel, read_status, request_cancel, write_status
 from engine.jobs.launch import launch
-from engine.jobs.questions import Question, from_json, identity, to_json
+from engine.jobs.questions import JobQuestion, from_json, identity, to_json
 from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run
@@ -31,7 +31,7 @@ class Calculation:
     """What a page needs of a calculation: start it, see how far it is, stop it. Whatever it says is read from its folder."""
 
     run: Run
-    question: Question
+    question: JobQuestion
 
     @property
     def id(self) -> str:
@@ -76,7 +76,7 @@ class Calculation:
             request_cancel(job)
 
     @property
-    def asked(self) -> Question | None:
+    def asked(self) -> JobQuestion | None:
         """The question that it was last started with; None where there is none, or none that can be read."""
         try:
             return read_question(self.folder)
@@ -114,7 +114,7 @@ class Calculation:
             return None
 
 
-def read_question(folder: Path) -> Question | None:
+def read_question(folder: Path) -> JobQuestion | None:
     """The question of the calculation in a folder, or None if there is none.
 
     Raises:
@@ -126,5 +126,5 @@ def read_question(folder: Path) -> Question | None:
         return None
     try:
         return from_json(document.values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamagedRunError(f"{folder.name}/{JOB_FILE} is damaged: it asks nothing") from error
+    except BadInputError as error:
+        raise DamagedRunError(f"{folder.name}/{JOB_FILE} is damaged: it asks nothing ({error})") from error

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from engine.errors import DamagedRunError, LockedRunError, StorageError
+from engine.errors import BadInputError, DamagedRunError, LockedRunError, StorageError
 from engine.store.documents import read_json, set_aside, write_json
 from engine.store.files import Files, inside
 from engine.store.find import INTERVENTION
+from engine.typed import Finite, typed
 
 State = Literal["queued", "running", "done", "cancelled", "failed", "stale"]
-STATES: tuple[State, ...] = ("queued", "running", "done", "cancelled", "failed", "stale")
 ACTIVE: frozenset[State] = frozenset({"queued", "running"})
 STATUS_FILE, CANCEL_FILE, LOCK_FILE, LOG_FILE = "status.json", "cancel", "worker.lock", "log.txt"
 START_SECONDS = 15.0
@@ -48,6 +48,17 @@ class Job:
         return words if words.endswith(" left") else ""
 
 
+@dataclass(frozen=True)
+class Status:
+    """What `status.json` says."""
+
+    state: State
+    doing: str
+    done: int
+    total: int
+    time: Finite
+
+
 J = TypeVar("J", bound=Job)
 
 
@@ -67,18 +78,11 @@ def _as_written(folder: Path) -> tuple[Job, float]:
     job = Job(id=folder.name, folder=folder, state="running", doing="", done=0, total=1)
     try:
         document = read_json(inside(folder, STATUS_FILE))
-        status: Any = {} if document is None else document.values
-        written: State = STATES[STATES.index(status["state"])]
-        job = replace(
-            job,
-            state=written,
-            doing=str(status["doing"]),
-            done=max(int(status["done"]), 0),
-            total=max(int(status["total"]), 1),
-        )
-        return job, time.time() - float(status["time"])
-    except (DamagedRunError, KeyError, TypeError, ValueError, OverflowError):
+        status = typed(Status, {} if document is None else document.values, more=True)
+    except (DamagedRunError, BadInputError):
         return job, START_SECONDS
+    done, total = max(status.done, 0), max(status.total, 1)
+    return replace(job, state=status.state, doing=status.doing, done=done, total=total), time.time() - status.time
 
 
 def is_worked_on(folder: Path) -> bool:

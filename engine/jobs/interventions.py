@@ -16,16 +16,17 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from engine.core.chosen_targets import named_target
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.influence import influence
 from engine.core.kind import kind_of
 from engine.core.replays.replay import check_replayable
-from engine.errors import DamagedRunError, StorageError, ZeroGradientError
+from engine.errors import BadInputError, DamagedRunError, StorageError, ZeroGradientError
 from engine.intervention.outcome import RESULT_FILE, check_outcome
 from engine.intervention.plan import Intervention
 from engine.intervention.retrain import PARTIAL
@@ -34,8 +35,18 @@ from engine.store.documents import Document, read_json, set_aside, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
+from engine.typed import Moment, typed
 
 PLAN_FILE = "intervention.json"
+
+
+@dataclass(frozen=True)
+class WrittenIntervention:
+    """What `intervention.json` says."""
+
+    plan: Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/$defs/WrittenPlan"})]
+    about: dict[str, Any]
+    created: Moment
 
 
 def intervention_id(snapshot: Snapshot, plan: Intervention) -> str:
@@ -49,7 +60,7 @@ class InterventionJob(Job):
     """An intervention on disk: its plan, how far it is, and its result."""
 
     plan: Intervention
-    about: dict[str, Any]
+    metadata: dict[str, Any]
     """What else `intervention.json` says: where the records came from, what was predicted."""
 
     result: dict[str, Any] | None = None
@@ -67,16 +78,18 @@ def predicted(
     snapshot: Snapshot, plan: Intervention, estimator: str = DEFAULT_ESTIMATOR, orders: int = 1
 ) -> dict[str, Any]:
     """What the scores say of a removal: estimator, and the summed influence of what is removed (None: zero gradient)."""
-    about: dict[str, Any] = {"estimator": estimator, "orders": orders, "summed_influence": None}
+    metadata: dict[str, Any] = {"estimator": estimator, "orders": orders, "summed_influence": None}
     try:
         target = named_target(snapshot, plan.measured)
         scores = influence(snapshot, target, estimator, orders=orders)
     except ZeroGradientError:
-        return about
-    return about | {"summed_influence": float(scores.influence[list(plan.removed)].sum())}
+        return metadata
+    return metadata | {"summed_influence": float(scores.influence[list(plan.removed)].sum())}
 
 
-def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str, Any]) -> tuple[InterventionJob, bool]:
+def create_job(
+    run: Run, snapshot: Snapshot, plan: Intervention, metadata: dict[str, Any]
+) -> tuple[InterventionJob, bool]:
     """Write an intervention to disk, ready for a worker.
 
     Returns:
@@ -104,7 +117,7 @@ def create_job(run: Run, snapshot: Snapshot, plan: Intervention, about: dict[str
         shutil.rmtree(debris, ignore_errors=True)
     if files.exists(folder / "branch"):  # without a sound result nobody can tell what is in it
         set_aside(folder / "branch")
-    document = {"plan": plan.to_json(), "about": about, "created": time.time()}
+    document = {"plan": plan.to_json(), "about": metadata, "created": time.time()}
     write_json(inside(folder, PLAN_FILE), document, files)
     write_status(folder, "queued", "waiting for the worker", 0, 1)
     job = read_job(folder)
@@ -126,11 +139,12 @@ def read_job(folder: Path) -> InterventionJob | None:
     if document is None:
         return None
     try:
-        plan = Intervention.from_json(document.values["plan"])
-        about = {**document.values["about"], "created": float(document.values["created"])}
-        datetime.fromtimestamp(about["created"])
-    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
-        raise DamagedRunError(f"interventions/{folder.name}/{PLAN_FILE} is damaged: it holds no plan") from error
+        written = typed(WrittenIntervention, document.values, more=True)
+        plan = Intervention.from_json(written.plan)
+    except BadInputError as error:
+        place = f"interventions/{folder.name}/{PLAN_FILE}"
+        raise DamagedRunError(f"{place} is damaged: it holds no plan ({error})") from error
+    metadata = {**written.about, "created": written.created}
     job = read_status(folder)
     try:
         kept = _read_result(folder)
@@ -142,7 +156,7 @@ def read_job(folder: Path) -> InterventionJob | None:
         job = replace(job, state="failed", doing="its result is missing; start it again")
     checked = document.checked and (kept is None or kept.checked)
     return InterventionJob(
-        plan=plan, about=about, result=None if kept is None else kept.values, checked=checked, **vars(job)
+        plan=plan, metadata=metadata, result=None if kept is None else kept.values, checked=checked, **vars(job)
     )
 
 
@@ -156,7 +170,7 @@ def _read_result(folder: Path) -> Document | None:
 
 def list_jobs(run: Run) -> list[InterventionJob]:
     """The interventions on a run, newest first; see `damaged_jobs` for those that can't be read."""
-    return sorted(read_each(_folders(run), read_job)[0], key=lambda job: -job.about["created"])
+    return sorted(read_each(_folders(run), read_job)[0], key=lambda job: -job.metadata["created"])
 
 
 def damaged_jobs(run: Run) -> list[str]:

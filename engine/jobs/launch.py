@@ -13,7 +13,7 @@ import engine
 from engine.allowed import allowed
 from engine.errors import EngineError, LockedRunError, StorageError
 from engine.jobs.folder import LOCK_FILE, LOG_FILE, write_status
-from engine.registry import kind_named
+from engine.known_kinds import kind_named
 from engine.store.files import Files, inside
 from engine.store.read import Run
 

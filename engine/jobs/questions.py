@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from msgspec import Meta
 
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.kind import Effort
-from engine.core.targets import question as core
-from engine.typed import typed
+from engine.core.targets.question import Question, TargetName
+from engine.typed import AtLeastOne, Count, Moment, typed
+
+Target = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/$defs/PlainTarget"})]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,24 +24,24 @@ class Influence:
     """How much each record of a round raised or lowered a target."""
 
     word: ClassVar[str] = "influence"
-    besides: ClassVar[frozenset[str]] = frozenset({"refresh"})
-    """What does not tell it from others: questions that differ in nothing else are one job."""
+    not_identifying: ClassVar[frozenset[str]] = frozenset({"refresh"})
+    """Fields that do not tell it from others: questions that differ in nothing else are one job."""
     keeps: ClassVar[str] = ""
     """What is kept of it where it is stopped."""
 
-    round: int
-    target: dict[str, Any]
+    round: Count
+    target: Target
     estimator: str = DEFAULT_ESTIMATOR
-    orders: int = 1
+    orders: AtLeastOne = 1
     by_layer: bool = False
     refresh: bool = False
     """Whether to compute anew what is kept."""
 
     @property
-    def asked(self) -> core.Question:
+    def asked(self) -> Question:
         """The question itself; errors as `TargetName.from_plain`."""
-        target = core.TargetName.from_plain(self.target)
-        return core.Question(target=target, estimator=self.estimator, orders=self.orders, by_layer=self.by_layer)
+        target = TargetName.from_plain(self.target)
+        return Question(target=target, estimator=self.estimator, orders=self.orders, by_layer=self.by_layer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +49,17 @@ class Validate:
     """Whether influence predicts what removing records does."""
 
     word: ClassVar[str] = "validate"
-    besides: ClassVar[frozenset[str]] = frozenset({"estimators"})
+    not_identifying: ClassVar[frozenset[str]] = frozenset({"estimators"})
     """The replays are the same for all estimators."""
     keeps: ClassVar[str] = "finished replays are kept"
 
-    round: int
-    target: dict[str, Any]
+    round: Count
+    target: Target
     estimators: tuple[str, ...] = ()
-    subsets: int = Effort.subsets
-    orders: int = Effort.orders
+    subsets: AtLeastOne = Effort.subsets
+    orders: AtLeastOne = Effort.orders
     fraction: float = 0.5
-    score_orders: int = 1
+    score_orders: AtLeastOne = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,39 +67,50 @@ class Diagnose:
     """What the bottom records have in common, and what the actions of some were worth, by rollouts."""
 
     word: ClassVar[str] = "diagnose"
-    besides: ClassVar[frozenset[str]] = frozenset({"target", "estimator", "records"})
+    not_identifying: ClassVar[frozenset[str]] = frozenset({"target", "estimator", "records"})
     """Rollouts are kept by round, and one job at a time plays them."""
     keeps: ClassVar[str] = "finished rollouts are kept"
 
-    round: int
-    target: dict[str, Any]
-    rollouts: int = 0
+    round: Count
+    target: Target
+    rollouts: Count = 0
     """Of each mean that a record's A-bar is made of; only control tasks have some."""
-    records: tuple[int, ...] = ()
+    records: tuple[Count, ...] = ()
     """Whose actions; empty for those that `diagnose` chooses."""
     estimator: str = DEFAULT_ESTIMATOR
 
 
-Question: TypeAlias = Influence | Validate | Diagnose
-
-QUESTIONS: dict[str, type[Question]] = {kind.word: kind for kind in (Influence, Validate, Diagnose)}
+JobQuestion: TypeAlias = Influence | Validate | Diagnose
 
 
-def to_json(question: Question) -> dict[str, Any]:
+@dataclass(frozen=True)
+class WrittenQuestion:
+    """What `job.json` says."""
+
+    work: Literal["influence", "validate", "diagnose"]
+    question: dict[str, Any]
+    created: Moment = 0.0
+
+
+QUESTIONS: dict[str, type[JobQuestion]] = {kind.word: kind for kind in (Influence, Validate, Diagnose)}
+
+
+def to_json(question: JobQuestion) -> dict[str, Any]:
     """The kind of work, and what is asked, in plain values."""
     return {"work": question.word, "question": asdict(question)}
 
 
-def from_json(values: Mapping[str, Any]) -> Question:
+def from_json(values: Mapping[str, Any]) -> JobQuestion:
     """The inverse of `to_json`.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not such an object.
+        BadInputError: it is not such an object.
     """
-    return typed(QUESTIONS[values["work"]], values["question"])
+    written = typed(WrittenQuestion, values)
+    return typed(QUESTIONS[written.work], written.question)
 
 
-def identity(question: Question) -> dict[str, Any]:
+def identity(question: JobQuestion) -> dict[str, Any]:
     """Plain values that are equal for questions that are one job."""
-    asked = {name: value for name, value in asdict(question).items() if name not in question.besides}
+    asked = {name: value for name, value in asdict(question).items() if name not in question.not_identifying}
     return {"work": question.word, **asked}

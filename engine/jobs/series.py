@@ -15,8 +15,18 @@ from engine.jobs.folder import ACTIVE, Job, clear_cancel, folders_with_ids, read
 from engine.store.documents import read_json, set_aside, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run
+from engine.typed import Moment, typed
 
 SERIES_FILE = "series.json"
+
+
+@dataclass(frozen=True)
+class WrittenSeries:
+    """What `series.json` says."""
+
+    series: Series
+    run: str
+    created: Moment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +94,12 @@ def read_series(folder: Path) -> SeriesJob | None:
     if document is None:
         return None
     try:
-        series = Series.from_json(document.values["series"])
-        job = SeriesJob(series=series, created=float(document.values["created"]), **vars(read_status(folder)))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DamagedRunError(f"{folder.name}/{SERIES_FILE} is damaged: it describes no interventions") from error
+        written = typed(WrittenSeries, document.values)
+    except BadInputError as error:
+        problem = f"is damaged: it describes no interventions ({error})"
+        raise DamagedRunError(f"{folder.name}/{SERIES_FILE} {problem}") from error
+    series = written.series
+    job = SeriesJob(series=series, created=written.created, **vars(read_status(folder)))
     if len(job.finished) == len(series.rounds):
         return replace(job, state="done")
     return (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.errors import CancelledError, EngineError, LockedRunError
-from engine.intervention.plan import Progress
+from engine.executors import Progress
 from engine.jobs.folder import LOCK_FILE, State, is_cancelled, write_status
 from engine.store.files import Files, inside
 from engine.terminal import Estimate

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BadInputError
+from engine.executors import Progress
 from engine.intervention.across import carry_out_series
-from engine.intervention.plan import Progress
 from engine.intervention.retrain import carry_out
 from engine.jobs.calculate import calculate
 from engine.jobs.calculations import read_question

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from engine.errors import BadInputError
 from engine.recording import limits
 from engine.recording.limits import Budget, mebibytes, too_large
-from engine.recording.sequences import text_of, texts, utf8
-from engine.store.pages import chunks, footer_size, pages
+from engine.recording.sequence_table import text_of, texts, utf8
+from engine.store.parquet_pages import chunks, footer_size, pages
 
 _DELTA_STRINGS = 7
 """Parquet's encoding in which a few bytes stand for a text of any length."""

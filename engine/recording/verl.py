@@ -25,7 +25,7 @@ from engine.recording.limits import (
     mebibytes,
     too_large,
 )
-from engine.recording.sequences import Columns, Sequences, text_of, texts, utf8, whole
+from engine.recording.sequence_table import Columns, Sequences, text_of, texts, utf8, whole
 
 VERL_FILE = re.compile(r"([0-9]{1,9})\.jsonl")
 NEEDED = ("input", "output")

@@ -14,9 +14,9 @@ from typing import Any, Self
 import numpy as np
 
 from engine.errors import BadInputError, DamagedRunError
-from engine.registry import rounds
+from engine.known_kinds import rounds
 from engine.store.strict_json import parse_json
-from engine.typed import typed
+from engine.typed import Count, typed
 
 LAST_NUMBER = 999_999
 """Round numbers have six digits in file names."""
@@ -43,9 +43,9 @@ class DataFile:
 
     name: str
     kind: str
-    bytes: int
+    bytes: Count
     sha256: str
-    rows: int
+    rows: Count
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,12 @@ class Commit:
         Raises:
             DamagedRunError: not exactly what `to_bytes` gives for the round in `name`.
         """
-        values = parse_json(data, f"commits/{name}")
         try:
-            values.pop("sha256")
-            commit = typed(cls, values)
+            values = typed(dict[str, Any], parse_json(data, f"commits/{name}"))
+            commit = typed(cls, {key: value for key, value in values.items() if key != "sha256"})
             check_metrics(commit.metrics)
             written = commit.to_bytes()
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except ValueError as error:
             raise DamagedRunError(f"commits/{name} is damaged: it is not a commit ({error})") from error
         if written != data:
             raise DamagedRunError(f"commits/{name} is damaged: its sha256 is not that of its content")
@@ -108,8 +107,7 @@ class Commit:
             raise DamagedRunError(f"commits/{name} is damaged: it does not name the files of a round")
         for file in commit.files:
             match = _DATA_NAME.fullmatch(file.name)
-            sizes = file.bytes >= 0 and file.rows >= 0
-            if match is None or int(match[1]) != commit.round or match[2] != file.kind or not sizes:
+            if match is None or int(match[1]) != commit.round or match[2] != file.kind:
                 raise DamagedRunError(f"commits/{name} is damaged: {file.name!r} is not a file of its data")
         return commit
 

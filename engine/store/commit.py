@@ -12,10 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError, LockedRunError, StorageError
-from engine.registry import kind_named, parts_of
+from engine.known_kinds import kind_named, parts_of
 from engine.store.chain import LAST_NUMBER, Commit, DataFile, check_metrics, commit_name, is_data_file, plain
 from engine.store.files import Files, inside
-from engine.store.kinds import Columns
+from engine.store.kind_tables import Columns
 from engine.store.manifest import RunManifest
 from engine.store.parquet import to_parquet
 from engine.store.read import Run, open_run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import time
@@ -12,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 from uuid import uuid4
+
+from filelock import lock_descriptor, unlock_descriptor
 
 from engine.errors import DamagedRunError, LockedRunError, StorageError
 
@@ -199,28 +200,25 @@ class Files:
             DamagedRunError: `path` is no plain file of its own.
         """
         until = time.monotonic() + wait
+        # A `FileLock` opens its file itself: a second name of somebody's file too. And a worker must inherit this one.
         descriptor = self.kept_open(path)
-        with _storage_errors(path):
-            while True:
-                try:
-                    self.call(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return descriptor
-                except BlockingIOError:
-                    if time.monotonic() < until:
-                        time.sleep(0.01)
-                        continue
-                    self.call(os.close, descriptor)
-                    raise LockedRunError(
-                        f"{path.parent} is being written by another process; wait for it or stop it"
-                    ) from None
-                except OSError:
-                    self.call(os.close, descriptor)
-                    raise
+        try:
+            with _storage_errors(path):
+                while not self.call(lock_descriptor, descriptor, blocking=False):
+                    if time.monotonic() >= until:
+                        raise LockedRunError(
+                            f"{path.parent} is being written by another process; wait for it or stop it"
+                        )
+                    time.sleep(0.01)
+        except BaseException:
+            self.call(os.close, descriptor)
+            raise
+        return descriptor
 
     def unlock(self, descriptor: int) -> None:
         """Give the lock back, also where a forked child inherited it. An error here can lose nothing."""
         with suppress(OSError):
-            self.call(fcntl.flock, descriptor, fcntl.LOCK_UN)
+            self.call(unlock_descriptor, descriptor)
         with suppress(OSError):
             self.call(os.close, descriptor)
 

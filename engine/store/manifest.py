@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field, fields
+from typing import Annotated, Any, Self
 
 import numpy as np
+from msgspec import Meta
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError, DamagedRunError
-from engine.registry import parts_of
+from engine.known_kinds import parts_of
 from engine.spaces import Space
 from engine.store.strict_json import parse_json
 from engine.store.words import brief
@@ -33,6 +33,11 @@ LARGEST_SPACE = 2**24
 """Values of a discrete space, or numbers in a box, at most."""
 MOST_CHOICES = 2**16
 """Values of a discrete space of an environment at most."""
+DEFAULTS = ("kind", "settings", "language", "model")
+"""What not every `run.json` has: all but these is there since version 1."""
+
+FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(?!\n)$", extra={"right": "the name of a file"})]
+"""A name within a folder, and no way out of it."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,14 @@ class RunManifest:
     """None unless the run is a branch."""
     created: str = ""
     """When, in ISO 8601."""
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Annotated[int, Meta(ge=1, le=KIND_VERSION)] = SCHEMA_VERSION
     kind: str = "control"
-    """Name of the kind of run, see `engine.registry`; up to version 3 it is said by `language`."""
+    """Name of the kind of run, see `engine.known_kinds`; up to version 3 it is said by `language`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """A kind's own settings in plain values, from version 4 on; what they mean, the kind knows."""
     language: LanguageConfig | None = None
     """What a language model is trained on; None for every other run."""
-    model: Mapping[str, str] = field(default_factory=dict)
+    model: Mapping[FileName, str] = field(default_factory=dict)
     """The files of a language model's run in its folder `model`, each with its sha256."""
 
     def __post_init__(self) -> None:
@@ -108,8 +113,8 @@ class RunManifest:
             "env_id": self.env_id,
             "config": self.config.to_json(),
             "encoder": self.encoder,
-            "observation_space": _space_json(self.observation_space),
-            "action_space": _space_json(self.action_space),
+            "observation_space": self.observation_space.to_json(),
+            "action_space": self.action_space.to_json(),
             "fingerprint": dict(self.fingerprint),
             "parent": None if self.parent is None else {**asdict(self.parent), "removed": [*self.parent.removed]},
             "created": self.created,
@@ -125,43 +130,22 @@ class RunManifest:
             BadInputError: a newer engine wrote it.
             DamagedRunError: a field is missing or can't be understood.
         """
-        if (
-            not isinstance(values, dict)
-            or type(values.get("schema_version")) is not int
-            or values["schema_version"] < 1
-        ):
+        version = values.get("schema_version") if isinstance(values, dict) else None
+        if type(version) is not int or version < 1:
             raise DamagedRunError("run.json has no schema version, so it is not a run's manifest")
-        if values["schema_version"] > KIND_VERSION:
+        if version > KIND_VERSION:
             raise BadInputError(
-                f"this run has schema version {values['schema_version']}; this engine reads up to "
-                f"{KIND_VERSION}: update snapshot-influence"
+                f"this run has schema version {version}; this engine reads up to {KIND_VERSION}: update snapshot-influence"
             )
+        absent = next((each.name for each in fields(cls) if each.name not in {*values, *DEFAULTS}), None)
+        if absent is not None:
+            raise DamagedRunError(f"run.json has no field {absent!r}")
         try:
-            parent, language = values["parent"], values.get("language")
-            config = TrainConfig.from_json(values["config"])
-            if language is None:
-                _check_choices(values)
-            if config.env_id != values["env_id"]:
-                raise ValueError(f"it names two environments, {values['env_id']!r} and {config.env_id!r}")
-            return cls(
-                env_id=config.env_id,
-                config=config,
-                encoder=_text(values["encoder"]),
-                observation_space=_space(values["observation_space"]),
-                action_space=_bounded(_space(values["action_space"])),
-                fingerprint={_text(key): _text(text) for key, text in values["fingerprint"].items()},
-                parent=None if parent is None else typed(Parent, parent),
-                created=_text(values["created"]),
-                schema_version=values["schema_version"],
-                kind=_text(values.get("kind", "control")),
-                settings={_text(name): value for name, value in values.get("settings", {}).items()},
-                language=None if language is None else LanguageConfig.from_json(language),
-                model={_file_name(name): _text(digest) for name, digest in values.get("model", {}).items()},
-            )
-        except KeyError as error:
-            raise DamagedRunError(f"run.json has no field {error}") from error
-        except (BadInputError, TypeError, ValueError, AttributeError) as error:
+            found = typed(cls, values)
+            _check(found)
+        except BadInputError as error:
             raise DamagedRunError(f"run.json can't be understood: {error}") from error
+        return found
 
     def to_bytes(self) -> bytes:
         """The bytes of `run.json`."""
@@ -178,59 +162,33 @@ class RunManifest:
         return cls.from_json(parse_json(data, "run.json"))
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} must be a text")
-    return value
+def _check(manifest: RunManifest) -> None:
+    """Refuse what does not fit together, though each value is of its type.
 
-
-def _file_name(value: Any) -> str:
-    """A name within a folder, and no way out of it."""
-    if not isinstance(value, str) or not re.fullmatch(r"\w[\w.-]*", value, re.ASCII):
-        raise TypeError(f"{value!r} must be the name of a file")
-    return value
-
-
-def _space_json(space: Space) -> dict[str, Any]:
-    """JSON has no infinity, which an action's bound may be: it is written as a text."""
-    bounds = {"low": space.low, "high": space.high}
-    return space.to_json() | {
-        name: [bound if math.isfinite(bound) else str(bound) for bound in values] for name, values in bounds.items()
-    }
-
-
-def _check_choices(values: Mapping[str, Any]) -> None:
-    """Refuse a discrete space that no network here could tell apart; a language model's vocabulary is larger."""
+    Raises:
+        BadInputError: says what.
+    """
+    if manifest.config.env_id != manifest.env_id:
+        raise BadInputError(f"it names two environments, {manifest.env_id!r} and {manifest.config.env_id!r}")
     for name in ("observation_space", "action_space"):
-        n = values[name]["n"]
-        if type(n) is not int or n > MOST_CHOICES:
-            raise ValueError(f"{name} has {str(n)[:12]} values; it may have {MOST_CHOICES:,}")
+        space: Space = getattr(manifest, name)
+        if space.n > MOST_CHOICES and manifest.language is None:  # a language model's vocabulary is larger
+            raise BadInputError(f"{name} has {str(space.n)[:12]} values; it may have {MOST_CHOICES:,}")
+        _check_space(space)
+    space = manifest.action_space
+    wanted = math.prod(space.shape)
+    in_order = all(low <= high for low, high in zip(space.low, space.high, strict=False))  # NaN is in no order
+    if space.kind == "box" and not (len(space.low) == len(space.high) == wanted and in_order):
+        raise BadInputError(f"the action space needs {wanted} lower and as many upper bounds, none below its lower one")
 
 
-def _space(values: Any) -> Space:
-    bounds = {name: [float(bound) for bound in values[name]] for name in ("low", "high")}
-    space = Space.from_json({**values, **bounds})
-    sizes = space.shape if space.kind == "box" else (space.n,)
-    if space.kind not in ("discrete", "box") or not all(type(size) is int and size > 0 for size in sizes):
-        raise TypeError("a space must be discrete or a box with a shape")
-    if math.prod(sizes) > LARGEST_SPACE:
-        raise ValueError(f"a space has at most {LARGEST_SPACE} values or numbers")
-    if (
-        len(space.names) > LARGEST_SPACE
-        or np.dtype(space.dtype).kind not in "iufb"
-        or not all(isinstance(name, str) for name in space.names)
-    ):
-        raise TypeError(f"a space can't have the dtype {space.dtype!r} or these names")
-    return space
-
-
-def _bounded(space: Space) -> Space:
-    """An action space; a box needs a lower and an upper bound of each of its numbers."""
-    if space.kind == "box":
-        wanted = math.prod(space.shape)
-        in_order = all(low <= high for low, high in zip(space.low, space.high, strict=False))  # NaN is in no order
-        if not (len(space.low) == len(space.high) == wanted and in_order):
-            raise ValueError(
-                f"the action space needs {wanted} lower and as many upper bounds, none below its lower one"
-            )
-    return space
+def _check_space(space: Space) -> None:
+    size = math.prod(space.shape) if space.kind == "box" else space.n
+    if size > LARGEST_SPACE or len(space.names) > LARGEST_SPACE:
+        raise BadInputError(f"a space has at most {LARGEST_SPACE} values or numbers")
+    try:
+        is_number = np.dtype(space.dtype).kind in "iufb"
+    except (TypeError, ValueError, SyntaxError):
+        is_number = False
+    if not is_number or size < 1:
+        raise BadInputError(f"a space can't have the dtype {brief(space.dtype)} or {size} values")

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
-from engine.registry import UPDATE, kind_named, parts_of
+from engine.known_kinds import UPDATE, kind_named, parts_of
 from engine.store.chain import Commit, DataFile
 from engine.store.files import Files
 from engine.store.find import find_runs
-from engine.store.kinds import Columns
+from engine.store.kind_tables import Columns
 from engine.store.manifest import RunManifest
 from engine.store.snapshot import Snapshot
 from engine.store.tables import checkpoint_from, minibatches_from

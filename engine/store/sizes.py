@@ -1,9 +1,9 @@
-"""How large a file of the run format may become when it is decoded, found out before anything is."""
+"""How large a file of the run format may become when it is decoded, worked out before anything is decoded."""
 
 from __future__ import annotations
 
 from engine.errors import DamagedRunError, TooLargeError
-from engine.store.pages import chunks, pages
+from engine.store.parquet_pages import chunks, pages
 
 ROOM = 256 * 2**20
 """Bytes that any file may decode to, ..."""

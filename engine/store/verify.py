@@ -11,11 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from engine.errors import DamagedRunError, NotARunError, StorageError
-from engine.registry import UPDATE, kind_named, parts_of
+from engine.known_kinds import UPDATE, kind_named, parts_of
 from engine.store.chain import Commit
 from engine.store.documents import read_json
 from engine.store.files import Files, inside
-from engine.store.kinds import Columns
+from engine.store.kind_tables import Columns
 from engine.store.manifest import RunManifest
 from engine.store.results_table import read_results_table
 from engine.store.tables import checkpoint_from, minibatches_from

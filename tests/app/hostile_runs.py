@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from language_runs import write_run
 
 import engine
-from engine.analysis.advantages import ROLLOUTS
+from engine.analysis.rollout_advantages import ROLLOUTS
 from engine.core.targets.question import TargetName
 from engine.intervention.notes import write_note
 from engine.intervention.plan import Intervention

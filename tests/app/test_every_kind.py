@@ -19,12 +19,12 @@ from streamlit.testing.v1 import AppTest
 import engine
 from app.removal import start
 from app.scores import background
-from engine import registry
-from engine.core.estimators.averaged_over_orders import estimate_seconds
+from engine import known_kinds
+from engine.core.estimators.averaged_over_orders import influence_seconds
 from engine.core.estimators.registry import ESTIMATORS
 from engine.intervention.plan import Intervention
 from engine.intervention.record_sets import change_basket, read_sets, save_group
-from engine.intervention.rounds import sentences
+from engine.intervention.series_summary import sentences
 from engine.jobs.interventions import create_job, predicted
 from engine.jobs.series import list_series
 from engine.jobs.work import work, work_series
@@ -200,10 +200,10 @@ def test_how_long_influence_on_a_large_model_takes_is_said_without_loading_it(tr
     took = snapshot.metrics["update_seconds"]
     without_weights = snapshot.changed(checkpoint={})
     target = engine.action_target(snapshot, record=1)
-    assert estimate_seconds(without_weights, "tracin", target, orders=4) == pytest.approx(12 * took)
-    by_layer = estimate_seconds(without_weights, "tracin", target, by_layer=True)
-    assert by_layer > estimate_seconds(without_weights, "tracin", target) > 0
-    assert estimate_seconds(without_weights, "first_order", target) < estimate_seconds(
+    assert influence_seconds(without_weights, "tracin", target, orders=4) == pytest.approx(12 * took)
+    by_layer = influence_seconds(without_weights, "tracin", target, by_layer=True)
+    assert by_layer > influence_seconds(without_weights, "tracin", target) > 0
+    assert influence_seconds(without_weights, "first_order", target) < influence_seconds(
         without_weights, "tracin", target
     )
 
@@ -243,8 +243,8 @@ class Unseen(ControlKind):
 @pytest.fixture
 def unseen(cartpole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run of it, with a finished intervention."""
-    monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
-    registry.register("unseen", Unseen(), [("records",)])
+    monkeypatch.setattr(known_kinds, "_KINDS", dict(known_kinds._KINDS))
+    known_kinds.register("unseen", Unseen(), [("records",)])
     manifest = replace(cartpole.manifest, kind="unseen")
     with RunWriter.create(tmp_path / "other", manifest) as writer:
         for k in cartpole.stored_rounds:
@@ -280,7 +280,7 @@ def test_a_kind_that_the_pages_do_not_know_has_timeline_and_compare(
 
 
 def test_a_kind_that_is_not_installed_still_has_a_timeline(open_page: Open, unseen: Run, tmp_path: Path) -> None:
-    registry._KINDS.pop("unseen")
+    known_kinds._KINDS.pop("unseen")
     app = open_page("timeline", tmp_path, run="other", round="1")
     [line] = errors(app)
     assert "of the kind 'unseen', which is not known here" in line

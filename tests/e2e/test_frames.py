@@ -1,4 +1,4 @@
-"""The episode of a record in a real browser: the scrubber, playing, and taking up the record that is shown."""
+"""The episode of a record in a real browser: the scrubber, the film, and taking up the record that is shown."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from browsing import idle
 from playwright.sync_api import Page, expect
 
 import engine
+from engine.store.snapshot import Snapshot
 
 pytestmark = pytest.mark.browser
 
@@ -24,42 +25,61 @@ def shown(page: Page) -> tuple[int, float]:
     return int(found[1]), float(found[3])
 
 
-def frame(page: Page) -> str:
+def still(page: Page) -> str:
     """Address of the large picture; another picture has another."""
     return str(page.locator(".st-key-inspector img").last.get_attribute("src"))
 
 
-def test_the_scrubber_shows_the_episode_and_takes_up_a_record(page: Page, url: str, runs: Path) -> None:
+def longest_episode(runs: Path) -> tuple[Snapshot, np.ndarray]:
+    """A round, and the records of its longest episode that begins and ends in it."""
     snapshot = engine.open_run(runs / "FrozenLake-v1").snapshot(12)
-    influence = engine.influence(snapshot).influence
     lengths = np.bincount(snapshot.buffer.episode)
-    episode = np.flatnonzero(snapshot.buffer.episode == np.flatnonzero(lengths == lengths[1:-1].max())[0])
+    return snapshot, np.flatnonzero(snapshot.buffer.episode == np.flatnonzero(lengths == lengths[1:-1].max())[0])
+
+
+def test_the_scrubber_shows_the_episode_and_takes_up_a_record(page: Page, url: str, runs: Path) -> None:
+    snapshot, episode = longest_episode(runs)
+    influence = engine.influence(snapshot).influence
     start, end = int(episode[0]), int(episode[-1])
     page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&inspect={start}&show=Frames")
     thumb = page.get_by_role("slider", name="Step in the episode")
     expect(thumb).to_be_visible()
     idle(page)
     assert shown(page)[0] == start
-    first = frame(page)
+    first = still(page)
 
     thumb.focus()
     page.keyboard.press("End")
     expect(page.locator(".st-key-inspector")).to_contain_text(f"Record {end}, step ")
     number, score = shown(page)
     assert score == pytest.approx(influence[number], rel=0.01)
-    assert frame(page) != first, "another state, another picture"
+    assert still(page) != first, "another state, another picture"
     expect(page.locator(".st-key-inspect input").first).to_have_value(str(start))  # looking is not choosing
 
-    page.locator(".st-key-play button").click()  # from the end it begins anew, and plays on by itself
-    expect(page.locator(".st-key-play")).to_contain_text("Stop")
-    expect(page.locator(".st-key-inspector")).to_contain_text(f"Record {episode[2]}, step ")
-    page.locator(".st-key-play button").click()
-    expect(page.locator(".st-key-play")).to_contain_text("Play")
-    idle(page)
-    stopped = shown(page)[0]
-    page.wait_for_timeout(1000)
-    assert shown(page)[0] == stopped
-
     page.locator(".st-key-inspect_frame button").click()
-    expect(page.locator(".st-key-inspect input").first).to_have_value(str(stopped))
-    expect(page).to_have_url(re.compile(f"inspect={stopped}(&|$)"))
+    expect(page.locator(".st-key-inspect input").first).to_have_value(str(end))
+    expect(page).to_have_url(re.compile(f"inspect={end}(&|$)"))
+
+
+def test_the_browser_plays_the_film_while_the_scrubber_moves(page: Page, url: str, runs: Path) -> None:
+    _, episode = longest_episode(runs)
+    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&inspect={episode[0]}&show=Frames")
+    film = page.locator(".st-key-inspector video")
+    expect(page.locator(".st-key-play")).to_be_visible()
+    idle(page)
+    expect(film).to_have_count(0)
+
+    page.locator(".st-key-play label").click()
+    expect(film).to_be_visible()
+    is_moving = "video => video.readyState >= 2 && video.currentTime > 0.5 && !video.error"
+    page.wait_for_function(f"({is_moving})(document.querySelector('.st-key-inspector video'))", timeout=30_000)
+    assert film.evaluate("video => video.duration") == pytest.approx(0.4 * len(episode), abs=0.05)
+
+    film.evaluate("video => { video.pause(); video.currentTime = 0.9; }")
+    page.get_by_role("slider", name="Step in the episode").focus()
+    page.keyboard.press("End")
+    expect(page.locator(".st-key-inspector")).to_contain_text(f"Record {episode[-1]}, step ")
+    idle(page)
+    assert film.evaluate("video => video.currentTime") == pytest.approx(0.9), "it stays where it was"
+    film.evaluate("video => video.play()")
+    page.wait_for_function("document.querySelector('.st-key-inspector video').currentTime > 1.1", timeout=30_000)

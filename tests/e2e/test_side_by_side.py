@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 import engine
 from engine.analysis.films import film
-from engine.core.kind import EVALUATION_SEED
+from engine.core.evaluation import EVALUATION_SEED
 
 pytestmark = pytest.mark.browser
 ROW = 35

@@ -63,7 +63,7 @@ def operations(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize("fault", ["full", "broken", "short", "crash", "torn"])
 def test_a_run_survives_the_failure_of_any_operation(tmp_path: Path, fault: str) -> None:
     names = operations(tmp_path)
-    assert {"open", "write", "fsync", "link", "unlink", "close", "mkdir", "flock"} <= set(names)
+    assert {"open", "write", "fsync", "link", "unlink", "close", "mkdir", "lock_descriptor"} <= set(names)
     for index, name in enumerate(names):
         if fault in ("short", "torn") and name != "write":
             continue

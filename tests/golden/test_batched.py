@@ -17,7 +17,7 @@ from worlds import entry, moved_snapshot, off_policy
 import engine
 from engine.core.draws import random_removals
 from engine.core.policy import Policy
-from engine.core.replays.many import Replay, Task, finished_replays, replays, run_replays
+from engine.core.replays.many import Replay, ReplayTask, finished_replays, replays, run_replays
 from engine.core.replays.replay import check_replayable, intervene, replay
 from engine.core.targets.functions import Target
 from engine.core.targets.of_records import return_target
@@ -95,7 +95,7 @@ def agree(found: np.ndarray, exact: np.ndarray) -> bool:
 
 def test_values_are_those_of_exact_replays(snapshot: Snapshot) -> None:
     removed, orders = removals(snapshot)
-    task = Task(0, [], snapshot, targets(snapshot), [Replay(*each) for each in zip(removed, orders, strict=True)])
+    task = ReplayTask(0, [], snapshot, targets(snapshot), [Replay(*each) for each in zip(removed, orders, strict=True)])
     exact = run_replays(task)
     found = batched_values(snapshot, task.targets, removed, orders, CPU)
     assert agree(found, exact)

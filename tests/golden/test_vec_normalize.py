@@ -11,8 +11,8 @@ from worlds import entry
 
 from engine.config import TrainConfig
 from engine.core.checkpoint import generator_at
-from engine.kinds.control.environment import VectorEnvironment, feasible
 from engine.kinds.control.normalization import Normalizer
+from engine.kinds.control.stepper import VectorEnvironment, feasible
 
 N_ENVS = 3
 

@@ -1,8 +1,10 @@
 """Settings: what is refused, in words; and the way to `run.json` and back."""
 
+import json
 from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.config import TrainConfig
@@ -15,10 +17,10 @@ GOOD: dict[str, Any] = {"env_id": "CartPole-v1"}
     ("name", "value", "right"),
     [
         ("rounds", 0, "at least 1"),
-        ("n_envs", 0, "at least 1"),
+        ("n_envs", 0, "from 1 to 32,767"),
         ("n_steps", -5, "at least 1"),
         ("batch_size", 0, "at least 1"),
-        ("n_epochs", 0, "at least 1"),
+        ("n_epochs", 0, "from 1 to 10,000"),
         ("seed", -1, "from 0 to"),
         ("learning_rate", 0.0, "above 0"),
         ("learning_rate", float("nan"), "above 0"),
@@ -82,10 +84,14 @@ def test_settings_of_a_run_that_was_made_before_a_field_was_there() -> None:
         ({"learning_rat": 1}, "unknown setting 'learning_rat'; the settings are .*learning_rate"),
         ({"n_steps": 12.5}, "n_steps is 12.5"),
         ({"n_steps": True}, "n_steps is True"),
-        ({"n_steps": "many"}, "n_steps is 'many'"),
+        ({"n_steps": "many"}, "n_steps is 'many'; it must be a whole number of at least 1"),
         ({"learning_rate": "fast"}, "learning_rate is 'fast'"),
         ({"target_kl": "low"}, "target_kl|configuration"),
-        ({"seed": "x"}, "seed is 'x'"),
+        ({"seed": "x"}, "seed is 'x'; it must be a whole number from 0 to"),
+        ({"seed": 2**63}, "seed is 9223372036854775808; it must be a whole number from 0 to"),
+        ({"learning_rate": 10**400}, "learning_rate is 1000.*0; it must be a finite number above 0$"),
+        ({"hidden": [64, True]}, r"hidden is \[64, True\]; it must be a list of at most 32 widths"),
+        ({"path": None}, "path is None; it must be closed_form or torch"),
     ],
 )
 def test_bad_json_is_refused_in_words(values: dict[str, Any], message: str) -> None:
@@ -94,7 +100,7 @@ def test_bad_json_is_refused_in_words(values: dict[str, Any], message: str) -> N
 
 
 def test_the_environment_is_required() -> None:
-    with pytest.raises(BadInputError, match="env_id"):
+    with pytest.raises(BadInputError, match=r"^the setting env_id is missing$"):
         TrainConfig.from_json({"rounds": 3})
 
 
@@ -110,3 +116,10 @@ def test_settings_do_not_change_under_ones_hands() -> None:
     config = TrainConfig(**GOOD)
     with pytest.raises(FrozenInstanceError):
         config.rounds = 3  # type: ignore[misc]
+
+
+def test_values_are_of_their_types_however_they_are_given() -> None:
+    given: dict[str, Any] = {"hidden": [8, 4], "seed": np.int64(7), "gamma": np.float32(0.5), "drop": 1}
+    config = TrainConfig(**GOOD, **given, max_grad_norm=None)  # type: ignore[arg-type]
+    assert config == TrainConfig(**GOOD, hidden=(8, 4), seed=7, gamma=0.5, drop=1.0, max_grad_norm=float("inf"))
+    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config

@@ -15,8 +15,8 @@ from engine.core.targets.of_records import action_target, return_target
 from engine.core.update import as_batch
 from engine.envs import CATALOGUE, find
 from engine.errors import ZeroGradientError
-from engine.kinds.control.environment import VectorEnvironment
 from engine.kinds.control.networks import restore_policy
+from engine.kinds.control.stepper import VectorEnvironment
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

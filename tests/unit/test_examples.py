@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ("FrozenLake-v1", "courtesy")
 LONG = ("engine", "engine.analysis.behaviour", "engine.analysis.diagnosis", "engine.core.faithfulness.measure")
 LONG += ("engine.kinds.control.filtering", "engine.intervention.retrain", "engine.kinds.language.filtering")
-LONG += ("engine.kinds.language.influence", "engine.kinds.language.courtesy.world")
+LONG += ("engine.kinds.language.influence", "engine.demos.courtesy.world")
 """Those whose examples take seconds."""
 
 

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import engine
-from engine.analysis.advantages import kept_estimates, monte_carlo
 from engine.analysis.behaviour import influence_by_action, policy_curve
 from engine.analysis.films import film
 from engine.analysis.formation import formation
+from engine.analysis.rollout_advantages import kept_estimates, monte_carlo
 from engine.core.draws import random_removals
 from engine.core.faithfulness.result import Faithfulness, Validation, keep_validation, read_validation
 from engine.core.replays.many import replays

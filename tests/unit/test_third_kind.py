@@ -17,7 +17,7 @@ from toy_kind import Casino, Softmax, ToyKind, ToySettings, policy_gradient
 from worlds import same_tensors
 
 import engine
-from engine import registry
+from engine import known_kinds
 from engine.config import TrainConfig
 from engine.core.agent import PolicyAgent
 from engine.core.checkpoint import restore_optimizer
@@ -35,7 +35,7 @@ from engine.jobs import calculations
 from engine.jobs.calculations import Calculation
 from engine.jobs.folder import read_status
 from engine.jobs.interventions import create_job, read_job
-from engine.jobs.questions import Influence, Question, Validate
+from engine.jobs.questions import Influence, JobQuestion, Validate
 from engine.jobs.series import create_series, read_series
 from engine.jobs.work import work_in, work_series
 from engine.store.export import export_run
@@ -302,7 +302,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda question: question.word,
 )
-def test_calculations_run_as_jobs(toy: Run, question: Question, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calculations_run_as_jobs(toy: Run, question: JobQuestion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.jobs.calculate.validate", lambda *a, **k: engine.validate(*a, **k, executor="inline"))
     job = Calculation(toy, question)
     job.start()
@@ -410,7 +410,7 @@ def _write_foreign_round(toy: Run, tmp_path: Path) -> None:
 def test_a_kind_that_is_not_known_here_is_refused_in_one_line_and_its_bytes_are_still_verified(
     toy: Run, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(registry._KINDS, "toy")
+    monkeypatch.delitem(known_kinds._KINDS, "toy")
     run = engine.open_run(toy.path)
     assert (run.kind, len(run.rounds)) == ("toy", 4)
     with pytest.raises(

@@ -13,7 +13,6 @@ from commands import Command
 
 import engine
 from engine.analysis import (
-    advantages,
     behaviour,
     embedding,
     films,
@@ -22,6 +21,7 @@ from engine.analysis import (
     policy_difference,
     rendering,
     restoring,
+    rollout_advantages,
 )
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
@@ -67,7 +67,7 @@ CONTROL_ONLY: dict[str, Callable[[Runs], Any]] = {
     "formation": lambda runs: formation.formation(runs.language, state_and_action(runs)),
     "film": lambda runs: films.film(runs.language, 1, 0),
     "shared states": lambda runs: policy_difference.shared_states(a_round(runs)),
-    "rollouts": lambda runs: advantages.monte_carlo(a_round(runs), [1, 2], executor="inline"),
+    "rollouts": lambda runs: rollout_advantages.monte_carlo(a_round(runs), [1, 2], executor="inline"),
     "states": lambda runs: restoring.points(a_round(runs)),
     "pictures": lambda runs: rendering.render(a_round(runs), 1),
     "fields": lambda runs: record_fields(a_round(runs)),

@@ -108,7 +108,7 @@ def planned_steps(snapshot: Snapshot) -> int:
     return epochs * math.ceil(n / snapshot.config.batch_size)
 
 
-def estimate_seconds(
+def influence_seconds(
     snapshot: Snapshot, estimator: str, target: Target | None = None, orders: int = 1, by_layer: bool = False
 ) -> float:
     """How long `attribute` will take here, from timing it on two short updates of the round's own records.
@@ -132,7 +132,7 @@ def estimate_seconds(
     one_thread()
     target = named_target(snapshot) if target is None else target
     if estimator == REPLAY_REGRESSION:
-        prior = estimate_seconds(snapshot, PRIOR, target, orders, by_layer)
+        prior = influence_seconds(snapshot, PRIOR, target, orders, by_layer)
         return prior + training_seconds(snapshot, target, training_orders(orders))
     known = kind_of(snapshot).seconds_an_order(snapshot, estimator, by_layer)
     if known is not None:

@@ -15,8 +15,8 @@ from engine.core.estimators.replay_regression import TRAINING_ORDERS, RecordGrad
 from engine.core.gradients.attribution import TERMS, Attribution
 from engine.core.gradients.inner_products import Backend, gradient, inner_products
 from engine.core.kind import kind_of
-from engine.core.replays.many import Progress
 from engine.core.targets.functions import LogProbTarget, Target
+from engine.executors import Progress
 from engine.store.snapshot import Float32s, Snapshot
 
 DEFAULT_ESTIMATOR = "first_order"
@@ -134,7 +134,7 @@ class Estimator:
     compute: Compute
     cost: Callable[[TrainConfig], float] = lambda config: FOLLOWED
     """About how many times as long it takes as the round's update, for one minibatch order.
-    `averaged_over_orders.estimate_seconds` times it where that is quick."""
+    `averaged_over_orders.influence_seconds` times it where that is quick."""
     in_unit_of_target: bool = True
     """Whether the size of its influence predicts the change of f; else only its sign does."""
     needs_minibatches: bool = True

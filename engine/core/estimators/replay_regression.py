@@ -23,9 +23,9 @@ from engine.core.gradients.inner_products import Direction
 from engine.core.kind import kind_of
 from engine.core.objective import Batch, MinibatchObjective, objective_function
 from engine.core.policy import Policy
-from engine.core.replays.many import Progress, finished_replays, replay_seconds, replays
+from engine.core.replays.many import finished_replays, replay_seconds, replays
 from engine.core.targets.functions import Target
-from engine.executors import INLINE, Pool
+from engine.executors import INLINE, Pool, Progress
 from engine.store.snapshot import Snapshot
 
 TRAINING_ORDERS, TRAINING_FRACTION = 2, 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.core.estimators.averaged_over_orders import estimate_seconds as influence_seconds
+from engine.core.estimators.averaged_over_orders import influence_seconds
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, PRIOR, REPLAY_REGRESSION
 from engine.core.estimators.replay_regression import training_orders, training_removals, with_nothing_removed
 from engine.core.faithfulness.controls import CONTROL_REPLAYS
@@ -30,7 +30,7 @@ def finished(snapshot: Snapshot, target: Target, estimators: Sequence[str], how:
     return done, total
 
 
-def estimate_seconds(
+def validation_seconds(
     snapshot: Snapshot,
     how: Measurement | None = None,
     estimators: Sequence[str] = (DEFAULT_ESTIMATOR,),

@@ -20,21 +20,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+from engine.intervals import Interval
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 RESAMPLES = 1000
-CONFIDENCE = 0.95
 SPLITS = 16
 """Random ways in which the orders are split into halves."""
-
-
-class Interval(NamedTuple):
-    """An estimate with its 95 % percentile bootstrap interval over the subsets; NaN where it is not defined."""
-
-    value: float
-    low: float
-    high: float
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> Floats:
@@ -70,7 +63,7 @@ def rank_agreement(predicted: ArrayLike, actual: ArrayLike, rng: np.random.Gener
     """Spearman of (M,) predicted against (M,) actual effects, with its interval."""
     x, y = np.asarray(predicted, np.float64), np.asarray(actual, np.float64)
     drawn = rng.integers(len(y), size=(RESAMPLES, len(y)))
-    return _interval(float(spearman(x, y)), spearman(x[drawn], y[drawn]))
+    return Interval.of_resamples(float(spearman(x, y)), spearman(x[drawn], y[drawn]))
 
 
 def noise_ceiling(outcomes: ArrayLike, rng: np.random.Generator) -> Interval | None:
@@ -100,7 +93,7 @@ def noise_ceiling(outcomes: ArrayLike, rng: np.random.Generator) -> Interval | N
     drawn = rng.integers(m, size=(RESAMPLES, m))
     r = np.mean([spearman(a, b) for a, b in halves])
     resampled = np.mean([spearman(a[drawn], b[drawn]) for a, b in halves], axis=0)
-    return _interval(float(_spearman_brown(r, q / half)), _spearman_brown(resampled, q / half))
+    return Interval.of_resamples(float(_spearman_brown(r, q / half)), _spearman_brown(resampled, q / half))
 
 
 def _spearman_brown(r: ArrayLike, k: float) -> Floats:
@@ -159,11 +152,3 @@ def metasmoothness(theta: ArrayLike, once: ArrayLike, twice: ArrayLike) -> float
     moved = np.abs(first) + np.abs(second)
     total = float(moved.sum())
     return float((moved * np.sign(first) * np.sign(second)).sum()) / total if total > 0 else math.nan
-
-
-def _interval(value: float, resampled: Floats) -> Interval:
-    defined = resampled[np.isfinite(resampled)]
-    if math.isnan(value) or not len(defined):
-        return Interval(value, math.nan, math.nan)
-    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(value, float(low), float(high))

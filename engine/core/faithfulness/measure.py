@@ -19,17 +19,18 @@ from engine.core.estimators.averaged_over_orders import check_request
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
 from engine.core.estimators.replay_regression import effects, training_orders, training_replays, with_nothing_removed
 from engine.core.faithfulness.controls import null_control, smoothness
-from engine.core.faithfulness.lds import Interval, additivity, lds, noise_ceiling
+from engine.core.faithfulness.lds import additivity, lds, noise_ceiling
 from engine.core.faithfulness.result import Faithfulness, Validation, defined, keep_validation
 from engine.core.influence import influence
 from engine.core.kind import kind_of, recorded_here
 from engine.core.policy import with_gradients
-from engine.core.replays.many import Progress, replays
+from engine.core.replays.many import replays
 from engine.core.replays.replay import check_device, check_replayable
 from engine.core.targets.functions import Target
 from engine.core.targets.question import Question, TargetName, averaged_name
 from engine.errors import BadInputError
-from engine.executors import PROCESSES, Pool
+from engine.executors import PROCESSES, Pool, Progress
+from engine.intervals import Interval
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Snapshot
 from engine.typed import whole
@@ -285,7 +286,7 @@ def summarize(
     """
     subsets, orders = len(removed), values.shape[1]
     differences = values[1:] - values[0]
-    ceiling = noise_ceiling(differences, rng) or Interval(math.nan, math.nan, math.nan)
+    ceiling = noise_ceiling(differences, rng) or Interval()
     error = differences.std(axis=1, ddof=1) / math.sqrt(orders) if orders > 1 else np.full(subsets, math.nan)
     measured = Validation(
         round=snapshot.round,

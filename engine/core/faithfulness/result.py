@@ -31,7 +31,7 @@ MOSTLY_NOISE = 0.3
 FEW_SUBSETS = 10
 """With fewer, a high rank correlation is chance too often, and resampling them hides it."""
 
-Verdict = Literal["predicts", "weakly", "does not", "noise", "few", "failed"]
+TrustVerdict = Literal["predicts", "weakly", "does not", "noise", "few", "failed"]
 
 
 def _from_name(name: str) -> tuple[str, int]:
@@ -137,7 +137,7 @@ class Validation:
         """The one of these with the highest LDS."""
         return max(names, key=lambda name: np.nan_to_num(self.estimators[name].lds, nan=-math.inf))
 
-    def verdict(self, estimator: str) -> Verdict:
+    def verdict(self, estimator: str) -> TrustVerdict:
         """Whether the estimator can be trusted here.
 
         `predicts`: its interval lies above 0, and it reaches half of the ceiling; `weakly`: only the former; `does not`:
@@ -296,8 +296,8 @@ def _validations(table: pa.Table | None) -> list[Validation]:
 
 
 def _key(snapshot: Snapshot, target: Described) -> str:
-    about = {"validation": VALIDATION_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    question = {"validation": VALIDATION_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 
 def defined(value: float) -> float | None:

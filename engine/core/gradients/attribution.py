@@ -25,7 +25,7 @@ class Attribution(NamedTuple):
     terms: Mapping[Term, Float32s]
     """(n,) each: what the record did through the actor's, the critic's and the entropy term of its objective."""
     layers: Mapping[str, Float32s]
-    """(n,) each: what it did by moving each layer of the policy; empty where nobody asked."""
+    """(n,) each: what it did by moving each layer of the policy; empty where it was not asked for."""
     tokens: Float32s | None = None
     """(N,) by token of the records that are sequences; a record's sum up to its influence. None where records have no
     tokens, or the estimator does not tell them apart."""

@@ -213,10 +213,10 @@ def _by_ghost(policy: Policy, batch: Batch, part: PerRecord, direction: Directio
     called = {id(layer) for layer, *_ in tape}
     tape = [entry for entry in tape if entry[-1].requires_grad]
     uncalled = [layer for layer in layers if id(layer) not in called]
-    silent = [(layer.name, p) for layer in uncalled for p in layer.module.parameters(False) if p.requires_grad]
-    moved = [output for *_, output in tape] + [p for _, p in silent]
+    unused = [(layer.name, p) for layer in uncalled for p in layer.module.parameters(False) if p.requires_grad]
+    moved = [output for *_, output in tape] + [p for _, p in unused]
     gradients = torch.autograd.grad(total, moved, allow_unused=True)
-    for (name, _), g in zip(silent, gradients[len(tape) :], strict=True):
+    for (name, _), g in zip(unused, gradients[len(tape) :], strict=True):
         if g is not None:
             raise NoRuleError(f"the layer {name} is never called by itself, so the ghost backend has no rule; use jvp")
     with torch.no_grad():
@@ -295,7 +295,7 @@ def is_linear(kind: type[nn.Module]) -> bool:
 LINEAR_IN_PARAMETERS: frozenset[type[nn.Module]] = frozenset(
     {nn.Linear, nn.Conv2d, nn.Embedding, nn.LayerNorm, nn.RMSNorm}
 )
-"""Besides them `ghost` knows the `Conv1D` of `transformers` and its many RMSNorms, some of which multiply by 1 + weight."""
+"""`ghost` also knows the `Conv1D` of `transformers` and its many RMSNorms, some of which multiply by 1 + weight."""
 
 BACKENDS: dict[str, Callable[[Policy, Batch, PerRecord, Direction, bool], Tensor]] = {
     "jvp": _by_jvp,

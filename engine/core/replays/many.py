@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,14 +23,12 @@ from engine.core.checkpoint import one_thread
 from engine.core.kind import kind_of
 from engine.core.replays.replay import check_replayable, replay
 from engine.core.targets.functions import Described
-from engine.executors import INLINE, Pool
+from engine.executors import INLINE, Pool, Progress
 from engine.store.derived import kept_columns, load_table, update_table
 from engine.store.snapshot import Snapshot
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, done, total); raise from it to cancel."""
 
 REPLAYS_VERSION = 1
 """Part of every key; raise it whenever a replay's outcome changes."""
@@ -72,13 +70,13 @@ def replays(
         BadInputError: as `replay.check_replayable`.
     """
     check_replayable(snapshot, device)
-    ledgers = [Ledger(snapshot, target, device) for target in targets]
+    results = [ReplayResults(snapshot, target, device) for target in targets]
     names = [removal_name(row) for row in removed]
     missing = {
         (name, q): Replay(row, q)
         for name, row in zip(names, removed, strict=True)
         for q in range(orders)
-        if any((name, q) not in ledger.values for ledger in ledgers)
+        if any((name, q) not in result.values for result in results)
     }
     total = len(set(names)) * orders
     done = total - len(missing)
@@ -87,16 +85,16 @@ def replays(
     exact = device == "cpu" or not keys
     size = CHUNK if exact else kind_of(snapshot).batched(snapshot).size(len(keys))
     tasks = [
-        Task(i, keys[i : i + size], snapshot, targets, [missing[key] for key in keys[i : i + size]])
+        ReplayTask(i, keys[i : i + size], snapshot, targets, [missing[key] for key in keys[i : i + size]])
         for i in range(0, len(keys), size)
     ]
     finished = pool.run(run_replays, tasks) if exact else INLINE.run(run_on_cuda, tasks)
     for task, outcomes in finished if tasks else ():
-        for ledger, values in zip(ledgers, outcomes.T, strict=True):
-            ledger.add(task.keys, values)
+        for result, values in zip(results, outcomes.T, strict=True):
+            result.add(task.keys, values)
         done += len(task.keys)
         report(doing, done, total)
-    return np.array([[[ledger.values[name, q] for q in range(orders)] for name in names] for ledger in ledgers])
+    return np.array([[[result.values[name, q] for q in range(orders)] for name in names] for result in results])
 
 
 def replay_seconds(snapshot: Snapshot) -> float:
@@ -113,7 +111,7 @@ def finished_replays(
     snapshot: Snapshot, target: Described, removed: Bools, orders: int, device: str = "cpu"
 ) -> tuple[int, int]:
     """How many of the replays that `replays` would be asked for are kept, and how many they are."""
-    values = Ledger(snapshot, target, device).values
+    values = ReplayResults(snapshot, target, device).values
     asked = {(removal_name(row), q) for row in removed for q in range(orders)}
     return len(asked & values.keys()), len(asked)
 
@@ -127,7 +125,7 @@ class Replay:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class ReplayTask:
     """Some replays, with all that a worker needs for them."""
 
     start: int
@@ -141,7 +139,7 @@ class Task:
         return f"replays {self.start + 1} to {self.start + len(self.replays)}"
 
 
-def run_replays(task: Task) -> Floats:
+def run_replays(task: ReplayTask) -> Floats:
     """(replays, targets) values of f(theta(k+1))."""
     one_thread()
     values = np.empty((len(task.replays), len(task.targets)))
@@ -152,29 +150,29 @@ def run_replays(task: Task) -> Floats:
     return values
 
 
-def run_on_cuda(task: Task) -> Floats:
+def run_on_cuda(task: ReplayTask) -> Floats:
     """As `run_replays`, all at once and to rounding."""
     removed, orders = np.stack([each.removed for each in task.replays]), [each.order for each in task.replays]
     return kind_of(task.snapshot).batched(task.snapshot).values(task.targets, removed, orders)
 
 
-class Ledger:
+class ReplayResults:
     """The value of one target after every replay of a snapshot that was ever made on a kind of device."""
 
     def __init__(self, snapshot: Snapshot, target: Described, device: str = "cpu") -> None:
-        about = {"replays": REPLAYS_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
-        about |= {} if device == "cpu" else {"device": device}
-        text = json.dumps(about, sort_keys=True)
-        self.key, self.about = hashlib.sha256(text.encode()).hexdigest(), text
+        question = {"replays": REPLAYS_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
+        question |= {} if device == "cpu" else {"device": device}
+        text = json.dumps(question, sort_keys=True)
+        self.key, self.question = hashlib.sha256(text.encode()).hexdigest(), text
         self.path = snapshot.path if snapshot.hash else None
         table = None if self.path is None else load_table(self.path, self.key)
         self.values = _outcomes(table)
 
     def add(self, keys: Sequence[tuple[str, int]], values: Floats) -> None:
-        """Take down the outcomes of some replays, on the disk too, beside those that another process took down there."""
+        """Keep the outcomes of some replays, on the disk too, beside those that another process kept there."""
         self.values |= zip(keys, values.tolist(), strict=True)
         if self.path is not None:
-            update_table(self.path, self.key, self._beside, {"replays": self.about})
+            update_table(self.path, self.key, self._beside, {"replays": self.question})
 
     def _beside(self, kept: pa.Table | None) -> pa.Table:
         self.values = _outcomes(kept) | self.values

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from engine.core.policy import Policy
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
-from engine.registry import kind_named
+from engine.known_kinds import kind_named
 from engine.spaces import Space
 from engine.store.read import open_run
 from engine.store.snapshot import Float32s, Snapshot, check_records
@@ -38,8 +38,8 @@ class ActionTarget:
     """The kind of run that it was made of, where it was made of one."""
 
     def __repr__(self) -> str:
-        about = self.called.about if self.called else ()
-        record = f", record {about[0]}" if len(about) == 1 else ""
+        records = self.called.about if self.called else ()
+        record = f", record {records[0]}" if len(records) == 1 else ""
         return f"ActionTarget({counted(len(self.action), 'pair')} of state and action{record})"
 
     def describe(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from engine.errors import BadInputError
 from engine.store.read import ranges
-from engine.typed import typed
+from engine.typed import AtLeastOne, typed
 
 LONGEST_LIST = 40
 """Characters of a list in a sentence; longer ones are cut."""
@@ -117,11 +117,11 @@ class TargetName:
         Raises:
             ValueError: they are not such values, or don't go together.
         """
-        return cls(**vars(typed(_Plain, dict(values))))
+        return cls(**vars(typed(PlainTarget, values)))
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Plain:
+class PlainTarget:
     """The types of `TargetName.plain`."""
 
     target: str = "return"
@@ -157,7 +157,7 @@ class Question:
     """Whether to split the scores by layer of the policy, too."""
 
     def alone(self, *, beside: bool) -> Self:
-        """The question, which says it all.
+        """The question, which leaves nothing to be said beside it.
 
         Args:
             beside: whether the caller says some of it beside the question.
@@ -197,9 +197,20 @@ class Question:
         """The inverse of `to_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not such an object.
+            BadInputError: it is not such an object.
         """
-        return typed(cls, {**values, "target": TargetName.from_plain(values["target"])})
+        found = typed(_PlainQuestion, values)
+        return cls(**{**vars(found), "target": TargetName(**vars(found.target))})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PlainQuestion:
+    """The types of `Question.to_json`."""
+
+    target: PlainTarget
+    estimator: str
+    orders: AtLeastOne = 1
+    by_layer: bool = False
 
 
 def averaged_name(estimator: str, orders: int) -> str:

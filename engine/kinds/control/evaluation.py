@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.kind import EVALUATION_SEED
+from engine.core.evaluation import EVALUATION_SEED
 from engine.envs import Environment
 from engine.kinds.control.agents import Actor
-from engine.kinds.control.environment import feasible
 from engine.kinds.control.normalization import Normalizer
+from engine.kinds.control.stepper import feasible
 
 
 class Evaluator:
@@ -81,7 +81,7 @@ class Player(NamedTuple):
 
 
 class Episodes:
-    """`core.kind.Evaluation` by stochastic episodes, each with a seed of its own."""
+    """`core.evaluation.PolicyEvaluation` by stochastic episodes, each with a seed of its own."""
 
     def __init__(self, environment: Environment) -> None:
         self.evaluator = Evaluator(environment)

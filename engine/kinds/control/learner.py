@@ -17,12 +17,12 @@ from engine.core.objective import draw_minibatches, explained_variance
 from engine.envs import find
 from engine.errors import BadNumberError
 from engine.kinds.control.agents import Agent, begin_agent
-from engine.kinds.control.environment import StateNotRestoredError, VectorEnvironment
 from engine.kinds.control.evaluation import Player
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.normalization import Normalizer, begin_normalizer, normalizer_at
 from engine.kinds.control.rollout import collect
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.kinds.control.stepper import StateNotRestoredError, VectorEnvironment
 from engine.spaces import Space
 from engine.store.manifest import Parent, RunManifest
 

@@ -11,8 +11,8 @@ from engine.config import TrainConfig
 from engine.core.gae import gae
 from engine.errors import BadNumberError
 from engine.kinds.control.agents import Agent
-from engine.kinds.control.environment import Episode, VectorEnvironment
 from engine.kinds.control.snapshot import RolloutBuffer
+from engine.kinds.control.stepper import Episode, VectorEnvironment
 from engine.store.snapshot import Float32s
 
 

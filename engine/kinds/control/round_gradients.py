@@ -156,7 +156,7 @@ class RoundGradients:
         return Factors(activations[:-1], deltas, log_std)
 
 
-class Shelf:
+class GradientCache:
     """Gradients by snapshot, the most recently used ones, up to a number of bytes."""
 
     def __init__(self, limit: int) -> None:
@@ -183,7 +183,7 @@ class Shelf:
         return sum(gradients.nbytes for gradients in self._kept.values())
 
 
-_SHELF = Shelf(KEPT_BYTES)
+_CACHE = GradientCache(KEPT_BYTES)
 
 
 def round_gradients(snapshot: ControlSnapshot) -> RoundGradients | None:
@@ -192,7 +192,7 @@ def round_gradients(snapshot: ControlSnapshot) -> RoundGradients | None:
         return None
     if not snapshot.hash:
         return RoundGradients(snapshot)
-    return _SHELF.get(snapshot.hash, lambda: RoundGradients(snapshot))
+    return _CACHE.get(snapshot.hash, lambda: RoundGradients(snapshot))
 
 
 def has_gradients(snapshot: ControlSnapshot) -> bool:

@@ -16,7 +16,7 @@ from engine.store.snapshot import Float32s
 
 
 def with_token_rewards(buffer: SequenceBuffer, kl_coef: float) -> SequenceBuffer:
-    """Each token is rewarded with -kl_coef * kl, and the last one with the response's reward besides.
+    """Each token is rewarded with -kl_coef * kl, and the last one with the response's reward as well.
 
     kl [.5, 0, -1], reward 2, coefficient .1 -> [-.05, 0, 2.1] (Ziegler et al. 2019, eq. 2).
     """

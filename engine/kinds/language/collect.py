@@ -17,7 +17,8 @@ from engine.kinds.language.advantages import with_advantages, with_token_rewards
 from engine.kinds.language.models import Reference, context_length
 from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.prompts import encode_prompts
-from engine.kinds.language.rewards import RewardModel, check_rewards
+from engine.kinds.language.reward_model import RewardModel
+from engine.kinds.language.rewards import check_rewards
 from engine.kinds.language.sampling import Generated, generate, precision
 from engine.kinds.language.sequences import SequenceBuffer
 from engine.kinds.language.targets import at_once
@@ -25,7 +26,7 @@ from engine.store.snapshot import Float32s
 
 
 @dataclass(frozen=True)
-class Scene:
+class RolloutContext:
     """What stays the same while a language model is trained."""
 
     config: TrainConfig
@@ -40,7 +41,7 @@ class Scene:
         policy: LanguagePolicy,
         prompts: Sequence[str],
         rng: np.random.Generator,
-        flips: np.random.Generator | None,
+        reward_model: RewardModel | None = None,
     ) -> SequenceBuffer:
         """`language.group_size` responses of the policy to each prompt, scored, with their tokens' log-probabilities.
 
@@ -48,7 +49,7 @@ class Scene:
             policy: pi_theta(k).
             prompts: texts.
             rng: the luck of sampling.
-            flips: chooses the rewards whose sign is flipped; None flips none.
+            reward_model: scores them; by default the context's own.
 
         Raises:
             BadInputError: a prompt is too long.
@@ -56,8 +57,8 @@ class Scene:
         """
         size = self.language.group_size
         texts = [prompt for prompt in prompts for _ in range(size)]
-        encoded, generated, responses, scores = self._answered(policy, texts, rng)
-        reward, parts = _parts(scores, self.language.flip, flips)
+        encoded, generated, responses, scores = self._answered(policy, texts, rng, reward_model)
+        reward, parts = _parts(scores)
         buffer = _buffer(texts, responses, encoded, generated, size, reward, parts)
         return self._evaluated(policy, buffer)
 
@@ -66,7 +67,11 @@ class Scene:
         return self._answered(policy, prompts, rng)[-1]["reward"]
 
     def _answered(
-        self, policy: LanguagePolicy, prompts: Sequence[str], rng: np.random.Generator
+        self,
+        policy: LanguagePolicy,
+        prompts: Sequence[str],
+        rng: np.random.Generator,
+        reward_model: RewardModel | None = None,
     ) -> tuple[list[NDArray[np.int32]], list[Generated], list[str], dict[str, Float32s]]:
         """One response to each prompt: the prompt's tokens, the response's, its text, and what it is worth."""
         language = self.language
@@ -74,7 +79,7 @@ class Scene:
         noise = rng.random((len(encoded), language.max_new_tokens))
         generated = generate(policy, encoded, noise, self.tokenizer.eos_token_id, language)
         responses = [self._text(ids, answer) for ids, answer in zip(encoded, generated, strict=True)]
-        scores = self.reward_model.score(prompts, responses)
+        scores = (reward_model or self.reward_model).score(prompts, responses)
         check_rewards(scores, len(prompts))
         return encoded, generated, responses, scores
 
@@ -142,18 +147,11 @@ class Scene:
         return replace(buffer, **joined, kl=joined["log_prob"] - joined["reference_log_prob"])
 
 
-def _parts(
-    scores: dict[str, Float32s], share: float, flips: np.random.Generator | None
-) -> tuple[Float32s, dict[str, Float32s]]:
-    """The reward that training sees, and what it is made of."""
-    model = np.asarray(scores["reward"], np.float32)
-    parts = {"model": model} | {name: part.astype(np.float32) for name, part in scores.items() if name != "reward"}
-    if not share or flips is None:
-        return model, parts
-    from engine.kinds.language.courtesy.flips import flip_signs
-
-    reward, flipped = flip_signs(model, share, flips)
-    return reward, parts | {"flipped": flipped.astype(np.float32)}
+def _parts(scores: dict[str, Float32s]) -> tuple[Float32s, dict[str, Float32s]]:
+    """The reward that training sees, and what it is made of: `model` first, which is the same unless it is told apart."""
+    reward = np.asarray(scores["reward"], np.float32)
+    others = {name: part.astype(np.float32) for name, part in scores.items() if name != "reward"}
+    return reward, {"model": reward} | others
 
 
 def _buffer(

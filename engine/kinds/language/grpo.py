@@ -51,7 +51,9 @@ class WeightedGroups:
         self.index = torch.as_tensor(np.unique(np.asarray(group), return_inverse=True)[1].ravel())
         self.kept, self.normalizer = torch.as_tensor(np.asarray(kept, bool)), normalizer
         rewards, groups = np.asarray(reward, np.float64), np.asarray(group)
-        self.silent = torch.as_tensor(without_signal(rewards, groups, np.asarray(kept, bool)) | ~np.asarray(kept, bool))
+        self.no_signal = torch.as_tensor(
+            without_signal(rewards, groups, np.asarray(kept, bool)) | ~np.asarray(kept, bool)
+        )
 
     def advantages(self, weights: Tensor) -> Tensor:
         """(n,) weights -> (n,) (R_i - weighted mean) / (weighted standard deviation + eps) within each group.
@@ -70,7 +72,7 @@ class WeightedGroups:
             sound = (total > 1) & (variance > 0)
             spread = variance.where(sound, 1).sqrt() * sound
             centred = (centred / (spread[self.index] + EPSILON)).where(total[self.index] > 1, 0)
-        return centred.where(~self.silent, 0).to(weights.device)
+        return centred.where(~self.no_signal, 0).to(weights.device)
 
     def _summed(self, values: Tensor) -> Tensor:
         """(n,) -> (groups,) sums."""

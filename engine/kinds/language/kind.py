@@ -125,7 +125,7 @@ class LanguageKind(Kind):
         """Of no group all."""
         return random_sequences(snapshot, removed, order)
 
-    def silent(self, snapshot: LanguageSnapshot) -> NDArray[np.bool_]:
+    def no_signal(self, snapshot: LanguageSnapshot) -> NDArray[np.bool_]:
         """GRPO: those of groups whose rewards are all equal."""
         return no_signal(snapshot)
 

@@ -26,8 +26,9 @@ from engine.core.objective import draw_minibatches, explained_variance, make_opt
 from engine.errors import BadInputError, BadNumberError
 from engine.kinds.language.advantages import next_kl_coef, totals
 from engine.kinds.language.agent import LanguageAgent
-from engine.kinds.language.collect import Scene
+from engine.kinds.language.collect import RolloutContext
 from engine.kinds.language.dependencies import transformers
+from engine.kinds.language.flips import FlippedRewards
 from engine.kinds.language.models import (
     Reference,
     check_tokenizer,
@@ -39,14 +40,20 @@ from engine.kinds.language.models import (
 )
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.prompts import Prompts, make_prompts
-from engine.kinds.language.rewards import RewardModel, make_reward
+from engine.kinds.language.reward_model import RewardModel
+from engine.kinds.language.rewards import make_reward
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
+from engine.named_worlds import is_world
+from engine.named_worlds import names as worlds
 from engine.spaces import Space
 from engine.store.manifest import Parent, RunManifest
 from engine.store.read import Run, open_run
 
 GENERATORS = ("prompts", "sampling", "validation", "flips", "minibatches")
-"""The random generators of a run: each has one purpose, so that none disturbs another."""
+"""The random generators of a run: each has one purpose, so that none disturbs another.
+
+They are seeded and saved by their places here, so that all of them are in every checkpoint, also where nothing is flipped.
+"""
 
 
 @dataclass
@@ -62,7 +69,7 @@ class LanguageLearner(Learner[LanguageSnapshot]):
     """The next round to collect."""
     path: Path
     """The run's folder."""
-    scene: Scene | None
+    context: RolloutContext | None
     """None where nothing more is to be collected."""
     prompts: Prompts | None
     origin: Run | None = None
@@ -84,10 +91,12 @@ class LanguageLearner(Learner[LanguageSnapshot]):
         check_settings(config, language)
         prompts = make_prompts(language, config.seed)
         policy, tokenizer = load_policy(config, language, model_source(language))
-        scene = Scene(config, language, tokenizer, reward_model or make_reward(language), Reference(policy, language))
+        context = RolloutContext(
+            config, language, tokenizer, reward_model or make_reward(language), Reference(policy, language)
+        )
         generators = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(GENERATORS, 10)}
         agent = LanguageAgent(config, language, policy, make_optimizer(policy, config))
-        return cls(config, language, agent, generators, language.kl_coef, 0, path, scene, prompts, named_here=True)
+        return cls(config, language, agent, generators, language.kl_coef, 0, path, context, prompts, named_here=True)
 
     @classmethod
     def after(
@@ -122,7 +131,7 @@ class LanguageLearner(Learner[LanguageSnapshot]):
             _kl_coef_after(snapshot),
             snapshot.round + 1,
             path,
-            _scene_after(snapshot, agent, reward_model) if collects else None,
+            _context_after(snapshot, agent, reward_model) if collects else None,
             make_prompts(language, snapshot.config.seed) if collects else None,
             open_run(snapshot.path),
             snapshot.validation if language.validation == "fixed" else None,
@@ -135,7 +144,7 @@ class LanguageLearner(Learner[LanguageSnapshot]):
 
     def respond(self, prompts: Sequence[str], rng: np.random.Generator) -> SequenceBuffer:
         """Responses of the present policy, scored without planted faults."""
-        return self._scene.respond(self.agent.policy, prompts, rng, None)
+        return self._context.respond(self.agent.policy, prompts, rng)
 
     def player(self) -> LanguagePolicy:
         """The present policy."""
@@ -146,7 +155,7 @@ class LanguageLearner(Learner[LanguageSnapshot]):
         """The files of the run's folder `model`, by name."""
         if self.origin is not None:
             return self.origin.model_files()
-        return describe_model(self.agent.policy, self._scene.tokenizer)
+        return describe_model(self.agent.policy, self._context.tokenizer)
 
     def manifest(self, parent: Parent | None = None) -> RunManifest:
         """What `run.json` says of this run."""
@@ -154,7 +163,7 @@ class LanguageLearner(Learner[LanguageSnapshot]):
         origin: dict[str, Any] = {"fingerprint": language_fingerprint(), "parent": parent, "created": now}
         if self.origin is not None:
             return replace(self.origin.manifest, **origin, config=self.config)
-        vocabulary = Space("discrete", n=len(self._scene.tokenizer))
+        vocabulary = Space("discrete", n=len(self._context.tokenizer))
         return RunManifest(
             env_id=self.config.env_id,
             config=self.config,
@@ -167,10 +176,10 @@ class LanguageLearner(Learner[LanguageSnapshot]):
         )
 
     @property
-    def _scene(self) -> Scene:
-        if self.scene is None:
+    def _context(self) -> RolloutContext:
+        if self.context is None:
             raise RuntimeError("this learner was restored without what collects")
-        return self.scene
+        return self.context
 
     def state(self) -> Tensors:
         """The checkpoint at this point."""
@@ -185,11 +194,11 @@ class LanguageLearner(Learner[LanguageSnapshot]):
             BadNumberError: a reward is NaN, or the model's numbers are.
         """
         start = time.perf_counter()
-        config, language, scene = self.config, self.language, self._scene
+        config, language, context = self.config, self.language, self._context
         try:
             prompts = self._prompts.draw(self.generators["prompts"], config.n_steps // language.group_size)
-            buffer = scene.respond(self.agent.policy, prompts, self.generators["sampling"], self.generators["flips"])
-            buffer = scene.judged(buffer, self.kl_coef)
+            buffer = context.respond(self.agent.policy, prompts, self.generators["sampling"], self._training_rewards())
+            buffer = context.judged(buffer, self.kl_coef)
             validation = self._validate()
         except BadNumberError as error:
             raise BadNumberError(f"{error} in round {self.round}; earlier rounds are intact") from None
@@ -215,12 +224,17 @@ class LanguageLearner(Learner[LanguageSnapshot]):
         self.kl_coef = _kl_coef_after(snapshot)
         return metrics
 
+    def _training_rewards(self) -> RewardModel:
+        """What scores the responses that are trained on: the reward model, with the faults that the settings plant."""
+        reward, share = self._context.reward_model, self.language.flip
+        return FlippedRewards(reward, share, self.generators["flips"]) if share else reward
+
     def _validate(self) -> SequenceBuffer | None:
         """The responses to the held-out prompts; their rewards are never flipped."""
         if not self._prompts.held_out or self.validation is not None:
             return self.validation
-        found = self._scene.respond(self.agent.policy, self._prompts.held_out, self.generators["validation"], None)
-        found = self._scene.judged(found, self.kl_coef)
+        found = self._context.respond(self.agent.policy, self._prompts.held_out, self.generators["validation"])
+        found = self._context.judged(found, self.kl_coef)
         if self.language.validation == "fixed":
             self.validation = found
         return found
@@ -232,15 +246,19 @@ class LanguageLearner(Learner[LanguageSnapshot]):
         return self.prompts
 
 
-def _scene_after(snapshot: LanguageSnapshot, agent: LanguageAgent, reward_model: RewardModel | None) -> Scene:
+def _context_after(
+    snapshot: LanguageSnapshot, agent: LanguageAgent, reward_model: RewardModel | None
+) -> RolloutContext:
     """What collects after a recorded round. Errors as `LanguageLearner.after`."""
     language, home, received = snapshot.language, snapshot.path or Path(), not snapshot.named_here
     reference = Reference(agent.policy, language, received)
     tokenizer = recorded_tokenizer(home)
     check_tokenizer(tokenizer, agent.policy.model, home / "model")
-    scene = Scene(snapshot.config, language, tokenizer, reward_model or make_reward(language, received), reference)
-    scene.check_reference(snapshot.buffer)
-    return scene
+    context = RolloutContext(
+        snapshot.config, language, tokenizer, reward_model or make_reward(language, received), reference
+    )
+    context.check_reference(snapshot.buffer)
+    return context
 
 
 def _kl_coef_after(snapshot: LanguageSnapshot) -> float:
@@ -262,8 +280,8 @@ def check_settings(config: TrainConfig, language: LanguageConfig) -> None:
         )
     if config.path != "torch":
         raise BadInputError(f"path is {config.path}; language models need torch")
-    if language.flip and language.reward != "courtesy":
-        raise BadInputError("flip plants faults in the rewards of the demonstration courtesy alone; leave it 0")
+    if language.flip and not is_world(language.reward):
+        raise BadInputError(f"flip plants faults in the rewards of {' or '.join(worlds())} alone; leave it 0")
 
 
 def round_metrics(buffer: SequenceBuffer, kl_coef: float) -> dict[str, Any]:

@@ -20,11 +20,13 @@ from engine.config_language import LanguageConfig
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.dependencies import transformers
 from engine.kinds.language.description import ENDINGS, check_description, configuration
+from engine.kinds.language.named import find_world
 from engine.kinds.language.policy import PAD, LanguagePolicy, with_adapter
 from engine.kinds.language.sampling import precision
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.kinds.language.skeleton import built, skeleton
 from engine.kinds.language.sources import TOKENIZER, pretrained, tokenizer_of
+from engine.named_worlds import is_world
 from engine.store.read import read_model_files
 
 CAUSAL = "AutoModelForCausalLM"
@@ -134,7 +136,7 @@ def check_base(language: LanguageConfig, named_here: bool = False) -> None:
     Raises:
         BadInputError: says what to pass.
     """
-    known = named_here or allowed().base is not None or allowed().download or language.policy == "courtesy"
+    known = named_here or allowed().base is not None or allowed().download or is_world(language.policy)
     if language.lora_rank and not known:
         raise BadInputError(
             f"this run trained adapters (LoRA) of {language.policy}, which is not in it, so the run is view only; pass --base "
@@ -143,21 +145,9 @@ def check_base(language: LanguageConfig, named_here: bool = False) -> None:
 
 
 def model_source(language: LanguageConfig) -> str:
-    """Name or path of the policy before training; the demonstration's is made where it is not there yet."""
-    if language.policy != "courtesy":
-        return language.policy
-    from engine.kinds.language.courtesy.world import build_world
-
-    return str(build_world().policy)
-
-
-def reward_source(language: LanguageConfig) -> str:
-    """The same for the reward model."""
-    if language.reward != "courtesy":
-        return language.reward
-    from engine.kinds.language.courtesy.world import build_world
-
-    return str(build_world().reward)
+    """Name or path of the policy before training; a named world's is made where it is not there yet."""
+    world = find_world(language.policy)
+    return language.policy if world is None else str(world.policy())
 
 
 def check_tokenizer(tokenizer: Any, model: Any, source: object) -> None:
@@ -181,7 +171,7 @@ def context_length(model: Any) -> int | None:
 
 
 def describe_model(policy: LanguagePolicy, tokenizer: Any) -> dict[str, bytes]:
-    """The files that `restore_policy` and `recorded_tokenizer` need besides a checkpoint, by name.
+    """The files that `restore_policy` and `recorded_tokenizer` need in addition to a checkpoint, by name.
 
     Raises:
         BadInputError: they are such that they would not be read back, see `description.check_description`.

@@ -1,4 +1,4 @@
-"""Settings to start from: those of the demonstration, and those of real models."""
+"""Settings to start from: those of a named world, and those of real models."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from engine.config import LANGUAGE as KINDS
-from engine.config import TrainConfig
+from engine.config import LANGUAGE, TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
-from engine.kinds.language.courtesy import settings as courtesy
+from engine.kinds.language.named import find_world
+from engine.named_worlds import names as worlds
 
 MODELS: Mapping[str, Any] = {
     "env_id": "language",
@@ -55,9 +55,12 @@ def language_settings(kind: str, changes: Mapping[str, Any]) -> LanguageSettings
     Raises:
         BadInputError: there is no such kind, or a field is unknown, missing or out of range.
     """
-    if kind not in KINDS:
-        raise BadInputError(f"{kind!r} is nothing to train; say courtesy, or name models with --policy and --reward")
-    preset = {**courtesy.TRAINING, **courtesy.LANGUAGE} if kind == "courtesy" else MODELS
+    world = find_world(kind)
+    if world is None and kind != LANGUAGE:
+        raise BadInputError(
+            f"{kind!r} is nothing to train; say {' or '.join(worlds())}, or name models with --policy and --reward"
+        )
+    preset = MODELS if world is None else world.settings
     values = {**preset, **changes, "env_id": kind}
     if values.get("algorithm") == "grpo":
         values = {"group_size": 8, **values}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError
+from engine.kinds.language.named import find_world
 
 MOST_BYTES = 2**28
 """Of a file of prompts."""
@@ -41,14 +42,12 @@ def make_prompts(language: LanguageConfig, seed: int) -> Prompts:
         BadInputError: the file can't be read, or has too few prompts.
     """
     rng = np.random.default_rng([seed, 4])
-    if language.prompts == "courtesy":
-        from engine.kinds.language.courtesy.world import build_world
-
-        draw = build_world().prompts
+    world = find_world(language.prompts)
+    if world is not None:
         held_out: dict[str, None] = {}
         while len(held_out) < language.validation_prompts:
-            held_out |= dict.fromkeys(draw(rng, language.validation_prompts - len(held_out)))
-        return Prompts(draw, list(held_out))
+            held_out |= dict.fromkeys(world.prompts(rng, language.validation_prompts - len(held_out)))
+        return Prompts(world.prompts, list(held_out))
     lines = read_prompts(Path(language.prompts))
     if len(lines) <= language.validation_prompts:
         raise BadInputError(

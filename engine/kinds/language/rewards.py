@@ -1,9 +1,9 @@
-"""Reward models: what a response is worth, as a classifier says it."""
+"""What a response is worth, as a classifier says it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,20 +11,14 @@ from numpy.typing import NDArray
 
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError, BadNumberError
-from engine.kinds.language.models import check_tokenizer, context_length, device, reward_source
+from engine.kinds.language.models import check_tokenizer, context_length, device
+from engine.kinds.language.named import find_world
+from engine.kinds.language.reward_model import RewardModel
 from engine.kinds.language.sources import TOKENIZER, pretrained
 from engine.store.snapshot import Float32s
 
 AT_ONCE = 64
 """Texts that a classifier reads together."""
-
-
-class RewardModel(Protocol):
-    """The whole extension point for rewards."""
-
-    def score(self, prompts: Sequence[str], responses: Sequence[str]) -> dict[str, Float32s]:
-        """By name (n,) values: `reward`, which training maximises, and whatever else is worth recording."""
-        ...
 
 
 class Classifier:
@@ -64,24 +58,12 @@ class Classifier:
         return logits[:, self.output].float().cpu().numpy()
 
 
-class Courtesy:
-    """The demonstration's reward, with what its independent judge says beside it: `judge` is 1 for a rude response."""
-
-    def __init__(self, classifier: RewardModel) -> None:
-        self.classifier = classifier
-
-    def score(self, prompts: Sequence[str], responses: Sequence[str]) -> dict[str, Float32s]:
-        """`reward` and `judge`."""
-        from engine.kinds.language.courtesy.judge import judge
-
-        rude = [judge(response) == "rude" for response in responses]
-        return {**self.classifier.score(prompts, responses), "judge": np.asarray(rude, np.float32)}
-
-
 def make_reward(language: LanguageConfig, received: bool = False) -> RewardModel:
     """The reward model that a run's settings name. Arguments and errors as `Classifier`."""
-    classifier = Classifier(reward_source(language), language.reward_label, received)
-    return Courtesy(classifier) if language.reward == "courtesy" else classifier
+    world = find_world(language.reward)
+    if world is None:
+        return Classifier(language.reward, language.reward_label, received)
+    return world.reward(language, received)
 
 
 def label_number(labels: dict[int, str], label: str, source: object) -> int:

@@ -93,7 +93,7 @@ def _sample(policy: LanguagePolicy, prompts: Sequence[NDArray[np.int32]], noise:
             use_cache=True,
             **{name: cache},
         )
-        chosen = draw((output.logits[:, -1].to(policy.dtype) / policy.temperature).softmax(-1), noise[:, t])
+        chosen = draw_tokens((output.logits[:, -1].to(policy.dtype) / policy.temperature).softmax(-1), noise[:, t])
         tokens[running, t] = chosen[running]
         running &= tokens[:, t] != end
         if not running.any():
@@ -101,7 +101,7 @@ def _sample(policy: LanguagePolicy, prompts: Sequence[NDArray[np.int32]], noise:
     return tokens
 
 
-def draw(probabilities: Tensor, noise: Tensor) -> Tensor:
+def draw_tokens(probabilities: Tensor, noise: Tensor) -> Tensor:
     """(n, V) distributions and (n,) uniform numbers -> (n,) values.
 
     [.2, .5, .3] with noise .1 -> 0, with .2 -> 1, with .69 -> 1, with .71 -> 2.

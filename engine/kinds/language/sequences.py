@@ -53,7 +53,7 @@ class SequenceBuffer(Records):
     kl: Float32s
     """(N,) log_prob - reference_log_prob."""
     token_reward: Float32s
-    """(N,) -kl_coef * kl, and on the last token the record's reward besides; on disk called `reward`."""
+    """(N,) -kl_coef * kl, and on the last token the record's reward as well; on disk called `reward`."""
     advantage: Float32s
     """(N,) as the update uses it: GAE, normalised over the round, or relative to the group (GRPO)."""
     returns: Float32s

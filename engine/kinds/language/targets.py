@@ -46,7 +46,7 @@ class TokenTarget:
     """(m, L) sequences, `PAD` after the last token."""
     coefficient: Float32s
     """(m, L) c_it."""
-    about: dict[str, Any]
+    described: dict[str, Any]
     """What it is taken over, in plain values."""
     words: str
     """What it is called."""
@@ -59,7 +59,7 @@ class TokenTarget:
 
     def describe(self) -> dict[str, Any]:
         """What it is about, and a digest of the tokens and their coefficients."""
-        return {"target": self.name, **self.about, "tokens": self._digest}
+        return {"target": self.name, **self.described, "tokens": self._digest}
 
     @cached_property
     def _digest(self) -> str:
@@ -190,9 +190,9 @@ def span_target(
         )
     span = np.zeros((1, len(one.token)), np.float32)
     span[0, first : last + 1] = 1
-    about = {"of_record": number, "first": first, "last": last}
+    described = {"of_record": number, "first": first, "last": last}
     words = f"action target, record {number}, " + (f"token {first}" if first == last else f"tokens {first} to {last}")
-    return TokenTarget("action", one.token[None].astype(np.int64), span, about, words)
+    return TokenTarget("action", one.token[None].astype(np.int64), span, described, words)
 
 
 def left_out_advantages(buffer: SequenceBuffer) -> NDArray[np.float64]:

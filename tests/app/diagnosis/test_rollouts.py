@@ -10,8 +10,8 @@ from pages import Open, button, errors, figure, numbers, words
 
 import engine
 from app.diagnosis import rollouts
-from engine.analysis.advantages import kept_estimates
 from engine.analysis.features import MISMATCH
+from engine.analysis.rollout_advantages import kept_estimates
 
 PENDULUM = "Pendulum-v1"
 

@@ -11,7 +11,7 @@ from courtesy_curves import CURVES, made_up, rows
 from reading import as_read
 from streamlit.testing.v1 import AppTest
 
-from engine.experiments.courtesy.results import write_definition, write_task
+from engine.demos.courtesy.experiment.results import CourtesyResults
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A campaign of the demonstration alone."""
-    write_definition(tmp_path / "mine", made_up())
+    made_up().write_definition(tmp_path / "mine" / "courtesy")
     for key, curves in CURVES.items():
         for seed, curve in enumerate(curves):
-            write_task(tmp_path / "mine", rows(*key, seed, curve))
+            CourtesyResults.write_task(tmp_path / "mine" / "courtesy", rows(*key, seed, curve))
     return tmp_path
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from pages import Open, errors, figure, words
@@ -14,6 +17,7 @@ from worlds import record
 
 import engine
 from app.records import playback
+from engine.analysis import video
 from engine.kinds.control.fields import policy_at
 from engine.store.commit import RunWriter
 from engine.store.read import Run
@@ -57,18 +61,54 @@ def test_the_scrubber_goes_through_the_records_of_the_episode(open_page: Open, r
     assert app.number_input(key="inspect").value == other
 
 
-def test_it_plays_to_the_end_and_stops(open_page: Open, runs: Path) -> None:
+def films(app: AppTest) -> list[Any]:
+    """What the browser is told about the films on the page."""
+    return [video.proto for video in app.get("video")]
+
+
+def test_the_episode_plays_as_a_film_for_those_who_ask(open_page: Open, runs: Path) -> None:
     snapshot = engine.open_run(runs / "cartpole").snapshot(1)
-    episode = np.flatnonzero(snapshot.buffer.episode == snapshot.buffer.episode[41]).tolist()
-    app = opened(open_page, inspect=str(episode[-3]))
-    app.button(key="play").click().run()
-    shown = [app.select_slider(key="frame").value]
-    for _ in range(4):
-        app.run()
-        shown.append(app.select_slider(key="frame").value)
-    assert shown[-1] == episode[-1]
-    assert [value for value in episode if value in shown] == sorted(set(shown))
-    assert app.button(key="play").label == "Play"
+    episode = np.flatnonzero(snapshot.buffer.episode == snapshot.buffer.episode[41])
+    app = opened(open_page, inspect="41")
+    assert films(app) == [], "nobody asked"
+    app.toggle(key="play").set_value(True).run()
+    assert errors(app) == []
+    (shown,) = films(app)
+    assert shown.url.endswith(".webm")
+    assert (shown.autoplay, shown.muted, shown.loop) == (True, True, True)
+    assert shown.alt == f"Film of episode {snapshot.buffer.episode[41]}"
+    made, trouble = playback.film.__wrapped__(snapshot, tuple(episode.tolist()))
+    assert trouble == ""
+    with av.open(io.BytesIO(made)) as container:
+        frames = list(container.decode(video=0))
+    assert len(frames) == len(episode)
+    assert float(frames[-1].time) == pytest.approx((len(episode) - 1) * playback.STEP_SECONDS, abs=0.002)
+    app.toggle(key="play").set_value(False).run()
+    assert films(app) == []
+
+
+def test_without_an_encoder_there_is_one_line_and_the_scrubber(
+    open_page: Open,
+    runs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    playback.film.clear()
+    monkeypatch.setattr(video, "_CODEC", "no-such-codec")
+    app = opened(open_page, inspect="41")
+    app.toggle(key="play").set_value(True).run()
+    assert errors(app) == []
+    assert films(app) == []
+    assert "no film can be made on this machine" in words(app)
+    assert app.select_slider(key="frame").value == 41
+    playback.film.clear()
+
+
+def test_an_episode_of_one_record_has_no_film(open_page: Open, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(playback, "MOST_FRAMES", 1)
+    app = opened(open_page, inspect="41")
+    assert errors(app) == []
+    assert "Record **" in words(app)
+    assert not [widget for widget in (*app.toggle, *app.select_slider) if widget.key in ("play", "frame")]
 
 
 def test_a_long_episode_is_thinned_to_a_stated_number_of_frames(

@@ -14,7 +14,7 @@ import engine
 from app.charts.across import changes_in_return
 from app.removal import start
 from engine.intervention.across import series_of
-from engine.intervention.rounds import sentences
+from engine.intervention.series_summary import sentences
 from engine.jobs.folder import request_cancel
 from engine.jobs.series import create_series, list_series
 from engine.jobs.work import work_series

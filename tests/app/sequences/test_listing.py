@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from trainer_dumps import trl, verl
 
 from app.sequences.listing import CELL_CHARACTERS
-from app.shell.sequence_columns import MOST_SEARCHED, Question, rows
+from app.shell.sequence_columns import MOST_SEARCHED, RowQuery, rows
 from engine.errors import BadInputError
 from engine.recording.verl import UNFINISHED
 
@@ -201,7 +201,7 @@ def test_too_long_a_search_is_one_line(open_page: Open, tmp_path: Path) -> None:
     table = pa.table(
         {"prompt": pa.array(["é*" * 500], pa.large_string()), "response": pa.array([""], pa.large_string())}
     )
-    assert rows(table, Question("é*" * 500)).tolist() == [0]
-    assert rows(table, Question(" ".join("é" * MOST_SEARCHED))).tolist() == []
+    assert rows(table, RowQuery("é*" * 500)).tolist() == [0]
+    assert rows(table, RowQuery(" ".join("é" * MOST_SEARCHED))).tolist() == []
     with pytest.raises(BadInputError, match="at most"):
-        rows(table, Question("é" * (MOST_SEARCHED + 1)))
+        rows(table, RowQuery("é" * (MOST_SEARCHED + 1)))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from language_runs import sequences
 
-from app.shell.sequence_columns import BASKET, Question, rows, sequences_table, with_influence
+from app.shell.sequence_columns import BASKET, RowQuery, rows, sequences_table, with_influence
 
 
 def test_rows_without_a_signal_come_last_and_can_be_listed() -> None:
@@ -16,11 +16,11 @@ def test_rows_without_a_signal_come_last_and_can_be_listed() -> None:
     influence = np.array([0.5, -1, 0, 2, -3, 0], np.float32)
     silent = np.array([False, False, True, False, False, True])
     table = with_influence(sequences_table(made), influence, silent)
-    assert rows(table, Question(sort="influence")).tolist() == [4, 1, 0, 3, 2, 5]
-    assert rows(table, Question(sort="influence", descending=True)).tolist() == [3, 0, 1, 4, 2, 5]
-    assert rows(table, Question(only="no signal")).tolist() == [2, 5]
-    assert rows(table, Question(only=BASKET, descending=True), basket=[1, 4]).tolist() == [4, 1]
-    assert rows(table, Question(only="dropped by the filter")).tolist() == [4]
+    assert rows(table, RowQuery(sort="influence")).tolist() == [4, 1, 0, 3, 2, 5]
+    assert rows(table, RowQuery(sort="influence", descending=True)).tolist() == [3, 0, 1, 4, 2, 5]
+    assert rows(table, RowQuery(only="no signal")).tolist() == [2, 5]
+    assert rows(table, RowQuery(only=BASKET, descending=True), basket=[1, 4]).tolist() == [4, 1]
+    assert rows(table, RowQuery(only="dropped by the filter")).tolist() == [4]
     assert isinstance(table.column("influence"), pa.ChunkedArray)
 
 
@@ -32,7 +32,7 @@ def test_every_blank_of_unicode_is_one_and_nothing_else_is_a_pattern() -> None:
     table = pa.table(
         {"record": np.arange(len(texts)), "prompt": pa.array([""] * len(texts), pa.large_string()), "response": column}
     )
-    assert rows(table, Question("One two")).tolist() == list(range(len(blanks)))
+    assert rows(table, RowQuery("One two")).tolist() == list(range(len(blanks)))
     for i, text in enumerate(texts[len(blanks) :], len(blanks)):
-        assert rows(table, Question(text)).tolist() == [i]
-        assert i in rows(table, Question(text.split()[0]))
+        assert rows(table, RowQuery(text)).tolist() == [i]
+        assert i in rows(table, RowQuery(text.split()[0]))

@@ -184,7 +184,7 @@ def test_a_part_that_is_drawn_again_by_itself_tells_the_url(browser: Browser) ->
         return parts()
 
     def parts() -> str:
-        with state.part():
+        with state.fragment():
             return state.choose("estimator", ESTIMATORS, "first_order")
 
     assert browser.shows(page) == "first_order"

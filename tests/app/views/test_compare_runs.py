@@ -20,7 +20,7 @@ from engine.analysis import films
 from engine.analysis.films import film
 from engine.analysis.policy_difference import difference, policy_in, shared_states
 from engine.analysis.rendering import CannotDrawError
-from engine.core.kind import EVALUATION_SEED
+from engine.core.evaluation import EVALUATION_SEED
 
 ROOT = Path(__file__).resolve().parents[3]
 Open = Callable[..., AppTest]

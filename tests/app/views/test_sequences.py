@@ -232,7 +232,7 @@ def test_retraining_without_the_basket_ends_on_compare(
     assert [command[1:4] for command in started] == [["-m", "engine.jobs", str(job.folder)]]
     assert [command[4] for command in started] == ["--lock"], "and nothing that could be loaded"
     expected = engine.influence(run.snapshot(0)).influence[worst].sum()
-    assert job.about["summed_influence"] == pytest.approx(float(expected), rel=1e-5)
+    assert job.metadata["summed_influence"] == pytest.approx(float(expected), rel=1e-5)
 
     engine.influence(run.snapshot(0), "sequence", "tracin_adam")
     result = work(job.folder)

@@ -13,8 +13,8 @@ from engine.analysis.rendering import CannotDrawError, episode_records, render, 
 from engine.analysis.restoring import CannotRestoreError
 from engine.envs import CATALOGUE, preset
 from engine.errors import BadInputError
-from engine.kinds.control.environment import StateNotRestoredError
 from engine.kinds.control.learner import ControlLearner
+from engine.kinds.control.stepper import StateNotRestoredError
 from engine.store.snapshot import Snapshot
 
 pytestmark = pytest.mark.long

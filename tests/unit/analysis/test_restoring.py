@@ -11,8 +11,8 @@ import pytest
 from engine.analysis.restoring import CannotRestoreError, points
 from engine.core.checkpoint import generator_at
 from engine.envs import CATALOGUE, find, preset
-from engine.kinds.control.environment import StateNotRestoredError, feasible
 from engine.kinds.control.learner import ControlLearner
+from engine.kinds.control.stepper import StateNotRestoredError, feasible
 from engine.store.snapshot import Snapshot
 
 pytestmark = pytest.mark.long

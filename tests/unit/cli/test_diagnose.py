@@ -42,21 +42,21 @@ def test_diagnose_for_people(command: Command, run: Path) -> None:
 
 
 def test_a_stopped_diagnosis_keeps_its_rollouts(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from engine.analysis import advantages
+    from engine.analysis import rollout_advantages
 
-    real = advantages.run_rollouts
+    real = rollout_advantages.run_rollouts
 
     def interrupted(task: Any) -> Any:
         if task.number:
             raise KeyboardInterrupt
         return real(task)
 
-    monkeypatch.setattr(advantages, "run_rollouts", interrupted)
+    monkeypatch.setattr(rollout_advantages, "run_rollouts", interrupted)
     outcome = command("diagnose", run, *DIAGNOSE)
     assert outcome.code == 130
     assert outcome.err.splitlines()[-1].endswith("continue with the same command")
     played: list[Any] = []
-    monkeypatch.setattr(advantages, "run_rollouts", lambda task: played.extend(task.starts) or real(task))
+    monkeypatch.setattr(rollout_advantages, "run_rollouts", lambda task: played.extend(task.starts) or real(task))
     assert command("diagnose", run, *DIAGNOSE).code == 0
     assert 0 < len(played) < 140
 

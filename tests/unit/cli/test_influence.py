@@ -175,7 +175,7 @@ def test_influence_by_term_layer_and_episode(command: Command, run: Path, tmp_pa
 def test_what_it_says_before_it_begins(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """How long it takes, where that is long, and that replays are not exact; nothing of it where the cache answers."""
     arguments = ("influence", run, "--round", 1, "--estimator", "tracin")
-    monkeypatch.setattr("engine.core.estimators.averaged_over_orders.estimate_seconds", lambda *_: 95.0)
+    monkeypatch.setattr("engine.core.estimators.averaged_over_orders.influence_seconds", lambda *_: 95.0)
     monkeypatch.setattr("engine.core.kind.fingerprint", dict)
     said = command(*arguments).err
     assert "note: tracin takes about 95 s" in said

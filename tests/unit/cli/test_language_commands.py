@@ -66,7 +66,7 @@ def test_validate_measures_and_keeps(command: Command, run: Run) -> None:
 
 
 def test_what_influence_says_before_and_during(command: Command, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.core.estimators.averaged_over_orders.estimate_seconds", lambda *_: 33.0)
+    monkeypatch.setattr("engine.core.estimators.averaged_over_orders.influence_seconds", lambda *_: 33.0)
     monkeypatch.setattr("engine.core.kind.recorded_here", lambda _: False)
     arguments = ("influence", run.path, "--round", 0, "--target", "return", "--estimator", "tracin")
     said = command(*arguments).err

@@ -94,7 +94,7 @@ def test_the_demonstration_by_grpo_with_flipped_rewards(command, tmp_path, court
             "filter is guarded; it must be one of none, iif, random, reward_threshold",
         ),
         (("courtesy", "--set", "lora=3"), "unknown setting 'lora'"),
-        (("courtesy", "--algorithm", "dpo"), "algorithm is dpo; it must be one of ppo, grpo"),
+        (("courtesy", "--algorithm", "dpo"), "algorithm is dpo; it must be grpo or ppo"),
         (("--policy", "no/such", "--reward", "x", "--prompts", "PROMPTS"), "no/such is no folder here"),
     ],
 )

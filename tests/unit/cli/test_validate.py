@@ -56,7 +56,7 @@ def test_a_stopped_validation_says_how_to_go_on(command: Command, run: Path, mon
 
     real = many.run_replays
 
-    def interrupted(task: many.Task) -> np.ndarray:
+    def interrupted(task: many.ReplayTask) -> np.ndarray:
         if task.start:
             raise KeyboardInterrupt
         return real(task)

@@ -30,7 +30,7 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     made: list[tuple[str, int]] = []
     real = replaying.run_replays
 
-    def counted(task: replaying.Task) -> np.ndarray:
+    def counted(task: replaying.ReplayTask) -> np.ndarray:
         made.extend((removal_name(each.removed), each.order) for each in task.replays)
         return real(task)
 

@@ -20,9 +20,9 @@ import engine
 from engine.envs import find
 from engine.errors import BadInputError, DamagedRunError, EngineError, LockedRunError
 from engine.experiments import campaign
-from engine.experiments.campaign import Task, finished_tasks, run_campaign, train_and_evaluate
+from engine.experiments.campaign import finished_tasks, run_campaign, train_and_evaluate
 from engine.experiments.plans import EXPERIMENTS, Arm, Experiment, find_experiments
-from engine.experiments.results import SCHEMA, merge, read_campaign, read_results
+from engine.experiments.results import SCHEMA, ControlTask, Results, read_campaign
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.evaluation import Evaluator
 from engine.kinds.control.learner import ControlLearner
@@ -57,7 +57,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_task_trains_as_engine_train_does_and_evaluates_on_the_common_seeds(tmp_path: Path) -> None:
     arm = LAKE.arm("iif 0.5")
-    rows = train_and_evaluate(Task(LAKE, arm, 1)).to_pylist()
+    rows = train_and_evaluate(ControlTask(LAKE, arm, 1)).to_pylist()
     config = LAKE.config(arm, 1)
     run = engine.train(config, tmp_path / "run")
     assert [row["train_return"] for row in rows] == [info.metrics["mean_return"] for info in run.rounds]
@@ -70,7 +70,7 @@ def test_a_task_trains_as_engine_train_does_and_evaluates_on_the_common_seeds(tm
 
 def test_a_policy_is_evaluated_on_what_it_saw_in_training() -> None:
     pole = replace(LAKE, env_id="CartPole-v1", settings={"n_steps": 256, "normalize_observation": True})
-    rows = train_and_evaluate(Task(pole, pole.arm("ppo"), 0)).to_pylist()
+    rows = train_and_evaluate(ControlTask(pole, pole.arm("ppo"), 0)).to_pylist()
     learner = ControlLearner.begin(pole.config(pole.arm("ppo"), 0))
     for row in rows:
         learner.update(learner.collect())
@@ -131,7 +131,7 @@ def test_a_finished_campaign_is_not_touched_again(
 def test_an_interrupted_campaign_goes_on_as_if_nothing_had_happened(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def third_is_interrupted(task: Task) -> Any:
+    def third_is_interrupted(task: ControlTask) -> Any:
         if task.seed == 1:
             raise KeyboardInterrupt
         return train_and_evaluate(task)
@@ -149,7 +149,7 @@ def test_an_interrupted_campaign_goes_on_as_if_nothing_had_happened(
 
     ran: list[str] = []
 
-    def noted(task: Task) -> Any:
+    def noted(task: ControlTask) -> Any:
         ran.append(str(task))
         assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in kept} == kept
         return train_and_evaluate(task)
@@ -197,7 +197,7 @@ def test_ctrl_c_ends_in_one_line(tmp_path: Path) -> None:
 def test_arms_and_seeds_can_be_added(done: Path, tmp_path: Path) -> None:
     run_campaign([LAKE.changed(["ppo"])], range(1), tmp_path)
     run_campaign([EXPERIMENTS["frozenlake"].changed(["iif 0.5"], 2, 4, LAKE.settings)], range(2), tmp_path)
-    results = read_results(tmp_path / "frozenlake")
+    results = Results.read(tmp_path / "frozenlake")
     assert results is not None
     assert results.seeds == {"ppo": [0], "iif 0.5": [0, 1]}
     assert results.complete
@@ -246,7 +246,7 @@ def test_a_failed_task_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
     strict = replace(EXPERIMENTS["frozenlake"].changed(["ppo", "iif 1"], 1, 2), settings=settings)
     with pytest.raises(EngineError, match=r"^frozenlake, iif 1, seed 0: the filter would keep"):
         run_campaign([strict], range(1), tmp_path)
-    results = read_results(tmp_path / "frozenlake")
+    results = Results.read(tmp_path / "frozenlake")
     assert results is not None
     assert results.finished == {"ppo": [0], "iif 1": []}
 
@@ -264,10 +264,10 @@ def test_a_merge_that_was_cut_short_counts_no_task_twice(done: Path, tmp_path: P
     folder = tmp_path / "frozenlake"
     merged = (folder / "results.parquet").read_bytes()
     (folder / "tasks" / "ppo-0.parquet").write_bytes(merged)
-    results = read_results(folder)
+    results = Results.read(folder)
     assert results is not None
     assert results.table.num_rows == 4
-    merge(folder, results)
+    results.merge(folder)
     assert list((folder / "tasks").iterdir()) == []
 
 
@@ -278,7 +278,7 @@ def test_damage_is_named(done: Path, tmp_path: Path) -> None:
     data[60] ^= 1
     path.write_bytes(data)
     with pytest.raises(DamagedRunError, match=r"results\.parquet"):
-        read_results(tmp_path / "frozenlake")
+        Results.read(tmp_path / "frozenlake")
     assert "results.parquet" in read_campaign(tmp_path).damaged["frozenlake"]
     (tmp_path / "frozenlake" / "campaign.json").write_text("{}")
     assert "campaign.json" in read_campaign(tmp_path).damaged["frozenlake"]
@@ -288,7 +288,7 @@ def test_damage_is_named(done: Path, tmp_path: Path) -> None:
 
 def test_rounds_between_evaluations_have_none() -> None:
     sparse = replace(LAKE.changed(rounds=5), evaluate_every=2)
-    rows = train_and_evaluate(Task(sparse, sparse.arm("ppo"), 0)).to_pylist()
+    rows = train_and_evaluate(ControlTask(sparse, sparse.arm("ppo"), 0)).to_pylist()
     assert [row["test_episodes"] for row in rows] == [0, 4, 0, 4, 4]
     assert [row["test_return"] is None for row in rows] == [True, False, True, False, False]
 

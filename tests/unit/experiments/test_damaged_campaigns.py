@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from courtesy_curves import FAST, made_up
 from courtesy_curves import rows as courtesy_rows
 
 from app.shell import loaders
+from engine.demos.courtesy.experiment import results as courtesy
+from engine.demos.courtesy.experiment.campaign import run_courtesy
 from engine.errors import BadInputError, DamagedRunError
 from engine.experiments.campaign import run_campaign
-from engine.experiments.courtesy import results as courtesy
-from engine.experiments.courtesy.campaign import run_courtesy
 from engine.experiments.plans import EXPERIMENTS, Experiment
 from engine.experiments.report import render, write_report
-from engine.experiments.results import SCHEMA, begin, read_campaign, read_results, write_definition, write_task
+from engine.experiments.results import SCHEMA, Results, begin, read_campaign
 from engine.experiments.summary import summary
 from engine.store import read_json, write_json
 from engine.store.results_table import read_results_table, write_results
@@ -41,11 +42,11 @@ def rows(experiment: Experiment, arm: str, seed: int) -> pa.Table:
 
 def put(folder: Path, experiment: Experiment) -> Path:
     place = folder / experiment.name
-    results = begin(experiment).planned(experiment, range(2))
-    write_definition(place, type(results)(results.experiment, results.config, results.seeds, [MADE], results.table))
+    asked = begin(experiment)
+    replace(asked.planned(asked, range(2)), made=[MADE]).write_definition(place)
     for arm in experiment.arms:
         for seed in range(2):
-            write_task(place, rows(experiment, arm.name, seed))
+            Results.write_task(place, rows(experiment, arm.name, seed))
     return place
 
 
@@ -206,8 +207,8 @@ def test_the_command_says_what_is_damaged_beside(
 @pytest.fixture
 def demonstration(tmp_path: Path) -> Path:
     results = made_up()
-    courtesy.write_definition(tmp_path / "made", results)
-    courtesy.write_task(tmp_path / "made", courtesy_rows("clean", "ppo", 0, FAST))
+    results.write_definition(tmp_path / "made" / "courtesy")
+    results.write_task(tmp_path / "made" / "courtesy", courtesy_rows("clean", "ppo", 0, FAST))
     return tmp_path / "made"
 
 
@@ -271,7 +272,7 @@ def test_verify_takes_a_folder_with_the_demonstration_alone(command: Command, de
 
 
 def test_what_is_sound_is_read_as_it_was_written(folder: Path) -> None:
-    results = read_results(folder / "frozenlake")
+    results = Results.read(folder / "frozenlake")
     assert results is not None
     assert results.curves("iif 0.5").tolist() == [[0.1, 0.2, 0.3], [1.1, 1.2, 1.3]]
     assert read_campaign(folder).damaged == {}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.experiments.statistics import Interval, improvement, iqm, iqm_difference, iqm_interval, normalizer
+from engine.experiments.statistics import improvement, iqm, iqm_difference, iqm_interval, normalizer
+from engine.intervals import Interval
 
 
 def rng() -> np.random.Generator:

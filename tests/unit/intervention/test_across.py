@@ -23,7 +23,7 @@ from engine.core.scores import Scores
 from engine.errors import BadInputError, CancelledError, EngineError
 from engine.intervention import across
 from engine.intervention.across import Series, series_of
-from engine.intervention.rounds import sentences
+from engine.intervention.series_summary import sentences
 from engine.jobs.folder import request_cancel
 from engine.jobs.interventions import list_jobs
 from engine.jobs.series import create_series, damaged_series, list_series, read_series, series_folder

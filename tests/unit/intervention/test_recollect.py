@@ -12,7 +12,7 @@ import pytest
 from worlds import record
 
 import engine
-from engine.core.kind import EVALUATION_SEED
+from engine.core.evaluation import EVALUATION_SEED
 from engine.envs import find
 from engine.errors import BadInputError
 from engine.intervention.outcome import Outcome

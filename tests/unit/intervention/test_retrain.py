@@ -12,8 +12,8 @@ import pytest
 from worlds import same_tensors
 
 import engine
+from engine.core.evaluation import EVALUATION_SEED
 from engine.core.filtering import bottom_fraction
-from engine.core.kind import EVALUATION_SEED
 from engine.core.replays.replay import intervene
 from engine.core.targets.question import Question
 from engine.errors import BadInputError, CancelledError

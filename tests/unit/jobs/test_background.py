@@ -15,7 +15,7 @@ from deadlines import wait_until
 from languages import record_language
 
 from app.removal import start
-from engine.analysis.advantages import kept_estimates
+from engine.analysis.rollout_advantages import kept_estimates
 from engine.core.faithfulness.result import read_validation
 from engine.core.influence import read_influence
 from engine.core.targets.of_records import return_target

@@ -15,7 +15,7 @@ from engine.errors import BadInputError, DamagedRunError
 from engine.jobs import folder as folders
 from engine.jobs.calculations import Calculation, read_question
 from engine.jobs.folder import Job, read_status, request_cancel, write_status
-from engine.jobs.questions import Diagnose, Influence, Question, Validate, from_json, to_json
+from engine.jobs.questions import Diagnose, Influence, JobQuestion, Validate, from_json, to_json
 from engine.jobs.work import work_in
 from engine.store.documents import read_json, write_json
 from engine.store.read import Run, open_run
@@ -60,7 +60,7 @@ def test_a_question_is_a_sealed_document_in_the_cache(job: Calculation) -> None:
         Diagnose(round=0, target=RETURN, rollouts=8, records=(3, 1)),
     ],
 )
-def test_questions_survive_being_written_down(tmp_path: Path, question: Question) -> None:
+def test_questions_survive_being_written_down(tmp_path: Path, question: JobQuestion) -> None:
     write_json(tmp_path / "job.json", to_json(question))
     again = from_json(values(tmp_path / "job.json"))
     assert to_json(again)["work"] == question.word

@@ -135,24 +135,28 @@ def test_a_result_counts_even_if_the_worker_died_before_it_said_so(run: Run) -> 
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "reason"),
     [
-        {"created": "yesterday"},
-        {"created": 1e300},
-        {"plan": {"round": 1, "removed": []}},
-        {"plan": {"round": 1, "removed": [1], "colour": "red"}},
-        {"plan": {"round": "one", "removed": [1]}},
-        {"plan": {"round": 1, "removed": [1], "mode": "![x](http://host/a.png)"}},
-        {"about": [1]},
+        ({"created": "yesterday"}, "created is 'yesterday'; it must be seconds since 1970)"),
+        ({"created": 1e300}, "created is 1e+300; it must be seconds since 1970)"),
+        ({"plan": {"round": 1, "removed": []}}, "no records are chosen"),
+        ({"plan": {"round": 1, "removed": [1], "colour": "red"}}, "unknown field 'colour'; the fields are "),
+        ({"plan": {"round": "one", "removed": [1]}}, "round is 'one'; it must be a whole number of at least 0)"),
+        ({"plan": {"round": 1, "removed": [1], "orders": 5000}}, "orders is 5000; it must be at most 4,096)"),
+        (
+            {"plan": {"round": 1, "removed": [1], "mode": "![x](http://host/a.png)"}},
+            "mode is ![x](http://host/a.png); ",
+        ),
+        ({"about": [1]}, "about is [1]; it must be an object)"),
     ],
 )
-def test_a_plan_that_can_not_be_understood_hides_no_other(run: Run, change: dict[str, Any]) -> None:
+def test_a_plan_that_can_not_be_understood_hides_no_other(run: Run, change: dict[str, Any], reason: str) -> None:
     good = made(run)
     bad = made(run, Intervention(round=1, removed=(1,), orders=2, episodes=4))
     write_json(bad / "intervention.json", {**values(bad / "intervention.json"), **change})
     assert [job.folder for job in list_jobs(run)] == [good]
     (line,) = damaged_jobs(run)
-    assert line == f"interventions/{bad.name}/intervention.json is damaged: it holds no plan"
+    assert line.startswith(f"interventions/{bad.name}/intervention.json is damaged: it holds no plan ({reason}")
 
 
 @pytest.mark.parametrize("change", [{"state": "dancing"}, {"total": "many"}, {"time": None}, None])

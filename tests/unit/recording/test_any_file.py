@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import BadInputError
-from engine.recording.sequences import Sequences
+from engine.recording.sequence_table import Sequences
 from engine.recording.trl import trl_sequences
 from engine.recording.verl import verl_sequences
 

@@ -19,7 +19,7 @@ import pytest
 from engine.errors import BadInputError
 from engine.recording.limits import LARGEST_FOOTER, MOST_ROWS
 from engine.recording.trl import trl_sequences
-from engine.store.pages import Chunk, chunks, pages
+from engine.store.parquet_pages import Chunk, chunks, pages
 
 INVALID = pa.Array.from_buffers(
     pa.string(), 1, [None, pa.py_buffer(np.array([0, 3], np.int32)), pa.py_buffer(b"a\xff\xfe")]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from synthetic import CONFIG, TORQUE, make_manifest, make_snapshot, write_run
+from synthetic import CONFIG, FLOATS, TORQUE, make_manifest, make_snapshot, write_run
 
 from engine.errors import BadInputError, DamagedRunError
 from engine.store import RunWriter, open_run
@@ -82,6 +82,11 @@ def test_a_commit_of_other_types_ends_in_one_line(tmp_path: Path, changed: dict[
         {"config": {**CONFIG.to_json(), "learning_rate": HUGE}},
         {"parent": {"run": 5, "round": "x", "removed": "abc", "mode": None, "commit": []}},
         {"created": HUGE},
+        {"colour": "red"},
+        {"fingerprint": {"numpy": 2}},
+        {"observation_space": {**FLOATS.to_json(), "dtype": "f8,("}},
+        {"observation_space": {**FLOATS.to_json(), "shape": [2] * 10**5}},
+        {"observation_space": {**FLOATS.to_json(), "shape": [0]}},
     ],
 )
 def test_a_manifest_of_other_types_ends_in_one_line(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -142,7 +147,10 @@ def test_an_action_box_has_bounds_for_each_of_its_numbers(tmp_path: Path, bounds
     values = json.loads((tmp_path / "run" / "run.json").read_bytes())
     values["action_space"] |= bounds
     (tmp_path / "run" / "run.json").write_text(json.dumps(values))
-    with pytest.raises(DamagedRunError, match=r"^run\.json can't be understood: the action space [^\n]*$"):
+    with pytest.raises(
+        DamagedRunError,
+        match=r"^run\.json can't be understood: (the action space|action_space\.low\[0\] is 'nan';) [^\n]*$",
+    ):
         open_run(tmp_path / "run")
 
 

@@ -12,7 +12,7 @@ from worlds import moved_snapshot
 import engine
 from engine.core.estimators import averaged_over_orders as orders_module
 from engine.core.estimators import replay_regression as regression
-from engine.core.estimators.averaged_over_orders import attribute, estimate_seconds, planned_steps
+from engine.core.estimators.averaged_over_orders import attribute, influence_seconds, planned_steps
 from engine.core.estimators.registry import ESTIMATORS, PRIOR, replay_regression
 from engine.core.kind import Effort
 from engine.core.replays.replay import intervene
@@ -91,13 +91,13 @@ def test_the_cost_is_estimated_from_a_few_steps(
     monkeypatch.setattr(orders_module.time, "perf_counter", lambda: now[0])
     long = snapshot.changed(minibatches=np.tile(snapshot.minibatches, (20, 1)))
     assert planned_steps(long) == 240
-    assert estimate_seconds(long, "slow", orders=3) == pytest.approx(3 * (before + 240 * a_step))
+    assert influence_seconds(long, "slow", orders=3) == pytest.approx(3 * (before + 240 * a_step))
     assert sum(calls) < 30
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_every_estimator_can_be_estimated(snapshot: Snapshot, name: str) -> None:
-    assert 0 < estimate_seconds(snapshot, name) < 60
+    assert 0 < influence_seconds(snapshot, name) < 60
 
 
 def test_regression_tells_its_replays(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def test_regression_replays_in_as_many_orders_as_it_is_averaged_over(
     assert not np.array_equal(found.influence, engine.influence(snapshot, "return", "replay_regression").influence)
     counted: list[int] = []
     monkeypatch.setattr(regression, "replay_seconds", lambda _: counted.append(1) or 1.0)
-    one, five = (estimate_seconds(snapshot, "replay_regression", orders=orders) for orders in (1, 5))
+    one, five = (influence_seconds(snapshot, "replay_regression", orders=orders) for orders in (1, 5))
     assert (round(one - 26), round(five - 65)) == (0, 0), "a second each, and a moment for what it starts from"
 
 
@@ -134,15 +134,15 @@ def test_replays_that_are_kept_cost_nothing(cartpole: Run, tmp_path: Path, monke
     shutil.copytree(cartpole.path, tmp_path / "run")
     recorded = engine.open_run(tmp_path / "run").snapshot(1)
     target = return_target(recorded)
-    assert estimate_seconds(recorded, "replay_regression", target) > 2600
+    assert influence_seconds(recorded, "replay_regression", target) > 2600
     regression.training_replays(recorded, [target])
-    assert estimate_seconds(recorded, "replay_regression", target) < 100
-    assert estimate_seconds(recorded, "replay_regression", target, orders=3) > 1300
+    assert influence_seconds(recorded, "replay_regression", target) < 100
+    assert influence_seconds(recorded, "replay_regression", target, orders=3) > 1300
 
 
 def test_bad_requests(snapshot: Snapshot) -> None:
     for orders in (0, -1):
         with pytest.raises(BadInputError, match=f"orders is {orders}; it must be at least 1"):
-            estimate_seconds(snapshot, "tracin", orders=orders)
+            influence_seconds(snapshot, "tracin", orders=orders)
     with pytest.raises(BadInputError, match="unknown estimator 'magic'; there is first_order, tracin"):
-        estimate_seconds(snapshot, "magic")
+        influence_seconds(snapshot, "magic")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine import executors
 from engine.core.faithfulness import cost
-from engine.core.faithfulness.cost import estimate_seconds, replaying_seconds
+from engine.core.faithfulness.cost import replaying_seconds, validation_seconds
 from engine.core.faithfulness.measure import Measurement
 from engine.store.snapshot import Snapshot
 
@@ -12,7 +12,7 @@ from engine.store.snapshot import Snapshot
 def test_time_is_estimated_from_one_replay(snapshot: Snapshot) -> None:
     alone = executors.Pool(workers=1)
     few, many = (
-        estimate_seconds(snapshot, Measurement(subsets=subsets, orders=16), pool=alone) for subsets in (10, 1000)
+        validation_seconds(snapshot, Measurement(subsets=subsets, orders=16), pool=alone) for subsets in (10, 1000)
     )
     assert 0 < few < many
     controls, pool = cost.CONTROL_REPLAYS, cost.POOL_SECONDS

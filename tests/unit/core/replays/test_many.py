@@ -18,7 +18,7 @@ import engine
 from engine.core.draws import random_removals
 from engine.core.estimators.replay_regression import with_nothing_removed
 from engine.core.policy import Policy
-from engine.core.replays.many import Ledger, finished_replays, replays
+from engine.core.replays.many import ReplayResults, finished_replays, replays
 from engine.core.targets.of_records import return_target
 from engine.errors import EngineError
 from engine.store.snapshot import Snapshot
@@ -83,17 +83,17 @@ def test_killing_a_worker_loses_nothing_that_was_finished(snapshot: Snapshot, tm
 
 
 def test_two_at_once_lose_nothing_of_each_other(snapshot: Snapshot) -> None:
-    one, other = (Ledger(snapshot, return_target(snapshot)) for _ in range(2))  # both began before either wrote
+    one, other = (ReplayResults(snapshot, return_target(snapshot)) for _ in range(2))  # both began before either wrote
     one.add([("a", 0)], np.array([1.0]))
     other.add([("b", 1)], np.array([2.0]))
     one.add([("c", 0)], np.array([3.0]))
-    assert Ledger(snapshot, return_target(snapshot)).values == {("a", 0): 1.0, ("b", 1): 2.0, ("c", 0): 3.0}
+    assert ReplayResults(snapshot, return_target(snapshot)).values == {("a", 0): 1.0, ("b", 1): 2.0, ("c", 0): 3.0}
 
 
-def test_a_ledger_of_another_target_or_snapshot_is_another_one(snapshot: Snapshot) -> None:
+def test_results_of_another_target_or_snapshot_are_others(snapshot: Snapshot) -> None:
     keys = {
-        Ledger(snapshot, return_target(snapshot)).key,
-        Ledger(snapshot, engine.action_target(snapshot, record=1)).key,
-        Ledger(engine.open_run(snapshot.path or "").snapshot(2), return_target(snapshot)).key,
+        ReplayResults(snapshot, return_target(snapshot)).key,
+        ReplayResults(snapshot, engine.action_target(snapshot, record=1)).key,
+        ReplayResults(engine.open_run(snapshot.path or "").snapshot(2), return_target(snapshot)).key,
     }
     assert len(keys) == 3

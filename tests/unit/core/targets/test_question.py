@@ -56,13 +56,16 @@ def test_words_and_json() -> None:
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"target": {"target": 5}, "estimator": "tracin"}, "Expected `str`, got `int`"),
-        ({"target": {"about": "12"}, "estimator": "tracin"}, "got `str`"),
-        ({"target": {"about": [True]}, "estimator": "tracin"}, "got `bool`"),
+        ({"target": {"target": 5}, "estimator": "tracin"}, "target is 5; it must be a text"),
+        (
+            {"target": {"about": "12"}, "estimator": "tracin"},
+            "about is '12'; it must be a whole number or a list or null",
+        ),
+        ({"target": {"about": [True]}, "estimator": "tracin"}, r"about\[0\] is True; it must be a whole number"),
         ({"target": {"tokens": [1]}, "estimator": "tracin"}, "they must be two numbers"),
         ({"target": {"reward": 1}, "estimator": "tracin"}, "unknown field 'reward'"),
-        ({"target": {}, "estimator": "tracin", "orders": "2"}, "Expected `int`, got `str`"),
-        ({"target": {}}, "missing required field `estimator`"),
+        ({"target": {}, "estimator": "tracin", "orders": "2"}, "orders is '2'; it must be a whole number"),
+        ({"target": {}}, "the field estimator is missing"),
     ],
 )
 def test_what_is_no_question_is_refused(values: dict[str, Any], complaint: str) -> None:

@@ -12,15 +12,15 @@ from worlds import entry, learner, record, same_tensors
 
 import engine
 from engine.analysis.rendering import render
+from engine.core.evaluation import EVALUATION_SEED
 from engine.core.gae import gae
-from engine.core.kind import EVALUATION_SEED
 from engine.envs import find
 from engine.errors import BadInputError, BadNumberError
-from engine.kinds.control.environment import StateNotRestoredError, VectorEnvironment
 from engine.kinds.control.evaluation import Evaluator
 from engine.kinds.control.learner import step_through
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.normalization import begin_normalizer, normalizer_at
+from engine.kinds.control.stepper import StateNotRestoredError, VectorEnvironment
 from engine.store.read import Run
 
 SETTINGS: dict[str, Any] = {

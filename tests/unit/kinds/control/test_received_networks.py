@@ -49,13 +49,15 @@ def test_networks_beyond_all_measure_are_refused_when_the_run_is_opened(
     command: Command, cartpole: Run, tmp_path: Path, hidden: list[int]
 ) -> None:
     run = received(cartpole.path, tmp_path / "run", lambda manifest: manifest["config"].update(hidden=hidden))
-    refused(command("show", run), "run.json can't be understood: hidden is", "at most 32 widths from 1 to 16384")
+    refused(command("show", run), "run.json can't be understood: config.hidden is", "at most 32 widths from 1 to 16384")
 
 
 def test_the_stated_limits_hold_for_training_too() -> None:
-    with pytest.raises(BadInputError, match=r"hidden is 33 layers; it must be at most 32 widths from 1 to 16384"):
+    with pytest.raises(
+        BadInputError, match=r"hidden is \(8, 8, [^\n]*\); it must be a list of at most 32 widths from 1 to 16384"
+    ):
         TrainConfig(env_id="CartPole-v1", hidden=(8,) * 33)
-    with pytest.raises(BadInputError, match="n_epochs is 10001; it must be at most 10000"):
+    with pytest.raises(BadInputError, match="n_epochs is 10001; it must be from 1 to 10,000"):
         TrainConfig(env_id="CartPole-v1", n_epochs=10_001)
 
 

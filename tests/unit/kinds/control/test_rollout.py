@@ -14,11 +14,11 @@ from engine.config import TrainConfig
 from engine.envs import CATALOGUE, Environment, find
 from engine.kinds.control.agents import begin_agent
 from engine.kinds.control.closed_form import ClosedFormAgent
-from engine.kinds.control.environment import VectorEnvironment
 from engine.kinds.control.learner import ControlLearner, step_through
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.rollout import collect
 from engine.kinds.control.snapshot import RolloutBuffer
+from engine.kinds.control.stepper import VectorEnvironment
 
 
 def short(name: str, limit: int) -> Environment:

@@ -17,7 +17,7 @@ from engine.core.targets.of_records import ActionTarget, action_target, return_t
 from engine.envs import find
 from engine.errors import ZeroGradientError
 from engine.kinds.control.kind import KIND
-from engine.kinds.control.round_gradients import RoundGradients, Shelf, has_gradients, round_gradients
+from engine.kinds.control.round_gradients import GradientCache, RoundGradients, has_gradients, round_gradients
 from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot
 
@@ -93,32 +93,32 @@ def test_a_target_without_a_gradient_is_refused_in_words(snapshot: Snapshot) -> 
 
 
 def test_a_round_is_prepared_once_and_a_changed_one_never_kept(lander: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    shelf = Shelf(2**30)
-    monkeypatch.setattr("engine.kinds.control.round_gradients._SHELF", shelf)
+    cache = GradientCache(2**30)
+    monkeypatch.setattr("engine.kinds.control.round_gradients._CACHE", cache)
     first = round_gradients(lander.snapshot(1))
     assert round_gradients(lander.snapshot(1)) is first
     assert round_gradients(lander.snapshot(2)) is not first
-    kept = shelf.nbytes
+    kept = cache.nbytes
     assert round_gradients(lander.snapshot(1).without([3])) is not first
-    assert shelf.nbytes == kept > 0
+    assert cache.nbytes == kept > 0
 
 
-def test_the_shelf_is_bounded_and_keeps_what_was_used_last(lander: Run) -> None:
+def test_the_cache_is_bounded_and_keeps_what_was_used_last(lander: Run) -> None:
     rounds = [RoundGradients(lander.snapshot(k)) for k in range(3)]
-    shelf = Shelf(int(2.5 * rounds[0].nbytes))
+    cache = GradientCache(int(2.5 * rounds[0].nbytes))
 
     def refused() -> RoundGradients:
         raise AssertionError("it is kept")
 
     for key, gradients in zip("ab", rounds, strict=False):
-        assert shelf.get(key, lambda gradients=gradients: gradients) is gradients
-    assert shelf.get("a", refused) is rounds[0]
-    shelf.get("c", lambda: rounds[2])
-    assert shelf.nbytes <= shelf.limit
-    assert shelf.get("a", refused) is rounds[0]
-    assert shelf.get("c", refused) is rounds[2]
+        assert cache.get(key, lambda gradients=gradients: gradients) is gradients
+    assert cache.get("a", refused) is rounds[0]
+    cache.get("c", lambda: rounds[2])
+    assert cache.nbytes <= cache.limit
+    assert cache.get("a", refused) is rounds[0]
+    assert cache.get("c", refused) is rounds[2]
     with pytest.raises(AssertionError, match="it is kept"):
-        shelf.get("b", refused)
+        cache.get("b", refused)
 
 
 def test_gradients_take_little_memory(lander: Run) -> None:

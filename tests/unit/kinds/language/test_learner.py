@@ -21,7 +21,7 @@ from engine.errors import BadInputError, BadNumberError, DamagedRunError
 from engine.kinds.language.models import load_tokenizer, recorded_tokenizer, restore_policy
 from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.presets import LanguageSettings
-from engine.kinds.language.sampling import draw, generate
+from engine.kinds.language.sampling import draw_tokens, generate
 from engine.store import Run, open_run, verify_run
 
 pytestmark = pytest.mark.long
@@ -245,17 +245,18 @@ def test_each_token_is_drawn_from_what_the_model_says_of_the_text_before_it(fold
         text = torch.as_tensor(np.concatenate([prompt, found.tokens]).astype(np.int64))
         with torch.no_grad():
             said = policy.model(text[None], use_cache=False).logits[0, len(prompt) - 1 : -1].softmax(-1)
-        assert draw(said, torch.as_tensor(luck[: len(found.tokens)])).tolist() == found.tokens.tolist()
+        assert draw_tokens(said, torch.as_tensor(luck[: len(found.tokens)])).tolist() == found.tokens.tolist()
 
 
 def test_tokens_are_drawn_from_the_distribution():
     probabilities = torch.tensor([[0.2, 0.5, 0.3]])
     found = [
-        int(draw(probabilities, torch.tensor([u], dtype=torch.float64))) for u in (0, 0.1, 0.21, 0.69, 0.71, 1 - 1e-16)
+        int(draw_tokens(probabilities, torch.tensor([u], dtype=torch.float64)))
+        for u in (0, 0.1, 0.21, 0.69, 0.71, 1 - 1e-16)
     ]
     assert found == [0, 0, 1, 1, 2, 2]
     uniform = torch.as_tensor(np.random.default_rng(0).random(20_000))
-    counts = np.bincount(draw(probabilities.expand(20_000, 3), uniform).numpy()) / 20_000
+    counts = np.bincount(draw_tokens(probabilities.expand(20_000, 3), uniform).numpy()) / 20_000
     np.testing.assert_allclose(counts, [0.2, 0.5, 0.3], atol=0.012)
 
 
@@ -338,7 +339,7 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(folder, tmp_path):
             r"with 6 new ones it is longer than the 16 that",
         ),
         ({"group_size": 5}, r"n_steps a multiple of group_size \(5\)"),
-        ({"flip": 0.2}, r"flip plants faults in the rewards of the demonstration courtesy alone"),
+        ({"flip": 0.2}, r"flip plants faults in the rewards of courtesy alone"),
     ):
         with pytest.raises(BadInputError, match=message) as caught:
             list(engine.rounds(LanguageSettings(replace(language, **changes), config), tmp_path / "run"))

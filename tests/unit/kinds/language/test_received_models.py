@@ -194,7 +194,7 @@ def test_settings_of_a_run_have_stated_ranges(
     command: Command, run: Run, tmp_path: Path, name: str, value: int
 ) -> None:
     sent = received(run.path, tmp_path / "run", lambda manifest: manifest["language"].update({name: value}))
-    refused(command("show", sent), f"run.json can't be understood: {name} is {value}; it must be from")
+    refused(command("show", sent), f"run.json can't be understood: language.{name} is {value}; it must be from")
 
 
 def test_sequences_that_the_model_does_not_know_are_damage(run: Run) -> None:

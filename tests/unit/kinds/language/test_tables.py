@@ -222,8 +222,8 @@ def test_settings_come_back_and_wrong_ones_are_refused_by_name():
     assert LanguageConfig.from_json(json.loads(json.dumps(LANGUAGE.to_json()))) == LANGUAGE
     for values, message in (
         ({"group_size": 1, "algorithm": "grpo"}, "group_size is 1; it must be at least 2 for grpo"),
-        ({"temperature": 0}, "temperature is 0.0; it must be above 0"),
-        ({"normalizer": "mean"}, "normalizer is mean; it must be one of grpo, dr_grpo, dapo"),
+        ({"temperature": 0}, "temperature is 0; it must be above 0"),
+        ({"normalizer": "mean"}, "normalizer is mean; it must be one of dapo, dr_grpo, grpo"),
         ({"policy": ""}, "policy is ''; it must be a model's name or path"),
         ({"flip": "half"}, "flip is 'half'; it must be a finite number"),
         ({"lora": 3}, "unknown setting 'lora'"),

@@ -1,0 +1,33 @@
+"""An estimate with its confidence interval, the same for every statistic of the project."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+"""Of every interval."""
+
+
+class Interval(NamedTuple):
+    """An estimate with its 95 % interval; NaN where it is not defined."""
+
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+
+    @classmethod
+    def of_resamples(cls, value: float, resampled: NDArray[np.float64]) -> Self:
+        """The percentile bootstrap interval, of the resamples for which the statistic is defined.
+
+        >>> Interval.of_resamples(2.0, np.array([1.0, 2.0, 3.0, np.nan]))
+        Interval(value=2.0, low=1.05, high=2.95)
+        """
+        defined = resampled[np.isfinite(resampled)]
+        if math.isnan(value) or not len(defined):
+            return cls(value)
+        low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        return cls(value, float(low), float(high))

@@ -1,0 +1,69 @@
+"""The kinds of runs, by name. What is said of one here costs nothing; the kind itself is imported on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from engine.errors import BadInputError
+
+UPDATE = ("checkpoint", "minibatches")
+"""The tables that a round of every kind has, after those of its own buffer."""
+Part = tuple[str, ...]
+"""The tables that a buffer is kept in, by the names that they have in a commit."""
+
+
+@dataclass(frozen=True)
+class _Registered:
+    home: Any
+    parts: tuple[Part, ...]
+
+
+_KINDS: dict[str, _Registered] = {}
+
+
+def register(name: str, home: Any, parts: Sequence[Part]) -> None:
+    """Make a kind of run known.
+
+    Args:
+        name: what `run.json` calls it.
+        home: the kind (an `engine.core.kind.Kind`), or the `module:name` that it is found under when it is first needed.
+        parts: the tables of a round's own buffer, and of others that it may also have, in the order in which they are
+            written. A row of the first table is a record.
+    """
+    _KINDS[name] = _Registered(home, tuple(parts))
+
+
+def kind_named(name: str) -> Any:
+    """The kind of that name.
+
+    Raises:
+        BadInputError: there is none; names those that there are.
+    """
+    if name not in _KINDS:
+        raise BadInputError(f"this run is of the kind {name!r}, which is not known here; there is {', '.join(_KINDS)}")
+    return at_home(_KINDS[name].home)
+
+
+def at_home(home: Any) -> Any:
+    """What is registered: the thing itself, or what is found under its `module:name`."""
+    if not isinstance(home, str):
+        return home
+    module, _, attribute = home.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def parts_of(name: str) -> tuple[Part, ...]:
+    """The tables that a round of the kind may have, as they are registered; none of a kind that is not known."""
+    return _KINDS[name].parts if name in _KINDS else ()
+
+
+def rounds() -> list[list[str]]:
+    """The tables that a round may have, of some kind: its own buffer, what is needed for the update, and other buffers."""
+    return [
+        [*kind.parts[0], *UPDATE, *(table for part in kind.parts[1:count] for table in part)]
+        for kind in _KINDS.values()
+        for count in range(1, len(kind.parts) + 1)
+    ]
