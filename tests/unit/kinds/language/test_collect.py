@@ -12,7 +12,7 @@ import torch
 from languages import Broken, Counted, settings, write_models
 
 from engine.errors import BadInputError, BadNumberError
-from engine.kinds.language.collect import Scene
+from engine.kinds.language.collect import RolloutContext
 from engine.kinds.language.models import Reference, load_policy, model_source
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.sequences import SequenceBuffer
@@ -27,22 +27,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def begun(folder: Path, reward_model: Any) -> tuple[Scene, LanguagePolicy]:
+def begun(folder: Path, reward_model: Any) -> tuple[RolloutContext, LanguagePolicy]:
     config, language = settings(folder, algorithm="grpo", group_size=3, vf_coef=0.0)
     policy, tokenizer = load_policy(config, language, model_source(language))
-    return Scene(config, language, tokenizer, reward_model, Reference(policy, language)), policy
+    return RolloutContext(config, language, tokenizer, reward_model, Reference(policy, language)), policy
 
 
 @pytest.fixture
-def scene(folder: Path) -> tuple[Scene, LanguagePolicy]:
+def scene(folder: Path) -> tuple[RolloutContext, LanguagePolicy]:
     return begun(folder, Counted())
 
 
-def collected(scene: tuple[Scene, LanguagePolicy], prompts: list[str] = PROMPTS, luck: int = 0) -> SequenceBuffer:
+def collected(
+    scene: tuple[RolloutContext, LanguagePolicy], prompts: list[str] = PROMPTS, luck: int = 0
+) -> SequenceBuffer:
     return scene[0].respond(scene[1], prompts, np.random.default_rng(luck), None)
 
 
-def test_each_prompt_has_a_group_of_responses(scene: tuple[Scene, LanguagePolicy]) -> None:
+def test_each_prompt_has_a_group_of_responses(scene: tuple[RolloutContext, LanguagePolicy]) -> None:
     buffer = collected(scene)
     assert buffer.prompt == ["the cat was"] * 3 + ["so"] * 3
     assert buffer.group.tolist() == [0, 0, 0, 1, 1, 1]
@@ -59,7 +61,7 @@ def test_each_prompt_has_a_group_of_responses(scene: tuple[Scene, LanguagePolicy
         assert tokenizer.decode(tokens, skip_special_tokens=True) == buffer.prompt[i] + buffer.response[i]
 
 
-def test_tokens_have_the_probabilities_that_they_were_drawn_with(scene: tuple[Scene, LanguagePolicy]) -> None:
+def test_tokens_have_the_probabilities_that_they_were_drawn_with(scene: tuple[RolloutContext, LanguagePolicy]) -> None:
     """And before anything was learned, the reference says the same."""
     buffer = collected(scene)
     for i in buffer.record:
@@ -77,7 +79,7 @@ def test_tokens_have_the_probabilities_that_they_were_drawn_with(scene: tuple[Sc
         assert not buffer.log_prob[rows][~own].any(), "nobody drew the prompt"
 
 
-def test_equal_luck_gives_equal_responses(scene: tuple[Scene, LanguagePolicy]) -> None:
+def test_equal_luck_gives_equal_responses(scene: tuple[RolloutContext, LanguagePolicy]) -> None:
     one, again, other = (collected(scene, luck=luck) for luck in (1, 1, 2))
     assert one.response == again.response != other.response
     first = collected(scene, PROMPTS[:1], luck=1)
@@ -100,14 +102,14 @@ def test_a_reward_that_is_no_number_names_its_record(folder: Path) -> None:
         collected(begun(folder, Broken()))
 
 
-def test_a_policy_that_says_no_number_stops_the_round(scene: tuple[Scene, LanguagePolicy]) -> None:
+def test_a_policy_that_says_no_number_stops_the_round(scene: tuple[RolloutContext, LanguagePolicy]) -> None:
     with torch.no_grad():
         scene[1].model.transformer.ln_f.bias.fill_(np.nan)
     with pytest.raises(BadNumberError, match="NaN or infinite"):
         collected(scene)
 
 
-def test_another_reference_is_noticed(scene: tuple[Scene, LanguagePolicy]) -> None:
+def test_another_reference_is_noticed(scene: tuple[RolloutContext, LanguagePolicy]) -> None:
     buffer = collected(scene)
     scene[0].check_reference(buffer)
     changed = replace(buffer, reference_log_prob=buffer.reference_log_prob - 0.1 * buffer.mask)
