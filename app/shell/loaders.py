@@ -39,8 +39,7 @@ from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.core.targets.of_records import ActionTarget
 from engine.core.targets.question import TargetName
-from engine.demos.courtesy.experiment.results import CourtesyResults, find_results
-from engine.demos.courtesy.experiment.results import read_results as read_courtesy
+from engine.demos.courtesy.experiment.results import find_results
 from engine.errors import EngineError
 from engine.experiments.faithfulness_report import read_study
 from engine.experiments.recommendation import Recommendation, recommend
@@ -123,15 +122,6 @@ def _stamps(path: Path, name: str) -> list[tuple[str, int]]:
                 with suppress(FileNotFoundError):
                     stamps.append((f"{below}/{file}", (folder / file).lstat().st_mtime_ns))
     return stamps
-
-
-def load_courtesy(path: Path) -> CourtesyResults | None:
-    """The demonstration's results in a campaign's folder, as they are now; None where there are none.
-
-    Raises:
-        EngineError: a file of them is damaged.
-    """
-    return read_courtesy(path)
 
 
 @cached(max_entries=8, show_spinner="reading the results …")

@@ -11,6 +11,7 @@ from app.experiments.courtesy import draw_courtesy
 from app.shell import downloads, loaders, state
 from app.shell.text import escape
 from engine.demos.courtesy.experiment.plan import NAME as COURTESY
+from engine.demos.courtesy.experiment.results import read_results as read_courtesy
 from engine.errors import EngineError
 from engine.experiments.findings import on_a_busier_machine
 from engine.experiments.plans import STANDARD
@@ -239,7 +240,7 @@ with first:
 campaign, table = loaders.load_campaign(paths[name])
 problems, courtesy = list(campaign.damaged.values()), None
 try:
-    courtesy = loaders.load_courtesy(paths[name])
+    courtesy = read_courtesy(paths[name])
 except EngineError as error:  # it takes no experiment with it
     problems.append(str(error))
 for line in problems:

@@ -36,13 +36,14 @@ def schema(
 
 
 def run_format() -> dict[str, Any]:
-    """The schema. Its `files` says which of its `$defs` each file of a run's folder is.
+    """The schema. Its `files` says which of its `$defs` each file is; what `validate --json` prints is a `WrittenValidation`.
 
     >>> run_format()["files"]["commits/000012.json"]
     {'$ref': '#/$defs/Commit'}
     """
     from engine.config import TrainConfig
     from engine.config_language import LanguageConfig
+    from engine.core.faithfulness.result import WrittenValidation
     from engine.core.targets.question import PlainTarget
     from engine.intervention.across import Series
     from engine.intervention.notes import Note
@@ -69,11 +70,11 @@ def run_format() -> dict[str, Any]:
         "interventions/across/<id>/rounds/000012.json": (RoundOutcome, SkippedRound),
         "derived/jobs/<id>/job.json": (WrittenQuestion,),
     }
-    within = (PlainTarget, WrittenPlan, Influence, Validate, Diagnose)
+    within = (WrittenValidation, PlainTarget, WrittenPlan, Influence, Validate, Diagnose)
     types = [*(kind for kinds in each.values() for kind in kinds), *within]
     refs, defs = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
     ref = dict(zip(types, refs, strict=True))
-    open_ended = {WrittenIntervention, WrittenSets, Status, Note, Result, RoundOutcome, SkippedRound}
+    open_ended = {WrittenValidation, WrittenIntervention, WrittenSets, Status, Note, Result, RoundOutcome, SkippedRound}
     strict = _named_within([ref[kind] for kind in types if kind not in open_ended], defs)
     said = _descriptions({kind.__module__ for kind in (*types, TrainConfig, LanguageConfig, Space, Series)})
     for name, found in defs.items():

@@ -5,23 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Meta
 
 from engine.core.chosen_targets import chosen_target
 from engine.core.faithfulness.controls import NULL_TOLERANCE
 from engine.core.targets.functions import Described, Target
 from engine.core.targets.question import Question, TargetName, averaged_name
-from engine.errors import DamagedRunError
+from engine.errors import BadInputError, DamagedRunError
 from engine.store.derived import load_table, update_table
 from engine.store.snapshot import Snapshot
 from engine.store.strict_json import parse_json
 from engine.store.words import brief, counted
-from engine.typed import typed
+from engine.typed import AtLeastOne, Count, typed
 
 VALIDATION_VERSION = 2
 """Part of every key; raise it whenever a validation's numbers change."""
@@ -31,13 +32,14 @@ MOSTLY_NOISE = 0.3
 FEW_SUBSETS = 10
 """With fewer, a high rank correlation is chance too often, and resampling them hides it."""
 
+AveragedName = Annotated[
+    str,
+    Meta(
+        pattern=r"^((?! over )[\s\S])+( over [1-9]\d{0,8} orders)?$(?!\n)",
+        extra={"right": "an estimator's name, with its orders"},
+    ),
+]
 TrustVerdict = Literal["predicts", "weakly", "does not", "noise", "few", "failed"]
-
-
-def _from_name(name: str) -> tuple[str, int]:
-    """Estimator and orders of an `averaged_name` on the disk; ValueError: it is no such name."""
-    estimator, over, orders = name.partition(" over ")
-    return estimator, int(orders.removesuffix(" orders")) if over else 1
 
 
 @dataclass(frozen=True)
@@ -62,42 +64,48 @@ class Faithfulness:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Validation:
-    """What removing records really did in one round to one target, and who predicted it."""
+class _Measured:
+    """What a validation says of itself in the same words in Python and on the disk."""
 
-    round: int
-    target: dict[str, Any]
-    """The target's description."""
+    round: Count
     snapshot_hash: str
     design: str
     """`random`, or `extremes of <estimator>`."""
     fraction: float
-    subsets: int
-    orders: int
-    estimators: Mapping[str, Faithfulness]
-    """By `averaged_name`."""
+    subsets: Count
+    orders: AtLeastOne
     ceiling: float | None
     """Split-half reliability of the outcomes over orders; None for a single order."""
     ceiling_low: float | None
     ceiling_high: float | None
-    actual: tuple[float, ...]
-    """(subsets,) change of f by the removal, averaged over orders."""
-    actual_error: tuple[float, ...]
-    """(subsets,) its standard error over orders; NaN for a single order."""
     null_exact: bool | None
     """Whether replaying with nothing removed gave the recorded theta(k+1) bit for bit; None: there is none to compare."""
     null_difference: float | None
     """Distance from it, as a share of the length of the recorded update."""
     fingerprint_equal: bool
     """Whether the round was recorded by the same software on the same kind of machine."""
-    metasmoothness: float
-    """1 where the update responds smoothly to the records' weights, about 0 where derivatives mean nothing."""
     device: str = "cpu"
     """Where it was replayed: `cpu` exactly, `cuda` to rounding."""
     seconds: float
     """Wall time of this call; replays that were kept from an earlier one cost nothing."""
     created: float
     """Seconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation(_Measured):
+    """What removing records really did in one round to one target, and who predicted it."""
+
+    target: dict[str, Any]
+    """The target's description."""
+    estimators: Mapping[str, Faithfulness]
+    """By `averaged_name`."""
+    actual: tuple[float, ...]
+    """(subsets,) change of f by the removal, averaged over orders."""
+    actual_error: tuple[float, ...]
+    """(subsets,) its standard error over orders; NaN for a single order."""
+    metasmoothness: float
+    """1 where the update responds smoothly to the records' weights, about 0 where derivatives mean nothing."""
 
     def __repr__(self) -> str:
         asked = f"round {self.round}, {brief(self.target['target'])}: {self.subsets} subsets of {self.share}"
@@ -200,26 +208,63 @@ class Validation:
         """The inverse of `to_json`.
 
         Raises:
-            AttributeError, KeyError, TypeError, ValueError: it is not such an object.
+            BadInputError: it is not such an object.
         """
-        values = {key: _nan(value) if key in _NUMBERS else value for key, value in values.items()}
-        values["target"] = values.pop("target_description")
-        fits, predicted = values.pop("additivity"), values.pop("predicted")
-        values["estimators"] = {
-            name: dict(zip(("estimator", "orders"), _from_name(name), strict=True))
-            | {key: _nan(value) for key, value in {**found, **fits[name], "predicted": predicted[name]}.items()}
-            for name, found in values["estimators"].items()
-        }
-        found = typed(cls, values)
-        columns = [found.actual, found.actual_error, *(each.predicted for each in found.estimators.values())]
+        found = typed(WrittenValidation, values)
+        columns = [found.actual, found.actual_error, *found.predicted.values()]
         if not found.estimators or any(len(column) != found.subsets for column in columns):
-            raise ValueError("it has no number for each subset")
-        if type(found.target["target"]) is not str or any(each.orders < 1 for each in found.estimators.values()):
-            raise ValueError("it names no target, or no estimator")
-        return found
+            raise BadInputError("it has no number for each subset")
+        if not found.estimators.keys() == found.additivity.keys() == found.predicted.keys():
+            raise BadInputError("its estimators differ from one part to the other")
+        if found.target_description.get("target") != found.target:
+            raise BadInputError("it names two targets")
+        return cls(
+            **{each.name: getattr(found, each.name) for each in fields(_Measured)},
+            target=found.target_description,
+            estimators={name: found.of(name) for name in found.estimators},
+            actual=_with_nan(found.actual),
+            actual_error=_with_nan(found.actual_error),
+            metasmoothness=_with_nan([found.metasmoothness])[0],
+        )
 
 
-_NUMBERS = ("actual", "actual_error", "metasmoothness")
+@dataclass(frozen=True)
+class WrittenScore:
+    """How well an estimator predicts removal; null where it is not defined."""
+
+    lds: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class WrittenFit:
+    """How the predictions add up."""
+
+    slope: float | None
+    r2: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenValidation(_Measured):
+    """The types of `Validation.to_json`; what is not defined is null."""
+
+    target: str
+    target_description: dict[str, Any]
+    estimators: dict[AveragedName, WrittenScore]
+    additivity: dict[str, WrittenFit]
+    predicted: dict[str, tuple[float | None, ...]]
+    actual: tuple[float | None, ...]
+    actual_error: tuple[float | None, ...]
+    metasmoothness: float | None
+
+    def of(self, name: str) -> Faithfulness:
+        """What is said of the estimator of that `averaged_name`."""
+        estimator, _, orders = name.partition(" over ")
+        score, fit = self.estimators[name], self.additivity[name]
+        lds, low, high, slope, r2 = _with_nan((score.lds, score.low, score.high, fit.slope, fit.r2))
+        over = int(orders.removesuffix(" orders") or 1)
+        return Faithfulness(lds, low, high, slope, r2, _with_nan(self.predicted[name]), estimator, over)
 
 
 def read_validation(
@@ -288,10 +333,10 @@ def _kept(snapshot: Snapshot, target: Described) -> list[Validation]:
 def _validations(table: pa.Table | None) -> list[Validation]:
     """Newest first; none where they are not such."""
     try:
-        texts = [] if table is None else table.column("validation").to_pylist()
+        texts = [] if table is None else typed(list[str], table.column("validation").to_pylist())
         found = [Validation.from_json(parse_json(text.encode(), "derived")) for text in texts]
         return sorted(found, key=lambda v: -v.created)
-    except (AttributeError, KeyError, TypeError, ValueError, DamagedRunError):
+    except (KeyError, BadInputError, DamagedRunError):
         return []
 
 
@@ -316,8 +361,6 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
-def _nan(value: Any) -> Any:
+def _with_nan(values: Sequence[float | None]) -> tuple[float, ...]:
     """Numbers as they were before null took the place of NaN."""
-    if isinstance(value, list):
-        return tuple(_nan(each) for each in value)
-    return math.nan if value is None else value
+    return tuple(math.nan if value is None else value for value in values)

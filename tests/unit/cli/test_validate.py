@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import Command, Listing, refused
+from jsonschema import Draft202012Validator
 
+import engine
 from engine.core.kind import Effort
 from engine.kinds.control.kind import ControlKind
 
@@ -39,6 +42,10 @@ def test_validate(command: Command, run: Path, target: tuple[object, ...]) -> No
     assert found["fingerprint_equal"] is True
     assert len(found["actual"]) == len(found["predicted"]["first_order"]) == 4
     assert "replaying the update (0/10)" in outcome.err
+    published = json.loads((Path(engine.__file__).parents[1] / "docs" / "run-format.schema.json").read_text())
+    validator = Draft202012Validator({"$ref": "#/$defs/WrittenValidation", "$defs": published["$defs"]})
+    assert validator.is_valid(found)
+    assert not validator.is_valid({**found, "ceiling": "high"})
 
 
 def test_validate_for_people(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
