@@ -32,12 +32,11 @@ THROUGH = {
     "tests/unit/core/test_training.py": ("engine/kinds/control/kind.py", "engine/kinds/control/learner.py"),
     "tests/unit/envs/test_catalogue.py": ("engine/envs/environment.py",),
     "tests/unit/experiments/test_campaign.py": ("engine/experiments/plans.py", "engine/experiments/results.py"),
-    "tests/unit/demos/test_courtesy_campaign.py": ("engine/demos/courtesy/experiment/campaign.py",),
-    "tests/unit/demos/test_courtesy_results.py": (
+    "tests/unit/demos/courtesy/test_world.py": ("engine/demos/courtesy/models.py",),
+    "tests/unit/demos/courtesy/experiment/test_results.py": (
         "engine/demos/courtesy/experiment/figures.py",
         "engine/demos/courtesy/experiment/findings.py",
         "engine/demos/courtesy/experiment/report.py",
-        "engine/demos/courtesy/experiment/results.py",
     ),
     "tests/unit/experiments/test_faithfulness.py": ("engine/experiments/faithfulness_report.py",),
     "tests/unit/experiments/test_report.py": (
@@ -47,7 +46,6 @@ THROUGH = {
     ),
     "tests/unit/intervention/test_retrain.py": ("engine/intervention/plan.py",),
     "tests/unit/jobs/test_supervise.py": ("engine/jobs/folder.py",),
-    "tests/unit/demos/test_courtesy.py": ("engine/demos/courtesy/models.py",),
     "tests/unit/kinds/language/test_learner.py": (
         "engine/kinds/language/kind.py",
         "engine/kinds/language/update.py",

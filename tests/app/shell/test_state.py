@@ -184,7 +184,7 @@ def test_a_part_that_is_drawn_again_by_itself_tells_the_url(browser: Browser) ->
         return parts()
 
     def parts() -> str:
-        with state.part():
+        with state.fragment():
             return state.choose("estimator", ESTIMATORS, "first_order")
 
     assert browser.shows(page) == "first_order"
@@ -194,12 +194,14 @@ def test_a_part_that_is_drawn_again_by_itself_tells_the_url(browser: Browser) ->
 
 
 def test_what_a_button_sets_counts_whatever_was_chosen_before(browser: Browser) -> None:
-    def record() -> int:
-        return state.choose("record", range(10), 0, scope="round 2")
+    """Also where the same press leads to another round, which choices about the old one do not survive."""
 
-    browser.shows(record)
+    def record(about: str) -> int:
+        return state.choose("record", range(10), 0, scope=about)
+
+    browser.shows(lambda: record("round 1"))
     state.put({"record": 5})
-    assert browser.shows(record) == 5
+    assert browser.shows(lambda: record("round 2")) == 5
 
 
 @pytest.mark.parametrize(("here", "by", "there"), [(2, 1, 3), (4, 1, 4), (0, -1, 0), (3, -2, 1)])

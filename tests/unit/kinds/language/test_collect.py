@@ -34,24 +34,24 @@ def begun(folder: Path, reward_model: Any) -> tuple[RolloutContext, LanguagePoli
 
 
 @pytest.fixture
-def scene(folder: Path) -> tuple[RolloutContext, LanguagePolicy]:
+def context(folder: Path) -> tuple[RolloutContext, LanguagePolicy]:
     return begun(folder, Counted())
 
 
 def collected(
-    scene: tuple[RolloutContext, LanguagePolicy], prompts: list[str] = PROMPTS, luck: int = 0
+    context: tuple[RolloutContext, LanguagePolicy], prompts: list[str] = PROMPTS, luck: int = 0
 ) -> SequenceBuffer:
-    return scene[0].respond(scene[1], prompts, np.random.default_rng(luck), None)
+    return context[0].respond(context[1], prompts, np.random.default_rng(luck), None)
 
 
-def test_each_prompt_has_a_group_of_responses(scene: tuple[RolloutContext, LanguagePolicy]) -> None:
-    buffer = collected(scene)
+def test_each_prompt_has_a_group_of_responses(context: tuple[RolloutContext, LanguagePolicy]) -> None:
+    buffer = collected(context)
     assert buffer.prompt == ["the cat was"] * 3 + ["so"] * 3
     assert buffer.group.tolist() == [0, 0, 0, 1, 1, 1]
     assert buffer.reward.tolist() == [text.split().count("glad") for text in buffer.response]
     assert np.array_equal(buffer.reward_parts["model"], buffer.reward)
     assert buffer.kept.all()
-    tokenizer = scene[0].tokenizer
+    tokenizer = context[0].tokenizer
     for i in buffer.record:
         tokens, mask = (column[buffer.tokens_of(i)] for column in (buffer.token, buffer.mask))
         n = len(tokenizer(buffer.prompt[i])["input_ids"])
@@ -61,14 +61,16 @@ def test_each_prompt_has_a_group_of_responses(scene: tuple[RolloutContext, Langu
         assert tokenizer.decode(tokens, skip_special_tokens=True) == buffer.prompt[i] + buffer.response[i]
 
 
-def test_tokens_have_the_probabilities_that_they_were_drawn_with(scene: tuple[RolloutContext, LanguagePolicy]) -> None:
+def test_tokens_have_the_probabilities_that_they_were_drawn_with(
+    context: tuple[RolloutContext, LanguagePolicy],
+) -> None:
     """And before anything was learned, the reference says the same."""
-    buffer = collected(scene)
+    buffer = collected(context)
     for i in buffer.record:
         rows = buffer.tokens_of(i)
         ids = torch.as_tensor(buffer.token[rows])[None].long()
         with torch.no_grad():
-            said = scene[1].model(input_ids=ids).logits[0].log_softmax(-1)
+            said = context[1].model(input_ids=ids).logits[0].log_softmax(-1)
         own = buffer.mask[rows]
         expected = said[:-1].gather(1, ids[0, 1:, None])[:, 0].numpy()[own[1:]]
         np.testing.assert_allclose(buffer.log_prob[rows][own], expected, atol=1e-5)
@@ -79,10 +81,10 @@ def test_tokens_have_the_probabilities_that_they_were_drawn_with(scene: tuple[Ro
         assert not buffer.log_prob[rows][~own].any(), "nobody drew the prompt"
 
 
-def test_equal_luck_gives_equal_responses(scene: tuple[RolloutContext, LanguagePolicy]) -> None:
-    one, again, other = (collected(scene, luck=luck) for luck in (1, 1, 2))
+def test_equal_luck_gives_equal_responses(context: tuple[RolloutContext, LanguagePolicy]) -> None:
+    one, again, other = (collected(context, luck=luck) for luck in (1, 1, 2))
     assert one.response == again.response != other.response
-    first = collected(scene, PROMPTS[:1], luck=1)
+    first = collected(context, PROMPTS[:1], luck=1)
     assert first.response == one.response[:3], "whatever is asked beside it"
 
 
@@ -102,16 +104,16 @@ def test_a_reward_that_is_no_number_names_its_record(folder: Path) -> None:
         collected(begun(folder, Broken()))
 
 
-def test_a_policy_that_says_no_number_stops_the_round(scene: tuple[RolloutContext, LanguagePolicy]) -> None:
+def test_a_policy_that_says_no_number_stops_the_round(context: tuple[RolloutContext, LanguagePolicy]) -> None:
     with torch.no_grad():
-        scene[1].model.transformer.ln_f.bias.fill_(np.nan)
+        context[1].model.transformer.ln_f.bias.fill_(np.nan)
     with pytest.raises(BadNumberError, match="NaN or infinite"):
-        collected(scene)
+        collected(context)
 
 
-def test_another_reference_is_noticed(scene: tuple[RolloutContext, LanguagePolicy]) -> None:
-    buffer = collected(scene)
-    scene[0].check_reference(buffer)
+def test_another_reference_is_noticed(context: tuple[RolloutContext, LanguagePolicy]) -> None:
+    buffer = collected(context)
+    context[0].check_reference(buffer)
     changed = replace(buffer, reference_log_prob=buffer.reference_log_prob - 0.1 * buffer.mask)
     with pytest.raises(BadInputError, match="is not the one that this run began with"):
-        scene[0].check_reference(changed)
+        context[0].check_reference(changed)
