@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from engine.config import FILTERS, TrainConfig
 from engine.config_language import LanguageConfig
+from engine.core.faithfulness.result import Faithfulness, Validation
 from engine.core.targets.question import Question, TargetName
 from engine.errors import BadInputError, DamagedRunError
 from engine.intervention.across import Series
@@ -151,6 +152,29 @@ def test_a_commit_is_read_back_equal(made: Commit) -> None:
     assert Commit.from_bytes(made.to_bytes(), f"{made.round:06d}.json") == made
 
 
+VALIDATION = Validation(
+    round=3,
+    target={"target": "return"},
+    snapshot_hash="",
+    design="random",
+    fraction=0.5,
+    subsets=2,
+    orders=2,
+    estimators={"x": Faithfulness(0.5, 0.0, 1.0, 2.0, 0.3, (1.0, 2.0))},
+    ceiling=0.86,
+    ceiling_low=0.8,
+    ceiling_high=0.9,
+    actual=(1.0, 2.0),
+    actual_error=(0.1, 0.2),
+    null_exact=True,
+    null_difference=0.0,
+    fingerprint_equal=True,
+    metasmoothness=0.5,
+    seconds=1.0,
+    created=1.0,
+)
+
+
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
@@ -178,6 +202,7 @@ READERS: dict[str, tuple[Callable[[Any], Any], Any]] = {
         lambda values: typed(WrittenSets, values),
         {"sets": {"basket": [1]}, "undo": [{"of": "basket", "added": [1]}]},
     ),
+    "validation": (Validation.from_json, json.loads(json.dumps(VALIDATION.to_json()))),
     "result": (lambda values: check_outcome(values, "result.json"), read(REMOVAL / "branch" / "result.json")),
 }
 JSON = st.recursive(
@@ -233,3 +258,21 @@ def test_what_is_sound_is_read(name: str) -> None:
 def test_numbers_of_numpy_are_plain_ones() -> None:
     plan = Intervention(round=np.int64(1), removed=tuple(np.array([3, 1])), orders=np.int32(2))  # type: ignore[arg-type]
     assert json.loads(json.dumps(plan.to_json()))["removed"] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"subsets": 3}, "it has no number for each subset"),
+        ({"actual": [1.0, "x"]}, r"actual\[1\] is 'x'; it must be a finite number or null"),
+        ({"predicted": {"other": [1.0, 2.0]}}, "its estimators differ"),
+        ({"estimators": {"x over many orders": {"lds": 1, "low": 1, "high": 1}}}, "must be an estimator's name"),
+        ({"target": "action"}, "it names two targets"),
+        ({"created": None}, "created is None; it must be a finite number"),
+        ({"colour": "red"}, "unknown field 'colour'"),
+    ],
+)
+def test_what_is_no_validation_is_refused(change: dict[str, Any], line: str) -> None:
+    values = json.loads(json.dumps(VALIDATION.to_json()))
+    with pytest.raises(BadInputError, match=line):
+        Validation.from_json({**values, **change})
