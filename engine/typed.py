@@ -130,7 +130,11 @@ class _Location:
         if found is None or "right" in _extra(self.kind):
             return None
         known = isinstance(self.value, list | tuple | dict) and step != "..." and len(self.value) > 0
-        path = f"{self.path}[{step}]" if isinstance(step, int) or step == "..." else f"{self.path}.{step}".lstrip(".")
+        if isinstance(step, int) or step == "...":
+            path = f"{self.path}[{step}]"
+        else:
+            name = step if step.isprintable() and 0 < len(step) <= _SHORT.maxstring else _SHORT.repr(step)
+            path = f"{self.path}.{name}".lstrip(".")
         return _Location(found, self.value[step] if known else ..., path)
 
     @property

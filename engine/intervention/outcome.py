@@ -6,7 +6,7 @@ The classes below are the only definition of the fields: of their names in the f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -257,9 +257,9 @@ def _null(names: set[str], values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_other_length(name: str, arms: Mapping[str, Sequence[Any]], length: int) -> Iterator[str]:
-    for arm, each in arms.items():
-        if len(each) != length:
-            yield f"`{name}` of {arm} has {len(each)} values where {length} belong"
+    for arm in (field.name for field in fields(Arms) if field.name in arms):
+        if len(arms[arm]) != length:
+            yield f"`{name}` of {arm} has {len(arms[arm])} values where {length} belong"
 
 
 def _half_intervals(values: Any, name: str = "") -> Iterator[str]:

@@ -65,6 +65,8 @@ class Tree:
         ({"leaves": [{"n": 1, "weight": 10**400}]}, "leaves[0].weight is 1000000000"),
         ({"named": {"a": {"n": "x" * 999}}}, "named[...].n must be a whole number of at least 1"),
         ({"named": {"a": {"n": 1, "m\n": 2}}}, "unknown setting 'm\\n' in named.a; the settings are"),
+        ({"named": {"a\x1eb": {"n": 1, "m": 2}}}, r"unknown setting 'm' in named.'a\x1eb'; the settings are"),
+        ({"named": {"a" * 999: {"n": 1, "m": 2}}}, "unknown setting 'm' in named.'aaa"),
         ({"roots": 3}, "unknown setting 'roots'; the settings are leaves, named"),
     ],
 )
@@ -235,7 +237,7 @@ def changed(values: Any, draw: Callable[..., Any]) -> Any:
 
 @pytest.mark.parametrize("name", READERS)
 @given(data=st.data())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=150, derandomize=True)
 def test_whatever_is_read_ends_in_a_value_or_in_one_line(name: str, data: st.DataObject) -> None:
     reader, good = READERS[name]
     values = data.draw(JSON) if data.draw(st.integers(0, 4)) == 0 else changed(good, data.draw)

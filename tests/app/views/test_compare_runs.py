@@ -202,7 +202,7 @@ def test_what_cannot_be_drawn_says_so(compared: Open, monkeypatch: pytest.Monkey
     def fails(*_: object) -> None:
         raise CannotDrawError("CartPole-v1 can't be drawn on this machine (no OpenGL)")
 
-    monkeypatch.setattr(films, "draw", fails)
+    monkeypatch.setattr(films, "take_picture", fails)
     app = compared("pole", "branch", play="True", evaluation="4")
     assert errors(app) == []
     assert "No pictures: CartPole-v1 can't be drawn on this machine (no OpenGL)" in words(app)

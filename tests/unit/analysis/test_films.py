@@ -83,7 +83,7 @@ def test_what_cannot_be_drawn_is_played_all_the_same(cartpole: Run, monkeypatch:
     def fails(*_: object) -> None:
         raise CannotDrawError("no OpenGL here")
 
-    monkeypatch.setattr(films, "draw", fails)
+    monkeypatch.setattr(films, "take_picture", fails)
     found = film(cartpole, 3, 7, cache=False)
     assert (found.pictures, found.complaint) == ([], "no OpenGL here")
     assert found.total == evaluated(cartpole, 3, 7)

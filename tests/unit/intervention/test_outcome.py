@@ -76,6 +76,12 @@ def test_what_was_written_is_a_result() -> None:
     assert is_round_outcome({"round": 3, "skipped": "no record has negative influence"})
 
 
+def test_what_a_later_version_may_say_more_is_passed_over() -> None:
+    later = a_result()
+    later["order_means"]["placebo"] = None
+    assert check_outcome(later, "result.json").order_means.original == later["order_means"]["original"]
+
+
 @pytest.mark.parametrize("change", [*COMPARISON, *WHOLE])
 def test_parts_that_do_not_fit_together_are_no_result(change: Change) -> None:
     values = copy.deepcopy(a_result())
