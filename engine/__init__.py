@@ -23,4 +23,5 @@ import lazy_loader
 from engine import demos as demos  # which make themselves known
 from engine import kinds as kinds
 
+__version__ = "0.1.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

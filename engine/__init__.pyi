@@ -39,3 +39,5 @@ from .store.read import Run as Run
 from .store.read import open_run as open_run
 from .store.snapshot import Snapshot as Snapshot
 from .store.verify import verify_run as verify_run
+
+__version__: str

@@ -26,7 +26,7 @@ def test_a_port_in_use_is_one_line() -> None:
     assert outcome.returncode != 0
     assert outcome.stdout == ""
     (line,) = outcome.stderr.splitlines()
-    assert line.startswith(f"port {port} can't be used")
+    assert line.startswith(f"error: port {port} can't be used")
     assert f"make app PORT={port + 1}" in line
 
 
@@ -40,4 +40,4 @@ def test_a_port_that_is_none_is_one_line(port: str) -> None:
 def test_a_base_model_that_is_no_folder_is_one_line() -> None:
     outcome = launched("--base", "nowhere")
     assert outcome.returncode != 0
-    assert outcome.stderr == "--base nowhere is no folder; name one that save_pretrained wrote\n"
+    assert outcome.stderr == "error: --base nowhere is no folder; name one that save_pretrained wrote\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from serving import environment, first_page, free_port, served, settings_of
+
+import engine
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {"127.0.0.1"}
@@ -81,6 +84,45 @@ def test_installed_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     place, records = said.stdout.split()
     assert Path(place).is_relative_to(installed)
     assert int(records) > 0
+
+
+def test_the_console_script_trains_and_shows_where_it_is_called(installed: Path, tmp_path: Path) -> None:
+    """In a person's own environment: one program trains into the working directory, and its dashboard finds the run."""
+    program = str(installed / "bin" / "snapshot-influence")
+    where = environment(PYTHONPATH=str(installed), HOME=str(tmp_path / "home"))
+
+    def said(*words: str) -> str:
+        done = subprocess.run(
+            [program, *words], cwd=tmp_path, env=where, capture_output=True, text=True, check=True, timeout=120
+        )
+        return done.stdout
+
+    assert said("--version").strip() == engine.__version__
+    assert "dashboard" in said("--help")
+    said("train", "CartPole-v1", "--rounds", "2", "--set", "n_steps=64", "--out", "runs/mine")
+    assert [run["run"] for run in json.loads(said("runs", "runs", "--json"))] == ["runs/mine"]
+    with served([program, "dashboard", "--port", "PORT"], tmp_path, tmp_path / "log", where) as found:
+        assert found.addresses == HERE
+        statistics, page = first_page(found.port)
+    assert not statistics
+    assert "mine" in page
+    assert str(tmp_path / "runs") not in page, "there is a run, so nothing says where to look"
+
+
+def test_training_imports_nothing_of_the_dashboard(installed: Path, tmp_path: Path) -> None:
+    code = """
+import sys
+import engine
+engine.train(engine.preset("CartPole-v1", rounds=1, n_steps=64, batch_size=32), "runs/mine")
+print(*sorted({name.split(".")[0] for name in sys.modules}))
+"""
+    where = environment(PYTHONPATH=str(installed), HOME=str(tmp_path / "home"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=where, capture_output=True, text=True, check=True, timeout=120
+    )
+    imported = set(done.stdout.split())
+    assert {"engine", "torch", "gymnasium"} <= imported
+    assert imported & {"app", "streamlit", "plotly", "matplotlib", "jinja2", "typer", "av", "transformers"} == set()
 
 
 @pytest.mark.slow

@@ -1,0 +1,13 @@
+"""`snapshot-influence`: the commands of `python -m engine`, and `dashboard`."""
+
+from __future__ import annotations
+
+from app.__main__ import dashboard
+from engine.__main__ import commands, run
+
+
+def main() -> None:
+    """The console script."""
+    app = commands()
+    app.command()(dashboard)
+    run(app, "snapshot-influence")
