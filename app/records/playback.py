@@ -92,7 +92,7 @@ def _stand_at(snapshot: ControlSnapshot, records: NDArray[np.int64], record: int
 
 def _film(snapshot: ControlSnapshot, records: tuple[int, ...], episode: int) -> None:
     """The episode as a film, for those who ask for it: the browser plays it, and goes back and forth in it."""
-    if not st.toggle("Play the episode", key="play"):
+    if not st.toggle("Play the episode", key="play_episode"):
         return
     made, trouble = film(snapshot, records)
     if trouble:

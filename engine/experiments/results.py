@@ -44,8 +44,6 @@ SCHEMA = pa.schema(
 """One row a round of a task."""
 DEFINITION = "campaign.json"
 NULLABLE = ("test_return", "test_std", "train_return", "explained_variance")
-RESERVED = ("all", *worlds())
-"""Names that stand for all experiments together, and for those of the named worlds, which are kept beside them."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,11 @@ class Results(ExperimentResults[str]):
         """See `ExperimentResults`."""
         experiment = Experiment.from_json(values["experiment"])
         config = TrainConfig.from_json(typed(dict[str, Any], values["config"]))
-        if experiment.name != name or name in RESERVED:
+        reserved = (
+            "all",
+            *worlds(),
+        )  # for all experiments together, and for those of worlds, which are kept beside them
+        if experiment.name != name or name in reserved:
             raise ValueError(f"the experiment {experiment.name!r} does not belong into the folder {name!r}")
         for number in ("rounds", "episodes", "evaluate_every"):
             if not 1 <= getattr(experiment, number) <= MOST:

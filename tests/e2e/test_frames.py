@@ -65,11 +65,11 @@ def test_the_browser_plays_the_film_while_the_scrubber_moves(page: Page, url: st
     _, episode = longest_episode(runs)
     page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&inspect={episode[0]}&show=Frames")
     film = page.locator(".st-key-inspector video")
-    expect(page.locator(".st-key-play")).to_be_visible()
+    expect(page.locator(".st-key-play_episode")).to_be_visible()
     idle(page)
     expect(film).to_have_count(0)
 
-    page.locator(".st-key-play label").click()
+    page.locator(".st-key-play_episode label").click()
     expect(film).to_be_visible()
     is_moving = "video => video.readyState >= 2 && video.currentTime > 0.5 && !video.error"
     page.wait_for_function(f"({is_moving})(document.querySelector('.st-key-inspector video'))", timeout=30_000)

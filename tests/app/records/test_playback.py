@@ -71,7 +71,7 @@ def test_the_episode_plays_as_a_film_for_those_who_ask(open_page: Open, runs: Pa
     episode = np.flatnonzero(snapshot.buffer.episode == snapshot.buffer.episode[41])
     app = opened(open_page, inspect="41")
     assert films(app) == [], "nobody asked"
-    app.toggle(key="play").set_value(True).run()
+    app.toggle(key="play_episode").set_value(True).run()
     assert errors(app) == []
     (shown,) = films(app)
     assert shown.url.endswith(".webm")
@@ -83,7 +83,8 @@ def test_the_episode_plays_as_a_film_for_those_who_ask(open_page: Open, runs: Pa
         frames = list(container.decode(video=0))
     assert len(frames) == len(episode)
     assert float(frames[-1].time) == pytest.approx((len(episode) - 1) * playback.STEP_SECONDS, abs=0.002)
-    app.toggle(key="play").set_value(False).run()
+    assert "play" not in app.session_state, "Side by side has a toggle of that key, and would play at once"
+    app.toggle(key="play_episode").set_value(False).run()
     assert films(app) == []
 
 
@@ -95,7 +96,7 @@ def test_without_an_encoder_there_is_one_line_and_the_scrubber(
     playback.film.clear()
     monkeypatch.setattr(video, "_CODEC", "no-such-codec")
     app = opened(open_page, inspect="41")
-    app.toggle(key="play").set_value(True).run()
+    app.toggle(key="play_episode").set_value(True).run()
     assert errors(app) == []
     assert films(app) == []
     assert "no film can be made on this machine" in words(app)
@@ -108,7 +109,7 @@ def test_an_episode_of_one_record_has_no_film(open_page: Open, runs: Path, monke
     app = opened(open_page, inspect="41")
     assert errors(app) == []
     assert "Record **" in words(app)
-    assert not [widget for widget in (*app.toggle, *app.select_slider) if widget.key in ("play", "frame")]
+    assert not [widget for widget in (*app.toggle, *app.select_slider) if widget.key in ("play_episode", "frame")]
 
 
 def test_a_long_episode_is_thinned_to_a_stated_number_of_frames(
