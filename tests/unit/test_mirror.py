@@ -60,7 +60,7 @@ THROUGH = {
         "engine/store/parquet_pages.py",
     ),
     "tests/unit/store/test_forged_manifests.py": ("engine/store/chain.py", "engine/store/manifest.py"),
-    "tests/unit/store/test_runs.py": ("engine/store/derived.py", "engine/store/read.py"),
+    "tests/unit/store/test_read.py": ("engine/store/derived.py",),
     "tests/unit/store/test_tables.py": (
         "engine/kinds/control/tables.py",
         "engine/store/parquet.py",
