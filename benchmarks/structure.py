@@ -16,6 +16,8 @@ from engine.terminal import print_table
 
 LONG = 400
 """Lines past which a file wants a door."""
+ATTRIBUTION = ("targets", "gradients", "replays", "estimators", "faithfulness")
+"""The rooms of `engine.core` that attribute."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +34,26 @@ class Structure:
 
 
 def imports(path: Path, root: Path) -> set[str]:
-    """The modules below `root` that a file imports anywhere in it, those for type checkers too.
+    """The modules that a file imports, at its top or within a function; those for type checkers too.
 
-    `from engine.store import read` names the module `engine.store.read` where that is a file, and else `engine.store`.
+    `from engine.store import read` names the module `engine.store.read` where that is a file below `root`, and else
+    `engine.store`.
     """
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
             below = {f"{node.module}.{alias.name}" for alias in node.names}
             inner = {name for name in below if module_path(root, name)}
-            found |= inner | ({node.module} if inner != below else set())
-    return {name for name in found if module_path(root, name)}
+            found |= inner | ({str(node.module)} if inner != below else set())
+    return found
+
+
+def name_of(path: Path, root: Path) -> str:
+    """`engine/core/kind.py` -> `engine.core.kind`; a package's own file has the package's name."""
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
 def module_path(root: Path, name: str) -> Path | None:
@@ -62,11 +71,16 @@ def arrows(root: Path, package: str) -> set[tuple[str, str]]:
     """(from, to) of the rooms of a package such as `app` or `engine.core`; arrows that leave it do not count."""
     found = set()
     for path in root.joinpath(*package.split(".")).rglob("*.py"):
-        name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         for other in imports(path, root):
             if other == package or other.startswith(f"{package}."):
-                found.add((room(package, name), room(package, other)))
+                found.add((room(package, name_of(path, root)), room(package, other)))
     return {(a, b) for a, b in found if a != b}
+
+
+def attribution_arrows(root: Path, *more: str) -> set[tuple[str, str]]:
+    """(from, to) among the rooms of attribution, and those with `more` rooms of the core, such as `influence`."""
+    rooms = {*ATTRIBUTION, *more}
+    return {(a, b) for a, b in arrows(root, "engine.core") if {a, b} <= rooms}
 
 
 def in_circles(edges: Iterable[tuple[str, str]]) -> set[str]:
@@ -118,6 +132,12 @@ def main() -> None:
     ]
     rows = [(p, *vars(structure(root, p)).values()) for p in packages]
     print_table(("package", "rooms", "arrows", "in circles", "files", "lines", "longest"), rows)
+    between, with_influence = attribution_arrows(root), attribution_arrows(root, "influence")
+    if with_influence:
+        print()
+        each = {a: ", ".join(sorted(b for start, b in with_influence if start == a)) for a, _ in sorted(with_influence)}
+        print_table(("room of attribution", "imports"), list(each.items()))
+        print(f"{len(between)} arrows among the rooms of attribution, {len(with_influence)} with core/influence")
 
 
 if __name__ == "__main__":

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
+
+from benchmarks.structure import imports, name_of
 
 FLOORS = {
     "engine": (
         {
-            *("allowed", "arguments", "config", "config_language", "envs", "errors", "executors", "intervals"),
+            *("allowed", "arguments", "config", "config_language", "errors", "executors", "intervals"),
             *("known_kinds", "named_worlds", "spaces", "terminal", "typed"),
         },
-        {"store"},
+        {"store", "envs"},
         {"core"},
         {"kinds"},
         {"intervention", "analysis"},
         {"experiments", "recording", "jobs"},
         {"demos"},
         {"cli"},
-        {"__main__", "__init__"},
+        {"__init__"},
+        {"__main__"},
     ),
     "app": (
         {"charts", "shell"},
@@ -32,29 +34,13 @@ FLOORS = {
         {"console"},
     ),
 }
-"""From the ground. The loose files on the ground of `engine` stand beside one another; a folder stands alone."""
-
-
-def imports(path: Path) -> set[str]:
-    """Every module that the file imports, at its top or within a function; those for type checkers too."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
-            found.add(str(node.module))
-            found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module in FLOORS}
-    return found
+"""From the ground. Rooms of one floor do not know each other; only the files on the ground of `engine`, where no room is a
+folder, import one another."""
 
 
 def room_of(module: str) -> str:
     """`engine.core.kind` -> `core`; a package itself is its room `__init__`."""
     return [*module.split("."), "__init__"][1]
-
-
-def name_of(path: Path, root: Path) -> str:
-    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
 def floor(package: str, room: str) -> int:
@@ -70,5 +56,19 @@ def is_allowed(package: str, own: str, other: str) -> bool:
 def strays(path: Path, root: Path) -> list[str]:
     """What a file imports of its own package that it may not."""
     package, own = path.relative_to(root).parts[0], room_of(name_of(path, root))
-    found = (module for module in imports(path) if module.split(".")[0] == package and module != package)
+    found = (module for module in imports(path, root) if module.split(".")[0] == package)
     return [module for module in found if not is_allowed(package, own, room_of(module))]
+
+
+def other_kinds(path: Path, root: Path) -> set[str]:
+    """What a file of one kind of run imports of the others."""
+    own = name_of(path, root).split(".")[2]
+    return {
+        module for module in imports(path, root) if module.startswith("engine.kinds.") and module.split(".")[2] != own
+    }
+
+
+def edges(root: Path) -> set[tuple[str, str]]:
+    """(file, what it imports), by their modules' names, for every file of the house."""
+    every = {name_of(path, root): path for package in FLOORS for path in (root / package).rglob("*.py")}
+    return {(name, other) for name, path in every.items() for other in imports(path, root) if other in every}

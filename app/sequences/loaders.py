@@ -19,8 +19,8 @@ from engine.core.scores import Scores
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.dependencies import tokenizers
 from engine.kinds.language.sequences import LanguageSnapshot
-from engine.recording.dumps import Dump, find_dumps, open_dump, printable
-from engine.recording.sequence_table import Sequences
+from engine.recording.readers.dumps import Dump, find_dumps, open_dump, printable
+from engine.recording.readers.sequence_table import Sequences
 from engine.store.read import Run
 
 CONTEXT = 8

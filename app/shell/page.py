@@ -17,7 +17,7 @@ from app.shell import follow_run, kinds, loaders, state
 from app.shell.text import escape
 from engine.core.kind import recorded_here
 from engine.errors import EngineError, NotARunError
-from engine.recording.dumps import open_dump
+from engine.recording.readers.dumps import open_dump
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 

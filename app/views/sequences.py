@@ -25,7 +25,7 @@ from engine.core.targets.functions import Target
 from engine.core.targets.question import TargetName
 from engine.errors import EngineError
 from engine.kinds.language.sequences import LanguageSnapshot
-from engine.recording.dumps import Dump
+from engine.recording.readers.dumps import Dump
 from engine.store.read import Run
 
 MOST_LINKS = 12

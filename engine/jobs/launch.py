@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-import engine
 from engine.allowed import allowed
 from engine.errors import EngineError, LockedRunError, StorageError
 from engine.jobs.folder import LOCK_FILE, LOG_FILE, write_status
@@ -17,7 +16,7 @@ from engine.known_kinds import kind_named
 from engine.store.files import Files, inside
 from engine.store.read import Run
 
-ROOT = Path(engine.__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 """Where `python -m engine.jobs` is found, wherever the server was started."""
 LAST_MOMENTS_SECONDS = 2.0
 """So long a worker is waited for that has said how it ended, and holds its lock still."""

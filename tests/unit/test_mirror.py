@@ -54,10 +54,13 @@ THROUGH = {
     "tests/unit/kinds/language/test_policy.py": ("engine/kinds/language/objective.py",),
     "tests/unit/kinds/language/test_received_models.py": ("engine/kinds/language/description.py",),
     "tests/unit/kinds/language/test_tables.py": ("engine/kinds/language/sequences.py",),
-    "tests/unit/recording/test_any_file.py": ("engine/recording/sequence_table.py",),
-    "tests/unit/recording/test_trl.py": ("engine/recording/parquet_columns.py", "engine/store/parquet_pages.py"),
+    "tests/unit/recording/readers/test_any_file.py": ("engine/recording/readers/sequence_table.py",),
+    "tests/unit/recording/readers/test_trl.py": (
+        "engine/recording/readers/parquet_columns.py",
+        "engine/store/parquet_pages.py",
+    ),
     "tests/unit/store/test_forged_manifests.py": ("engine/store/chain.py", "engine/store/manifest.py"),
-    "tests/unit/store/test_runs.py": ("engine/store/derived.py", "engine/store/read.py"),
+    "tests/unit/store/test_read.py": ("engine/store/derived.py",),
     "tests/unit/store/test_tables.py": (
         "engine/kinds/control/tables.py",
         "engine/store/parquet.py",

@@ -16,7 +16,7 @@ from trainer_dumps import trl, verl
 from app.sequences.listing import CELL_CHARACTERS
 from app.shell.sequence_columns import MOST_SEARCHED, RowQuery, rows
 from engine.errors import BadInputError
-from engine.recording.verl import UNFINISHED
+from engine.recording.readers.verl import UNFINISHED
 
 
 def write(folder: Path, scores: list[float], step: int = 1) -> None:

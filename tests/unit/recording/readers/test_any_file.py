@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import BadInputError
-from engine.recording.sequence_table import Sequences
-from engine.recording.trl import trl_sequences
-from engine.recording.verl import verl_sequences
+from engine.recording.readers.sequence_table import Sequences
+from engine.recording.readers.trl import trl_sequences
+from engine.recording.readers.verl import verl_sequences
 
 quick = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 

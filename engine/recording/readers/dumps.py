@@ -16,10 +16,10 @@ from typing import Literal
 import pyarrow as pa
 
 from engine.errors import BadInputError, DamagedRunError, StorageError
-from engine.recording.limits import LARGEST_FILE, mebibytes, too_large
-from engine.recording.sequence_table import Sequences
-from engine.recording.trl import TRL_FILE, trl_sequences
-from engine.recording.verl import VERL_FILE, verl_sequences
+from engine.recording.readers.limits import LARGEST_FILE, mebibytes, too_large
+from engine.recording.readers.sequence_table import Sequences
+from engine.recording.readers.trl import TRL_FILE, trl_sequences
+from engine.recording.readers.verl import VERL_FILE, verl_sequences
 from engine.store.files import Files
 from engine.store.find import DEPTH
 

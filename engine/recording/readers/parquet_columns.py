@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.errors import BadInputError
-from engine.recording import limits
-from engine.recording.limits import Budget, mebibytes, too_large
-from engine.recording.sequence_table import text_of, texts, utf8
+from engine.recording.readers import limits
+from engine.recording.readers.limits import Budget, mebibytes, too_large
+from engine.recording.readers.sequence_table import text_of, texts, utf8
 from engine.store.parquet_pages import chunks, footer_size, pages
 
 _DELTA_STRINGS = 7

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import BadInputError
-from engine.recording.limits import LARGEST_FOOTER, MOST_ROWS
-from engine.recording.trl import trl_sequences
+from engine.recording.readers.limits import LARGEST_FOOTER, MOST_ROWS
+from engine.recording.readers.trl import trl_sequences
 from engine.store.parquet_pages import Chunk, chunks, pages
 
 INVALID = pa.Array.from_buffers(
@@ -254,7 +254,7 @@ def values() -> bytes:
 MEASURE = """
 import json, re, resource, sys
 from pathlib import Path
-from engine.recording.dumps import open_dump
+from engine.recording.readers.dumps import open_dump
 from engine.errors import BadInputError
 
 def peak():  # of this process alone: getrusage counts the one that started it

@@ -9,10 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError
-from engine.recording.limits import LONGEST_NAME, too_large
-from engine.recording.parquet_columns import ParquetColumns, is_readable, is_text
-from engine.recording.reward_columns import reward_parts
-from engine.recording.sequence_table import Columns, Sequences
+from engine.recording.readers.limits import LONGEST_NAME, too_large
+from engine.recording.readers.parquet_columns import ParquetColumns, is_readable, is_text
+from engine.recording.readers.reward_columns import reward_parts
+from engine.recording.readers.sequence_table import Columns, Sequences
 
 TRL_FILE = re.compile(r"completions_([0-9]{1,9})\.parquet")
 NEEDED = ("prompt", "completion")

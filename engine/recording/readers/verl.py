@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError
-from engine.recording.limits import (
+from engine.recording.readers.limits import (
     DEEPEST,
     LONGEST,
     LONGEST_NAME,
@@ -25,7 +25,7 @@ from engine.recording.limits import (
     mebibytes,
     too_large,
 )
-from engine.recording.sequence_table import Columns, Sequences, text_of, texts, utf8, whole
+from engine.recording.readers.sequence_table import Columns, Sequences, text_of, texts, utf8, whole
 
 VERL_FILE = re.compile(r"([0-9]{1,9})\.jsonl")
 NEEDED = ("input", "output")

@@ -10,7 +10,7 @@ import pytest
 from trainer_dumps import PROMPTS, trl, verl
 
 from engine.errors import BadInputError
-from engine.recording.dumps import find_dumps, open_dump
+from engine.recording.readers.dumps import find_dumps, open_dump
 
 
 def test_trl_completions_become_a_table(tmp_path: Path) -> None:

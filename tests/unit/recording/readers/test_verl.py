@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from engine.errors import BadInputError
-from engine.recording import verl
-from engine.recording.dumps import open_dump
-from engine.recording.limits import LARGEST_FILE, LONGEST, MOST_COLUMNS
-from engine.recording.verl import UNFINISHED, verl_sequences
+from engine.recording.readers import verl
+from engine.recording.readers.dumps import open_dump
+from engine.recording.readers.limits import LARGEST_FILE, LONGEST, MOST_COLUMNS
+from engine.recording.readers.verl import UNFINISHED, verl_sequences
 
 
 def read(*rows: dict[str, Any]) -> pa.Table:
@@ -157,7 +157,7 @@ def test_what_is_more_than_is_read_is_too_large_and_not_damaged(monkeypatch: pyt
     monkeypatch.setattr(verl, "MOST_ROWS", 10)
     monkeypatch.setattr(verl, "MOST_VALUES", 2)
     assert "line 3 is too large: it has more than 2 values" in refusal(3 * WHOLE)
-    monkeypatch.setattr("engine.recording.limits.LARGEST_TEXTS", 5)
+    monkeypatch.setattr("engine.recording.readers.limits.LARGEST_TEXTS", 5)
     assert "of text once it is decoded" in refusal(3 * WHOLE)
 
 

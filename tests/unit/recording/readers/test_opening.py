@@ -9,7 +9,7 @@ import pytest
 from trainer_dumps import verl
 
 from engine.errors import BadInputError, EngineError, StorageError
-from engine.recording.dumps import find_dumps, open_dump
+from engine.recording.readers.dumps import find_dumps, open_dump
 
 NAMES = ["1.jsonl", "completions_00001.parquet"]
 
