@@ -151,7 +151,9 @@ def faithfulness(
     fraction: Annotated[
         list[float] | None, typer.Option(help="Share of the records; repeat. By default 0.5, 0.1.")
     ] = None,
-    estimator: Annotated[list[str] | None, typer.Option(help="Whom to check; repeat for more. By default all.")] = None,
+    estimator: Annotated[
+        list[str] | None, typer.Option(help="Estimators to check; repeat for more. By default all.")
+    ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the experiment's.")] = None,
     executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
     workers: Annotated[int | None, typer.Option(help="Replays at a time; by default one a core.")] = None,

@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 def read_study(folder: str | Path) -> list[Row]:
-    """Rows of `faithfulness.SCHEMA` of every environment in the folder.
+    """Rows of `engine.experiments.faithfulness.SCHEMA` of every environment in the folder.
 
     Raises:
         BadInputError: there is no study.

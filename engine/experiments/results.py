@@ -87,7 +87,7 @@ class Results(ExperimentResults[str]):
         experiment = Experiment.from_json(values["experiment"])
         config = TrainConfig.from_json(typed(dict[str, Any], values["config"]))
         if experiment.name != name or name in RESERVED:
-            raise ValueError(f"the experiment {experiment.name!r} does not belong into the folder {name!r}")
+            raise ValueError(f"the experiment {experiment.name!r} does not belong in the folder {name!r}")
         for number in ("rounds", "episodes", "evaluate_every"):
             if not 1 <= getattr(experiment, number) <= MOST:
                 raise ValueError(f"{number} is not between 1 and {MOST}")

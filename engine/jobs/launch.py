@@ -20,7 +20,7 @@ from engine.store.read import Run
 ROOT = Path(engine.__file__).resolve().parents[1]
 """Where `python -m engine.jobs` is found, wherever the server was started."""
 LAST_MOMENTS_SECONDS = 2.0
-"""So long a worker is waited for that has said how it ended, and holds its lock still."""
+"""How long a worker is waited for that has said how it ended, and holds its lock still."""
 
 
 def launch(run: Run, folder: Path) -> None:

@@ -20,7 +20,7 @@ STATUS_SECONDS = 0.3
 LOOK_SECONDS = 0.2
 """Between two looks for the file `cancel` while the work does not look itself."""
 GRACE_SECONDS = 1.0
-"""So long the work may take to see that it is cancelled, between two steps, before it is interrupted within one."""
+"""How long the work may take to see that it is cancelled, between two steps, before it is interrupted within one."""
 LOCK_SECONDS = 1.0
 """Somebody who looks whether there is a worker holds the lock for a moment."""
 
