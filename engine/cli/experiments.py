@@ -130,11 +130,11 @@ def _percent(value: float | None, error: float | None) -> str:
 
 
 def _interval(row: dict[str, Any], name: str) -> str:
-    from engine.experiments.findings import interval
+    from engine.experiments.findings import low_to_high
 
     if row[name] is None:
         return "-"
-    return f"{row[name]:+.3g} ({interval(row, name)})"
+    return f"{row[name]:+.3g} ({low_to_high(row, name)})"
 
 
 def faithfulness(
