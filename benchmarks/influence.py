@@ -61,7 +61,7 @@ def figures(quick: bool = False) -> Iterator[Figure]:
 
 
 def _from_kept_gradients(snapshot: Snapshot, quick: bool) -> Iterator[Figure]:
-    """What a click costs: `first_order` on an action that nobody asked about before."""
+    """What a click costs: `first_order` on an action that is asked about for the first time."""
     kept, records = replace(snapshot, hash="a committed round"), count()
     everyone = action_target(snapshot, record=snapshot.buffer.record)
 

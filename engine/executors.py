@@ -22,8 +22,8 @@ EXECUTORS = ("inline", "processes", "ray")
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, or was done last; done; total) by long work; raise from it to cancel."""
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
+T = TypeVar("T")
+R = TypeVar("R")
 Outcomes = Generator[tuple[Any, Callable[[], Any]], None, None]
 """Tasks as they are finished, each with a function that gives its result or raises what the task raised."""
 
@@ -66,7 +66,7 @@ class Pool:
         """Refuse what can't begin; errors as `check_executor`."""
         check_executor(self.executor, self.workers)
 
-    def run(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[Task, Result]]:
+    def run(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[T, R]]:
         """`run_tasks` here."""
         return run_tasks(function, tasks, self.executor, self.workers)
 
@@ -75,11 +75,11 @@ INLINE, PROCESSES = Pool("inline"), Pool()
 
 
 def run_tasks(
-    function: Callable[[Task], Result],
-    tasks: Sequence[Task],
+    function: Callable[[T], R],
+    tasks: Sequence[T],
     executor: str = "inline",
     workers: int | None = None,
-) -> Iterator[tuple[Task, Result]]:
+) -> Iterator[tuple[T, R]]:
     """Call `function` on every task.
 
     A task that fails does not stop the others: its error is raised once all the rest has been yielded, so that hours of
@@ -102,7 +102,7 @@ def run_tasks(
     """
     check_executor(executor, workers)
     start = {"inline": _inline, "processes": _in_processes, "ray": _on_ray}[executor]
-    failed: list[tuple[Task, Exception]] = []
+    failed: list[tuple[T, Exception]] = []
     outcomes = start(function, tasks, workers or default_workers())
     try:
         for task, outcome in outcomes:

@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 CONFIDENCE = 0.95
 """Of every interval."""
@@ -31,3 +32,13 @@ class Interval(NamedTuple):
             return cls(value)
         low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
         return cls(value, float(low), float(high))
+
+
+def t_reach(freedom: int | NDArray[np.int64]) -> np.float64 | NDArray[np.float64]:
+    """How many standard errors Student's t interval of a mean reaches to either side; freedom is the values less one.
+
+    >>> round(float(t_reach(2)), 3)
+    4.303
+    """
+    reach: np.float64 | NDArray[np.float64] = student.ppf((1 + CONFIDENCE) / 2, freedom)
+    return reach

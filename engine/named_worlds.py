@@ -1,4 +1,4 @@
-"""Worlds that have a name: what it says in the place of a model, a reward or a file of prompts is imported on first use."""
+"""Worlds by name: a name in the settings that stands for a policy, a reward and prompts; imported on first use."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ _NOUNS: tuple[tuple[Any, str, tuple[type, ...]], ...] = (
 
 
 def typed(kind: type[T], values: Any, what: str = "field", *, more: bool = False) -> T:
-    """What plain values are: a dataclass, or plain values themselves, each of its type and within its range.
+    """Check plain values against a type and convert them to it: to a dataclass, or to plain values of the right types.
 
     >>> typed(dict[str, list[int]], {"PPO": [0, 1]})
     {'PPO': [0, 1]}

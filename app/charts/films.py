@@ -15,7 +15,7 @@ from app.charts.theme import MARK, plain, style, theme
 from engine.analysis.films import Film
 
 MILLISECONDS = 80
-"""A picture is shown for so long while the films play."""
+"""How long a picture is shown while the films play."""
 
 
 def side_by_side(films: Sequence[Film], labels: Sequence[str], dark: bool) -> go.Figure:

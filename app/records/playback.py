@@ -26,7 +26,7 @@ WIDEST = 320
 STRIP = 5
 """Frames beside each other above the scrubber."""
 STEP_SECONDS = 0.4
-"""For so long the film shows a step."""
+"""How long the film shows a step."""
 
 
 @cached(max_entries=24, show_spinner="drawing the episode …")

@@ -171,7 +171,7 @@ def _snapshot(_run: Run, path: Path, round: int, commit: str) -> Any:
 
 @cached(max_entries=32)
 def load_target(snapshot: Snapshot, name: TargetName) -> Any:
-    """The target of that name; another round's buffer is read once. Errors as `engine.named_target`."""
+    """The target of that name; another round's buffer is read once. Errors as `engine.core.chosen_targets.named_target`."""
     return named_target(snapshot, name)
 
 

@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from engine.intervals import CONFIDENCE
+from engine.intervals import t_reach
 from engine.store.read import Run
 
 Band = Literal["95 % t interval", "lowest to highest"]
@@ -105,7 +104,7 @@ def t_interval(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
     squares = np.where(np.isnan(values), 0, values - mean) ** 2
     freedom = np.maximum(count - 1, 1)
     error = np.sqrt(squares.sum(axis=0) / freedom / np.maximum(count, 1))
-    spread = np.where(count > 1, error * stats.t.ppf((1 + CONFIDENCE) / 2, freedom), np.nan)
+    spread = np.where(count > 1, error * t_reach(freedom), np.nan)
     return mean - spread, mean + spread
 
 

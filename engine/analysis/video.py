@@ -1,4 +1,4 @@
-"""Pictures as a film that every browser of today plays: WebM with VP9, which is free of licences."""
+"""Pictures as a film that every browser of today plays: WebM with VP9, which is royalty-free."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NoEncoderError(EngineError):
 
 
 def encode(pictures: Sequence[bytes], seconds: float) -> bytes:
-    """A film that shows each picture for so long.
+    """A film that shows each picture for the same time.
 
     Args:
         pictures: PNG files, at least two; all are shown at the size of the first, made even as the codec wants it.

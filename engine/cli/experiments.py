@@ -130,11 +130,11 @@ def _percent(value: float | None, error: float | None) -> str:
 
 
 def _interval(row: dict[str, Any], name: str) -> str:
-    from engine.experiments.findings import interval
+    from engine.experiments.findings import low_to_high
 
     if row[name] is None:
         return "-"
-    return f"{row[name]:+.3g} ({interval(row, name)})"
+    return f"{row[name]:+.3g} ({low_to_high(row, name)})"
 
 
 def faithfulness(
@@ -151,7 +151,9 @@ def faithfulness(
     fraction: Annotated[
         list[float] | None, typer.Option(help="Share of the records; repeat. By default 0.5, 0.1.")
     ] = None,
-    estimator: Annotated[list[str] | None, typer.Option(help="Whom to check; repeat for more. By default all.")] = None,
+    estimator: Annotated[
+        list[str] | None, typer.Option(help="Estimators to check; repeat for more. By default all.")
+    ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the experiment's.")] = None,
     executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
     workers: Annotated[int | None, typer.Option(help="Replays at a time; by default one a core.")] = None,

@@ -29,5 +29,5 @@ class PolicyEvaluation(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what it needs."""
+        """Release what it needs."""
         ...

@@ -78,4 +78,4 @@ class Learner(Generic[S]):
         return {}
 
     def close(self) -> None:
-        """Let go of what collecting needs."""
+        """Release what collecting needs."""

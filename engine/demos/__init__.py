@@ -1,4 +1,4 @@
-"""Demonstrations that ship: each uses the kinds of runs as anybody could, and the rest of the engine does without them."""
+"""Demonstrations that ship: each uses the kinds of runs as anybody could, and nothing below `demos` imports them."""
 
 from engine.named_worlds import register
 

@@ -17,11 +17,11 @@ from engine.store.files import Files
 REACHED = 0.8
 """Share of the noise ceiling from which an estimator counts as having reached it."""
 
-Row = dict[str, Any]
+StudyRow = dict[str, Any]
 
 
-def read_study(folder: str | Path) -> list[Row]:
-    """Rows of `faithfulness.SCHEMA` of every environment in the folder.
+def read_study(folder: str | Path) -> list[StudyRow]:
+    """Rows of `engine.experiments.faithfulness.SCHEMA` of every environment in the folder.
 
     Raises:
         BadInputError: there is no study.
@@ -39,7 +39,7 @@ def write_study_report(folder: str | Path) -> Path:
     return path
 
 
-def render_study(rows: Sequence[Row]) -> str:
+def render_study(rows: Sequence[StudyRow]) -> str:
     """The report as Markdown."""
     fractions = sorted({row["fraction"] for row in rows}, reverse=True)
     parts = [
@@ -56,28 +56,28 @@ def render_study(rows: Sequence[Row]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def share(row: Row) -> float:
+def share(row: StudyRow) -> float:
     """LDS over ceiling; an LDS that is not defined (all predictions are equal) predicts nothing."""
     return 0.0 if row["lds"] is None else row["lds"] / row["ceiling"]
 
 
-def reached(cells: Sequence[Sequence[Row]], estimator: str | None = None) -> tuple[int, int]:
+def reached(cells: Sequence[Sequence[StudyRow]], estimator: str | None = None) -> tuple[int, int]:
     """How many cells the estimator (None: the best of each) reaches, of how many that it was measured in."""
     own = [[row for row in cell if estimator in (None, row["estimator"])] for cell in cells]
     own = [cell for cell in own if cell]
     return sum(max(map(share, cell)) >= REACHED for cell in own), len(own)
 
 
-def _cells(rows: Iterable[Row]) -> list[list[Row]]:
+def _cells(rows: Iterable[StudyRow]) -> list[list[StudyRow]]:
     """The rows of each cell that is more than noise."""
-    found: dict[tuple[Any, ...], list[Row]] = {}
+    found: dict[tuple[Any, ...], list[StudyRow]] = {}
     for row in rows:
         if row["ceiling"] is not None and row["ceiling"] >= MOSTLY_NOISE:
             found.setdefault(cell_of(row), []).append(row)
     return list(found.values())
 
 
-def _reached(cells: Sequence[Sequence[Row]]) -> str:
+def _reached(cells: Sequence[Sequence[StudyRow]]) -> str:
     """How often each estimator reaches the ceiling, and how often it is the best."""
     lines = []
     for title, estimator in (("the best of each cell", None), *((f"`{name}`", name) for name in ESTIMATORS)):
@@ -89,13 +89,13 @@ def _reached(cells: Sequence[Sequence[Row]]) -> str:
     return _table(("estimator", f"reaches {REACHED:.0%} of the ceiling", "best of its cell"), lines)
 
 
-def _by_stage(cells: Sequence[Sequence[Row]]) -> str:
+def _by_stage(cells: Sequence[Sequence[StudyRow]]) -> str:
     """Mean share of the ceiling by environment, stage and kind of target."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str], list[StudyRow]] = {}
     for row in (row for cell in cells for row in cell):
         groups.setdefault((row["env_id"], row["stage"], row["target"]), []).append(row)
 
-    def mean(rows: Sequence[Row], of: Callable[[Row], float]) -> str:
+    def mean(rows: Sequence[StudyRow], of: Callable[[StudyRow], float]) -> str:
         return f"{np.mean([of(row) for row in rows]):.2f}" if rows else "-"
 
     lines = []
@@ -111,7 +111,7 @@ def _by_stage(cells: Sequence[Sequence[Row]]) -> str:
     return _table(("environment", "stage (round)", "target", *names, "ceiling"), lines)
 
 
-def _all_cells(rows: Sequence[Row]) -> str:
+def _all_cells(rows: Sequence[StudyRow]) -> str:
     lines = []
     for row in rows:
         target = row["target"] if row["record"] is None else f"action of record {row['record']}"
@@ -129,7 +129,7 @@ def _all_cells(rows: Sequence[Row]) -> str:
     return _table((*columns, "verdict"), lines)
 
 
-def _commands(rows: Sequence[Row]) -> str:
+def _commands(rows: Sequence[StudyRow]) -> str:
     commands = dict.fromkeys(row["command"] for row in rows if row["command"])
     return "\n".join(["```", *commands, "```"])
 

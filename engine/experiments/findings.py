@@ -27,7 +27,7 @@ def verdict(row: Row, name: str) -> ArmVerdict:
     return "below" if row[f"{name}_gain_high"] < 0 else "within noise"
 
 
-def interval(row: Row, name: str) -> str:
+def low_to_high(row: Row, name: str) -> str:
     """`0.1 to 0.3`."""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return "one seed" if low is None else f"{low:.3g} to {high:.3g}"

@@ -15,7 +15,7 @@ from engine.typed import typed
 STANDARD = "ppo"
 """The arm that the others are compared with."""
 CAMPAIGN_EVALUATION_SEED = 10**6
-"""Seed of the first evaluation episode; every arm and training seed is evaluated on the same ones, after every round."""
+"""Seed of the first evaluation episode, or of the prompts; the same after every round, for every arm and training seed."""
 
 
 @dataclass(frozen=True)

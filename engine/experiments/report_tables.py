@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from engine.experiments.findings import FAMILIES, Row, best, interval, verdict
+from engine.experiments.findings import FAMILIES, Row, best, low_to_high, verdict
 from engine.experiments.results import Results
 from engine.experiments.summary import EFFICIENCIES
 
@@ -111,12 +111,12 @@ def _saving(row: Row, name: str) -> Cell:
 def _returns(row: Row) -> list[Cell]:
     cells = [Cell(row["arm"])]
     for name in ("final", "area"):
-        cells.append(Cell(f"{row[name]:.3g}", interval(row, name)))
+        cells.append(Cell(f"{row[name]:.3g}", low_to_high(row, name)))
         if row[f"{name}_gain"] is None:
             cells += [Cell(), Cell()]
             continue
-        cells.append(Cell(f"{row[f'{name}_gain']:+.3g}", f"{interval(row, f'{name}_gain')} {verdict(row, name)}"))
-        cells.append(Cell(f"{row[f'{name}_better']:.2f}", interval(row, f"{name}_better")))
+        cells.append(Cell(f"{row[f'{name}_gain']:+.3g}", f"{low_to_high(row, f'{name}_gain')} {verdict(row, name)}"))
+        cells.append(Cell(f"{row[f'{name}_better']:.2f}", low_to_high(row, f"{name}_better")))
     cells.append(Cell("" if row["worst"] is None else f"{row['worst']:.3g}"))
     cells.append(Cell("" if row["below"] is None else f"{row['below']} of {row['seeds']}"))
     return cells

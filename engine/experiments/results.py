@@ -84,12 +84,9 @@ class Results(ExperimentResults[str]):
         """See `ExperimentResults`."""
         experiment = Experiment.from_json(values["experiment"])
         config = TrainConfig.from_json(typed(dict[str, Any], values["config"]))
-        reserved = (
-            "all",
-            *worlds(),
-        )  # for all experiments together, and for those of worlds, which are kept beside them
-        if experiment.name != name or name in reserved:
-            raise ValueError(f"the experiment {experiment.name!r} does not belong into the folder {name!r}")
+        # Kept in folders of these names: all experiments together, and those of named worlds.
+        if experiment.name != name or name in ("all", *worlds()):
+            raise ValueError(f"the experiment {experiment.name!r} does not belong in the folder {name!r}")
         for number in ("rounds", "episodes", "evaluate_every"):
             if not 1 <= getattr(experiment, number) <= MOST:
                 raise ValueError(f"{number} is not between 1 and {MOST}")

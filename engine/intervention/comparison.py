@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from engine.intervals import CONFIDENCE
+from engine.intervals import t_reach
 
 Verdict = Literal["helps", "hurts", "within noise"]
 
@@ -54,7 +54,7 @@ class Estimate:
         mean = float(values.mean())
         if len(values) < 2:
             return cls(mean, -np.inf, np.inf, episodes)
-        spread = float(stats.sem(values)) * float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+        spread = float(stats.sem(values)) * float(t_reach(len(values) - 1))
         return cls(mean, mean - spread, mean + spread, episodes)
 
     def to_json(self) -> dict[str, Any]:

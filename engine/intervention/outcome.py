@@ -20,7 +20,8 @@ from engine.typed import typed
 RESULT_FILE = "result.json"
 
 T = TypeVar("T")
-Count = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+BoundedCount = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+"""64 bits hold the sum of two."""
 Number = Annotated[float, msgspec.Meta(ge=-1e150, le=1e150)]
 """Finite, and so that its square is."""
 Bound = Number | None
@@ -57,7 +58,7 @@ class MeanChange(Bounds):
 class Estimated(MeanChange):
     """A mean and its confidence interval, see `comparison.Estimate`."""
 
-    episodes: Count
+    episodes: BoundedCount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ class Measured:
     control: MeanChange
     about: Any = None
     action: Any = None
-    of_round: Count | None = None
+    of_round: BoundedCount | None = None
     order_values: Arms[list[Number]] | None = None
 
 
@@ -89,7 +90,7 @@ class Measured:
 class Point:
     """A round of a branch's curve."""
 
-    round: Count
+    round: BoundedCount
     mean_return: Bound
 
 
@@ -105,8 +106,8 @@ class RecollectedPoint(Bounds):
 class Recollected:
     """What came of data that was collected anew, see `recollect.summarize`."""
 
-    seeds: Count
-    rounds: list[Count]
+    seeds: BoundedCount
+    rounds: list[BoundedCount]
     curves: Arms[list[RecollectedPoint]]
     training: Compared | None
     evaluation: Compared
@@ -121,12 +122,12 @@ class Result(Compared):
     run: str
     parent: str
     env_id: str
-    round: Count
-    removed: list[Count]
-    records: Count
+    round: BoundedCount
+    removed: list[BoundedCount]
+    records: BoundedCount
     mode: Mode
     orders: Orders
-    evaluation_seeds: tuple[Count, Count]
+    evaluation_seeds: tuple[BoundedCount, BoundedCount]
     same_machine: bool
     order_means: Arms[list[Number]]
     target: Measured
@@ -180,9 +181,9 @@ class Outcome(Mapping[str, Any], Result):
 class RoundOutcome(Compared):
     """One round of a series of interventions, which has no branch."""
 
-    round: Count
-    removed_count: Count
-    records: Count
+    round: BoundedCount
+    removed_count: BoundedCount
+    records: BoundedCount
     orders: Orders
     same_machine: bool
     order_means: Arms[list[Number]]
@@ -192,7 +193,7 @@ class RoundOutcome(Compared):
 class SkippedRound:
     """One that could not be intervened in."""
 
-    round: Count
+    round: BoundedCount
     skipped: str
 
 

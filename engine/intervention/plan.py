@@ -17,7 +17,7 @@ from engine.store.snapshot import Snapshot
 from engine.typed import Count, settle, typed, whole
 
 _LATER = {"seeds": 1, "of_round": None, "observation": None, "tokens": None}
-"""What plans did not have at first, and the value with which they are as they were then."""
+"""Fields that the first plans lacked, each with the value that means the same as its absence."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ MOST_REMEMBERED = 200_000
 MOST_GROUPS = 50
 LONGEST_NAME = 60
 LOCK_SECONDS = 10.0
-"""So long another tab or process is waited for that changes the same sets."""
+"""How long another tab or process is waited for that changes the same sets."""
 
 SetName = Annotated[
     str,

@@ -215,11 +215,11 @@ def compare_arms(
     }
 
 
-Arms = Mapping[str, tuple[NDArray[np.float64], list[float]]]
+ReplayedArms = Mapping[str, tuple[NDArray[np.float64], list[float]]]
 """Arm -> (orders, episodes per order) returns, and per order f(theta(k+1)) of the measured target."""
 
 
-def compared(plan: Intervention, records: int, arms: Arms) -> dict[str, Any]:
+def compared(plan: Intervention, records: int, arms: ReplayedArms) -> dict[str, Any]:
     """What a result says of three arms that were replayed and evaluated.
 
     Args:
@@ -254,7 +254,7 @@ def compared(plan: Intervention, records: int, arms: Arms) -> dict[str, Any]:
 
 def _replay_arms(
     snapshot: Snapshot, plan: Intervention, target: Target, evaluation: PolicyEvaluation, meter: ProgressMeter
-) -> Arms:
+) -> ReplayedArms:
     """Replay and evaluate every arm in every order."""
     kind, per_order = kind_of(snapshot), episodes_per_order(plan)
     returns: dict[str, list[NDArray[np.float64]]] = {}

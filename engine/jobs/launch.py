@@ -19,7 +19,7 @@ from engine.store.read import Run
 ROOT = Path(__file__).resolve().parents[2]
 """Where `python -m engine.jobs` is found, wherever the server was started."""
 LAST_MOMENTS_SECONDS = 2.0
-"""So long a worker is waited for that has said how it ended, and holds its lock still."""
+"""How long a worker is waited for that has said how it ended, and holds its lock still."""
 
 
 def launch(run: Run, folder: Path) -> None:

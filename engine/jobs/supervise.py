@@ -20,18 +20,16 @@ STATUS_SECONDS = 0.3
 LOOK_SECONDS = 0.2
 """Between two looks for the file `cancel` while the work does not look itself."""
 GRACE_SECONDS = 1.0
-"""So long the work may take to see that it is cancelled, between two steps, before it is interrupted within one."""
+"""How long the work may take to see that it is cancelled, between two steps, before it is interrupted within one."""
 LOCK_SECONDS = 1.0
 """Somebody who looks whether there is a worker holds the lock for a moment."""
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 Begin = Callable[[], Progress]
 """Says that there is something to be done, and gives what is told how far it is."""
 
 
-def supervise(
-    folder: Path, report: Progress | None, work: Callable[[Begin], Result], *, lock: int | None = None
-) -> Result:
+def supervise(folder: Path, report: Progress | None, work: Callable[[Begin], T], *, lock: int | None = None) -> T:
     """Do the work of a folder as the only worker; `status.json` says how far it is and how it ended.
 
     Args:

@@ -18,8 +18,6 @@ from engine.jobs.series import read_series
 from engine.jobs.supervise import Begin, supervise
 from engine.store.read import Run, open_run
 
-Outcome = dict[str, Any]
-
 
 def work_in(folder: Path, *, lock: int | None = None, before: Callable[[], object] = lambda: None) -> None:
     """Do the work of a job, as its only worker.
@@ -57,7 +55,7 @@ def _work_of(folder: Path) -> Callable[[Path, Begin], object]:
     return do
 
 
-def work(folder: Path, report: Progress | None = None) -> Outcome:
+def work(folder: Path, report: Progress | None = None) -> dict[str, Any]:
     """Carry out the intervention in `folder`; an equal one that is done is not done again.
 
     Args:
@@ -77,7 +75,7 @@ def work(folder: Path, report: Progress | None = None) -> Outcome:
 
 def work_series(
     run: Run, folder: Path, report: Progress | None = None, *, executor: str = "processes", workers: int | None = None
-) -> Outcome:
+) -> dict[str, Any]:
     """Carry out the series of interventions in `folder`; rounds that are finished are not done again.
 
     Args:
@@ -96,7 +94,7 @@ def work_series(
     return supervise(folder, report, lambda begin: _series(run, folder, begin, executor=executor, workers=workers))
 
 
-def _retrain(folder: Path, begin: Begin) -> Outcome:
+def _retrain(folder: Path, begin: Begin) -> dict[str, Any]:
     job = read_job(folder)
     if job is None:
         raise BadInputError(f"{folder} holds no intervention")
@@ -106,7 +104,9 @@ def _retrain(folder: Path, begin: Begin) -> Outcome:
     return carry_out(run, job.plan, folder / "branch", begin()).to_json()
 
 
-def _series(run: Run, folder: Path, begin: Begin, executor: str = "processes", workers: int | None = None) -> Outcome:
+def _series(
+    run: Run, folder: Path, begin: Begin, executor: str = "processes", workers: int | None = None
+) -> dict[str, Any]:
     job = read_series(folder)
     if job is None:
         raise BadInputError(f"{folder} holds no series of interventions")
@@ -114,7 +114,7 @@ def _series(run: Run, folder: Path, begin: Begin, executor: str = "processes", w
     return carry_out_series(run, job.series, folder, begin(), cancel=cancel, executor=executor, workers=workers)
 
 
-def _series_of_run(folder: Path, begin: Begin) -> Outcome:
+def _series_of_run(folder: Path, begin: Begin) -> dict[str, Any]:
     return _series(open_run(folder.parents[2]), folder, begin)
 
 

@@ -221,7 +221,7 @@ class RunWriter:
 
 
 def _round_tables(snapshot: Snapshot, manifest: RunManifest) -> dict[str, pa.Table]:
-    """The tables of a round by name, in the order of `kinds.rounds`."""
+    """The tables of a round by name, in the order of `known_kinds.rounds`."""
     if snapshot.kind != manifest.kind:
         raise BadInputError(f"this is a run of the kind {manifest.kind}, and the round one of the kind {snapshot.kind}")
     kind: Columns = kind_named(snapshot.kind)

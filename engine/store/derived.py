@@ -16,7 +16,7 @@ from engine.store.files import Files, inside
 from engine.store.parquet import from_parquet, to_parquet
 
 LOCK_SECONDS = 10.0
-"""So long another process is waited for that changes the same cache."""
+"""How long another process is waited for that changes the same cache."""
 LARGEST_CACHE = 2**30
 """Bytes of one table at most."""
 SWEPT_SECONDS = 3600.0

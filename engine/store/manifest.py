@@ -34,7 +34,7 @@ LARGEST_SPACE = 2**24
 MOST_CHOICES = 2**16
 """Values of a discrete space of an environment at most."""
 DEFAULTS = ("kind", "settings", "language", "model")
-"""What not every `run.json` has: all but these is there since version 1."""
+"""What not every `run.json` has: all others have been there since version 1."""
 
 FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(?!\n)$", extra={"right": "the name of a file"})]
 """A name within a folder, and no way out of it."""

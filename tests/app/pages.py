@@ -19,13 +19,13 @@ SEEN = {"run": "cartpole", "round": "2"}
 
 
 def pick(app: AppTest, key: str, *marks: int) -> AppTest:
-    """Select the marks with this `customdata` in the Plotly chart `key`, as the browser would say it."""
+    """Select the marks with this `customdata` in the Plotly chart `key`, as the browser would report it."""
     picked = {"points": [{"customdata": mark} for mark in marks], "point_indices": [], "box": [], "lasso": []}
     return _selected(app, app.get("plotly_chart"), key, picked)
 
 
 def tick(app: AppTest, key: str, *rows: int) -> AppTest:
-    """Select these rows, and no others, in the table `key`, as the browser would say it."""
+    """Select these rows, and no others, in the table `key`, as the browser would report it."""
     return _selected(app, app.dataframe, key, {"rows": rows, "columns": [], "cells": []})
 
 

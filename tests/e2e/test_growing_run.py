@@ -24,7 +24,7 @@ def test_new_rounds_come_by_themselves_to_who_asked_for_them(page: Page, url: st
     expect(line).to_contain_text("As of round 1")
     next(training)
     page.wait_for_timeout(2500)
-    expect(line).to_contain_text("As of round 1")  # nobody asked
+    expect(line).to_contain_text("As of round 1")  # not asked to follow
 
     page.reload()
     expect(line).to_contain_text("As of round 2")

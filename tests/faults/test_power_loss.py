@@ -31,7 +31,7 @@ class Moment:
 
 
 class ModelDisk(Files):
-    """Does every operation and remembers what of it would survive a power loss."""
+    """Does every operation and remembers which part would survive a power loss."""
 
     def __init__(self, root: Path) -> None:
         self.names: dict[Path, Names] = {root: {}}

@@ -28,7 +28,7 @@ from engine.store.snapshot import Snapshot
 
 OnStep = Callable[[], None]
 Credits = NDArray[np.float64]
-"""(layers, 3, n) influence by layer, term (`attribution.TERMS`) and record; 0 for records that the update went without."""
+"""(layers, 3, n) influence by layer, term (`gradients.attribution.TERMS`) and record; 0 for records not in the update."""
 
 
 def replay_gradient(

@@ -70,7 +70,7 @@ def test_the_episode_plays_as_a_film_for_those_who_ask(open_page: Open, runs: Pa
     snapshot = engine.open_run(runs / "cartpole").snapshot(1)
     episode = np.flatnonzero(snapshot.buffer.episode == snapshot.buffer.episode[41])
     app = opened(open_page, inspect="41")
-    assert films(app) == [], "nobody asked"
+    assert films(app) == [], "no film before it is asked for"
     app.toggle(key="play_episode").set_value(True).run()
     assert errors(app) == []
     (shown,) = films(app)

@@ -18,7 +18,7 @@ from engine.experiments.machine import ExperimentResults, Made, finished_tasks, 
 SCHEMA = pa.schema(
     {"coin": pa.string(), "hand": pa.string(), "seed": pa.int32(), "round": pa.int32(), "heads": pa.int32()}
 )
-Way = tuple[str, str]
+HandAndCoin = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Toss:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coins(ExperimentResults[Way]):
+class Coins(ExperimentResults[HandAndCoin]):
     """Every coin is tossed with either hand, three times."""
 
     coins: tuple[str, ...]
@@ -53,10 +53,10 @@ class Coins(ExperimentResults[Way]):
         return {"coins": list(self.coins), "sides": self.sides}
 
     @property
-    def ways(self) -> Mapping[Way, str]:
+    def ways(self) -> Mapping[HandAndCoin, str]:
         return {(hand, coin): coin for coin in self.coins for hand in ("left", "right")}
 
-    def task(self, way: Way, seed: int) -> Toss:
+    def task(self, way: HandAndCoin, seed: int) -> Toss:
         hand, coin = way
         return Toss(coin, hand, seed)
 

@@ -14,12 +14,13 @@ import pyarrow as pa
 from engine.core.checkpoint import one_thread
 from engine.core.filtering import actor_influence, filtered
 from engine.demos.courtesy.experiment.detection import auc
-from engine.demos.courtesy.experiment.plan import CAMPAIGN_EVALUATION_SEED, Plan
+from engine.demos.courtesy.experiment.plan import Plan
 from engine.demos.courtesy.experiment.results import SCHEMA, CourtesyResults, CourtesyTask, begin
 from engine.demos.courtesy.judge import fluency, rude, variety
 from engine.demos.courtesy.world import build_world
 from engine.executors import Pool, Progress
 from engine.experiments import machine
+from engine.experiments.plans import CAMPAIGN_EVALUATION_SEED
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner, language_fingerprint, mean_kl
 from engine.kinds.language.sequences import LanguageSnapshot

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from engine.demos.courtesy.experiment.plan import CONDITIONS, RUDE
 from engine.demos.courtesy.experiment.results import CourtesyResults
 from engine.experiments.plans import STANDARD
-from engine.intervals import Interval
+from engine.intervals import Interval, t_reach
 
 Floats = NDArray[np.float64]
 
@@ -57,11 +56,11 @@ def ratio(arm: Reached, standard: Reached, cost: str) -> Interval | None:
     if not shared:
         return None
     mine, its = ([of.costs[cost][list(of.seeds).index(seed)] for seed in shared] for of in (arm, standard))
-    found = interval(np.log(np.maximum(mine, 1e-9)) - np.log(np.maximum(its, 1e-9)))
+    found = mean_over_seeds(np.log(np.maximum(mine, 1e-9)) - np.log(np.maximum(its, 1e-9)))
     return Interval(*(float(np.exp(value)) for value in (found.value, found.low, found.high)))
 
 
-def interval(values: Floats) -> Interval:
+def mean_over_seeds(values: Floats) -> Interval:
     """Mean over seeds with its 95 % t interval; NaN to NaN with fewer than two.
 
     [1, 2, 3] -> 2 (-0.48 to 4.48).
@@ -69,13 +68,13 @@ def interval(values: Floats) -> Interval:
     mean, n = float(np.mean(values)), len(values)
     if n < 2:
         return Interval(mean, float("nan"), float("nan"))
-    half = float(student.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    half = float(t_reach(n - 1) * np.std(values, ddof=1) / np.sqrt(n))
     return Interval(mean, mean - half, mean + half)
 
 
 def share(values: Floats) -> Interval:
-    """`interval` of numbers that lie in [0, 1]."""
-    found = interval(values)
+    """`mean_over_seeds` of numbers that lie in [0, 1]."""
+    found = mean_over_seeds(values)
     return Interval(found.value, *(float(np.clip(end, 0, 1)) for end in (found.low, found.high)))
 
 

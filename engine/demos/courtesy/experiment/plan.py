@@ -20,8 +20,6 @@ CONDITIONS: Mapping[str, float] = {"clean": 0.0, "flipped": 0.2}
 """Condition -> share of the training rewards whose sign is flipped."""
 RUDE = 0.05
 """The rude rate that is to be reached."""
-CAMPAIGN_EVALUATION_SEED = 10**6
-"""Of the prompts and the luck of every evaluation: the same after every round, for every arm and training seed."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ SCHEMA = pa.schema(
 
 NULLABLE = ("auc_influence", "auc_reward")
 
-Way = tuple[str, str]
+ConditionAndArm = tuple[str, str]
 """Condition and arm."""
 
 
@@ -60,7 +60,7 @@ class CourtesyTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CourtesyResults(ExperimentResults[Way]):
+class CourtesyResults(ExperimentResults[ConditionAndArm]):
     """What was planned, and the rows that are there: each arm is trained in both conditions."""
 
     plan: Plan
@@ -87,7 +87,7 @@ class CourtesyResults(ExperimentResults[Way]):
         return {"plan": self.plan.to_json(), "config": config.to_json(), "language": language.to_json()}
 
     @property
-    def ways(self) -> Mapping[Way, str]:
+    def ways(self) -> Mapping[ConditionAndArm, str]:
         """Each arm in each condition."""
         return {(condition, arm): arm for condition in CONDITIONS for arm in self.plan.arms}
 
@@ -96,7 +96,7 @@ class CourtesyResults(ExperimentResults[Way]):
         """Updates so far; 0 is before the first one."""
         return range(self.plan.rounds + 1)
 
-    def task(self, way: Way, seed: int) -> CourtesyTask:
+    def task(self, way: ConditionAndArm, seed: int) -> CourtesyTask:
         """An arm in a condition, trained on a seed."""
         return CourtesyTask(self.plan, *way, seed)
 

@@ -11,7 +11,7 @@ import pytest
 from courtesy_curves import CURVES, FAST, made_up, rows
 
 from engine.demos.courtesy.experiment.detection import auc
-from engine.demos.courtesy.experiment.findings import detection, interval, ratio, reached, sentences
+from engine.demos.courtesy.experiment.findings import detection, mean_over_seeds, ratio, reached, sentences
 from engine.demos.courtesy.experiment.plan import CONDITIONS, Plan
 from engine.demos.courtesy.experiment.report import render, write_courtesy_report
 from engine.demos.courtesy.experiment.results import (
@@ -65,9 +65,9 @@ def test_the_findings_name_ratio_interval_and_both_aucs(results: CourtesyResults
 
 
 def test_the_interval_of_three_seeds_is_the_t_interval() -> None:
-    found = interval(np.array([1.0, 2.0, 3.0]))
+    found = mean_over_seeds(np.array([1.0, 2.0, 3.0]))
     assert (found.value, found.low, found.high) == pytest.approx((2, 2 - 2.4841, 2 + 2.4841), abs=1e-3)
-    assert math.isnan(interval(np.array([1.0])).low)
+    assert math.isnan(mean_over_seeds(np.array([1.0])).low)
 
 
 def test_auc_is_the_chance_of_the_right_order() -> None:
