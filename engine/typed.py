@@ -217,6 +217,8 @@ def _right(kind: Any, value: Any) -> str:
             choices = [str(choice) for choice in kind.values]
             return " or ".join(choices) if len(choices) < 3 else "one of " + ", ".join(choices)
     noun = next((noun for each, noun, _ in _NOUNS if isinstance(kind, each)), "another one")
+    if getattr(kind, "min_length", None):
+        noun = f"{noun} of at least {kind.min_length}"
     limits = _limits(kind) if isinstance(kind, inspect.IntType | inspect.FloatType) else ""
     if not limits:
         return noun

@@ -15,22 +15,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Meta
 
 from engine.core.chosen_targets import named_target
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS
 from engine.core.filtering import bottom_fraction
 from engine.core.influence import influence
 from engine.core.kind import kind_of
-from engine.core.replays.replay import Mode, check_mode, check_replayable
+from engine.core.replays.replay import Mode, check_replayable
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError
 from engine.executors import Progress, run_tasks
 from engine.intervention.outcome import RESULT_FILE, is_round_outcome
-from engine.intervention.plan import Intervention, ProgressMeter
+from engine.intervention.plan import Episodes, Intervention, Orders, ProgressMeter
 from engine.intervention.retrain import compare_arms
 from engine.intervention.series_summary import summarize
 from engine.store.documents import read_json, set_aside, write_json
@@ -38,7 +39,7 @@ from engine.store.files import Files, inside
 from engine.store.read import Run, open_run, ranges
 from engine.store.results_table import write_results
 from engine.store.snapshot import Snapshot
-from engine.typed import typed
+from engine.typed import Count, settle, typed
 
 ORDERS_FILE = "orders.parquet"
 
@@ -47,28 +48,24 @@ ORDERS_FILE = "orders.parquet"
 class Series:
     """The intervention that is repeated, and where. Equal series have equal results."""
 
-    rounds: tuple[int, ...]
+    rounds: Annotated[tuple[Count, ...], Meta(min_length=1)]
     """Kept sorted and unique. Each round is intervened in by itself: its update is replayed from its own snapshot."""
-    drop_bottom: float = 1.0
+    drop_bottom: Annotated[float, Meta(gt=0, le=1)] = 1.0
     """Share of the records with negative influence that is removed, worst first; 1, as in the paper, is all of them."""
-    estimator: str = DEFAULT_ESTIMATOR
+    estimator: Annotated[str, Meta(extra_json_schema={"enum": list(ESTIMATORS)})] = DEFAULT_ESTIMATOR
     """Of the influence on the kind's own target that ranks them: return, or of language models sequence."""
     mode: Mode = "mask"
-    orders: int = 8
+    orders: Orders = 8
     """Replays per arm and round, each with a minibatch order of its own."""
-    episodes: int = 64
+    episodes: Episodes = 64
     """Evaluation episodes per arm and round, divided over the orders; the same in every round."""
 
     def __post_init__(self) -> None:
+        settle(self)
         object.__setattr__(self, "rounds", tuple(sorted(set(self.rounds))))
-        if not self.rounds:
-            raise BadInputError("there is no round to intervene in; the run needs a round with records")
-        if not 0 < self.drop_bottom <= 1:
-            raise BadInputError(f"the fraction to drop is {self.drop_bottom:g}; it must be above 0 and at most 1")
         if self.estimator not in ESTIMATORS:
             names = ", ".join(ESTIMATORS)
             raise BadInputError(f"unknown estimator {self.estimator!r}; it must be one of {names}")
-        check_mode(self.mode)
         self._removing((0,), 0, "return")
 
     def _removing(self, records: Sequence[int], round: int, target: str) -> Intervention:

@@ -16,6 +16,12 @@ from engine.executors import Progress
 from engine.store.snapshot import Snapshot
 from engine.typed import Count, settle, typed, whole
 
+Orders = Annotated[int, Meta(ge=2, le=4096)]
+"""Minibatch orders; an interval needs two."""
+Episodes = Annotated[int, Meta(ge=2, le=10**6)]
+"""At least one an order."""
+Removed = Annotated[tuple[Count, ...], Meta(min_length=1)]
+
 _LATER = {"seeds": 1, "of_round": None, "observation": None, "tokens": None}
 """Fields that the first plans lacked, each with the value that means the same as its absence."""
 
@@ -25,16 +31,16 @@ class _Removal:
     """All of a plan but its target. Time grows with each of the numbers that have a largest value."""
 
     round: Count
-    removed: tuple[int, ...]
+    removed: Removed
     """Record numbers; kept sorted and unique."""
     mode: Mode = "mask"
-    orders: Annotated[int, Meta(le=4096)] = 8
+    orders: Orders = 8
     """Replays per arm, each with a minibatch order of its own; the first is the recorded one."""
-    episodes: Annotated[int, Meta(le=10**6)] = 64
+    episodes: Episodes = 64
     """Evaluation episodes per arm, divided over the orders."""
-    continue_rounds: Annotated[int, Meta(le=10**5)] = 0
+    continue_rounds: Annotated[int, Meta(ge=0, le=10**5)] = 0
     """Rounds that the branch trains on after the replayed one."""
-    seeds: Annotated[int, Meta(le=1024)] = 1
+    seeds: Annotated[int, Meta(ge=1, le=1024)] = 1
     """Times that every arm trains on, each with newly collected data; the first goes on as the run itself did."""
 
 
@@ -49,16 +55,8 @@ class Intervention(_Removal):
         records = {whole(record, "a record to remove") for record in self.removed}
         object.__setattr__(self, "removed", tuple(sorted(records)))
         settle(self)
-        if not self.removed:
-            raise BadInputError("no records are chosen; choose at least one to remove")
-        if self.orders < 2:
-            raise BadInputError(f"orders is {self.orders}; at least 2 are needed for an interval")
         if self.episodes < self.orders:
             raise BadInputError(f"episodes is {self.episodes}; at least one per order ({self.orders}) is needed")
-        if self.continue_rounds < 0:
-            raise BadInputError(f"continue_rounds is {self.continue_rounds}; it must be 0 or more")
-        if self.seeds < 1:
-            raise BadInputError(f"seeds is {self.seeds}; it must be at least 1, and at least 2 for an interval")
         if self.seeds > 1 and not self.continue_rounds:
             raise BadInputError(
                 f"seeds is {self.seeds}, but there are no rounds to train on; set continue_rounds to 1 or more"

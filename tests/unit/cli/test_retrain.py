@@ -63,10 +63,10 @@ def test_retrain_without_a_folder_keeps_it_beside_the_run(command: Command, run:
 @pytest.mark.parametrize(
     ("ids", "words"),
     [
-        ("", ("choose at least one",)),
-        ("\n  ,\n", ("choose at least one",)),
+        ("", ("removed is (); it must be a list of at least 1",)),
+        ("\n  ,\n", ("removed is (); it must be a list of at least 1",)),
         ("1 2 140", ("record 140 is out of range", "0 to 139")),
-        ("-1", ("record -1 is out of range",)),
+        ("-1", ("removed[0] is -1; it must be at least 0",)),
         ("99999999999999999999999", ("0 to 139",)),
         ("1.5", ("must hold record numbers",)),
         ("one two", ("must hold record numbers",)),
@@ -110,7 +110,7 @@ def test_drop_file_that_can_not_be_read(command: Command, run: Path, tmp_path: P
         (("--drop-bottom", "nan"), ("above 0 and at most 1",)),
         (("--drop-bottom", 1e-6), ("no record is in the bottom",)),
         (("--drop-bottom", 0.5, "--mode", "shuffle"), ("must be mask or rebatch",)),
-        (("--drop-bottom", 0.5, "--orders", 1), ("orders is 1", "at least 2")),
+        (("--drop-bottom", 0.5, "--orders", 1), ("orders is 1", "from 2 to 4,096")),
         (("--drop-bottom", 0.5, "--evaluate", 3), ("episodes is 3", "at least one per order")),
         (("--drop-bottom", 0.5, "--continue-rounds", -1), ("continue_rounds is -1",)),
     ],

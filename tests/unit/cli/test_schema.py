@@ -13,6 +13,8 @@ from commands import Command
 from jsonschema import Draft202012Validator
 
 from engine.cli.schema import run_format
+from engine.errors import BadInputError
+from engine.intervention.across import Series
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = ROOT / "docs" / "run-format.schema.json"
@@ -86,6 +88,16 @@ Change = Callable[[dict[str, Any]], Any]
             lambda values: values["plan"].update(seeds=4000),
         ),
         (
+            f"{REMOVAL}/intervention.json",
+            "interventions/<id>/intervention.json",
+            lambda values: values["plan"].update(orders=1),
+        ),
+        (
+            f"{REMOVAL}/intervention.json",
+            "interventions/<id>/intervention.json",
+            lambda values: values["plan"].update(removed=[]),
+        ),
+        (
             f"{REMOVAL}/branch/result.json",
             "interventions/<id>/branch/result.json",
             lambda values: values["original"].update(mean="high"),
@@ -102,3 +114,15 @@ def test_what_is_damaged_does_not_fit(path: str, file: str, change: Change) -> N
     assert VALIDATORS[file].is_valid(values)
     change(values)
     assert not VALIDATORS[file].is_valid(values)
+
+
+@pytest.mark.parametrize(
+    "change", [{"rounds": []}, {"drop_bottom": 0}, {"drop_bottom": 1.5}, {"estimator": "best"}, {"orders": 1}]
+)
+def test_a_series_that_is_refused_does_not_fit(change: dict[str, Any]) -> None:
+    fits = Draft202012Validator({**SCHEMA["$defs"]["Series"], "$defs": SCHEMA["$defs"]}).is_valid
+    values = json.loads(json.dumps(Series(rounds=(1, 3)).to_json()))
+    assert fits(values)
+    assert not fits(values | change)
+    with pytest.raises(BadInputError):
+        Series.from_json(values | change)

@@ -228,10 +228,11 @@ def test_no_round_at_all_is_one_line(run: Run) -> None:
     ("settings", "message"),
     [
         ({"rounds": [7]}, "round 7 has no records in this run; rounds with records are 0-2"),
-        ({"drop_bottom": 0.0}, "must be above 0 and at most 1"),
+        ({"rounds": []}, "rounds is .*; it must be a list of at least 1"),
+        ({"drop_bottom": 0.0}, "drop_bottom is 0.0; it must be above 0 and at most 1"),
         ({"estimator": "best"}, "unknown estimator 'best'; it must be one of first_order"),
         ({"mode": "shuffle"}, "it must be mask or rebatch"),
-        ({"orders": 1}, "at least 2 are needed for an interval"),
+        ({"orders": 1}, "orders is 1; it must be from 2 to 4,096"),
         ({"orders": 8, "episodes": 4}, "at least one per order"),
     ],
 )

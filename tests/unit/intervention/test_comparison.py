@@ -123,10 +123,10 @@ def test_no_negative_record_is_said_so() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"removed": ()}, "choose at least one"),
-        ({"orders": 1}, "orders is 1; at least 2"),
+        ({"removed": ()}, r"removed is \(\); it must be a list of at least 1"),
+        ({"orders": 1}, "orders is 1; it must be from 2 to 4,096"),
         ({"episodes": 7}, r"episodes is 7; at least one per order \(8\)"),
-        ({"continue_rounds": -1}, "continue_rounds is -1"),
+        ({"continue_rounds": -1}, "continue_rounds is -1; it must be from 0 to 100,000"),
     ],
 )
 def test_interventions_that_can_not_be_judged(changed: dict[str, int], message: str) -> None:

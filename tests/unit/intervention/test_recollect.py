@@ -134,7 +134,7 @@ def test_progress_counts_up_to_the_end(outcome: Outcome, told: list[tuple[str, i
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"seeds": 0}, "seeds is 0; it must be at least 1"),
+        ({"seeds": 0}, "seeds is 0; it must be from 1 to 1,024"),
         ({"seeds": 3}, "no rounds to train on; set continue_rounds"),
         ({"seeds": 9, "continue_rounds": 1, "episodes": 8}, "at least one per seed"),
     ],

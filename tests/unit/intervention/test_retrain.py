@@ -193,7 +193,7 @@ def test_nearly_everything_that_is_left(outcome: Outcome, drop: list[int], tmp_p
 @pytest.mark.parametrize(
     ("round", "drop", "message"),
     [
-        (0, [], "no records are chosen"),
+        (0, [], "it must be a list of at least 1"),
         (0, [128], "record 128 is out of range; this round has records 0 to 127"),
         (0, list(range(128)), "all 128 records would be removed"),
         (9, [1], "round 9 is not in this run; it has rounds 0 to 3"),

@@ -139,10 +139,13 @@ def test_a_result_counts_even_if_the_worker_died_before_it_said_so(run: Run) -> 
     [
         ({"created": "yesterday"}, "created is 'yesterday'; it must be seconds since 1970)"),
         ({"created": 1e300}, "created is 1e+300; it must be seconds since 1970)"),
-        ({"plan": {"round": 1, "removed": []}}, "no records are chosen"),
+        (
+            {"plan": {"round": 1, "removed": []}},
+            "removed is []; it must be a list of at least 1",
+        ),
         ({"plan": {"round": 1, "removed": [1], "colour": "red"}}, "unknown field 'colour'; the fields are "),
         ({"plan": {"round": "one", "removed": [1]}}, "round is 'one'; it must be a whole number of at least 0)"),
-        ({"plan": {"round": 1, "removed": [1], "orders": 5000}}, "orders is 5000; it must be at most 4,096)"),
+        ({"plan": {"round": 1, "removed": [1], "orders": 5000}}, "orders is 5000; it must be from 2 to 4,096)"),
         (
             {"plan": {"round": 1, "removed": [1], "mode": "![x](http://host/a.png)"}},
             "mode is ![x](http://host/a.png); ",
