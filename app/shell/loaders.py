@@ -91,7 +91,7 @@ def run_paths() -> dict[str, Path]:
 
 
 def load_run(path: Path) -> Run:
-    """The run as it is now; its commits are verified once, new ones as they come.
+    """The run as it is now; its commits are verified once, new ones as they come, and all where `run.json` is another.
 
     Raises:
         EngineError: the run is damaged, or too new.
@@ -107,7 +107,7 @@ def _open(path: Path, stamp: int) -> Run:
 
 
 def load_snapshot(run: Run, round: int) -> Any:
-    """One round as a snapshot of the run's kind, verified."""
+    """One round as a snapshot of the run's kind, verified; kept by the round's commit, as the run's newest one changes."""
     commit = next((info.hash for info in run.rounds if info.round == round), "")
     return _snapshot(run, run.path, round, commit)
 
