@@ -20,7 +20,7 @@ ONE_THING = {
     "influence": "engine.core engine.cli",
     "interventions": "engine.jobs engine.cli app.views",
     "kinds": "engine app.shell",
-    "loaders": "app.shell app.diagnosis app.sequences",
+    "loaders": "app.shell app.diagnosis app.experiments app.runs app.sequences",
     "notes": "engine.intervention app.removal",
     "places": "engine.analysis app.charts",
     "policy_difference": "engine.analysis app.runs app.charts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot
 
 
-def draw(run: Run, job: InterventionJob, result: dict[str, Any]) -> None:
+def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
     """The section of the Compare page."""
     st.subheader("Predicted and actual", anchor=False)
     plan = job.plan
@@ -99,7 +100,7 @@ def changes(scores: Scores, plan: Intervention, snapshot: Snapshot) -> dict[str,
     return {"counterfactual": -float(influence[list(plan.removed)].sum()), "control": -float(np.mean(random))}
 
 
-def _directions(job: InterventionJob, result: dict[str, Any], kept: dict[str, Kept]) -> list[str]:
+def _directions(job: InterventionJob, result: Mapping[str, Any], kept: dict[str, Kept]) -> list[str]:
     """What the estimators without the target's unit said: up or down, and whether it came so."""
     summed = {
         name: float(kept[name].influence[list(job.plan.removed)].sum()) for name in kept if not in_unit_of_target(name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from app.charts import films as charts
+from app.runs import loaders
 from app.runs.policy_difference import policy_name
-from app.shell import loaders, page, state
+from app.shell import page, state
 from app.shell.text import escape
 from engine.analysis.films import Film
 from engine.core.evaluation import EVALUATION_SEED

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app.charts import policy_difference as charts
+from app.runs.loaders import difference_over_rounds, policy_in, shared_states
 from app.shell import loaders, page, state
 from app.shell.text import escape
 from engine.analysis.policy_difference import (
@@ -52,8 +53,8 @@ def draw(runs: dict[str, Run]) -> None:
     if snapshot is None:
         st.info("Neither run has a round with records, so there are no states to ask about.", icon=":material/info:")
         return
-    states = loaders.shared_states(snapshot)
-    first, second = (asked(name, readable[name], k, states, snapshot) for name, k in ((a, k_a), (b, k_b)))
+    states = shared_states(snapshot)
+    first, second = (asked(name, readable[name], k, states) for name, k in ((a, k_a), (b, k_b)))
     found = difference(first, second)
     summary(found, first, states, snapshot, readable[a], readable[b])
     titles = measures(isinstance(first, Categorical))
@@ -64,10 +65,10 @@ def draw(runs: dict[str, Run]) -> None:
     draw_over_rounds(readable, a, k_a if k_a == k_b else None, states, snapshot, titles)
 
 
-def asked(name: str, run: Run, k: int, states: States, snapshot: ControlSnapshot) -> Distribution:
+def asked(name: str, run: Run, k: int, states: States) -> Distribution:
     """What the policy of a checkpoint would do in the states."""
     with page.naming(page.short_name(name)):
-        return loaders.policy_in(run, k, states, snapshot.hash)
+        return policy_in(run, k, states)
 
 
 def policy_picker(key: str, title: str, runs: dict[str, Run], default: str, at_first: list[int]) -> tuple[str, int]:
@@ -186,7 +187,7 @@ def draw_over_rounds(
         else:
             label = page.short_name(name)
             with page.one_line_errors(), page.naming(f"{page.short_name(a)} and {label}"):  # the others are drawn
-                found = loaders.difference_over_rounds(runs[a], run, states, snapshot.hash, label)
+                found = difference_over_rounds(runs[a], run, states, label)
                 lines[label] = (found["round"], found[measure])
     if lines:
         st.plotly_chart(

@@ -45,7 +45,10 @@ def load_dump(path: Path) -> Dump:
 
 
 def load_step(dump: Dump, step: int) -> tuple[Sequences, str]:
-    """The sequences of a step as its file is now, and what tells this state of the file from others. Errors as `Dump.read`."""
+    """The sequences of a step as its file is now, and what tells this state of the file from others: its time and size.
+
+    Errors as `Dump.read`.
+    """
     identity = f"{os.fsencode(dump.file(step))!r} {dump.stamp(step)}"
     return _step(dump, step, identity), identity
 
@@ -67,7 +70,7 @@ def load_scored_table(snapshot: LanguageSnapshot, scores: Scores) -> pa.Table:
 
 
 def load_rows(table: pa.Table, identity: str, query: RowQuery, basket: Sequence[int]) -> NDArray[np.int64]:
-    """The rows that are asked for; `identity` says which table it is."""
+    """The rows that are asked for; `identity` says which table it is, and the basket tells none apart that are not of it."""
     chosen = tuple(basket) if query.only == sequence_columns.BASKET else ()
     return _rows(table, identity, query, chosen)
 
@@ -77,13 +80,9 @@ def _rows(_table: pa.Table, identity: str, query: RowQuery, basket: tuple[int, .
     return sequence_columns.rows(_table, query, basket)
 
 
-def load_offered(table: pa.Table, identity: str, basket: Sequence[int]) -> list[str]:
-    """What the list can be narrowed to."""
-    return _offered(table, identity, tuple(basket))
-
-
 @cached(max_entries=16)
-def _offered(_table: pa.Table, identity: str, basket: tuple[int, ...]) -> list[str]:
+def load_offered(_table: pa.Table, identity: str, basket: Sequence[int]) -> list[str]:
+    """What the list can be narrowed to; `identity` says which table it is."""
     return sequence_columns.offered(_table, basket)
 
 

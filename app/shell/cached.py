@@ -14,6 +14,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import numpy as np
 import streamlit as st
 
+from engine.analysis.policy_difference import States
 from engine.core.scores import Scores
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -80,6 +81,11 @@ def _(value: Snapshot) -> Any:
 @identity.register
 def _(value: Scores) -> Any:
     return value.snapshot_hash, json.dumps(value.target, sort_keys=True), value.estimator, value.orders
+
+
+@identity.register
+def _(value: States) -> Any:
+    return value.commit
 
 
 @identity.register

@@ -12,18 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
 from app.shell import kinds
 from app.shell.cached import cached
 from engine.allowed import add_options, allow
-from engine.analysis import policy_difference
 from engine.analysis.behaviour import influence_by_action
-from engine.analysis.films import Film, film
 from engine.analysis.formation import related_scores
-from engine.analysis.policy_difference import Distribution, States
 from engine.analysis.relations import Relations
 from engine.analysis.rendering import render
 from engine.core.chosen_targets import named_target
@@ -39,15 +35,11 @@ from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.core.targets.of_records import ActionTarget
 from engine.core.targets.question import TargetName
-from engine.demos.courtesy.experiment.results import find_results
 from engine.errors import EngineError
 from engine.experiments.faithfulness_report import read_study
 from engine.experiments.recommendation import Recommendation, recommend
-from engine.experiments.results import Campaign, experiment_names, find_campaigns, read_campaign
-from engine.experiments.summary import summary
 from engine.kinds.control.fields import policy_at, record_fields
 from engine.kinds.control.snapshot import ControlSnapshot
-from engine.store.files import Files, inside
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Float32s, Snapshot
@@ -86,50 +78,6 @@ def _options() -> argparse.Namespace:
     return parser.parse_known_args(sys.argv[1:])[0]
 
 
-def campaign_paths() -> dict[str, Path]:
-    """Campaign id -> folder: under the folders of the runs, and without `--runs` also the results that ship."""
-    shipped = ROOT / "benchmarks" / "results"
-    folders = run_folders()
-    if folders == default_folders():
-        folders = [shipped, *folders]
-    paths: dict[str, Path] = {}
-    for folder in folders:
-        for path in sorted({*find_campaigns(folder), *find_results(folder)}):
-            name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
-            paths.setdefault(name if name not in paths else f"{folder.name}/{name}", path)
-    return paths
-
-
-def load_campaign(path: Path) -> tuple[Campaign, pd.DataFrame]:
-    """A campaign as it is now, and its summary, one row an arm; both empty where there is only the demonstration's.
-
-    What can't be read of it is in `Campaign.damaged`.
-    """
-    names = experiment_names(path)
-    if not names:
-        return Campaign(path, {}), pd.DataFrame()
-    return _campaign(path, tuple((name, *_stamps(path, name)) for name in names))
-
-
-def _stamps(path: Path, name: str) -> list[tuple[str, int]]:
-    """An experiment's files with the times they were written; nothing is looked at through a link."""
-    files = Files()
-    stamps = []
-    with suppress(EngineError, FileNotFoundError):  # gone by now, or what reading it complains about
-        for below in ("", "tasks"):
-            folder = inside(path, name, below)
-            for file in files.names(folder):
-                with suppress(FileNotFoundError):
-                    stamps.append((f"{below}/{file}", (folder / file).lstat().st_mtime_ns))
-    return stamps
-
-
-@cached(max_entries=8, show_spinner="reading the results …")
-def _campaign(path: Path, stamps: tuple[Any, ...]) -> tuple[Campaign, pd.DataFrame]:
-    campaign = read_campaign(path)
-    return campaign, summary(campaign).to_pandas()
-
-
 def run_paths() -> dict[str, Path]:
     """Run id -> folder. Ids come from listing folders, never from the URL."""
     paths: dict[str, Path] = {}
@@ -143,7 +91,7 @@ def run_paths() -> dict[str, Path]:
 
 
 def load_run(path: Path) -> Run:
-    """The run as it is now; its commits are verified once, new ones as they come.
+    """The run as it is now; its commits are verified once, new ones as they come, and all where `run.json` is another.
 
     Raises:
         EngineError: the run is damaged, or too new.
@@ -159,7 +107,7 @@ def _open(path: Path, stamp: int) -> Run:
 
 
 def load_snapshot(run: Run, round: int) -> Any:
-    """One round as a snapshot of the run's kind, verified."""
+    """One round as a snapshot of the run's kind, verified; kept by the round's commit, as the run's newest one changes."""
     commit = next((info.hash for info in run.rounds if info.round == round), "")
     return _snapshot(run, run.path, round, commit)
 
@@ -278,36 +226,3 @@ def formation_table(run: Run, estimator: str) -> tuple[list[int], NDArray[np.flo
         bar.empty()
     rounds, sums = [number for number, _ in found.in_order], [each for _, each in found.in_order]
     return rounds, np.array(sums, np.float64).reshape(len(rounds), run.manifest.action_space.n).T, found.failed
-
-
-@cached(max_entries=8, show_spinner="looking at the states …")
-def shared_states(snapshot: ControlSnapshot) -> States:
-    """The states of a round's records, as the environment shows them."""
-    return policy_difference.shared_states(snapshot)
-
-
-@cached(max_entries=32)
-def policy_in(run: Run, k: int, _states: States, states: str) -> Distribution:
-    """What the policy of a checkpoint would do in the states; `states` names the commit that they are from."""
-    return policy_difference.policy_in(run, k, _states)
-
-
-@cached(max_entries=64)
-def difference_over_rounds(
-    first: Run, second: Run, _states: States, states: str, label: str
-) -> dict[str, NDArray[Any]]:
-    """The mean difference over the states at every common checkpoint: `round`, `kl`, `distance`, `other_action`."""
-    total, rows = max(len(policy_difference.common_checkpoints(first, second)), 1), []
-    bar = st.progress(0.0, f"{label}: asking the policies, round by round …")
-    for k, found in policy_difference.over_rounds(first, second, _states):
-        rows.append((k, found.kl.mean(), found.distance.mean(), found.other_action.mean()))
-        bar.progress(len(rows) / total, f"{label}: {len(rows)} of {total} rounds")
-    bar.empty()
-    columns = np.array(rows, float).reshape(-1, 4).T
-    return dict(zip(("round", "kl", "distance", "other_action"), columns, strict=True))
-
-
-@cached(max_entries=16, show_spinner="playing the episode …")
-def load_film(run: Run, k: int, seed: int) -> Film:
-    """An evaluation episode of a checkpoint's policy in pictures."""
-    return film(run, k, seed)

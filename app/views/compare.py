@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -41,7 +42,7 @@ def chosen_job(run: Run) -> InterventionJob:
 
 def describe(job: InterventionJob) -> str:
     """What it removed and what came of it, in a few words."""
-    verdict = verdict_name((job.result or {}).get("verdict"))
+    verdict = verdict_name(None if job.result is None else job.result.verdict)
     return f"round {job.plan.round}, without {len(job.plan.removed)} records: {verdict} ({job.id})"
 
 
@@ -52,7 +53,7 @@ def interval(estimate: dict[str, Any]) -> str:
     return f"{estimate['mean']:.4g} ({estimate['low']:.4g} to {estimate['high']:.4g})"
 
 
-def training_on(run: Run, job: InterventionJob, result: dict[str, Any]) -> None:
+def training_on(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
     """What came after the replayed round, with data collected anew."""
     plan, again = job.plan, result.get("recollected")
     st.subheader("Training on, with data collected anew", anchor=False)
@@ -120,7 +121,7 @@ def compare() -> None:
     """The page."""
     name, run = page.current_run()
     job = chosen_job(run)
-    result = job.result or {}
+    result: Mapping[str, Any] = job.result or {}
     plan = job.plan
     with st.container(key="verdict"):
         box(result["verdict"])
@@ -166,7 +167,7 @@ def compare() -> None:
         downloads.offer({f"{run.name}-{job.id}-orders": lambda: pd.DataFrame(result["order_means"])})
         st.download_button(
             "Download the result (JSON)",
-            json.dumps(result, indent=1),
+            json.dumps(dict(result), indent=1),
             downloads.safe_name(f"intervention-{job.id}.json"),
             "application/json",
         )

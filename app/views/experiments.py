@@ -7,8 +7,9 @@ import pandas as pd
 import streamlit as st
 
 from app.charts import experiments as charts
+from app.experiments import loaders
 from app.experiments.courtesy import draw_courtesy
-from app.shell import downloads, loaders, state
+from app.shell import downloads, state
 from app.shell.text import escape
 from engine.demos.courtesy.experiment.plan import NAME as COURTESY
 from engine.demos.courtesy.experiment.results import read_results as read_courtesy

@@ -29,6 +29,8 @@ class States:
     """(n,) record numbers."""
     shown: NDArray[np.generic]
     """(n, ...) not normalised."""
+    commit: str
+    """Hash of the round that they are from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,11 +102,12 @@ def shared_states(snapshot: ControlSnapshot) -> States:
         CannotRestoreError: observations are normalised and no state can be restored.
     """
     if not snapshot.config.normalize_observation:
-        return States(snapshot.buffer.record.astype(np.int64), snapshot.buffer.observation)
+        return States(snapshot.buffer.record.astype(np.int64), snapshot.buffer.observation, snapshot.hash)
     found = [(i, point.shown) for i, point in enumerate(points(snapshot)) if point is not None]
     if not found:
         raise BadInputError(f"no state of round {snapshot.round} can be restored; choose another round")
-    return States(np.array([i for i, _ in found], np.int64), np.stack([shown for _, shown in found]))
+    records, shown = np.array([i for i, _ in found], np.int64), np.stack([shown for _, shown in found])
+    return States(records, shown, snapshot.hash)
 
 
 @control_only

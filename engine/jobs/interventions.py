@@ -27,7 +27,7 @@ from engine.core.influence import influence
 from engine.core.kind import kind_of
 from engine.core.replays.replay import check_replayable
 from engine.errors import BadInputError, DamagedRunError, StorageError, ZeroGradientError
-from engine.intervention.outcome import RESULT_FILE, check_outcome
+from engine.intervention.outcome import RESULT_FILE, Outcome
 from engine.intervention.plan import Intervention
 from engine.intervention.retrain import PARTIAL
 from engine.jobs.folder import ACTIVE, Job, clear_cancel, folders_with_ids, read_each, read_status, write_status
@@ -63,7 +63,7 @@ class InterventionJob(Job):
     metadata: dict[str, Any]
     """What else `intervention.json` says: where the records came from, what was predicted."""
 
-    result: dict[str, Any] | None = None
+    result: Outcome | None = None
     """What `retrain` returned, once it is done."""
     checked: bool = True
     """Whether plan and result have checksums; False where an earlier version wrote them."""
@@ -154,18 +154,16 @@ def read_job(folder: Path) -> InterventionJob | None:
         job = replace(job, state="done")
     elif job.state == "done":
         job = replace(job, state="failed", doing="its result is missing; start it again")
-    checked = document.checked and (kept is None or kept.checked)
+    checked = document.checked and (kept is None or kept[1].checked)
     return InterventionJob(
-        plan=plan, metadata=metadata, result=None if kept is None else kept.values, checked=checked, **vars(job)
+        plan=plan, metadata=metadata, result=None if kept is None else kept[0], checked=checked, **vars(job)
     )
 
 
-def _read_result(folder: Path) -> Document | None:
-    """The result in the branch, None where there is none yet. Errors as `documents.read_json`."""
+def _read_result(folder: Path) -> tuple[Outcome, Document] | None:
+    """The result in the branch and its document, None where there is none yet. Errors as `documents.read_json`."""
     document = read_json(inside(folder, "branch", RESULT_FILE))
-    if document is not None:
-        check_outcome(document.values, f"branch/{RESULT_FILE}")
-    return document
+    return None if document is None else (Outcome.of(document.values, f"branch/{RESULT_FILE}"), document)
 
 
 def list_jobs(run: Run) -> list[InterventionJob]:

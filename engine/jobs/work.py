@@ -99,7 +99,7 @@ def _retrain(folder: Path, begin: Begin) -> dict[str, Any]:
     if job is None:
         raise BadInputError(f"{folder} holds no intervention")
     if job.result is not None:
-        return job.result
+        return job.result.to_json()
     run = open_run(job.run_path)
     return carry_out(run, job.plan, folder / "branch", begin()).to_json()
 

@@ -66,7 +66,7 @@ def test_unlike_policies_are_refused() -> None:
 
 
 def test_each_state_is_ranked_once() -> None:
-    states = States(np.arange(5), np.array([7, 2, 7, 2, 3]))
+    states = States(np.arange(5), np.array([7, 2, 7, 2, 3]), "")
     position, count = most_different(states, np.array([0.1, 0.9, 0.1, 0.9, 0.5]), 2)
     assert (position.tolist(), count.tolist()) == ([1, 4], [2, 1])
 

@@ -15,7 +15,7 @@ from commands import Command, Listing, refused
 from courtesy_curves import FAST, made_up
 from courtesy_curves import rows as courtesy_rows
 
-from app.shell import loaders
+from app.experiments import loaders
 from engine.demos.courtesy.experiment import results as courtesy
 from engine.demos.courtesy.experiment.campaign import run_courtesy
 from engine.errors import BadInputError, DamagedRunError

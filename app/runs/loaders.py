@@ -1,0 +1,47 @@
+"""Cached reads of runs beside one another. Cached values are shared between sessions: treat them as read-only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from app.shell.cached import cached
+from engine.analysis import policy_difference
+from engine.analysis.films import Film, film
+from engine.analysis.policy_difference import Distribution, States
+from engine.kinds.control.snapshot import ControlSnapshot
+from engine.store.read import Run
+
+
+@cached(max_entries=8, show_spinner="looking at the states …")
+def shared_states(snapshot: ControlSnapshot) -> States:
+    """The states of a round's records, as the environment shows them."""
+    return policy_difference.shared_states(snapshot)
+
+
+@cached(max_entries=32)
+def policy_in(run: Run, k: int, states: States) -> Distribution:
+    """What the policy of a checkpoint would do in the states."""
+    return policy_difference.policy_in(run, k, states)
+
+
+@cached(max_entries=64)
+def difference_over_rounds(first: Run, second: Run, states: States, label: str) -> dict[str, NDArray[Any]]:
+    """The mean difference over the states at every common checkpoint: `round`, `kl`, `distance`, `other_action`."""
+    total, rows = max(len(policy_difference.common_checkpoints(first, second)), 1), []
+    bar = st.progress(0.0, f"{label}: asking the policies, round by round …")
+    for k, found in policy_difference.over_rounds(first, second, states):
+        rows.append((k, found.kl.mean(), found.distance.mean(), found.other_action.mean()))
+        bar.progress(len(rows) / total, f"{label}: {len(rows)} of {total} rounds")
+    bar.empty()
+    columns = np.array(rows, float).reshape(-1, 4).T
+    return dict(zip(("round", "kl", "distance", "other_action"), columns, strict=True))
+
+
+@cached(max_entries=16, show_spinner="playing the episode …")
+def load_film(run: Run, k: int, seed: int) -> Film:
+    """An evaluation episode of a checkpoint's policy in pictures."""
+    return film(run, k, seed)
