@@ -33,7 +33,12 @@ def click(page: Page, key: str, trace: int, x: object) -> None:
 
 @pytest.mark.parametrize(
     ("key", "trace", "x", "round"),
-    [("behaviour_curve", 2, 6, 6), ("make_up", 0, 9, 9), ("roughness", 0, 11, 11), ("contributors", 0, 14, 14)],
+    [
+        ("behaviour_curve", 2, 6, 6),
+        ("make_up", 0, 9, 9),
+        pytest.param("roughness", 0, 11, 11, marks=pytest.mark.slow),
+        pytest.param("contributors", 0, 14, 14, marks=pytest.mark.slow),
+    ],
 )
 def test_a_click_on_a_round_shows_its_records(
     browser: BrowserContext, url: str, key: str, trace: int, x: int, round: int

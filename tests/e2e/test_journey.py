@@ -109,6 +109,7 @@ def test_a_click_asks_about_the_record_where_the_target_follows(page: Page, url:
     expect(page).to_have_url(re.compile(rf"about={record}(&|$)"))
 
 
+@pytest.mark.slow
 def test_a_mark_of_two_rankings_inspects_its_record(page: Page, url: str) -> None:
     page.goto(f"{url}/diagnose?run=small&round=2&other_estimator=tracin&inspect=3")
     expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
@@ -160,6 +161,7 @@ def test_the_url_is_the_view(page: Page, url: str) -> None:
     expect(page).to_have_url(re.compile("run=FrozenLake-v1"))
 
 
+@pytest.mark.slow
 def test_a_link_may_spell_out_defaults_and_mistakes(page: Page, url: str) -> None:
     page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&target=return&tool=lasso&x=bad")
     expect(page.get_by_test_id("stAlert")).to_contain_text("is not here")
@@ -171,6 +173,7 @@ def test_a_link_may_spell_out_defaults_and_mistakes(page: Page, url: str) -> Non
     assert "x=bad" not in page.url
 
 
+@pytest.mark.slow
 def test_quick_clicks_all_count(page: Page, url: str) -> None:
     page.goto(f"{url}/diagnose?run=small&round=2&inspect=100")
     more = page.locator(".st-key-inspect").get_by_test_id("stNumberInputStepUp")

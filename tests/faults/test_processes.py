@@ -49,6 +49,7 @@ def drain(pipe: Connection) -> list[int]:
         return said
 
 
+@pytest.mark.slow
 def test_acknowledged_rounds_survive_being_killed_in_the_middle_of_a_commit(tmp_path: Path, start) -> None:
     path = tmp_path / "run"
     rng = random.Random(3)

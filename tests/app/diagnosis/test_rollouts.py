@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from deadlines import wait_until
 from pages import Open, button, errors, figure, numbers, words
 
@@ -44,6 +45,7 @@ def test_rollouts_are_offered_played_in_the_background_and_kept(open_page: Open,
     assert any("A-bar" in name for name in figure(app.run(), "correlations")["data"][0]["y"])
 
 
+@pytest.mark.slow
 def test_rollouts_can_be_cancelled(open_page: Open, runs: Path) -> None:
     query = {"run": PENDULUM, "rollouts": "128", **WORTH, "round": "0"}
     app = open_page("diagnose", **query)

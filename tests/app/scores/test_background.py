@@ -83,6 +83,7 @@ def test_what_takes_long_is_offered_started_stopped_and_kept(monkeypatch: pytest
     assert shown["top_records"]["influence"][0] == pytest.approx(expected.max())
 
 
+@pytest.mark.slow
 def test_a_split_by_layer_that_takes_long_is_computed_in_the_background(
     monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:

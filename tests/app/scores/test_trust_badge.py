@@ -163,6 +163,7 @@ def test_a_check_that_runs_is_seen_at_the_badge(monkeypatch: pytest.MonkeyPatch,
     assert "trust: being measured, 0%" in badge(diagnose(monkeypatch, run))
 
 
+@pytest.mark.slow
 def test_what_was_measured_here_recommends_the_better_estimator(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     measured = engine.validate(run, round=1, estimators=CHECKED, subsets=12, orders=2, executor="inline")
     assert measured.verdict(measured.best) in ("predicts", "weakly", "does not")

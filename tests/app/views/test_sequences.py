@@ -190,6 +190,7 @@ def test_asking_why_it_said_this(open_page: Open, trained: Path) -> None:
     assert app.query_params["about"] == "3"
 
 
+@pytest.mark.slow
 def test_whether_it_can_be_trusted_is_measured_by_removing_sequences(
     open_page: Open, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

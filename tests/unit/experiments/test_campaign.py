@@ -181,6 +181,7 @@ def test_killed_again_and_again_and_in_processes_the_numbers_are_the_same(done: 
     assert numbers(tmp_path) == numbers(done)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_in_one_line(tmp_path: Path) -> None:
     """With so many seeds that it is never done before the signal comes; also where a script started it in the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -161,9 +161,11 @@ def sequence_validation(run: Run) -> object:
     [
         (influence, scores),
         (validate, validation),
-        (diagnose, lambda run: kept_estimates(run.snapshot(1), 8)),
+        pytest.param(diagnose, lambda run: kept_estimates(run.snapshot(1), 8), marks=pytest.mark.slow),
         (retrain, lambda run: list(run.path.glob("interventions/*/branch/result.json"))),
-        (series, lambda run: list(run.path.glob("interventions/across/*/result.json"))),
+        pytest.param(
+            series, lambda run: list(run.path.glob("interventions/across/*/result.json")), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_work_on_records_runs_and_says_how_far_it_is(
@@ -182,7 +184,7 @@ def test_work_on_records_runs_and_says_how_far_it_is(
     ("begin", "result"),
     [
         (influence_on_tokens, lambda run: read_influence(run.snapshot(1), "sequence", "tracin")),
-        (validate_sequences, sequence_validation),
+        pytest.param(validate_sequences, sequence_validation, marks=pytest.mark.slow),
         (retrain_sequences, lambda run: list(run.path.glob("interventions/*/branch/result.json"))),
     ],
 )
@@ -204,7 +206,9 @@ LONG = {
 }
 
 
-@pytest.mark.parametrize("kind", LONG)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in ("diagnose", "series") else kind for kind in LONG]
+)
 def test_a_cancelled_job_ends_soon_where_interrupts_are_ignored(
     run: Run, workers: list[subprocess.Popen[bytes]], interrupts_ignored: None, kind: str
 ) -> None:

@@ -67,6 +67,7 @@ def test_the_torch_path_and_continuous_actions_too() -> None:
         assert replays(snapshot, [target], removed, 2)[0, 0, 1] == target.value(policy).item()
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_killing_a_worker_loses_nothing_that_was_finished(snapshot: Snapshot, tmp_path: Path) -> None:
     (tmp_path / "seen").mkdir()
