@@ -100,6 +100,10 @@ def settings(folder: Path, **changes: Any) -> LanguageSettings:
     return LanguageSettings(replace(language, **own), replace(config, **shared))
 
 
+GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4, "normalize_advantage": False, "vf_coef": 0.0}
+"""Settings with which `record_language` trains by GRPO."""
+
+
 def record_language(folder: Path, name: str = "run", **changes: Any) -> Run:
     """Train such a run to the end."""
     return train(settings(folder, **changes), folder / name)

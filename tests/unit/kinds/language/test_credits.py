@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from languages import record_language
+from languages import GRPO, record_language
 from worlds import same_tensors
 
 import engine
@@ -26,23 +26,6 @@ from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.kinds.language.update import batch_of, normalizer_of
 from engine.store.read import Run
-
-GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4, "normalize_advantage": False, "vf_coef": 0.0}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("languages")
-
-
-@pytest.fixture(scope="module")
-def ppo(folder: Path) -> Run:
-    return record_language(folder, "ppo")
-
-
-@pytest.fixture(scope="module")
-def grpo(folder: Path) -> Run:
-    return record_language(folder, "grpo", **GRPO)
 
 
 @pytest.fixture(params=["ppo", "grpo"])

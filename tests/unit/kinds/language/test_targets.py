@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
-from languages import record_language
 
 import engine
 from engine.core.chosen_targets import named_target
@@ -18,23 +14,6 @@ from engine.kinds.language.advantages import totals
 from engine.kinds.language.models import restore_policy
 from engine.kinds.language.targets import left_out_advantages
 from engine.store.read import Run
-
-GRPO: dict[str, Any] = {"algorithm": "grpo", "group_size": 4, "normalize_advantage": False, "vf_coef": 0.0}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("languages")
-
-
-@pytest.fixture(scope="module")
-def ppo(folder: Path) -> Run:
-    return record_language(folder, "ppo")
-
-
-@pytest.fixture(scope="module")
-def grpo(folder: Path) -> Run:
-    return record_language(folder, "grpo", **GRPO)
 
 
 def test_why_this_word_here(ppo: Run) -> None:
