@@ -18,22 +18,25 @@ Part = tuple[str, ...]
 @dataclass(frozen=True)
 class _Registered:
     home: Any
+    columns: Any
     parts: tuple[Part, ...]
 
 
 _KINDS: dict[str, _Registered] = {}
 
 
-def register(name: str, home: Any, parts: Sequence[Part]) -> None:
+def register(name: str, home: Any, columns: Any, parts: Sequence[Part]) -> None:
     """Make a kind of run known.
 
     Args:
         name: what `run.json` calls it.
         home: the kind (an `engine.core.kind.Kind`), or the `module:name` that it is found under when it is first needed.
+        columns: how its rounds are kept (an `engine.store.kind_tables.Columns`), or where that is found: apart from the
+            kind, so that reading a run loads nothing that only training or attribution needs.
         parts: the tables of a round's own buffer, and of others that it may also have, in the order in which they are
             written. A row of the first table is a record.
     """
-    _KINDS[name] = _Registered(home, tuple(parts))
+    _KINDS[name] = _Registered(home, columns, tuple(parts))
 
 
 def kind_named(name: str) -> Any:
@@ -42,9 +45,18 @@ def kind_named(name: str) -> Any:
     Raises:
         BadInputError: there is none; names those that there are.
     """
+    return at_home(_registered(name).home)
+
+
+def columns_named(name: str) -> Any:
+    """How rounds of the kind of that name are kept. Errors as `kind_named`."""
+    return at_home(_registered(name).columns)
+
+
+def _registered(name: str) -> _Registered:
     if name not in _KINDS:
         raise BadInputError(f"this run is of the kind {name!r}, which is not known here; there is {', '.join(_KINDS)}")
-    return at_home(_KINDS[name].home)
+    return _KINDS[name]
 
 
 def at_home(home: Any) -> Any:

@@ -33,7 +33,7 @@ SPACES = Space("box", shape=(2,), dtype="float32"), Space("discrete", n=3, names
 PAYS = np.array([[1, 0], [0, 1], [-1, -1]], np.float32)
 """Arm a pays PAYS[a] @ context, and noise."""
 GENERATORS = ("plays", "minibatches")
-COLUMNS: dict[str, Any] = {
+FIELDS: dict[str, Any] = {
     "observation": ("float32", (2,)),
     "action": ("int64", ()),
     "kept": ("bool", ()),
@@ -53,7 +53,7 @@ class ToySettings:
 
 @dataclass(frozen=True)
 class Plays(Records):
-    """B(k): one record a play. `COLUMNS` says what they are."""
+    """B(k): one record a play. `FIELDS` says what they are."""
 
     observation: Float32s
     action: NDArray[np.int64]
@@ -197,14 +197,18 @@ class ToyKind(Kind):
     def make_filter(self, settings: ToySettings) -> Any:
         return ranked_filter(settings.config)
 
+
+class ToyColumns:
+    """How rounds are kept."""
+
     def tables(self, snapshot: ToySnapshot, manifest: RunManifest) -> dict[str, Any]:
-        return {"records": records_table(vars(snapshot.buffer), COLUMNS)}
+        return {"records": records_table(vars(snapshot.buffer), FIELDS)}
 
     def buffer(self, manifest: RunManifest, tables: Any, names: Any) -> Plays:
-        return Plays(**columns_from(tables[0], COLUMNS, names[0]))
+        return Plays(**columns_from(tables[0], FIELDS, names[0]))
 
     def snapshot(self, manifest: RunManifest, buffers: Any, file: str, common: Any) -> ToySnapshot:
         return ToySnapshot(buffer=buffers["records"], **common)
 
 
-register("toy", ToyKind(), parts=[("records",)])
+register("toy", ToyKind(), ToyColumns(), parts=[("records",)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -46,7 +46,9 @@ def validate(
         int | None, typer.Option(help="Minibatch orders to replay each in; by default 16, of sequences 4.")
     ] = None,
     fraction: Annotated[float, typer.Option(help="Share of the records in a subset, above 0 and below 1.")] = 0.5,
-    design: Annotated[str, typer.Option(help="random subsets, or extremes: the top and bottom records.")] = "random",
+    design: Annotated[
+        Literal["random", "extremes"], typer.Option(help="Random subsets, or the top and bottom records.")
+    ] = "random",
     estimator: Annotated[
         list[str] | None, typer.Option(help="Whose influence to check; repeat for more. By default first_order.")
     ] = None,

@@ -37,11 +37,10 @@ from engine.core.update import as_batch
 from engine.errors import BadInputError
 from engine.known_kinds import kind_named
 from engine.spaces import Space
-from engine.store.manifest import RunManifest
 from engine.store.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 Given = Mapping[str, Any]
 """What a caller puts in the place of something that the settings name, by the name of an argument."""
@@ -355,20 +354,6 @@ class Kind:
             BadInputError: what the kind needs is not installed.
         """
         return fingerprint()
-
-    # On disk: what `engine.store.kind_tables.Columns` asks for, which says the arguments and errors.
-
-    def tables(self, snapshot: Any, manifest: RunManifest) -> dict[str, pa.Table]:
-        """The tables of a round's buffers; `store.columns.records_table` makes one of a buffer of plain columns."""
-        raise BadInputError(f"runs of the kind {self.name} can't be written")
-
-    def buffer(self, manifest: RunManifest, tables: Any, names: Any) -> Any:
-        """The buffer that a part's tables were made of; `store.columns.columns_from` reads a table of plain columns."""
-        raise BadInputError(f"runs of the kind {self.name} can't be read")
-
-    def snapshot(self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]) -> Any:
-        """A round of the kind's own class: its buffers, and the fields that all snapshots have."""
-        raise BadInputError(f"runs of the kind {self.name} can't be read")
 
 
 def kind_of(snapshot: Snapshot) -> Kind:

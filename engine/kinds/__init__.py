@@ -2,5 +2,11 @@
 
 from engine.known_kinds import register
 
-register("control", "engine.kinds.control.kind:KIND", [("records",)])
-register("language", "engine.kinds.language.kind:KIND", [("sequences", "tokens"), ("validation", "validation_tokens")])
+_CONTROL, _LANGUAGE = "engine.kinds.control", "engine.kinds.language"
+register("control", f"{_CONTROL}.kind:KIND", f"{_CONTROL}.tables:COLUMNS", [("records",)])
+register(
+    "language",
+    f"{_LANGUAGE}.kind:KIND",
+    f"{_LANGUAGE}.tables:COLUMNS",
+    [("sequences", "tokens"), ("validation", "validation_tokens")],
+)

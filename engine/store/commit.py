@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError, LockedRunError, StorageError
-from engine.known_kinds import kind_named, parts_of
+from engine.known_kinds import columns_named, parts_of
 from engine.store.chain import LAST_NUMBER, Commit, DataFile, check_metrics, commit_name, is_data_file, plain
 from engine.store.files import Files, inside
 from engine.store.kind_tables import Columns
@@ -224,8 +224,8 @@ def _round_tables(snapshot: Snapshot, manifest: RunManifest) -> dict[str, pa.Tab
     """The tables of a round by name, in the order of `known_kinds.rounds`."""
     if snapshot.kind != manifest.kind:
         raise BadInputError(f"this is a run of the kind {manifest.kind}, and the round one of the kind {snapshot.kind}")
-    kind: Columns = kind_named(snapshot.kind)
-    tables = kind.tables(snapshot, manifest)
+    columns: Columns = columns_named(snapshot.kind)
+    tables = columns.tables(snapshot, manifest)
     first, *_ = parts_of(snapshot.kind)
     return {
         **{name: tables.pop(name) for name in first},

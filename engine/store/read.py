@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
-from engine.known_kinds import UPDATE, kind_named, parts_of
+from engine.known_kinds import UPDATE, columns_named, parts_of
 from engine.store.chain import Commit, DataFile
 from engine.store.files import Files
 from engine.store.find import find_runs
@@ -172,12 +172,12 @@ class Run:
         if k not in self.stored_rounds:
             raise BadInputError(self._no_records(k))
         commit, manifest = self._commits[k], self.manifest
-        kind: Columns = kind_named(manifest.kind)
+        columns: Columns = columns_named(manifest.kind)
         first, *others = parts_of(manifest.kind)
         present = [first, *(part for part in others if commit.file(part[0]))]
         tables, names = self._read(commit, [*UPDATE, *(table for part in present for table in part)])
         buffers = {
-            part[0]: kind.buffer(manifest, [tables[each] for each in part], [names[each] for each in part])
+            part[0]: columns.buffer(manifest, [tables[each] for each in part], [names[each] for each in part])
             for part in present
         }
         common = {
@@ -191,7 +191,7 @@ class Run:
             "hash": self._infos[k].hash,
             "path": self.path,
         }
-        return kind.snapshot(manifest, buffers, names[first[0]], common)
+        return columns.snapshot(manifest, buffers, names[first[0]], common)
 
     def model_files(self) -> dict[str, bytes]:
         """The files that describe a language model and its tokenizer, by name; none for any other run.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from engine.errors import DamagedRunError, NotARunError, StorageError
-from engine.known_kinds import UPDATE, kind_named, parts_of
+from engine.known_kinds import UPDATE, columns_named, parts_of
 from engine.store.chain import Commit
 from engine.store.documents import read_json
 from engine.store.files import Files, inside
@@ -179,8 +179,8 @@ def _data_damage(path: Path, commit: Commit, manifest: RunManifest | None, files
         return
     for part in (part for part in parts if tables.keys() >= {*part}):
         try:
-            kind: Columns = kind_named(manifest.kind)
-            buffer = kind.buffer(manifest, [tables[name] for name in part], [names[name] for name in part])
+            columns: Columns = columns_named(manifest.kind)
+            buffer = columns.buffer(manifest, [tables[name] for name in part], [names[name] for name in part])
             if part == parts[0] and "minibatches" in tables:
                 minibatches_from(tables["minibatches"], len(buffer), names["minibatches"])
         except (

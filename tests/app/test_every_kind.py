@@ -31,6 +31,7 @@ from engine.jobs.work import work, work_series
 from engine.kinds.control.kind import ControlKind
 from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.kinds.control.tables import ControlColumns
 from engine.store.commit import RunWriter
 from engine.store.manifest import Parent, RunManifest
 from engine.store.read import Run
@@ -222,16 +223,19 @@ class UnseenLearner(ControlLearner):
         return replace(super().manifest(parent), kind="unseen")
 
 
-class Unseen(ControlKind):
-    """A kind of run for which the pages have nothing of their own."""
-
-    name = "unseen"
+class UnseenColumns(ControlColumns):
+    """The same round under another name."""
 
     def snapshot(
         self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
     ) -> UnseenSnapshot:
-        """The same round under another name."""
         return UnseenSnapshot(**vars(super().snapshot(manifest, buffers, file, common)))
+
+
+class Unseen(ControlKind):
+    """A kind of run for which the pages have nothing of their own."""
+
+    name = "unseen"
 
     def after(
         self, snapshot: ControlSnapshot, agent: Any, out: Path, given: Any, *, collects: bool = True
@@ -244,7 +248,7 @@ class Unseen(ControlKind):
 def unseen(cartpole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run of it, with a finished intervention."""
     monkeypatch.setattr(known_kinds, "_KINDS", dict(known_kinds._KINDS))
-    known_kinds.register("unseen", Unseen(), [("records",)])
+    known_kinds.register("unseen", Unseen(), UnseenColumns(), [("records",)])
     manifest = replace(cartpole.manifest, kind="unseen")
     with RunWriter.create(tmp_path / "other", manifest) as writer:
         for k in cartpole.stored_rounds:

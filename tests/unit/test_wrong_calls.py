@@ -123,8 +123,8 @@ def test_what_is_counted_is_a_whole_number(runs: dict[str, Run]) -> None:
         ({"fraction": 7}, "fraction is 7; it must be above 0 and below 1"),
         ({"fraction": "half"}, "fraction is 'half'"),
         ({"device": "x"}, "the device is 'x'; it must be cpu or cuda"),
-        ({"design": "random nonsense"}, "unknown design 'random nonsense'; it must be random or extremes"),
-        ({"design": "extremes of tracin"}, "unknown design"),
+        ({"design": "random nonsense"}, "design is random nonsense; it must be extremes or random"),
+        ({"design": "extremes of tracin"}, "it must be extremes or random"),
     ],
 )
 def test_a_measurement_is_checked_where_it_is_made(settings: dict[str, Any], says: str) -> None:

@@ -6,11 +6,11 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from engine.core.chosen_targets import chosen_target
@@ -33,12 +33,13 @@ from engine.executors import PROCESSES, Pool, Progress
 from engine.intervals import Interval
 from engine.store.read import Run, snapshot_of
 from engine.store.snapshot import Snapshot
-from engine.typed import whole
+from engine.typed import AtLeastOne, settle
 
 T = TypeVar("T")
+Design = Literal["random", "extremes"]
 
 MOST_SUBSETS = 100_000
-DESIGNS = ("random", "extremes")
+"""As many as are kept in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,39 +56,21 @@ class Measurement:
         BadInputError: a setting is unknown or out of range.
     """
 
-    subsets: int
-    """Subsets to remove, at least 3."""
-    orders: int
+    subsets: Annotated[int, Meta(ge=3, le=MOST_SUBSETS)]
+    """Subsets to remove, at least 3: two always agree in rank or disagree."""
+    orders: AtLeastOne
     """Minibatch orders that each is replayed in; at least 2 for a noise ceiling."""
-    fraction: float = 0.5
+    fraction: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     """Share of the records that a subset has, above 0 and below 1."""
-    design: str = "random"
+    design: Design = "random"
     """`random` subsets, or `extremes`: the top and bottom records of the first estimator."""
-    score_orders: int = 1
+    score_orders: AtLeastOne = 1
     """Minibatch orders that the scores are averaged over; 1 is the recorded one."""
     device: str = "cpu"
     """`cpu` replays exactly, `cuda` to rounding."""
 
     def __post_init__(self) -> None:
-        for name in ("subsets", "orders", "score_orders"):
-            object.__setattr__(self, name, whole(getattr(self, name), name))
-        if self.subsets < 3:
-            raise BadInputError(
-                f"subsets is {self.subsets}; it must be at least 3, because two always agree in rank or disagree"
-            )
-        if self.subsets > MOST_SUBSETS:
-            raise BadInputError(f"subsets is {self.subsets}; at most {MOST_SUBSETS} can be kept in memory")
-        if self.orders < 1:
-            raise BadInputError(f"orders is {self.orders}; it must be at least 1, and at least 2 for a noise ceiling")
-        if self.score_orders < 1:
-            raise BadInputError(
-                f"score_orders is {self.score_orders}; it must be at least 1 (the recorded minibatch order)"
-            )
-        if not isinstance(self.fraction, Real) or not 0 < self.fraction < 1:
-            given = f"{self.fraction:g}" if isinstance(self.fraction, Real) else repr(self.fraction)
-            raise BadInputError(f"fraction is {given}; it must be above 0 and below 1, such as 0.5")
-        if self.design not in DESIGNS:
-            raise BadInputError(f"unknown design {self.design!r}; it must be {' or '.join(DESIGNS)}")
+        settle(self)
         check_device(self.device)
 
     @classmethod
@@ -98,7 +81,7 @@ class Measurement:
         subsets: int | None = None,
         orders: int | None = None,
         fraction: float = 0.5,
-        design: str = "random",
+        design: Design = "random",
         score_orders: int = 1,
         device: str = "cpu",
     ) -> Measurement:
@@ -124,7 +107,7 @@ def validate(
     subsets: int | None = None,
     orders: int | None = None,
     fraction: float = 0.5,
-    design: str = "random",
+    design: Design = "random",
     score_orders: int = 1,
     executor: str = "processes",
     workers: int | None = None,

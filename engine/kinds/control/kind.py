@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
@@ -29,10 +28,8 @@ from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.control.round_gradients import has_gradients, round_gradients
-from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
-from engine.kinds.control.tables import buffer_from, check_steps, records_table
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.spaces import Space
-from engine.store.manifest import RunManifest
 
 
 class ControlKind(Kind):
@@ -144,26 +141,6 @@ class ControlKind(Kind):
     def make_filter(self, settings: TrainConfig) -> Callable[[ControlSnapshot], Filtered] | None:
         """IIF and its baselines."""
         return make_filter(settings)
-
-    def tables(self, snapshot: ControlSnapshot, manifest: RunManifest) -> dict[str, pa.Table]:
-        """`records`."""
-        return {"records": records_table(snapshot.buffer, manifest.observation_space, manifest.action_space)}
-
-    def buffer(self, manifest: RunManifest, tables: Any, names: Any) -> RolloutBuffer:
-        """The rollout buffer."""
-        return buffer_from(tables[0], manifest.observation_space, manifest.action_space, names[0])
-
-    def snapshot(
-        self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
-    ) -> ControlSnapshot:
-        """The round, whose records go through the environments step by step."""
-        check_steps(buffers["records"], manifest.config, file)
-        return ControlSnapshot(
-            observation_space=manifest.observation_space,
-            action_space=manifest.action_space,
-            buffer=buffers["records"],
-            **common,
-        )
 
 
 KIND = ControlKind()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,17 @@ import pyarrow as pa
 
 from engine.config import TrainConfig
 from engine.errors import DamagedRunError
-from engine.kinds.control.snapshot import RolloutBuffer
+from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
 from engine.spaces import Space
 from engine.store.columns import Element, columns_from
 from engine.store.columns import records_table as columns_table
+from engine.store.manifest import RunManifest
 from engine.store.parquet import columns_schema
 
 LARGEST_LIST = 64
 """Floats in an observation up to which it is a list of numbers on disk (SQL tools see them), not bytes."""
 
-_COLUMNS: dict[str, Any] = {
+_TYPES: dict[str, Any] = {
     "record": pa.int32(),
     "env": pa.int16(),
     "t": pa.int32(),
@@ -42,7 +44,7 @@ _COLUMNS: dict[str, Any] = {
 
 def records_schema(observation_space: Space, action_space: Space, *, critic_kept: bool = False) -> pa.Schema:
     """The exact columns of a `records` file; its metadata names the spaces' shapes and element types."""
-    types = _COLUMNS | {
+    types = _TYPES | {
         "observation": _observation_type(observation_space),
         "action": _numbers("float32", action_space) if action_space.kind == "box" else pa.int64(),
     }
@@ -99,6 +101,33 @@ def check_steps(buffer: RolloutBuffer, config: TrainConfig, file: str) -> None:
     for name, column, expected in (("env", buffer.env, env), ("t", buffer.t, t)):
         if not np.array_equal(column, expected):
             raise DamagedRunError(f"{file} is damaged: column {name} does not go through the environments step by step")
+
+
+class ControlColumns:
+    """One table, `records`, whose records go through the environments step by step."""
+
+    def tables(self, snapshot: ControlSnapshot, manifest: RunManifest) -> dict[str, pa.Table]:
+        """`records`."""
+        return {"records": records_table(snapshot.buffer, manifest.observation_space, manifest.action_space)}
+
+    def buffer(self, manifest: RunManifest, tables: Sequence[pa.Table], names: Sequence[str]) -> RolloutBuffer:
+        """The rollout buffer."""
+        return buffer_from(tables[0], manifest.observation_space, manifest.action_space, names[0])
+
+    def snapshot(
+        self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
+    ) -> ControlSnapshot:
+        """The round."""
+        check_steps(buffers["records"], manifest.config, file)
+        return ControlSnapshot(
+            observation_space=manifest.observation_space,
+            action_space=manifest.action_space,
+            buffer=buffers["records"],
+            **common,
+        )
+
+
+COLUMNS = ControlColumns()
 
 
 def _observation_type(space: Space) -> pa.DataType:

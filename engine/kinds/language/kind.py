@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.core.checkpoint import restore_optimizer
@@ -35,10 +34,8 @@ from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.presets import LanguageSettings
 from engine.kinds.language.removals import random_sequences, sequence_removals
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
-from engine.kinds.language.tables import sequences_from, sequences_table, tokens_table
 from engine.kinds.language.targets import TokenTarget, named_target, return_target
 from engine.kinds.language.update import batch_of, compared, normalizer_of
-from engine.store.manifest import RunManifest
 
 UNKNOWN_SECONDS = 60.0
 """What an update is taken to take where it was not recorded."""
@@ -184,27 +181,6 @@ class LanguageKind(Kind):
     def fingerprint(self) -> dict[str, str]:
         """With the versions of the extra."""
         return language_fingerprint()
-
-    def tables(self, snapshot: LanguageSnapshot, manifest: RunManifest) -> dict[str, pa.Table]:
-        """One row a sequence and one row a token; the same for held-out prompts."""
-        tables = {"sequences": sequences_table(snapshot.buffer), "tokens": tokens_table(snapshot.buffer)}
-        if snapshot.validation is not None:
-            tables["validation"] = sequences_table(snapshot.validation)
-            tables["validation_tokens"] = tokens_table(snapshot.validation)
-        return tables
-
-    def buffer(self, manifest: RunManifest, tables: Any, names: Any) -> SequenceBuffer:
-        """Sequences with their tokens."""
-        return sequences_from(*tables, *names)
-
-    def snapshot(
-        self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
-    ) -> LanguageSnapshot:
-        """The round with its held-out responses."""
-        if manifest.language is None:
-            raise BadInputError("run.json has no settings of a language model")
-        held_out = buffers.get("validation")
-        return LanguageSnapshot(language=manifest.language, buffer=buffers["sequences"], validation=held_out, **common)
 
 
 KIND = LanguageKind()

@@ -50,10 +50,12 @@ from engine.store.manifest import Parent, RunManifest
 from engine.store.read import Run, open_run
 
 GENERATORS = ("prompts", "sampling", "validation", "flips", "minibatches")
-"""The random generators of a run: each has one purpose, so that none disturbs another.
+"""The random generators that a run may have, seeded by their places here: each has one purpose, so that none disturbs another."""
 
-They are seeded and saved by their places here, so that all of them are in every checkpoint, also where nothing is flipped.
-"""
+
+def drawn_from(language: LanguageConfig) -> tuple[str, ...]:
+    """The generators that a run has and saves: `flips` only where rewards are flipped."""
+    return tuple(name for name in GENERATORS if name != "flips" or language.flip)
 
 
 @dataclass
@@ -94,7 +96,8 @@ class LanguageLearner(Learner[LanguageSnapshot]):
         context = RolloutContext(
             config, language, tokenizer, reward_model or make_reward(language), Reference(policy, language)
         )
-        generators = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(GENERATORS, 10)}
+        seeded = {name: np.random.default_rng([config.seed, i]) for i, name in enumerate(GENERATORS, 10)}
+        generators = {name: seeded[name] for name in drawn_from(language)}
         agent = LanguageAgent(config, language, policy, make_optimizer(policy, config))
         return cls(config, language, agent, generators, language.kl_coef, 0, path, context, prompts, named_here=True)
 
@@ -127,7 +130,7 @@ class LanguageLearner(Learner[LanguageSnapshot]):
             snapshot.config,
             language,
             agent,
-            {name: restore_rng(snapshot.checkpoint, name) for name in GENERATORS},
+            {name: restore_rng(snapshot.checkpoint, name) for name in drawn_from(language)},
             _kl_coef_after(snapshot),
             snapshot.round + 1,
             path,
@@ -140,7 +143,8 @@ class LanguageLearner(Learner[LanguageSnapshot]):
 
     def reseed(self, rng: np.random.Generator) -> None:
         """From here on collect with luck drawn from `rng`."""
-        self.generators = dict(zip(GENERATORS, rng.spawn(len(GENERATORS)), strict=True))
+        spawned = dict(zip(GENERATORS, rng.spawn(len(GENERATORS)), strict=True))
+        self.generators = {name: spawned[name] for name in self.generators}
 
     def respond(self, prompts: Sequence[str], rng: np.random.Generator) -> SequenceBuffer:
         """Responses of the present policy, scored without planted faults."""

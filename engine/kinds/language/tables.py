@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from engine.errors import BadInputError, DamagedRunError
-from engine.kinds.language.sequences import TOKEN_COLUMNS, SequenceBuffer
+from engine.kinds.language.sequences import TOKEN_COLUMNS, LanguageSnapshot, SequenceBuffer
+from engine.store.manifest import RunManifest
 from engine.store.parquet import check_schema, columns_schema, flat_values, from_values
 
 PART = "reward/"
@@ -105,6 +107,34 @@ def sequences_from(sequences: pa.Table, tokens: pa.Table, file: str, tokens_file
         **columns,
         **{name: token_columns[_DISK_NAMES.get(name, name)] for name in TOKEN_COLUMNS},
     )
+
+
+class LanguageColumns:
+    """One row a sequence and one row a token; the same for held-out prompts."""
+
+    def tables(self, snapshot: LanguageSnapshot, manifest: RunManifest) -> dict[str, pa.Table]:
+        """`sequences` and `tokens`, and where there are held-out prompts `validation` and `validation_tokens`."""
+        tables = {"sequences": sequences_table(snapshot.buffer), "tokens": tokens_table(snapshot.buffer)}
+        if snapshot.validation is not None:
+            tables["validation"] = sequences_table(snapshot.validation)
+            tables["validation_tokens"] = tokens_table(snapshot.validation)
+        return tables
+
+    def buffer(self, manifest: RunManifest, tables: Sequence[pa.Table], names: Sequence[str]) -> SequenceBuffer:
+        """Sequences with their tokens."""
+        return sequences_from(*tables, *names)
+
+    def snapshot(
+        self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
+    ) -> LanguageSnapshot:
+        """The round with its held-out responses."""
+        if manifest.language is None:
+            raise BadInputError("run.json has no settings of a language model")
+        held_out = buffers.get("validation")
+        return LanguageSnapshot(language=manifest.language, buffer=buffers["sequences"], validation=held_out, **common)
+
+
+COLUMNS = LanguageColumns()
 
 
 def _sequences_schema(parts: tuple[str, ...]) -> pa.Schema:

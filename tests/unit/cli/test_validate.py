@@ -84,9 +84,9 @@ def test_a_stopped_validation_says_how_to_go_on(command: Command, run: Path, mon
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--subsets", 2), "subsets is 2; it must be at least 3"),
+        (("--subsets", 2), "subsets is 2; it must be from 3 to 100,000"),
         (("--orders", 0), "orders is 0; it must be at least 1"),
-        (("--fraction", 2), "fraction is 2; it must be above 0 and below 1"),
+        (("--fraction", 2), "fraction is 2.0; it must be above 0 and below 1"),
         (("--estimator", "guess"), "unknown estimator 'guess'"),
         (("--target", "regret"), "unknown target 'regret'"),
         (("--target", "action"), "needs either a record"),
