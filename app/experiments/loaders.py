@@ -31,15 +31,21 @@ def campaign_paths() -> dict[str, Path]:
     return paths
 
 
+def _as_it_is_now(path: Path) -> tuple[Any, ...]:
+    """A campaign's experiments, and when their files were written."""
+    return path, tuple((name, *_stamps(path, name)) for name in experiment_names(path))
+
+
+@cached(max_entries=8, show_spinner="reading the results …", by=_as_it_is_now)
 def load_campaign(path: Path) -> tuple[Campaign, pd.DataFrame]:
     """A campaign as it is now, and its summary, one row an arm; both empty where there is only the demonstration's.
 
     What can't be read of it is in `Campaign.damaged`.
     """
-    names = experiment_names(path)
-    if not names:
+    if not experiment_names(path):
         return Campaign(path, {}), pd.DataFrame()
-    return _campaign(path, tuple((name, *_stamps(path, name)) for name in names))
+    campaign = read_campaign(path)
+    return campaign, summary(campaign).to_pandas()
 
 
 def _stamps(path: Path, name: str) -> list[tuple[str, int]]:
@@ -53,9 +59,3 @@ def _stamps(path: Path, name: str) -> list[tuple[str, int]]:
                 with suppress(FileNotFoundError):
                     stamps.append((f"{below}/{file}", (folder / file).lstat().st_mtime_ns))
     return stamps
-
-
-@cached(max_entries=8, show_spinner="reading the results …")
-def _campaign(path: Path, stamps: tuple[Any, ...]) -> tuple[Campaign, pd.DataFrame]:
-    campaign = read_campaign(path)
-    return campaign, summary(campaign).to_pandas()

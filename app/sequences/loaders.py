@@ -44,18 +44,15 @@ def load_dump(path: Path) -> Dump:
     return open_dump(path)
 
 
-def load_step(dump: Dump, step: int) -> tuple[Sequences, str]:
-    """The sequences of a step as its file is now, and what tells this state of the file from others: its time and size.
-
-    Errors as `Dump.read`.
-    """
-    identity = f"{os.fsencode(dump.file(step))!r} {dump.stamp(step)}"
-    return _step(dump, step, identity), identity
+def step_as_written(dump: Dump, step: int) -> str:
+    """What tells a state of a step's file from others: its time and size."""
+    return f"{os.fsencode(dump.file(step))!r} {dump.stamp(step)}"
 
 
-@cached(max_entries=4, show_spinner="reading the sequences …")
-def _step(_dump: Dump, step: int, identity: str) -> Sequences:
-    return _dump.read(step)
+@cached(max_entries=4, show_spinner="reading the sequences …", by=step_as_written)
+def load_step(dump: Dump, step: int) -> Sequences:
+    """The sequences of a step as its file is now. Errors as `Dump.read`."""
+    return dump.read(step)
 
 
 @cached(max_entries=4)
@@ -69,14 +66,14 @@ def load_scored_table(snapshot: LanguageSnapshot, scores: Scores) -> pa.Table:
     return sequence_columns.with_influence(load_table(snapshot), scores.influence, scores.no_signal)
 
 
-def load_rows(table: pa.Table, identity: str, query: RowQuery, basket: Sequence[int]) -> NDArray[np.int64]:
-    """The rows that are asked for; `identity` says which table it is, and the basket tells none apart that are not of it."""
-    chosen = tuple(basket) if query.only == sequence_columns.BASKET else ()
-    return _rows(table, identity, query, chosen)
+def _rows_asked_for(_table: pa.Table, identity: str, query: RowQuery, basket: Sequence[int]) -> tuple[Any, ...]:
+    """The basket tells only queries for its own rows apart."""
+    return identity, query, tuple(basket) if query.only == sequence_columns.BASKET else ()
 
 
-@cached(max_entries=32)
-def _rows(_table: pa.Table, identity: str, query: RowQuery, basket: tuple[int, ...]) -> NDArray[np.int64]:
+@cached(max_entries=32, by=_rows_asked_for)
+def load_rows(_table: pa.Table, identity: str, query: RowQuery, basket: Sequence[int]) -> NDArray[np.int64]:
+    """The rows that are asked for; `identity` says which table it is."""
     return sequence_columns.rows(_table, query, basket)
 
 

@@ -26,9 +26,11 @@ R = TypeVar("R")
 class Cached(Generic[P, R]):
     """A function that answers from a cache shared by all sessions: treat what it returns as read-only."""
 
-    def __init__(self, function: Callable[P, R], cache: Callable[[Callable[..., R]], Any]) -> None:
-        """Parameters whose names begin with an underscore tell no answers apart."""
-        self._signature = inspect.signature(function)
+    def __init__(
+        self, function: Callable[P, R], cache: Callable[[Callable[..., R]], Any], by: Callable[..., Any] | None = None
+    ) -> None:
+        """`by` says what tells answers apart; without it all parameters do, but for those that begin with an underscore."""
+        self._signature, self._by = inspect.signature(function), by
 
         @wraps(function)
         def answer(key: Any, _bound: inspect.BoundArguments) -> R:
@@ -44,7 +46,10 @@ class Cached(Generic[P, R]):
         """The answer, computed the first time."""
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        key = [identity(value) for name, value in bound.arguments.items() if not name.startswith("_")]
+        if self._by is None:
+            key = [identity(value) for name, value in bound.arguments.items() if not name.startswith("_")]
+        else:
+            key = [identity(self._by(*args, **kwargs))]
         found: R = self._answers(key, bound)
         return found
 
@@ -54,11 +59,17 @@ class Cached(Generic[P, R]):
 
 
 def cached(
-    *, max_entries: int | None = None, show_spinner: bool | str = False
+    *, max_entries: int | None = None, show_spinner: bool | str = False, by: Callable[..., Any] | None = None
 ) -> Callable[[Callable[P, R]], Cached[P, R]]:
-    """Keep a function's answers, the newest `max_entries` of them; `show_spinner` is what is said meanwhile."""
+    """Keep a function's answers, the newest `max_entries` of them.
+
+    Args:
+        max_entries: None keeps all.
+        show_spinner: what is said meanwhile.
+        by: of the arguments, what tells answers apart: plain values; by default the identity of each argument.
+    """
     cache = st.cache_resource(max_entries=max_entries, show_spinner=show_spinner)
-    return lambda function: Cached(function, cache)
+    return lambda function: Cached(function, cache, by)
 
 
 @singledispatch

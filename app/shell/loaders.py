@@ -96,25 +96,25 @@ def load_run(path: Path) -> Run:
     Raises:
         EngineError: the run is damaged, or too new.
     """
-    run = _open(path, (path / "run.json").stat().st_mtime_ns)
+    run = _opened(path)
     run.refresh()
     return run
 
 
-@cached(max_entries=128)
-def _open(path: Path, stamp: int) -> Run:
+@cached(max_entries=128, by=lambda path: (path, (path / "run.json").stat().st_mtime_ns))
+def _opened(path: Path) -> Run:
     return open_run(path)
 
 
+def _round_as_committed(run: Run, round: int) -> tuple[Path, int, str]:
+    """A round by its own commit: the run's newest one changes."""
+    return run.path, round, next((info.hash for info in run.rounds if info.round == round), "")
+
+
+@cached(max_entries=8, show_spinner="reading the round …", by=_round_as_committed)
 def load_snapshot(run: Run, round: int) -> Any:
-    """One round as a snapshot of the run's kind, verified; kept by the round's commit, as the run's newest one changes."""
-    commit = next((info.hash for info in run.rounds if info.round == round), "")
-    return _snapshot(run, run.path, round, commit)
-
-
-@cached(max_entries=8, show_spinner="reading the round …")
-def _snapshot(_run: Run, path: Path, round: int, commit: str) -> Any:
-    return _run.snapshot(round)
+    """One round as a snapshot of the run's kind, verified."""
+    return run.snapshot(round)
 
 
 @cached(max_entries=32)

@@ -126,7 +126,8 @@ def workplace(
 @page.fragment
 def view_only(dump: Dump, step: int) -> None:
     """A step of what another trainer wrote down, as its file is now: what was chosen in another state of it is forgotten."""
-    found, identity = sequence_loaders.load_step(dump, step)
+    identity = sequence_loaders.step_as_written(dump, step)
+    found = sequence_loaders.load_step(dump, step)
     if found.note:
         st.caption(escape(found.note))
     if not found.table.num_rows:
@@ -167,9 +168,7 @@ def sequences() -> None:
         dump = sequence_loaders.load_dump(dumps[name])
         st.info(dump.cannot, icon=":material/visibility:")
         step = int(state.get("round", dump.steps[0]))
-        found, _ = sequence_loaders.load_step(
-            dump, step
-        )  # if it can't be read, there is nothing to list or to download
+        found = sequence_loaders.load_step(dump, step)  # if it can't be read, there is nothing to list or to download
         view_only(dump, step)
         downloads.offer({f"{name}-step-{step}": found.table.to_pandas})
         return

@@ -52,6 +52,18 @@ def test_a_run_that_has_grown_is_asked_again(tmp_path: Path) -> None:
         assert rounds(run) == 2
 
 
+def test_what_tells_answers_apart_can_be_said() -> None:
+    asked: list[str] = []
+
+    @cached(by=lambda text, count: (text.lower(), count % 2))
+    def shout(text: str, count: int) -> str:
+        asked.append(text)
+        return text.upper()
+
+    assert [shout("a", 1), shout("A", 3), shout("a", count=2), shout(text="a", count=4)] == ["A"] * 4
+    assert asked == ["a", "a"]
+
+
 def test_scores_and_arrays_are_told_apart_and_what_begins_with_an_underscore_is_not(cartpole: Run) -> None:
     snapshot = cartpole.snapshot(1)
     scores = [engine.influence(snapshot, "return", name, cache=False) for name in ("first_order", "tracin")]
