@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +38,6 @@ from engine.errors import BadInputError
 from engine.known_kinds import kind_named
 from engine.spaces import Space
 from engine.store.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    pass
 
 Given = Mapping[str, Any]
 """What a caller puts in the place of something that the settings name, by the name of an argument."""
@@ -84,8 +81,8 @@ class Effort:
 class Kind:
     """A kind of run. What is written here is right for records that are a state and an action each, with PPO's objective.
 
-    A new kind gives `name`, `policy`, and the three methods *On disk*: then its rounds can be attributed, replayed and
-    validated. With `settings`, `begin` and `after` it can be trained; with `after` and `evaluation`, retrained. It changes
+    A new kind gives `name` and `policy`, and beside it a `store.kind_tables.Columns`: then its rounds can be attributed,
+    replayed and validated. With `settings`, `begin` and `after` it can be trained; with `after` and `evaluation`, retrained. It changes
     what else differs. Every snapshot and buffer that it is handed is its own. docs/architecture.md has an example.
     """
 
