@@ -82,8 +82,8 @@ class Kind:
     """A kind of run. What is written here is right for records that are a state and an action each, with PPO's objective.
 
     A new kind gives `name` and `policy`, and beside it a `store.kind_tables.Columns`: then its rounds can be attributed,
-    replayed and validated. With `settings`, `begin` and `after` it can be trained; with `after` and `evaluation`, retrained. It changes
-    what else differs. Every snapshot and buffer that it is handed is its own. docs/architecture.md has an example.
+    replayed and validated. With `settings`, `begin` and `after` it can be trained; with `after` and `evaluation`, retrained.
+    It changes what else differs. Every snapshot and buffer that it is handed is its own. docs/architecture.md has an example.
     """
 
     name: ClassVar[str]
