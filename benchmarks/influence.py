@@ -21,6 +21,7 @@ from engine.core.targets.of_records import action_target, return_target
 from engine.core.update import as_batch
 from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.networks import restore_policy
+from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.snapshot import Snapshot
 
 FORWARD = "one forward pass, actor and critic"
@@ -100,7 +101,7 @@ def _forward(policy: torch.nn.Module, batch: Batch) -> None:
         policy(batch.inputs, batch.action)
 
 
-def _explicit(snapshot: Snapshot, target: Target) -> Tensor:
+def _explicit(snapshot: ControlSnapshot, target: Target) -> Tensor:
     """What most libraries do: the matrix of all per-record gradients, times the target's gradient."""
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     batch = as_batch(policy, snapshot.buffer)

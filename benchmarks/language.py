@@ -7,9 +7,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
@@ -55,9 +57,10 @@ def figures(quick: bool = False) -> Iterator[Figure]:
 def _inner_products(snapshot: LanguageSnapshot, quick: bool) -> Iterator[Figure]:
     """<grad f, grad J_i> of all sequences of a round, the policy and grad f being there."""
     policy = restore_policy(snapshot)
-    policy.model.config.pad_token_id = None  # vmap can't follow the search for it
+    policy.model.config.pad_token_id = None  # type: ignore[union-attr]  # vmap can't follow the search for it
     batch = batch_of(policy, snapshot.buffer)
-    direction = gradient(sequence_target(snapshot), policy)
+    target: Any = sequence_target(snapshot)
+    direction = gradient(target, policy)
     ways: dict[str, Callable[[], object]] = {
         name: partial(inner_products, policy, batch, snapshot.config, direction, backend)
         for name, backend in WAYS.items()
@@ -126,7 +129,10 @@ def _large(quick: bool, sequences: int = 256, tokens: int = 64) -> Iterator[Figu
     rng = np.random.default_rng(0)
     ids = rng.integers(policy.vocabulary, size=(sequences, tokens))
     mask = np.broadcast_to(np.arange(tokens) >= tokens // 4, ids.shape)
-    draw = partial(rng.normal, size=ids.shape)
+
+    def draw() -> NDArray[np.float64]:
+        return rng.normal(size=ids.shape)
+
     with torch.no_grad():
         parts = [policy(policy.encode(p), policy.actions(p, mask[:32]), False).log_prob.cpu() for p in np.split(ids, 8)]
     log_prob = np.pad(np.concatenate(parts), ((0, 0), (1, 0)))
@@ -134,7 +140,8 @@ def _large(quick: bool, sequences: int = 256, tokens: int = 64) -> Iterator[Figu
         policy, ids, mask, log_prob=log_prob, advantage=draw(), returns=0 * draw(), kept=np.ones(sequences, bool)
     )
     weight = (draw()[:, :1] * mask / sequences).astype(np.float32)
-    target, config = TokenTarget("sequence", ids, weight, {}, "sequence target"), TrainConfig(**TRAINING)
+    target: Any = TokenTarget("sequence", ids, weight, {}, "sequence target")
+    config = TrainConfig(**TRAINING)
 
     def influence() -> None:
         direction = gradient(target, policy)

@@ -7,12 +7,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import engine
 from benchmarks.dashboard import DRAWN, FLAGS, INFLUENCES, clear_selection, lasso, start_server
 from benchmarks.timing import Figure, milliseconds
 
-RECORDS = {"n_envs": 32, "n_steps": 2048}
+RECORDS: dict[str, Any] = {"n_envs": 32, "n_steps": 2048}
 
 
 def figures(quick: bool) -> Iterator[Figure]:

@@ -22,7 +22,7 @@ from engine.core.targets.of_records import return_target
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.batched_replays import OnCuda, batched_values
 from engine.kinds.control.learner import ControlLearner
-from engine.store.snapshot import Snapshot
+from engine.kinds.control.snapshot import ControlSnapshot
 
 COUNT = 8
 BATCH = {"cpu": 16, "cuda": 1024}
@@ -61,7 +61,7 @@ def figures(quick: bool = False) -> Iterator[Figure]:
     yield from _batched(snapshot, task, quick)
 
 
-def _batched(snapshot: Snapshot, task: ReplayTask, quick: bool) -> Iterator[Figure]:
+def _batched(snapshot: ControlSnapshot, task: ReplayTask, quick: bool) -> Iterator[Figure]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     count = BATCH[device.type]
     size = OnCuda(snapshot).size(count) if device.type == "cuda" else count

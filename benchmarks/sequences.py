@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +85,7 @@ def _measure(page: Page, url: str, repeats: int) -> Iterator[Figure]:
     yield milliseconds("first opening: imports, the round read and verified", opened[:1])
     yield milliseconds("opened again", opened[1:], target="<= 3000")
     asked = [f"{WORDS[i]} {WORDS[i + 1]}" for i in range(repeats)]
-    found = [timed(lambda words=words: ask(words)) for words in asked]
+    found = [timed(partial(ask, words)) for words in asked]
     yield milliseconds("search in all prompts and responses", found, target="<= 1000")
     timed(lambda: ask(""))
     order = page.locator(".st-key-order button")
@@ -136,5 +137,14 @@ def write_run(path: Path) -> None:
     minibatches = rng.permutation(SEQUENCES).astype(np.int32)[None]
     checkpoint = {"parameter/weight": np.zeros(1, np.float32)}
     with RunWriter.create(path, manifest, model=model) as writer:
-        writer.commit_round(LanguageSnapshot(0, config, language, buffer, None, checkpoint, minibatches), {})
+        snapshot = LanguageSnapshot(
+            round=0,
+            config=config,
+            language=language,
+            buffer=buffer,
+            validation=None,
+            checkpoint=checkpoint,
+            minibatches=minibatches,
+        )
+        writer.commit_round(snapshot, {})
         writer.commit_final(1, checkpoint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -57,6 +57,6 @@ def ratio(times: Times, numerator: str, denominator: str) -> float:
     return statistics.median(a / b for a, b in zip(times[numerator], times[denominator], strict=True))
 
 
-def milliseconds(what: str, seconds: list[float], **more: object) -> Figure:
+def milliseconds(what: str, seconds: Sequence[float], **more: object) -> Figure:
     """A figure in milliseconds; `more` as `Figure` has it."""
     return Figure(what, 1e3 * statistics.median(seconds), 1e3 * min(seconds), "ms", **more)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import engine
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
 from engine.config import TrainConfig
 from engine.core.replays.replay import replay
-from engine.core.training import train
+from engine.core.training import rounds
 from engine.envs import find
 from engine.kinds.control.filtering import make_filter
 from engine.kinds.control.learner import ControlLearner
@@ -79,7 +79,9 @@ def _filters(config: TrainConfig, repeats: int) -> Iterator[Figure]:
         learner.update(learner.collect())
 
     chosen = {name: make_filter(replace(config, filter=name)) for name in FILTERS}
-    ways = {name: partial(choose, snapshot) for name, choose in chosen.items() if choose is not None}
+    ways: dict[str, Callable[[], object]] = {
+        name: partial(choose, snapshot) for name, choose in chosen.items() if choose is not None
+    }
     times = alternate({ROUND: round_without, **ways}, repeats)
     yield milliseconds(ROUND, times[ROUND])
     for name, title in FILTERS.items():
@@ -101,7 +103,7 @@ def _recorded(config: TrainConfig, out: Path) -> float:
             seconds += time.perf_counter() - start
 
     with patch.object(RunWriter, "commit_round", timed):
-        for _ in train(config, out):
+        for _ in rounds(config, out):
             pass
     return seconds
 

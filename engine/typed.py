@@ -61,7 +61,7 @@ def typed(kind: type[T], values: Any, what: str = "field", *, more: bool = False
         BadInputError: a value is missing, of another type or out of its range, or has a name that no field has; says
             which, what it is and what would be right.
     """
-    unknown = None if more else next(_unknown(_Location(inspect.type_info(kind), values), what), None)
+    unknown = None if more else next(_unknown(_Location(_info(kind), values), what), None)
     if unknown is not None:
         raise BadInputError(unknown)
     return _converted(kind, values, "", what)
@@ -98,11 +98,19 @@ def _kinds(made: Any) -> dict[str, Any]:
     return get_type_hints(made, include_extras=True)
 
 
+def _info(kind: Any) -> inspect.Type:
+    """What msgspec makes of a type; it takes a while, so that of a class is kept."""
+    return _info_of_class(kind) if isinstance(kind, type) else inspect.type_info(kind)
+
+
+_info_of_class = cache(inspect.type_info)
+
+
 def _converted(kind: type[T], values: Any, path: str, what: str) -> T:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise BadInputError(_in_words(error, _Location(inspect.type_info(kind), values, path), what)) from None
+        raise BadInputError(_in_words(error, _Location(_info(kind), values, path), what)) from None
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,7 @@ class _Location:
         """All that stands in it."""
         match self.value:
             case dict():
-                steps: Sequence[Any] = [*self.value]
+                steps: Sequence[Any] = [*self.value] if _has_parts(self.kind) else ()
             case list() | tuple() if (first := self.below(0)) and isinstance(_whole(first.kind), _LISTS + _OBJECTS):
                 steps = range(len(self.value))
             case _:
@@ -199,6 +207,16 @@ def _whole(kind: Any) -> Any:
     if isinstance(kind, inspect.UnionType):
         return next((each for each in map(_whole, kind.types) if isinstance(each, _LISTS + _OBJECTS)), kind)
     return kind
+
+
+def _has_parts(kind: inspect.Type) -> bool:
+    """Whether values of an object's type may have names of their own, or lists of such."""
+    match _whole(kind):
+        case inspect.DataclassType() | inspect.TypedDictType():
+            return True
+        case inspect.DictType(value_type=found):
+            return isinstance(_whole(found), _LISTS + _OBJECTS)
+    return False
 
 
 def _right(kind: Any, value: Any) -> str:

@@ -66,7 +66,11 @@ class Commit:
     @cached_property
     def hash(self) -> str:
         """sha256 over everything that the commit says, so that each bit of it is protected."""
-        return sha256(_canonical(asdict(self))).hexdigest()
+        return sha256(_canonical(self._plain)).hexdigest()
+
+    @cached_property
+    def _plain(self) -> dict[str, Any]:
+        return asdict(self)
 
     @property
     def name(self) -> str:
@@ -79,7 +83,7 @@ class Commit:
 
     def to_bytes(self) -> bytes:
         """The bytes of the file."""
-        return _canonical({**asdict(self), "sha256": self.hash}) + b"\n"
+        return _canonical({**self._plain, "sha256": self.hash}) + b"\n"
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str) -> Self:
