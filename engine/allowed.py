@@ -20,6 +20,8 @@ class Allowed:
     """Folder of the base model of runs that trained adapters (LoRA)."""
     download: bool = False
     """Whether a model that is not here may be looked up by its name, in the hub's local cache or on the hub."""
+    packages: tuple[str, ...] = ()
+    """Packages whose classes a policy's recipe may name."""
 
     @property
     def options(self) -> tuple[str, ...]:

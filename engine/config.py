@@ -59,8 +59,8 @@ class TrainConfig:
     """Passes over the buffer in one update."""
     learning_rate: Positive = 3e-4
     """Step size of the optimizer, constant."""
-    optimizer: Literal["adam", "sgd"] = "adam"
-    """`adam` (eps 1e-5, as Stable-Baselines3's PPO) or `sgd`."""
+    optimizer: Literal["adam", "sgd", "other"] = "adam"
+    """`adam` (eps 1e-5, as Stable-Baselines3's PPO) or `sgd`; `other` in recorded runs alone."""
     momentum: Fraction = 0.0
     """Momentum of `sgd`; `adam` ignores it."""
     gamma: Share = 0.99

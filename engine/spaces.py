@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from msgspec import Meta
@@ -23,10 +23,11 @@ else:
 class Space:
     """What an observation or an action looks like, and what its components are called.
 
-    `discrete`: an integer in [0, n). `box`: an array of `shape` and `dtype`; an action box also has bounds.
+    `discrete`: an integer in [0, n). `box`: an array of `shape` and `dtype`; an action box also has bounds. `dict`: an
+    observation of several named parts, each a space.
     """
 
-    kind: Literal["discrete", "box"]
+    kind: Literal["discrete", "box", "dict"]
     n: Count = 0
     """Number of values (`discrete` only)."""
     shape: Shape = ()
@@ -39,6 +40,8 @@ class Space:
     """Upper bounds, flattened (action boxes only)."""
     names: tuple[str, ...] = ()
     """Human names: of the values (`discrete`) or of the components (`box`); may be empty."""
+    parts: Mapping[str, Space] = field(default_factory=dict)
+    """Name -> space of each part (`dict` only)."""
 
     @property
     def value_names(self) -> tuple[str, ...]:
@@ -57,7 +60,10 @@ class Space:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `run.json`; `from_json` is the inverse."""
-        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        plain = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "parts"}
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+        if self.parts:
+            values["parts"] = {name: part.to_json() for name, part in self.parts.items()}
         bounds = {name: [x if math.isfinite(x) else str(x) for x in values[name]] for name in ("low", "high")}
         return values | bounds
 

@@ -97,6 +97,8 @@ class Kind:
     no_rollouts: ClassVar[str] = "nothing leads back to the states in which the records were made"
     """Why no rollouts can be played from where a record was made, so that A-bar is not known; empty where they can."""
 
+    has_states: ClassVar[bool] = False
+    """Whether its records are steps of an environment: a state, an action and a reward each, in episodes."""
     loads_models: ClassVar[bool] = False
     """Whether its rounds may need models that are not in the run, which the person at the keyboard allows (`engine.allow`)."""
 

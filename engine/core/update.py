@@ -28,7 +28,7 @@ from engine.core.objective import (
     weighted_mean,
     with_normalized_advantages,
 )
-from engine.core.policy import Policy, trained
+from engine.core.policy import Evaluation, Policy, trained
 
 
 def as_batch(policy: Policy, buffer: Any) -> Batch:
@@ -45,6 +45,7 @@ def update(
     config: TrainConfig,
     *,
     of_record: TrainConfig | ObjectiveFunction | None = None,
+    loss: Callable[[Evaluation, Batch], Tensor] | None = None,
     critic_kept: NDArray[np.bool_] | None = None,
     weights: Tensor | None = None,
     on_step: Callable[[], None] | None = None,
@@ -62,6 +63,8 @@ def update(
         minibatches: (n_epochs, n) permutations.
         config: settings.
         of_record: the objective of a record; None means PPO's with these settings.
+        loss: what a minibatch minimises, written as another trainer writes it: the same as the objective's mean with a minus,
+            to the last bit; parameters that it does not reach stay without a gradient. None means that mean itself.
         critic_kept: (n,) False leaves a record out of its minibatches; the others stay where they are, and means and
             normalisation run over those that are left. None means that all are in.
         weights: (n,) how often each record counts, in the means over its minibatches and in the normalisation of their
@@ -100,9 +103,12 @@ def update(
                 if config.target_kl is not None and approx_kl > 1.5 * config.target_kl:
                     return _means(actor_means, critic_means, config)
             optimizer.zero_grad()
-            mean = mean_objective(terms, part.kept) if weight is None else weighted_mean(terms, part.kept, weight)
-            mean.neg().backward()
-            for parameter in parameters:
+            if loss is not None and weight is None and bool(part.kept.all()):
+                loss(evaluation, part).backward()
+            else:
+                mean = mean_objective(terms, part.kept) if weight is None else weighted_mean(terms, part.kept, weight)
+                mean.neg().backward()
+            for parameter in parameters if loss is None else ():
                 if parameter.grad is None:  # not in this objective: a gradient of 0, so that all have the same steps
                     parameter.grad = torch.zeros_like(parameter)
             if on_gradient is not None:

@@ -2,7 +2,7 @@
 
 from engine.known_kinds import register
 
-_CONTROL, _LANGUAGE = "engine.kinds.control", "engine.kinds.language"
+_CONTROL, _LANGUAGE, _RECORDED = "engine.kinds.control", "engine.kinds.language", "engine.kinds.recorded"
 register("control", f"{_CONTROL}.kind:KIND", f"{_CONTROL}.tables:COLUMNS", [("records",)])
 register(
     "language",
@@ -10,3 +10,4 @@ register(
     f"{_LANGUAGE}.tables:COLUMNS",
     [("sequences", "tokens"), ("validation", "validation_tokens")],
 )
+register("recorded", f"{_RECORDED}.kind:KIND", f"{_RECORDED}.tables:COLUMNS", [("records",)])

@@ -62,6 +62,8 @@ class Commit:
     """Hash of the commit before; of the first one, the sha256 of run.json."""
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     """Where the round was made on another machine than run.json says (a resumed run); otherwise empty."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The settings in force in the round, where they are not those of run.json, in plain values; from version 4 on."""
 
     @cached_property
     def hash(self) -> str:
@@ -70,7 +72,7 @@ class Commit:
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value or name != "settings"}
 
     @property
     def name(self) -> str:

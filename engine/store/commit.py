@@ -133,7 +133,8 @@ class RunWriter:
         manifest = self.manifest
         tables = _round_tables(snapshot, manifest)
         elsewhere = snapshot.fingerprint and dict(snapshot.fingerprint) != dict(manifest.fingerprint)
-        return self._commit(snapshot.round, tables, metrics, snapshot.fingerprint if elsewhere else {})
+        where = snapshot.fingerprint if elsewhere else {}
+        return self._commit(snapshot.round, tables, metrics, where, settings=snapshot.in_force)
 
     def commit_final(
         self, round: int, checkpoint: Mapping[str, NDArray[Any]], metrics: Mapping[str, Any] | None = None
@@ -190,6 +191,7 @@ class RunWriter:
         metrics: Mapping[str, Any],
         fingerprint: Mapping[str, str],
         final: bool = False,
+        settings: Mapping[str, Any] | None = None,
     ) -> str:
         """The protocol: data, then the commit that names it, each durable before the next."""
         encoded = {kind: to_parquet(table) for kind, table in tables.items()}
@@ -205,7 +207,7 @@ class RunWriter:
         )
         metrics = plain(metrics)
         check_metrics(metrics)
-        commit = Commit(round, final, described, metrics, self._previous, dict(fingerprint))
+        commit = Commit(round, final, described, metrics, self._previous, dict(fingerprint), plain(settings or {}))
         self._refuses = f"{self.path}: an earlier write failed; open the run again to go on"
         for file, data in zip(described, encoded.values(), strict=True):
             self._files.create(inside(self.path, "data", file.name), data)

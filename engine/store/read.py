@@ -184,6 +184,7 @@ class Run:
             "round": k,
             "config": manifest.config,
             "settings": manifest.settings,
+            "in_force": commit.settings,
             "checkpoint": checkpoint_from(tables["checkpoint"], names["checkpoint"]),
             "minibatches": minibatches_from(tables["minibatches"], len(buffers[first[0]]), names["minibatches"]),
             "fingerprint": commit.fingerprint or manifest.fingerprint,

@@ -75,6 +75,8 @@ class Snapshot:
     """Settings that all runs have."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The kind's own settings in plain values, where `run.json` has them so."""
+    in_force: Mapping[str, Any] = field(default_factory=dict)
+    """What of the settings is this round's own, where a trainer changes them from round to round; plain values."""
     buffer: Any
     """B(k), a `Buffer` of the kind."""
     checkpoint: Mapping[str, NDArray[Any]]

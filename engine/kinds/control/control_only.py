@@ -7,6 +7,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from engine.errors import BadInputError
+from engine.known_kinds import kind_named
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -37,7 +38,7 @@ def check_control(given: Run | Snapshot) -> None:
     Raises:
         BadInputError: it is one.
     """
-    if given.kind != "control":
+    if not kind_named(given.kind).has_states:
         which = given.name if isinstance(given, Run) else f"round {given.round}"
         raise BadInputError(
             f"{which} is of a run of the kind {given.kind}; only control tasks have the states, actions and environments "

@@ -36,6 +36,7 @@ class ControlKind(Kind):
     """What is different from the contract's defaults: the closed form, and episodes in environments."""
 
     name = "control"
+    has_states = True
     no_rollouts = ""
 
     def policy(self, snapshot: ControlSnapshot) -> ActorCritic:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.errors import DamagedRunError
@@ -44,13 +45,14 @@ _TYPES: dict[str, Any] = {
 
 def records_schema(observation_space: Space, action_space: Space, *, critic_kept: bool = False) -> pa.Schema:
     """The exact columns of a `records` file; its metadata names the spaces' shapes and element types."""
-    types = _TYPES | {
-        "observation": _observation_type(observation_space),
-        "action": _numbers("float32", action_space) if action_space.kind == "box" else pa.int64(),
-    }
+    observed = {name: _observation_type(part) for name, part in observation_columns(observation_space).items()}
+    types: dict[str, Any] = {}
+    for name, kind in _TYPES.items():
+        types |= observed if name == "observation" else {name: kind}
+    types["action"] = _numbers("float32", action_space) if action_space.kind == "box" else pa.int64()
     if not critic_kept:
         del types["critic_kept"]
-    spaces = {"observation": observation_space, "action": action_space}
+    spaces = {**observation_columns(observation_space), "action": action_space}
     metadata = {
         name: json.dumps({"kind": space.kind, "shape": list(space.shape), "dtype": space.dtype, "n": space.n})
         for name, space in spaces.items()
@@ -67,6 +69,9 @@ def records_table(buffer: RolloutBuffer, observation_space: Space, action_space:
     apart = not np.array_equal(buffer.kept, buffer.critic_kept)
     schema = records_schema(observation_space, action_space, critic_kept=apart)
     columns = {**vars(buffer), "return": buffer.returns}
+    if observation_space.parts:
+        parts: Mapping[str, NDArray[Any]] = buffer.observation  # type: ignore[assignment]
+        columns |= {f"observation/{name}": part for name, part in parts.items()}
     return columns_table(columns, _in_memory(schema, observation_space, action_space), schema)
 
 
@@ -80,10 +85,18 @@ def buffer_from(table: pa.Table, observation_space: Space, action_space: Space, 
     schema = records_schema(observation_space, action_space, critic_kept="critic_kept" in table.column_names)
     columns = columns_from(table, _in_memory(schema, observation_space, action_space), file, schema)
     columns.setdefault("critic_kept", columns["kept"])
-    for name, space in (("observation", observation_space), ("action", action_space)):
+    observed = observation_columns(observation_space)
+    for name, space in (*observed.items(), ("action", action_space)):
         if space.kind == "discrete" and ((columns[name] < 0) | (columns[name] >= space.n)).any():
             raise DamagedRunError(f"{file} is damaged: column {name} is not within 0 to {space.n - 1}")
+    if observation_space.parts:
+        columns["observation"] = {name.partition("/")[2]: columns.pop(name) for name in observed}  # type: ignore[assignment]
     return RolloutBuffer(returns=columns.pop("return"), **columns)
+
+
+def observation_columns(space: Space) -> dict[str, Space]:
+    """The columns that an observation is kept in: `observation`, or `observation/<part>` for each of its parts."""
+    return {f"observation/{name}": part for name, part in space.parts.items()} or {"observation": space}
 
 
 def check_steps(buffer: RolloutBuffer, config: TrainConfig, file: str) -> None:
@@ -147,10 +160,12 @@ def _numbers(dtype: str, space: Space) -> pa.DataType:
 
 def _in_memory(schema: pa.Schema, observation_space: Space, action_space: Space) -> dict[str, Element]:
     """Type and shape of one record's value in each column but that of the record numbers."""
+    observed = observation_columns(observation_space)
 
     def element(field: pa.Field) -> Element:
-        if field.name == "observation" and observation_space.kind == "box":
-            return observation_space.dtype, observation_space.shape
+        space = observed.get(field.name)
+        if space is not None and space.kind == "box":
+            return space.dtype, space.shape
         if field.name == "action" and action_space.kind == "box":
             return "float32", (math.prod(action_space.shape),)
         return np.dtype(field.type.to_pandas_dtype()), ()

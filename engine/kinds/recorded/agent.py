@@ -1,0 +1,109 @@
+"""The update of another trainer, replayed: its loss, its optimizer, its order of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.config import TrainConfig
+from engine.core.checkpoint import Tensors
+from engine.core.objective import Batch, OnGradient, UpdateMetrics
+from engine.core.policy import Policy
+from engine.core.update import as_batch, update
+from engine.kinds.recorded.loss import Loss, WithValue
+from engine.kinds.recorded.policy import RecordedPolicy
+from engine.kinds.recorded.state import state_of
+from engine.store.snapshot import Float32s
+
+TORCH_GENERATOR = "rng/torch"
+"""The tensor of a checkpoint that has the state of torch's generator, which layers such as Dropout draw from."""
+
+
+class RecordedAgent:
+    """A recorded policy with the optimizer of its trainer."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        loss: Loss,
+        policy: RecordedPolicy,
+        optimizer: torch.optim.Optimizer,
+        generator: NDArray[Any] | None,
+    ) -> None:
+        """An agent at theta(k).
+
+        Args:
+            config: settings in force in the round.
+            loss: in force in the round.
+            policy: at theta(k), with its buffers.
+            optimizer: of its parameters, with its state and step size.
+            generator: state of torch's generator when the update began.
+        """
+        self.config, self.loss, self.policy, self.optimizer = config, loss, policy, optimizer
+        self.generator = generator
+
+    def update(
+        self,
+        buffer: Any,
+        minibatches: NDArray[np.int32],
+        *,
+        weights: Float32s | None = None,
+        on_step: Callable[[], None] | None = None,
+        on_gradient: OnGradient | None = None,
+    ) -> UpdateMetrics:
+        """One update in place, in training mode; buffers such as running statistics move with it."""
+        batch = batch_of(self.policy, buffer)
+        self.policy.train()
+        try:
+            with _generator_at(self.generator):
+                return update(
+                    self.policy,
+                    self.optimizer,
+                    batch,
+                    minibatches,
+                    self.config,
+                    of_record=self.loss.terms,
+                    loss=self.loss.of_minibatch,
+                    critic_kept=buffer.critic_kept,
+                    weights=None if weights is None else torch.as_tensor(np.asarray(weights), dtype=self.policy.dtype),
+                    on_step=on_step,
+                    on_gradient=on_gradient,
+                )
+        finally:
+            self.policy.eval()
+
+    def tensors(self) -> Tensors:
+        """`parameter/...`, `optimizer/...` and `buffer/...` as copies."""
+        return state_of(self.policy, self.optimizer)
+
+    @torch.no_grad()
+    def log_prob(self, observation: Any, action: NDArray[Any]) -> Float32s:
+        """Log pi(a|s): (n,)."""
+        policy = self.policy
+        return np.asarray(policy(policy.encode(observation), policy.as_tensor(action), False).log_prob.numpy())
+
+    def __getattr__(self, name: str) -> Any:
+        """What plays episodes is the policy's."""
+        if name in ("act", "draw_noise", "value"):
+            return getattr(self.policy, name)
+        raise AttributeError(name)
+
+
+def batch_of(policy: Policy, buffer: Any) -> Batch:
+    """The round's records with their values at collection, which a clipped value is compared with."""
+    batch = as_batch(policy, buffer)
+    return batch._replace(inputs=WithValue(batch.inputs, policy.as_tensor(buffer.value)))
+
+
+@contextmanager
+def _generator_at(state: NDArray[Any] | None) -> Iterator[None]:
+    """Torch's generator at a recorded state; afterwards as it was."""
+    with torch.random.fork_rng(devices=[]):
+        if state is not None:
+            torch.set_rng_state(torch.as_tensor(state))
+        yield

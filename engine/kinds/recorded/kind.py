@@ -1,0 +1,108 @@
+"""Runs of other people's trainers as a kind: what they say of themselves, replayed with their own loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.config import TrainConfig
+from engine.core.checkpoint import fingerprint
+from engine.core.gradients.derivatives import Derivatives, KeptGradients
+from engine.core.kind import Given
+from engine.core.objective import Batch, RecordObjective
+from engine.core.policy import Policy
+from engine.errors import BadInputError
+from engine.kinds.control.kind import ControlKind
+from engine.kinds.recorded.agent import TORCH_GENERATOR, RecordedAgent, batch_of
+from engine.kinds.recorded.loss import Loss
+from engine.kinds.recorded.restoring import restore_recorded
+from engine.kinds.recorded.snapshot import RecordedSnapshot
+from engine.kinds.recorded.state import restore_optimizer
+
+
+class RecordedKind(ControlKind):
+    """A control task whose policy, loss and optimizer are somebody else's."""
+
+    name = "recorded"
+
+    def policy(self, snapshot: Any) -> Any:
+        """The trainer's own module, made again."""
+        return restore_recorded(snapshot.said, snapshot.checkpoint, snapshot.config.learning_rate)
+
+    def agent(self, snapshot: Any) -> Any:
+        """With the trainer's own optimizer."""
+        policy, rate = self.policy(snapshot), snapshot.config.learning_rate
+        optimizer = restore_optimizer(policy, snapshot.checkpoint, rate)
+        generator = snapshot.checkpoint.get(TORCH_GENERATOR)
+        return RecordedAgent(snapshot.config, loss_of(snapshot), policy, optimizer, generator)
+
+    def batch(self, snapshot: Any, policy: Policy) -> Batch:
+        """With the values at collection."""
+        return batch_of(policy, snapshot.buffer)
+
+    def objective(self, snapshot: Any) -> RecordObjective:
+        """The trainer's own."""
+        return RecordObjective(snapshot.config, loss_of(snapshot).terms)
+
+    def derivatives(self, snapshot: Any) -> Derivatives:
+        """By torch."""
+        return self.torch_derivatives(snapshot)
+
+    def kept_gradients(self, snapshot: Any) -> KeptGradients | None:
+        """None are kept."""
+        return None
+
+    def keeps_gradients(self, snapshot: Any) -> bool:
+        """None are."""
+        return False
+
+    def check_possible(self, snapshot: Any, target: Any) -> None:
+        """Every target is as good as its gradient."""
+
+    def check_replayable(self, snapshot: Any, device: str = "cpu") -> None:
+        """Where the trainer's update is known here."""
+        if device != "cpu":
+            raise BadInputError(f"rounds of the kind {self.name} are replayed on the CPU only, not on {device}")
+        why = snapshot.said.capabilities.replay
+        if why:
+            raise BadInputError(f"the updates of this run can't be replayed: {why}")
+
+    def fingerprint(self) -> dict[str, str]:
+        """With the trainer's version."""
+        return recorded_fingerprint()
+
+    def settings(self, source: Any) -> TrainConfig:
+        """Nothing is trained with them here."""
+        raise BadInputError("another trainer made this run; it is trained on where it was made")
+
+    def begin(self, settings: Any, out: Path, given: Given) -> Any:
+        """As `settings`."""
+        return self.settings(settings)
+
+    def make_filter(self, settings: Any) -> Callable[..., Any] | None:
+        """None."""
+        return None
+
+
+KIND = RecordedKind()
+
+
+def loss_of(snapshot: RecordedSnapshot) -> Loss:
+    """The loss in force in a round.
+
+    Raises:
+        BadInputError: the round says none that can be understood.
+    """
+    return Loss.from_json(snapshot.in_force.get("loss", {}))
+
+
+def recorded_fingerprint() -> dict[str, str]:
+    """Software and hardware that replay's bits depend on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        theirs = version("stable_baselines3")
+    except PackageNotFoundError:
+        theirs = ""
+    return {**fingerprint(), "stable_baselines3": theirs}

@@ -1,0 +1,132 @@
+"""A recorded policy as the core wants it: another trainer's module, under its own names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engine.core.policy import Evaluation, Inputs, Policy
+from engine.errors import BadInputError
+from engine.kinds.recorded.loss import WithValue
+
+Evaluate = Callable[..., tuple[Tensor, "Tensor | None", Tensor]]
+"""(module, observation, action) -> log_prob (n,), entropy (n,) or None, value (n,); rows in order."""
+
+
+class RecordedPolicy(Policy):
+    """Somebody else's module. It holds the module's own layers under the module's own names."""
+
+    def __init__(self, theirs: nn.Module, evaluate: Evaluate) -> None:
+        super().__init__()
+        vars(self)["theirs"], self.evaluate = theirs, evaluate  # no child: its layers would have a second name
+        for held in ("_parameters", "_buffers", "_modules"):
+            vars(self)[held] = getattr(theirs, held)
+
+    def train(self, mode: bool = True) -> RecordedPolicy:
+        """The module's mode, and that of its layers."""
+        vars(self)["theirs"].train(mode)
+        self.training = mode
+        return self
+
+    def encode(self, observation: Any) -> Inputs:
+        """Observations as the trainer's buffer had them."""
+        if isinstance(observation, dict):
+            return {name: self.encode(part) for name, part in observation.items()}
+        return torch.as_tensor(np.asarray(observation), device=self.device)
+
+    def forward(self, inputs: Inputs, action: Tensor, with_value: bool = True) -> Evaluation:
+        """What the module says of n records."""
+        log_prob, entropy, value = self.evaluate(vars(self)["theirs"], plain(inputs), action)
+        return Evaluation(log_prob, -log_prob if entropy is None else entropy, value)
+
+
+class StableBaselinesPolicy(RecordedPolicy):
+    """An `ActorCriticPolicy` of Stable-Baselines3."""
+
+    def __init__(self, theirs: Any) -> None:
+        super().__init__(theirs, evaluate_actions)
+        self.discrete = type(theirs.action_space).__name__ == "Discrete"
+        self.counted = type(theirs.observation_space).__name__ == "Discrete"
+
+    def encode(self, observation: Any) -> Inputs:
+        """As the rollout buffer gives them to the update: a discrete observation has a column of its own."""
+        inputs = super().encode(observation)
+        return inputs.reshape(-1, 1) if self.counted else inputs
+
+    def serves_value(self, name: str) -> bool:
+        """The policy's own layers don't, but for a feature extractor that is shared."""
+        own = ("mlp_extractor.policy_net.", "action_net.", "log_std")
+        apart = () if self._theirs.share_features_extractor else ("features_extractor.", "pi_features_extractor.")
+        return not name.startswith(own + apart)
+
+    @property
+    def _theirs(self) -> Any:
+        return vars(self)["theirs"]
+
+    def forward(self, inputs: Inputs, action: Tensor, with_value: bool = True) -> Evaluation:
+        """Without the value, the critic is not run."""
+        if with_value:
+            return super().forward(inputs, action)
+        said = self._theirs.get_distribution(plain(inputs))
+        log_prob, entropy = said.log_prob(action), said.entropy()
+        return Evaluation(log_prob, -log_prob if entropy is None else entropy, None)
+
+    @torch.no_grad()
+    def value(self, observation: NDArray[Any]) -> NDArray[np.float32]:
+        """V(s): (n, ...) observations -> (n,)."""
+        return np.asarray(self._theirs.predict_values(self.encode(observation)).flatten().numpy())
+
+    @torch.no_grad()
+    def probabilities(self, observation: NDArray[Any]) -> NDArray[np.float32]:
+        """pi(.|s) of a policy of discrete actions: (n, ...) observations -> (n, actions)."""
+        return np.asarray(self._distribution(observation).probs.numpy())
+
+    @torch.no_grad()
+    def actor_features(self, observation: NDArray[Any]) -> NDArray[np.float32]:
+        """What the action layer is given: (n, ...) observations -> (n, d)."""
+        features = self._theirs.extract_features(self.encode(observation))
+        own = features if self._theirs.share_features_extractor else features[0]
+        return np.asarray(self._theirs.mlp_extractor.forward_actor(own).numpy())
+
+    def _distribution(self, observation: NDArray[Any]) -> Any:
+        return self._theirs.get_distribution(self.encode(observation)).distribution
+
+    @property
+    def cannot_act(self) -> str:
+        """Why its actions can't be drawn here from numbers of their own; empty where they can."""
+        known = ("CategoricalDistribution", "DiagGaussianDistribution")
+        name = type(self._theirs.action_dist).__name__
+        return "" if name in known else f"actions of a {name} are not drawn here"
+
+    def draw_noise(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+        """The random numbers that `act` turns into n actions."""
+        if self.cannot_act:
+            raise BadInputError(f"this policy can't be played: {self.cannot_act}")
+        if self.discrete:
+            return rng.random((n, 1))
+        return rng.standard_normal((n, int(np.prod(self._theirs.action_space.shape))))
+
+    @torch.no_grad()
+    def act(self, observation: NDArray[Any], noise: NDArray[np.float64]) -> NDArray[Any]:
+        """One action per observation, from its row of noise."""
+        said = self._distribution(observation)
+        if self.discrete:
+            cumulative = said.probs.numpy().cumsum(-1)
+            return np.asarray((cumulative < noise * cumulative[:, -1:]).sum(-1).clip(max=cumulative.shape[-1] - 1))
+        return np.asarray((said.mean + said.stddev * torch.as_tensor(noise, dtype=said.mean.dtype)).numpy())
+
+
+def plain(inputs: Inputs) -> Inputs:
+    """What the module itself takes."""
+    return inputs.inputs if isinstance(inputs, WithValue) else inputs
+
+
+def evaluate_actions(theirs: Any, inputs: Inputs, action: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    """As the update asks Stable-Baselines3's policies."""
+    value, log_prob, entropy = theirs.evaluate_actions(inputs, action)
+    return log_prob, entropy, value.flatten()

@@ -1,0 +1,46 @@
+"""A round of another trainer's run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
+from engine.kinds.recorded.settings import RecordedSettings
+
+
+@dataclass(frozen=True, repr=False)
+class RecordedBuffer(RolloutBuffer):
+    """B(k) with what other trainers have beside it. `observation` may be a dict of columns."""
+
+    valid: NDArray[np.bool_] | None = None
+    """(n,) False for a phantom: a step that no action was sent in, as next-step resets insert them; None: all are real."""
+    action_mask: NDArray[np.bool_] | None = None
+    """(n, actions) False for actions that were forbidden; None where nothing was."""
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Name -> (n,) numbers or truth values that the person who recorded wanted beside the records."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RecordedSnapshot(ControlSnapshot):
+    """Round k as it was recorded from outside; `config` has the settings in force in it, `settings` the run's own.
+
+    Its checkpoint also has `buffer/...` of the policy and `rng/torch`.
+    """
+
+    kind = "recorded"
+    buffer: RecordedBuffer
+
+    @cached_property
+    def said(self) -> RecordedSettings:
+        """The run's own settings.
+
+        Raises:
+            BadInputError: they can't be understood.
+        """
+        return RecordedSettings.from_json(self.settings)

@@ -1,0 +1,86 @@
+"""Rounds of other trainers' runs as tables and back: a control task's, with columns of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from engine.errors import BadInputError, DamagedRunError
+from engine.kinds.control.tables import ControlColumns, check_steps
+from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
+from engine.store.manifest import RunManifest
+from engine.store.parquet import flat_values, from_values
+
+EXTRA = "info/"
+"""What the names of the columns begin with that the person who recorded asked for."""
+_TYPES = {"bool": pa.bool_(), "int64": pa.int64(), "float64": pa.float64(), "float32": pa.float32()}
+
+
+class RecordedColumns(ControlColumns):
+    """`records`, with `valid` and `action_mask` where there are such, and extra columns."""
+
+    def tables(self, snapshot: Any, manifest: RunManifest) -> dict[str, pa.Table]:
+        """`records`."""
+        buffer: RecordedBuffer = snapshot.buffer
+        table = super().tables(snapshot, manifest)["records"]
+        columns = {EXTRA + name: values for name, values in buffer.extra.items()}
+        if buffer.valid is not None:
+            columns["valid"] = buffer.valid
+        for name, values in columns.items():
+            kind = _TYPES.get(values.dtype.name)
+            if kind is None or values.shape != (len(buffer),):
+                raise BadInputError(
+                    f"{name} is {values.dtype} {values.shape}; it must be a number or a truth value a record"
+                )
+            table = table.append_column(pa.field(name, kind, nullable=False), from_values(values, kind))
+        if buffer.action_mask is not None:
+            width = buffer.action_mask.shape[1]
+            kind = pa.list_(pa.field("element", pa.bool_(), nullable=False), width)
+            flat = pa.array(buffer.action_mask.ravel(), pa.bool_())
+            values = pa.FixedSizeListArray.from_arrays(flat, type=kind)
+            table = table.append_column(pa.field("action_mask", kind, nullable=False), values)
+        return {"records": table}
+
+    def buffer(self, manifest: RunManifest, tables: Sequence[pa.Table], names: Sequence[str]) -> RecordedBuffer:
+        """The rollout buffer with its own columns."""
+        (table,), (file,) = tables, names
+        own = [name for name in table.column_names if name in ("valid", "action_mask") or name.startswith(EXTRA)]
+        plain = super().buffer(manifest, [table.drop_columns(own)], names)
+        columns = {name: _values(table, name, file) for name in own}
+        valid, mask = columns.pop("valid", None), columns.pop("action_mask", None)
+        extra = {name.removeprefix(EXTRA): values for name, values in columns.items()}
+        return RecordedBuffer(**vars(plain), valid=valid, action_mask=mask, extra=extra)
+
+    def snapshot(
+        self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
+    ) -> RecordedSnapshot:
+        """The round, with the settings in force in it."""
+        check_steps(buffers["records"], manifest.config, file)
+        try:
+            config = replace(manifest.config, **common["in_force"].get("config", {}))
+        except (TypeError, BadInputError) as error:
+            raise DamagedRunError(f"the settings of round {common['round']} can't be understood: {error}") from None
+        return RecordedSnapshot(
+            observation_space=manifest.observation_space,
+            action_space=manifest.action_space,
+            buffer=buffers["records"],
+            **{**common, "config": config},
+        )
+
+
+COLUMNS = RecordedColumns()
+
+
+def _values(table: pa.Table, name: str, file: str) -> Any:
+    kind = table.schema.field(name).type
+    if name == "action_mask" and pa.types.is_fixed_size_list(kind) and kind.value_type == pa.bool_():
+        flat = table[name].combine_chunks().flatten()
+        return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(table.num_rows, kind.list_size)
+    known = pa.bool_() if name == "valid" else next((each for each in _TYPES.values() if each == kind), None)
+    if known is None or kind != known or table[name].null_count:
+        raise DamagedRunError(f"{file} is damaged: column {name} is {kind}")
+    return flat_values(table[name], np.dtype(known.to_pandas_dtype()))

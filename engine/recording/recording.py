@@ -1,0 +1,85 @@
+"""A run that is recorded from outside: rounds are collected, their minibatches watched, and committed after their update."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import BadInputError
+from engine.kinds.recorded.snapshot import RecordedSnapshot
+from engine.recording.minibatches import Records, whole_passes
+from engine.store.commit import RunWriter
+from engine.store.files import Files
+from engine.store.manifest import RunManifest
+
+
+class Recording:
+    """The rounds of one training. It holds the run's lock until it is finished, at the latest when Python ends."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Nothing is written yet.
+
+        Raises:
+            BadInputError: there is a run already.
+        """
+        self.path = Path(path)
+        if Files().exists(self.path / "run.json"):
+            raise BadInputError(f"{self.path} holds a run already; record into another folder")
+        self.writer: RunWriter | None = None
+        self.pending: RecordedSnapshot | None = None
+        """The round that is being trained on."""
+        self.steps: list[Records] = []
+        self.foreseen: Sequence[Records] = ()
+        self.round = 0
+        """The next round."""
+        self._since = 0.0
+        self._ending: weakref.finalize[..., Any] | None = None
+
+    def begin(self, manifest: RunManifest) -> None:
+        """Write `run.json`. Errors as `RunWriter.create`."""
+        self.writer = RunWriter.create(self.path, manifest)
+        self._ending = weakref.finalize(self, self.writer.close)
+
+    def collected(self, snapshot: RecordedSnapshot, foreseen: Sequence[Records] = ()) -> None:
+        """A round that is complete but for its update; `foreseen` is as `whole_passes` takes it."""
+        self.pending, self.foreseen, self.steps, self._since = snapshot, foreseen, [], time.perf_counter()
+
+    def minibatch(self, records: NDArray[Any]) -> None:
+        """The records of the step that comes next."""
+        self.steps.append(np.asarray(records, np.int64).ravel().copy())
+
+    def updated(self, metrics: Mapping[str, Any]) -> None:
+        """Commit the round whose update is over."""
+        if self.pending is None or self.writer is None:
+            return
+        snapshot, self.pending = self.pending, None
+        n, config = len(snapshot.buffer), snapshot.config
+        minibatches, why = whole_passes(self.steps, n, config.batch_size, self.foreseen)
+        found = {**snapshot.metrics, "update_seconds": time.perf_counter() - self._since, **metrics}
+        if why:
+            found["not_replayable"] = why
+        self.writer.commit_round(replace(snapshot, minibatches=minibatches), found)
+        self.round = snapshot.round + 1
+
+    def finish(self, checkpoint: Mapping[str, NDArray[Any]]) -> None:
+        """Commit the parameters after the last update, and give the lock back."""
+        if self.writer is None:
+            return
+        try:
+            if self.round:
+                self.writer.commit_final(self.round, checkpoint)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give the lock back; what was committed stays."""
+        if self.writer is not None:
+            self.writer.close()
+        self.writer = None

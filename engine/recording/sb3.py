@@ -1,0 +1,412 @@
+"""Record a Stable-Baselines3 model as it trains: a callback.
+
+    from engine.recording import sb3
+    model.learn(1_000_000, callback=sb3.Recorder("runs/mine"))
+
+It changes no bit of the training. Every round, before its update: the rollout buffer with raw rewards, parameters, optimizer and
+generators, and the settings in force; during the update, which records each minibatch takes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecNormalize
+
+from engine.config import TrainConfig
+from engine.core.objective import explained_variance
+from engine.errors import BadInputError
+from engine.kinds.recorded.agent import TORCH_GENERATOR
+from engine.kinds.recorded.kind import recorded_fingerprint
+from engine.kinds.recorded.loss import Loss
+from engine.kinds.recorded.recipe import NotDescribedError, class_name, described, described_space
+from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
+from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
+from engine.kinds.recorded.state import state_of
+from engine.recording.recording import Recording
+from engine.recording.spaces import acted, observed
+from engine.store.manifest import RunManifest
+from engine.store.snapshot import Float32s
+
+LOGGED = {
+    "policy_gradient_loss": ("train/policy_gradient_loss", "train/policy_loss"),
+    "value_loss": ("train/value_loss",),
+    "approx_kl": ("train/approx_kl",),
+    "clip_fraction": ("train/clip_fraction",),
+}
+"""Metric -> what the trainer's logger calls it."""
+SMALLEST = 1e-300
+"""In the place of a step size that a schedule has brought to 0."""
+
+
+class Recorder(BaseCallback):
+    """Records every round of a PPO or A2C model into a run folder."""
+
+    model: Any
+
+    def __init__(self, path: str | Path, info: Sequence[str] = ()) -> None:
+        """A recorder of one run; `learn` may be called several times, and the rounds go on.
+
+        Args:
+            path: the run folder to make.
+            info: keys of the environments' `info` whose numbers become columns of the records; NaN where a step has none.
+
+        Raises:
+            BadInputError: the folder holds a run already.
+        """
+        super().__init__()
+        self.info = tuple(info)
+        self._kept = _Kept(Recording(path))
+        self._ending = weakref.finalize(self, self._kept.finish)
+        self._rollout: _Rollout | None = None
+        self._episodes: NDArray[np.int64] = np.zeros(0, np.int64)
+
+    def close(self) -> None:
+        """Commit the parameters after the last update, after which nothing more is recorded; also done when Python ends."""
+        self._ending()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _on_training_start(self) -> None:
+        if self._kept.recording.writer is None:
+            self._kept.recording.begin(self._manifest())
+        if self.model._last_episode_starts.all():
+            begun = 1 + self._episodes.max() if len(self._episodes) else 0
+            self._episodes = begun + np.arange(self.training_env.num_envs)
+        self._watch_minibatches()
+
+    def _on_rollout_start(self) -> None:
+        self._commit()
+        self._rollout = _Rollout.begin(self.training_env.num_envs, self.info)
+
+    def _on_step(self) -> bool:
+        if self._rollout is not None:
+            normalized = self.model.get_vec_normalize_env()
+            rewards = self.locals["rewards"] if normalized is None else normalized.get_original_reward()
+            self._episodes = self._rollout.step(rewards, self.locals["dones"], self.locals["infos"], self._episodes)
+        return True
+
+    def _on_rollout_end(self) -> None:
+        rollout, model = self._rollout, self.model
+        assert rollout is not None, "a rollout began"
+        buffer = rollout.buffer(model.rollout_buffer)
+        config = self._config()
+        rate = float(model.lr_schedule(self._progress))
+        snapshot = RecordedSnapshot(
+            round=self._kept.recording.round,
+            config=config,
+            in_force={
+                "config": {
+                    name: getattr(config, name) for name in ("learning_rate", "clip_range", "target_kl", "ent_coef")
+                },
+                "learning_rate": rate,
+                "loss": self._loss().to_json(),
+            },
+            observation_space=observed(model.observation_space),
+            action_space=acted(model.action_space),
+            buffer=buffer,
+            checkpoint=self._state(),
+            minibatches=np.zeros((0, len(buffer)), np.int32),
+            fingerprint=recorded_fingerprint(),
+            metrics=rollout.metrics(buffer),
+        )
+        self._kept.recording.collected(snapshot, _foreseen(config))
+
+    def _on_training_end(self) -> None:
+        self._commit()
+        self._kept.last = self._state()
+
+    def _commit(self) -> None:
+        """The round whose update is over, with what the trainer's logger says of it."""
+        logged, metrics = self.model.logger.name_to_value, dict[str, Any]()
+        for name, theirs in LOGGED.items():
+            metrics[name] = next((float(logged[each]) for each in theirs if each in logged), None)
+        entropy = logged.get("train/entropy_loss")
+        metrics["entropy"] = None if entropy is None else -float(entropy)
+        metrics["steps"] = len(self._kept.recording.steps)
+        self._kept.recording.updated(metrics)
+
+    @property
+    def _progress(self) -> float:
+        """What schedules are asked at; the model's own number is that of the round before."""
+        return 1.0 - self.model.num_timesteps / float(self.model._total_timesteps)
+
+    def _watch_minibatches(self) -> None:
+        """See which records each minibatch takes, whatever drew them.
+
+        The buffer is put into no file, so that saving the model is as before.
+        """
+        buffer, recording = self.model.rollout_buffer, self._kept.recording
+        take = type(buffer)._get_samples
+
+        def seen(batch_inds: NDArray[Any], *args: Any, **kwargs: Any) -> Any:
+            if recording.pending is not None:
+                recording.minibatch(_our_numbers(batch_inds, recording.pending.config))
+            return take(buffer, batch_inds, *args, **kwargs)
+
+        buffer._get_samples = seen
+
+    def _state(self) -> dict[str, NDArray[Any]]:
+        policy = self.model.policy
+        tensors = state_of(policy, policy.optimizer) | {TORCH_GENERATOR: torch.get_rng_state().numpy().copy()}
+        normalized = self.model.get_vec_normalize_env()
+        return tensors if normalized is None else tensors | _statistics(normalized)
+
+    def _config(self) -> TrainConfig:
+        model, normalized = self.model, self.model.get_vec_normalize_env()
+        n_steps, n_envs = model.n_steps, model.n_envs
+        is_ppo = isinstance(model, PPO)
+        per_round = n_steps * n_envs
+        return TrainConfig(
+            env_id=self._env_id(),
+            rounds=max(1, math.ceil(model._total_timesteps / per_round)),
+            seed=model.seed or 0,
+            n_envs=n_envs,
+            n_steps=n_steps,
+            batch_size=min(model.batch_size, per_round) if is_ppo else per_round,
+            n_epochs=model.n_epochs if is_ppo else 1,
+            learning_rate=max(float(model.lr_schedule(self._progress)), SMALLEST),
+            optimizer=_optimizer_name(model.policy.optimizer),
+            gamma=model.gamma,
+            gae_lambda=model.gae_lambda,
+            clip_range=max(float(model.clip_range(self._progress)), SMALLEST) if is_ppo else 0.2,
+            normalize_advantage=model.normalize_advantage,
+            normalize_observation=bool(normalized is not None and normalized.norm_obs),
+            normalize_reward=bool(normalized is not None and normalized.norm_reward),
+            ent_coef=model.ent_coef,
+            vf_coef=model.vf_coef,
+            max_grad_norm=model.max_grad_norm,
+            target_kl=model.target_kl if is_ppo else None,
+            path="torch",
+        )
+
+    def _loss(self) -> Loss:
+        model = self.model
+        vf_clip = model.clip_range_vf if isinstance(model, PPO) else None
+        return Loss(
+            clip=float(model.clip_range(self._progress)) if isinstance(model, PPO) else None,
+            value_clip=None if vf_clip is None else float(vf_clip(self._progress)),
+            value_error="mse_loss",
+            vf_coef=model.vf_coef,
+            ent_coef=model.ent_coef,
+        )
+
+    def _env_id(self) -> str:
+        specs = self.training_env.get_attr("spec")
+        return next((spec.id for spec in specs if spec is not None), "unnamed")
+
+    def _manifest(self) -> RunManifest:
+        model = self.model
+        if not isinstance(model, PPO | A2C):
+            raise BadInputError(f"a {type(model).__name__} can't be recorded; PPO and A2C can")
+        recipe, why = _recipe(model)
+        seen = observed(model.observation_space)
+        versions = {name: version(name) for name in ("stable_baselines3", "gymnasium", "torch")}
+        said = RecordedSettings(
+            trainer=Trainer(name=f"Stable-Baselines3 {type(model).__name__}", versions=versions),
+            policy=recipe,
+            capabilities=Capabilities(influence=why, replay=why or _unknown_update(model)),
+        )
+        return RunManifest(
+            env_id=self._env_id(),
+            config=self._config(),
+            encoder=seen.encoder,
+            observation_space=seen,
+            action_space=acted(model.action_space),
+            kind="recorded",
+            settings=said.to_json(),
+            fingerprint=recorded_fingerprint(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+class _Kept:
+    """What outlives the recorder: the run, and the parameters after the last update."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.last: dict[str, NDArray[Any]] | None = None
+
+    def finish(self) -> None:
+        """Commit them, where the training came to an end."""
+        if self.last is None:
+            self.recording.close()
+        else:
+            self.recording.finish(self.last)
+
+
+@dataclass
+class _Rollout:
+    """The columns of a round that the trainer's buffer has not, or not as they were."""
+
+    info: tuple[str, ...]
+    reward: list[Float32s]
+    done: list[NDArray[np.bool_]]
+    truncated: list[NDArray[np.bool_]]
+    episode: list[NDArray[np.int64]]
+    extra: dict[str, list[NDArray[np.float64]]]
+    began: float
+
+    @classmethod
+    def begin(cls, n_envs: int, info: tuple[str, ...]) -> _Rollout:
+        """Before its first step."""
+        return cls(info, [], [], [], [], {name: [] for name in info}, time.perf_counter())
+
+    def step(
+        self, rewards: Any, dones: Any, infos: Sequence[dict[str, Any]], episodes: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Note a step of every environment; returns the numbers of the episodes that they are in afterwards."""
+        self.reward.append(np.array(rewards, np.float32))
+        self.done.append(np.array(dones, bool))
+        self.truncated.append(np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos]))
+        self.episode.append(episodes)
+        for name, column in self.extra.items():
+            column.append(np.array([_number(info.get(name)) for info in infos]))
+        after = episodes.copy()
+        for i in np.flatnonzero(dones):
+            after[i] = after.max() + 1
+        return after
+
+    def buffer(self, theirs: Any) -> RecordedBuffer:
+        """B(k): record t * n_envs + env."""
+        n_steps, n_envs = theirs.buffer_size, theirs.n_envs
+        t, env = (column.ravel() for column in np.indices((n_steps, n_envs)))
+        done, truncated = np.stack(self.done).ravel(), np.stack(self.truncated).ravel()
+        action = _flat(theirs.actions)
+        discrete = type(theirs.action_space).__name__ == "Discrete"
+        return RecordedBuffer(
+            env=env.astype(np.int16),
+            t=t.astype(np.int32),
+            episode=np.stack(self.episode).ravel(),
+            observation=_observations(theirs),
+            action=action[:, 0].astype(np.int64) if discrete else action.astype(np.float32),
+            reward=np.stack(self.reward).ravel(),
+            terminated=done & ~truncated,
+            truncated=done & truncated,
+            value=_flat(theirs.values),
+            log_prob=_flat(theirs.log_probs),
+            advantage=_flat(theirs.advantages),
+            returns=_flat(theirs.returns),
+            kept=np.ones(n_steps * n_envs, bool),
+            critic_kept=np.ones(n_steps * n_envs, bool),
+            extra={name: np.stack(column).ravel() for name, column in self.extra.items()},
+        )
+
+    def metrics(self, buffer: RecordedBuffer) -> dict[str, Any]:
+        """Of the episodes that began and ended in the round, and of the critic."""
+        ends = buffer.terminated | buffer.truncated
+        first = np.zeros(len(buffer), bool)
+        n_envs = int(buffer.env.max()) + 1
+        first[n_envs:] = ends[:-n_envs]
+        whole = np.isin(buffer.episode, buffer.episode[first]) & np.isin(buffer.episode, buffer.episode[ends])
+        _, which, lengths = np.unique(buffer.episode[whole], return_inverse=True, return_counts=True)
+        returns = np.bincount(which, buffer.reward[whole].astype(np.float64)) if whole.any() else np.zeros(0)
+        return {
+            "records": len(buffer),
+            "episodes": len(returns),
+            "mean_return": float(returns.mean()) if len(returns) else None,
+            "std_return": float(returns.std()) if len(returns) else None,
+            "mean_length": float(lengths.mean()) if len(returns) else None,
+            "explained_variance": explained_variance(buffer.value, buffer.returns),
+            "collect_seconds": time.perf_counter() - self.began,
+        }
+
+
+def _recipe(model: Any) -> tuple[Recipe | None, str]:
+    """How the policy is made again, or why it can't be."""
+    arguments = {"use_sde": model.use_sde, **model.policy_kwargs}
+    try:
+        said = {name: described(value) for name, value in arguments.items()}
+        spaces = described_space(model.observation_space), described_space(model.action_space)
+        return Recipe(
+            name=class_name(model.policy_class), observation_space=spaces[0], action_space=spaces[1], arguments=said
+        ), ""
+    except NotDescribedError as error:
+        return None, f"the policy can't be made again: {error}"
+
+
+def _unknown_update(model: Any) -> str:
+    """Why the model's update is not known here; empty where it is."""
+    own = PPO if isinstance(model, PPO) else A2C
+    if type(model).train is not own.train:
+        return f"{type(model).__name__} has an update of its own (train), which is not known here"
+    return ""
+
+
+def _foreseen(config: TrainConfig) -> list[NDArray[np.int64]]:
+    """The permutations that NumPy's generator would give next."""
+    generator = np.random.RandomState()
+    generator.set_state(np.random.get_state())
+    return [_our_numbers(generator.permutation(config.records_per_round), config) for _ in range(config.n_epochs)]
+
+
+def _our_numbers(theirs: NDArray[Any], config: TrainConfig) -> NDArray[np.int64]:
+    """Records are t * n_envs + env; the trainer's buffer counts environment by environment once it is flat."""
+    env, t = np.divmod(theirs, config.n_steps)
+    return np.asarray(t * config.n_envs + env)
+
+
+def _optimizer_name(optimizer: torch.optim.Optimizer) -> Any:
+    """`adam` and `sgd` are those whose steps are known here, by their settings."""
+    said = optimizer.defaults
+    plain = (
+        not said.get("weight_decay")
+        and not said.get("amsgrad")
+        and not said.get("nesterov")
+        and not said.get("dampening")
+    )
+    if type(optimizer) is torch.optim.Adam and plain and (*said["betas"], said["eps"]) == (0.9, 0.999, 1e-5):
+        return "adam"
+    return "sgd" if type(optimizer) is torch.optim.SGD and plain and not said["momentum"] else "other"
+
+
+def _statistics(normalized: VecNormalize) -> dict[str, NDArray[Any]]:
+    """The running statistics as plain arrays, under the names that the run format has for them."""
+    found: dict[str, NDArray[Any]] = {}
+    moments = {"return": normalized.ret_rms} if normalized.norm_reward else {}
+    if normalized.norm_obs and not isinstance(normalized.obs_rms, dict):
+        moments["observation"] = normalized.obs_rms
+    for name, each in moments.items():
+        for part in ("mean", "var", "count"):
+            found[f"normalizer/{name}_{part}"] = np.asarray(getattr(each, part), np.float64).copy()
+    return found
+
+
+def _flat(column: NDArray[Any]) -> NDArray[Any]:
+    """(n_steps, n_envs, ...) -> (n, ...) copies."""
+    return column.reshape(-1, *column.shape[2:]).copy()
+
+
+def _observations(theirs: Any) -> Any:
+    if isinstance(theirs.observations, dict):
+        return {name: _squeezed(part, theirs.observation_space[name]) for name, part in theirs.observations.items()}
+    return _squeezed(theirs.observations, theirs.observation_space)
+
+
+def _squeezed(column: NDArray[Any], space: Any) -> NDArray[Any]:
+    flat = _flat(column)
+    return flat[:, 0].astype(np.int64) if type(space).__name__ == "Discrete" else flat
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
