@@ -72,7 +72,7 @@ class Recorder(BaseCallback):
         self._kept = _Kept(Recording(path))
         self._ending = weakref.finalize(self, self._kept.finish)
         self._rollout: _Rollout | None = None
-        self._episodes: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._running = _Running(0, 0)
 
     def close(self) -> None:
         """Commit the parameters after the last update, after which nothing more is recorded; also done when Python ends."""
@@ -88,19 +88,18 @@ class Recorder(BaseCallback):
         if self._kept.recording.writer is None:
             self._kept.recording.begin(self._manifest())
         if self.model._last_episode_starts.all():
-            begun = 1 + self._episodes.max() if len(self._episodes) else 0
-            self._episodes = begun + np.arange(self.training_env.num_envs)
+            self._running = _Running(self.training_env.num_envs, self._running.next)
         self._watch_minibatches()
 
     def _on_rollout_start(self) -> None:
         self._commit()
-        self._rollout = _Rollout.begin(self.training_env.num_envs, self.info)
+        self._rollout = _Rollout.begin(self.info)
 
     def _on_step(self) -> bool:
         if self._rollout is not None:
             normalized = self.model.get_vec_normalize_env()
             rewards = self.locals["rewards"] if normalized is None else normalized.get_original_reward()
-            self._episodes = self._rollout.step(rewards, self.locals["dones"], self.locals["infos"], self._episodes)
+            self._rollout.step(rewards, self.locals["dones"], self.locals["infos"], self._running)
         return True
 
     def _on_rollout_end(self) -> None:
@@ -199,10 +198,11 @@ class Recorder(BaseCallback):
 
     def _loss(self) -> Loss:
         model = self.model
-        vf_clip = model.clip_range_vf if isinstance(model, PPO) else None
+        clips = [getattr(model, name, None) for name in ("clip_range", "clip_range_vf")]
+        clip, value_clip = (None if schedule is None else float(schedule(self._progress)) for schedule in clips)
         return Loss(
-            clip=float(model.clip_range(self._progress)) if isinstance(model, PPO) else None,
-            value_clip=None if vf_clip is None else float(vf_clip(self._progress)),
+            clip=clip,
+            value_clip=value_clip,
             value_error="mse_loss",
             vf_coef=model.vf_coef,
             ent_coef=model.ent_coef,
@@ -252,37 +252,52 @@ class _Kept:
             self.recording.finish(self.last)
 
 
+class _Running:
+    """The episodes that are being played, one an environment."""
+
+    def __init__(self, n_envs: int, first: int) -> None:
+        self.number: NDArray[np.int64] = first + np.arange(n_envs)
+        self.next = first + n_envs
+        self.reward_sum, self.length = np.zeros(n_envs), np.zeros(n_envs, np.int64)
+
+    def step(self, rewards: Any, dones: Any) -> list[tuple[float, int]]:
+        """Take a step each; returns what the episodes that ended with it came to."""
+        self.reward_sum += rewards
+        self.length += 1
+        ended = [(float(self.reward_sum[i]), int(self.length[i])) for i in np.flatnonzero(dones)]
+        for i in np.flatnonzero(dones):
+            self.number[i], self.next = self.next, self.next + 1
+            self.reward_sum[i] = self.length[i] = 0
+        return ended
+
+
 @dataclass
 class _Rollout:
     """The columns of a round that the trainer's buffer has not, or not as they were."""
 
-    info: tuple[str, ...]
     reward: list[Float32s]
     done: list[NDArray[np.bool_]]
     truncated: list[NDArray[np.bool_]]
     episode: list[NDArray[np.int64]]
     extra: dict[str, list[NDArray[np.float64]]]
+    finished: list[tuple[float, int]]
+    """Undiscounted return and length of each episode that ended in the round, also of those that began before it."""
     began: float
 
     @classmethod
-    def begin(cls, n_envs: int, info: tuple[str, ...]) -> _Rollout:
+    def begin(cls, info: tuple[str, ...]) -> _Rollout:
         """Before its first step."""
-        return cls(info, [], [], [], [], {name: [] for name in info}, time.perf_counter())
+        return cls([], [], [], [], {name: [] for name in info}, [], time.perf_counter())
 
-    def step(
-        self, rewards: Any, dones: Any, infos: Sequence[dict[str, Any]], episodes: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Note a step of every environment; returns the numbers of the episodes that they are in afterwards."""
+    def step(self, rewards: Any, dones: Any, infos: Sequence[dict[str, Any]], running: _Running) -> None:
+        """Note a step of every environment, and that the running episodes have made it."""
         self.reward.append(np.array(rewards, np.float32))
         self.done.append(np.array(dones, bool))
         self.truncated.append(np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos]))
-        self.episode.append(episodes)
+        self.episode.append(running.number.copy())
         for name, column in self.extra.items():
             column.append(np.array([_number(info.get(name)) for info in infos]))
-        after = episodes.copy()
-        for i in np.flatnonzero(dones):
-            after[i] = after.max() + 1
-        return after
+        self.finished += running.step(rewards, dones)
 
     def buffer(self, theirs: Any) -> RecordedBuffer:
         """B(k): record t * n_envs + env."""
@@ -310,20 +325,15 @@ class _Rollout:
         )
 
     def metrics(self, buffer: RecordedBuffer) -> dict[str, Any]:
-        """Of the episodes that began and ended in the round, and of the critic."""
-        ends = buffer.terminated | buffer.truncated
-        first = np.zeros(len(buffer), bool)
-        n_envs = int(buffer.env.max()) + 1
-        first[n_envs:] = ends[:-n_envs]
-        whole = np.isin(buffer.episode, buffer.episode[first]) & np.isin(buffer.episode, buffer.episode[ends])
-        _, which, lengths = np.unique(buffer.episode[whole], return_inverse=True, return_counts=True)
-        returns = np.bincount(which, buffer.reward[whole].astype(np.float64)) if whole.any() else np.zeros(0)
+        """Of the episodes that ended in the round, and of the critic."""
+        returns, lengths = np.array(self.finished, np.float64).reshape(-1, 2).T
+        some = len(returns) > 0
         return {
             "records": len(buffer),
             "episodes": len(returns),
-            "mean_return": float(returns.mean()) if len(returns) else None,
-            "std_return": float(returns.std()) if len(returns) else None,
-            "mean_length": float(lengths.mean()) if len(returns) else None,
+            "mean_return": float(returns.mean()) if some else None,
+            "std_return": float(returns.std()) if some else None,
+            "mean_length": float(lengths.mean()) if some else None,
             "explained_variance": explained_variance(buffer.value, buffer.returns),
             "collect_seconds": time.perf_counter() - self.began,
         }

@@ -48,5 +48,5 @@ def acted(space: gym.Space[Any]) -> Space:
             raise BadInputError(
                 f"actions of {str(space)[:60]} can't be recorded; Discrete, Box, MultiDiscrete, MultiBinary can"
             )
-    bounds = (tuple(map(float, values)) for values in (low, high))
-    return Space("box", (0), (len(low),), "float32", *bounds)
+    least, most = (tuple(map(float, values)) for values in (low, high))
+    return Space("box", shape=(len(low),), dtype="float32", low=least, high=most)

@@ -31,6 +31,8 @@ SAID_OTHERWISE = ("control", "language")
 """The kinds of run that `run.json` has no word for: they are told apart by the settings of a language model."""
 LARGEST_SPACE = 2**24
 """Values of a discrete space, or numbers in a box, at most."""
+MOST_PARTS = 256
+"""Parts of an observation at most."""
 MOST_CHOICES = 2**16
 """Values of a discrete space of an environment at most."""
 DEFAULTS = ("kind", "settings", "language", "model")
@@ -183,6 +185,14 @@ def _check(manifest: RunManifest) -> None:
 
 
 def _check_space(space: Space) -> None:
+    if space.kind == "dict":
+        if not space.parts or len(space.parts) > MOST_PARTS:
+            raise BadInputError(f"a space of parts has 1 to {MOST_PARTS} of them")
+        for part in space.parts.values():
+            if part.kind == "dict":
+                raise BadInputError("a part of a space can't have parts")
+            _check_space(part)
+        return
     size = math.prod(space.shape) if space.kind == "box" else space.n
     if size > LARGEST_SPACE or len(space.names) > LARGEST_SPACE:
         raise BadInputError(f"a space has at most {LARGEST_SPACE} values or numbers")
