@@ -97,9 +97,6 @@ class Kind:
     no_rollouts: ClassVar[str] = "nothing leads back to the states in which the records were made"
     """Why no rollouts can be played from where a record was made, so that A-bar is not known; empty where they can."""
 
-    loads_models: ClassVar[bool] = False
-    """Whether its rounds may need models that are not in the run, which the person at the keyboard allows (`engine.allow`)."""
-
     # A round at theta(k).
 
     def policy(self, snapshot: Any) -> Policy:
