@@ -29,6 +29,7 @@ from .core.targets.question import TargetName as TargetName
 from .core.training import rounds as rounds
 from .core.training import train as train
 from .envs import preset as preset
+from .envs.environment import StateAccess as StateAccess
 from .errors import EngineError as EngineError
 from .executors import Pool as Pool
 from .intervention.outcome import Outcome as Outcome

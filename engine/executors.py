@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any, TypeVar
 
-from engine.allowed import Allowed, allow, allowed
+from engine.allowed import Allowed, allow_as, allowed
 from engine.errors import BadInputError, EngineError
 
 EXECUTORS = ("inline", "processes", "ray")
@@ -151,7 +151,7 @@ def _in_processes(function: Callable[[Any], Any], tasks: Sequence[Any], workers:
 
 def _begin_worker(given: Allowed) -> None:
     """Leave Ctrl-C to the parent, end with it, and load what it may load."""
-    allow(given.base, download=given.download)
+    allow_as(given)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:
@@ -169,7 +169,7 @@ def _on_ray(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) 
     given = allowed()
 
     def within(task: Any) -> Any:
-        allow(given.base, download=given.download)
+        allow_as(given)
         return function(task)
 
     def result(reference: Any) -> Any:

@@ -54,6 +54,11 @@ class Space:
         size = math.prod(self.shape)
         return self.names if len(self.names) == size else tuple(f"component {j}" for j in range(size))
 
+    @property
+    def size(self) -> int:
+        """How many values a discrete space has, or a box numbers."""
+        return self.n if self.kind == "discrete" else math.prod(self.shape)
+
     def __post_init__(self) -> None:
         for name in ("low", "high"):
             object.__setattr__(self, name, tuple(float(bound) for bound in getattr(self, name)))

@@ -9,7 +9,16 @@ from benchmarks.structure import imports, name_of
 FLOORS = {
     "engine": (
         {
-            *("allowed", "arguments", "config", "config_language", "errors", "executors", "intervals"),
+            *(
+                "allowed",
+                "arguments",
+                "config",
+                "config_language",
+                "environment_spec",
+                "errors",
+                "executors",
+                "intervals",
+            ),
             *("known_kinds", "named_worlds", "spaces", "terminal", "typed"),
         },
         {"store", "envs"},

@@ -63,11 +63,13 @@ def load_projection(snapshot: ControlSnapshot) -> Projection:
     return principal_components(policy_features(snapshot))
 
 
-@cached(max_entries=16)
-def load_world(env_id: str) -> WorldMap | None:
-    """The map of an environment; None where its states do not lie on one, or it is not here to say so."""
+@cached(max_entries=16, by=lambda snapshot: (snapshot.config.env_id, snapshot.environment is None))
+def load_world(snapshot: ControlSnapshot) -> WorldMap | None:
+    """The map of a round's environment; None where its states do not lie on one, or nothing here says how they do."""
+    if snapshot.environment is not None:
+        return None
     try:
-        return world_map(env_id)
+        return world_map(snapshot.config.env_id)
     except BadInputError:
         return None
 

@@ -37,7 +37,7 @@ def draw(run: Run, snapshot: ControlSnapshot, found: Diagnosis, source: str, on_
         source: where the scores come from.
         on_pick: told what was clicked.
     """
-    world = loaders.load_world(snapshot.config.env_id) if snapshot.action_space.kind == "discrete" else None
+    world = loaders.load_world(snapshot) if snapshot.action_space.kind == "discrete" else None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         views = [FEATURES] if world is None else [CELLS, FEATURES]
         state.choose("map", views, views[0])

@@ -48,14 +48,14 @@ def start_series(run: Run, series: Series) -> SeriesJob:
     """
     job, to_be_started = create_series(run, series)
     if to_be_started:
-        launch(run, job.folder)
+        launch(job.folder)
     return job
 
 
 def _begun(run: Run, snapshot: Snapshot, plan: Intervention, metadata: dict[str, Any]) -> InterventionJob:
     job, to_be_started = create_job(run, snapshot, plan, metadata)
     if to_be_started:
-        launch(run, job.folder)
+        launch(job.folder)
     return job
 
 

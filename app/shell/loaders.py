@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from app.shell import kinds
 from app.shell.cached import cached
-from engine.allowed import add_options, allow
+from engine.allowed import add_options, allow_options
 from engine.analysis.behaviour import influence_by_action
 from engine.analysis.formation import related_scores
 from engine.analysis.relations import Relations
@@ -62,12 +62,12 @@ def default_folders() -> list[Path]:
 
 
 def allow_models() -> None:
-    """Let this process load what `--base PATH` and `--download` say, and nothing else.
+    """Let this process load and import what its own arguments say, and nothing else.
 
     Raises:
-        BadInputError: the base is no folder.
+        BadInputError: the base is no folder, or a module can't be imported.
     """
-    allow(_options().base, download=_options().download)
+    allow_options(_options())
 
 
 def _options() -> argparse.Namespace:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from engine.analysis.rendering import CannotDrawError, take_picture, to_png
 from engine.core.checkpoint import fingerprint
-from engine.envs import find
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.normalization import normalizer_at
+from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.stepper import feasible
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.read import Run
@@ -92,7 +92,7 @@ def film(run: Run, k: int, seed: int, *, cache: bool = True) -> Film:
 
 
 def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
-    environment, manifest = find(run.config.env_id), run.manifest
+    environment, manifest = environment_of(run), run.manifest
     agent = restore_agent(run.config, manifest.observation_space, manifest.action_space, checkpoint)
     normalizer = normalizer_at(run.config, checkpoint)
     generator, env = np.random.default_rng([seed, 1]), environment.make()
@@ -107,7 +107,7 @@ def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
                 picture = b""
                 if not complaint:
                     try:
-                        picture = to_png(take_picture(env, environment.name), WIDTH)
+                        picture = to_png(take_picture(env, environment), WIDTH)
                     except CannotDrawError as error:
                         complaint = str(error)
                 taken.append((steps, total, picture))

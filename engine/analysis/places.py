@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from engine.analysis.restoring import points
 from engine.envs import Layout, Place, find
 from engine.kinds.control.control_only import control_only
+from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.snapshot import ControlSnapshot
 
 
@@ -42,7 +43,7 @@ class WorldMap:
 
 
 def world_map(env_id: str) -> WorldMap | None:
-    """The map of an environment; None where its states do not lie on one.
+    """The map of an environment of the catalogue; None where its states do not lie on one.
 
     Raises:
         BadInputError: it is not in the catalogue, or not installed.
@@ -66,7 +67,7 @@ def places(snapshot: ControlSnapshot) -> list[Place | None]:
     Raises:
         CannotRestoreError: only states tell, and none can be restored on this machine.
     """
-    layout = find(snapshot.config.env_id).layout
+    layout = environment_of(snapshot).layout
     assert layout is not None, "only asked of environments with a map"
     if not layout.of_state:
         return [layout.place(observation) for observation in snapshot.buffer.observation]

@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from engine.analysis.restoring import check_recorded
-from engine.envs import find
+from engine.envs import Environment
 from engine.errors import BadInputError, EngineError
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.learner import step_through
+from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.control.stepper import VectorEnvironment
 from engine.store.snapshot import check_records
@@ -76,14 +77,14 @@ def render_records(snapshot: ControlSnapshot, records: ArrayLike) -> Iterator[Pi
     if len(which) != 1:
         raise BadInputError(f"records of environments {', '.join(map(str, which))} can't be drawn in one pass")
     check_recorded(snapshot)
-    environment = VectorEnvironment(find(snapshot.config.env_id), 1)
+    environment = VectorEnvironment(environment_of(snapshot), 1)
     try:
         environment.restore(snapshot.checkpoint, only=which.tolist())
         here = 0
         for step in snapshot.buffer.t[wanted].tolist():
             step_through(environment, snapshot, step, only=which.tolist(), first=here)
             here = step
-            yield take_picture(environment.envs[0], snapshot.config.env_id)
+            yield take_picture(environment.envs[0], environment.environment)
     finally:
         environment.close()
 
@@ -100,24 +101,27 @@ def episode_records(snapshot: ControlSnapshot, record: int, most: int) -> NDArra
     return records[places]
 
 
-def take_picture(env: gym.Env[Any, Any], name: str) -> Picture:
-    """Picture of an environment in its present state, whatever was drawn before; `name` is the catalogue's.
+def take_picture(env: gym.Env[Any, Any], environment: Environment) -> Picture:
+    """Picture of an environment in its present state, whatever was drawn before.
+
+    Args:
+        env: it, reset at least once.
+        environment: what made it.
 
     Raises:
         CannotDrawError: drawing failed, such as for want of OpenGL.
     """
     # Only for as long: an environment that expects to be drawn steps ten times slower (LunarLander's particles).
     before, env.unwrapped.render_mode = env.unwrapped.render_mode, "rgb_array"
-    afresh = find(name).draw_afresh
-    if afresh is not None:
-        afresh(env)
+    if environment.draw_afresh is not None:
+        environment.draw_afresh(env)
     try:
         with _opengl_in_memory():
             return np.array(env.render(), np.uint8)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CannotDrawError(
-            f"{name} can't be drawn on this machine ({reason}); what is drawn with OpenGL needs EGL (on Debian: "
+            f"{environment.name} can't be drawn on this machine ({reason}); what is drawn with OpenGL needs EGL (on Debian: "
             "apt-get install libegl1) or OSMesa (set MUJOCO_GL=osmesa)"
         ) from error
     finally:

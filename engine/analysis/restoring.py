@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.checkpoint import generator_at
-from engine.envs import Environment, find
+from engine.envs import Environment
 from engine.errors import BadInputError, EngineError
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.normalization import begin_normalizer
+from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.control.stepper import Episode, StateNotRestoredError, VectorEnvironment, feasible
 from engine.spaces import Space
@@ -92,13 +93,14 @@ def points(snapshot: ControlSnapshot) -> list[Point | None]:
         One per record, by number; None where the record's state can't be restored.
 
     Raises:
-        CannotRestoreError: the environment is not in the catalogue or not installed, or the recording has no environment
+        CannotRestoreError: the environment is not here, or the recording has no environment
             states.
     """
     config, buffer = snapshot.config, snapshot.buffer
     check_recorded(snapshot)
     try:
-        environments = [VectorEnvironment(find(config.env_id), 1) for _ in range(config.n_envs)]
+        environment = environment_of(snapshot)
+        environments = [VectorEnvironment(environment, 1) for _ in range(config.n_envs)]
     except BadInputError as error:
         raise CannotRestoreError(str(error)) from error
     normalizer = begin_normalizer(config)
@@ -137,7 +139,7 @@ def _begins(environment: VectorEnvironment, snapshot: ControlSnapshot, i: int) -
 
 def _point(environment: VectorEnvironment) -> Point:
     episode: Episode = environment.episodes[0]
-    access = environment.environment.state
+    access = environment.environment.access(environment.envs[0])
     state = None if access is None else access.read(environment.envs[0])
     dtype = np.int64 if environment.action_space.kind == "discrete" else np.float32
     actions = np.array(episode.actions, dtype).reshape(-1, *environment.action_space.shape)

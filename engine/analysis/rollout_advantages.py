@@ -32,6 +32,7 @@ from engine.analysis.rollouts import ROLLOUT_SEED, Floats, RolloutTask, Start, h
 from engine.errors import BadInputError
 from engine.executors import Progress, check_executor, default_workers, run_tasks
 from engine.kinds.control.control_only import control_only
+from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.snapshot import check_records
@@ -224,7 +225,9 @@ def _task(snapshot: ControlSnapshot, number: int, starts: list[Start]) -> Rollou
         name: tensor for name, tensor in snapshot.checkpoint.items() if not name.startswith(("environment/", "rng/"))
     }
     seed = (snapshot.config.seed, snapshot.round, ROLLOUT_SEED)
-    return RolloutTask(number, seed, snapshot.config, snapshot.observation_space, snapshot.action_space, needed, starts)
+    spaces = snapshot.observation_space, snapshot.action_space
+    outside = environment_of(snapshot) if snapshot.environment else None
+    return RolloutTask(number, seed, snapshot.config, *spaces, needed, starts, outside)
 
 
 class _Kept:

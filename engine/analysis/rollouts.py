@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from engine.analysis.restoring import Point
 from engine.config import TrainConfig
 from engine.core.checkpoint import one_thread
-from engine.envs import find
+from engine.envs import Environment, find
 from engine.kinds.control.agents import Agent, restore_agent
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.control.stepper import feasible
@@ -72,6 +72,8 @@ class RolloutTask:
     tensors: Mapping[str, NDArray[Any]]
     """The checkpoint's agent and normaliser."""
     starts: Sequence[Start]
+    environment: Environment | None = None
+    """What is played; None: the catalogue's entry."""
 
     def __str__(self) -> str:
         return f"rollouts, part {self.number + 1}"
@@ -146,7 +148,7 @@ class _Lanes:
 
     def __init__(self, task: RolloutTask, agent: Agent) -> None:
         self.agent, self.config, self.action_space = agent, task.config, task.action_space
-        self.environment = find(task.config.env_id)
+        self.environment = task.environment or find(task.config.env_id)
         self.normalizer = normalizer_at(task.config, task.tensors)
         self.envs: list[gym.Env[Any, Any]] = []
         self.horizon = horizon(task.config.gamma)

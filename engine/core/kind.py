@@ -99,8 +99,6 @@ class Kind:
 
     has_states: ClassVar[bool] = False
     """Whether its records are steps of an environment: a state, an action and a reward each, in episodes."""
-    loads_models: ClassVar[bool] = False
-    """Whether its rounds may need models that are not in the run, which the person at the keyboard allows (`engine.allow`)."""
 
     # A round at theta(k).
 

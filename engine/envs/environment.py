@@ -9,7 +9,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from engine.environment_spec import EnvironmentSpec
 from engine.envs.layout import Layout
+from engine.envs.names import own_names
 from engine.errors import BadInputError
 from engine.spaces import Space
 
@@ -89,13 +91,19 @@ class Environment:
     """Puts back what a drawing leaves behind for the next one, where it does, so that equal states look the same."""
     layout: Layout | None = None
     """How its states lie on a map; None where they don't."""
+    spec: EnvironmentSpec | None = None
+    """What runs keep of it; None of an entry of the catalogue, which its name says."""
 
     def make(self) -> gym.Env[Any, Any]:
         """A new environment.
 
         Raises:
-            BadInputError: the package that it needs is not installed; the message says how to install it.
+            BadInputError: the package that it needs is not installed, or it can't be made; the message says what would help.
         """
+        return self.bare()
+
+    def bare(self) -> gym.Env[Any, Any]:
+        """A new environment as it comes, with spaces of its own. Errors as `make`."""
         if self.extra is not None:
             try:
                 self.extra.load()
@@ -117,21 +125,35 @@ class Environment:
         env.close()
         return self.make()
 
+    def access(self, env: gym.Env[Any, Any]) -> StateAccess | None:
+        """How to reach the state of `env`: as the catalogue says, else by its own attribute `state_access`; None: not at all.
+
+        Raises:
+            BadInputError: the attribute is something else.
+        """
+        if self.spec is None:
+            return self.state
+        found = getattr(env.unwrapped, "state_access", None)
+        if not isinstance(found, StateAccess | None):
+            raise BadInputError(
+                f"state_access of {self.name} is {type(found).__name__}; it must be an engine.StateAccess"
+            )
+        return found
+
     def put(self, env: gym.Env[Any, Any], state: tuple[Any, ...], elapsed: int) -> None:
-        """Put a state that `state.read` took into `env`, `elapsed` steps after its reset."""
-        assert self.state is not None
-        self.state.write(env, state)
+        """Put a state that was read by `access` into `env`, `elapsed` steps after its reset."""
+        access = self.access(env)
+        assert access is not None
+        access.write(env, state)
         if env.has_wrapper_attr(_ELAPSED):
             env.set_wrapper_attr(_ELAPSED, elapsed)
 
     def spaces(self) -> tuple[Space, Space]:
         """Observation space and action space, with names."""
-        env = self.make()
+        env = self.bare()
         try:
-            return (
-                _describe(env.observation_space, self.observation_names),
-                _describe(env.action_space, self.action_names),
-            )
+            names = (self.observation_names, self.action_names) if self.spec is None else own_names(env)
+            return _describe(env.observation_space, names[0]), _describe(env.action_space, names[1])
         finally:
             env.close()
 

@@ -1,4 +1,4 @@
-"""The worker: `python -m engine.jobs FOLDER [--base PATH] [--download]` does the work of one job.
+"""The worker: `python -m engine.jobs FOLDER [--base PATH] [--download] [--import PKG] ...` does the work of one job.
 
 It says in `status.json` how far it is, and stops when the file `cancel` appears. The options are those of the person who
 started it, see `engine.allowed`.
@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from engine.allowed import add_options, allow
+from engine.allowed import add_options, allow_options
 from engine.errors import EngineError
 from engine.jobs.work import work_in
 
@@ -26,7 +26,7 @@ def main() -> None:
     # A script that starts the dashboard in the background has it ignore Ctrl-C, and so would the jobs that it cancels.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        work_in(asked.folder, lock=asked.lock, before=lambda: allow(asked.base, download=asked.download))
+        work_in(asked.folder, lock=asked.lock, before=lambda: allow_options(asked))
     except (EngineError, KeyboardInterrupt) as problem:
         sys.exit(str(problem) or "interrupted")
 

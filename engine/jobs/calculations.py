@@ -63,7 +63,7 @@ class Calculation:
         clear_cancel(folder)
         write_json(inside(folder, JOB_FILE), {**to_json(self.question), "created": time.time()}, durable=False)
         write_status(folder, "queued", "waiting for the worker", 0, 1)
-        launch(self.run, folder)
+        launch(folder)
 
     def stop(self) -> None:
         """Ask it to end; what is finished is kept.

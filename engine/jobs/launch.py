@@ -12,9 +12,7 @@ from typing import BinaryIO
 from engine.allowed import allowed
 from engine.errors import EngineError, LockedRunError, StorageError
 from engine.jobs.folder import LOCK_FILE, LOG_FILE, write_status
-from engine.known_kinds import kind_named
 from engine.store.files import Files, inside
-from engine.store.read import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 """Where `python -m engine.jobs` is found, wherever the server was started."""
@@ -22,13 +20,12 @@ LAST_MOMENTS_SECONDS = 2.0
 """How long a worker is waited for that has said how it ended, and holds its lock still."""
 
 
-def launch(run: Run, folder: Path) -> None:
+def launch(folder: Path) -> None:
     """Start the worker of a job that waits for one, unless another has come first.
 
     It holds the job's lock from its first moment on, and what the person at the keyboard allows is handed to it as arguments.
 
     Args:
-        run: the run.
         folder: the job's, with its question and the state `queued`.
 
     Raises:
@@ -37,7 +34,7 @@ def launch(run: Run, folder: Path) -> None:
     """
     try:
         with suppress(LockedRunError):
-            _start(folder, allowed().options if kind_named(run.kind).loads_models else ())
+            _start(folder, allowed().options)
     except EngineError as error:
         write_status(folder, "failed", str(error), 0, 1)
         raise

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
+from engine.environment_spec import EnvironmentSpec
 from engine.errors import BadInputError, DamagedRunError
 from engine.known_kinds import parts_of
 from engine.spaces import Space
@@ -26,7 +27,8 @@ records from the actor's loss alone."""
 LANGUAGE_VERSION = 3
 """The version that it writes for a language model's run, whose records are sequences."""
 KIND_VERSION = 4
-"""The version that it writes for a run of any other kind, which `run.json` names; the newest one that it reads."""
+"""The version that it writes for a run of any other kind, which `run.json` names, and for one in an environment outside the
+catalogue; the newest one that it reads."""
 SAID_OTHERWISE = ("control", "language")
 """The kinds of run that `run.json` has no word for: they are told apart by the settings of a language model."""
 LARGEST_SPACE = 2**24
@@ -35,7 +37,7 @@ MOST_PARTS = 256
 """Parts of an observation at most."""
 MOST_CHOICES = 2**16
 """Values of a discrete space of an environment at most."""
-DEFAULTS = ("kind", "settings", "language", "model")
+DEFAULTS = ("kind", "settings", "language", "model", "environment")
 """What not every `run.json` has: all others have been there since version 1."""
 
 FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(?!\n)$", extra={"right": "the name of a file"})]
@@ -83,12 +85,15 @@ class RunManifest:
     """What a language model is trained on; None for every other run."""
     model: Mapping[FileName, str] = field(default_factory=dict)
     """The files of a language model's run in its folder `model`, each with its sha256."""
+    environment: EnvironmentSpec | None = None
+    """What Gymnasium calls the environment, from version 4 on; None: it is the entry `env_id` of this project's catalogue,
+    or the run has none."""
 
     def __post_init__(self) -> None:
         if self.language is not None:
             object.__setattr__(self, "schema_version", max(self.schema_version, LANGUAGE_VERSION))
             object.__setattr__(self, "kind", "language")
-        elif self.kind not in SAID_OTHERWISE:
+        if self.environment is not None or self.kind not in SAID_OTHERWISE:
             object.__setattr__(self, "schema_version", max(self.schema_version, KIND_VERSION))
 
     def __repr__(self) -> str:
@@ -122,6 +127,7 @@ class RunManifest:
             "created": self.created,
             **({} if self.kind in SAID_OTHERWISE else {"kind": self.kind, "settings": dict(self.settings)}),
             **({} if self.language is None else {"language": self.language.to_json(), "model": dict(self.model)}),
+            **({} if self.environment is None else {"environment": self.environment.to_json()}),
         }
 
     @classmethod
@@ -172,6 +178,8 @@ def _check(manifest: RunManifest) -> None:
     """
     if manifest.config.env_id != manifest.env_id:
         raise BadInputError(f"it names two environments, {manifest.env_id!r} and {manifest.config.env_id!r}")
+    if manifest.environment is not None and manifest.environment.id != manifest.env_id:
+        raise BadInputError(f"it names two environments, {manifest.env_id!r} and {manifest.environment.id!r}")
     for name in ("observation_space", "action_space"):
         space: Space = getattr(manifest, name)
         if space.n > MOST_CHOICES and manifest.language is None:  # a language model's vocabulary is larger

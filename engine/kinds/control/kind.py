@@ -1,4 +1,4 @@
-"""Control tasks as a kind of run: own PPO in the environments of the catalogue."""
+"""Control tasks as a kind of run: own PPO in an environment of Gymnasium's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from engine.core.filtering import Filtered
 from engine.core.gradients.derivatives import Derivatives, KeptGradients
 from engine.core.kind import Given, Kind
 from engine.core.targets.of_records import ActionTarget
-from engine.envs import find
+from engine.envs import trainable
+from engine.envs.names import names_from
 from engine.errors import BadInputError
 from engine.kinds.control.agents import Agent, restore_agent
 from engine.kinds.control.batched_replays import OnCuda, check_cuda
@@ -27,6 +28,7 @@ from engine.kinds.control.filtering import make_filter
 from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.kinds.control.normalization import normalizer_at
+from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.round_gradients import has_gradients, round_gradients
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.spaces import Space
@@ -37,6 +39,7 @@ class ControlKind(Kind):
 
     name = "control"
     has_states = True
+    takes = ("names",)
     no_rollouts = ""
 
     def policy(self, snapshot: ControlSnapshot) -> ActorCritic:
@@ -114,7 +117,7 @@ class ControlKind(Kind):
 
     def evaluation(self, snapshot: ControlSnapshot, given: Given) -> Episodes:
         """Stochastic episodes."""
-        return Episodes(find(snapshot.config.env_id))
+        return Episodes(environment_of(snapshot))
 
     def player(self, snapshot: ControlSnapshot, agent: Any) -> Player:
         """With the statistics of observations as they stood at the round's beginning."""
@@ -126,12 +129,13 @@ class ControlKind(Kind):
         return config
 
     def checked(self, settings: TrainConfig) -> TrainConfig:
-        """With the environment's name as the catalogue has it."""
-        return replace(settings, env_id=find(settings.env_id).name)
+        """With the environment's whole name."""
+        return replace(settings, env_id=trainable(settings.env_id).name)
 
     def begin(self, settings: TrainConfig, out: Path, given: Given) -> ControlLearner:
-        """Everything from the settings' seed."""
-        return ControlLearner.begin(settings)
+        """Everything from the settings' seed; `names` are what `engine.envs.names.Names` has."""
+        names = given.get("names")
+        return ControlLearner.begin(settings, None if names is None else names_from(names))
 
     def after(
         self, snapshot: ControlSnapshot, agent: Any, out: Path, given: Given, *, collects: bool = True

@@ -14,12 +14,15 @@ from engine.config import TrainConfig
 from engine.core.checkpoint import fingerprint, restore_rng, rng_tensors
 from engine.core.learner import Learner
 from engine.core.objective import draw_minibatches, explained_variance
-from engine.envs import find
+from engine.environment_spec import EnvironmentSpec
+from engine.envs import trainable
+from engine.envs.names import Names
 from engine.errors import BadNumberError
 from engine.kinds.control.agents import Agent, begin_agent
 from engine.kinds.control.evaluation import Player
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.normalization import Normalizer, begin_normalizer, normalizer_at
+from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.rollout import collect
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.control.stepper import StateNotRestoredError, VectorEnvironment
@@ -43,14 +46,16 @@ class ControlLearner(Learner[ControlSnapshot]):
     """The next round to collect."""
     normalizer: Normalizer | None = None
     """That of the environments; None where the configuration asks for none."""
+    environment: EnvironmentSpec | None = None
+    """What Gymnasium calls the environment; None: it is the catalogue's entry `config.env_id`."""
 
     @classmethod
-    def begin(cls, config: TrainConfig) -> ControlLearner:
-        """Round 0: everything from `config.seed`."""
-        normalizer = begin_normalizer(config)
-        environments = VectorEnvironment(find(config.env_id), config.n_envs, normalizer)
+    def begin(cls, config: TrainConfig, names: Names | None = None) -> ControlLearner:
+        """Round 0: everything from `config.seed`; `names` of a person stand in the place of the environment's own."""
+        normalizer, environment = begin_normalizer(config), trainable(config.env_id)
+        environments = VectorEnvironment(environment, config.n_envs, normalizer)
         environments.seed(config.seed)
-        spaces = environments.observation_space, environments.action_space
+        spaces = (names or Names()).on(environments.observation_space, environments.action_space)
         return cls(
             config,
             begin_agent(config, *spaces),
@@ -60,6 +65,7 @@ class ControlLearner(Learner[ControlSnapshot]):
             minibatch_rng=np.random.default_rng([config.seed, 2]),
             round=0,
             normalizer=normalizer,
+            environment=environment.spec,
         )
 
     @classmethod
@@ -71,7 +77,7 @@ class ControlLearner(Learner[ControlSnapshot]):
         """
         environments, normalizer = None, normalizer_at(snapshot.config, snapshot.checkpoint)
         if collects:
-            environments = VectorEnvironment(find(snapshot.config.env_id), snapshot.config.n_envs, normalizer)
+            environments = VectorEnvironment(environment_of(snapshot), snapshot.config.n_envs, normalizer)
             environments.restore(snapshot.checkpoint)
             step_through(environments, snapshot, snapshot.config.n_steps)
         return cls(
@@ -84,6 +90,7 @@ class ControlLearner(Learner[ControlSnapshot]):
             minibatch_rng=restore_rng(snapshot.checkpoint, "minibatches"),
             round=snapshot.round + 1,
             normalizer=normalizer,
+            environment=snapshot.environment,
         )
 
     def reseed(self, rng: np.random.Generator) -> None:
@@ -124,6 +131,7 @@ class ControlLearner(Learner[ControlSnapshot]):
             fingerprint=fingerprint(),
             parent=parent,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            environment=self.environment,
         )
 
     def state(self) -> dict[str, Any]:
@@ -154,6 +162,7 @@ class ControlLearner(Learner[ControlSnapshot]):
             config=self.config,
             observation_space=self.observation_space,
             action_space=self.action_space,
+            environment=self.environment,
             buffer=buffer,
             checkpoint=self.state() | environments_before,
             minibatches=minibatches,

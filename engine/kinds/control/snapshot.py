@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.environment_spec import EnvironmentSpec
 from engine.spaces import Space
 from engine.store.snapshot import Float32s, Snapshot, check_records, remaining
 from engine.store.words import counted, tally
@@ -69,6 +70,8 @@ class ControlSnapshot(Snapshot):
     kind = "control"
     observation_space: Space
     action_space: Space
+    environment: EnvironmentSpec | None = None
+    """What Gymnasium calls the environment; None: it is the catalogue's entry `config.env_id`."""
     buffer: RolloutBuffer
 
     def without(self, drop: Any, *, actor_only: bool = False) -> Self:

@@ -135,6 +135,7 @@ class ControlColumns:
         return ControlSnapshot(
             observation_space=manifest.observation_space,
             action_space=manifest.action_space,
+            environment=manifest.environment,
             buffer=buffers["records"],
             **common,
         )

@@ -62,10 +62,10 @@ def test_train_resumes(command: Command, tmp_path: Path) -> None:
 
 
 def test_unknown_environment(command: Command, tmp_path: Path, listing: Listing) -> None:
-    refused(
-        command("train", "CartPole-v0", "--out", tmp_path / "r"), "unknown environment", "did you mean 'CartPole-v1'"
-    )
-    refused(command("train", "os:system-v0", "--out", tmp_path / "r"), "unknown environment", "the catalogue has")
+    refused(command("train", "CartPole-v0", "--out", tmp_path / "r"), "out of date", "did you mean 'CartPole-v1'")
+    refused(command("train", "os:system-v0", "--out", tmp_path / "r"), "unknown environment", "no colon", "--import")
+    refused(command("train", "LunarLandr", "--out", tmp_path / "r"), "did you mean 'LunarLander-v3'", "--import")
+    refused(command("train", "Blackjack-v1", "--out", tmp_path / "r"), "Tuple", "is not supported")
     assert listing(tmp_path) == {}
 
 
