@@ -69,11 +69,18 @@ def strays(path: Path, root: Path) -> list[str]:
     return [module for module in found if not is_allowed(package, own, room_of(module))]
 
 
+STANDS_ON = {"recorded": {"control"}}
+"""Kind -> the kinds that it is made of: a recorded run is a control task of another trainer."""
+
+
 def other_kinds(path: Path, root: Path) -> set[str]:
-    """What a file of one kind of run imports of the others."""
+    """What a file of one kind of run imports of the others, but for those that it is made of."""
     own = name_of(path, root).split(".")[2]
+    known = {own, *STANDS_ON.get(own, ())}
     return {
-        module for module in imports(path, root) if module.startswith("engine.kinds.") and module.split(".")[2] != own
+        module
+        for module in imports(path, root)
+        if module.startswith("engine.kinds.") and module.split(".")[2] not in known
     }
 
 

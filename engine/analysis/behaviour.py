@@ -21,8 +21,8 @@ from engine.core.influence import influence
 from engine.core.targets.of_records import ActionTarget
 from engine.core.targets.question import Question, TargetName
 from engine.errors import BadInputError, EngineError, ZeroGradientError
+from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.control_only import control_only
-from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.store.read import Run, ranges
 from engine.store.words import counted
 from engine.terminal import Report
@@ -194,14 +194,14 @@ def policy_curve(run: Run, target: ActionTarget, *, cache: bool = True) -> Round
     A row is pi(.|s), of continuous actions the means and then the standard deviations.
     """
     state = ActionTarget(target.observation, target.action[:0]).describe()
-    spaces = run.manifest.observation_space, run.manifest.action_space
+    blueprint, actions = Blueprint.of(run), run.manifest.action_space
     return RoundByRound(
         run,
         {"what": "the policy in a state", "version": 1, "observation": state["observation"]},
         run.checkpoint_rounds,
-        lambda number: _in_state(restore_policy(run.config, *spaces, run.checkpoint(number)), target),
+        lambda number: _in_state(blueprint.policy(run.checkpoint(number)), target),
         list,
-        partial(_numbers, spaces[1].n if spaces[1].kind == "discrete" else 2 * math.prod(spaces[1].shape)),
+        partial(_numbers, actions.n if actions.kind == "discrete" else 2 * math.prod(actions.shape)),
         cache=cache,
     )
 
@@ -214,11 +214,11 @@ def _numbers(m: int, values: Any) -> tuple[float, ...]:
     return numbers
 
 
-def _in_state(policy: ActorCritic, target: ActionTarget) -> tuple[float, ...]:
-    if policy.log_std is None:
-        return tuple(policy.probabilities(target.observation)[0].tolist())
-    deviations = policy.log_std.weight.detach().exp()
-    return (*policy.actor_output(target.observation)[0].tolist(), *deviations.tolist())
+def _in_state(policy: Any, target: ActionTarget) -> tuple[float, ...]:
+    output, deviation = policy.action_parameters(target.observation)
+    if deviation is None:
+        return tuple(output.softmax(-1)[0].tolist())
+    return (*output[0].tolist(), *deviation[0].tolist())
 
 
 def _curves(every: Sequence[RoundFormation], probability: NDArray[np.float64]) -> Curves:

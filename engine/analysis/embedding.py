@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from engine.kinds.control.blueprint import policy_of
 from engine.kinds.control.control_only import control_only
-from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.snapshot import Float32s
 
@@ -32,8 +32,8 @@ def policy_features(snapshot: ControlSnapshot) -> Float32s:
 
     States that lie close together here look alike to the policy, however far apart their numbers are.
     """
-    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
-    return policy.actor_features(snapshot.buffer.observation)
+    found: Float32s = policy_of(snapshot).actor_features(snapshot.buffer.observation)
+    return found
 
 
 def principal_components(points: ArrayLike, k: int = 2) -> Projection:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.analysis.rendering import CannotDrawError, take_picture, to_png
 from engine.core.checkpoint import fingerprint
-from engine.kinds.control.agents import restore_agent
+from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.control.recorded_environment import environment_of
@@ -93,7 +93,7 @@ def film(run: Run, k: int, seed: int, *, cache: bool = True) -> Film:
 
 def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
     environment, manifest = environment_of(run), run.manifest
-    agent = restore_agent(run.config, manifest.observation_space, manifest.action_space, checkpoint)
+    agent = Blueprint.of(run).agent(checkpoint)
     normalizer = normalizer_at(run.config, checkpoint)
     generator, env = np.random.default_rng([seed, 1]), environment.make()
     taken: list[tuple[int, float, bytes]] = []

@@ -19,8 +19,8 @@ from engine.core.gradients.attribution import top_and_bottom
 from engine.core.influence import influence
 from engine.core.targets.of_records import ActionTarget
 from engine.errors import ZeroGradientError
+from engine.kinds.control.blueprint import policy_of
 from engine.kinds.control.control_only import control_only
-from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 from engine.store.snapshot import Float32s
@@ -125,7 +125,7 @@ def related_scores(
         scores = influence(snapshot, target, estimator).influence
     except ZeroGradientError:
         scores = np.zeros(len(snapshot.buffer), np.float32)
-    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+    policy = policy_of(snapshot)
     return scores, relations(policy, snapshot.buffer, target)
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from engine.analysis.restoring import points
 from engine.errors import BadInputError
+from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.control_only import control_only
-from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.spaces import Space
@@ -118,14 +118,14 @@ def policy_in(run: Run, k: int, states: States) -> Distribution:
         BadInputError: the run has no checkpoint k.
         DamagedRunError: its file is damaged.
     """
-    manifest, checkpoint = run.manifest, run.checkpoint(k)
-    policy = restore_policy(run.config, manifest.observation_space, manifest.action_space, checkpoint)
+    checkpoint = run.checkpoint(k)
+    policy = Blueprint.of(run).policy(checkpoint)
     normalizer = normalizer_at(run.config, checkpoint)
     seen = states.shown if normalizer is None else normalizer.normalize(states.shown)
-    output = policy.actor_output(seen).double()
-    if policy.log_std is None:
-        return Categorical(output.log_softmax(-1).numpy())
-    return Gaussian(output.numpy(), policy.log_std.weight.detach().double().exp().numpy())
+    output, deviation = policy.action_parameters(seen)
+    if deviation is None:
+        return Categorical(output.double().log_softmax(-1).numpy())
+    return Gaussian(output.double().numpy(), deviation[0].double().numpy())
 
 
 def difference(first: Distribution, second: Distribution) -> Difference:

@@ -31,6 +31,7 @@ from engine.analysis.restoring import Point, points
 from engine.analysis.rollouts import ROLLOUT_SEED, Floats, RolloutTask, Start, horizon, parts, run_rollouts
 from engine.errors import BadInputError
 from engine.executors import Progress, check_executor, default_workers, run_tasks
+from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -225,9 +226,8 @@ def _task(snapshot: ControlSnapshot, number: int, starts: list[Start]) -> Rollou
         name: tensor for name, tensor in snapshot.checkpoint.items() if not name.startswith(("environment/", "rng/"))
     }
     seed = (snapshot.config.seed, snapshot.round, ROLLOUT_SEED)
-    spaces = snapshot.observation_space, snapshot.action_space
     outside = environment_of(snapshot) if snapshot.environment else None
-    return RolloutTask(number, seed, snapshot.config, *spaces, needed, starts, outside)
+    return RolloutTask(number, seed, Blueprint.of(snapshot), needed, starts, outside)
 
 
 class _Kept:

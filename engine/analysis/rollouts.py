@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.restoring import Point
-from engine.config import TrainConfig
 from engine.core.checkpoint import one_thread
 from engine.envs import Environment, find
-from engine.kinds.control.agents import Agent, restore_agent
+from engine.kinds.control.agents import Agent
+from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.control.stepper import feasible
-from engine.spaces import Space
 
 Floats = NDArray[np.float64]
 
@@ -66,9 +65,7 @@ class RolloutTask:
 
     number: int
     seed: tuple[int, ...]
-    config: TrainConfig
-    observation_space: Space
-    action_space: Space
+    blueprint: Blueprint
     tensors: Mapping[str, NDArray[Any]]
     """The checkpoint's agent and normaliser."""
     starts: Sequence[Start]
@@ -91,7 +88,7 @@ def run_rollouts(task: RolloutTask) -> list[Outcomes]:
         StateNotRestoredError: an environment does not come back to a state that was reached before.
     """
     one_thread()
-    agent = restore_agent(task.config, task.observation_space, task.action_space, task.tensors)
+    agent = task.blueprint.agent(task.tensors)
     noise = [_Noise(agent, (*task.seed, start.record), start.streams) for start in task.starts]
     rollouts: dict[tuple[int, int, bytes], _Rollout] = {}
     names: list[tuple[list[tuple[int, int, bytes]], list[list[tuple[int, int, bytes]]]]] = []
@@ -147,11 +144,11 @@ class _Lanes:
     """Copies of the environment, each playing one rollout at a time."""
 
     def __init__(self, task: RolloutTask, agent: Agent) -> None:
-        self.agent, self.config, self.action_space = agent, task.config, task.action_space
-        self.environment = task.environment or find(task.config.env_id)
-        self.normalizer = normalizer_at(task.config, task.tensors)
+        self.agent, self.config, self.action_space = agent, task.blueprint.config, task.blueprint.action_space
+        self.environment = task.environment or find(task.blueprint.config.env_id)
+        self.normalizer = normalizer_at(task.blueprint.config, task.tensors)
         self.envs: list[gym.Env[Any, Any]] = []
-        self.horizon = horizon(task.config.gamma)
+        self.horizon = horizon(task.blueprint.config.gamma)
 
     def play(self, rollouts: list[_Rollout]) -> Floats:
         """(rollouts,) discounted returns."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from engine import arguments
 from engine.cli.options import Json, RunFolder
 from engine.errors import BadInputError, DamagedRunError, EngineError
-from engine.terminal import print_json, print_table
+from engine.terminal import print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from engine.core.replays.replayed_run import ReplayedRound
 
 
 def runs(
@@ -98,7 +101,13 @@ def _summary(run: Any) -> dict[str, Any]:
     }
 
 
-def verify(run: RunFolder, as_json: Json = False) -> None:
+def verify(
+    run: RunFolder,
+    replays: Annotated[
+        bool, typer.Option("--replay", help="Also replay every round and compare it with the next checkpoint.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Read and check every byte of a run, or of a campaign's folder; exit code 1 names what is damaged."""
     from engine.demos.courtesy.experiment.results import find_results
     from engine.experiments.results import find_campaigns
@@ -110,9 +119,11 @@ def verify(run: RunFolder, as_json: Json = False) -> None:
         with suppress(DamagedRunError):
             open_run(run)
         damage = verify_rounds(run) + damage
+    replayed = _replayed(run) if replays and not damage else []
     if as_json:
         damaged = [{"file": d.file, "problem": d.problem} for d in damage]
-        print_json({"ok": not damage, "damaged": damaged} | ({"unchecked": unchecked} if unchecked else {}))
+        found = {"ok": not damage, "damaged": damaged} | ({"unchecked": unchecked} if unchecked else {})
+        print_json(found | ({"replay": [each.to_json() for each in replayed]} if replays else {}))
     else:
         for d in damage:
             print(d.problem if d.file in d.problem else f"{d.file}: {d.problem}")
@@ -120,8 +131,23 @@ def verify(run: RunFolder, as_json: Json = False) -> None:
             print(f"{file} has no checksum: an earlier version wrote it, so nobody can tell whether it changed")
         if not damage:
             print(f"{run}: every byte {'that has a checksum ' if unchecked else ''}is as it was committed")
+        for each in replayed:
+            print(each.sentence)
     if damage:
         raise typer.Exit(1)
+
+
+def _replayed(run: Path) -> list[ReplayedRound]:
+    from engine.core.replays.replayed_run import replay_run
+    from engine.store.read import open_run
+
+    opened = open_run(run)
+    with progress() as report:
+        found = []
+        for each in replay_run(opened):
+            found.append(each)
+            report(f"round {each.round} replayed", len(found), len(opened.stored_rounds))
+    return found
 
 
 def export(

@@ -97,6 +97,8 @@ class Kind:
     no_rollouts: ClassVar[str] = "nothing leads back to the states in which the records were made"
     """Why no rollouts can be played from where a record was made, so that A-bar is not known; empty where they can."""
 
+    no_training: ClassVar[str] = ""
+    """Why a run can't be gone on with here, with data collected anew; empty where it can."""
     has_states: ClassVar[bool] = False
     """Whether its records are steps of an environment: a state, an action and a reward each, in episodes."""
 

@@ -150,6 +150,8 @@ def carry_out(
     snapshot = run.snapshot(plan.round)
     kind, given = kind_of(snapshot), given or {}
     kind.check_given(given)
+    if kind.no_training and (plan.continue_rounds or plan.seeds > 1):
+        raise BadInputError(kind.no_training)
     removed = check_records(plan.removed, len(snapshot.buffer))
     check_replayable(snapshot)
     kind.removed(snapshot, removed)

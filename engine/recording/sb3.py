@@ -10,10 +10,8 @@ generators, and the settings in force; during the update, which records each min
 from __future__ import annotations
 
 import math
-import time
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -27,19 +25,18 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 
 from engine.config import TrainConfig
-from engine.core.objective import explained_variance
 from engine.errors import BadInputError
 from engine.kinds.recorded.agent import TORCH_GENERATOR
 from engine.kinds.recorded.kind import recorded_fingerprint
 from engine.kinds.recorded.loss import Loss
 from engine.kinds.recorded.recipe import NotDescribedError, class_name, described, described_space
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
-from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
+from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.kinds.recorded.state import state_of
 from engine.recording.recording import Recording
 from engine.recording.spaces import acted, observed
+from engine.recording.watched_rollout import Rollout, Running
 from engine.store.manifest import RunManifest
-from engine.store.snapshot import Float32s
 
 LOGGED = {
     "policy_gradient_loss": ("train/policy_gradient_loss", "train/policy_loss"),
@@ -71,8 +68,8 @@ class Recorder(BaseCallback):
         self.info = tuple(info)
         self._kept = _Kept(Recording(path))
         self._ending = weakref.finalize(self, self._kept.finish)
-        self._rollout: _Rollout | None = None
-        self._running = _Running(0, 0)
+        self._rollout: Rollout | None = None
+        self._running = Running(0, 0)
 
     def close(self) -> None:
         """Commit the parameters after the last update, after which nothing more is recorded; also done when Python ends."""
@@ -88,12 +85,12 @@ class Recorder(BaseCallback):
         if self._kept.recording.writer is None:
             self._kept.recording.begin(self._manifest())
         if self.model._last_episode_starts.all():
-            self._running = _Running(self.training_env.num_envs, self._running.next)
+            self._running = Running(self.training_env.num_envs, self._running.next)
         self._watch_minibatches()
 
     def _on_rollout_start(self) -> None:
         self._commit()
-        self._rollout = _Rollout.begin(self.info)
+        self._rollout = Rollout.begin(self.info)
 
     def _on_step(self) -> bool:
         if self._rollout is not None:
@@ -116,6 +113,7 @@ class Recorder(BaseCallback):
                     name: getattr(config, name) for name in ("learning_rate", "clip_range", "target_kl", "ent_coef")
                 },
                 "learning_rate": rate,
+                "threads": torch.get_num_threads(),
                 "loss": self._loss().to_json(),
             },
             observation_space=observed(model.observation_space),
@@ -252,93 +250,6 @@ class _Kept:
             self.recording.finish(self.last)
 
 
-class _Running:
-    """The episodes that are being played, one an environment."""
-
-    def __init__(self, n_envs: int, first: int) -> None:
-        self.number: NDArray[np.int64] = first + np.arange(n_envs)
-        self.next = first + n_envs
-        self.reward_sum, self.length = np.zeros(n_envs), np.zeros(n_envs, np.int64)
-
-    def step(self, rewards: Any, dones: Any) -> list[tuple[float, int]]:
-        """Take a step each; returns what the episodes that ended with it came to."""
-        self.reward_sum += rewards
-        self.length += 1
-        ended = [(float(self.reward_sum[i]), int(self.length[i])) for i in np.flatnonzero(dones)]
-        for i in np.flatnonzero(dones):
-            self.number[i], self.next = self.next, self.next + 1
-            self.reward_sum[i] = self.length[i] = 0
-        return ended
-
-
-@dataclass
-class _Rollout:
-    """The columns of a round that the trainer's buffer has not, or not as they were."""
-
-    reward: list[Float32s]
-    done: list[NDArray[np.bool_]]
-    truncated: list[NDArray[np.bool_]]
-    episode: list[NDArray[np.int64]]
-    extra: dict[str, list[NDArray[np.float64]]]
-    finished: list[tuple[float, int]]
-    """Undiscounted return and length of each episode that ended in the round, also of those that began before it."""
-    began: float
-
-    @classmethod
-    def begin(cls, info: tuple[str, ...]) -> _Rollout:
-        """Before its first step."""
-        return cls([], [], [], [], {name: [] for name in info}, [], time.perf_counter())
-
-    def step(self, rewards: Any, dones: Any, infos: Sequence[dict[str, Any]], running: _Running) -> None:
-        """Note a step of every environment, and that the running episodes have made it."""
-        self.reward.append(np.array(rewards, np.float32))
-        self.done.append(np.array(dones, bool))
-        self.truncated.append(np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos]))
-        self.episode.append(running.number.copy())
-        for name, column in self.extra.items():
-            column.append(np.array([_number(info.get(name)) for info in infos]))
-        self.finished += running.step(rewards, dones)
-
-    def buffer(self, theirs: Any) -> RecordedBuffer:
-        """B(k): record t * n_envs + env."""
-        n_steps, n_envs = theirs.buffer_size, theirs.n_envs
-        t, env = (column.ravel() for column in np.indices((n_steps, n_envs)))
-        done, truncated = np.stack(self.done).ravel(), np.stack(self.truncated).ravel()
-        action = _flat(theirs.actions)
-        discrete = type(theirs.action_space).__name__ == "Discrete"
-        return RecordedBuffer(
-            env=env.astype(np.int16),
-            t=t.astype(np.int32),
-            episode=np.stack(self.episode).ravel(),
-            observation=_observations(theirs),
-            action=action[:, 0].astype(np.int64) if discrete else action.astype(np.float32),
-            reward=np.stack(self.reward).ravel(),
-            terminated=done & ~truncated,
-            truncated=done & truncated,
-            value=_flat(theirs.values),
-            log_prob=_flat(theirs.log_probs),
-            advantage=_flat(theirs.advantages),
-            returns=_flat(theirs.returns),
-            kept=np.ones(n_steps * n_envs, bool),
-            critic_kept=np.ones(n_steps * n_envs, bool),
-            extra={name: np.stack(column).ravel() for name, column in self.extra.items()},
-        )
-
-    def metrics(self, buffer: RecordedBuffer) -> dict[str, Any]:
-        """Of the episodes that ended in the round, and of the critic."""
-        returns, lengths = np.array(self.finished, np.float64).reshape(-1, 2).T
-        some = len(returns) > 0
-        return {
-            "records": len(buffer),
-            "episodes": len(returns),
-            "mean_return": float(returns.mean()) if some else None,
-            "std_return": float(returns.std()) if some else None,
-            "mean_length": float(lengths.mean()) if some else None,
-            "explained_variance": explained_variance(buffer.value, buffer.returns),
-            "collect_seconds": time.perf_counter() - self.began,
-        }
-
-
 def _recipe(model: Any) -> tuple[Recipe | None, str]:
     """How the policy is made again, or why it can't be."""
     arguments = {"use_sde": model.use_sde, **model.policy_kwargs}
@@ -397,26 +308,3 @@ def _statistics(normalized: VecNormalize) -> dict[str, NDArray[Any]]:
         for part in ("mean", "var", "count"):
             found[f"normalizer/{name}_{part}"] = np.asarray(getattr(each, part), np.float64).copy()
     return found
-
-
-def _flat(column: NDArray[Any]) -> NDArray[Any]:
-    """(n_steps, n_envs, ...) -> (n, ...) copies."""
-    return column.reshape(-1, *column.shape[2:]).copy()
-
-
-def _observations(theirs: Any) -> Any:
-    if isinstance(theirs.observations, dict):
-        return {name: _squeezed(part, theirs.observation_space[name]) for name, part in theirs.observations.items()}
-    return _squeezed(theirs.observations, theirs.observation_space)
-
-
-def _squeezed(column: NDArray[Any], space: Any) -> NDArray[Any]:
-    flat = _flat(column)
-    return flat[:, 0].astype(np.int64) if type(space).__name__ == "Discrete" else flat
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan

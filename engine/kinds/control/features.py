@@ -9,8 +9,8 @@ import numpy as np
 
 from engine.core.features import Feature, dropped, number, share
 from engine.core.replays.replay import replay
+from engine.kinds.control.blueprint import policy_of
 from engine.kinds.control.fields import action_components, observation_components, steps_in_episode
-from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.rollout import td_errors
 from engine.kinds.control.snapshot import ControlSnapshot
 
@@ -57,7 +57,7 @@ def _of_episodes(snapshot: ControlSnapshot) -> Iterator[Feature]:
 def _of_the_policy(snapshot: ControlSnapshot) -> Iterator[Feature]:
     buffer, config = snapshot.buffer, snapshot.config
     if snapshot.action_space.kind == "discrete":
-        policy = restore_policy(config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
+        policy = policy_of(snapshot)
         p = policy.probabilities(buffer.observation).astype(np.float64)
         yield number("probability of the action", np.exp(buffer.log_prob))
         yield number("entropy of the policy", -(p * np.log(np.maximum(p, 1e-300))).sum(axis=1))

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.kinds.control.blueprint import policy_of
 from engine.kinds.control.control_only import control_only
-from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.rollout import td_errors
 from engine.kinds.control.snapshot import ControlSnapshot
 
@@ -100,8 +100,13 @@ def observation_picture(snapshot: ControlSnapshot, record: int) -> NDArray[np.ui
 @control_only
 def policy_at(snapshot: ControlSnapshot, record: int) -> NDArray[np.float32]:
     """What pi_theta(k) says of the record's state: action probabilities, or mean and standard deviation."""
-    policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
-    observation = snapshot.buffer.observation[record : record + 1]
-    if policy.log_std is None:
-        return policy.probabilities(observation)[0]
-    return torch.cat([policy.actor_output(observation)[0], policy.log_std.weight.detach().exp()]).numpy()
+    output, deviation = policy_of(snapshot).action_parameters(rows_of(snapshot.buffer.observation, [record]))
+    found = output.softmax(-1)[0] if deviation is None else torch.cat([output[0], deviation[0]])
+    return np.asarray(found.numpy())
+
+
+def rows_of(observation: Any, records: Any) -> Any:
+    """The observations of some records, part by part where they have several."""
+    if isinstance(observation, dict):
+        return {name: part[records] for name, part in observation.items()}
+    return observation[records]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from engine.envs.names import names_from
 from engine.errors import BadInputError
 from engine.kinds.control.agents import Agent, restore_agent
 from engine.kinds.control.batched_replays import OnCuda, check_cuda
+from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.closed_form_derivatives import ClosedFormDerivatives
 from engine.kinds.control.evaluation import Episodes, Player
 from engine.kinds.control.features import features
@@ -45,6 +46,14 @@ class ControlKind(Kind):
     def policy(self, snapshot: ControlSnapshot) -> ActorCritic:
         """The actor-critic."""
         return restore_policy(*_networks(snapshot))
+
+    def policy_of(self, blueprint: Blueprint, checkpoint: Mapping[str, NDArray[Any]]) -> Any:
+        """The policy of a checkpoint, see `Blueprint.policy`."""
+        return restore_policy(blueprint.config, blueprint.observation_space, blueprint.action_space, checkpoint)
+
+    def agent_of(self, blueprint: Blueprint, checkpoint: Mapping[str, NDArray[Any]]) -> Any:
+        """What acts by it."""
+        return restore_agent(blueprint.config, blueprint.observation_space, blueprint.action_space, checkpoint)
 
     def agent(self, snapshot: ControlSnapshot) -> Agent:
         """On the path that the run was trained on."""

@@ -114,6 +114,11 @@ class ActorCritic(Policy):
         """The actor's last layer: (n, ...) observations -> (n, actions) logits, or (n, d) means."""
         return self.actor(self._features(self.encode(observation)))
 
+    def action_parameters(self, observation: NDArray[Any]) -> tuple[Tensor, Tensor | None]:
+        """(n, ...) observations -> (n, actions) logits and None, or (n, d) means and (n, d) standard deviations."""
+        output = self.actor_output(observation)
+        return output, None if self.log_std is None else self.log_std(output).detach().exp()
+
     @torch.no_grad()
     def actor_features(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """The actor's last hidden layer, of which its last layer makes logits or means: (n, ...) observations -> (n, d)."""

@@ -34,6 +34,7 @@ class RecordedAgent:
         policy: RecordedPolicy,
         optimizer: torch.optim.Optimizer,
         generator: NDArray[Any] | None,
+        threads: int = 1,
     ) -> None:
         """An agent at theta(k).
 
@@ -43,9 +44,10 @@ class RecordedAgent:
             policy: at theta(k), with its buffers.
             optimizer: of its parameters, with its state and step size.
             generator: state of torch's generator when the update began.
+            threads: that torch had, which can change bits.
         """
         self.config, self.loss, self.policy, self.optimizer = config, loss, policy, optimizer
-        self.generator = generator
+        self.generator, self.threads = generator, threads
 
     def update(
         self,
@@ -60,7 +62,7 @@ class RecordedAgent:
         batch = batch_of(self.policy, buffer)
         self.policy.train()
         try:
-            with _generator_at(self.generator):
+            with _generator_at(self.generator), _threads(self.threads):
                 return update(
                     self.policy,
                     self.optimizer,
@@ -98,6 +100,17 @@ def batch_of(policy: Policy, buffer: Any) -> Batch:
     """The round's records with their values at collection, which a clipped value is compared with."""
     batch = as_batch(policy, buffer)
     return batch._replace(inputs=WithValue(batch.inputs, policy.as_tensor(buffer.value)))
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """As many threads of torch; afterwards as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

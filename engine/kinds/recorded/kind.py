@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.core.checkpoint import fingerprint
@@ -13,10 +16,13 @@ from engine.core.kind import Given
 from engine.core.objective import Batch, RecordObjective
 from engine.core.policy import Policy
 from engine.errors import BadInputError
+from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.kind import ControlKind
 from engine.kinds.recorded.agent import TORCH_GENERATOR, RecordedAgent, batch_of
+from engine.kinds.recorded.learner import RecordedLearner
 from engine.kinds.recorded.loss import Loss
 from engine.kinds.recorded.restoring import restore_recorded
+from engine.kinds.recorded.settings import RecordedSettings
 from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.kinds.recorded.state import restore_optimizer
 
@@ -25,17 +31,29 @@ class RecordedKind(ControlKind):
     """A control task whose policy, loss and optimizer are somebody else's."""
 
     name = "recorded"
+    no_training = (
+        "another trainer made this run, so that it can't be trained on here; a removal is replayed and evaluated"
+    )
 
     def policy(self, snapshot: Any) -> Any:
         """The trainer's own module, made again."""
         return restore_recorded(snapshot.said, snapshot.checkpoint, snapshot.config.learning_rate)
 
+    def policy_of(self, blueprint: Blueprint, checkpoint: Mapping[str, NDArray[Any]]) -> Any:
+        """Of any checkpoint."""
+        return restore_recorded(RecordedSettings.from_json(blueprint.settings), checkpoint)
+
+    def agent_of(self, blueprint: Blueprint, checkpoint: Mapping[str, NDArray[Any]]) -> Any:
+        """The policy itself acts."""
+        return self.policy_of(blueprint, checkpoint)
+
     def agent(self, snapshot: Any) -> Any:
         """With the trainer's own optimizer."""
-        policy, rate = self.policy(snapshot), snapshot.config.learning_rate
+        rate = float(snapshot.in_force.get("learning_rate", snapshot.config.learning_rate))
+        policy = self.policy(snapshot)
         optimizer = restore_optimizer(policy, snapshot.checkpoint, rate)
         generator = snapshot.checkpoint.get(TORCH_GENERATOR)
-        return RecordedAgent(snapshot.config, loss_of(snapshot), policy, optimizer, generator)
+        return RecordedAgent(snapshot.config, loss_of(snapshot), policy, optimizer, generator, _threads(snapshot))
 
     def batch(self, snapshot: Any, policy: Policy) -> Batch:
         """With the values at collection."""
@@ -73,12 +91,19 @@ class RecordedKind(ControlKind):
         return recorded_fingerprint()
 
     def settings(self, source: Any) -> TrainConfig:
-        """Nothing is trained with them here."""
-        raise BadInputError("another trainer made this run; it is trained on where it was made")
+        """Those that all runs have."""
+        config: TrainConfig = source.config
+        return config
 
-    def begin(self, settings: Any, out: Path, given: Given) -> Any:
-        """As `settings`."""
-        return self.settings(settings)
+    def checked(self, settings: Any) -> Any:
+        """Nothing is trained with them here."""
+        raise BadInputError(self.no_training)
+
+    def after(self, snapshot: Any, agent: Any, out: Path, given: Given, *, collects: bool = True) -> Any:
+        """What a branch records; nothing is collected."""
+        if collects:
+            raise BadInputError(self.no_training)
+        return RecordedLearner(snapshot.config, agent, snapshot, snapshot.round + 1)
 
     def make_filter(self, settings: Any) -> Callable[..., Any] | None:
         """None."""
@@ -86,6 +111,7 @@ class RecordedKind(ControlKind):
 
 
 KIND = RecordedKind()
+MOST_THREADS = 256
 
 
 def loss_of(snapshot: RecordedSnapshot) -> Loss:
@@ -97,12 +123,21 @@ def loss_of(snapshot: RecordedSnapshot) -> Loss:
     return Loss.from_json(snapshot.in_force.get("loss", {}))
 
 
+def _threads(snapshot: RecordedSnapshot) -> int:
+    said = snapshot.in_force.get("threads", 1)
+    return said if type(said) is int and 1 <= said <= MOST_THREADS else 1
+
+
 def recorded_fingerprint() -> dict[str, str]:
     """Software and hardware that replay's bits depend on."""
-    from importlib.metadata import PackageNotFoundError, version
+    found = {
+        name: said for name, said in fingerprint().items() if name != "threads"
+    }  # a round says it, and is replayed so
+    return found | {"stable_baselines3": _version("stable_baselines3")}
 
+
+def _version(package: str) -> str:
     try:
-        theirs = version("stable_baselines3")
+        return version(package)
     except PackageNotFoundError:
-        theirs = ""
-    return {**fingerprint(), "stable_baselines3": theirs}
+        return ""

@@ -82,6 +82,23 @@ class StableBaselinesPolicy(RecordedPolicy):
         return np.asarray(self._theirs.predict_values(self.encode(observation)).flatten().numpy())
 
     @torch.no_grad()
+    def log_prob(self, observation: Any, action: NDArray[Any]) -> NDArray[np.float32]:
+        """Log pi(a|s): (n,)."""
+        return np.asarray(self(self.encode(observation), self.as_tensor(action), False).log_prob.numpy())
+
+    @torch.no_grad()
+    def action_parameters(self, observation: Any) -> tuple[Tensor, Tensor | None]:
+        """(n, ...) observations -> (n, actions) logits and None, or (n, d) means and (n, d) standard deviations.
+
+        Raises:
+            BadInputError: the actions have another distribution.
+        """
+        if self.cannot_act:
+            raise BadInputError(f"this policy's probabilities are not shown: {self.cannot_act}")
+        said = self._distribution(observation)
+        return (said.logits, None) if self.discrete else (said.mean, said.stddev)
+
+    @torch.no_grad()
     def probabilities(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """pi(.|s) of a policy of discrete actions: (n, ...) observations -> (n, actions)."""
         return np.asarray(self._distribution(observation).probs.numpy())
