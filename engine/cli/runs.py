@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from engine.core.replays.replayed_run import ReplayedRound
 
 
+CAPABILITIES = ("view", "influence", "replay")
+
+
 def runs(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with runs in it.")],
     as_json: Json = False,
@@ -68,8 +71,13 @@ def show(run: RunFolder, as_json: Json = False) -> None:
         print_json({**summary, "rounds": rounds})
         return
     for name in ("run", "kind", "env_id", "schema_version", "created", "parent"):
-        if name in summary:
-            print(f"{name}: {summary[name]}")
+        print(f"{name}: {summary[name]}")
+    versions = ", ".join(f"{package} {version}" for package, version in summary["trainer"]["versions"].items())
+    print(f"trainer: {summary['trainer']['name']}{f' ({versions})' if versions else ''}")
+    can = [name for name, why in summary["capabilities"].items() if not why]
+    print(
+        "; ".join([f"can: {', '.join(can)}", *(f"no {n}: {why}" for n, why in summary["capabilities"].items() if why)])
+    )
     for name in ("config", "language", "settings", "fingerprint"):
         if name in summary:
             print(f"{name}: " + ", ".join(f"{k}={v}" for k, v in summary[name].items()))
@@ -92,9 +100,12 @@ def _summary(run: Any) -> dict[str, Any]:
     manifest = run.manifest.to_json()
     returns = [info.metrics.get("mean_return") for info in run.rounds]
     finished = [value for value in returns if value is not None]
+    own = {"trainer": {"name": "snapshot-influence", "versions": {}}, "capabilities": dict.fromkeys(CAPABILITIES, "")}
     return {
         "run": str(run.path),
+        "kind": run.kind,
         **manifest,
+        **{name: run.manifest.settings.get(name, value) for name, value in own.items()},
         "committed_rounds": len(run.rounds),
         "finished": run.final is not None,
         "final_return": finished[-1] if finished else None,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,9 +23,11 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
 
 from engine.config import TrainConfig
+from engine.environment_spec import EnvironmentSpec, plain_arguments
+from engine.envs.outside import spec_of
 from engine.errors import BadInputError
 from engine.kinds.recorded.agent import TORCH_GENERATOR
 from engine.kinds.recorded.kind import recorded_fingerprint
@@ -33,6 +36,7 @@ from engine.kinds.recorded.recipe import NotDescribedError, class_name, describe
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
 from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.kinds.recorded.state import state_of
+from engine.recording.episode_states import EpisodeStates, in_this_process
 from engine.recording.recording import Recording
 from engine.recording.spaces import acted, observed
 from engine.recording.watched_rollout import Rollout, Running
@@ -70,6 +74,8 @@ class Recorder(BaseCallback):
         self._ending = weakref.finalize(self, self._kept.finish)
         self._rollout: Rollout | None = None
         self._running = Running(0, 0)
+        self._states = EpisodeStates([])
+        self._before: dict[str, NDArray[Any]] = {}
 
     def close(self) -> None:
         """Commit the parameters after the last update, after which nothing more is recorded; also done when Python ends."""
@@ -86,16 +92,21 @@ class Recorder(BaseCallback):
             self._kept.recording.begin(self._manifest())
         if self.model._last_episode_starts.all():
             self._running = Running(self.training_env.num_envs, self._running.next)
+        self._states = EpisodeStates(in_this_process(self.training_env))
         self._watch_minibatches()
 
     def _on_rollout_start(self) -> None:
         self._commit()
+        normalized = self.model.get_vec_normalize_env()
+        shown = self.model._last_obs if normalized is None else normalized.get_original_obs()
+        self._before = self._states.tensors(self._running.number, shown)
         self._rollout = Rollout.begin(self.info)
 
     def _on_step(self) -> bool:
         if self._rollout is not None:
             normalized = self.model.get_vec_normalize_env()
             rewards = self.locals["rewards"] if normalized is None else normalized.get_original_reward()
+            self._states.step(self.locals["actions"], self.locals["dones"])
             self._rollout.step(rewards, self.locals["dones"], self.locals["infos"], self._running)
         return True
 
@@ -118,8 +129,9 @@ class Recorder(BaseCallback):
             },
             observation_space=observed(model.observation_space),
             action_space=acted(model.action_space),
+            environment=self._environment(),
             buffer=buffer,
-            checkpoint=self._state(),
+            checkpoint=self._state() | self._before,
             minibatches=np.zeros((0, len(buffer)), np.int32),
             fingerprint=recorded_fingerprint(),
             metrics=rollout.metrics(buffer),
@@ -128,6 +140,7 @@ class Recorder(BaseCallback):
 
     def _on_training_end(self) -> None:
         self._commit()
+        self._states.stop()
         self._kept.last = self._state()
 
     def _commit(self) -> None:
@@ -172,7 +185,7 @@ class Recorder(BaseCallback):
         is_ppo = isinstance(model, PPO)
         per_round = n_steps * n_envs
         return TrainConfig(
-            env_id=self._env_id(),
+            env_id=self._environment().id,
             rounds=max(1, math.ceil(model._total_timesteps / per_round)),
             seed=model.seed or 0,
             n_envs=n_envs,
@@ -206,9 +219,21 @@ class Recorder(BaseCallback):
             ent_coef=model.ent_coef,
         )
 
-    def _env_id(self) -> str:
-        specs = self.training_env.get_attr("spec")
-        return next((spec.id for spec in specs if spec is not None), "unnamed")
+    def _environment(self) -> EnvironmentSpec:
+        """As Gymnasium says it, with the wrappers of vectorised environments."""
+        envs = in_this_process(self.training_env)
+        if envs:
+            found = spec_of(envs[0])
+        else:
+            said = self.training_env.get_attr("spec")[0]
+            given = {} if said is None else {k: v for k, v in said.kwargs.items() if k != "render_mode"}
+            found = EnvironmentSpec("unnamed" if said is None else said.id, plain_arguments(given))
+        outer, names = self.training_env, []
+        while isinstance(outer, VecEnvWrapper):
+            names.append(type(outer).__name__)
+            outer = outer.venv
+        own = [name for name in (*names, *found.wrappers) if name not in ("Monitor", "VecNormalize", "VecMonitor")]
+        return replace(found, wrappers=tuple(own))
 
     def _manifest(self) -> RunManifest:
         model = self.model
@@ -223,7 +248,8 @@ class Recorder(BaseCallback):
             capabilities=Capabilities(influence=why, replay=why or _unknown_update(model)),
         )
         return RunManifest(
-            env_id=self._env_id(),
+            env_id=self._environment().id,
+            environment=self._environment(),
             config=self._config(),
             encoder=seen.encoder,
             observation_space=seen,

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.config import TrainConfig
 from engine.core.gradients.steps import Trace, Vector
+from engine.errors import BadInputError
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-5
 """Adam's, of every run; torch's defaults but for the last, which is Stable-Baselines3's for PPO."""
@@ -119,7 +120,16 @@ class Adam:
 
 
 def follow(config: TrainConfig, trace: Trace) -> Optimizer:
-    """The optimizer of a traced update."""
+    """The optimizer of a traced update.
+
+    Raises:
+        BadInputError: how it steps is not known here.
+    """
+    if config.optimizer == "other":
+        raise BadInputError(
+            "this run was trained with an optimizer other than Adam (eps 1e-5, no weight decay) and plain SGD, whose steps are "
+            "not followed backwards here; take tracin or first_order"
+        )
     return Adam(config, trace) if config.optimizer == "adam" else Sgd(config, trace)
 
 

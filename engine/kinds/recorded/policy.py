@@ -42,7 +42,7 @@ class RecordedPolicy(Policy):
     def forward(self, inputs: Inputs, action: Tensor, with_value: bool = True) -> Evaluation:
         """What the module says of n records."""
         log_prob, entropy, value = self.evaluate(vars(self)["theirs"], plain(inputs), action)
-        return Evaluation(log_prob, -log_prob if entropy is None else entropy, value)
+        return Evaluation(log_prob, -log_prob if entropy is None else entropy, value if with_value else None)
 
 
 class StableBaselinesPolicy(RecordedPolicy):
@@ -69,9 +69,12 @@ class StableBaselinesPolicy(RecordedPolicy):
         return vars(self)["theirs"]
 
     def forward(self, inputs: Inputs, action: Tensor, with_value: bool = True) -> Evaluation:
-        """Without the value, the critic is not run."""
-        if with_value:
-            return super().forward(inputs, action)
+        """Without the value, the critic of a policy of Stable-Baselines3 itself is not run.
+
+        One of somebody's own may evaluate actions in a way of its own, and that is what it was trained by.
+        """
+        if with_value or not type(self._theirs).__module__.startswith(("stable_baselines3.", "sb3_contrib.")):
+            return super().forward(inputs, action, with_value)
         said = self._theirs.get_distribution(plain(inputs))
         log_prob, entropy = said.log_prob(action), said.entropy()
         return Evaluation(log_prob, -log_prob if entropy is None else entropy, None)

@@ -67,6 +67,7 @@ class RecordedColumns(ControlColumns):
         return RecordedSnapshot(
             observation_space=manifest.observation_space,
             action_space=manifest.action_space,
+            environment=manifest.environment,
             buffer=buffers["records"],
             **{**common, "config": config},
         )

@@ -1,0 +1,376 @@
+"""Stable-Baselines3 models, recorded as they train: bit for bit again from the files, scores as by plain gradients."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from recorded_policies import MODELS, SMALL, THREE, VECTOR, world
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import CheckpointCallback
+from torch import Tensor
+
+import engine
+from engine.analysis.films import film
+from engine.analysis.restoring import points
+from engine.core.policy import trained
+from engine.errors import BadInputError, EngineError, LockedRunError
+from engine.kinds.recorded.kind import loss_of
+from engine.recording import sb3
+from engine.store.read import Run
+from engine.store.snapshot import parameters_of
+
+TESTS = Path(__file__).resolve().parents[2]
+ROUNDS = 3
+ELSEWHERE = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS), str(TESTS.parent))), "OMP_NUM_THREADS": "1"}
+
+
+def train(name: str, path: Path | None) -> Any:
+    """A model of that name after three rounds, recorded or not."""
+    torch.manual_seed(0)
+    model = MODELS[name]()
+    recorder = None if path is None else sb3.Recorder(path)
+    model.learn(ROUNDS * model.n_steps * model.n_envs, callback=recorder)
+    if recorder is not None:
+        recorder.close()
+    return model
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Every model, recorded below the folder `runs`."""
+    folder = tmp_path_factory.mktemp("runs")
+    found = {name: train(name, folder / name) for name in MODELS}
+    return found | {"": folder}
+
+
+@pytest.fixture(scope="module")
+def runs(models: dict[str, Any]) -> dict[str, Run]:
+    before = engine.allow(packages=("recorded_policies",))
+    yield {name: engine.open_run(models[""] / name) for name in MODELS}
+    engine.allow(**vars(before))
+
+
+def test_every_round_is_replayed_bit_for_bit_by_another_process(models: dict[str, Any]) -> None:
+    ask = (
+        "import sys, json, engine\n"
+        "from pathlib import Path\n"
+        "from engine.core.replays.replayed_run import replay_run\n"
+        "engine.allow(packages=('recorded_policies',))\n"
+        "found = {p.name: [r.to_json() for r in replay_run(engine.open_run(p))] for p in Path(sys.argv[1]).iterdir()}\n"
+        "print(json.dumps(found))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", ask, str(models[""])],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=ELSEWHERE,
+        timeout=300,
+    )
+    found = json.loads(done.stdout)
+    assert found.keys() == MODELS.keys()
+    for name, rounds in found.items():
+        assert [each["round"] for each in rounds] == [0, 1, 2], name
+        assert all(each["equal"] and each["largest"] == 0 for each in rounds), (name, rounds)
+        assert name == "schedules and value clip" or all(each["moved"] > 0 for each in rounds), (name, rounds)
+
+
+@pytest.mark.parametrize("name", ["schedules and value clip", "normalized", "own extractor", "gsde", "a2c"])
+def test_recording_changes_no_bit_of_the_training(models: dict[str, Any], name: str) -> None:
+    alone, recorded = train(name, None).policy.state_dict(), models[name].policy.state_dict()
+    assert all(torch.equal(alone[key], recorded[key]) for key in alone)
+
+
+def evaluated(model: Any, buffer: Any, rows: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """What the trainer's own policy says of records, given as its update gives them."""
+    observation = buffer.observation
+    if isinstance(observation, dict):
+        inputs: Any = {name: torch.as_tensor(part[rows]) for name, part in observation.items()}
+    else:
+        inputs = torch.as_tensor(observation[rows])
+        inputs = inputs.reshape(-1, 1) if observation.ndim == 1 else inputs
+    value, log_prob, entropy = model.policy.evaluate_actions(inputs, torch.as_tensor(buffer.action[rows]))
+    return log_prob, -log_prob if entropy is None else entropy, value.flatten()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_are_those_of_a_gradient_a_record(models: dict[str, Any], runs: dict[str, Run], name: str) -> None:
+    snapshot, model = runs[name].snapshot(1), models[name]
+    buffer, loss, config = snapshot.buffer, loss_of(snapshot), snapshot.config
+    with torch.no_grad():
+        for key, tensor in parameters_of(snapshot.checkpoint).items():
+            dict(model.policy.named_parameters())[key].copy_(torch.as_tensor(tensor))
+        for key, held in model.policy.named_buffers():
+            held.copy_(torch.as_tensor(snapshot.checkpoint[f"buffer/{key}"]))
+    model.policy.set_training_mode(False)
+    own = list(trained(model.policy).values())
+    advantage = torch.as_tensor(buffer.advantage)
+    everything = np.arange(len(buffer))
+    target = (advantage * evaluated(model, buffer, everything)[0]).mean()
+    direction = torch.autograd.grad(target, own, materialize_grads=True)
+    used = advantage.clone()
+    if config.normalize_advantage:
+        for start in range(0, len(buffer), config.batch_size):
+            rows = snapshot.minibatches[0][start : start + config.batch_size]
+            used[rows] = (advantage[rows] - advantage[rows].mean()) / (advantage[rows].std() + 1e-8)
+    expected = []
+    for i in range(0, len(buffer), 7):
+        log_prob, entropy, value = evaluated(model, buffer, [i])
+        ratio = (log_prob - float(buffer.log_prob[i])).exp()
+        gain = log_prob * used[i]
+        if loss.clip is not None:
+            gain = torch.minimum(ratio * used[i], ratio.clamp(1 - loss.clip, 1 + loss.clip) * used[i])
+        near = value
+        if loss.value_clip is not None:
+            old = float(buffer.value[i])
+            near = old + (value - old).clamp(-loss.value_clip, loss.value_clip)
+        total = gain - loss.vf_coef * (near - float(buffer.returns[i])) ** 2 + loss.ent_coef * entropy
+        gradient = torch.autograd.grad(total.sum(), own, materialize_grads=True)
+        expected.append(float(sum((g * d).sum() for g, d in zip(gradient, direction, strict=True))))
+    found = engine.influence(snapshot, "return", "first_order", cache=False).influence[::7]
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    "name", ["two by three actions", "images", "parts", "own policy", "a2c by adam", "discrete states"]
+)
+def test_every_estimator_and_removal_work(runs: dict[str, Run], name: str) -> None:
+    snapshot = runs[name].snapshot(1)
+    for estimator in ("tracin", "tracin_adam", "replay_gradient"):
+        assert np.isfinite(engine.influence(snapshot, "return", estimator, cache=False).influence).all()
+    here = engine.replay(snapshot, drop=[3, 9])
+    again = engine.replay(snapshot, weights=[0 if i in (3, 9) else 1 for i in range(len(snapshot.buffer))])
+    for key, tensor in here.checkpoint.items():
+        assert np.allclose(tensor, again.checkpoint[key], atol=1e-6)
+    found = engine.validate(snapshot, "return", "tracin", subsets=4, orders=2, executor="inline")
+    assert np.isfinite(found.estimators["tracin"].lds)
+
+
+def test_optimizers_whose_steps_are_not_known_say_so(runs: dict[str, Run]) -> None:
+    snapshot = runs["rmsprop"].snapshot(1)
+    engine.influence(snapshot, "return", "tracin", cache=False)
+    for estimator in ("tracin_adam", "replay_gradient"):
+        with pytest.raises(BadInputError, match=r"optimizer other than Adam.*take tracin or first_order"):
+            engine.influence(snapshot, "return", estimator, cache=False)
+
+
+def test_what_the_round_says(models: dict[str, Any], runs: dict[str, Run]) -> None:
+    run = runs["schedules and value clip"]
+    assert run.kind == "recorded"
+    assert run.manifest.schema_version == 4
+    assert run.manifest.environment is not None
+    assert run.manifest.environment.id == "CartPole-v1"
+    settings = [run.snapshot(k).config for k in range(ROUNDS)]
+    assert [round(each.clip_range, 6) for each in settings[:2]] == [0.133333, 0.066667]
+    assert [round(each.learning_rate, 9) for each in settings[:2]] == [0.000666667, 0.000333333]
+    assert settings[2].learning_rate < 1e-200
+    buffer = run.snapshot(0).buffer
+    assert (buffer.reward == 1).all()  # raw, also where the time limit or a normaliser would add to it
+    assert buffer.record.tolist() == list(range(128))
+    assert buffer.env.tolist() == [0, 1, 2, 3] * 32
+    normalized = runs["normalized"].snapshot(1)
+    assert normalized.config.normalize_observation
+    assert normalized.buffer.reward.min() < -1
+    assert normalized.checkpoint["normalizer/observation_mean"].shape == (3,)
+    told = run.manifest.settings["trainer"]
+    assert told["name"] == "Stable-Baselines3 PPO"
+    assert told["versions"]["torch"] == torch.__version__
+
+
+def test_parts_and_images_come_back(runs: dict[str, Run]) -> None:
+    parts = runs["parts"].snapshot(2)
+    assert {name: part.shape for name, part in parts.buffer.observation.items()} == {
+        "image": (64, 3, 36, 36),
+        "v": (64, 5),
+    }
+    assert parts.observation_space.parts["image"].dtype == "uint8"
+    assert runs["two by three actions"].snapshot(0).buffer.action.shape == (64, 6)
+
+
+def test_an_epoch_that_stopped_early_is_completed_as_it_would_have_gone_on(runs: dict[str, Run]) -> None:
+    run = runs["target_kl"]
+    steps = [info.metrics["steps"] for info in run.rounds]
+    assert min(steps) < 9
+    for k in range(ROUNDS):
+        minibatches = run.snapshot(k).minibatches
+        assert minibatches.shape == (3, 64)
+        assert (np.sort(minibatches, axis=1) == np.arange(64)).all()
+
+
+@pytest.mark.parametrize("name", ["schedules and value clip", "rmsprop"])
+def test_its_environment_is_played_and_a_removal_is_judged(runs: dict[str, Run], name: str, tmp_path: Path) -> None:
+    run = runs[name]
+    if name == "schedules and value clip":
+        found = points(run.snapshot(2))
+        assert sum(point is not None for point in found) > 64
+        assert film(run, 2, seed=3, cache=False).steps > 0
+        outcome = engine.retrain(run, 1, range(20), tmp_path / "out", orders=2, episodes=8)
+        assert outcome.verdict in ("helps", "hurts", "within noise")
+        branch = engine.open_run(tmp_path / "out")
+        assert branch.kind == "recorded"
+        assert branch.manifest.parent is not None
+        with pytest.raises(BadInputError, match="can't be trained on here"):
+            engine.retrain(run, 1, [3], tmp_path / "more", continue_rounds=2)
+        assert not (tmp_path / "more").exists()
+
+
+def test_learn_may_be_called_twice_and_beside_other_callbacks(tmp_path: Path) -> None:
+    model = PPO("MlpPolicy", world(VECTOR, THREE), **SMALL)
+    with sb3.Recorder(tmp_path / "run", info=["luck"]) as recorder:
+        model.learn(128, callback=[CheckpointCallback(64, str(tmp_path / "zips")), recorder])
+        model.learn(64, callback=recorder, reset_num_timesteps=False)
+    run = engine.open_run(tmp_path / "run")
+    assert run.stored_rounds == [0, 1, 2]
+    assert run.final is not None
+    buffer = run.snapshot(2).buffer
+    assert np.allclose(buffer.extra["luck"], buffer.reward)
+    assert len(np.unique(buffer.episode)) > 2
+    assert buffer.episode.min() > run.snapshot(0).buffer.episode.min()
+    loaded = PPO.load(next((tmp_path / "zips").glob("*.zip")), env=world(VECTOR, THREE))
+    with sb3.Recorder(tmp_path / "on") as recorder:
+        loaded.learn(64, callback=recorder)
+    on = engine.open_run(tmp_path / "on")
+    assert engine.replay(on.snapshot(0)).checkpoint.keys() <= on.checkpoint(1).keys()
+
+
+# Bad input, and what strikes from outside.
+
+
+def refusal(function: Callable[[], Any]) -> str:
+    with pytest.raises(EngineError) as caught:
+        function()
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+def forged(run: Run, folder: Path, change: Callable[[dict[str, Any]], None]) -> Run:
+    """A copy with another run.json, its chain of commits written anew."""
+    from dataclasses import replace
+
+    from engine.store.commit import RunWriter
+
+    settings = json.loads(json.dumps(run.manifest.settings))
+    change(settings)
+    with RunWriter.create(folder, replace(run.manifest, settings=settings)) as writer:
+        for k in run.stored_rounds:
+            snapshot = run.snapshot(k)
+            writer.commit_round(snapshot, dict(snapshot.metrics))
+    return engine.open_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("os:system", "is not made from a run's word alone"),
+        ("stable_baselines3.common.save_util:load_from_pkl", "is not made from a run's word alone"),
+        ("stable_baselines3.common.policies:create_sde_features_extractor", "no class of layers"),
+        ("torch.nn.modules.module:_load_state_dict", "no class of layers"),
+        ("torch.nn.modules.linear:Linear", "no ActorCriticPolicy"),
+        ("stable_baselines3.common.policies:Gone", "no class of layers"),
+        ("evil.package:Policy", "--allow evil"),
+        ("__main__:Policy", "is not made from a run's word alone"),
+    ],
+)
+def test_a_class_that_is_not_allowed_is_not_touched(runs: dict[str, Run], tmp_path: Path, name: str, says: str) -> None:
+    run = forged(runs["discrete states"], tmp_path / "run", lambda said: said["policy"].update(name=name))
+    before = set(sys.modules)
+    assert says in refusal(lambda: engine.influence(run.snapshot(1), "return", cache=False))
+    assert {module.partition(".")[0] for module in set(sys.modules) - before} <= {"stable_baselines3", "torch"}
+    assert len(run.snapshot(1).buffer) == 64  # what needs no policy is there
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"net_arch": [2**19, 2**19]}, "larger networks than its checkpoint"),
+        ({"net_arch": [2**40]}, "at most"),
+        ({"activation_fn": {"class": "os:system"}}, "is not made from a run's word alone"),
+        ({"nothing_known": 3}, "can't be made again from its recipe"),
+        ({"optimizer_class": {"class": "torch.optim.lr_scheduler:LRScheduler"}}, "no class of layers"),
+        ({"net_arch": [[[[[[[[[[[[[[3]]]]]]]]]]]]]]}, "too large"),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_built(
+    runs: dict[str, Run], tmp_path: Path, arguments: dict[str, Any], says: str
+) -> None:
+    run = forged(runs["discrete states"], tmp_path / "run", lambda said: said["policy"]["arguments"].update(arguments))
+    assert says in refusal(lambda: engine.influence(run.snapshot(1), "return", cache=False))
+
+
+def test_own_classes_need_the_readers_word(runs: dict[str, Run]) -> None:
+    before = engine.allow()
+    try:
+        assert "--allow recorded_policies" in refusal(lambda: engine.replay(runs["own policy"].snapshot(1)))
+    finally:
+        engine.allow(**vars(before))
+
+
+def test_two_recorders_on_one_folder(tmp_path: Path) -> None:
+    first, second = sb3.Recorder(tmp_path / "run"), sb3.Recorder(tmp_path / "run")
+    PPO("MlpPolicy", world(VECTOR, THREE), **SMALL).learn(64, callback=first)
+    with pytest.raises((BadInputError, LockedRunError), match="run"):
+        PPO("MlpPolicy", world(VECTOR, THREE), **SMALL).learn(64, callback=second)
+    first.close()
+    assert "record into another folder" in refusal(lambda: sb3.Recorder(tmp_path / "run"))
+    assert engine.open_run(tmp_path / "run").stored_rounds == [0]
+
+
+def test_a_training_that_stops_within_an_update_keeps_its_rounds(tmp_path: Path) -> None:
+    model = PPO("MlpPolicy", world(VECTOR, THREE), **SMALL)
+    recorder = sb3.Recorder(tmp_path / "run")
+    taken, step = [], model.policy.optimizer.step
+
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        taken.append(1)
+        if len(taken) == 14:  # in the second update
+            raise KeyboardInterrupt
+        return step(*args, **kwargs)
+
+    model.policy.optimizer.step = fails
+    with pytest.raises(KeyboardInterrupt):
+        model.learn(10_000, callback=recorder)
+    recorder.close()
+    run = engine.open_run(tmp_path / "run")
+    assert run.stored_rounds == [0]
+    assert run.final is None
+    assert engine.verify_run(tmp_path / "run") == []
+
+
+@pytest.mark.long
+def test_kill_9_while_recording_loses_no_round_that_was_committed(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "from recorded_policies import *\nfrom engine.recording import sb3\n"
+        "PPO('MlpPolicy', world(VECTOR, THREE), **SMALL).learn(10**7, callback=sb3.Recorder(sys.argv[1]))\n"
+    )
+    rng = np.random.default_rng(0)
+    for attempt in range(4):
+        path = tmp_path / str(attempt)
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, str(path), str(TESTS)], stderr=subprocess.DEVNULL, env=ELSEWHERE
+        )
+        deadline = time.monotonic() + 60
+        while not (path / "commits" / "000003.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(float(rng.random()) * 0.2)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(10)
+        run = engine.open_run(path)
+        assert len(run.stored_rounds) >= 4
+        assert engine.verify_run(path) == []
+        last = run.stored_rounds[-2]
+        found, recorded = engine.replay(run.snapshot(last)).checkpoint, run.checkpoint(last + 1)
+        assert all(
+            np.array_equal(tensor, recorded[key]) for key, tensor in found.items() if key.startswith("parameter/")
+        )
