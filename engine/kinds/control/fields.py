@@ -89,7 +89,8 @@ def observation_picture(snapshot: ControlSnapshot, record: int) -> NDArray[np.ui
 
     Three channels become red, green and blue; any other number of them grey.
     """
-    images = snapshot.buffer.observation
+    images, axis = snapshot.buffer.observation, snapshot.observation_space.channel_axis
+    images = images[..., None] if axis is None else np.moveaxis(images, axis + 1, -1)
     largest = np.maximum(images.max(axis=(0, 1, 2)), 1)
     stretched = images[record] * (255.0 / largest)
     if stretched.shape[2] != 3:
