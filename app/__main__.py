@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from engine.__main__ import run
-from engine.allowed import allow, allowed
-from engine.cli.options import Base, Download
+from engine.allowed import allowed
+from engine.cli.options import with_allowing
 from engine.errors import BadInputError
 
 LOOPBACK = "127.0.0.1"
@@ -26,11 +26,8 @@ def dashboard(
         list[Path] | None,
         typer.Option(metavar="DIR", help="Look for runs here; by default in sample_runs and runs."),
     ] = None,
-    base: Base = None,
-    download: Download = False,
 ) -> None:
     """Start the dashboard on 127.0.0.1 and say where it is."""
-    allow(base, download=download)
     address = os.environ.get(ADDRESS) or LOOPBACK
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
@@ -68,7 +65,7 @@ def settings(address: str, port: int) -> list[str]:
 def main() -> None:
     """`python -m app`."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command()(dashboard)
+    app.command()(with_allowing(dashboard))
     run(app, "python -m app")
 
 

@@ -15,6 +15,7 @@ from engine.cli.diagnose import diagnose
 from engine.cli.experiments import faithfulness, reproduce
 from engine.cli.influence import influence
 from engine.cli.interventions import interventions
+from engine.cli.options import with_allowing
 from engine.cli.retrain import retrain
 from engine.cli.rlhf import rlhf
 from engine.cli.runs import export, runs, show, verify
@@ -55,7 +56,7 @@ def commands() -> typer.Typer:
     )
     app.callback()(_options)
     for command in COMMANDS:
-        app.command()(command)
+        app.command()(with_allowing(command))
     return app
 
 

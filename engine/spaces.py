@@ -11,6 +11,12 @@ from msgspec import Meta
 
 from engine.typed import AtLeastOne, Count, typed
 
+LARGEST_SPACE = 2**24
+"""Values of a discrete space, or numbers in a box, at most."""
+MOST_PARTS = 256
+"""Parts of an observation at most."""
+MOST_CHOICES = 2**16
+"""Values of a discrete space of an environment at most."""
 Shape = Annotated[tuple[AtLeastOne, ...], Meta(max_length=32, extra={"right": "a list of at most 32 sizes"})]
 if TYPE_CHECKING:
     Bound = float
@@ -73,14 +79,33 @@ class Space:
         return values | bounds
 
     @property
-    def encoder(self) -> Literal["one_hot", "image", "flatten"]:
+    def encoder(self) -> Literal["one_hot", "image", "flatten", "parts"]:
         """What makes a network's input of an observation.
 
-        Numbers become one-hot; bytes (height, width, channels) an image in [0, 1], channels first; other boxes a vector.
+        Numbers become one-hot; bytes in two or three axes an image in [0, 1], channels first; other boxes a vector; what has
+        parts, an input each.
         """
+        if self.kind == "dict":
+            return "parts"
         if self.kind == "discrete":
             return "one_hot"
-        return "image" if self.dtype == "uint8" and len(self.shape) == 3 else "flatten"
+        return "image" if self.dtype == "uint8" and len(self.shape) in (2, 3) else "flatten"
+
+    @property
+    def channel_axis(self) -> int | None:
+        """Where an image's channels are among its axes: 2, or 0 where that is the shorter axis; None of a grey one.
+
+        >>> [Space("box", shape=shape, dtype="uint8").channel_axis for shape in ((84, 84, 3), (4, 84, 84), (84, 84))]
+        [2, 0, None]
+        """
+        return None if len(self.shape) == 2 else 0 if self.shape[0] < self.shape[2] else 2
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image."""
+        axis = self.channel_axis
+        height, width = (side for i, side in enumerate(self.shape) if i != axis)
+        return 1 if axis is None else self.shape[axis], height, width
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

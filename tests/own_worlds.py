@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from engine.allowed import allow, allow_as, allowed
 
 SOURCE = '''
 import gymnasium as gym
@@ -161,3 +167,15 @@ def write_package(folder: Path, name: str) -> str:
     (folder / name).mkdir(parents=True)
     (folder / name / "__init__.py").write_text(SOURCE)
     return name
+
+
+@contextmanager
+def saying(**said: Any) -> Iterator[None]:
+    """Allow so much for a while, in the place of what was allowed before."""
+    before, path = allowed(), list(sys.path)
+    allow(**said)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        allow_as(before)

@@ -120,6 +120,8 @@ def take_picture(env: gym.Env[Any, Any], environment: Environment) -> Picture:
             return np.array(env.render(), np.uint8)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        if "rgb_array" not in (env.metadata.get("render_modes") or ()):
+            raise CannotDrawError(f"{environment.name} draws no pictures: it has no render mode rgb_array") from error
         raise CannotDrawError(
             f"{environment.name} can't be drawn on this machine ({reason}); what is drawn with OpenGL needs EGL (on Debian: "
             "apt-get install libegl1) or OSMesa (set MUJOCO_GL=osmesa)"

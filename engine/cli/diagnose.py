@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine import arguments
-from engine.allowed import allow
 from engine.cli.options import (
     Action,
-    Base,
-    Download,
     Json,
     Observation,
     OfRound,
@@ -53,8 +50,6 @@ def diagnose(
     ] = None,
     executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
     workers: Annotated[int | None, typer.Option(help="Processes at a time; by default one a core.")] = None,
-    base: Base = None,
-    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Compare the bottom records of a round with the rest, and with what rollouts say."""
@@ -63,7 +58,6 @@ def diagnose(
     from engine.core.targets.functions import in_words
     from engine.store.read import open_run
 
-    allow(base, download=download)
     snapshot = open_run(run).snapshot(round)
     chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action, tokens=tokens)
     try:

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.allowed import allow
 from engine.cli.options import (
     Action,
-    Base,
-    Download,
     Json,
     Observation,
     OfRound,
@@ -62,8 +59,6 @@ def influence(
     ] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Compute anew what is cached.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write record and influence to this Parquet file.")] = None,
-    base: Base = None,
-    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Compute how much each record of a round raised or lowered a target."""
@@ -74,7 +69,6 @@ def influence(
     from engine.core.targets.functions import in_words
     from engine.store.read import open_run
 
-    allow(base, download=download)
     _check_out(out)
     snapshot = open_run(run).snapshot(round)
     chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action, tokens=tokens)

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from engine import arguments
-from engine.allowed import allow
-from engine.cli.options import Base, Download, Json, RunFolder
+from engine.cli.options import Json, RunFolder
 from engine.errors import CancelledError
 from engine.terminal import print_json, print_table, progress
 
@@ -29,8 +28,6 @@ def interventions(
     ] = None,
     executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
     workers: Annotated[int | None, typer.Option(help="Rounds at a time; by default one a core.")] = None,
-    base: Base = None,
-    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Remove the bottom records of each round, by itself: what does it do to the return, over training?"""
@@ -41,7 +38,6 @@ def interventions(
     from engine.jobs.work import work_series
     from engine.store.read import open_run
 
-    allow(base, download=download)
     opened = open_run(run)
     check_executor(executor, workers)
     series = series_of(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from engine import arguments
+from engine.allowed import allow
 
 if TYPE_CHECKING:
     from engine.core.targets.functions import Target
@@ -48,14 +52,65 @@ Observation = Annotated[
     ),
 ]
 Action = Annotated[str | None, typer.Option("--action", help="Action target: the action, by name, number or numbers.")]
-Base = Annotated[
-    Path | None,
-    typer.Option(metavar="PATH", help="Folder of the base model of a run that trained adapters (LoRA)."),
-]
-Download = Annotated[
-    bool,
-    typer.Option("--download", help="Language models: look for what is not here in the hub's cache and on the hub."),
-]
+ALLOWING: dict[str, tuple[Any, Any]] = {
+    "base": (
+        Annotated[
+            Path | None,
+            typer.Option(metavar="PATH", help="Folder of the base model of a run that trained adapters (LoRA)."),
+        ],
+        None,
+    ),
+    "download": (
+        Annotated[
+            bool,
+            typer.Option(
+                "--download", help="Language models: look for what is not here in the hub's cache and on the hub."
+            ),
+        ],
+        False,
+    ),
+    "imports": (
+        Annotated[
+            list[str] | None,
+            typer.Option("--import", metavar="PKG", help="Import a module that makes environments known; repeatable."),
+        ],
+        None,
+    ),
+    "make": (
+        Annotated[
+            str,
+            typer.Option(metavar="PKG:FUNCTION", help="The function that returns the environment, wrappers and all."),
+        ],
+        "",
+    ),
+    "packages": (
+        Annotated[
+            list[str] | None,
+            typer.Option("--allow", metavar="PKG", help="A package of classes that policies are made of; repeatable."),
+        ],
+        None,
+    ),
+}
+"""What a person may allow with every command: the parameters of `engine.allow` -> type and default."""
+
+
+def with_allowing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with options for all that `engine.allow` takes, which count before it begins."""
+    signature = inspect.signature(command, eval_str=True)
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in ALLOWING.items()
+    ]
+
+    @wraps(command)
+    def allowing(**given: Any) -> Any:
+        said = {name: given.pop(name) for name in ALLOWING}
+        allow(said.pop("base"), **{name: value for name, value in said.items() if value is not None})
+        return command(**given)
+
+    parameters = [*signature.parameters.values(), *added]
+    allowing.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return allowing
 
 
 def chosen_target(

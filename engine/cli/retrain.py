@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from engine import arguments
-from engine.allowed import allow
-from engine.cli.options import Base, Download, Json, Round, RunFolder
+from engine.cli.options import Json, Round, RunFolder
 from engine.cli.remarks import note_elsewhere
 from engine.errors import BadInputError, CancelledError
 from engine.terminal import print_json, print_table, progress
@@ -32,8 +31,6 @@ def retrain(
     evaluate: Annotated[int, typer.Option(help="Evaluation episodes per arm.")] = 64,
     continue_rounds: Annotated[int, typer.Option(help="Rounds to train on afterwards.")] = 0,
     seeds: Annotated[int, typer.Option(help="Train every arm on that often, each time with newly collected data.")] = 1,
-    base: Base = None,
-    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Replay a round without some records; compare with the original and with a random removal."""
@@ -51,7 +48,6 @@ def retrain(
 
     if (drop_bottom is None) == (drop_file is None):
         raise BadInputError("say which records to remove: either --drop-bottom P or --drop-file IDS")
-    allow(base, download=download)
     opened = open_run(run)
     snapshot = opened.snapshot(round)
     if drop_bottom is not None:

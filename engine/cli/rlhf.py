@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from engine import arguments
-from engine.allowed import allow
-from engine.cli.options import Download
+from engine.allowed import allowed
 from engine.errors import BadInputError, CancelledError
 from engine.terminal import progress
 
@@ -48,7 +47,6 @@ def rlhf(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change one setting; repeat for more.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
-    download: Download = False,
 ) -> None:
     """Train a language model by PPO or GRPO: `rlhf courtesy`, or `rlhf --policy PATH --reward PATH --prompts FILE`."""
     from engine.core.training import rounds as train
@@ -56,7 +54,8 @@ def rlhf(
     from engine.kinds.language.models import best_precision
     from engine.kinds.language.presets import language_settings
 
-    allow(download=download)
+    if allowed().base is not None:
+        raise BadInputError("--base is for runs that are recorded already; here --policy names what is trained")
     transformers()
     given: dict[str, Any] = {
         "policy": policy,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from engine import arguments
+from engine.allowed import allowed
 from engine.cli.options import Json
-from engine.errors import BadInputError, CancelledError
+from engine.errors import BadInputError, CancelledError, DamagedRunError
 from engine.terminal import print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from engine.envs.names import Names
 
 
 def envs(as_json: Json = False) -> None:
@@ -38,8 +42,13 @@ def envs(as_json: Json = False) -> None:
 
 
 def train(
-    env: Annotated[str, typer.Argument(metavar="ENV", help="Environment of the catalogue.")],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    env: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ENV", help="Environment of the catalogue, or any id of Gymnasium's; left out where --make says it."
+        ),
+    ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the preset's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds everything; by default 0.")] = None,
     preset: Annotated[str, typer.Option(help="Settings to start from; see `envs`.")] = "paper",
@@ -51,6 +60,12 @@ def train(
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change one setting; repeat for more."),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help='Names of parts of observations and of actions: JSON with "observation", "action".'
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
@@ -64,12 +79,13 @@ def train(
         for name, value in (("seed", seed), ("rounds", rounds), ("filter", record_filter), ("drop", drop))
         if value is not None
     }
-    config = envs.with_settings(env, preset, overrides)
+    config = envs.with_settings(_chosen(env), preset, overrides)
     if drop is not None and config.filter == "none":
         raise BadInputError("--drop says how much a filter drops; name one with --filter, such as --filter iif")
+    given: dict[str, Any] = {} if names is None else {"names": _read_names(names)}
     try:
         with progress() as report:
-            for snapshot in train_rounds(config, out, resume=resume):
+            for snapshot in train_rounds(config, out, resume=resume, **given):
                 mean = snapshot.metrics["mean_return"]
                 shown = "no episode ended" if mean is None else f"mean return {mean:.2f}"
                 report(f"round {snapshot.round}: {shown}", snapshot.round + 1, config.rounds)
@@ -78,3 +94,40 @@ def train(
         raise CancelledError(
             f"stopped; the committed rounds are in {out}. Continue with the same command and --resume"
         ) from None
+
+
+def _chosen(env: str | None) -> str:
+    """The environment to train: the one that a person named, or what their function makes.
+
+    Raises:
+        BadInputError: neither is named, or they are two environments.
+    """
+    from engine.envs import named_by_make
+
+    made = named_by_make()
+    if env is not None and (made is None or env in (made.name, allowed().make)):
+        return env
+    if made is None:
+        raise BadInputError(
+            "say what to train: an environment, or a function that makes one with --make package:function"
+        )
+    if env is not None:
+        raise BadInputError(f"--make {allowed().make} makes {made.name}, not {env}; leave {env} out, or --make")
+    return made.name
+
+
+def _read_names(file: Path) -> Names:
+    """What `--names` says.
+
+    Raises:
+        BadInputError: the file can't be read, or is something else.
+    """
+    from engine.envs.names import names_from
+    from engine.store.strict_json import parse_json
+
+    try:
+        return names_from(parse_json(file.read_bytes(), str(file)))
+    except OSError as error:
+        raise BadInputError(f"--names {file} can't be read ({error.strerror}); name a file of JSON") from None
+    except DamagedRunError as error:
+        raise BadInputError(f"--names {error}") from None

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from engine.allowed import allow
 from engine.cli.options import (
     Action,
-    Base,
-    Download,
     Json,
     Observation,
     OfRound,
@@ -60,8 +57,6 @@ def validate(
     device: Annotated[
         str, typer.Option(help="cpu replays exactly; cuda replays hundreds at a time, to rounding.")
     ] = "cpu",
-    base: Base = None,
-    download: Download = False,
     as_json: Json = False,
 ) -> None:
     """Remove random records, really replay the round, and see who predicted it."""
@@ -75,7 +70,6 @@ def validate(
     from engine.executors import Pool
     from engine.store.read import open_run
 
-    allow(base, download=download)
     snapshot = open_run(run).snapshot(round)
     estimators = list(dict.fromkeys(estimator or [DEFAULT_ESTIMATOR]))
     chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action, tokens=tokens)

@@ -19,7 +19,7 @@ from engine.envs.outside import made, named_by_make, registered, registered_as
 from engine.errors import BadInputError
 
 __all__ = ["CATALOGUE", "DEFAULT_PRESET", "Environment", "Extra", "Layout", "Place"]
-__all__ += ["find", "preset", "recorded", "trainable", "with_settings"]
+__all__ += ["find", "named_by_make", "preset", "recorded", "trainable", "with_settings"]
 
 DEFAULT_PRESET = "paper"
 

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from engine.environment_spec import EnvironmentSpec
+from engine.envs.fitting import Fitted, described
 from engine.envs.layout import Layout
 from engine.envs.names import own_names
 from engine.errors import BadInputError
@@ -100,7 +101,8 @@ class Environment:
         Raises:
             BadInputError: the package that it needs is not installed, or it can't be made; the message says what would help.
         """
-        return self.bare()
+        env = self.bare()
+        return env if self.spec is None else Fitted(env, self.name)
 
     def bare(self) -> gym.Env[Any, Any]:
         """A new environment as it comes, with spaces of its own. Errors as `make`."""
@@ -153,21 +155,9 @@ class Environment:
         env = self.bare()
         try:
             names = (self.observation_names, self.action_names) if self.spec is None else own_names(env)
-            return _describe(env.observation_space, names[0]), _describe(env.action_space, names[1])
+            return (
+                described(env.observation_space, names[0], "observation"),
+                described(env.action_space, names[1], "action"),
+            )
         finally:
             env.close()
-
-
-def _describe(space: gym.Space[Any], names: tuple[str, ...]) -> Space:
-    if isinstance(space, gym.spaces.Discrete):
-        return Space("discrete", n=int(space.n), names=names)
-    if isinstance(space, gym.spaces.Box):
-        return Space(
-            "box",
-            shape=tuple(space.shape),
-            dtype=np.dtype(space.dtype).name,
-            low=tuple(float(x) for x in space.low.ravel()),
-            high=tuple(float(x) for x in space.high.ravel()),
-            names=names,
-        )
-    raise BadInputError(f"the space {space} is not supported; Discrete and Box are")

@@ -16,7 +16,7 @@ from engine.config_language import LanguageConfig
 from engine.environment_spec import EnvironmentSpec
 from engine.errors import BadInputError, DamagedRunError
 from engine.known_kinds import parts_of
-from engine.spaces import Space
+from engine.spaces import LARGEST_SPACE, MOST_CHOICES, MOST_PARTS, Space
 from engine.store.strict_json import parse_json
 from engine.store.words import brief
 from engine.typed import typed
@@ -31,12 +31,6 @@ KIND_VERSION = 4
 catalogue; the newest one that it reads."""
 SAID_OTHERWISE = ("control", "language")
 """The kinds of run that `run.json` has no word for: they are told apart by the settings of a language model."""
-LARGEST_SPACE = 2**24
-"""Values of a discrete space, or numbers in a box, at most."""
-MOST_PARTS = 256
-"""Parts of an observation at most."""
-MOST_CHOICES = 2**16
-"""Values of a discrete space of an environment at most."""
 DEFAULTS = ("kind", "settings", "language", "model", "environment")
 """What not every `run.json` has: all others have been there since version 1."""
 

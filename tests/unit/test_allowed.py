@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from own_worlds import write_package
+from own_worlds import saying, write_package
 
 import engine
 from engine.allowed import Allowed, add_options, allow, allow_as, allow_options, allowed
@@ -17,10 +17,8 @@ from engine.errors import BadInputError
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    before, path = allowed(), list(sys.path)
-    yield
-    allow_as(before)
-    sys.path[:] = path
+    with saying():
+        yield
 
 
 @pytest.fixture

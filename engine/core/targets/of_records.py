@@ -152,7 +152,7 @@ def action_target(
     """`chosen_targets.action_target` where a record is an observation and an action."""
     if (record is None) == (observation is None):
         raise BadInputError("an action target needs either a record, or an observation and an action")
-    typed = None if action is None else as_space("action", action, _spaces(snapshot)[1])
+    typed = None if action is None else _as_action(action, _spaces(snapshot)[1])
     flat = () if typed is None else tuple(typed.ravel().tolist())
     if record is not None:
         records = check_records(np.atleast_1d(record), len(snapshot.buffer))
@@ -172,7 +172,7 @@ def typed_target(observation_space: Space, action_space: Space, observation: Any
     """
     if action is None:
         raise BadInputError("an observation needs an action beside it")
-    typed = as_space("action", action, action_space)
+    typed = _as_action(action, action_space)
     state = as_space("observation", observation, observation_space)
     called = TargetName(
         target="action", observation=tuple(state.ravel().tolist()), action=tuple(typed.ravel().tolist())
@@ -214,6 +214,12 @@ def _spaces(snapshot: Snapshot) -> tuple[Space, Space]:
     if found is None:
         raise BadInputError(f"states and actions can't be typed for a run of the kind {snapshot.kind}; name a record")
     return found
+
+
+def _as_action(value: Any, space: Space) -> NDArray[Any]:
+    """A hand-typed action as records have it: continuous ones flat. Errors as `as_space`."""
+    typed = as_space("action", value, space)
+    return typed if space.kind == "discrete" else typed.ravel().astype(np.float32)
 
 
 def as_space(name: str, value: Any, space: Space) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from engine.kinds.control.blueprint import policy_of
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.rollout import td_errors
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.spaces import Space
 
 
 @control_only
@@ -63,6 +64,13 @@ def steps_in_episode(snapshot: ControlSnapshot) -> NDArray[np.int64]:
 def observation_components(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     """Component name -> (n,) values; a discrete observation is one component called `state`, an image has none."""
     observation, space = snapshot.buffer.observation, snapshot.observation_space
+    if space.encoder == "parts":
+        parts = {name: _components(part, space.parts[name]) for name, part in observation.items()}  # type: ignore[attr-defined]
+        return {f"{name}: {component}": column for name, part in parts.items() for component, column in part.items()}
+    return _components(observation, space)
+
+
+def _components(observation: NDArray[Any], space: Space) -> dict[str, NDArray[Any]]:
     if space.encoder == "one_hot":
         return {"state": observation}
     if space.encoder == "image":
@@ -89,7 +97,8 @@ def observation_picture(snapshot: ControlSnapshot, record: int) -> NDArray[np.ui
 
     Three channels become red, green and blue; any other number of them grey.
     """
-    images = snapshot.buffer.observation
+    images, axis = snapshot.buffer.observation, snapshot.observation_space.channel_axis
+    images = images[..., None] if axis is None else np.moveaxis(images, axis + 1, -1)
     largest = np.maximum(images.max(axis=(0, 1, 2)), 1)
     stretched = images[record] * (255.0 / largest)
     if stretched.shape[2] != 3:

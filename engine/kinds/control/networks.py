@@ -17,8 +17,10 @@ from engine.core.policy import Evaluation, Policy
 from engine.errors import BadInputError, DamagedRunError
 from engine.spaces import Space
 
-TRUNK_FEATURES = 64
-"""Numbers that the trunk makes of an image."""
+TRUNK_FEATURES, LARGE_TRUNK_FEATURES = 64, 512
+"""Numbers that the trunk makes of a small image, and of a large one."""
+LARGE_IMAGE = 36
+"""Pixels of both sides from which an image is a large one: the least that the strided convolutions can take."""
 
 
 class LogStd(nn.Module):
@@ -60,8 +62,7 @@ class ActorCritic(Policy):
             case "flatten":
                 inputs = math.prod(observation_space.shape)
             case "image":
-                self.trunk = _image_trunk(observation_space.shape, generator)
-                inputs = TRUNK_FEATURES
+                self.trunk, inputs = _image_trunk(observation_space.image_shape, generator)
         outputs = action_space.n if action_space.kind == "discrete" else math.prod(action_space.shape)
         self.actor = _perceptron([inputs, *hidden, outputs], 0.01, generator)
         self.critic = _perceptron([inputs, *hidden, 1], 1.0, generator)
@@ -76,7 +77,9 @@ class ActorCritic(Policy):
             return torch.eye(self.observation_space.n, dtype=dtype)[torch.as_tensor(observation)]
         tensor = torch.as_tensor(np.asarray(observation))
         if encoder == "image":
-            return tensor.permute(0, 3, 1, 2).to(dtype, memory_format=torch.contiguous_format) / 255
+            axis = self.observation_space.channel_axis
+            images = tensor.unsqueeze(1) if axis is None else tensor.movedim(axis + 1, 1)
+            return images.to(dtype, memory_format=torch.contiguous_format) / 255
         return tensor.reshape(len(observation), -1).to(dtype)
 
     def forward(self, inputs: Tensor, action: Tensor, with_value: bool = True) -> Evaluation:
@@ -189,20 +192,27 @@ def _perceptron(sizes: Sequence[int], gain: float, generator: torch.Generator | 
     return nn.Sequential(*layers)
 
 
-def _image_trunk(shape: Sequence[int], generator: torch.Generator | None) -> nn.Sequential:
-    """(n, channels, height, width) -> (n, 64): the paper's network for MiniGrid, two 3x3 convolutions and a linear layer."""
-    height, width, channels = shape
+def _image_trunk(shape: tuple[int, int, int], generator: torch.Generator | None) -> tuple[nn.Sequential, int]:
+    """(n, channels, height, width) -> (n, features), and how many features.
+
+    Small images have the paper's network for MiniGrid, two 3x3 convolutions and a linear layer; large ones that of
+    Stable-Baselines3's `NatureCNN` (Mnih et al. 2015).
+    """
+    channels, height, width = shape
     if min(height, width) < 5:
         raise BadInputError(f"images of {height} x {width} are too small; two 3x3 convolutions need at least 5 x 5")
-    layers = (
-        nn.Conv2d(channels, 16, 3, device="meta"),
-        nn.Conv2d(16, 32, 3, device="meta"),
-        nn.Linear(32 * (height - 4) * (width - 4), TRUNK_FEATURES, device="meta"),
-    )
+    is_large = min(height, width) >= LARGE_IMAGE
+    kernels = ((32, 8, 4), (64, 4, 2), (64, 3, 1)) if is_large else ((16, 3, 1), (32, 3, 1))
+    features = LARGE_TRUNK_FEATURES if is_large else TRUNK_FEATURES
+    layers: list[nn.Module] = []
+    for outputs, size, stride in kernels:
+        layers += [nn.Conv2d(channels, outputs, size, stride, device="meta"), nn.ReLU()]
+        channels, height, width = outputs, (height - size) // stride + 1, (width - size) // stride + 1
+    layers += [nn.Flatten(), nn.Linear(channels * height * width, features, device="meta"), nn.ReLU()]
     for layer in layers:
-        _initialise(layer, math.sqrt(2), generator)
-    first, second, linear = layers
-    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), linear, nn.ReLU())
+        if any(True for _ in layer.parameters()):
+            _initialise(layer, math.sqrt(2), generator)
+    return nn.Sequential(*layers), features
 
 
 def _with_memory(layer: nn.Module) -> None:

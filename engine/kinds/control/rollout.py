@@ -46,8 +46,9 @@ def collect(
     steps, n_envs = config.n_steps, len(environments.envs)
     space = environments.observation_space
     observation = np.zeros((steps, n_envs, *space.shape), space.dtype)
-    discrete = environments.action_space.kind == "discrete"
-    action = np.zeros((steps, n_envs, *environments.action_space.shape), np.int64 if discrete else np.float32)
+    chosen = environments.action_space
+    width = () if chosen.kind == "discrete" else (chosen.size,)
+    action = np.zeros((steps, n_envs, *width), np.float32 if width else np.int64)
     reward, scaled_reward = np.zeros((steps, n_envs), np.float32), np.zeros((steps, n_envs), np.float32)
     terminated, truncated = np.zeros((steps, n_envs), bool), np.zeros((steps, n_envs), bool)
     episode = np.zeros((steps, n_envs), np.int64)

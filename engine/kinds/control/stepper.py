@@ -181,8 +181,8 @@ class VectorEnvironment:
 
 
 def feasible(action: Any, space: Space) -> Any:
-    """What the environment sees of an action: an int, or the Gaussian sample clipped to the bounds."""
+    """What the environment sees of an action: an int, or the Gaussian sample clipped to the bounds, in the space's shape."""
     if space.kind == "discrete":
         return int(action)
     low, high = np.asarray(space.low, space.dtype), np.asarray(space.high, space.dtype)
-    return np.clip(action, low.reshape(space.shape), high.reshape(space.shape))
+    return np.clip(np.ravel(action).astype(space.dtype), low, high).reshape(space.shape)

@@ -84,3 +84,33 @@ def test_a_typed_image_is_made_of_what_its_type_can_hold(number: float) -> None:
     space = Space("box", shape=(2, 2, 1), dtype="uint8")
     with pytest.raises(BadInputError, match="the observation must be made of integers from 0 to 255"):
         as_space("observation", [number, 0, 0, 0], space)
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((40, 36, 2), 2), ((2, 40, 36), 2), ((40, 36), 1)])
+def test_channels_come_first_wherever_an_image_has_them(shape: tuple[int, ...], channels: int) -> None:
+    space = Space("box", shape=shape, dtype="uint8")
+    policy = ActorCritic(space, Space("discrete", n=3), generator=torch.Generator())
+    image = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
+    inputs = policy.encode(image)
+    assert space.image_shape == inputs.shape[1:] == (channels, 40, 36)
+    assert inputs.min() >= 0
+    assert inputs.max() <= 1
+    wanted = {(40, 36, 2): (1, 7, 5, 1), (2, 40, 36): (1, 1, 7, 5), (40, 36): (1, 7, 5)}[shape]
+    assert inputs[1, -1, 7, 5] == image[wanted] / np.float32(255)
+
+
+def test_large_images_have_the_trunk_of_stable_baselines3() -> None:
+    """The same layers, and the same function of the same weights."""
+    nature = pytest.importorskip("stable_baselines3.common.torch_layers").NatureCNN
+    from gymnasium.spaces import Box
+
+    theirs = nature(Box(0, 255, (3, 48, 36), np.uint8))
+    policy = ActorCritic(Space("box", shape=(3, 48, 36), dtype="uint8"), Space("discrete", n=2), (), torch.Generator())
+    trunk = policy.trunk
+    assert trunk is not None
+    ours = list(trunk.parameters())
+    assert [p.shape for p in ours] == [p.shape for p in theirs.parameters()]
+    for mine, other in zip(ours, theirs.parameters(), strict=True):
+        mine.data.copy_(other.data)
+    inputs = policy.encode(np.random.default_rng(0).integers(0, 256, (4, 3, 48, 36), np.uint8))
+    assert torch.equal(trunk(inputs), theirs(inputs))
