@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.charts import records as charts
 from app.shell import loaders, page, state
+from app.shell.text import escape
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
@@ -23,6 +24,9 @@ def draw(run: Run, snapshot: ControlSnapshot, record: int, key: str, *, mode_bar
     """
     values, taken = loaders.action_distribution(snapshot, record), snapshot.buffer.action[record]
     space = run.manifest.action_space
+    if isinstance(values, str):
+        st.info(escape(values), icon=":material/info:")
+        return
     if space.kind == "discrete":
         names = page.action_names(run)
         st.plotly_chart(

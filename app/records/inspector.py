@@ -18,7 +18,7 @@ from app.scores.by_term_and_layer import by_term
 from app.shell import loaders, page, state
 from app.shell.text import escape
 from engine.core.scores import Scores
-from engine.kinds.control.fields import observation_components, observation_picture
+from engine.kinds.control.fields import observation_components, observation_pictures
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
@@ -123,12 +123,16 @@ def _table(numbers: dict[str, float]) -> None:
 
 def _observation(snapshot: ControlSnapshot, record: int) -> None:
     space = snapshot.observation_space
-    if space.encoder == "image":
-        picture = observation_picture(snapshot, record)
+    pictures = observation_pictures(snapshot, record)
+    for name, picture in pictures.items():
         height, width, _ = picture.shape
         larger = max(1, 210 // max(height, width))
-        st.image(picture.repeat(larger, axis=0).repeat(larger, axis=1), alt="The image that the policy saw")
-        st.caption(f"What the policy saw: {height} x {width} pixels, colours stretched to the round's range.")
+        st.image(
+            picture.repeat(larger, axis=0).repeat(larger, axis=1), alt=f"The image that the policy saw {name}".strip()
+        )
+        of = f" ({escape(name)})" if name else ""
+        st.caption(f"What the policy saw{of}: {height} x {width} pixels, colours stretched to the round's range.")
+    if pictures and space.encoder == "image":
         return
     if snapshot.config.normalize_observation:
         st.caption("As the policy saw it: normalised by running statistics.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.removal import start
-from app.shell import state
+from app.shell import kinds, state
 from app.shell.text import escape
 from engine.core.kind import kind_of
 from engine.core.scores import Scores
@@ -62,8 +62,9 @@ def retrain_dialog(
         help="Rounded up to a multiple of the orders.",
     )
     further = right.number_input(
-        "Rounds to train on", 0, 200, 0, key="continue_rounds", help="As a branch run, with data collected anew."
-    )
+        "Rounds to train on", 0, 200, 0, key="continue_rounds", disabled=bool(kinds.cannot_train(run)),
+        help=kinds.cannot_train(run) or "As a branch run, with data collected anew.",
+    )  # fmt: skip
     seeds = left.number_input(
         "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further,
         help="Every arm is trained on that often, each time with data collected anew; at least 2 for an interval.",

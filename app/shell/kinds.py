@@ -88,6 +88,12 @@ KINDS = {
         has_formation=True,
         is_studied=True,
     ),
+    "recorded": Shown(
+        pages=(DIAGNOSE, BEHAVIOUR),
+        elsewhere="Another trainer made this run: its records are steps of an environment, which have pages of their own.",
+        collected="Training episodes that ended in the round",
+        has_formation=True,
+    ),
     "language": Shown(
         pages=(SEQUENCES,),
         elsewhere="This is a language model's run: its records are sequences, which have a page of their own.",
@@ -106,6 +112,17 @@ def shown(run: Run) -> Shown:
 def records_page(run: Run) -> Page:
     """Where a run's records are."""
     return next(iter(shown(run).pages), TIMELINE)
+
+
+def origin(run: Run) -> str:
+    """Who trained a run, where that was not this project, and what can be done with it; empty where it was."""
+    said = _known(run).origin(run.manifest)
+    return str(said)
+
+
+def cannot_train(run: Run) -> str:
+    """Why a run can't be gone on with here; empty where it can."""
+    return str(_known(run).no_training)
 
 
 def words(run: Run) -> Words:

@@ -203,9 +203,12 @@ def picture(snapshot: ControlSnapshot, record: int) -> NDArray[np.uint8] | str:
 
 
 @cached(max_entries=256)
-def action_distribution(snapshot: ControlSnapshot, record: int) -> NDArray[np.float32]:
-    """What the policy says of the record's state."""
-    return policy_at(snapshot, record)
+def action_distribution(snapshot: ControlSnapshot, record: int) -> NDArray[np.float32] | str:
+    """What the policy says of the record's state, or one line that says why that is not known."""
+    try:
+        return policy_at(snapshot, record)
+    except EngineError as error:
+        return str(error)
 
 
 @cached(max_entries=16)

@@ -14,8 +14,20 @@ from engine.jobs.interventions import list_jobs
 from engine.store.read import Run
 
 ALL, FINISHED = "all", "finished"
+OWN = "trained here"
 INTERVENTIONS = kinds.Page("interventions", "what was removed, and what came of it")
-EMPTY = ("run", "environment", "seed", "rounds", "state", "final return", "return per round", "interventions", "parent")
+EMPTY = (
+    "run",
+    "environment",
+    "trainer",
+    "seed",
+    "rounds",
+    "state",
+    "final return",
+    "return per round",
+    "interventions",
+    "parent",
+)
 
 
 def describe(name: str, run: Run) -> dict[str, Any]:
@@ -25,6 +37,7 @@ def describe(name: str, run: Run) -> dict[str, Any]:
     return {
         "run": name,
         "environment": run.manifest.env_id,
+        "trainer": run.manifest.trainer or OWN,
         "seed": run.config.seed,
         "rounds": len(run.rounds),
         "state": FINISHED if run.final else follow_run.as_of(run),

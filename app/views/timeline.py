@@ -56,6 +56,9 @@ with st.container(horizontal=True):
         st.metric(f"Best {what}", f"{max(returns):.4g}", border=True)
     st.metric("Optimizer", escape(f"{run.config.optimizer} {run.config.learning_rate:g}"), border=True)
 
+if origin := kinds.origin(run):
+    st.caption(escape(origin), key="origin")
+
 st.subheader(what.capitalize(), anchor=False)
 st.caption(
     f"{collected}: mean, and a band of one standard deviation between "

@@ -37,6 +37,7 @@ from engine.core.update import as_batch
 from engine.errors import BadInputError
 from engine.known_kinds import kind_named
 from engine.spaces import Space
+from engine.store.manifest import RunManifest
 from engine.store.snapshot import Snapshot
 
 Given = Mapping[str, Any]
@@ -101,6 +102,11 @@ class Kind:
     """Why a run can't be gone on with here, with data collected anew; empty where it can."""
     has_states: ClassVar[bool] = False
     """Whether its records are steps of an environment: a state, an action and a reward each, in episodes."""
+
+    @staticmethod
+    def origin(manifest: RunManifest) -> str:
+        """Who trained a run and what can be done with it, where that was not this project; one line for people, or empty."""
+        return ""
 
     # A round at theta(k).
 

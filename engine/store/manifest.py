@@ -93,6 +93,13 @@ class RunManifest:
     def __repr__(self) -> str:
         return f"RunManifest({brief(self.env_id)}, of the kind {brief(self.kind)}, seed {self.config.seed})"
 
+    @property
+    def trainer(self) -> str:
+        """Who trained it, where that was not this project; empty where it was, or where nobody says."""
+        said = self.settings.get("trainer")
+        name = said.get("name") if isinstance(said, Mapping) else None
+        return name if isinstance(name, str) else ""
+
     def most_rows(self, kind: str) -> int | None:
         """Rows that a round's file of that kind can have, as the settings say; None where they say nothing."""
         records = self.config.records_per_round

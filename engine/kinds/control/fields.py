@@ -92,12 +92,22 @@ def action_components(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
 
 
 @control_only
-def observation_picture(snapshot: ControlSnapshot, record: int) -> NDArray[np.uint8]:
-    """(height, width, 3) picture of an image observation, every channel stretched so that the round's largest value is 255.
+def observation_pictures(snapshot: ControlSnapshot, record: int) -> dict[str, NDArray[np.uint8]]:
+    """A (height, width, 3) picture of an image observation, or of each part of one that is an image, by its name.
 
-    Three channels become red, green and blue; any other number of them grey.
+    Every channel is stretched so that the round's largest value is 255. Three channels become red, green and blue; any
+    other number of them grey.
     """
-    images, axis = snapshot.buffer.observation, snapshot.observation_space.channel_axis
+    observation, space = snapshot.buffer.observation, snapshot.observation_space
+    parts: dict[str, Any] = observation if isinstance(observation, dict) else {"": observation}
+    spaces = space.parts or {"": space}
+    return {
+        name: _picture(part, spaces[name], record) for name, part in parts.items() if spaces[name].encoder == "image"
+    }
+
+
+def _picture(images: NDArray[Any], space: Space, record: int) -> NDArray[np.uint8]:
+    axis = space.channel_axis
     images = images[..., None] if axis is None else np.moveaxis(images, axis + 1, -1)
     largest = np.maximum(images.max(axis=(0, 1, 2)), 1)
     stretched = images[record] * (255.0 / largest)

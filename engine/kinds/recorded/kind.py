@@ -25,6 +25,7 @@ from engine.kinds.recorded.restoring import restore_recorded
 from engine.kinds.recorded.settings import RecordedSettings
 from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.kinds.recorded.state import restore_optimizer
+from engine.store.manifest import RunManifest
 
 
 class RecordedKind(ControlKind):
@@ -34,6 +35,13 @@ class RecordedKind(ControlKind):
     no_training = (
         "another trainer made this run, so that it can't be trained on here; a removal is replayed and evaluated"
     )
+
+    @staticmethod
+    def origin(manifest: RunManifest) -> str:
+        """The trainer with its versions, and the run's capabilities."""
+        said = RecordedSettings.from_json(manifest.settings)
+        versions = ", ".join(f"{package} {number}" for package, number in said.trainer.versions.items())
+        return f"Recorded from {said.trainer.name} ({versions}). Can: {said.capabilities.words}."
 
     def policy(self, snapshot: Any) -> Any:
         """The trainer's own module, made again."""
