@@ -57,7 +57,8 @@ with st.container(horizontal=True):
     st.metric("Optimizer", escape(f"{run.config.optimizer} {run.config.learning_rate:g}"), border=True)
 
 if origin := kinds.origin(run):
-    st.caption(escape(origin), key="origin")
+    with st.container(key="origin"):
+        st.caption(escape(origin))
 
 st.subheader(what.capitalize(), anchor=False)
 st.caption(

@@ -11,7 +11,7 @@ from worlds import record
 
 import engine
 from engine.analysis.behaviour import policy_curve
-from engine.kinds.control.fields import observation_picture
+from engine.kinds.control.fields import observation_pictures
 
 SMALL = {"rounds": 2, "n_envs": 2, "n_steps": 40, "n_epochs": 2, "batch_size": 16, "seed": 1}
 GRID, PENDULUM, CHEETAH = "MiniGrid-Empty-8x8-v0", "Pendulum-v1", "HalfCheetah-v5"
@@ -41,9 +41,9 @@ def test_an_image_is_shown_and_not_its_numbers(open_page: Open, runs: Path) -> N
     assert "advantage" in options
     assert not any("component" in option for option in options)
     snapshot = engine.open_run(runs / GRID).snapshot(1)
-    picture = observation_picture(snapshot, 7)
+    picture = observation_pictures(snapshot, 7)[""]
     assert picture.shape == (7, 7, 3)
-    everything = np.stack([observation_picture(snapshot, i) for i in range(len(snapshot.buffer))])
+    everything = np.stack([observation_pictures(snapshot, i)[""] for i in range(len(snapshot.buffer))])
     assert everything.max() == 255
     assert len(np.unique(everything.reshape(-1, 3), axis=0)) > 2
 

@@ -43,6 +43,8 @@ def record_fields(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     }
     for name, column in observation_components(snapshot).items():
         columns[name if name not in columns else f"observation: {name}"] = column
+    for name, column in snapshot.extra.items():
+        columns[name if name not in columns else f"info: {name}"] = column
     return columns
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -73,6 +74,11 @@ class ControlSnapshot(Snapshot):
     environment: EnvironmentSpec | None = None
     """What Gymnasium calls the environment; None: it is the catalogue's entry `config.env_id`."""
     buffer: RolloutBuffer
+
+    @property
+    def extra(self) -> Mapping[str, NDArray[Any]]:
+        """Name -> (n,) of what was recorded beside the records; nothing in a run that was trained here."""
+        return {}
 
     def without(self, drop: Any, *, actor_only: bool = False) -> Self:
         """The same snapshot with the records `drop` marked as not kept.

@@ -36,6 +36,12 @@ class RecordedSnapshot(ControlSnapshot):
     kind = "recorded"
     buffer: RecordedBuffer
 
+    @property
+    def extra(self) -> Mapping[str, NDArray[Any]]:
+        """What the person who recorded asked for, and whether a step is a real one where some are not."""
+        phantom = {} if self.buffer.valid is None else {"valid": self.buffer.valid}
+        return {**self.buffer.extra, **phantom}
+
     @cached_property
     def said(self) -> RecordedSettings:
         """The run's own settings.
