@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.roughness import unit_vectors
 from engine.core.targets.of_records import ActionTarget
-from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.snapshot import RolloutBuffer
 from engine.spaces import Space
 
@@ -43,7 +43,7 @@ class Relations:
         return self.band == 0
 
 
-def relations(policy: ActorCritic, buffer: RolloutBuffer, target: ActionTarget) -> Relations:
+def relations(policy: Any, buffer: RolloutBuffer, target: ActionTarget) -> Relations:
     """How the records of a buffer relate to the one state and action of a target.
 
     Args:
@@ -56,10 +56,11 @@ def relations(policy: ActorCritic, buffer: RolloutBuffer, target: ActionTarget) 
     ends = np.quantile(similarity, [1 - share for share in BANDS.values()]) - ROUNDING
     band = (similarity[:, None] < ends[None, :-1]).sum(axis=1)
     action = target.action[0]
-    if policy.log_std is None:
+    _, deviations = policy.action_parameters(target.observation)
+    if deviations is None:
         same = buffer.action == action
     else:
-        deviation = policy.log_std.weight.detach().exp().numpy()
+        deviation = deviations[0].numpy()
         same = (((buffer.action - action) / deviation) ** 2).mean(axis=1) <= 1
     return Relations(embedding, similarity, band, same, buffer.advantage > 0)
 

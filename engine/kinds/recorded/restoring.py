@@ -31,6 +31,8 @@ def restore_recorded(said: RecordedSettings, checkpoint: Checkpoint, learning_ra
     try:
         with torch.random.fork_rng(devices=[]), bounded(sum(tensor.size for tensor in parameters.values())):
             policy = _made(said.policy, learning_rate)
+    except BadInputError:
+        raise
     except (TypeError, ValueError, AssertionError, RuntimeError, AttributeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInputError(
