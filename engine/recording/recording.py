@@ -55,17 +55,24 @@ class Recording:
         """The records of the step that comes next."""
         self.steps.append(np.asarray(records, np.int64).ravel().copy())
 
+    def whole(self) -> tuple[RecordedSnapshot, str]:
+        """The round that is being trained on with the minibatches that were seen, and why it has none where it has not."""
+        assert self.pending is not None, "asked for between collect and commit"
+        snapshot = self.pending
+        n, config = len(snapshot.buffer), snapshot.config
+        minibatches, why = whole_passes(self.steps, n, config.batch_size, self.foreseen)
+        return replace(snapshot, minibatches=minibatches), why
+
     def updated(self, metrics: Mapping[str, Any]) -> None:
         """Commit the round whose update is over."""
         if self.pending is None or self.writer is None:
             return
-        snapshot, self.pending = self.pending, None
-        n, config = len(snapshot.buffer), snapshot.config
-        minibatches, why = whole_passes(self.steps, n, config.batch_size, self.foreseen)
+        snapshot, why = self.whole()
+        self.pending = None
         found = {**snapshot.metrics, "update_seconds": time.perf_counter() - self._since, **metrics}
         if why:
             found["not_replayable"] = why
-        self.writer.commit_round(replace(snapshot, minibatches=minibatches), found)
+        self.writer.commit_round(snapshot, found)
         self.round = snapshot.round + 1
 
     def finish(self, checkpoint: Mapping[str, NDArray[Any]]) -> None:

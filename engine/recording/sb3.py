@@ -37,6 +37,7 @@ from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSetting
 from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.kinds.recorded.state import state_of
 from engine.recording.episode_states import EpisodeStates, in_this_process
+from engine.recording.optimizers import optimizer_name
 from engine.recording.recording import Recording
 from engine.recording.spaces import acted, observed
 from engine.recording.watched_rollout import Rollout, Running
@@ -193,7 +194,7 @@ class Recorder(BaseCallback):
             batch_size=min(model.batch_size, per_round) if is_ppo else per_round,
             n_epochs=model.n_epochs if is_ppo else 1,
             learning_rate=max(float(model.lr_schedule(self._progress)), SMALLEST),
-            optimizer=_optimizer_name(model.policy.optimizer),
+            optimizer=optimizer_name(model.policy.optimizer),
             gamma=model.gamma,
             gae_lambda=model.gae_lambda,
             clip_range=max(float(model.clip_range(self._progress)), SMALLEST) if is_ppo else 0.2,
@@ -308,20 +309,6 @@ def _our_numbers(theirs: NDArray[Any], config: TrainConfig) -> NDArray[np.int64]
     """Records are t * n_envs + env; the trainer's buffer counts environment by environment once it is flat."""
     env, t = np.divmod(theirs, config.n_steps)
     return np.asarray(t * config.n_envs + env)
-
-
-def _optimizer_name(optimizer: torch.optim.Optimizer) -> Any:
-    """`adam` and `sgd` are those whose steps are known here, by their settings."""
-    said = optimizer.defaults
-    plain = (
-        not said.get("weight_decay")
-        and not said.get("amsgrad")
-        and not said.get("nesterov")
-        and not said.get("dampening")
-    )
-    if type(optimizer) is torch.optim.Adam and plain and (*said["betas"], said["eps"]) == (0.9, 0.999, 1e-5):
-        return "adam"
-    return "sgd" if type(optimizer) is torch.optim.SGD and plain and not said["momentum"] else "other"
 
 
 def _statistics(normalized: VecNormalize) -> dict[str, NDArray[Any]]:

@@ -59,7 +59,7 @@ class RecordedKind(ControlKind):
         """With the trainer's own optimizer."""
         rate = float(snapshot.in_force.get("learning_rate", snapshot.config.learning_rate))
         policy = self.policy(snapshot)
-        optimizer = restore_optimizer(policy, snapshot.checkpoint, rate)
+        optimizer = restore_optimizer(policy, snapshot.checkpoint, rate, snapshot.said.optimizer)
         generator = snapshot.checkpoint.get(TORCH_GENERATOR)
         return RecordedAgent(snapshot.config, loss_of(snapshot), policy, optimizer, generator, _threads(snapshot))
 

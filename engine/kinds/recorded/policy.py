@@ -44,6 +44,32 @@ class RecordedPolicy(Policy):
         log_prob, entropy, value = self.evaluate(vars(self)["theirs"], plain(inputs), action)
         return Evaluation(log_prob, -log_prob if entropy is None else entropy, value if with_value else None)
 
+    @torch.no_grad()
+    def log_prob(self, observation: Any, action: NDArray[Any]) -> NDArray[np.float32]:
+        """Log pi(a|s): (n,)."""
+        return np.asarray(self(self.encode(observation), self.as_tensor(action), False).log_prob.numpy())
+
+    @property
+    def cannot_act(self) -> str:
+        """Why its actions can't be drawn here from numbers of their own; empty where they can."""
+        return "what it would do in a state is known to its own code alone"
+
+    def action_parameters(self, observation: Any) -> tuple[Tensor, Tensor | None]:
+        """(n, ...) observations -> (n, actions) logits and None, or (n, d) means and (n, d) standard deviations.
+
+        Raises:
+            BadInputError: they are not known here.
+        """
+        raise BadInputError(f"this policy's probabilities are not shown: {self.cannot_act}")
+
+    def actor_features(self, observation: Any) -> NDArray[np.float32]:
+        """What the action layer is given; not known here."""
+        raise BadInputError(f"this policy's features are not shown: {self.cannot_act}")
+
+    def draw_noise(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+        """The random numbers that `act` turns into n actions; not known here."""
+        raise BadInputError(f"this policy can't be played: {self.cannot_act}")
+
 
 class StableBaselinesPolicy(RecordedPolicy):
     """An `ActorCriticPolicy` of Stable-Baselines3."""
@@ -83,11 +109,6 @@ class StableBaselinesPolicy(RecordedPolicy):
     def value(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """V(s): (n, ...) observations -> (n,)."""
         return np.asarray(self._theirs.predict_values(self.encode(observation)).flatten().numpy())
-
-    @torch.no_grad()
-    def log_prob(self, observation: Any, action: NDArray[Any]) -> NDArray[np.float32]:
-        """Log pi(a|s): (n,)."""
-        return np.asarray(self(self.encode(observation), self.as_tensor(action), False).log_prob.numpy())
 
     @torch.no_grad()
     def action_parameters(self, observation: Any) -> tuple[Tensor, Tensor | None]:

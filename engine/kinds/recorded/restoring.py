@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.errors import BadInputError
 from engine.kinds.recorded.policy import RecordedPolicy, StableBaselinesPolicy
+from engine.kinds.recorded.rebuilding import rebuilt
 from engine.kinds.recorded.recipe import allowed_class, bounded, made, made_space
 from engine.kinds.recorded.settings import Recipe, RecordedSettings
 from engine.kinds.recorded.state import load_buffers
@@ -45,6 +46,8 @@ def restore_recorded(said: RecordedSettings, checkpoint: Checkpoint, learning_ra
 
 
 def _made(recipe: Recipe, learning_rate: float) -> RecordedPolicy:
+    if recipe.by == "function":
+        return rebuilt(recipe.name, made(recipe.arguments))
     from stable_baselines3.common.policies import ActorCriticPolicy
 
     kind = allowed_class(recipe.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from engine.typed import typed
 
@@ -28,7 +28,9 @@ class Recipe:
     observation_space: Mapping[str, Any] = field(default_factory=dict)
     action_space: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Of the class, as `recipe.described` says them."""
+    """Of the class or the function, as `recipe.described` says them."""
+    by: Literal["class", "function"] = "class"
+    """`class`: a policy of Stable-Baselines3; `function`: one that its owner marked with `rebuilds`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,8 @@ class RecordedSettings:
     policy: Recipe | None
     """None: the policy can't be made again."""
     capabilities: Capabilities
+    optimizer: Recipe | None = None
+    """Where the policy does not bring its own."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `run.json`; `from_json` is the inverse."""

@@ -13,6 +13,8 @@ from torch import nn
 from engine.core.checkpoint import Tensors, check_optimizer
 from engine.core.policy import trained
 from engine.errors import BadInputError, DamagedRunError
+from engine.kinds.recorded.recipe import allowed_class, made
+from engine.kinds.recorded.settings import Recipe
 
 Checkpoint = Mapping[str, NDArray[Any]]
 
@@ -36,14 +38,21 @@ def load_buffers(policy: nn.Module, checkpoint: Mapping[str, NDArray[Any]]) -> N
                 held.copy_(torch.as_tensor(checkpoint[f"buffer/{name}"]))
 
 
-def restore_optimizer(policy: nn.Module, checkpoint: Checkpoint, learning_rate: float) -> torch.optim.Optimizer:
-    """The policy's own optimizer at its recorded state.
+def restore_optimizer(
+    policy: nn.Module, checkpoint: Checkpoint, learning_rate: float, recipe: Recipe | None = None
+) -> torch.optim.Optimizer:
+    """The policy's optimizer at its recorded state: the one of the recipe, else its own.
 
     Raises:
         DamagedRunError: a state is not one of these parameters.
     """
     check_optimizer(policy, checkpoint)
-    optimizer: torch.optim.Optimizer = vars(policy)["theirs"].optimizer
+    optimizer: torch.optim.Optimizer
+    if recipe is None:
+        optimizer = vars(policy)["theirs"].optimizer
+    else:
+        kind: Any = allowed_class(recipe.name)
+        optimizer = kind(policy.parameters(), **made(recipe.arguments))
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
     for name, parameter in trained(policy).items():

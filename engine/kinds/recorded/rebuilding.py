@@ -1,0 +1,75 @@
+"""Policies that only their owner's code can make: a function of a package that the person at the keyboard allows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import FunctionType
+from typing import Any, TypeVar
+
+from torch import nn
+
+from engine.allowed import allowed
+from engine.errors import BadInputError
+from engine.kinds.recorded.policy import RecordedPolicy
+
+F = TypeVar("F", bound=Callable[..., Any])
+MARK = "rebuilds_a_recorded_policy"
+
+
+def rebuilds(function: F) -> F:
+    """Mark a function that makes a policy again for a recorded run: it returns the module, and how it evaluates actions.
+
+    No other function is ever called for a run. It must be found by its name in its module, which must do nothing but define
+    things when it is imported.
+
+    >>> @rebuilds
+    ... def make_agent(hidden=64):
+    ...     return nn.Linear(4, hidden), lambda agent, observation, action: ...
+    """
+    vars(function)[MARK] = True
+    return function
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """`module:function`; a script that is being run goes by its file's name.
+
+    Raises:
+        BadInputError: it is not marked, or is no function of a module.
+    """
+    if not isinstance(function, FunctionType) or not vars(function).get(MARK):
+        raise BadInputError("rebuild must be a function marked with @engine.recording.rebuilds")
+    if "." in function.__qualname__ or function.__name__ == "<lambda>":
+        raise BadInputError(
+            f"rebuild is {function.__qualname__}; it must be a function of a module, not of a class or a function"
+        )
+    module = function.__module__
+    if module == "__main__":
+        module = Path(getattr(sys.modules["__main__"], "__file__", None) or "unnamed").stem
+    return f"{module}:{function.__name__}"
+
+
+def rebuilt(name: str, arguments: dict[str, Any]) -> RecordedPolicy:
+    """The policy that a marked function makes.
+
+    Raises:
+        BadInputError: the person at the keyboard does not allow its package, or it is no such function.
+    """
+    home, _, function_name = name.partition(":")
+    package = home.partition(".")[0]
+    if package not in allowed().packages:
+        raise BadInputError(
+            f"the policy of this run is made by {name[:80]!r}; allow your own package with --allow {package[:60]}"
+        )
+    try:
+        function = getattr(import_module(home), function_name, None)
+    except ImportError as error:
+        raise BadInputError(f"{home} can't be imported ({error})") from None
+    if not isinstance(function, FunctionType) or not vars(function).get(MARK) or function.__module__ != home:
+        raise BadInputError(f"{name} is no function marked with @engine.recording.rebuilds")
+    made = function(**arguments)
+    if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module) and callable(made[1])):
+        raise BadInputError(f"{name} must return a torch module and a function that evaluates actions")
+    return RecordedPolicy(*made)

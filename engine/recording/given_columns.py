@@ -1,0 +1,54 @@
+"""Columns as a loop has them, tensors or arrays, step by step or flat, as the records keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.errors import BadInputError
+from engine.spaces import Space
+
+
+def array(column: Any) -> NDArray[Any]:
+    """Of a tensor, or of what NumPy takes for one."""
+    return column.detach().cpu().numpy() if isinstance(column, torch.Tensor) else np.asarray(column)
+
+
+def column(name: str, column: Any, n: int) -> NDArray[Any]:
+    """(T, E, ...) or (n, ...) -> (n, ...) of its own.
+
+    Raises:
+        BadInputError: it has another length.
+    """
+    found = array(column)
+    lead = 2 if found.ndim > 1 and found.shape[0] != n and found.shape[0] * found.shape[1] == n else 1
+    flat = found.reshape(-1, *found.shape[lead:])
+    if len(flat) != n:
+        raise BadInputError(f"{name} has {len(flat)} records, and log_prob has {n}")
+    return flat.copy()
+
+
+def parts(observation: Any, n: int) -> Any:
+    """Observations as they are kept: a column, or a dict of columns."""
+    if isinstance(observation, Mapping):
+        return {str(name): column(str(name), part, n) for name, part in observation.items()}
+    return column("observation", observation, n)
+
+
+def observed(observation: Any) -> Space:
+    """The space of a column of observations, or of several."""
+    if isinstance(observation, dict):
+        return Space("dict", dtype="float32", parts={name: observed(part) for name, part in observation.items()})
+    return Space("box", shape=observation.shape[1:], dtype=observation.dtype.name)
+
+
+def acted(action: NDArray[Any], n_actions: int | None) -> Space:
+    """The space of a column of actions; of whole numbers, those that are said, or seen."""
+    if action.ndim == 1:
+        return Space("discrete", n=n_actions or int(action.max()) + 1)
+    unbounded = (float("-inf"),) * action.shape[1], (float("inf"),) * action.shape[1]
+    return Space("box", shape=action.shape[1:], dtype="float32", low=unbounded[0], high=unbounded[1])

@@ -1,0 +1,381 @@
+"""Record a training loop of one's own: four lines in it.
+
+rec = Recorder("runs/mine", agent, optimizer, evaluate=evaluate, loss=Loss(vf_coef=0.25), rebuild=make_agent)
+rec.round(observation=obs, action=actions, log_prob=logprobs, value=values, advantage=advantages, returns=returns,
+reward=rewards, starts=dones, n_envs=n)   # after collecting
+rec.minibatch(indices)                              # before each step
+rec.close()                                         # after the last update
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from engine.config import TrainConfig
+from engine.core.objective import explained_variance
+from engine.core.policy import trained
+from engine.environment_spec import EnvironmentSpec
+from engine.errors import BadInputError
+from engine.kinds.recorded.agent import TORCH_GENERATOR
+from engine.kinds.recorded.kind import recorded_fingerprint
+from engine.kinds.recorded.loss import Loss
+from engine.kinds.recorded.policy import Evaluate
+from engine.kinds.recorded.rebuilding import name_of, rebuilds
+from engine.kinds.recorded.recipe import NotDescribedError, class_name, described
+from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
+from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
+from engine.kinds.recorded.state import state_of
+from engine.recording.given_columns import acted, array, column, observed, parts
+from engine.recording.optimizers import optimizer_name
+from engine.recording.recording import Recording
+from engine.recording.self_test import compare
+from engine.spaces import Space
+from engine.store.manifest import RunManifest
+
+__all__ = ["Loss", "Recorder", "rebuilds"]
+
+Autoreset = Literal["next_step", "same_step"]
+
+
+class Recorder:
+    """Records every round of a loop into a run folder. It changes nothing of the training.
+
+    Use it as a context manager, or close it: a round is committed when the next one is there, and the last by `close`. A loop
+    that fails within an update keeps all earlier rounds.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        agent: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        evaluate: Evaluate,
+        loss: Loss,
+        rebuild: Callable[..., tuple[nn.Module, Evaluate]] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        normalize_advantage: bool = True,
+        max_grad_norm: float | None = 0.5,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.95,
+        env_id: str = "unnamed",
+        seed: int = 0,
+        trainer: str = "own loop",
+        autoreset: Autoreset = "next_step",
+        n_actions: int | None = None,
+        self_test: bool = True,
+    ) -> None:
+        """A recorder of one run.
+
+        Args:
+            path: the run folder to make.
+            agent: the module that the optimizer moves.
+            optimizer: of the agent's parameters, in one group.
+            evaluate: (agent, observation, action) -> log_prob (n,), entropy (n,) or None, value (n,); rows in order.
+            loss: what a minibatch minimises, as the loop has it.
+            rebuild: a function marked with `rebuilds` that returns an agent of the same shape and `evaluate`; without it the
+                run can be viewed, but nothing is computed from its policy.
+            arguments: keyword arguments of `rebuild`: numbers, texts, lists and dicts of these.
+            normalize_advantage: whether the loop does so within each minibatch, by the unbiased deviation + 1e-8.
+            max_grad_norm: global norm at which gradients are clipped; None: they are not.
+            gamma: discount.
+            gae_lambda: of generalised advantage estimation.
+            env_id: what people call the environment.
+            seed: of the training, for people.
+            trainer: what people call the loop.
+            autoreset: what `starts` marks. `next_step` (Gymnasium's vector environments by default): a step whose action is
+                ignored, as it resets the environment; it is recorded as a phantom. `same_step`: an episode's first step.
+            n_actions: how many actions there are, where they are whole numbers; by default those that the first round took.
+            self_test: replay the first round from the live agent, and warn where the declared loss leads elsewhere.
+
+        Raises:
+            BadInputError: the folder holds a run already, or an argument can't be used.
+        """
+        if len(optimizer.param_groups) != 1:
+            raise BadInputError(
+                f"the optimizer has {len(optimizer.param_groups)} groups of parameters; it must have one"
+            )
+        self.agent, self.optimizer, self.evaluate, self.loss = agent, optimizer, evaluate, loss
+        self.normalize_advantage, self.max_grad_norm = normalize_advantage, max_grad_norm
+        self.gamma, self.gae_lambda = gamma, gae_lambda
+        self.n_actions = n_actions
+        self.env_id, self.seed, self.trainer, self.autoreset = env_id, seed, trainer, autoreset
+        self._test = self_test
+        self._gradient: NDArray[Any] | None = None
+        self._hook = optimizer.register_step_pre_hook(self._first_gradient) if self_test else None
+        self._recipe = None if rebuild is None else _recipe(rebuild, arguments or {})
+        self._optimizer = _optimizer_recipe(optimizer)
+        self._recording = Recording(path)
+        self._spaces: tuple[Space, Space] | None = None
+        self._episodes: NDArray[np.int64] | None = None
+        self._sums: NDArray[np.float64] = np.zeros(0)
+        self._lengths: NDArray[np.int64] = np.zeros(0, np.int64)
+
+    def round(
+        self,
+        *,
+        observation: Any,
+        action: Any,
+        log_prob: Any,
+        value: Any,
+        advantage: Any,
+        returns: Any,
+        reward: Any,
+        starts: Any,
+        n_envs: int,
+        truncated: Any = None,
+        loss: Loss | None = None,
+        **extra: Any,
+    ) -> None:
+        """A round, collected and not yet trained on. Columns are (T, E, ...) or (T * E, ...) step by step, E environments.
+
+        Args:
+            observation: as `evaluate` takes it; a dict of columns where it has parts.
+            action: (..., ) whole numbers or (..., d) numbers.
+            log_prob: at collection.
+            value: at collection.
+            advantage: not normalised.
+            returns: what the value is trained towards.
+            reward: raw.
+            starts: whether an episode begins at the step, see `autoreset`; what is called `dones[t]` in single-file loops.
+            n_envs: E.
+            truncated: whether the episode was cut off by its time limit at the step; without it every end counts as terminal.
+            loss: in force in this round, where it changes.
+            extra: further columns of numbers.
+
+        Raises:
+            BadInputError: a column has another length.
+        """
+        self._commit()
+        n = int(np.prod(np.shape(array(log_prob))))
+        if n_envs < 1 or n % n_envs:
+            raise BadInputError(f"{n} records are no whole steps of {n_envs} environments")
+        columns = {"log_prob": log_prob, "value": value, "advantage": advantage, "returns": returns, "reward": reward}
+        flat: dict[str, Any] = {name: column(name, given, n).astype(np.float32) for name, given in columns.items()}
+        begins = column("starts", starts, n).astype(bool).reshape(-1, n_envs)
+        cut = np.zeros(n, bool) if truncated is None else column("truncated", truncated, n).astype(bool)
+        ends = np.vstack([begins[1:], np.zeros((1, n_envs), bool)]).ravel()
+        t, env = (index.ravel() for index in np.indices((n // n_envs, n_envs)))
+        phantom = begins.ravel() & (self.autoreset == "next_step")
+        taken = column("action", action, n)
+        discrete = taken.dtype.kind in "iu" and taken.ndim == 1
+        buffer = RecordedBuffer(
+            env=env.astype(np.int16),
+            t=t.astype(np.int32),
+            episode=self._numbers(begins),
+            observation=parts(observation, n),
+            action=taken.astype(np.int64) if discrete else taken.reshape(n, -1).astype(np.float32),
+            terminated=ends & ~cut,
+            truncated=ends & cut,
+            kept=np.ones(n, bool),
+            critic_kept=np.ones(n, bool),
+            valid=~phantom if phantom.any() else None,
+            extra={name: column(name, given, n).astype(np.float64) for name, given in extra.items()},
+            **flat,
+        )
+        spaces = observed(buffer.observation), acted(buffer.action, self.n_actions)
+        metrics = self._metrics(buffer, begins)
+        self._spaces = self._spaces or spaces
+        known = self._spaces[1].n
+        if discrete and buffer.action.max() >= known:
+            raise BadInputError(
+                f"action {buffer.action.max()} is none of the {known} that the first round took; say n_actions= to the recorder"
+            )
+        snapshot = RecordedSnapshot(
+            round=self._recording.round,
+            config=self._config(n // n_envs, n_envs),
+            in_force={
+                "config": {},
+                "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
+                "threads": torch.get_num_threads(),
+                "loss": (loss or self.loss).to_json(),
+            },
+            settings=self._settings().to_json(),
+            observation_space=self._spaces[0],
+            action_space=self._spaces[1],
+            environment=EnvironmentSpec(self.env_id),
+            buffer=buffer,
+            checkpoint=self._state(),
+            minibatches=np.zeros((0, n), np.int32),
+            fingerprint=recorded_fingerprint(),
+            metrics=metrics,
+        )
+        self._recording.collected(snapshot)
+
+    def minibatch(self, indices: Any) -> None:
+        """The records that the next step takes: positions in the round's columns, step by step.
+
+        Raises:
+            BadInputError: there is no round, or a position is out of range.
+        """
+        pending = self._recording.pending
+        if pending is None:
+            raise BadInputError("minibatch comes after round; no round is being trained on")
+        records, n = np.asarray(array(indices)).ravel(), len(pending.buffer)
+        if records.dtype.kind not in "iu" or len(records) == 0 or records.min() < 0 or records.max() >= n:
+            raise BadInputError(f"a minibatch must name records from 0 to {n - 1}")
+        self._recording.minibatch(records)
+
+    def close(self) -> None:
+        """Commit the last round and the parameters after it; a second call does nothing."""
+        self._commit()
+        self._recording.finish(self._state())
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if kind is None:
+            self.close()
+        else:  # the update that was going on is no round's
+            self._recording.close()
+
+    def _commit(self) -> None:
+        recording = self._recording
+        pending, sizes = recording.pending, [len(step) for step in recording.steps]
+        if pending is None:
+            return
+        found: dict[str, Any] = {"steps": len(sizes)}
+        if sizes:
+            n = len(pending.buffer)
+            settings = {"batch_size": sizes[0], "n_epochs": max(1, round(sum(sizes) / n))}
+            config = replace(pending.config, batch_size=settings["batch_size"], n_epochs=settings["n_epochs"])
+            recording.pending = replace(pending, config=config, in_force={**pending.in_force, "config": settings})
+        if recording.writer is None and recording.pending is not None:
+            recording.begin(self._manifest(recording.pending))
+        if self._test and pending.round == 0 and sizes:
+            whole, after = recording.whole()[0], self._state()
+            said = compare(whole, self.agent, self.evaluate, self._optimizer, after, self._gradient)
+            found["self_test"] = said or "equal bit for bit"
+            if said:
+                warnings.warn(f"{recording.path}: {said}", stacklevel=3)
+        recording.updated(found)
+
+    def _first_gradient(self, *_: Any) -> None:
+        """Keep the gradient of the first step of all, and look no longer."""
+        if self._recording.pending is None or self._hook is None:
+            return
+        self._hook.remove()
+        own = trained(self.agent).values()
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in own]
+        self._gradient = torch.cat([part.detach().ravel() for part in parts]).cpu().numpy()
+
+    def _numbers(self, begins: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """(n,) episode numbers, unique within the run."""
+        steps, n_envs = begins.shape
+        if self._episodes is None:
+            self._episodes = np.arange(n_envs)
+            begins = begins.copy()
+            begins[0] = False
+        numbers, running, following = (
+            np.zeros((steps, n_envs), np.int64),
+            self._episodes.copy(),
+            int(self._episodes.max()) + 1,
+        )
+        for t in range(steps):
+            for i in np.flatnonzero(begins[t]):
+                running[i], following = following, following + 1
+            numbers[t] = running
+        self._episodes = running
+        return numbers.ravel()
+
+    def _metrics(self, buffer: RecordedBuffer, begins: NDArray[np.bool_]) -> dict[str, Any]:
+        steps, n_envs = begins.shape
+        if not len(self._sums):
+            self._sums, self._lengths = np.zeros(n_envs), np.zeros(n_envs, np.int64)
+        rewards, finished = buffer.reward.reshape(steps, n_envs), list[tuple[float, int]]()
+        phantom = np.zeros((steps, n_envs), bool) if buffer.valid is None else ~buffer.valid.reshape(steps, n_envs)
+        for t in range(steps):
+            for i in np.flatnonzero(begins[t] & (self._lengths > 0)):
+                finished.append((float(self._sums[i]), int(self._lengths[i])))
+                self._sums[i] = self._lengths[i] = 0
+            self._sums += rewards[t]
+            self._lengths += ~phantom[t]
+        returns, lengths = np.array(finished, np.float64).reshape(-1, 2).T
+        some = len(returns) > 0
+        return {
+            "records": len(buffer),
+            "episodes": len(returns),
+            "mean_return": float(returns.mean()) if some else None,
+            "std_return": float(returns.std()) if some else None,
+            "mean_length": float(lengths.mean()) if some else None,
+            "explained_variance": explained_variance(buffer.value, buffer.returns),
+        }
+
+    def _state(self) -> dict[str, NDArray[Any]]:
+        return state_of(self.agent, self.optimizer) | {TORCH_GENERATOR: torch.get_rng_state().numpy().copy()}
+
+    def _config(self, n_steps: int, n_envs: int) -> TrainConfig:
+        return TrainConfig(
+            env_id=self.env_id,
+            seed=self.seed,
+            rounds=max(20, self._recording.round + 1),
+            n_envs=n_envs,
+            n_steps=n_steps,
+            batch_size=n_steps * n_envs,
+            n_epochs=1,
+            learning_rate=max(float(self.optimizer.param_groups[0]["lr"]), 1e-300),
+            optimizer=optimizer_name(self.optimizer),
+            gamma=self.gamma,
+            gae_lambda=self.gae_lambda,
+            clip_range=self.loss.clip or 0.2,
+            normalize_advantage=self.normalize_advantage,
+            ent_coef=self.loss.ent_coef,
+            vf_coef=self.loss.vf_coef,
+            max_grad_norm=float("inf") if self.max_grad_norm is None else self.max_grad_norm,
+            path="torch",
+        )
+
+    def _settings(self) -> RecordedSettings:
+        why = "" if self._recipe else "the recorder was given no rebuild function, by which the policy is made again"
+        if not self._optimizer:
+            why = why or "the optimizer's settings can't be kept"
+        return RecordedSettings(
+            trainer=Trainer(name=self.trainer, versions={"torch": version("torch")}),
+            policy=self._recipe,
+            capabilities=Capabilities(influence=why, replay=why),
+            optimizer=self._optimizer,
+        )
+
+    def _manifest(self, first: RecordedSnapshot) -> RunManifest:
+        """What `run.json` says, once the first round shows how the loop draws its minibatches."""
+        return RunManifest(
+            env_id=self.env_id,
+            config=first.config,
+            encoder=first.observation_space.encoder,
+            observation_space=first.observation_space,
+            action_space=first.action_space,
+            kind="recorded",
+            settings=first.settings,
+            environment=first.environment,
+            fingerprint=recorded_fingerprint(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+def _recipe(rebuild: Callable[..., Any], arguments: Mapping[str, Any]) -> Recipe:
+    try:
+        said = {name: described(value) for name, value in arguments.items()}
+    except NotDescribedError as error:
+        raise BadInputError(f"the arguments of rebuild can't be kept: {error}") from None
+    return Recipe(name=name_of(rebuild), arguments=said, by="function")
+
+
+def _optimizer_recipe(optimizer: torch.optim.Optimizer) -> Recipe | None:
+    """Class and settings; None where they can't be said."""
+    try:
+        said = {name: described(value) for name, value in optimizer.defaults.items()}
+        return Recipe(name=class_name(type(optimizer)), arguments=said)
+    except NotDescribedError:
+        return None

@@ -1,0 +1,109 @@
+"""Does the declared loss lead where the loop went? Tried on the live module, after the first round's update."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from engine.core.objective import RecordObjective
+from engine.core.policy import trained
+from engine.errors import EngineError
+from engine.kinds.recorded.agent import TORCH_GENERATOR, RecordedAgent, batch_of
+from engine.kinds.recorded.kind import loss_of
+from engine.kinds.recorded.policy import Evaluate, RecordedPolicy
+from engine.kinds.recorded.settings import Recipe
+from engine.kinds.recorded.snapshot import RecordedSnapshot
+from engine.kinds.recorded.state import load_buffers, restore_optimizer
+from engine.store.snapshot import parameters_of
+
+NEAR = 1e-2
+"""A factor of a loss that is off by less is taken for rounding; so is what is left of a gradient."""
+
+
+def compare(
+    snapshot: RecordedSnapshot,
+    agent: nn.Module,
+    evaluate: Evaluate,
+    optimizer: Recipe | None,
+    after: Mapping[str, NDArray[Any]],
+    gradient: NDArray[Any] | None = None,
+) -> str:
+    """Replay a round on a copy of the live module; empty where it leads to the same parameters bit for bit.
+
+    Args:
+        snapshot: the round, with its minibatches.
+        agent: the live module; it is not touched.
+        evaluate: how it evaluates actions.
+        optimizer: what is to be made for the copy.
+        after: the recorded checkpoint after the update.
+        gradient: (p,) of the first step as the loop had it, clipped; by it a wrong declaration is named.
+
+    Returns:
+        What differs, in a sentence.
+    """
+    try:
+        policy = RecordedPolicy(copy.deepcopy(agent), evaluate).load(snapshot.parameters)
+        load_buffers(policy, snapshot.checkpoint)
+        policy.eval()
+        named = "" if gradient is None else _named(snapshot, policy, gradient)
+        rate = float(snapshot.in_force["learning_rate"])
+        replayed = RecordedAgent(
+            snapshot.config,
+            loss_of(snapshot),
+            policy,
+            restore_optimizer(policy, snapshot.checkpoint, rate, optimizer),
+            snapshot.checkpoint.get(TORCH_GENERATOR),
+            torch.get_num_threads(),
+        )
+        replayed.update(snapshot.buffer, snapshot.minibatches)
+    except (EngineError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        return f"the first round can't be replayed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+    found, recorded, before = parameters_of(replayed.tensors()), parameters_of(after), snapshot.parameters
+    largest = max(float(np.abs(found[name] - tensor).max()) for name, tensor in recorded.items())
+    if largest == 0:
+        return ""
+    moved = max(float(np.abs(tensor - before[name]).max()) for name, tensor in recorded.items())
+    return f"the declared loss leads {largest:.2g} away in a parameter that moved by {moved:.2g} at most{named}"
+
+
+def _named(snapshot: RecordedSnapshot, policy: RecordedPolicy, recorded: NDArray[Any]) -> str:
+    """Which term of the loss is declared wrongly: the first gradient as a sum of the terms' gradients."""
+    loss, objective = loss_of(snapshot), RecordObjective(snapshot.config, loss_of(snapshot).terms)
+    rows = torch.as_tensor(snapshot.minibatches[0][: snapshot.config.batch_size], dtype=torch.int64)
+    part = objective.take(batch_of(policy, snapshot.buffer), rows)
+    terms = loss.terms(policy(part.inputs, part.action), part)
+    own = list(trained(policy).values())
+    columns = [
+        np.concatenate(
+            [
+                -g.numpy().ravel()
+                for g in torch.autograd.grad(term.mean(), own, retain_graph=True, materialize_grads=True)
+            ]
+        )
+        if term.requires_grad
+        else np.zeros(len(recorded))
+        for term in terms
+    ]
+    matrix = np.stack(columns, axis=1).astype(np.float64)
+    there = np.flatnonzero(np.abs(matrix).max(axis=0) > 0)
+    found, *_ = np.linalg.lstsq(matrix[:, there], recorded.astype(np.float64), rcond=None)
+    left = np.linalg.norm(matrix[:, there] @ found - recorded) / (np.linalg.norm(recorded) or 1)
+    if left > NEAR or 0 not in there:
+        return "; its first gradient is not made of the declared terms: look at advantages, ratio clip and columns"
+    factors = dict(zip(there.tolist(), (found / found[0]).tolist(), strict=True))
+    wrong = [
+        f"the {what} counts {factors[i]:.3g} times as much as declared"
+        for i, what in ((1, "value loss"), (2, "entropy"))
+        if i in factors and abs(factors[i] - 1) > NEAR
+    ]
+    return (
+        f"; {' and '.join(wrong)}"
+        if wrong
+        else "; its first gradient is as declared: look at value clip, gradient clip and step size"
+    )
