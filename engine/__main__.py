@@ -13,6 +13,7 @@ from engine import arguments
 from engine.cli.behaviour import behaviour
 from engine.cli.diagnose import diagnose
 from engine.cli.experiments import faithfulness, reproduce
+from engine.cli.incidents import incidents
 from engine.cli.influence import influence
 from engine.cli.interventions import interventions
 from engine.cli.retrain import retrain
@@ -30,6 +31,7 @@ COMMANDS = (
     runs,
     show,
     verify,
+    incidents,
     influence,
     validate,
     diagnose,
