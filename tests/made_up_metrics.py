@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,22 @@ from engine.store import RunWriter
 HEALTHY = {"episodes": 8, "mean_return": 200.0, "std_return": 20.0, "entropy": 0.6, "approx_kl": 0.01}
 
 
-def write(path: Path, rounds: Sequence[dict[str, Any]], broken: Sequence[int] = ()) -> Path:
-    """A run with these metrics; in the rounds `broken` records 4 and 7 have rewards that are no numbers."""
+def write(
+    path: Path,
+    rounds: Sequence[dict[str, Any]],
+    broken: Sequence[int] = (),
+    reward: Callable[[int], float] = lambda k: 1.0,
+) -> Path:
+    """A run with these metrics and a reward a round; in the rounds `broken` those of records 4 and 7 are no numbers."""
     with RunWriter.create(path, make_manifest()) as writer:
         for k, metrics in enumerate(rounds):
             snapshot = make_snapshot(k, n=32)
             n = len(snapshot.buffer)
             ones = {name: np.ones(n, np.float32) for name in ("value", "log_prob", "advantage", "returns")}
-            reward = np.ones(n, np.float32)
+            rewards = np.full(n, reward(k), np.float32)
             if k in broken:
-                reward[[4, 7]] = np.nan
+                rewards[[4, 7]] = np.nan
             observation = np.ones_like(snapshot.buffer.observation)
-            buffer = replace(snapshot.buffer, reward=reward, observation=observation, **ones)
+            buffer = replace(snapshot.buffer, reward=rewards, observation=observation, **ones)
             writer.commit_round(replace(snapshot, buffer=buffer), HEALTHY | metrics)
     return path

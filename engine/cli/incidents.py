@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from engine.cli.options import Json, RunFolder
-from engine.terminal import print_json, print_table
+from engine.errors import CancelledError
+from engine.terminal import print_json, print_table, progress
 
 
-def incidents(run: RunFolder, as_json: Json = False) -> None:
+def incidents(
+    run: RunFolder,
+    records: Annotated[
+        bool,
+        typer.Option("--records", help="Also read every stored round: rewards and observations unlike those before."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """List the rounds that are worth a look: falls of the return, policies that are stuck, numbers that are none any more."""
     from engine.analysis.incidents.detect import incidents as detect
 
-    found = detect(run)
+    try:
+        with progress(quiet=not records) as report:
+            found = detect(run, records=records, report=report)
+    except KeyboardInterrupt:
+        raise CancelledError(
+            f"stopped; the rounds so far are kept in {run / 'derived'}, continue with the same command"
+        ) from None
     if as_json:
         print_json({"run": str(run), **found.to_json()})
         return

@@ -71,6 +71,7 @@ def _leaves(value: float, past: Sequence[float]) -> bool:
     """Whether a value lies above all of the past, and far from its median."""
     if len(past) < LEAST or value <= max(past):
         return False
-    median = float(np.median(past))
-    deviation = 1.4826 * float(np.median(np.abs(np.array(past) - median)))
+    with np.errstate(over="ignore"):
+        median = float(np.median(past))
+        deviation = 1.4826 * float(np.median(np.abs(np.array(past) - median)))
     return value - median > DEVIATIONS * deviation

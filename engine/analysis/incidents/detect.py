@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.analysis.incidents.incident import NOT_FINITE, Incident, Incidents
+from engine.analysis.incidents.incident import NOT_FINITE, Incident, Incidents, in_order
+from engine.analysis.incidents.unlike import MOST_COMPONENTS, VERSION, Look, Unlike
 from engine.analysis.incidents.watch import Watch
-from engine.errors import DamagedRunError
+from engine.analysis.round_by_round import RoundByRound
+from engine.errors import EngineError
+from engine.executors import Progress
 from engine.store.read import Run, open_run
 
 NAMED = 10
 """Records that an incident names at most."""
 
 
-def watch(run: Run) -> Watch:
-    """A watch of a run that has seen no round of it yet."""
-    return Watch(discrete=run.manifest.action_space.kind != "box")
-
-
-def incidents(source: Run | str | Path) -> Incidents:
+def incidents(
+    source: Run | str | Path,
+    *,
+    records: bool = False,
+    cache: bool = True,
+    report: Progress = lambda doing, done, total: None,
+) -> Incidents:
     """The rounds of a run that are worth a look, each with its reason: of any kind of run, also while it is written.
 
     >>> import engine
@@ -38,27 +43,62 @@ def incidents(source: Run | str | Path) -> Incidents:
     rule was measured on 25 runs of CartPole, FrozenLake, Acrobot and LunarLander: no false alarm in 2,920 rounds, 6 of 25 real
     falls missed, 5 of them where rounds are so short that most of them end no episode.
 
+    With `records` it also reads the rounds that are stored, and compares rewards and observations with those before (see
+    `incidents.unlike`): some milliseconds a round the first time, and kept in the run's `derived/`.
+
     Args:
         source: a run, or its folder.
+        records: look at the records of all stored rounds.
+        cache: read and write `derived/`.
+        report: told how far reading the records is, of how much; raise from it to cancel.
 
     Raises:
         NotARunError: there is no run.
-        DamagedRunError: `run.json` or a commit is not what was written.
+        DamagedRunError: `run.json` or a commit is not what was written. A round whose records are damaged is named in `missing`.
     """
     run = source if isinstance(source, Run) else open_run(source)
-    seen = watch(run)
-    seen.see_all((info.round, info.metrics) for info in run.rounds)
-    found, unread = seen.incidents, []
-    named = []
+    watch = Watch(discrete=run.manifest.action_space.kind != "box")
+    watch.see_all((info.round, info.metrics) for info in run.rounds)
+    found = watch.incidents
+    listed, unread = _name_records(run, found)
+    if records:
+        others, damaged = _unlike(run, cache, report)
+        listed, unread = sorted([*listed, *others], key=in_order), [*unread, *damaged]
+    return replace(found, found=tuple(listed), missing=(*found.missing, *unread))
+
+
+def _name_records(run: Run, found: Incidents) -> tuple[list[Incident], list[str]]:
+    """The incidents, with the records that hold what is no number; and what can't be read."""
+    named, unread = [], []
     for incident in found:
+        named.append(incident)
         if incident.kind == NOT_FINITE and incident.onset in run.stored_rounds:
             try:
-                named.append(_with_records(incident, run.snapshot(incident.onset).buffer))
-                continue
-            except DamagedRunError as error:
+                named[-1] = _with_records(incident, run.snapshot(incident.onset).buffer)
+            except EngineError as error:
                 unread.append(f"records that hold what is no number are not named: {error}")
-        named.append(incident)
-    return replace(found, found=tuple(named), missing=(*found.missing, *unread))
+    return named, unread
+
+
+def _unlike(run: Run, cache: bool, report: Progress) -> tuple[list[Incident], list[str]]:
+    """Stored rounds whose records are unlike those before; and what can't be read."""
+    space = run.manifest.observation_space
+    names = space.component_names if math.prod(space.shape) <= MOST_COMPONENTS else ()
+    question = {"what": "a look at the records", "version": VERSION}
+    looks: RoundByRound[Look] = RoundByRound(
+        run,
+        question,
+        run.stored_rounds,
+        lambda k: Look.at(run.snapshot(k).buffer, names),
+        Look.to_json,
+        Look.from_json,
+        cache=cache,
+    )
+    for _ in looks:
+        report("reading the records", *looks.progress)
+    unlike = Unlike()
+    found = [incident for k, look in looks.in_order for incident in unlike.see(k, look)]
+    return found, [f"records of round {k} were not looked at: {why}" for k, why in sorted(looks.failed.items())]
 
 
 def _with_records(incident: Incident, buffer: Any) -> Incident:

@@ -9,10 +9,11 @@ from typing import Any, Literal, overload
 from engine.analysis.incidents.falls import Drop
 from engine.store.words import counted
 
-What = Literal["drop", "stuck", "not finite"]
+What = Literal["drop", "stuck", "not finite", "unlike before"]
 DROP: What = "drop"
 STUCK: What = "stuck"
 NOT_FINITE: What = "not finite"
+UNLIKE: What = "unlike before"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Incident:
 
     kind: What
     """`drop`: the return fell by more than its noise. `stuck`: the policy hardly chooses and its updates change nothing, though
-    it was better before. `not finite`: a metric that was a number is none any more."""
+    it was better before. `not finite`: a metric that was a number is none any more. `unlike before`: rewards or observations are
+    of another kind than those of the rounds before."""
     onset: int
     """The round at which it is largest, or begins."""
     first: int
@@ -40,7 +42,7 @@ class Incident:
     onsets: tuple[int, ...] = ()
     """Of every fall, where the return fell several times."""
     metrics: tuple[str, ...] = ()
-    """Those that are no numbers any more."""
+    """Those that are no numbers any more; what is unlike before."""
     records: tuple[int, ...] = ()
     """Records of the round that hold what is no number, where it is stored and has some; at most ten."""
 
@@ -119,6 +121,11 @@ class Incidents(Sequence[Incident]):
             "largest_within_noise": None if self.largest is None else self.largest.to_json(),
             "missing": list(self.missing),
         }
+
+
+def in_order(incident: Incident) -> tuple[int, int, str]:
+    """What incidents are sorted by."""
+    return incident.first, incident.onset, incident.kind
 
 
 def within_noise(drop: Drop) -> str:

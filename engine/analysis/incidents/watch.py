@@ -9,13 +9,15 @@ from typing import Any
 from engine.analysis.incidents.causes import EXPLAIN, History
 from engine.analysis.incidents.drops import SHARP, Drops
 from engine.analysis.incidents.falls import Chain
-from engine.analysis.incidents.incident import DROP, NOT_FINITE, STUCK, Incident, Incidents
+from engine.analysis.incidents.incident import DROP, NOT_FINITE, STUCK, Incident, Incidents, in_order
 from engine.analysis.incidents.not_finite import OF_UPDATE, NotFinite, Stopped, number
 from engine.analysis.incidents.returns import Round
 from engine.analysis.incidents.stuck import Stretch, Stuck
 from engine.errors import BadInputError
 from engine.store.words import counted
 
+LARGEST = 1e60
+"""Above it a return can't be squared and summed any more."""
 MOSTLY_EMPTY = 0.5
 """Share of rounds in which no episode ended, from which on the returns are those of short episodes."""
 UPDATES_BEFORE = 3
@@ -105,7 +107,7 @@ class Watch:
         ]
         falls = [(each.first, each.last) for each in found if each.kind == DROP]
         return Incidents(
-            found=tuple(sorted(found, key=lambda each: (each.first, each.onset, each.kind))),
+            found=tuple(sorted(found, key=in_order)),
             rounds=len(self.history.rounds),
             largest=self.drops.largest(falls),
             too_few=self._too_few(),
@@ -115,9 +117,9 @@ class Watch:
     def _returns(self, k: int, metrics: Mapping[str, Any]) -> Round | None:
         """What is known of the episodes of a round; None where none ended."""
         mean, std, episodes = (number(metrics.get(name)) for name in ("mean_return", "std_return", "episodes"))
-        if math.isnan(mean) or episodes <= 0:
+        if not abs(mean) < LARGEST or episodes <= 0:
             return None
-        if math.isnan(std) or math.isnan(episodes):
+        if not (abs(std) < LARGEST and episodes < LARGEST):
             self._estimated += 1
             return Round(k, 1.0, mean, 0.0)
         return Round(k, episodes, mean, std)

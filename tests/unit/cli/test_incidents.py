@@ -48,6 +48,15 @@ def test_what_can_not_be_told_is_said(command: Command, tmp_path: Path) -> None:
     assert "note: nothing is said of a policy that is stuck: no round has entropy" in outcome.out
 
 
+def test_records_unlike_those_before(command: Command, tmp_path: Path) -> None:
+    path = write(tmp_path / "run", [{}] * 18, reward=lambda k: 1.0 if k < 17 else -1.0)
+    assert command("incidents", path, "--json").json["rounds"] == []
+    outcome = command("incidents", path, "--records", "--json")
+    (only,) = outcome.json["rounds"]
+    assert (only["round"], only["kind"], only["metrics"]) == (17, "unlike before", ["reward"])
+    assert "reading the records" in outcome.err
+
+
 def test_bad_input(command: Command, tmp_path: Path) -> None:
     refused(command("incidents", tmp_path / "nothing"), "does not exist")
     path = write(tmp_path / "run", [{}] * 3)

@@ -89,3 +89,31 @@ def test_what_is_no_run_or_a_damaged_one_is_said(tmp_path: Path) -> None:
     commit.write_bytes(commit.read_bytes().replace(b"200.0", b"300.0"))
     with pytest.raises(DamagedRunError, match=r"000001\.json is damaged"):
         engine.incidents(path)
+
+
+def test_records_unlike_those_before(tmp_path: Path) -> None:
+    """Seventeen rounds of 32 records, then a turned sign; a damaged round is named and the rest is looked at."""
+    path = write(tmp_path / "run", [{}] * 20, reward=lambda k: 1.0 if k < 17 else -1.0)
+    assert len(engine.incidents(path)) == 0
+    (only,) = engine.incidents(path, records=True)
+    assert (only.kind, only.onset, only.update) == ("unlike before", 17, 17)
+    assert only.reason == "100% of the records have the reward -1, which none of 544 in 17 rounds before had"
+    kept = sorted((path / "derived").iterdir())
+    assert engine.incidents(path, records=True)[0] == only
+    assert sorted((path / "derived").iterdir()) == kept
+    damaged = next((path / "data").glob("000003-records-*"))
+    damaged.write_bytes(b"")
+    found = engine.incidents(path, records=True, cache=False)
+    assert [each.onset for each in found] == [17]
+    assert found.missing[-1].startswith("records of round 3 were not looked at: data/000003-records-")
+
+
+@pytest.mark.parametrize("name", ["Acrobot-v1", "FrozenLake-v1", "LunarLander-v3", "courtesy"])
+def test_the_records_of_the_sample_runs_are_alike(name: str) -> None:
+    told: list[tuple[int, int]] = []
+    found = engine.incidents(
+        SAMPLES / name, records=True, cache=False, report=lambda doing, done, total: told.append((done, total))
+    )
+    assert (len(found), found.missing) == (0, ())
+    stored = len(engine.open_run(SAMPLES / name).stored_rounds)
+    assert told[-1] == (stored, stored)

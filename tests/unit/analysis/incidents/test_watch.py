@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import time
@@ -123,6 +124,21 @@ def test_a_return_that_is_no_number_is_a_round_without_one(value: Any) -> None:
     for k in range(60):
         watch.see(k, {"episodes": 10, "mean_return": value if k % 7 == 3 else 100.0, "std_return": 10.0})
     assert [incident.kind for incident in watch.incidents] == ["not finite"], "null is not 0, and no fall"
+
+
+@pytest.mark.filterwarnings("error")
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(*(4 * [st.one_of(st.none(), st.floats(), st.integers(-(10**30), 10**400))])), max_size=60))
+def test_whatever_the_numbers_are_there_is_an_answer_in_json(values: list[tuple[Any, ...]]) -> None:
+    names = ("episodes", "mean_return", "std_return", "approx_kl")
+    rounds = [(k, dict(zip(names, each, strict=True)) | {"grad_norm": each[1]}) for k, each in enumerate(values)]
+    live = Watch()
+    for k, metrics in rounds:
+        live.see(k, metrics)
+    found = live.incidents
+    assert found == whole(rounds).incidents
+    assert json.dumps(found.to_json(), allow_nan=False)
+    assert found.sentence.isprintable()
 
 
 def test_numpy_numbers_are_numbers() -> None:
