@@ -91,8 +91,11 @@ class Drops:
     def extend(self, rounds: Sequence[Round]) -> bool:
         """See rounds in which an episode ended; says whether boundaries were found at which the return fell."""
         self.returns.extend(rounds)
-        look = self._one_by_one if len(rounds) < BLOCK else self._at_once
-        places = [found for scale in range(len(SCALES)) for found in look(scale)]
+        if len(rounds) < BLOCK:
+            places = [found for scale in range(len(SCALES)) for found in self._one_by_one(scale)]
+        else:
+            sums = [np.array(row) for row in self.returns.sums[: SQUARES + 1]]
+            places = [found for scale in range(len(SCALES)) for found in self._at_once(scale, *sums)]
         if not places:
             return False
         scale, begins, boundary, ends = np.array(places).T
@@ -157,9 +160,8 @@ class Drops:
                 yield scale, begins, boundary, ends
         self._next[scale], self._range[scale] = max(self._next[scale], last + 1), (lowest, highest)
 
-    def _at_once(self, scale: int) -> Iterator[Place]:
-        """The same for many boundaries."""
-        episodes, total, squares = (np.array(row) for row in self.returns.sums[: SQUARES + 1])
+    def _at_once(self, scale: int, episodes: Numbers, total: Numbers, squares: Numbers) -> Iterator[Place]:
+        """The same for many boundaries; `Returns.sums` as arrays."""
         each, last, (lowest, highest) = SCALES[scale], self._last(scale), self._range[scale]
         boundary = np.arange(self._next[scale], last + 1)
         begins = np.searchsorted(episodes, episodes[boundary] - each.episodes_before, "right") - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -49,18 +50,23 @@ class Returns:
 
     def extend(self, rounds: Sequence[Round]) -> None:
         """Add rounds, which come after those that are there."""
-        if not self.numbers and rounds:
-            self.origin = rounds[0].mean
-        episodes, total, squares, within, freedom = self.sums
-        for number, n, mean, std in rounds:
-            above, spread = mean - self.origin, std * std
-            self.numbers.append(number)
-            self.means.append(above)
-            episodes.append(episodes[-1] + n)
-            total.append(total[-1] + n * above)
-            squares.append(squares[-1] + n * (spread + above * above))
-            within.append(within[-1] + n * spread)
-            freedom.append(freedom[-1] + n - 1)
+        if not rounds:
+            return
+        numbers, episodes, means, stds = zip(*rounds, strict=True)
+        self.origin = self.origin if self.numbers else means[0]
+        above = [mean - self.origin for mean in means]
+        squares = [std * std for std in stds]
+        added = (
+            episodes,
+            [n * mean for n, mean in zip(episodes, above, strict=True)],
+            [n * (square + mean * mean) for n, mean, square in zip(episodes, above, squares, strict=True)],
+            [n * square for n, square in zip(episodes, squares, strict=True)],
+            [n - 1 for n in episodes],
+        )
+        self.numbers += numbers
+        self.means += above
+        for sums, row in zip(self.sums, added, strict=True):
+            sums.extend(accumulate(row, initial=sums.pop()))
 
     def windows(self, begins: Places, ends: Places) -> Numbers:
         """(5, m) sums over rounds `begins` to `ends` - 1, both (m,)."""

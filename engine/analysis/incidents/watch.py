@@ -18,6 +18,8 @@ from engine.store.words import counted
 
 LARGEST = 1e60
 """Above it a return can't be squared and summed any more."""
+MOST_EPISODES = 2**32
+"""Of a round: sums over a million such rounds are exact."""
 MOSTLY_EMPTY = 0.5
 """Share of rounds in which no episode ended, from which on the returns are those of short episodes."""
 UPDATES_BEFORE = 3
@@ -119,10 +121,10 @@ class Watch:
         mean, std, episodes = (number(metrics.get(name)) for name in ("mean_return", "std_return", "episodes"))
         if not abs(mean) < LARGEST or episodes <= 0:
             return None
-        if not (abs(std) < LARGEST and episodes < LARGEST):
+        if not (abs(std) < LARGEST and 1 <= episodes < MOST_EPISODES):
             self._estimated += 1
             return Round(k, 1.0, mean, 0.0)
-        return Round(k, episodes, mean, std)
+        return Round(k, float(math.floor(episodes)), mean, std)
 
     def _open(self) -> list[Incident]:
         """The falls, those that are settled first."""

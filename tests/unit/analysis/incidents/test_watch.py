@@ -127,7 +127,7 @@ def test_a_return_that_is_no_number_is_a_round_without_one(value: Any) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(*(4 * [st.one_of(st.none(), st.floats(), st.integers(-(10**30), 10**400))])), max_size=60))
 def test_whatever_the_numbers_are_there_is_an_answer_in_json(values: list[tuple[Any, ...]]) -> None:
     names = ("episodes", "mean_return", "std_return", "approx_kl")
