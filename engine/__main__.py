@@ -13,6 +13,7 @@ from engine import arguments
 from engine.cli.behaviour import behaviour
 from engine.cli.diagnose import diagnose
 from engine.cli.experiments import faithfulness, reproduce
+from engine.cli.incidents import incidents
 from engine.cli.influence import influence
 from engine.cli.interventions import interventions
 from engine.cli.options import with_allowing
@@ -31,6 +32,7 @@ COMMANDS = (
     runs,
     show,
     verify,
+    incidents,
     influence,
     validate,
     diagnose,

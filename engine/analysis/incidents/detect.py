@@ -1,0 +1,118 @@
+"""The incidents of a recorded run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.analysis.incidents.incident import NOT_FINITE, Incident, Incidents, in_order
+from engine.analysis.incidents.unlike import MOST_COMPONENTS, VERSION, Look, Unlike
+from engine.analysis.incidents.watch import Watch
+from engine.analysis.round_by_round import RoundByRound
+from engine.errors import EngineError
+from engine.executors import Progress
+from engine.store.read import Run, open_run
+
+NAMED = 10
+"""Records that an incident names at most."""
+
+
+def incidents(
+    source: Run | str | Path,
+    *,
+    records: bool = False,
+    cache: bool = True,
+    report: Progress = lambda doing, done, total: None,
+) -> Incidents:
+    """The rounds of a run that are worth a look, each with its reason: of any kind of run, also while it is written.
+
+    >>> import engine
+    >>> found = engine.incidents("sample_runs/FrozenLake-v1")
+    >>> len(found), found.too_few
+    (0, '')
+    >>> print(found.sentence)
+    no incident in 30 rounds; the largest drop, 0.9785 to 0.9577 at round 19, is within noise (331 episodes)
+    >>> for incident in found:
+    ...     print(incident.onset, incident.kind, incident.reason, incident.update)
+
+    It looks at the metrics of the commits, and at the records of a stored round whose metrics are no numbers any more. The
+    rule was measured on 25 runs of CartPole, FrozenLake, Acrobot and LunarLander: no false alarm in 2,920 rounds, 6 of 25 real
+    falls missed, 5 of them where rounds are so short that most of them end no episode.
+
+    With `records` it also reads the rounds that are stored, and compares rewards and observations with those before (see
+    `incidents.unlike`): some milliseconds a round the first time, and kept in the run's `derived/`.
+
+    Args:
+        source: a run, or its folder.
+        records: look at the records of all stored rounds.
+        cache: read and write `derived/`.
+        report: told how far reading the records is, of how much; raise from it to cancel.
+
+    Raises:
+        NotARunError: there is no run.
+        DamagedRunError: `run.json` or a commit is not what was written. A round whose records are damaged is named in `missing`.
+    """
+    run = source if isinstance(source, Run) else open_run(source)
+    watch = Watch(discrete=run.manifest.action_space.kind != "box")
+    watch.see_all((info.round, info.metrics) for info in run.rounds)
+    found = watch.incidents
+    listed, unread = _name_records(run, found)
+    if records:
+        others, damaged = _unlike(run, cache, report)
+        listed, unread = sorted([*listed, *others], key=in_order), [*unread, *damaged]
+    return replace(found, found=tuple(listed), missing=(*found.missing, *unread))
+
+
+def _name_records(run: Run, found: Incidents) -> tuple[list[Incident], list[str]]:
+    """The incidents, with the records that hold what is no number; and what can't be read."""
+    named, unread = [], []
+    for incident in found:
+        named.append(incident)
+        if incident.kind == NOT_FINITE and incident.onset in run.stored_rounds:
+            try:
+                named[-1] = _with_records(incident, run.snapshot(incident.onset).buffer)
+            except EngineError as error:
+                unread.append(f"records that hold what is no number are not named: {error}")
+    return named, unread
+
+
+def _unlike(run: Run, cache: bool, report: Progress) -> tuple[list[Incident], list[str]]:
+    """Stored rounds whose records are unlike those before; and what can't be read."""
+    space = run.manifest.observation_space
+    names = space.component_names if math.prod(space.shape) <= MOST_COMPONENTS else ()
+    question = {"what": "a look at the records", "version": VERSION}
+    looks: RoundByRound[Look] = RoundByRound(
+        run,
+        question,
+        run.stored_rounds,
+        lambda k: Look.at(run.snapshot(k).buffer, names),
+        Look.to_json,
+        Look.from_json,
+        cache=cache,
+    )
+    for _ in looks:
+        report("reading the records", *looks.progress)
+    unlike = Unlike()
+    found = [incident for k, look in looks.in_order for incident in unlike.see(k, look)]
+    return found, [f"records of round {k} were not looked at: {why}" for k, why in sorted(looks.failed.items())]
+
+
+def _with_records(incident: Incident, buffer: Any) -> Incident:
+    """Which records of its round hold what is no number, and where."""
+    columns = {name: column for name, column in vars(buffer).items() if _is_of_records(column, len(buffer))}
+    bad = {name: ~np.isfinite(column).reshape(len(buffer), -1).all(1) for name, column in columns.items()}
+    where = [name.replace("_", " ") for name, records in bad.items() if records.any()]
+    if not where:
+        return replace(incident, reason=f"{incident.reason}; its records hold only numbers")
+    records = np.flatnonzero(np.logical_or.reduce([*bad.values()]))
+    listed = ", ".join(map(str, records[:NAMED].tolist())) + (", ..." if len(records) > NAMED else "")
+    said = f"{incident.reason}; no numbers are {', '.join(where)} of {len(records)} of {len(buffer)} records ({listed})"
+    return replace(incident, reason=said, records=tuple(records[:NAMED].tolist()))
+
+
+def _is_of_records(column: Any, n: int) -> bool:
+    return isinstance(column, np.ndarray) and column.dtype.kind == "f" and column.ndim > 0 and len(column) == n
