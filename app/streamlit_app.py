@@ -13,7 +13,7 @@ import streamlit as st  # noqa: E402
 
 from app.sequences.loaders import dump_paths  # noqa: E402
 from app.shell import state  # noqa: E402
-from app.shell.loaders import allow_models  # noqa: E402
+from app.shell.loaders import allow_what_is_said  # noqa: E402
 from app.shell.page import header, one_line_errors  # noqa: E402
 from app.shell.text import keep_blanks  # noqa: E402
 
@@ -36,7 +36,7 @@ page = st.navigation(
 state.enter(page.url_path)
 try:
     with one_line_errors():
-        allow_models()
+        allow_what_is_said()
         if page.url_path not in ("experiments", "compare_runs"):  # the others are about one run
             header(
                 with_round=page.url_path in ("timeline", "diagnose", "sequences"),

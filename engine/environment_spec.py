@@ -16,6 +16,8 @@ IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]{0,59}"
 MODULE = rf"{IDENTIFIER}(?:\.{IDENTIFIER}){{0,9}}"
 FACTORY = rf"{MODULE}:{MODULE}"
 """A function as `--make` names it: a module, a colon and the function's name within it."""
+ELSEWHERE = "it draws from elsewhere than its own generator (such as np.random), or keeps state over a reset"
+"""Why an environment does not repeat."""
 MOST_ARGUMENTS, MOST_WRAPPERS = 64, 32
 
 Id = Annotated[

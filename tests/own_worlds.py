@@ -15,6 +15,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.wrappers import TimeLimit, TransformReward
 
+from engine import StateAccess
+
 
 class Walk(gym.Env):
     """Ten places in a row; what is shown and what is chosen begin at 3: 3 goes left, 5 right, 4 nowhere."""
@@ -122,6 +124,22 @@ class RemembersForEver(Walk):
         return self.place, {}
 
 
+class Reachable(Walk):
+    """A walk whose place can be read and set."""
+
+    state_access = StateAccess(
+        lambda env: (env.unwrapped.place,), lambda env, state: setattr(env.unwrapped, "place", state[0])
+    )
+
+
+class Endless(Walk):
+    """No episode ends."""
+
+    def step(self, action):
+        place, reward, _, _, info = super().step(action)
+        return place, reward, False, False, info
+
+
 class WholeNumbers(Walk):
     action_space = gym.spaces.Box(0, 5, (2,), np.int64)
 
@@ -137,6 +155,7 @@ for name, entry, kwargs in (
     ("Remembers", Remembers, {}),
     ("RemembersForEver", RemembersForEver, {}),
     ("WholeNumbers", WholeNumbers, {}),
+    ("Reachable", Reachable, {}),
 ):
     gym.registry.pop(f"own/{name}-v0", None)
     gym.register(f"own/{name}-v0", entry, kwargs=kwargs, max_episode_steps=20)
@@ -148,6 +167,10 @@ def pendulum():
 
 def walk():
     return TimeLimit(Walk(slip=0.3), 15)
+
+
+def endless():
+    return Endless()
 
 
 def no_environment():

@@ -23,7 +23,7 @@ def draw(runs: dict[str, Run]) -> None:
         return
     st.subheader("Episodes side by side", anchor=False)
     kinds = [runs[name].manifest.env_id for name, _ in chosen]
-    if kinds[0] != kinds[1]:
+    if kinds[0] != kinds[1] or len({runs[name].manifest.environment is None for name, _ in chosen}) > 1:
         st.info(
             escape(f"The two policies act in different environments: {kinds[0]} and {kinds[1]}."),
             icon=":material/info:",

@@ -61,7 +61,7 @@ def default_folders() -> list[Path]:
     return [home / "sample_runs", home / "runs"]
 
 
-def allow_models() -> None:
+def allow_what_is_said() -> None:
     """Let this process load and import what its own arguments say, and nothing else.
 
     Raises:
@@ -177,7 +177,9 @@ def recommendation(run: Run, snapshot: Snapshot, target: str) -> Recommendation 
     """What the study that ships says of a round like this one; None where it says nothing, or is not here."""
     if not kinds.shown(run).is_studied:
         return None
-    return recommend(_study(), run.manifest.env_id, snapshot.round / max(run.config.rounds, 1), target)
+    studied = run.manifest.environment is None  # a namesake outside the catalogue is another environment
+    name = run.manifest.env_id if studied else f"{run.manifest.env_id} as Gymnasium has it"
+    return recommend(_study(), name, snapshot.round / max(run.config.rounds, 1), target)
 
 
 @cached()

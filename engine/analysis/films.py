@@ -15,6 +15,7 @@ from engine.analysis.rendering import CannotDrawError, take_picture, to_png
 from engine.core.checkpoint import fingerprint
 from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.control_only import control_only
+from engine.kinds.control.evaluation import check_length
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.stepper import feasible
@@ -77,7 +78,7 @@ def film(run: Run, k: int, seed: int, *, cache: bool = True) -> Film:
         cache: keep the film in the run's `derived/`, and take it from there.
 
     Raises:
-        BadInputError: the run has no checkpoint k, or the environment is not installed.
+        BadInputError: the run has no checkpoint k, the environment is not here, or the episode does not end.
         DamagedRunError: the checkpoint is damaged.
     """
     checkpoint = run.checkpoint(k)  # verified also where the film is kept
@@ -116,6 +117,7 @@ def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
             if len(taken) > 2 * PICTURES:
                 every *= 2
                 taken = [one for one in taken if one[0] % every == 0]
+            check_length(environment, steps)
             seen = np.asarray(shown)[None] if normalizer is None else normalizer.normalize(np.asarray(shown)[None])
             action = agent.act(seen, agent.draw_noise(generator, 1))[0]
             shown, reward, terminated, truncated, _ = env.step(feasible(action, manifest.action_space))

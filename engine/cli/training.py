@@ -10,6 +10,7 @@ import typer
 from engine import arguments
 from engine.allowed import allowed
 from engine.cli.options import Json
+from engine.cli.remarks import note
 from engine.errors import BadInputError, CancelledError, DamagedRunError
 from engine.terminal import print_json, print_table, progress
 
@@ -72,6 +73,7 @@ def train(
     """Train PPO and record every round."""
     from engine import envs
     from engine.core.training import rounds as train_rounds
+    from engine.environment_spec import ELSEWHERE
 
     overrides: dict[str, Any] = dict(arguments.setting(text) for text in settings or [])
     overrides |= {
@@ -83,9 +85,13 @@ def train(
     if drop is not None and config.filter == "none":
         raise BadInputError("--drop says how much a filter drops; name one with --filter, such as --filter iif")
     given: dict[str, Any] = {} if names is None else {"names": _read_names(names)}
+    said = False
     try:
         with progress() as report:
             for snapshot in train_rounds(config, out, resume=resume, **given):
+                if not said and snapshot.environment is not None and snapshot.environment.repeats == "never":
+                    note(f"{config.env_id} will not be played again: {ELSEWHERE}")
+                said = True
                 mean = snapshot.metrics["mean_return"]
                 shown = "no episode ended" if mean is None else f"mean return {mean:.2f}"
                 report(f"round {snapshot.round}: {shown}", snapshot.round + 1, config.rounds)

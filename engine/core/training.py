@@ -150,7 +150,12 @@ def _resumed(kind: Kind, settings: Any, out: Path, given: Mapping[str, Any]) -> 
     if run.final is not None:
         return None
     if not run.rounds:
-        return kind.begin(settings, out, given)
+        learner = kind.begin(settings, out, given)
+        if learner.manifest().environment != run.manifest.environment:
+            raise BadInputError(
+                f"{run.name} was started in another environment of this name; train into another folder"
+            )
+        return learner
     replayed = replay(kind.own(run.snapshot(run.rounds[-1].round)))
     return kind.after(replayed.snapshot, replayed.agent, out, given)
 

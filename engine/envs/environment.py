@@ -36,6 +36,14 @@ class Extra:
 class StateAccess:
     """How to take an environment's state out, and to put it into another copy of the environment, exactly.
 
+    An environment outside the catalogue has one as its attribute `state_access`, or none: then its states are reached by
+    stepping through the recorded actions again.
+
+    >>> import engine
+    >>> access = engine.StateAccess(
+    ...     read=lambda env: (env.unwrapped.place,), write=lambda env, state: setattr(env.unwrapped, "place", state[0])
+    ... )
+
     The state is all that the next steps depend on, but the elapsed steps of a time limit, which `Environment.put` sets,
     and the random generator.
     """

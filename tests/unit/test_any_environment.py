@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from own_worlds import saying, write_package
 
 import engine
 from engine.analysis import films
+from engine.analysis.restoring import points
 from engine.analysis.rollout_advantages import monte_carlo
+from engine.kinds.control import evaluation
 from engine.store.read import Run
 
 PACKAGE = "own_worlds_of_any"
@@ -77,6 +80,36 @@ def test_rollouts_in_workers_know_what_was_imported(tmp_path: Path) -> None:
     run = engine.train(engine.preset("own/Walk-v0", **SMALL), tmp_path / "run")
     found = monte_carlo(run.snapshot(1), [1, 2, 3], rollouts=2, workers=1)
     assert found.restored.all()
+
+
+def test_a_state_that_can_be_reached_is_not_stepped_to(tmp_path: Path) -> None:
+    run = engine.train(engine.preset("own/Reachable-v0", **SMALL), tmp_path / "run")
+    snapshot = run.snapshot(1)
+    found = points(snapshot)
+    assert [point.state[0] - 3 for point in found if point and point.state] == snapshot.buffer.observation.tolist()
+    by_steps = engine.train(engine.preset("own/Walk-v0", **SMALL), tmp_path / "steps").snapshot(1)
+    assert all(point is not None and point.state is None for point in points(by_steps))
+
+
+def test_an_attribute_that_gives_no_access_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = engine.train(engine.preset("own/Reachable-v0", **SMALL), tmp_path / "run")
+    monkeypatch.setattr(sys.modules[PACKAGE].Reachable, "state_access", "yes")
+    with pytest.raises(
+        engine.EngineError, match=r"state_access of own/Reachable-v0 is str; it must be an engine.StateAccess"
+    ):
+        points(run.snapshot(1))
+
+
+def test_an_episode_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(evaluation, "LONGEST", 300)
+    with saying(make=f"{PACKAGE}:endless"):
+        run = engine.train(engine.preset("Endless", **SMALL), tmp_path / "run")
+        for plays in (
+            lambda: films.film(run, 1, seed=0),
+            lambda: engine.retrain(run, 0, [1], tmp_path / "without", orders=2, episodes=2),
+        ):
+            with pytest.raises(engine.EngineError, match=r"^an episode of Endless has not ended after 300 steps"):
+                plays()
 
 
 def test_names_of_a_person_stand_in_the_place_of_the_environments_own(tmp_path: Path) -> None:

@@ -10,9 +10,26 @@ from numpy.typing import NDArray
 
 from engine.core.evaluation import EVALUATION_SEED
 from engine.envs import Environment
+from engine.errors import BadInputError
 from engine.kinds.control.agents import Actor
 from engine.kinds.control.normalization import Normalizer
 from engine.kinds.control.stepper import feasible
+
+LONGEST = 1_000_000
+"""Steps after which an episode is given up that does not end."""
+
+
+def check_length(environment: Environment, steps: int) -> None:
+    """Refuse to go on with an episode that does not end.
+
+    Raises:
+        BadInputError: it has lasted for too long; says what to do.
+    """
+    if steps >= LONGEST:
+        raise BadInputError(
+            f"an episode of {environment.name} has not ended after {LONGEST:,} steps; give it a time limit "
+            "(gymnasium.wrappers.TimeLimit) in a function that --make names"
+        )
 
 
 class Evaluator:
@@ -41,6 +58,9 @@ class Evaluator:
 
         Returns:
             (len(seeds),) returns.
+
+        Raises:
+            BadInputError: an episode does not end.
         """
         while len(self._envs) < len(seeds):
             self._envs.append(self.environment.make())
@@ -52,7 +72,10 @@ class Evaluator:
         generators = [np.random.default_rng([int(seed), 1]) for seed in seeds]
         total = np.zeros(len(seeds))
         running = np.arange(len(seeds))
+        steps = 0
         while len(running):
+            check_length(self.environment, steps)
+            steps += 1
             if on_step is not None:
                 on_step()
             noise = np.concatenate([policy.draw_noise(generators[i], 1) for i in running])

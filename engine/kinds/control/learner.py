@@ -23,6 +23,7 @@ from engine.kinds.control.evaluation import Player
 from engine.kinds.control.networks import ActorCritic
 from engine.kinds.control.normalization import Normalizer, begin_normalizer, normalizer_at
 from engine.kinds.control.recorded_environment import environment_of
+from engine.kinds.control.repeats import with_repeats
 from engine.kinds.control.rollout import collect
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.control.stepper import StateNotRestoredError, VectorEnvironment
@@ -52,7 +53,7 @@ class ControlLearner(Learner[ControlSnapshot]):
     @classmethod
     def begin(cls, config: TrainConfig, names: Names | None = None) -> ControlLearner:
         """Round 0: everything from `config.seed`; `names` of a person stand in the place of the environment's own."""
-        normalizer, environment = begin_normalizer(config), trainable(config.env_id)
+        normalizer, environment = begin_normalizer(config), with_repeats(trainable(config.env_id))
         environments = VectorEnvironment(environment, config.n_envs, normalizer)
         environments.seed(config.seed)
         spaces = (names or Names()).on(environments.observation_space, environments.action_space)

@@ -1,24 +1,130 @@
-"""The one door to the environment of a recorded round or run: nothing is played in any other."""
+"""The one door to the environment of a recorded round or run: nothing is played in any other.
+
+An entry of the catalogue is what its name says. Of every other environment the run says only how Gymnasium calls it, and what
+is called so here may be something else: an episode of the run is stepped again first, and compared.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+import gymnasium as gym
+import numpy as np
+
+from engine.allowed import allowed
+from engine.environment_spec import ELSEWHERE
 from engine.envs import Environment, recorded
-from engine.errors import BadInputError
+from engine.errors import BadInputError, EngineError
+from engine.kinds.control.normalization import begin_normalizer
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.kinds.control.stepper import VectorEnvironment
+from engine.spaces import Space
 from engine.store.read import Run
+
+STEPS = 2000
+"""Recorded steps that are compared, at most."""
+EPISODES = 2
+"""Ends of episodes after which no more are compared: what is kept over a reset shows in the second."""
+OTHERWISE = "name a factory with --make"
+
+Found: TypeAlias = "Environment | str"
+"""What a run is played in, or why it can't be played."""
+_FOUND: dict[Any, Found] = {}
+"""By run, and by what was allowed then."""
 
 
 def environment_of(source: ControlSnapshot | Run) -> Environment:
-    """What a round or a run was played in.
+    """What a round or a run was played in; what is said of a run is kept for the process.
 
     Raises:
-        BadInputError: it is not here; says what to name.
+        BadInputError: it is not here, or what is here does something else than was recorded; says what to name.
     """
-    said = source.manifest if isinstance(source, Run) else source
-    found = recorded(source.config.env_id, said.environment)
-    if not found:
-        raise BadInputError(
-            f"can't play this run's environment {source.config.env_id!r}: name the package that registers it with --import, or "
-            "a factory with --make"
-        )
-    return found[0]
+    spec = source.manifest.environment if isinstance(source, Run) else source.environment
+    if spec is None:
+        return recorded(source.config.env_id, None)[0]
+    key = (*_identity(source), spec.id in gym.registry, allowed())
+    if key not in _FOUND:
+        _FOUND[key] = ELSEWHERE if spec.repeats == "never" else _look(source, recorded(spec.id, spec))
+    found = _FOUND[key]
+    if isinstance(found, str):
+        raise BadInputError(f"can't play this run's environment {spec.id!r}: {found}")
+    return found
+
+
+def _identity(source: ControlSnapshot | Run) -> tuple[Any, ...]:
+    """What tells a run from others; a round that is in none, by what was done in it."""
+    file = None if source.path is None else source.path.resolve() / "run.json"
+    if isinstance(source, Run) or (file is not None and file.is_file()):
+        assert file is not None
+        return file, file.stat().st_mtime_ns
+    digest = sha256(source.buffer.action.tobytes() + source.buffer.reward.tobytes())
+    for name in sorted(source.checkpoint):
+        if name.startswith("environment/"):
+            digest.update(np.ascontiguousarray(source.checkpoint[name]).tobytes())
+    return (digest.digest(),)
+
+
+def _look(source: ControlSnapshot | Run, candidates: Sequence[Environment]) -> Found:
+    if not candidates:
+        return f"it is not registered here; name the package that does so with --import, or {OTHERWISE}"
+    if isinstance(source, Run):
+        if not source.stored_rounds:
+            return "no round of the run is here, by which to see whether it is the same"
+        return _look(source.snapshot(source.stored_rounds[0]), candidates)
+    if "environment/0/rng" not in source.checkpoint:
+        return "it was recorded without the states of its environments, by which to see whether it is the same"
+    problems = []
+    for candidate in candidates:
+        problem = _difference(candidate, source)
+        if problem is None:
+            return candidate
+        problems.append(problem)
+    return f"{problems[-1]}; {OTHERWISE}"
+
+
+def _difference(environment: Environment, snapshot: ControlSnapshot) -> str | None:
+    """What an environment does otherwise than was recorded, in words; None where it repeats an episode."""
+    config = snapshot.config
+    comparable = config.n_envs == 1 or not config.normalize_observation
+    one = None
+    try:
+        one = VectorEnvironment(environment, 1, begin_normalizer(config) if config.n_envs == 1 else None)
+        wanted = (snapshot.observation_space, snapshot.action_space)
+        for space, said in zip((one.observation_space, one.action_space), wanted, strict=True):
+            if comparable and _look_of(space) != _look_of(said):
+                return "what is called so here has other observations or actions"
+        same = _same_episode(one, snapshot, comparable)
+    except EngineError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001  whatever somebody's environment does when it is played wrongly
+        return f"what is called so here fails ({' '.join(f'{type(error).__name__}: {error}'.split())[:200]})"
+    finally:
+        if one is not None:
+            one.close()
+    return None if same else f"an episode went otherwise than was recorded: it is another one, or {ELSEWHERE}"
+
+
+def _look_of(space: Space) -> tuple[Any, ...]:
+    return space.kind, space.n, space.shape, space.dtype
+
+
+def _same_episode(one: VectorEnvironment, snapshot: ControlSnapshot, comparable: bool) -> bool:
+    """Step the environment whose running episode is the youngest through its records, and compare."""
+    buffer, n_envs = snapshot.buffer, snapshot.config.n_envs
+    ages = [len(snapshot.checkpoint[f"environment/{i}/actions"]) for i in range(n_envs)]
+    which = int(np.argmin(ages))
+    one.restore(snapshot.checkpoint, only=[which])
+    ends = 0
+    for row in range(which, len(buffer), n_envs)[:STEPS]:
+        if comparable and not np.array_equal(one.observation[0], buffer.observation[row]):
+            return False
+        if ends == EPISODES:
+            break
+        step = one.step(buffer.action[row : row + 1])
+        happened = (step.reward[0], step.terminated[0], step.truncated[0])
+        if happened != (buffer.reward[row], buffer.terminated[row], buffer.truncated[row]):
+            return False
+        ends += bool(step.terminated[0] or step.truncated[0])
+    return True
