@@ -80,16 +80,19 @@ SEQUENCES = Page(
 TIMELINE = Page("timeline", "how learning went", "Timeline", ":material/show_chart:")
 """Where the records are listed of a kind that has no page of its own."""
 
+OF_STEPS = (DIAGNOSE, BEHAVIOUR)
+"""About records that are steps of an environment."""
+
 KINDS = {
     "control": Shown(
-        pages=(DIAGNOSE, BEHAVIOUR),
+        pages=OF_STEPS,
         elsewhere="This is the run of a control task: its records are steps of an environment, which have pages of their own.",
         collected="Training episodes that ended in the round",
         has_formation=True,
         is_studied=True,
     ),
     "recorded": Shown(
-        pages=(DIAGNOSE, BEHAVIOUR),
+        pages=OF_STEPS,
         elsewhere="Another trainer made this run: its records are steps of an environment, which have pages of their own.",
         collected="Training episodes that ended in the round",
         has_formation=True,

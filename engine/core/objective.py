@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_map_only
 
 from engine.config import TrainConfig
 from engine.core.policy import Evaluation, Inputs, nothing_trained, trained
+from engine.errors import BadInputError
 from engine.store.snapshot import Float32s
 from engine.store.words import counted
 
@@ -240,8 +241,10 @@ def make_optimizer(policy: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     """Adam (eps 1e-5) or SGD over all parameters that are trained.
 
     Raises:
-        BadInputError: none is.
+        BadInputError: none is, or the settings are those of another trainer's optimizer.
     """
+    if config.optimizer == "other":
+        raise BadInputError("optimizer is other, which only recorded runs have; train with adam or sgd")
     parameters = list(trained(policy).values())
     if not parameters:
         raise nothing_trained()

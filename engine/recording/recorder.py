@@ -35,10 +35,10 @@ from engine.kinds.recorded.rebuilding import name_of, rebuilds
 from engine.kinds.recorded.recipe import NotDescribedError, class_name, described
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
 from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
-from engine.kinds.recorded.state import state_of
+from engine.kinds.recorded.tensors import state_of
 from engine.recording.given_columns import acted, array, column, observed, parts
 from engine.recording.optimizers import optimizer_name
-from engine.recording.recording import Recording
+from engine.recording.run_recording import Recording
 from engine.recording.self_test import compare
 from engine.spaces import Space
 from engine.store.manifest import RunManifest

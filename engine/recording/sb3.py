@@ -35,11 +35,11 @@ from engine.kinds.recorded.loss import Loss
 from engine.kinds.recorded.recipe import NotDescribedError, class_name, described, described_space
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
 from engine.kinds.recorded.snapshot import RecordedSnapshot
-from engine.kinds.recorded.state import state_of
+from engine.kinds.recorded.tensors import state_of
 from engine.recording.episode_states import EpisodeStates, in_this_process
+from engine.recording.gym_spaces import acted, observed
 from engine.recording.optimizers import optimizer_name
-from engine.recording.recording import Recording
-from engine.recording.spaces import acted, observed
+from engine.recording.run_recording import Recording
 from engine.recording.watched_rollout import Rollout, Running
 from engine.store.manifest import RunManifest
 

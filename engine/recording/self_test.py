@@ -19,7 +19,7 @@ from engine.kinds.recorded.kind import loss_of
 from engine.kinds.recorded.policy import Evaluate, RecordedPolicy
 from engine.kinds.recorded.settings import Recipe
 from engine.kinds.recorded.snapshot import RecordedSnapshot
-from engine.kinds.recorded.state import load_buffers, restore_optimizer
+from engine.kinds.recorded.tensors import load_buffers, restore_optimizer
 from engine.store.snapshot import parameters_of
 
 NEAR = 1e-2

@@ -24,7 +24,7 @@ GOOD: dict[str, Any] = {"env_id": "CartPole-v1"}
         ("seed", -1, "from 0 to"),
         ("learning_rate", 0.0, "above 0"),
         ("learning_rate", float("nan"), "above 0"),
-        ("optimizer", "lion", "adam or sgd"),
+        ("optimizer", "lion", "adam, other, sgd"),
         ("momentum", 1.0, r"in \[0, 1\)"),
         ("gamma", 1.01, r"in \[0, 1\]"),
         ("gae_lambda", -0.1, r"in \[0, 1\]"),

@@ -55,6 +55,14 @@ THROUGH = {
     "tests/unit/kinds/language/test_policy.py": ("engine/kinds/language/objective.py",),
     "tests/unit/kinds/language/test_received_models.py": ("engine/kinds/language/description.py",),
     "tests/unit/kinds/language/test_tables.py": ("engine/kinds/language/sequences.py",),
+    "tests/unit/recording/test_recorder.py": ("engine/recording/self_test.py",),
+    "tests/unit/recording/test_sb3.py": (
+        "engine/kinds/recorded/agent.py",
+        "engine/kinds/recorded/kind.py",
+        "engine/kinds/recorded/policy.py",
+        "engine/kinds/recorded/recipe.py",
+        "engine/recording/watched_rollout.py",
+    ),
     "tests/unit/recording/readers/test_any_file.py": ("engine/recording/readers/sequence_table.py",),
     "tests/unit/recording/readers/test_trl.py": (
         "engine/recording/readers/parquet_columns.py",

@@ -17,7 +17,7 @@ from engine.core.policy import Policy
 from engine.core.update import as_batch, update
 from engine.kinds.recorded.loss import Loss, WithValue
 from engine.kinds.recorded.policy import RecordedPolicy
-from engine.kinds.recorded.state import state_of
+from engine.kinds.recorded.tensors import state_of
 from engine.store.snapshot import Float32s
 
 TORCH_GENERATOR = "rng/torch"

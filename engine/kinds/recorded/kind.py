@@ -21,10 +21,10 @@ from engine.kinds.control.kind import ControlKind
 from engine.kinds.recorded.agent import TORCH_GENERATOR, RecordedAgent, batch_of
 from engine.kinds.recorded.learner import RecordedLearner
 from engine.kinds.recorded.loss import Loss
-from engine.kinds.recorded.restoring import restore_recorded
+from engine.kinds.recorded.remaking import restore_recorded
 from engine.kinds.recorded.settings import RecordedSettings
 from engine.kinds.recorded.snapshot import RecordedSnapshot
-from engine.kinds.recorded.state import restore_optimizer
+from engine.kinds.recorded.tensors import restore_optimizer
 from engine.store.manifest import RunManifest
 
 

@@ -130,7 +130,7 @@ def test_scores_are_those_of_a_gradient_a_record(recorded: tuple[Path, Any]) -> 
         ({"vf_coef": 0.5}, r"value loss counts 0\.5 times as much as declared"),
         ({"ent_coef": 0.02}, r"entropy counts 0\.5 times as much as declared"),
         ({"clip": None}, "declared loss leads"),
-        ({"value_clip_kind": "clipped"}, "look at value clip|value loss counts"),
+        ({"value_clip_kind": "clipped"}, "its first gradient is as declared: look at value clip"),
     ],
 )
 def test_a_wrong_declaration_is_caught_and_named(
@@ -145,7 +145,7 @@ def test_a_wrong_declaration_is_caught_and_named(
     assert re.search(says, told[0]), told
     found = list(replay_run(engine.open_run(tmp_path / "run")))
     assert not all(each.equal for each in found)
-    assert all(each.largest is not None and each.largest > 1e-7 for each in found if not each.equal)
+    assert all(each.largest is not None and each.largest > 0 for each in found if not each.equal)
 
 
 # Bad input.

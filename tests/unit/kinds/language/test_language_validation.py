@@ -100,7 +100,7 @@ def test_removals_leave_something_of_each_group(snapshot: LanguageSnapshot) -> N
 
 def test_bad_settings_are_told_before_anything_is_replayed(snapshot: LanguageSnapshot) -> None:
     for changes, message in (
-        ({"subsets": 2}, "at least 3"),
+        ({"subsets": 2}, "from 3 to"),
         ({"orders": 0}, "at least 1"),
         ({"fraction": 1.0}, "above 0 and below 1"),
         ({"estimators": ["magic"]}, "unknown estimator 'magic'; there is first_order, tracin, tracin_adam"),

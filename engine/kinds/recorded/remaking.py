@@ -13,7 +13,7 @@ from engine.kinds.recorded.policy import RecordedPolicy, StableBaselinesPolicy
 from engine.kinds.recorded.rebuilding import rebuilt
 from engine.kinds.recorded.recipe import allowed_class, bounded, made, made_space
 from engine.kinds.recorded.settings import Recipe, RecordedSettings
-from engine.kinds.recorded.state import load_buffers
+from engine.kinds.recorded.tensors import load_buffers
 from engine.store.snapshot import parameters_of
 
 Checkpoint = Mapping[str, NDArray[Any]]
