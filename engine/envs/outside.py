@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import find_highest_version, parse_env_id
 
 from engine.allowed import allowed
-from engine.environment_spec import IDENTIFIER, EnvironmentSpec, plain_arguments
+from engine.environment_spec import IDENTIFIER, MOST_WRAPPERS, EnvironmentSpec, plain_arguments
 from engine.envs.environment import Environment
 from engine.errors import BadInputError
 
@@ -53,7 +53,7 @@ def registered(spec: EnvironmentSpec) -> Registered:
         observation_names=(),
         action_names=(),
         presets={},
-        options=spec.kwargs,
+        options={name: value for name, value in spec.kwargs.items() if name != "render_mode"},  # no window is opened
         fresh_each_episode=spec.repeats == "fresh",
         spec=spec,
     )
@@ -100,7 +100,14 @@ def registered_as(name: str) -> Registered | None:
         raise BadInputError(
             f"{name} is out of date; did you mean {newer!r}? The old one is trained by a function that makes it: --make"
         )
-    return registered(EnvironmentSpec(name, plain_arguments(gym.registry[name].kwargs)))
+    said = gym.registry[name]
+    return registered(EnvironmentSpec(name, plain_arguments(said.kwargs), _named(reversed(said.additional_wrappers))))
+
+
+def _named(wrappers: Iterable[Any]) -> tuple[str, ...]:
+    """What wrappers are called, as far as a run keeps it."""
+    names = (wrapper.name for wrapper in wrappers)
+    return tuple(name for name in names if re.fullmatch(IDENTIFIER, name))[:MOST_WRAPPERS]
 
 
 def _one_line(make: Callable[[], Any], problem: str) -> Any:
@@ -148,9 +155,9 @@ def spec_of(env: gym.Env[Any, Any], factory: str = "") -> EnvironmentSpec:
             wrappers.append(name)
         inner = inner.env
     if said is None:
-        return EnvironmentSpec(type(inner).__name__, wrappers=tuple(wrappers), factory=factory)
+        return EnvironmentSpec(type(inner).__name__, wrappers=tuple(wrappers[:MOST_WRAPPERS]), factory=factory)
     arguments = {name: value for name, value in said.kwargs.items() if name != "render_mode"}
     known = gym.registry.get(said.id)
     if known is not None and said.max_episode_steps != known.max_episode_steps:
         arguments["max_episode_steps"] = -1 if said.max_episode_steps is None else said.max_episode_steps
-    return EnvironmentSpec(said.id, plain_arguments(arguments), tuple(wrappers[:32]), factory)
+    return EnvironmentSpec(said.id, plain_arguments(arguments), tuple(wrappers[:MOST_WRAPPERS]), factory)

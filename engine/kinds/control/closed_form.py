@@ -197,7 +197,9 @@ class ClosedFormAgent:
     def encode(self, observation: NDArray[Any]) -> Float32s:
         """Observations as stored (n, ...) -> network inputs (n, d)."""
         if self.observation_space.kind == "discrete":
-            return np.eye(self.observation_space.n, dtype=F32)[observation]
+            inputs = np.zeros((len(observation), self.observation_space.n), F32)
+            inputs[np.arange(len(observation)), observation] = 1
+            return inputs
         return np.asarray(observation, F32).reshape(len(observation), -1)
 
     def draw_noise(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:

@@ -74,7 +74,8 @@ class ActorCritic(Policy):
         """Observations as stored (n, ...) -> network inputs (n, d), or (n, channels, height, width) for images."""
         dtype, encoder = self.dtype, self.observation_space.encoder
         if encoder == "one_hot":
-            return torch.eye(self.observation_space.n, dtype=dtype)[torch.as_tensor(observation)]
+            numbers = torch.as_tensor(observation).long().unsqueeze(-1)
+            return torch.zeros(len(numbers), self.observation_space.n, dtype=dtype).scatter_(1, numbers, 1)
         tensor = torch.as_tensor(np.asarray(observation))
         if encoder == "image":
             axis = self.observation_space.channel_axis
