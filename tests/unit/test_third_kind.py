@@ -290,7 +290,7 @@ def test_retraining_compares_with_a_control_and_collects_anew(toy: Run, tmp_path
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are this process."""
-    monkeypatch.setattr(calculations, "launch", lambda run, folder: work_in(folder))
+    monkeypatch.setattr(calculations, "launch", work_in)
 
 
 @pytest.mark.usefixtures("here")
