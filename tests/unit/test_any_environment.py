@@ -76,6 +76,7 @@ def test_what_a_function_makes(tmp_path: Path) -> None:
     assert (run.snapshot(0).buffer.reward > -2).all(), "a tenth of the pendulum's own"
 
 
+@pytest.mark.long
 def test_rollouts_in_workers_know_what_was_imported(tmp_path: Path) -> None:
     run = engine.train(engine.preset("own/Walk-v0", **SMALL), tmp_path / "run")
     found = monte_carlo(run.snapshot(1), [1, 2, 3], rollouts=2, workers=1)
