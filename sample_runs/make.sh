@@ -22,6 +22,10 @@ engine export "$whole/LunarLander-v3" --rounds 0-9,20,30,40,48-55,65,75,85,94-99
 engine retrain "$to/LunarLander-v3" --round 5 --drop-bottom 0.5
 engine retrain "$to/LunarLander-v3" --round 50 --drop-bottom 0.5 --continue-rounds 5
 
+# Another trainer's run, in an environment that the catalogue does not have (needs the extra sb3).
+"$python" sample_runs/record_cliffs.py "$to/CliffWalking-v1"
+engine retrain "$to/CliffWalking-v1" --round 6 --drop-bottom 0.5
+
 # The demonstration of language models (needs the extra rlhf): plain PPO on rewards of which a fifth are flipped.
 engine rlhf courtesy --rounds 20 --flip 0.2 --seed 0 --out "$whole/courtesy"
 engine export "$whole/courtesy" --rounds 0,4,10 --out "$to/courtesy"

@@ -78,7 +78,7 @@ def check_recorded(snapshot: ControlSnapshot) -> None:
     Raises:
         CannotRestoreError: it was.
     """
-    if "environment/0/rng" not in snapshot.checkpoint:
+    if not any(f"environment/{i}/rng" in snapshot.checkpoint for i in range(snapshot.config.n_envs)):
         raise CannotRestoreError(f"round {snapshot.round} was recorded without the states of its environments")
 
 

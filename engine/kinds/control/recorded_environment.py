@@ -27,6 +27,8 @@ STEPS = 2000
 """Recorded steps that are compared, at most."""
 EPISODES = 2
 """Ends of episodes after which no more are compared: what is kept over a reset shows in the second."""
+LOOKED_AT = 8
+"""Rounds in which states are looked for."""
 OTHERWISE = "name a factory with --make"
 
 Found: TypeAlias = "Environment | str"
@@ -72,8 +74,10 @@ def _look(source: ControlSnapshot | Run, candidates: Sequence[Environment]) -> F
     if isinstance(source, Run):
         if not source.stored_rounds:
             return "no round of the run is here, by which to see whether it is the same"
-        return _look(source.snapshot(source.stored_rounds[0]), candidates)
-    if "environment/0/rng" not in source.checkpoint:
+        # Another trainer's recorder knows nothing of the episode that ran when it began, so not of the first round.
+        first, *others = map(source.snapshot, source.stored_rounds[:LOOKED_AT])
+        return _look(next((each for each in (first, *others) if _known(each)), first), candidates)
+    if not _known(source):
         return "it was recorded without the states of its environments, by which to see whether it is the same"
     problems = []
     for candidate in candidates:
@@ -82,6 +86,11 @@ def _look(source: ControlSnapshot | Run, candidates: Sequence[Environment]) -> F
             return candidate
         problems.append(problem)
     return f"{problems[-1]}; {OTHERWISE}"
+
+
+def _known(snapshot: ControlSnapshot) -> list[int]:
+    """The environments of a round whose states can be reached again."""
+    return [i for i in range(snapshot.config.n_envs) if f"environment/{i}/rng" in snapshot.checkpoint]
 
 
 def _difference(environment: Environment, snapshot: ControlSnapshot) -> str | None:
@@ -113,8 +122,8 @@ def _look_of(space: Space) -> tuple[Any, ...]:
 def _same_episode(one: VectorEnvironment, snapshot: ControlSnapshot, comparable: bool) -> bool:
     """Step the environment whose running episode is the youngest through its records, and compare."""
     buffer, n_envs = snapshot.buffer, snapshot.config.n_envs
-    ages = [len(snapshot.checkpoint[f"environment/{i}/actions"]) for i in range(n_envs)]
-    which = int(np.argmin(ages))
+    ages = {i: len(snapshot.checkpoint[f"environment/{i}/actions"]) for i in _known(snapshot)}
+    which = min(ages, key=lambda i: (ages[i], i))
     one.restore(snapshot.checkpoint, only=[which])
     ends = 0
     for row in range(which, len(buffer), n_envs)[:STEPS]:
