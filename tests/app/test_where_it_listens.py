@@ -125,6 +125,28 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
     assert imported & {"app", "streamlit", "plotly", "matplotlib", "jinja2", "typer", "av", "transformers"} == set()
 
 
+def test_what_was_recorded_there_is_shown_there(installed: Path, tmp_path: Path) -> None:
+    """A person's own script, in their environment: it loads nothing of the dashboard, and the dashboard opens the run."""
+    code = """
+import sys
+from stable_baselines3 import PPO
+from engine.recording import sb3
+model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, device="cpu")
+model.learn(128, callback=sb3.Recorder("runs/mine"))
+print(*sorted({name.split(".")[0] for name in sys.modules}))
+"""
+    where = environment(PYTHONPATH=str(installed), HOME=str(tmp_path / "home"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=where, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert set(done.stdout.split()) & {"app", "streamlit", "plotly", "jinja2", "typer", "av", "transformers"} == set()
+    assert len(engine.open_run(tmp_path / "runs" / "mine").stored_rounds) == 2
+    program = str(installed / "bin" / "snapshot-influence")
+    with served([program, "dashboard", "--port", "PORT"], tmp_path, tmp_path / "log", where) as found:
+        _, page = first_page(found.port)
+    assert "Stable-Baselines3 PPO" in page
+
+
 @pytest.mark.slow
 def test_installed_and_started_by_streamlit_beside_runs(installed: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "tests" / "pins" / "data" / "control-v1" / "run", tmp_path / "runs" / "pinned")

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from stable_baselines3 import PPO
 
 import engine
+from engine.recording import sb3
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -41,10 +43,12 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of a sample run, and a small run on which retraining takes seconds."""
+    """A copy of a sample run, and small runs on which retraining takes seconds: one of our own, one of Stable-Baselines3."""
     folder = tmp_path_factory.mktemp("e2e-runs")
     shutil.copytree(ROOT / "sample_runs" / "FrozenLake-v1", folder / "FrozenLake-v1")
     engine.train(engine.preset("CartPole-v1", rounds=4, n_steps=512), folder / "small")
+    with sb3.Recorder(folder / "theirs") as recorder:
+        PPO("MlpPolicy", "MountainCar-v0", n_steps=512, seed=0, device="cpu").learn(4 * 512, callback=recorder)
     return folder
 
 

@@ -16,8 +16,9 @@ from engine.jobs.interventions import list_jobs
 pytestmark = pytest.mark.browser
 
 
-def test_from_a_link_to_a_verdict(page: Page, url: str, runs: Path) -> None:
-    page.goto(f"{url}/diagnose?run=small&round=2")
+@pytest.mark.parametrize("name", ["small", "theirs"])
+def test_from_a_link_to_a_verdict(page: Page, url: str, runs: Path, name: str) -> None:
+    page.goto(f"{url}/diagnose?run={name}&round=2")
     expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
     idle(page)
     lasso(page, 0.02, 0.02, 0.55, 0.98)
@@ -25,7 +26,7 @@ def test_from_a_link_to_a_verdict(page: Page, url: str, runs: Path) -> None:
     expect(add).to_contain_text(re.compile(r"Add \d+ selected"))
     add.click()
     expect(page.locator(".st-key-basket")).to_contain_text(re.compile(r"Basket of round 2: [1-9]\d* records"))
-    basket = read_sets(engine.open_run(runs / "small"), 2).basket
+    basket = read_sets(engine.open_run(runs / name), 2).basket
     assert 50 < len(basket) < 512
 
     page.reload()  # nothing is lost
@@ -36,10 +37,10 @@ def test_from_a_link_to_a_verdict(page: Page, url: str, runs: Path) -> None:
     expect(page).to_have_url(re.compile(r"/interventions\?.*iv=[0-9a-f]{12}"))
     jobs = page.locator(".st-key-jobs")
     expect(jobs).to_contain_text(re.compile("queued|running"))
-    assert "run=small" in page.url
+    assert f"run={name}" in page.url
     page.reload()  # the work goes on
     expect(jobs).to_contain_text("done", timeout=120_000)
-    job = list_jobs(engine.open_run(runs / "small"))[0]
+    job = list_jobs(engine.open_run(runs / name))[0]
     assert job.plan.removed == tuple(basket)
 
     page.get_by_role("link", name="Compare").last.click()
