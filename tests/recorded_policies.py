@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -40,6 +41,13 @@ class AnyWorld(gym.Env[Any, Any]):
         return self.observation_space.sample(), reward, ended, self.steps >= 30, {"luck": reward}
 
 
+class MaskedWorld(AnyWorld):
+    """Forbids the second action at every other step."""
+
+    def action_masks(self) -> np.ndarray:
+        return np.array([True, self.steps % 2 == 0, True])
+
+
 class Smooth(BaseFeaturesExtractor):
     """Layers that draw at random and that keep statistics."""
 
@@ -65,8 +73,10 @@ class Normed(ActorCriticPolicy):
         return self.norm(super().extract_features(obs, features_extractor))
 
 
-def world(observation: gym.Space[Any], action: gym.Space[Any], n: int = 2) -> DummyVecEnv:
-    return DummyVecEnv([lambda: AnyWorld(observation, action) for _ in range(n)])
+def world(
+    observation: gym.Space[Any], action: gym.Space[Any], n: int = 2, kind: type[AnyWorld] = AnyWorld
+) -> DummyVecEnv:
+    return DummyVecEnv([lambda: kind(observation, action) for _ in range(n)])
 
 
 def box(*shape: int) -> spaces.Box:
@@ -110,6 +120,10 @@ MODELS: dict[str, Callable[[], Any]] = {
         "MlpPolicy", world(VECTOR, THREE), policy_kwargs={"features_extractor_class": Smooth}, **SMALL
     ),
     "own policy": lambda: PPO(Normed, world(VECTOR, THREE), **SMALL),
+    "masked": lambda: MaskablePPO("MlpPolicy", world(VECTOR, THREE, kind=MaskedWorld), **SMALL),
+    "masked parts": lambda: MaskablePPO(
+        "MultiInputPolicy", world(spaces.Dict({"u": VECTOR, "v": VECTOR}), THREE, kind=MaskedWorld), **SMALL
+    ),
     "a2c": lambda: A2C("MlpPolicy", world(VECTOR, THREE), n_steps=16, seed=0, device="cpu"),
     "a2c by adam": lambda: A2C(
         "MlpPolicy",

@@ -111,7 +111,7 @@ def _other_action(run: Run) -> tuple[float, ...]:
 
 def can_type(run: Run) -> bool:
     """Nobody types an image."""
-    return run.manifest.observation_space.encoder != "image"
+    return run.manifest.observation_space.encoder not in ("image", "parts")
 
 
 def typed_state(run: Run, snapshot: ControlSnapshot, begin: int) -> TargetName:

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
 
 from engine.config import TrainConfig
@@ -32,6 +32,7 @@ from engine.errors import BadInputError
 from engine.kinds.recorded.agent import TORCH_GENERATOR
 from engine.kinds.recorded.kind import recorded_fingerprint
 from engine.kinds.recorded.loss import Loss
+from engine.kinds.recorded.policy import MASK
 from engine.kinds.recorded.recipe import NotDescribedError, class_name, described, described_space
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
 from engine.kinds.recorded.snapshot import RecordedSnapshot
@@ -41,6 +42,7 @@ from engine.recording.gym_spaces import acted, observed
 from engine.recording.optimizers import optimizer_name
 from engine.recording.run_recording import Recording
 from engine.recording.watched_rollout import Rollout, Running
+from engine.spaces import Space
 from engine.store.manifest import RunManifest
 
 LOGGED = {
@@ -50,6 +52,9 @@ LOGGED = {
     "clip_fraction": ("train/clip_fraction",),
 }
 """Metric -> what the trainer's logger calls it."""
+MASKED = ("sb3_contrib.ppo_mask.ppo_mask",)
+UPDATES = ("stable_baselines3.ppo.ppo", "stable_baselines3.a2c.a2c", *MASKED)
+"""Modules of the algorithms whose `train` is replayed here."""
 SMALLEST = 1e-300
 """In the place of a step size that a schedule has brought to 0."""
 
@@ -128,7 +133,7 @@ class Recorder(BaseCallback):
                 "threads": torch.get_num_threads(),
                 "loss": self._loss().to_json(),
             },
-            observation_space=observed(model.observation_space),
+            observation_space=self._seen(),
             action_space=acted(model.action_space),
             environment=self._environment(),
             buffer=buffer,
@@ -183,7 +188,7 @@ class Recorder(BaseCallback):
     def _config(self) -> TrainConfig:
         model, normalized = self.model, self.model.get_vec_normalize_env()
         n_steps, n_envs = model.n_steps, model.n_envs
-        is_ppo = isinstance(model, PPO)
+        is_ppo = hasattr(model, "clip_range")
         per_round = n_steps * n_envs
         return TrainConfig(
             env_id=self._environment().id,
@@ -198,7 +203,7 @@ class Recorder(BaseCallback):
             gamma=model.gamma,
             gae_lambda=model.gae_lambda,
             clip_range=max(float(model.clip_range(self._progress)), SMALLEST) if is_ppo else 0.2,
-            normalize_advantage=model.normalize_advantage,
+            normalize_advantage=getattr(model, "normalize_advantage", True),
             normalize_observation=bool(normalized is not None and normalized.norm_obs),
             normalize_reward=bool(normalized is not None and normalized.norm_reward),
             ent_coef=model.ent_coef,
@@ -220,6 +225,14 @@ class Recorder(BaseCallback):
             ent_coef=model.ent_coef,
         )
 
+    def _seen(self) -> Space:
+        """The space of what the policy was shown; which actions were allowed is a part of it."""
+        found, masks = observed(self.model.observation_space), getattr(self.model.rollout_buffer, "action_masks", None)
+        if masks is None:
+            return found
+        mask = Space("box", shape=masks.shape[-1:], dtype="bool")
+        return Space("dict", dtype="float32", parts={**(found.parts or {"observation": found}), MASK: mask})
+
     def _environment(self) -> EnvironmentSpec:
         """As Gymnasium says it, with the wrappers of vectorised environments."""
         envs = in_this_process(self.training_env)
@@ -238,10 +251,12 @@ class Recorder(BaseCallback):
 
     def _manifest(self) -> RunManifest:
         model = self.model
-        if not isinstance(model, PPO | A2C):
-            raise BadInputError(f"a {type(model).__name__} can't be recorded; PPO and A2C can")
+        if not isinstance(model, OnPolicyAlgorithm):
+            raise BadInputError(
+                f"a {type(model).__name__} can't be recorded; PPO, A2C and others that train on rollouts can"
+            )
         recipe, why = _recipe(model)
-        seen = observed(model.observation_space)
+        seen = self._seen()
         versions = {name: version(name) for name in ("stable_baselines3", "gymnasium", "torch")}
         said = RecordedSettings(
             trainer=Trainer(name=f"Stable-Baselines3 {type(model).__name__}", versions=versions),
@@ -279,9 +294,11 @@ class _Kept:
 
 def _recipe(model: Any) -> tuple[Recipe | None, str]:
     """How the policy is made again, or why it can't be."""
-    arguments = {"use_sde": model.use_sde, **model.policy_kwargs}
+    if not hasattr(model, "normalize_advantage") or hasattr(model, "_last_lstm_states"):
+        return None, f"policies of a {type(model).__name__}, whose updates are not known here, are not made again"
+    gsde = {"use_sde": model.use_sde} if type(model).__module__ not in MASKED else {}
     try:
-        said = {name: described(value) for name, value in arguments.items()}
+        said = {name: described(value) for name, value in {**gsde, **model.policy_kwargs}.items()}
         spaces = described_space(model.observation_space), described_space(model.action_space)
         return Recipe(
             name=class_name(model.policy_class), observation_space=spaces[0], action_space=spaces[1], arguments=said
@@ -292,8 +309,8 @@ def _recipe(model: Any) -> tuple[Recipe | None, str]:
 
 def _unknown_update(model: Any) -> str:
     """Why the model's update is not known here; empty where it is."""
-    own = PPO if isinstance(model, PPO) else A2C
-    if type(model).train is not own.train:
+    own = next((kind for kind in type(model).__mro__ if kind.__module__ in UPDATES), None)
+    if own is None or type(model).train is not own.train:  # type: ignore[attr-defined]
         return f"{type(model).__name__} has an update of its own (train), which is not known here"
     return ""
 

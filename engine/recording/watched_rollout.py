@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.objective import explained_variance
+from engine.kinds.recorded.policy import MASK
 from engine.kinds.recorded.snapshot import RecordedBuffer
 from engine.store.snapshot import Float32s
 
@@ -110,8 +111,15 @@ def _flat(column: NDArray[Any]) -> NDArray[Any]:
 
 def _observations(theirs: Any) -> Any:
     if isinstance(theirs.observations, dict):
-        return {name: _squeezed(part, theirs.observation_space[name]) for name, part in theirs.observations.items()}
-    return _squeezed(theirs.observations, theirs.observation_space)
+        found: Any = {
+            name: _squeezed(part, theirs.observation_space[name]) for name, part in theirs.observations.items()
+        }
+    else:
+        found = _squeezed(theirs.observations, theirs.observation_space)
+    masks = getattr(theirs, "action_masks", None)
+    if masks is None:
+        return found
+    return {**(found if isinstance(found, dict) else {"observation": found}), MASK: _flat(masks).astype(bool)}
 
 
 def _squeezed(column: NDArray[Any], space: Any) -> NDArray[Any]:

@@ -160,7 +160,8 @@ def action_target(
             raise BadInputError("an action target of no records says nothing; choose at least one")
         actions = snapshot.buffer.action[records] if typed is None else np.repeat(typed[None], len(records), axis=0)
         called = TargetName(target="action", about=tuple(records.tolist()), action=flat)
-        return ActionTarget(snapshot.buffer.observation[records], actions, called=called, of_kind=snapshot.kind)
+        states = tree_map(lambda part: part[records], snapshot.buffer.observation)
+        return ActionTarget(states, actions, called=called, of_kind=snapshot.kind)
     return replace(typed_target(*_spaces(snapshot), observation, action), of_kind=snapshot.kind)
 
 
@@ -228,6 +229,8 @@ def as_space(name: str, value: Any, space: Space) -> NDArray[Any]:
     Raises:
         BadInputError: it does not fit; the message says what would.
     """
+    if space.kind == "dict":
+        raise BadInputError(f"an {name} of several parts can't be typed; name a record")
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError) as error:

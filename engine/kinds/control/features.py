@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 
 from engine.core.features import Feature, dropped, number, share
-from engine.core.replays.replay import replay
+from engine.core.replays.replay import check_replayable, replay
+from engine.errors import BadInputError
 from engine.kinds.control.blueprint import policy_of
 from engine.kinds.control.fields import action_components, observation_components, steps_in_episode
 from engine.kinds.control.rollout import td_errors
@@ -57,17 +59,25 @@ def _of_episodes(snapshot: ControlSnapshot) -> Iterator[Feature]:
 def _of_the_policy(snapshot: ControlSnapshot) -> Iterator[Feature]:
     buffer, config = snapshot.buffer, snapshot.config
     if snapshot.action_space.kind == "discrete":
-        policy = policy_of(snapshot)
-        p = policy.probabilities(buffer.observation).astype(np.float64)
         yield number("probability of the action", np.exp(buffer.log_prob))
-        yield number("entropy of the policy", -(p * np.log(np.maximum(p, 1e-300))).sum(axis=1))
+        with suppress(BadInputError):  # another trainer's policy may not say it
+            p = policy_of(snapshot).action_parameters(buffer.observation)[0].double().softmax(-1).numpy()
+            yield number("entropy of the policy", -(p * np.log(np.maximum(p, 1e-300))).sum(axis=1))
     else:
         yield number("log probability of the action", buffer.log_prob)
-    if snapshot.minibatches.size:
+    if _is_replayable(snapshot):
         after = replay(snapshot).agent.log_prob(buffer.observation, buffer.action)
         ratio = np.exp(after.astype(np.float64) - buffer.log_prob)
         yield number("change of log probability", np.abs(after - buffer.log_prob))
         yield share("ratio clipped", "end the update with a clipped ratio", np.abs(ratio - 1) > config.clip_range)
+
+
+def _is_replayable(snapshot: ControlSnapshot) -> bool:
+    try:
+        check_replayable(snapshot)
+    except BadInputError:
+        return False
+    return True
 
 
 def _of_the_state(snapshot: ControlSnapshot) -> Iterator[Feature]:

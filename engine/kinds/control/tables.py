@@ -71,7 +71,7 @@ def records_table(buffer: RolloutBuffer, observation_space: Space, action_space:
     columns = {**vars(buffer), "return": buffer.returns}
     if observation_space.parts:
         parts: Mapping[str, NDArray[Any]] = buffer.observation  # type: ignore[assignment]
-        columns |= {f"observation/{name}": part for name, part in parts.items()}
+        columns |= {column_of(name): part for name, part in parts.items()}
     return columns_table(columns, _in_memory(schema, observation_space, action_space), schema)
 
 
@@ -90,13 +90,23 @@ def buffer_from(table: pa.Table, observation_space: Space, action_space: Space, 
         if space.kind == "discrete" and ((columns[name] < 0) | (columns[name] >= space.n)).any():
             raise DamagedRunError(f"{file} is damaged: column {name} is not within 0 to {space.n - 1}")
     if observation_space.parts:
-        columns["observation"] = {name.partition("/")[2]: columns.pop(name) for name in observed}  # type: ignore[assignment]
+        columns["observation"] = {  # type: ignore[assignment]
+            name: columns.pop(column_of(name)) for name in observation_space.parts
+        }
     return RolloutBuffer(returns=columns.pop("return"), **columns)
 
 
 def observation_columns(space: Space) -> dict[str, Space]:
-    """The columns that an observation is kept in: `observation`, or `observation/<part>` for each of its parts."""
-    return {f"observation/{name}": part for name, part in space.parts.items()} or {"observation": space}
+    """The columns that an observation is kept in: `observation`, or `observation/<part>` for each of its parts.
+
+    Which actions were allowed is a part, too, but stands in a column of its own.
+    """
+    return {column_of(name): part for name, part in sorted(space.parts.items())} or {"observation": space}
+
+
+def column_of(part: str) -> str:
+    """The column of a part of an observation."""
+    return part if part in ("observation", "action_mask") else f"observation/{part}"
 
 
 def check_steps(buffer: RolloutBuffer, config: TrainConfig, file: str) -> None:

@@ -14,6 +14,8 @@ from engine.core.policy import Evaluation, Inputs, Policy
 from engine.errors import BadInputError
 from engine.kinds.recorded.loss import WithValue
 
+MASK = "action_mask"
+"""The part of an observation that says which actions were allowed."""
 Evaluate = Callable[..., tuple[Tensor, "Tensor | None", Tensor]]
 """(module, observation, action) -> log_prob (n,), entropy (n,) or None, value (n,); rows in order."""
 
@@ -101,14 +103,14 @@ class StableBaselinesPolicy(RecordedPolicy):
         """
         if with_value or not type(self._theirs).__module__.startswith(("stable_baselines3.", "sb3_contrib.")):
             return super().forward(inputs, action, with_value)
-        said = self._theirs.get_distribution(plain(inputs))
+        said = self._theirs.get_distribution(*unmasked(plain(inputs)))
         log_prob, entropy = said.log_prob(action), said.entropy()
         return Evaluation(log_prob, -log_prob if entropy is None else entropy, None)
 
     @torch.no_grad()
     def value(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """V(s): (n, ...) observations -> (n,)."""
-        return np.asarray(self._theirs.predict_values(self.encode(observation)).flatten().numpy())
+        return np.asarray(self._theirs.predict_values(unmasked(self.encode(observation))[0]).flatten().numpy())
 
     @torch.no_grad()
     def action_parameters(self, observation: Any) -> tuple[Tensor, Tensor | None]:
@@ -117,7 +119,7 @@ class StableBaselinesPolicy(RecordedPolicy):
         Raises:
             BadInputError: the actions have another distribution.
         """
-        if self.cannot_act:
+        if self.cannot_act and type(self._theirs.action_dist).__name__ != "MaskableCategoricalDistribution":
             raise BadInputError(f"this policy's probabilities are not shown: {self.cannot_act}")
         said = self._distribution(observation)
         return (said.logits, None) if self.discrete else (said.mean, said.stddev)
@@ -130,18 +132,20 @@ class StableBaselinesPolicy(RecordedPolicy):
     @torch.no_grad()
     def actor_features(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """What the action layer is given: (n, ...) observations -> (n, d)."""
-        features = self._theirs.extract_features(self.encode(observation))
+        features = self._theirs.extract_features(unmasked(self.encode(observation))[0])
         own = features if self._theirs.share_features_extractor else features[0]
         return np.asarray(self._theirs.mlp_extractor.forward_actor(own).numpy())
 
     def _distribution(self, observation: NDArray[Any]) -> Any:
-        return self._theirs.get_distribution(self.encode(observation)).distribution
+        return self._theirs.get_distribution(*unmasked(self.encode(observation))).distribution
 
     @property
     def cannot_act(self) -> str:
         """Why its actions can't be drawn here from numbers of their own; empty where they can."""
         known = ("CategoricalDistribution", "DiagGaussianDistribution")
         name = type(self._theirs.action_dist).__name__
+        if name.startswith("Maskable"):
+            return "which actions are allowed is known to its environment alone"
         return "" if name in known else f"actions of a {name} are not drawn here"
 
     def draw_noise(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
@@ -167,7 +171,16 @@ def plain(inputs: Inputs) -> Inputs:
     return inputs.inputs if isinstance(inputs, WithValue) else inputs
 
 
+def unmasked(inputs: Inputs) -> tuple[Any, ...]:
+    """What a policy takes of observations, and after it which actions were allowed, where that was recorded."""
+    if not isinstance(inputs, dict) or MASK not in inputs:
+        return (inputs,)
+    rest = {name: part for name, part in inputs.items() if name != MASK}
+    return (rest["observation"] if rest.keys() == {"observation"} else rest), inputs[MASK]
+
+
 def evaluate_actions(theirs: Any, inputs: Inputs, action: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
     """As the update asks Stable-Baselines3's policies."""
-    value, log_prob, entropy = theirs.evaluate_actions(inputs, action)
+    observation, *mask = unmasked(inputs)
+    value, log_prob, entropy = theirs.evaluate_actions(observation, action, *mask)
     return log_prob, entropy, value.flatten()

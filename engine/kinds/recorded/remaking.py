@@ -48,11 +48,11 @@ def restore_recorded(said: RecordedSettings, checkpoint: Checkpoint, learning_ra
 def _made(recipe: Recipe, learning_rate: float) -> RecordedPolicy:
     if recipe.by == "function":
         return rebuilt(recipe.name, made(recipe.arguments))
-    from stable_baselines3.common.policies import ActorCriticPolicy
+    from stable_baselines3.common.policies import BasePolicy
 
     kind = allowed_class(recipe.name)
-    if not issubclass(kind, ActorCriticPolicy):
-        raise BadInputError(f"the recipe names {recipe.name!r}, which is no ActorCriticPolicy")
+    if not (issubclass(kind, BasePolicy) and hasattr(kind, "evaluate_actions")):
+        raise BadInputError(f"the recipe names {recipe.name!r}, which is no policy that evaluates actions")
     arguments = made(recipe.arguments)
     spaces = made_space(recipe.observation_space), made_space(recipe.action_space)
     return StableBaselinesPolicy(kind(*spaces, lambda _: learning_rate, **arguments))

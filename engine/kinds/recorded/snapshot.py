@@ -16,12 +16,13 @@ from engine.kinds.recorded.settings import RecordedSettings
 
 @dataclass(frozen=True, repr=False)
 class RecordedBuffer(RolloutBuffer):
-    """B(k) with what other trainers have beside it. `observation` may be a dict of columns."""
+    """B(k) with what other trainers have beside it.
+
+    `observation` may be a dict of columns; `action_mask` among them, (n, actions), is False for actions that were forbidden.
+    """
 
     valid: NDArray[np.bool_] | None = None
     """(n,) False for a phantom: a step that no action was sent in, as next-step resets insert them; None: all are real."""
-    action_mask: NDArray[np.bool_] | None = None
-    """(n, actions) False for actions that were forbidden; None where nothing was."""
     extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Name -> (n,) numbers or truth values that the person who recorded wanted beside the records."""
 

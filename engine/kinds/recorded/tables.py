@@ -21,7 +21,7 @@ _TYPES = {"bool": pa.bool_(), "int64": pa.int64(), "float64": pa.float64(), "flo
 
 
 class RecordedColumns(ControlColumns):
-    """`records`, with `valid` and `action_mask` where there are such, and extra columns."""
+    """`records`, with `valid` where steps are phantoms, and extra columns."""
 
     def tables(self, snapshot: Any, manifest: RunManifest) -> dict[str, pa.Table]:
         """`records`."""
@@ -37,23 +37,17 @@ class RecordedColumns(ControlColumns):
                     f"{name} is {values.dtype} {values.shape}; it must be a number or a truth value a record"
                 )
             table = table.append_column(pa.field(name, kind, nullable=False), from_values(values, kind))
-        if buffer.action_mask is not None:
-            width = buffer.action_mask.shape[1]
-            kind = pa.list_(pa.field("element", pa.bool_(), nullable=False), width)
-            flat = pa.array(buffer.action_mask.ravel(), pa.bool_())
-            values = pa.FixedSizeListArray.from_arrays(flat, type=kind)
-            table = table.append_column(pa.field("action_mask", kind, nullable=False), values)
         return {"records": table}
 
     def buffer(self, manifest: RunManifest, tables: Sequence[pa.Table], names: Sequence[str]) -> RecordedBuffer:
         """The rollout buffer with its own columns."""
         (table,), (file,) = tables, names
-        own = [name for name in table.column_names if name in ("valid", "action_mask") or name.startswith(EXTRA)]
+        own = [name for name in table.column_names if name == "valid" or name.startswith(EXTRA)]
         plain = super().buffer(manifest, [table.drop_columns(own)], names)
         columns = {name: _values(table, name, file) for name in own}
-        valid, mask = columns.pop("valid", None), columns.pop("action_mask", None)
+        valid = columns.pop("valid", None)
         extra = {name.removeprefix(EXTRA): values for name, values in columns.items()}
-        return RecordedBuffer(**vars(plain), valid=valid, action_mask=mask, extra=extra)
+        return RecordedBuffer(**vars(plain), valid=valid, extra=extra)
 
     def snapshot(
         self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
@@ -78,9 +72,6 @@ COLUMNS = RecordedColumns()
 
 def _values(table: pa.Table, name: str, file: str) -> Any:
     kind = table.schema.field(name).type
-    if name == "action_mask" and pa.types.is_fixed_size_list(kind) and kind.value_type == pa.bool_():
-        flat = table[name].combine_chunks().flatten()
-        return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(table.num_rows, kind.list_size)
     known = pa.bool_() if name == "valid" else next((each for each in _TYPES.values() if each == kind), None)
     if known is None or kind != known or table[name].null_count:
         raise DamagedRunError(f"{file} is damaged: column {name} is {kind}")

@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from recorded_policies import MODELS, SMALL, THREE, VECTOR, world
-from stable_baselines3 import PPO
+from sb3_contrib import RecurrentPPO
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import CheckpointCallback
 from torch import Tensor
 
 import engine
 from engine.analysis.films import film
 from engine.analysis.restoring import points
+from engine.core.kind import kind_of
 from engine.core.policy import trained
 from engine.errors import BadInputError, EngineError, LockedRunError
 from engine.kinds.recorded.kind import loss_of
@@ -100,7 +103,9 @@ def evaluated(model: Any, buffer: Any, rows: Any) -> tuple[Tensor, Tensor, Tenso
     else:
         inputs = torch.as_tensor(observation[rows])
         inputs = inputs.reshape(-1, 1) if observation.ndim == 1 else inputs
-    value, log_prob, entropy = model.policy.evaluate_actions(inputs, torch.as_tensor(buffer.action[rows]))
+    masks = (inputs.pop("action_mask"),) if isinstance(inputs, dict) and "action_mask" in inputs else ()
+    inputs = inputs["observation"] if masks and inputs.keys() == {"observation"} else inputs
+    value, log_prob, entropy = model.policy.evaluate_actions(inputs, torch.as_tensor(buffer.action[rows]), *masks)
     return log_prob, -log_prob if entropy is None else entropy, value.flatten()
 
 
@@ -198,6 +203,35 @@ def test_parts_and_images_come_back(runs: dict[str, Run]) -> None:
     assert runs["two by three actions"].snapshot(0).buffer.action.shape == (64, 6)
 
 
+def test_what_a_mask_forbade_is_part_of_what_the_policy_saw(runs: dict[str, Run]) -> None:
+    snapshot = runs["masked"].snapshot(1)
+    mask = snapshot.buffer.observation["action_mask"]
+    assert mask.shape == (64, 3)
+    assert not mask.all()
+    assert mask[np.arange(64), snapshot.buffer.action].all()
+    table = pq.read_table(next((runs["masked"].path / "data").glob("000001-records-*")))
+    assert {"observation", "action_mask"} <= set(table.column_names)
+    target = engine.action_target(snapshot, record=3)
+    with torch.no_grad():
+        assert float(target.value(kind_of(snapshot).policy(snapshot))) == pytest.approx(
+            float(snapshot.buffer.log_prob[3]), abs=1e-6
+        )
+
+
+def test_a_policy_with_a_memory_can_be_looked_at(tmp_path: Path) -> None:
+    model = RecurrentPPO("MlpLstmPolicy", world(VECTOR, THREE), **SMALL)
+    with sb3.Recorder(tmp_path / "run") as recorder:
+        model.learn(128, callback=recorder)
+    run = engine.open_run(tmp_path / "run")
+    assert len(run.snapshot(1).buffer) == 64
+    assert "RecurrentPPO" in run.manifest.settings["capabilities"]["replay"]
+    assert "RecurrentPPO" in refusal(lambda: engine.influence(run.snapshot(1), "return"))
+    assert "RecurrentPPO" in refusal(lambda: engine.replay(run.snapshot(1)))
+    with pytest.raises(BadInputError, match="a DQN can't be recorded"):
+        DQN("MlpPolicy", "CartPole-v1", device="cpu").learn(10, callback=sb3.Recorder(tmp_path / "q"))
+    assert not (tmp_path / "q").exists()
+
+
 def test_an_epoch_that_stopped_early_is_completed_as_it_would_have_gone_on(runs: dict[str, Run]) -> None:
     run = runs["target_kl"]
     steps = [info.metrics["steps"] for info in run.rounds]
@@ -276,7 +310,7 @@ def forged(run: Run, folder: Path, change: Callable[[dict[str, Any]], None]) -> 
         ("stable_baselines3.common.save_util:load_from_pkl", "is not made from a run's word alone"),
         ("stable_baselines3.common.policies:create_sde_features_extractor", "no class of layers"),
         ("torch.nn.modules.module:_load_state_dict", "no class of layers"),
-        ("torch.nn.modules.linear:Linear", "no ActorCriticPolicy"),
+        ("torch.nn.modules.linear:Linear", "no policy that evaluates actions"),
         ("stable_baselines3.common.policies:Gone", "no class of layers"),
         ("evil.package:Policy", "--allow evil"),
         ("__main__:Policy", "is not made from a run's word alone"),
