@@ -9,6 +9,7 @@ rec.close()                                         # after the last update
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -30,7 +31,7 @@ from engine.errors import BadInputError
 from engine.kinds.recorded.agent import TORCH_GENERATOR
 from engine.kinds.recorded.kind import recorded_fingerprint
 from engine.kinds.recorded.loss import Loss
-from engine.kinds.recorded.policy import Evaluate
+from engine.kinds.recorded.policy import Evaluate, RecordedPolicy
 from engine.kinds.recorded.rebuilding import name_of, rebuilds
 from engine.kinds.recorded.recipe import NotDescribedError, class_name, described
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
@@ -256,11 +257,14 @@ class Recorder:
             recording.begin(self._manifest(recording.pending))
         if self._test and pending.round == 0 and sizes:
             whole, after = recording.whole()[0], self._state()
-            said = compare(whole, self.agent, self.evaluate, self._optimizer, after, self._gradient)
+            said = compare(whole, self._copied, self._optimizer, after, self._gradient)
             found["self_test"] = said or "equal bit for bit"
             if said:
                 warnings.warn(f"{recording.path}: {said}", stacklevel=3)
         recording.updated(found)
+
+    def _copied(self) -> RecordedPolicy:
+        return RecordedPolicy(copy.deepcopy(self.agent), self.evaluate)
 
     def _first_gradient(self, *_: Any) -> None:
         """Keep the gradient of the first step of all, and look no longer."""

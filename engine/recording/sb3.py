@@ -10,6 +10,7 @@ generators, and the settings in force; during the update, which records each min
 from __future__ import annotations
 
 import math
+import warnings
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +33,7 @@ from engine.errors import BadInputError
 from engine.kinds.recorded.agent import TORCH_GENERATOR
 from engine.kinds.recorded.kind import recorded_fingerprint
 from engine.kinds.recorded.loss import Loss
-from engine.kinds.recorded.policy import MASK
+from engine.kinds.recorded.policy import MASK, StableBaselinesPolicy
 from engine.kinds.recorded.recipe import NotDescribedError, class_name, described, described_space
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
 from engine.kinds.recorded.snapshot import RecordedSnapshot
@@ -41,6 +42,7 @@ from engine.recording.episode_states import EpisodeStates, in_this_process
 from engine.recording.gym_spaces import acted, observed
 from engine.recording.optimizers import optimizer_name
 from engine.recording.run_recording import Recording
+from engine.recording.self_test import compare, recipe_differs
 from engine.recording.watched_rollout import Rollout, Running
 from engine.spaces import Space
 from engine.store.manifest import RunManifest
@@ -95,6 +97,7 @@ class Recorder(BaseCallback):
 
     def _on_training_start(self) -> None:
         if self._kept.recording.writer is None:
+            self._said = self._settings()
             self._kept.recording.begin(self._manifest())
         if self.model._last_episode_starts.all():
             self._running = Running(self.training_env.num_envs, self._running.next)
@@ -125,6 +128,7 @@ class Recorder(BaseCallback):
         snapshot = RecordedSnapshot(
             round=self._kept.recording.round,
             config=config,
+            settings=self._said.to_json(),
             in_force={
                 "config": {
                     name: getattr(config, name) for name in ("learning_rate", "clip_range", "target_kl", "ent_coef")
@@ -156,8 +160,23 @@ class Recorder(BaseCallback):
             metrics[name] = next((float(logged[each]) for each in theirs if each in logged), None)
         entropy = logged.get("train/entropy_loss")
         metrics["entropy"] = None if entropy is None else -float(entropy)
-        metrics["steps"] = len(self._kept.recording.steps)
-        self._kept.recording.updated(metrics)
+        recording = self._kept.recording
+        metrics["steps"] = len(recording.steps)
+        if recording.pending is not None and recording.pending.round == 0 and not self._said.capabilities.replay:
+            metrics["self_test"] = self._tested(recording.whole()[0])
+        recording.updated(metrics)
+
+    def _tested(self, snapshot: RecordedSnapshot) -> str:
+        """Whether the first round can be made again, from the recipe and by the known update; a warning where it can't."""
+        found = recipe_differs(snapshot) or compare(snapshot, self._fresh, None, self._state())
+        if found:
+            warnings.warn(f"{self._kept.recording.path}: {found}", stacklevel=2)
+        return found or "equal bit for bit"
+
+    def _fresh(self) -> StableBaselinesPolicy:
+        model = self.model
+        spaces = model.observation_space, model.action_space
+        return StableBaselinesPolicy(model.policy_class(*spaces, model.lr_schedule, **_arguments(model)))
 
     @property
     def _progress(self) -> float:
@@ -249,29 +268,31 @@ class Recorder(BaseCallback):
         own = [name for name in (*names, *found.wrappers) if name not in ("Monitor", "VecNormalize", "VecMonitor")]
         return replace(found, wrappers=tuple(own))
 
-    def _manifest(self) -> RunManifest:
+    def _settings(self) -> RecordedSettings:
         model = self.model
         if not isinstance(model, OnPolicyAlgorithm):
             raise BadInputError(
                 f"a {type(model).__name__} can't be recorded; PPO, A2C and others that train on rollouts can"
             )
         recipe, why = _recipe(model)
-        seen = self._seen()
         versions = {name: version(name) for name in ("stable_baselines3", "gymnasium", "torch")}
-        said = RecordedSettings(
+        return RecordedSettings(
             trainer=Trainer(name=f"Stable-Baselines3 {type(model).__name__}", versions=versions),
             policy=recipe,
             capabilities=Capabilities(influence=why, replay=why or _unknown_update(model)),
         )
+
+    def _manifest(self) -> RunManifest:
+        seen = self._seen()
         return RunManifest(
             env_id=self._environment().id,
             environment=self._environment(),
             config=self._config(),
             encoder=seen.encoder,
             observation_space=seen,
-            action_space=acted(model.action_space),
+            action_space=acted(self.model.action_space),
             kind="recorded",
-            settings=said.to_json(),
+            settings=self._said.to_json(),
             fingerprint=recorded_fingerprint(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -296,15 +317,20 @@ def _recipe(model: Any) -> tuple[Recipe | None, str]:
     """How the policy is made again, or why it can't be."""
     if not hasattr(model, "normalize_advantage") or hasattr(model, "_last_lstm_states"):
         return None, f"policies of a {type(model).__name__}, whose updates are not known here, are not made again"
-    gsde = {"use_sde": model.use_sde} if type(model).__module__ not in MASKED else {}
     try:
-        said = {name: described(value) for name, value in {**gsde, **model.policy_kwargs}.items()}
+        said = {name: described(value) for name, value in _arguments(model).items()}
         spaces = described_space(model.observation_space), described_space(model.action_space)
         return Recipe(
             name=class_name(model.policy_class), observation_space=spaces[0], action_space=spaces[1], arguments=said
         ), ""
     except NotDescribedError as error:
         return None, f"the policy can't be made again: {error}"
+
+
+def _arguments(model: Any) -> dict[str, Any]:
+    """What the model makes its policy with, beside spaces and step size."""
+    masked = any(kind.__module__ in MASKED for kind in type(model).__mro__)
+    return {**({} if masked else {"use_sde": model.use_sde}), **model.policy_kwargs}
 
 
 def _unknown_update(model: Any) -> str:

@@ -1,46 +1,44 @@
-"""Does the declared loss lead where the loop went? Tried on the live module, after the first round's update."""
+"""Does the declared loss lead where the loop went? Tried in the same process, after the first round's update."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from engine.core.objective import RecordObjective
 from engine.core.policy import trained
-from engine.errors import EngineError
+from engine.errors import BadInputError, EngineError
 from engine.kinds.recorded.agent import TORCH_GENERATOR, RecordedAgent, batch_of
 from engine.kinds.recorded.kind import loss_of
-from engine.kinds.recorded.policy import Evaluate, RecordedPolicy
+from engine.kinds.recorded.policy import RecordedPolicy
+from engine.kinds.recorded.remaking import restore_recorded as remade
 from engine.kinds.recorded.settings import Recipe
 from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.kinds.recorded.tensors import load_buffers, restore_optimizer
 from engine.store.snapshot import parameters_of
 
+NEAR_LOG_PROB = 1e-3
 NEAR = 1e-2
 """A factor of a loss that is off by less is taken for rounding; so is what is left of a gradient."""
 
 
 def compare(
     snapshot: RecordedSnapshot,
-    agent: nn.Module,
-    evaluate: Evaluate,
+    fresh: Callable[[], RecordedPolicy],
     optimizer: Recipe | None,
     after: Mapping[str, NDArray[Any]],
     gradient: NDArray[Any] | None = None,
 ) -> str:
-    """Replay a round on a copy of the live module; empty where it leads to the same parameters bit for bit.
+    """Replay a round with another policy of the same make; empty where it leads to the same parameters bit for bit.
 
     Args:
         snapshot: the round, with its minibatches.
-        agent: the live module; it is not touched.
-        evaluate: how it evaluates actions.
-        optimizer: what is to be made for the copy.
+        fresh: makes the policy, whatever its parameters.
+        optimizer: what is to be made for it; None: it has one of its own.
         after: the recorded checkpoint after the update.
         gradient: (p,) of the first step as the loop had it, clipped; by it a wrong declaration is named.
 
@@ -48,7 +46,8 @@ def compare(
         What differs, in a sentence.
     """
     try:
-        policy = RecordedPolicy(copy.deepcopy(agent), evaluate).load(snapshot.parameters)
+        with torch.random.fork_rng(devices=[]):
+            policy = fresh().load(snapshot.parameters)
         load_buffers(policy, snapshot.checkpoint)
         policy.eval()
         named = "" if gradient is None else _named(snapshot, policy, gradient)
@@ -70,6 +69,23 @@ def compare(
         return ""
     moved = max(float(np.abs(tensor - before[name]).max()) for name, tensor in recorded.items())
     return f"the declared loss leads {largest:.2g} away in a parameter that moved by {moved:.2g} at most{named}"
+
+
+def recipe_differs(snapshot: RecordedSnapshot) -> str:
+    """Whether the policy that the recipe makes says something else of the records than was recorded; empty where it does not.
+
+    A policy that needs the reader's word is not tried.
+    """
+    try:
+        policy = remade(snapshot.said, snapshot.checkpoint)
+    except BadInputError:
+        return ""
+    found = policy.log_prob(snapshot.buffer.observation, snapshot.buffer.action)
+    largest = float(np.abs(found - snapshot.buffer.log_prob).max())
+    if largest <= NEAR_LOG_PROB:
+        return ""
+    changed = "its class was changed, or it draws at random"
+    return f"the policy that the recipe makes differs by {largest:.2g} in a log-probability: {changed}"
 
 
 def _named(snapshot: RecordedSnapshot, policy: RecordedPolicy, recorded: NDArray[Any]) -> str:

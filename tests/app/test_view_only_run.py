@@ -107,7 +107,7 @@ def test_workers_get_what_the_person_allows_as_arguments(
     assert [command[-3:] for command in started] == [base, base]
 
 
-def test_what_a_control_task_starts_takes_no_models(
+def test_what_is_started_takes_what_the_person_allows_as_arguments(
     cartpole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[str]] = []
@@ -117,4 +117,4 @@ def test_what_a_control_task_starts_takes_no_models(
     engine.allow(download=True)
     run = open_run(received(cartpole.path, tmp_path / "run"))
     Calculation(run, Diagnose(round=1, target={"target": "return"}, rollouts=8)).start()
-    assert "--download" not in started[0]
+    assert "--download" in started[0]

@@ -53,6 +53,7 @@ def restore_optimizer(
     else:
         kind: Any = allowed_class(recipe.name)
         optimizer = kind(policy.parameters(), **made(recipe.arguments))
+    optimizer.state.clear()
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
     for name, parameter in trained(policy).items():

@@ -408,3 +408,31 @@ def test_kill_9_while_recording_loses_no_round_that_was_committed(tmp_path: Path
         assert all(
             np.array_equal(tensor, recorded[key]) for key, tensor in found.items() if key.startswith("parameter/")
         )
+
+
+def test_the_first_round_is_tested_as_it_is_recorded(runs: dict[str, Run]) -> None:
+    for name, run in runs.items():
+        assert run.rounds[0].metrics["self_test"] == "equal bit for bit", name
+
+
+def test_what_can_not_be_made_again_is_warned_of(tmp_path: Path) -> None:
+    model = PPO("MlpPolicy", world(VECTOR, THREE), **SMALL)
+    model.policy.optimizer = torch.optim.Adam(
+        model.policy.parameters(), lr=3e-4, eps=1e-2
+    )  # not what its arguments say
+    with pytest.warns(UserWarning, match="declared loss leads"), sb3.Recorder(tmp_path / "run") as recorder:
+        model.learn(64, callback=recorder)
+    assert "leads" in engine.open_run(tmp_path / "run").rounds[0].metrics["self_test"]
+
+
+def test_an_update_of_its_own_is_said_and_not_replayed(tmp_path: Path) -> None:
+    class Mine(PPO):
+        def train(self) -> None:
+            super().train()
+
+    model = Mine("MlpPolicy", world(VECTOR, THREE), **SMALL)
+    with sb3.Recorder(tmp_path / "run") as recorder:
+        model.learn(64, callback=recorder)
+    run = engine.open_run(tmp_path / "run")
+    assert "Mine has an update of its own" in refusal(lambda: engine.replay(run.snapshot(0)))
+    assert np.isfinite(engine.influence(run.snapshot(0), "return", cache=False).influence).all()
