@@ -56,15 +56,19 @@ def _check(file: ParquetColumns, where: str) -> None:
     if missing:
         raise BadInputError(
             f"{where} has no column {' and no '.join(missing)}, so it is not TRL's completions; it has "
-            f"{', '.join(name[:80] for name in list(file.types)[:8])}"
+            f"{', '.join(_on_a_line(name)[:80] for name in list(file.types)[:8])}"
         )
     odd = [name for name in NEEDED if not is_readable(file.types[name])]
     if odd:
         raise BadInputError(
-            f"the column {odd[0]} of {where} is {file.types[odd[0]]}, neither texts nor conversations"[:300]
+            f"the column {odd[0]} of {where} is {_on_a_line(file.types[odd[0]])}, neither texts nor conversations"[:300]
         )
     if any(len(name) > LONGEST_NAME for name in file.types):
         raise too_large(where, "characters in a column's name", LONGEST_NAME)
+
+
+def _on_a_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def _is_told(name: str, kind: pa.DataType) -> bool:

@@ -322,3 +322,7 @@ def test_json_that_is_all_empty_lists_takes_no_such_memory(tmp_path: Path) -> No
     said, mebibytes = measured(tmp_path)
     assert said == "5"
     assert 50 < mebibytes < 300, "one line at a time"
+
+
+def test_names_of_several_lines_are_told_on_one() -> None:
+    assert "it has a b, c" in refusal(parquet({"a\nb": [1], "c": [2]}))
