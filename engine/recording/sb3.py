@@ -66,18 +66,19 @@ class Recorder(BaseCallback):
 
     model: Any
 
-    def __init__(self, path: str | Path, info: Sequence[str] = ()) -> None:
+    def __init__(self, path: str | Path, info: Sequence[str] = (), *, self_test: bool = True) -> None:
         """A recorder of one run; `learn` may be called several times, and the rounds go on.
 
         Args:
             path: the run folder to make.
             info: keys of the environments' `info` whose numbers become columns of the records; NaN where a step has none.
+            self_test: make the first round again while it is there, which takes as long as its update, and warn where it differs.
 
         Raises:
             BadInputError: the folder holds a run already.
         """
         super().__init__()
-        self.info = tuple(info)
+        self.info, self.self_test = tuple(info), self_test
         self._kept = _Kept(Recording(path))
         self._ending = weakref.finalize(self, self._kept.finish)
         self._rollout: Rollout | None = None
@@ -162,7 +163,8 @@ class Recorder(BaseCallback):
         metrics["entropy"] = None if entropy is None else -float(entropy)
         recording = self._kept.recording
         metrics["steps"] = len(recording.steps)
-        if recording.pending is not None and recording.pending.round == 0 and not self._said.capabilities.replay:
+        first = recording.pending is not None and recording.pending.round == 0
+        if self.self_test and first and not self._said.capabilities.replay:
             metrics["self_test"] = self._tested(recording.whole()[0])
         recording.updated(metrics)
 

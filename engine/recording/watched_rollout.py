@@ -29,8 +29,12 @@ class Running:
         """Take a step each; returns what the episodes that ended with it came to."""
         self.reward_sum += rewards
         self.length += 1
-        ended = [(float(self.reward_sum[i]), int(self.length[i])) for i in np.flatnonzero(dones)]
-        for i in np.flatnonzero(dones):
+        if not dones.any():
+            return []
+        which = np.flatnonzero(dones)
+        ended = [(float(self.reward_sum[i]), int(self.length[i])) for i in which]
+        self.number = self.number.copy()  # columns hold the one before
+        for i in which:
             self.number[i], self.next = self.next, self.next + 1
             self.reward_sum[i] = self.length[i] = 0
         return ended
@@ -58,8 +62,9 @@ class Rollout:
         """Note a step of every environment, and that the running episodes have made it."""
         self.reward.append(np.array(rewards, np.float32))
         self.done.append(np.array(dones, bool))
-        self.truncated.append(np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos]))
-        self.episode.append(running.number.copy())
+        cut = [bool(info.get("TimeLimit.truncated", False)) for info in infos] if dones.any() else [False] * len(infos)
+        self.truncated.append(np.array(cut))
+        self.episode.append(running.number)
         for name, column in self.extra.items():
             column.append(np.array([_number(info.get(name)) for info in infos]))
         self.finished += running.step(rewards, dones)
