@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from engine.config import TrainConfig
-from engine.core.objective import explained_variance
 from engine.core.policy import trained
 from engine.environment_spec import EnvironmentSpec
 from engine.errors import BadInputError
@@ -41,6 +40,7 @@ from engine.recording.given_columns import acted, array, column, observed, parts
 from engine.recording.optimizers import optimizer_name
 from engine.recording.run_recording import Recording
 from engine.recording.self_test import compare
+from engine.recording.watched_rollout import episode_metrics
 from engine.spaces import Space
 from engine.store.manifest import RunManifest
 
@@ -306,16 +306,7 @@ class Recorder:
                 self._sums[i] = self._lengths[i] = 0
             self._sums += rewards[t]
             self._lengths += ~phantom[t]
-        returns, lengths = np.array(finished, np.float64).reshape(-1, 2).T
-        some = len(returns) > 0
-        return {
-            "records": len(buffer),
-            "episodes": len(returns),
-            "mean_return": float(returns.mean()) if some else None,
-            "std_return": float(returns.std()) if some else None,
-            "mean_length": float(lengths.mean()) if some else None,
-            "explained_variance": explained_variance(buffer.value, buffer.returns),
-        }
+        return episode_metrics(finished, buffer)
 
     def _state(self) -> dict[str, NDArray[Any]]:
         return state_of(self.agent, self.optimizer) | {TORCH_GENERATOR: torch.get_rng_state().numpy().copy()}

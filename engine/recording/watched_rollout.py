@@ -96,17 +96,21 @@ class Rollout:
 
     def metrics(self, buffer: RecordedBuffer) -> dict[str, Any]:
         """Of the episodes that ended in the round, and of the critic."""
-        returns, lengths = np.array(self.finished, np.float64).reshape(-1, 2).T
-        some = len(returns) > 0
-        return {
-            "records": len(buffer),
-            "episodes": len(returns),
-            "mean_return": float(returns.mean()) if some else None,
-            "std_return": float(returns.std()) if some else None,
-            "mean_length": float(lengths.mean()) if some else None,
-            "explained_variance": explained_variance(buffer.value, buffer.returns),
-            "collect_seconds": time.perf_counter() - self.began,
-        }
+        return episode_metrics(self.finished, buffer) | {"collect_seconds": time.perf_counter() - self.began}
+
+
+def episode_metrics(finished: Sequence[tuple[float, int]], buffer: RecordedBuffer) -> dict[str, Any]:
+    """What a round's commit says of (return, length) of the episodes that ended in it, and of the critic."""
+    returns, lengths = np.array(finished, np.float64).reshape(-1, 2).T
+    some = len(returns) > 0
+    return {
+        "records": len(buffer),
+        "episodes": len(returns),
+        "mean_return": float(returns.mean()) if some else None,
+        "std_return": float(returns.std()) if some else None,
+        "mean_length": float(lengths.mean()) if some else None,
+        "explained_variance": explained_variance(buffer.value, buffer.returns),
+    }
 
 
 def _flat(column: NDArray[Any]) -> NDArray[Any]:
