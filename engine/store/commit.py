@@ -194,10 +194,8 @@ class RunWriter:
 
     def _check_dropped(self, commit: Commit) -> None:
         """Refuse a commit that drops what it can't drop."""
-        if commit.dropped and self.manifest.schema_version < KIND_VERSION:
-            raise BadInputError(
-                f"{self.path} was started without keep=, so that no round can be dropped; go on without it, or begin another run"
-            )
+        if commit.dropped:
+            check_drops(self.manifest, self.path)
         if problem := self.kept.problem(commit):
             raise BadInputError(problem)
 
@@ -244,6 +242,18 @@ class RunWriter:
                 self._files.remove(inside(self.path, "data") / name)
         self._refuses = None
         return commit.hash
+
+
+def check_drops(manifest: RunManifest, path: Path) -> None:
+    """Refuse to drop rounds of a run whose readers don't expect it.
+
+    Raises:
+        BadInputError: it is of an earlier version of the run format.
+    """
+    if manifest.schema_version < KIND_VERSION:
+        raise BadInputError(
+            f"{path} was started without keep=, so that no round can be dropped; go on without it, or begin another run"
+        )
 
 
 def _round_tables(snapshot: Snapshot, manifest: RunManifest) -> dict[str, pa.Table]:

@@ -16,6 +16,8 @@ class KeptFiles:
         """Before the first commit."""
         self._files: dict[int, dict[str, DataFile]] = {}
         self._dropped: set[int] = set()
+        self.bytes = 0
+        """Their size together."""
 
     def problem(self, commit: Commit) -> str | None:
         """Why the next commit can't drop what it lists, in a line; None where it can."""
@@ -30,17 +32,25 @@ class KeptFiles:
 
     def add(self, commit: Commit) -> list[str]:
         """See the next commit; the names of the files that it drops. Rounds that were not seen are passed over."""
-        gone: list[DataFile] = []
-        self._files[commit.round] = {file.kind: file for file in commit.files}
+        if commit.files:
+            self._files[commit.round] = {file.kind: file for file in commit.files}
         self._dropped.update(commit.dropped)
+        gone: list[DataFile] = []
         for k in commit.dropped:
-            files = self._files.get(k, {})
-            gone += [files.pop(kind) for kind in [*files] if kind != "checkpoint"]
+            gone += self._remove(k, [file.kind for file in self.of_round(k) if file.kind != "checkpoint"])
         for k in sorted({near for each in commit.dropped for near in (each, each + 1)} & self._dropped):
-            checkpoint = self.file(k, "checkpoint")
-            if checkpoint is not None and not self.has_records(k - 1):
-                gone.append(self._files[k].pop("checkpoint"))
+            if self.file(k, "checkpoint") is not None and not self.has_records(k - 1):
+                gone += self._remove(k, ["checkpoint"])
+        self.bytes += sum(file.bytes for file in commit.files) - sum(file.bytes for file in gone)
         return [file.name for file in gone]
+
+    def _remove(self, k: int, kinds: list[str]) -> list[DataFile]:
+        """Forget files of a round, and the round once it has none, so that a long run stays quick to look through."""
+        files = self._files.get(k, {})
+        gone = [files.pop(kind) for kind in kinds]
+        if not files:
+            self._files.pop(k, None)
+        return gone
 
     def has_records(self, k: int) -> bool:
         """Whether the whole round is there."""
@@ -67,8 +77,3 @@ class KeptFiles:
     def rounds(self) -> list[int]:
         """The rounds that are there whole, in order."""
         return [k for k in self._files if self.has_records(k)]
-
-    @property
-    def bytes(self) -> int:
-        """Their size together."""
-        return sum(file.bytes for files in self._files.values() for file in files.values())
