@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import lazy_loader
 
-from engine import demos as demos  # which make themselves known
+from engine import analysis as analysis  # which make themselves known
+from engine import demos as demos
 from engine import kinds as kinds
 
 __version__ = "0.1.0"

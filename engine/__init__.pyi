@@ -38,6 +38,7 @@ from .errors import EngineError as EngineError
 from .executors import Pool as Pool
 from .intervention.outcome import Outcome as Outcome
 from .intervention.retrain import retrain as retrain
+from .keep import Keep as Keep
 from .kinds.language.presets import language_settings as language_settings
 from .store.find import find_runs as find_runs
 from .store.read import Run as Run

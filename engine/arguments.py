@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BadInputError
+from engine.keep import Keep
 from engine.spaces import Space
+from engine.typed import typed
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -21,6 +23,18 @@ def setting(text: str) -> tuple[str, Any]:
         return name.replace("-", "_"), json.loads(value)
     except ValueError:
         return name.replace("-", "_"), value
+
+
+def keep(text: str) -> Keep:
+    """`every=100,last=20,around=3` -> Keep(every=100, last=20, around=3); what is not said is as by default.
+
+    Raises:
+        BadInputError: it says something else.
+    """
+    pairs = [word.partition("=") for word in text.replace(" ", "").split(",")]
+    if not all(value.isdecimal() and len(value) < 19 for _, _, value in pairs):
+        raise BadInputError(f"--keep {text!r} can't be read; write --keep every=100,last=20,around=3")
+    return typed(Keep, {name: int(value) for name, _, value in pairs}, "part of --keep")
 
 
 def numbers(text: str, option: str) -> list[float]:

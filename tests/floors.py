@@ -19,7 +19,7 @@ FLOORS = {
                 "executors",
                 "intervals",
             ),
-            *("known_kinds", "named_worlds", "spaces", "terminal", "typed"),
+            *("incident_watch", "keep", "known_kinds", "named_worlds", "spaces", "terminal", "typed"),
         },
         {"store", "envs"},
         {"core"},

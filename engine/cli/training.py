@@ -68,6 +68,13 @@ def train(
             metavar="FILE", help='Names of parts of observations and of actions: JSON with "observation", "action".'
         ),
     ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="every=N,last=M,around=A",
+            help="Keep the records of every N-th round, the last M, and A before and after an incident; by default of all.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
     """Train PPO and record every round."""
@@ -85,10 +92,11 @@ def train(
     if drop is not None and config.filter == "none":
         raise BadInputError("--drop says how much a filter drops; name one with --filter, such as --filter iif")
     given: dict[str, Any] = {} if names is None else {"names": _read_names(names)}
+    kept = None if keep is None else arguments.keep(keep)
     said = False
     try:
         with progress() as report:
-            for snapshot in train_rounds(config, out, resume=resume, **given):
+            for snapshot in train_rounds(config, out, resume=resume, keep=kept, **given):
                 if not said and snapshot.environment is not None and snapshot.environment.repeats == "never":
                     note(f"{config.env_id} will not be played again: {ELSEWHERE}")
                 said = True

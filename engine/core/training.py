@@ -11,18 +11,20 @@ from typing import Any
 from engine.config import TrainConfig
 from engine.core.checkpoint import one_thread
 from engine.core.filtering import RecordFilter, filtered
+from engine.core.kept_rounds import KeptRounds
 from engine.core.kind import Kind, Learner, kind_of
 from engine.core.policy import with_gradients
 from engine.core.replays.replay import replay
 from engine.errors import BadInputError
+from engine.keep import Keep
 from engine.known_kinds import kind_named
-from engine.store.commit import RunWriter
-from engine.store.manifest import Parent, RunManifest
+from engine.store.commit import RunWriter, check_drops
+from engine.store.manifest import KIND_VERSION, Parent, RunManifest
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 
-Keep = Callable[[Snapshot], Snapshot]
-"""What a filter leaves of a collected round."""
+Filtered = Callable[[Snapshot], Snapshot]
+"""A collected round -> what a filter leaves of it."""
 
 
 @with_gradients
@@ -32,6 +34,7 @@ def train(
     *,
     resume: bool = False,
     on_step: Callable[[], None] | None = None,
+    keep: Keep | None = None,
     **given: Any,
 ) -> Run:
     """Train to the end and record every round in the run folder `out`; where the settings name a filter, on a part of each.
@@ -46,6 +49,7 @@ def train(
         out: the run folder to make, or with `resume` to continue.
         resume: continue an interrupted run; it goes on bit for bit as if nothing had happened.
         on_step: called before every optimizer step; raise from it to cancel.
+        keep: which rounds keep their records, an `engine.Keep`; by default all of them. A run that is resumed is told it again.
         given: in the place of something that the settings name; language models: `reward_model`.
 
     Returns:
@@ -58,7 +62,7 @@ def train(
         LockedRunError: another process is writing this run.
         StorageError: the disk refused; earlier rounds stay readable.
     """
-    for _ in rounds(settings, out, resume=resume, on_step=on_step, **given):
+    for _ in rounds(settings, out, resume=resume, on_step=on_step, keep=keep, **given):
         pass
     return open_run(out)
 
@@ -70,6 +74,7 @@ def rounds(
     *,
     resume: bool = False,
     on_step: Callable[[], None] | None = None,
+    keep: Keep | None = None,
     **given: Any,
 ) -> Generator[Any, None, None]:
     """Train as `train` does, one round at a time, as the caller asks for them.
@@ -93,7 +98,8 @@ def rounds(
     kind = _kind_of_settings(settings)
     kind.check_given(given)
     kind.checked(settings)
-    return rounds_with(kind.make_filter(settings), settings, out, resume=resume, on_step=on_step, **given)
+    _check_keep(keep)
+    return rounds_with(kind.make_filter(settings), settings, out, resume=resume, on_step=on_step, keep=keep, **given)
 
 
 def rounds_with(
@@ -103,28 +109,47 @@ def rounds_with(
     *,
     resume: bool = False,
     on_step: Callable[[], None] | None = None,
+    keep: Keep | None = None,
     **given: Any,
 ) -> Generator[Any, None, None]:
     """`rounds` with a filter in the place of the one that the settings name."""
     one_thread()
     kind = _kind_of_settings(settings)
     kind.check_given(given)
+    _check_keep(keep)
     settings, out = kind.checked(settings), Path(out)
-    keep = partial(filtered, record_filter=record_filter)
+    leave = partial(filtered, record_filter=record_filter)
     if resume:
         check_same(open_run(out), settings)
+        if keep is not None:
+            check_drops(open_run(out).manifest, out)
         with RunWriter.append(out) as writer:
             learner = _resumed(kind, settings, out, given)
+            kept = None if keep is None else KeptRounds(keep, writer.manifest, open_run(out).rounds)
             if learner is not None:
-                yield from record_rounds(learner, writer, learner.config.rounds, keep, on_step)
+                yield from record_rounds(learner, writer, learner.config.rounds, leave, on_step, kept)
         return
     learner = kind.begin(settings, out, given)
-    with RunWriter.create(out, learner.manifest(), model=learner.model) as writer:
+    manifest, kept = learner.manifest(), None
+    if keep is not None:
+        manifest = replace(manifest, schema_version=KIND_VERSION)
+        kept = KeptRounds(keep, manifest)
+    with RunWriter.create(out, manifest, model=learner.model) as writer:
         try:
-            yield from record_rounds(learner, writer, learner.config.rounds, keep, on_step)
+            yield from record_rounds(learner, writer, learner.config.rounds, leave, on_step, kept)
         except BadInputError:
             writer.withdraw()
             raise
+
+
+def _check_keep(keep: Any) -> None:
+    """Refuse what says nothing of which rounds to keep.
+
+    Raises:
+        BadInputError: it is no `Keep`.
+    """
+    if keep is not None and not isinstance(keep, Keep):
+        raise BadInputError(f"keep is {keep!r}; it must be an engine.Keep, such as engine.Keep(every=100, last=20)")
 
 
 def _kind_of_settings(settings: Any) -> Kind:
@@ -190,41 +215,44 @@ def branch(
     replayed = replay(snapshot, on_step=on_step)
     learner = kind.after(snapshot, replayed.agent, out, given or {}, collects=continue_rounds > 0)
     learner.config = replace(snapshot.config, rounds=stop)
-    keep = partial(filtered, record_filter=kind.make_filter(kind.settings(snapshot)))
+    leave = partial(filtered, record_filter=kind.make_filter(kind.settings(snapshot)))
     with RunWriter.create(out, learner.manifest(parent), model=learner.model) as writer:
         writer.commit_round(snapshot, {**snapshot.metrics, **asdict(replayed.metrics)})
-        yield from record_rounds(learner, writer, stop, keep, on_step)
+        yield from record_rounds(learner, writer, stop, leave, on_step)
 
 
 def record_rounds(
     learner: Learner[Any],
     writer: RunWriter,
     stop: int,
-    keep: Keep,
+    leave: Filtered,
     on_step: Callable[[], None] | None,
+    kept: KeptRounds | None = None,
 ) -> Iterator[Any]:
-    """`train_on`, every round and the final state committed to a run."""
+    """`train_on`, every round and the final state committed to a run, from which `kept` drops what is not to be kept."""
 
     def commit(snapshot: Snapshot, metrics: Mapping[str, Any]) -> None:
-        writer.commit_round(snapshot, {**snapshot.metrics, **metrics})
+        found = {**snapshot.metrics, **metrics}
+        dropped = [] if kept is None else kept.dropped(snapshot.round, found, writer.kept)
+        writer.commit_round(snapshot, found, dropped)
 
-    yield from train_on(learner, stop, keep, on_step, commit)
+    yield from train_on(learner, stop, leave, on_step, commit)
     writer.commit_final(learner.round, learner.state())
 
 
 def train_on(
     learner: Learner[Any],
     stop: int,
-    keep: Keep,
+    leave: Filtered,
     on_step: Callable[[], None] | None = None,
     commit: Callable[[Snapshot, Mapping[str, Any]], None] = lambda snapshot, metrics: None,
 ) -> Iterator[Any]:
-    """Collect, `keep` what a filter leaves, yield the snapshot, update, commit, up to round `stop` - 1.
+    """Collect, `leave` what a filter leaves, yield the snapshot, update, commit, up to round `stop` - 1.
 
     Without `commit` nothing is recorded.
     """
     while learner.round < stop:
-        snapshot = keep(learner.collect())
+        snapshot = leave(learner.collect())
         yield snapshot
         commit(snapshot, learner.update(snapshot, on_step))
 

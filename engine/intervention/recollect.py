@@ -123,8 +123,8 @@ def train_arm_on(
     if seed:
         learner.reseed(np.random.default_rng([snapshot.config.seed, snapshot.round, seed, RECOLLECTION_SEED]))
     returns = []
-    keep = partial(filtered, record_filter=kind.make_filter(kind.settings(snapshot)))
-    for later in train_on(learner, learner.round + rounds, keep, on_step):
+    leave = partial(filtered, record_filter=kind.make_filter(kind.settings(snapshot)))
+    for later in train_on(learner, learner.round + rounds, leave, on_step):
         say(later.round)
         returns.append(later.metrics["mean_return"])
     learner.close()

@@ -36,6 +36,7 @@ from engine.kinds.recorded.recipe import NotDescribedError, class_name, describe
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
 from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
+from engine.recording.disk_space import AsFits
 from engine.recording.given_columns import acted, array, column, observed, parts
 from engine.recording.optimizers import optimizer_name
 from engine.recording.run_recording import Recording
@@ -76,6 +77,8 @@ class Recorder:
         autoreset: Autoreset = "next_step",
         n_actions: int | None = None,
         self_test: bool = True,
+        keep: AsFits = "as fits",
+        quiet: bool = False,
     ) -> None:
         """A recorder of one run.
 
@@ -99,6 +102,9 @@ class Recorder:
                 ignored, as it resets the environment; it is recorded as a phantom. `same_step`: an episode's first step.
             n_actions: how many actions there are, where they are whole numbers; by default those that the first round took.
             self_test: replay the first round from the live agent, and warn where the declared loss leads elsewhere.
+            keep: which rounds keep their records: an `engine.Keep`, None for all of them, or what fits: all of them up to 4 GB,
+                and then what keeps the run below 20 GB.
+            quiet: do not say on stderr, once the first round is there, what the run takes on disk and what is kept.
 
         Raises:
             BadInputError: the folder holds a run already, or an argument can't be used.
@@ -117,7 +123,7 @@ class Recorder:
         self._hook = optimizer.register_step_pre_hook(self._first_gradient) if self_test else None
         self._recipe = None if rebuild is None else _recipe(rebuild, arguments or {})
         self._optimizer = _optimizer_recipe(optimizer)
-        self._recording = Recording(path)
+        self._recording = Recording(path, keep, quiet)
         self._spaces: tuple[Space, Space] | None = None
         self._episodes: NDArray[np.int64] | None = None
         self._sums: NDArray[np.float64] = np.zeros(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine.errors import BadInputError
 from engine.kinds.recorded.snapshot import RecordedSnapshot
+from engine.recording.disk_space import AsFits, DiskSpace, checked
 from engine.recording.minibatches import Records, whole_passes
 from engine.store.commit import RunWriter
 from engine.store.files import Files
@@ -23,13 +25,19 @@ from engine.store.manifest import RunManifest
 class Recording:
     """The rounds of one training. It holds the run's lock until it is finished, at the latest when Python ends."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, keep: AsFits = "as fits", quiet: bool = False) -> None:
         """Nothing is written yet.
 
+        Args:
+            path: the run's folder.
+            keep: see `DiskSpace`.
+            quiet: do not say on stderr, once the first round is there, what the run will take on disk.
+
         Raises:
-            BadInputError: there is a run already.
+            BadInputError: there is a run already, or `keep` is something else.
         """
         self.path = Path(path)
+        self._keep, self._quiet = checked(keep), quiet
         if Files().exists(self.path / "run.json"):
             raise BadInputError(f"{self.path} holds a run already; record into another folder")
         self.writer: RunWriter | None = None
@@ -40,10 +48,17 @@ class Recording:
         self.round = 0
         """The next round."""
         self._since = 0.0
+        self._space: DiskSpace | None = None
         self._ending: weakref.finalize[..., Any] | None = None
 
-    def begin(self, manifest: RunManifest) -> None:
-        """Write `run.json`. Errors as `RunWriter.create`."""
+    def begin(self, manifest: RunManifest, planned: int | None = None) -> None:
+        """Write `run.json`. Errors as `RunWriter.create`.
+
+        Args:
+            manifest: what it says.
+            planned: rounds of the training, where somebody knows.
+        """
+        self._space = DiskSpace(self._keep, manifest, planned)
         self.writer = RunWriter.create(self.path, manifest)
         self._ending = weakref.finalize(self, self.writer.close)
 
@@ -65,15 +80,20 @@ class Recording:
 
     def updated(self, metrics: Mapping[str, Any]) -> None:
         """Commit the round whose update is over."""
-        if self.pending is None or self.writer is None:
+        if self.pending is None or self.writer is None or self._space is None:
             return
         snapshot, why = self.whole()
         self.pending = None
         found = {**snapshot.metrics, "update_seconds": time.perf_counter() - self._since, **metrics}
         if why:
             found["not_replayable"] = why
-        self.writer.commit_round(snapshot, found)
+        dropped = self._space.dropped(snapshot.round, found, self.writer.kept)
+        self.writer.commit_round(snapshot, found, dropped)
         self.round = snapshot.round + 1
+        if self.round == 1:
+            line = self._space.after_first(self.writer.kept)
+            if not self._quiet:
+                print(f"{self.path}: {line}", file=sys.stderr, flush=True)
 
     def finish(self, checkpoint: Mapping[str, NDArray[Any]]) -> None:
         """Commit the parameters after the last update, and give the lock back."""

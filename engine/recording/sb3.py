@@ -38,6 +38,7 @@ from engine.kinds.recorded.recipe import NotDescribedError, class_name, describe
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
 from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
+from engine.recording.disk_space import AsFits
 from engine.recording.episode_states import EpisodeStates, in_this_process
 from engine.recording.gym_spaces import acted, observed
 from engine.recording.optimizers import optimizer_name
@@ -66,20 +67,31 @@ class Recorder(BaseCallback):
 
     model: Any
 
-    def __init__(self, path: str | Path, info: Sequence[str] = (), *, self_test: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        info: Sequence[str] = (),
+        *,
+        keep: AsFits = "as fits",
+        quiet: bool = False,
+        self_test: bool = True,
+    ) -> None:
         """A recorder of one run; `learn` may be called several times, and the rounds go on.
 
         Args:
             path: the run folder to make.
             info: keys of the environments' `info` whose numbers become columns of the records; NaN where a step has none.
+            keep: which rounds keep their records: an `engine.Keep`, None for all of them, or what fits: all of a run that
+                takes up to 4 GB, and of another one what keeps it below 20 GB.
+            quiet: do not say on stderr, once the first round is there, what the run will take on disk and what is kept.
             self_test: make the first round again while it is there, which takes as long as its update, and warn where it differs.
 
         Raises:
-            BadInputError: the folder holds a run already.
+            BadInputError: the folder holds a run already, or `keep` is something else.
         """
         super().__init__()
         self.info, self.self_test = tuple(info), self_test
-        self._kept = _Kept(Recording(path))
+        self._kept = _Kept(Recording(path, keep, quiet))
         self._ending = weakref.finalize(self, self._kept.finish)
         self._rollout: Rollout | None = None
         self._running = Running(0, 0)
@@ -99,7 +111,8 @@ class Recorder(BaseCallback):
     def _on_training_start(self) -> None:
         if self._kept.recording.writer is None:
             self._said = self._settings()
-            self._kept.recording.begin(self._manifest())
+            manifest = self._manifest()
+            self._kept.recording.begin(manifest, manifest.config.rounds)
         if self.model._last_episode_starts.all():
             self._running = Running(self.training_env.num_envs, self._running.next)
         self._states = EpisodeStates(in_this_process(self.training_env))

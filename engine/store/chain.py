@@ -33,6 +33,8 @@ NUMBERS = frozenset(
 )
 """Metrics that are numbers or null in every run, as are those whose names begin with `reward/`; others may be anything."""
 
+_LEFT_OUT_WHERE_EMPTY = ("settings", "dropped")
+"""So that the hashes of older commits are what they were."""
 _COMMIT_NAME = re.compile(r"(\d{6})\.json", re.ASCII)
 _DATA_NAME = re.compile(r"(\d{6})-([a-z_]+)-[0-9a-f]{32}\.parquet", re.ASCII)
 
@@ -64,6 +66,9 @@ class Commit:
     """Where the round was made on another machine than run.json says (a resumed run); otherwise empty."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The settings in force in the round, where they are not those of run.json, in plain values; from version 4 on."""
+    dropped: tuple[Count, ...] = ()
+    """Earlier rounds whose files are removed once this commit is durable, in order; from version 4 on. The checkpoint of one
+    stays while the records of the round before it do."""
 
     @cached_property
     def hash(self) -> str:
@@ -72,7 +77,7 @@ class Commit:
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if value or name != "settings"}
+        return {name: value for name, value in asdict(self).items() if value or name not in _LEFT_OUT_WHERE_EMPTY}
 
     @property
     def name(self) -> str:

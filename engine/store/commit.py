@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -15,8 +16,9 @@ from engine.errors import BadInputError, LockedRunError, StorageError
 from engine.known_kinds import columns_named, parts_of
 from engine.store.chain import LAST_NUMBER, Commit, DataFile, check_metrics, commit_name, is_data_file, plain
 from engine.store.files import Files, inside
+from engine.store.kept_files import KeptFiles
 from engine.store.kind_tables import Columns
-from engine.store.manifest import RunManifest
+from engine.store.manifest import KIND_VERSION, RunManifest
 from engine.store.parquet import to_parquet
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
@@ -38,6 +40,8 @@ class RunWriter:
         """Use `create` or `append`."""
         self.path = path
         self.manifest = manifest
+        self.kept = KeptFiles()
+        """The data files that its commits name and no later one dropped."""
         self._previous = previous
         self._last: int | None = None
         self._final = False
@@ -107,6 +111,7 @@ class RunWriter:
             files.unlock(lock)
             raise
         writer = cls(path, run.manifest, run.head, files, lock)
+        writer.kept = run.kept
         last = run.final or (run.rounds[-1] if run.rounds else None)
         if last is not None:
             writer._last, writer._final = last.round, last.final
@@ -117,15 +122,18 @@ class RunWriter:
         """The number that the next commit must have; None where the first one may have any."""
         return None if self._last is None else self._last + 1
 
-    def commit_round(self, snapshot: Snapshot, metrics: Mapping[str, Any]) -> str:
+    def commit_round(self, snapshot: Snapshot, metrics: Mapping[str, Any], dropped: Sequence[int] = ()) -> str:
         """Write a round's records, checkpoint and minibatches; return the commit's hash once it is durable.
 
         Args:
             snapshot: the round; its config and spaces are those of the run.
             metrics: plain values; NaN and the infinities become null.
+            dropped: earlier rounds, in order, whose files are removed once the commit is durable. Their metrics stay, and
+                the checkpoint of one that comes after a round that is kept. What a killed writer has not removed, nobody
+                reads, and the next `append` removes it.
 
         Raises:
-            BadInputError: the round is not the next one, or its values don't fit the run.
+            BadInputError: the round is not the next one, or its values don't fit the run; or a round can't be dropped.
             StorageError: the disk refused; the round is not acknowledged and the writer refuses further ones.
             LockedRunError: another writer has committed this round.
         """
@@ -134,7 +142,7 @@ class RunWriter:
         tables = _round_tables(snapshot, manifest)
         elsewhere = snapshot.fingerprint and dict(snapshot.fingerprint) != dict(manifest.fingerprint)
         where = snapshot.fingerprint if elsewhere else {}
-        return self._commit(snapshot.round, tables, metrics, where, settings=snapshot.in_force)
+        return self._commit(snapshot.round, tables, metrics, where, settings=snapshot.in_force, dropped=tuple(dropped))
 
     def commit_final(
         self, round: int, checkpoint: Mapping[str, NDArray[Any]], metrics: Mapping[str, Any] | None = None
@@ -184,6 +192,13 @@ class RunWriter:
         if not 0 <= round <= LAST_NUMBER:
             raise BadInputError(f"round {round} is out of range; rounds are numbered 0 to {LAST_NUMBER}")
 
+    def _check_dropped(self, commit: Commit) -> None:
+        """Refuse a commit that drops what it can't drop."""
+        if commit.dropped:
+            check_drops(self.manifest, self.path)
+        if problem := self.kept.problem(commit):
+            raise BadInputError(problem)
+
     def _commit(
         self,
         round: int,
@@ -192,8 +207,9 @@ class RunWriter:
         fingerprint: Mapping[str, str],
         final: bool = False,
         settings: Mapping[str, Any] | None = None,
+        dropped: tuple[int, ...] = (),
     ) -> str:
-        """The protocol: data, then the commit that names it, each durable before the next."""
+        """The protocol: data, then the commit that names it, each durable before the next; then what it drops is removed."""
         encoded = {kind: to_parquet(table) for kind, table in tables.items()}
         described = tuple(
             DataFile(
@@ -207,7 +223,10 @@ class RunWriter:
         )
         metrics = plain(metrics)
         check_metrics(metrics)
-        commit = Commit(round, final, described, metrics, self._previous, dict(fingerprint), plain(settings or {}))
+        commit = Commit(
+            round, final, described, metrics, self._previous, dict(fingerprint), plain(settings or {}), dropped
+        )
+        self._check_dropped(commit)
         self._refuses = f"{self.path}: an earlier write failed; open the run again to go on"
         for file, data in zip(described, encoded.values(), strict=True):
             self._files.create(inside(self.path, "data", file.name), data)
@@ -217,9 +236,24 @@ class RunWriter:
             self._files.publish(inside(self.path, "commits", commit_name(round)), commit.to_bytes())
         except FileExistsError:
             raise LockedRunError(f"{self.path}: another writer has committed round {round}") from None
-        self._refuses = None
         self._previous, self._last, self._final = commit.hash, round, final
+        for name in self.kept.add(commit):
+            with suppress(FileNotFoundError):
+                self._files.remove(inside(self.path, "data") / name)
+        self._refuses = None
         return commit.hash
+
+
+def check_drops(manifest: RunManifest, path: Path) -> None:
+    """Refuse to drop rounds of a run whose readers don't expect it.
+
+    Raises:
+        BadInputError: it is of an earlier version of the run format.
+    """
+    if manifest.schema_version < KIND_VERSION:
+        raise BadInputError(
+            f"{path} was started without keep=, so that no round can be dropped; go on without it, or begin another run"
+        )
 
 
 def _round_tables(snapshot: Snapshot, manifest: RunManifest) -> dict[str, pa.Table]:
@@ -238,8 +272,11 @@ def _round_tables(snapshot: Snapshot, manifest: RunManifest) -> dict[str, pa.Tab
 
 
 def _sweep(run: Run, files: Files) -> None:
-    """Remove data that no commit names and files that never got their name; only the writer may, who holds the lock."""
-    named = run.data_files
+    """Remove data that no commit names or that one dropped, and files that never got their name.
+
+    Only the writer may, who holds the lock.
+    """
+    named = run.kept.names
     for name in files.names(inside(run.path, "data")):
         if is_data_file(name) and name not in named:
             files.remove(run.path / "data" / name)

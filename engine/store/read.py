@@ -14,17 +14,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
+from engine.errors import BadInputError, DamagedRunError, EngineError, NotARunError, StorageError
 from engine.known_kinds import UPDATE, columns_named, parts_of
 from engine.store.chain import Commit, DataFile
 from engine.store.files import Files
 from engine.store.find import find_runs
+from engine.store.kept_files import KeptFiles
 from engine.store.kind_tables import Columns
 from engine.store.manifest import RunManifest
 from engine.store.snapshot import Snapshot
 from engine.store.tables import checkpoint_from, minibatches_from
 from engine.store.verified import broken_link, commit_numbers, model_file, read_commit, read_manifest, read_table
 from engine.store.words import brief, counted
+
+MOST_RANGES = 12
+"""Of rounds that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,12 @@ class RoundInfo:
     round: int
     metrics: Mapping[str, Any]
     stored: bool
-    """Whether the records are there; a thinned copy keeps only the metrics of some rounds."""
+    """Whether the records are there; of some rounds only the metrics are kept, in a thinned copy and by `keep=`."""
     final: bool
     """The checkpoint after the last update, rather than a round."""
     hash: str
     bytes: int
-    """Size of the data files."""
+    """Size of the data files that are there."""
 
     def __repr__(self) -> str:
         what = "final checkpoint" if self.final else f"round {self.round}"
@@ -83,6 +87,8 @@ class Run:
         self._files = files
         self._root = sha256(manifest).hexdigest()
         self._commits: dict[int, Commit] = {}
+        self.kept = KeptFiles()
+        """The data files that its commits name and no later one dropped."""
         self.refresh()
 
     def __repr__(self) -> str:
@@ -134,31 +140,28 @@ class Run:
 
     @property
     def checkpoint_rounds(self) -> list[int]:
-        """The numbers that `checkpoint` can give: the stored rounds and the final checkpoint's."""
-        return [number for number, commit in self._commits.items() if commit.file("checkpoint")]
-
-    @property
-    def data_files(self) -> frozenset[str]:
-        """Names of the files in `data/` that its commits name."""
-        return frozenset(file.name for commit in self._commits.values() for file in commit.files)
+        """The numbers that `checkpoint` can give: the stored rounds', the final one's, and that after a round that is kept."""
+        return [number for number in self._commits if self.kept.file(number, "checkpoint")]
 
     def refresh(self) -> None:
-        """Look for new commits.
+        """Look for new commits, and which rounds they drop.
 
         Raises:
-            DamagedRunError: a commit is missing, changed, or does not follow the one before it.
+            DamagedRunError: a commit is missing, changed, does not follow the one before it, or drops what it can't drop.
         """
         commits = dict(self._commits)
         for number in commit_numbers(self.path, self._files):
             if number not in commits:
                 commits[number] = read_commit(self.path, number, self._files)
         ordered = [commits[number] for number in sorted(commits)]
-        before = None
+        before, kept = None, KeptFiles()
         for commit in ordered:
-            problem = broken_link(before, commit, self._root)
+            problem = broken_link(before, commit, self._root) or kept.problem(commit)
             if problem:
                 raise DamagedRunError(problem)
+            kept.add(commit)
             before = commit
+        self.kept = kept
         self._commits = {commit.round: commit for commit in ordered}
         self.__dict__.pop("_infos", None)
 
@@ -166,7 +169,8 @@ class Run:
         """Round k as a `Snapshot` of the run's kind, each byte of it verified. The arrays are the caller's own.
 
         Raises:
-            BadInputError: the round is not there, or only its metrics are, or the run is of a kind that is not known here.
+            BadInputError: the round is not there, or only its metrics are (it may have been dropped since the last `refresh`), or
+                the run is of a kind that is not known here.
             DamagedRunError: a file is missing or its bytes are not those that were committed.
         """
         if k not in self.stored_rounds:
@@ -175,7 +179,7 @@ class Run:
         columns: Columns = columns_named(manifest.kind)
         first, *others = parts_of(manifest.kind)
         present = [first, *(part for part in others if commit.file(part[0]))]
-        tables, names = self._read(commit, [*UPDATE, *(table for part in present for table in part)])
+        tables, names = self._read(k, [*UPDATE, *(table for part in present for table in part)])
         buffers = {
             part[0]: columns.buffer(manifest, [tables[each] for each in part], [names[each] for each in part])
             for part in present
@@ -206,8 +210,8 @@ class Run:
         """Theta before round k's update, or the final one; reads no other file. Errors as `snapshot`."""
         if k not in self.checkpoint_rounds:
             raise BadInputError(self._no_records(k, "a checkpoint", self.checkpoint_rounds))
-        file = self._file(self._commits[k], "checkpoint")
-        return checkpoint_from(read_table(self.path, file, self._files), f"data/{file.name}")
+        tables, names = self._read(k, ["checkpoint"])
+        return checkpoint_from(tables["checkpoint"], names["checkpoint"])
 
     @cached_property
     def _infos(self) -> dict[int, RoundInfo]:
@@ -215,33 +219,48 @@ class Run:
             number: RoundInfo(
                 round=number,
                 metrics=commit.metrics,
-                stored=commit.file("minibatches") is not None,
+                stored=self.kept.has_records(number),
                 final=commit.final,
                 hash=commit.hash,
-                bytes=sum(file.bytes for file in commit.files),
+                bytes=sum(file.bytes for file in self.kept.of_round(number)),
             )
             for number, commit in self._commits.items()
         }
 
-    def _read(self, commit: Commit, wanted: Sequence[str]) -> tuple[dict[str, pa.Table], dict[str, str]]:
-        """By name the tables of a commit, and the files that they are in."""
-        files = {name: self._file(commit, name) for name in wanted}
+    def _read(self, k: int, wanted: Sequence[str]) -> tuple[dict[str, pa.Table], dict[str, str]]:
+        """By name the tables of a round, and the files that they are in."""
+        files = {name: self._file(k, name) for name in wanted}
         most = self.manifest.most_rows
-        tables = {name: read_table(self.path, file, self._files, most(name)) for name, file in files.items()}
+        try:
+            tables = {name: read_table(self.path, file, self._files, most(name)) for name, file in files.items()}
+        except DamagedRunError:
+            if self._is_dropped_by_now(k, wanted):
+                raise BadInputError(
+                    f"round {k} is no longer kept: the run goes on, and dropped it since it was read; refresh the run"
+                ) from None
+            raise
         return tables, {name: f"data/{file.name}" for name, file in files.items()}
 
-    def _file(self, commit: Commit, kind: str) -> DataFile:
-        file = commit.file(kind)
+    def _file(self, k: int, kind: str) -> DataFile:
+        file = self.kept.file(k, kind)
         if file is None:
-            raise DamagedRunError(f"{commit.name} is damaged: it names no {kind} file")
+            raise DamagedRunError(f"{self._commits[k].name} is damaged: it names no {kind} file")
         return file
+
+    def _is_dropped_by_now(self, k: int, kinds: Sequence[str]) -> bool:
+        """Whether a writer has dropped files of a round since the last `refresh`."""
+        try:
+            now = open_run(self.path, self._files).kept
+        except EngineError:
+            return False
+        return now.was_dropped(k) and not all(now.file(k, kind) for kind in kinds)
 
     def _no_records(self, k: int, what: str = "records", numbers: list[int] | None = None) -> str:
         """Say what is there instead of round k."""
         if not self._infos:
             return f"round {k} is not in this run; it has no rounds yet"
         info = self._infos.get(k)
-        have = f"rounds with {what} are {ranges(self.stored_rounds if numbers is None else numbers)}"
+        have = f"rounds with {what} are {ranges_near(self.stored_rounds if numbers is None else numbers, k)}"
         if info is None:
             there = [info.round for info in self.rounds]
             if not there:
@@ -249,6 +268,8 @@ class Run:
             return f"round {k} is not in this run; it has rounds {there[0]} to {there[-1]}"
         if info.final:
             return f"{k} is the final checkpoint, which has no records; {have}"
+        if self.kept.was_dropped(k):
+            return f"round {k} was recorded, and its {what.removeprefix('a ')} not kept; {have}"
         return f"round {k} keeps only metrics in this run; {have}"
 
 
@@ -291,10 +312,32 @@ def _no_run(path: Path) -> str:
 
 def ranges(numbers: list[int]) -> str:
     """[0, 1, 2, 7] -> '0-2, 7'."""
+    return ", ".join(_in_words(span) for span in _spans(numbers)) or "none"
+
+
+def ranges_near(numbers: list[int], k: int) -> str:
+    """`ranges`, those nearest to k where there are many.
+
+    >>> ranges_near([*range(0, 5000, 100)], 2030)
+    '..., 1500, 1600, 1700, 1800, 1900, 2000, 2100, 2200, 2300, 2400, 2500, 2600, ...'
+    """
+    spans = _spans(numbers)
+    first = max(0, min(sum(high < k for _, high in spans) - MOST_RANGES // 2, len(spans) - MOST_RANGES))
+    shown = [_in_words(span) for span in spans[first : first + MOST_RANGES]]
+    before, after = (["..."] if first else []), (["..."] if first + MOST_RANGES < len(spans) else [])
+    return ", ".join([*before, *shown, *after]) or "none"
+
+
+def _spans(numbers: list[int]) -> list[list[int]]:
     spans: list[list[int]] = []
     for number in numbers:
         if spans and number == spans[-1][1] + 1:
             spans[-1][1] = number
         else:
             spans.append([number, number])
-    return ", ".join(f"{low}-{high}" if high > low else f"{low}" for low, high in spans) or "none"
+    return spans
+
+
+def _in_words(span: list[int]) -> str:
+    low, high = span
+    return f"{low}-{high}" if high > low else f"{low}"

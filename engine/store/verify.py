@@ -15,6 +15,7 @@ from engine.known_kinds import UPDATE, columns_named, parts_of
 from engine.store.chain import Commit
 from engine.store.documents import read_json
 from engine.store.files import Files, inside
+from engine.store.kept_files import KeptFiles
 from engine.store.kind_tables import Columns
 from engine.store.manifest import RunManifest
 from engine.store.results_table import read_results_table
@@ -44,7 +45,8 @@ def verify_run(path: str | Path, files: Files | None = None) -> list[Damage]:
 def verify_rounds(path: str | Path, files: Files | None = None) -> list[Damage]:
     """Read and check everything that the run's commits name: hashes, chain, pages, columns, permutations.
 
-    What a killed writer left (data that no commit names, temporary manifests) is not damage.
+    Gone may be only what a commit drops, see `KeptFiles`. What a killed writer left (data that no commit names or that one
+    drops, temporary manifests) is not damage.
 
     Returns:
         All damage found, in the order of the rounds; empty for a sound run.
@@ -73,6 +75,11 @@ def verify_rounds(path: str | Path, files: Files | None = None) -> list[Damage]:
             damage.append(Damage(f"commits/{number:06d}.json", str(error)))
     root = sha256(data).hexdigest()
     damage += _chain_damage(numbers, commits, root)
+    kept = KeptFiles()
+    for commit in commits.values():
+        problem = kept.problem(commit) if len(commits) == len(numbers) else None
+        damage += [Damage(commit.name, problem)] if problem else []
+        kept.add(commit)
     manifest = None
     if not any(found.file == "run.json" for found in damage):
         try:
@@ -80,8 +87,11 @@ def verify_rounds(path: str | Path, files: Files | None = None) -> list[Damage]:
         except DamagedRunError as error:
             damage.append(Damage("run.json", str(error)))
     damage += _model_damage(path, manifest, files)
-    for commit in commits.values():
-        damage += _data_damage(path, commit, manifest, files)
+    in_data = [found for commit in commits.values() for found in _data_damage(path, commit, kept, manifest, files)]
+    if in_data and len(commits) == len(numbers):
+        gone = _dropped_meanwhile(path, commits[numbers[-1]], kept, files)
+        in_data = [found for found in in_data if found.file not in gone]
+    damage += in_data
     return sorted(damage, key=lambda found: (found.file != "run.json", _number(found.file)))
 
 
@@ -156,8 +166,28 @@ def _chain_damage(numbers: list[int], commits: dict[int, Commit], root: str) -> 
         before = commit
 
 
-def _data_damage(path: Path, commit: Commit, manifest: RunManifest | None, files: Files) -> Iterator[Damage]:
-    """Damage in the data files of one commit; without a manifest, or of a kind not known, only bytes and pages are checked."""
+def _dropped_meanwhile(path: Path, last: Commit, kept: KeptFiles, files: Files) -> set[str]:
+    """The data files that a writer has dropped since the commits were read."""
+    gone: set[str] = set()
+    try:
+        for number in (number for number in commit_numbers(path, files) if number > last.round):
+            commit = read_commit(path, number, files)
+            if broken_link(last, commit, "") or kept.problem(commit):
+                break
+            gone.update(f"data/{name}" for name in kept.add(commit))
+            last = commit
+    except (DamagedRunError, StorageError):
+        pass  # of the commits that came later, the next check says what is wrong
+    return gone
+
+
+def _data_damage(
+    path: Path, commit: Commit, kept: KeptFiles, manifest: RunManifest | None, files: Files
+) -> Iterator[Damage]:
+    """Damage in the data files of one commit that are kept.
+
+    Without a manifest, or of a kind not known, only bytes and pages are checked.
+    """
     parts = () if manifest is None else parts_of(manifest.kind)
     own = {*UPDATE, *(table for part in parts for table in part)}
     foreign = next((file.kind for file in commit.files if parts and file.kind not in own), None)
@@ -165,8 +195,9 @@ def _data_damage(path: Path, commit: Commit, manifest: RunManifest | None, files
         yield Damage(commit.name, f"{commit.name} is damaged: it names {foreign}, which this run's rounds don't have")
         return
     tables: dict[str, pa.Table] = {}
-    names = {file.kind: f"data/{file.name}" for file in commit.files}
-    for file in commit.files:
+    there = kept.of_round(commit.round)
+    names = {file.kind: f"data/{file.name}" for file in there}
+    for file in there:
         try:
             tables[file.kind] = read_table(
                 path, file, files, None if manifest is None else manifest.most_rows(file.kind)

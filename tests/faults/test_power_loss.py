@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from engine.errors import NotARunError
 from engine.store import Files, RunWriter, open_run, verify_run
 
 Names = dict[str, int]
-"""Name in a folder -> inode."""
+"""Name in a folder -> the file's number, which is no other file's: an inode is used again once its file is removed."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +42,23 @@ class ModelDisk(Files):
         self.open: dict[int, Path] = {}
         self.moments: list[Moment] = []
         self.acknowledged: tuple[int, ...] = ()
+        self._numbers: dict[int, int] = {}
+        self._following = count()
 
     def call(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         result = operation(*args, **kwargs)
         if operation is os.open:
             self.open[result] = args[0]
-            if args[1] & os.O_CREAT:
+            if args[1] & os.O_CREAT and args[0].name not in self.names[args[0].parent]:
+                self._numbers[os.fstat(result).st_ino] = next(self._following)
                 self._enter(args[0])
         elif operation is os.write:
-            inode = os.fstat(args[0]).st_ino
-            self.content[inode] = self.content.get(inode, b"") + bytes(args[1][:result])
+            number = self._numbers[os.fstat(args[0]).st_ino]
+            self.content[number] = self.content.get(number, b"") + bytes(args[1][:result])
         elif operation is os.fsync:
             self._force(args[0])
         elif operation is os.mkdir:
+            self._numbers[args[0].stat().st_ino] = next(self._following)
             self._enter(args[0])
             self.names[args[0]], self.durable_names[args[0]] = {}, {}
         elif operation is os.link:
@@ -79,15 +84,15 @@ class ModelDisk(Files):
         )
 
     def _enter(self, path: Path) -> None:
-        self.names[path.parent][path.name] = path.stat().st_ino
+        self.names[path.parent][path.name] = self._numbers[path.stat().st_ino]
 
     def _force(self, descriptor: int) -> None:
         path = self.open[descriptor]
         if path.is_dir():
             self.durable_names[path] = dict(self.names[path])
         else:
-            inode = os.fstat(descriptor).st_ino
-            self.durable_content[inode] = self.content.get(inode, b"")
+            number = self._numbers[os.fstat(descriptor).st_ino]
+            self.durable_content[number] = self.content.get(number, b"")
 
 
 def after_power_loss(moment: Moment, folder: Path, out: Path, keep: Callable[[], bool]) -> None:
@@ -95,14 +100,14 @@ def after_power_loss(moment: Moment, folder: Path, out: Path, keep: Callable[[],
     out.mkdir()
     now, durable = moment.names[folder], moment.durable_names[folder]
     for name in now.keys() | durable.keys():
-        inode = now.get(name) if now.get(name) == durable.get(name) or keep() else durable.get(name)
-        if inode is None:
+        number = now.get(name) if now.get(name) == durable.get(name) or keep() else durable.get(name)
+        if number is None:
             continue
         if folder / name in moment.names:
             after_power_loss(moment, folder / name, out / name, keep)
             continue
-        content = moment.durable_content.get(inode, b"")
-        written = moment.content.get(inode, b"")
+        content = moment.durable_content.get(number, b"")
+        written = moment.content.get(number, b"")
         if content != written and keep():
             content = written if keep() else written[: len(written) // 2]
         (out / name).write_bytes(content)

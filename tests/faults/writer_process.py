@@ -3,6 +3,7 @@
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import dropping
 from synthetic import METRICS, make_manifest, make_snapshot
 
 from engine.errors import EngineError
@@ -15,6 +16,15 @@ def write_rounds(path: Path, rounds: int, acknowledged: Connection) -> None:
     with RunWriter.append(path) if started else RunWriter.create(path, make_manifest()) as writer:
         for k in range(writer.next_round or 0, rounds):
             writer.commit_round(make_snapshot(k), METRICS)
+            acknowledged.send(k)
+
+
+def write_dropping(path: Path, rounds: int, acknowledged: Connection) -> None:
+    """As `write_rounds`, and every commit drops the round three before it."""
+    started = (path / "run.json").exists()
+    with RunWriter.append(path) if started else RunWriter.create(path, dropping.manifest()) as writer:
+        for k in range(writer.next_round or 0, rounds):
+            writer.commit_round(make_snapshot(k), METRICS, [k - 3] if k >= 3 else [])
             acknowledged.send(k)
 
 

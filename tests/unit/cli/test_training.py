@@ -61,6 +61,14 @@ def test_train_resumes(command: Command, tmp_path: Path) -> None:
     assert engine.open_run(tmp_path / "run").stored_rounds == [0, 1, 2]
 
 
+def test_train_keeps_what_it_is_told(command: Command, tmp_path: Path) -> None:
+    arguments = ("train", "CartPole-v1", "--rounds", 6, "--set", "n_steps=32", "--out", tmp_path / "run")
+    assert command(*arguments, "--keep", "every=4,last=1,around=0").code == 0
+    run = engine.open_run(tmp_path / "run")
+    assert {0, 4, 5} <= {*run.stored_rounds} < {*range(6)}
+    assert engine.verify_run(run.path) == []
+
+
 def test_unknown_environment(command: Command, tmp_path: Path, listing: Listing) -> None:
     refused(command("train", "CartPole-v0", "--out", tmp_path / "r"), "out of date", "did you mean 'CartPole-v1'")
     refused(command("train", "os:system-v0", "--out", tmp_path / "r"), "unknown environment", "no colon", "--import")
@@ -82,6 +90,9 @@ def test_unknown_environment(command: Command, tmp_path: Path, listing: Listing)
         (("--seed", -1), ("seed is -1", "from 0 to")),
         (("--sed", 1), ("--sed", "--help")),
         (("--resume",), ("does not exist",)),
+        (("--keep", "all"), ("--keep 'all' can't be read", "every=100,last=20,around=3")),
+        (("--keep", "first=3"), ("unknown part of --keep 'first'", "around, every, last")),
+        (("--keep", "last=2,around=2"), ("around=2", "last=5 or more")),
     ],
 )
 def test_bad_settings(
