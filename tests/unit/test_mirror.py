@@ -25,6 +25,7 @@ THROUGH = {
     ),
     "tests/unit/test_third_kind.py": ("engine/core/kind.py", "engine/core/scores.py", "engine/store/commit.py"),
     "tests/unit/analysis/incidents/test_drops.py": ("engine/analysis/incidents/falls.py",),
+    "tests/unit/analysis/test_diagnosis.py": ("engine/kinds/control/features.py",),
     "tests/unit/analysis/test_rollout_advantages.py": ("engine/analysis/rollouts.py",),
     "tests/unit/core/test_chosen_targets.py": ("engine/cli/options.py",),
     "tests/unit/core/gradients/test_derivatives.py": ("engine/kinds/control/closed_form_derivatives.py",),
