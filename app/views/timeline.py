@@ -57,6 +57,9 @@ with st.container(horizontal=True):
     st.metric("Optimizer", escape(f"{run.config.optimizer} {run.config.learning_rate:g}"), border=True)
 
 if origin := kinds.origin(run):
+    tested = rounds[0].metrics.get("self_test")
+    if isinstance(tested, str):
+        origin += f" The first round was replayed while it was recorded: {tested}."
     with st.container(key="origin"):
         st.caption(escape(origin))
 

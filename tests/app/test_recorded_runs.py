@@ -39,6 +39,7 @@ def test_every_page_opens(open_page: Open, folder: Path, name: str) -> None:
         assert said == [], page
     app = open_page("timeline", folder, run=name, round="1")
     assert "Recorded from Stable-Baselines3" in words(app)
+    assert "The first round was replayed while it was recorded: equal bit for bit." in words(app)
 
 
 @pytest.mark.parametrize(("name", "package"), [("own policy", "recorded_policies"), ("loop", "ppo_single_file")])
