@@ -30,8 +30,8 @@ AROUND = ((20, 3), (10, 2), (5, 1), (2, 1))
 class DiskSpace:
     """Decides at each commit which rounds it drops: by the `Keep` that it was told, or by one that it chooses.
 
-    Where it chooses, every round is kept while the run is small. A planned run that will not be gets a `Keep` after its first
-    round; one whose length nobody knows, once it has grown. As often as it comes near `LARGE`, half of the n-th rounds go.
+    Where it chooses, every round is kept while the run is small. A planned run that will not be gets a `Keep` at round 1; one
+    whose length nobody knows, once it has grown. As often as it comes near `LARGE`, half of the n-th rounds go.
     """
 
     def __init__(self, keep: AsFits, manifest: RunManifest, planned: int | None) -> None:
@@ -56,10 +56,14 @@ class DiskSpace:
         found = self._kept.dropped(round, metrics, kept)
         return found if self._drops else []
 
-    def after_first(self, kept: KeptFiles) -> str:
-        """A line for people, once the first round is there: what the run will take, and what is kept."""
-        rounds, whole = self.planned, kept.bytes
-        checkpoint = _of_checkpoint(kept)
+    def forecast(self, kept: KeptFiles) -> str:
+        """A line for people, once round 1 is there: what the run will take, and what is kept.
+
+        Before the first update an optimizer has no state, so that round 0 may be much smaller than all others.
+        """
+        newest, rounds = kept.of_round(kept.rounds[-1]), self.planned
+        whole = sum(file.bytes for file in newest)
+        checkpoint = sum(file.bytes for file in newest if file.kind == "checkpoint")
         if self._chooses and rounds is not None and rounds * whole > SMALL:
             self._kept.keep, self._drops = chosen(rounds, whole, checkpoint), True
         line = f"a round takes {size(whole)}"
@@ -83,7 +87,7 @@ class DiskSpace:
 def chosen(rounds: int, whole: int, checkpoint: int) -> Keep:
     """What of a planned run fits; arguments as `Keep.estimate` has them.
 
-    >>> print(chosen(9766, 29_000_000, 20_000_000))  # 10 million steps of an Atari game, 1,024 a round
+    >>> print(chosen(9766, 19_400_000, 18_900_000))  # 10 million steps of an Atari game, 1,024 a round
     every 50th round, the last 20 rounds, and 3 before and after each incident
     """
     found = Keep()
@@ -115,7 +119,3 @@ def size(number: int) -> str:
     while amount >= 999.5 and len(units) > 1:
         amount, units = amount / 1000, units[1:]
     return f"{amount:.{0 if amount >= 9.95 or units[0] == 'B' else 1}f} {units[0]}"
-
-
-def _of_checkpoint(kept: KeptFiles) -> int:
-    return sum(found.bytes for k in kept.rounds[:1] if (found := kept.file(k, "checkpoint")) is not None)

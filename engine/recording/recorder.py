@@ -104,7 +104,7 @@ class Recorder:
             self_test: replay the first round from the live agent, and warn where the declared loss leads elsewhere.
             keep: which rounds keep their records: an `engine.Keep`, None for all of them, or what fits: all of them up to 4 GB,
                 and then what keeps the run below 20 GB.
-            quiet: do not say on stderr, once the first round is there, what the run takes on disk and what is kept.
+            quiet: do not say on stderr at round 1 what the run takes on disk and what is kept.
 
         Raises:
             BadInputError: the folder holds a run already, or an argument can't be used.

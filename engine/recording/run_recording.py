@@ -31,7 +31,7 @@ class Recording:
         Args:
             path: the run's folder.
             keep: see `DiskSpace`.
-            quiet: do not say on stderr, once the first round is there, what the run will take on disk.
+            quiet: do not say on stderr at round 1 what the run will take on disk.
 
         Raises:
             BadInputError: there is a run already, or `keep` is something else.
@@ -90,8 +90,8 @@ class Recording:
         dropped = self._space.dropped(snapshot.round, found, self.writer.kept)
         self.writer.commit_round(snapshot, found, dropped)
         self.round = snapshot.round + 1
-        if self.round == 1:
-            line = self._space.after_first(self.writer.kept)
+        if self.round == 2:
+            line = self._space.forecast(self.writer.kept)
             if not self._quiet:
                 print(f"{self.path}: {line}", file=sys.stderr, flush=True)
 

@@ -83,7 +83,7 @@ class Recorder(BaseCallback):
             info: keys of the environments' `info` whose numbers become columns of the records; NaN where a step has none.
             keep: which rounds keep their records: an `engine.Keep`, None for all of them, or what fits: all of a run that
                 takes up to 4 GB, and of another one what keeps it below 20 GB.
-            quiet: do not say on stderr, once the first round is there, what the run will take on disk and what is kept.
+            quiet: do not say on stderr at round 1 what the run will take on disk and what is kept.
             self_test: make the first round again while it is there, which takes as long as its update, and warn where it differs.
 
         Raises:

@@ -153,6 +153,8 @@ class Run:
         for number in commit_numbers(self.path, self._files):
             if number not in commits:
                 commits[number] = read_commit(self.path, number, self._files)
+        if len(commits) == len(self._commits):
+            return
         ordered = [commits[number] for number in sorted(commits)]
         before, kept = None, KeptFiles()
         for commit in ordered:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dropping
+import languages
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -147,6 +148,15 @@ def test_an_interrupted_training_drops_what_it_would_have_dropped(tmp_path: Path
     run = engine.train(config, tmp_path / "run", resume=True, keep=keep)
     assert (run.stored_rounds, run.checkpoint_rounds) == (whole.stored_rounds, whole.checkpoint_rounds)
     assert verify_run(run.path) == []
+
+
+@pytest.mark.long
+def test_a_language_run_keeps_what_it_is_told(tmp_path: Path) -> None:
+    run = engine.train(languages.settings(tmp_path, rounds=5), tmp_path / "run", keep=Keep(every=4, last=1, around=0))
+    assert {0, 4} <= {*run.stored_rounds} < {*range(5)}
+    assert run.manifest.schema_version == 4
+    assert verify_run(run.path) == []
+    assert [(each.round, each.equal) for each in replay_run(run)] == [(k, True) for k in run.stored_rounds]
 
 
 def test_a_run_that_was_started_without_keep_goes_on_without(tmp_path: Path) -> None:

@@ -32,13 +32,14 @@ MB = 10**6
 def recorded(space: DiskSpace, rounds: int, whole: int, checkpoint: int) -> tuple[KeptFiles, int, str]:
     """So many rounds of so many bytes: what is there in the end, the most that was, and what was said."""
     kept, most, said = KeptFiles(), 0, ""
-    sizes = {"records": whole - checkpoint, "checkpoint": checkpoint, "minibatches": 0}
     for k in range(rounds):
+        sizes = {"records": whole - checkpoint, "checkpoint": checkpoint if k else checkpoint // 3, "minibatches": 0}
         gone = tuple(space.dropped(k, {}, kept))
         named = tuple(DataFile(f"{k}-{kind}", kind, n, "", 1) for kind, n in sizes.items())
         kept.add(Commit(k, False, named, {}, "", dropped=gone))
         most = max(most, kept.bytes)
-        said = said or space.after_first(kept)
+        if k == 1:
+            said = space.forecast(kept)
     return kept, most, said
 
 
@@ -49,13 +50,13 @@ def test_a_small_run_is_kept_whole_and_says_so() -> None:
 
 
 def test_ten_million_steps_of_an_atari_game_stay_below_twenty_gigabytes() -> None:
-    kept, most, said = recorded(DiskSpace("as fits", dropping.manifest(), 9766), 9766, 29 * MB, 20 * MB)
+    kept, most, said = recorded(DiskSpace("as fits", dropping.manifest(), 9766), 9766, 19_400_000, 18_900_000)
     assert most < 0.75 * LARGE
     assert kept.rounds[:3] == [0, 50, 100]
     assert kept.rounds[-20:] == [*range(9746, 9766)]
     assert said == (
-        "a round takes 29 MB, and 9,766 of them 283 GB; kept are every 50th round, the last 20 rounds, and 3 before and after "
-        "each incident: about 12 GB (keep= says otherwise)"
+        "a round takes 19 MB, and 9,766 of them 189 GB; kept are every 50th round, the last 20 rounds, and 3 before and after "
+        "each incident: about 9.4 GB (keep= says otherwise)"
     )
 
 
@@ -70,7 +71,8 @@ def test_a_run_whose_length_nobody_knows_is_thinned_as_it_grows() -> None:
 
 def test_what_it_is_told_holds() -> None:
     kept, most, said = recorded(DiskSpace(None, dropping.manifest(), 200), 200, 400 * MB, 1000)
-    assert (len(kept.rounds), most) == (200, 200 * 400 * MB)
+    assert len(kept.rounds) == 200
+    assert most > 199 * 400 * MB
     assert "every round is kept (" in said
     kept, _, said = recorded(DiskSpace(Keep(7, 3, 0), dropping.manifest(), 30), 30, 1000, 10)
     assert kept.rounds == [0, 7, 14, 21, 27, 28, 29]
