@@ -63,6 +63,8 @@ class Shown:
     """Whether the Timeline has a map of influence by action."""
     is_studied: bool = False
     """Whether the study of faithfulness that ships is about such runs."""
+    lists_records: bool = False
+    """Whether the Timeline lists the records all the same: where their pages may have nothing to say without the policy."""
     table: Table = plain_table
     """Some records as a table."""
 
@@ -96,6 +98,7 @@ KINDS = {
         elsewhere="Another trainer made this run: its records are steps of an environment, which have pages of their own.",
         collected="Training episodes that ended in the round",
         has_formation=True,
+        lists_records=True,
     ),
     "language": Shown(
         pages=(SEQUENCES,),

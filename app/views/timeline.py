@@ -87,7 +87,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
 
 
 def draw_records(round: int) -> None:
-    """The records of a kind that has no page of its own."""
+    """The first records of a round, by what they are recognised by."""
     with st.expander(f"The records of round {round}"):
         snapshot = loaders.load_snapshot(run, round)
         n = len(snapshot.buffer)
@@ -126,7 +126,7 @@ def draw_formation() -> None:
         )
 
 
-if chosen is not None and not shown.pages:
+if chosen is not None and (shown.lists_records or not shown.pages):
     with page.one_line_errors():
         draw_records(chosen)
 if shown.has_formation:

@@ -51,6 +51,8 @@ def test_a_policy_that_needs_the_readers_word_says_so(open_page: Open, folder: P
     app = open_page("timeline", folder, run=name, round="1")
     assert not app.exception
     assert "Recorded from" in words(app)
+    records: Any = next(each.value for each in app.dataframe if "advantage" in each.value)
+    assert len(records) == len(engine.open_run(folder / name).snapshot(1).buffer)
 
 
 def test_the_trainer_is_a_column_of_the_runs(open_page: Open, folder: Path) -> None:
