@@ -93,5 +93,5 @@ def _learn(policy: str, env: Any, path: Path | None, steps: int, **settings: Any
     if path is None:
         model.learn(steps)
         return
-    with sb3.Recorder(path, self_test=False) as recorder:
+    with sb3.Recorder(path, quiet=True, self_test=False) as recorder:
         model.learn(steps, callback=recorder)

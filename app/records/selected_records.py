@@ -84,7 +84,7 @@ def draw(
 
 def _kinds(fields: dict[str, NDArray[Any]], action_names: Sequence[str]) -> tuple[list[str], list[NDArray[np.bool_]]]:
     """Names of what a record can be, and which records are so."""
-    kinds = {f"action {name}": fields["action"] == i for i, name in enumerate(action_names)}
+    kinds = {f"action {name.removeprefix('action ')}": fields["action"] == i for i, name in enumerate(action_names)}
     kinds |= {"advantage > 0": fields["advantage"] > 0, "advantage < 0": fields["advantage"] < 0}
     if not fields["kept"].all():
         kinds["dropped by the filter"] = ~fields["kept"]

@@ -84,7 +84,7 @@ def _of_the_state(snapshot: ControlSnapshot) -> Iterator[Feature]:
     space, actions = snapshot.observation_space, snapshot.action_space
     if actions.kind == "discrete":
         for j, name in enumerate(_names(actions.names, actions.n)):
-            yield share(f"action: {name}", f"took action {name}", snapshot.buffer.action == j)
+            yield share(f"action: {name}", f"took action {name.removeprefix('action ')}", snapshot.buffer.action == j)
     else:
         for name, column in action_components(snapshot).items():
             yield number(name if name.startswith("action") else f"action: {name}", column)
