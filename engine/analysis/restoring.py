@@ -15,7 +15,7 @@ from engine.envs import Environment
 from engine.errors import BadInputError, EngineError
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.normalization import begin_normalizer
-from engine.kinds.control.recorded_environment import environment_of
+from engine.kinds.control.recorded_environment import environment_of, with_states
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.control.stepper import Episode, StateNotRestoredError, VectorEnvironment, feasible
 from engine.spaces import Space
@@ -78,7 +78,7 @@ def check_recorded(snapshot: ControlSnapshot) -> None:
     Raises:
         CannotRestoreError: it was.
     """
-    if not any(f"environment/{i}/rng" in snapshot.checkpoint for i in range(snapshot.config.n_envs)):
+    if not with_states(snapshot):
         raise CannotRestoreError(f"round {snapshot.round} was recorded without the states of its environments")
 
 

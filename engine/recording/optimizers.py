@@ -6,6 +6,9 @@ from typing import Literal
 
 import torch
 
+SMALLEST = 1e-300
+"""In the place of a step size that a schedule has brought to 0."""
+
 
 def optimizer_name(optimizer: torch.optim.Optimizer) -> Literal["adam", "sgd", "other"]:
     """`adam` and `sgd` are those whose steps are known here, by their settings."""

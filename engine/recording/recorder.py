@@ -38,7 +38,7 @@ from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
 from engine.recording.disk_space import AsFits
 from engine.recording.given_columns import acted, array, column, observed, parts
-from engine.recording.optimizers import optimizer_name
+from engine.recording.optimizers import SMALLEST, optimizer_name
 from engine.recording.run_recording import Recording
 from engine.recording.self_test import compare
 from engine.recording.watched_rollout import episode_metrics
@@ -326,7 +326,7 @@ class Recorder:
             n_steps=n_steps,
             batch_size=n_steps * n_envs,
             n_epochs=1,
-            learning_rate=max(float(self.optimizer.param_groups[0]["lr"]), 1e-300),
+            learning_rate=max(float(self.optimizer.param_groups[0]["lr"]), SMALLEST),
             optimizer=optimizer_name(self.optimizer),
             gamma=self.gamma,
             gae_lambda=self.gae_lambda,

@@ -41,7 +41,7 @@ from engine.kinds.recorded.tensors import state_of
 from engine.recording.disk_space import AsFits
 from engine.recording.episode_states import EpisodeStates, in_this_process
 from engine.recording.gym_spaces import acted, observed
-from engine.recording.optimizers import optimizer_name
+from engine.recording.optimizers import SMALLEST, optimizer_name
 from engine.recording.run_recording import Recording
 from engine.recording.self_test import compare, recipe_differs
 from engine.recording.watched_rollout import Rollout, Running
@@ -58,8 +58,6 @@ LOGGED = {
 MASKED = ("sb3_contrib.ppo_mask.ppo_mask",)
 UPDATES = ("stable_baselines3.ppo.ppo", "stable_baselines3.a2c.a2c", *MASKED)
 """Modules of the algorithms whose `train` is replayed here."""
-SMALLEST = 1e-300
-"""In the place of a step size that a schedule has brought to 0."""
 
 
 class Recorder(BaseCallback):
@@ -110,7 +108,7 @@ class Recorder(BaseCallback):
 
     def _on_training_start(self) -> None:
         if self._kept.recording.writer is None:
-            self._said = self._settings()
+            self._said, self._spec = self._settings(), self._environment()
             manifest = self._manifest()
             self._kept.recording.begin(manifest, manifest.config.rounds)
         if self.model._last_episode_starts.all():
@@ -153,7 +151,7 @@ class Recorder(BaseCallback):
             },
             observation_space=self._seen(),
             action_space=acted(model.action_space),
-            environment=self._environment(),
+            environment=self._spec,
             buffer=buffer,
             checkpoint=self._state() | self._before,
             minibatches=np.zeros((0, len(buffer)), np.int32),
@@ -225,7 +223,7 @@ class Recorder(BaseCallback):
         is_ppo = hasattr(model, "clip_range")
         per_round = n_steps * n_envs
         return TrainConfig(
-            env_id=self._environment().id,
+            env_id=self._spec.id,
             rounds=max(1, math.ceil(model._total_timesteps / per_round)),
             seed=model.seed or 0,
             n_envs=n_envs,
@@ -300,8 +298,8 @@ class Recorder(BaseCallback):
     def _manifest(self) -> RunManifest:
         seen = self._seen()
         return RunManifest(
-            env_id=self._environment().id,
-            environment=self._environment(),
+            env_id=self._spec.id,
+            environment=self._spec,
             config=self._config(),
             encoder=seen.encoder,
             observation_space=seen,

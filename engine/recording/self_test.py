@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.core.objective import RecordObjective
 from engine.core.policy import trained
+from engine.core.replays.replayed_run import farthest
 from engine.errors import BadInputError, EngineError
 from engine.kinds.recorded.agent import TORCH_GENERATOR, RecordedAgent, batch_of
 from engine.kinds.recorded.kind import loss_of
@@ -64,10 +65,10 @@ def compare(
     except (EngineError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         return f"the first round can't be replayed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
     found, recorded, before = parameters_of(replayed.tensors()), parameters_of(after), snapshot.parameters
-    largest = max(float(np.abs(found[name] - tensor).max()) for name, tensor in recorded.items())
+    largest = farthest(found, recorded)
     if largest == 0:
         return ""
-    moved = max(float(np.abs(tensor - before[name]).max()) for name, tensor in recorded.items())
+    moved = farthest(recorded, before)
     return f"the declared loss leads {largest:.2g} away in a parameter that moved by {moved:.2g} at most{named}"
 
 

@@ -58,7 +58,6 @@ THROUGH = {
     "tests/unit/kinds/language/test_tables.py": ("engine/kinds/language/sequences.py",),
     "tests/unit/recording/test_recorder.py": ("engine/recording/self_test.py",),
     "tests/unit/recording/test_sb3.py": (
-        "engine/kinds/recorded/agent.py",
         "engine/kinds/recorded/kind.py",
         "engine/kinds/recorded/policy.py",
         "engine/kinds/recorded/recipe.py",

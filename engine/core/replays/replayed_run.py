@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.core.kind import recorded_here
 from engine.core.replays.replay import replay
@@ -68,10 +69,14 @@ def replay_round(run: Run, k: int) -> ReplayedRound:
         return ReplayedRound(k, False, None, None, str(error))
     before = snapshot.parameters
     equal = all(np.array_equal(found[name], tensor, equal_nan=True) for name, tensor in recorded.items())
-    largest = max(float(np.abs(found[name] - tensor).max()) for name, tensor in recorded.items())
-    moved = max(float(np.abs(tensor - before[name]).max()) for name, tensor in recorded.items())
+    largest, moved = farthest(found, recorded), farthest(recorded, before)
     elsewhere = "" if equal or recorded_here(snapshot) else "recorded on another machine, or with other versions"
     return ReplayedRound(k, equal, largest, moved, elsewhere)
+
+
+def farthest(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> float:
+    """The largest difference of a parameter."""
+    return max(float(np.abs(tensor - other[name]).max()) for name, tensor in one.items())
 
 
 def replay_run(run: Run) -> Iterator[ReplayedRound]:

@@ -29,6 +29,7 @@ EPISODES = 2
 """Ends of episodes after which no more are compared: what is kept over a reset shows in the second."""
 LOOKED_AT = 8
 """Rounds in which states are looked for."""
+STATELESS = "it was recorded without the states of its environments, by which to see whether it is the same"
 OTHERWISE = "name a factory with --make"
 
 Found: TypeAlias = "Environment | str"
@@ -75,10 +76,11 @@ def _look(source: ControlSnapshot | Run, candidates: Sequence[Environment]) -> F
         if not source.stored_rounds:
             return "no round of the run is here, by which to see whether it is the same"
         # Another trainer's recorder knows nothing of the episode that ran when it began, so not of the first round.
-        first, *others = map(source.snapshot, source.stored_rounds[:LOOKED_AT])
-        return _look(next((each for each in (first, *others) if _known(each)), first), candidates)
-    if not _known(source):
-        return "it was recorded without the states of its environments, by which to see whether it is the same"
+        rounds = map(source.snapshot, source.stored_rounds[:LOOKED_AT])
+        known = next((each for each in rounds if with_states(each)), None)
+        return STATELESS if known is None else _look(known, candidates)
+    if not with_states(source):
+        return STATELESS
     problems = []
     for candidate in candidates:
         problem = _difference(candidate, source)
@@ -88,7 +90,7 @@ def _look(source: ControlSnapshot | Run, candidates: Sequence[Environment]) -> F
     return f"{problems[-1]}; {OTHERWISE}"
 
 
-def _known(snapshot: ControlSnapshot) -> list[int]:
+def with_states(snapshot: ControlSnapshot) -> list[int]:
     """The environments of a round whose states can be reached again."""
     return [i for i in range(snapshot.config.n_envs) if f"environment/{i}/rng" in snapshot.checkpoint]
 
@@ -122,7 +124,7 @@ def _look_of(space: Space) -> tuple[Any, ...]:
 def _same_episode(one: VectorEnvironment, snapshot: ControlSnapshot, comparable: bool) -> bool:
     """Step the environment whose running episode is the youngest through its records, and compare."""
     buffer, n_envs = snapshot.buffer, snapshot.config.n_envs
-    ages = {i: len(snapshot.checkpoint[f"environment/{i}/actions"]) for i in _known(snapshot)}
+    ages = {i: len(snapshot.checkpoint[f"environment/{i}/actions"]) for i in with_states(snapshot)}
     which = min(ages, key=lambda i: (ages[i], i))
     one.restore(snapshot.checkpoint, only=[which])
     ends = 0

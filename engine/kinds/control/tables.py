@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -129,6 +129,8 @@ def check_steps(buffer: RolloutBuffer, config: TrainConfig, file: str) -> None:
 class ControlColumns:
     """One table, `records`, whose records go through the environments step by step."""
 
+    of_round: ClassVar[type[ControlSnapshot]] = ControlSnapshot
+
     def tables(self, snapshot: ControlSnapshot, manifest: RunManifest) -> dict[str, pa.Table]:
         """`records`."""
         return {"records": records_table(snapshot.buffer, manifest.observation_space, manifest.action_space)}
@@ -142,7 +144,7 @@ class ControlColumns:
     ) -> ControlSnapshot:
         """The round."""
         check_steps(buffers["records"], manifest.config, file)
-        return ControlSnapshot(
+        return self.of_round(
             observation_space=manifest.observation_space,
             action_space=manifest.action_space,
             environment=manifest.environment,

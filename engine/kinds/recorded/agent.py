@@ -83,15 +83,9 @@ class RecordedAgent:
         """`parameter/...`, `optimizer/...` and `buffer/...` as copies."""
         return state_of(self.policy, self.optimizer)
 
-    @torch.no_grad()
-    def log_prob(self, observation: Any, action: NDArray[Any]) -> Float32s:
-        """Log pi(a|s): (n,)."""
-        policy = self.policy
-        return np.asarray(policy(policy.encode(observation), policy.as_tensor(action), False).log_prob.numpy())
-
     def __getattr__(self, name: str) -> Any:
         """What plays episodes is the policy's."""
-        if name in ("act", "draw_noise", "value"):
+        if name in ("act", "draw_noise", "value", "log_prob"):
             return getattr(self.policy, name)
         raise AttributeError(name)
 

@@ -125,11 +125,6 @@ class StableBaselinesPolicy(RecordedPolicy):
         return (said.logits, None) if self.discrete else (said.mean, said.stddev)
 
     @torch.no_grad()
-    def probabilities(self, observation: NDArray[Any]) -> NDArray[np.float32]:
-        """pi(.|s) of a policy of discrete actions: (n, ...) observations -> (n, actions)."""
-        return np.asarray(self._distribution(observation).probs.numpy())
-
-    @torch.no_grad()
     def actor_features(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """What the action layer is given: (n, ...) observations -> (n, d)."""
         features = self._theirs.extract_features(unmasked(self.encode(observation))[0])

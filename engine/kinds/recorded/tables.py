@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from engine.errors import BadInputError, DamagedRunError
-from engine.kinds.control.tables import ControlColumns, check_steps
+from engine.kinds.control.snapshot import ControlSnapshot
+from engine.kinds.control.tables import ControlColumns
 from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
 from engine.store.manifest import RunManifest
 from engine.store.parquet import flat_values, from_values
@@ -22,6 +23,8 @@ _TYPES = {"bool": pa.bool_(), "int64": pa.int64(), "float64": pa.float64(), "flo
 
 class RecordedColumns(ControlColumns):
     """`records`, with `valid` where steps are phantoms, and extra columns."""
+
+    of_round = RecordedSnapshot
 
     def tables(self, snapshot: Any, manifest: RunManifest) -> dict[str, pa.Table]:
         """`records`."""
@@ -51,20 +54,13 @@ class RecordedColumns(ControlColumns):
 
     def snapshot(
         self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
-    ) -> RecordedSnapshot:
+    ) -> ControlSnapshot:
         """The round, with the settings in force in it."""
-        check_steps(buffers["records"], manifest.config, file)
         try:
             config = replace(manifest.config, **common["in_force"].get("config", {}))
         except (TypeError, BadInputError) as error:
             raise DamagedRunError(f"the settings of round {common['round']} can't be understood: {error}") from None
-        return RecordedSnapshot(
-            observation_space=manifest.observation_space,
-            action_space=manifest.action_space,
-            environment=manifest.environment,
-            buffer=buffers["records"],
-            **{**common, "config": config},
-        )
+        return super().snapshot(manifest, buffers, file, {**common, "config": config})
 
 
 COLUMNS = RecordedColumns()
