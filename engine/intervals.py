@@ -7,7 +7,6 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 CONFIDENCE = 0.95
 """Of every interval."""
@@ -40,5 +39,7 @@ def t_reach(freedom: int | NDArray[np.int64]) -> np.float64 | NDArray[np.float64
     >>> round(float(t_reach(2)), 3)
     4.303
     """
-    reach: np.float64 | NDArray[np.float64] = student.ppf((1 + CONFIDENCE) / 2, freedom)
+    from scipy import stats
+
+    reach: np.float64 | NDArray[np.float64] = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
     return reach

@@ -10,8 +10,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
-from scipy.stats import t as student
 
 from engine.core.faithfulness.lds import RESAMPLES
 from engine.intervals import CONFIDENCE, Interval
@@ -43,6 +41,8 @@ def cliffs_delta(values: ArrayLike, group: Bools, cluster: ArrayLike, comparison
     Returns:
         NaN where a group is empty; an interval from NaN to NaN where a group comes in fewer than five clusters.
     """
+    from scipy import stats
+
     x, clusters = np.asarray(values, np.float64), np.unique(np.asarray(cluster), return_inverse=True)[1]
     n, m = int(group.sum()), int((~group).sum())
     if not n or not m:
@@ -64,7 +64,7 @@ def cliffs_delta(values: ArrayLike, group: Bools, cluster: ArrayLike, comparison
     for side, size in zip((group, ~group), sizes, strict=True):
         if np.ptp(x[side]) == 0:
             variance += (1 + delta**2) / size**2
-    reach = float(student.ppf(1 - tail, c - 1)) * math.sqrt(variance) / (1 - delta**2)
+    reach = float(stats.t.ppf(1 - tail, c - 1)) * math.sqrt(variance) / (1 - delta**2)
     return Interval(delta, math.tanh(math.atanh(delta) - reach), math.tanh(math.atanh(delta) + reach))
 
 
@@ -82,9 +82,11 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, cluster: ArrayLike, rng: np.ran
     Returns:
         NaN where all values of a side are equal; an interval from NaN to NaN with fewer than five clusters.
     """
+    from scipy import stats
+
     if not len(np.asarray(x)):
         return Interval()
-    a, b = (ranks - ranks.mean() for ranks in (rankdata(x), rankdata(y)))
+    a, b = (ranks - ranks.mean() for ranks in (stats.rankdata(x), stats.rankdata(y)))
     clusters = np.unique(np.asarray(cluster), return_inverse=True)[1]
     columns = (np.ones_like(a), a, b, a * a, b * b, a * b)
     sums = np.stack([np.bincount(clusters, column) for column in columns], axis=1)

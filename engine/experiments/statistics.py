@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import trim_mean
 
 from engine.intervals import Interval
 
@@ -28,7 +27,9 @@ def iqm(scores: Strata) -> float:
 
     [[0, 1, 2, 9]] -> 1.5; [[0, 1, 2, 3, 9]] -> 2. Less noisy than the median, less sensitive to outliers than the mean.
     """
-    return float(trim_mean(np.concatenate(_floats(scores)), 0.25))
+    from scipy import stats
+
+    return float(stats.trim_mean(np.concatenate(_floats(scores)), 0.25))
 
 
 def iqm_interval(scores: Strata, rng: np.random.Generator, resamples: int = RESAMPLES) -> Interval:
@@ -68,8 +69,10 @@ def normalizer(standard: ArrayLike) -> Callable[[ArrayLike], Floats]:
 
 
 def _resampled_iqm(scores: list[Floats], rng: np.random.Generator, resamples: int) -> Floats:
+    from scipy import stats
+
     drawn = [values[_draw(len(values), rng, resamples)] for values in scores]
-    return np.asarray(trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1))
+    return np.asarray(stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1))
 
 
 def _draw(n: int, rng: np.random.Generator, resamples: int) -> NDArray[np.int64]:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from engine.intervals import t_reach
 
@@ -50,6 +49,8 @@ class Estimate:
 
         [1, 3] -> mean 2, interval 2 -+ 12.7. A single replicate has an infinite interval.
         """
+        from scipy import stats
+
         values = np.asarray(blocks, np.float64)
         mean = float(values.mean())
         if len(values) < 2:

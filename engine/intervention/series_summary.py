@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from engine.intervals import CONFIDENCE
 from engine.store.read import ranges
@@ -63,6 +62,8 @@ def summarize(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _corrected(rounds: Sequence[Mapping[str, Any]]) -> set[int]:
+    from scipy import stats
+
     adjusted = stats.false_discovery_control([p_value(found) for found in rounds])
     return {found["round"] for found, p in zip(rounds, adjusted, strict=True) if p <= FALSE_DISCOVERIES}
 
@@ -78,6 +79,8 @@ def p_value(found: Mapping[str, Any]) -> float:
 
 def _above(values: Floats) -> float:
     """One-sided p-value of Student's t: that the mean is above 0."""
+    from scipy import stats
+
     error = float(stats.sem(values))
     if error == 0:
         return float(values.mean() <= 0)
@@ -85,6 +88,8 @@ def _above(values: Floats) -> float:
 
 
 def _median(values: Sequence[float]) -> dict[str, float | None]:
+    from scipy import stats
+
     interval = stats.quantile_test(values, p=0.5).confidence_interval(CONFIDENCE)
     low, high = (float(end) if np.isfinite(end) else None for end in (interval.low, interval.high))
     return {"median": float(np.median(values)), "low": low, "high": high}

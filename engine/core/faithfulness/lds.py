@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from engine.intervals import Interval
 
@@ -41,7 +40,9 @@ def spearman(x: ArrayLike, y: ArrayLike) -> Floats:
 
 
 def _centred_ranks(values: ArrayLike) -> Floats:
-    ranks = np.asarray(rankdata(values, axis=-1), np.float64)
+    from scipy import stats
+
+    ranks = np.asarray(stats.rankdata(values, axis=-1), np.float64)
     return ranks - ranks.mean(axis=-1, keepdims=True)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 
 def auc(score: ArrayLike, wrong: NDArray[np.bool_]) -> float:
@@ -12,6 +11,8 @@ def auc(score: ArrayLike, wrong: NDArray[np.bool_]) -> float:
 
     score [.9, .8, .3, .1], wrong [1, 0, 1, 0] -> of four pairs three are in order: .75. NaN where all are wrong, or none.
     """
-    ranks, n = rankdata(score), int(wrong.sum())
+    from scipy import stats
+
+    ranks, n = stats.rankdata(score), int(wrong.sum())
     pairs = n * (len(wrong) - n)
     return float((ranks[wrong].sum() - n * (n + 1) / 2) / pairs) if pairs else float("nan")
