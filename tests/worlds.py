@@ -8,11 +8,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import pytest
 
 import engine
 from engine.config import TrainConfig
 from engine.core.update import as_batch
-from engine.envs import Environment
+from engine.envs import CATALOGUE, Environment
 from engine.envs.environment import StateAccess
 from engine.kinds.control.agents import begin_agent
 from engine.kinds.control.learner import ControlLearner
@@ -22,6 +23,9 @@ from engine.kinds.control.snapshot import RolloutBuffer
 from engine.kinds.control.stepper import VectorEnvironment
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
+
+ENTRIES = [pytest.param(name, marks=pytest.mark.slow) if name == "highway-v0" else name for name in CATALOGUE]
+"""The catalogue to test on; what is true of highway-fast-v0 is seldom false of the one that is not fast."""
 
 
 class IdentityWorld(gym.Env[Any, Any]):

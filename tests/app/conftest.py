@@ -22,7 +22,7 @@ from engine.store.read import Run
 
 @pytest.fixture(scope="session", autouse=True)
 def _packages_are_scanned_once() -> Iterator[None]:
-    """Streamlit looks for components in every installed package whenever a test opens a page, which takes longer than the page."""
+    """Streamlit looks for components in every installed package for each page that is tested, which takes a second."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests)

@@ -22,6 +22,24 @@ COLOURS = """() => Array.from(document.querySelectorAll('.js-plotly-plot'))
 """The colours that each chart of the page was drawn with."""
 CHARTS = {"timeline": 3, "diagnose": 6, "behaviour": 5, "compare": 1, "compare_runs": 2, "sequences": 1}
 """At least so many charts are on these pages."""
+PAGES = [
+    "",
+    "timeline",
+    "diagnose",
+    "behaviour",
+    "sequences",
+    "interventions",
+    "compare",
+    "compare_runs",
+    "experiments",
+]
+LIGHT_SEEN_ELSEWHERE = pytest.mark.slow
+"""All other tests in a browser are in light."""
+SHOWN = [
+    *(("dark", path) for path in PAGES),
+    ("light", "diagnose"),
+    *(pytest.param("light", path, marks=LIGHT_SEEN_ELSEWHERE) for path in PAGES if path != "diagnose"),
+]
 
 
 def colours_of(theme: Theme) -> set[str]:
@@ -35,11 +53,7 @@ def brightness(page: Page, what: str, style: str) -> int:
     return sum(int(part) for part in re.findall(r"\d+", colour)[:3])
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["", "timeline", "diagnose", "behaviour", "sequences", "interventions", "compare", "compare_runs", "experiments"],
-)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "path"), SHOWN)
 def test_every_page_draws_in_both_themes(page: Page, url: str, runs: Path, path: str, scheme: str) -> None:
     job = next(job for job in list_jobs(engine.open_run(runs / "FrozenLake-v1")) if job.result)
     branch = f"FrozenLake-v1/interventions/{job.id}/branch"

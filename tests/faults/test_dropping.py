@@ -73,7 +73,7 @@ def interrupted(path: Path, index: int, fault: str) -> tuple[list[str], list[int
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("fault", ["broken", "crash", "torn"])
+@pytest.mark.parametrize("fault", ["broken", pytest.param("crash", marks=pytest.mark.slow), "torn"])
 def test_dropping_survives_the_failure_of_any_operation(tmp_path: Path, begun: Path, fault: str) -> None:
     names = interrupted(copytree(begun, tmp_path / "counting"), -1, "none")[0]
     assert names.count("unlink") == 3 + 9, "temporary names, and the files that are dropped"

@@ -69,8 +69,9 @@ def test_the_recorded_update_leads_to_the_recorded_round(asked: Asked) -> None:
     assert np.abs(asked.now.theta["mask"] - recorded).max() > TOLERANCES["theta"] * asked.pinned.outcomes["update"]
 
 
-def test_the_bytes_of_pinned_runs_are_whole(asked: Asked) -> None:
-    assert engine.verify_run(asked.run) == []
+@pytest.mark.parametrize("name", names())
+def test_the_bytes_of_pinned_runs_are_whole(name: str) -> None:
+    assert engine.verify_run(DATA / name / "run") == []
 
 
 def test_there_is_a_pinned_run_of_every_version_that_is_read() -> None:

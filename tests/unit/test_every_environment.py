@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import record, same_tensors
+from worlds import ENTRIES, record, same_tensors
 
 import engine
 from engine.core.gradients.inner_products import BACKENDS, gradient, inner_products
 from engine.core.targets.of_records import action_target, return_target
 from engine.core.update import as_batch
-from engine.envs import CATALOGUE, find
+from engine.envs import find
 from engine.errors import ZeroGradientError
 from engine.kinds.control.networks import restore_policy
 from engine.kinds.control.stepper import VectorEnvironment
@@ -34,7 +34,7 @@ def random_action(environment: VectorEnvironment, rng: np.random.Generator) -> n
     return rng.normal(size=(1, *space.shape)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", ENTRIES)
 def test_an_episode_stepped_again_is_the_same_after_many_resets(name: str) -> None:
     """From the generator as of the reset and the actions since, bit for bit, in an environment that has seen others."""
     rng = np.random.default_rng(5)
@@ -61,7 +61,7 @@ def small(name: str) -> dict[str, Any]:
     return {"rounds": 2, "n_envs": 2, "n_steps": 12 if name in SLOW else 40, "n_epochs": 2, "batch_size": 16, "seed": 4}
 
 
-@pytest.fixture(scope="module", params=CATALOGUE)
+@pytest.fixture(scope="module", params=ENTRIES)
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return record(tmp_path_factory.mktemp("every") / request.param, request.param, **small(request.param))
 

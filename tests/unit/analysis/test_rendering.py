@@ -8,6 +8,7 @@ from functools import cache
 import gymnasium as gym
 import numpy as np
 import pytest
+from worlds import ENTRIES
 
 from engine.analysis.rendering import CannotDrawError, episode_records, render, render_records
 from engine.analysis.restoring import CannotRestoreError
@@ -28,7 +29,7 @@ def second_round(name: str) -> Snapshot:
     return agent.collect()
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", ENTRIES)
 def test_every_entry_has_pictures(name: str) -> None:
     snapshot = second_round(name)
     last = len(snapshot.buffer) - 1
@@ -80,7 +81,7 @@ def test_an_altered_recording_is_not_drawn() -> None:
         render(altered, 40)
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", ENTRIES)
 def test_pictures_of_one_pass_are_those_of_single_ones(name: str) -> None:
     """Also where an episode ends on the way; drawing leaves no trace in the environment."""
     snapshot = second_round(name)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from worlds import ENTRIES
 
 from engine.analysis.restoring import CannotRestoreError, points
 from engine.core.checkpoint import generator_at
-from engine.envs import CATALOGUE, find, preset
+from engine.envs import find, preset
 from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.stepper import StateNotRestoredError, feasible
 from engine.store.snapshot import Snapshot
@@ -25,7 +26,7 @@ def second_round(name: str, **settings: Any) -> Snapshot:
     return agent.collect()
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", ENTRIES)
 def test_what_follows_a_restored_state_is_what_was_recorded(name: str) -> None:
     snapshot = second_round(name, n_steps=4 if name.startswith("highway") else 60)
     buffer, entry = snapshot.buffer, find(name)

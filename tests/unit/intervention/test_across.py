@@ -154,7 +154,7 @@ def test_a_series_at_a_round_that_is_not_there_is_one_line(run: Run) -> None:
 
 
 def test_a_killed_worker_is_stale_and_its_finished_rounds_are_kept(run: Run) -> None:
-    folder = begun(run, orders=8, episodes=400)
+    folder = begun(run, orders=4, episodes=200)
     worker = subprocess.Popen([sys.executable, "-m", "engine.jobs", str(folder)])
     wait_until(lambda: list((folder / "rounds").glob("0*.json")) or worker.poll() is not None, every=0.02)
     assert worker.poll() is None
@@ -163,7 +163,7 @@ def test_a_killed_worker_is_stale_and_its_finished_rounds_are_kept(run: Run) -> 
     kept = {path: path.stat().st_mtime_ns for path in (folder / "rounds").glob("0*.json")}
     if len(kept) < 3:  # else it was done before it could be killed
         assert state(folder) == "stale"
-        assert create_series(run, series_of(run, orders=8, episodes=400))[1]
+        assert create_series(run, series_of(run, orders=4, episodes=200))[1]
     assert done(run, folder)["summary"]["rounds"] == 3
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert state(folder) == "done"

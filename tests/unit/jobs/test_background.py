@@ -160,7 +160,7 @@ def sequence_validation(run: Run) -> object:
     ("begin", "result"),
     [
         (influence, scores),
-        (validate, validation),
+        pytest.param(validate, validation, marks=pytest.mark.slow),
         pytest.param(diagnose, lambda run: kept_estimates(run.snapshot(1), 8), marks=pytest.mark.slow),
         (retrain, lambda run: list(run.path.glob("interventions/*/branch/result.json"))),
         pytest.param(
@@ -185,7 +185,11 @@ def test_work_on_records_runs_and_says_how_far_it_is(
     [
         (influence_on_tokens, lambda run: read_influence(run.snapshot(1), "sequence", "tracin")),
         pytest.param(validate_sequences, sequence_validation, marks=pytest.mark.slow),
-        (retrain_sequences, lambda run: list(run.path.glob("interventions/*/branch/result.json"))),
+        pytest.param(
+            retrain_sequences,
+            lambda run: list(run.path.glob("interventions/*/branch/result.json")),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_work_on_sequences_runs_in_the_same_worker(
@@ -207,7 +211,7 @@ LONG = {
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in ("diagnose", "series") else kind for kind in LONG]
+    "kind", [kind if kind == "retrain" else pytest.param(kind, marks=pytest.mark.slow) for kind in LONG]
 )
 def test_a_cancelled_job_ends_soon_where_interrupts_are_ignored(
     run: Run, workers: list[subprocess.Popen[bytes]], interrupts_ignored: None, kind: str
