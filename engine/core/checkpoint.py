@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_info
 from torch import nn
 
 from engine.config import TrainConfig
@@ -123,7 +123,13 @@ def restore_rng(checkpoint: Mapping[str, NDArray[Any]], name: str) -> np.random.
 def one_thread() -> None:
     """Let torch and BLAS use one thread: more make small networks slower and can change bits."""
     torch.set_num_threads(1)
-    threadpool_limits(1, user_api="blas")
+    _blas_libraries().limit(limits=1)
+
+
+@cache
+def _blas_libraries() -> ThreadpoolController:
+    """Looking for them takes milliseconds; NumPy's, which bits depend on, is there from the start."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def fingerprint() -> dict[str, str]:
