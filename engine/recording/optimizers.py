@@ -6,6 +6,9 @@ from typing import Literal
 
 import torch
 
+from engine.kinds.recorded.recipe import NotDescribedError, class_name, described
+from engine.kinds.recorded.settings import Recipe
+
 SMALLEST = 1e-300
 """In the place of a step size that a schedule has brought to 0."""
 
@@ -22,3 +25,12 @@ def optimizer_name(optimizer: torch.optim.Optimizer) -> Literal["adam", "sgd", "
     if type(optimizer) is torch.optim.Adam and plain and (*said["betas"], said["eps"]) == (0.9, 0.999, 1e-5):
         return "adam"
     return "sgd" if type(optimizer) is torch.optim.SGD and plain and not said["momentum"] else "other"
+
+
+def optimizer_recipe(optimizer: torch.optim.Optimizer) -> Recipe | None:
+    """Class and settings; None where they can't be said."""
+    try:
+        said = {name: described(value) for name, value in optimizer.defaults.items()}
+        return Recipe(name=class_name(type(optimizer)), arguments=said)
+    except NotDescribedError:
+        return None

@@ -32,16 +32,16 @@ from engine.kinds.recorded.kind import recorded_fingerprint
 from engine.kinds.recorded.loss import Loss
 from engine.kinds.recorded.policy import Evaluate, RecordedPolicy
 from engine.kinds.recorded.rebuilding import name_of, rebuilds
-from engine.kinds.recorded.recipe import NotDescribedError, class_name, described
+from engine.kinds.recorded.recipe import NotDescribedError, described
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
 from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
+from engine.recording.begun_episodes import BegunEpisodes
 from engine.recording.disk_space import AsFits
 from engine.recording.given_columns import acted, array, column, observed, parts
-from engine.recording.optimizers import SMALLEST, optimizer_name
+from engine.recording.optimizers import SMALLEST, optimizer_name, optimizer_recipe
 from engine.recording.run_recording import Recording
 from engine.recording.self_test import compare
-from engine.recording.watched_rollout import episode_metrics
 from engine.spaces import Space
 from engine.store.manifest import RunManifest
 
@@ -122,12 +122,10 @@ class Recorder:
         self._gradient: NDArray[Any] | None = None
         self._hook = optimizer.register_step_pre_hook(self._first_gradient) if self_test else None
         self._recipe = None if rebuild is None else _recipe(rebuild, arguments or {})
-        self._optimizer = _optimizer_recipe(optimizer)
+        self._optimizer = optimizer_recipe(optimizer)
         self._recording = Recording(path, keep, quiet)
         self._spaces: tuple[Space, Space] | None = None
-        self._episodes: NDArray[np.int64] | None = None
-        self._sums: NDArray[np.float64] = np.zeros(0)
-        self._lengths: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._episodes = BegunEpisodes()
 
     def round(
         self,
@@ -180,7 +178,7 @@ class Recorder:
         buffer = RecordedBuffer(
             env=env.astype(np.int16),
             t=t.astype(np.int32),
-            episode=self._numbers(begins),
+            episode=self._episodes.numbers(begins),
             observation=parts(observation, n),
             action=taken.astype(np.int64) if discrete else taken.reshape(n, -1).astype(np.float32),
             terminated=ends & ~cut,
@@ -192,7 +190,7 @@ class Recorder:
             **flat,
         )
         spaces = observed(buffer.observation), acted(buffer.action, self.n_actions)
-        metrics = self._metrics(buffer, begins)
+        metrics = self._episodes.metrics(buffer, begins)
         self._spaces = self._spaces or spaces
         known = self._spaces[1].n
         if discrete and buffer.action.max() >= known:
@@ -281,39 +279,6 @@ class Recorder:
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in own]
         self._gradient = torch.cat([part.detach().ravel() for part in parts]).cpu().numpy()
 
-    def _numbers(self, begins: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """(n,) episode numbers, unique within the run."""
-        steps, n_envs = begins.shape
-        if self._episodes is None:
-            self._episodes = np.arange(n_envs)
-            begins = begins.copy()
-            begins[0] = False
-        numbers, running, following = (
-            np.zeros((steps, n_envs), np.int64),
-            self._episodes.copy(),
-            int(self._episodes.max()) + 1,
-        )
-        for t in range(steps):
-            for i in np.flatnonzero(begins[t]):
-                running[i], following = following, following + 1
-            numbers[t] = running
-        self._episodes = running
-        return numbers.ravel()
-
-    def _metrics(self, buffer: RecordedBuffer, begins: NDArray[np.bool_]) -> dict[str, Any]:
-        steps, n_envs = begins.shape
-        if not len(self._sums):
-            self._sums, self._lengths = np.zeros(n_envs), np.zeros(n_envs, np.int64)
-        rewards, finished = buffer.reward.reshape(steps, n_envs), list[tuple[float, int]]()
-        phantom = np.zeros((steps, n_envs), bool) if buffer.valid is None else ~buffer.valid.reshape(steps, n_envs)
-        for t in range(steps):
-            for i in np.flatnonzero(begins[t] & (self._lengths > 0)):
-                finished.append((float(self._sums[i]), int(self._lengths[i])))
-                self._sums[i] = self._lengths[i] = 0
-            self._sums += rewards[t]
-            self._lengths += ~phantom[t]
-        return episode_metrics(finished, buffer)
-
     def _state(self) -> dict[str, NDArray[Any]]:
         return state_of(self.agent, self.optimizer) | {TORCH_GENERATOR: torch.get_rng_state().numpy().copy()}
 
@@ -371,12 +336,3 @@ def _recipe(rebuild: Callable[..., Any], arguments: Mapping[str, Any]) -> Recipe
     except NotDescribedError as error:
         raise BadInputError(f"the arguments of rebuild can't be kept: {error}") from None
     return Recipe(name=name_of(rebuild), arguments=said, by="function")
-
-
-def _optimizer_recipe(optimizer: torch.optim.Optimizer) -> Recipe | None:
-    """Class and settings; None where they can't be said."""
-    try:
-        said = {name: described(value) for name, value in optimizer.defaults.items()}
-        return Recipe(name=class_name(type(optimizer)), arguments=said)
-    except NotDescribedError:
-        return None
