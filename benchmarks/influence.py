@@ -105,7 +105,7 @@ def _explicit(snapshot: ControlSnapshot, target: Target) -> Tensor:
     """What most libraries do: the matrix of all per-record gradients, times the target's gradient."""
     policy = restore_policy(snapshot.config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     batch = as_batch(policy, snapshot.buffer)
-    normalized = first_epoch_advantages(batch.advantage, batch.kept, snapshot.minibatches, snapshot.config.batch_size)
+    normalized = first_epoch_advantages(batch.advantage, batch.kept, snapshot.minibatches, snapshot.config)
     batch = batch._replace(advantage=normalized)
     direction = gradient(target, policy)
     touched = {name: p.detach() for name, p in policy.named_parameters() if name in direction}

@@ -129,6 +129,14 @@ class TrainConfig:
         """Records in one rollout buffer."""
         return self.n_steps * self.n_envs
 
+    def cuts(self, n: int) -> list[tuple[int, int]]:
+        """Where an epoch's permutation of n records is cut into minibatches: (start, stop) of each.
+
+        >>> TrainConfig(env_id="CartPole-v1", batch_size=64).cuts(150)
+        [(0, 64), (64, 128), (128, 150)]
+        """
+        return [(start, min(start + self.batch_size, n)) for start in range(0, n, self.batch_size)]
+
     @property
     def filter_name(self) -> str:
         """The filter with what sets it apart, as campaigns call it: `iif 0.5`, `guarded 0.5 tracin_adam`, or empty.

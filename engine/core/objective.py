@@ -150,20 +150,21 @@ def weighted(values: Tensor, weights: Tensor | None) -> Tensor:
     return values.mean() if weights is None else (weights * values).sum() / weights.sum()
 
 
-def first_epoch_advantages(advantage: Tensor, kept: Tensor, minibatches: NDArray[np.int32], batch_size: int) -> Tensor:
+def first_epoch_advantages(
+    advantage: Tensor, kept: Tensor, minibatches: NDArray[np.int32], config: TrainConfig
+) -> Tensor:
     """(n,) advantages normalised within the first epoch's minibatches.
 
-    A record that was dropped from the update keeps no minibatch: it is normalised by the whole buffer's statistics, as
-    all are where no minibatches were recorded.
+    A record that was dropped from the update, or that the epoch does not take, has no minibatch: it is normalised by the
+    whole buffer's statistics, as all are where no minibatches were recorded.
     """
     normalized = normalize(advantage)
     if not minibatches.size:
         return normalized
     order = torch.as_tensor(minibatches[0], dtype=torch.int64)
-    left = kept[order]
-    sizes = [int(part.sum()) for part in left.split(batch_size)]
-    used = order[left]
-    normalized[used] = torch.cat([normalize(part) for part in advantage[used].split(sizes)])
+    for start, stop in config.cuts(len(order)):
+        used = order[start:stop][kept[order[start:stop]]]
+        normalized[used] = normalize(advantage[used])
     return normalized
 
 
@@ -224,7 +225,7 @@ class RecordObjective:
         """The whole round, advantages normalised within the first epoch's minibatches."""
         if not self.config.normalize_advantage:
             return batch
-        advantage = first_epoch_advantages(batch.advantage, batch.kept, minibatches, self.config.batch_size)
+        advantage = first_epoch_advantages(batch.advantage, batch.kept, minibatches, self.config)
         return batch._replace(advantage=advantage)
 
     def each(self, terms: Objective, batch: Batch) -> Tensor:
@@ -281,11 +282,10 @@ def flat(parameters: list[nn.Parameter]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def kept_rows(
-    order: NDArray[np.int32], batch_size: int, kept: NDArray[np.bool_] | None
+    order: NDArray[np.int32], config: TrainConfig, kept: NDArray[np.bool_] | None
 ) -> Iterator[tuple[int, int, NDArray[np.intp] | None]]:
-    """(start, stop, rows kept within it or None for all) of each minibatch that keeps a record."""
-    for start in range(0, len(order), batch_size):
-        stop = min(start + batch_size, len(order))
+    """(start, stop, rows kept within it or None for all) of each minibatch of an epoch that keeps a record."""
+    for start, stop in config.cuts(len(order)):
         if kept is None or kept[order[start:stop]].all():
             yield start, stop, None
         elif kept[order[start:stop]].any():

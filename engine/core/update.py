@@ -84,7 +84,7 @@ def update(
     for order in minibatches:
         index = torch.as_tensor(order, dtype=torch.int64)
         shuffled = batch.take(index)
-        for start, stop, rows in kept_rows(order, config.batch_size, critic_kept):
+        for start, stop, rows in kept_rows(order, config, critic_kept):
             if on_step is not None:
                 on_step()
             part, records = shuffled.part(start, stop), index[start:stop]

@@ -116,7 +116,7 @@ class ProgressMeter:
     def __init__(self, progress: Progress | None, snapshot: Snapshot, plan: Intervention) -> None:
         config = snapshot.config
         self.progress = progress
-        self.update_steps = config.n_epochs * -(-config.records_per_round // config.batch_size)
+        self.update_steps = config.n_epochs * len(config.cuts(config.records_per_round))
         updates = 3 * plan.orders
         branches = 2 * (1 + plan.continue_rounds) if plan.continue_rounds else 1
         evaluations = updates

@@ -1,8 +1,9 @@
-"""What a trainer drew its minibatches like, from the record numbers that each of its steps was seen to take."""
+"""How an update went through a round's records, from the record numbers that each of its steps was seen to take."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,54 +11,115 @@ from numpy.typing import NDArray
 Records = NDArray[np.int64]
 
 
-def whole_passes(
-    steps: Sequence[Records], n: int, batch_size: int, foreseen: Sequence[Records] = ()
-) -> tuple[NDArray[np.int32], str]:
-    """The permutations that steps went through, an epoch each.
+class Passes(NamedTuple):
+    """The epochs of an update."""
 
-    >>> seen = [np.array([2, 0]), np.array([1]), np.array([1, 2]), np.array([0])]
-    >>> whole_passes(seen, n=3, batch_size=2)[0].tolist()
-    [[2, 0, 1], [1, 2, 0]]
+    orders: NDArray[np.int32]
+    """(epochs, n) permutations of the round's records; (0, n) where there are none."""
+    sizes: tuple[int, ...]
+    """Records of each minibatch of an epoch; what is left of a permutation after the last one is not taken."""
+    why: str
+    """Why the steps are no epochs of the same minibatches; empty where they are."""
+
+    @property
+    def regular(self) -> bool:
+        """Whether all minibatches have the size of the first, but for what is left for the last one."""
+        first, left = self.sizes[0], self.orders.shape[1]
+        return self.sizes == _equal(first, left)
+
+
+def passes(
+    steps: Sequence[Records],
+    n: int,
+    rng: np.random.Generator,
+    foreseen: Sequence[Records] = (),
+    planned: int | None = None,
+) -> Passes:
+    """The epochs that steps went through: in each the same minibatches by size, and no record twice.
+
+    >>> seen = [np.array(records) for records in ([2, 0], [1, 4, 3], [1, 2], [0, 3, 4])]
+    >>> found = passes(seen, 6, np.random.default_rng(0))
+    >>> found.orders.tolist(), found.sizes
+    ([[2, 0, 1, 4, 3, 5], [1, 2, 0, 3, 4, 5]], (2, 3))
 
     Args:
-        steps: record numbers of each step, in order; an epoch that stopped early may be the last one.
+        steps: record numbers of each step, in order.
         n: records in the round.
-        batch_size: records of a minibatch; the last one of an epoch may be smaller.
-        foreseen: a permutation for each epoch, as the trainer's generator would give them; what it says of an epoch that
-            stopped early is how it would have gone on, where it began as foreseen.
-
-    Returns:
-        (epochs, n) permutations, and empty; or (0, n) and why there are none.
+        rng: draws what never came and is not foreseen, and the order of records that are not taken.
+        foreseen: a permutation for each epoch, as the trainer's generator would give them; an epoch that began so is
+            completed so, and further ones are added where all did.
+        planned: epochs of an update that may stop early, even within an epoch. What never came is then completed: in the
+            first epoch, in minibatches of the size of its first one. None: it does not stop early.
     """
-    nothing = np.zeros((0, n), np.int32)
-    if any(((step < 0) | (step >= n)).any() for step in steps):
-        return nothing, f"a minibatch has a record that is not among 0 to {n - 1}"
-    epochs: list[Records] = []
-    left = list(steps)
-    while left:
-        epoch: list[Records] = []
-        while left and sum(map(len, epoch)) < n:
-            epoch.append(left.pop(0))
-            if len(epoch[-1]) != min(batch_size, n - sum(map(len, epoch[:-1]))):
-                return nothing, f"minibatches are not of {batch_size} records each"
-        seen = np.concatenate(epoch)
-        if len(np.unique(seen)) < len(seen):
-            return nothing, "an epoch takes a record more than once"
-        epochs.append(_completed(seen, n, foreseen[len(epochs)] if len(epochs) < len(foreseen) else None))
-    later = [np.asarray(each) for each in foreseen[len(epochs) :]] if _as_foreseen(epochs, foreseen) else []
-    return np.stack([*epochs, *later]).astype(
-        np.int32
-    ) if epochs else nothing, "" if epochs else "no minibatch was seen"
+    epochs, why = _epochs(steps, n)
+    if why:
+        return _none(n, why)
+    sizes = _sizes(epochs[0])
+    if planned and len(epochs) == 1 and n - sum(sizes) >= max(sizes):
+        sizes += _equal(sizes[0], n - sum(sizes))
+    for i, epoch in enumerate(epochs):
+        cut_short = planned and i == len(epochs) - 1
+        found = _sizes(epoch)
+        if found != (sizes[: len(found)] if cut_short else sizes):
+            return _none(n, _unlike(i, found, sizes))
+    taken = [np.concatenate(epoch) for epoch in epochs]
+    orders = [*_completed(taken, n, rng, foreseen, planned or 0)]
+    return Passes(np.stack(orders).astype(np.int32), sizes, "")
 
 
-def _completed(seen: Records, n: int, foreseen: Records | None) -> Records:
-    """A permutation that begins with what was seen."""
-    if len(seen) == n:
-        return seen
-    if foreseen is not None and np.array_equal(foreseen[: len(seen)], seen):
-        return np.asarray(foreseen)
-    return np.concatenate([seen, np.setdiff1d(np.arange(n), seen)])
+def _epochs(steps: Sequence[Records], n: int) -> tuple[list[list[Records]], str]:
+    """The steps of each epoch, or why there are none.
+
+    An epoch is over where less is left of it than the next step takes, or than a minibatch and the step takes something else.
+    """
+    epochs: list[list[Records]] = []
+    taken, left, largest = np.zeros(n, bool), 0, 0
+    for step in steps:
+        if ((step < 0) | (step >= n)).any():
+            return [], f"a minibatch has a record that is not among 0 to {n - 1}"
+        if len(np.unique(step)) < len(step):
+            return [], "a minibatch takes a record more than once"
+        again = bool(taken[step].any())
+        if left < len(step) or (again and left < largest):
+            epochs.append([])
+            again, taken[:], left, largest = False, False, n, 0
+        if again:
+            return [], "an epoch takes a record more than once"
+        epochs[-1].append(step)
+        taken[step] = True
+        left, largest = left - len(step), max(largest, len(step))
+    return epochs, "" if epochs else "no minibatch was seen"
 
 
-def _as_foreseen(epochs: Sequence[Records], foreseen: Sequence[Records]) -> bool:
-    return len(epochs) <= len(foreseen) and all(np.array_equal(a, b) for a, b in zip(epochs, foreseen, strict=False))
+def _none(n: int, why: str) -> Passes:
+    return Passes(np.zeros((0, n), np.int32), (), why)
+
+
+def _sizes(epoch: Sequence[Records]) -> tuple[int, ...]:
+    return tuple(len(step) for step in epoch)
+
+
+def _equal(size: int, n: int) -> tuple[int, ...]:
+    return tuple(min(size, n - start) for start in range(0, n, size))
+
+
+def _unlike(epoch: int, found: tuple[int, ...], sizes: tuple[int, ...]) -> str:
+    if found == sizes[: len(found)]:
+        return f"epoch {epoch} stopped after {len(found)} of {len(sizes)} minibatches, and nothing says why (target_kl)"
+    return f"the minibatches of epoch {epoch} have other sizes than those of the first"
+
+
+def _completed(
+    taken: Sequence[Records], n: int, rng: np.random.Generator, foreseen: Sequence[Records], planned: int
+) -> Iterator[Records]:
+    """A permutation for each epoch that begins with what it took, and then those that never came."""
+    as_foreseen = len(taken) <= len(foreseen)
+    for i, seen in enumerate(taken):
+        if i < len(foreseen) and np.array_equal(foreseen[i][: len(seen)], seen):
+            yield foreseen[i]
+            continue
+        as_foreseen = False
+        rest = np.setdiff1d(np.arange(n), seen)
+        yield np.concatenate([seen, rng.permutation(rest)])
+    for i in range(len(taken), max(planned, len(foreseen) if as_foreseen else 0)):
+        yield foreseen[i] if as_foreseen and i < len(foreseen) else rng.permutation(n)

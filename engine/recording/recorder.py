@@ -71,6 +71,7 @@ class Recorder:
         max_grad_norm: float | None = 0.5,
         gamma: float = 0.99,
         gae_lambda: float = 0.95,
+        n_epochs: int | None = None,
         env_id: str = "unnamed",
         seed: int = 0,
         trainer: str = "own loop",
@@ -95,6 +96,7 @@ class Recorder:
             max_grad_norm: global norm at which gradients are clipped; None: they are not.
             gamma: discount.
             gae_lambda: of generalised advantage estimation.
+            n_epochs: passes over the records in one update, at most; by default as many as the first round took.
             env_id: what people call the environment.
             seed: of the training, for people.
             trainer: what people call the loop.
@@ -124,6 +126,7 @@ class Recorder:
         self._recipe = None if rebuild is None else _recipe(rebuild, arguments or {})
         self._optimizer = optimizer_recipe(optimizer)
         self._recording = Recording(path, keep, quiet)
+        self._recording.most_epochs = n_epochs
         self._spaces: tuple[Space, Space] | None = None
         self._episodes = BegunEpisodes()
 
@@ -248,19 +251,14 @@ class Recorder:
 
     def _commit(self) -> None:
         recording = self._recording
-        pending, sizes = recording.pending, [len(step) for step in recording.steps]
-        if pending is None:
+        if recording.pending is None:
             return
-        found: dict[str, Any] = {"steps": len(sizes)}
-        if sizes:
-            n = len(pending.buffer)
-            settings = {"batch_size": sizes[0], "n_epochs": max(1, round(sum(sizes) / n))}
-            config = replace(pending.config, batch_size=settings["batch_size"], n_epochs=settings["n_epochs"])
-            recording.pending = replace(pending, config=config, in_force={**pending.in_force, "config": settings})
-        if recording.writer is None and recording.pending is not None:
-            recording.begin(self._manifest(recording.pending))
-        if self._test and pending.round == 0 and sizes:
-            whole, after = recording.whole()[0], self._state()
+        found: dict[str, Any] = {"steps": len(recording.steps)}
+        whole, why = recording.whole()
+        if recording.writer is None:
+            recording.begin(self._manifest(whole))
+        if self._test and whole.round == 0 and not why:
+            after = self._state()
             said = compare(whole, self._copied, self._optimizer, after, self._gradient)
             found["self_test"] = said or "equal bit for bit"
             if said:
@@ -290,7 +288,7 @@ class Recorder:
             n_envs=n_envs,
             n_steps=n_steps,
             batch_size=n_steps * n_envs,
-            n_epochs=1,
+            n_epochs=self._recording.most_epochs or 1,
             learning_rate=max(float(self.optimizer.param_groups[0]["lr"]), SMALLEST),
             optimizer=optimizer_name(self.optimizer),
             gamma=self.gamma,
@@ -318,7 +316,7 @@ class Recorder:
         """What `run.json` says, once the first round shows how the loop draws its minibatches."""
         return RunManifest(
             env_id=self.env_id,
-            config=first.config,
+            config=replace(first.config, n_epochs=self._recording.most_epochs or first.config.n_epochs),
             encoder=first.observation_space.encoder,
             observation_space=first.observation_space,
             action_space=first.action_space,

@@ -14,12 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import BadInputError
+from engine.kinds.recorded.settings import RoundConfig
 from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.recording.disk_space import AsFits, DiskSpace, checked
-from engine.recording.minibatches import Records, whole_passes
+from engine.recording.minibatches import Records, passes
 from engine.store.commit import RunWriter
 from engine.store.files import Files
 from engine.store.manifest import RunManifest
+
+NEVER_CAME = 2**31
+"""Beside seed and round, what the permutations are drawn by that an update did not come to before it stopped."""
 
 
 class Recording:
@@ -47,6 +51,8 @@ class Recording:
         self.foreseen: Sequence[Records] = ()
         self.round = 0
         """The next round."""
+        self.most_epochs: int | None = None
+        """Of an update; None: as many as the first one takes."""
         self._since = 0.0
         self._space: DiskSpace | None = None
         self._ending: weakref.finalize[..., Any] | None = None
@@ -60,10 +66,11 @@ class Recording:
         """
         self._space = DiskSpace(self._keep, manifest, planned)
         self.writer = RunWriter.create(self.path, manifest)
+        self.most_epochs = manifest.config.n_epochs
         self._ending = weakref.finalize(self, self.writer.close)
 
     def collected(self, snapshot: RecordedSnapshot, foreseen: Sequence[Records] = ()) -> None:
-        """A round that is complete but for its update; `foreseen` is as `whole_passes` takes it."""
+        """A round that is complete but for its update; `foreseen` is as `passes` takes it."""
         self.pending, self.foreseen, self.steps, self._since = snapshot, foreseen, [], time.perf_counter()
 
     def minibatch(self, records: NDArray[Any]) -> None:
@@ -75,8 +82,22 @@ class Recording:
         assert self.pending is not None, "asked for between collect and commit"
         snapshot = self.pending
         n, config = len(snapshot.buffer), snapshot.config
-        minibatches, why = whole_passes(self.steps, n, config.batch_size, self.foreseen)
-        return replace(snapshot, minibatches=minibatches), why
+        rng = np.random.default_rng([config.seed, snapshot.round, NEVER_CAME])
+        found = passes(self.steps, n, rng, self.foreseen, None if config.target_kl is None else config.n_epochs)
+        if found.why:
+            return snapshot, found.why
+        epochs = len(found.orders)
+        if self.most_epochs is not None and epochs > self.most_epochs:
+            return (
+                snapshot,
+                f"it took {epochs} epochs, and run.json says {self.most_epochs}; say n_epochs= to the recorder",
+            )
+        own: dict[str, Any] = {"batch_size": found.sizes[0], "n_epochs": epochs}
+        if not found.regular:
+            own["minibatch_sizes"] = list(found.sizes)
+        in_force = {**snapshot.in_force, "config": {**snapshot.in_force["config"], **own}}
+        whole = replace(snapshot, minibatches=found.orders, config=RoundConfig.of(config, own), in_force=in_force)
+        return whole, ""
 
     def updated(self, metrics: Mapping[str, Any]) -> None:
         """Commit the round whose update is over."""

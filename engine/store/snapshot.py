@@ -82,8 +82,8 @@ class Snapshot:
     checkpoint: Mapping[str, NDArray[Any]]
     """Tensor name -> array, before the update: `parameter/...`, `optimizer/...`, `rng/...` and what else the kind has."""
     minibatches: NDArray[np.int32]
-    """(n_epochs, n) one permutation of all records an epoch; minibatch b is columns b*batch_size to
-    (b+1)*batch_size - 1."""
+    """(n_epochs, n) one permutation of all records an epoch; `config.cuts(n)` says which columns are a minibatch. What is
+    after the last one is not taken in that epoch."""
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     """Software and hardware that made it; replay is bit-exact only on an equal one."""
     metrics: Mapping[str, Any] = field(default_factory=dict)

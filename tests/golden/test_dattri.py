@@ -38,7 +38,7 @@ def their_scores(
     config = snapshot.config
     policy = restore_policy(config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     batch = as_batch(policy, snapshot.buffer)
-    advantage = first_epoch_advantages(batch.advantage, batch.kept, snapshot.minibatches, config.batch_size)
+    advantage = first_epoch_advantages(batch.advantage, batch.kept, snapshot.minibatches, config)
     continuous = snapshot.action_space.kind == "box"
 
     def distribution(params: dict[str, Tensor], inputs: Tensor) -> torch.distributions.Distribution:
@@ -119,7 +119,7 @@ def test_beyond_the_clip_range(snapshot: Snapshot) -> None:
     target = action_target(stale, record=7)
     assert_opposite(first_order(stale, target), theirs)
     without_entropy = first_order(replace(stale, config=replace(stale.config, ent_coef=0.0)), target)
-    gains = first_epoch_advantages(batch.advantage, batch.kept, stale.minibatches, stale.config.batch_size).numpy() > 0
+    gains = first_epoch_advantages(batch.advantage, batch.kept, stale.minibatches, stale.config).numpy() > 0
     assert gains.any()
     assert not without_entropy[gains].any()
     assert without_entropy[~gains].any()

@@ -51,7 +51,7 @@ def replay_gradient(
         ZeroGradientError: grad f is zero at theta_T.
         BadInputError: every record is a minibatch of its own, whose weight changes nothing.
     """
-    if snapshot.config.batch_size == 1:
+    if all(stop - start == 1 for start, stop in snapshot.config.cuts(len(snapshot.buffer))):
         raise BadInputError(
             "with batch_size 1 a record is a minibatch of its own and its weight changes nothing, so replay_gradient is zero "
             "for all; take another estimator"

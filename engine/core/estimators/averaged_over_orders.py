@@ -105,7 +105,7 @@ def _mean(*parts: Float32s) -> Float32s:
 def planned_steps(snapshot: Snapshot) -> int:
     """Optimizer steps of the round's update, if neither target_kl nor a removal shortens it."""
     epochs, n = snapshot.minibatches.shape
-    return epochs * math.ceil(n / snapshot.config.batch_size)
+    return epochs * len(snapshot.config.cuts(n))
 
 
 def influence_seconds(
@@ -152,6 +152,6 @@ def influence_seconds(
 
 def _shortened(snapshot: Snapshot, steps: int) -> Snapshot:
     """The round with an update of about that many steps."""
-    per_epoch = math.ceil(len(snapshot.buffer) / snapshot.config.batch_size)
-    epochs, columns = math.ceil(steps / per_epoch), min(steps, per_epoch) * snapshot.config.batch_size
+    cuts = snapshot.config.cuts(len(snapshot.buffer))
+    epochs, (_, columns) = math.ceil(steps / len(cuts)), cuts[min(steps, len(cuts)) - 1]
     return snapshot.changed(minibatches=snapshot.minibatches[:epochs, :columns])

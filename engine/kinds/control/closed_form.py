@@ -250,7 +250,7 @@ class ClosedFormAgent:
         steps = _Steps()
         for order in minibatches:
             shuffled = everything.take(order)
-            for start, stop, rows in kept_rows(order, self.config.batch_size, buffer.critic_kept):
+            for start, stop, rows in kept_rows(order, self.config, buffer.critic_kept):
                 if on_step is not None:
                     on_step()
                 part, records = shuffled.take(slice(start, stop)), order[start:stop]

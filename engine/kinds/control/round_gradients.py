@@ -97,9 +97,7 @@ class RoundGradients:
         head = self._head(activations[-1], buffer.action)
         advantage = torch.as_tensor(buffer.advantage)
         if config.normalize_advantage:
-            advantage = first_epoch_advantages(
-                advantage, torch.as_tensor(buffer.kept), snapshot.minibatches, config.batch_size
-            )
+            advantage = first_epoch_advantages(advantage, torch.as_tensor(buffer.kept), snapshot.minibatches, config)
         slope = surrogate_slope(head.log_prob - buffer.log_prob, advantage.numpy(), config.clip_range)
         kept, nothing = buffer.kept.astype(F32), np.zeros_like(slope)
         self.terms: dict[Term, Factors] = {"actor": self._factors(activations, head, slope * kept, nothing)}

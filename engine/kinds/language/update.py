@@ -84,7 +84,7 @@ def update(
     parameters = list(trained(policy).values())
     means: list[Tensor] = []
     for order in minibatches:
-        for start, stop, rows in kept_rows(order, config.batch_size, buffer.kept):
+        for start, stop, rows in kept_rows(order, config, buffer.kept):
             if on_step is not None:
                 on_step()
             records = order[start:stop] if rows is None else order[start:stop][rows]

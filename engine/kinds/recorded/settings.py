@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from itertools import accumulate, pairwise
 from typing import Any, Literal, Self
 
-from engine.typed import typed
+from engine.config import TrainConfig, require
+from engine.typed import AtLeastOne, typed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,45 @@ class Capabilities:
         said = asdict(self)
         can = ", ".join(name for name, why in said.items() if not why)
         return "; ".join([can, *(f"no {name}: {why}" for name, why in said.items() if why)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundConfig(TrainConfig):
+    """The settings in force in a round; what only other trainers have is in the round's commit alone, not in `run.json`.
+
+    >>> RoundConfig(env_id="mine", n_steps=218, batch_size=64, minibatch_sizes=(64, 64, 90)).cuts(218)
+    [(0, 64), (64, 128), (128, 218)]
+    """
+
+    minibatch_sizes: tuple[AtLeastOne, ...] = ()
+    """Records of each minibatch of an epoch, whose permutation is not taken any further; empty: equal ones of `batch_size`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        taken, records = sum(self.minibatch_sizes), self.records_per_round
+        require(taken <= records, "the sum of minibatch_sizes", taken, f"at most the {records} records of the round")
+
+    @classmethod
+    def of(cls, config: TrainConfig, own: Mapping[str, Any]) -> Self:
+        """The settings of a run with those of the round in their place.
+
+        Raises:
+            BadInputError: a value is of another type or out of its range.
+            TypeError: there is no such setting.
+        """
+        return cls(**{**{each.name: getattr(config, each.name) for each in fields(config)}, **own})
+
+    def cuts(self, n: int) -> list[tuple[int, int]]:
+        """As the trainer cut them; where fewer records are left, the last one is smaller."""
+        if not self.minibatch_sizes:
+            return super().cuts(n)
+        bounds = pairwise(accumulate(self.minibatch_sizes, initial=0))
+        return [(start, min(stop, n)) for start, stop in bounds if start < n]
+
+    def to_json(self) -> dict[str, Any]:
+        """Those that `run.json` has."""
+        said = super().to_json()
+        return {each.name: said[each.name] for each in fields(TrainConfig)}
 
 
 @dataclass(frozen=True, kw_only=True)

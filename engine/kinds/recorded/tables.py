@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.control.tables import ControlColumns
+from engine.kinds.recorded.settings import RoundConfig
 from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
 from engine.store.manifest import RunManifest
 from engine.store.parquet import flat_values, from_values
@@ -57,7 +57,7 @@ class RecordedColumns(ControlColumns):
     ) -> ControlSnapshot:
         """The round, with the settings in force in it."""
         try:
-            config = replace(manifest.config, **common["in_force"].get("config", {}))
+            config = RoundConfig.of(manifest.config, common["in_force"].get("config", {}))
         except (TypeError, BadInputError) as error:
             raise DamagedRunError(f"the settings of round {common['round']} can't be understood: {error}") from None
         return super().snapshot(manifest, buffers, file, {**common, "config": config})

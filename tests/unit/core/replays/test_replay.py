@@ -307,7 +307,7 @@ def test_normalising_by_hand() -> None:
 
 def of_first_epoch(snapshot: Snapshot, advantage: torch.Tensor) -> torch.Tensor:
     kept = torch.as_tensor(snapshot.buffer.kept)
-    return first_epoch_advantages(advantage, kept, snapshot.minibatches, snapshot.config.batch_size)
+    return first_epoch_advantages(advantage, kept, snapshot.minibatches, snapshot.config)
 
 
 def test_influence_normalises_as_the_first_epoch_did(snapshot: Snapshot) -> None:

@@ -54,7 +54,7 @@ def test_every_step_names_its_minibatch(traced: tuple[Snapshot, Trace]) -> None:
     planned = [
         order[start:stop][kept[order[start:stop]]]
         for order in snapshot.minibatches
-        for start, stop, _ in kept_rows(order, snapshot.config.batch_size, kept)
+        for start, stop, _ in kept_rows(order, snapshot.config, kept)
     ]
     for step, records in zip(trace.steps, planned, strict=False):
         np.testing.assert_array_equal(step.records, records)
