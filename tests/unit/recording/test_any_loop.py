@@ -1,0 +1,176 @@
+"""Loops that draw, stop and lose in ways of their own: each replayed as the loop itself trains, with and without records."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import engine
+from engine.core.replays.replay import intervene
+from engine.core.replays.replayed_run import replay_run
+from engine.core.replays.update_trace import trace_update
+from engine.errors import DamagedRunError
+from engine.recording import Loss, Recorder
+from engine.store.read import Run
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "docs" / "examples"))
+import ppo_single_file as loop
+
+N, ENVS, EPOCHS, CLIP, VF_COEF, ENT_COEF = 22, 2, 3, 0.2, 0.25, 0.01
+DROPPED = [1, 4, 9]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def allowed() -> Iterator[None]:
+    before = engine.allow(packages=("ppo_single_file",))
+    yield
+    engine.allow(**vars(before))
+
+
+def collected(agent: nn.Module, seed: int) -> dict[str, Tensor]:
+    """A round as an agent would have collected it."""
+    generator = torch.Generator().manual_seed(seed)
+    observation = torch.randn(N, 4, generator=generator)
+    action = torch.randint(2, (N,), generator=generator)
+    with torch.no_grad():
+        _, log_prob, _, value = agent.act(observation, action)
+    advantage = torch.randn(N, generator=generator)
+    columns = {"observation": observation, "action": action, "log_prob": log_prob, "value": value}
+    return columns | {"advantage": advantage, "returns": value + advantage}
+
+
+def minibatches(cuts: Sequence[int], seed: int) -> list[list[Tensor]]:
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(N)[: sum(cuts)] for _ in range(EPOCHS)]
+    return [list(torch.as_tensor(order).split(list(cuts))) for order in orders]
+
+
+def minibatch_loss(agent: nn.Module, part: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The loss of a minibatch in a loop of one file, and its approximate KL."""
+    _, log_prob, entropy, value = agent.act(part["observation"], part["action"])
+    ratio = (log_prob - part["log_prob"]).exp()
+    gain = (part["advantage"] - part["advantage"].mean()) / (part["advantage"].std() + 1e-8)
+    policy_loss = torch.max(-gain * ratio, -gain * ratio.clamp(1 - CLIP, 1 + CLIP)).mean()
+    loss = policy_loss - ENT_COEF * entropy.mean() + VF_COEF * ((value - part["returns"]) ** 2).mean()
+    with torch.no_grad():
+        return loss, ((ratio - 1) - (log_prob - part["log_prob"])).mean()
+
+
+def update(
+    agent: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    columns: dict[str, Tensor],
+    epochs: Sequence[Sequence[Tensor]],
+    recorder: Recorder | None = None,
+    without: Sequence[int] = (),
+    loss_of: Any = minibatch_loss,
+) -> int:
+    """Train; the number of steps."""
+    steps = 0
+    for epoch in epochs:
+        for drawn in epoch:
+            rows = drawn[~torch.isin(drawn, torch.tensor(without, dtype=torch.int64))]
+            if recorder is not None:
+                recorder.minibatch(rows)
+            loss, _ = loss_of(agent, {name: column[rows] for name, column in columns.items()})
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(agent.parameters(), 0.5)
+            optimizer.step()
+            steps += 1
+    return steps
+
+
+def begun() -> tuple[Any, torch.optim.Optimizer]:
+    torch.manual_seed(3)
+    agent = loop.Agent()
+    return agent, torch.optim.Adam(agent.parameters(), lr=3e-3, eps=1e-5)
+
+
+def recorded(path: Path, cuts: Sequence[int], rounds: int = 2, **given: Any) -> Run:
+    agent, optimizer = begun()
+    declared = {"loss": Loss(vf_coef=VF_COEF, ent_coef=ENT_COEF), "self_test": False}
+    with Recorder(
+        path, agent, optimizer, evaluate=loop.evaluate, rebuild=loop.make_agent, **declared | given
+    ) as recorder:
+        for k in range(rounds):
+            columns = collected(agent, k)
+            recorder.round(**columns, reward=np.ones(N), starts=np.zeros(N), n_envs=ENVS)
+            update(agent, optimizer, columns, minibatches(cuts, k), recorder)
+    return engine.open_run(path)
+
+
+def farthest(one: Any, other: Any) -> float:
+    return max(float((tensor - other[name]).abs().max()) for name, tensor in one.items())
+
+
+# Minibatches of any sizes.
+
+
+@pytest.mark.parametrize("cuts", [(8, 8), (8, 14), (5, 9, 6)], ids=["drop last", "merge last", "unequal"])
+def test_minibatches_of_any_sizes_are_replayed_bit_for_bit_and_without_records(
+    cuts: tuple[int, ...], tmp_path: Path
+) -> None:
+    run = recorded(tmp_path / "run", cuts)
+    assert [each.sentence for each in replay_run(run) if not each.equal] == []
+    snapshot = run.snapshot(0)
+    assert snapshot.config.minibatch_sizes == cuts
+    agent, optimizer = begun()
+    columns, epochs = collected(agent, 0), minibatches(cuts, 0)
+    update(agent, optimizer, columns, epochs, without=DROPPED)
+    found = engine.replay(snapshot, DROPPED).policy.state_dict()
+    assert farthest(found, agent.state_dict()) <= 1e-6 < farthest(found, engine.replay(snapshot).policy.state_dict())
+
+    steps = trace_update(snapshot).steps
+    assert [step.records.tolist() for step in steps] == [rows.tolist() for epoch in epochs for rows in epoch]
+    drawn = trace_update(intervene(snapshot, (), order=2)).steps
+    assert [len(step.records) for step in drawn] == [*cuts] * EPOCHS
+    again = trace_update(intervene(snapshot, DROPPED, mode="rebatch")).steps
+    assert sum(len(step.records) for step in again[: len(cuts)]) == min(sum(cuts), N - len(DROPPED))
+
+
+def test_a_record_that_no_minibatch_took_has_no_influence_along_the_update(tmp_path: Path) -> None:
+    snapshot = recorded(tmp_path / "run", (8, 8), rounds=1).snapshot(0)
+    never = np.setdiff1d(np.arange(N), snapshot.minibatches[:, :16])
+    assert len(never)
+    for estimator in ("tracin", "tracin_adam", "replay_gradient"):
+        scores = engine.influence(snapshot, "return", estimator, cache=False).influence
+        assert not scores[never].any()
+        assert np.delete(scores, never).all()
+    left = engine.influence(snapshot, "return", orders=3, cache=False).influence
+    assert np.isfinite(left).all()
+    assert left.all()
+
+
+def test_removal_of_rounds_with_dropped_records_can_be_validated(tmp_path: Path) -> None:
+    run = recorded(tmp_path / "run", (8, 8), rounds=1)
+    few = engine.Measurement(subsets=6, orders=2)
+    found = engine.validate(run, "return", ["tracin_adam"], round=0, how=few, pool=engine.Pool("inline"))
+    assert np.isfinite(found.estimators["tracin_adam"].lds)
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ([8, 0], "minibatch_sizes[1] is 0"),
+        ([8, 15], "the sum of minibatch_sizes is 23; it must be at most the 22 records of the round"),
+        ("many", "minibatch_sizes is 'many'"),
+    ],
+)
+def test_sizes_that_can_not_be_are_refused_in_one_line(said: Any, says: str, tmp_path: Path) -> None:
+    run = recorded(tmp_path / "run", (8, 8), rounds=1)
+    commit = run._commits[0]
+    config = {**commit.settings["config"], "minibatch_sizes": said}
+    run._commits[0] = replace(commit, settings={**commit.settings, "config": config})
+    with pytest.raises(DamagedRunError) as caught:
+        run.snapshot(0)
+    assert says in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
