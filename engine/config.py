@@ -137,6 +137,14 @@ class TrainConfig:
         """
         return [(start, min(start + self.batch_size, n)) for start in range(0, n, self.batch_size)]
 
+    def stops_before_step(self, approx_kl: Any) -> bool:
+        """Whether no step is taken any more, from a minibatch's approximate KL before its step."""
+        return self.target_kl is not None and bool(approx_kl > 1.5 * self.target_kl)
+
+    def stops_after_epoch(self, approx_kl: Any) -> bool:
+        """Whether no epoch is begun any more, from the approximate KL of the last minibatch before its step; never here."""
+        return False
+
     @property
     def filter_name(self) -> str:
         """The filter with what sets it apart, as campaigns call it: `iif 0.5`, `guarded 0.5 tracin_adam`, or empty.

@@ -81,6 +81,7 @@ def update(
     parameters = list(trained(policy).values())
     actor_means: list[Tensor] = []
     critic_means: list[Tensor] = []
+    last_kl = torch.zeros(())
     for order in minibatches:
         index = torch.as_tensor(order, dtype=torch.int64)
         shuffled = batch.take(index)
@@ -100,28 +101,43 @@ def update(
                 ratio = log_ratio.exp()
                 divergence = ratio - 1 - log_ratio
                 approx_kl = weighted(divergence, None if weight is None else weight[0][part.kept])
-                if config.target_kl is not None and approx_kl > 1.5 * config.target_kl:
+                if config.stops_before_step(approx_kl):
                     return _means(actor_means, critic_means, config)
+                last_kl = approx_kl if len(ratio) else last_kl
             optimizer.zero_grad()
             if loss is not None and weight is None and bool(part.kept.all()):
                 loss(evaluation, part).backward()
             else:
                 mean = mean_objective(terms, part.kept) if weight is None else weighted_mean(terms, part.kept, weight)
                 mean.neg().backward()
-            for parameter in parameters if loss is None else ():
-                if parameter.grad is None:  # not in this objective: a gradient of 0, so that all have the same steps
-                    parameter.grad = torch.zeros_like(parameter)
+            if loss is None:
+                _fill(parameters)
             if on_gradient is not None:
                 on_gradient(order[start:stop] if rows is None else order[start:stop][rows], *flat(parameters))
             norm = nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             optimizer.step()
             with torch.no_grad():
                 if len(ratio):
-                    outside = ((ratio - 1).abs() > config.clip_range).float().mean()
-                    surrogate, entropy = terms.actor[part.kept].mean(), evaluation.entropy[part.kept].mean()
-                    actor_means.append(torch.stack([-surrogate, entropy, divergence.mean(), outside]))
+                    actor_means.append(_of_actor(terms.actor, evaluation.entropy, part.kept, ratio, divergence, config))
                 critic_means.append(torch.stack([-terms.critic.mean(), norm]))
+        if config.stops_after_epoch(last_kl):
+            break
     return _means(actor_means, critic_means, config)
+
+
+def _fill(parameters: list[nn.Parameter]) -> None:
+    """Give those that are not in the objective a gradient of 0, so that all have the same steps."""
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+
+
+def _of_actor(
+    surrogate: Tensor, entropy: Tensor, kept: Tensor, ratio: Tensor, divergence: Tensor, config: TrainConfig
+) -> Tensor:
+    """Its part of a step's metrics: loss, entropy, approximate KL and share of clipped ratios."""
+    outside = ((ratio - 1).abs() > config.clip_range).float().mean()
+    return torch.stack([-surrogate[kept].mean(), entropy[kept].mean(), divergence.mean(), outside])
 
 
 def _means(actor_means: list[Tensor], critic_means: list[Tensor], config: TrainConfig) -> UpdateMetrics:

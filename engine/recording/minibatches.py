@@ -33,7 +33,8 @@ def passes(
     n: int,
     rng: np.random.Generator,
     foreseen: Sequence[Records] = (),
-    planned: int | None = None,
+    planned: int = 0,
+    cut_short: bool = False,
 ) -> Passes:
     """The epochs that steps went through: in each the same minibatches by size, and no record twice.
 
@@ -48,22 +49,21 @@ def passes(
         rng: draws what never came and is not foreseen, and the order of records that are not taken.
         foreseen: a permutation for each epoch, as the trainer's generator would give them; an epoch that began so is
             completed so, and further ones are added where all did.
-        planned: epochs of an update that may stop early, even within an epoch. What never came is then completed: in the
-            first epoch, in minibatches of the size of its first one. None: it does not stop early.
+        planned: epochs of an update that may stop early; those that never came are added.
+        cut_short: whether it may stop within an epoch. Of the first one, what never came is cut as its first minibatch.
     """
     epochs, why = _epochs(steps, n)
     if why:
         return _none(n, why)
     sizes = _sizes(epochs[0])
-    if planned and len(epochs) == 1 and n - sum(sizes) >= max(sizes):
+    if cut_short and len(epochs) == 1 and n - sum(sizes) >= max(sizes):
         sizes += _equal(sizes[0], n - sum(sizes))
     for i, epoch in enumerate(epochs):
-        cut_short = planned and i == len(epochs) - 1
         found = _sizes(epoch)
-        if found != (sizes[: len(found)] if cut_short else sizes):
+        if found != (sizes[: len(found)] if cut_short and epoch is epochs[-1] else sizes):
             return _none(n, _unlike(i, found, sizes))
     taken = [np.concatenate(epoch) for epoch in epochs]
-    orders = [*_completed(taken, n, rng, foreseen, planned or 0)]
+    orders = [*_completed(taken, n, rng, foreseen, planned)]
     return Passes(np.stack(orders).astype(np.int32), sizes, "")
 
 

@@ -23,7 +23,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from engine.config import TrainConfig
 from engine.core.policy import trained
 from engine.environment_spec import EnvironmentSpec
 from engine.errors import BadInputError
@@ -33,7 +32,7 @@ from engine.kinds.recorded.loss import Loss
 from engine.kinds.recorded.policy import Evaluate, RecordedPolicy
 from engine.kinds.recorded.rebuilding import name_of, rebuilds
 from engine.kinds.recorded.recipe import NotDescribedError, described
-from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
+from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, RoundConfig, Trainer
 from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
 from engine.recording.begun_episodes import BegunEpisodes
@@ -72,6 +71,8 @@ class Recorder:
         gamma: float = 0.99,
         gae_lambda: float = 0.95,
         n_epochs: int | None = None,
+        target_kl: float | None = None,
+        kl_stop: Literal["epoch", "minibatch"] = "epoch",
         env_id: str = "unnamed",
         seed: int = 0,
         trainer: str = "own loop",
@@ -97,6 +98,10 @@ class Recorder:
             gamma: discount.
             gae_lambda: of generalised advantage estimation.
             n_epochs: passes over the records in one update, at most; by default as many as the first round took.
+            target_kl: the update stops where the approximate KL, the mean of ratio - 1 - log ratio, is larger; None: it does not.
+            kl_stop: where that is looked at. `epoch`: after every epoch, the KL that its last minibatch had before its step, as
+                single-file loops have it. `minibatch`: before every step, and 1.5 * target_kl is the limit, as
+                Stable-Baselines3 has it; `minibatch` is to be called before that, also of the one that is not trained on.
             env_id: what people call the environment.
             seed: of the training, for people.
             trainer: what people call the loop.
@@ -115,10 +120,14 @@ class Recorder:
             raise BadInputError(
                 f"the optimizer has {len(optimizer.param_groups)} groups of parameters; it must have one"
             )
+        if target_kl is not None and n_epochs is None:
+            raise BadInputError(
+                "say n_epochs= beside target_kl=: an update that stopped does not show how long it was to be"
+            )
         self.agent, self.optimizer, self.evaluate, self.loss = agent, optimizer, evaluate, loss
         self.normalize_advantage, self.max_grad_norm = normalize_advantage, max_grad_norm
         self.gamma, self.gae_lambda = gamma, gae_lambda
-        self.n_actions = n_actions
+        self.n_actions, self.target_kl, self.kl_stop = n_actions, target_kl, kl_stop
         self.env_id, self.seed, self.trainer, self.autoreset = env_id, seed, trainer, autoreset
         self._test = self_test
         self._gradient: NDArray[Any] | None = None
@@ -200,11 +209,12 @@ class Recorder:
             raise BadInputError(
                 f"action {buffer.action.max()} is none of the {known} that the first round took; say n_actions= to the recorder"
             )
+        config = self._config(n // n_envs, n_envs)
         snapshot = RecordedSnapshot(
             round=self._recording.round,
-            config=self._config(n // n_envs, n_envs),
+            config=config,
             in_force={
-                "config": {},
+                "config": {"learning_rate": config.learning_rate, "kl_stop": config.kl_stop},
                 "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
                 "threads": torch.get_num_threads(),
                 "loss": (loss or self.loss).to_json(),
@@ -280,8 +290,8 @@ class Recorder:
     def _state(self) -> dict[str, NDArray[Any]]:
         return state_of(self.agent, self.optimizer) | {TORCH_GENERATOR: torch.get_rng_state().numpy().copy()}
 
-    def _config(self, n_steps: int, n_envs: int) -> TrainConfig:
-        return TrainConfig(
+    def _config(self, n_steps: int, n_envs: int) -> RoundConfig:
+        return RoundConfig(
             env_id=self.env_id,
             seed=self.seed,
             rounds=max(20, self._recording.round + 1),
@@ -298,6 +308,8 @@ class Recorder:
             ent_coef=self.loss.ent_coef,
             vf_coef=self.loss.vf_coef,
             max_grad_norm=float("inf") if self.max_grad_norm is None else self.max_grad_norm,
+            target_kl=self.target_kl,
+            kl_stop=self.kl_stop,
             path="torch",
         )
 

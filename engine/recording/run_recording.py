@@ -81,9 +81,11 @@ class Recording:
         """The round that is being trained on with the minibatches that were seen, and why it has none where it has not."""
         assert self.pending is not None, "asked for between collect and commit"
         snapshot = self.pending
-        n, config = len(snapshot.buffer), snapshot.config
+        n, config = len(snapshot.buffer), RoundConfig.of(snapshot.config, {})
         rng = np.random.default_rng([config.seed, snapshot.round, NEVER_CAME])
-        found = passes(self.steps, n, rng, self.foreseen, None if config.target_kl is None else config.n_epochs)
+        stops = config.target_kl is not None
+        within = stops and config.kl_stop == "minibatch"
+        found = passes(self.steps, n, rng, self.foreseen, config.n_epochs if stops else 0, cut_short=within)
         if found.why:
             return snapshot, found.why
         epochs = len(found.orders)

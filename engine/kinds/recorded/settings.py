@@ -66,6 +66,10 @@ class RoundConfig(TrainConfig):
     minibatch_sizes: tuple[AtLeastOne, ...] = ()
     """Records of each minibatch of an epoch, whose permutation is not taken any further; empty: equal ones of `batch_size`."""
 
+    kl_stop: Literal["minibatch", "epoch"] = "minibatch"
+    """When target_kl is looked at. `minibatch`: before every step, and 1.5 * target_kl is the limit, as Stable-Baselines3 has
+    it. `epoch`: after every epoch, the KL that its last minibatch had before its step, as single-file loops have it."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         taken, records = sum(self.minibatch_sizes), self.records_per_round
@@ -87,6 +91,14 @@ class RoundConfig(TrainConfig):
             return super().cuts(n)
         bounds = pairwise(accumulate(self.minibatch_sizes, initial=0))
         return [(start, min(stop, n)) for start, stop in bounds if start < n]
+
+    def stops_before_step(self, approx_kl: Any) -> bool:
+        """As the trainer decides."""
+        return self.kl_stop == "minibatch" and super().stops_before_step(approx_kl)
+
+    def stops_after_epoch(self, approx_kl: Any) -> bool:
+        """As the trainer decides."""
+        return self.kl_stop == "epoch" and self.target_kl is not None and bool(approx_kl > self.target_kl)
 
     def to_json(self) -> dict[str, Any]:
         """Those that `run.json` has."""

@@ -17,7 +17,7 @@ import engine
 from engine.core.replays.replay import intervene
 from engine.core.replays.replayed_run import replay_run
 from engine.core.replays.update_trace import trace_update
-from engine.errors import DamagedRunError
+from engine.errors import BadInputError, DamagedRunError
 from engine.recording import Loss, Recorder
 from engine.store.read import Run
 
@@ -72,6 +72,8 @@ def update(
     recorder: Recorder | None = None,
     without: Sequence[int] = (),
     loss_of: Any = minibatch_loss,
+    target_kl: float = float("inf"),
+    kl_stop: str = "epoch",
 ) -> int:
     """Train; the number of steps."""
     steps = 0
@@ -80,12 +82,16 @@ def update(
             rows = drawn[~torch.isin(drawn, torch.tensor(without, dtype=torch.int64))]
             if recorder is not None:
                 recorder.minibatch(rows)
-            loss, _ = loss_of(agent, {name: column[rows] for name, column in columns.items()})
+            loss, approx_kl = loss_of(agent, {name: column[rows] for name, column in columns.items()})
+            if kl_stop == "minibatch" and approx_kl > 1.5 * target_kl:
+                return steps
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(agent.parameters(), 0.5)
             optimizer.step()
             steps += 1
+        if kl_stop == "epoch" and approx_kl > target_kl:
+            break
     return steps
 
 
@@ -104,7 +110,8 @@ def recorded(path: Path, cuts: Sequence[int], rounds: int = 2, **given: Any) -> 
         for k in range(rounds):
             columns = collected(agent, k)
             recorder.round(**columns, reward=np.ones(N), starts=np.zeros(N), n_envs=ENVS)
-            update(agent, optimizer, columns, minibatches(cuts, k), recorder)
+            stops = {name: given[name] for name in ("target_kl", "kl_stop") if name in given}
+            update(agent, optimizer, columns, minibatches(cuts, k), recorder, **stops)
     return engine.open_run(path)
 
 
@@ -174,3 +181,37 @@ def test_sizes_that_can_not_be_are_refused_in_one_line(said: Any, says: str, tmp
         run.snapshot(0)
     assert says in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+# An update that stops early.
+
+
+@pytest.mark.parametrize(("kl_stop", "taken"), [("epoch", [6, 9, 3]), ("minibatch", [3, 5, 3])])
+def test_an_update_stops_where_the_loop_stopped_and_decides_anew_without_records(
+    kl_stop: str, taken: list[int], tmp_path: Path
+) -> None:
+    stops: dict[str, Any] = {"target_kl": 0.015, "kl_stop": kl_stop}
+    run = recorded(tmp_path / "run", (8, 8, 6), n_epochs=EPOCHS, **stops)
+    assert [each.sentence for each in replay_run(run) if not each.equal] == []
+    snapshot = run.snapshot(0)
+    epochs = [[torch.as_tensor(order[a:b]) for a, b in snapshot.config.cuts(N)] for order in snapshot.minibatches]
+    assert len(epochs) == EPOCHS
+    for drop, steps in zip(([], DROPPED, [0, 2, 3, 5, 6, 7, 8]), taken, strict=True):
+        agent, optimizer = begun()
+        assert update(agent, optimizer, collected(agent, 0), epochs, without=drop, **stops) == steps
+        replayed = engine.replay(snapshot, drop)
+        assert replayed.metrics.steps == steps
+        assert farthest(replayed.policy.state_dict(), agent.state_dict()) <= 1e-6
+    assert np.isfinite(engine.influence(snapshot, "return", "replay_gradient", cache=False).influence).all()
+
+
+def test_a_loop_that_stops_must_say_how_long_it_would_go_on(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="say n_epochs= beside target_kl="):
+        recorded(tmp_path / "run", (8, 8, 6), target_kl=0.015)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_round_of_more_epochs_than_the_run_says_is_not_replayed(tmp_path: Path) -> None:
+    run = recorded(tmp_path / "run", (8, 8, 6), n_epochs=EPOCHS - 1)
+    assert "took 3 epochs, and run.json says 2; say n_epochs=" in run.rounds[0].metrics["not_replayable"]
+    assert np.isfinite(engine.influence(run.snapshot(0), "return", cache=False).influence).all()

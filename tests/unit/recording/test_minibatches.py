@@ -60,21 +60,23 @@ def test_steps_that_are_no_epochs_say_why(steps: list[list[int]], why: str) -> N
 
 
 def test_what_an_update_that_stopped_did_not_come_to_is_drawn() -> None:
-    one = found([[0, 1, 2], [3, 4, 5], [7, 0, 1]], 8, planned=4)
+    one = found([[0, 1, 2], [3, 4, 5], [7, 0, 1]], 8, planned=4, cut_short=True)
     assert one.sizes == (3, 3)
     assert one.orders.shape == (4, 8)
     assert one.orders[1, :3].tolist() == [7, 0, 1]
     assert_each_a_permutation(one.orders, 8)
     assert len({order.tobytes() for order in one.orders}) == 4
-    first = found([[7, 0, 1]], 8, planned=2)
+    first = found([[7, 0, 1]], 8, planned=2, cut_short=True)
     assert (first.sizes, first.orders.shape) == ((3, 3, 2), (2, 8))
 
 
 def test_what_was_foreseen_is_taken_where_the_epochs_began_so() -> None:
     foreseen = [np.random.default_rng(i).permutation(6) for i in range(3)]
     steps = [foreseen[0][:3], foreseen[0][3:], foreseen[1][:3]]
-    assert (found(steps, 6, foreseen=foreseen, planned=3).orders == foreseen).all()
-    other = found([foreseen[0][:3], foreseen[0][3:], foreseen[1][:3][::-1]], 6, foreseen=foreseen, planned=3)
+    assert (found(steps, 6, foreseen=foreseen, planned=3, cut_short=True).orders == foreseen).all()
+    other = found(
+        [foreseen[0][:3], foreseen[0][3:], foreseen[1][:3][::-1]], 6, foreseen=foreseen, planned=3, cut_short=True
+    )
     assert (other.orders[0] == foreseen[0]).all()
     assert (other.orders[1, :3] == foreseen[1][:3][::-1]).all()
     assert not (other.orders[2] == foreseen[2]).all()
