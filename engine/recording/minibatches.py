@@ -56,8 +56,9 @@ def passes(
     if why:
         return _none(n, why)
     sizes = _sizes(epochs[0])
-    if cut_short and len(epochs) == 1 and n - sum(sizes) >= max(sizes):
-        sizes += _equal(sizes[0], n - sum(sizes))
+    left = n - sum(sizes)
+    if cut_short and len(epochs) == 1 and (planned > 1 or left >= max(sizes)):
+        sizes += _equal(sizes[0], left)
     for i, epoch in enumerate(epochs):
         found = _sizes(epoch)
         if found != (sizes[: len(found)] if cut_short and epoch is epochs[-1] else sizes):

@@ -66,8 +66,9 @@ def test_what_an_update_that_stopped_did_not_come_to_is_drawn() -> None:
     assert one.orders[1, :3].tolist() == [7, 0, 1]
     assert_each_a_permutation(one.orders, 8)
     assert len({order.tobytes() for order in one.orders}) == 4
-    first = found([[7, 0, 1]], 8, planned=2, cut_short=True)
-    assert (first.sizes, first.orders.shape) == ((3, 3, 2), (2, 8))
+    for seen in ([[7, 0, 1]], [[7, 0, 1], [6, 2, 3]]):
+        first = found(seen, 8, planned=2, cut_short=True)
+        assert (first.sizes, first.orders.shape) == ((3, 3, 2), (2, 8))
 
 
 def test_what_was_foreseen_is_taken_where_the_epochs_began_so() -> None:
