@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from engine.config import TrainConfig
-from engine.core.policy import Evaluation, Inputs, nothing_trained, trained
+from engine.core.policy import Evaluation, Inputs, WithColumns, nothing_trained, trained
 from engine.errors import BadInputError
 from engine.store.snapshot import Float32s
 from engine.store.words import counted
@@ -46,6 +46,13 @@ class Batch(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Batch({counted(len(self.log_prob), 'record')})"
+
+    def with_advantages(self, advantage: Tensor) -> Batch:
+        """The same records with other advantages, for their policy as well, where it is shown them."""
+        inputs = self.inputs
+        if isinstance(inputs, WithColumns):
+            inputs = inputs._replace(columns={**inputs.columns, "advantage": advantage})
+        return self._replace(inputs=inputs, advantage=advantage)
 
     def take(self, index: Tensor) -> Batch:
         """The records at `index`, in that order."""
@@ -128,7 +135,7 @@ def with_normalized_advantages(part: Batch, weights: Tensor | None = None) -> Ba
     advantage = part.advantage.clone()
     own = None if weights is None else weights[part.kept]
     advantage[part.kept] = normalize(advantage[part.kept], own)
-    return part._replace(advantage=advantage)
+    return part.with_advantages(advantage)
 
 
 def mean_objective(terms: Objective, kept: Tensor) -> Tensor:
@@ -226,7 +233,7 @@ class RecordObjective:
         if not self.config.normalize_advantage:
             return batch
         advantage = first_epoch_advantages(batch.advantage, batch.kept, minibatches, self.config)
-        return batch._replace(advantage=advantage)
+        return batch.with_advantages(advantage)
 
     def each(self, terms: Objective, batch: Batch) -> Tensor:
         """(n,) the sum of a record's terms."""

@@ -27,10 +27,20 @@ class Evaluation(NamedTuple):
     """(n,) entropy of pi(.|s)."""
     value: Tensor | None
     """(n,) V(s); None if it was not asked for, or if there is no critic."""
+    losses: tuple[Tensor, Tensor, Tensor] | None = None
+    """(n,) losses of policy, value and entropy, of a policy that was shown the columns (`WithColumns`) and knows them itself."""
 
     def __repr__(self) -> str:
         value = "without" if self.value is None else "with"
         return f"Evaluation({counted(len(self.log_prob), 'record')}, {value} values)"
+
+
+class WithColumns(NamedTuple):
+    """What a policy takes, and the columns of its records beside it, for one that knows the terms of its loss itself."""
+
+    inputs: Inputs
+    columns: dict[str, Tensor]
+    """Name -> (n,); `advantage` among them is as the update takes it."""
 
 
 def trained(module: nn.Module) -> dict[str, nn.Parameter]:

@@ -28,8 +28,8 @@ from engine.environment_spec import EnvironmentSpec
 from engine.errors import BadInputError
 from engine.kinds.recorded.agent import TORCH_GENERATOR
 from engine.kinds.recorded.kind import recorded_fingerprint
-from engine.kinds.recorded.loss import Loss
-from engine.kinds.recorded.policy import Evaluate, RecordedPolicy
+from engine.kinds.recorded.loss import Loss, OwnTerms
+from engine.kinds.recorded.policy import Evaluate, RecordedPolicy, Terms
 from engine.kinds.recorded.rebuilding import name_of, rebuilds
 from engine.kinds.recorded.recipe import NotDescribedError, described
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, RoundConfig, Trainer
@@ -63,8 +63,9 @@ class Recorder:
         optimizer: torch.optim.Optimizer,
         *,
         evaluate: Evaluate,
-        loss: Loss,
-        rebuild: Callable[..., tuple[nn.Module, Evaluate]] | None = None,
+        loss: Loss | None = None,
+        terms: Terms | None = None,
+        rebuild: Callable[..., tuple[Any, ...]] | None = None,
         arguments: Mapping[str, Any] | None = None,
         normalize_advantage: bool = True,
         max_grad_norm: float | None = 0.5,
@@ -90,8 +91,11 @@ class Recorder:
             optimizer: of the agent's parameters, in one group.
             evaluate: (agent, observation, action) -> log_prob (n,), entropy (n,) or None, value (n,); rows in order.
             loss: what a minibatch minimises, as the loop has it.
-            rebuild: a function marked with `rebuilds` that returns an agent of the same shape and `evaluate`; without it the
-                run can be viewed, but nothing is computed from its policy.
+            terms: in its place, where it is none of these: (agent, observation, action, *, log_prob, value, advantage, returns,
+                **extra) -> the losses of policy, value and entropy, (n,) each, the sum of whose means a minibatch minimises.
+                The columns are those of `round`, its extra ones too; advantages are normalised already where the loop does so.
+            rebuild: a function marked with `rebuilds` that returns an agent of the same shape, `evaluate`, and `terms` where
+                there are any; without it the run can be viewed, but nothing is computed from its policy.
             arguments: keyword arguments of `rebuild`: numbers, texts, lists and dicts of these.
             normalize_advantage: whether the loop does so within each minibatch, by the unbiased deviation + 1e-8.
             max_grad_norm: global norm at which gradients are clipped; None: they are not.
@@ -124,7 +128,10 @@ class Recorder:
             raise BadInputError(
                 "say n_epochs= beside target_kl=: an update that stopped does not show how long it was to be"
             )
-        self.agent, self.optimizer, self.evaluate, self.loss = agent, optimizer, evaluate, loss
+        if (loss is None) == (terms is None):
+            raise BadInputError("say what a minibatch minimises: loss= or terms=, one of them")
+        self.agent, self.optimizer, self.evaluate, self.terms = agent, optimizer, evaluate, terms
+        self.loss: Loss | OwnTerms = loss or OwnTerms()
         self.normalize_advantage, self.max_grad_norm = normalize_advantage, max_grad_norm
         self.gamma, self.gae_lambda = gamma, gae_lambda
         self.n_actions, self.target_kl, self.kl_stop = n_actions, target_kl, kl_stop
@@ -168,12 +175,14 @@ class Recorder:
             starts: whether an episode begins at the step, see `autoreset`; what is called `dones[t]` in single-file loops.
             n_envs: E.
             truncated: whether the episode was cut off by its time limit at the step; without it every end counts as terminal.
-            loss: in force in this round, where it changes.
+            loss: in force in this round, where it changes; of a loop with `terms` a column says what changes.
             extra: further columns of numbers.
 
         Raises:
-            BadInputError: a column has another length.
+            BadInputError: a column has another length, or there are terms beside the loss.
         """
+        if loss is not None and self.terms is not None:
+            raise BadInputError("this loop has terms= of its own; give what changes as a further column, not as loss=")
         self._commit()
         n = int(np.prod(np.shape(array(log_prob))))
         if n_envs < 1 or n % n_envs:
@@ -276,7 +285,7 @@ class Recorder:
         recording.updated(found)
 
     def _copied(self) -> RecordedPolicy:
-        return RecordedPolicy(copy.deepcopy(self.agent), self.evaluate)
+        return RecordedPolicy(copy.deepcopy(self.agent), self.evaluate, self.terms)
 
     def _first_gradient(self, *_: Any) -> None:
         """Keep the gradient of the first step of all, and look no longer."""
@@ -291,6 +300,7 @@ class Recorder:
         return state_of(self.agent, self.optimizer) | {TORCH_GENERATOR: torch.get_rng_state().numpy().copy()}
 
     def _config(self, n_steps: int, n_envs: int) -> RoundConfig:
+        loss = self.loss if isinstance(self.loss, Loss) else Loss(vf_coef=1.0)  # own terms have their weights in them
         return RoundConfig(
             env_id=self.env_id,
             seed=self.seed,
@@ -303,10 +313,10 @@ class Recorder:
             optimizer=optimizer_name(self.optimizer),
             gamma=self.gamma,
             gae_lambda=self.gae_lambda,
-            clip_range=self.loss.clip or 0.2,
+            clip_range=loss.clip or 0.2,
             normalize_advantage=self.normalize_advantage,
-            ent_coef=self.loss.ent_coef,
-            vf_coef=self.loss.vf_coef,
+            ent_coef=loss.ent_coef,
+            vf_coef=loss.vf_coef,
             max_grad_norm=float("inf") if self.max_grad_norm is None else self.max_grad_norm,
             target_kl=self.target_kl,
             kl_stop=self.kl_stop,

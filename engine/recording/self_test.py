@@ -92,8 +92,9 @@ def recipe_differs(snapshot: RecordedSnapshot) -> str:
 def _named(snapshot: RecordedSnapshot, policy: RecordedPolicy, recorded: NDArray[Any]) -> str:
     """Which term of the loss is declared wrongly: the first gradient as a sum of the terms' gradients."""
     loss, objective = loss_of(snapshot), RecordObjective(snapshot.config, loss_of(snapshot).terms)
-    rows = torch.as_tensor(snapshot.minibatches[0][: snapshot.config.batch_size], dtype=torch.int64)
-    part = objective.take(batch_of(policy, snapshot.buffer), rows)
+    _, stop = snapshot.config.cuts(len(snapshot.buffer))[0]
+    rows = torch.as_tensor(snapshot.minibatches[0][:stop], dtype=torch.int64)
+    part = objective.take(batch_of(policy, snapshot.buffer, loss), rows)
     terms = loss.terms(policy(part.inputs, part.action), part)
     own = list(trained(policy).values())
     columns = [

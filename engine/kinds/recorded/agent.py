@@ -15,7 +15,7 @@ from engine.core.checkpoint import Tensors
 from engine.core.objective import Batch, OnGradient, UpdateMetrics
 from engine.core.policy import Policy
 from engine.core.update import as_batch, update
-from engine.kinds.recorded.loss import Loss, WithValue
+from engine.kinds.recorded.loss import Loss, OwnTerms
 from engine.kinds.recorded.policy import RecordedPolicy
 from engine.kinds.recorded.tensors import state_of
 from engine.store.snapshot import Float32s
@@ -30,7 +30,7 @@ class RecordedAgent:
     def __init__(
         self,
         config: TrainConfig,
-        loss: Loss,
+        loss: Loss | OwnTerms,
         policy: RecordedPolicy,
         optimizer: torch.optim.Optimizer,
         generator: NDArray[Any] | None,
@@ -59,7 +59,7 @@ class RecordedAgent:
         on_gradient: OnGradient | None = None,
     ) -> UpdateMetrics:
         """One update in place, in training mode; buffers such as running statistics move with it."""
-        batch = batch_of(self.policy, buffer)
+        batch = batch_of(self.policy, buffer, self.loss)
         self.policy.train()
         try:
             with _generator_at(self.generator), _threads(self.threads):
@@ -90,10 +90,11 @@ class RecordedAgent:
         raise AttributeError(name)
 
 
-def batch_of(policy: Policy, buffer: Any) -> Batch:
-    """The round's records with their values at collection, which a clipped value is compared with."""
+def batch_of(policy: Policy, buffer: Any, loss: Loss | OwnTerms) -> Batch:
+    """The round's records with what the loss wants to know of them."""
     batch = as_batch(policy, buffer)
-    return batch._replace(inputs=WithValue(batch.inputs, policy.as_tensor(buffer.value)))
+    extra = {name: policy.as_tensor(column) for name, column in buffer.extra.items()}
+    return batch._replace(inputs=loss.inputs(batch, policy.as_tensor(buffer.value), extra))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.kind import ControlKind
 from engine.kinds.recorded.agent import TORCH_GENERATOR, RecordedAgent, batch_of
 from engine.kinds.recorded.learner import RecordedLearner
-from engine.kinds.recorded.loss import Loss
+from engine.kinds.recorded.loss import Loss, OwnTerms, loss_from
 from engine.kinds.recorded.remaking import restore_recorded
 from engine.kinds.recorded.settings import RecordedSettings
 from engine.kinds.recorded.snapshot import RecordedSnapshot
@@ -64,8 +64,8 @@ class RecordedKind(ControlKind):
         return RecordedAgent(snapshot.config, loss_of(snapshot), policy, optimizer, generator, _threads(snapshot))
 
     def batch(self, snapshot: Any, policy: Policy) -> Batch:
-        """With the values at collection."""
-        return batch_of(policy, snapshot.buffer)
+        """With what the loss wants to know of them."""
+        return batch_of(policy, snapshot.buffer, loss_of(snapshot))
 
     def objective(self, snapshot: Any) -> RecordObjective:
         """The trainer's own."""
@@ -122,13 +122,13 @@ KIND = RecordedKind()
 MOST_THREADS = 256
 
 
-def loss_of(snapshot: RecordedSnapshot) -> Loss:
+def loss_of(snapshot: RecordedSnapshot) -> Loss | OwnTerms:
     """The loss in force in a round.
 
     Raises:
         BadInputError: the round says none that can be understood.
     """
-    return Loss.from_json(snapshot.in_force.get("loss", {}))
+    return loss_from(snapshot.in_force.get("loss", {}))
 
 
 def _threads(snapshot: RecordedSnapshot) -> int:

@@ -1,10 +1,10 @@
-"""The loss of another trainer, as it declares it: of every record, and of a minibatch in the trainer's own operations."""
+"""The loss of another trainer, as it declares or computes it: of every record, and of a minibatch in its own operations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from msgspec import Meta
@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.core.objective import Batch, Objective
-from engine.core.policy import Evaluation, Inputs
+from engine.core.policy import Evaluation, Inputs, WithColumns
 from engine.typed import LARGEST, Finite, settle, typed
 
+OWN = "own"
+"""What a round says of a loss whose terms the trainer's own code computes."""
 NotNegative = Annotated[float, Meta(ge=0, le=LARGEST)]
 
 
@@ -51,6 +53,10 @@ class Loss:
 
     def __post_init__(self) -> None:
         settle(self)
+
+    def inputs(self, batch: Batch, value: Tensor, extra: Mapping[str, Tensor]) -> WithValue:
+        """What the policy is to be given of a round: V(s) at collection beside it."""
+        return WithValue(batch.inputs, value)
 
     def terms(self, said: Evaluation, batch: Batch) -> Objective:
         """J_i of n records by term, what is maximised; advantages as they are given."""
@@ -90,14 +96,42 @@ class Loss:
         return old + torch.clamp(value - old, -self.value_clip, self.value_clip)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` is the inverse."""
+        """Plain values; `loss_from` is the inverse."""
         return asdict(self)
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote.
 
-        Raises:
-            BadInputError: a field is unknown, of the wrong type or out of its range.
-        """
-        return typed(cls, values)
+class OwnTerms:
+    """A loss that the trainer's own code computes for every record, by term; a minibatch minimises the sum of their means."""
+
+    def inputs(self, batch: Batch, value: Tensor, extra: Mapping[str, Tensor]) -> WithColumns:
+        """What the policy is to be given of a round: all of its columns beside it."""
+        own = {"log_prob": batch.log_prob, "value": value, "advantage": batch.advantage, "returns": batch.returns}
+        return WithColumns(batch.inputs, {**extra, **own})
+
+    def terms(self, said: Evaluation, batch: Batch) -> Objective:
+        """J_i of n records by term: the losses with a minus."""
+        policy, value, entropy = self._losses(said)
+        return Objective(-policy.where(batch.kept, 0), -value, -entropy.where(batch.kept, 0))
+
+    def of_minibatch(self, said: Evaluation, part: Batch) -> Tensor:
+        """The loss of a minibatch all of whose records train everything."""
+        policy, value, entropy = self._losses(said)
+        return policy.mean() + value.mean() + entropy.mean()
+
+    @staticmethod
+    def _losses(said: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
+        assert said.losses is not None, "asked for by the inputs"
+        return said.losses
+
+    def to_json(self) -> str:
+        """A word; `loss_from` is the inverse."""
+        return OWN
+
+
+def loss_from(said: Any) -> Loss | OwnTerms:
+    """Read what `to_json` wrote.
+
+    Raises:
+        BadInputError: a field is unknown, of the wrong type or out of its range.
+    """
+    return OwnTerms() if said == OWN else typed(Loss, said)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.core.policy import Evaluation, Inputs, Policy
+from engine.core.policy import Evaluation, Inputs, Policy, WithColumns
 from engine.errors import BadInputError
 from engine.kinds.recorded.loss import WithValue
 
@@ -18,14 +19,17 @@ MASK = "action_mask"
 """The part of an observation that says which actions were allowed."""
 Evaluate = Callable[..., tuple[Tensor, "Tensor | None", Tensor]]
 """(module, observation, action) -> log_prob (n,), entropy (n,) or None, value (n,); rows in order."""
+Terms = Callable[..., tuple[Tensor, Tensor, Tensor]]
+"""(module, observation, action, *, log_prob, value, advantage, returns, **extra) -> (n,) losses of policy, value, entropy."""
 
 
 class RecordedPolicy(Policy):
     """Somebody else's module. It holds the module's own layers under the module's own names."""
 
-    def __init__(self, theirs: nn.Module, evaluate: Evaluate) -> None:
+    def __init__(self, theirs: nn.Module, evaluate: Evaluate, terms: Terms | None = None) -> None:
         super().__init__()
-        vars(self)["theirs"], self.evaluate = theirs, evaluate  # no child: its layers would have a second name
+        self.evaluate, self.terms = evaluate, terms
+        vars(self)["theirs"] = theirs  # no child: its layers would have a second name
         for held in ("_parameters", "_buffers", "_modules"):
             vars(self)[held] = getattr(theirs, held)
 
@@ -42,9 +46,38 @@ class RecordedPolicy(Policy):
         return torch.as_tensor(np.asarray(observation), device=self.device)
 
     def forward(self, inputs: Inputs, action: Tensor, with_value: bool = True) -> Evaluation:
-        """What the module says of n records."""
+        """What the module says of n records; with the losses, where it is shown the columns that they are made of."""
+        if isinstance(inputs, WithColumns):
+            losses = self._losses(inputs, action)
+            with self._quiet():
+                return self(inputs.inputs, action, with_value)._replace(losses=losses)
         log_prob, entropy, value = self.evaluate(vars(self)["theirs"], plain(inputs), action)
         return Evaluation(log_prob, -log_prob if entropy is None else entropy, value if with_value else None)
+
+    def _losses(self, inputs: WithColumns, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.terms is None:
+            raise BadInputError(
+                "the loss of this run has terms of its own: what rebuilds its policy must return agent, evaluate and terms"
+            )
+        found = self.terms(vars(self)["theirs"], inputs.inputs, action, **inputs.columns)
+        parts = tuple(found) if isinstance(found, tuple | list) else ()
+        if len(parts) != 3 or any(not isinstance(part, Tensor) or part.shape != (len(action),) for part in parts):
+            raise BadInputError(
+                "terms must return three tensors, the losses of policy, value and entropy, one number a record"
+            )
+        return parts
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """In evaluation mode, in which layers draw nothing and keep their statistics."""
+        if not self.training:
+            yield
+            return
+        self.train(False)
+        try:
+            yield
+        finally:
+            self.train(True)
 
     @torch.no_grad()
     def log_prob(self, observation: Any, action: NDArray[Any]) -> NDArray[np.float32]:
@@ -163,7 +196,7 @@ class StableBaselinesPolicy(RecordedPolicy):
 
 def plain(inputs: Inputs) -> Inputs:
     """What the module itself takes."""
-    return inputs.inputs if isinstance(inputs, WithValue) else inputs
+    return inputs.inputs if isinstance(inputs, WithValue | WithColumns) else inputs
 
 
 def unmasked(inputs: Inputs) -> tuple[Any, ...]:

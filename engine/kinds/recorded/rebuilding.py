@@ -22,8 +22,8 @@ MARK = "rebuilds_a_recorded_policy"
 def rebuilds(function: F) -> F:
     """Mark a function that makes a policy again for a recorded run: it returns the module, and how it evaluates actions.
 
-    No other function is ever called for a run. It must be found by its name in its module, which must do nothing but define
-    things when it is imported.
+    Where the recorder is given `terms`, it returns this function after them. No other function is ever called for a run. It
+    must be found by its name in its module, which must do nothing but define things when it is imported.
 
     >>> @rebuilds
     ... def make_agent(hidden=64):
@@ -70,6 +70,9 @@ def rebuilt(name: str, arguments: dict[str, Any]) -> RecordedPolicy:
     if not isinstance(function, FunctionType) or not vars(function).get(MARK) or function.__module__ != home:
         raise BadInputError(f"{name} is no function marked with @engine.recording.rebuilds")
     made = function(**arguments)
-    if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module) and callable(made[1])):
-        raise BadInputError(f"{name} must return a torch module and a function that evaluates actions")
+    is_tuple = isinstance(made, tuple) and len(made) in (2, 3)
+    if not (is_tuple and isinstance(made[0], nn.Module) and all(callable(each) for each in made[1:])):
+        raise BadInputError(
+            f"{name} must return a torch module, a function that evaluates actions, and perhaps one of terms"
+        )
     return RecordedPolicy(*made)

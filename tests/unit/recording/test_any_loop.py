@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 import engine
+from engine.core.gradients.inner_products import inner_products
+from engine.core.kind import kind_of
 from engine.core.replays.replay import intervene
 from engine.core.replays.replayed_run import replay_run
 from engine.core.replays.update_trace import trace_update
@@ -22,6 +25,7 @@ from engine.recording import Loss, Recorder
 from engine.store.read import Run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "docs" / "examples"))
+import loop_with_own_terms as own
 import ppo_single_file as loop
 
 N, ENVS, EPOCHS, CLIP, VF_COEF, ENT_COEF = 22, 2, 3, 0.2, 0.25, 0.01
@@ -30,7 +34,7 @@ DROPPED = [1, 4, 9]
 
 @pytest.fixture(scope="module", autouse=True)
 def allowed() -> Iterator[None]:
-    before = engine.allow(packages=("ppo_single_file",))
+    before = engine.allow(packages=("ppo_single_file", "loop_with_own_terms"))
     yield
     engine.allow(**vars(before))
 
@@ -103,15 +107,14 @@ def begun() -> tuple[Any, torch.optim.Optimizer]:
 
 def recorded(path: Path, cuts: Sequence[int], rounds: int = 2, **given: Any) -> Run:
     agent, optimizer = begun()
-    declared = {"loss": Loss(vf_coef=VF_COEF, ent_coef=ENT_COEF), "self_test": False}
-    with Recorder(
-        path, agent, optimizer, evaluate=loop.evaluate, rebuild=loop.make_agent, **declared | given
-    ) as recorder:
+    declared = {"loss": Loss(vf_coef=VF_COEF, ent_coef=ENT_COEF), "rebuild": loop.make_agent, "self_test": False}
+    loss_of = own.minibatch_loss if "terms" in given else minibatch_loss
+    with Recorder(path, agent, optimizer, evaluate=loop.evaluate, **declared | given) as recorder:
         for k in range(rounds):
-            columns = collected(agent, k)
+            columns = collected(agent, k) | ({"penalty": torch.rand(N)} if "terms" in given else {})
             recorder.round(**columns, reward=np.ones(N), starts=np.zeros(N), n_envs=ENVS)
             stops = {name: given[name] for name in ("target_kl", "kl_stop") if name in given}
-            update(agent, optimizer, columns, minibatches(cuts, k), recorder, **stops)
+            update(agent, optimizer, columns, minibatches(cuts, k), recorder, loss_of=loss_of, **stops)
     return engine.open_run(path)
 
 
@@ -215,3 +218,94 @@ def test_a_round_of_more_epochs_than_the_run_says_is_not_replayed(tmp_path: Path
     run = recorded(tmp_path / "run", (8, 8, 6), n_epochs=EPOCHS - 1)
     assert "took 3 epochs, and run.json says 2; say n_epochs=" in run.rounds[0].metrics["not_replayable"]
     assert np.isfinite(engine.influence(run.snapshot(0), "return", cache=False).influence).all()
+
+
+# A loss of one's own.
+
+OWN: dict[str, Any] = {"loss": None, "terms": own.terms, "rebuild": own.make_agent}
+
+
+@pytest.fixture(scope="module")
+def with_terms(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the self-test has nothing to say
+        return recorded(tmp_path_factory.mktemp("own") / "run", (8, 8), **OWN | {"self_test": True})
+
+
+def test_a_loss_of_ones_own_is_replayed_bit_for_bit_and_without_records(with_terms: Run) -> None:
+    assert with_terms.rounds[0].metrics["self_test"] == "equal bit for bit"
+    assert [each.sentence for each in replay_run(with_terms) if not each.equal] == []
+    snapshot = with_terms.snapshot(0)
+    agent, optimizer = begun()
+    columns = collected(agent, 0) | {"penalty": torch.as_tensor(snapshot.buffer.extra["penalty"]).float()}
+    update(agent, optimizer, columns, minibatches((8, 8), 0), without=DROPPED, loss_of=own.minibatch_loss)
+    assert farthest(engine.replay(snapshot, DROPPED).policy.state_dict(), agent.state_dict()) <= 1e-6
+
+
+def test_scores_of_a_loss_of_ones_own_are_those_of_a_gradient_a_record(with_terms: Run) -> None:
+    snapshot = with_terms.snapshot(0)
+    agent, _ = begun()
+    columns = collected(agent, 0) | {"penalty": torch.as_tensor(snapshot.buffer.extra["penalty"]).float()}
+    parameters = list(agent.parameters())
+    _, log_prob, _, _ = agent.act(columns["observation"], columns["action"])
+    direction = torch.autograd.grad((columns["advantage"] * log_prob).mean(), parameters, materialize_grads=True)
+    raw, order = columns.pop("advantage"), snapshot.minibatches[0]
+    used = (raw - raw.mean()) / (raw.std() + 1e-8)  # what no minibatch of the first epoch took stays so
+    for rows in (order[:8], order[8:16]):
+        used[rows] = (raw[rows] - raw[rows].mean()) / (raw[rows].std() + 1e-8)
+    losses = sum(own.terms(agent, advantage=used, **columns))
+    expected = [
+        -float(sum((g * d).sum() for g, d in zip(grads, direction, strict=True)))
+        for grads in (torch.autograd.grad(loss, parameters, retain_graph=True) for loss in losses)
+    ]
+    found = engine.influence(snapshot, "return", "first_order", cache=False).influence
+    assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+    kind = kind_of(snapshot)
+    policy, objective = kind.policy(snapshot), kind.objective(snapshot)
+    batch = objective.at_start(kind.batch(snapshot, policy), snapshot.minibatches)
+    toward = dict(zip(dict(agent.named_parameters()), direction, strict=True))
+    for backend in ("jvp", "ghost", "loop"):
+        products = inner_products(policy, batch, objective.of_record, toward, backend).detach().numpy()
+        assert np.abs(products - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+def test_influence_along_a_loss_of_ones_own_is_the_derivative_of_its_replays(with_terms: Run) -> None:
+    snapshot = with_terms.snapshot(0)
+    target = engine.return_target(snapshot)
+    scores = engine.influence(snapshot, target, "replay_gradient", cache=False).influence
+    record = int(np.abs(scores).argmax())
+    ends = []
+    for weight in (0.9, 1.1):
+        weights = np.where(np.arange(N) == record, weight, 1)
+        ends.append(float(target.value(engine.replay(snapshot, weights=weights).policy).detach()))
+    assert (ends[1] - ends[0]) / 0.2 == pytest.approx(scores[record], rel=0.02)
+    few = engine.Measurement(subsets=6, orders=2)
+    found = engine.validate(snapshot, "return", ["tracin"], how=few, pool=engine.Pool("inline"))
+    assert np.isfinite(found.estimators["tracin"].lds)
+
+
+@pytest.mark.parametrize(
+    ("rebuild", "says"),
+    [
+        (own.make_agent_alone, "must return agent, evaluate and terms"),
+        (own.make_agent_with_wrong_terms, "terms must return three tensors"),
+    ],
+)
+def test_terms_that_the_reader_does_not_get_are_asked_for_in_one_line(rebuild: Any, says: str, tmp_path: Path) -> None:
+    snapshot = recorded(tmp_path / "run", (8, 8), rounds=1, **OWN | {"rebuild": rebuild}).snapshot(0)
+    for asked in (engine.replay, lambda each: engine.influence(each, "return", cache=False)):
+        with pytest.raises(BadInputError, match=says) as caught:
+            asked(snapshot)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_loop_has_a_loss_or_terms(tmp_path: Path) -> None:
+    for given in ({"terms": own.terms}, {"loss": None}):
+        with pytest.raises(BadInputError, match="loss= or terms=, one of them"):
+            recorded(tmp_path / "run", (8, 8), **given)
+    agent, optimizer = begun()
+    with Recorder(tmp_path / "run", agent, optimizer, evaluate=loop.evaluate, terms=own.terms) as recorder:
+        columns = collected(agent, 0) | {"reward": np.ones(N), "starts": np.zeros(N), "n_envs": ENVS, "loss": Loss()}
+        with pytest.raises(BadInputError, match="give what changes as a further column"):
+            recorder.round(**columns)
