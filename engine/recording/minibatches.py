@@ -73,22 +73,20 @@ def _epochs(steps: Sequence[Records], n: int) -> tuple[list[list[Records]], str]
 
     An epoch is over where less is left of it than the next step takes, or than a minibatch and the step takes something else.
     """
+    everything = np.concatenate([np.zeros(0, np.int64), *steps])
+    if ((everything < 0) | (everything >= n)).any():
+        return [], f"a minibatch has a record that is not among 0 to {n - 1}"
     epochs: list[list[Records]] = []
     taken, left, largest = np.zeros(n, bool), 0, 0
     for step in steps:
-        if ((step < 0) | (step >= n)).any():
-            return [], f"a minibatch has a record that is not among 0 to {n - 1}"
-        if len(np.unique(step)) < len(step):
-            return [], "a minibatch takes a record more than once"
-        again = bool(taken[step].any())
-        if left < len(step) or (again and left < largest):
+        if left < len(step) or (left < largest and taken[step].any()):
             epochs.append([])
-            again, taken[:], left, largest = False, False, n, 0
-        if again:
-            return [], "an epoch takes a record more than once"
+            taken[:], left, largest = False, n, 0
         epochs[-1].append(step)
         taken[step] = True
         left, largest = left - len(step), max(largest, len(step))
+    if any(np.bincount(np.concatenate(epoch)).max() > 1 for epoch in epochs):
+        return [], "an epoch takes a record more than once"
     return epochs, "" if epochs else "no minibatch was seen"
 
 
@@ -120,7 +118,7 @@ def _completed(
             yield foreseen[i]
             continue
         as_foreseen = False
-        rest = np.setdiff1d(np.arange(n), seen)
+        rest = np.flatnonzero(np.bincount(seen, minlength=n) == 0)
         yield np.concatenate([seen, rng.permutation(rest)])
     for i in range(len(taken), max(planned, len(foreseen) if as_foreseen else 0)):
         yield foreseen[i] if as_foreseen and i < len(foreseen) else rng.permutation(n)

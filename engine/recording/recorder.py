@@ -223,7 +223,10 @@ class Recorder:
             round=self._recording.round,
             config=config,
             in_force={
-                "config": {"learning_rate": config.learning_rate, "kl_stop": config.kl_stop},
+                "config": {
+                    "learning_rate": config.learning_rate,
+                    **({} if self.target_kl is None else {"kl_stop": self.kl_stop}),
+                },
                 "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
                 "threads": torch.get_num_threads(),
                 "loss": (loss or self.loss).to_json(),

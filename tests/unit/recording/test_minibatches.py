@@ -46,7 +46,7 @@ def test_epochs_are_found_again_whatever_they_are_cut_into(
     [
         ([], "no minibatch was seen"),
         ([[0, 8]], "a minibatch has a record that is not among 0 to 7"),
-        ([[0, 0, 1]], "a minibatch takes a record more than once"),
+        ([[0, 0, 1]], "an epoch takes a record more than once"),
         ([[0, 1, 2], [2, 3, 4]], "an epoch takes a record more than once"),
         ([[*range(8)], [0, 1, 2]], "the minibatches of epoch 1 have other sizes"),
         ([[0, 1, 2, 3], [4, 5, 6, 7], [7, 6, 5], [4, 3, 2, 1, 0]], "the minibatches of epoch 1 have other sizes"),

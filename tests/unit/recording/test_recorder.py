@@ -98,6 +98,7 @@ def test_phantoms_of_a_next_step_reset_are_marked(recorded: tuple[Path, Any]) ->
 
 def test_scores_are_those_of_a_gradient_a_record(recorded: tuple[Path, Any]) -> None:
     snapshot = engine.open_run(recorded[0]).snapshot(2)
+    assert snapshot.config.learning_rate == loop.RATE * (1 - 2 / ROUNDS)
     buffer, agent = snapshot.buffer, loop.Agent()
     agent.load_state_dict({name: torch.as_tensor(tensor) for name, tensor in snapshot.parameters.items()})
     own = list(trained(agent).values())
