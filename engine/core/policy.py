@@ -27,8 +27,6 @@ class Evaluation(NamedTuple):
     """(n,) entropy of pi(.|s)."""
     value: Tensor | None
     """(n,) V(s); None if it was not asked for, or if there is no critic."""
-    losses: tuple[Tensor, Tensor, Tensor] | None = None
-    """(n,) losses of policy, value and entropy, of a policy that was shown the columns (`WithColumns`) and knows them itself."""
 
     def __repr__(self) -> str:
         value = "without" if self.value is None else "with"

@@ -28,6 +28,20 @@ class WithValue(NamedTuple):
     """(n,) V(s) at collection."""
 
 
+class WithLosses(Evaluation):
+    """What a policy says of records, beside what they lose by its owner's code."""
+
+    losses: tuple[Tensor, Tensor, Tensor]
+    """(n,) each: of policy, value and entropy."""
+
+    @classmethod
+    def of(cls, said: Evaluation, losses: tuple[Tensor, Tensor, Tensor]) -> WithLosses:
+        """The same with the losses."""
+        made = cls(*said)
+        made.losses = losses
+        return made
+
+
 @dataclass(frozen=True, kw_only=True)
 class Loss:
     """What a PPO or A2C loop minimises: policy loss + vf_coef * value loss - ent_coef * entropy, means over a minibatch.
@@ -110,22 +124,22 @@ class OwnTerms:
 
     def terms(self, said: Evaluation, batch: Batch) -> Objective:
         """J_i of n records by term: the losses with a minus."""
-        policy, value, entropy = self._losses(said)
+        policy, value, entropy = _losses(said)
         return Objective(-policy.where(batch.kept, 0), -value, -entropy.where(batch.kept, 0))
 
     def of_minibatch(self, said: Evaluation, part: Batch) -> Tensor:
         """The loss of a minibatch all of whose records train everything."""
-        policy, value, entropy = self._losses(said)
+        policy, value, entropy = _losses(said)
         return policy.mean() + value.mean() + entropy.mean()
-
-    @staticmethod
-    def _losses(said: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
-        assert said.losses is not None, "asked for by the inputs"
-        return said.losses
 
     def to_json(self) -> str:
         """A word; `loss_from` is the inverse."""
         return OWN
+
+
+def _losses(said: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
+    assert isinstance(said, WithLosses), "asked for by the inputs"
+    return said.losses
 
 
 def loss_from(said: Any) -> Loss | OwnTerms:

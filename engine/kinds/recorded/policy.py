@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from engine.core.policy import Evaluation, Inputs, Policy, WithColumns
 from engine.errors import BadInputError
-from engine.kinds.recorded.loss import WithValue
+from engine.kinds.recorded.loss import WithLosses, WithValue
 
 MASK = "action_mask"
 """The part of an observation that says which actions were allowed."""
@@ -50,7 +50,7 @@ class RecordedPolicy(Policy):
         if isinstance(inputs, WithColumns):
             losses = self._losses(inputs, action)
             with self._quiet():
-                return self(inputs.inputs, action, with_value)._replace(losses=losses)
+                return WithLosses.of(self(inputs.inputs, action, with_value), losses)
         log_prob, entropy, value = self.evaluate(vars(self)["theirs"], plain(inputs), action)
         return Evaluation(log_prob, -log_prob if entropy is None else entropy, value if with_value else None)
 
