@@ -61,6 +61,7 @@ class Recording:
         self._space = DiskSpace(self._keep, manifest, planned)
         self.writer = RunWriter.create(self.path, manifest)
         self._ending = weakref.finalize(self, self.writer.close)
+        self._ending.atexit = False  # the lock goes with the process, and a recorder's last commit comes before that
 
     def collected(self, snapshot: RecordedSnapshot, foreseen: Sequence[Records] = ()) -> None:
         """A round that is complete but for its update; `foreseen` is as `whole_passes` takes it."""
