@@ -92,3 +92,7 @@ def test_the_zoo_is_given_a_recorder_in_its_settings(tmp_path: Path) -> None:
     assert run.manifest.env_id == "CartPole-v1"
     assert replayed(environment, run.path) == [0, 1, 2, 3], "the last one too, whose schedules go below 0"
     assert run.snapshot(3).in_force["learning_rate"] < 0
+    retrain = ("retrain", run.path, "--round", "1", "--drop-bottom", "0.5", "--evaluate", "8", "--json")
+    outcome = json.loads(environment.run("-m", "engine", *retrain, "--out", tmp_path / "cut").stdout)
+    assert outcome["verdict"] in ("helps", "hurts", "within noise")
+    assert engine.open_run(tmp_path / "cut").manifest.parent is not None
