@@ -20,7 +20,7 @@ test: $(VENV)/.dev
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not long and not browser" tests/unit tests/pins
 
-## test-all: also those that train for minutes or take a very large run
+## test-all: also those that train for minutes, take a very large run, or install a trainer into an environment of its own
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or not slow"
 

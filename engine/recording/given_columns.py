@@ -32,6 +32,21 @@ def column(name: str, column: Any, n: int) -> NDArray[Any]:
     return flat.copy()
 
 
+def numbers(name: str, column: Any, n: int) -> NDArray[Any]:
+    """One number a record, (T, E), (T, E, 1), (n,) or (n, 1), -> (n,) of its own.
+
+    >>> numbers("reward", [[[1.0], [2.0]], [[3.0], [4.0]]], n=4).tolist()
+    [1.0, 2.0, 3.0, 4.0]
+
+    Raises:
+        BadInputError: there are more or fewer.
+    """
+    found = array(column)
+    if found.size != n:
+        raise BadInputError(f"{name} has {found.size} records, and log_prob has {n}")
+    return found.reshape(n).copy()
+
+
 def parts(observation: Any, n: int) -> Any:
     """Observations as they are kept: a column, or a dict of columns."""
     if isinstance(observation, Mapping):

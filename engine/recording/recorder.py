@@ -37,7 +37,7 @@ from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
 from engine.recording.begun_episodes import BegunEpisodes
 from engine.recording.disk_space import AsFits
-from engine.recording.given_columns import acted, array, column, observed, parts
+from engine.recording.given_columns import acted, array, column, numbers, observed, parts
 from engine.recording.optimizers import SMALLEST, optimizer_name, optimizer_recipe
 from engine.recording.run_recording import Recording
 from engine.recording.self_test import compare
@@ -164,6 +164,8 @@ class Recorder:
     ) -> None:
         """A round, collected and not yet trained on. Columns are (T, E, ...) or (T * E, ...) step by step, E environments.
 
+        What is one number a record may have a last axis of its own, (T, E, 1).
+
         Args:
             observation: as `evaluate` takes it; a dict of columns where it has parts.
             action: (..., ) whole numbers or (..., d) numbers.
@@ -188,9 +190,9 @@ class Recorder:
         if n_envs < 1 or n % n_envs:
             raise BadInputError(f"{n} records are no whole steps of {n_envs} environments")
         columns = {"log_prob": log_prob, "value": value, "advantage": advantage, "returns": returns, "reward": reward}
-        flat: dict[str, Any] = {name: column(name, given, n).astype(np.float32) for name, given in columns.items()}
-        begins = column("starts", starts, n).astype(bool).reshape(-1, n_envs)
-        cut = np.zeros(n, bool) if truncated is None else column("truncated", truncated, n).astype(bool)
+        flat: dict[str, Any] = {name: numbers(name, given, n).astype(np.float32) for name, given in columns.items()}
+        begins = numbers("starts", starts, n).astype(bool).reshape(-1, n_envs)
+        cut = np.zeros(n, bool) if truncated is None else numbers("truncated", truncated, n).astype(bool)
         ends = np.vstack([begins[1:], np.zeros((1, n_envs), bool)]).ravel()
         t, env = (index.ravel() for index in np.indices((n // n_envs, n_envs)))
         phantom = begins.ravel() & (self.autoreset == "next_step")
@@ -207,7 +209,7 @@ class Recorder:
             kept=np.ones(n, bool),
             critic_kept=np.ones(n, bool),
             valid=~phantom if phantom.any() else None,
-            extra={name: column(name, given, n).astype(np.float64) for name, given in extra.items()},
+            extra={name: numbers(name, given, n).astype(np.float64) for name, given in extra.items()},
             **flat,
         )
         spaces = observed(buffer.observation), acted(buffer.action, self.n_actions)

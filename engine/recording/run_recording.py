@@ -68,6 +68,7 @@ class Recording:
         self.writer = RunWriter.create(self.path, manifest)
         self.most_epochs = manifest.config.n_epochs
         self._ending = weakref.finalize(self, self.writer.close)
+        self._ending.atexit = False  # the lock goes with the process, and a recorder's last commit comes before that
 
     def collected(self, snapshot: RecordedSnapshot, foreseen: Sequence[Records] = ()) -> None:
         """A round that is complete but for its update; `foreseen` is as `passes` takes it."""

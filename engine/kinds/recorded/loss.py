@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
-from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional
 
 from engine.core.objective import Batch, Objective
 from engine.core.policy import Evaluation, Inputs, WithColumns
-from engine.typed import LARGEST, Finite, settle, typed
+from engine.typed import Finite, settle, typed
 
 OWN = "own"
 """What a round says of a loss whose terms the trainer's own code computes."""
-NotNegative = Annotated[float, Meta(ge=0, le=LARGEST)]
 
 
 class WithValue(NamedTuple):
@@ -53,9 +51,10 @@ class Loss:
         BadInputError: a value is of another type or out of its range.
     """
 
-    clip: NotNegative | None = 0.2
-    """The ratio is clipped to 1 - clip and 1 + clip; None: plain policy gradients, - A log pi, as A2C has them."""
-    value_clip: NotNegative | None = None
+    clip: Finite | None = 0.2
+    """The ratio is clipped to 1 - clip and 1 + clip; None: plain policy gradients, - A log pi, as A2C has them. Below 0 where
+    a schedule is asked beyond its end, as in a last round of Stable-Baselines3 that goes past `total_timesteps`."""
+    value_clip: Finite | None = None
     """How far a value may move from the recorded one; None: it is not clipped."""
     value_clip_kind: Literal["clipped", "max"] = "clipped"
     """`clipped`: the error of the clipped value; `max`: the larger of this and of the plain value's error."""

@@ -193,6 +193,18 @@ def test_bad_calls_say_what_would_be_right(tmp_path: Path) -> None:
     assert "record into another folder" in refusal(lambda: small(tmp_path / "run"))
 
 
+def test_one_number_a_record_may_have_an_axis_of_its_own(tmp_path: Path) -> None:
+    plain = columns()
+    given = {name: column.reshape(4, 2, 1) for name, column in plain.items() if np.shape(column) == (8,)}
+    recorder, _ = small(tmp_path / "run")
+    recorder.round(**plain | given | {"action": plain["action"]}, luck=given["reward"])
+    recorder.minibatch(np.arange(8))
+    recorder.close()
+    buffer = engine.open_run(tmp_path / "run").snapshot(0).buffer
+    assert np.array_equal(buffer.reward, plain["reward"].astype(np.float32))
+    assert np.array_equal(buffer.extra["luck"], plain["reward"])
+
+
 def test_rebuild_must_be_a_marked_function_of_a_module(tmp_path: Path) -> None:
     assert "marked with @engine.recording.rebuilds" in refusal(lambda: small(tmp_path / "a", rebuild=loop.main))
     assert "must be a function of a module" in refusal(lambda: small(tmp_path / "b", rebuild=rebuilds(lambda: None)))

@@ -278,6 +278,26 @@ def test_learn_may_be_called_twice_and_beside_other_callbacks(tmp_path: Path) ->
     assert engine.replay(on.snapshot(0)).checkpoint.keys() <= on.checkpoint(1).keys()
 
 
+@pytest.mark.long
+def test_a_script_that_ends_keeps_its_last_round_also_where_schedules_go_below_0(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "from recorded_policies import *\nfrom engine.recording import sb3\n"
+        "recorder, falls = sb3.Recorder(sys.argv[1], self_test=False), lambda left: 0.1 * left\n"
+        "model = PPO('MlpPolicy', world(VECTOR, THREE), **SMALL | {'learning_rate': falls, 'clip_range': falls})\n"
+        "model.learn(100, callback=recorder)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "run"), str(TESTS)]
+    done = subprocess.run(command, capture_output=True, text=True, env=ELSEWHERE, timeout=120, check=True)
+    assert "Error" not in done.stderr
+    run = engine.open_run(tmp_path / "run")
+    last = run.snapshot(run.stored_rounds[-1])
+    assert loss_of(last).clip == pytest.approx(0.1 * (1 - 128 / 100))
+    assert last.in_force["learning_rate"] < 0
+    found, recorded = engine.replay(last).checkpoint, run.checkpoint(last.round + 1)
+    assert all(np.array_equal(found[key], tensor) for key, tensor in recorded.items() if key.startswith("parameter/"))
+
+
 # Bad input, and what strikes from outside.
 
 
