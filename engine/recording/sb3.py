@@ -33,19 +33,19 @@ from engine.errors import BadInputError
 from engine.kinds.recorded.agent import TORCH_GENERATOR
 from engine.kinds.recorded.kind import recorded_fingerprint
 from engine.kinds.recorded.loss import Loss
-from engine.kinds.recorded.policy import MASK, StableBaselinesPolicy
-from engine.kinds.recorded.recipe import NotDescribedError, class_name, described, described_space
-from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, Trainer
+from engine.kinds.recorded.policy import StableBaselinesPolicy
+from engine.kinds.recorded.settings import Capabilities, RecordedSettings, Trainer
 from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
 from engine.recording.disk_space import AsFits
 from engine.recording.episode_states import EpisodeStates, in_this_process
-from engine.recording.gym_spaces import acted, observed
+from engine.recording.gym_spaces import acted
+from engine.recording.known_updates import arguments_of, recipe_of, unknown_update
 from engine.recording.optimizers import SMALLEST, optimizer_name
+from engine.recording.policy_inputs import space_of
 from engine.recording.run_recording import Recording
 from engine.recording.self_test import compare, recipe_differs
 from engine.recording.watched_rollout import Rollout, Running
-from engine.spaces import Space
 from engine.store.manifest import RunManifest
 
 LOGGED = {
@@ -55,9 +55,6 @@ LOGGED = {
     "clip_fraction": ("train/clip_fraction",),
 }
 """Metric -> what the trainer's logger calls it."""
-MASKED = ("sb3_contrib.ppo_mask.ppo_mask",)
-UPDATES = ("stable_baselines3.ppo.ppo", "stable_baselines3.a2c.a2c", *MASKED)
-"""Modules of the algorithms whose `train` is replayed here."""
 
 
 class Recorder(BaseCallback):
@@ -149,7 +146,7 @@ class Recorder(BaseCallback):
                 "threads": torch.get_num_threads(),
                 "loss": self._loss().to_json(),
             },
-            observation_space=self._seen(),
+            observation_space=space_of(self.model),
             action_space=acted(model.action_space),
             environment=self._spec,
             buffer=buffer,
@@ -189,7 +186,7 @@ class Recorder(BaseCallback):
     def _fresh(self) -> StableBaselinesPolicy:
         model = self.model
         spaces = model.observation_space, model.action_space
-        return StableBaselinesPolicy(model.policy_class(*spaces, model.lr_schedule, **_arguments(model)))
+        return StableBaselinesPolicy(model.policy_class(*spaces, model.lr_schedule, **arguments_of(model)))
 
     @property
     def _progress(self) -> float:
@@ -257,14 +254,6 @@ class Recorder(BaseCallback):
             ent_coef=model.ent_coef,
         )
 
-    def _seen(self) -> Space:
-        """The space of what the policy was shown; which actions were allowed is a part of it."""
-        found, masks = observed(self.model.observation_space), getattr(self.model.rollout_buffer, "action_masks", None)
-        if masks is None:
-            return found
-        mask = Space("box", shape=masks.shape[-1:], dtype="bool")
-        return Space("dict", dtype="float32", parts={**(found.parts or {"observation": found}), MASK: mask})
-
     def _environment(self) -> EnvironmentSpec:
         """As Gymnasium says it, with the wrappers of vectorised environments."""
         envs = in_this_process(self.training_env)
@@ -287,16 +276,16 @@ class Recorder(BaseCallback):
             raise BadInputError(
                 f"a {type(model).__name__} can't be recorded; PPO, A2C and others that train on rollouts can"
             )
-        recipe, why = _recipe(model)
+        recipe, why = recipe_of(model)
         versions = {name: version(name) for name in ("stable_baselines3", "gymnasium", "torch")}
         return RecordedSettings(
             trainer=Trainer(name=f"Stable-Baselines3 {type(model).__name__}", versions=versions),
             policy=recipe,
-            capabilities=Capabilities(influence=why, replay=why or _unknown_update(model)),
+            capabilities=Capabilities(influence=why, replay=why or unknown_update(model)),
         )
 
     def _manifest(self) -> RunManifest:
-        seen = self._seen()
+        seen = space_of(self.model)
         return RunManifest(
             env_id=self._spec.id,
             environment=self._spec,
@@ -324,34 +313,6 @@ class _Kept:
             self.recording.close()
         else:
             self.recording.finish(self.last)
-
-
-def _recipe(model: Any) -> tuple[Recipe | None, str]:
-    """How the policy is made again, or why it can't be."""
-    if not hasattr(model, "normalize_advantage") or hasattr(model, "_last_lstm_states"):
-        return None, f"policies of a {type(model).__name__}, whose updates are not known here, are not made again"
-    try:
-        said = {name: described(value) for name, value in _arguments(model).items()}
-        spaces = described_space(model.observation_space), described_space(model.action_space)
-        return Recipe(
-            name=class_name(model.policy_class), observation_space=spaces[0], action_space=spaces[1], arguments=said
-        ), ""
-    except NotDescribedError as error:
-        return None, f"the policy can't be made again: {error}"
-
-
-def _arguments(model: Any) -> dict[str, Any]:
-    """What the model makes its policy with, beside spaces and step size."""
-    masked = any(kind.__module__ in MASKED for kind in type(model).__mro__)
-    return {**({} if masked else {"use_sde": model.use_sde}), **model.policy_kwargs}
-
-
-def _unknown_update(model: Any) -> str:
-    """Why the model's update is not known here; empty where it is."""
-    own = next((kind for kind in type(model).__mro__ if kind.__module__ in UPDATES), None)
-    if own is None or type(model).train is not own.train:  # type: ignore[attr-defined]
-        return f"{type(model).__name__} has an update of its own (train), which is not known here"
-    return ""
 
 
 def _foreseen(config: TrainConfig) -> list[NDArray[np.int64]]:

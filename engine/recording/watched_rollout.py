@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.objective import explained_variance
-from engine.kinds.recorded.policy import MASK
 from engine.kinds.recorded.snapshot import RecordedBuffer
+from engine.recording.policy_inputs import flat, observations_of
 from engine.store.snapshot import Float32s
 
 
@@ -74,21 +74,21 @@ class Rollout:
         n_steps, n_envs = theirs.buffer_size, theirs.n_envs
         t, env = (column.ravel() for column in np.indices((n_steps, n_envs)))
         done, truncated = np.stack(self.done).ravel(), np.stack(self.truncated).ravel()
-        action = _flat(theirs.actions)
+        action = flat(theirs.actions)
         discrete = type(theirs.action_space).__name__ == "Discrete"
         return RecordedBuffer(
             env=env.astype(np.int16),
             t=t.astype(np.int32),
             episode=np.stack(self.episode).ravel(),
-            observation=_observations(theirs),
+            observation=observations_of(theirs),
             action=action[:, 0].astype(np.int64) if discrete else action.astype(np.float32),
             reward=np.stack(self.reward).ravel(),
             terminated=done & ~truncated,
             truncated=done & truncated,
-            value=_flat(theirs.values),
-            log_prob=_flat(theirs.log_probs),
-            advantage=_flat(theirs.advantages),
-            returns=_flat(theirs.returns),
+            value=flat(theirs.values),
+            log_prob=flat(theirs.log_probs),
+            advantage=flat(theirs.advantages),
+            returns=flat(theirs.returns),
             kept=np.ones(n_steps * n_envs, bool),
             critic_kept=np.ones(n_steps * n_envs, bool),
             extra={name: np.stack(column).ravel() for name, column in self.extra.items()},
@@ -111,29 +111,6 @@ def episode_metrics(finished: Sequence[tuple[float, int]], buffer: RecordedBuffe
         "mean_length": float(lengths.mean()) if some else None,
         "explained_variance": explained_variance(buffer.value, buffer.returns),
     }
-
-
-def _flat(column: NDArray[Any]) -> NDArray[Any]:
-    """(n_steps, n_envs, ...) -> (n, ...) copies."""
-    return column.reshape(-1, *column.shape[2:]).copy()
-
-
-def _observations(theirs: Any) -> Any:
-    if isinstance(theirs.observations, dict):
-        found: Any = {
-            name: _squeezed(part, theirs.observation_space[name]) for name, part in theirs.observations.items()
-        }
-    else:
-        found = _squeezed(theirs.observations, theirs.observation_space)
-    masks = getattr(theirs, "action_masks", None)
-    if masks is None:
-        return found
-    return {**(found if isinstance(found, dict) else {"observation": found}), MASK: _flat(masks).astype(bool)}
-
-
-def _squeezed(column: NDArray[Any], space: Any) -> NDArray[Any]:
-    flat = _flat(column)
-    return flat[:, 0].astype(np.int64) if type(space).__name__ == "Discrete" else flat
 
 
 def _number(value: Any) -> float:
