@@ -27,7 +27,7 @@ from engine.core.gradients.derivatives import Derivatives, KeptGradients, TorchD
 from engine.core.gradients.inner_products import Direction
 from engine.core.gradients.products import products_by_part
 from engine.core.learner import Learner
-from engine.core.objective import Batch, MinibatchObjective, RecordObjective
+from engine.core.objective import Batch, MinibatchObjective, RecordObjective, draw_minibatches
 from engine.core.policy import Policy
 from engine.core.targets import of_records
 from engine.core.targets.functions import Target
@@ -135,7 +135,8 @@ class Kind:
     def torch_derivatives(self, snapshot: Any) -> TorchDerivatives:
         """The same by automatic differentiation, which knows second derivatives too."""
         policy = self.policy(snapshot)
-        return TorchDerivatives(policy, self.batch(snapshot, policy), self.objective(snapshot))
+        batch, objective = self.batch(snapshot, policy), self.objective(snapshot)
+        return TorchDerivatives(policy, batch, objective, snapshot.buffer.critic_kept)
 
     def credit(self, snapshot: Any, policy: Policy, direction: Direction, by_layer: bool = False) -> Attribution:
         """The products <direction, grad J_i(theta(k))> of the round's records, as what each is credited with.
@@ -214,6 +215,10 @@ class Kind:
     def batched(self, snapshot: Any) -> Batched:
         """Many replays of the round at once on a CUDA device, where `check_replayable` allows it."""
         raise BadInputError(f"rounds of the kind {self.name} are replayed on the CPU only")
+
+    def draw_minibatches(self, snapshot: Any, rng: np.random.Generator, left: NDArray[np.int64]) -> NDArray[np.integer]:
+        """(n_epochs, m) permutations of the m records that are `left`, as the trainer might have drawn them."""
+        return left[draw_minibatches(rng, len(left), snapshot.config.n_epochs)]
 
     # Removals.
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from engine.config import TrainConfig
-from engine.core.policy import Evaluation, Inputs, WithColumns, nothing_trained, trained
+from engine.core.policy import Evaluation, Inputs, Policy, WithColumns, nothing_trained, trained
 from engine.errors import BadInputError
 from engine.store.snapshot import Float32s
 from engine.store.words import counted
@@ -67,6 +67,19 @@ class Batch(NamedTuple):
         inputs, *columns = self
         changed = change(inputs) if isinstance(inputs, Tensor) else tree_map_only(Tensor, change, inputs)
         return Batch(changed, *map(change, columns))
+
+
+def said_of(policy: Policy, batch: Batch, left: Tensor | None) -> tuple[Evaluation, Batch]:
+    """What a policy says of those records of a minibatch that are `left` in it (None: all), and these records.
+
+    A policy that has a memory is shown the others, too, in their places.
+    """
+    if left is None:
+        return policy(batch.inputs, batch.action), batch
+    part = batch.take(left)
+    if policy.has_memory:
+        return policy(batch.inputs, batch.action).take(left), part
+    return policy(part.inputs, part.action), part
 
 
 class Objective(NamedTuple):
@@ -262,7 +275,7 @@ def make_optimizer(policy: nn.Module, config: TrainConfig) -> torch.optim.Optimi
 
 
 OnGradient = Callable[[NDArray[np.int32], NDArray[Any], NDArray[Any]], None]
-"""Told of every optimizer step before it is taken: the numbers (b,) of the records in its minibatch, the parameters (p,)
+"""Told of every optimizer step before it is taken: the numbers (b,) of the records that its policy was shown, the parameters (p,)
 and the loss's gradient (p,) before clipping. The vectors are flat, in the order of `policy.trained`; copy what you keep."""
 
 

@@ -28,6 +28,11 @@ class Evaluation(NamedTuple):
     value: Tensor | None
     """(n,) V(s); None if it was not asked for, or if there is no critic."""
 
+    def take(self, index: Tensor) -> Evaluation:
+        """What it says of the records at `index`, in that order."""
+        value = None if self.value is None else self.value[index]
+        return Evaluation(self.log_prob[index], self.entropy[index], value)
+
     def __repr__(self) -> str:
         value = "without" if self.value is None else "with"
         return f"Evaluation({counted(len(self.log_prob), 'record')}, {value} values)"
@@ -104,6 +109,10 @@ class Policy(nn.Module):
     trained, its buffers among it, must be the same whenever it is built, as checkpoints do not have it.
     """
 
+    has_memory: bool = False
+    """Whether what it says of a record depends on those that are before it in a batch. A record that is left out of an update
+    then stays where it was for those after it."""
+
     def encode(self, observation: Any) -> Inputs:
         """Observations as stored, n of them -> what the networks take, such as (n, d) or (n, channels, height, width)."""
         raise BadInputError(f"{self._what} has no encode, which observations as stored need to become what it takes")
@@ -125,7 +134,8 @@ class Policy(nn.Module):
     def forward(self, inputs: Inputs, action: Tensor, with_value: bool = True) -> Evaluation:
         """Evaluate n encoded observations and their actions; without the value if nobody needs it.
 
-        Each record by itself: what is said of one must not depend on those beside it, nor on chance.
+        Each record by itself: what is said of one must not depend on chance, nor on those beside it, where the policy does
+        not say that it `has_memory`.
         """
         raise BadInputError(f"{self._what} has no forward, which says what it makes of records and their actions")
 

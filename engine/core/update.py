@@ -24,6 +24,7 @@ from engine.core.objective import (
     kept_rows,
     mean_objective,
     objective_function,
+    said_of,
     weighted,
     weighted_mean,
     with_normalized_advantages,
@@ -54,7 +55,8 @@ def update(
     """One update, theta(k) -> theta(k+1), in place.
 
     A record that is in a minibatch but not `batch.kept` trains the critic alone: the means of the actor's terms and the
-    normalisation of the advantages run over the kept records of the minibatch.
+    normalisation of the advantages run over the kept records of the minibatch. A policy with a memory is shown all of the
+    minibatch, also what is left out of it.
 
     Args:
         policy: holds theta(k); afterwards theta(k+1).
@@ -88,13 +90,12 @@ def update(
         for start, stop, rows in kept_rows(order, config, critic_kept):
             if on_step is not None:
                 on_step()
-            part, records = shuffled.part(start, stop), index[start:stop]
-            if rows is not None:
-                part, records = part.take(torch.as_tensor(rows)), records[rows]
+            left = None if rows is None else torch.as_tensor(rows)
+            evaluation, part = said_of(policy, shuffled.part(start, stop), left)
+            records = index[start:stop] if left is None else index[start:stop][left]
             weight = None if weights is None else weights[..., records].expand(3, -1)
             if config.normalize_advantage:
                 part = with_normalized_advantages(part, None if weight is None else weight[0])
-            evaluation = policy(part.inputs, part.action)
             terms = terms_of(evaluation, part)
             with torch.no_grad():
                 log_ratio = (evaluation.log_prob - part.log_prob)[part.kept]
@@ -113,7 +114,8 @@ def update(
             if loss is None:
                 _fill(parameters)
             if on_gradient is not None:
-                on_gradient(order[start:stop] if rows is None else order[start:stop][rows], *flat(parameters))
+                shown = order[start:stop]
+                on_gradient(shown if rows is None or policy.has_memory else shown[rows], *flat(parameters))
             norm = nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             optimizer.step()
             with torch.no_grad():

@@ -8,13 +8,14 @@ from engine.kinds.recorded.recipe import NotDescribedError, class_name, describe
 from engine.kinds.recorded.settings import Recipe
 
 MASKED = ("sb3_contrib.ppo_mask.ppo_mask",)
-UPDATES = ("stable_baselines3.ppo.ppo", "stable_baselines3.a2c.a2c", *MASKED)
+RECURRENT = ("sb3_contrib.ppo_recurrent.ppo_recurrent",)
+UPDATES = ("stable_baselines3.ppo.ppo", "stable_baselines3.a2c.a2c", *MASKED, *RECURRENT)
 """Modules of the algorithms whose `train` is replayed here."""
 
 
 def recipe_of(model: Any) -> tuple[Recipe | None, str]:
     """How the policy is made again, or why it can't be."""
-    if not hasattr(model, "normalize_advantage") or hasattr(model, "_last_lstm_states"):
+    if not hasattr(model, "normalize_advantage"):
         return None, f"policies of a {type(model).__name__}, whose updates are not known here, are not made again"
     try:
         said = {name: described(value) for name, value in arguments_of(model).items()}
@@ -38,3 +39,8 @@ def unknown_update(model: Any) -> str:
     if own is None or type(model).train is not own.train:  # type: ignore[attr-defined]
         return f"{type(model).__name__} has an update of its own (train), which is not known here"
     return ""
+
+
+def is_recurrent(model: Any) -> bool:
+    """Whether the model is a RecurrentPPO, whose minibatches are made of sequences."""
+    return any(kind.__module__ in RECURRENT for kind in type(model).__mro__)

@@ -8,31 +8,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.kinds.recorded.policy import MASK
+from engine.kinds.recorded.sequences import PLACE, STARTS, STATES
 from engine.recording.gym_spaces import observed
 from engine.spaces import Space
 
 
 def space_of(model: Any) -> Space:
-    """The space of what the policy was shown; which actions were allowed is a part of it."""
-    found, masks = observed(model.observation_space), getattr(model.rollout_buffer, "action_masks", None)
-    if masks is None:
+    """The space of what the policy was shown; which actions were allowed is a part of it, and what an LSTM had in memory."""
+    found, beside = observed(model.observation_space), _spaces_beside(model)
+    if not beside:
         return found
-    mask = Space("box", shape=masks.shape[-1:], dtype="bool")
-    return Space("dict", dtype="float32", parts={**(found.parts or {"observation": found}), MASK: mask})
+    return Space("dict", dtype="float32", parts={**(found.parts or {"observation": found}), **beside})
 
 
-def observations_of(theirs: Any) -> Any:
-    """(n, ...) of a rollout buffer, record t * n_envs + env; a dict of columns where there are several parts."""
+def observations_of(model: Any) -> Any:
+    """(n, ...) of a model's rollout buffer before its update, record t * n_envs + env; a dict where there are parts."""
+    theirs = model.rollout_buffer
     if isinstance(theirs.observations, dict):
         found: Any = {
             name: _squeezed(part, theirs.observation_space[name]) for name, part in theirs.observations.items()
         }
     else:
         found = _squeezed(theirs.observations, theirs.observation_space)
-    masks = getattr(theirs, "action_masks", None)
-    if masks is None:
-        return found
-    return {**(found if isinstance(found, dict) else {"observation": found}), MASK: flat(masks).astype(bool)}
+    beside = _beside(model)
+    return {**(found if isinstance(found, dict) else {"observation": found}), **beside} if beside else found
+
+
+def _spaces_beside(model: Any) -> dict[str, Space]:
+    theirs, found = model.rollout_buffer, dict[str, Space]()
+    if hasattr(theirs, "action_masks"):
+        found[MASK] = Space("box", shape=theirs.action_masks.shape[-1:], dtype="bool")
+    if hasattr(theirs, "hidden_states_pi"):
+        _, layers, _, size = theirs.hidden_state_shape
+        found |= {name: Space("box", shape=(layers, size), dtype="float32") for name in _states(model)}
+        found[PLACE] = Space("discrete", n=theirs.n_envs * (theirs.buffer_size + 1))
+        found[STARTS] = Space("discrete", n=2)
+    return found
+
+
+def _beside(model: Any) -> dict[str, NDArray[Any]]:
+    theirs, found = model.rollout_buffer, dict[str, NDArray[Any]]()
+    if hasattr(theirs, "action_masks"):
+        found[MASK] = flat(theirs.action_masks).astype(bool)
+    if hasattr(theirs, "hidden_states_pi"):
+        found |= {name: flat(column.swapaxes(1, 2)) for name, column in _states(model).items()}
+        t, env = np.indices((theirs.buffer_size, theirs.n_envs)).reshape(2, -1)
+        found[PLACE] = env * (theirs.buffer_size + 1) + t
+        found[STARTS] = flat(theirs.episode_starts).astype(np.int64)
+    return found
+
+
+def _states(model: Any) -> dict[str, NDArray[Any]]:
+    """(n_steps, layers, n_envs, size) each."""
+    theirs = model.rollout_buffer
+    found = dict(zip(STATES["actor"], (theirs.hidden_states_pi, theirs.cell_states_pi), strict=True))
+    if model.policy.lstm_critic is not None:
+        found |= zip(STATES["critic"], (theirs.hidden_states_vf, theirs.cell_states_vf), strict=True)
+    return found
 
 
 def flat(column: NDArray[Any]) -> NDArray[Any]:

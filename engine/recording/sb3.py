@@ -34,13 +34,14 @@ from engine.kinds.recorded.agent import TORCH_GENERATOR
 from engine.kinds.recorded.kind import recorded_fingerprint
 from engine.kinds.recorded.loss import Loss
 from engine.kinds.recorded.policy import StableBaselinesPolicy
+from engine.kinds.recorded.remaking import as_policy
 from engine.kinds.recorded.settings import Capabilities, RecordedSettings, Trainer
 from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
 from engine.recording.disk_space import AsFits
 from engine.recording.episode_states import EpisodeStates, in_this_process
 from engine.recording.gym_spaces import acted
-from engine.recording.known_updates import arguments_of, recipe_of, unknown_update
+from engine.recording.known_updates import arguments_of, is_recurrent, recipe_of, unknown_update
 from engine.recording.optimizers import SMALLEST, optimizer_name
 from engine.recording.policy_inputs import space_of
 from engine.recording.run_recording import Recording
@@ -131,7 +132,7 @@ class Recorder(BaseCallback):
     def _on_rollout_end(self) -> None:
         rollout, model = self._rollout, self.model
         assert rollout is not None, "a rollout began"
-        buffer = rollout.buffer(model.rollout_buffer)
+        buffer = rollout.buffer(model)
         config = self._config()
         rate = float(model.lr_schedule(self._progress))
         snapshot = RecordedSnapshot(
@@ -155,7 +156,7 @@ class Recorder(BaseCallback):
             fingerprint=recorded_fingerprint(),
             metrics=rollout.metrics(buffer),
         )
-        self._kept.recording.collected(snapshot, _foreseen(config))
+        self._kept.recording.collected(snapshot, _foreseen(config, is_recurrent(model)))
 
     def _on_training_end(self) -> None:
         self._commit()
@@ -186,7 +187,7 @@ class Recorder(BaseCallback):
     def _fresh(self) -> StableBaselinesPolicy:
         model = self.model
         spaces = model.observation_space, model.action_space
-        return StableBaselinesPolicy(model.policy_class(*spaces, model.lr_schedule, **arguments_of(model)))
+        return as_policy(model.policy_class(*spaces, model.lr_schedule, **arguments_of(model)))
 
     @property
     def _progress(self) -> float:
@@ -249,7 +250,7 @@ class Recorder(BaseCallback):
         return Loss(
             clip=clip,
             value_clip=value_clip,
-            value_error="mse_loss",
+            value_error="square" if is_recurrent(model) else "mse_loss",
             vf_coef=model.vf_coef,
             ent_coef=model.ent_coef,
         )
@@ -315,11 +316,16 @@ class _Kept:
             self.recording.finish(self.last)
 
 
-def _foreseen(config: TrainConfig) -> list[NDArray[np.int64]]:
-    """The permutations that NumPy's generator would give next."""
+def _foreseen(config: TrainConfig, recurrent: bool) -> list[NDArray[np.int64]]:
+    """The permutations that NumPy's generator would give next; a recurrent model turns round where to begin."""
     generator = np.random.RandomState()
     generator.set_state(np.random.get_state())
-    return [_our_numbers(generator.permutation(config.records_per_round), config) for _ in range(config.n_epochs)]
+    n = config.records_per_round
+    drawn = (
+        np.roll(np.arange(n), -generator.randint(n)) if recurrent else generator.permutation(n)
+        for _ in range(config.n_epochs)
+    )
+    return [_our_numbers(theirs, config) for theirs in drawn]
 
 
 def _our_numbers(theirs: NDArray[Any], config: TrainConfig) -> NDArray[np.int64]:

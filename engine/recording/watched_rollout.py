@@ -69,8 +69,9 @@ class Rollout:
             column.append(np.array([_number(info.get(name)) for info in infos]))
         self.finished += running.step(rewards, dones)
 
-    def buffer(self, theirs: Any) -> RecordedBuffer:
+    def buffer(self, model: Any) -> RecordedBuffer:
         """B(k): record t * n_envs + env."""
+        theirs = model.rollout_buffer
         n_steps, n_envs = theirs.buffer_size, theirs.n_envs
         t, env = (column.ravel() for column in np.indices((n_steps, n_envs)))
         done, truncated = np.stack(self.done).ravel(), np.stack(self.truncated).ravel()
@@ -80,7 +81,7 @@ class Rollout:
             env=env.astype(np.int16),
             t=t.astype(np.int32),
             episode=np.stack(self.episode).ravel(),
-            observation=observations_of(theirs),
+            observation=observations_of(model),
             action=action[:, 0].astype(np.int64) if discrete else action.astype(np.float32),
             reward=np.stack(self.reward).ravel(),
             terminated=done & ~truncated,

@@ -14,8 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from engine.core.gradients.attribution import Attribution, Term
 from engine.core.gradients.inner_products import Direction, target_gradient
 from engine.core.gradients.steps import Vector
-from engine.core.objective import Batch, MinibatchObjective, Objective, objective_function
-from engine.core.policy import Policy, trained
+from engine.core.objective import Batch, MinibatchObjective, Objective, objective_function, said_of
+from engine.core.policy import Evaluation, Policy, trained
 from engine.core.targets.functions import LogProbTarget, Target
 from engine.store.snapshot import Float32s
 
@@ -64,15 +64,22 @@ class KeptGradients(Protocol):
 class TorchDerivatives:
     """Of any policy, by backward passes. The policy is moved to the theta of each call."""
 
-    def __init__(self, policy: Policy, batch: Batch, minibatch: MinibatchObjective) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        batch: Batch,
+        minibatch: MinibatchObjective,
+        critic_kept: NDArray[np.bool_] | None = None,
+    ) -> None:
         """Prepare for a round.
 
         Args:
             policy: of the round.
             batch: all of its records, advantages as stored.
             minibatch: what a step makes of some of them.
+            critic_kept: (n,) False: left out of every minibatch, and only shown to a policy with a memory; None: none is.
         """
-        self.policy, self.batch, self.minibatch = policy, batch, minibatch
+        self.policy, self.batch, self.minibatch, self.critic_kept = policy, batch, minibatch, critic_kept
         self.terms_of = objective_function(minibatch.of_record)
         self.parameters = trained(policy)
 
@@ -86,14 +93,13 @@ class TorchDerivatives:
     def credit(self, theta: Vector, records: NDArray[np.int32], direction: Vector) -> Credit:
         """The inner products of the minibatch's own records, by term."""
         self.move_to(theta)
-        rows = torch.as_tensor(records, dtype=torch.int64, device=self.policy.device)
-        part = self.minibatch.take(self.batch, rows)
-        weights = torch.ones(3, len(records), dtype=self.policy.dtype, device=rows.device, requires_grad=True)
-        terms = self.terms_of(self.policy(part.inputs, part.action), part)
+        evaluation, part, rows = self._step(records)
+        weights = torch.ones(3, len(rows), dtype=self.policy.dtype, device=rows.device, requires_grad=True)
+        terms = self.terms_of(evaluation, part)
         wide = [w.reshape(-1, *(1 for _ in term.shape[1:])) for w, term in zip(weights, terms, strict=True)]
         mean = self.minibatch.mean(Objective(*(w * term for w, term in zip(wide, terms, strict=True))), part)
         slope = self._slope(mean, direction)
-        return Credit(records, torch.autograd.grad(slope, weights)[0].cpu().numpy())
+        return Credit(rows.cpu().numpy(), torch.autograd.grad(slope, weights)[0].cpu().numpy())
 
     def finished(self, found: Attribution) -> Attribution:
         """As it is: a record has no parts here."""
@@ -115,12 +121,11 @@ class TorchDerivatives:
             the Hessian of mean J times d.
         """
         self.move_to(theta)
-        rows = torch.as_tensor(records, dtype=torch.int64, device=self.policy.device)
         n = len(self.batch.kept)
-        weights = torch.ones(3, n, dtype=self.policy.dtype, device=rows.device, requires_grad=True)
-        part = self.minibatch.take(self.batch, rows, weights)
+        weights = torch.ones(3, n, dtype=self.policy.dtype, device=self.policy.device, requires_grad=True)
         with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
-            terms = self.terms_of(self.policy(part.inputs, part.action), part)
+            evaluation, part, rows = self._step(records, weights)
+            terms = self.terms_of(evaluation, part)
             mean = self.minibatch.mean(terms, part, weights[:, rows])
             gradient = self._gradient(mean)
             slopes = [gradient @ self._tensor(direction) for direction in directions]
@@ -129,6 +134,15 @@ class TorchDerivatives:
                 torch.stack(slopes).sum(), list(self.parameters.values()), allow_unused=True, materialize_grads=True
             )
         return np.stack(products), np.asarray(torch.cat([g.ravel() for g in curvature]).cpu().numpy())
+
+    def _step(self, records: NDArray[np.int32], weights: Tensor | None = None) -> tuple[Evaluation, Batch, Tensor]:
+        """What the policy says of the records that a step is taken on, these as it sees them, and their numbers."""
+        rows = torch.as_tensor(records, dtype=torch.int64, device=self.policy.device)
+        part = self.minibatch.take(self.batch, rows, weights)
+        if self.critic_kept is None or self.critic_kept[records].all():
+            return *said_of(self.policy, part, None), rows
+        left = torch.as_tensor(np.flatnonzero(self.critic_kept[records]), device=self.policy.device)
+        return *said_of(self.policy, part, left), rows[left]
 
     def by_name(self, vector: Vector) -> Direction:
         """(p,) -> its parts by parameter."""

@@ -1,6 +1,6 @@
-"""Inner products <v, grad J_i> for every record i, three ways that agree.
+"""Inner products <v, grad J_i> for every record i, four ways that agree.
 
-All three take a direction v in parameter space (the target's gradient) and return one number per record. Parameters
+All of them take a direction v in parameter space (the target's gradient) and return one number per record. Parameters
 that v does not touch are left alone: with separate networks a target of the policy never runs the critic. With a shared
 trunk it does, because the critic's part of J_i moves the trunk, too.
 """
@@ -24,7 +24,7 @@ from engine.core.policy import Evaluation, Policy, nothing_trained, trained
 from engine.core.targets.functions import Described, SummedTarget, Target
 from engine.errors import BadInputError, ZeroGradientError
 
-Backend = Literal["jvp", "ghost", "loop"]
+Backend = Literal["jvp", "ghost", "double", "loop"]
 Direction = dict[str, Tensor]
 PerRecord = Callable[[Evaluation, Batch], Tensor]
 """What is differentiated: J_i or a term of it, (n,) or (n, T)."""
@@ -95,9 +95,10 @@ def inner_products(
         objective: J_i; the settings of a run stand for PPO's.
         direction: a vector in parameter space.
         backend: `jvp` (forward mode, any architecture), `ghost` (one backward pass and layer-wise products, never a
-            per-record gradient) or `loop` (one backward pass a record: slow, the oracle). By default `ghost`, the
-            fastest, where it has a rule for every layer that the direction touches; else `jvp`, where torch can
-            differentiate everything forwards; else `loop`.
+            per-record gradient), `double` (a backward pass through a backward pass, which recurrent layers know and policies
+            with a memory need) or `loop` (one backward pass a record: slow, the oracle). By default `ghost`, the fastest,
+            where it has a rule for every layer that the direction touches; else `jvp`, where torch can differentiate
+            everything forwards; else `loop`. Of a policy with a memory `double`, else `loop`.
         term: of this term of J_i alone; by default of their sum.
 
     Returns:
@@ -116,9 +117,10 @@ def inner_products(
         terms = terms_of(evaluation, records)
         return terms.total() if term is None else getattr(terms, term)
 
-    for quick in ("ghost", "jvp") if backend is None else ():
+    quick = ("double",) if policy.has_memory else ("ghost", "jvp")
+    for name in quick if backend is None else ():
         with suppress(NoRuleError):
-            return BACKENDS[quick](policy, batch, part, direction, with_value)
+            return BACKENDS[name](policy, batch, part, direction, with_value)
     return BACKENDS[backend or "loop"](policy, batch, part, direction, with_value)
 
 
@@ -140,6 +142,7 @@ def touches_value(policy: Policy, direction: Direction) -> bool:
 
 def _by_jvp(policy: Policy, batch: Batch, part: Any, direction: Direction, with_value: bool) -> Any:
     """Fused attention has no forward-mode derivative, so attention falls back on matrix products here."""
+    check_no_memory(policy, "jvp")
     places = places_of(policy, direction)
     parameters = {name: p.detach() for name, p in policy.named_parameters() if name in direction}
 
@@ -154,6 +157,34 @@ def _by_jvp(policy: Policy, batch: Batch, part: Any, direction: Direction, with_
     except NotImplementedError as error:
         reason = str(error).partition("\n")[0]
         raise NoRuleError(f"the jvp backend can't differentiate this policy; use loop ({reason})") from error
+
+
+def _by_double(policy: Policy, batch: Batch, part: PerRecord, direction: Direction, with_value: bool) -> Tensor:
+    """The derivative in w_i of <direction, grad sum_i w_i J_i>."""
+    touched = {name: p for name, p in policy.named_parameters() if name in direction}
+    try:
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
+            each = part(policy(batch.inputs, batch.action, with_value), batch)
+            weights = torch.ones_like(each, requires_grad=True)
+            if not each.requires_grad:
+                return torch.zeros_like(each)
+            total = (weights * each).sum()
+            gradients = torch.autograd.grad(total, list(touched.values()), create_graph=True, materialize_grads=True)
+            slope = torch.stack([(g * direction[name]).sum() for name, g in zip(touched, gradients, strict=True)]).sum()
+            return torch.autograd.grad(slope, weights, materialize_grads=True)[0]
+    except NotImplementedError as error:
+        reason = str(error).partition("\n")[0]
+        raise NoRuleError(f"the double backend can't differentiate this policy twice; use loop ({reason})") from error
+
+
+def check_no_memory(policy: Policy, backend: Backend) -> None:
+    """Refuse a policy that a backend would get wrong without an error.
+
+    Raises:
+        NoRuleError: it has a memory.
+    """
+    if policy.has_memory:
+        raise NoRuleError(f"the {backend} backend can't tell the records of a policy with a memory apart; use double")
 
 
 def places_of(policy: nn.Module, names: Collection[str]) -> dict[str, str]:
@@ -175,13 +206,16 @@ def _by_loop(policy: Policy, batch: Batch, part: PerRecord, direction: Direction
     touched = {name: p for name, p in policy.named_parameters() if name in direction}
     vectors = [direction[name] for name in touched]
     products = []
+    together = part(policy(batch.inputs, batch.action, with_value), batch) if policy.has_memory else None
     for i in range(len(batch.returns)):
         record = batch.part(i, i + 1)
-        total = part(policy(record.inputs, record.action, with_value), record).sum()
+        alone = part(policy(record.inputs, record.action, with_value), record) if together is None else together[i]
+        total = alone.sum()
         if not total.requires_grad:
             products.append(total)
             continue
-        gradients = torch.autograd.grad(total, list(touched.values()), materialize_grads=True)
+        kept = together is not None
+        gradients = torch.autograd.grad(total, list(touched.values()), materialize_grads=True, retain_graph=kept)
         products.append(torch.stack([(g * v).sum() for g, v in zip(gradients, vectors, strict=True)]).sum())
     return torch.stack(products)
 
@@ -192,6 +226,7 @@ def _by_ghost(policy: Policy, batch: Batch, part: PerRecord, direction: Directio
     Its inner product with P is g_i . (P x_i); no [n, out, in] tensor is ever made. P x_i is the layer itself, with P in the
     place of its weights, so the same goes for every layer whose output is linear in its own parameters.
     """
+    check_no_memory(policy, "ghost")
     refused = without_rule(policy, direction)
     if refused:
         raise NoRuleError(f"the ghost backend has no rule for the layer {refused[0]}; use jvp")
@@ -300,5 +335,6 @@ LINEAR_IN_PARAMETERS: frozenset[type[nn.Module]] = frozenset(
 BACKENDS: dict[str, Callable[[Policy, Batch, PerRecord, Direction, bool], Tensor]] = {
     "jvp": _by_jvp,
     "ghost": _by_ghost,
+    "double": _by_double,
     "loop": _by_loop,
 }

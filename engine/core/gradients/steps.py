@@ -18,7 +18,8 @@ class Step:
     """One optimizer step, theta_{t-1} -> theta_t."""
 
     records: NDArray[np.int32]
-    """(b,) numbers of the records in its minibatch; those that the actor goes without are among them."""
+    """(b,) numbers of the records in its minibatch; those that the actor goes without are among them, and of a policy with a
+    memory those that were left out."""
     theta: Vector
     """theta_{t-1}, before the step."""
     gradient: Vector

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.core.checkpoint import Tensors, one_thread
 from engine.core.kind import kind_of
-from engine.core.objective import UpdateMetrics, draw_minibatches
+from engine.core.objective import UpdateMetrics
 from engine.core.policy import Policy, with_gradients
 from engine.errors import BadInputError
 from engine.store.snapshot import Float32s, Snapshot
@@ -126,7 +126,7 @@ def intervene(snapshot: Snapshot, drop: Sequence[int] | NDArray[Any], *, mode: M
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round, order])
     kept = snapshot.buffer.critic_kept if rebatch else np.ones(len(snapshot.buffer), bool)
     left, gone = np.flatnonzero(kept), np.flatnonzero(~kept)
-    permutations = left[draw_minibatches(rng, len(left), snapshot.config.n_epochs)]
+    permutations = kind_of(snapshot).draw_minibatches(snapshot, rng, left)
     # An epoch names every record (the run format asks for it); those that are gone come last and thin out no minibatch.
     tail = np.tile(gone, (len(permutations), 1))
     return snapshot.changed(minibatches=np.concatenate([permutations, tail], axis=1).astype(np.int32))

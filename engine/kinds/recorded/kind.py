@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
@@ -22,6 +23,7 @@ from engine.kinds.recorded.agent import TORCH_GENERATOR, RecordedAgent, batch_of
 from engine.kinds.recorded.learner import RecordedLearner
 from engine.kinds.recorded.loss import Loss, OwnTerms, loss_from
 from engine.kinds.recorded.remaking import restore_recorded
+from engine.kinds.recorded.sequences import PLACE, InSequences, has_sequences
 from engine.kinds.recorded.settings import RecordedSettings
 from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.kinds.recorded.tensors import restore_optimizer
@@ -69,7 +71,20 @@ class RecordedKind(ControlKind):
 
     def objective(self, snapshot: Any) -> RecordObjective:
         """The trainer's own."""
-        return RecordObjective(snapshot.config, loss_of(snapshot).terms)
+        kind = InSequences if has_sequences(snapshot.buffer.observation) else RecordObjective
+        return kind(snapshot.config, loss_of(snapshot).terms)
+
+    def draw_minibatches(self, snapshot: Any, rng: np.random.Generator, left: NDArray[np.int64]) -> NDArray[np.integer]:
+        """Where a policy has an LSTM, one environment after another from a random record on, as RecurrentPPO draws them."""
+        if not has_sequences(snapshot.buffer.observation):
+            return super().draw_minibatches(snapshot, rng, left)
+        if len(left) < len(snapshot.buffer):
+            raise BadInputError(
+                "the steps of a policy with an LSTM stay in their order, so that minibatches are not drawn anew without some "
+                "of them; take the mode mask"
+            )
+        in_order = np.argsort(snapshot.buffer.observation[PLACE], kind="stable")
+        return np.stack([np.roll(in_order, -rng.integers(len(left))) for _ in range(snapshot.config.n_epochs)])
 
     def derivatives(self, snapshot: Any) -> Derivatives:
         """By torch."""

@@ -42,7 +42,7 @@ class RecordedPolicy(Policy):
     def encode(self, observation: Any) -> Inputs:
         """Observations as the trainer's buffer had them."""
         if isinstance(observation, dict):
-            return {name: self.encode(part) for name, part in observation.items()}
+            return {name: RecordedPolicy.encode(self, part) for name, part in observation.items()}
         return torch.as_tensor(np.asarray(observation), device=self.device)
 
     def forward(self, inputs: Inputs, action: Tensor, with_value: bool = True) -> Evaluation:
@@ -117,6 +117,8 @@ class StableBaselinesPolicy(RecordedPolicy):
     def encode(self, observation: Any) -> Inputs:
         """As the rollout buffer gives them to the update: a discrete observation has a column of its own."""
         inputs = super().encode(observation)
+        if self.counted and isinstance(inputs, dict):
+            return {**inputs, "observation": inputs["observation"].reshape(-1, 1)}
         return inputs.reshape(-1, 1) if self.counted else inputs
 
     def serves_value(self, name: str) -> bool:
@@ -129,12 +131,16 @@ class StableBaselinesPolicy(RecordedPolicy):
     def _theirs(self) -> Any:
         return vars(self)["theirs"]
 
+    @property
+    def _is_as_published(self) -> bool:
+        return type(self._theirs).__module__.startswith(("stable_baselines3.", "sb3_contrib."))
+
     def forward(self, inputs: Inputs, action: Tensor, with_value: bool = True) -> Evaluation:
         """Without the value, the critic of a policy of Stable-Baselines3 itself is not run.
 
         One of somebody's own may evaluate actions in a way of its own, and that is what it was trained by.
         """
-        if with_value or not type(self._theirs).__module__.startswith(("stable_baselines3.", "sb3_contrib.")):
+        if with_value or not self._is_as_published:
             return super().forward(inputs, action, with_value)
         said = self._theirs.get_distribution(*unmasked(plain(inputs)))
         log_prob, entropy = said.log_prob(action), said.entropy()

@@ -12,6 +12,7 @@ from engine.errors import BadInputError
 from engine.kinds.recorded.policy import RecordedPolicy, StableBaselinesPolicy
 from engine.kinds.recorded.rebuilding import rebuilt
 from engine.kinds.recorded.recipe import allowed_class, bounded, made, made_space
+from engine.kinds.recorded.recurrent import RecurrentPolicy
 from engine.kinds.recorded.settings import Recipe, RecordedSettings
 from engine.kinds.recorded.tensors import load_buffers
 from engine.store.snapshot import parameters_of
@@ -55,4 +56,9 @@ def _made(recipe: Recipe, learning_rate: float) -> RecordedPolicy:
         raise BadInputError(f"the recipe names {recipe.name!r}, which is no policy that evaluates actions")
     arguments = made(recipe.arguments)
     spaces = made_space(recipe.observation_space), made_space(recipe.action_space)
-    return StableBaselinesPolicy(kind(*spaces, lambda _: learning_rate, **arguments))
+    return as_policy(kind(*spaces, lambda _: learning_rate, **arguments))
+
+
+def as_policy(theirs: Any) -> StableBaselinesPolicy:
+    """A policy of Stable-Baselines3 or sb3-contrib as the core wants it."""
+    return RecurrentPolicy(theirs) if hasattr(theirs, "lstm_actor") else StableBaselinesPolicy(theirs)
