@@ -122,7 +122,7 @@ def _table(numbers: dict[str, float]) -> None:
 
 
 def _observation(snapshot: ControlSnapshot, record: int) -> None:
-    space = snapshot.observation_space
+    space, _ = snapshot.shown
     pictures = observation_pictures(snapshot, record)
     for name, picture in pictures.items():
         height, width, _ = picture.shape

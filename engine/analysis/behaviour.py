@@ -215,6 +215,10 @@ def _numbers(m: int, values: Any) -> tuple[float, ...]:
 
 
 def _in_state(policy: Any, target: ActionTarget) -> tuple[float, ...]:
+    if policy.has_memory:
+        raise BadInputError(
+            "what a policy with a memory does in a state depends on what each round's own policy remembers"
+        )
     output, deviation = policy.action_parameters(target.observation)
     if deviation is None:
         return tuple(output.softmax(-1)[0].tolist())

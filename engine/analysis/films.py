@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.analysis.rendering import CannotDrawError, take_picture, to_png
 from engine.core.checkpoint import fingerprint
+from engine.kinds.control.agents import in_episodes
 from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.evaluation import check_length
@@ -97,6 +98,7 @@ def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
     agent = Blueprint.of(run).agent(checkpoint)
     normalizer = normalizer_at(run.config, checkpoint)
     generator, env = np.random.default_rng([seed, 1]), environment.make()
+    act, only = in_episodes(agent, 1), np.arange(1)
     taken: list[tuple[int, float, bytes]] = []
     complaint, every = "", 1
     try:
@@ -119,7 +121,7 @@ def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
                 taken = [one for one in taken if one[0] % every == 0]
             check_length(environment, steps)
             seen = np.asarray(shown)[None] if normalizer is None else normalizer.normalize(np.asarray(shown)[None])
-            action = agent.act(seen, agent.draw_noise(generator, 1))[0]
+            action = act(seen, agent.draw_noise(generator, 1), only)[0]
             shown, reward, terminated, truncated, _ = env.step(feasible(action, manifest.action_space))
             steps, total = steps + 1, total + float(reward)
     finally:

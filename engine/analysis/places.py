@@ -70,7 +70,7 @@ def places(snapshot: ControlSnapshot) -> list[Place | None]:
     layout = environment_of(snapshot).layout
     assert layout is not None, "only asked of environments with a map"
     if not layout.of_state:
-        return [layout.place(observation) for observation in snapshot.buffer.observation]
+        return [layout.place(observation) for observation in snapshot.shown[1]]
     found = points(snapshot)
     return [None if point is None or point.state is None else layout.place(point.state) for point in found]
 

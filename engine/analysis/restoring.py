@@ -96,7 +96,7 @@ def points(snapshot: ControlSnapshot) -> list[Point | None]:
         CannotRestoreError: the environment is not here, or the recording has no environment
             states.
     """
-    config, buffer = snapshot.config, snapshot.buffer
+    config, buffer, (_, recorded) = snapshot.config, snapshot.buffer, snapshot.shown
     check_recorded(snapshot)
     try:
         environment = environment_of(snapshot)
@@ -113,7 +113,7 @@ def points(snapshot: ControlSnapshot) -> list[Point | None]:
             rows = t * config.n_envs + np.arange(config.n_envs)
             shown = np.concatenate([each.shown for each in environments])
             seen = shown if normalizer is None else normalizer.normalize(shown)
-            right &= [np.array_equal(a, b) for a, b in zip(seen, buffer.observation[rows], strict=True)]
+            right &= [np.array_equal(a, b) for a, b in zip(seen, recorded[rows], strict=True)]
             found += [_point(each) if good else None for each, good in zip(environments, right, strict=True)]
             for i in np.flatnonzero(right):
                 step = environments[i].step(buffer.action[rows[i : i + 1]])

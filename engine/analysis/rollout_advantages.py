@@ -27,11 +27,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from engine.analysis.restoring import Point, points
+from engine.analysis.restoring import CannotRestoreError, Point, points
 from engine.analysis.rollouts import ROLLOUT_SEED, Floats, RolloutTask, Start, horizon, parts, run_rollouts
 from engine.errors import BadInputError
 from engine.executors import Progress, check_executor, default_workers, run_tasks
-from engine.kinds.control.blueprint import Blueprint
+from engine.kinds.control.blueprint import Blueprint, policy_of
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -110,13 +110,16 @@ def monte_carlo(
 
     Raises:
         BadInputError: bad settings; nothing was played.
-        CannotRestoreError: the environment can't be made on this machine, or its states were not recorded.
+        CannotRestoreError: the environment can't be made on this machine, its states were not recorded, or the policy is not
+            played from them.
     """
     check_settings(rollouts, executor, workers)
     asked = check_records(np.arange(len(snapshot.buffer)) if records is None else records, len(snapshot.buffer))
     kept = _Kept(snapshot, rollouts)
     missing = [record for record in asked.tolist() if record not in kept.rows]
     if missing:
+        if why := getattr(policy_of(snapshot), "no_rollouts", ""):  # another trainer's
+            raise CannotRestoreError(why)
         restored = points(snapshot)
         kept.add((record, math.nan, math.nan, math.nan, 0) for record in missing if restored[record] is None)
         shared = _Shared(snapshot, restored, rollouts)

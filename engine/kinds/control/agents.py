@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +31,18 @@ class Actor(Protocol):
     def act(self, observation: NDArray[Any], noise: NDArray[np.float64]) -> NDArray[Any]:
         """One action per observation, from its row of noise."""
         ...
+
+
+Acts = Callable[[NDArray[Any], NDArray[np.float64], NDArray[np.int64]], NDArray[Any]]
+"""(observation (m, ...), noise (m, size), which (m,) of the episodes they are of) -> an action each."""
+
+
+def in_episodes(actor: Any, n: int) -> Acts:
+    """What acts in n episodes from their first steps on; one that has a memory (`begin_episodes`) has one of each."""
+    if hasattr(actor, "begin_episodes"):
+        begun: Acts = actor.begin_episodes(n)
+        return begun
+    return lambda observation, noise, which: np.asarray(actor.act(observation, noise))
 
 
 class Agent(Actor, core.Agent, Protocol):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.core.evaluation import EVALUATION_SEED
 from engine.envs import Environment
 from engine.errors import BadInputError
-from engine.kinds.control.agents import Actor
+from engine.kinds.control.agents import Actor, in_episodes
 from engine.kinds.control.normalization import Normalizer
 from engine.kinds.control.stepper import feasible
 
@@ -72,7 +72,7 @@ class Evaluator:
         generators = [np.random.default_rng([int(seed), 1]) for seed in seeds]
         total = np.zeros(len(seeds))
         running = np.arange(len(seeds))
-        steps = 0
+        steps, act = 0, in_episodes(policy, len(seeds))
         while len(running):
             check_length(self.environment, steps)
             steps += 1
@@ -80,7 +80,7 @@ class Evaluator:
                 on_step()
             noise = np.concatenate([policy.draw_noise(generators[i], 1) for i in running])
             seen = observation[running] if self.normalizer is None else self.normalizer.normalize(observation[running])
-            actions = policy.act(seen, noise)
+            actions = act(seen, noise, running)
             done = np.zeros(len(running), bool)
             for j, i in enumerate(running.tolist()):
                 outcome = self._envs[i].step(feasible(actions[j], self.action_space))

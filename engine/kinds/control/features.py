@@ -81,7 +81,7 @@ def _is_replayable(snapshot: ControlSnapshot) -> bool:
 
 
 def _of_the_state(snapshot: ControlSnapshot) -> Iterator[Feature]:
-    space, actions = snapshot.observation_space, snapshot.action_space
+    (space, observation), actions = snapshot.shown, snapshot.action_space
     if actions.kind == "discrete":
         for j, name in enumerate(_names(actions.names, actions.n)):
             yield share(f"action: {name}", f"took action {name.removeprefix('action ')}", snapshot.buffer.action == j)
@@ -90,7 +90,7 @@ def _of_the_state(snapshot: ControlSnapshot) -> Iterator[Feature]:
             yield number(name if name.startswith("action") else f"action: {name}", column)
     if space.kind == "discrete":
         for j, name in enumerate(_names(space.names, space.n) if space.n <= MOST_COMPONENTS else ()):
-            yield share(f"state: {name}", f"were in {name}", snapshot.buffer.observation == j)
+            yield share(f"state: {name}", f"were in {name}", observation == j)
     else:
         components = observation_components(snapshot)
         for name, column in components.items() if len(components) <= MOST_COMPONENTS else ():

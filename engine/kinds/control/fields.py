@@ -65,9 +65,9 @@ def steps_in_episode(snapshot: ControlSnapshot) -> NDArray[np.int64]:
 @control_only
 def observation_components(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
     """Component name -> (n,) values; a discrete observation is one component called `state`, an image has none."""
-    observation, space = snapshot.buffer.observation, snapshot.observation_space
+    space, observation = snapshot.shown
     if space.encoder == "parts":
-        parts = {name: _components(part, space.parts[name]) for name, part in observation.items()}  # type: ignore[attr-defined]
+        parts = {name: _components(part, space.parts[name]) for name, part in observation.items()}
         return {f"{name}: {component}": column for name, part in parts.items() for component, column in part.items()}
     return _components(observation, space)
 
@@ -100,7 +100,7 @@ def observation_pictures(snapshot: ControlSnapshot, record: int) -> dict[str, ND
     Every channel is stretched so that the round's largest value is 255. Three channels become red, green and blue; any
     other number of them grey.
     """
-    observation, space = snapshot.buffer.observation, snapshot.observation_space
+    space, observation = snapshot.shown
     parts: dict[str, Any] = observation if isinstance(observation, dict) else {"": observation}
     spaces = space.parts or {"": space}
     return {

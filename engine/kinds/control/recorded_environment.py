@@ -102,7 +102,7 @@ def _difference(environment: Environment, snapshot: ControlSnapshot) -> str | No
     one = None
     try:
         one = VectorEnvironment(environment, 1, begin_normalizer(config) if config.n_envs == 1 else None)
-        wanted = (snapshot.observation_space, snapshot.action_space)
+        wanted = (snapshot.shown[0], snapshot.action_space)
         for space, said in zip((one.observation_space, one.action_space), wanted, strict=True):
             if comparable and _look_of(space) != _look_of(said):
                 return "what is called so here has other observations or actions"
@@ -123,13 +123,13 @@ def _look_of(space: Space) -> tuple[Any, ...]:
 
 def _same_episode(one: VectorEnvironment, snapshot: ControlSnapshot, comparable: bool) -> bool:
     """Step the environment whose running episode is the youngest through its records, and compare."""
-    buffer, n_envs = snapshot.buffer, snapshot.config.n_envs
+    buffer, n_envs, (_, shown) = snapshot.buffer, snapshot.config.n_envs, snapshot.shown
     ages = {i: len(snapshot.checkpoint[f"environment/{i}/actions"]) for i in with_states(snapshot)}
     which = min(ages, key=lambda i: (ages[i], i))
     one.restore(snapshot.checkpoint, only=[which])
     ends = 0
     for row in range(which, len(buffer), n_envs)[:STEPS]:
-        if comparable and not np.array_equal(one.observation[0], buffer.observation[row]):
+        if comparable and not np.array_equal(one.observation[0], shown[row]):
             return False
         if ends == EPISODES:
             break

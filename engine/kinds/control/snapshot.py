@@ -80,6 +80,11 @@ class ControlSnapshot(Snapshot):
         """Name -> (n,) of what was recorded beside the records; nothing in a run that was trained here."""
         return {}
 
+    @property
+    def shown(self) -> tuple[Space, Any]:
+        """Space and (n, ...) observations as people know them, without what the policy remembered beside."""
+        return self.observation_space, self.buffer.observation
+
     def without(self, drop: Any, *, actor_only: bool = False) -> Self:
         """The same snapshot with the records `drop` marked as not kept.
 

@@ -85,7 +85,7 @@ class RecordedAgent:
 
     def __getattr__(self, name: str) -> Any:
         """What plays episodes is the policy's."""
-        if name in ("act", "draw_noise", "value", "log_prob"):
+        if name in ("act", "begin_episodes", "draw_noise", "value", "log_prob"):
             return getattr(self.policy, name)
         raise AttributeError(name)
 

@@ -22,8 +22,9 @@ from engine.kinds.control.kind import ControlKind
 from engine.kinds.recorded.agent import TORCH_GENERATOR, RecordedAgent, batch_of
 from engine.kinds.recorded.learner import RecordedLearner
 from engine.kinds.recorded.loss import Loss, OwnTerms, loss_from
+from engine.kinds.recorded.memory import PLACE, remembers
 from engine.kinds.recorded.remaking import restore_recorded
-from engine.kinds.recorded.sequences import PLACE, InSequences, has_sequences
+from engine.kinds.recorded.sequences import InSequences
 from engine.kinds.recorded.settings import RecordedSettings
 from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.kinds.recorded.tensors import restore_optimizer
@@ -71,12 +72,12 @@ class RecordedKind(ControlKind):
 
     def objective(self, snapshot: Any) -> RecordObjective:
         """The trainer's own."""
-        kind = InSequences if has_sequences(snapshot.buffer.observation) else RecordObjective
+        kind = InSequences if remembers(snapshot.buffer.observation) else RecordObjective
         return kind(snapshot.config, loss_of(snapshot).terms)
 
     def draw_minibatches(self, snapshot: Any, rng: np.random.Generator, left: NDArray[np.int64]) -> NDArray[np.integer]:
         """Where a policy has an LSTM, one environment after another from a random record on, as RecurrentPPO draws them."""
-        if not has_sequences(snapshot.buffer.observation):
+        if not remembers(snapshot.buffer.observation):
             return super().draw_minibatches(snapshot, rng, left)
         if len(left) < len(snapshot.buffer):
             raise BadInputError(

@@ -89,6 +89,11 @@ class RecordedPolicy(Policy):
         """Why its actions can't be drawn here from numbers of their own; empty where they can."""
         return "what it would do in a state is known to its own code alone"
 
+    @property
+    def no_rollouts(self) -> str:
+        """Why it can't be played from a state in which a record was made; empty where it can."""
+        return self.cannot_act
+
     def action_parameters(self, observation: Any) -> tuple[Tensor, Tensor | None]:
         """(n, ...) observations -> (n, actions) logits and None, or (n, d) means and (n, d) standard deviations.
 
@@ -160,7 +165,9 @@ class StableBaselinesPolicy(RecordedPolicy):
         """
         if self.cannot_act and type(self._theirs.action_dist).__name__ != "MaskableCategoricalDistribution":
             raise BadInputError(f"this policy's probabilities are not shown: {self.cannot_act}")
-        said = self._distribution(observation)
+        return self._as_parameters(self._distribution(observation))
+
+    def _as_parameters(self, said: Any) -> tuple[Tensor, Tensor | None]:
         return (said.logits, None) if self.discrete else (said.mean, said.stddev)
 
     @torch.no_grad()
@@ -193,7 +200,9 @@ class StableBaselinesPolicy(RecordedPolicy):
     @torch.no_grad()
     def act(self, observation: NDArray[Any], noise: NDArray[np.float64]) -> NDArray[Any]:
         """One action per observation, from its row of noise."""
-        said = self._distribution(observation)
+        return self._drawn(self._distribution(observation), noise)
+
+    def _drawn(self, said: Any, noise: NDArray[np.float64]) -> NDArray[Any]:
         if self.discrete:
             cumulative = said.probs.numpy().cumsum(-1)
             return np.asarray((cumulative < noise * cumulative[:, -1:]).sum(-1).clip(max=cumulative.shape[-1] - 1))

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from engine.core.policy import Evaluation, Inputs
 from engine.errors import BadInputError
-from engine.kinds.recorded.policy import RecordedPolicy, StableBaselinesPolicy, plain
-from engine.kinds.recorded.sequences import PLACE, PREFIX, STARTS, STATES, Sequences, has_sequences
+from engine.kinds.control.agents import Acts
+from engine.kinds.recorded.memory import PLACE, STARTS, STATES, remembers
+from engine.kinds.recorded.policy import StableBaselinesPolicy, plain
+from engine.kinds.recorded.sequences import Sequences
 
 
 class RecurrentPolicy(StableBaselinesPolicy):
@@ -25,66 +27,92 @@ class RecurrentPolicy(StableBaselinesPolicy):
     has_memory = True
 
     def encode(self, observation: Any) -> Inputs:
-        """Observations with what the LSTM had in memory.
+        """Observations with what was in memory.
 
         Raises:
-            BadInputError: its states were not recorded beside them, or are of another LSTM.
+            BadInputError: that was not recorded beside them, or is of another LSTM.
         """
-        if not has_sequences(observation):
-            raise BadInputError("a policy with an LSTM needs its states beside an observation; name a record")
-        lstm, n = self._theirs.lstm_actor, len(observation[PLACE])
-        shape = (n, lstm.num_layers, lstm.hidden_size)
-        who = STATES if self._theirs.lstm_critic is not None else ("actor",)
-        for name in (name for each in who for name in STATES[each]):
+        if not remembers(observation):
+            raise BadInputError(
+                "a policy with an LSTM needs what it had in memory beside an observation; name a record"
+            )
+        n, lstm = len(observation[PLACE]), self._theirs.lstm_actor
+        names = [*STATES["actor"], *(STATES["critic"] if self._theirs.lstm_critic is not None else ())]
+        wanted: dict[str, tuple[int, ...]] = dict.fromkeys(names, (n, lstm.num_layers, lstm.hidden_size))
+        for name, shape in (wanted | {PLACE: (n,), STARTS: (n,)}).items():
             if np.shape(observation.get(name)) != shape:
-                raise BadInputError(f"the recorded {name} are not the states of this policy, which are {shape}")
+                raise BadInputError(
+                    f"{name} of the records is not what this policy has in memory: its shape must be {shape}"
+                )
         return super().encode(observation)
 
     def forward(self, inputs: Inputs, action: Tensor, with_value: bool = True) -> Evaluation:
         """What the module says of n records, in sequences."""
-        given = plain(inputs)
-        rows = Sequences(given)
-        seen, starts = self._seen(rows, given), rows.fill_up(given[STARTS]).float()
-        actor, taken = rows.states(given, "actor"), rows.fill_up(action)
+        rows = Sequences(plain(inputs))
+        taken = rows.fill_up(action)
+        value, log_prob, entropy = None, None, None
         if with_value or not self._is_as_published:
-            states = _states(actor, rows.states(given, "critic"))
-            value, log_prob, entropy = self._theirs.evaluate_actions(seen, taken, states, starts)
+            states = _both(rows.states("actor"), rows.states("critic"))
+            value, log_prob, entropy = self._theirs.evaluate_actions(rows.seen, taken, states, rows.starts)
         else:
-            said, _ = self._theirs.get_distribution(seen, actor, starts)
-            value, log_prob, entropy = None, said.log_prob(taken), said.entropy()
+            said, _ = self._theirs.get_distribution(rows.seen, rows.states("actor"), rows.starts)
+            log_prob, entropy = said.log_prob(taken), said.entropy()
         entropy = -log_prob if entropy is None else entropy
-        whole = Evaluation(log_prob, entropy, None if value is None else value.flatten())
-        return whole.take(rows.where)
+        return Evaluation(log_prob, entropy, None if value is None else value.flatten()).take(rows.where)
 
     @torch.no_grad()
     def value(self, observation: Any) -> NDArray[np.float32]:
         """V(s): (n, ...) observations -> (n,)."""
-        given = self.encode(observation)
-        rows = Sequences(given)
-        starts = rows.fill_up(given[STARTS]).float()
-        found = self._theirs.predict_values(self._seen(rows, given), rows.states(given, "critic"), starts)
+        rows = Sequences(self.encode(observation))
+        found = self._theirs.predict_values(rows.seen, rows.states("critic"), rows.starts)
         return np.asarray(found.flatten()[rows.where].numpy())
 
-    @property
-    def cannot_act(self) -> str:
-        """It acts by what it has in memory."""
-        return "what it does depends on the steps before it, and it is not stepped through them here"
-
+    @torch.no_grad()
     def action_parameters(self, observation: Any) -> tuple[Tensor, Tensor | None]:
-        """Not of single states."""
-        return RecordedPolicy.action_parameters(self, observation)
+        """As `StableBaselinesPolicy.action_parameters`, of observations with what was in memory."""
+        if self.cannot_act:
+            raise BadInputError(f"this policy's probabilities are not shown: {self.cannot_act}")
+        rows = Sequences(self.encode(observation))
+        said, _ = self._theirs.get_distribution(rows.seen, rows.states("actor"), rows.starts)
+        first, second = self._as_parameters(said.distribution)
+        return first[rows.where], None if second is None else second[rows.where]
 
     def actor_features(self, observation: Any) -> NDArray[np.float32]:
-        """Not of single states."""
-        return RecordedPolicy.actor_features(self, observation)
+        """Not known here."""
+        raise BadInputError(
+            "features of a policy with an LSTM are not shown: they are of the steps before a state, too"
+        )
 
-    @staticmethod
-    def _seen(rows: Sequences, given: dict[str, Tensor]) -> Any:
-        parts = {name: rows.fill_up(part) for name, part in given.items() if not name.startswith(PREFIX)}
-        return parts["observation"] if parts.keys() == {"observation"} else parts
+    @property
+    def no_rollouts(self) -> str:
+        """It is played from an episode's beginning."""
+        return "a policy with an LSTM acts by what it has in memory, which it gets from an episode's beginning on"
+
+    def act(self, observation: Any, noise: NDArray[np.float64]) -> NDArray[Any]:
+        """Not in a state alone, see `begin_episodes`.
+
+        Raises:
+            BadInputError: in any case.
+        """
+        raise BadInputError(f"this policy can't be played from a state: {self.no_rollouts}")
+
+    def begin_episodes(self, n: int) -> Acts:
+        """What acts in n episodes from their first steps on, with a memory of each."""
+        lstm = self._theirs.lstm_actor
+        hidden, cell = torch.zeros(2, lstm.num_layers, n, lstm.hidden_size)
+
+        @torch.no_grad()
+        def act(observation: Any, noise: NDArray[np.float64], which: NDArray[np.int64]) -> NDArray[Any]:
+            shown = StableBaselinesPolicy.encode(self, observation)
+            states = hidden[:, which], cell[:, which]
+            said, after = self._theirs.get_distribution(shown, states, torch.zeros(len(which)))
+            hidden[:, which], cell[:, which] = after
+            return self._drawn(said.distribution, noise)
+
+        return act
 
 
-def _states(actor: tuple[Tensor, Tensor], critic: tuple[Tensor, Tensor]) -> Any:
+def _both(actor: tuple[Tensor, Tensor], critic: tuple[Tensor, Tensor]) -> Any:
     from sb3_contrib.common.recurrent.type_aliases import RNNStates
 
     return RNNStates(actor, critic)

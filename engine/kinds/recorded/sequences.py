@@ -1,7 +1,4 @@
-"""What a policy with an LSTM was shown beside the observation, and how a batch of records becomes sequences of it.
-
-It is kept as parts of the observation, so that whatever has a record's observation has these, too.
-"""
+"""Batches of records as the sequences that a policy with an LSTM goes through."""
 
 from __future__ import annotations
 
@@ -14,49 +11,18 @@ from torch import Tensor
 
 from engine.core.objective import Batch, RecordObjective
 from engine.kinds.recorded.loss import WithValue
-
-PREFIX = "lstm/"
-PLACE, STARTS = f"{PREFIX}place", f"{PREFIX}starts"
-"""(n,) env * (n_steps + 1) + t, so that a record follows another one where its place is one more; and 1 where an episode starts,
-which sets the states to 0."""
-STATES = {who: (f"{PREFIX}{who}_hidden", f"{PREFIX}{who}_cell") for who in ("actor", "critic")}
-"""(n, layers, size) each, before the step. The critic's are there where it has an LSTM of its own."""
-
-
-def has_sequences(observation: Any) -> bool:
-    """Whether observations, or the parts of their space, are those of a policy with an LSTM."""
-    return isinstance(observation, dict) and PLACE in observation
-
-
-def as_sequences(place: NDArray[np.int64], starts: NDArray[Any]) -> NDArray[np.int64]:
-    """(n,) places and starts of a batch -> (sequences, longest) its rows, filled up with -1.
-
-    A record goes on with a sequence where the record before it in its episode is in the batch, above it. So a minibatch of
-    RecurrentPPO becomes the trainer's own sequences, in the trainer's order.
-
-    >>> as_sequences(np.array([4, 5, 0, 1, 2]), np.array([0, 0, 0, 0, 1]))
-    array([[ 0,  1],
-           [ 2,  3],
-           [ 4, -1]])
-    """
-    order = np.argsort(place, kind="stable")
-    goes_on = (np.diff(place[order]) == 1) & (np.diff(order) > 0) & (starts[order[1:]] == 0)
-    found = sorted(np.split(order, np.flatnonzero(~goes_on) + 1), key=lambda rows: int(rows[0]))
-    padded = np.full((len(found), max(map(len, found))), -1)
-    for line, rows in zip(padded, found, strict=True):
-        line[: len(rows)] = rows
-    return padded
+from engine.kinds.recorded.memory import PLACE, PREFIX, STARTS, STATES, as_sequences
 
 
 class Sequences:
-    """A batch of n records as sequences, which are filled up with zeros as the trainer does it."""
+    """A batch of n records in sequences, each filled up with zeros to the longest, as RecurrentPPO has its minibatches."""
 
     def __init__(self, inputs: dict[str, Tensor]) -> None:
         padded = torch.as_tensor(as_sequences(inputs[PLACE].numpy(), inputs[STARTS].numpy()))
-        self.first, self.size = padded[:, 0], padded.numel()
         there = torch.nonzero(padded.ravel() >= 0).ravel()
+        self.inputs, self.size, self.first = inputs, padded.numel(), padded[:, 0]
         self.where = torch.empty_like(there)
-        """(n,) where each record stands among all that is filled up."""
+        """(n,) where each record stands in what is filled up."""
         self.where[padded.ravel()[there]] = there
 
     def fill_up(self, column: Tensor) -> Tensor:
@@ -65,18 +31,29 @@ class Sequences:
         filled[self.where] = column
         return filled
 
-    def states(self, inputs: dict[str, Tensor], who: str) -> tuple[Tensor, Tensor]:
-        """(layers, sequences, size) hidden and cell state each, as they were recorded before a sequence's first step."""
-        names = STATES[who] if STATES[who][0] in inputs else STATES["actor"]
-        hidden, cell = (inputs[name][self.first].swapaxes(0, 1).contiguous() for name in names)
+    @property
+    def seen(self) -> Any:
+        """The observations, filled up."""
+        parts = {name: self.fill_up(part) for name, part in self.inputs.items() if not name.startswith(PREFIX)}
+        return parts["observation"] if parts.keys() == {"observation"} else parts
+
+    @property
+    def starts(self) -> Tensor:
+        """Whether an episode starts, filled up."""
+        return self.fill_up(self.inputs[STARTS]).float()
+
+    def states(self, who: str) -> tuple[Tensor, Tensor]:
+        """(layers, sequences, size) hidden and cell states before the first steps; the actor's, where there are no others."""
+        names = STATES[who] if STATES[who][0] in self.inputs else STATES["actor"]
+        hidden, cell = (self.inputs[name][self.first].swapaxes(0, 1).contiguous() for name in names)
         return hidden, cell
 
 
 class InSequences(RecordObjective):
-    """The objective of records in sequences: at theta(k) they are those of the first epoch's minibatches."""
+    """The objective of records in sequences."""
 
     def at_start(self, batch: Batch, minibatches: NDArray[np.int32]) -> Batch:
-        """The whole round as the first epoch's minibatches have it: normalised, and each of their sequences by itself.
+        """The whole round, normalised within the first epoch's minibatches and in their sequences.
 
         Where no minibatches were recorded, sequences begin with the round.
         """
@@ -85,9 +62,8 @@ class InSequences(RecordObjective):
             return batch
         given: WithValue = batch.inputs
         order = torch.as_tensor(minibatches[0], dtype=torch.int64)
-        place = given.inputs[PLACE][order]
-        step, number = place.diff(prepend=place[:1]), torch.arange(len(order))
-        apart = (step != 1) | (number % self.config.batch_size == 0)
-        own = torch.empty_like(place)
-        own[order] = number + apart.cumsum(0)
-        return batch._replace(inputs=given._replace(inputs={**given.inputs, PLACE: own}))
+        before, number = given.inputs[PLACE][order], torch.arange(len(order))
+        apart = (before.diff(prepend=before[:1]) != 1) | (number % self.config.batch_size == 0)
+        place = torch.empty_like(before)
+        place[order] = number + apart.cumsum(0)
+        return batch._replace(inputs=given._replace(inputs={**given.inputs, PLACE: place}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
+from engine.kinds.recorded.memory import PREFIX, remembers
 from engine.kinds.recorded.settings import RecordedSettings
+from engine.spaces import Space
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,6 +44,19 @@ class RecordedSnapshot(ControlSnapshot):
         """What the person who recorded asked for, and whether a step is a real one where some are not."""
         phantom = {} if self.buffer.valid is None else {"valid": self.buffer.valid}
         return {**self.buffer.extra, **phantom}
+
+    @property
+    def shown(self) -> tuple[Space, Any]:
+        """Without the states of an LSTM, and what they go with."""
+        space, observation = super().shown
+        if not remembers(observation):
+            return space, observation
+        own = [name for name in space.parts if not name.startswith(PREFIX)]
+        if own == ["observation"]:
+            return space.parts["observation"], observation["observation"]
+        return replace(space, parts={name: space.parts[name] for name in own}), {
+            name: observation[name] for name in own
+        }
 
     @cached_property
     def said(self) -> RecordedSettings:
