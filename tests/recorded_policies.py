@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
-from sb3_contrib import MaskablePPO
+from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -135,3 +135,38 @@ MODELS: dict[str, Callable[[], Any]] = {
         device="cpu",
     ),
 }
+LSTM: dict[str, Any] = {"lstm_hidden_size": 8, "net_arch": [8]}
+SHORT = SMALL | {"n_steps": 16, "batch_size": 12}
+RECURRENT: dict[str, Callable[[], Any]] = {
+    "critic with its own": lambda: RecurrentPPO(
+        "MlpLstmPolicy",
+        make_vec_env("CartPole-v1", 2, seed=0),
+        learning_rate=0.02,
+        policy_kwargs=LSTM | {"n_lstm_layers": 2},
+        **SHORT,
+    ),
+    "shared": lambda: RecurrentPPO(
+        "MlpLstmPolicy",
+        world(VECTOR, box(2)),
+        clip_range_vf=0.1,
+        policy_kwargs=LSTM | {"shared_lstm": True, "enable_critic_lstm": False},
+        **SHORT,
+    ),
+    "critic without": lambda: RecurrentPPO(
+        "MlpLstmPolicy",
+        world(spaces.Discrete(5), THREE),
+        ent_coef=0.01,
+        policy_kwargs=LSTM | {"enable_critic_lstm": False},
+        **SHORT,
+    ),
+    "parts": lambda: RecurrentPPO(
+        "MultiInputLstmPolicy",
+        world(spaces.Dict({"u": VECTOR, "v": spaces.Discrete(3)}), THREE),
+        policy_kwargs=LSTM,
+        **SHORT,
+    ),
+    "images, all at once": lambda: RecurrentPPO(
+        "CnnLstmPolicy", world(IMAGE, spaces.MultiDiscrete([3, 2])), policy_kwargs=LSTM, **SHORT | {"batch_size": 32}
+    ),
+}
+"""RecurrentPPO, two environments of 16 steps a round."""

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from recorded_policies import MODELS, SMALL, THREE, VECTOR, world
-from sb3_contrib import RecurrentPPO
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import CheckpointCallback
 from torch import Tensor
@@ -218,15 +217,7 @@ def test_what_a_mask_forbade_is_part_of_what_the_policy_saw(runs: dict[str, Run]
         )
 
 
-def test_a_policy_with_a_memory_can_be_looked_at(tmp_path: Path) -> None:
-    model = RecurrentPPO("MlpLstmPolicy", world(VECTOR, THREE), **SMALL)
-    with sb3.Recorder(tmp_path / "run") as recorder:
-        model.learn(128, callback=recorder)
-    run = engine.open_run(tmp_path / "run")
-    assert len(run.snapshot(1).buffer) == 64
-    assert "RecurrentPPO" in run.manifest.settings["capabilities"]["replay"]
-    assert "RecurrentPPO" in refusal(lambda: engine.influence(run.snapshot(1), "return"))
-    assert "RecurrentPPO" in refusal(lambda: engine.replay(run.snapshot(1)))
+def test_a_model_that_does_not_train_on_rollouts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="a DQN can't be recorded"):
         DQN("MlpPolicy", "CartPole-v1", device="cpu").learn(10, callback=sb3.Recorder(tmp_path / "q"))
     assert not (tmp_path / "q").exists()

@@ -1,4 +1,4 @@
-"""Inner products <v, grad J_i>: three backends, one answer; worked examples by hand."""
+"""Inner products <v, grad J_i>: four backends, one answer; worked examples by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.spaces import Space
 from engine.store.snapshot import Snapshot
 
-FAST: tuple[Backend, ...] = ("jvp", "ghost")
+FAST: tuple[Backend, ...] = ("jvp", "ghost", "double")
 
 
 @pytest.fixture(scope="module", params=["LunarLander-v3", "FrozenLake-v1", "Pendulum-v1", "MiniGrid-Empty-8x8-v0"])
@@ -217,7 +217,7 @@ def test_zero_gradient_is_refused_in_words() -> None:
 
 def test_unknown_backend_is_refused_by_name() -> None:
     policy, config = two_action_world(0.5)
-    with pytest.raises(BadInputError, match="jvp, ghost, loop"):
+    with pytest.raises(BadInputError, match="jvp, ghost, double, loop"):
         inner_products(policy, two_records(0.5, (1, 1)), config, {}, "magic")  # type: ignore[arg-type]
 
 
