@@ -113,6 +113,11 @@ MODELS: dict[str, Callable[[], Any]] = {
         "MlpPolicy", "Pendulum-v1", use_sde=True, policy_kwargs={"squash_output": True}, **SMALL
     ),
     "normalized": lambda: PPO("MlpPolicy", VecNormalize(make_vec_env("Pendulum-v1", 2, seed=0)), **SMALL),
+    "normalized parts": lambda: PPO(
+        "MultiInputPolicy",
+        VecNormalize(world(spaces.Dict({"u": VECTOR, "v": spaces.Discrete(3)}), THREE), norm_obs_keys=["u"]),
+        **SMALL,
+    ),
     "several discrete": lambda: PPO("MlpPolicy", world(VECTOR, spaces.MultiDiscrete([3, 2])), **SMALL),
     "discrete states": lambda: PPO("MlpPolicy", world(spaces.Discrete(7), THREE), **SMALL),
     "binary": lambda: PPO("MlpPolicy", world(spaces.MultiBinary(4), spaces.MultiBinary(3)), **SMALL),

@@ -338,8 +338,13 @@ def _statistics(normalized: VecNormalize) -> dict[str, NDArray[Any]]:
     """The running statistics as plain arrays, under the names that the run format has for them."""
     found: dict[str, NDArray[Any]] = {}
     moments = {"return": normalized.ret_rms} if normalized.norm_reward else {}
-    if normalized.norm_obs and not isinstance(normalized.obs_rms, dict):
-        moments["observation"] = normalized.obs_rms
+    if normalized.norm_obs:
+        seen = normalized.obs_rms
+        moments |= (
+            {f"observation/{key}": part for key, part in seen.items()}
+            if isinstance(seen, dict)
+            else {"observation": seen}
+        )
     for name, each in moments.items():
         for part in ("mean", "var", "count"):
             found[f"normalizer/{name}_{part}"] = np.asarray(getattr(each, part), np.float64).copy()

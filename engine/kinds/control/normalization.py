@@ -101,11 +101,19 @@ class Normalizer:
             return np.asarray(reward)
         return np.clip(reward / np.sqrt(self.moments["return"].var + EPSILON), -CLIP, CLIP)
 
-    def normalize(self, observation: NDArray[Any]) -> NDArray[Any]:
-        """(..., *shape) observations as shown -> as the network sees them, by the statistics as they stand."""
-        if "observation" not in self.moments:
+    def normalize(self, observation: Any) -> Any:
+        """(..., *shape) observations as shown -> as the network sees them, by the statistics as they stand.
+
+        Those of several parts, a dict, part by part.
+        """
+        if isinstance(observation, dict):
+            return {name: self._centred(part, f"observation/{name}") for name, part in observation.items()}
+        return self._centred(observation, "observation")
+
+    def _centred(self, observation: NDArray[Any], name: str) -> NDArray[Any]:
+        if name not in self.moments:
             return observation
-        moments = self.moments["observation"]
+        moments = self.moments[name]
         return np.clip((observation - moments.mean) / np.sqrt(moments.var + EPSILON), -CLIP, CLIP).astype(np.float32)
 
     def statistics(self, prefix: str) -> dict[str, NDArray[Any]]:
@@ -121,11 +129,15 @@ class Normalizer:
         return self.statistics(prefix) | {f"{prefix}returns": self.returns.copy()}
 
     def load(self, tensors: Mapping[str, NDArray[Any]], prefix: str) -> None:
-        """Go back to what `statistics` or `state` gave.
+        """Go back to what `statistics` or `state` gave, or to a set a part, which another trainer's run may have.
 
         Raises:
             DamagedRunError: it is not there.
         """
+        of_parts = [key for key in tensors if key.startswith(f"{prefix}observation/") and key.endswith("_mean")]
+        if of_parts and "observation" in self.moments:
+            del self.moments["observation"]
+            self.moments |= {key.removeprefix(prefix).removesuffix("_mean"): Moments() for key in of_parts}
         for name in self.moments:
             parts = [f"{prefix}{name}_{part}" for part in ("mean", "var", "count")]
             if not tensors.keys() >= set(parts) or tensors[parts[2]].size != 1:

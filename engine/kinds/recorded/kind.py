@@ -24,9 +24,9 @@ from engine.kinds.recorded.learner import RecordedLearner
 from engine.kinds.recorded.loss import Loss, OwnTerms, loss_from
 from engine.kinds.recorded.memory import PLACE, remembers
 from engine.kinds.recorded.remaking import restore_recorded
-from engine.kinds.recorded.sequences import InSequences
 from engine.kinds.recorded.settings import RecordedSettings
 from engine.kinds.recorded.snapshot import RecordedSnapshot
+from engine.kinds.recorded.step_sequences import InSequences
 from engine.kinds.recorded.tensors import restore_optimizer
 from engine.store.manifest import RunManifest
 

@@ -14,7 +14,7 @@ from engine.errors import BadInputError
 from engine.kinds.control.agents import Acts
 from engine.kinds.recorded.memory import PLACE, STARTS, STATES, remembers
 from engine.kinds.recorded.policy import StableBaselinesPolicy, plain
-from engine.kinds.recorded.sequences import Sequences
+from engine.kinds.recorded.step_sequences import Sequences
 
 
 class RecurrentPolicy(StableBaselinesPolicy):

@@ -27,6 +27,7 @@ from engine.analysis.restoring import points
 from engine.core.kind import kind_of
 from engine.core.policy import trained
 from engine.errors import BadInputError, EngineError, LockedRunError
+from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.recorded.kind import loss_of
 from engine.recording import sb3
 from engine.store.read import Run
@@ -200,6 +201,19 @@ def test_parts_and_images_come_back(runs: dict[str, Run]) -> None:
     }
     assert parts.observation_space.parts["image"].dtype == "uint8"
     assert runs["two by three actions"].snapshot(0).buffer.action.shape == (64, 6)
+
+
+def test_each_normalized_part_keeps_its_statistics(models: dict[str, Any], runs: dict[str, Run]) -> None:
+    run, trained_on = runs["normalized parts"], models["normalized parts"].get_vec_normalize_env()
+    last = run.checkpoint(ROUNDS)
+    names = {name for name in last if name.startswith("normalizer/observation")}
+    assert names == {f"normalizer/observation/u_{part}" for part in ("mean", "var", "count")}
+    shown = trained_on.get_original_obs()
+    normalizer = normalizer_at(run.config, last)
+    assert normalizer is not None
+    seen, expected = normalizer.normalize(shown), trained_on.normalize_obs(shown)
+    assert not np.allclose(seen["u"], shown["u"])
+    assert all(np.array_equal(seen[name], expected[name]) for name in ("u", "v"))
 
 
 def test_what_a_mask_forbade_is_part_of_what_the_policy_saw(runs: dict[str, Run]) -> None:
