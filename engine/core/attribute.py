@@ -66,7 +66,7 @@ def attribute(
         objective: J_i. The settings of a run stand for PPO's clipped objective with its coefficients; anything else is a
             function of what the policy says of records (an `Evaluation`, always with the value) and of their `Batch` that
             returns the `Objective` of each, whose sum is what the update maximises.
-        backend: `ghost`, `jvp` or `loop`; by default the quickest that can differentiate this policy
+        backend: `ghost`, `jvp`, `double` or `loop`; by default the quickest that can differentiate this policy
             (see `inner_products.inner_products`).
         by_layer: split the influence by layer of the policy with trained parameters, too. A parameter that layers share is
             its first layer's.

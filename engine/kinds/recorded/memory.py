@@ -23,21 +23,15 @@ def remembers(observation: Any) -> bool:
     return isinstance(observation, dict) and PLACE in observation
 
 
-def as_sequences(place: NDArray[np.int64], starts: NDArray[Any]) -> NDArray[np.int64]:
-    """(n,) places and starts of a batch -> (sequences, longest) its rows, filled up with -1.
+def as_sequences(place: NDArray[np.int64], starts: NDArray[Any]) -> list[NDArray[np.int64]]:
+    """(n,) places and starts of a batch -> the rows of each sequence, by their first rows.
 
     A record goes on with a sequence where the record before it in its episode is in the batch, above it. So a minibatch of
     RecurrentPPO becomes the trainer's own sequences, in the trainer's order.
 
-    >>> as_sequences(np.array([4, 5, 0, 1, 2]), np.array([0, 0, 0, 0, 1]))
-    array([[ 0,  1],
-           [ 2,  3],
-           [ 4, -1]])
+    >>> [rows.tolist() for rows in as_sequences(np.array([4, 5, 0, 1, 2]), np.array([0, 0, 0, 0, 1]))]
+    [[0, 1], [2, 3], [4]]
     """
     order = np.argsort(place, kind="stable")
     goes_on = (np.diff(place[order]) == 1) & (np.diff(order) > 0) & (starts[order[1:]] == 0)
-    found = sorted(np.split(order, np.flatnonzero(~goes_on) + 1), key=lambda rows: int(rows[0]))
-    padded = np.full((len(found), max(map(len, found))), -1)
-    for line, rows in zip(padded, found, strict=True):
-        line[: len(rows)] = rows
-    return padded
+    return sorted(np.split(order, np.flatnonzero(~goes_on) + 1), key=lambda rows: int(rows[0]))

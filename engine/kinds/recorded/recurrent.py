@@ -14,7 +14,7 @@ from engine.errors import BadInputError
 from engine.kinds.control.agents import Acts
 from engine.kinds.recorded.memory import PLACE, STARTS, STATES, remembers
 from engine.kinds.recorded.policy import StableBaselinesPolicy, plain
-from engine.kinds.recorded.step_sequences import Sequences
+from engine.kinds.recorded.step_sequences import Sequences, in_groups, in_rows
 
 
 class RecurrentPolicy(StableBaselinesPolicy):
@@ -46,11 +46,21 @@ class RecurrentPolicy(StableBaselinesPolicy):
                 )
         return super().encode(observation)
 
+    def serves_value(self, name: str) -> bool:
+        """An LSTM that is the actor's alone does not, either."""
+        own = name.startswith("lstm_actor.") and not self._theirs.shared_lstm
+        return not own and super().serves_value(name)
+
     def forward(self, inputs: Inputs, action: Tensor, with_value: bool = True) -> Evaluation:
-        """What the module says of n records, in sequences."""
-        rows = Sequences(plain(inputs))
-        taken = rows.fill_up(action)
-        value, log_prob, entropy = None, None, None
+        """What the module says of n records: in training as the trainer asks it, else in groups of similar length."""
+        groups = in_groups(plain(inputs), together=self.training)
+        log_prob, entropy, value = zip(*(self._said(rows, action, with_value) for rows in groups), strict=True)
+        found = in_rows(groups, log_prob), in_rows(groups, entropy)
+        return Evaluation(*found, None if value[0] is None else in_rows(groups, value))
+
+    def _said(self, rows: Sequences, action: Tensor, with_value: bool) -> Evaluation:
+        """Of the records of some sequences."""
+        taken, value = rows.fill_up(action), None
         if with_value or not self._is_as_published:
             states = _both(rows.states("actor"), rows.states("critic"))
             value, log_prob, entropy = self._theirs.evaluate_actions(rows.seen, taken, states, rows.starts)
@@ -63,19 +73,25 @@ class RecurrentPolicy(StableBaselinesPolicy):
     @torch.no_grad()
     def value(self, observation: Any) -> NDArray[np.float32]:
         """V(s): (n, ...) observations -> (n,)."""
-        rows = Sequences(self.encode(observation))
-        found = self._theirs.predict_values(rows.seen, rows.states("critic"), rows.starts)
-        return np.asarray(found.flatten()[rows.where].numpy())
+        groups = in_groups(self.encode(observation), together=False)
+        found = [
+            self._theirs.predict_values(rows.seen, rows.states("critic"), rows.starts)[rows.where] for rows in groups
+        ]
+        return np.asarray(in_rows(groups, found).flatten().numpy())
 
     @torch.no_grad()
     def action_parameters(self, observation: Any) -> tuple[Tensor, Tensor | None]:
         """As `StableBaselinesPolicy.action_parameters`, of observations with what was in memory."""
         if self.cannot_act:
             raise BadInputError(f"this policy's probabilities are not shown: {self.cannot_act}")
-        rows = Sequences(self.encode(observation))
-        said, _ = self._theirs.get_distribution(rows.seen, rows.states("actor"), rows.starts)
-        first, second = self._as_parameters(said.distribution)
-        return first[rows.where], None if second is None else second[rows.where]
+        groups = in_groups(self.encode(observation), together=False)
+        first, second = [], []
+        for rows in groups:
+            said, _ = self._theirs.get_distribution(rows.seen, rows.states("actor"), rows.starts)
+            output, deviation = self._as_parameters(said.distribution)
+            first.append(output[rows.where])
+            second += [] if deviation is None else [deviation[rows.where]]
+        return in_rows(groups, first), in_rows(groups, second) if second else None
 
     def actor_features(self, observation: Any) -> NDArray[np.float32]:
         """Not known here."""

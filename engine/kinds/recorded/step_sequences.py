@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from engine.core.objective import Batch, RecordObjective
 from engine.kinds.recorded.loss import WithValue
@@ -15,20 +18,20 @@ from engine.kinds.recorded.memory import PLACE, PREFIX, STARTS, STATES, as_seque
 
 
 class Sequences:
-    """A batch of n records in sequences, each filled up with zeros to the longest, as RecurrentPPO has its minibatches."""
+    """Sequences of a batch, each filled up with zeros to the longest, as RecurrentPPO has its minibatches."""
 
-    def __init__(self, inputs: dict[str, Tensor]) -> None:
-        padded = torch.as_tensor(as_sequences(inputs[PLACE].numpy(), inputs[STARTS].numpy()))
-        there = torch.nonzero(padded.ravel() >= 0).ravel()
-        self.inputs, self.size, self.first = inputs, padded.numel(), padded[:, 0]
-        self.where = torch.empty_like(there)
-        """(n,) where each record stands in what is filled up."""
-        self.where[padded.ravel()[there]] = there
+    def __init__(self, inputs: dict[str, Tensor], rows: Sequence[NDArray[np.int64]]) -> None:
+        padded = pad_sequence([torch.as_tensor(each) for each in rows], batch_first=True, padding_value=-1)
+        self.inputs, self.first, self.size = inputs, padded[:, 0], padded.numel()
+        self.where = torch.nonzero(padded.ravel() >= 0).ravel()
+        """(m,) which of all that is filled up are records."""
+        self.rows = padded.ravel()[self.where]
+        """(m,) the records' rows in the batch."""
 
     def fill_up(self, column: Tensor) -> Tensor:
         """(n, ...) -> (sequences * longest, ...)."""
         filled = column.new_zeros((self.size, *column.shape[1:]))
-        filled[self.where] = column
+        filled[self.where] = column[self.rows]
         return filled
 
     @property
@@ -47,6 +50,20 @@ class Sequences:
         names = STATES[who] if STATES[who][0] in self.inputs else STATES["actor"]
         hidden, cell = (self.inputs[name][self.first].swapaxes(0, 1).contiguous() for name in names)
         return hidden, cell
+
+
+def in_groups(inputs: dict[str, Tensor], together: bool) -> list[Sequences]:
+    """The sequences of a batch: together, as the trainer has them, or by similar length, so that little is filled up."""
+    found = as_sequences(inputs[PLACE].numpy(), inputs[STARTS].numpy())
+    if together:
+        return [Sequences(inputs, found)]
+    by_length = sorted(found, key=len)
+    return [Sequences(inputs, list(rows)) for _, rows in groupby(by_length, key=lambda rows: len(rows).bit_length())]
+
+
+def in_rows(groups: Sequence[Sequences], parts: Sequence[Tensor]) -> Tensor:
+    """(m, ...) of each group's records -> (n, ...) of the batch's."""
+    return torch.cat(list(parts))[torch.cat([group.rows for group in groups]).argsort()]
 
 
 class InSequences(RecordObjective):
