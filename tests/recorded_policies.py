@@ -161,6 +161,8 @@ RECURRENT: dict[str, Callable[[], Any]] = {
         "MlpLstmPolicy",
         world(spaces.Discrete(5), THREE),
         ent_coef=0.01,
+        target_kl=1e-5,
+        learning_rate=3e-3,
         policy_kwargs=LSTM | {"enable_critic_lstm": False},
         **SHORT,
     ),

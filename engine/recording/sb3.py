@@ -278,7 +278,11 @@ class Recorder(BaseCallback):
                 f"a {type(model).__name__} can't be recorded; PPO, A2C and others that train on rollouts can"
             )
         recipe, why = recipe_of(model)
-        versions = {name: version(name) for name in ("stable_baselines3", "gymnasium", "torch")}
+        packages = {kind.__module__.partition(".")[0] for kind in type(model).__mro__} & {
+            "stable_baselines3",
+            "sb3_contrib",
+        }
+        versions = {name: version(name) for name in (*sorted(packages), "gymnasium", "torch")}
         return RecordedSettings(
             trainer=Trainer(name=f"Stable-Baselines3 {type(model).__name__}", versions=versions),
             policy=recipe,
