@@ -90,12 +90,13 @@ def update(
         for start, stop, rows in kept_rows(order, config, critic_kept):
             if on_step is not None:
                 on_step()
-            left = None if rows is None else torch.as_tensor(rows)
-            evaluation, part = said_of(policy, shuffled.part(start, stop), left)
-            records = index[start:stop] if left is None else index[start:stop][left]
+            part, records = shuffled.part(start, stop), index[start:stop]
             weight = None if weights is None else weights[..., records].expand(3, -1)
             if config.normalize_advantage:
                 part = with_normalized_advantages(part, None if weight is None else weight[0])
+            left = None if rows is None else torch.as_tensor(rows)
+            evaluation, part = said_of(policy, part, left)
+            weight = weight if weight is None or left is None else weight[:, left]
             terms = terms_of(evaluation, part)
             with torch.no_grad():
                 log_ratio = (evaluation.log_prob - part.log_prob)[part.kept]

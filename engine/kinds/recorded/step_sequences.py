@@ -80,7 +80,8 @@ class InSequences(RecordObjective):
         given: WithValue = batch.inputs
         order = torch.as_tensor(minibatches[0], dtype=torch.int64)
         before, number = given.inputs[PLACE][order], torch.arange(len(order))
-        apart = (before.diff(prepend=before[:1]) != 1) | (number % self.config.batch_size == 0)
+        apart = before.diff(prepend=before[:1]) != 1
+        apart[[start for start, _ in self.config.cuts(len(order))]] = True
         place = torch.empty_like(before)
         place[order] = number + apart.cumsum(0)
         return batch._replace(inputs=given._replace(inputs={**given.inputs, PLACE: place}))
