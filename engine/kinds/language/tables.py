@@ -134,7 +134,8 @@ class LanguageColumns:
 
     def buffer(self, manifest: RunManifest, tables: Sequence[pa.Table], names: Sequence[str]) -> SequenceBuffer:
         """Sequences with their tokens."""
-        return sequences_from(*tables, *names, texts=_has_texts(manifest))
+        (sequences, tokens), (file, tokens_file) = tables, names
+        return sequences_from(sequences, tokens, file, tokens_file, _has_texts(manifest))
 
     def snapshot(
         self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
