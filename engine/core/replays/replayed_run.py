@@ -1,19 +1,37 @@
-"""Does a replay of a recorded round lead to the checkpoint that was recorded after it?"""
+"""Does a replay of a recorded round lead to the checkpoint that was recorded after it, and its policy say what was recorded?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from engine.core.checkpoint import one_thread
 from engine.core.kind import recorded_here
+from engine.core.replays.rebuilt_policy import rebuilt_policy
 from engine.core.replays.replay import replay
-from engine.errors import BadInputError
+from engine.errors import BadInputError, DamagedRunError
+from engine.known_kinds import kind_named
+from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.read import Run
 from engine.store.snapshot import parameters_of
+
+REPLAYED_VERSION = 1
+"""Part of every key; raise it whenever what is kept of a replay changes."""
+ELSEWHERE = "recorded on another machine or with other versions"
+_KEPT: dict[str, pa.DataType] = {
+    "equal": pa.bool_(),
+    "largest": pa.float64(),
+    "moved": pa.float64(),
+    "log_prob": pa.float64(),
+}
 
 
 @dataclass(frozen=True)
@@ -29,57 +47,131 @@ class ReplayedRound:
     """How far the update moved a parameter at most, to hold the difference against."""
     why: str = ""
     """Why it is not equal, or could not be replayed."""
+    log_prob: float | None = None
+    """Largest difference of a log-probability by the policy that the files make; None where it can't be made."""
+
+    @property
+    def words(self) -> str:
+        """What came of it, without its number.
+
+        >>> ReplayedRound(3, False, 2e-9, 0.01, ELSEWHERE).words
+        'largest difference 2e-09; the update moved 0.01 (recorded on another machine or with other versions)'
+        """
+        if self.equal:
+            return "replay verified, equal bit for bit"
+        if self.largest is None:
+            return f"not replayed: {self.why}"
+        return f"largest difference {self.largest:.2g}; the update moved {self.moved:.2g} ({self.why})"
 
     @property
     def sentence(self) -> str:
-        """In words.
+        """In words, for a line of its own.
 
-        >>> ReplayedRound(3, True, 0.0, 0.01).sentence
-        'round 3: replay verified, equal bit for bit'
+        >>> ReplayedRound(3, True, 0.0, 0.01, log_prob=1e-7).sentence
+        'round 3: replay verified, equal bit for bit; log-probabilities differ by 1e-07 at most'
         """
-        if self.equal:
-            return f"round {self.round}: replay verified, equal bit for bit"
-        if self.largest is None:
-            return f"round {self.round}: not replayed: {self.why}"
-        return (
-            f"round {self.round}: the largest difference is {self.largest:.2g}, and the update moved a parameter by "
-            f"{self.moved:.2g} at most{f' ({self.why})' if self.why else ''}"
-        )
+        policy = "" if self.log_prob is None else f"; log-probabilities differ by {self.log_prob:.2g} at most"
+        return f"round {self.round}: {self.words}{policy}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values; None for a number that is not finite."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
 
 
-def replay_round(run: Run, k: int) -> ReplayedRound:
+def replay_round(run: Run, k: int, on_step: Callable[[], None] | None = None) -> ReplayedRound:
     """Replay round k from its files, and compare its parameters with the next checkpoint's.
 
     >>> import engine
     >>> found = replay_round(engine.open_run("sample_runs/FrozenLake-v1"), 3)  # recorded on another machine
     >>> found.largest < 1e-5 < found.moved
     True
+
+    Args:
+        run: the run.
+        k: a round whose records are there.
+        on_step: called before every optimizer step; raise from it to cancel.
     """
-    if k + 1 not in run.checkpoint_rounds:
-        return ReplayedRound(k, False, None, None, "the parameters after it were not recorded")
+    log_prob: float | None = None
     try:
         snapshot = run.snapshot(k)
-        found = parameters_of(replay(snapshot).checkpoint)
+        log_prob = rebuilt_policy(snapshot).largest
+        if k + 1 not in run.checkpoint_rounds:
+            raise BadInputError("the parameters after it were not recorded")
         recorded = parameters_of(run.checkpoint(k + 1))
+        found = parameters_of(replay(snapshot, on_step=on_step).checkpoint)
+        largest, moved = farthest(found, recorded), farthest(recorded, snapshot.parameters)
     except BadInputError as error:
-        return ReplayedRound(k, False, None, None, str(error))
-    before = snapshot.parameters
-    equal = all(np.array_equal(found[name], tensor, equal_nan=True) for name, tensor in recorded.items())
-    largest, moved = farthest(found, recorded), farthest(recorded, before)
-    elsewhere = "" if equal or recorded_here(snapshot) else "recorded on another machine, or with other versions"
-    return ReplayedRound(k, equal, largest, moved, elsewhere)
+        return ReplayedRound(k, False, None, None, str(error), log_prob)
+    if largest == 0:
+        return ReplayedRound(k, True, largest, moved, "", log_prob)
+    why = "by the same software on the same kind of machine" if recorded_here(snapshot) else ELSEWHERE
+    return ReplayedRound(k, False, largest, moved, why, log_prob)
 
 
 def farthest(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> float:
-    """The largest difference of a parameter."""
-    return max(float(np.abs(tensor - other[name]).max()) for name, tensor in one.items())
+    """The largest difference of a parameter; infinite where it is not finite, and 0 where all are equal, NaN to NaN.
+
+    >>> farthest({"w": np.array([1.0, np.nan])}, {"w": np.array([3.0, np.nan])})
+    2.0
+
+    Raises:
+        DamagedRunError: they are not the parameters of one policy.
+    """
+    if {name: tensor.shape for name, tensor in one.items()} != {name: tensor.shape for name, tensor in other.items()}:
+        raise DamagedRunError("the checkpoint after the update has other parameters than the one before it")
+    return max((_apart(tensor, other[name]) for name, tensor in one.items()), default=0.0)
+
+
+def _apart(one: NDArray[Any], other: NDArray[Any]) -> float:
+    differ = ~((one == other) | (np.isnan(one) & np.isnan(other)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        size = np.abs(one[differ].astype(np.float64) - other[differ])
+    return float(np.nan_to_num(size, nan=math.inf, posinf=math.inf).max(initial=0))
 
 
 def replay_run(run: Run) -> Iterator[ReplayedRound]:
     """Every round whose records are there, one after the other."""
     for k in run.stored_rounds:
         yield replay_round(run, k)
+
+
+def kept_replay(run: Run, k: int) -> ReplayedRound | None:
+    """What `verified_round` kept of a round by the software and on the machine that are here now; None if it kept nothing."""
+    key = _key(run, k)
+    table = None if key is None else load_table(run.path, key)
+    columns = None if table is None or table.num_rows != 1 else kept_columns(table, _KEPT)
+    if columns is None:
+        return None
+    equal, largest, moved, log_prob = (column[0].item() for column in columns.values())
+    said = (table.schema.metadata or {}).get(b"why", b"") if table is not None else b""
+    return ReplayedRound(
+        k, equal, largest, moved, said.decode(errors="replace"), None if math.isnan(log_prob) else log_prob
+    )
+
+
+def verified_round(run: Run, k: int, on_step: Callable[[], None] | None = None) -> ReplayedRound:
+    """`replay_round`, kept in the run's `derived/` where it came to an end, so that it is made once. Args as there."""
+    kept = kept_replay(run, k)
+    if kept is not None:
+        return kept
+    found, key = replay_round(run, k, on_step), _key(run, k)
+    if key is not None and found.largest is not None:
+        values = {**asdict(found), "log_prob": math.nan if found.log_prob is None else found.log_prob}
+        table = pa.table({name: pa.array([values[name]], kind) for name, kind in _KEPT.items()})
+        save_table(run.path, key, table, {"why": found.why})
+    return found
+
+
+def _key(run: Run, k: int) -> str | None:
+    """Name in the cache: of the round, the checkpoint after it, and what replays it; None where nothing can be kept."""
+    one_thread()
+    commits = [info.hash for info in (*run.rounds, *([run.final] if run.final else ())) if info.round in (k, k + 1)]
+    try:
+        here = kind_named(run.kind).fingerprint()
+    except BadInputError:  # what the kind needs is not installed
+        return None
+    question = {"version": REPLAYED_VERSION, "replayed": k, "commits": commits, "here": here}
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
