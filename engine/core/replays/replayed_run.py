@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -14,23 +15,25 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.core.checkpoint import one_thread
-from engine.core.kind import recorded_here
+from engine.core.kind import kind_of, recorded_here
 from engine.core.replays.rebuilt_policy import rebuilt_policy
-from engine.core.replays.replay import replay
+from engine.core.replays.replay import check_replayable, replay
 from engine.errors import BadInputError, DamagedRunError
 from engine.known_kinds import kind_named
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.read import Run
-from engine.store.snapshot import parameters_of
+from engine.store.snapshot import Snapshot, parameters_of
 
 REPLAYED_VERSION = 1
 """Part of every key; raise it whenever what is kept of a replay changes."""
+HERE = "by the same software, on the same kind of machine"
 ELSEWHERE = "recorded on another machine or with other versions"
 _KEPT: dict[str, pa.DataType] = {
     "equal": pa.bool_(),
     "largest": pa.float64(),
     "moved": pa.float64(),
     "log_prob": pa.float64(),
+    "same_policy": pa.bool_(),
 }
 
 
@@ -49,6 +52,8 @@ class ReplayedRound:
     """Why it is not equal, or could not be replayed."""
     log_prob: float | None = None
     """Largest difference of a log-probability by the policy that the files make; None where it can't be made."""
+    same_policy: bool = False
+    """Whether that policy is the recorded one, up to rounding."""
 
     @property
     def words(self) -> str:
@@ -81,7 +86,7 @@ class ReplayedRound:
         }
 
 
-def replay_round(run: Run, k: int, on_step: Callable[[], None] | None = None) -> ReplayedRound:
+def replay_round(run: Run, k: int, report: Callable[[int, int], None] | None = None) -> ReplayedRound:
     """Replay round k from its files, and compare its parameters with the next checkpoint's.
 
     >>> import engine
@@ -92,23 +97,47 @@ def replay_round(run: Run, k: int, on_step: Callable[[], None] | None = None) ->
     Args:
         run: the run.
         k: a round whose records are there.
-        on_step: called before every optimizer step; raise from it to cancel.
+        report: told optimizer steps done and in all, before each; raise from it to cancel.
     """
-    log_prob: float | None = None
     try:
         snapshot = run.snapshot(k)
-        log_prob = rebuilt_policy(snapshot).largest
-        if k + 1 not in run.checkpoint_rounds:
-            raise BadInputError("the parameters after it were not recorded")
-        recorded = parameters_of(run.checkpoint(k + 1))
-        found = parameters_of(replay(snapshot, on_step=on_step).checkpoint)
-        largest, moved = farthest(found, recorded), farthest(recorded, snapshot.parameters)
+    except BadInputError as error:  # dropped by now
+        return ReplayedRound(k, False, None, None, str(error))
+    policy = rebuilt_policy(snapshot)
+
+    def outcome(largest: float | None, moved: float | None, why: str) -> ReplayedRound:
+        return ReplayedRound(k, largest == 0, largest, moved, why, policy.largest, policy.near)
+
+    if why := why_not_replayed(run, snapshot):
+        return outcome(None, None, why)
+    try:
+        found = parameters_of(replay(snapshot, on_step=None if report is None else _steps(snapshot, report)).checkpoint)
     except BadInputError as error:
-        return ReplayedRound(k, False, None, None, str(error), log_prob)
+        return outcome(None, None, str(error))
+    recorded = parameters_of(run.checkpoint(k + 1))
+    largest, moved = farthest(found, recorded), farthest(recorded, snapshot.parameters)
     if largest == 0:
-        return ReplayedRound(k, True, largest, moved, "", log_prob)
-    why = "by the same software on the same kind of machine" if recorded_here(snapshot) else ELSEWHERE
-    return ReplayedRound(k, False, largest, moved, why, log_prob)
+        return outcome(largest, moved, "")
+    return outcome(largest, moved, HERE if recorded_here(snapshot) else ELSEWHERE)
+
+
+def why_not_replayed(run: Run, snapshot: Snapshot) -> str:
+    """Why a round can't be replayed and compared; empty where it can, as far as can be told before."""
+    if snapshot.round + 1 not in run.checkpoint_rounds:
+        return "the parameters after it were not recorded"
+    try:
+        check_replayable(snapshot)
+        kind_of(snapshot).check_loadable(snapshot)
+    except BadInputError as error:
+        return str(error)
+    return ""
+
+
+def _steps(snapshot: Snapshot, report: Callable[[int, int], None]) -> Callable[[], None]:
+    """Counts optimizer steps."""
+    done = count()
+    total = len(snapshot.minibatches) * math.ceil(len(snapshot.buffer) / snapshot.config.batch_size)
+    return lambda: report(next(done), total)
 
 
 def farthest(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> float:
@@ -145,23 +174,21 @@ def kept_replay(run: Run, k: int) -> ReplayedRound | None:
     columns = None if table is None or table.num_rows != 1 else kept_columns(table, _KEPT)
     if columns is None:
         return None
-    equal, largest, moved, log_prob = (column[0].item() for column in columns.values())
-    said = (table.schema.metadata or {}).get(b"why", b"") if table is not None else b""
-    return ReplayedRound(
-        k, equal, largest, moved, said.decode(errors="replace"), None if math.isnan(log_prob) else log_prob
-    )
+    equal, largest, moved, log_prob, same_policy = (column[0].item() for column in columns.values())
+    why = "" if equal else HERE if recorded_here(run.snapshot(k)) else ELSEWHERE
+    return ReplayedRound(k, equal, largest, moved, why, None if math.isnan(log_prob) else log_prob, same_policy)
 
 
-def verified_round(run: Run, k: int, on_step: Callable[[], None] | None = None) -> ReplayedRound:
+def verified_round(run: Run, k: int, report: Callable[[int, int], None] | None = None) -> ReplayedRound:
     """`replay_round`, kept in the run's `derived/` where it came to an end, so that it is made once. Args as there."""
     kept = kept_replay(run, k)
     if kept is not None:
         return kept
-    found, key = replay_round(run, k, on_step), _key(run, k)
+    found, key = replay_round(run, k, report), _key(run, k)
     if key is not None and found.largest is not None:
         values = {**asdict(found), "log_prob": math.nan if found.log_prob is None else found.log_prob}
         table = pa.table({name: pa.array([values[name]], kind) for name, kind in _KEPT.items()})
-        save_table(run.path, key, table, {"why": found.why})
+        save_table(run.path, key, table)
     return found
 
 

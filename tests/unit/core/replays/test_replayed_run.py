@@ -43,7 +43,7 @@ def test_what_leads_elsewhere_is_shown_beside_the_size_of_the_update(run: Run, m
     found = replay_round(run, 1)
     assert (found.equal, found.largest) == (False, pytest.approx(0.125))
     assert found.words == (
-        f"largest difference 0.12; the update moved {found.moved:.2g} (by the same software on the same kind of machine)"
+        f"largest difference 0.12; the update moved {found.moved:.2g} (by the same software, on the same kind of machine)"
     )
     monkeypatch.setattr(replayed_run, "recorded_here", lambda snapshot: False)
     assert replay_round(run, 1).words.endswith(f"({ELSEWHERE})")
