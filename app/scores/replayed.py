@@ -11,7 +11,7 @@ from app.shell import loaders, page
 from app.shell.cached import cached
 from app.shell.text import escape
 from engine.core.replays.rebuilt_policy import RebuiltPolicy
-from engine.core.replays.replayed_run import ReplayedRound, kept_replay, verified_round, why_not_replayed
+from engine.core.replays.replayed_run import HERE, ReplayedRound, kept_replay, verified_round, why_not_replayed
 from engine.errors import CancelledError
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Replay
@@ -49,15 +49,16 @@ def draw(place: DeltaGenerator, run: Run, snapshot: Snapshot) -> None:
         snapshot: its round.
     """
     with place, page.one_line_errors():
+        if why := why_not_replayed(run, snapshot):
+            st.caption(escape(f"not replayed: {why}"))
+            return
         found = kept_replay(run, snapshot.round)
         if found is None and _takes_no_time(snapshot):
             found = _replayed_now(run, snapshot.round)
-        if found is not None:
-            _say(found)
-        elif why := why_not_replayed(run, snapshot):
-            st.caption(escape(f"not replayed: {why}"))
-        else:
+        if found is None:
             _offer(Calculation(run, Replay(round=snapshot.round)), snapshot)
+        else:
+            _say(found)
 
 
 def _takes_no_time(snapshot: Snapshot) -> bool:
@@ -95,7 +96,9 @@ def _say(found: ReplayedRound) -> None:
         if found.log_prob is None
         else f" The policy's log-probabilities are the recorded ones within {found.log_prob:.2g}."
     )
-    icon = ":material/verified:" if found.equal else ":material/difference:"
+    icon = (
+        ":material/verified:" if found.equal else ":material/error:" if found.why == HERE else ":material/difference:"
+    )
     st.caption(f"{icon} {escape(found.words)}", help=f"{HELP}{policy}")
 
 

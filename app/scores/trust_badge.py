@@ -66,7 +66,7 @@ def draw(check: Check, estimator: str, source: str) -> DeltaGenerator:
         st.warning(f"Don't trust these scores: {escape(another)}.", icon=":material/error:")
     with st.container(key="trust", horizontal=True, vertical_alignment="center"):
         found = badge(check, estimator, "trust")
-        better = _better(check, estimator, found)
+        better = None if another else _better(check, estimator, found)
         if better is not None:
             name, why = better
             measured = None if found is None else found.estimators[name]
@@ -80,9 +80,9 @@ def draw(check: Check, estimator: str, source: str) -> DeltaGenerator:
                 on_click=state.put,
                 args=({"estimator": advised, "average_orders": orders},),
             )
-        page.elsewhere(check.snapshot)
-        st.caption(source)
-        place = st.container(key="replayed", width="content")
+        with st.container(width="content", gap=None):
+            st.caption(source)
+            place = st.container(key="replayed", width="content")
     panel = st.expander("Can these scores be trusted?", key="trust_panel", on_change="rerun")
     if panel.open:
         with panel:

@@ -26,7 +26,7 @@ from engine.store.snapshot import Snapshot, parameters_of
 
 REPLAYED_VERSION = 1
 """Part of every key; raise it whenever what is kept of a replay changes."""
-HERE = "by the same software, on the same kind of machine"
+HERE = "though with the same software, on the same kind of machine"
 ELSEWHERE = "recorded on another machine or with other versions"
 _KEPT: dict[str, pa.DataType] = {
     "equal": pa.bool_(),
@@ -49,7 +49,7 @@ class ReplayedRound:
     moved: float | None
     """How far the update moved a parameter at most, to hold the difference against."""
     why: str = ""
-    """Why it is not equal, or could not be replayed."""
+    """Where it was recorded, if not here; else, if it is not equal, that it should be; or why it could not be replayed."""
     log_prob: float | None = None
     """Largest difference of a log-probability by the policy that the files make; None where it can't be made."""
     same_policy: bool = False
@@ -63,10 +63,11 @@ class ReplayedRound:
         'largest difference 2e-09; the update moved 0.01 (recorded on another machine or with other versions)'
         """
         if self.equal:
-            return "replay verified, equal bit for bit"
+            return f"replay verified, equal bit for bit{f' ({self.why})' if self.why else ''}"
         if self.largest is None:
             return f"not replayed: {self.why}"
-        return f"largest difference {self.largest:.2g}; the update moved {self.moved:.2g} ({self.why})"
+        verdict = "replay differs: " if self.why == HERE else ""
+        return f"{verdict}largest difference {self.largest:.2g}; the update moved {self.moved:.2g} ({self.why})"
 
     @property
     def sentence(self) -> str:
@@ -116,9 +117,7 @@ def replay_round(run: Run, k: int, report: Callable[[int, int], None] | None = N
         return outcome(None, None, str(error))
     recorded = parameters_of(run.checkpoint(k + 1))
     largest, moved = farthest(found, recorded), farthest(recorded, snapshot.parameters)
-    if largest == 0:
-        return outcome(largest, moved, "")
-    return outcome(largest, moved, HERE if recorded_here(snapshot) else ELSEWHERE)
+    return outcome(largest, moved, _where(snapshot, largest == 0))
 
 
 def why_not_replayed(run: Run, snapshot: Snapshot) -> str:
@@ -131,6 +130,11 @@ def why_not_replayed(run: Run, snapshot: Snapshot) -> str:
     except BadInputError as error:
         return str(error)
     return ""
+
+
+def _where(snapshot: Snapshot, equal: bool) -> str:
+    """Where it was recorded, as far as that says something of the outcome."""
+    return ELSEWHERE if not recorded_here(snapshot) else "" if equal else HERE
 
 
 def _steps(snapshot: Snapshot, report: Callable[[int, int], None]) -> Callable[[], None]:
@@ -175,7 +179,7 @@ def kept_replay(run: Run, k: int) -> ReplayedRound | None:
     if columns is None:
         return None
     equal, largest, moved, log_prob, same_policy = (column[0].item() for column in columns.values())
-    why = "" if equal else HERE if recorded_here(run.snapshot(k)) else ELSEWHERE
+    why = _where(run.snapshot(k), equal)
     return ReplayedRound(k, equal, largest, moved, why, None if math.isnan(log_prob) else log_prob, same_policy)
 
 

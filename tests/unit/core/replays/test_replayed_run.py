@@ -10,7 +10,7 @@ import pytest
 
 import engine
 from engine.core.replays import replayed_run
-from engine.core.replays.replayed_run import ELSEWHERE, kept_replay, replay_round, replay_run, verified_round
+from engine.core.replays.replayed_run import ELSEWHERE, HERE, kept_replay, replay_round, replay_run, verified_round
 from engine.errors import DamagedRunError
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -42,11 +42,9 @@ def test_what_leads_elsewhere_is_shown_beside_the_size_of_the_update(run: Run, m
     differing(monkeypatch, run, 2, 0.125)
     found = replay_round(run, 1)
     assert (found.equal, found.largest) == (False, pytest.approx(0.125))
-    assert found.words == (
-        f"largest difference 0.12; the update moved {found.moved:.2g} (by the same software, on the same kind of machine)"
-    )
+    assert found.words == (f"replay differs: largest difference 0.12; the update moved {found.moved:.2g} ({HERE})")
     monkeypatch.setattr(replayed_run, "recorded_here", lambda snapshot: False)
-    assert replay_round(run, 1).words.endswith(f"({ELSEWHERE})")
+    assert replay_round(run, 1).words == found.words.removeprefix("replay differs: ").replace(HERE, ELSEWHERE)
     differing(monkeypatch, run, 2, np.nan)
     found = replay_round(run, 1)
     assert (found.equal, found.largest) == (False, np.inf)
