@@ -44,11 +44,11 @@ def draw(place: DeltaGenerator, run: Run, snapshot: Snapshot) -> None:
     """Say in a line whether the replay is the recorded update: replay it first where that takes no time, else offer to.
 
     Args:
-        place: where it is said. It may be far up on the page; called at the page's end, this keeps nothing else waiting.
+        place: an `st.empty` where it is said. It may be far up on the page: at the page's end this keeps nothing else waiting.
         run: the run.
         snapshot: its round.
     """
-    with place, page.one_line_errors():
+    with place.container(), page.one_line_errors():
         if why := why_not_replayed(run, snapshot):
             st.caption(escape(f"not replayed: {why}"))
             return

@@ -82,7 +82,9 @@ def draw(check: Check, estimator: str, source: str) -> DeltaGenerator:
             )
         with st.container(width="content", gap=None):
             st.caption(source)
-            place = st.container(key="replayed", width="content")
+            with st.container(key="replayed", width="content"):
+                place = st.empty()  # with a line in it, so that nothing moves when there is more to say
+                place.caption("not replayed yet")
     panel = st.expander("Can these scores be trusted?", key="trust_panel", on_change="rerun")
     if panel.open:
         with panel:

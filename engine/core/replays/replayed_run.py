@@ -32,6 +32,7 @@ _KEPT: dict[str, pa.DataType] = {
     "equal": pa.bool_(),
     "largest": pa.float64(),
     "moved": pa.float64(),
+    "why": pa.string(),
     "log_prob": pa.float64(),
     "same_policy": pa.bool_(),
 }
@@ -178,8 +179,7 @@ def kept_replay(run: Run, k: int) -> ReplayedRound | None:
     columns = None if table is None or table.num_rows != 1 else kept_columns(table, _KEPT)
     if columns is None:
         return None
-    equal, largest, moved, log_prob, same_policy = (column[0].item() for column in columns.values())
-    why = _where(run.snapshot(k), equal)
+    equal, largest, moved, why, log_prob, same_policy = (column.tolist()[0] for column in columns.values())
     return ReplayedRound(k, equal, largest, moved, why, None if math.isnan(log_prob) else log_prob, same_policy)
 
 
