@@ -141,7 +141,7 @@ def _where(snapshot: Snapshot, equal: bool) -> str:
 def _steps(snapshot: Snapshot, report: Callable[[int, int], None]) -> Callable[[], None]:
     """Counts optimizer steps."""
     done = count()
-    total = len(snapshot.minibatches) * math.ceil(len(snapshot.buffer) / snapshot.config.batch_size)
+    total = len(snapshot.minibatches) * len(snapshot.config.cuts(len(snapshot.buffer)))
     return lambda: report(next(done), total)
 
 
