@@ -20,6 +20,8 @@ LEAST_PIXELS = 164
 """Room for what is shown under the pointer."""
 FAINT = 0.12
 """Of the scale's end: weaker tokens get no triangle."""
+LONGEST = 40
+"""Characters of a token's text that are shown."""
 SIGNS = str.maketrans({"\n": "⏎", "\r": "␍", "\t": "⇥"})
 """Of blanks that would be drawn as others are, or not at all."""
 FONT = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -166,7 +168,7 @@ def _shown(piece: str) -> str:
         return "·"
     text = piece[1:] if re.match(r" \S", piece) else piece
     text = re.sub(r"^ +| +$", lambda blanks: "␣" * len(blanks[0]), text).translate(SIGNS)
-    return text if len(text) <= 40 else text[:39] + "…"
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _said(position: int, place: int, piece: str, numbers: Mapping[str, NDArray[Any]]) -> str:

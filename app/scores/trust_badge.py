@@ -7,8 +7,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.charts import trust as charts
+from app.scores import replayed
 from app.scores.background import ORDERS
 from app.scores.check import CHECKED, OPTIONAL, Check, measured_estimators
 from app.shell import page, state
@@ -54,11 +56,17 @@ subsets of the round's records, really replay the update without them, and compa
 """
 
 
-def draw(check: Check, estimator: str, source: str) -> None:
-    """The badge beside the line that says where the ranking comes from, which is Markdown, and below it the panel, folded."""
+def draw(check: Check, estimator: str, source: str) -> DeltaGenerator:
+    """The badge beside the line that says where the ranking comes from, which is Markdown, and below it the panel, folded.
+
+    Returns:
+        Where to say whether the round was replayed, see `replayed.draw`.
+    """
+    if another := replayed.another_policy(check.run, check.snapshot):
+        st.warning(f"Don't trust these scores: {escape(another)}.", icon=":material/error:")
     with st.container(key="trust", horizontal=True, vertical_alignment="center"):
         found = badge(check, estimator, "trust")
-        better = _better(check, estimator, found)
+        better = None if another else _better(check, estimator, found)
         if better is not None:
             name, why = better
             measured = None if found is None else found.estimators[name]
@@ -72,16 +80,23 @@ def draw(check: Check, estimator: str, source: str) -> None:
                 on_click=state.put,
                 args=({"estimator": advised, "average_orders": orders},),
             )
-        page.elsewhere(check.snapshot)
-        st.caption(source)
+        with st.container(width="content", gap=None):
+            st.caption(source)
+            with st.container(key="replayed", width="content"):
+                place = st.empty()  # with a line in it, so that nothing moves when there is more to say
+                place.caption("not replayed yet")
     panel = st.expander("Can these scores be trusted?", key="trust_panel", on_change="rerun")
     if panel.open:
         with panel:
             _panel(check, estimator, found)
+    return place
 
 
 def badge(check: Check, estimator: str, key: str) -> Validation | None:
     """What was measured of a ranking; or that nothing was, with a button that measures it and the time that it would take."""
+    if another := replayed.another_policy(check.run, check.snapshot):
+        st.badge("trust: none, another policy", icon=":material/error:", color="orange", help=escape(another))
+        return None
     name = averaged_name(estimator, check.how.score_orders)
     found = read_validation(check.snapshot, check.target, name)
     if found is not None:

@@ -18,13 +18,11 @@ from app.shell.sequence_columns import RowQuery
 from engine.core.scores import Scores
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.dependencies import tokenizers
-from engine.kinds.language.sequences import LanguageSnapshot
+from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
+from engine.kinds.language.token_texts import readable, token_texts
 from engine.recording.readers.dumps import Dump, find_dumps, open_dump, printable
 from engine.recording.readers.sequence_table import Sequences
 from engine.store.read import Run
-
-CONTEXT = 8
-"""Tokens before a token that are decoded with it."""
 
 
 def dump_paths() -> dict[str, Path]:
@@ -83,23 +81,19 @@ def load_offered(_table: pa.Table, identity: str, basket: Sequence[int]) -> list
     return sequence_columns.offered(_table, basket)
 
 
-def load_pieces(run: Run, token: NDArray[np.int32]) -> list[str]:
-    """The text of each token, as it continues the text before it; the last token of a character's bytes has it whole.
+def load_pieces(run: Run, buffer: SequenceBuffer, record: int) -> list[str]:
+    """What each token of a record says, for people; the last token of a character's bytes has it whole.
+
+    It is recorded from version 4 of the run format on; before, the run's tokenizer says it.
 
     Raises:
         BadInputError: the extra is missing, or the run has no tokenizer; one line.
     """
-    tokenizer, ids = _tokenizer(run), token.tolist()
-
-    def text(first: int, end: int) -> str:
-        """Without a character at the end whose bytes are not all there yet."""
-        return str(tokenizer.decode(ids[first:end], skip_special_tokens=False)).rstrip("\ufffd")
-
-    found = []
-    for i in range(len(ids)):  # a token by itself may be half a character, or have lost its space
-        first = max(0, i - CONTEXT)
-        found.append(text(first, i + 1)[len(text(first, i)) :])
-    return found
+    here = buffer.tokens_of(record)
+    if buffer.text is not None:
+        return readable(buffer.text[here].to_pylist())
+    token = buffer.token[here]
+    return readable(token_texts(_tokenizer(run), token, np.array([0, len(token)])).to_pylist())
 
 
 @cached(max_entries=4)

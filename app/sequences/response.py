@@ -143,7 +143,8 @@ def _strip(
         _ask(record)
     here = buffer.start[record] + places
     try:
-        pieces = loaders.load_pieces(run, buffer.token[here])
+        every_piece = loaders.load_pieces(run, buffer, record)
+        pieces = [every_piece[place] for place in places]
     except EngineError as error:
         line = str(error)
         st.info(f"Tokens are shown as numbers: {escape(line)}", icon=":material/info:")
@@ -203,9 +204,8 @@ def token_numbers(buffer: SequenceBuffer, token_influence: Float32s | None) -> d
 def alt(pieces: list[str], values: NDArray[Any], by: str) -> str:
     """The strip in words: how many tokens, and which of them stand out."""
     high, low = int(np.argmax(values)), int(np.argmin(values))
-    ends = (
-        f"highest {values[high]:+.3g} at {pieces[high].strip()!r}, lowest {values[low]:+.3g} at {pieces[low].strip()!r}"
-    )
+    most, least = (pieces[place].strip()[: charts.LONGEST] for place in (high, low))
+    ends = f"highest {values[high]:+.3g} at {most!r}, lowest {values[low]:+.3g} at {least!r}"
     return f"The {len(pieces)} tokens of the response, coloured by {by}: {ends}"
 
 

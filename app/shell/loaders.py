@@ -31,6 +31,7 @@ from engine.core.faithfulness.measure import Measurement
 from engine.core.influence import influence, read_influence
 from engine.core.kind import kind_of
 from engine.core.replays.many import replay_seconds
+from engine.core.replays.rebuilt_policy import RebuiltPolicy, rebuilt_policy
 from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.core.targets.of_records import ActionTarget
@@ -121,6 +122,15 @@ def load_snapshot(run: Run, round: int) -> Any:
 def load_target(snapshot: Snapshot, name: TargetName) -> Any:
     """The target of that name; another round's buffer is read once. Errors as `engine.core.chosen_targets.named_target`."""
     return named_target(snapshot, name)
+
+
+@cached(max_entries=64)
+def load_rebuilt(snapshot: Snapshot) -> RebuiltPolicy:
+    """Whether the policy that a round's files make is the recorded one."""
+    try:
+        return rebuilt_policy(snapshot)
+    except EngineError as error:
+        return RebuiltPolicy(None, False, str(error))
 
 
 @cached(max_entries=32, show_spinner="computing influence …")

@@ -15,7 +15,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.shell import follow_run, kinds, loaders, state
 from app.shell.text import escape
-from engine.core.kind import recorded_here
 from engine.errors import EngineError, NotARunError
 from engine.recording.readers.dumps import open_dump
 from engine.store.read import Run
@@ -227,18 +226,6 @@ def current_round(run: Run) -> int:
 def provenance(run: Run, snapshot: Snapshot, *parts: str) -> str:
     """Where a number comes from, in one small line."""
     return " · ".join((*parts, f"round {snapshot.round}", f"seed {run.config.seed}", f"commit {snapshot.hash[:10]}"))
-
-
-def elsewhere(snapshot: Snapshot) -> None:
-    """A badge on a round that was recorded with other software or on another machine."""
-    if not recorded_here(snapshot):
-        st.badge(
-            "recorded elsewhere: replays to rounding",
-            icon=":material/computer:",
-            color="gray",
-            help="Recorded with other software or on another machine: replays agree with the recording to rounding, not bit "
-            "for bit. The null control of a check measures by how much.",
-        )
 
 
 def without_minibatches(snapshot: Snapshot) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from app.diagnosis import report_downloads, section
 from app.records import basket, inspector, ranking, scatter, selected_records
 from app.removal import dialog
-from app.scores import background, target_controls, trust_badge, two_estimators
+from app.scores import background, replayed, target_controls, trust_badge, two_estimators
 from app.scores.check import Check
 from app.shell import follow_run, loaders, page, selection, state
 from app.shell.text import escape
@@ -97,13 +97,14 @@ def diagnose() -> None:
         st.stop()
     what = name.sentence(run.manifest.action_space.value_names)
     source = page.provenance(run, snapshot, f"{estimator}, {what}", background.provenance(snapshot, orders))
-    trust_badge.draw(Check.of(run, snapshot, asked, orders), estimator, escape(source))
+    place = trust_badge.draw(Check.of(run, snapshot, asked, orders), estimator, escape(source))
     two_estimators.draw(run, snapshot, asked, scores, lambda record: state.put({"inspect": record}))
     x, y, tool = chart_controls(list(loaders.load_fields(snapshot)))
     with controls:
         report_downloads.draw(run, snapshot, asked, what, scores, (x, y), TABLE_ROWS, source)
     workplace(run, snapshot, scores, name, (x, y), tool)
     section.draw(run, snapshot, asked, scores, source, lambda records: pick(run, snapshot, records))
+    replayed.draw(place, run, snapshot)
 
 
 diagnose()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.records import basket, selection_bar
 from app.removal.dialog import retrain_dialog
-from app.scores import background, by_term_and_layer, trust_badge, two_estimators
+from app.scores import background, by_term_and_layer, replayed, trust_badge, two_estimators
 from app.scores.check import Check
 from app.sequences import bottom_sequences, listing, response, target_controls
 from app.sequences import loaders as sequence_loaders
@@ -43,11 +43,12 @@ def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
         estimator, orders = background.controls(run, snapshot, asked)
     page.without_minibatches(snapshot)
     target, found = influence(run, snapshot, asked, estimator, orders)
+    place = None
     if target is not None and found is not None:
         provenance = background.provenance(snapshot, orders)
         source = page.provenance(run, snapshot, f"{estimator}, {target.words}", provenance)
         line = escape(" · ".join(part for part in (source, no_signal_caption(found)) if part))
-        trust_badge.draw(Check.of(run, snapshot, target, orders), estimator, line)
+        place = trust_badge.draw(Check.of(run, snapshot, target, orders), estimator, line)
         with page.one_line_errors():
             two_estimators.draw(run, snapshot, target, found, lambda record: state.put({"record": record}))
     with controls:
@@ -56,6 +57,8 @@ def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
     workplace(run, snapshot, asked, target, found)
     if target is not None and found is not None:
         bottom_sequences.draw(run, snapshot, target, found, source)
+    if place is not None:
+        replayed.draw(place, run, snapshot)
 
 
 def influence(

@@ -124,6 +124,21 @@ class Kind:
         """The round's records as tensors in the policy's precision, advantages as stored; here those of `as_batch`."""
         return as_batch(policy, snapshot.buffer)
 
+    def log_probs(self, snapshot: Any) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """(n,) log-probabilities of the records' actions by the policy that the files make, and as they were recorded.
+
+        Raises:
+            BadInputError: the policy can't be made here.
+        """
+        policy = self.policy(snapshot)
+        batch = self.batch(snapshot, policy)
+        found = policy(batch.inputs, batch.action, False).log_prob
+        return found.detach().cpu().numpy(), batch.log_prob.cpu().numpy()
+
+    def near_log_prob(self, snapshot: Any) -> float:
+        """How far apart the two may be for them to be one policy's, rounded on two machines, as a share of max(1, |log pi|)."""
+        return 0.01
+
     def objective(self, snapshot: Any) -> MinibatchObjective:
         """How a minibatch's terms become what its optimizer step ascends."""
         return RecordObjective(snapshot.config)

@@ -6,9 +6,10 @@ from engine.analysis.diagnosis import diagnose
 from engine.core.chosen_targets import named_target
 from engine.core.faithfulness.measure import validate
 from engine.core.influence import influence
+from engine.core.replays.replayed_run import verified_round
 from engine.core.targets.question import TargetName
 from engine.executors import Progress
-from engine.jobs.questions import Diagnose, Influence, JobQuestion, Validate
+from engine.jobs.questions import Diagnose, Influence, JobQuestion, Replay, Validate
 from engine.store.read import Run
 
 
@@ -18,6 +19,9 @@ def calculate(run: Run, question: JobQuestion, progress: Progress) -> None:
     Raises:
         EngineError: it can't be answered; says why.
     """
+    if isinstance(question, Replay):
+        verified_round(run, question.round, lambda done, total: progress("replay", done, total))
+        return
     snapshot = run.snapshot(question.round)
     target = named_target(snapshot, TargetName.from_plain(question.target))
     match question:

@@ -1,4 +1,4 @@
-"""What a calculation in the background is asked: influence, its validation, or a diagnosis of a round.
+"""What a calculation in the background is asked: influence, its validation, a diagnosis or a replay of a round.
 
 A target is said in the plain values that name it, `TargetName.plain()`, as files have them.
 """
@@ -80,19 +80,30 @@ class Diagnose:
     estimator: str = DEFAULT_ESTIMATOR
 
 
-JobQuestion: TypeAlias = Influence | Validate | Diagnose
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """Whether the round's update, replayed, leads to the checkpoint that was recorded after it."""
+
+    word: ClassVar[str] = "replay"
+    not_identifying: ClassVar[frozenset[str]] = frozenset()
+    keeps: ClassVar[str] = ""
+
+    round: Count
+
+
+JobQuestion: TypeAlias = Influence | Validate | Diagnose | Replay
 
 
 @dataclass(frozen=True)
 class WrittenQuestion:
     """What `job.json` says."""
 
-    work: Literal["influence", "validate", "diagnose"]
+    work: Literal["influence", "validate", "diagnose", "replay"]
     question: dict[str, Any]
     created: Moment = 0.0
 
 
-QUESTIONS: dict[str, type[JobQuestion]] = {kind.word: kind for kind in (Influence, Validate, Diagnose)}
+QUESTIONS: dict[str, type[JobQuestion]] = {kind.word: kind for kind in (Influence, Validate, Diagnose, Replay)}
 
 
 def to_json(question: JobQuestion) -> dict[str, Any]:

@@ -25,10 +25,10 @@ SCHEMA_VERSION = 2
 """The version of the run format that this engine writes. Version 2 has the column `critic_kept` where a filter dropped
 records from the actor's loss alone."""
 LANGUAGE_VERSION = 3
-"""The version that it writes for a language model's run, whose records are sequences."""
+"""The first version that a language model's run can have, whose records are sequences of tokens without their texts."""
 KIND_VERSION = 4
-"""The version that it writes for a run of any other kind, which `run.json` names, and for one in an environment outside the
-catalogue; the newest one that it reads."""
+"""The version that it writes for a language model's run, whose tokens have their texts, for one of any other kind, which
+`run.json` names, and for one in an environment outside the catalogue; the newest one that it reads."""
 SAID_OTHERWISE = ("control", "language")
 """The kinds of run that `run.json` has no word for: they are told apart by the settings of a language model."""
 DEFAULTS = ("kind", "settings", "language", "model", "environment")

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.kinds.language.sequences import TOKEN_COLUMNS, LanguageSnapshot, SequenceBuffer
+from engine.kinds.language.token_texts import token_texts
 from engine.spaces import Space
 from engine.store.commit import RunWriter
 from engine.store.manifest import RunManifest
@@ -67,6 +68,7 @@ def write_run(
     rounds: int = 2,
     made: Tokenizer | None = None,
     texts: Callable[[str], str] | None = None,
+    version: int = 3,
 ) -> Path:
     """A recorded run of such sequences; its checkpoints have no model, so there is no influence.
 
@@ -77,6 +79,7 @@ def write_run(
         rounds: of training.
         made: its tokenizer.
         texts: what is written in the place of prompts, responses and names, if not what the tokens say.
+        version: of the run format; from 4 on tokens have their texts.
     """
     config = TrainConfig(env_id="language", n_steps=n, batch_size=8, n_epochs=2, path="torch", rounds=rounds)
     language = LanguageConfig(
@@ -95,6 +98,7 @@ def write_run(
         action_space=vocabulary,
         fingerprint={"numpy": "2"},
         created="2026-01-02T03:04:05+00:00",
+        schema_version=version,
         language=language,
         model={name: sha256(data).hexdigest() for name, data in model.items()},
     )
@@ -104,6 +108,7 @@ def write_run(
             rng = np.random.default_rng(k)
             order = np.stack([rng.permutation(n) for _ in range(2)]).astype(np.int32)
             buffer = sequences(n, group_size, seed=k)
+            buffer = replace(buffer, text=token_texts(made or tokenizer(), buffer.token, buffer.start))
             if texts is not None:
                 said = {
                     "prompt": [texts(f"prompt{i // group_size}") for i in range(n)],

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from synthetic import METRICS, assert_same_array, assert_same_checkpoint, floats, make_checkpoint
 
 from engine.config import TrainConfig
@@ -13,6 +14,7 @@ from engine.config_language import LanguageConfig
 from engine.kinds.language.sequences import TOKEN_COLUMNS, LanguageSnapshot, SequenceBuffer
 from engine.spaces import Space
 from engine.store import RunManifest, RunWriter
+from engine.store.manifest import KIND_VERSION
 
 CONFIG = TrainConfig(env_id="language", n_steps=12, batch_size=4, n_epochs=2, path="torch")
 LANGUAGE = LanguageConfig(policy="gpt", reward="judge", prompts="prompts.txt", group_size=2)
@@ -36,6 +38,7 @@ def make_sequences(seed: int, n: int = 12) -> SequenceBuffer:
         start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         token=rng.integers(0, 9, total).astype(np.int32),
         mask=rng.random(total) < 0.6,
+        text=pa.array([rng.bytes(rng.integers(5)) for _ in range(total)], pa.binary()),
         **{name: floats(rng, total) for name in TOKEN_COLUMNS if name not in ("token", "mask")},
     )
 
@@ -53,7 +56,7 @@ def make_language_snapshot(k: int, *, validation: bool = True) -> LanguageSnapsh
     )
 
 
-def make_language_manifest() -> RunManifest:
+def make_language_manifest(version: int = KIND_VERSION) -> RunManifest:
     return RunManifest(
         env_id="language",
         config=CONFIG,
@@ -62,13 +65,14 @@ def make_language_manifest() -> RunManifest:
         action_space=VOCABULARY,
         fingerprint={"numpy": "2.0"},
         created="2026-01-02T03:04:05+00:00",
+        schema_version=version,
         language=LANGUAGE,
         model={name: sha256(data).hexdigest() for name, data in MODEL.items()},
     )
 
 
-def write_language_run(path: Path, rounds: int = 2, *, validation: bool = True) -> Path:
-    with RunWriter.create(path, make_language_manifest(), model=MODEL) as writer:
+def write_language_run(path: Path, rounds: int = 2, *, validation: bool = True, version: int = KIND_VERSION) -> Path:
+    with RunWriter.create(path, make_language_manifest(version), model=MODEL) as writer:
         for k in range(rounds):
             writer.commit_round(make_language_snapshot(k, validation=validation), METRICS)
         writer.commit_final(rounds, make_checkpoint(rounds))
@@ -81,8 +85,8 @@ def assert_same_sequences(found: SequenceBuffer, expected: SequenceBuffer) -> No
         other = found.reward_parts[name] if name in expected.reward_parts else getattr(found, name)
         if isinstance(column, np.ndarray):
             assert_same_array(other, column, name)
-        elif isinstance(column, list):
-            assert other == column
+        elif isinstance(column, list | pa.Array):
+            assert other == column, name
 
 
 def assert_same_language_snapshot(found: LanguageSnapshot, expected: LanguageSnapshot) -> None:

@@ -22,6 +22,7 @@ from engine.kinds.language.rewards import check_rewards
 from engine.kinds.language.sampling import Generated, generate, precision
 from engine.kinds.language.sequences import SequenceBuffer
 from engine.kinds.language.targets import at_once
+from engine.kinds.language.token_texts import token_texts
 from engine.store.snapshot import Float32s
 
 
@@ -60,7 +61,8 @@ class RolloutContext:
         encoded, generated, responses, scores = self._answered(policy, texts, rng, reward_model)
         reward, parts = _parts(scores)
         buffer = _buffer(texts, responses, encoded, generated, size, reward, parts)
-        return self._evaluated(policy, buffer)
+        said = token_texts(self.tokenizer, buffer.token, buffer.start)
+        return replace(self._evaluated(policy, buffer), text=said)
 
     def rewards(self, policy: LanguagePolicy, prompts: Sequence[str], rng: np.random.Generator) -> Float32s:
         """(n,) rewards of one response to each prompt. Errors as `respond`."""

@@ -28,7 +28,7 @@ from engine.kinds.language.evaluation import Answers
 from engine.kinds.language.features import features
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner, check_settings, language_fingerprint
-from engine.kinds.language.models import check_base, restore_policy
+from engine.kinds.language.models import check_base, log_probs, restore_policy
 from engine.kinds.language.objective import TokenObjective
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.presets import LanguageSettings
@@ -36,6 +36,7 @@ from engine.kinds.language.removals import random_sequences, sequence_removals
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.kinds.language.targets import TokenTarget, named_target, return_target
 from engine.kinds.language.update import batch_of, compared, normalizer_of
+from engine.store.snapshot import Float32s
 
 UNKNOWN_SECONDS = 60.0
 """What an update is taken to take where it was not recorded."""
@@ -66,6 +67,14 @@ class LanguageKind(Kind):
     def batch(self, snapshot: LanguageSnapshot, policy: Any) -> Batch:
         """The sequences' tokens, padded."""
         return batch_of(policy, snapshot.buffer)
+
+    def log_probs(self, snapshot: LanguageSnapshot) -> tuple[Float32s, Float32s]:
+        """Of the responses' tokens."""
+        return log_probs(restore_policy(snapshot), snapshot.buffer, snapshot.language)
+
+    def near_log_prob(self, snapshot: LanguageSnapshot) -> float:
+        """bfloat16 rounds more coarsely."""
+        return 0.1 if snapshot.language.precision == "bfloat16" else super().near_log_prob(snapshot)
 
     def objective(self, snapshot: LanguageSnapshot) -> TokenObjective:
         """Tokens are averaged as the algorithm says."""

@@ -46,7 +46,7 @@ from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.named_worlds import is_world
 from engine.named_worlds import names as worlds
 from engine.spaces import Space
-from engine.store.manifest import Parent, RunManifest
+from engine.store.manifest import KIND_VERSION, Parent, RunManifest
 from engine.store.read import Run, open_run
 
 GENERATORS = ("prompts", "sampling", "validation", "flips", "minibatches")
@@ -174,6 +174,7 @@ class LanguageLearner(Learner[LanguageSnapshot]):
             encoder="tokens",
             observation_space=vocabulary,
             action_space=vocabulary,
+            schema_version=KIND_VERSION,
             language=self.language,
             model=hashes(self.model),
             **origin,

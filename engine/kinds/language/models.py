@@ -26,8 +26,10 @@ from engine.kinds.language.sampling import precision
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.kinds.language.skeleton import built, skeleton
 from engine.kinds.language.sources import TOKENIZER, pretrained, tokenizer_of
+from engine.kinds.language.targets import at_once
 from engine.named_worlds import is_world
 from engine.store.read import read_model_files
+from engine.store.snapshot import Float32s
 
 CAUSAL = "AutoModelForCausalLM"
 SAME_MODEL = 0.05
@@ -226,14 +228,26 @@ def _check_recorded(snapshot: LanguageSnapshot, policy: LanguagePolicy) -> None:
         BadInputError: some sequences have other log-probabilities than those that were recorded.
     """
     some = snapshot.buffer.take(np.arange(min(4, len(snapshot.buffer))))
-    ids, mask = some.padded(some.token, PAD), some.padded(some.mask)
-    with torch.no_grad(), precision(snapshot.language, policy.device):
-        found = policy(policy.encode(ids), policy.actions(ids, mask), False).log_prob.cpu().numpy()
-    if not np.abs(found - some.padded(some.log_prob)[:, 1:])[mask[:, 1:]].mean() < SAME_MODEL:
+    found, recorded = log_probs(policy, some, snapshot.language)
+    if not np.abs(found - recorded).mean() < SAME_MODEL:
         raise BadInputError(
             f"{allowed().base or snapshot.language.policy} is not the model that this run's adapters were trained on: the "
             "recorded log-probabilities are others; name that one with --base"
         )
+
+
+@torch.no_grad()
+def log_probs(policy: LanguagePolicy, buffer: SequenceBuffer, language: LanguageConfig) -> tuple[Float32s, Float32s]:
+    """Log-probabilities of the response tokens, by the policy and as they were recorded."""
+    pairs: list[tuple[Float32s, Float32s]] = []
+    for rows in at_once((len(buffer), int(buffer.lengths.max(initial=0))), policy):
+        part = buffer.take(buffer.record[rows])
+        ids, mask = part.padded(part.token, PAD), part.padded(part.mask)
+        with precision(language, policy.device):
+            found = policy(policy.encode(ids), policy.actions(ids, mask), False).log_prob.cpu().numpy()
+        pairs.append((found[mask[:, 1:]], part.padded(part.log_prob)[mask]))
+    found, recorded = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
+    return found, recorded
 
 
 def _check_sequences(buffer: SequenceBuffer, policy: LanguagePolicy) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.config_language import LanguageConfig
@@ -60,6 +61,8 @@ class SequenceBuffer(Records):
     """(N,) GAE + value, which the value learns; 0 for GRPO; on disk called `return`."""
     entropy: Float32s
     """(N,) of pi(. | tokens before) at theta(k)."""
+    text: pa.BinaryArray | None = None
+    """(N,) what each token says, its own bytes: see `token_texts`. None in runs up to version 3."""
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -99,13 +102,14 @@ class SequenceBuffer(Records):
             response=[self.response[i] for i in index],
             reward_parts={name: part[index] for name, part in self.reward_parts.items()},
             start=np.concatenate([[0], np.cumsum(self.lengths[index])]).astype(np.int64),
+            text=None if self.text is None else self.text.take(pa.array(tokens)),
             **columns,
         )
 
 
-RECORD_COLUMNS = ("prompt", "response", "group", "reward", "reward_parts", "truncated", "kept", "start")
-TOKEN_COLUMNS = tuple(field.name for field in fields(SequenceBuffer) if field.name not in RECORD_COLUMNS)
-"""The columns of `SequenceBuffer` with one value a token."""
+OTHERS = ("prompt", "response", "group", "reward", "reward_parts", "truncated", "kept", "start", "text")
+TOKEN_COLUMNS = tuple(field.name for field in fields(SequenceBuffer) if field.name not in OTHERS)
+"""The columns of `SequenceBuffer` with one number a token."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

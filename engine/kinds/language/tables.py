@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.language.sequences import TOKEN_COLUMNS, LanguageSnapshot, SequenceBuffer
-from engine.store.manifest import RunManifest
+from engine.store.manifest import KIND_VERSION, RunManifest
 from engine.store.parquet import check_schema, columns_schema, flat_values, from_values
 
 PART = "reward/"
@@ -30,6 +30,8 @@ _TOKENS = columns_schema(
     {"record": pa.int32(), "position": pa.int32()}
     | {_DISK_NAMES.get(name, name): _TOKEN_TYPES.get(name, pa.float32()) for name in TOKEN_COLUMNS}
 )
+_TEXT = pa.field("text", pa.binary(), nullable=False)
+"""What each token says, from version 4 on."""
 
 
 def sequences_table(buffer: SequenceBuffer) -> pa.Table:
@@ -58,16 +60,24 @@ def sequences_table(buffer: SequenceBuffer) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def tokens_table(buffer: SequenceBuffer) -> pa.Table:
-    """One row a token. Errors as `sequences_table`."""
+def tokens_table(buffer: SequenceBuffer, texts: bool = True) -> pa.Table:
+    """One row a token, with what it says or, as up to version 3, without. Errors as `sequences_table`."""
     total = len(buffer.token)
     position = np.arange(total) - np.repeat(buffer.start[:-1], buffer.lengths)
     own = [buffer.record_of_token, position.astype(np.int32), *(getattr(buffer, name) for name in TOKEN_COLUMNS)]
     columns = [_column(values, field, total) for values, field in zip(own, _TOKENS, strict=True)]
-    return pa.Table.from_arrays(columns, schema=_TOKENS)
+    table = pa.Table.from_arrays(columns, schema=_TOKENS)
+    if not texts:
+        return table
+    if buffer.text is None or len(buffer.text) != total or buffer.text.null_count:
+        has = "none" if buffer.text is None else f"{len(buffer.text) - buffer.text.null_count}"
+        raise BadInputError(f"text has {has} of the texts of this round's {total} tokens; it needs each")
+    return table.append_column(_TEXT, buffer.text)
 
 
-def sequences_from(sequences: pa.Table, tokens: pa.Table, file: str, tokens_file: str) -> SequenceBuffer:
+def sequences_from(
+    sequences: pa.Table, tokens: pa.Table, file: str, tokens_file: str, texts: bool = True
+) -> SequenceBuffer:
     """The inverse of `sequences_table` and `tokens_table`.
 
     Raises:
@@ -75,7 +85,7 @@ def sequences_from(sequences: pa.Table, tokens: pa.Table, file: str, tokens_file
     """
     parts = tuple(name.removeprefix(PART) for name in sequences.column_names if name.startswith(PART))
     check_schema(sequences, _sequences_schema(parts), file)
-    check_schema(tokens, _TOKENS, tokens_file)
+    check_schema(tokens, _TOKENS.append(_TEXT) if texts else _TOKENS, tokens_file)
     columns = {
         f.name: _values(sequences[f.name], f.type, f"{file} is damaged: column {f.name}") for f in sequences.schema
     }
@@ -104,6 +114,7 @@ def sequences_from(sequences: pa.Table, tokens: pa.Table, file: str, tokens_file
     return SequenceBuffer(
         reward_parts={part: columns.pop(PART + part) for part in parts},
         start=start,
+        text=tokens[_TEXT.name].combine_chunks() if texts else None,
         **columns,
         **{name: token_columns[_DISK_NAMES.get(name, name)] for name in TOKEN_COLUMNS},
     )
@@ -114,15 +125,17 @@ class LanguageColumns:
 
     def tables(self, snapshot: LanguageSnapshot, manifest: RunManifest) -> dict[str, pa.Table]:
         """`sequences` and `tokens`, and where there are held-out prompts `validation` and `validation_tokens`."""
-        tables = {"sequences": sequences_table(snapshot.buffer), "tokens": tokens_table(snapshot.buffer)}
+        texts = _has_texts(manifest)
+        tables = {"sequences": sequences_table(snapshot.buffer), "tokens": tokens_table(snapshot.buffer, texts)}
         if snapshot.validation is not None:
             tables["validation"] = sequences_table(snapshot.validation)
-            tables["validation_tokens"] = tokens_table(snapshot.validation)
+            tables["validation_tokens"] = tokens_table(snapshot.validation, texts)
         return tables
 
     def buffer(self, manifest: RunManifest, tables: Sequence[pa.Table], names: Sequence[str]) -> SequenceBuffer:
         """Sequences with their tokens."""
-        return sequences_from(*tables, *names)
+        (sequences, tokens), (file, tokens_file) = tables, names
+        return sequences_from(sequences, tokens, file, tokens_file, _has_texts(manifest))
 
     def snapshot(
         self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
@@ -135,6 +148,11 @@ class LanguageColumns:
 
 
 COLUMNS = LanguageColumns()
+
+
+def _has_texts(manifest: RunManifest) -> bool:
+    """Whether the tokens of a run have texts."""
+    return manifest.schema_version >= KIND_VERSION
 
 
 def _sequences_schema(parts: tuple[str, ...]) -> pa.Schema:

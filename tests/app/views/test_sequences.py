@@ -17,12 +17,10 @@ from language_runs import write_run
 from languages import record_language
 from pages import Open, errors, listed, pick, tick, words
 from streamlit.testing.v1 import AppTest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from trainer_dumps import trl, verl
 
 import engine
 from app.records.basket import drop_list
-from app.sequences import loaders
 from app.shell.sequence_columns import BASKET, sequences_table
 from engine.arguments import record_numbers
 from engine.intervention.record_sets import change_basket, read_sets
@@ -144,6 +142,16 @@ def test_without_the_extra_tokens_are_numbers_and_the_extra_is_named(
     expected = buffer(runs)
     ids = expected.token[expected.tokens_of(7)][expected.mask[expected.tokens_of(7)]]
     assert strip(app)["text"] == [str(number) for number in ids]
+
+
+def test_recorded_texts_need_no_tokenizer(open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path / "told", 10, version=4)
+    shutil.rmtree(tmp_path / "told" / "model")
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    app = open_page("sequences", tmp_path, run="told", round="1", record="7")
+    assert errors(app) == []
+    [*words, end] = strip(app)["text"]
+    assert (words, end) == (buffer(tmp_path, "told").response[7].split(), "&lt;eos&gt;")
 
 
 @pytest.fixture(scope="module")
@@ -321,16 +329,3 @@ def test_a_control_tasks_run_leads_to_language_runs(open_page: Open, runs: Path,
     assert "Open talk" in [link.proto.label for link in app.get("page_link")]
     app = open_page("sequences", tmp_path)
     assert app.selectbox(key="run").value == "talk", "a newcomer sees sequences"
-
-
-def test_tokens_of_bytes_make_up_the_text(tmp_path: Path) -> None:
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    made = Tokenizer(models.BPE({one: i for i, one in enumerate(alphabet)}, []))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    run = engine.open_run(write_run(tmp_path / "bytes", 4, made=made))
-    text = "naïve 猫\n a"
-    pieces = loaders.load_pieces(run, np.array(made.encode(text).ids, np.int32))
-    assert "".join(pieces) == text
-    assert len(pieces) == len(text.encode())
-    assert pieces[7:10] == ["", "", "猫"]

@@ -33,7 +33,7 @@ def test_models_by_path_are_trained_and_the_run_is_shown_verified_and_retrained(
     assert "round 1: mean reward" in err
     assert command("verify", run)[0] == 0
     shown = json.loads(command("show", run, "--json")[1])
-    assert (shown["env_id"], shown["schema_version"], len(shown["rounds"])) == ("language", 3, 2)
+    assert (shown["env_id"], shown["schema_version"], len(shown["rounds"])) == ("language", 4, 2)
     assert shown["language"]["reward_label"] == "kind"
     assert "iif" in shown["rounds"][0]["filter"] or "nothing dropped" in shown["rounds"][0]["filter"]
     assert "policy=" in command("show", run)[1]

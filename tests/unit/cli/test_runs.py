@@ -74,6 +74,10 @@ def test_show_a_round_without_finished_episodes_is_json(command: Command, tmp_pa
 def test_verify(command: Command, run: Path) -> None:
     assert command("verify", run, "--json").json == {"ok": True, "damaged": []}
     assert command("verify", run).code == 0
+    replayed = command("verify", run, "--replay", "--json").json["replay"]
+    assert [each["equal"] for each in replayed] == [True] * len(replayed)
+    assert all(0 <= each["log_prob"] < 1e-5 for each in replayed)
+    assert "; log-probabilities differ by " in command("verify", run, "--replay").out
     file = sorted((run / "data").glob("000001-records-*"))[0]
     data = bytearray(file.read_bytes())
     data[100] ^= 4

@@ -86,6 +86,7 @@ def test_every_round_is_replayed_bit_for_bit_by_another_process(models: dict[str
     for name, rounds in found.items():
         assert [each["round"] for each in rounds] == [0, 1, 2], name
         assert all(each["equal"] and each["largest"] == 0 for each in rounds), (name, rounds)
+        assert all(each["log_prob"] < 1e-4 for each in rounds), (name, rounds)
         assert name == "schedules and value clip" or all(each["moved"] > 0 for each in rounds), (name, rounds)
 
 

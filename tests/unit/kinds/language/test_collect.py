@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ def test_each_prompt_has_a_group_of_responses(context: tuple[RolloutContext, Lan
         assert mask.tolist() == [False] * n + [True] * (len(tokens) - n)
         assert 1 <= len(tokens) - n <= 6
         assert buffer.truncated[i] == (tokens[-1] != tokenizer.eos_token_id)
+        said = b"".join(buffer.text[buffer.tokens_of(i)].to_pylist()).decode()
+        assert re.sub(" <end>| <pad>| <unk>", "", said) == buffer.prompt[i] + buffer.response[i]
         assert tokenizer.decode(tokens, skip_special_tokens=True) == buffer.prompt[i] + buffer.response[i]
 
 

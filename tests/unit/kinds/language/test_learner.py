@@ -16,6 +16,8 @@ from worlds import same_tensors
 
 import engine
 from engine.core.filtering import Filtered
+from engine.core.replays.rebuilt_policy import rebuilt_policy
+from engine.core.replays.replayed_run import replay_run
 from engine.core.training import rounds_with
 from engine.errors import BadInputError, BadNumberError, DamagedRunError
 from engine.kinds.language.models import load_tokenizer, recorded_tokenizer, restore_policy
@@ -88,6 +90,17 @@ def test_a_round_has_its_sequences_and_all_that_was_known_of_each_token(ppo):
     np.testing.assert_array_equal(buffer.reward, buffer.reward_parts["model"])
     assert snapshot.metrics["mean_kl"] == pytest.approx(buffer.kl.sum() / 12, rel=1e-5)
     assert set(snapshot.validation.prompt).isdisjoint(buffer.prompt)
+
+
+def test_every_round_is_verified_and_a_changed_token_is_noticed(ppo):
+    found = list(replay_run(ppo))
+    assert [each.equal for each in found] == [True] * 3
+    assert all(each.log_prob < 1e-5 for each in found)
+    snapshot = ppo.snapshot(1)
+    log_prob = snapshot.buffer.log_prob.copy()
+    log_prob[np.flatnonzero(snapshot.buffer.mask)[-1]] -= 0.25
+    changed = rebuilt_policy(snapshot.changed(buffer=replace(snapshot.buffer, log_prob=log_prob)))
+    assert (changed.near, changed.largest) == (False, pytest.approx(0.25, abs=1e-3))
     assert ppo.snapshot(0).buffer.kl.any() == np.False_
     assert ppo.snapshot(0).validation.response != snapshot.validation.response
 

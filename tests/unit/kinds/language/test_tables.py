@@ -36,7 +36,7 @@ def test_a_round_comes_back_bit_for_bit(tmp_path, validation):
     run = open_run(write_language_run(tmp_path / "run", validation=validation))
     assert run.kind == "language"
     assert run.manifest == make_language_manifest()
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["schema_version"] == 3
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["schema_version"] == 4
     assert run.stored_rounds == [0, 1]
     assert run.checkpoint_rounds == [0, 1, 2]
     for k in (0, 1):
@@ -73,6 +73,7 @@ def test_any_texts_lengths_and_bits_come_back(sequences, parts, seed):
         start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         token=rng.integers(0, 9, total).astype(np.int32),
         mask=rng.random(total) < 0.5,
+        text=pa.array([rng.bytes(2) for _ in range(total)], pa.binary()),
         **{name: numbers[i, :total].copy() for i, name in enumerate(floats)},
     )
     tables = [from_parquet(to_parquet(table), "x") for table in (sequences_table(buffer), tokens_table(buffer))]
@@ -91,8 +92,9 @@ def test_other_tools_read_texts_and_one_row_a_token(tmp_path):
     ]  # fmt: skip
     assert pq.read_table(tokens).column_names == [
         "record", "position", "token", "mask", "log_prob", "reference_log_prob", "value", "kl", "reward", "advantage",
-        "return", "entropy",
+        "return", "entropy", "text",
     ]  # fmt: skip
+    assert pq.read_table(tokens)["text"].to_pylist() == expected.text.to_pylist()
     assert pq.read_table(tokens)["record"].to_pylist() == expected.record_of_token.tolist()
 
 
@@ -159,6 +161,22 @@ def test_values_that_do_not_fit_are_refused_by_name():
             sequences_table(replace(buffer, **{name: values}))
     with pytest.raises(BadInputError, match="kl is float64"):
         tokens_table(replace(buffer, kl=buffer.kl.astype(float)))
+    n = len(buffer.token)
+    for text, has in ((None, "none"), (buffer.text[:-1], n - 1), (pa.array([None] * n, pa.binary()), 0)):
+        with pytest.raises(BadInputError, match=f"^text has {has} of the texts of this round's {n} tokens"):
+            tokens_table(replace(buffer, text=text))
+
+
+def test_up_to_version_3_tokens_have_no_texts(tmp_path):
+    run = open_run(write_language_run(tmp_path / "run", 1, version=3))
+    found, expected = run.snapshot(0), make_language_snapshot(0)
+    assert (run.manifest.schema_version, found.buffer.text, found.validation.text) == (3, None, None)
+    assert np.array_equal(found.buffer.token, expected.buffer.token)
+    run.manifest = replace(run.manifest, schema_version=4)
+    with pytest.raises(
+        DamagedRunError, match=r"^data/000000-tokens-\w+\.parquet is damaged: its columns are not [^\n]*text$"
+    ):
+        run.snapshot(0)
 
 
 def test_each_kind_of_run_is_known_by_its_rounds(tmp_path):
