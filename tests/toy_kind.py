@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from engine.config import TrainConfig
 from engine.core.agent import Agent, PolicyAgent
 from engine.core.checkpoint import fingerprint, restore_rng, rng_tensors
+from engine.core.effort import Effort
 from engine.core.evaluation import EVALUATION_SEED, PolicyEvaluation
 from engine.core.filtering import ranked_filter
-from engine.core.kind import Effort, Kind, Words
+from engine.core.kind import Kind, Words
 from engine.core.learner import Learner
 from engine.core.objective import Batch, Objective, RecordObjective, draw_minibatches, make_optimizer
 from engine.core.policy import Evaluation, Policy

@@ -8,18 +8,19 @@ and jobs are the core's and ask it. `engine.kinds` has those that ship.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import arguments
 from engine.core.agent import Agent, PolicyAgent
+from engine.core.batched import Batched
 from engine.core.checkpoint import fingerprint, one_thread, restore_optimizer
 from engine.core.draws import one_of_many, random_removals
+from engine.core.effort import Effort
 from engine.core.evaluation import PolicyEvaluation
 from engine.core.features import Feature, dropped
 from engine.core.gradients.attribution import Attribution
@@ -44,20 +45,6 @@ Given = Mapping[str, Any]
 """What a caller puts in the place of something that the settings name, by the name of an argument."""
 
 
-class Batched(Protocol):
-    """Many replays of a round at once on a device, to rounding."""
-
-    def size(self, count: int) -> int:
-        """Replays of a batch, so that `count` of them make batches of equal size that fit the device's memory."""
-        ...
-
-    def values(
-        self, targets: Sequence[Target], removed: NDArray[np.bool_], orders: Sequence[int]
-    ) -> NDArray[np.float64]:
-        """(R, targets) values of f(theta(k+1)), without the (R, n) records removed, in the R minibatch orders."""
-        ...
-
-
 class Words(NamedTuple):
     """What people call things in this kind of run."""
 
@@ -67,16 +54,6 @@ class Words(NamedTuple):
     returned: str = "return"
     """What training maximises."""
     evaluated: str = "evaluation episodes"
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What a check takes where nobody says otherwise: subsets to remove, and minibatch orders to replay each in."""
-
-    subsets: int = 64
-    orders: int = 16
-    fitted: int = 512
-    """Subsets that `replay_regression` is fitted to."""
 
 
 class Kind:

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from engine.core.chosen_targets import action_target, return_target
+from engine.core.effort import Effort
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.faithfulness.measure import Measurement, validate_targets
 from engine.core.faithfulness.result import Validation
 from engine.core.influence import influence
-from engine.core.kind import Effort
 from engine.core.targets.functions import Target
 from engine.core.training import rounds
 from engine.errors import BadInputError, ZeroGradientError

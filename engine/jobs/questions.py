@@ -11,8 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from msgspec import Meta
 
+from engine.core.effort import Effort
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
-from engine.core.kind import Effort
 from engine.core.targets.question import Question, TargetName
 from engine.typed import AtLeastOne, Count, Moment, typed
 

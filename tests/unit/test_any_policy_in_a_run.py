@@ -21,11 +21,11 @@ import engine
 from engine.config import TrainConfig
 from engine.core.agent import PolicyAgent
 from engine.core.checkpoint import restore_optimizer
+from engine.core.effort import Effort
 from engine.core.estimators.along_the_update import back_propagate
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.gradients.derivatives import TorchDerivatives
 from engine.core.gradients.layers import layers_of
-from engine.core.kind import Effort
 from engine.core.policy import Evaluation, Policy
 from engine.core.replays.update_trace import trace_update
 from engine.core.update import as_batch

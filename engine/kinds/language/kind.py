@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.checkpoint import restore_optimizer
+from engine.core.effort import Effort
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.features import Feature
 from engine.core.filtering import Filtered
 from engine.core.gradients.attribution import Attribution
 from engine.core.gradients.inner_products import Direction
-from engine.core.kind import Effort, Given, Kind, Words
+from engine.core.kind import Given, Kind, Words
 from engine.core.objective import Batch
 from engine.core.targets.functions import LogProbTarget, Target
 from engine.core.targets.question import TargetName

@@ -11,7 +11,7 @@ from commands import Command, Listing, refused
 from jsonschema import Draft202012Validator
 
 import engine
-from engine.core.kind import Effort
+from engine.core.effort import Effort
 from engine.kinds.control.kind import ControlKind
 
 VALIDATE = ("--subsets", 4, "--orders", 2, "--executor", "inline")

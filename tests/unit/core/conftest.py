@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import engine
-from engine.core.kind import Effort
+from engine.core.effort import Effort
 from engine.core.replays import many as replaying
 from engine.core.replays.many import removal_name
 from engine.kinds.control.kind import ControlKind

@@ -10,11 +10,11 @@ import pytest
 from worlds import moved_snapshot
 
 import engine
+from engine.core.effort import Effort
 from engine.core.estimators import averaged_over_orders as orders_module
 from engine.core.estimators import replay_regression as regression
 from engine.core.estimators.averaged_over_orders import attribute, influence_seconds, planned_steps
 from engine.core.estimators.registry import ESTIMATORS, PRIOR, replay_regression
-from engine.core.kind import Effort
 from engine.core.replays.replay import intervene
 from engine.core.targets.functions import Target
 from engine.core.targets.of_records import return_target

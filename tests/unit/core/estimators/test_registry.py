@@ -10,13 +10,13 @@ import pytest
 import torch
 from worlds import double, entry, moved_snapshot
 
+from engine.core.effort import Effort
 from engine.core.estimators.along_the_update import directions_back
 from engine.core.estimators.registry import ESTIMATORS, first_order
 from engine.core.estimators.sums import sum_by, sum_of
 from engine.core.gradients.attribution import TERMS
 from engine.core.gradients.inner_products import gradient, inner_products
 from engine.core.gradients.optimizer_adjoints import clip_scale, follow
-from engine.core.kind import Effort
 from engine.core.objective import objective, with_normalized_advantages
 from engine.core.replays.update_trace import trace_update
 from engine.core.targets.functions import Target

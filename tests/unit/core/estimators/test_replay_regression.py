@@ -13,11 +13,11 @@ from worlds import entry, moved_snapshot
 
 import engine
 from engine.core.draws import random_removals
+from engine.core.effort import Effort
 from engine.core.estimators import replay_regression as regression
 from engine.core.estimators.registry import ESTIMATORS, PRIOR, first_order, record_gradients
 from engine.core.estimators.replay_regression import STRENGTHS, fit, fit_to_replays, masks
 from engine.core.gradients.inner_products import gradient, inner_products
-from engine.core.kind import Effort
 from engine.core.targets.of_records import return_target
 from engine.kinds.control.kind import ControlKind
 from engine.store.snapshot import Snapshot

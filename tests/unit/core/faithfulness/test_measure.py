@@ -15,10 +15,10 @@ from worlds import entry, moved_snapshot
 import engine
 from engine import executors
 from engine.core.draws import extreme_removals, random_removals
+from engine.core.effort import Effort
 from engine.core.estimators.replay_regression import with_nothing_removed
 from engine.core.faithfulness.measure import Measurement, removals, validate_targets
 from engine.core.faithfulness.result import Validation
-from engine.core.kind import Effort
 from engine.core.replays.many import finished_replays, replays
 from engine.core.targets.of_records import return_target
 from engine.errors import BadInputError, CancelledError, ZeroGradientError
