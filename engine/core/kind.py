@@ -280,6 +280,14 @@ class Kind:
 
     # Evaluating and training on.
 
+    def unplayed(self, snapshot: Any) -> str:
+        """Why no policy can be played in the place of this round's, so that a removal is judged on records; empty where one can.
+
+        Raises:
+            BadInputError: there is no policy to ask.
+        """
+        return ""
+
     def evaluation(self, snapshot: Any, given: Given) -> PolicyEvaluation:
         """How policies are evaluated in the place of this round's.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributions import Distribution
 from torch.utils._pytree import tree_leaves, tree_map
 
 from engine.errors import BadInputError, DamagedRunError
@@ -138,6 +139,14 @@ class Policy(nn.Module):
         not say that it `has_memory`.
         """
         raise BadInputError(f"{self._what} has no forward, which says what it makes of records and their actions")
+
+    def distributions(self, observation: Any) -> Sequence[Distribution]:
+        """pi(.|s) in n states, in parts that are independent of each other; only `divergence` needs it.
+
+        Raises:
+            BadInputError: it is not known; says why.
+        """
+        raise BadInputError(f"{self._what} has no distributions, which say what it would do in a state")
 
     def serves_value(self, name: str) -> bool:
         """Whether the parameter `name` has a part in the value, alone or as well as its part in the policy.

@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 
 from engine.core.chosen_targets import chosen_target, named_target
 from engine.core.evaluation import EVALUATION_SEED, PolicyEvaluation
-from engine.core.kind import Given, Kind, kind_of, recorded_here
+from engine.core.kind import Given, Kind, kind_of
 from engine.core.policy import with_gradients
-from engine.core.replays.replay import Mode, check_replayable, intervene, replay
+from engine.core.replays.replay import Mode, check_replayable, intervene
 from engine.core.targets.functions import Target, name_of
 from engine.core.targets.question import Question, TargetName
 from engine.core.training import branch
 from engine.errors import BadInputError
 from engine.executors import Progress
-from engine.intervention.comparison import Estimate, compare
+from engine.intervention.arms import about, carried_out, replayed_arms
+from engine.intervention.comparison import compare
 from engine.intervention.outcome import RESULT_FILE, Outcome
-from engine.intervention.plan import Intervention, ProgressMeter, draws, episodes_per_order, mode_of
+from engine.intervention.plan import Intervention, ProgressMeter, episodes_per_order
 from engine.intervention.recollect import recollect
 from engine.known_kinds import kind_named
 from engine.store.documents import write_json
@@ -209,19 +210,22 @@ def compare_arms(
     snapshot: Snapshot, plan: Intervention, target: Target, evaluation: PolicyEvaluation, meter: ProgressMeter
 ) -> dict[str, Any]:
     """Replay the round in all arms and orders, and compare: what a result says of the round itself, without branches."""
-    arms = _replay_arms(snapshot, plan, target, evaluation, meter)
-    return {
-        "env_id": snapshot.config.env_id,
-        "same_machine": recorded_here(snapshot),
-        **compared(plan, len(snapshot.buffer), arms),
-    }
+    kind, per_order = kind_of(snapshot), episodes_per_order(plan)
+    returns: dict[str, list[NDArray[np.float64]]] = {}
+    values: dict[str, list[float]] = {}
+    for order, arm, replayed in replayed_arms(snapshot, plan, meter):
+        player = kind.player(snapshot, replayed.agent)
+        returns.setdefault(arm, []).append(evaluation.returns(player, order, per_order, meter.check))
+        values.setdefault(arm, []).append(float(target.value(replayed.policy).detach()))
+    arms = {arm: (np.stack(returns[arm]), values[arm]) for arm in returns}
+    return about(snapshot) | compared(plan, len(snapshot.buffer), arms)
 
 
-ReplayedArms = Mapping[str, tuple[NDArray[np.float64], list[float]]]
+PlayedArms = Mapping[str, tuple[NDArray[np.float64], list[float]]]
 """Arm -> (orders, episodes per order) returns, and per order f(theta(k+1)) of the measured target."""
 
 
-def compared(plan: Intervention, records: int, arms: ReplayedArms) -> dict[str, Any]:
+def compared(plan: Intervention, records: int, arms: PlayedArms) -> dict[str, Any]:
     """What a result says of three arms that were replayed and evaluated.
 
     Args:
@@ -229,47 +233,12 @@ def compared(plan: Intervention, records: int, arms: ReplayedArms) -> dict[str, 
         records: in the round.
         arms: `original`, `counterfactual`, `control`.
     """
-    named = plan.measured.plain()
     return {
-        "round": plan.round,
-        "removed": list(plan.removed),
-        "records": records,
-        "mode": plan.mode,
-        "orders": plan.orders,
+        **carried_out(plan, records, {name: values for name, (_, values) in arms.items()}),
         "evaluation_seeds": [EVALUATION_SEED, EVALUATION_SEED + episodes_per_order(plan) * plan.orders - 1],
         **compare(arms["original"][0], arms["counterfactual"][0], arms["control"][0]),
         "order_means": {name: returns.mean(axis=1).tolist() for name, (returns, _) in arms.items()},
-        "target": {
-            "name": named["target"],
-            "about": named["about"],
-            "action": named["action"],
-            "of_round": named["of_round"],
-        }
-        | {
-            name: Estimate.of(np.asarray(values) - np.asarray(arms["original"][1]), 0).to_json()
-            for name, (_, values) in arms.items()
-            if name != "original"
-        }
-        | {"order_values": {name: values for name, (_, values) in arms.items()}},
     }
-
-
-def _replay_arms(
-    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: PolicyEvaluation, meter: ProgressMeter
-) -> ReplayedArms:
-    """Replay and evaluate every arm in every order."""
-    kind, per_order = kind_of(snapshot), episodes_per_order(plan)
-    returns: dict[str, list[NDArray[np.float64]]] = {}
-    values: dict[str, list[float]] = {}
-    for order in range(plan.orders):
-        for arm, drop in draws(snapshot, plan, order).items():
-            meter.say(f"{arm}, minibatch order {order + 1} of {plan.orders}")
-            replayed = replay(snapshot, drop, mode=mode_of(plan, drop), order=order, on_step=meter.step)
-            player = kind.player(snapshot, replayed.agent)
-            returns.setdefault(arm, []).append(evaluation.returns(player, order, per_order, meter.check))
-            values.setdefault(arm, []).append(float(target.value(replayed.policy).detach()))
-            meter.evaluated()
-    return {arm: (np.stack(returns[arm]), values[arm]) for arm in returns}
 
 
 def _record_branch(

@@ -124,6 +124,14 @@ class ControlKind(Kind):
         """Those of the environment."""
         return snapshot.observation_space, snapshot.action_space
 
+    def unplayed(self, snapshot: ControlSnapshot) -> str:
+        """Where its environment is not here, or is another one here."""
+        try:
+            environment_of(snapshot)
+        except BadInputError as reason:
+            return str(reason)
+        return ""
+
     def evaluation(self, snapshot: ControlSnapshot, given: Given) -> Episodes:
         """Stochastic episodes."""
         return Episodes(environment_of(snapshot))

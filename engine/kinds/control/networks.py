@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributions import Categorical, Distribution, Normal
 
 from engine.config import TrainConfig
 from engine.core.policy import Evaluation, Policy
@@ -122,6 +123,11 @@ class ActorCritic(Policy):
         """(n, ...) observations -> (n, actions) logits and None, or (n, d) means and (n, d) standard deviations."""
         output = self.actor_output(observation)
         return output, None if self.log_std is None else self.log_std(output).detach().exp()
+
+    def distributions(self, observation: NDArray[Any]) -> list[Distribution]:
+        """pi(.|s): (n, ...) observations -> n categorical distributions, or normal ones of d components."""
+        output, deviation = self.action_parameters(observation)
+        return [Categorical(logits=output) if deviation is None else Normal(output, deviation)]
 
     @torch.no_grad()
     def actor_features(self, observation: NDArray[Any]) -> NDArray[np.float32]:

@@ -110,6 +110,11 @@ class RecordedKind(ControlKind):
         if why:
             raise BadInputError(f"the updates of this run can't be replayed: {why}")
 
+    def unplayed(self, snapshot: Any) -> str:
+        """Also where the policy's actions can't be drawn here."""
+        why = self.policy(snapshot).cannot_act
+        return super().unplayed(snapshot) or (f"this policy can't be played: {why}" if why else "")
+
     def fingerprint(self) -> dict[str, str]:
         """With the trainer's version."""
         return recorded_fingerprint()

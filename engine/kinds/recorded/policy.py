@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from engine.core.policy import Evaluation, Inputs, Policy, WithColumns
 from engine.errors import BadInputError
@@ -102,6 +103,10 @@ class RecordedPolicy(Policy):
         """
         raise BadInputError(f"this policy's probabilities are not shown: {self.cannot_act}")
 
+    def distributions(self, observation: Any) -> Sequence[Distribution]:
+        """pi(.|s); not known here."""
+        raise BadInputError(f"this policy's probabilities are not known: {self.cannot_act}")
+
     def actor_features(self, observation: Any) -> NDArray[np.float32]:
         """What the action layer is given; not known here."""
         raise BadInputError(f"this policy's features are not shown: {self.cannot_act}")
@@ -165,10 +170,18 @@ class StableBaselinesPolicy(RecordedPolicy):
         """
         if self.cannot_act and type(self._theirs.action_dist).__name__ != "MaskableCategoricalDistribution":
             raise BadInputError(f"this policy's probabilities are not shown: {self.cannot_act}")
-        return self._as_parameters(self._distribution(observation))
+        [said] = self.distributions(observation)
+        return self._as_parameters(said)
 
     def _as_parameters(self, said: Any) -> tuple[Tensor, Tensor | None]:
         return (said.logits, None) if self.discrete else (said.mean, said.stddev)
+
+    @torch.no_grad()
+    def distributions(self, observation: Any) -> list[Any]:
+        """pi(.|s): several discrete actions have a part each. Squashed actions have that of what is squashed, and the same KL."""
+        said = self._theirs.get_distribution(*unmasked(self.encode(observation)))
+        held = getattr(said, "distributions", None) or said.distribution
+        return list(held) if isinstance(held, Sequence) else [held]
 
     @torch.no_grad()
     def actor_features(self, observation: NDArray[Any]) -> NDArray[np.float32]:
@@ -176,9 +189,6 @@ class StableBaselinesPolicy(RecordedPolicy):
         features = self._theirs.extract_features(unmasked(self.encode(observation))[0])
         own = features if self._theirs.share_features_extractor else features[0]
         return np.asarray(self._theirs.mlp_extractor.forward_actor(own).numpy())
-
-    def _distribution(self, observation: NDArray[Any]) -> Any:
-        return self._theirs.get_distribution(*unmasked(self.encode(observation))).distribution
 
     @property
     def cannot_act(self) -> str:
@@ -200,7 +210,8 @@ class StableBaselinesPolicy(RecordedPolicy):
     @torch.no_grad()
     def act(self, observation: NDArray[Any], noise: NDArray[np.float64]) -> NDArray[Any]:
         """One action per observation, from its row of noise."""
-        return self._drawn(self._distribution(observation), noise)
+        [said] = self.distributions(observation)
+        return self._drawn(said, noise)
 
     def _drawn(self, said: Any, noise: NDArray[np.float64]) -> NDArray[Any]:
         if self.discrete:
