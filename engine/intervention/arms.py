@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from engine.core.kind import recorded_here
 from engine.core.replays.replay import Replayed, replay
-from engine.intervention.comparison import Estimate
+from engine.intervention.comparison import change
 from engine.intervention.plan import Intervention, ProgressMeter, draws, mode_of
 from engine.store.snapshot import Snapshot
 
@@ -31,7 +29,9 @@ def replayed_arms(snapshot: Snapshot, plan: Intervention, meter: ProgressMeter) 
     for order in range(plan.orders):
         for arm, drop in draws(snapshot, plan, order).items():
             meter.say(f"{arm}, minibatch order {order + 1} of {plan.orders}")
-            yield ReplayedArm(order, arm, replay(snapshot, drop, mode=mode_of(plan, drop), order=order, on_step=meter.step))
+            yield ReplayedArm(
+                order, arm, replay(snapshot, drop, mode=mode_of(plan, drop), order=order, on_step=meter.step)
+            )
             meter.evaluated()
 
 
@@ -65,8 +65,3 @@ def carried_out(plan: Intervention, records: int, target_values: OrderValues) ->
             "order_values": dict(target_values),
         },
     }
-
-
-def change(values: Sequence[float], before: Sequence[float]) -> Estimate:
-    """From one arm to another, over the minibatch orders, which they share."""
-    return Estimate.of(np.asarray(values) - np.asarray(before), 0)

@@ -22,15 +22,32 @@ VERDICT_WORDS: Mapping[Verdict, str] = {
 """What follows the verdict and a colon."""
 
 
+TargetVerdict = Literal["target rises", "target falls", "within noise"]
+
+TARGET_VERDICT_WORDS: Mapping[TargetVerdict, str] = {
+    "target rises": "without these records the target is higher than with them, and higher than without as many random ones.",
+    "target falls": "without these records the target is lower than with them, and lower than without as many random ones.",
+    "within noise": "the change of the target is no clearer than that of other minibatch orders or a random removal of the "
+    "same size.",
+}
+"""The same where nothing was played, so that nothing is known of returns."""
+_OF_TARGET: Mapping[Verdict, TargetVerdict] = {
+    "helps": "target rises",
+    "hurts": "target falls",
+    "within noise": "within noise",
+}
+
+
 def verdict_name(verdict: object) -> str:
     """A verdict that comes from a file, or that it is none; plain text."""
-    return str(verdict) if verdict in [*VERDICT_WORDS] else f"unknown verdict {verdict!r}"
+    return str(verdict) if verdict in [*VERDICT_WORDS, *TARGET_VERDICT_WORDS] else f"unknown verdict {verdict!r}"
 
 
-def meaning(verdict: object) -> str:
+def meaning(verdict: object, played: bool = True) -> str:
     """What follows a verdict that comes from a file, and a colon; plain text."""
-    known = (words for name, words in VERDICT_WORDS.items() if name == verdict)
-    return next(known, f"this version knows {', '.join(VERDICT_WORDS)}.")
+    words: Mapping[Any, str] = VERDICT_WORDS if played else TARGET_VERDICT_WORDS
+    known = (text for name, text in words.items() if name == verdict)
+    return next(known, f"this version knows {', '.join(words)}.")
 
 
 @dataclass(frozen=True)
@@ -92,6 +109,43 @@ def compare(
         "difference_from_control": from_control.to_json(),
         "verdict": verdict(difference, from_control),
     }
+
+
+def changes(original: Sequence[float], counterfactual: Sequence[float], control: Sequence[float]) -> dict[str, Any]:
+    """How a number changed that needs no episodes, in three arms that share minibatch orders.
+
+    Args:
+        original: (orders,) with every record.
+        counterfactual: (orders,) without the chosen records.
+        control: (orders,) without as many random records, drawn anew for each order.
+
+    Returns:
+        `counterfactual` and `control`: the change from the original; `difference_from_control`, of the first from the second
+        (each mean, low, high); `order_values` of the arms.
+    """
+    arms = {"original": original, "counterfactual": counterfactual, "control": control}
+    pairs = {
+        "counterfactual": (counterfactual, original),
+        "control": (control, original),
+        "difference_from_control": (counterfactual, control),
+    }
+    found = {name: change(*pair).to_json() for name, pair in pairs.items()}
+    return {
+        **{name: {bound: each[bound] for bound in ("mean", "low", "high")} for name, each in found.items()},
+        "order_values": {name: list(values) for name, values in arms.items()},
+    }
+
+
+def change(values: Sequence[float], before: Sequence[float]) -> Estimate:
+    """From one arm to another, over the minibatch orders, which they share."""
+    return Estimate.of(np.asarray(values) - np.asarray(before), 0)
+
+
+def target_verdict(
+    original: Sequence[float], counterfactual: Sequence[float], control: Sequence[float]
+) -> TargetVerdict:
+    """The verdict of (orders,) values of a target in the three arms, by the same rule as `verdict`."""
+    return _OF_TARGET[verdict(change(counterfactual, original), change(counterfactual, control))]
 
 
 def verdict(difference: Estimate, from_control: Estimate) -> Verdict:

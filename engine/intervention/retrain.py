@@ -24,9 +24,10 @@ from engine.errors import BadInputError
 from engine.executors import Progress
 from engine.intervention.arms import about, carried_out, replayed_arms
 from engine.intervention.comparison import compare
-from engine.intervention.outcome import RESULT_FILE, Outcome
+from engine.intervention.outcome import RESULT_FILE, Outcome, UnplayedOutcome, outcome_of
 from engine.intervention.plan import Intervention, ProgressMeter, episodes_per_order
 from engine.intervention.recollect import recollect
+from engine.intervention.unplayed import compare_on_records
 from engine.known_kinds import kind_named
 from engine.store.documents import write_json
 from engine.store.files import Files
@@ -58,7 +59,7 @@ def retrain(
     tokens: tuple[int, int] | None = None,
     progress: Progress | None = None,
     **given: Any,
-) -> Outcome:
+) -> Outcome | UnplayedOutcome:
     """Replay a round without some records and compare, on the same evaluation seeds, with two other arms.
 
     The three arms are the original round, the round without the chosen records, and a control: the round without as
@@ -100,10 +101,13 @@ def retrain(
         What `result.json` in `out` holds, by attribute or by name: `original, counterfactual, control` and the differences
         (mean, low, high, episodes), `verdict`, `removed`, `target` (how f itself changed), `curves` if rounds were
         continued, `recollected` (see `recollect.summarize`) if they were with several seeds, `run`.
+        Where no policy can be played, because the environment is not here or the policy's actions can't be drawn, an
+        `UnplayedOutcome`: `unplayed` says why, and the arms are compared by return target, KL and log-probabilities on the
+        records of this round and of later ones, `by_round`. Its `verdict` is about the target: it knows no returns.
 
     Raises:
-        BadInputError: nothing or everything would be removed, a record is out of range, the round is not there, or the
-            target has no name in it.
+        BadInputError: nothing or everything would be removed, a record is out of range, the round is not there, the
+            target has no name in it, or there are rounds to train on where nothing can be played.
     """
     run = run if isinstance(run, Run) else open_run(run)
     loose = {"about": about, "action": action, "of_round": of_round, "observation": observation, "tokens": tokens}
@@ -146,7 +150,7 @@ def _measured(run: Run, round: int, target: Any, loose: Mapping[str, Any]) -> Ta
 
 def carry_out(
     run: Run, plan: Intervention, out: str | Path, progress: Progress | None = None, given: Given | None = None
-) -> Outcome:
+) -> Outcome | UnplayedOutcome:
     """`retrain`, with the plan made already."""
     snapshot = run.snapshot(plan.round)
     kind, given = kind_of(snapshot), given or {}
@@ -158,11 +162,17 @@ def carry_out(
     kind.removed(snapshot, removed)
     target = named_target(snapshot, plan.measured)
     meter = ProgressMeter(progress, snapshot, plan)
-    evaluation = kind.evaluation(snapshot, given)
+    unplayed = kind.unplayed(snapshot)
+    if unplayed and plan.continue_rounds:
+        raise BadInputError(unplayed)
+    evaluation = None if unplayed else kind.evaluation(snapshot, given)
     try:
         with appears_at_once(Path(out)) as folder:
             result: dict[str, Any] = {"run": str(out), "parent": run.name}
-            result |= compare_arms(snapshot, plan, target, evaluation, meter)
+            if evaluation is None:
+                result |= compare_on_records(run, snapshot, plan, target, meter, unplayed)
+            else:
+                result |= compare_arms(snapshot, plan, target, evaluation, meter)
             branches = {"counterfactual": removed}
             if plan.continue_rounds:
                 branches["control"] = kind.control(snapshot, plan.removed)
@@ -173,12 +183,13 @@ def carry_out(
                 curve = _record_branch(run, snapshot, records, place, plan, meter, given)
                 if plan.continue_rounds:
                     result["curves"][name] = curve
-            if plan.seeds > 1:
+            if evaluation is not None and plan.seeds > 1:
                 result["recollected"] = recollect(snapshot, plan, folder, evaluation, meter, given)
             write_json(folder / RESULT_FILE, result)
     finally:
-        evaluation.close()
-    return Outcome.of(result)
+        if evaluation is not None:
+            evaluation.close()
+    return outcome_of(result)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from engine.core.influence import influence
 from engine.core.kind import kind_of
 from engine.core.replays.replay import check_replayable
 from engine.errors import BadInputError, DamagedRunError, StorageError, ZeroGradientError
-from engine.intervention.outcome import RESULT_FILE, Outcome
+from engine.intervention.outcome import RESULT_FILE, Outcome, UnplayedOutcome, outcome_of
 from engine.intervention.plan import Intervention
 from engine.intervention.retrain import PARTIAL
 from engine.jobs.folder import ACTIVE, Job, clear_cancel, folders_with_ids, read_each, read_status, write_status
@@ -63,7 +63,7 @@ class InterventionJob(Job):
     metadata: dict[str, Any]
     """What else `intervention.json` says: where the records came from, what was predicted."""
 
-    result: Outcome | None = None
+    result: Outcome | UnplayedOutcome | None = None
     """What `retrain` returned, once it is done."""
     checked: bool = True
     """Whether plan and result have checksums; False where an earlier version wrote them."""
@@ -93,7 +93,8 @@ def create_job(
     """Write an intervention to disk, ready for a worker.
 
     Returns:
-        The job, and whether a worker is to be started; one that is done or running is given back as it is.
+        The job, and whether a worker is to be started; one that is done or running is given back as it is, but for one in
+        which nothing could be played where it can be now.
 
     Raises:
         BadInputError: a record is out of range, all would be removed, or the round's update can't be replayed.
@@ -108,14 +109,16 @@ def create_job(
     except DamagedRunError:  # the plan is known; the file that does not say it any more is kept
         set_aside(folder / PLAN_FILE)
         known = None
-    if known is not None and (known.state in ACTIVE or known.state == "done"):
+    if known is not None and (
+        known.state in ACTIVE or (known.state == "done" and not _can_be_played_now(known, snapshot))
+    ):
         return known, False
     files = Files()
     files.make_folder(folder)
     clear_cancel(folder)
     for debris in folder.glob(f".*{PARTIAL}"):
         shutil.rmtree(debris, ignore_errors=True)
-    if files.exists(folder / "branch"):  # without a sound result nobody can tell what is in it
+    if files.exists(folder / "branch"):  # without a sound result nobody can tell what is in it, or nothing was played
         set_aside(folder / "branch")
     document = {"plan": plan.to_json(), "about": metadata, "created": time.time()}
     write_json(inside(folder, PLAN_FILE), document, files)
@@ -124,6 +127,11 @@ def create_job(
     if job is None:
         raise StorageError(f"{folder} can't be read back; the run's folder must be readable and writable")
     return job, True
+
+
+def _can_be_played_now(job: InterventionJob, snapshot: Snapshot) -> bool:
+    """Whether nothing was played in it, and the reader has named since what it takes."""
+    return isinstance(job.result, UnplayedOutcome) and not kind_of(snapshot).unplayed(snapshot)
 
 
 def read_job(folder: Path) -> InterventionJob | None:
@@ -160,10 +168,10 @@ def read_job(folder: Path) -> InterventionJob | None:
     )
 
 
-def _read_result(folder: Path) -> tuple[Outcome, Document] | None:
+def _read_result(folder: Path) -> tuple[Outcome | UnplayedOutcome, Document] | None:
     """The result in the branch and its document, None where there is none yet. Errors as `documents.read_json`."""
     document = read_json(inside(folder, "branch", RESULT_FILE))
-    return None if document is None else (Outcome.of(document.values, f"branch/{RESULT_FILE}"), document)
+    return None if document is None else (outcome_of(document.values, f"branch/{RESULT_FILE}"), document)
 
 
 def list_jobs(run: Run) -> list[InterventionJob]:

@@ -1,0 +1,148 @@
+"""A removal where nothing can be played: the arms' policies are compared on records, which other policies collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._pytree import tree_map
+
+from engine.core.divergence import divergence
+from engine.core.kind import kind_of
+from engine.core.policy import Policy
+from engine.core.targets.functions import Target
+from engine.core.targets.of_records import ActionTarget
+from engine.core.targets.question import TargetName
+from engine.errors import BadInputError
+from engine.intervention.arms import OrderValues, about, carried_out, replayed_arms
+from engine.intervention.comparison import changes, target_verdict
+from engine.intervention.plan import Intervention, ProgressMeter
+from engine.store.read import Run, ranges
+from engine.store.snapshot import Snapshot
+
+LATER_ROUNDS = 3
+"""Rounds with records after the replayed one that are looked at, at most."""
+NUMBERS: Mapping[str, str] = {
+    "return_target": "return target",
+    "kl": "KL from the original",
+    "log_prob_positive": "log-probability of actions with positive advantage",
+    "log_prob_negative": "log-probability of actions with negative advantage",
+}
+"""What is known of the records of a round, as a result and as people call it."""
+
+
+@dataclass(frozen=True, eq=False)
+class RoundRecords:
+    """The records of one round, which policies are asked about."""
+
+    round: int
+    records: int
+    targets: Mapping[str, Target]
+    observation: Any
+    """(n, ...), or dicts of such arrays; None where policies don't say how they are distributed."""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, later: Snapshot, with_kl: bool) -> RoundRecords:
+        """Those of a round `later`, for policies of the replayed round `snapshot`."""
+        buffer = later.buffer
+        targets: dict[str, Target] = {"return_target": kind_of(snapshot).return_target(snapshot, buffer)}
+        for name, chosen in (
+            ("log_prob_positive", buffer.advantage > 0),
+            ("log_prob_negative", buffer.advantage < 0),
+        ):
+            if chosen.any():
+                targets[name] = ActionTarget(tree_map(itemgetter(chosen), buffer.observation), buffer.action[chosen])
+        return cls(later.round, len(buffer), targets, buffer.observation if with_kl else None)
+
+    def numbers(self, policy: Policy, original: Policy) -> Iterator[tuple[str, float]]:
+        """What a policy makes of the records, by the names in `NUMBERS`."""
+        for name, target in self.targets.items():
+            yield name, float(target.value(policy))
+        if self.observation is not None:
+            yield "kl", float(divergence(original, policy, self.observation).mean())
+
+
+def compare_on_records(
+    run: Run, snapshot: Snapshot, plan: Intervention, target: Target, meter: ProgressMeter, why: str
+) -> dict[str, Any]:
+    """Replay the round in all arms and orders, and compare what their policies say of recorded rounds.
+
+    The verdict is about the records of later rounds, which had no part in the update, where the measured target is this round's
+    return target; else about the measured target itself.
+
+    Args:
+        run: has the later rounds.
+        snapshot: round k.
+        plan: the intervention.
+        target: the one that it measures.
+        meter: told of the progress.
+        why: nothing can be played.
+
+    Returns:
+        What an `UnplayedResult` says, without the branch.
+    """
+    no_kl = _no_distributions(snapshot)
+    later = [k for k in run.stored_rounds if k > snapshot.round][:LATER_ROUNDS]
+    each_round = [RoundRecords.of(snapshot, one, not no_kl) for one in (snapshot, *map(run.snapshot, later))]
+    measured: dict[str, list[float]] = {}
+    found: dict[tuple[int, str], dict[str, list[float]]] = {}
+    original = kind_of(snapshot).policy(snapshot)
+    for _, arm, replayed in replayed_arms(snapshot, plan, meter):
+        policy = replayed.policy
+        if arm == "original":
+            original = policy
+        with torch.no_grad():
+            measured.setdefault(arm, []).append(float(target.value(policy)))
+            for on in each_round:
+                meter.check()
+                for name, number in on.numbers(policy, original):
+                    found.setdefault((on.round, name), {}).setdefault(arm, []).append(number)
+    is_judged_later = bool(later) and plan.measured == TargetName()
+    judged = _mean([found[k, "return_target"] for k in later]) if is_judged_later else measured
+    return {
+        **about(snapshot),
+        **carried_out(plan, len(snapshot.buffer), measured),
+        "unplayed": why,
+        "verdict": target_verdict(**judged),
+        "judged": changes(**judged) | {"rounds": later if is_judged_later else []},
+        "by_round": [
+            {"round": on.round, "records": on.records}
+            | {name: changes(**found[on.round, name]) for name in NUMBERS if (on.round, name) in found}
+            for on in each_round
+        ],
+        "left_out": [f"{NUMBERS['kl']}: {no_kl}"] if no_kl else [],
+    }
+
+
+def not_played(result: Mapping[str, Any]) -> str:
+    """That nothing was played, why, and what the numbers therefore are; plain text."""
+    return (
+        f"Nothing was played: {result['unplayed']}. These are numbers on recorded observations, which another policy collected; "
+        "what episodes would return is not known."
+    )
+
+
+def judged_on(result: Mapping[str, Any]) -> str:
+    """What the verdict is about, as the end of a sentence; plain text."""
+    rounds = result["judged"]["rounds"]
+    if not rounds:
+        return f"the measured {result['target']['name']} target"
+    return f"the return target over the records of round{'s' * (len(rounds) > 1)} {ranges(rounds)}, none of them in the update"
+
+
+def _no_distributions(snapshot: Snapshot) -> str:
+    """Why its policies don't say how they are distributed; empty where they do."""
+    try:
+        kind_of(snapshot).policy(snapshot).distributions(snapshot.buffer.observation)
+    except BadInputError as reason:
+        return str(reason)
+    return ""
+
+
+def _mean(rounds: Sequence[OrderValues]) -> dict[str, list[float]]:
+    """Of several rounds, arm by arm and order by order."""
+    return {arm: np.mean([each[arm] for each in rounds], axis=0).tolist() for arm in rounds[0]}
