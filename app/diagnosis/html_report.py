@@ -21,6 +21,7 @@ from app.charts import records as record_charts
 from app.charts.comparison import ARM_NAMES
 from app.diagnosis import in_common, loaders
 from app.records import ranking
+from app.removal import on_records
 from app.scores import trust_badge
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.faithfulness.result import read_validation
@@ -32,6 +33,7 @@ from engine.core.targets.question import averaged_name
 from engine.errors import EngineError
 from engine.intervention.comparison import meaning, verdict_name
 from engine.intervention.notes import read_note
+from engine.intervention.unplayed import judged_on, not_played
 from engine.jobs.interventions import InterventionJob, damaged_jobs, list_jobs
 from engine.jobs.series import damaged_series, list_series
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -230,6 +232,8 @@ def _compared(result: Mapping[str, Any] | None) -> dict[str, Any]:
     """Verdict and arms of a result."""
     if result is None:
         return {"verdict": "", "words": "", "columns": [], "lines": []}
+    if "unplayed" in result:
+        return _compared_on_records(result)
     titles = {
         **ARM_NAMES,
         "difference": "difference from the original",
@@ -245,6 +249,18 @@ def _compared(result: Mapping[str, Any] | None) -> dict[str, Any]:
         "words": meaning(result["verdict"]),
         "columns": ["", "mean return", "95 % interval", "episodes"],
         "lines": lines,
+    }
+
+
+def _compared_on_records(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The same where nothing was played."""
+    about = f"{meaning(result['verdict'], played=False)} It is about {judged_on(result)}. {not_played(result)}"
+    numbers = on_records.table(result)
+    return {
+        "verdict": verdict_name(result["verdict"]),
+        "words": about,
+        "columns": list(numbers.columns),
+        "lines": [[_cell(str(text)) for text in row] for row in numbers.itertuples(index=False)],
     }
 
 

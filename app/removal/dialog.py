@@ -40,11 +40,22 @@ def retrain_dialog(
     if not snapshot.minibatches.size:
         st.info("This round was recorded without its minibatches, so its update can't be replayed without records.")
         return
+    try:
+        unplayed = kind_of(snapshot).unplayed(snapshot)
+    except EngineError as error:
+        st.error(escape(error), icon=":material/error:")
+        return
+    on = "recorded rounds" if unplayed else f"the same {episodes_are}"
     st.markdown(
         f"The update of round {snapshot.round} is replayed without **{len(records)}** of {len(snapshot.buffer)} "
-        f"records, and compared on the same {episodes_are} with the original and with the removal of as many random "
-        "records."
+        f"records, and compared on {on} with the original and with the removal of as many random records."
     )
+    if unplayed:
+        st.info(
+            f"Nothing will be played: {escape(unplayed)}. The policies are compared by the return target, KL and the "
+            "log-probabilities of recorded actions, on this round and later ones. That says nothing of returns.",
+            icon=":material/videocam_off:",
+        )
     left, right = st.columns(2)
     mode = left.segmented_control(
         "Minibatches", ["mask", "rebatch"], default="mask", required=True, key="mode",
@@ -59,11 +70,13 @@ def retrain_dialog(
         2048,
         64,
         key="episodes",
-        help="Rounded up to a multiple of the orders.",
+        disabled=bool(unplayed),
+        help="Nothing can be played." if unplayed else "Rounded up to a multiple of the orders.",
     )
+    cannot_train = kinds.cannot_train(run) or ("Nothing can be played." if unplayed else "")
     further = right.number_input(
-        "Rounds to train on", 0, 200, 0, key="continue_rounds", disabled=bool(kinds.cannot_train(run)),
-        help=kinds.cannot_train(run) or "As a branch run, with data collected anew.",
+        "Rounds to train on", 0, 200, 0, key="continue_rounds", disabled=bool(cannot_train),
+        help=cannot_train or "As a branch run, with data collected anew.",
     )  # fmt: skip
     seeds = left.number_input(
         "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further,

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from app.charts import comparison as charts
-from app.removal import notes, predicted_and_actual
+from app.removal import notes, on_records, predicted_and_actual
 from app.removal.verdicts import box, sentence
 from app.shell import downloads, kinds, loaders, page, state
 from app.shell.text import escape
@@ -117,30 +117,33 @@ def removed_table(run: Run, job: InterventionJob) -> None:
         st.dataframe(table, hide_index=True, alt="The removed records")
 
 
-def compare() -> None:
-    """The page."""
-    name, run = page.current_run()
-    job = chosen_job(run)
-    result: Mapping[str, Any] = job.result or {}
+def how_compared(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> str:
+    """What was removed and replayed, and with which seeds; plain text."""
     plan = job.plan
-    with st.container(key="verdict"):
-        box(result["verdict"])
-    notes.draw(job)
-    seeds, answers = result["evaluation_seeds"], kinds.words(run).episodes
     shared = ", shared by the arms" if plan.mode == "mask" else " (rebatch: the original keeps minibatches of its own)"
-    st.caption(
-        escape(
-            f"Round {plan.round} of {run.name} without {len(plan.removed)} of {result['records']} records · mode "
-            f"{mode_name(plan.mode)} · {plan.orders} minibatch orders{shared} · evaluation seeds {seeds[0]} to {seeds[1]}, "
-            f"shared by the arms · {result['original']['episodes']} {answers} per arm · training seed {run.config.seed}"
-            + ("" if job.checked else " · kept by an earlier version, without a checksum")
-        )
-    )
-    if not result["same_machine"]:
-        st.caption(
-            "The run was recorded with other software or on another machine: its replays agree to rounding and are not "
-            "bit-exact. All arms were replayed on one machine, so the comparison holds."
-        )
+    said = [
+        f"Round {plan.round} of {run.name} without {len(plan.removed)} of {result['records']} records",
+        f"mode {mode_name(plan.mode)}",
+        f"{plan.orders} minibatch orders{shared}",
+    ]
+    if "unplayed" in result:
+        target = plan.measured.sentence(run.manifest.action_space.value_names)
+        said += ["no evaluation episodes", f"measured: {target}", f"scores of {job.metadata.get('estimator')}"]
+    else:
+        first, last = result["evaluation_seeds"]
+        said += [
+            f"evaluation seeds {first} to {last}, shared by the arms",
+            f"{result['original']['episodes']} {kinds.words(run).episodes} per arm",
+        ]
+    said += [
+        f"training seed {run.config.seed}",
+        *([] if job.checked else ["kept by an earlier version, without a checksum"]),
+    ]
+    return " · ".join(said)
+
+
+def returns(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
+    """The evaluation returns of the arms, as a chart and as numbers."""
     chart, numbers = st.columns([3, 2], gap="medium")
     with chart:
         st.plotly_chart(
@@ -159,12 +162,39 @@ def compare() -> None:
         for title, estimate in lines.items():
             st.markdown(f"{title[0].upper()}{title[1:]}  \n**{interval(estimate)}**")
         st.caption("95 % t intervals over minibatch orders. The verdict needs both to exclude 0 on the same side.")
+
+
+def compare() -> None:
+    """The page."""
+    name, run = page.current_run()
+    job = chosen_job(run)
+    result: Mapping[str, Any] = job.result or {}
+    plan, played = job.plan, "unplayed" not in result
+    with st.container(key="verdict"):
+        box(result["verdict"], played)
+    notes.draw(job)
+    st.caption(escape(how_compared(run, job, result)))
+    if not result["same_machine"]:
+        st.caption(
+            "The run was recorded with other software or on another machine: its replays agree to rounding and are not "
+            "bit-exact. All arms were replayed on one machine, so the comparison holds."
+        )
+    if played:
+        returns(run, job, result)
+    else:
+        on_records.draw(run, job, result)
     predicted_and_actual.draw(run, job, result)
     if "curves" in result:
         training_on(run, job, result)
     removed_table(run, job)
     with st.container(horizontal=True, vertical_alignment="center"):
-        downloads.offer({f"{run.name}-{job.id}-orders": lambda: pd.DataFrame(result["order_means"])})
+        downloads.offer(
+            {
+                f"{run.name}-{job.id}-orders": lambda: (
+                    pd.DataFrame(result["order_means"]) if played else on_records.orders_table(result)
+                )
+            }
+        )
         st.download_button(
             "Download the result (JSON)",
             json.dumps(dict(result), indent=1),

@@ -29,12 +29,14 @@ ICONS = {
 
 def describe(run: Run, job: InterventionJob) -> str:
     """One line: what is removed; plain text."""
-    plan, answers = job.plan, kinds.words(run).episodes
+    plan = job.plan
+    played = job.result is None or "unplayed" not in job.result
+    answers = f"{plan.episodes} {kinds.words(run).episodes} per arm" if played else "nothing played"
     more = f", then {plan.continue_rounds} more rounds" if plan.continue_rounds else ""
     more += f" with {plan.seeds} seeds" if plan.seeds > 1 else ""
     return (
         f"round {plan.round} without {len(plan.removed)} records ({mode_name(plan.mode)}, {plan.orders} orders, "
-        f"{plan.episodes} {answers} per arm{more})"
+        f"{answers}{more})"
     )
 
 
@@ -70,7 +72,7 @@ def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None
             )
         result = job.result
         if job.state == "done" and result is not None:
-            title.markdown(sentence(result["verdict"]))
+            title.markdown(sentence(result["verdict"], played="unplayed" not in result))
             if "recollected" in result:
                 title.markdown(
                     f"With data collected anew: **{escape(verdict_name(result['recollected']['verdict']))}**"

@@ -10,9 +10,12 @@ import typer
 
 from engine import arguments
 from engine.cli.options import Json, Round, RunFolder
-from engine.cli.remarks import note_elsewhere
+from engine.cli.remarks import note, note_elsewhere
 from engine.errors import BadInputError, CancelledError
 from engine.terminal import print_json, print_table, progress
+
+CHANGES = ("counterfactual", "control", "difference_from_control")
+"""How a number on records changed: without the chosen ones, without random ones, and between the two."""
 
 
 def retrain(
@@ -33,15 +36,19 @@ def retrain(
     seeds: Annotated[int, typer.Option(help="Train every arm on that often, each time with newly collected data.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Replay a round without some records; compare with the original and with a random removal."""
+    """Replay a round without some records; compare with the original and with a random removal.
+
+    Where no policy can be played, the arms are compared on recorded rounds: return target, KL and log-probabilities.
+    """
     from engine.core.filtering import bottom_fraction
     from engine.core.influence import influence
     from engine.core.kind import kind_of
     from engine.core.replays.replay import check_mode, check_replayable
     from engine.core.targets.question import TargetName
-    from engine.intervention.comparison import VERDICT_WORDS
+    from engine.intervention.comparison import meaning
     from engine.intervention.plan import Intervention
     from engine.intervention.retrain import carry_out
+    from engine.intervention.unplayed import judged_on, not_played
     from engine.jobs.interventions import create_job, predicted
     from engine.jobs.work import work
     from engine.store.read import open_run
@@ -67,6 +74,8 @@ def retrain(
     check_replayable(snapshot)
     kind_of(snapshot).removed(snapshot, plan.removed)
     note_elsewhere(snapshot)
+    if unplayed := kind_of(snapshot).unplayed(snapshot):
+        note(f"{unplayed}; the policies are compared on recorded rounds, without evaluation episodes")
     try:
         with progress() as report:
             if out is None:
@@ -79,14 +88,17 @@ def retrain(
     if as_json:
         print_json(dict(result))
         return
-    _print_arms(result)
+    played = "unplayed" not in result
+    (_print_arms if played else _print_on_records)(result)
     print(f"removed {len(result['removed'])} of {result['records']} records, {orders} minibatch orders, mode {mode}")
-    print(f"{result['verdict']}: {VERDICT_WORDS[result['verdict']]}")
+    if not played:
+        print(f"{not_played(result)}\nThe verdict is about {judged_on(result)}.")
+    print(f"{result['verdict']}: {meaning(result['verdict'], played)}")
     if "recollected" in result:
         again = result["recollected"]
         print(f"\ntrained on for {continue_rounds} rounds with data collected anew, {seeds} seeds")
         _print_arms(again["evaluation"])
-        print(f"{again['verdict']}: {VERDICT_WORDS[again['verdict']]}")
+        print(f"{again['verdict']}: {meaning(again['verdict'])}")
 
 
 def _print_arms(compared: Mapping[str, Any]) -> None:
@@ -98,3 +110,24 @@ def _print_arms(compared: Mapping[str, Any]) -> None:
             for arm in (compared[name],)
         ],
     )
+
+
+def _print_on_records(result: Mapping[str, Any]) -> None:
+    from engine.intervention.unplayed import NUMBERS
+
+    print_table(
+        ("records of round", "number", "change without them", "without random ones", "between the two"),
+        [
+            (str(on["round"]), NUMBERS[name], *(_interval(on[name][each]) for each in CHANGES))
+            for on in result["by_round"]
+            for name in NUMBERS
+            if name in on
+        ],
+    )
+    print("mean and 95 % interval over the minibatch orders; KL in nats, from the policy without a removal")
+    for line in result["left_out"]:
+        print(f"left out: {line}")
+
+
+def _interval(change: Mapping[str, Any]) -> str:
+    return f"{change['mean']:+.3g} ({change['low']:+.3g} to {change['high']:+.3g})"

@@ -128,9 +128,11 @@ def not_played(result: Mapping[str, Any]) -> str:
 
 def judged_on(result: Mapping[str, Any]) -> str:
     """What the verdict is about, as the end of a sentence; plain text."""
-    rounds = result["judged"]["rounds"]
+    rounds, target = result["judged"]["rounds"], result["target"]
+    if not rounds and target["name"] == "return" and target.get("of_round") is None:
+        return "the return target over the round's own records, which the update used: no later round has records here"
     if not rounds:
-        return f"the measured {result['target']['name']} target"
+        return f"the measured {target['name']} target"
     return f"the return target over the records of round{'s' * (len(rounds) > 1)} {ranges(rounds)}, none of them in the update"
 
 

@@ -1,0 +1,90 @@
+"""The Compare page's section about an intervention in which nothing was played: numbers on records, beside the controls'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app.charts import on_records as charts
+from app.shell import downloads, state
+from app.shell.text import escape
+from engine.intervention.comparison import verdict_name
+from engine.intervention.unplayed import NUMBERS, judged_on, not_played
+from engine.jobs.interventions import InterventionJob
+from engine.store.read import Run
+
+COLUMNS = {
+    "counterfactual": "without the chosen records",
+    "control": "without as many random ones",
+    "difference_from_control": "between the two",
+}
+
+
+def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
+    """What was not played, the chart, and the numbers with the controls' interval."""
+    with st.container(key="unplayed"):
+        st.warning(escape(not_played(result)), icon=":material/videocam_off:")
+    st.markdown(f"**{escape(verdict_name(result['verdict']))}** is about {escape(judged_on(result))}:")
+    judged = result["judged"]
+    for name, (column, title) in zip(
+        COLUMNS, zip(st.columns(len(COLUMNS)), COLUMNS.values(), strict=True), strict=True
+    ):
+        column.markdown(f"{title[0].upper()}{title[1:]}  \n**{interval(judged[name])}**")
+    st.caption(
+        "Change of the target, mean with its 95 % t interval over the minibatch orders. The verdict needs the first to exclude 0, "
+        "and the last on the same side."
+    )
+    st.plotly_chart(
+        charts.changes_on_records(result, NUMBERS, state.is_dark()),
+        key="compare_on_records",
+        config=downloads.chart(f"{run.name}-{job.id}-on-records"),
+        alt="Change of the return target, of KL and of log-probabilities on the records of the replayed round and of later "
+        "ones, without the chosen records and without random ones. The table below it has the numbers.",
+    )
+    for line in result["left_out"]:
+        st.caption(f"Left out: {escape(line)}")
+    st.dataframe(
+        table(result),
+        key="on_records_table",
+        hide_index=True,
+        alt="Changes on the records of each round with their intervals",
+    )
+    st.caption(
+        "Large marks: mean with 95 % interval; small marks: one minibatch order each, with a random removal of its own. Return "
+        "target: mean of that round's advantage times the log-probability of its actions. KL in nats, from the policy "
+        "without a removal. Later rounds were collected by policies that came from the update without a removal, so their "
+        "actions are likelier under it."
+    )
+
+
+def interval(change: Mapping[str, Any]) -> str:
+    """+mean (low to high)."""
+    if change["low"] is None:
+        return f"{change['mean']:+.3g}"
+    return f"{change['mean']:+.3g} ({change['low']:+.3g} to {change['high']:+.3g})"
+
+
+def table(result: Mapping[str, Any]) -> pd.DataFrame:
+    """A row for each number on the records of each round."""
+    return pd.DataFrame(
+        {"round": on["round"], "records": on["records"], "number": NUMBERS[name]}
+        | {title: interval(on[name][key]) for key, title in COLUMNS.items()}
+        for on in result["by_round"]
+        for name in NUMBERS
+        if name in on
+    )
+
+
+def orders_table(result: Mapping[str, Any]) -> pd.DataFrame:
+    """A row for each minibatch order: round, number, and its value in every arm."""
+    return pd.DataFrame(
+        {"round": on["round"], "number": name, "order": order}
+        | {arm: values[order] for arm, values in on[name]["order_values"].items()}
+        for on in result["by_round"]
+        for name in NUMBERS
+        if name in on
+        for order in range(result["orders"])
+    )
