@@ -33,7 +33,7 @@ from engine.core.targets.question import averaged_name
 from engine.errors import EngineError
 from engine.intervention.comparison import meaning, verdict_name
 from engine.intervention.notes import read_note
-from engine.intervention.unplayed import judged_on, not_played
+from engine.intervention.unplayed import means_on_records, not_played
 from engine.jobs.interventions import InterventionJob, damaged_jobs, list_jobs
 from engine.jobs.series import damaged_series, list_series
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -254,11 +254,10 @@ def _compared(result: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _compared_on_records(result: Mapping[str, Any]) -> dict[str, Any]:
     """The same where nothing was played."""
-    about = f"{meaning(result['verdict'], played=False)} It is about {judged_on(result)}. {not_played(result)}"
     numbers = on_records.table(result)
     return {
         "verdict": verdict_name(result["verdict"]),
-        "words": about,
+        "words": f"{means_on_records(result)} {not_played(result)}",
         "columns": list(numbers.columns),
         "lines": [[_cell(str(text)) for text in row] for row in numbers.itertuples(index=False)],
     }

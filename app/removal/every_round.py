@@ -10,8 +10,9 @@ import streamlit as st
 
 from app.charts import across as charts
 from app.removal import notes, start
-from app.shell import downloads, kinds, page, state
+from app.shell import downloads, kinds, loaders, page, state
 from app.shell.text import escape
+from engine.core.kind import kind_of
 from engine.core.replays.replay import mode_name
 from engine.intervention.across import Series, orders_table, series_of
 from engine.intervention.comparison import verdict_name
@@ -32,7 +33,14 @@ def draw(name: str, run: Run) -> None:
         f"influence on the {ranked_by(run)}, and compared with the original and with the removal of as many random records, in "
         "several minibatch orders."
     )
-    _start(run)
+    unplayed = _unplayed(run)
+    if unplayed:
+        st.info(
+            f"{escape(unplayed)}. Here only returns are compared, so nothing can be started; a removal from one round is "
+            "compared on records.",
+            icon=":material/videocam_off:",
+        )
+    _start(run, disabled=bool(unplayed) or not run.stored_rounds)
     for line in damaged_series(run):
         st.error(escape(line), icon=":material/error:")
     found = {job.id: job for job in list_series(run)}
@@ -54,7 +62,15 @@ def ranked_by(run: Run) -> str:
     return target if target == "return" else f"{target} target"
 
 
-def _start(run: Run) -> None:
+def _unplayed(run: Run) -> str:
+    """Why no policy of the run can be played; empty where one can."""
+    if not run.stored_rounds:
+        return ""
+    snapshot = loaders.load_snapshot(run, run.stored_rounds[-1])
+    return kind_of(snapshot).unplayed(snapshot)
+
+
+def _start(run: Run, disabled: bool) -> None:
     """How to intervene, and the button."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
@@ -73,7 +89,7 @@ def _start(run: Run) -> None:
             key="across_start",
             type="primary",
             icon=":material/play_arrow:",
-            disabled=not run.stored_rounds,
+            disabled=disabled,
             help="Runs in a process of its own, on all cores. Rounds that are finished are kept and never done again.",
             on_click=_begin,
             args=(run,),

@@ -11,8 +11,7 @@ import streamlit as st
 from app.charts import on_records as charts
 from app.shell import downloads, state
 from app.shell.text import escape
-from engine.intervention.comparison import verdict_name
-from engine.intervention.unplayed import NUMBERS, judged_on, not_played
+from engine.intervention.unplayed import NUMBERS, not_played
 from engine.jobs.interventions import InterventionJob
 from engine.store.read import Run
 
@@ -27,15 +26,14 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
     """What was not played, the chart, and the numbers with the controls' interval."""
     with st.container(key="unplayed"):
         st.warning(escape(not_played(result)), icon=":material/videocam_off:")
-    st.markdown(f"**{escape(verdict_name(result['verdict']))}** is about {escape(judged_on(result))}:")
     judged = result["judged"]
     for name, (column, title) in zip(
         COLUMNS, zip(st.columns(len(COLUMNS)), COLUMNS.values(), strict=True), strict=True
     ):
         column.markdown(f"{title[0].upper()}{title[1:]}  \n**{interval(judged[name])}**")
     st.caption(
-        "Change of the target, mean with its 95 % t interval over the minibatch orders. The verdict needs the first to exclude 0, "
-        "and the last on the same side."
+        "Change of the target that the verdict is about: mean with its 95 % t interval over the minibatch orders. The verdict "
+        "needs the first and the last to exclude 0 on the same side."
     )
     st.plotly_chart(
         charts.changes_on_records(result, NUMBERS, state.is_dark()),

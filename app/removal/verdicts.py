@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from app.shell.text import escape
 from engine.intervention.comparison import meaning, verdict_name
+from engine.intervention.unplayed import means_on_records
 
 _BOX = {"helps": st.success, "hurts": st.warning, "within noise": st.info}
 """Verdicts about a target alone say nothing of better or worse."""
 
 
-def sentence(verdict: object, played: bool = True) -> str:
+def sentence(verdict: object) -> str:
     """The verdict and what it means; Markdown."""
-    return f"**{escape(verdict_name(verdict))}**: {meaning(verdict, played)}"
+    return f"**{escape(verdict_name(verdict))}**: {meaning(verdict)}"
 
 
-def box(verdict: object, played: bool = True) -> None:
-    """The sentence in the colour of the verdict."""
-    _BOX.get(str(verdict), st.info)(sentence(verdict, played))
+def of_result(result: Mapping[str, Any]) -> str:
+    """The verdict of a removal and what it means, played or not; Markdown."""
+    if "unplayed" not in result:
+        return sentence(result["verdict"])
+    return f"**{escape(verdict_name(result['verdict']))}**: {escape(means_on_records(result))} Nothing was played."
+
+
+def box(result: Mapping[str, Any]) -> None:
+    """The same in the colour of the verdict."""
+    _BOX.get(str(result["verdict"]), st.info)(of_result(result))

@@ -128,7 +128,7 @@ def how_compared(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> s
     ]
     if "unplayed" in result:
         target = plan.measured.sentence(run.manifest.action_space.value_names)
-        said += ["no evaluation episodes", f"measured: {target}", f"scores of {job.metadata.get('estimator')}"]
+        said += ["no evaluation episodes", f"measured: {target}", f"estimator {job.metadata.get('estimator')}"]
     else:
         first, last = result["evaluation_seeds"]
         said += [
@@ -171,7 +171,7 @@ def compare() -> None:
     result: Mapping[str, Any] = job.result or {}
     plan, played = job.plan, "unplayed" not in result
     with st.container(key="verdict"):
-        box(result["verdict"], played)
+        box(result)
     notes.draw(job)
     st.caption(escape(how_compared(run, job, result)))
     if not result["same_machine"]:

@@ -7,7 +7,7 @@ from datetime import datetime
 import streamlit as st
 
 from app.removal import every_round, notes, start
-from app.removal.verdicts import sentence
+from app.removal.verdicts import of_result
 from app.shell import kinds, page, state
 from app.shell.text import escape
 from engine.core.replays.replay import mode_name
@@ -72,7 +72,7 @@ def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None
             )
         result = job.result
         if job.state == "done" and result is not None:
-            title.markdown(sentence(result["verdict"], played="unplayed" not in result))
+            title.markdown(of_result(result))
             if "recollected" in result:
                 title.markdown(
                     f"With data collected anew: **{escape(verdict_name(result['recollected']['verdict']))}**"

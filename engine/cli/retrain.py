@@ -48,7 +48,7 @@ def retrain(
     from engine.intervention.comparison import meaning
     from engine.intervention.plan import Intervention
     from engine.intervention.retrain import carry_out
-    from engine.intervention.unplayed import judged_on, not_played
+    from engine.intervention.unplayed import means_on_records, not_played
     from engine.jobs.interventions import create_job, predicted
     from engine.jobs.work import work
     from engine.store.read import open_run
@@ -92,8 +92,8 @@ def retrain(
     (_print_arms if played else _print_on_records)(result)
     print(f"removed {len(result['removed'])} of {result['records']} records, {orders} minibatch orders, mode {mode}")
     if not played:
-        print(f"{not_played(result)}\nThe verdict is about {judged_on(result)}.")
-    print(f"{result['verdict']}: {meaning(result['verdict'], played)}")
+        print(not_played(result))
+    print(f"{result['verdict']}: {meaning(result['verdict']) if played else means_on_records(result)}")
     if "recollected" in result:
         again = result["recollected"]
         print(f"\ntrained on for {continue_rounds} rounds with data collected anew, {seeds} seeds")

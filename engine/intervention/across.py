@@ -217,7 +217,10 @@ def intervene_at(task: RoundTask) -> None:
     except BadInputError as reason:
         found: dict[str, Any] = {"round": task.round, "skipped": str(reason)}
     else:
-        evaluation = kind_of(snapshot).evaluation(snapshot, {})
+        kind = kind_of(snapshot)
+        if unplayed := kind.unplayed(snapshot):
+            raise BadInputError(unplayed)
+        evaluation = kind.evaluation(snapshot, {})
         try:
             found = compare_arms(
                 snapshot, plan, named_target(snapshot), evaluation, ProgressMeter(watch, snapshot, plan)

@@ -25,12 +25,12 @@ VERDICT_WORDS: Mapping[Verdict, str] = {
 TargetVerdict = Literal["target rises", "target falls", "within noise"]
 
 TARGET_VERDICT_WORDS: Mapping[TargetVerdict, str] = {
-    "target rises": "without these records the target is higher than with them, and higher than without as many random ones.",
-    "target falls": "without these records the target is lower than with them, and lower than without as many random ones.",
-    "within noise": "the change of the target is no clearer than that of other minibatch orders or a random removal of the "
-    "same size.",
+    "target rises": "without these records {target} is higher than with them, and higher than without as many random ones.",
+    "target falls": "without these records {target} is lower than with them, and lower than without as many random ones.",
+    "within noise": "the change of {target} is no clearer than that of other minibatch orders or a random removal of the same "
+    "size.",
 }
-"""The same where nothing was played, so that nothing is known of returns."""
+"""The same where nothing was played, so that nothing is known of returns; `{target}` is what the verdict is about."""
 _OF_TARGET: Mapping[Verdict, TargetVerdict] = {
     "helps": "target rises",
     "hurts": "target falls",
@@ -43,9 +43,17 @@ def verdict_name(verdict: object) -> str:
     return str(verdict) if verdict in [*VERDICT_WORDS, *TARGET_VERDICT_WORDS] else f"unknown verdict {verdict!r}"
 
 
-def meaning(verdict: object, played: bool = True) -> str:
+def meaning(verdict: object) -> str:
     """What follows a verdict that comes from a file, and a colon; plain text."""
-    words: Mapping[Any, str] = VERDICT_WORDS if played else TARGET_VERDICT_WORDS
+    return _words(verdict, VERDICT_WORDS)
+
+
+def target_meaning(verdict: object, target: str) -> str:
+    """The same of a verdict about a target, which is named; plain text."""
+    return _words(verdict, TARGET_VERDICT_WORDS).replace("{target}", target)
+
+
+def _words(verdict: object, words: Mapping[Any, str]) -> str:
     known = (text for name, text in words.items() if name == verdict)
     return next(known, f"this version knows {', '.join(words)}.")
 

@@ -19,7 +19,7 @@ from engine.core.targets.of_records import ActionTarget
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.intervention.arms import OrderValues, about, carried_out, replayed_arms
-from engine.intervention.comparison import changes, target_verdict
+from engine.intervention.comparison import changes, target_meaning, target_verdict
 from engine.intervention.plan import Intervention, ProgressMeter
 from engine.store.read import Run, ranges
 from engine.store.snapshot import Snapshot
@@ -126,14 +126,20 @@ def not_played(result: Mapping[str, Any]) -> str:
     )
 
 
-def judged_on(result: Mapping[str, Any]) -> str:
-    """What the verdict is about, as the end of a sentence; plain text."""
+def means_on_records(result: Mapping[str, Any]) -> str:
+    """What follows the verdict and a colon; plain text."""
+    return target_meaning(result["verdict"], _judged_on(result))
+
+
+def _judged_on(result: Mapping[str, Any]) -> str:
+    """What the verdict is about."""
     rounds, target = result["judged"]["rounds"], result["target"]
-    if not rounds and target["name"] == "return" and target.get("of_round") is None:
-        return "the return target over the round's own records, which the update used: no later round has records here"
-    if not rounds:
-        return f"the measured {target['name']} target"
-    return f"the return target over the records of round{'s' * (len(rounds) > 1)} {ranges(rounds)}, none of them in the update"
+    if rounds:
+        of_rounds = f"round{'s' * (len(rounds) > 1)} {ranges(rounds)}"
+        return f"the return target over the records of {of_rounds} (none of them in the update)"
+    if target["name"] == "return" and target.get("of_round") is None:
+        return "the return target over the round's own records (which the update used: no later round has records here)"
+    return f"the measured {target['name']} target"
 
 
 def _no_distributions(snapshot: Snapshot) -> str:

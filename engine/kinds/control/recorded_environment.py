@@ -21,7 +21,7 @@ from engine.kinds.control.normalization import begin_normalizer
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.control.stepper import VectorEnvironment
 from engine.spaces import Space
-from engine.store.read import Run
+from engine.store.read import Run, open_run
 
 STEPS = 2000
 """Recorded steps that are compared, at most."""
@@ -79,8 +79,10 @@ def _look(source: ControlSnapshot | Run, candidates: Sequence[Environment]) -> F
         rounds = map(source.snapshot, source.stored_rounds[:LOOKED_AT])
         known = next((each for each in rounds if with_states(each)), None)
         return STATELESS if known is None else _look(known, candidates)
-    if not with_states(source):
-        return STATELESS
+    if not with_states(source):  # the answer is kept for the run, so the run's other rounds are asked
+        if source.path is None or not source.hash:
+            return STATELESS
+        return _look(open_run(source.path), candidates)
     problems = []
     for candidate in candidates:
         problem = _difference(candidate, source)
