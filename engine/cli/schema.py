@@ -47,7 +47,7 @@ def run_format() -> dict[str, Any]:
     from engine.core.targets.question import PlainTarget
     from engine.intervention.across import Series
     from engine.intervention.notes import Note
-    from engine.intervention.outcome import Result, RoundOutcome, SkippedRound
+    from engine.intervention.outcome import Result, RoundOutcome, SkippedRound, UnplayedResult
     from engine.intervention.plan import WrittenPlan
     from engine.intervention.record_sets import WrittenSets
     from engine.jobs.folder import Status
@@ -65,7 +65,7 @@ def run_format() -> dict[str, Any]:
         "interventions/<id>/intervention.json": (WrittenIntervention,),
         "interventions/<id>/status.json": (Status,),
         "interventions/<id>/note.json": (Note,),
-        "interventions/<id>/branch/result.json": (Result,),
+        "interventions/<id>/branch/result.json": (Result, UnplayedResult),
         "interventions/across/<id>/series.json": (WrittenSeries,),
         "interventions/across/<id>/rounds/000012.json": (RoundOutcome, SkippedRound),
         "derived/jobs/<id>/job.json": (WrittenQuestion,),
@@ -74,7 +74,8 @@ def run_format() -> dict[str, Any]:
     types = [*(kind for kinds in each.values() for kind in kinds), *within]
     refs, defs = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
     ref = dict(zip(types, refs, strict=True))
-    open_ended = {WrittenValidation, WrittenIntervention, WrittenSets, Status, Note, Result, RoundOutcome, SkippedRound}
+    results = {Result, UnplayedResult, RoundOutcome, SkippedRound}
+    open_ended = {WrittenValidation, WrittenIntervention, WrittenSets, Status, Note} | results
     strict = _named_within([ref[kind] for kind in types if kind not in open_ended], defs)
     said = _descriptions({kind.__module__ for kind in (*types, TrainConfig, LanguageConfig, Space, Series)})
     for name, found in defs.items():

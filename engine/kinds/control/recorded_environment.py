@@ -30,6 +30,7 @@ EPISODES = 2
 LOOKED_AT = 8
 """Rounds in which states are looked for."""
 STATELESS = "it was recorded without the states of its environments, by which to see whether it is the same"
+NO_ROUND = "no round of the run is here, by which to see whether it is the same"
 OTHERWISE = "name a factory with --make"
 
 Found: TypeAlias = "Environment | str"
@@ -72,24 +73,31 @@ def _identity(source: ControlSnapshot | Run) -> tuple[Any, ...]:
 def _look(source: ControlSnapshot | Run, candidates: Sequence[Environment]) -> Found:
     if not candidates:
         return f"it is not registered here; name the package that does so with --import, or {OTHERWISE}"
-    if isinstance(source, Run):
-        if not source.stored_rounds:
-            return "no round of the run is here, by which to see whether it is the same"
-        # Another trainer's recorder knows nothing of the episode that ran when it began, so not of the first round.
-        rounds = map(source.snapshot, source.stored_rounds[:LOOKED_AT])
-        known = next((each for each in rounds if with_states(each)), None)
-        return STATELESS if known is None else _look(known, candidates)
-    if not with_states(source):  # the answer is kept for the run, so the run's other rounds are asked
-        if source.path is None or not source.hash:
-            return STATELESS
-        return _look(open_run(source.path), candidates)
+    known = _round_with_states(source)
+    if known is None:
+        return NO_ROUND if isinstance(source, Run) and not source.stored_rounds else STATELESS
     problems = []
     for candidate in candidates:
-        problem = _difference(candidate, source)
+        problem = _difference(candidate, known)
         if problem is None:
             return candidate
         problems.append(problem)
     return f"{problems[-1]}; {OTHERWISE}"
+
+
+def _round_with_states(source: ControlSnapshot | Run) -> ControlSnapshot | None:
+    """The round itself, or another one of its run: what is found is kept for the run.
+
+    Another trainer's recorder knows nothing of the episode that ran when it began, so not of the first round.
+    """
+    if isinstance(source, ControlSnapshot):
+        if with_states(source):
+            return source
+        if source.path is None or not source.hash:
+            return None
+        source = open_run(source.path)
+    rounds = map(source.snapshot, source.stored_rounds[:LOOKED_AT])
+    return next((each for each in rounds if with_states(each)), None)
 
 
 def with_states(snapshot: ControlSnapshot) -> list[int]:
