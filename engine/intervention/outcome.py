@@ -317,7 +317,7 @@ def _contradictions_on_records(values: Mapping[str, Any]) -> Iterator[str]:
     if not values["by_round"] or values["by_round"][0]["round"] != values["round"]:
         yield "`by_round` does not begin with the round that was replayed"
     numbers = ("return_target", *MAY_BE_UNKNOWN)
-    for each in (values["judged"], *(on[name] for on in values["by_round"] for name in numbers if name in on)):
+    for each in (values["judged"], *(on[name] for on in values["by_round"] for name in numbers if on.get(name))):
         yield from _of_other_length("order_values", each["order_values"], values["orders"])
 
 

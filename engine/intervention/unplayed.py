@@ -44,19 +44,20 @@ class RoundRecords:
     targets: Mapping[str, Target]
     observation: Any
     """(n, ...), or dicts of such arrays; None where policies don't say how they are distributed."""
+    empty: Sequence[str]
+    """The numbers of which it has no records."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, later: Snapshot, with_kl: bool) -> RoundRecords:
         """Those of a round `later`, for policies of the replayed round `snapshot`."""
         buffer = later.buffer
         targets: dict[str, Target] = {"return_target": kind_of(snapshot).return_target(snapshot, buffer)}
-        for name, chosen in (
-            ("log_prob_positive", buffer.advantage > 0),
-            ("log_prob_negative", buffer.advantage < 0),
-        ):
+        by_sign = {"log_prob_positive": buffer.advantage > 0, "log_prob_negative": buffer.advantage < 0}
+        for name, chosen in by_sign.items():
             if chosen.any():
                 targets[name] = ActionTarget(tree_map(itemgetter(chosen), buffer.observation), buffer.action[chosen])
-        return cls(later.round, len(buffer), targets, buffer.observation if with_kl else None)
+        empty = [name for name in by_sign if name not in targets]
+        return cls(later.round, len(buffer), targets, buffer.observation if with_kl else None, empty)
 
     def numbers(self, policy: Policy, original: Policy) -> Iterator[tuple[str, float]]:
         """What a policy makes of the records, by the names in `NUMBERS`."""
@@ -114,7 +115,10 @@ def compare_on_records(
             | {name: changes(**found[on.round, name]) for name in NUMBERS if (on.round, name) in found}
             for on in each_round
         ],
-        "left_out": [f"{NUMBERS['kl']}: {no_kl}"] if no_kl else [],
+        "left_out": [
+            *([f"{NUMBERS['kl']}: {no_kl}"] if no_kl else []),
+            *(f"{NUMBERS[name]}: round {on.round} has no such record" for on in each_round for name in on.empty),
+        ],
     }
 
 

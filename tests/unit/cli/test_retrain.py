@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 from commands import Command, Listing, refused
+from jsonschema import Draft202012Validator
+from recorded_policies import MODELS
 
 import engine
+from engine.cli.schema import run_format
+from engine.recording import sb3
 
+SCHEMA = run_format()
 SMALL = ("--orders", 2, "--evaluate", 4)
 
 
@@ -120,6 +125,27 @@ def test_bad_interventions(
 ) -> None:
     refused(command("retrain", run, "--round", 1, "--out", tmp_path / "w", *arguments), *words)
     assert not (tmp_path / "w").exists()
+
+
+def test_retrain_where_nothing_can_be_played(command: Command, tmp_path: Path) -> None:
+    """Which actions are allowed, only its environment knows; which is not registered here."""
+    model = MODELS["masked"]()
+    with sb3.Recorder(tmp_path / "theirs") as recorder:
+        model.learn(2 * 64, callback=recorder)
+    (tmp_path / "ids.txt").write_text("3 5 9")
+    asked = ("retrain", tmp_path / "theirs", "--round", 0, "--drop-file", tmp_path / "ids.txt", "--orders", 2)
+    outcome = command(*asked)
+    assert outcome.code == 0
+    assert "note: can't play this run's environment 'MaskedWorld'" in outcome.err
+    assert "Nothing was played: can't play this run's environment 'MaskedWorld'" in outcome.out
+    assert "KL from the original" in outcome.out
+    assert "episodes" not in outcome.out.splitlines()[0]
+    said = command(*asked, "--json").json
+    assert outcome.out.splitlines()[-1].startswith(f"{said['verdict']}: ")
+    assert "the records of round 1 (none of them in the update)" in outcome.out
+    assert ([on["round"] for on in said["by_round"]], said["judged"]["rounds"]) == ([0, 1], [1])
+    assert "original" not in said
+    Draft202012Validator({**SCHEMA["$defs"]["UnplayedResult"], "$defs": SCHEMA["$defs"]}).validate(said)
 
 
 def test_retrain_over_something_that_is_there(command: Command, run: Path, listing: Listing, tmp_path: Path) -> None:

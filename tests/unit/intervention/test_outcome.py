@@ -11,7 +11,9 @@ import pytest
 
 from app.charts.across import changes_in_return
 from engine.errors import DamagedRunError
-from engine.intervention.outcome import check_outcome, is_round_outcome
+from engine.intervention.arms import carried_out
+from engine.intervention.comparison import changes, target_verdict
+from engine.intervention.outcome import check_outcome, is_round_outcome, outcome_of
 from engine.intervention.plan import Intervention
 from engine.intervention.recollect import summarize
 from engine.intervention.retrain import compared
@@ -34,6 +36,16 @@ def a_result() -> dict[str, Any]:
 def a_round() -> dict[str, Any]:
     values = compared(PLAN, 10, {name: (returns, [0.5, 0.7]) for name, returns in RETURNS.items()})
     return {**values, "removed_count": len(values.pop("removed")), "same_machine": True}
+
+
+def on_records() -> dict[str, Any]:
+    """Of an intervention in which nothing was played."""
+    values = {"original": [0.5, 0.7], "counterfactual": [0.4, 0.7], "control": [0.5, 0.6]}
+    rounds = [{"round": k, "records": 10, "return_target": changes(**values), "kl": changes(**values)} for k in (3, 4)]
+    about = {"run": "branch", "parent": "run", "env_id": "CartPole-v1", "same_machine": True}
+    judged = changes(**values) | {"rounds": [4]}
+    said = {"unplayed": "it is elsewhere", "verdict": target_verdict(**values), "left_out": []}
+    return {**about, **carried_out(PLAN, 10, values), **said, "judged": judged, "by_round": rounds}
 
 
 COMPARISON: list[Change] = [
@@ -70,8 +82,24 @@ WHOLE: list[Change] = [
 ]
 
 
+ON_RECORDS: list[Change] = [
+    lambda values: values.update(unplayed=None),
+    lambda values: values.update(verdict="helps"),
+    lambda values: values.update(by_round=[]),
+    lambda values: values["by_round"].pop(0),
+    lambda values: values["by_round"][1].update(kl=None),
+    lambda values: values["by_round"][1]["kl"]["order_values"]["control"].pop(),
+    lambda values: values["by_round"][1]["kl"]["control"].update(low=None),
+    lambda values: values["by_round"][1].pop("return_target"),
+    lambda values: values["judged"]["order_values"]["original"].append(1.0),
+    lambda values: values["judged"].pop("rounds"),
+    lambda values: values.update(removed=[1, 10]),
+]
+
+
 def test_what_was_written_is_a_result() -> None:
     check_outcome(a_result(), "result.json")
+    assert outcome_of(on_records()).by_round[1].kl.control.mean == pytest.approx(-0.05)
     assert is_round_outcome(a_round())
     assert is_round_outcome({"round": 3, "skipped": "no record has negative influence"})
 
@@ -82,9 +110,12 @@ def test_what_a_later_version_may_say_more_is_passed_over() -> None:
     assert check_outcome(later, "result.json").order_means.original == later["order_means"]["original"]
 
 
-@pytest.mark.parametrize("change", [*COMPARISON, *WHOLE])
-def test_parts_that_do_not_fit_together_are_no_result(change: Change) -> None:
-    values = copy.deepcopy(a_result())
+@pytest.mark.parametrize(
+    ("made", "change"),
+    [*((a_result, each) for each in (*COMPARISON, *WHOLE)), *((on_records, each) for each in ON_RECORDS)],
+)
+def test_parts_that_do_not_fit_together_are_no_result(made: Callable[[], dict[str, Any]], change: Change) -> None:
+    values = copy.deepcopy(made())
     change(values)
     with pytest.raises(
         DamagedRunError, match=r"^branch/result\.json is damaged: it is no result of an intervention \("

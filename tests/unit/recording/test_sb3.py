@@ -19,16 +19,19 @@ import torch
 from recorded_policies import MODELS, SMALL, THREE, VECTOR, world
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import CheckpointCallback
+from stable_baselines3.common.distributions import kl_divergence
 from torch import Tensor
 
 import engine
 from engine.analysis.films import film
 from engine.analysis.restoring import points
+from engine.core.divergence import divergence
 from engine.core.kind import kind_of
 from engine.core.policy import trained
 from engine.errors import BadInputError, EngineError, LockedRunError
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.recorded.kind import loss_of
+from engine.kinds.recorded.policy import unmasked
 from engine.recording import sb3
 from engine.store.read import Run
 from engine.store.snapshot import parameters_of
@@ -246,6 +249,23 @@ def test_an_epoch_that_stopped_early_is_completed_as_it_would_have_gone_on(runs:
         minibatches = run.snapshot(k).minibatches
         assert minibatches.shape == (3, 64)
         assert (np.sort(minibatches, axis=1) == np.arange(64)).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["several discrete", "binary", "gsde", "gsde, squashed", "eight actions", "masked parts"]
+)
+def test_how_far_policies_are_apart_is_what_the_trainer_says(runs: dict[str, Run], name: str) -> None:
+    first, last = (kind_of(snapshot).policy(snapshot) for snapshot in map(runs[name].snapshot, (0, 2)))
+    observation = runs[name].snapshot(1).buffer.observation
+    with torch.no_grad():
+        both = [vars(each)["theirs"].get_distribution(*unmasked(each.encode(observation))) for each in (first, last)]
+        expected = kl_divergence(*both)
+        expected = expected if expected.ndim == 1 else expected.sum(1)  # theirs sums neither normal nor binary parts
+    found = divergence(first, last, observation)
+    assert found.shape == (len(runs[name].snapshot(1).buffer),)
+    assert found == pytest.approx(expected.double().numpy(), rel=1e-4, abs=1e-6)
+    assert found.max() > 1e-6
+    assert not divergence(first, first, observation).any()
 
 
 @pytest.mark.parametrize("name", ["schedules and value clip", "rmsprop"])
