@@ -37,6 +37,7 @@ from .envs.environment import StateAccess as StateAccess
 from .errors import EngineError as EngineError
 from .executors import Pool as Pool
 from .intervention.outcome import Outcome as Outcome
+from .intervention.outcome import UnplayedOutcome as UnplayedOutcome
 from .intervention.retrain import retrain as retrain
 from .keep import Keep as Keep
 from .kinds.language.presets import language_settings as language_settings

@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import Open, errors, words
+from pages import Open, errors, figure, numbers, words
 from recorded_policies import MODELS
 
 import engine
+from app.diagnosis import html_report
+from app.removal import start
+from engine.intervention.outcome import UnplayedOutcome
+from engine.intervention.record_sets import change_basket
+from engine.jobs.interventions import create_job, list_jobs
+from engine.jobs.work import work
 from engine.recording import sb3
 
 sys.path.insert(0, str(Path(engine.__file__).parents[1] / "docs" / "examples"))
@@ -53,6 +59,51 @@ def test_a_policy_that_needs_the_readers_word_says_so(open_page: Open, folder: P
     assert "Recorded from" in words(app)
     records: Any = next(each.value for each in app.dataframe if "advantage" in each.value)
     assert len(records) == len(engine.open_run(folder / name).snapshot(1).buffer)
+
+
+def test_a_removal_where_nothing_can_be_played_is_judged_on_records(
+    open_page: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the dialog, which says so beforehand, over the job to Compare, the interventions and the report."""
+    run = engine.open_run(folder / "masked")
+    monkeypatch.setattr(start, "launch", lambda folder: None)
+    change_basket(run, 0, add=[3, 5, 9])
+    app = open_page("diagnose", folder, run="masked", round="0")
+    app.button(key="retrain").click().run()
+    assert "Nothing will be played: can't play this run's environment 'MaskedWorld'" in words(app)
+    assert app.number_input(key="episodes").disabled
+    app.number_input(key="orders").set_value(2)
+    app.button(key="retrain_confirm").click().run()
+    [job] = list_jobs(run)
+    work(job.folder)
+    [done] = list_jobs(run)
+    assert isinstance(done.result, UnplayedOutcome)
+    assert create_job(run, run.snapshot(0), done.plan, {})[1] is False
+
+    app = open_page("compare", folder, run="masked")
+    said = words(app)
+    assert errors(app) == []
+    assert f"**{done.result.verdict}**" in said
+    assert "Nothing was played: can't play this run's environment 'MaskedWorld'" in said
+    assert all(part in said for part in ("no evaluation episodes", "measured: return target", "estimator first_order"))
+    assert f"({done.result.judged.control.low:+.3g} to {done.result.judged.control.high:+.3g})" in said, "the controls"
+    shown = figure(app, "compare_on_records")
+    means = [each for each in shown["data"] if each.get("name") == "without as many random records"]
+    assert numbers(means[0]["y"]) == [on.return_target.control.mean for on in done.result.by_round]
+    assert len(means) == 4, "a panel for each number"
+    rows: Any = next(each.value for each in app.dataframe if "between the two" in each.value)
+    assert set(rows["round"]) == {0, 1}
+
+    app = open_page("interventions", folder, run="masked")
+    assert "(mask, 2 orders, nothing played)" in words(app)
+    assert "evaluation episodes" not in words(app)
+    app = open_page("interventions", folder, run="masked", view="Across training")
+    assert "so nothing can be started" in words(app)
+    assert app.button(key="across_start").disabled
+    [reported] = html_report._interventions(run, 0)
+    assert reported["verdict"] == done.result.verdict
+    assert "Nothing was played" in reported["words"]
+    assert len(reported["lines"]) == len(rows)
 
 
 def test_the_trainer_is_a_column_of_the_runs(open_page: Open, folder: Path) -> None:
