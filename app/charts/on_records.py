@@ -57,6 +57,7 @@ def _arm(result: Mapping[str, Any], name: str, arm: str, nudge: float, dark: boo
         for a, b in zip(each["order_values"][arm], each["order_values"]["original"], strict=True)
     ]
     means = [each[arm]["mean"] for _, each in on]
+    lows, highs = ([each[arm][side] for _, each in on] for side in ("low", "high"))
     small = go.Scatter(
         x=[x for x, _ in orders],
         y=[change for _, change in orders],
@@ -70,8 +71,8 @@ def _arm(result: Mapping[str, Any], name: str, arm: str, nudge: float, dark: boo
         error_y={
             "type": "data",
             "symmetric": False,
-            "array": [(each[arm]["high"] or mean) - mean for (_, each), mean in zip(on, means, strict=True)],
-            "arrayminus": [mean - (each[arm]["low"] or mean) for (_, each), mean in zip(on, means, strict=True)],
+            "array": [0.0 if high is None else high - mean for high, mean in zip(highs, means, strict=True)],
+            "arrayminus": [0.0 if low is None else mean - low for low, mean in zip(lows, means, strict=True)],
             "thickness": 2,
             "width": 6,
         },

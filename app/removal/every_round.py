@@ -36,7 +36,7 @@ def draw(name: str, run: Run) -> None:
     unplayed = _unplayed(run)
     if unplayed:
         st.info(
-            f"{escape(unplayed)}. Here only returns are compared, so nothing can be started; a removal from one round is "
+            f"Nothing can be played: {escape(unplayed)}. Here only returns are compared, so nothing can be started; a removal from one round is "
             "compared on records.",
             icon=":material/videocam_off:",
         )
