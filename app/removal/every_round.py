@@ -36,8 +36,8 @@ def draw(name: str, run: Run) -> None:
     unplayed = _unplayed(run)
     if unplayed:
         st.info(
-            f"Nothing can be played: {escape(unplayed)}. Here only returns are compared, so nothing can be started; a removal from one round is "
-            "compared on records.",
+            f"Nothing can be played: {escape(unplayed)}. Here only returns are compared, so nothing can be started; a removal "
+            "from one round is compared on records.",
             icon=":material/videocam_off:",
         )
     _start(run, disabled=bool(unplayed) or not run.stored_rounds)

@@ -86,12 +86,12 @@ def compare_on_records(
     Returns:
         What an `UnplayedResult` says, without the branch.
     """
-    no_kl = _no_distributions(snapshot)
+    original = kind_of(snapshot).policy(snapshot)
+    no_kl = _no_distributions(original, snapshot.buffer.observation)
     later = [k for k in run.stored_rounds if k > snapshot.round][:LATER_ROUNDS]
     each_round = [RoundRecords.of(snapshot, one, not no_kl) for one in (snapshot, *map(run.snapshot, later))]
     measured: dict[str, list[float]] = {}
     found: dict[tuple[int, str], dict[str, list[float]]] = {}
-    original = kind_of(snapshot).policy(snapshot)
     for _, arm, replayed in replayed_arms(snapshot, plan, meter):
         policy = replayed.policy
         if arm == "original":
@@ -146,10 +146,10 @@ def _judged_on(result: Mapping[str, Any]) -> str:
     return f"the measured {target['name']} target"
 
 
-def _no_distributions(snapshot: Snapshot) -> str:
-    """Why its policies don't say how they are distributed; empty where they do."""
+def _no_distributions(policy: Policy, observation: Any) -> str:
+    """Why a policy doesn't say how it is distributed; empty where it does."""
     try:
-        kind_of(snapshot).policy(snapshot).distributions(snapshot.buffer.observation)
+        policy.distributions(observation)
     except BadInputError as reason:
         return str(reason)
     return ""
