@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._pytree import tree_map
+from numpy.typing import NDArray
 
 from engine.core.divergence import divergence
 from engine.core.kind import kind_of
 from engine.core.policy import Policy
 from engine.core.targets.functions import Target
-from engine.core.targets.of_records import ActionTarget
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.intervention.arms import OrderValues, about, carried_out, replayed_arms
@@ -40,31 +38,32 @@ class RoundRecords:
     """The records of one round, which policies are asked about."""
 
     round: int
-    records: int
-    targets: Mapping[str, Target]
-    observation: Any
-    """(n, ...), or dicts of such arrays; None where policies don't say how they are distributed."""
-    empty: Sequence[str]
-    """The numbers of which it has no records."""
+    buffer: Any
+    return_target: Target
+    by_sign: Mapping[str, NDArray[np.bool_]]
+    """(n,) which of them have positive, and which negative advantage; those that none has are left out."""
+    with_kl: bool
+    """Whether policies say how they are distributed."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, later: Snapshot, with_kl: bool) -> RoundRecords:
         """Those of a round `later`, for policies of the replayed round `snapshot`."""
         buffer = later.buffer
-        targets: dict[str, Target] = {"return_target": kind_of(snapshot).return_target(snapshot, buffer)}
         by_sign = {"log_prob_positive": buffer.advantage > 0, "log_prob_negative": buffer.advantage < 0}
-        for name, chosen in by_sign.items():
-            if chosen.any():
-                targets[name] = ActionTarget(tree_map(itemgetter(chosen), buffer.observation), buffer.action[chosen])
-        empty = [name for name in by_sign if name not in targets]
-        return cls(later.round, len(buffer), targets, buffer.observation if with_kl else None, empty)
+        there = {name: chosen for name, chosen in by_sign.items() if chosen.any()}
+        return cls(later.round, buffer, kind_of(snapshot).return_target(snapshot, buffer), there, with_kl)
 
     def numbers(self, policy: Policy, original: Policy) -> Iterator[tuple[str, float]]:
         """What a policy makes of the records, by the names in `NUMBERS`."""
-        for name, target in self.targets.items():
-            yield name, float(target.value(policy))
-        if self.observation is not None:
-            yield "kl", float(divergence(original, policy, self.observation).mean())
+        buffer = self.buffer
+        yield "return_target", float(self.return_target.value(policy))
+        # Of all records at once: some policies remember earlier steps.
+        inputs, action = policy.encoded(buffer.observation), policy.as_tensor(buffer.action)
+        log_prob = policy(inputs, action, with_value=False).log_prob
+        for name, chosen in self.by_sign.items():
+            yield name, float(log_prob[torch.as_tensor(chosen)].mean())
+        if self.with_kl:
+            yield "kl", float(divergence(original, policy, buffer.observation).mean())
 
 
 def compare_on_records(
@@ -111,13 +110,18 @@ def compare_on_records(
         "verdict": target_verdict(**judged),
         "judged": changes(**judged) | {"rounds": later if is_judged_later else []},
         "by_round": [
-            {"round": on.round, "records": on.records}
+            {"round": on.round, "records": len(on.buffer)}
             | {name: changes(**found[on.round, name]) for name in NUMBERS if (on.round, name) in found}
             for on in each_round
         ],
         "left_out": [
             *([f"{NUMBERS['kl']}: {no_kl}"] if no_kl else []),
-            *(f"{NUMBERS[name]}: round {on.round} has no such record" for on in each_round for name in on.empty),
+            *(
+                f"{NUMBERS[name]}: round {on.round} has no such record"
+                for on in each_round
+                for name in ("log_prob_positive", "log_prob_negative")
+                if name not in on.by_sign
+            ),
         ],
     }
 

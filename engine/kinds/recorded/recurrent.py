@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributions import Categorical, Distribution, Normal
 
 from engine.core.policy import Evaluation, Inputs
 from engine.errors import BadInputError
@@ -92,6 +93,11 @@ class RecurrentPolicy(StableBaselinesPolicy):
             first.append(output[rows.where])
             second += [] if deviation is None else [deviation[rows.where]]
         return in_rows(groups, first), in_rows(groups, second) if second else None
+
+    def distributions(self, observation: Any) -> list[Distribution]:
+        """As `StableBaselinesPolicy.distributions`, where `action_parameters` are known."""
+        output, deviation = self.action_parameters(observation)
+        return [Categorical(logits=output) if deviation is None else Normal(output, deviation)]
 
     def actor_features(self, observation: Any) -> NDArray[np.float32]:
         """Not known here."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from recorded_policies import RECURRENT
 from stable_baselines3 import PPO
 from stable_baselines3.common.distributions import kl_divergence
 from stable_baselines3.common.env_util import make_vec_env
@@ -156,6 +157,20 @@ def test_what_a_policy_has_no_answer_for_is_left_out_with_its_reason(tmp_path: P
         engine.allow(**vars(before))
     assert [on.kl for on in found.by_round] == [None, None]
     assert found.left_out[0].startswith("KL from the original: this policy's probabilities are not known: ")
+
+
+def test_a_policy_that_remembers_is_asked_about_whole_sequences(tmp_path: Path) -> None:
+    """The original in the recorded order is the policy that collected the next round: it says what was recorded there."""
+    with sb3.Recorder(tmp_path / "run") as recorder:
+        RECURRENT["shared"]().learn(2 * 32, callback=recorder)
+    found = engine.retrain(tmp_path / "run", 0, [1, 2], tmp_path / "out", orders=2)
+    buffer = engine.open_run(tmp_path / "run").snapshot(1).buffer
+    following = found.by_round[1]
+    for name, rows in (("log_prob_positive", buffer.advantage > 0), ("log_prob_negative", buffer.advantage < 0)):
+        original = getattr(following, name).order_values.original[0]
+        assert original == pytest.approx(buffer.log_prob[rows].mean(), rel=1e-5)
+    assert following.kl.order_values.original == [0, 0]
+    assert following.kl.counterfactual.mean > 0
 
 
 def test_rounds_to_train_on_need_an_environment(tmp_path: Path) -> None:
