@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import arguments
+from engine.core.advantage_steps import Steps
 from engine.core.agent import Agent, PolicyAgent
 from engine.core.batched import Batched
 from engine.core.checkpoint import fingerprint, one_thread, restore_optimizer
@@ -115,6 +116,16 @@ class Kind:
     def near_log_prob(self, snapshot: Any) -> float:
         """How far apart the two may be for them to be one policy's, rounded on two machines, as a share of max(1, |log pi|)."""
         return 0.01
+
+    def advantage_steps(self, snapshot: Any) -> Steps:
+        """The steps whose advantages follow from the round's rewards and values.
+
+        Raises:
+            BadInputError: the advantages of this kind follow from something else.
+        """
+        raise BadInputError(
+            f"nothing is known of how advantages of the kind {self.name} follow from rewards and values"
+        )
 
     def objective(self, snapshot: Any) -> MinibatchObjective:
         """How a minibatch's terms become what its optimizer step ascends."""

@@ -8,12 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
+from engine.core.advantage_steps import Steps
 from engine.core.gae import gae
 from engine.errors import BadNumberError
 from engine.kinds.control.agents import Agent
 from engine.kinds.control.snapshot import RolloutBuffer
 from engine.kinds.control.stepper import Episode, VectorEnvironment
 from engine.store.snapshot import Float32s
+
+
+def steps_of(buffer: RolloutBuffer, config: TrainConfig) -> Steps:
+    """The steps whose next state is in the round, or which an episode ended with in a terminal state."""
+    following = buffer.record + config.n_envs
+    goes_on = (following < len(buffer)) & ~buffer.terminated & ~buffer.truncated
+    following = np.where(goes_on, following, -1).astype(np.int64)
+    ends = buffer.terminated & ~buffer.truncated
+    return Steps.of(buffer.reward, buffer.value, buffer.advantage, following, ends)
 
 
 def td_errors(buffer: RolloutBuffer, config: TrainConfig) -> Float32s:

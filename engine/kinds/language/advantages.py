@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
+from engine.core.advantage_steps import Steps
 from engine.core.gae import gae
 from engine.kinds.language.grpo import group_advantages, without_signal
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
@@ -34,6 +35,18 @@ def with_advantages(buffer: SequenceBuffer, config: TrainConfig, language: Langu
     if config.normalize_advantage:
         advantage = whiten(advantage, buffer.mask)
     return replace(buffer, advantage=advantage, returns=returns)
+
+
+def token_steps(buffer: SequenceBuffer) -> Steps:
+    """The tokens of PPO's responses; their raw advantages are the returns less the values, where these were whitened."""
+    last = np.zeros(len(buffer.mask), bool)
+    last[buffer.start[1:] - 1] = True
+    following = np.where(last, -1, np.arange(len(last)) + 1)
+    following[~buffer.mask | ~buffer.mask[following]] = -1
+    reward, value = buffer.token_reward, buffer.value
+    return Steps.of(
+        reward, value, buffer.returns - value, following, last & buffer.mask, buffer.record_of_token.astype(np.int64)
+    )
 
 
 def token_advantages(buffer: SequenceBuffer, *, gamma: float, gae_lambda: float) -> Float32s:
