@@ -19,9 +19,9 @@ from engine.store.snapshot import Float32s
 
 def steps_of(buffer: RolloutBuffer, config: TrainConfig) -> Steps:
     """The steps whose next state is in the round, or which an episode ended with in a terminal state."""
-    following = buffer.record + config.n_envs
+    following = buffer.record.astype(np.int64) + config.n_envs
     goes_on = (following < len(buffer)) & ~buffer.terminated & ~buffer.truncated
-    following = np.where(goes_on, following, -1).astype(np.int64)
+    following = np.where(goes_on, following, -1)
     ends = buffer.terminated & ~buffer.truncated
     return Steps.of(buffer.reward, buffer.value, buffer.advantage, following, ends)
 

@@ -1,0 +1,33 @@
+"""What a check of a round found."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Fault = Literal["numbers", "environment", "advantages", "records", "critic", "step", "unexplained"]
+"""What is wrong where a check fails: the identifiers of an autopsy's verdict."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question about a round, and its answer."""
+
+    name: str
+    """What was asked: `replay before`, `policy`, `critic`, `advantages`, `records before`, `settings`, `numbers`, `replay`."""
+    ok: bool | None
+    """None: it can't be told."""
+    what: str
+    """The answer in a sentence, or why there is none."""
+    fault: Fault | None = None
+    """What is wrong, where it is not ok."""
+    records: tuple[int, ...] = ()
+    """Records that it is wrong of, in order, where these are some and not all."""
+
+    def __repr__(self) -> str:
+        answer = {True: "ok", False: f"not ok ({self.fault})", None: "can't be told"}[self.ok]
+        return f"Check({self.name}: {answer}; {self.what})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {"records": list(self.records)}

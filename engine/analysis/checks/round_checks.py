@@ -1,0 +1,230 @@
+"""Is a round what it claims to be? Seven questions that its record answers exactly, with nothing played."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.analysis.checks.advantage_rule import Followed, Rule, follow, follow_changing
+from engine.analysis.checks.check import Check, Fault
+from engine.analysis.checks.replays import landed
+from engine.analysis.incidents.detect import incidents
+from engine.analysis.incidents.incident import UNLIKE
+from engine.core.checkpoint import one_thread
+from engine.core.kind import kind_of
+from engine.core.replays.rebuilt_policy import rebuilt_policy
+from engine.errors import BadInputError
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+from engine.store.words import counted
+
+CLIP = 10.0
+"""Size at which rewards are clipped that are divided by their running deviation, here and in Stable-Baselines3."""
+CLOSE = 1e-3
+"""By which a gamma or lambda that was read off may differ from the declared one."""
+CHANGED = 2.0
+"""By how many times a number of the settings leaves what it was in the round before."""
+NEAR_VALUE = 0.01
+"""How far a recorded value may be from theta(k)'s on another machine, as a share of the values' size."""
+
+
+def check_round(run: Run, k: int) -> list[Check]:
+    """Ask a stored round all of it; its replay and that of the round before are kept in the run's `derived/`.
+
+    >>> import engine
+    >>> for check in check_round(engine.open_run("sample_runs/FrozenLake-v1"), 5):
+    ...     print(check.name, check.ok)
+    numbers True
+    policy True
+    critic True
+    advantages True
+    records before True
+    settings True
+    replay before True
+    replay True
+
+    Args:
+        run: of any kind.
+        k: a round whose records are there.
+
+    Raises:
+        BadInputError: the round's records are not stored.
+        DamagedRunError: a file is not what was written.
+    """
+    one_thread()
+    snapshot = run.snapshot(k)
+    return [
+        numbers(snapshot),
+        policy(snapshot),
+        critic(snapshot),
+        advantages(snapshot),
+        records_before(run, k),
+        settings(run, snapshot),
+        landed(run, k - 1, "replay before"),
+        landed(run, k, "replay"),
+    ]
+
+
+def numbers(snapshot: Snapshot) -> Check:
+    """Whether all numbers of the round are finite."""
+    name, buffer = "numbers", snapshot.buffer
+    for column, values in vars(buffer).items():
+        for part, array in values.items() if isinstance(values, dict) else [("", values)]:
+            if _floats(array) and column != "extra" and not np.isfinite(array).all():
+                shown, bad = (
+                    f"{column} {part}".strip(),
+                    np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(1)),
+                )
+                own = len(array) == len(buffer)
+                where = f"of records {_some(bad)}" if own else f"at {counted(len(bad), 'place')}, the first at {bad[0]}"
+                said = f"{shown} is no finite number {where}"
+                return Check(name, False, said, "numbers", tuple(bad.tolist()) if own else ())
+    for tensor, values in snapshot.checkpoint.items():
+        if _floats(values) and not np.isfinite(values).all():
+            return Check(name, False, f"{tensor} of the checkpoint before the update is not finite", "numbers")
+    return Check(name, True, "all numbers of the records and of the checkpoint are finite")
+
+
+def policy(snapshot: Snapshot) -> Check:
+    """Whether the recorded log-probabilities are those of theta(k)."""
+    found = rebuilt_policy(snapshot)
+    if found.largest is None:
+        return Check("policy", None, found.sentence)
+    return Check("policy", found.near, found.sentence, None if found.near else "records")
+
+
+@torch.no_grad()
+def critic(snapshot: Snapshot) -> Check:
+    """Whether the recorded values are those of theta(k)."""
+    name, kind = "critic", kind_of(snapshot)
+    try:
+        kind.check_loadable(snapshot)
+        own = kind.policy(snapshot)
+        batch = kind.batch(snapshot, own)
+        found = own(batch.inputs, batch.action, True).value
+    except BadInputError as error:
+        return Check(name, None, str(error))
+    recorded = np.asarray(snapshot.buffer.value, np.float64)
+    if found is None or tuple(found.shape) != recorded.shape:
+        return Check(name, None, "values of this kind of run are not compared")
+    apart = np.abs(found.cpu().numpy().astype(np.float64) - recorded)
+    wrong = np.flatnonzero(~(apart <= NEAR_VALUE * max(float(np.abs(recorded).max()), 1e-6)))
+    if not len(wrong):
+        return Check(name, True, f"the recorded values are those of the critic within {apart.max(initial=0):.2g}")
+    said = (
+        f"the recorded values are not the critic's: {_share(wrong, len(recorded))} differ, by up to {apart.max():.2g}"
+    )
+    return Check(name, False, said, "critic", _if_some(wrong, len(recorded)))
+
+
+def advantages(snapshot: Snapshot) -> Check:
+    """Whether the advantages follow from rewards and values, with the gamma and lambda of the settings."""
+    name, config = "advantages", snapshot.config
+    try:
+        steps = kind_of(snapshot).advantage_steps(snapshot)
+    except BadInputError as error:
+        return Check(name, None, str(error))
+    declared = Rule(config.gamma, config.gae_lambda, 1.0)
+    if config.normalize_reward:
+        found = follow_changing(steps, declared, CLIP)
+    else:
+        found = follow(steps, declared, np.random.default_rng([config.seed, snapshot.round]))
+    if not found.steps:
+        return Check(name, None, "no step of the round tells what its advantage was made of")
+    with_what = f"gamma {config.gamma:g} and lambda {config.gae_lambda:g}"
+    fault, said = _fault_of(found, declared)
+    if fault is None:
+        return Check(name, True, f"they follow from rewards and values with {with_what}")
+    return Check(
+        name, False, f"{said}; the settings say {with_what}", fault, _if_some(found.wrong, len(snapshot.buffer))
+    )
+
+
+def _fault_of(found: Followed, declared: Rule) -> tuple[Fault | None, str]:
+    """What is wrong with what advantages follow, in words."""
+    rule = found.rule
+    if rule is None:
+        return "advantages", "most advantages follow from no gamma, lambda and factor of the rewards"
+    if rule.reward_factor < 0:
+        return "environment", "advantages were computed from rewards of the other sign"
+    changing = declared.reward_factor != rule.reward_factor and rule.coefficients[::2] == declared.coefficients[::2]
+    differ = [
+        f"{what} {of_rule:g}"
+        for what, of_rule, wanted in (
+            ("gamma", rule.gamma, declared.gamma),
+            ("lambda", rule.gae_lambda, declared.gae_lambda),
+            ("rewards times", rule.reward_factor, declared.reward_factor),
+        )
+        if not (math.isnan(of_rule) or abs(of_rule - wanted) <= CLOSE) and not (what == "rewards times" and changing)
+    ]
+    if differ:
+        return "advantages", f"advantages were computed with {' and '.join(differ)}"
+    if len(found.wrong):
+        return "records", f"advantages do not follow from rewards and values in records {_some(found.wrong)}"
+    return None, ""
+
+
+def records_before(run: Run, k: int) -> Check:
+    """Whether rewards and observations are like those of the rounds before."""
+    name = "records before"
+    for each in incidents(run, records=True):
+        if each.kind == UNLIKE and each.onset == k:
+            return Check(name, False, each.reason, "environment")
+    return Check(name, True, "rewards and observations are like those of the rounds before")
+
+
+def settings(run: Run, snapshot: Snapshot) -> Check:
+    """Whether the settings in force are those of the round before, up to what a schedule changes."""
+    name, k = "settings", snapshot.round
+    if not snapshot.in_force:
+        return Check(name, True, "they are the same in all rounds")
+    if k - 1 not in run.stored_rounds:
+        return Check(name, None, "the round before is not stored")
+    now, before = (dict(_numbers(each.in_force)) for each in (snapshot, run.snapshot(k - 1)))
+    changed = [
+        f"{key} from {before[key]:g} to {now[key]:g}" for key in now if key in before and _apart(before[key], now[key])
+    ]
+    if not changed:
+        return Check(name, True, "they are those of the round before, or nearly so")
+    of_advantages = any(each.startswith(("gamma", "gae_lambda")) for each in changed)
+    return Check(
+        name, False, f"changed since the round before: {', '.join(changed)}", "advantages" if of_advantages else "step"
+    )
+
+
+def _numbers(values: object, name: str = "") -> Iterator[tuple[str, float]]:
+    """Those of nested settings, by the last part of their names."""
+    if isinstance(values, dict):
+        for key, each in values.items():
+            yield from _numbers(each, str(key))
+    elif isinstance(values, int | float) and not isinstance(values, bool) and name != "threads":
+        yield name, float(values)
+
+
+def _apart(before: float, now: float) -> bool:
+    if before == 0 or now == 0:
+        return before != now
+    return not 1 / CHANGED <= now / before <= CHANGED
+
+
+def _floats(array: object) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype.kind == "f"
+
+
+def _some(records: NDArray[np.integer]) -> str:
+    """`3, 5, 8 and 20 others`, of all that there are."""
+    shown = ", ".join(map(str, islice(records.tolist(), 5)))
+    return shown if len(records) <= 5 else f"{shown} and {len(records) - 5:,} others"
+
+
+def _share(records: NDArray[np.integer], n: int) -> str:
+    return f"all {n:,} records" if len(records) == n else f"{len(records):,} of {n:,} records"
+
+
+def _if_some(records: NDArray[np.integer], n: int) -> tuple[int, ...]:
+    return () if len(records) == n else tuple(records.tolist())
