@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 from engine.analysis.checks.check import Check, Fault
 from engine.core.kind import kind_of
 from engine.core.policy import trained
 from engine.core.replays.replay import replay
-from engine.core.replays.replayed_run import verified_round
+from engine.core.replays.replayed_run import farthest, verified_round
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot, parameters_of
 
 ROUNDING = 0.02
 """Largest difference as a share of the update's largest move that software and hardware may make."""
-STRAIGHT = 0.9
-"""Cosine of two steps from which on one is the other, but for its size."""
+LONGER = 2.0
+"""By how many times an update that is made with another learning rate is longer or shorter, where it can't be found exactly."""
+LARGEST_FACTOR, TRIED = 2.0, 17
+"""Powers of ten by which another learning rate may be larger or smaller; how many are tried before the best is narrowed down."""
 
 
 def landed(run: Run, k: int, name: str) -> Check:
@@ -45,23 +49,46 @@ def _done_instead(snapshot: Snapshot, recorded: Mapping[str, NDArray[np.floating
     """By which parameters are elsewhere, and where the recorded update points."""
     before, replayed = snapshot.parameters, parameters_of(replay(snapshot).checkpoint)
     critic = _of_critic(snapshot)
-    apart = {name for name in recorded if not _near(recorded[name], replayed[name], before[name])}
-    if critic and apart <= critic:
+    elsewhere = {name for name in recorded if not _near(recorded[name], replayed[name], before[name])}
+    if critic and elsewhere <= critic:
         return "critic", "only parameters of the critic are elsewhere, as after they were set anew"
-    one, other = (
-        np.concatenate([(to[name] - before[name]).ravel() for name in sorted(before)]) for to in (recorded, replayed)
-    )
-    sizes = float(np.linalg.norm(one)), float(np.linalg.norm(other))
-    if not all(map(math.isfinite, sizes)):
+    rate, apart = _as_if_learning_rate(snapshot, recorded)
+    if apart <= ROUNDING:
+        return "step", f"it is the update with {rate:.3g} times the learning rate"
+    longer = _length(recorded, before) / (_length(replayed, before) or 1)
+    if not np.isfinite(longer):
         return "numbers", "parameters are not finite"
-    cosine = float(one @ other) / ((sizes[0] * sizes[1]) or 1)
-    factor = sizes[0] / (sizes[1] or math.inf)
-    if cosine >= STRAIGHT or factor >= 2 or (0 < factor <= 0.5):
-        return (
-            "step",
-            f"the recorded update is {factor:.3g} times as long as the one that the settings make, cosine {cosine:.2f}",
-        )
-    return "unexplained", f"it was changed after the update, or by another update (cosine {cosine:.2f})"
+    if not 1 / LONGER <= longer <= LONGER:
+        return "step", f"the recorded update is {longer:.3g} times as long, as with another learning rate"
+    return "unexplained", f"no other learning rate leads there either ({rate:.3g} times it comes nearest)"
+
+
+def _length(to: Mapping[str, NDArray[np.floating]], before: Mapping[str, NDArray[np.floating]]) -> float:
+    """Euclidean length of an update."""
+    return math.sqrt(sum(float(np.square(to[name] - before[name], dtype=np.float64).sum()) for name in before))
+
+
+def _as_if_learning_rate(snapshot: Snapshot, recorded: Mapping[str, NDArray[np.floating]]) -> tuple[float, float]:
+    """The factor of the learning rate whose replay comes nearest to the recorded parameters; how near, in their own move."""
+    moved = farthest(recorded, snapshot.parameters)
+
+    def apart(exponent: float) -> float:
+        return farthest(parameters_of(replay(_at_rate(snapshot, 10**exponent)).checkpoint), recorded) / (moved or 1)
+
+    exponents = np.linspace(-LARGEST_FACTOR, LARGEST_FACTOR, TRIED)
+    best = min(exponents, key=apart)
+    reach = exponents[1] - exponents[0]
+    found = minimize_scalar(apart, bounds=(best - reach, best + reach), method="bounded", options={"xatol": 1e-4})
+    return float(10**found.x), float(found.fun)
+
+
+def _at_rate(snapshot: Snapshot, factor: float) -> Snapshot:
+    """The round as if it had been trained with another learning rate."""
+    config = replace(snapshot.config, learning_rate=snapshot.config.learning_rate * factor)
+    in_force = dict(snapshot.in_force)
+    if "learning_rate" in in_force:
+        in_force["learning_rate"] *= factor
+    return snapshot.changed(config=config, in_force=in_force)
 
 
 def _near(recorded: NDArray[np.floating], replayed: NDArray[np.floating], before: NDArray[np.floating]) -> bool:

@@ -1,4 +1,4 @@
-"""Is a round what it claims to be? Seven questions that its record answers exactly, with nothing played."""
+"""Is a round what it claims to be? Nine questions that its record answers exactly, with nothing played."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engine.analysis.checks.advantage_rule import Followed, Rule, follow, follow_changing
 from engine.analysis.checks.check import Check, Fault
 from engine.analysis.checks.replays import landed
+from engine.analysis.checks.reward_sign import reward_sign
 from engine.analysis.incidents.detect import incidents
 from engine.analysis.incidents.incident import UNLIKE
 from engine.core.checkpoint import one_thread
@@ -44,6 +45,7 @@ def check_round(run: Run, k: int) -> list[Check]:
     critic True
     advantages True
     records before True
+    reward sign True
     settings True
     replay before True
     replay True
@@ -64,6 +66,7 @@ def check_round(run: Run, k: int) -> list[Check]:
         critic(snapshot),
         advantages(snapshot),
         records_before(run, k),
+        reward_sign(run, snapshot),
         settings(run, snapshot),
         landed(run, k - 1, "replay before"),
         landed(run, k, "replay"),
