@@ -32,8 +32,21 @@ class Interval(NamedTuple):
         low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
         return cls(value, float(low), float(high))
 
+    @classmethod
+    def of_mean(cls, values: NDArray[np.float64], confidence: float = CONFIDENCE) -> Self:
+        """Student's t interval of the mean of independent values; infinite for a single one.
 
-def t_reach(freedom: int | NDArray[np.int64]) -> np.float64 | NDArray[np.float64]:
+        >>> Interval.of_mean(np.array([1.0, 2.0, 3.0]))
+        Interval(value=2.0, low=-0.484..., high=4.484...)
+        """
+        mean, n = float(values.mean()), len(values)
+        if n < 2:
+            return cls(mean, -math.inf, math.inf)
+        reach = float(values.std(ddof=1)) / math.sqrt(n) * float(t_reach(n - 1, confidence))
+        return cls(mean, mean - reach, mean + reach)
+
+
+def t_reach(freedom: int | NDArray[np.int64], confidence: float = CONFIDENCE) -> np.float64 | NDArray[np.float64]:
     """How many standard errors Student's t interval of a mean reaches to either side; freedom is the values less one.
 
     >>> round(float(t_reach(2)), 3)
@@ -41,5 +54,5 @@ def t_reach(freedom: int | NDArray[np.int64]) -> np.float64 | NDArray[np.float64
     """
     from scipy import stats
 
-    reach: np.float64 | NDArray[np.float64] = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
+    reach: np.float64 | NDArray[np.float64] = stats.t.ppf((1 + confidence) / 2, freedom)
     return reach

@@ -1,0 +1,152 @@
+"""What an autopsy found, as it is kept and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.analysis.checks.check import Check, Fault
+from engine.intervals import Interval
+from engine.intervention.autopsy.arms import Cause
+
+Verdict = Literal["not real"] | Cause | Fault
+WORDS: Mapping[str, str] = {
+    "not real": "The policy did not get worse by this update, as far as its episodes tell.",
+    "order": "A real fall by the luck of the minibatch order: in other orders the same data do not lead to it.",
+    "data": "A real fall by the luck of the data: other orders of the same records lead to it, records collected anew do not.",
+    "step": "The step was too large: with a smaller one the fall does not happen.",
+    "records": "Some of the records are not what they claim to be.",
+    "critic": "The critic is not the one that the rounds before left.",
+    "advantages": "The advantages are not made as the settings say.",
+    "environment": "The environment, or what it says, is another one than before.",
+    "numbers": "There are numbers that are none.",
+    "unexplained": "A real fall that none of the arms explains.",
+}
+"""What each verdict says."""
+NEXT: Mapping[str, str] = {
+    "not real": "python -m engine incidents {run}",
+    "order": "python -m engine train ... --set batch_size={double_batch}",
+    "data": "python -m engine train ... --set n_steps={double_steps}",
+    "step": "python -m engine train ... --set learning_rate={quarter_rate:g}",
+}
+"""One thing to try."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Both policies on common seeds: what the update did to the return."""
+
+    change: Interval
+    """Paired, of the mean return."""
+    before: float
+    after: float
+    episodes: int
+    """Of each policy; both meet the same starts and the same luck."""
+    seeds: tuple[int, int]
+    """The first and the last."""
+    training: tuple[float | None, float | None] = (None, None)
+    """Mean return of the training episodes of round k, which theta(k) played, and of round k + 1."""
+    training_noise: float | None = None
+    """Standard error of the difference of the two."""
+
+    @property
+    def fell(self) -> bool:
+        """Whether the policy got worse for certain."""
+        return self.change.high < 0
+
+    @property
+    def sentence(self) -> str:
+        """In words."""
+        moved = f"{self.before:.4g} before the update, {self.after:.4g} after it"
+        interval = f"{self.change.value:+.3g} ({self.change.low:+.3g} to {self.change.high:+.3g})"
+        return f"{moved}: {interval} on {self.episodes} common seeds"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "change": self.change.value,
+            "low": self.change.low,
+            "high": self.change.high,
+            "before": self.before,
+            "after": self.after,
+            "episodes": self.episodes,
+            "seeds": list(self.seeds),
+            "training_before": self.training[0],
+            "training_after": self.training[1],
+            "training_noise": self.training_noise,
+        }
+
+
+@dataclass(frozen=True)
+class PlayedArm:
+    """What came of an arm."""
+
+    name: str
+    cause: Cause
+    mean: Interval
+    """Return; over the arm's replicates."""
+    difference: Interval
+    """To what the recorded update made; corrected for the number of arms."""
+    replicates: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "name": self.name,
+            "cause": self.cause,
+            "mean": self.mean.value,
+            "low": self.mean.low,
+            "high": self.mean.high,
+            "difference": self.difference.value,
+            "difference_low": self.difference.low,
+            "difference_high": self.difference.high,
+            "replicates": self.replicates,
+        }
+
+
+@dataclass(frozen=True)
+class Autopsy:
+    """What happened in the update of a round, and what would have prevented it."""
+
+    run: str
+    round: int
+    checks: tuple[Check, ...]
+    real: Change | None
+    """None where nothing can be played."""
+    unplayed: str
+    """Why nothing was played; empty where it was."""
+    arms: tuple[PlayedArm, ...]
+    left_out: Mapping[str, str]
+    """Arms that can't be had, with the reason."""
+    verdict: Verdict
+    next: str
+    """One thing to try, as a command; empty where there is none."""
+
+    def __repr__(self) -> str:
+        return f"Autopsy(round {self.round}: {self.verdict}; {WORDS[self.verdict]})"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words, with what it rests on."""
+        wrong = [each for each in self.checks if each.ok is False]
+        if wrong:
+            return f"{WORDS[self.verdict]} {wrong[0].what[0].upper()}{wrong[0].what[1:]}."
+        if self.real is None:
+            return f"The round is what it claims to be. Nothing was played: {self.unplayed}."
+        return f"{WORDS[self.verdict]} {self.real.sentence}."
+
+    def to_json(self) -> dict[str, Any]:
+        """What `autopsy --json` prints."""
+        return {
+            "run": self.run,
+            "round": self.round,
+            "checks": [each.to_json() for each in self.checks],
+            "real": None if self.real is None else self.real.to_json(),
+            "unplayed": self.unplayed or None,
+            "arms": [each.to_json() for each in self.arms],
+            "left_out": dict(self.left_out),
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+            "next": self.next or None,
+        }
