@@ -10,6 +10,7 @@ import typer
 
 import engine
 from engine import arguments
+from engine.cli.autopsy import autopsy
 from engine.cli.behaviour import behaviour
 from engine.cli.diagnose import diagnose
 from engine.cli.experiments import faithfulness, reproduce
@@ -33,6 +34,7 @@ COMMANDS = (
     show,
     verify,
     incidents,
+    autopsy,
     influence,
     validate,
     diagnose,

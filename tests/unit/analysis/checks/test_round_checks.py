@@ -1,0 +1,115 @@
+"""A round's checks, on rounds of which it is known what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from planted import ROUND, planted_run
+
+import engine
+from engine.analysis.checks.check import Check
+from engine.analysis.checks.round_checks import check_round, numbers
+from engine.core.kind import kind_of
+from engine.experiments.faultlab.plants import PLANTS
+from engine.store.read import Run
+
+SMALL = {"rounds": 7, "n_envs": 2, "n_steps": 128, "n_epochs": 2, "batch_size": 64, "seed": 3}
+ASKED = [
+    "numbers",
+    "policy",
+    "critic",
+    "advantages",
+    "records before",
+    "reward sign",
+    "settings",
+    "replay before",
+    "replay",
+]
+CASES = [
+    ("negated advantages", 1.0, "advantages", "rewards of the other sign"),
+    ("corrupted", 0.25, "advantages", "do not follow from rewards and values in records"),
+    ("corrupted", 0.02, "advantages", "do not follow from rewards and values in records"),
+    ("rate", 30.0, "replay", "times"),
+    ("rate", 3.0, "replay", "times the learning rate"),
+    ("critic", 1.0, "replay before", "only parameters of the critic"),
+    ("critic", 0.1, "replay before", "only parameters of the critic"),
+    ("gamma", 0.5, "advantages", "gamma 0.5"),
+    ("gamma", 0.97, "advantages", "gamma 0.97"),
+    ("sign", 1.0, "records before", "reward -1"),
+]
+
+
+def wrong(run: Run, k: int) -> list[Check]:
+    return [each for each in check_round(run, k) if each.ok is False]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, float], Run]:
+    config = engine.preset("CartPole-v1", **SMALL)
+    return lambda name, strength: planted_run(tmp_path_factory.mktemp("planted") / "run", name, strength, config)
+
+
+@pytest.mark.parametrize(("plant", "strength", "name", "words"), CASES)
+def test_what_was_planted_is_named(
+    planted: Callable[[str, float], Run], plant: str, strength: float, name: str, words: str
+) -> None:
+    found, *others = wrong(planted(plant, strength), ROUND)
+    assert {each.fault for each in others} <= {found.fault}
+    assert (found.name, found.fault) == (name, PLANTS[plant].verdict)
+    assert words in found.what
+
+
+def test_where_nothing_is_planted_nothing_is_named(planted: Callable[[str, float], Run]) -> None:
+    run = planted("nothing", 0.0)
+    for k in run.stored_rounds:
+        assert [each.name for each in check_round(run, k)] == ASKED
+        assert wrong(run, k) == []
+    last = {each.name: each for each in check_round(run, ROUND)}
+    assert last["replay"].what == f"the replay of round {ROUND} lands on theta({ROUND + 1}), bit for bit"
+    first = {each.name: each for each in check_round(run, 0)}
+    assert first["replay before"].ok is None
+
+
+def test_which_records_are_corrupted(planted: Callable[[str, float], Run]) -> None:
+    run = planted("corrupted", 0.02)
+    clean = planted("nothing", 0.0)
+    changed = np.flatnonzero(run.snapshot(ROUND).buffer.advantage != clean.snapshot(ROUND).buffer.advantage)
+    (found,) = wrong(run, ROUND)
+    before = {i - run.config.n_envs for i in changed}
+    assert set(changed.tolist()) <= set(found.records) <= set(changed.tolist()) | before, "or the step before them"
+
+
+@pytest.mark.parametrize("column", ["reward", "observation"])
+def test_a_number_that_is_none_is_named(cartpole: Run, column: str) -> None:
+    snapshot = cartpole.snapshot(1)
+    values = getattr(snapshot.buffer, column).copy()
+    values[[3, 20]] = np.nan
+    found = numbers(snapshot.changed(buffer=replace(snapshot.buffer, **{column: values})))
+    assert (found.ok, found.fault, found.records) == (False, "numbers", (3, 20))
+    assert found.what == f"{column} is no finite number of records 3, 20"
+
+
+@pytest.mark.parametrize("sample", ["FrozenLake-v1", "CliffWalking-v1", "LunarLander-v3", "courtesy"])
+def test_sample_runs_are_what_they_claim_to_be(sample: str) -> None:
+    run = engine.open_run(Path(__file__).resolve().parents[4] / "sample_runs" / sample)
+    k = run.stored_rounds[len(run.stored_rounds) // 2]
+    assert wrong(run, k) == []
+
+
+def test_the_rule_is_read_off_for_every_kind() -> None:
+    folder = Path(__file__).resolve().parents[4] / "tests" / "pins" / "data"
+    steps: dict[str, Any] = {}
+    for path in sorted(folder.glob("*/run")):
+        snapshot = engine.open_run(path).snapshot(1)
+        if path.parent.name == "language-v3-grpo":
+            with pytest.raises(engine.EngineError, match="relative to the responses of a prompt"):
+                kind_of(snapshot).advantage_steps(snapshot)
+        else:
+            steps[path.parent.name] = len(kind_of(snapshot).advantage_steps(snapshot).record)
+    assert len(steps) == 4
+    assert min(steps.values()) > 0

@@ -1,0 +1,97 @@
+"""What an autopsy says, by what it rests on."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from planted import planted_run
+
+import engine
+from engine.analysis.checks.check import Check
+from engine.errors import BadInputError
+from engine.intervals import Interval
+from engine.intervention.autopsy.arms import ARMS, possible
+from engine.intervention.autopsy.autopsy import autopsy, verdict_of
+from engine.intervention.autopsy.result import WORDS, Change, PlayedArm
+from engine.store.read import Run
+
+FINE = [Check("numbers", True, "fine")]
+WRONG = [
+    Check("advantages", False, "gamma is another one", "advantages"),
+    Check("numbers", False, "not finite", "numbers"),
+]
+SAMPLES = Path(__file__).resolve().parents[4] / "sample_runs"
+
+
+def change(value: float, low: float, high: float) -> Change:
+    return Change(Interval(value, low, high), 100.0, 100 + value, 64, (0, 63))
+
+
+FELL = change(-40, -60, -20)
+
+
+def arm(cause: str, value: float, low: float) -> PlayedArm:
+    return PlayedArm(f"by {cause}", cause, Interval(60 + value), Interval(value, low, 2 * value - low), 4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("checks", "real", "arms", "verdict"),
+    [
+        (FINE, change(-5, -20, 10), [], "not real"),
+        (FINE, change(9, 2, 16), [], "not real"),
+        (FINE, FELL, [arm("order", 30, 10), arm("data", 35, 20), arm("step", 40, 30)], "order"),
+        (FINE, FELL, [arm("order", 5, -30), arm("data", 35, 20), arm("step", 40, 30)], "data"),
+        (FINE, FELL, [arm("order", 5, -30), arm("data", 2, -20), arm("step", 40, 30)], "step"),
+        (FINE, FELL, [arm("order", 5, 1), arm("data", 10, 2), arm("step", 19, 3)], "unexplained"),
+        (FINE, None, [], "not real"),
+        (WRONG, change(30, 20, 40), [], "numbers"),
+        (WRONG[:1], FELL, [arm("order", 30, 10)], "advantages"),
+    ],
+)
+def test_the_verdict(checks: list[Check], real: Change | None, arms: list[PlayedArm], verdict: str) -> None:
+    assert verdict_of(checks, real, arms) == verdict
+    assert verdict in WORDS
+
+
+def test_a_fall_that_was_luck_of_its_episodes() -> None:
+    """Training episodes went from 226 to 99 here; on common seeds nothing was lost."""
+    found = autopsy(SAMPLES / "LunarLander-v3", 49, episodes=16)
+    assert found.verdict == "not real"
+    assert found.real is not None
+    assert found.real.training[0] - found.real.training[1] > 100
+    assert found.real.training_noise > 30
+    assert found.real.change.low < 0 < found.real.change.high
+    assert found.arms == ()
+    assert json.loads(json.dumps(found.to_json()))["real"]["change"] == found.real.change.value
+
+
+def test_a_fall_is_played_in_all_arms(tmp_path: Path) -> None:
+    """A step thirty times too large, and the record says so of itself."""
+    config = engine.preset("CartPole-v1", rounds=7, n_envs=2, n_steps=512, n_epochs=4, batch_size=64, seed=3)
+    run = planted_run(tmp_path / "run", "rate", 100.0, config, k=5)
+    seen: list[str] = []
+    found = autopsy(run, 5, episodes=16, progress=lambda doing, done, total: seen.append(doing))
+    assert found.verdict == "step"
+    assert found.real is not None
+    if found.real.fell:
+        assert [each.name for each in found.arms] == [each.name for each in ARMS]
+        quarter = next(each for each in found.arms if each.name == "a quarter of the learning rate")
+        assert quarter.difference.value > 0
+    assert seen[0] == "checking the record"
+    assert not math.isnan(found.real.change.value)
+
+
+def test_arms_that_can_not_be_had_say_why(cartpole: Run) -> None:
+    assert [(each.name, why) for each, why in possible(cartpole.snapshot(1))] == [(each.name, "") for each in ARMS]
+    recorded = engine.open_run(SAMPLES / "CliffWalking-v1")
+    left_out = {each.cause: why for each, why in possible(recorded.snapshot(recorded.stored_rounds[1]))}
+    assert left_out["data"].startswith("another trainer made this run")
+    assert left_out["order"] == ""
+
+
+def test_a_round_without_an_end_is_refused(cartpole: Run) -> None:
+    with pytest.raises(BadInputError, match="round 9"):
+        autopsy(cartpole, 9)
