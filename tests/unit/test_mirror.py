@@ -24,6 +24,10 @@ THROUGH = {
         "engine/kinds/control/closed_form.py",
     ),
     "tests/unit/test_third_kind.py": ("engine/core/kind.py", "engine/core/scores.py", "engine/store/commit.py"),
+    "tests/unit/analysis/checks/test_round_checks.py": (
+        "engine/analysis/checks/replays.py",
+        "engine/experiments/faultlab/plants.py",
+    ),
     "tests/unit/analysis/incidents/test_drops.py": ("engine/analysis/incidents/falls.py",),
     "tests/unit/analysis/test_diagnosis.py": ("engine/kinds/control/features.py",),
     "tests/unit/analysis/test_rollout_advantages.py": ("engine/analysis/rollouts.py",),
@@ -46,6 +50,7 @@ THROUGH = {
         "engine/experiments/findings.py",
         "engine/experiments/report_tables.py",
     ),
+    "tests/unit/intervention/autopsy/test_autopsy.py": ("engine/intervention/autopsy/result.py",),
     "tests/unit/intervention/test_retrain.py": ("engine/intervention/plan.py",),
     "tests/unit/jobs/test_supervise.py": ("engine/jobs/folder.py",),
     "tests/unit/kinds/language/test_learner.py": (

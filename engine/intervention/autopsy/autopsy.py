@@ -165,7 +165,7 @@ def _played(table: _Table, arms: Sequence[Arm]) -> tuple[PlayedArm, ...]:
 
 
 def _noise(metrics: Sequence[Mapping[str, Any]]) -> float | None:
-    """Standard error of the difference of two rounds' mean returns; None where they don't say it."""
+    """Standard error of the difference of two rounds' mean returns; None where they have none."""
     variance = 0.0
     for each in metrics:
         deviation, episodes = each.get("std_return"), each.get("episodes")
