@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engine.config import TrainConfig
 from engine.core.checkpoint import Tensors, learner_tensors
 from engine.core.objective import ObjectiveFunction, OnGradient, UpdateMetrics
+from engine.core.optimizer_settings import OptimizerSettings, settings_of
 from engine.core.policy import Policy, standing_still
 from engine.core.update import as_batch, update
 from engine.store.snapshot import Float32s
@@ -43,6 +44,11 @@ class Agent(Protocol):
 
     def tensors(self) -> Tensors:
         """`parameter/...` and `optimizer/...` as copies."""
+        ...
+
+    @property
+    def optimizer_settings(self) -> OptimizerSettings:
+        """How its optimizer steps."""
         ...
 
     @property
@@ -102,3 +108,8 @@ class PolicyAgent:
     def tensors(self) -> Tensors:
         """`parameter/...` and `optimizer/...` as copies."""
         return learner_tensors(self.policy, self.optimizer)
+
+    @property
+    def optimizer_settings(self) -> OptimizerSettings:
+        """Those of the optimizer."""
+        return settings_of(self.optimizer)

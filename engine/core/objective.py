@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from engine.config import TrainConfig
+from engine.core.optimizer_settings import BETA1, BETA2, EPSILON
 from engine.core.policy import Evaluation, Inputs, Policy, WithColumns, nothing_trained, trained
 from engine.errors import BadInputError
 from engine.store.snapshot import Float32s
@@ -270,7 +271,7 @@ def make_optimizer(policy: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     if not parameters:
         raise nothing_trained()
     if config.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=config.learning_rate, eps=1e-5, fused=True)
+        return torch.optim.Adam(parameters, lr=config.learning_rate, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
     return torch.optim.SGD(parameters, lr=config.learning_rate, momentum=config.momentum, fused=True)
 
 

@@ -79,7 +79,7 @@ def back_propagate(
         if on_step is not None:
             on_step()
         step = trace.steps[t]
-        clipped, state = optimizer.pull_back(t, theta, state)
+        clipped, theta, state = optimizer.pull_back(t, theta, state)
         # Adjoints are those of the loss's gradient; the objective's has the other sign.
         direction = -clip_pull_back(step.gradient, clipped, snapshot.config.max_grad_norm)
         parts = list(parts_of(direction, layers))
@@ -198,16 +198,17 @@ def _as_optimized(config: TrainConfig, trace: Trace) -> Callable[[int, Vector], 
 
     d_t = c_t * sum_{s >= t} decay^(s - t) * gain_s * grad f(theta_{s-1}). c_t is the factor of the step's gradient clip. A
     gradient moves theta in its own step and, through the momentum, in those after it. gain_s of Adam is
-    eta (1 - b1) / (1 - b1^s) / (sqrt(v^_s) + eps) with decay b1; of SGD it is eta, with the momentum as decay. The
-    preconditioner and c_t are taken as given: how a record changes them is `replay_gradient`'s part.
+    eta (1 - b1) / (1 - b1^s) / (sqrt(v^_s) + eps) with decay b1; of SGD it is eta, with the momentum as decay
+    (`optimizer_adjoints.Sgd.carry` has dampening and Nesterov's look ahead). The preconditioner and c_t are taken as given: how
+    a record changes them is `replay_gradient`'s part, and so is what a decay of the weights leaves of its moves.
     """
     optimizer = follow(config, trace)
     carried = np.zeros_like(trace.after)
 
     def direction(t: int, gradient: Vector) -> Vector:
         nonlocal carried
-        carried = optimizer.decay * carried + optimizer.gain(t) * gradient
-        return clip_scale(trace.steps[t].gradient, config.max_grad_norm) * carried
+        moved, carried = optimizer.carry(t, gradient, carried)
+        return clip_scale(trace.steps[t].gradient, config.max_grad_norm) * moved
 
     return direction
 

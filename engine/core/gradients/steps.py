@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.optimizer_settings import OptimizerSettings
+
 Vector = NDArray[Any]
 """(p,) numbers, one a parameter, in the order of `policy.trained`."""
 
@@ -38,3 +40,5 @@ class Trace:
     """The optimizer's state before the first step: `exp_avg` and `exp_avg_sq`, or `momentum_buffer`; empty at first."""
     count: int
     """Steps that Adam had taken before."""
+    optimizer: OptimizerSettings
+    """How it stepped."""

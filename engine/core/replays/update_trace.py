@@ -39,14 +39,24 @@ def trace_update(snapshot: Snapshot, agent: Agent | None = None) -> Trace:
 
     agent.update(snapshot.buffer, snapshot.minibatches, on_gradient=keep)
     names = [name.removeprefix("parameter/") for name in before if name.startswith("parameter/")]
-    state = {key: flat(before, f"optimizer/{key}", names) for key in ("exp_avg", "exp_avg_sq", "momentum_buffer")}
-    count = flat(before, "optimizer/step", names)
+    state = {key: _whole(before, key, names) for key in ("exp_avg", "exp_avg_sq", "momentum_buffer")}
+    counts = flat(before, "optimizer/step", names)
     return Trace(
         steps,
         flat(agent.tensors(), "parameter", names),
         {key: vector for key, vector in state.items() if len(vector)},
-        int(count[0]) if len(count) else 0,
+        int(counts.max(initial=0)),
+        agent.optimizer_settings,
     )
+
+
+def _whole(tensors: Mapping[str, NDArray[Any]], key: str, names: Sequence[str]) -> Vector:
+    """A state of the optimizer as one vector; 0 for parameters that no loss has reached, empty if there is none."""
+    prefix = f"optimizer/{key}"
+    if not any(f"{prefix}/{name}" in tensors for name in names):
+        return np.zeros(0, np.float32)
+    untouched = {f"{prefix}/{name}": np.zeros_like(tensors[f"parameter/{name}"]) for name in names}
+    return flat({**untouched, **tensors}, prefix, names)
 
 
 def flat(tensors: Mapping[str, NDArray[Any]], prefix: str, names: Sequence[str]) -> Vector:

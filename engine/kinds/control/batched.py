@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.core.gradients.optimizer_adjoints import BETA1, BETA2, EPSILON
+from engine.core.optimizer_settings import BETA1, BETA2, EPSILON
 from engine.errors import BadInputError
 from engine.kinds.control.closed_form import ClosedFormAgent
 from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.core.gradients.optimizer_adjoints import BETA1, BETA2, EPSILON
 from engine.core.objective import OnGradient, UpdateMetrics, kept_rows
+from engine.core.optimizer_settings import BETA1, BETA2, EPSILON, configured
 from engine.errors import DamagedRunError
 from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.kinds.control.snapshot import RolloutBuffer
@@ -150,6 +150,7 @@ class ClosedFormAgent:
         tensors: Mapping[str, NDArray[Any]],
     ) -> None:
         self.config, self.observation_space, self.action_space = config, observation_space, action_space
+        self.optimizer_settings = configured(config)
         prefix = "parameter/"
         self.names = [name.removeprefix(prefix) for name in tensors if name.startswith(prefix)]
         self.names.sort(key=_module_order)

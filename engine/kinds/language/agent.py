@@ -12,6 +12,7 @@ from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.core.checkpoint import Tensors, learner_tensors
 from engine.core.objective import OnGradient, UpdateMetrics
+from engine.core.optimizer_settings import OptimizerSettings, settings_of
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.sequences import SequenceBuffer
 from engine.kinds.language.update import update
@@ -55,3 +56,8 @@ class LanguageAgent:
     def tensors(self) -> Tensors:
         """`parameter/...` and `optimizer/...` of what is trained, as copies."""
         return learner_tensors(self.policy, self.optimizer)
+
+    @property
+    def optimizer_settings(self) -> OptimizerSettings:
+        """Those of the optimizer."""
+        return settings_of(self.optimizer)

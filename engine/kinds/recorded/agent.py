@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engine.config import TrainConfig
 from engine.core.checkpoint import Tensors
 from engine.core.objective import Batch, OnGradient, UpdateMetrics
+from engine.core.optimizer_settings import OptimizerSettings, settings_of
 from engine.core.policy import Policy
 from engine.core.update import as_batch, update
 from engine.kinds.recorded.loss import Loss, OwnTerms
@@ -82,6 +83,11 @@ class RecordedAgent:
     def tensors(self) -> Tensors:
         """`parameter/...`, `optimizer/...` and `buffer/...` as copies."""
         return state_of(self.policy, self.optimizer)
+
+    @property
+    def optimizer_settings(self) -> OptimizerSettings:
+        """Those of the trainer's optimizer."""
+        return settings_of(self.optimizer)
 
     def __getattr__(self, name: str) -> Any:
         """What plays episodes is the policy's."""
