@@ -1,11 +1,13 @@
-"""Which of a trainer's optimizers step in a way that is known here."""
+"""What a run says of its trainer's optimizer."""
 
 from __future__ import annotations
 
-from typing import Literal
+import inspect
+from typing import Any, Literal
 
 import torch
 
+from engine.core.optimizer_settings import AdamSettings, SgdSettings, settings_of
 from engine.kinds.recorded.recipe import NotDescribedError, class_name, described
 from engine.kinds.recorded.settings import Recipe
 
@@ -14,23 +16,25 @@ SMALLEST = 1e-300
 
 
 def optimizer_name(optimizer: torch.optim.Optimizer) -> Literal["adam", "sgd", "other"]:
-    """`adam` and `sgd` are those whose steps are known here, by their settings."""
-    said = optimizer.defaults
-    plain = (
-        not said.get("weight_decay")
-        and not said.get("amsgrad")
-        and not said.get("nesterov")
-        and not said.get("dampening")
-    )
-    if type(optimizer) is torch.optim.Adam and plain and (*said["betas"], said["eps"]) == (0.9, 0.999, 1e-5):
-        return "adam"
-    return "sgd" if type(optimizer) is torch.optim.SGD and plain and not said["momentum"] else "other"
+    """`adam` and `sgd` are those whose steps are known here, whatever their settings."""
+    match settings_of(optimizer):
+        case AdamSettings():
+            return "adam"
+        case SgdSettings():
+            return "sgd"
+    return "other"
 
 
 def optimizer_recipe(optimizer: torch.optim.Optimizer) -> Recipe | None:
-    """Class and settings; None where they can't be said."""
+    """The class, and what it is to be given to be set like this one; None where that can't be said."""
+    taken, (group, *_) = inspect.signature(type(optimizer)).parameters, optimizer.param_groups
     try:
-        said = {name: described(value) for name, value in optimizer.defaults.items()}
+        said = {name: described(_plain(value)) for name, value in group.items() if name in taken and name != "params"}
         return Recipe(name=class_name(type(optimizer)), arguments=said)
     except NotDescribedError:
         return None
+
+
+def _plain(value: Any) -> Any:
+    """A number that is held as a tensor, as compiled loops have their step size, as a number."""
+    return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value

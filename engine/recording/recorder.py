@@ -9,11 +9,11 @@ rec.close()                                         # after the last update
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -30,8 +30,8 @@ from engine.kinds.recorded.agent import TORCH_GENERATOR
 from engine.kinds.recorded.kind import recorded_fingerprint
 from engine.kinds.recorded.loss import Loss, OwnTerms
 from engine.kinds.recorded.policy import Evaluate, RecordedPolicy, Terms
-from engine.kinds.recorded.rebuilding import name_of, rebuilds
-from engine.kinds.recorded.recipe import NotDescribedError, described
+from engine.kinds.recorded.rebuilding import made_by, name_of, rebuilds
+from engine.kinds.recorded.recipe import NotDescribedError, described, made
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, RoundConfig, Trainer
 from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
@@ -40,7 +40,7 @@ from engine.recording.disk_space import AsFits
 from engine.recording.given_columns import acted, array, column, numbers, observed, parts
 from engine.recording.optimizers import SMALLEST, optimizer_name, optimizer_recipe
 from engine.recording.run_recording import Recording
-from engine.recording.self_test import compare
+from engine.recording.self_test import NotCopiedError, compare, copied
 from engine.spaces import Space
 from engine.store.manifest import RunManifest
 
@@ -112,7 +112,8 @@ class Recorder:
             autoreset: what `starts` marks. `next_step` (Gymnasium's vector environments by default): a step whose action is
                 ignored, as it resets the environment; it is recorded as a phantom. `same_step`: an episode's first step.
             n_actions: how many actions there are, where they are whole numbers; by default those that the first round took.
-            self_test: replay the first round from the live agent, and warn where the declared loss leads elsewhere.
+            self_test: replay the first round with another agent, of `rebuild` or a copy of the live one, and warn where the
+                declared loss leads elsewhere.
             keep: which rounds keep their records: an `engine.Keep`, None for all of them, or what fits: all of them up to 4 GB,
                 and then what keeps the run below 20 GB.
             quiet: do not say on stderr at round 1 what the run takes on disk and what is kept.
@@ -139,6 +140,7 @@ class Recorder:
         self._test = self_test
         self._gradient: NDArray[Any] | None = None
         self._hook = optimizer.register_step_pre_hook(self._first_gradient) if self_test else None
+        self._rebuild = rebuild
         self._recipe = None if rebuild is None else _recipe(rebuild, arguments or {})
         self._optimizer = optimizer_recipe(optimizer)
         self._recording = Recording(path, keep, quiet)
@@ -282,15 +284,30 @@ class Recorder:
         if recording.writer is None:
             recording.begin(self._manifest(whole))
         if self._test and whole.round == 0 and not why:
-            after = self._state()
-            said = compare(whole, self._copied, self._optimizer, after, self._gradient)
-            found["self_test"] = said or "equal bit for bit"
-            if said:
-                warnings.warn(f"{recording.path}: {said}", stacklevel=3)
+            found["self_test"] = self._tested(whole)
         recording.updated(found)
 
-    def _copied(self) -> RecordedPolicy:
-        return RecordedPolicy(copy.deepcopy(self.agent), self.evaluate, self.terms)
+    def _tested(self, whole: RecordedSnapshot) -> str:
+        """What replaying the first round says; a difference is warned of."""
+        try:
+            fresh = self._another()
+        except NotCopiedError as error:
+            return f"not made: {error}"
+        said = compare(whole, fresh, self._optimizer, self._state(), self._gradient)
+        if said:
+            warnings.warn(f"{self._recording.path}: {said}", stacklevel=4)
+        return said or "equal bit for bit"
+
+    def _another(self) -> Callable[[], RecordedPolicy]:
+        """How another policy of the same make is had: as a reader of the run makes it, else as a copy of the live agent.
+
+        Raises:
+            NotCopiedError: there is none.
+        """
+        rebuild, recipe = self._rebuild, self._recipe
+        if rebuild is not None and recipe is not None:
+            return lambda: made_by(rebuild, made(recipe.arguments))
+        return partial(RecordedPolicy, copied(self.agent), self.evaluate, self.terms)
 
     def _first_gradient(self, *_: Any) -> None:
         """Keep the gradient of the first step of all, and look no longer."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from engine.core.objective import RecordObjective
 from engine.core.policy import trained
@@ -25,6 +30,50 @@ from engine.store.snapshot import parameters_of
 NEAR_LOG_PROB = 1e-3
 NEAR = 1e-2
 """A factor of a loss that is off by less is taken for rounding; so is what is left of a gradient."""
+_OF_THEIR_CODE = (
+    *(EngineError, ArithmeticError, AssertionError, AttributeError, ImportError, LookupError),
+    *(OSError, RuntimeError, TypeError, ValueError),
+)
+"""What making or asking somebody's agent may raise; a training that is recorded goes on."""
+
+
+class NotCopiedError(EngineError):
+    """A module holds what can't be copied."""
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A copy that shares nothing with it. What a module keeps of its last forward pass is copied without its graph.
+
+    Raises:
+        NotCopiedError: it holds something else that has no copy, such as an open file.
+    """
+    try:
+        with _WithoutGraphs():
+            return copy.deepcopy(module)
+    except (TypeError, RuntimeError, ValueError, AttributeError, copy.Error) as error:
+        raise NotCopiedError(f"the agent can't be copied ({' '.join(str(error).split())[:200]})") from error
+
+
+class _WithoutGraphs(TorchFunctionMode):
+    """Lets tensors within a graph be copied, which torch refuses."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__deepcopy__ and args[0].grad_fn is not None:
+            args = (args[0].detach(), *args[1:])
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _generators_kept() -> Iterator[None]:
+    """Whatever is drawn in here, what the training draws next is as it would have been."""
+    own, numbers = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(own)
+        np.random.set_state(numbers)
 
 
 def compare(
@@ -47,7 +96,7 @@ def compare(
         What differs, in a sentence.
     """
     try:
-        with torch.random.fork_rng(devices=[]):
+        with _generators_kept():
             policy = fresh().load(snapshot.parameters)
         load_buffers(policy, snapshot.checkpoint)
         policy.eval()
@@ -62,7 +111,7 @@ def compare(
             torch.get_num_threads(),
         )
         replayed.update(snapshot.buffer, snapshot.minibatches)
-    except (EngineError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+    except _OF_THEIR_CODE as error:
         return f"the first round can't be replayed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
     found, recorded, before = parameters_of(replayed.tensors()), parameters_of(after), snapshot.parameters
     largest = farthest(found, recorded)

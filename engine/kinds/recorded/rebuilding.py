@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType
@@ -52,7 +52,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def rebuilt(name: str, arguments: dict[str, Any]) -> RecordedPolicy:
-    """The policy that a marked function makes.
+    """The policy that a marked function of that name makes.
 
     Raises:
         BadInputError: the person at the keyboard does not allow its package, or it is no such function.
@@ -69,10 +69,20 @@ def rebuilt(name: str, arguments: dict[str, Any]) -> RecordedPolicy:
         raise BadInputError(f"{home} can't be imported ({error})") from None
     if not isinstance(function, FunctionType) or not vars(function).get(MARK) or function.__module__ != home:
         raise BadInputError(f"{name} is no function marked with @engine.recording.rebuilds")
+    return made_by(function, arguments)
+
+
+def made_by(function: Callable[..., Any], arguments: Mapping[str, Any]) -> RecordedPolicy:
+    """The policy that a marked function makes.
+
+    Raises:
+        BadInputError: it returns something else.
+    """
     made = function(**arguments)
     is_tuple = isinstance(made, tuple) and len(made) in (2, 3)
     if not (is_tuple and isinstance(made[0], nn.Module) and all(callable(each) for each in made[1:])):
         raise BadInputError(
-            f"{name} must return a torch module, a function that evaluates actions, and perhaps one of terms"
+            f"{function.__module__}:{function.__name__} must return a torch module, a function that evaluates actions, and "
+            "perhaps one of terms"
         )
     return RecordedPolicy(*made)

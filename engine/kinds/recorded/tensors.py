@@ -44,15 +44,12 @@ def restore_optimizer(
     """The policy's optimizer at its recorded state: the one of the recipe, else its own.
 
     Raises:
+        BadInputError: it can't be made again here.
         DamagedRunError: a state is not one of these parameters.
     """
     check_optimizer(policy, checkpoint)
     optimizer: torch.optim.Optimizer
-    if recipe is None:
-        optimizer = vars(policy)["theirs"].optimizer
-    else:
-        kind: Any = allowed_class(recipe.name)
-        optimizer = kind(policy.parameters(), **made(recipe.arguments))
+    optimizer = vars(policy)["theirs"].optimizer if recipe is None else _made(recipe, policy)
     optimizer.state.clear()
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
@@ -65,6 +62,17 @@ def restore_optimizer(
         }
         if state:
             optimizer.state[parameter] = state
+    return optimizer
+
+
+def _made(recipe: Recipe, policy: nn.Module) -> torch.optim.Optimizer:
+    kind: Any = allowed_class(recipe.name)
+    try:
+        optimizer = kind(policy.parameters(), **made(recipe.arguments))
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise BadInputError(f"the optimizer can't be made again from its recipe ({str(error)[:200]})") from error
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise BadInputError(f"the recipe of the optimizer names {recipe.name!r}, which is none")
     return optimizer
 
 
