@@ -60,9 +60,10 @@ class TrainConfig:
     learning_rate: Positive = 3e-4
     """Step size of the optimizer, constant."""
     optimizer: Literal["adam", "sgd", "other"] = "adam"
-    """`adam` (eps 1e-5, as Stable-Baselines3's PPO) or `sgd`; `other` in recorded runs alone."""
+    """`adam` (eps 1e-5, as Stable-Baselines3's PPO) or `sgd`. Recorded runs have them with settings of their trainer's own, which
+    its recipe says, or `other`."""
     momentum: Fraction = 0.0
-    """Momentum of `sgd`; `adam` ignores it."""
+    """Momentum of `sgd`; `adam` ignores it, and recorded runs say it in the recipe."""
     gamma: Share = 0.99
     """Discount per step."""
     gae_lambda: Share = 0.95

@@ -119,7 +119,9 @@ MODELS: dict[str, Callable[[], Any]] = {
         **SMALL,
     ),
     "several discrete": lambda: PPO("MlpPolicy", world(VECTOR, spaces.MultiDiscrete([3, 2])), **SMALL),
-    "discrete states": lambda: PPO("MlpPolicy", world(spaces.Discrete(7), THREE), **SMALL),
+    "discrete states": lambda: PPO(
+        "MlpPolicy", world(spaces.Discrete(7), THREE), policy_kwargs={"optimizer_class": torch.optim.AdamW}, **SMALL
+    ),
     "binary": lambda: PPO("MlpPolicy", world(spaces.MultiBinary(4), spaces.MultiBinary(3)), **SMALL),
     "own extractor": lambda: PPO(
         "MlpPolicy", world(VECTOR, THREE), policy_kwargs={"features_extractor_class": Smooth}, **SMALL

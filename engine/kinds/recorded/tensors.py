@@ -70,7 +70,9 @@ def _made(recipe: Recipe, policy: nn.Module) -> torch.optim.Optimizer:
     try:
         optimizer = kind(policy.parameters(), **made(recipe.arguments))
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise BadInputError(f"the optimizer can't be made again from its recipe ({str(error)[:200]})") from error
+        raise BadInputError(
+            f"the optimizer can't be made again from its recipe ({' '.join(str(error).split())[:200]})"
+        ) from error
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise BadInputError(f"the recipe of the optimizer names {recipe.name!r}, which is none")
     return optimizer

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import engine
 from engine.core.gradients.inner_products import inner_products
 from engine.core.kind import kind_of
+from engine.core.optimizer_settings import AdamSettings
 from engine.core.replays.replay import intervene
 from engine.core.replays.replayed_run import replay_run
 from engine.core.replays.update_trace import trace_update
@@ -102,7 +103,7 @@ def update(
 def begun() -> tuple[Any, torch.optim.Optimizer]:
     torch.manual_seed(3)
     agent = loop.Agent()
-    return agent, torch.optim.Adam(agent.parameters(), lr=3e-3, eps=1e-5)
+    return agent, torch.optim.AdamW(agent.parameters(), lr=3e-3)
 
 
 def recorded(path: Path, cuts: Sequence[int], rounds: int = 2, **given: Any) -> Run:
@@ -120,6 +121,59 @@ def recorded(path: Path, cuts: Sequence[int], rounds: int = 2, **given: Any) -> 
 
 def farthest(one: Any, other: Any) -> float:
     return max(float((tensor - other[name]).abs().max()) for name, tensor in one.items())
+
+
+# Optimizers.
+
+
+def test_an_optimizer_is_made_again_with_its_own_settings_or_refused_in_one_line(tmp_path: Path) -> None:
+    run = recorded(tmp_path / "run", (8, 14), rounds=1)
+    snapshot, said = run.snapshot(0), run.manifest.settings["optimizer"]
+    settings = kind_of(snapshot).agent(snapshot).optimizer_settings
+    assert settings == AdamSettings(learning_rate=3e-3, eps=1e-8, weight_decay=0.01, decoupled=True)
+    assert run.config.optimizer == "adam"
+    for wrong in ({"eps": -1.0}, {"never": 1}, {"betas": "one"}):
+        forged = {**snapshot.settings, "optimizer": {**said, "arguments": {**said["arguments"], **wrong}}}
+        with pytest.raises(BadInputError, match="the optimizer can't be made again") as caught:
+            engine.replay(snapshot.changed(settings=forged))
+        assert len(str(caught.value).splitlines()) == 1
+
+
+# The recorder tests itself.
+
+
+class Remembering(loop.Agent):
+    """An agent that keeps what it said last, with its graph, as skrl's models do."""
+
+    def act(self, *given: Any) -> Any:
+        self.said = super().act(*given)
+        return self.said
+
+
+@pytest.mark.parametrize("given", [{}, {"rebuild": None}], ids=["rebuilt", "copied"])
+def test_an_agent_that_keeps_its_graph_is_tested(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "Agent", Remembering)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        run = recorded(tmp_path / "run", (8, 14), rounds=1, self_test=True, **given)
+    assert run.rounds[0].metrics["self_test"] == "equal bit for bit"
+
+
+def test_an_agent_that_has_no_copy_is_not_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        loop.Agent, "__deepcopy__", lambda *_: (_ for _ in ()).throw(TypeError("a lock")), raising=False
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        run = recorded(tmp_path / "run", (8, 14), rounds=1, self_test=True, rebuild=None)
+    assert run.rounds[0].metrics["self_test"] == "not made: the agent can't be copied (a lock)"
+
+
+def test_what_rebuild_draws_is_not_missing_in_the_training(tmp_path: Path) -> None:
+    ends = [recorded(tmp_path / str(tested), (8, 14), self_test=tested).checkpoint(2) for tested in (False, True)]
+    assert all(tensor.tobytes() == ends[1][name].tobytes() for name, tensor in ends[0].items())
 
 
 # Minibatches of any sizes.

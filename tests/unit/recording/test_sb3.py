@@ -170,7 +170,7 @@ def test_optimizers_whose_steps_are_not_known_say_so(runs: dict[str, Run]) -> No
     snapshot = runs["rmsprop"].snapshot(1)
     engine.influence(snapshot, "return", "tracin", cache=False)
     for estimator in ("tracin_adam", "replay_gradient"):
-        with pytest.raises(BadInputError, match=r"optimizer other than Adam.*take tracin or first_order"):
+        with pytest.raises(BadInputError, match=r"by RMSprop, whose steps are not .* Take tracin or first_order"):
             engine.influence(snapshot, "return", estimator, cache=False)
 
 
