@@ -27,9 +27,11 @@ def optimizer_name(optimizer: torch.optim.Optimizer) -> Literal["adam", "sgd", "
 
 def optimizer_recipe(optimizer: torch.optim.Optimizer) -> Recipe | None:
     """The class, and what it is to be given to be set like this one; None where that can't be said."""
-    taken, (group, *_) = inspect.signature(type(optimizer)).parameters, optimizer.param_groups
+    taken, group = inspect.signature(type(optimizer)).parameters, optimizer.param_groups[0]
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in taken.values())
+    names = [name for name in group if name in taken or (takes_any and name in optimizer.defaults)]
     try:
-        said = {name: described(_plain(value)) for name, value in group.items() if name in taken and name != "params"}
+        said = {name: described(_plain(group[name])) for name in names if name != "params"}
         return Recipe(name=class_name(type(optimizer)), arguments=said)
     except NotDescribedError:
         return None

@@ -61,7 +61,11 @@ THROUGH = {
     "tests/unit/kinds/language/test_policy.py": ("engine/kinds/language/objective.py",),
     "tests/unit/kinds/language/test_received_models.py": ("engine/kinds/language/description.py",),
     "tests/unit/kinds/language/test_tables.py": ("engine/kinds/language/sequences.py",),
-    "tests/unit/recording/test_any_loop.py": ("engine/kinds/recorded/loss.py", "engine/recording/run_recording.py"),
+    "tests/unit/recording/test_any_loop.py": (
+        "engine/kinds/recorded/agent.py",
+        "engine/kinds/recorded/loss.py",
+        "engine/recording/run_recording.py",
+    ),
     "tests/unit/recording/test_recorder.py": ("engine/recording/self_test.py",),
     "tests/unit/recording/test_sb3.py": (
         "engine/kinds/recorded/kind.py",
