@@ -36,8 +36,8 @@ from .envs import preset as preset
 from .envs.environment import StateAccess as StateAccess
 from .errors import EngineError as EngineError
 from .executors import Pool as Pool
-from .intervention.autopsy.autopsy import autopsy as autopsy
-from .intervention.autopsy.result import Autopsy as Autopsy
+from .intervention.autopsy.autopsy_result import Autopsy as Autopsy
+from .intervention.autopsy.examine import autopsy as autopsy
 from .intervention.outcome import Outcome as Outcome
 from .intervention.outcome import UnplayedOutcome as UnplayedOutcome
 from .intervention.retrain import retrain as retrain

@@ -7,6 +7,7 @@ from pathlib import Path
 
 ONE_THING = {
     "across": "engine.intervention app.charts",
+    "autopsy": "engine.cli engine.intervention",
     "behaviour": "engine.analysis engine.cli app app.views app.charts",
     "compared_runs": "engine.analysis app.charts",
     "comparison": "engine.intervention app.charts",
@@ -23,6 +24,7 @@ ONE_THING = {
     "kinds": "engine app.shell",
     "loaders": "app.shell app.diagnosis app.experiments app.runs app.sequences",
     "notes": "engine.intervention app.removal",
+    "on_records": "app.removal app.charts",
     "places": "engine.analysis app.charts",
     "policy_difference": "engine.analysis app.runs app.charts",
     "records": "app app.charts",

@@ -12,7 +12,7 @@ from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
     from engine.intervals import Interval
-    from engine.intervention.autopsy.result import Autopsy
+    from engine.intervention.autopsy.autopsy_result import Autopsy
 
 
 def autopsy(
@@ -22,7 +22,7 @@ def autopsy(
     as_json: Json = False,
 ) -> None:
     """Say whether a round is what it claims to be, whether its change was real, and what would have prevented a fall."""
-    from engine.intervention.autopsy.autopsy import autopsy as examine
+    from engine.intervention.autopsy.examine import autopsy as examine
 
     try:
         with progress(quiet=as_json) as report:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from engine import arguments
 from engine.core.advantage_steps import Steps
 from engine.core.agent import Agent, PolicyAgent
-from engine.core.batched import Batched
+from engine.core.batched_contract import Batched
 from engine.core.checkpoint import fingerprint, one_thread, restore_optimizer
 from engine.core.draws import one_of_many, random_removals
 from engine.core.effort import Effort

@@ -22,11 +22,11 @@ from engine.core.targets.question import Question, TargetName
 from engine.core.training import branch
 from engine.errors import BadInputError
 from engine.executors import Progress
-from engine.intervention.arms import about, carried_out, replayed_arms
 from engine.intervention.comparison import compare
 from engine.intervention.outcome import RESULT_FILE, Outcome, UnplayedOutcome, outcome_of
 from engine.intervention.plan import Intervention, ProgressMeter, episodes_per_order
 from engine.intervention.recollect import recollect
+from engine.intervention.replayed_arms import about, carried_out, replayed_arms
 from engine.intervention.unplayed import compare_on_records
 from engine.known_kinds import kind_named
 from engine.store.documents import write_json

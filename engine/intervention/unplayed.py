@@ -16,9 +16,9 @@ from engine.core.policy import Policy
 from engine.core.targets.functions import Target
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
-from engine.intervention.arms import OrderValues, about, carried_out, replayed_arms
 from engine.intervention.comparison import changes, target_meaning, target_verdict
 from engine.intervention.plan import Intervention, ProgressMeter
+from engine.intervention.replayed_arms import OrderValues, about, carried_out, replayed_arms
 from engine.store.read import Run, ranges
 from engine.store.snapshot import Snapshot
 

@@ -25,7 +25,7 @@ THROUGH = {
     ),
     "tests/unit/test_third_kind.py": ("engine/core/kind.py", "engine/core/scores.py", "engine/store/commit.py"),
     "tests/unit/analysis/checks/test_round_checks.py": (
-        "engine/analysis/checks/replays.py",
+        "engine/analysis/checks/landing.py",
         "engine/experiments/faultlab/plants.py",
     ),
     "tests/unit/analysis/incidents/test_drops.py": ("engine/analysis/incidents/falls.py",),
@@ -50,7 +50,7 @@ THROUGH = {
         "engine/experiments/findings.py",
         "engine/experiments/report_tables.py",
     ),
-    "tests/unit/intervention/autopsy/test_autopsy.py": ("engine/intervention/autopsy/result.py",),
+    "tests/unit/intervention/autopsy/test_examine.py": ("engine/intervention/autopsy/autopsy_result.py",),
     "tests/unit/intervention/test_retrain.py": ("engine/intervention/plan.py",),
     "tests/unit/jobs/test_supervise.py": ("engine/jobs/folder.py",),
     "tests/unit/kinds/language/test_learner.py": (

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.checks.check import Check
+from engine.analysis.checks.checked import Check
 from engine.core.advantage_steps import Steps
 from engine.core.kind import kind_of
 from engine.errors import BadInputError

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from engine.analysis.checks.advantage_rule import Followed, Rule, follow, follow_changing
-from engine.analysis.checks.check import Check, Fault
-from engine.analysis.checks.replays import landed
+from engine.analysis.checks.checked import Check, Fault
+from engine.analysis.checks.landing import landed
 from engine.analysis.checks.reward_sign import reward_sign
 from engine.analysis.incidents.detect import incidents
 from engine.analysis.incidents.incident import UNLIKE

@@ -11,11 +11,11 @@ import pytest
 
 from app.charts.across import changes_in_return
 from engine.errors import DamagedRunError
-from engine.intervention.arms import carried_out
 from engine.intervention.comparison import changes, target_verdict
 from engine.intervention.outcome import check_outcome, is_round_outcome, outcome_of
 from engine.intervention.plan import Intervention
 from engine.intervention.recollect import summarize
+from engine.intervention.replayed_arms import carried_out
 from engine.intervention.retrain import compared
 
 Change = Callable[[dict[str, Any]], object]

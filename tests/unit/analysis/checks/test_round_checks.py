@@ -12,7 +12,7 @@ import pytest
 from planted import ROUND, planted_run
 
 import engine
-from engine.analysis.checks.check import Check
+from engine.analysis.checks.checked import Check
 from engine.analysis.checks.round_checks import check_round, numbers
 from engine.core.kind import kind_of
 from engine.experiments.faultlab.plants import PLANTS

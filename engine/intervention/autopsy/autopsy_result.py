@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.analysis.checks.check import Check, Fault
+from engine.analysis.checks.checked import Check, Fault
 from engine.intervals import Interval
 from engine.intervention.autopsy.arms import Cause
 

@@ -10,12 +10,12 @@ import pytest
 from planted import planted_run
 
 import engine
-from engine.analysis.checks.check import Check
+from engine.analysis.checks.checked import Check
 from engine.errors import BadInputError
 from engine.intervals import Interval
 from engine.intervention.autopsy.arms import ARMS, possible
-from engine.intervention.autopsy.autopsy import autopsy, verdict_of
-from engine.intervention.autopsy.result import WORDS, Change, PlayedArm
+from engine.intervention.autopsy.autopsy_result import WORDS, Change, PlayedArm
+from engine.intervention.autopsy.examine import autopsy, verdict_of
 from engine.store.read import Run
 
 FINE = [Check("numbers", True, "fine")]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.checks.check import Check
+from engine.analysis.checks.checked import Check
 from engine.analysis.checks.round_checks import check_round
 from engine.core.checkpoint import one_thread
 from engine.core.evaluation import EVALUATION_SEED, PolicyEvaluation
@@ -20,7 +20,7 @@ from engine.errors import BadInputError
 from engine.executors import Progress
 from engine.intervals import CONFIDENCE, Interval
 from engine.intervention.autopsy.arms import Arm, possible
-from engine.intervention.autopsy.result import NEXT, Autopsy, Change, PlayedArm, Verdict
+from engine.intervention.autopsy.autopsy_result import NEXT, Autopsy, Change, PlayedArm, Verdict
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 

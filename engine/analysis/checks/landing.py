@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from engine.analysis.checks.check import Check, Fault
+from engine.analysis.checks.checked import Check, Fault
 from engine.core.kind import kind_of
 from engine.core.policy import trained
 from engine.core.replays.replay import replay
