@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from app.shell.cached import cached
 from engine.analysis import policy_difference
 from engine.analysis.films import Film, film
+from engine.analysis.incidents.detect import looks_at_records, name_records, of_metrics
+from engine.analysis.incidents.incident import Incidents
+from engine.analysis.incidents.unlike import Look
 from engine.analysis.policy_difference import Distribution, States
+from engine.analysis.round_by_round import RoundByRound
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
@@ -45,3 +49,21 @@ def difference_over_rounds(first: Run, second: Run, states: States, label: str) 
 def load_film(run: Run, k: int, seed: int) -> Film:
     """An evaluation episode of a checkpoint's policy in pictures."""
     return film(run, k, seed)
+
+
+@cached(max_entries=1024)
+def incidents_of_metrics(run: Run) -> Incidents:
+    """What the metrics of the commits say alone, for many runs: no record is read."""
+    return of_metrics(run)
+
+
+@cached(max_entries=32)
+def named_incidents(run: Run) -> Incidents:
+    """The same, with the records that hold what is no number."""
+    return name_records(run, incidents_of_metrics(run))
+
+
+@cached(max_entries=32)
+def record_looks(run: Run) -> RoundByRound[Look]:
+    """What was looked at of the records of a run so far; whoever sees the page adds to it."""
+    return looks_at_records(run)

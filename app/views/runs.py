@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app.runs.loaders import incidents_of_metrics
 from app.shell import follow_run, kinds, loaders, state
 from app.shell.page import in_one_line
 from app.shell.text import escape
@@ -25,6 +26,8 @@ EMPTY = (
     "state",
     "final return",
     "return per round",
+    "incidents",
+    "first incident",
     "interventions",
     "parent",
 )
@@ -33,7 +36,7 @@ EMPTY = (
 def describe(name: str, run: Run) -> dict[str, Any]:
     """One row of the table."""
     returns = [info.metrics["mean_return"] for info in run.rounds if info.metrics.get("mean_return") is not None]
-    parent = run.manifest.parent
+    parent, found = run.manifest.parent, incidents_of_metrics(run)
     return {
         "run": name,
         "environment": run.manifest.env_id,
@@ -44,6 +47,8 @@ def describe(name: str, run: Run) -> dict[str, Any]:
         "final return": returns[-1] if returns else None,
         "best return": max(returns, default=None),
         "return per round": returns,
+        "incidents": None if found.too_few and not found else len(found),
+        "first incident": found[0].short if found else found.too_few.partition(":")[0],
         "optimizer": f"{run.config.optimizer} {run.config.learning_rate:g}",
         "filter": run.config.filter_name,
         "interventions": len(list_jobs(run)),
