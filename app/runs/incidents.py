@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 
 import streamlit as st
 
@@ -15,22 +14,18 @@ from app.shell.text import escape
 from engine.analysis.incidents.detect import with_unlike
 from engine.analysis.incidents.falls import Drop
 from engine.analysis.incidents.incident import UNLIKE, Incident, Incidents
-from engine.analysis.incidents.unlike import Look
-from engine.analysis.round_by_round import RoundByRound
 from engine.store.read import Run
 from engine.store.words import counted
 
 AT_ONCE_BYTES = 2**20
 """So much of the records that were not looked at is read while the page is drawn; for more one has to ask."""
-SLICE_SECONDS = 0.7
+SLICE_SECONDS = 0.5
 """Of reading records, between which the page says how far it is."""
 LISTED, UNFOLDED = 100, 4
 """Incidents that are listed, and how many of them at once."""
 NOTES = 5
 """Lines of what is not known."""
 LOOK, NOISE = "look_at_records", "within_noise"
-
-_one_at_a_time = Lock()
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,7 @@ class Known:
 
     run: Run
     found: Incidents
-    looks: RoundByRound[Look]
+    looks: loaders.RecordLooks
 
     @property
     def noise(self) -> Drop | None:
@@ -52,10 +47,9 @@ def known(run: Run, name: str) -> Known:
     state.choose(NOISE, [False, True], False)
     state.choose(LOOK, [False, True], False, scope=name)
     found, looks = loaders.named_incidents(run), loaders.record_looks(run)
-    if _bytes(run, looks.missing) <= AT_ONCE_BYTES:
-        with _one_at_a_time:
-            looks.advance()
-    return Known(run, found if looks.missing else with_unlike(found, looks), looks)
+    if looks.rounds.missing and _bytes(run, looks.rounds.missing) <= AT_ONCE_BYTES:
+        looks.advance()
+    return Known(run, found if looks.rounds.missing else with_unlike(found, looks.rounds), looks)
 
 
 def draw(this: Known, name: str) -> None:
@@ -91,7 +85,7 @@ def whose(incident: Incident) -> str:
     if incident.kind == UNLIKE:
         return f"Update {incident.update} learns from these records."
     if incident.update == incident.onset:
-        return f"They are numbers of update {incident.update} itself."
+        return f"What stopped being a number first is of update {incident.update} itself."
     return (
         f"The return of round {incident.onset} is played by what update {incident.update} made: it is the doing of update "
         f"{incident.update}."
@@ -122,7 +116,7 @@ def _not_known(found: Incidents) -> None:
 
 def _records(this: Known) -> None:
     """Whether records were looked at, and where they were not a way to do it."""
-    looks = this.looks
+    looks = this.looks.rounds
     if not looks.numbers:
         return
     if not looks.missing:
@@ -137,17 +131,16 @@ def _records(this: Known) -> None:
         "What was read is kept.",
     )
     if wanted:
-        _progress(looks)
+        _progress(this.looks)
 
 
 @st.fragment(run_every=SLICE_SECONDS + 0.1)
-def _progress(looks: RoundByRound[Look]) -> None:
+def _progress(looks: loaders.RecordLooks) -> None:
     """Look at some more of the records; once all are done the page is drawn anew."""
-    with page.one_line_errors(), _one_at_a_time:
-        looks.advance(SLICE_SECONDS)
-    if not looks.missing:
+    looks.advance(SLICE_SECONDS)
+    if not looks.rounds.missing:
         st.rerun()
-    done, total = looks.progress
+    done, total = looks.rounds.progress
     st.progress(done / total, f"{done} of {total} rounds")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -63,7 +66,20 @@ def named_incidents(run: Run) -> Incidents:
     return name_records(run, incidents_of_metrics(run))
 
 
+@dataclass
+class RecordLooks:
+    """What was looked at of a run's records so far. Everybody who sees the page adds to it, and no round is read twice."""
+
+    rounds: RoundByRound[Look]
+    lock: Lock = field(default_factory=Lock)
+
+    def advance(self, seconds: float = math.inf) -> None:
+        """Look at more rounds for that long, and keep what was found."""
+        with self.lock:
+            self.rounds.advance(seconds)
+
+
 @cached(max_entries=32)
-def record_looks(run: Run) -> RoundByRound[Look]:
-    """What was looked at of the records of a run so far; whoever sees the page adds to it."""
-    return looks_at_records(run)
+def record_looks(run: Run) -> RecordLooks:
+    """What was looked at of a run's records, in memory or in the run's cache."""
+    return RecordLooks(looks_at_records(run))

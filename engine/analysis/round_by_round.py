@@ -80,7 +80,7 @@ class RoundByRound(Generic[T]):
             self.keep()
 
     def advance(self, seconds: float = math.inf) -> None:
-        """Look at missing rounds for that long, at one at least if there is time at all, and keep what was found."""
+        """Look at missing rounds for that long, the last of which is finished, and keep what was found."""
         until, steps = time.monotonic() + seconds, iter(self)
         while self.missing and time.monotonic() < until:
             next(steps, None)

@@ -127,9 +127,11 @@ class Incidents(Sequence[Incident]):
         drop = self.largest
         if drop is None:
             return ""
+        other = "other " if self.found else ""
+        episodes = f"{counted(drop.episodes_before, 'episode')} against {drop.episodes_after:,}"
         fell = (
-            f"the largest other fall from one round to the next is {drop.before:.4g} to {drop.after:.4g} at round {drop.round} "
-            f"({counted(drop.episodes_before, 'episode')} against {drop.episodes_after:,})"
+            f"the largest {other}fall from one round to the next is {drop.before:.4g} to {drop.after:.4g} at round {drop.round} "
+            f"({episodes})"
         )
         if drop.z is None:
             return f"{fell}: there are too few episodes around it to tell it from noise"
