@@ -17,8 +17,8 @@ from engine.analysis.incidents.incident import UNLIKE, Incident, Incidents
 from engine.store.read import Run
 from engine.store.words import counted
 
-AT_ONCE_BYTES = 2**20
-"""So much of the records that were not looked at is read while the page is drawn; for more one has to ask."""
+AT_ONCE_ROUNDS, AT_ONCE_BYTES = 20, 2**21
+"""So many rounds that were not looked at, of so many bytes, are read while the page is drawn; for more one has to ask."""
 SLICE_SECONDS = 0.5
 """Of reading records, between which the page says how far it is."""
 LISTED, UNFOLDED = 100, 4
@@ -47,7 +47,8 @@ def known(run: Run, name: str) -> Known:
     state.choose(NOISE, [False, True], False)
     state.choose(LOOK, [False, True], False, scope=name)
     found, looks = loaders.named_incidents(run), loaders.record_looks(run)
-    if looks.rounds.missing and _bytes(run, looks.rounds.missing) <= AT_ONCE_BYTES:
+    missing = looks.rounds.missing
+    if 0 < len(missing) <= AT_ONCE_ROUNDS and _bytes(run, missing) <= AT_ONCE_BYTES:
         looks.advance()
     return Known(run, found if looks.rounds.missing else with_unlike(found, looks.rounds), looks)
 

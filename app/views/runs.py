@@ -130,6 +130,7 @@ st.dataframe(
     on_select=open_row,
     selection_mode="multi-row",
     column_config={
+        "first incident": st.column_config.TextColumn(width=200),
         "return per round": st.column_config.LineChartColumn("return per round", width="medium"),
         "final return": st.column_config.NumberColumn(format="%.4g"),
         "best return": st.column_config.NumberColumn(format="%.4g"),
