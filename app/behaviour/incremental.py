@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -40,10 +39,7 @@ class IncrementalBehaviour:
         until = time.monotonic() + seconds
         with self.lock:
             for stream in (self.curve, self.formed):
-                steps: Iterator[object] = iter(stream)
-                while stream.missing and time.monotonic() < until:
-                    next(steps, None)
-                stream.keep()
+                stream.advance(until - time.monotonic())
             return as_behaviour(self.curve, self.formed, self.target)
 
 

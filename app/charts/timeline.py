@@ -9,7 +9,10 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from app.charts.incidents import add_strip
 from app.charts.theme import MARK, plain, style, theme
+from engine.analysis.incidents.falls import Drop
+from engine.analysis.incidents.incident import Incident
 
 LOSSES = {
     "value_loss": "value loss",
@@ -35,10 +38,13 @@ def returns(
     chosen: int | None,
     dark: bool,
     what: str = "return",
+    incidents: Sequence[Incident] = (),
+    noise: Drop | None = None,
 ) -> go.Figure:
     """Mean return of the training episodes per round, with one standard deviation; filled marks have records.
 
-    Of a language model's responses it is the `what`: reward.
+    Of a language model's responses it is the `what`: reward. Below it is a strip of incidents, if there are any, and of a
+    fall that is within noise.
     """
     colours = theme(dark)
     centre = np.array([np.nan if value is None else value for value in mean], float)
@@ -72,7 +78,7 @@ def returns(
     if chosen is not None:
         figure.add_vline(x=chosen, line={"color": MARK, "width": 1, "dash": "dash"})
     figure.update_layout(xaxis_title="round", yaxis_title=f"mean {what}", dragmode="pan")
-    return style(figure, 320)
+    return style(figure, add_strip(figure, incidents, noise, 320, colours))
 
 
 def losses(rounds: Sequence[int], series: dict[str, Sequence[float | None]], dark: bool) -> go.Figure:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,11 @@ from numpy.typing import NDArray
 from app.shell.cached import cached
 from engine.analysis import policy_difference
 from engine.analysis.films import Film, film
+from engine.analysis.incidents.detect import looks_at_records, name_records, of_metrics
+from engine.analysis.incidents.incident import Incidents
+from engine.analysis.incidents.unlike import Look
 from engine.analysis.policy_difference import Distribution, States
+from engine.analysis.round_by_round import RoundByRound
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
@@ -45,3 +52,34 @@ def difference_over_rounds(first: Run, second: Run, states: States, label: str) 
 def load_film(run: Run, k: int, seed: int) -> Film:
     """An evaluation episode of a checkpoint's policy in pictures."""
     return film(run, k, seed)
+
+
+@cached(max_entries=1024)
+def incidents_of_metrics(run: Run) -> Incidents:
+    """What the metrics of the commits say alone, for many runs: no record is read."""
+    return of_metrics(run)
+
+
+@cached(max_entries=32)
+def named_incidents(run: Run) -> Incidents:
+    """The same, with the records that hold what is no number."""
+    return name_records(run, incidents_of_metrics(run))
+
+
+@dataclass
+class RecordLooks:
+    """What was looked at of a run's records so far. Everybody who sees the page adds to it, and no round is read twice."""
+
+    rounds: RoundByRound[Look]
+    lock: Lock = field(default_factory=Lock)
+
+    def advance(self, seconds: float = math.inf) -> None:
+        """Look at more rounds for that long, and keep what was found."""
+        with self.lock:
+            self.rounds.advance(seconds)
+
+
+@cached(max_entries=32)
+def record_looks(run: Run) -> RecordLooks:
+    """What was looked at of a run's records, in memory or in the run's cache."""
+    return RecordLooks(looks_at_records(run))

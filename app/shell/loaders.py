@@ -102,7 +102,7 @@ def load_run(path: Path) -> Run:
     return run
 
 
-@cached(max_entries=128, by=lambda path: (path, (path / "run.json").stat().st_mtime_ns))
+@cached(max_entries=1024, by=lambda path: (path, (path / "run.json").stat().st_mtime_ns))
 def _opened(path: Path) -> Run:
     return open_run(path)
 

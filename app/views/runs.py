@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app.runs.loaders import incidents_of_metrics
 from app.shell import follow_run, kinds, loaders, state
 from app.shell.page import in_one_line
 from app.shell.text import escape
@@ -24,6 +25,8 @@ EMPTY = (
     "rounds",
     "state",
     "final return",
+    "incidents",
+    "first incident",
     "return per round",
     "interventions",
     "parent",
@@ -33,7 +36,7 @@ EMPTY = (
 def describe(name: str, run: Run) -> dict[str, Any]:
     """One row of the table."""
     returns = [info.metrics["mean_return"] for info in run.rounds if info.metrics.get("mean_return") is not None]
-    parent = run.manifest.parent
+    parent, found = run.manifest.parent, incidents_of_metrics(run)
     return {
         "run": name,
         "environment": run.manifest.env_id,
@@ -42,8 +45,10 @@ def describe(name: str, run: Run) -> dict[str, Any]:
         "rounds": len(run.rounds),
         "state": FINISHED if run.final else follow_run.as_of(run),
         "final return": returns[-1] if returns else None,
-        "best return": max(returns, default=None),
+        "incidents": None if found.too_few and not found else len(found),
+        "first incident": found[0].short if found else found.too_few.partition(":")[0],
         "return per round": returns,
+        "best return": max(returns, default=None),
         "optimizer": f"{run.config.optimizer} {run.config.learning_rate:g}",
         "filter": run.config.filter_name,
         "interventions": len(list_jobs(run)),
@@ -125,6 +130,7 @@ st.dataframe(
     on_select=open_row,
     selection_mode="multi-row",
     column_config={
+        "first incident": st.column_config.TextColumn(width=200),
         "return per round": st.column_config.LineChartColumn("return per round", width="medium"),
         "final return": st.column_config.NumberColumn(format="%.4g"),
         "best return": st.column_config.NumberColumn(format="%.4g"),

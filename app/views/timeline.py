@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app.charts import timeline as charts
+from app.runs import incidents
 from app.shell import downloads, follow_run, kinds, loaders, page, state
 from app.shell.text import escape
 from engine.analysis.behaviour import unread
@@ -63,6 +64,7 @@ if origin := kinds.origin(run):
     with st.container(key="origin"):
         st.caption(escape(origin))
 
+seen = incidents.known(run, name)
 st.subheader(what.capitalize(), anchor=False)
 st.caption(
     f"{collected}: mean, and a band of one standard deviation between "
@@ -72,14 +74,23 @@ st.caption(
 )
 st.plotly_chart(
     charts.returns(
-        numbers, column("mean_return"), column("std_return"), [info.stored for info in rounds], chosen, dark, what
+        numbers,
+        column("mean_return"),
+        column("std_return"),
+        [info.stored for info in rounds],
+        chosen,
+        dark,
+        what,
+        seen.found,
+        seen.noise,
     ),
     key="returns",
     config=downloads.chart(f"{run.name}-returns"),
     on_select=lambda: open_round("returns"),
     selection_mode="points",
-    alt=f"Line chart of the mean {what} of each round",
+    alt=f"Line chart of the mean {what} of each round, and below it a strip of marks at the rounds with an incident",
 )
+incidents.draw(seen, name)
 with st.container(horizontal=True, vertical_alignment="center"):
     downloads.offer({f"{run.name}-rounds": lambda: pd.DataFrame({"round": numbers, **metrics_table()})})
     if chosen is not None and shown.pages:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -76,6 +78,13 @@ class RoundByRound(Generic[T]):
                 yield self.found[number]
         finally:
             self.keep()
+
+    def advance(self, seconds: float = math.inf) -> None:
+        """Look at missing rounds for that long, the last of which is finished, and keep what was found."""
+        until, steps = time.monotonic() + seconds, iter(self)
+        while self.missing and time.monotonic() < until:
+            next(steps, None)
+        self.keep()
 
     def keep(self) -> None:
         """Write what is new to the cache."""

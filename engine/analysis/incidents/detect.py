@@ -57,18 +57,52 @@ def incidents(
         DamagedRunError: `run.json` or a commit is not what was written. A round whose records are damaged is named in `missing`.
     """
     run = source if isinstance(source, Run) else open_run(source)
+    found = name_records(run, of_metrics(run))
+    if not records:
+        return found
+    looks = looks_at_records(run, cache=cache)
+    for _ in looks:
+        report("reading the records", *looks.progress)
+    return with_unlike(found, looks)
+
+
+def of_metrics(run: Run) -> Incidents:
+    """What the metrics of a run's commits say alone: no record is read."""
     watch = Watch(discrete=run.manifest.action_space.kind != "box")
     watch.see_all((info.round, info.metrics) for info in run.rounds)
-    found = watch.incidents
-    listed, unread = _name_records(run, found)
-    if records:
-        others, damaged = _unlike(run, cache, report)
-        listed, unread = sorted([*listed, *others], key=in_order), [*unread, *damaged]
-    return replace(found, found=tuple(listed), missing=(*found.missing, *unread))
+    return watch.incidents
 
 
-def _name_records(run: Run, found: Incidents) -> tuple[list[Incident], list[str]]:
-    """The incidents, with the records that hold what is no number; and what can't be read."""
+def looks_at_records(run: Run, *, cache: bool = True) -> RoundByRound[Look]:
+    """What is needed of the records of every stored round to compare it with others; iterate to read those that are missing.
+
+    Args:
+        run: the run.
+        cache: read and write `derived/`.
+    """
+    space = run.manifest.observation_space
+    names = space.component_names if math.prod(space.shape) <= MOST_COMPONENTS else ()
+    return RoundByRound(
+        run,
+        {"what": "a look at the records", "version": VERSION},
+        run.stored_rounds,
+        lambda k: Look.at(run.snapshot(k).buffer, names),
+        Look.to_json,
+        Look.from_json,
+        cache=cache,
+    )
+
+
+def with_unlike(found: Incidents, looks: RoundByRound[Look]) -> Incidents:
+    """The incidents, and the rounds whose records are unlike those before; what could not be read is in `missing`."""
+    unlike = Unlike()
+    others = [incident for k, look in looks.in_order for incident in unlike.see(k, look)]
+    damaged = (f"records of round {k} were not looked at: {why}" for k, why in sorted(looks.failed.items()))
+    return replace(found, found=tuple(sorted([*found, *others], key=in_order)), missing=(*found.missing, *damaged))
+
+
+def name_records(run: Run, found: Incidents) -> Incidents:
+    """The incidents, with the records that hold what is no number; what can't be read is in `missing`."""
     named, unread = [], []
     for incident in found:
         named.append(incident)
@@ -77,28 +111,7 @@ def _name_records(run: Run, found: Incidents) -> tuple[list[Incident], list[str]
                 named[-1] = _with_records(incident, run.snapshot(incident.onset).buffer)
             except EngineError as error:
                 unread.append(f"records that hold what is no number are not named: {error}")
-    return named, unread
-
-
-def _unlike(run: Run, cache: bool, report: Progress) -> tuple[list[Incident], list[str]]:
-    """Stored rounds whose records are unlike those before; and what can't be read."""
-    space = run.manifest.observation_space
-    names = space.component_names if math.prod(space.shape) <= MOST_COMPONENTS else ()
-    question = {"what": "a look at the records", "version": VERSION}
-    looks: RoundByRound[Look] = RoundByRound(
-        run,
-        question,
-        run.stored_rounds,
-        lambda k: Look.at(run.snapshot(k).buffer, names),
-        Look.to_json,
-        Look.from_json,
-        cache=cache,
-    )
-    for _ in looks:
-        report("reading the records", *looks.progress)
-    unlike = Unlike()
-    found = [incident for k, look in looks.in_order for incident in unlike.see(k, look)]
-    return found, [f"records of round {k} were not looked at: {why}" for k, why in sorted(looks.failed.items())]
+    return replace(found, found=tuple(named), missing=(*found.missing, *unread))
 
 
 def _with_records(incident: Incident, buffer: Any) -> Incident:

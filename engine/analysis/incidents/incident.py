@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
+from engine.analysis.incidents.drops import SCALES, SHARP
 from engine.analysis.incidents.falls import Drop
 from engine.store.words import counted
 
@@ -48,6 +49,14 @@ class Incident:
 
     def __repr__(self) -> str:
         return f"Incident({self.kind} at round {self.onset}: {self.reason})"
+
+    @property
+    def short(self) -> str:
+        """A few words, for a table: `drop at round 30: 200 to 60`."""
+        where = f"{self.kind} at round {self.onset}"
+        if self.drop is not None:
+            return f"{where}: {self.drop.before:.4g} to {self.drop.after:.4g}"
+        return f"{where}: {', '.join(name.replace('_', ' ') for name in self.metrics)}" if self.metrics else where
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `round` is the onset."""
@@ -111,6 +120,29 @@ class Incidents(Sequence[Incident]):
         if self.largest is None:
             return none
         return f"{none}; the largest drop, {within_noise(self.largest)}"
+
+    @property
+    def largest_in_words(self) -> str:
+        """The largest fall that is in no incident, and why it is none; empty where the return never fell."""
+        drop = self.largest
+        if drop is None:
+            return ""
+        other = "other " if self.found else ""
+        episodes = f"{counted(drop.episodes_before, 'episode')} against {drop.episodes_after:,}"
+        fell = (
+            f"the largest {other}fall from one round to the next is {drop.before:.4g} to {drop.after:.4g} at round {drop.round} "
+            f"({episodes})"
+        )
+        if drop.z is None:
+            return f"{fell}: there are too few episodes around it to tell it from noise"
+        least, size = SCALES[-1], f"{drop.z:.1f} standard errors"
+        if drop.z < least.z:
+            return f"{fell}: it is {size}, which is within noise; an incident has at least {least.z:g}"
+        return (
+            f"{fell}: it is {size}, but too small; an incident is a quarter of the range of the returns so far, and half a "
+            f"standard deviation of single episodes ({SHARP.z:g} standard errors and {SHARP.share:.0%} of the range where only "
+            "the few rounds beside it tell)"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What `incidents --json` prints, beside the run."""

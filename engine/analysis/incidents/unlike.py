@@ -78,14 +78,14 @@ class Look:
 
     @classmethod
     def at(cls, buffer: Any, components: Sequence[str] = ()) -> Self:
-        """At a buffer with `reward` (n,) and, where it has one, `observation` (n, ...).
+        """At a buffer with, where it has them, `reward` (n,) and `observation` (n, ...).
 
         Args:
             buffer: of any kind of run.
             components: names of an observation's numbers, flattened; by default they are counted.
         """
         n = len(buffer)
-        found = {"reward": np.asarray(buffer.reward)}
+        found = {"reward": np.asarray(getattr(buffer, "reward", ()))}
         observation = np.asarray(getattr(buffer, "observation", ()))
         if observation.dtype.kind == "f" and observation.ndim > 1 and observation[0].size <= MOST_COMPONENTS:
             flat = observation.reshape(n, -1)

@@ -49,6 +49,18 @@ def test_rounds_are_kept_also_when_it_is_left_halfway(run: Run, monkeypatch: pyt
     assert formation(run, engine.action_target(run.snapshot(1), record=4)).found == {}
 
 
+def test_as_many_rounds_as_there_is_time_for_are_looked_at_and_kept(run: Run) -> None:
+    target = engine.action_target(run.snapshot(1), record=3)
+    found = formation(run, target)
+    found.advance(0)
+    assert found.progress == (0, 3)
+    found.advance(1e-6)
+    assert found.progress[0] <= 1
+    found.advance()
+    assert found.progress == (3, 3)
+    assert formation(run, target).missing == []
+
+
 def test_influence_by_action_is_a_share_and_looks_at_new_rounds_only(tmp_path: Path) -> None:
     config = engine.preset("CartPole-v1", rounds=3, n_steps=64, batch_size=32, n_epochs=2)
     training = engine.rounds(config, tmp_path / "growing")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+
+import pytest
 
 from engine.analysis.incidents.falls import Drop
-from engine.analysis.incidents.incident import DROP, Incident, Incidents
+from engine.analysis.incidents.incident import DROP, NOT_FINITE, STUCK, Incident, Incidents
 
 FALL = Drop(round=50, before=224.0, after=98.0, episodes_before=4, episodes_after=5, z=1.9)
 
@@ -33,6 +36,29 @@ def test_where_there_are_none_it_says_what_came_closest() -> None:
         == "no incident in 1 round; too few episodes to tell"
     )
     assert repr(Incidents((), 100)) == "Incidents(none in 100 rounds)"
+
+
+def test_a_few_words_for_a_table() -> None:
+    assert made_up(3).short == "drop at round 3: 224 to 98"
+    stopped = Incident(NOT_FINITE, 2, 2, 9, "no number", 2, 2, metrics=("approx_kl", "mean_return"))
+    assert stopped.short == "not finite at round 2: approx kl, mean return"
+    assert Incident(STUCK, 4, 4, 9, "stuck", 3, 6).short == "stuck at round 4"
+
+
+@pytest.mark.parametrize(
+    ("z", "why"),
+    [
+        (1.9, "it is 1.9 standard errors, which is within noise; an incident has at least 4"),
+        (None, "there are too few episodes around it to tell it from noise"),
+        (4.6, "it is 4.6 standard errors, but too small; an incident is a quarter of the range of the returns so far"),
+    ],
+)
+def test_the_largest_other_fall_and_why_it_is_no_incident(z: float | None, why: str) -> None:
+    said = Incidents((), 100, replace(FALL, z=z)).largest_in_words
+    begin = "the largest fall from one round to the next is 224 to 98 at round 50 (4 episodes against 5): "
+    assert said.startswith(begin + why)
+    assert "largest other fall" in Incidents((made_up(3),), 100, replace(FALL, z=z)).largest_in_words
+    assert Incidents((), 100).largest_in_words == ""
 
 
 def test_json() -> None:

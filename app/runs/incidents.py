@@ -1,0 +1,160 @@
+"""The incidents of a run in words, below their strip on the Timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app.charts.incidents import SHAPES
+from app.runs import loaders
+from app.shell import page, state
+from app.shell.text import escape
+from engine.analysis.incidents.detect import with_unlike
+from engine.analysis.incidents.falls import Drop
+from engine.analysis.incidents.incident import UNLIKE, Incident, Incidents
+from engine.store.read import Run
+from engine.store.words import counted
+
+AT_ONCE_ROUNDS, AT_ONCE_BYTES = 20, 2**21
+"""So many rounds that were not looked at, of so many bytes, are read while the page is drawn; for more one has to ask."""
+SLICE_SECONDS = 0.5
+"""Of reading records, between which the page says how far it is."""
+LISTED, UNFOLDED = 100, 4
+"""Incidents that are listed, and how many of them at once."""
+NOTES = 5
+"""Lines of what is not known."""
+LOOK, NOISE = "look_at_records", "within_noise"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a run's incidents, now."""
+
+    run: Run
+    found: Incidents
+    looks: loaders.RecordLooks
+
+    @property
+    def noise(self) -> Drop | None:
+        """The largest fall that is none, if the reader asked for it."""
+        return self.found.largest if state.get(NOISE) else None
+
+
+def known(run: Run, name: str) -> Known:
+    """What the metrics say, and also the records, as far as all were looked at or that takes no time."""
+    state.choose(NOISE, [False, True], False)
+    state.choose(LOOK, [False, True], False, scope=name)
+    found, looks = loaders.named_incidents(run), loaders.record_looks(run)
+    missing = looks.rounds.missing
+    if 0 < len(missing) <= AT_ONCE_ROUNDS and _bytes(run, missing) <= AT_ONCE_BYTES:
+        looks.advance()
+    return Known(run, found if looks.rounds.missing else with_unlike(found, looks.rounds), looks)
+
+
+def draw(this: Known, name: str) -> None:
+    """What was found, what is not known, and what came closest."""
+    found = this.found
+    with st.container(key="incidents"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{_how_many(found)}**")
+            if found.largest is not None:
+                st.toggle("Falls within noise", key=NOISE)
+            _records(this)
+        if this.noise is not None:
+            st.caption(escape(_sentence(found.largest_in_words)))
+        _list(this.run, name, found[:UNFOLDED])
+        if len(found) > UNFOLDED:
+            with st.expander(f"{counted(len(found) - UNFOLDED, 'more incident')}"):
+                _list(this.run, name, found[UNFOLDED:LISTED])
+                if len(found) > LISTED:
+                    st.caption(f"The first {LISTED} of {len(found):,}; `python -m engine incidents` lists all.")
+        _not_known(found)
+
+
+def to_update(run: Run, name: str, incident: Incident) -> None:
+    """A link to the update that an incident is the doing of."""
+    if incident.update in run.stored_rounds:
+        page.to_records(run, name, incident.update)
+    else:
+        st.caption(f"The records of round {incident.update} are not there.")
+
+
+def whose(incident: Incident) -> str:
+    """Which update it is the doing of, and why that one."""
+    if incident.kind == UNLIKE:
+        return f"Update {incident.update} learns from these records."
+    if incident.update == incident.onset:
+        return f"What stopped being a number first is of update {incident.update} itself."
+    return (
+        f"The return of round {incident.onset} is played by what update {incident.update} made: it is the doing of update "
+        f"{incident.update}."
+    )
+
+
+def _list(run: Run, name: str, incidents: Sequence[Incident]) -> None:
+    for incident in incidents:
+        with st.container(border=True, gap="xsmall"):
+            st.markdown(
+                f"{SHAPES[incident.kind].letter} **Round {incident.onset}, {incident.kind}.** "
+                f"{escape(_sentence(incident.reason))}"
+            )
+            if incident.causes:
+                st.caption(f"Stood out before it, which need not be the cause: {escape('; '.join(incident.causes))}.")
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption(whose(incident))
+                to_update(run, name, incident)
+
+
+def _not_known(found: Incidents) -> None:
+    notes = [*filter(None, (found.too_few,)), *found.missing]
+    for note in notes[:NOTES]:
+        st.caption(escape(_sentence(note)))
+    if len(notes) > NOTES:
+        st.caption(f"And {counted(len(notes) - NOTES, 'more line')}; `python -m engine incidents` says all.")
+
+
+def _records(this: Known) -> None:
+    """Whether records were looked at, and where they were not a way to do it."""
+    looks = this.looks.rounds
+    if not looks.numbers:
+        return
+    if not looks.missing:
+        st.caption(f"The records of {counted(len(looks.numbers), 'round')} were looked at.")
+        return
+    megabytes = _bytes(this.run, looks.missing) / 1e6
+    st.caption("Records not looked at.")
+    wanted = st.toggle(
+        f"Look at them ({counted(len(looks.missing), 'round')}, {megabytes:.0f} MB)",
+        key=LOOK,
+        help="Reads the records of every round, and says where rewards or observations are unlike those of the rounds before. "
+        "What was read is kept.",
+    )
+    if wanted:
+        _progress(this.looks)
+
+
+@st.fragment(run_every=SLICE_SECONDS + 0.1)
+def _progress(looks: loaders.RecordLooks) -> None:
+    """Look at some more of the records; once all are done the page is drawn anew."""
+    looks.advance(SLICE_SECONDS)
+    if not looks.rounds.missing:
+        st.rerun()
+    done, total = looks.rounds.progress
+    st.progress(done / total, f"{done} of {total} rounds")
+
+
+def _bytes(run: Run, rounds: Sequence[int]) -> int:
+    """Of the files of these rounds."""
+    wanted = set(rounds)
+    return sum(info.bytes for info in run.rounds if info.round in wanted)
+
+
+def _how_many(found: Incidents) -> str:
+    how_many = counted(len(found), "incident") if len(found) else "No incident"
+    return f"{how_many} in {counted(found.rounds, 'round')}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,57 @@
+"""The strip of incidents: a row a kind, told apart by shape and colour, in the rounds of the chart above."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import replace
+
+import pytest
+
+from app.charts.incidents import SHAPES, WIDEST, colour_of, hover, in_lines
+from app.charts.theme import DARK, LIGHT, Theme
+from app.charts.timeline import returns
+from engine.analysis.incidents.falls import Drop
+from engine.analysis.incidents.incident import Incident
+
+NOISE = Drop(round=9, before=2.0, after=1.0, episodes_before=3, episodes_after=3, z=0.5)
+ONE = Incident("drop", 5, 4, 7, "it fell", 4, 6)
+EACH = [replace(ONE, kind=kind, onset=i, update=i) for i, kind in enumerate(SHAPES)]
+
+
+def chart(found: list[Incident], noise: Drop | None = None, dark: bool = False) -> dict:
+    return returns([*range(10)], [1.0] * 10, [0.5] * 10, [True] * 10, 3, dark, incidents=found, noise=noise).to_dict()
+
+
+def test_without_incidents_the_chart_is_as_it_was() -> None:
+    assert "yaxis2" not in chart([])["layout"]
+    assert chart([])["layout"]["height"] == 320
+
+
+def test_every_kind_has_a_row_a_shape_and_a_colour_of_its_own() -> None:
+    drawn = chart(EACH, NOISE)
+    rows = drawn["data"][3:]
+    assert [row["name"] for row in rows] == [*SHAPES, "within noise"]
+    assert len({row["marker"]["symbol"] for row in rows}) == len(rows)
+    assert [list(row["x"]) for row in rows] == [[0], [1], [2], [3], [9]]
+    assert [row["customdata"] for row in rows] == [[0], [1], [2], [3], [None]]
+    assert drawn["layout"]["yaxis2"]["domain"][1] < drawn["layout"]["yaxis"]["domain"][0]
+    assert drawn["layout"]["height"] > chart([ONE])["layout"]["height"] > 320
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK])
+def test_no_colour_means_something_else(colours: Theme) -> None:
+    used = [colour_of(kind, colours) for kind in SHAPES]
+    assert len(set(used)) == len(used)
+    assert not {*used} & {colours.helps, colours.hurts, colours.series[0]}
+
+
+def test_an_incident_is_shaded_over_its_rounds_beside_the_chosen_round() -> None:
+    shapes = chart([ONE])["layout"]["shapes"]
+    assert [(shape["x0"], shape["x1"]) for shape in shapes] == [(3, 3), (3.5, 7.5)]
+
+
+def test_what_is_read_on_a_mark_is_shown_letter_by_letter_in_lines() -> None:
+    assert hover(ONE) == "it fell. It is the doing of update 4."
+    shown = in_lines("a < b " * 20)
+    assert "a &lt; b" in shown
+    assert [len(html.unescape(line)) <= WIDEST for line in shown.split("<br>")] == [True, True]

@@ -1,0 +1,29 @@
+"""From a mark on the Timeline to the update that it is the doing of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from browsing import idle
+from made_up_metrics import write
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_mark_says_why_and_chooses_the_update(page: Page, url: str, runs: Path) -> None:
+    write(runs / "falls", [{}] * 6 + [{"mean_return": 20.0}] * 3)
+    page.goto(f"{url}/timeline?run=falls&round=2")
+    expect(page.locator(".st-key-incidents")).to_contain_text("1 incident in 9 rounds")
+    idle(page)
+    mark = page.locator(".st-key-returns .subplot.xy2 .point")
+    mark.hover(force=True)
+    expect(page.locator(".st-key-returns .hoverlayer")).to_contain_text("the return fell from 200 to 20 at round 6")
+    box = mark.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page).to_have_url(re.compile("round=5"))
+    link = page.locator(".st-key-incidents").get_by_role("link", name="Diagnose round 5")
+    expect(link).to_have_attribute("href", re.compile(r"diagnose\?run=falls&round=5$"))
