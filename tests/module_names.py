@@ -18,7 +18,7 @@ ONE_THING = {
     "faithfulness": "engine.core engine.experiments",
     "films": "engine.analysis app.runs app.charts",
     "formation": "engine.analysis app.behaviour app.charts",
-    "incidents": "engine.analysis engine.cli",
+    "incidents": "engine.analysis engine.cli app.runs app.charts",
     "influence": "engine.core engine.cli",
     "interventions": "engine.jobs engine.cli app.views",
     "kinds": "engine app.shell",
