@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from engine.cli.options import Json, Round, RunFolder
-from engine.errors import CancelledError
+from engine.errors import BadInputError, CancelledError, StorageError
 from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from engine.intervals import Interval
     from engine.intervention.autopsy.autopsy_result import Autopsy
+    from engine.store.read import Run
 
 
 def autopsy(
     run: RunFolder,
     round: Round,
     episodes: Annotated[int, typer.Option("--episodes", help="Of each policy, on common seeds.")] = 64,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="HTML file to write the report to; it needs nothing else.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say whether a round is what it claims to be, whether its change was real, and what would have prevented a fall."""
     from engine.intervention.autopsy.examine import autopsy as examine
+    from engine.intervention.autopsy.wording import shown, signed
+    from engine.store.read import open_run
 
+    if report is not None and (not report.absolute().parent.is_dir() or report.is_dir()):
+        raise BadInputError(f"--report {report} can't be written; name a file in a folder that is there")
+    opened = open_run(run)
     try:
-        with progress(quiet=as_json) as report:
-            found = examine(run, round, episodes=episodes, progress=report)
+        with progress(quiet=as_json) as say:
+            found = examine(opened, round, episodes=episodes, progress=say)
     except KeyboardInterrupt:
-        raise CancelledError("stopped; nothing is written by an autopsy but what its checks replayed") from None
+        raise CancelledError(
+            f"stopped; what was played is kept in {run / 'derived'}, continue with the same command"
+        ) from None
+    if report is not None:
+        _write(report, opened, found)
     if as_json:
         print_json(found.to_json())
         return
@@ -38,7 +51,7 @@ def autopsy(
     if found.arms:
         print_table(
             ("arm", "times", "return", "against as recorded"),
-            [(arm.name, arm.replicates, _shown(arm.mean), _shown(arm.difference)) for arm in found.arms],
+            [(arm.name, arm.replicates, shown(arm.mean), signed(arm.difference)) for arm in found.arms],
         )
     for name, why in found.left_out.items():
         print(f"note: {name} is left out: {why}")
@@ -46,11 +59,18 @@ def autopsy(
         print(f"try next: {found.next}")
 
 
+def _write(path: Path, run: Run, found: Autopsy) -> None:
+    from engine.intervention.autopsy.html_file import render
+    from engine.store.files import Files
+
+    try:
+        Files().replace(path, render(run, found).encode())
+    except (StorageError, OSError) as error:
+        raise BadInputError(f"{path} can't be written ({error}); name a file in a folder that is there") from None
+
+
 def print_checks(found: Autopsy) -> None:
     """A line for each question."""
-    words = {True: "ok", False: "WRONG", None: "can't be told"}
-    print_table(("asked", "answer", "why"), [(each.name, words[each.ok], each.what) for each in found.checks])
+    from engine.intervention.autopsy.wording import ANSWERS
 
-
-def _shown(interval: Interval) -> str:
-    return f"{interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})"
+    print_table(("asked", "answer", "why"), [(each.name, ANSWERS[each.ok], each.what) for each in found.checks])

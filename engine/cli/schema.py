@@ -52,7 +52,7 @@ def run_format() -> dict[str, Any]:
     from engine.intervention.record_sets import WrittenSets
     from engine.jobs.folder import Status
     from engine.jobs.interventions import WrittenIntervention
-    from engine.jobs.questions import Diagnose, Influence, Replay, Validate, WrittenQuestion
+    from engine.jobs.questions import Autopsy, Diagnose, Influence, Replay, Validate, WrittenQuestion
     from engine.jobs.series import WrittenSeries
     from engine.spaces import Space
     from engine.store.chain import Commit
@@ -70,7 +70,7 @@ def run_format() -> dict[str, Any]:
         "interventions/across/<id>/rounds/000012.json": (RoundOutcome, SkippedRound),
         "derived/jobs/<id>/job.json": (WrittenQuestion,),
     }
-    within = (WrittenValidation, PlainTarget, WrittenPlan, Influence, Validate, Diagnose, Replay)
+    within = (WrittenValidation, PlainTarget, WrittenPlan, Influence, Validate, Diagnose, Replay, Autopsy)
     types = [*(kind for kinds in each.values() for kind in kinds), *within]
     refs, defs = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
     ref = dict(zip(types, refs, strict=True))
@@ -92,7 +92,7 @@ def run_format() -> dict[str, Any]:
             sealed["properties"] = {**sealed["properties"], "sha256": SHA256}
     defs["Commit"]["required"].append("sha256")
     defs["WrittenQuestion"]["properties"]["question"] = {
-        "anyOf": [ref[kind] for kind in (Influence, Validate, Diagnose, Replay)]
+        "anyOf": [ref[kind] for kind in (Influence, Validate, Diagnose, Replay, Autopsy)]
     }
     files = {
         file: ref[kinds[0]] if len(kinds) == 1 else {"anyOf": [ref[k] for k in kinds]} for file, kinds in each.items()

@@ -9,7 +9,8 @@ from engine.core.influence import influence
 from engine.core.replays.replayed_run import verified_round
 from engine.core.targets.question import TargetName
 from engine.executors import Progress
-from engine.jobs.questions import Diagnose, Influence, JobQuestion, Replay, Validate
+from engine.intervention.autopsy.examine import autopsy
+from engine.jobs.questions import Autopsy, Diagnose, Influence, JobQuestion, Replay, Validate
 from engine.store.read import Run
 
 
@@ -21,6 +22,9 @@ def calculate(run: Run, question: JobQuestion, progress: Progress) -> None:
     """
     if isinstance(question, Replay):
         verified_round(run, question.round, lambda done, total: progress("replay", done, total))
+        return
+    if isinstance(question, Autopsy):
+        autopsy(run, question.round, episodes=question.episodes, progress=progress)
         return
     snapshot = run.snapshot(question.round)
     target = named_target(snapshot, TargetName.from_plain(question.target))

@@ -1,4 +1,4 @@
-"""What a calculation in the background is asked: influence, its validation, a diagnosis or a replay of a round.
+"""What a calculation in the background is asked about a round: influence, its validation, a diagnosis, a replay, an autopsy.
 
 A target is said in the plain values that name it, `TargetName.plain()`, as files have them.
 """
@@ -14,6 +14,7 @@ from msgspec import Meta
 from engine.core.effort import Effort
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.targets.question import Question, TargetName
+from engine.intervention.autopsy.kept_returns import EPISODES
 from engine.typed import AtLeastOne, Count, Moment, typed
 
 Target = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/$defs/PlainTarget"})]
@@ -91,19 +92,32 @@ class Replay:
     round: Count
 
 
-JobQuestion: TypeAlias = Influence | Validate | Diagnose | Replay
+@dataclass(frozen=True, kw_only=True)
+class Autopsy:
+    """Whether a round's update made the policy worse, and what would have prevented it."""
+
+    word: ClassVar[str] = "autopsy"
+    not_identifying: ClassVar[frozenset[str]] = frozenset()
+    keeps: ClassVar[str] = "what was played is kept"
+
+    round: Count
+    episodes: AtLeastOne = EPISODES
+    """Of each policy."""
+
+
+JobQuestion: TypeAlias = Influence | Validate | Diagnose | Replay | Autopsy
 
 
 @dataclass(frozen=True)
 class WrittenQuestion:
     """What `job.json` says."""
 
-    work: Literal["influence", "validate", "diagnose", "replay"]
+    work: Literal["influence", "validate", "diagnose", "replay", "autopsy"]
     question: dict[str, Any]
     created: Moment = 0.0
 
 
-QUESTIONS: dict[str, type[JobQuestion]] = {kind.word: kind for kind in (Influence, Validate, Diagnose, Replay)}
+QUESTIONS: dict[str, type[JobQuestion]] = {kind.word: kind for kind in (Influence, Validate, Diagnose, Replay, Autopsy)}
 
 
 def to_json(question: JobQuestion) -> dict[str, Any]:

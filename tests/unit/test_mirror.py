@@ -52,6 +52,7 @@ THROUGH = {
     ),
     "tests/unit/intervention/autopsy/test_examine.py": ("engine/intervention/autopsy/autopsy_result.py",),
     "tests/unit/intervention/test_retrain.py": ("engine/intervention/plan.py",),
+    "tests/unit/jobs/test_calculations.py": ("engine/jobs/questions.py",),
     "tests/unit/jobs/test_supervise.py": ("engine/jobs/folder.py",),
     "tests/unit/kinds/language/test_learner.py": (
         "engine/kinds/language/kind.py",

@@ -29,6 +29,11 @@ class Check:
         answer = {True: "ok", False: f"not ok ({self.fault})", None: "can't be told"}[self.ok]
         return f"Check({self.name}: {answer}; {self.what})"
 
+    @property
+    def sentence(self) -> str:
+        """The answer, as a sentence of its own."""
+        return f"{self.what[:1].upper()}{self.what[1:]}."
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self) | {"records": list(self.records)}

@@ -18,19 +18,18 @@ WORDS: Mapping[str, str] = {
     "step": "The step was too large: with a smaller one the fall does not happen.",
     "records": "Some of the records are not what they claim to be.",
     "critic": "The critic is not the one that the rounds before left.",
-    "advantages": "The advantages are not made as the settings say.",
-    "environment": "The environment, or what it says, is another one than before.",
-    "numbers": "There are numbers that are none.",
+    "advantages": "The advantages were not computed as the settings say.",
+    "environment": "The environment, or what it reports, is not the one of the rounds before.",
+    "numbers": "Some of the numbers are not finite.",
     "unexplained": "A real fall that none of the arms explains.",
 }
 """What each verdict says."""
-NEXT: Mapping[str, str] = {
-    "not real": "python -m engine incidents {run}",
-    "order": "python -m engine train ... --set batch_size={double_batch}",
-    "data": "python -m engine train ... --set n_steps={double_steps}",
-    "step": "python -m engine train ... --set learning_rate={quarter_rate:g}",
+AS_FAULT: Mapping[str, str] = {
+    "step": "The step that was taken is not the one that the settings say.",
+    "unexplained": "The update that was recorded is not the one that its record leads to, and it is not known why.",
 }
-"""One thing to try."""
+"""What a verdict says that a check of the record led to, where that is something else."""
+NOT_YET = "its policies have not been played yet"
 
 
 @dataclass(frozen=True)
@@ -124,17 +123,34 @@ class Autopsy:
     """One thing to try, as a command; empty where there is none."""
 
     def __repr__(self) -> str:
-        return f"Autopsy(round {self.round}: {self.verdict}; {WORDS[self.verdict]})"
+        return f"Autopsy(round {self.round}: {self.verdict}; {self.meaning})"
+
+    @property
+    def waits(self) -> bool:
+        """Whether policies are still to be played."""
+        return self.unplayed == NOT_YET
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that found a fault, that of the verdict first."""
+        wrong = [each for each in self.checks if each.ok is False]
+        return tuple(sorted(wrong, key=lambda each: each.fault != self.verdict))
+
+    @property
+    def meaning(self) -> str:
+        """What the verdict says."""
+        return AS_FAULT.get(self.verdict, WORDS[self.verdict]) if self.failed else WORDS[self.verdict]
 
     @property
     def sentence(self) -> str:
         """The verdict in words, with what it rests on."""
-        wrong = [each for each in self.checks if each.ok is False]
-        if wrong:
-            return f"{WORDS[self.verdict]} {wrong[0].what[0].upper()}{wrong[0].what[1:]}."
+        if self.failed:
+            return f"{self.meaning} {self.failed[0].sentence}"
+        if self.waits:
+            return "The round is what it claims to be. Whether its update made the policy worse is not known yet."
         if self.real is None:
             return f"The round is what it claims to be. Nothing was played: {self.unplayed}."
-        return f"{WORDS[self.verdict]} {self.real.sentence}."
+        return f"{self.meaning} {self.real.sentence}."
 
     def to_json(self) -> dict[str, Any]:
         """What `autopsy --json` prints."""

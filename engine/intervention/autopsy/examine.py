@@ -8,32 +8,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.analysis.checks.checked import Check
 from engine.analysis.checks.round_checks import check_round
 from engine.core.checkpoint import one_thread
-from engine.core.evaluation import EVALUATION_SEED, PolicyEvaluation
-from engine.core.kind import Kind, kind_of
+from engine.core.evaluation import EVALUATION_SEED
 from engine.core.policy import with_gradients
 from engine.errors import BadInputError
 from engine.executors import Progress
 from engine.intervals import CONFIDENCE, Interval
 from engine.intervention.autopsy.arms import Arm, possible
-from engine.intervention.autopsy.autopsy_result import NEXT, Autopsy, Change, PlayedArm, Verdict
-from engine.store.read import Run, open_run
+from engine.intervention.autopsy.autopsy_result import NOT_YET, Autopsy, Change, PlayedArm, Verdict
+from engine.intervention.autopsy.kept_returns import EPISODES, Returns
+from engine.intervention.autopsy.next_step import next_step
+from engine.intervention.autopsy.play import AFTER, BEFORE, change, missing, named, play, why_unplayed
+from engine.store.read import Run, open_run, ranges
 from engine.store.snapshot import Snapshot
 
 FIRST = ("numbers", "environment", "advantages", "records", "critic", "step", "unexplained")
 """Which fault a verdict names, where checks find several."""
-EPISODES = 64
 RECOVERED = 0.5
 """Share of the fall that an arm takes back at least where it explains it."""
 
 
 @with_gradients
 def autopsy(
-    run: Run | str | Path, round: int, *, episodes: int = EPISODES, progress: Progress | None = None
+    run: Run | str | Path,
+    round: int,
+    *,
+    episodes: int = EPISODES,
+    cache: bool = True,
+    progress: Progress | None = None,
 ) -> Autopsy:
     """What happened between theta(k) and theta(k+1), and what would have prevented it.
 
@@ -46,7 +51,8 @@ def autopsy(
         run: a run, or its folder.
         round: k, whose records are stored.
         episodes: of each policy, all on the same seeds.
-        progress: told what is going on; raise from it to cancel.
+        cache: keep what is played in the run's `derived/`, and take it from there.
+        progress: told what is going on; raise from it to cancel. What is finished is kept.
 
     Raises:
         BadInputError: the round is not stored, or theta(k+1) is not.
@@ -54,30 +60,62 @@ def autopsy(
     """
     one_thread()
     run = run if isinstance(run, Run) else open_run(run)
-    snapshot, kind = run.snapshot(round), kind_of(run.snapshot(round))
-    if round + 1 not in run.checkpoint_rounds:
-        raise BadInputError(f"the parameters after the update of round {round} were not recorded; ask an earlier round")
+    snapshot = run.snapshot(round)
+    if why := why_no_autopsy(run, round):
+        raise BadInputError(why)
     say = progress or (lambda doing, done, total: None)
-    arms = [arm for arm, why in possible(snapshot) if not why]
-    total = 3 + sum(arm.replicates for arm in arms)
-    say("checking the record", 0, total)
-    checks = tuple(check_round(run, round))
-    unplayed = kind.unplayed(snapshot)
-    real: Change | None = None
-    played: tuple[PlayedArm, ...] = ()
-    if not unplayed:
-        evaluation = kind.evaluation(snapshot, {})
-        try:
-            table = _Table(kind, snapshot, evaluation, episodes, say, total)
-            real = _change(run, table)
-            if real.fell:
-                played = _played(table, arms)
-        finally:
-            evaluation.close()
-    verdict = verdict_of(checks, real, played)
-    left_out = {arm.name: why for arm, why in possible(snapshot) if why}
+    say("checking the record", 0, 1)
+    checks = check_round(run, round)
+    returns, arms = Returns(run, round, episodes, cache=cache), arms_of(snapshot)
+    if not why_unplayed(snapshot):
+        play(run, snapshot, arms, returns, say)
+    return _concluded(run, snapshot, checks, returns)
+
+
+def kept_autopsy(run: Run, snapshot: Snapshot, checks: Sequence[Check], *, episodes: int = EPISODES) -> Autopsy:
+    """The same of what is known by now, at once: where policies are still to be played, by the checks alone.
+
+    Args:
+        run: the run.
+        snapshot: its round k, of which `why_no_autopsy` says nothing.
+        checks: what `check_round` found.
+        episodes: of each policy.
+    """
+    return _concluded(run, snapshot, checks, Returns(run, snapshot.round, episodes))
+
+
+def why_no_autopsy(run: Run, round: int) -> str:
+    """Why a round can't be examined, and which ones can; empty where it can."""
+    if round + 1 in run.checkpoint_rounds:
+        return ""
+    others = [k for k in run.stored_rounds if k + 1 in run.checkpoint_rounds]
+    instead = f"ask one of the rounds {ranges(others)}" if others else "no round of this run can be examined"
+    return f"the parameters after the update of round {round} were not recorded; {instead}"
+
+
+def arms_of(snapshot: Snapshot) -> list[Arm]:
+    """The arms that can be had for a round."""
+    return [arm for arm, why in possible(snapshot) if not why]
+
+
+def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: Returns) -> Autopsy:
+    """What follows from the checks, and from all that can be played."""
+    unplayed = why_unplayed(snapshot)
+    if not unplayed and missing(returns, arms_of(snapshot)):
+        unplayed = NOT_YET
+    real = None if unplayed else _change(run, snapshot.round, returns)
+    arms = _played(arms_of(snapshot), returns) if real is not None and real.fell else ()
+    verdict = verdict_of(checks, real, arms)
     return Autopsy(
-        run.name, round, checks, real, unplayed, tuple(played), left_out, verdict, _next(run, snapshot, verdict)
+        run=run.name,
+        round=snapshot.round,
+        checks=tuple(checks),
+        real=real,
+        unplayed=unplayed,
+        arms=arms,
+        left_out={arm.name: why for arm, why in possible(snapshot) if why},
+        verdict=verdict,
+        next=next_step(run, snapshot, verdict, any(check.ok is False for check in checks)),
     )
 
 
@@ -103,63 +141,28 @@ def _takes_back(arm: PlayedArm, real: Change) -> bool:
     return arm.difference.low > 0 and arm.difference.value >= -RECOVERED * real.change.value
 
 
-class _Table:
-    """Returns of policies on the same seeds."""
-
-    def __init__(
-        self, kind: Kind, snapshot: Snapshot, evaluation: PolicyEvaluation, episodes: int, say: Progress, total: int
-    ) -> None:
-        self.kind, self.snapshot, self.evaluation, self.episodes = kind, snapshot, evaluation, episodes
-        self._say, self._done, self._total, self._doing = say, 0, total, ""
-        self.after: NDArray[np.float64] = np.zeros(0)
-        """(episodes,) of theta(k+1)."""
-
-    def returns(self, agent: Any) -> NDArray[np.float64]:
-        """(episodes,) of an agent."""
-        player = self.kind.player(self.snapshot, agent)
-        return self.evaluation.returns(player, 0, self.episodes, self.check)
-
-    def begin(self, doing: str) -> None:
-        """Say what comes next."""
-        self._done += 1
-        self._doing = doing
-        self.check()
-
-    def check(self) -> None:
-        """Say where it stands; whoever listens may cancel."""
-        self._say(self._doing, self._done, self._total)
-
-
-def _change(run: Run, table: _Table) -> Change:
+def _change(run: Run, k: int, returns: Returns) -> Change:
     """What the recorded update did."""
-    snapshot, k = table.snapshot, table.snapshot.round
-    table.begin("playing the policy before the update")
-    before = table.returns(table.kind.agent(snapshot))
-    table.begin("playing the policy after the update")
-    table.after = table.returns(table.kind.agent(snapshot.changed(checkpoint=run.checkpoint(k + 1))))
     training = {info.round: info.metrics for info in run.rounds}
     of_both = [training.get(j, {}) for j in (k, k + 1)]
     return Change(
-        Interval.of_mean(table.after - before),
-        float(before.mean()),
-        float(table.after.mean()),
-        table.episodes,
-        (EVALUATION_SEED, EVALUATION_SEED + table.episodes - 1),
+        change(returns),
+        float(returns[BEFORE].mean()),
+        float(returns[AFTER].mean()),
+        returns.episodes,
+        (EVALUATION_SEED, EVALUATION_SEED + returns.episodes - 1),
         (of_both[0].get("mean_return"), of_both[1].get("mean_return")),
         _noise(of_both),
     )
 
 
-def _played(table: _Table, arms: Sequence[Arm]) -> tuple[PlayedArm, ...]:
+def _played(arms: Sequence[Arm], returns: Returns) -> tuple[PlayedArm, ...]:
     """Every arm on the seeds of the two policies."""
-    found, confidence, recorded = [], 1 - (1 - CONFIDENCE) / len(arms), table.after.mean()
+    found, recorded = [], returns[AFTER].mean()
     for arm in arms:
-        means = []
-        for which in range(arm.replicates):
-            table.begin(f"{arm.name}, {which + 1} of {arm.replicates}")
-            means.append(table.returns(arm.agent(table.snapshot, which, table.check)).mean())
-        values = np.asarray(means)
-        mean, difference = Interval.of_mean(values), Interval.of_mean(values - recorded, confidence)
+        values = np.array([returns[name].mean() for name in named(arm)])
+        mean = Interval.of_mean(values)
+        difference = Interval.of_mean(values - recorded, 1 - (1 - CONFIDENCE) / len(arms))
         found.append(PlayedArm(arm.name, arm.cause, mean, difference, arm.replicates))
     return tuple(found)
 
@@ -173,13 +176,3 @@ def _noise(metrics: Sequence[Mapping[str, Any]]) -> float | None:
             return None
         variance += deviation**2 / episodes
     return math.sqrt(variance)
-
-
-def _next(run: Run, snapshot: Snapshot, verdict: str) -> str:
-    config = snapshot.config
-    return NEXT.get(verdict, "").format(
-        run=run.path,
-        double_batch=2 * config.batch_size,
-        double_steps=2 * config.n_steps,
-        quarter_rate=config.learning_rate / 4,
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from commands import Command, refused
 
 from engine.store.read import Run
@@ -25,6 +27,14 @@ def test_as_json(command: Command, cartpole: Run) -> None:
     assert found["real"]["low"] <= found["real"]["change"] <= found["real"]["high"]
     assert found["real"]["seeds"] == [10_000_000, 10_000_007]
     assert set(found) >= {"run", "round", "checks", "real", "verdict", "arms", "next"}
+
+
+def test_the_report_is_written_where_it_can_be(command: Command, cartpole: Run, tmp_path: Path) -> None:
+    asked = ("autopsy", cartpole.path, "--round", 1, "--episodes", 8, "--report")
+    outcome = command(*asked, tmp_path / "report.html")
+    assert outcome.out.splitlines()[1] in (tmp_path / "report.html").read_text()
+    assert "playing the policy" not in outcome.err, "what was played before is kept"
+    refused(command(*asked, tmp_path / "nowhere" / "report.html"), "name a file in a folder that is there")
 
 
 def test_a_round_that_is_not_there(command: Command, cartpole: Run) -> None:

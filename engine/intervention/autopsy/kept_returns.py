@@ -1,0 +1,77 @@
+"""Returns of an autopsy's policies on common seeds, kept in the run's `derived/` as they come."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from engine.core.checkpoint import one_thread
+from engine.errors import BadInputError
+from engine.known_kinds import kind_named
+from engine.store.derived import kept_columns, load_table, save_table
+from engine.store.read import Run
+
+EPISODES = 64
+"""Of each policy."""
+RETURNS_VERSION = 1
+"""Part of every key; raise it whenever a policy of the same name is another one."""
+_KEPT: dict[str, pa.DataType] = {"policy": pa.string(), "returns": pa.float64()}
+
+
+class Returns:
+    """Policy -> its returns, all on the same seeds.
+
+    A cache that is damaged, or that somebody else filled with something else, is as if there were none.
+
+    Args:
+        run: the run.
+        k: round whose update is examined; other commits of k and k + 1, episodes, software or machines share nothing.
+        episodes: of each policy.
+        cache: read and write `derived/`.
+    """
+
+    def __init__(self, run: Run, k: int, episodes: int, *, cache: bool = True) -> None:
+        self.run, self.episodes = run, episodes
+        self._key = _key(run, k, episodes) if cache else None
+        self._found = {} if self._key is None else self._load(self._key)
+
+    def __contains__(self, policy: str) -> bool:
+        return policy in self._found
+
+    def __getitem__(self, policy: str) -> NDArray[np.float64]:
+        """(episodes,)."""
+        return self._found[policy]
+
+    def keep(self, policy: str, values: NDArray[np.float64]) -> None:
+        """Add those of a policy, (episodes,)."""
+        self._found[policy] = np.asarray(values, np.float64)
+        if self._key is None:
+            return
+        names = [name for name in self._found for _ in range(self.episodes)]
+        table = pa.table({"policy": names, "returns": np.concatenate([*self._found.values()])})
+        save_table(self.run.path, self._key, table)
+
+    def _load(self, key: str) -> dict[str, NDArray[np.float64]]:
+        table = load_table(self.run.path, key)
+        columns = None if table is None else kept_columns(table, _KEPT)
+        if columns is None:
+            return {}
+        policies, values = columns["policy"], columns["returns"]
+        found = {name: values[policies == name] for name in dict.fromkeys(policies.tolist())}
+        return found if all(len(each) == self.episodes for each in found.values()) else {}
+
+
+def _key(run: Run, k: int, episodes: int) -> str | None:
+    """Name in the cache; None where nothing can be kept."""
+    one_thread()
+    commits = [info.hash for info in (*run.rounds, *([run.final] if run.final else ())) if info.round in (k, k + 1)]
+    try:
+        here = kind_named(run.kind).fingerprint()
+    except BadInputError:  # what the kind needs is not installed
+        return None
+    question = {"version": RETURNS_VERSION, "autopsy": k, "commits": commits, "episodes": episodes, "here": here}
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()

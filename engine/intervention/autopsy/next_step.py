@@ -1,0 +1,68 @@
+"""One thing to try after an autopsy, as a command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from engine import envs
+from engine.core.kind import kind_of
+from engine.errors import BadInputError
+from engine.intervention.autopsy.autopsy_result import Verdict
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+
+def next_step(run: Run, snapshot: Snapshot, verdict: Verdict, is_fault: bool) -> str:
+    """What to try; empty where there is nothing.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        verdict: of the autopsy.
+        is_fault: whether a check of the record found it, and no policy that was played.
+    """
+    if is_fault:
+        before = snapshot.round - 1
+        return _engine("autopsy", str(run.path), "--round", str(before)) if before in run.stored_rounds else ""
+    config = snapshot.config
+    if verdict == "not real":
+        return _engine("incidents", str(run.path))
+    if verdict == "order":
+        return _train(run, snapshot, {"batch_size": 2 * config.batch_size})
+    if verdict == "data":
+        return _train(run, snapshot, {"n_steps": 2 * config.n_steps})
+    return _train(run, snapshot, {"learning_rate": config.learning_rate / 4}) if verdict == "step" else ""
+
+
+def _train(run: Run, snapshot: Snapshot, changed: Mapping[str, Any]) -> str:
+    """The training again, with other settings; only the settings where another trainer made the run."""
+    said = ", ".join(f"{name}={_plain(value)}" for name, value in changed.items())
+    config = snapshot.config
+    try:
+        usual = envs.preset(config.env_id).to_json()
+    except BadInputError:
+        usual = {}
+    if kind_of(snapshot).no_training or run.kind != "control" or not usual or run.manifest.environment is not None:
+        return f"{said}  # in the training that made this run"
+    own = {name: value for name, value in config.to_json().items() if value != usual[name]} | dict(changed)
+    settings = [
+        part
+        for name, value in own.items()
+        if name not in ("env_id", "seed", "rounds")
+        for part in ("--set", f"{name}={_plain(value)}")
+    ]
+    out = f"runs/{run.name}-{'-'.join(changed)}"
+    first = ("--seed", str(config.seed), "--rounds", str(config.rounds))
+    return _engine("train", config.env_id, *first, *settings, "--out", out)
+
+
+def _plain(value: Any) -> str:
+    """A setting as `--set` reads it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _engine(*words: str) -> str:
+    return f"python -m engine {shlex.join(words)}"

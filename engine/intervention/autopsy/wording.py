@@ -1,0 +1,85 @@
+"""An autopsy's numbers in words: the same on a page, in a report and on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.intervals import Interval
+from engine.intervention.autopsy.autopsy_result import Autopsy, Change
+
+CAUSES: Mapping[str, str] = {
+    "order": "luck of the order",
+    "data": "luck of the data",
+    "step": "size of the step",
+}
+"""What each cause is."""
+ANSWERS: Mapping[bool | None, str] = {True: "ok", False: "wrong", None: "can't be told"}
+"""Of a check."""
+
+
+def shown(interval: Interval) -> str:
+    """A return with its interval.
+
+    >>> shown(Interval(391.6, 298.7, 484.5))
+    '391.6 (298.7 to 484.5)'
+    """
+    return f"{interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})"
+
+
+def signed(interval: Interval) -> str:
+    """A change with its interval.
+
+    >>> signed(Interval(-116, -155, -76.5))
+    '-116 (-155 to -76.5)'
+    """
+    return f"{interval.value:+.3g} ({interval.low:+.3g} to {interval.high:+.3g})"
+
+
+def was_it_real(real: Change, round: int) -> str:
+    """What happened to the return of training, and what on common seeds.
+
+    >>> was_it_real(Change(Interval(4, -23, 31), 159, 163, 64, (0, 63), (226, 99), 44), 49)
+    'The return of training fell from 226 (round 49) to 98.99 (round 50), its noise is ±44; on 64 common seeds ...'
+    """
+    before, after = real.training
+    common = (
+        f"on {real.episodes} common seeds the policy went from {real.before:.4g} to {real.after:.4g}: "
+        f"{signed(real.change)}."
+    )
+    if before is None or after is None:
+        return f"{common[:1].upper()}{common[1:]}"
+    moved = "fell" if after < before else "rose" if after > before else "went"
+    noise = "" if real.training_noise is None else f", its noise is ±{real.training_noise:.3g}"
+    return (
+        f"The return of training {moved} from {before:.4g} (round {round}) to {after:.4g} (round {round + 1}){noise}; "
+        f"{common}"
+    )
+
+
+def training_change(real: Change) -> Interval | None:
+    """How the return of training changed, with twice its noise to either side; None where that is not known."""
+    before, after = real.training
+    if before is None or after is None or real.training_noise is None:
+        return None
+    moved, reach = after - before, 2 * real.training_noise
+    return Interval(moved, moved - reach, moved + reach)
+
+
+def how_played(found: Autopsy) -> str:
+    """Episodes, seeds and intervals, in a line; empty where nothing was played."""
+    real = found.real
+    if real is None:
+        return ""
+    first, last = real.seeds
+    return f"{real.episodes} episodes of each policy · evaluation seeds {first} to {last}, shared by all · 95 % t intervals"
+
+
+def why_no_arms(found: Autopsy) -> str:
+    """Why no arm was played; empty where some were."""
+    if found.arms:
+        return ""
+    if found.real is None:
+        return f"Nothing was played: {found.unplayed}."
+    if found.real.fell:
+        return "No arm can be played here."
+    return "Arms are played only where the policy fell for certain; here there is no fall to explain."
