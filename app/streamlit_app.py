@@ -24,6 +24,7 @@ page = st.navigation(
         st.Page("views/runs.py", title="Runs", default=True),
         st.Page("views/timeline.py", title="Timeline", url_path="timeline"),
         st.Page("views/diagnose.py", title="Diagnose", url_path="diagnose"),
+        st.Page("views/autopsy.py", title="Autopsy", url_path="autopsy"),
         st.Page("views/behaviour.py", title="Behaviour", url_path="behaviour"),
         st.Page("views/sequences.py", title="Sequences", url_path="sequences"),
         st.Page("views/interventions.py", title="Interventions", url_path="interventions"),
@@ -39,7 +40,7 @@ try:
         allow_what_is_said()
         if page.url_path not in ("experiments", "compare_runs"):  # the others are about one run
             header(
-                with_round=page.url_path in ("timeline", "diagnose", "sequences"),
+                with_round=page.url_path in ("timeline", "diagnose", "autopsy", "sequences"),
                 dumps=dump_paths() if page.url_path == "sequences" else None,
             )
         page.run()

@@ -35,7 +35,7 @@ FLOORS = {
     "app": (
         {"charts", "shell"},
         {"scores"},
-        {"records", "behaviour", "removal", "runs", "experiments"},
+        {"records", "behaviour", "removal", "runs", "experiments", "autopsy"},
         {"diagnosis"},
         {"sequences"},
         {"views"},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ONE_THING = {
     "across": "engine.intervention app.charts",
-    "autopsy": "engine.cli engine.intervention",
+    "autopsy": "engine.cli engine.intervention app app.views app.charts",
     "behaviour": "engine.analysis engine.cli app app.views app.charts",
     "compared_runs": "engine.analysis app.charts",
     "comparison": "engine.intervention app.charts",
@@ -22,9 +22,10 @@ ONE_THING = {
     "influence": "engine.core engine.cli",
     "interventions": "engine.jobs engine.cli app.views",
     "kinds": "engine app.shell",
-    "loaders": "app.shell app.diagnosis app.experiments app.runs app.sequences",
+    "loaders": "app.shell app.autopsy app.diagnosis app.experiments app.runs app.sequences",
     "notes": "engine.intervention app.removal",
     "on_records": "app.removal app.charts",
+    "play": "engine.intervention.autopsy app.autopsy",
     "places": "engine.analysis app.charts",
     "policy_difference": "engine.analysis app.runs app.charts",
     "records": "app app.charts",

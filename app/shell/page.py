@@ -209,6 +209,17 @@ def to_records(run: Run, name: str, round: int | None) -> None:
     )
 
 
+def to_autopsy(name: str, round: int) -> None:
+    """A link to what happened in the update of a round."""
+    st.page_link(
+        "views/autopsy.py",
+        label="Autopsy of this round",
+        icon=":material/biotech:",
+        query_params={"run": name, "round": str(round)},
+        help="Was its change real, what would have prevented a fall, and what to try.",
+    )
+
+
 def recorded_rounds(run: Run) -> list[int]:
     """Rounds with records; stops the page with advice if there is none."""
     if not run.stored_rounds:

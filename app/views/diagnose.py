@@ -82,7 +82,7 @@ def pick(run: Run, snapshot: ControlSnapshot, records: list[int]) -> None:
 
 def diagnose() -> None:
     """The page."""
-    _, run = page.current_run()
+    run_name, run = page.current_run()
     page.only_about(run, "diagnose")
     follow_run.draw(run)
     snapshot = loaders.load_snapshot(run, page.current_round(run))
@@ -102,6 +102,7 @@ def diagnose() -> None:
     x, y, tool = chart_controls(list(loaders.load_fields(snapshot)))
     with controls:
         report_downloads.draw(run, snapshot, asked, what, scores, (x, y), TABLE_ROWS, source)
+        page.to_autopsy(run_name, snapshot.round)
     workplace(run, snapshot, scores, name, (x, y), tool)
     section.draw(run, snapshot, asked, scores, source, lambda records: pick(run, snapshot, records))
     replayed.draw(place, run, snapshot)

@@ -26,6 +26,7 @@ PAGES = [
     "",
     "timeline",
     "diagnose",
+    "autopsy",
     "behaviour",
     "sequences",
     "interventions",

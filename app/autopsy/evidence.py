@@ -1,0 +1,74 @@
+"""What an autopsy's verdict rests on: the change on common seeds, the arms, and what was left out."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app.charts import autopsy as charts
+from app.shell import downloads, state
+from app.shell.text import escape
+from engine.intervention.autopsy.autopsy_result import Autopsy
+from engine.intervention.autopsy.wording import CAUSES, shown, signed, training_change, was_it_real, why_no_arms
+
+
+def draw_change(found: Autopsy) -> None:
+    """Whether it was real: the return of training beside the change on common seeds."""
+    st.subheader("Was it real?", anchor=False)
+    real = found.real
+    if real is None:
+        st.markdown(escape(why_no_arms(found)))
+        return
+    st.markdown(escape(was_it_real(real, found.round)))
+    trained = training_change(real)
+    rows = {} if trained is None else {f"training, round {found.round} to {found.round + 1}": trained}
+    rows[f"{real.episodes} common seeds"] = real.change
+    st.plotly_chart(
+        charts.changes(rows, state.is_dark()),
+        key="autopsy_change",
+        config=downloads.chart(f"{found.run}-round-{found.round}-change"),
+        alt="Change of the return with its interval, of training and on common seeds",
+    )
+    st.caption(
+        "Training: two standard errors of the difference of the two rounds' means. Common seeds: 95 % t interval of the paired "
+        "differences."
+    )
+
+
+def draw_arms(found: Autopsy) -> None:
+    """What would have prevented it: the arms, and those that can't be had."""
+    with st.container(key="autopsy_arms", gap="small"):
+        st.subheader("What would have prevented it?", anchor=False)
+        if found.real is not None and found.arms:
+            st.plotly_chart(
+                charts.arms(found.arms, CAUSES, found.real.before, found.real.after, state.is_dark()),
+                key="autopsy_arms_chart",
+                config=downloads.chart(f"{found.run}-round-{found.round}-arms"),
+                alt="Mean return of each arm with its interval, beside the policies before and after the update",
+            )
+            st.caption(
+                f"Mean and 95 % t interval over the times; {found.real.episodes} episodes each, on the seeds of the two "
+                "policies. An arm explains the fall where it takes back half of it, and certainly some of it."
+            )
+            with st.expander("The arms in numbers", icon=":material/table:"):
+                st.dataframe(table(found), hide_index=True, height="content", alt="The arms in numbers")
+        else:
+            st.markdown(escape(why_no_arms(found) if found.real is not None else "Without that, nothing tells."))
+        for name, why in found.left_out.items():
+            st.caption(f"Left out: {escape(name)}, because {escape(why)}.")
+
+
+def draw_next(found: Autopsy) -> None:
+    """One thing to try."""
+    if found.next:
+        st.subheader("Try next", anchor=False)
+        st.code(found.next, language="bash", wrap_lines=True)
+
+
+def table(found: Autopsy) -> pd.DataFrame:
+    """One row an arm."""
+    columns = ["arm", "asks for", "times", "return", "against as recorded"]
+    rows = [
+        (arm.name, CAUSES[arm.cause], arm.replicates, shown(arm.mean), signed(arm.difference)) for arm in found.arms
+    ]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,104 @@
+"""The page Autopsy: the answer, what it rests on, and what is played for it in the background."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pages import Open, errors, figure, words
+from planted import planted_run
+from reading import as_read
+from streamlit.testing.v1 import AppTest
+
+import engine
+from app.shell import selection
+from engine.analysis.checks.round_checks import check_round
+from engine.intervention.autopsy.examine import arms_of
+from engine.intervention.autopsy.kept_returns import EPISODES, Returns
+from engine.intervention.autopsy.play import AFTER, BEFORE, named
+from engine.jobs.calculate import calculate
+from engine.jobs.calculations import Calculation
+from engine.jobs.questions import Autopsy, JobQuestion, from_json, to_json
+from engine.store.commit import RunWriter
+from engine.store.read import Run
+
+
+def autopsy(open_page: Open, run: Run, round: int = 1) -> AppTest:
+    app = open_page("autopsy", run.path.parent, run=run.path.name, round=str(round))
+    assert errors(app) == []
+    return app
+
+
+def answer(app: AppTest) -> str:
+    """The first line."""
+    return next(as_read(box.value) for kind in (app.warning, app.success, app.info) for box in kind)
+
+
+def has(app: AppTest, key: str) -> bool:
+    return any(button.key == key for button in app.button)
+
+
+def test_it_is_played_in_the_background_and_kept(open_page: Open, shown: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[JobQuestion] = []
+    monkeypatch.setattr(Calculation, "start", lambda job: started.append(job.question))
+    app = autopsy(open_page, shown)
+    assert answer(app).startswith("**Not played yet.** The round is what it claims to be.")
+    assert "8 of 9 checks" in words(app)
+    app.button(key="play_autopsy").click().run()
+    assert started == [Autopsy(round=1)]
+    assert from_json(json.loads(json.dumps(to_json(started[0])))) == started[0]
+    calculate(shown, started[0], lambda doing, done, total: None)
+    app, found = autopsy(open_page, shown), engine.autopsy(shown, 1)
+    assert as_read(found.sentence) in answer(app)
+    assert not has(app, "play_autopsy")
+    assert f"{EPISODES} episodes of each policy · evaluation seeds 10000000 to 10000063" in words(app)
+    assert figure(app, "autopsy_change")["data"][-1]["x"] == [found.real.change.value]
+    assert found.next in [code.value for code in app.code]
+
+
+def test_a_fall_is_held_against_its_arms(open_page: Open, shown: Run) -> None:
+    returns = Returns(shown, 1, EPISODES)
+    luck = np.random.default_rng(1).normal(size=EPISODES)
+    returns.keep(BEFORE, 100 + luck)
+    returns.keep(AFTER, 60 + 2 * luck)
+    for arm in arms_of(shown.snapshot(1)):
+        for i, name in enumerate(named(arm)):
+            returns.keep(name, np.full(EPISODES, {"order": 61.0, "data": 62.0, "step": 95.0}[arm.cause] + i % 2))
+    app = autopsy(open_page, shown)
+    assert answer(app).startswith("**Size of the step.** The step was too large")
+    drawn = {trace["name"]: trace for trace in figure(app, "autopsy_arms_chart")["data"]}
+    assert drawn["luck of the order"]["x"] == [61.5]
+    assert drawn["size of the step"]["x"] == [95.5]
+    assert [name for name in drawn if name.startswith(("before", "as recorded"))] == [
+        f"before the update: {100 + luck.mean():.4g}",
+        f"as recorded: {60 + 2 * luck.mean():.4g}",
+    ]
+    assert any("--set learning_rate=" in code.value for code in app.code)
+
+
+def test_a_fault_is_named_at_once_and_leads_to_its_records(open_page: Open, tmp_path: Path) -> None:
+    config = engine.preset("CartPole-v1", rounds=3, n_steps=256, n_epochs=2, seed=3)
+    run = planted_run(tmp_path / "planted", "corrupted", 0.05, config, k=1)
+    app = autopsy(open_page, run)
+    assert answer(app).startswith("**Records.** Some of the records are not what they claim to be.")
+    assert has(app, "play_autopsy")
+    app.button(key="to_advantages").click().run()
+    assert "Selection:" in words(app)
+    (wrong,) = (check.records for check in check_round(run, 1) if check.name == "advantages")
+    assert selection.kept(run, 1)[0].selection == list(wrong)
+
+
+def test_a_round_whose_outcome_is_not_recorded_says_which_ones_are(open_page: Open, shown: Run) -> None:
+    with RunWriter.create(shown.path.parent / "unfinished", shown.manifest) as writer:
+        for k in shown.stored_rounds:
+            writer.commit_round(shown.snapshot(k), shown.rounds[k].metrics)
+    app = autopsy(open_page, engine.open_run(shown.path.parent / "unfinished"), round=2)
+    assert answer(app) == "The parameters after the update of round 2 were not recorded; ask one of the rounds 0-1."
+
+
+def test_diagnose_leads_here(open_page: Open, shown: Run) -> None:
+    app = open_page("diagnose", shown.path.parent, run="cartpole", round="1")
+    link = next(link.proto for link in app.get("page_link") if link.proto.page == "autopsy")
+    assert (link.label, link.query_string) == ("Autopsy of this round", "run=cartpole&round=1")
