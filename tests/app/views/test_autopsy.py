@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from reading import as_read
 from streamlit.testing.v1 import AppTest
 
 import engine
+from app.autopsy import loaders
 from app.shell import selection
 from engine.analysis.checks.round_checks import check_round
+from engine.core.kind import kind_of
 from engine.intervention.autopsy.examine import arms_of
 from engine.intervention.autopsy.kept_returns import EPISODES, Returns
 from engine.intervention.autopsy.play import AFTER, BEFORE, named
@@ -102,3 +105,25 @@ def test_diagnose_leads_here(open_page: Open, shown: Run) -> None:
     app = open_page("diagnose", shown.path.parent, run="cartpole", round="1")
     link = next(link.proto for link in app.get("page_link") if link.proto.page == "autopsy")
     assert (link.label, link.query_string) == ("Autopsy of this round", "run=cartpole&round=1")
+
+
+def test_where_nothing_can_be_played_that_is_said(open_page: Open, shown: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = type(kind_of(shown.snapshot(1)))
+    monkeypatch.setattr(kind, "unplayed", lambda self, snapshot: "its environment is in other processes")
+    app = autopsy(open_page, shown)
+    said = "The round is what it claims to be. Nothing was played: its environment is in other processes."
+    assert answer(app) == f"**Nothing played.** {said}"
+    assert not has(app, "play_autopsy")
+    assert "8 of 9 checks" in words(app)
+
+
+def test_a_long_update_is_checked_in_the_background(
+    open_page: Open, shown: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaders, "AT_ONCE_SECONDS", 0.0)
+    shutil.rmtree(shown.path / "derived")
+    app = autopsy(open_page, shown)
+    assert answer(app).startswith("Replaying this round's update takes a while")
+    assert has(app, "play_autopsy")
+    calculate(shown, Autopsy(round=1, episodes=2), lambda doing, done, total: None)
+    assert answer(autopsy(open_page, shown)).startswith("**Not played yet.**"), "with other episodes than the page's"
