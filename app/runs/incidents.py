@@ -74,9 +74,11 @@ def draw(this: Known, name: str) -> None:
 
 
 def to_update(run: Run, name: str, incident: Incident) -> None:
-    """A link to the update that an incident is the doing of."""
+    """Links to the update that an incident is the doing of."""
     if incident.update in run.stored_rounds:
-        page.to_records(run, name, incident.update)
+        with st.container(horizontal=True):
+            page.to_autopsy(name, incident.update, f"Autopsy of update {incident.update}")
+            page.to_records(run, name, incident.update)
     else:
         st.caption(f"The records of round {incident.update} are not there.")
 

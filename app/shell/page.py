@@ -209,11 +209,11 @@ def to_records(run: Run, name: str, round: int | None) -> None:
     )
 
 
-def to_autopsy(name: str, round: int) -> None:
+def to_autopsy(name: str, round: int, label: str = "Autopsy of this round") -> None:
     """A link to what happened in the update of a round."""
     st.page_link(
         "views/autopsy.py",
-        label="Autopsy of this round",
+        label=label,
         icon=":material/biotech:",
         query_params={"run": name, "round": str(round)},
         help="Was its change real, what would have prevented a fall, and what to try.",

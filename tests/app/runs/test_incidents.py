@@ -51,6 +51,7 @@ def test_a_fall_is_marked_and_leads_to_the_update_before_it(open_page: Open, run
     assert "The return of round 6 is played by what update 5 made: it is the doing of update 5." in said
     assert "Stood out before it, which need not be the cause: KL 0.3 in update 5, above 0.1." in said
     assert ("Diagnose round 5", "run=falls&round=5") in links(app)
+    assert ("Autopsy of update 5", "run=falls&round=5") in links(app)
 
 
 def test_a_fall_within_noise_is_no_incident_and_is_told_on_request(open_page: Open, runs: Path) -> None:
