@@ -14,6 +14,7 @@ from engine.cli.autopsy import autopsy
 from engine.cli.behaviour import behaviour
 from engine.cli.diagnose import diagnose
 from engine.cli.experiments import faithfulness, reproduce
+from engine.cli.faultlab import faultlab
 from engine.cli.incidents import incidents
 from engine.cli.influence import influence
 from engine.cli.interventions import interventions
@@ -45,6 +46,7 @@ COMMANDS = (
     schema,
     reproduce,
     faithfulness,
+    faultlab,
 )
 
 PROGRAM = "python -m engine"

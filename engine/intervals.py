@@ -45,6 +45,20 @@ class Interval(NamedTuple):
         reach = float(values.std(ddof=1)) / math.sqrt(n) * float(t_reach(n - 1, confidence))
         return cls(mean, mean - reach, mean + reach)
 
+    @classmethod
+    def of_share(cls, some: int, n: int) -> Self:
+        """Wilson's score interval of a share (Wilson 1927); NaN where there are none to share.
+
+        >>> Interval.of_share(0, 16)
+        Interval(value=0.0, low=0.0, high=0.193...)
+        """
+        if not n:
+            return cls()
+        from scipy import stats
+
+        low, high = stats.binomtest(some, n).proportion_ci(CONFIDENCE, method="wilson")
+        return cls(some / n, float(low), float(high))
+
 
 def t_reach(freedom: int | NDArray[np.int64], confidence: float = CONFIDENCE) -> np.float64 | NDArray[np.float64]:
     """How many standard errors Student's t interval of a mean reaches to either side; freedom is the values less one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -19,6 +19,9 @@ from engine.kinds.control.recorded_environment import environment_of, with_state
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.control.stepper import Episode, StateNotRestoredError, VectorEnvironment, feasible
 from engine.spaces import Space
+
+NORMALIZER = "environment/normalizer/"
+"""Before the names of the statistics that were in force where the round begins."""
 
 
 class CannotRestoreError(EngineError):
@@ -98,16 +101,18 @@ def points(snapshot: ControlSnapshot) -> list[Point | None]:
     """
     config, buffer, (_, recorded) = snapshot.config, snapshot.buffer, snapshot.shown
     check_recorded(snapshot)
+    normalizer = begin_normalizer(replace(config, normalize_reward=False))
+    if normalizer is not None and not any(name.startswith(f"{NORMALIZER}observation") for name in snapshot.checkpoint):
+        raise CannotRestoreError(f"round {snapshot.round} was recorded without the statistics of its observations")
     try:
         environment = environment_of(snapshot)
         environments = [VectorEnvironment(environment, 1) for _ in range(config.n_envs)]
     except BadInputError as error:
         raise CannotRestoreError(str(error)) from error
-    normalizer = begin_normalizer(config)
     try:
         right = np.array([_begins(each, snapshot, i) for i, each in enumerate(environments)])
         if normalizer is not None:
-            normalizer.load(snapshot.checkpoint, "environment/normalizer/")
+            normalizer.load(snapshot.checkpoint, NORMALIZER)
         found: list[Point | None] = []
         for t in range(config.n_steps):
             rows = t * config.n_envs + np.arange(config.n_envs)

@@ -14,8 +14,8 @@ class Check:
     """One question about a round, and its answer."""
 
     name: str
-    """What was asked: `replay before`, `policy`, `critic`, `advantages`, `records before`, `reward sign`, `settings`,
-    `numbers`, `replay`."""
+    """What was asked: `replay before`, `policy`, `critic`, `advantages`, `environment`, `records before`, `reward sign`,
+    `settings`, `numbers`, `replay`."""
     ok: bool | None
     """None: it can't be told."""
     what: str

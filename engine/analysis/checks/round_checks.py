@@ -1,4 +1,4 @@
-"""Is a round what it claims to be? Nine questions that its record answers exactly, with nothing played."""
+"""Is a round what it claims to be? Ten questions with exact answers; no policy is played."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.analysis.checks.advantage_rule import Followed, Rule, follow, follow_changing
 from engine.analysis.checks.checked import Check, Fault
+from engine.analysis.checks.environment_steps import environment_steps
 from engine.analysis.checks.landing import landed
 from engine.analysis.checks.reward_sign import reward_sign
 from engine.analysis.incidents.detect import incidents
@@ -44,6 +45,7 @@ def check_round(run: Run, k: int) -> list[Check]:
     policy True
     critic True
     advantages True
+    environment True
     records before True
     reward sign True
     settings True
@@ -65,6 +67,7 @@ def check_round(run: Run, k: int) -> list[Check]:
         policy(snapshot),
         critic(snapshot),
         advantages(snapshot),
+        environment_steps(run, snapshot),
         records_before(run, k),
         reward_sign(run, snapshot),
         settings(run, snapshot),

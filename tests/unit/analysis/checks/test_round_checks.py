@@ -24,6 +24,7 @@ ASKED = [
     "policy",
     "critic",
     "advantages",
+    "environment",
     "records before",
     "reward sign",
     "settings",
@@ -40,7 +41,9 @@ CASES = [
     ("critic", 0.1, "replay before", "only parameters of the critic"),
     ("gamma", 0.5, "advantages", "gamma 0.5"),
     ("gamma", 0.97, "advantages", "gamma 0.97"),
-    ("sign", 1.0, "records before", "reward -1"),
+    ("sign", 1.0, "environment", "other observations or rewards"),
+    ("sign", 0.25, "environment", "other observations or rewards"),
+    ("observation", 0.25, "environment", "other observations or rewards"),
 ]
 
 

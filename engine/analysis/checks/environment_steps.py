@@ -1,0 +1,45 @@
+"""Does the recorded environment lead to the recorded observations and rewards when it is given the recorded actions again?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.analysis.checks.checked import Check
+from engine.analysis.restoring import CannotRestoreError, points
+from engine.core.kind import recorded_here
+from engine.errors import BadInputError
+from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+
+NAME = "environment"
+
+
+def environment_steps(run: Run, snapshot: Snapshot) -> Check:
+    """Whether the environment, stepped through the round's actions from where it stood, does what was recorded.
+
+    Where it does something else in the round before as well, or the round was recorded on another machine, nothing is wrong with
+    the round alone, and it can't be told.
+    """
+    k = snapshot.round
+    try:
+        astray = _astray(snapshot)
+    except (BadInputError, CannotRestoreError) as error:
+        return Check(NAME, None, str(error))
+    if not len(astray):
+        return Check(
+            NAME, True, "stepped through the recorded actions, it leads to the recorded observations and rewards"
+        )
+    said = f"stepped through the recorded actions, it leads to other observations or rewards from record {astray[0]} on"
+    if not recorded_here(snapshot):
+        return Check(NAME, None, f"{said}; but the round was recorded on another machine")
+    if k - 1 not in run.stored_rounds:
+        return Check(NAME, None, f"{said}; the round before is not stored to compare with")
+    if len(_astray(run.snapshot(k - 1))):
+        return Check(NAME, None, f"{said}, and so it does in the round before")
+    return Check(NAME, False, f"{said}, and in the round before it does not", "environment")
+
+
+def _astray(snapshot: Snapshot) -> NDArray[np.int64]:
+    """Records whose state is not reached, as what came before them was recorded otherwise; in order."""
+    return np.flatnonzero([point is None for point in points(snapshot)])
