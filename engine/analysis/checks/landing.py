@@ -23,6 +23,9 @@ ROUNDING = 0.02
 """Largest difference as a share of the update's largest move that software and hardware may make."""
 LONGER = 2.0
 """By how many times an update that is made with another learning rate is longer or shorter, where it can't be found exactly."""
+MOSTLY = 1 / 3
+"""Share of the distance to the recorded parameters that is left, at most, with a learning rate that explains most of it. The exact
+one may be missed: where clipping cuts in elsewhere, a thousandth more of it already leads to other parameters."""
 LARGEST_FACTOR, TRIED = 2.0, 17
 """Powers of ten by which another learning rate may be larger or smaller; how many are tried before the best is narrowed down."""
 
@@ -55,6 +58,11 @@ def _done_instead(snapshot: Snapshot, recorded: Mapping[str, NDArray[np.floating
     rate, apart = _as_if_learning_rate(snapshot, recorded)
     if apart <= ROUNDING:
         return "step", f"it is the update with {rate:.3g} times the learning rate"
+    if apart * farthest(recorded, before) <= MOSTLY * farthest(recorded, replayed):
+        return (
+            "step",
+            f"the update with about {rate:.2g} times the learning rate comes nearest, and explains most of it",
+        )
     longer = _length(recorded, before) / (_length(replayed, before) or 1)
     if not np.isfinite(longer):
         return "numbers", "parameters are not finite"

@@ -62,8 +62,14 @@ def is_mirrored(now: NDArray[np.floating], before: NDArray[np.floating]) -> bool
     return len(found) >= SEEN and bool(np.isin(-found, known).all() and not np.isin(found, known).any())
 
 
-def reward_sign(run: Run, snapshot: Snapshot) -> Check:
-    """Whether the rewards have the sign that the critic expects."""
+def reward_sign(run: Run, snapshot: Snapshot, replayed: Check) -> Check:
+    """Whether the rewards have the sign that the critic expects.
+
+    Args:
+        run: of any kind.
+        snapshot: its round.
+        replayed: whether the round before leads to it; where it does not, its critic has learned nothing of the rewards before.
+    """
     name, kind, k = "reward sign", kind_of(snapshot), snapshot.round
     try:
         now = expected(kind.advantage_steps(snapshot), snapshot.config.gamma)
@@ -73,6 +79,8 @@ def reward_sign(run: Run, snapshot: Snapshot) -> Check:
     before = [expected(kind.advantage_steps(each), each.config.gamma) for each in earlier]
     if earlier and is_mirrored(snapshot.buffer.reward, np.concatenate([each.buffer.reward for each in earlier])):
         return Check(name, False, "all rewards are those of the rounds before with the other sign", "environment")
+    if replayed.fault == "critic":
+        return Check(name, None, "the critic is not the one that has learned from the rounds before")
     said = f"rewards and what the critic expects correlate by {now:.2f}"
     if is_turned(now, before):
         return Check(

@@ -61,7 +61,7 @@ def check_round(run: Run, k: int) -> list[Check]:
         DamagedRunError: a file is not what was written.
     """
     one_thread()
-    snapshot = run.snapshot(k)
+    snapshot, before = run.snapshot(k), landed(run, k - 1, "replay before")
     return [
         numbers(snapshot),
         policy(snapshot),
@@ -69,9 +69,9 @@ def check_round(run: Run, k: int) -> list[Check]:
         advantages(snapshot),
         environment_steps(run, snapshot),
         records_before(run, k),
-        reward_sign(run, snapshot),
+        reward_sign(run, snapshot, before),
         settings(run, snapshot),
-        landed(run, k - 1, "replay before"),
+        before,
         landed(run, k, "replay"),
     ]
 

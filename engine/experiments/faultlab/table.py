@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 from engine.experiments.faultlab.cell import Answer, Cell, Form
@@ -106,7 +107,7 @@ def to_json(cells: Sequence[Cell]) -> dict[str, Any]:
 
 def percent(share: Interval) -> str:
     """`95 % (76 to 99)`; `-` where there is none."""
-    if share.value != share.value:
+    if isnan(share.value):
         return "-"
     return f"{100 * share.value:.3g} % ({100 * share.low:.0f} to {100 * share.high:.0f})"
 
@@ -116,4 +117,4 @@ def _share(answers: Sequence[Answer], named: Callable[[Answer], Verdict]) -> Int
 
 
 def _plain(share: Interval) -> dict[str, float | None]:
-    return {name: None if value != value else value for name, value in share._asdict().items()}
+    return {name: None if isnan(value) else value for name, value in share._asdict().items()}
