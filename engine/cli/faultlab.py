@@ -47,7 +47,7 @@ def faultlab(
     names = [find(name).name for name in env or ENVIRONMENTS]
     changed = dict(arguments.setting(text) for text in settings or [])
     asked = [
-        Cell(name, seed, round, arms, changed) for name in names for seed in sorted(arguments.ranges(seeds, "--seeds"))
+        Cell(name, seed, round, arms, changed) for seed in sorted(arguments.ranges(seeds, "--seeds")) for name in names
     ]
     try:
         with progress(quiet=as_json) as report:

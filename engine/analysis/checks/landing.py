@@ -24,8 +24,8 @@ ROUNDING = 0.02
 LONGER = 2.0
 """By how many times an update that is made with another learning rate is longer or shorter, where it can't be found exactly."""
 MOSTLY = 1 / 3
-"""Share of the distance to the recorded parameters that is left, at most, with a learning rate that explains most of it. The exact
-one may be missed: where clipping cuts in elsewhere, a thousandth more of it already leads to other parameters."""
+"""Share of the distance to the recorded parameters that is left, at most, with a learning rate that explains most of it. The
+exact one may be missed: where clipping cuts in elsewhere, a thousandth more of it already leads to other parameters."""
 LARGEST_FACTOR, TRIED = 2.0, 17
 """Powers of ten by which another learning rate may be larger or smaller; how many are tried before the best is narrowed down."""
 
