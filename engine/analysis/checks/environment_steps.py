@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +42,6 @@ def environment_steps(run: Run, snapshot: Snapshot) -> Check:
     return Check(NAME, False, f"{said}, and in the round before it does not", "environment")
 
 
-def _astray(snapshot: Snapshot) -> NDArray[np.int64]:
+def _astray(snapshot: Any) -> NDArray[np.int64]:
     """Records whose state is not reached, as what came before them was recorded otherwise; in order."""
     return np.flatnonzero([point is None for point in points(snapshot)])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import engine
+from engine.errors import BadInputError, DamagedRunError
 from engine.executors import Pool
 from engine.experiments.faultlab import lab
 from engine.experiments.faultlab.cell import Cell
@@ -47,16 +48,16 @@ def test_planted_faults_are_named_and_a_finished_cell_is_not_done_again(
 
 def test_a_cell_of_other_settings_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
     CELL.write(tmp_path)
-    with pytest.raises(engine.BadInputError, match="another round, other settings or arms"):
+    with pytest.raises(BadInputError, match="another round, other settings or arms"):
         lab.examine([replace(CELL, round=3)], tmp_path, pool=Pool("inline"))
     file = CELL.file(tmp_path)
     file.write_bytes(file.read_bytes().replace(b'"seed": 3', b'"seed": 5'))
-    with pytest.raises(engine.DamagedRunError, match="sha256"):
+    with pytest.raises(DamagedRunError, match="sha256"):
         lab.examine([CELL], tmp_path, pool=Pool("inline"))
 
 
 def test_bad_settings_leave_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(engine.BadInputError, match="n_stepz"):
+    with pytest.raises(BadInputError, match="n_stepz"):
         lab.examine([replace(CELL, settings={"n_stepz": 1})], tmp_path / "out", pool=Pool("inline"))
     assert not Files().exists(tmp_path / "out")
 
@@ -65,7 +66,7 @@ def test_a_planted_round_follows_where_the_clean_run_stopped(tmp_path: Path) -> 
     config = engine.preset("FrozenLake-v1", rounds=2, seed=3, **SMALL)
     clean = engine.train(config, tmp_path / "clean")
     rounds = engine.rounds(config, tmp_path / "stopped")
-    next(rounds)
+    assert [next(rounds).round for _ in range(2)] == [0, 1], "a round is kept once the next one is asked for"
     rounds.close()
     run = lab.plant_in(tmp_path / "stopped", PLANTS["nothing"], 0.0, np.random.default_rng(0))
     after, wanted = run.checkpoint(2), clean.checkpoint(2)
