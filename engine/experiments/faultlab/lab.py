@@ -15,6 +15,7 @@ from engine.config import TrainConfig
 from engine.core.checkpoint import one_thread
 from engine.core.replays.replay import replay
 from engine.envs import find, with_settings
+from engine.errors import BadInputError
 from engine.executors import Pool, Progress
 from engine.experiments.faultlab.cell import FORMS, Answer, Cell, Form, answer
 from engine.experiments.faultlab.plants import PLANTS, Plant
@@ -126,7 +127,9 @@ def _config(cell: Cell) -> TrainConfig:
     """What a cell trains with.
 
     Raises:
-        BadInputError: its environment or a setting is unknown.
+        BadInputError: its environment or a setting is unknown, or no round comes before the planted one.
     """
+    if cell.round < 1:
+        raise BadInputError(f"the round is {cell.round}; it must be at least 1, since a clean one comes before it")
     find(cell.env_id)
     return with_settings(cell.env_id, PRESET, {**cell.settings, "seed": cell.seed, "rounds": cell.round + 1})

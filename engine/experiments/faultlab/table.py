@@ -56,11 +56,8 @@ def rows(cells: Sequence[Cell]) -> list[Row]:
     for plant, form, _ in forms():
         own = [each for cell in cells for each in cell.answers if (each.plant, each.form) == (plant.name, form)]
         if own:
-            named, instead = (
-                _share(own, lambda each: each.named),
-                Counter(a.named for a in own if not is_right(a, a.named)),
-            )
-            by_record = _share(own, lambda each: each.named_by_record)
+            named, by_record = _share(own, lambda each: each.named), _share(own, lambda each: each.named_by_record)
+            instead: Counter[str] = Counter(each.named for each in own if not is_right(each, each.named))
             found.append(Row(plant.name, form, plant.verdict or "none", len(own), named, by_record, dict(instead)))
     return found
 

@@ -44,5 +44,5 @@ def test_as_json(command: Command, finished: Path) -> None:
 def test_what_is_asked_wrongly(command: Command, tmp_path: Path, finished: Path) -> None:
     refused(command("faultlab", "--out", tmp_path, "--env", "CartPool"), "CartPole-v1")
     refused(command("faultlab", "--out", tmp_path, "--seeds", "x"), "--seeds 'x'")
-    refused(command("faultlab", "--out", tmp_path, "--round", 0), "round is 0")
+    refused(command("faultlab", "--out", tmp_path, "--round", 0), "the round is 0; it must be at least 1")
     refused(command("faultlab", "--out", finished, *ASKED, "--arms"), "another round, other settings or arms")
