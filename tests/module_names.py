@@ -16,6 +16,7 @@ ONE_THING = {
     "estimators": "engine.core app.charts",
     "experiments": "engine engine.cli app app.views app.charts",
     "faithfulness": "engine.core engine.experiments",
+    "faultlab": "engine.cli engine.experiments",
     "films": "engine.analysis app.runs app.charts",
     "formation": "engine.analysis app.behaviour app.charts",
     "incidents": "engine.analysis engine.cli app.runs app.charts",
