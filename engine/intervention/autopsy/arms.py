@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from engine.analysis.checks.checked import Check as RoundCheck
 from engine.core.kind import kind_of
 from engine.core.replays.replay import replay
 from engine.errors import BadInputError
@@ -73,11 +74,17 @@ ARMS = (
 )
 
 
-def possible(snapshot: Snapshot) -> Iterator[tuple[Arm, str]]:
-    """Every arm with why it can't be had for a round; empty where it can."""
+def possible(snapshot: Snapshot, checks: Sequence[RoundCheck] = ()) -> Iterator[tuple[Arm, str]]:
+    """Every arm with why it can't be had for a round; empty where it can.
+
+    Args:
+        snapshot: the round.
+        checks: what is known of it; an environment that is another one now gives no data like the round's.
+    """
     kind = kind_of(snapshot)
+    changed = next((each.what for each in checks if each.ok is False and each.fault == "environment"), "")
     for arm in ARMS:
-        why = kind.no_training if arm.cause == "data" else ""
+        why = (kind.no_training or changed) if arm.cause == "data" else ""
         try:
             kind.check_replayable(snapshot)
         except BadInputError as error:

@@ -66,7 +66,7 @@ def autopsy(
     say = progress or (lambda doing, done, total: None)
     say("checking the record", 0, 1)
     checks = check_round(run, round)
-    returns, arms = Returns(run, round, episodes, cache=cache), arms_of(snapshot)
+    returns, arms = Returns(run, round, episodes, cache=cache), arms_of(snapshot, checks)
     if not why_unplayed(snapshot):
         play(run, snapshot, arms, returns, say)
     return _concluded(run, snapshot, checks, returns)
@@ -93,27 +93,28 @@ def why_no_autopsy(run: Run, round: int) -> str:
     return f"the parameters after the update of round {round} were not recorded; {instead}"
 
 
-def arms_of(snapshot: Snapshot) -> list[Arm]:
-    """The arms that can be had for a round."""
-    return [arm for arm, why in possible(snapshot) if not why]
+def arms_of(snapshot: Snapshot, checks: Sequence[Check] = ()) -> list[Arm]:
+    """The arms that can be had for a round, of which something may be known."""
+    return [arm for arm, why in possible(snapshot, checks) if not why]
 
 
 def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: Returns) -> Autopsy:
     """What follows from the checks, and from all that can be played."""
     unplayed = why_unplayed(snapshot)
-    if not unplayed and missing(returns, arms_of(snapshot)):
+    arms = arms_of(snapshot, checks)
+    if not unplayed and missing(returns, arms):
         unplayed = NOT_YET
     real = None if unplayed else _change(run, snapshot.round, returns)
-    arms = _played(arms_of(snapshot), returns) if real is not None and real.fell else ()
-    verdict = verdict_of(checks, real, arms)
+    played = _played(arms, returns) if real is not None and real.fell else ()
+    verdict = verdict_of(checks, real, played)
     return Autopsy(
         run=run.name,
         round=snapshot.round,
         checks=tuple(checks),
         real=real,
         unplayed=unplayed,
-        arms=arms,
-        left_out={arm.name: why for arm, why in possible(snapshot) if why},
+        arms=played,
+        left_out={arm.name: why for arm, why in possible(snapshot, checks) if why},
         verdict=verdict,
         next=next_step(run, snapshot, verdict, any(check.ok is False for check in checks)),
     )

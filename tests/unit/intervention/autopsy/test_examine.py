@@ -92,6 +92,12 @@ def test_arms_that_can_not_be_had_say_why(cartpole: Run) -> None:
     assert left_out["order"] == ""
 
 
+def test_data_anew_come_from_the_environment_that_made_the_round(cartpole: Run) -> None:
+    other = Check("environment", False, "it leads elsewhere", "environment")
+    left_out = {each.cause: why for each, why in possible(cartpole.snapshot(1), [other]) if why}
+    assert left_out == {"data": "it leads elsewhere"}
+
+
 def test_a_round_without_an_end_is_refused(cartpole: Run) -> None:
     with pytest.raises(BadInputError, match="round 9"):
         autopsy(cartpole, 9)
