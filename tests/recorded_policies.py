@@ -104,7 +104,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     "two by three actions": lambda: PPO("MlpPolicy", world(VECTOR, box(2, 3)), **SMALL),
     "images": lambda: PPO("CnnPolicy", world(IMAGE, THREE), **SMALL),
     "images apart, stacked": lambda: PPO(
-        "CnnPolicy", VecFrameStack(world(IMAGE, THREE), 2), policy_kwargs={"share_features_extractor": False}, **SMALL
+        "CnnPolicy", VecFrameStack(world(IMAGE, THREE), 4), policy_kwargs={"share_features_extractor": False}, **SMALL
     ),
     "parts": lambda: PPO("MultiInputPolicy", world(spaces.Dict({"image": IMAGE, "v": VECTOR}), THREE), **SMALL),
     "gaussian": lambda: PPO("MlpPolicy", "Pendulum-v1", **SMALL),

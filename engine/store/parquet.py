@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from engine.errors import DamagedRunError
-from engine.store.sizes import check_size
+from engine.store.sizes import check_images, check_size
 
 
 def to_parquet(table: pa.Table) -> bytes:
@@ -49,7 +49,7 @@ def from_parquet(data: bytes, file: str, rows: int | None = None) -> pa.Table:
         rows: as many as it must have; None: any number.
 
     Raises:
-        TooLargeError: it would decode to more than `sizes.check_size` allows.
+        TooLargeError: it would decode to more than `sizes.check_size` and `sizes.check_images` allow.
         DamagedRunError: these are not the bytes of a sound Parquet file, or it has another number of rows; names `file`.
     """
     check_size(data, file)
@@ -57,6 +57,7 @@ def from_parquet(data: bytes, file: str, rows: int | None = None) -> pa.Table:
         with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as parquet:
             if rows is not None and parquet.metadata.num_rows != rows:
                 raise DamagedRunError(f"{file} is damaged: it has {parquet.metadata.num_rows} rows, not {rows}")
+            check_images(parquet.schema_arrow, parquet.metadata.num_rows, len(data), file)
             table = parquet.read(use_threads=False)
             table.validate()
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
@@ -103,7 +104,7 @@ def flat_values(column: pa.ChunkedArray, dtype: np.dtype[Any]) -> NDArray[Any]:
     The array shares the memory of the column.
     """
     array: Any = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if pa.types.is_fixed_size_list(array.type):
+    if pa.types.is_fixed_size_list(array.type) or pa.types.is_list(array.type):
         array = array.flatten()
     if pa.types.is_boolean(array.type):
         return array.to_numpy(zero_copy_only=False)

@@ -18,6 +18,7 @@ from engine.store import Files, RunManifest, RunWriter, Snapshot
 CONFIG = TrainConfig(env_id="Made-up-v0", n_steps=16, n_envs=2, batch_size=8, n_epochs=2)
 FLOATS = Space("box", shape=(3,), dtype="float32")
 IMAGE = Space("box", shape=(5, 5, 3), dtype="uint8")
+STACK = (12, 12, 4)
 CHOICE = Space("discrete", n=4)
 TORQUE = Space("box", shape=(2,), dtype="float32", low=(-1.0, float("-inf")), high=(1.0, float("inf")))
 METRICS = {"loss": 0.5, "worst": float("nan"), "episodes": np.int64(3), "returns": np.array([1.0, np.inf])}
@@ -34,6 +35,16 @@ def values_of(space: Space, n: int, rng: np.random.Generator) -> np.ndarray:
     if space.dtype == "float32":
         return floats(rng, n, *space.shape)
     return rng.integers(0, 256, (n, *space.shape)).astype(space.dtype)
+
+
+def stacks(steps: int, envs: int, rng: np.random.Generator) -> np.ndarray:
+    """(steps * envs, *STACK) of noise, in which an episode begins at every 8th step with black pictures."""
+    shown = np.zeros((steps, envs, *STACK), np.uint8)
+    for t in range(steps):
+        if t % 8:
+            shown[t, ..., :-1] = shown[t - 1, ..., 1:]
+        shown[t, ..., -1] = rng.integers(0, 256, (envs, *STACK[:-1]))
+    return shown.reshape(-1, *STACK)
 
 
 def make_snapshot(k: int, observation: Space = FLOATS, action: Space = CHOICE, n: int = 32) -> ControlSnapshot:

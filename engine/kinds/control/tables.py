@@ -17,7 +17,8 @@ from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
 from engine.spaces import Space
 from engine.store.columns import Element, columns_from
 from engine.store.columns import records_table as columns_table
-from engine.store.manifest import RunManifest
+from engine.store.frames import with_frames_once, with_whole_images
+from engine.store.manifest import KIND_VERSION, RunManifest
 from engine.store.parquet import columns_schema
 
 LARGEST_LIST = 64
@@ -132,12 +133,18 @@ class ControlColumns:
     of_round: ClassVar[type[ControlSnapshot]] = ControlSnapshot
 
     def tables(self, snapshot: ControlSnapshot, manifest: RunManifest) -> dict[str, pa.Table]:
-        """`records`."""
-        return {"records": records_table(snapshot.buffer, manifest.observation_space, manifest.action_space)}
+        """`records`; from version 4 on with the frames of images once."""
+        table = records_table(snapshot.buffer, manifest.observation_space, manifest.action_space)
+        if manifest.schema_version >= KIND_VERSION:
+            table = with_frames_once(table, _elements(manifest))
+        return {"records": table}
 
     def buffer(self, manifest: RunManifest, tables: Sequence[pa.Table], names: Sequence[str]) -> RolloutBuffer:
         """The rollout buffer."""
-        return buffer_from(tables[0], manifest.observation_space, manifest.action_space, names[0])
+        table = tables[0]
+        if manifest.schema_version >= KIND_VERSION:
+            table = with_whole_images(table, _elements(manifest), names[0])
+        return buffer_from(table, manifest.observation_space, manifest.action_space, names[0])
 
     def snapshot(
         self, manifest: RunManifest, buffers: Mapping[str, Any], file: str, common: Mapping[str, Any]
@@ -164,6 +171,10 @@ def _observation_type(space: Space) -> pa.DataType:
     if dtype.kind == "f" and dtype.itemsize in (4, 8) and size <= LARGEST_LIST:
         return _numbers(space.dtype, space)
     return pa.binary(size * dtype.itemsize)
+
+
+def _elements(manifest: RunManifest) -> dict[str, Element]:
+    return {name: (space.dtype, space.shape) for name, space in observation_columns(manifest.observation_space).items()}
 
 
 def _numbers(dtype: str, space: Space) -> pa.DataType:

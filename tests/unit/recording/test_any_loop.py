@@ -26,8 +26,10 @@ from engine.recording import Loss, Recorder
 from engine.store.read import Run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "docs" / "examples"))
+import loop_of_stacks as pictures
 import loop_with_own_terms as own
 import ppo_single_file as loop
+from synthetic import stacks
 
 N, ENVS, EPOCHS, CLIP, VF_COEF, ENT_COEF = 22, 2, 3, 0.2, 0.25, 0.01
 DROPPED = [1, 4, 9]
@@ -35,15 +37,15 @@ DROPPED = [1, 4, 9]
 
 @pytest.fixture(scope="module", autouse=True)
 def allowed() -> Iterator[None]:
-    before = engine.allow(packages=("ppo_single_file", "loop_with_own_terms"))
+    before = engine.allow(packages=("ppo_single_file", "loop_with_own_terms", "loop_of_stacks"))
     yield
     engine.allow(**vars(before))
 
 
-def collected(agent: nn.Module, seed: int) -> dict[str, Tensor]:
+def collected(agent: nn.Module, seed: int, observation: Tensor | None = None) -> dict[str, Tensor]:
     """A round as an agent would have collected it."""
     generator = torch.Generator().manual_seed(seed)
-    observation = torch.randn(N, 4, generator=generator)
+    observation = torch.randn(N, 4, generator=generator) if observation is None else observation
     action = torch.randint(2, (N,), generator=generator)
     with torch.no_grad():
         _, log_prob, _, value = agent.act(observation, action)
@@ -121,6 +123,31 @@ def recorded(path: Path, cuts: Sequence[int], rounds: int = 2, **given: Any) -> 
 
 def farthest(one: Any, other: Any) -> float:
     return max(float((tensor - other[name]).abs().max()) for name, tensor in one.items())
+
+
+# Stacks of images.
+
+
+def test_stacks_with_channels_last_are_kept_by_frame_and_replayed_bit_for_bit(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    agent = pictures.Agent()
+    optimizer = torch.optim.Adam(agent.parameters(), lr=3e-3)
+    declared = {"loss": Loss(vf_coef=VF_COEF, ent_coef=ENT_COEF), "rebuild": pictures.make_agent, "self_test": False}
+    seen = []
+    with Recorder(tmp_path / "run", agent, optimizer, evaluate=loop.evaluate, **declared) as recorder:
+        for k in range(3):
+            observation = torch.as_tensor(stacks(N // ENVS, ENVS, np.random.default_rng(k)))
+            columns = collected(agent, k, observation)
+            seen.append(observation.numpy())
+            recorder.round(**columns, reward=np.ones(N), starts=np.zeros(N), n_envs=ENVS)
+            update(agent, optimizer, columns, minibatches((8, 14), k), recorder)
+    run = engine.open_run(tmp_path / "run")
+    found = list(replay_run(run))
+    assert [(each.round, each.equal) for each in found] == [(0, True), (1, True), (2, True)]
+    for k, observation in enumerate(seen):
+        assert run.snapshot(k).buffer.observation.tobytes() == observation.tobytes()
+    for file in (run.path / "data").glob("*-records-*"):
+        assert file.stat().st_size < 0.6 * seen[0].nbytes, "each frame of the noise once"
 
 
 # Optimizers.

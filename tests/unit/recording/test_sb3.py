@@ -204,6 +204,10 @@ def test_parts_and_images_come_back(runs: dict[str, Run]) -> None:
         "v": (64, 5),
     }
     assert parts.observation_space.parts["image"].dtype == "uint8"
+    stacked = runs["images apart, stacked"]
+    assert stacked.snapshot(0).buffer.observation.shape == (64, 12, 36, 36)
+    for file in (stacked.path / "data").glob("*-records-*"):
+        assert file.stat().st_size < 0.45 * 64 * 12 * 36 * 36, "each frame of the noise once"
     assert runs["two by three actions"].snapshot(0).buffer.action.shape == (64, 6)
 
 
