@@ -48,7 +48,7 @@ def test_it_is_played_in_the_background_and_kept(open_page: Open, shown: Run, mo
     monkeypatch.setattr(Calculation, "start", lambda job: started.append(job.question))
     app = autopsy(open_page, shown)
     assert answer(app).startswith("**Not played yet.** The round is what it claims to be.")
-    assert "8 of 9 checks" in words(app)
+    assert "9 of 10 checks" in words(app)
     app.button(key="play_autopsy").click().run()
     assert started == [Autopsy(round=1)]
     assert from_json(json.loads(json.dumps(to_json(started[0])))) == started[0]
@@ -114,7 +114,7 @@ def test_where_nothing_can_be_played_that_is_said(open_page: Open, shown: Run, m
     said = "The round is what it claims to be. Nothing was played: its environment is in other processes."
     assert answer(app) == f"**Nothing played.** {said}"
     assert not has(app, "play_autopsy")
-    assert "8 of 9 checks" in words(app)
+    assert "9 of 10 checks" in words(app)
 
 
 def test_a_long_update_is_checked_in_the_background(
