@@ -96,7 +96,7 @@ def points(snapshot: ControlSnapshot) -> list[Point | None]:
         CannotRestoreError: the environment is not here, or the recording has no environment
             states.
     """
-    config, buffer, (_, recorded) = snapshot.config, snapshot.buffer, snapshot.shown
+    config, buffer, (_, recorded) = snapshot.config, snapshot.buffer, snapshot.from_environment
     check_recorded(snapshot)
     try:
         environment = environment_of(snapshot)

@@ -112,7 +112,7 @@ def _difference(environment: Environment, snapshot: ControlSnapshot) -> str | No
     one = None
     try:
         one = VectorEnvironment(environment, 1, begin_normalizer(config) if config.n_envs == 1 else None)
-        wanted = (snapshot.shown[0], snapshot.action_space)
+        wanted = (snapshot.from_environment[0], snapshot.action_space)
         for space, said in zip((one.observation_space, one.action_space), wanted, strict=True):
             if comparable and _look_of(space) != _look_of(said):
                 return "what is called so here has other observations or actions"
@@ -133,7 +133,7 @@ def _look_of(space: Space) -> tuple[Any, ...]:
 
 def _same_episode(one: VectorEnvironment, snapshot: ControlSnapshot, comparable: bool) -> bool:
     """Step the environment whose running episode is the youngest through its records, and compare."""
-    buffer, n_envs, (_, shown) = snapshot.buffer, snapshot.config.n_envs, snapshot.shown
+    buffer, n_envs, (_, shown) = snapshot.buffer, snapshot.config.n_envs, snapshot.from_environment
     ages = {i: len(snapshot.checkpoint[f"environment/{i}/actions"]) for i in with_states(snapshot)}
     which = min(ages, key=lambda i: (ages[i], i))
     one.restore(snapshot.checkpoint, only=[which])
