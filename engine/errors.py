@@ -9,6 +9,10 @@ class BadInputError(EngineError, ValueError):
     """A value that the user gave can't be used: an unknown environment, a round that is not there, ..."""
 
 
+class UnfitSpaceError(BadInputError):
+    """Observations or actions that no network of the engine takes."""
+
+
 class ZeroGradientError(BadInputError):
     """The target does not depend on the parameters here, so that every influence would be 0."""
 

@@ -99,7 +99,7 @@ def points(snapshot: ControlSnapshot) -> list[Point | None]:
         CannotRestoreError: the environment is not here, or the recording has no environment
             states.
     """
-    config, buffer, (_, recorded) = snapshot.config, snapshot.buffer, snapshot.shown
+    config, buffer, (_, recorded) = snapshot.config, snapshot.buffer, snapshot.from_environment
     check_recorded(snapshot)
     normalizer = begin_normalizer(replace(config, normalize_reward=False))
     if normalizer is not None and not any(name.startswith(f"{NORMALIZER}observation") for name in snapshot.checkpoint):

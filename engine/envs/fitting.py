@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from engine.errors import BadInputError
+from engine.errors import BadInputError, UnfitSpaceError
 from engine.spaces import LARGEST_SPACE, MOST_CHOICES, Space
 
 MOST_BOUNDS = 1024
@@ -71,7 +71,7 @@ def described(space: gym.Space[Any], names: tuple[str, ...], what: str) -> Space
             raise BadInputError(f"the {what} space has {space.n} values; it may have {MOST_CHOICES:,}")
         return Space("discrete", n=int(space.n), names=names)
     if not isinstance(space, gym.spaces.Box):
-        raise BadInputError(
+        raise UnfitSpaceError(
             f"the {what} space {' '.join(str(space).split())[:200]} is not supported; Discrete and Box are: name a function "
             "that wraps the environment so with --make"
         )

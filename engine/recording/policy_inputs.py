@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.kinds.recorded.memory import PLACE, STARTS, STATES
-from engine.kinds.recorded.policy import MASK
+from engine.kinds.recorded.snapshot import MASK
 from engine.recording.gym_spaces import observed
 from engine.spaces import Space
 

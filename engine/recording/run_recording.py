@@ -42,8 +42,7 @@ class Recording:
         """
         self.path = Path(path)
         self._keep, self._quiet = checked(keep), quiet
-        if Files().exists(self.path / "run.json"):
-            raise BadInputError(f"{self.path} holds a run already; record into another folder")
+        self._check_free()
         self.writer: RunWriter | None = None
         self.pending: RecordedSnapshot | None = None
         """The round that is being trained on."""
@@ -51,6 +50,7 @@ class Recording:
         self.foreseen: Sequence[Records] = ()
         self.round = 0
         """The next round."""
+        self.closed = False
         self.most_epochs: int | None = None
         """Of an update; None: as many as the first one takes."""
         self._since = 0.0
@@ -58,12 +58,21 @@ class Recording:
         self._ending: weakref.finalize[..., Any] | None = None
 
     def begin(self, manifest: RunManifest, planned: int | None = None) -> None:
-        """Write `run.json`. Errors as `RunWriter.create`.
+        """Write `run.json`.
 
         Args:
             manifest: what it says.
             planned: rounds of the training, where somebody knows.
+
+        Raises:
+            BadInputError: it was closed, or another recorder has begun a run there since.
+            EngineError: as `RunWriter.create`.
         """
+        if self.closed:
+            raise BadInputError(
+                f"the recorder of {self.path} was closed; what comes after that needs another recorder with a folder of its own"
+            )
+        self._check_free()
         self._space = DiskSpace(self._keep, manifest, planned)
         self.writer = RunWriter.create(self.path, manifest)
         self.most_epochs = manifest.config.n_epochs
@@ -130,7 +139,20 @@ class Recording:
             self.close()
 
     def close(self) -> None:
-        """Give the lock back; what was committed stays."""
-        if self.writer is not None:
+        """Give the lock back; what was committed stays.
+
+        A round whose update was going on is none, but it began with the parameters that the round before it led to.
+        """
+        if self.writer is None:
+            return
+        pending, self.pending, self.closed = self.pending, None, True
+        try:
+            if pending is not None and pending.round:
+                self.writer.commit_final(pending.round, pending.checkpoint)
+        finally:
             self.writer.close()
-        self.writer = None
+            self.writer = None
+
+    def _check_free(self) -> None:
+        if Files().exists(self.path / "run.json"):
+            raise BadInputError(f"{self.path} holds a run already; record into another folder")

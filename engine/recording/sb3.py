@@ -48,6 +48,7 @@ from engine.recording.run_recording import Recording
 from engine.recording.self_test import compare, recipe_differs
 from engine.recording.watched_rollout import Rollout, Running
 from engine.store.manifest import RunManifest
+from engine.store.snapshot import parameters_of
 
 LOGGED = {
     "policy_gradient_loss": ("train/policy_gradient_loss", "train/policy_loss"),
@@ -105,6 +106,7 @@ class Recorder(BaseCallback):
         self.close()
 
     def _on_training_start(self) -> None:
+        self._check_model()
         if self._kept.recording.writer is None:
             self._said, self._spec = self._settings(), self._environment()
             manifest = self._manifest()
@@ -114,8 +116,20 @@ class Recorder(BaseCallback):
         self._states = EpisodeStates(in_this_process(self.training_env))
         self._watch_minibatches()
 
+    def _check_model(self) -> None:
+        """Rounds follow each other: what trains now is what the update before led to."""
+        if self._kept.last is None:
+            return
+        now, before = parameters_of(self._state()), parameters_of(self._kept.last)
+        if not all(name in now and np.array_equal(now[name], was, equal_nan=True) for name, was in before.items()):
+            raise BadInputError(
+                f"the parameters are not those with which the recording into {self._kept.recording.path} stopped; "
+                "record another model, or what became of this one elsewhere, with another recorder"
+            )
+
     def _on_rollout_start(self) -> None:
         self._commit()
+        self._kept.last, self._kept.collecting = None, _Collecting(self.model)
         normalized = self.model.get_vec_normalize_env()
         shown = self.model._last_obs if normalized is None else normalized.get_original_obs()
         self._before = self._states.tensors(self._running.number, shown)
@@ -156,12 +170,13 @@ class Recorder(BaseCallback):
             fingerprint=recorded_fingerprint(),
             metrics=rollout.metrics(buffer),
         )
+        self._kept.collecting = None
         self._kept.recording.collected(snapshot, _foreseen(config, is_recurrent(model)))
 
     def _on_training_end(self) -> None:
         self._commit()
         self._states.stop()
-        self._kept.last = self._state()
+        self._kept.last, self._kept.collecting = self._state(), None
 
     def _commit(self) -> None:
         """The round whose update is over, with what the trainer's logger says of it."""
@@ -210,10 +225,7 @@ class Recorder(BaseCallback):
         buffer._get_samples = seen
 
     def _state(self) -> dict[str, NDArray[Any]]:
-        policy = self.model.policy
-        tensors = state_of(policy, policy.optimizer) | {TORCH_GENERATOR: torch.get_rng_state().numpy().copy()}
-        normalized = self.model.get_vec_normalize_env()
-        return tensors if normalized is None else tensors | _statistics(normalized)
+        return _state_of(self.model)
 
     def _config(self) -> TrainConfig:
         model, normalized = self.model, self.model.get_vec_normalize_env()
@@ -305,19 +317,43 @@ class Recorder(BaseCallback):
         )
 
 
+class _Collecting:
+    """A model that collects a round: its parameters are still those after the update before."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._began = self._changes()
+
+    def state(self) -> dict[str, NDArray[Any]] | None:
+        """Its checkpoint; None where it was changed since, without a recorder."""
+        return _state_of(self._model) if self._changes() == self._began else None
+
+    def _changes(self) -> list[tuple[int, int]]:
+        return [(id(each), each._version) for each in self._model.policy.parameters()]
+
+
 class _Kept:
     """What outlives the recorder: the run, and the parameters after the last update."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self.last: dict[str, NDArray[Any]] | None = None
+        self.collecting: _Collecting | None = None
+        """Where the training has not come to an end."""
 
     def finish(self) -> None:
-        """Commit them, where the training came to an end."""
-        if self.last is None:
+        """Commit them, also where the training was stopped while it collected."""
+        last = self.collecting.state() if self.collecting else self.last
+        if last is None:
             self.recording.close()
         else:
-            self.recording.finish(self.last)
+            self.recording.finish(last)
+
+
+def _state_of(model: Any) -> dict[str, NDArray[Any]]:
+    policy, normalized = model.policy, model.get_vec_normalize_env()
+    tensors = state_of(policy, policy.optimizer) | {TORCH_GENERATOR: torch.get_rng_state().numpy().copy()}
+    return tensors if normalized is None else tensors | _statistics(normalized)
 
 
 def _foreseen(config: TrainConfig, recurrent: bool) -> list[NDArray[np.int64]]:

@@ -225,7 +225,9 @@ class Watch:
                 "falls over many rounds are found"
             )
         if not self.discrete:
-            said.append("nothing is said of a policy that is stuck: actions are continuous, whose entropy has no floor")
+            said.append(
+                "nothing is said of a policy that is stuck: only of a Discrete action space is it known how low entropy can get"
+            )
         elif stuck := [name for name in ("entropy", "approx_kl") if name in absent]:
             said.append(f"nothing is said of a policy that is stuck: no round has {' or '.join(stuck)}")
         if absent:

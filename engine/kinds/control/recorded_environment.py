@@ -16,7 +16,7 @@ import numpy as np
 from engine.allowed import allowed
 from engine.environment_spec import ELSEWHERE
 from engine.envs import Environment, recorded
-from engine.errors import BadInputError, EngineError
+from engine.errors import BadInputError, EngineError, UnfitSpaceError
 from engine.kinds.control.normalization import begin_normalizer
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.kinds.control.stepper import VectorEnvironment
@@ -28,10 +28,13 @@ STEPS = 2000
 EPISODES = 2
 """Ends of episodes after which no more are compared: what is kept over a reset shows in the second."""
 LOOKED_AT = 8
-"""Rounds in which states are looked for."""
+"""Rounds in which states are looked for, from the first to the last."""
 STATELESS = "it was recorded without the states of its environments, by which to see whether it is the same"
 NO_ROUND = "no round of the run is here, by which to see whether it is the same"
 OTHERWISE = "name a factory with --make"
+NOT_PLAYED = (
+    "what it shows or takes is not of a Box or Discrete space, and such environments are recorded but not played"
+)
 
 Found: TypeAlias = "Environment | str"
 """What a run is played in, or why it can't be played."""
@@ -82,13 +85,13 @@ def _look(source: ControlSnapshot | Run, candidates: Sequence[Environment]) -> F
         if problem is None:
             return candidate
         problems.append(problem)
-    return f"{problems[-1]}; {OTHERWISE}"
+    return problems[-1]
 
 
 def _round_with_states(source: ControlSnapshot | Run) -> ControlSnapshot | None:
     """The round itself, or another one of its run: what is found is kept for the run.
 
-    Another trainer's recorder knows nothing of the episode that ran when it began, so not of the first round.
+    Another trainer's recorder knows nothing of the episode that ran when it began, so not of the rounds before its end.
     """
     if isinstance(source, ControlSnapshot):
         if with_states(source):
@@ -96,7 +99,9 @@ def _round_with_states(source: ControlSnapshot | Run) -> ControlSnapshot | None:
         if source.path is None or not source.hash:
             return None
         source = open_run(source.path)
-    rounds = map(source.snapshot, source.stored_rounds[:LOOKED_AT])
+    stored = source.stored_rounds
+    looked_at = np.unique(np.linspace(0, len(stored) - 1, LOOKED_AT).astype(int)) if stored else []
+    rounds = (source.snapshot(stored[i]) for i in looked_at)
     return next((each for each in rounds if with_states(each)), None)
 
 
@@ -106,25 +111,30 @@ def with_states(snapshot: ControlSnapshot) -> list[int]:
 
 
 def _difference(environment: Environment, snapshot: ControlSnapshot) -> str | None:
-    """What an environment does otherwise than was recorded, in words; None where it repeats an episode."""
+    """What an environment does otherwise than was recorded, and what to name; None where it repeats an episode."""
     config = snapshot.config
     comparable = config.n_envs == 1 or not config.normalize_observation
     one = None
     try:
         one = VectorEnvironment(environment, 1, begin_normalizer(config) if config.n_envs == 1 else None)
-        wanted = (snapshot.shown[0], snapshot.action_space)
+        wanted = (snapshot.from_environment[0], snapshot.action_space)
         for space, said in zip((one.observation_space, one.action_space), wanted, strict=True):
             if comparable and _look_of(space) != _look_of(said):
-                return "what is called so here has other observations or actions"
+                return f"what is called so here has other observations or actions; {OTHERWISE}"
         same = _same_episode(one, snapshot, comparable)
+    except UnfitSpaceError:
+        return NOT_PLAYED
     except EngineError as error:
-        return str(error)
+        return f"{error}; {OTHERWISE}"
     except Exception as error:  # noqa: BLE001  whatever somebody's environment does when it is played wrongly
-        return f"what is called so here fails ({' '.join(f'{type(error).__name__}: {error}'.split())[:200]})"
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return f"what is called so here fails ({said}); {OTHERWISE}"
     finally:
         if one is not None:
             one.close()
-    return None if same else f"an episode went otherwise than was recorded: it is another one, or {ELSEWHERE}"
+    if same:
+        return None
+    return f"an episode went otherwise than was recorded: it is another one, or {ELSEWHERE}; {OTHERWISE}"
 
 
 def _look_of(space: Space) -> tuple[Any, ...]:
@@ -133,7 +143,7 @@ def _look_of(space: Space) -> tuple[Any, ...]:
 
 def _same_episode(one: VectorEnvironment, snapshot: ControlSnapshot, comparable: bool) -> bool:
     """Step the environment whose running episode is the youngest through its records, and compare."""
-    buffer, n_envs, (_, shown) = snapshot.buffer, snapshot.config.n_envs, snapshot.shown
+    buffer, n_envs, (_, shown) = snapshot.buffer, snapshot.config.n_envs, snapshot.from_environment
     ages = {i: len(snapshot.checkpoint[f"environment/{i}/actions"]) for i in with_states(snapshot)}
     which = min(ages, key=lambda i: (ages[i], i))
     one.restore(snapshot.checkpoint, only=[which])

@@ -85,6 +85,11 @@ class ControlSnapshot(Snapshot):
         """Space and (n, ...) observations as people know them, without what the policy remembered beside."""
         return self.observation_space, self.buffer.observation
 
+    @property
+    def from_environment(self) -> tuple[Space, Any]:
+        """Of that, what the environment gives as its observation."""
+        return self.shown
+
     def without(self, drop: Any, *, actor_only: bool = False) -> Self:
         """The same snapshot with the records `drop` marked as not kept.
 

@@ -15,9 +15,8 @@ from torch.distributions import Distribution
 from engine.core.policy import Evaluation, Inputs, Policy, WithColumns
 from engine.errors import BadInputError
 from engine.kinds.recorded.loss import WithLosses, WithValue
+from engine.kinds.recorded.snapshot import MASK
 
-MASK = "action_mask"
-"""The part of an observation that says which actions were allowed."""
 Evaluate = Callable[..., tuple[Tensor, "Tensor | None", Tensor]]
 """(module, observation, action) -> log_prob (n,), entropy (n,) or None, value (n,); rows in order."""
 Terms = Callable[..., tuple[Tensor, Tensor, Tensor]]

@@ -15,6 +15,9 @@ from engine.kinds.recorded.memory import PREFIX, remembers
 from engine.kinds.recorded.settings import RecordedSettings
 from engine.spaces import Space
 
+MASK = "action_mask"
+"""The part of an observation that says which actions were allowed."""
+
 
 @dataclass(frozen=True, repr=False)
 class RecordedBuffer(RolloutBuffer):
@@ -51,12 +54,15 @@ class RecordedSnapshot(ControlSnapshot):
         space, observation = super().shown
         if not remembers(observation):
             return space, observation
-        own = [name for name in space.parts if not name.startswith(PREFIX)]
-        if own == ["observation"]:
-            return space.parts["observation"], observation["observation"]
-        return replace(space, parts={name: space.parts[name] for name in own}), {
-            name: observation[name] for name in own
-        }
+        return _parts(space, observation, [name for name in space.parts if not name.startswith(PREFIX)])
+
+    @property
+    def from_environment(self) -> tuple[Space, Any]:
+        """Without which actions were allowed."""
+        space, observation = self.shown
+        if MASK not in space.parts:
+            return space, observation
+        return _parts(space, observation, [name for name in space.parts if name != MASK])
 
     @cached_property
     def said(self) -> RecordedSettings:
@@ -66,3 +72,12 @@ class RecordedSnapshot(ControlSnapshot):
             BadInputError: they can't be understood.
         """
         return RecordedSettings.from_json(self.settings)
+
+
+def _parts(space: Space, observation: Mapping[str, Any], names: list[str]) -> tuple[Space, Any]:
+    """Parts of observations, as a dict; an observation that was put into one only for what is beside it by itself."""
+    if names == ["observation"]:
+        return space.parts["observation"], observation["observation"]
+    return replace(space, parts={name: space.parts[name] for name in names}), {
+        name: observation[name] for name in names
+    }

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from recorded_policies import RECURRENT
-from stable_baselines3 import PPO
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.spaces import MultiDiscrete
+from recorded_policies import MODELS, RECURRENT, VECTOR, AnyWorld
+from sb3_contrib import MaskablePPO
+from sb3_contrib.common.wrappers import ActionMasker
+from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.distributions import kl_divergence
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecFrameStack
@@ -173,6 +179,29 @@ def test_a_policy_that_remembers_is_asked_about_whole_sequences(tmp_path: Path) 
     assert following.kl.counterfactual.mean > 0
 
 
+def masked() -> Any:
+    env = ActionMasker(gym.make("CartPole-v1"), lambda _: np.ones(2, bool))
+    return MaskablePPO("MlpPolicy", env, device="cpu", **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (masked, "which actions are allowed is known"),
+        (MODELS["several discrete"], "such environments are recorded but not"),
+    ],
+)
+def test_it_is_said_what_keeps_a_run_from_being_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[], Any], says: str
+) -> None:
+    monkeypatch.setitem(gym.registry, "AnyWorld", EnvSpec("AnyWorld", lambda: AnyWorld(VECTOR, MultiDiscrete([3, 2]))))
+    model = make()
+    with sb3.Recorder(tmp_path / "run") as recorder:
+        model.learn(3 * 64, callback=recorder)
+    snapshot = engine.open_run(tmp_path / "run").snapshot(1)
+    assert says in kind_of(snapshot).unplayed(snapshot)
+
+
 def test_rounds_to_train_on_need_an_environment(tmp_path: Path) -> None:
     """Of a run of our own, too, which can be trained on elsewhere; frame stacks are another environment."""
     stacked = PPO("MlpPolicy", VecFrameStack(make_vec_env("CartPole-v1", 1, seed=0), 2), device="cpu", **SMALL)
@@ -186,10 +215,10 @@ def test_rounds_to_train_on_need_an_environment(tmp_path: Path) -> None:
 
 
 def test_the_first_round_is_played_where_another_one_knows_its_environment(tmp_path: Path) -> None:
-    """Nothing leads back to the episodes that ran when the recorder began; whichever round is asked first."""
-    model = PPO("MlpPolicy", make_vec_env("CartPole-v1", 1, seed=0), device="cpu", **SMALL)
-    with sb3.Recorder(tmp_path / "run") as recorder:
-        model.learn(4 * 32, callback=recorder)
+    """Nothing leads back to the episodes that ran when the recorder began, for 25 rounds; whichever round is asked first."""
+    model = A2C("MlpPolicy", make_vec_env("MountainCar-v0", 1, seed=0), n_steps=8, device="cpu")
+    with sb3.Recorder(tmp_path / "run", self_test=False) as recorder:
+        model.learn(30 * 8, callback=recorder)
     run = engine.open_run(tmp_path / "run")
     for k in (0, 2):
         snapshot = run.snapshot(k)

@@ -18,7 +18,7 @@ import pytest
 import torch
 from recorded_policies import MODELS, SMALL, THREE, VECTOR, world
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.callbacks import CheckpointCallback
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 from stable_baselines3.common.distributions import kl_divergence
 from torch import Tensor
 
@@ -28,7 +28,8 @@ from engine.analysis.restoring import points
 from engine.core.divergence import divergence
 from engine.core.kind import kind_of
 from engine.core.policy import trained
-from engine.errors import BadInputError, EngineError, LockedRunError
+from engine.core.replays.replayed_run import replay_run
+from engine.errors import BadInputError, EngineError
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.recorded.kind import loss_of
 from engine.kinds.recorded.policy import unmasked
@@ -403,8 +404,8 @@ def test_own_classes_need_the_readers_word(runs: dict[str, Run]) -> None:
 def test_two_recorders_on_one_folder(tmp_path: Path) -> None:
     first, second = sb3.Recorder(tmp_path / "run"), sb3.Recorder(tmp_path / "run")
     PPO("MlpPolicy", world(VECTOR, THREE), **SMALL).learn(64, callback=first)
-    with pytest.raises((BadInputError, LockedRunError), match="run"):
-        PPO("MlpPolicy", world(VECTOR, THREE), **SMALL).learn(64, callback=second)
+    model = PPO("MlpPolicy", world(VECTOR, THREE), **SMALL)
+    assert "record into another folder" in refusal(lambda: model.learn(64, callback=second))
     first.close()
     assert "record into another folder" in refusal(lambda: sb3.Recorder(tmp_path / "run"))
     assert engine.open_run(tmp_path / "run").stored_rounds == [0]
@@ -427,8 +428,38 @@ def test_a_training_that_stops_within_an_update_keeps_its_rounds(tmp_path: Path)
     recorder.close()
     run = engine.open_run(tmp_path / "run")
     assert run.stored_rounds == [0]
-    assert run.final is None
+    assert [each.equal for each in replay_run(run)] == [True]
     assert engine.verify_run(tmp_path / "run") == []
+    assert "was closed" in refusal(lambda: model.learn(64, callback=recorder))
+
+
+class Interrupts(BaseCallback):
+    """Stops a training in the middle of a rollout."""
+
+    def _on_step(self) -> bool:
+        if self.n_calls == 40:
+            raise KeyboardInterrupt
+        return True
+
+
+def test_a_training_that_stops_while_it_collects_keeps_what_the_last_update_led_to(tmp_path: Path) -> None:
+    for name, goes_on, says in (("stopped", False, "verified"), ("went on", True, "not recorded")):
+        model = PPO("MlpPolicy", world(VECTOR, THREE), **SMALL)
+        recorder = sb3.Recorder(tmp_path / name)
+        with pytest.raises(KeyboardInterrupt):
+            model.learn(10_000, callback=[recorder, Interrupts()])
+        if goes_on:
+            model.learn(64)
+        recorder.close()
+        [found] = replay_run(engine.open_run(tmp_path / name))
+        assert says in found.words
+
+
+def test_a_recorder_is_of_one_model(tmp_path: Path) -> None:
+    model, recorder = PPO("MlpPolicy", world(VECTOR, THREE), **SMALL), sb3.Recorder(tmp_path / "run")
+    model.learn(64, callback=recorder)
+    model.learn(64)
+    assert "another recorder" in refusal(lambda: model.learn(64, callback=recorder))
 
 
 @pytest.mark.long

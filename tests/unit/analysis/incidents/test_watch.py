@@ -157,7 +157,7 @@ def test_what_is_missing_is_said() -> None:
     assert any("no round has entropy or approx_kl" in sentence for sentence in found.missing)
     some: Metrics = [(k, {"mean_return": 3.0, "entropy": 0.5}) for k in range(30)]
     assert any(each.startswith("30 rounds without episodes or std_return") for each in whole(some).incidents.missing)
-    assert any("actions are continuous" in sentence for sentence in whole(some, discrete=False).incidents.missing)
+    assert any("of a Discrete action space" in sentence for sentence in whole(some, discrete=False).incidents.missing)
 
 
 def test_returns_without_a_std_are_judged_by_how_they_vary_over_rounds() -> None:
