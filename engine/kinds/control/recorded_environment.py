@@ -100,8 +100,8 @@ def _round_with_states(source: ControlSnapshot | Run) -> ControlSnapshot | None:
             return None
         source = open_run(source.path)
     stored = source.stored_rounds
-    looked_at = np.unique(np.linspace(0, len(stored) - 1, LOOKED_AT).astype(int)) if stored else []
-    rounds = (source.snapshot(stored[i]) for i in looked_at)
+    looked_at = np.unique(np.linspace(0, len(stored) - 1, LOOKED_AT).astype(int)) if stored else np.zeros(0, int)
+    rounds = (source.snapshot(stored[i]) for i in looked_at.tolist())
     return next((each for each in rounds if with_states(each)), None)
 
 
@@ -118,8 +118,8 @@ def _difference(environment: Environment, snapshot: ControlSnapshot) -> str | No
     try:
         one = VectorEnvironment(environment, 1, begin_normalizer(config) if config.n_envs == 1 else None)
         wanted = (snapshot.from_environment[0], snapshot.action_space)
-        for space, said in zip((one.observation_space, one.action_space), wanted, strict=True):
-            if comparable and _look_of(space) != _look_of(said):
+        for space, recorded in zip((one.observation_space, one.action_space), wanted, strict=True):
+            if comparable and _look_of(space) != _look_of(recorded):
                 return f"what is called so here has other observations or actions; {OTHERWISE}"
         same = _same_episode(one, snapshot, comparable)
     except UnfitSpaceError:
