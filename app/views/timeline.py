@@ -120,7 +120,10 @@ def draw_formation() -> None:
     if not stored:
         st.info("No round of this run has records, so influence can't be computed.", icon=":material/info:")
     elif run.manifest.action_space.kind != "discrete":
-        st.info("The map groups records by action, and this run's actions are continuous.", icon=":material/info:")
+        st.info(
+            "The map groups records by action, and this run's actions are not of a Discrete space.",
+            icon=":material/info:",
+        )
     else:
         columns, table, failed = loaders.formation_table(run, "first_order")
         for line in unread(failed):
