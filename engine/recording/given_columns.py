@@ -39,9 +39,11 @@ def numbers(name: str, column: Any, n: int) -> NDArray[Any]:
     [1.0, 2.0, 3.0, 4.0]
 
     Raises:
-        BadInputError: there are more or fewer.
+        BadInputError: there are more or fewer, or they are no numbers.
     """
     found = array(column)
+    if found.dtype.kind not in "biuf":
+        raise BadInputError(f"{name} is {found.dtype}; it must be numbers")
     if found.size != n:
         raise BadInputError(f"{name} has {found.size} records, and log_prob has {n}")
     return found.reshape(n).copy()

@@ -146,6 +146,7 @@ class Recorder:
         self._recording = Recording(path, keep, quiet)
         self._recording.most_epochs = n_epochs
         self._spaces: tuple[Space, Space] | None = None
+        self._steps: tuple[int, int] | None = None
         self._episodes = BegunEpisodes()
 
     def round(
@@ -183,7 +184,8 @@ class Recorder:
             extra: further columns of numbers.
 
         Raises:
-            BadInputError: a column has another length, or there are terms beside the loss.
+            BadInputError: a column has another length, the round another size than the first one, or there are terms beside
+                the loss.
         """
         if loss is not None and self.terms is not None:
             raise BadInputError("this loop has terms= of its own; give what changes as a further column, not as loss=")
@@ -191,6 +193,11 @@ class Recorder:
         n = int(np.prod(np.shape(array(log_prob))))
         if n_envs < 1 or n % n_envs:
             raise BadInputError(f"{n} records are no whole steps of {n_envs} environments")
+        if self._steps not in (None, (n // n_envs, n_envs)):
+            raise BadInputError(
+                f"this round has {n // n_envs} steps of {n_envs} environments, and the first one had {self._steps[0]} of "
+                f"{self._steps[1]}; the rounds of a run are of one size"
+            )
         columns = {"log_prob": log_prob, "value": value, "advantage": advantage, "returns": returns, "reward": reward}
         flat: dict[str, Any] = {name: numbers(name, given, n).astype(np.float32) for name, given in columns.items()}
         begins = numbers("starts", starts, n).astype(bool).reshape(-1, n_envs)
@@ -246,6 +253,7 @@ class Recorder:
             metrics=metrics,
         )
         self._recording.collected(snapshot)
+        self._steps = n // n_envs, n_envs
 
     def minibatch(self, indices: Any) -> None:
         """The records that the next step takes: positions in the round's columns, step by step.
@@ -283,9 +291,13 @@ class Recorder:
         whole, why = recording.whole()
         if recording.writer is None:
             recording.begin(self._manifest(whole))
-        if self._test and whole.round == 0 and not why:
-            found["self_test"] = self._tested(whole)
+        if self._test and whole.round == 0:
+            found["self_test"] = self._untested(why) if why else self._tested(whole)
         recording.updated(found)
+
+    def _untested(self, why: str) -> str:
+        warnings.warn(f"{self._recording.path}: the first round can't be replayed: {why}", stacklevel=4)
+        return f"not made: {why}"
 
     def _tested(self, whole: RecordedSnapshot) -> str:
         """What replaying the first round says; a difference is warned of."""

@@ -14,6 +14,9 @@ from engine.kinds.control.rollout import td_errors
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.spaces import Space
 
+SYMBOLS = 31
+"""Images with no larger value hold numbers of things, as grid worlds do, rather than colours."""
+
 
 @control_only
 def record_fields(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
@@ -97,8 +100,8 @@ def action_components(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
 def observation_pictures(snapshot: ControlSnapshot, record: int) -> dict[str, NDArray[np.uint8]]:
     """A (height, width, 3) picture of an image observation, or of each part of one that is an image, by its name.
 
-    Every channel is stretched so that the round's largest value is 255. Three channels become red, green and blue; any
-    other number of them grey.
+    It is stretched so that the round's largest value is 255, all channels alike, so that colours are what they are; where none
+    is above `SYMBOLS`, every channel by itself. Three channels become red, green and blue; any other number of them grey.
     """
     space, observation = snapshot.shown
     parts: dict[str, Any] = observation if isinstance(observation, dict) else {"": observation}
@@ -112,6 +115,8 @@ def _picture(images: NDArray[Any], space: Space, record: int) -> NDArray[np.uint
     axis = space.channel_axis
     images = images[..., None] if axis is None else np.moveaxis(images, axis + 1, -1)
     largest = np.maximum(images.max(axis=(0, 1, 2)), 1)
+    if largest.max() > SYMBOLS:
+        largest = largest.max()
     stretched = images[record] * (255.0 / largest)
     if stretched.shape[2] != 3:
         stretched = np.repeat(stretched.mean(axis=2, keepdims=True), 3, axis=2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -32,6 +33,8 @@ _HOMES = re.compile(
 """Modules that hold nothing but classes of layers, optimizers and policies, and functions that are never called from here."""
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 DEEPEST, MOST_PARTS, LONGEST_TEXT, LARGEST_NUMBER = 12, 4096, 200, 2**20
+NOBODYS_OWN = sys.stdlib_module_names | {"torch", "stable_baselines3", "sb3_contrib", "engine"}
+"""Packages of which no reader is told that they can be allowed."""
 SLACK = 2**20
 """Numbers that building a policy may take beyond three times those of its checkpoint."""
 
@@ -186,7 +189,8 @@ def allowed_class(name: str) -> type:
     package = home.partition(".")[0]
     own = package in allowed().packages
     if not _NAME.fullmatch(name) or not (own or _HOMES.fullmatch(home)):
-        hint = f"; it is taken from your own package with --allow {package}" if _NAME.fullmatch(name) else ""
+        could_be_own = _NAME.fullmatch(name) and package not in NOBODYS_OWN
+        hint = f"; it is taken from your own package with --allow {package}" if could_be_own else ""
         raise BadInputError(f"the policy's recipe names {name[:80]!r}, which is not made from a run's word alone{hint}")
     try:
         found = getattr(import_module(home), qualname, None)

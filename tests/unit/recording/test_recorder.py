@@ -183,11 +183,13 @@ def test_bad_calls_say_what_would_be_right(tmp_path: Path) -> None:
     assert "minibatch comes after round" in refusal(lambda: recorder.minibatch([0]))
     assert "reward has 7 records, and log_prob has 8" in refusal(lambda: recorder.round(**columns(reward=np.zeros(7))))
     assert "no whole steps of 3" in refusal(lambda: recorder.round(**columns(n_envs=3)))
+    assert "it must be numbers" in refusal(lambda: recorder.round(**columns(reward=["all"] * 8)))
     recorder.round(**columns())
     for wrong in ([8], [-1], [0.5], []):
         assert "from 0 to 7" in refusal(lambda wrong=wrong: recorder.minibatch(wrong))
     recorder.minibatch(np.arange(8))
     assert "say n_actions=" in refusal(lambda: recorder.round(**columns(action=np.full(8, 5))))
+    assert "the rounds of a run are of one size" in refusal(lambda: recorder.round(**columns(n_envs=1)))
     recorder.close()
     assert engine.open_run(tmp_path / "run").stored_rounds == [0]
     assert "record into another folder" in refusal(lambda: small(tmp_path / "run"))
@@ -227,7 +229,8 @@ def test_minibatches_that_are_no_passes_leave_influence_but_no_replay(tmp_path: 
     recorder.round(**columns())
     for rows in ([0, 1, 2], [2, 3, 4]):
         recorder.minibatch(rows)
-    recorder.close()
+    with pytest.warns(UserWarning, match="can't be replayed: an epoch takes a record more than once"):
+        recorder.close()
     run = engine.open_run(tmp_path / "run")
     assert run.rounds[0].metrics["not_replayable"] == "an epoch takes a record more than once"
     assert np.isfinite(engine.influence(run.snapshot(0), "return", cache=False).influence).all()
@@ -248,7 +251,7 @@ def test_a_loop_that_fails_within_an_update_keeps_the_rounds_before(tmp_path: Pa
         train()
     run = engine.open_run(tmp_path / "run")
     assert run.stored_rounds == [0, 1]
-    assert run.final is None
+    assert run.final is not None  # what the last round that is kept led to
 
 
 def test_a_package_that_is_not_allowed_is_not_imported(recorded: tuple[Path, Any]) -> None:

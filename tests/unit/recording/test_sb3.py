@@ -30,6 +30,7 @@ from engine.core.kind import kind_of
 from engine.core.policy import trained
 from engine.core.replays.replayed_run import replay_run
 from engine.errors import BadInputError, EngineError
+from engine.kinds.control.fields import observation_pictures
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.recorded.kind import loss_of
 from engine.kinds.recorded.policy import unmasked
@@ -209,6 +210,10 @@ def test_parts_and_images_come_back(runs: dict[str, Run]) -> None:
     assert stacked.snapshot(0).buffer.observation.shape == (64, 12, 36, 36)
     for file in (stacked.path / "data").glob("*-records-*"):
         assert file.stat().st_size < 0.45 * 64 * 12 * 36 * 36, "each frame of the noise once"
+    image = parts.buffer.observation["image"]
+    image[:, 1] //= 2  # dim green stays dim
+    image[0, 0, 0, 0] = 255
+    assert np.array_equal(observation_pictures(parts, 3)["image"], image[3].transpose(1, 2, 0))
     assert runs["two by three actions"].snapshot(0).buffer.action.shape == (64, 6)
 
 
@@ -370,7 +375,9 @@ def forged(run: Run, folder: Path, change: Callable[[dict[str, Any]], None]) -> 
 def test_a_class_that_is_not_allowed_is_not_touched(runs: dict[str, Run], tmp_path: Path, name: str, says: str) -> None:
     run = forged(runs["discrete states"], tmp_path / "run", lambda said: said["policy"].update(name=name))
     before = set(sys.modules)
-    assert says in refusal(lambda: engine.influence(run.snapshot(1), "return", cache=False))
+    said = refusal(lambda: engine.influence(run.snapshot(1), "return", cache=False))
+    assert says in said
+    assert ("--allow" in said) == name.startswith("evil")
     assert {module.partition(".")[0] for module in set(sys.modules) - before} <= {"stable_baselines3", "torch"}
     assert len(run.snapshot(1).buffer) == 64  # what needs no policy is there
 
