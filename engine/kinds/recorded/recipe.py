@@ -33,7 +33,7 @@ _HOMES = re.compile(
 """Modules that hold nothing but classes of layers, optimizers and policies, and functions that are never called from here."""
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 DEEPEST, MOST_PARTS, LONGEST_TEXT, LARGEST_NUMBER = 12, 4096, 200, 2**20
-NOBODYS_OWN = sys.stdlib_module_names | {"torch", "stable_baselines3", "sb3_contrib", "engine"}
+NOBODYS_OWN = sys.stdlib_module_names | {"__main__", "torch", "stable_baselines3", "sb3_contrib", "engine"}
 """Packages of which no reader is told that they can be allowed."""
 SLACK = 2**20
 """Numbers that building a policy may take beyond three times those of its checkpoint."""

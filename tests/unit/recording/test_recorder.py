@@ -225,7 +225,7 @@ def test_a_run_without_rebuild_can_be_looked_at(tmp_path: Path) -> None:
 
 
 def test_minibatches_that_are_no_passes_leave_influence_but_no_replay(tmp_path: Path, allowed: None) -> None:
-    recorder, _ = small(tmp_path / "run")
+    recorder, _ = small(tmp_path / "run", self_test=True)
     recorder.round(**columns())
     for rows in ([0, 1, 2], [2, 3, 4]):
         recorder.minibatch(rows)
