@@ -39,7 +39,7 @@ def was_it_real(real: Change, round: int) -> str:
     """What happened to the return of training, and what on common seeds.
 
     >>> was_it_real(Change(Interval(4, -23, 31), 159, 163, 64, (0, 63), (226, 99), 44), 49)
-    'The return of training fell from 226 (round 49) to 98.99 (round 50), its noise is ±44; on 64 common seeds ...'
+    'The return of training fell from 226 (round 49) to 99 (round 50), its noise is ±44; on 64 common seeds ...'
     """
     before, after = real.training
     common = (
