@@ -116,8 +116,12 @@ def evaluated(model: Any, buffer: Any, rows: Any) -> tuple[Tensor, Tensor, Tenso
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_scores_are_those_of_a_gradient_a_record(models: dict[str, Any], runs: dict[str, Run], name: str) -> None:
+def test_scores_are_those_of_a_gradient_a_record(
+    models: dict[str, Any], runs: dict[str, Run], name: str, request: pytest.FixtureRequest
+) -> None:
     snapshot, model = runs[name].snapshot(1), models[name]
+    trained_to = {key: tensor.clone() for key, tensor in model.policy.state_dict().items()}
+    request.addfinalizer(lambda: model.policy.load_state_dict(trained_to))
     buffer, loss, config = snapshot.buffer, loss_of(snapshot), snapshot.config
     with torch.no_grad():
         for key, tensor in parameters_of(snapshot.checkpoint).items():
