@@ -197,12 +197,19 @@ def verified_round(run: Run, k: int, report: Callable[[int, int], None] | None =
 
 
 def _key(run: Run, k: int) -> str | None:
-    """Name in the cache: of the round, the checkpoint after it, and what replays it; None where nothing can be kept."""
+    return update_key(run, k, {"version": REPLAYED_VERSION, "replayed": k})
+
+
+def update_key(run: Run, k: int, question: Mapping[str, Any]) -> str | None:
+    """Name in the cache of something about the update of round k: of the question, both commits, and what replays it here.
+
+    None where nothing can be kept, because what the kind needs is not installed.
+    """
     one_thread()
     commits = [info.hash for info in (*run.rounds, *([run.final] if run.final else ())) if info.round in (k, k + 1)]
     try:
         here = kind_named(run.kind).fingerprint()
-    except BadInputError:  # what the kind needs is not installed
+    except BadInputError:
         return None
-    question = {"version": REPLAYED_VERSION, "replayed": k, "commits": commits, "here": here}
-    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+    whole = {**question, "commits": commits, "here": here}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.core.checkpoint import one_thread
-from engine.errors import BadInputError
-from engine.known_kinds import kind_named
+from engine.core.replays.replayed_run import update_key
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.read import Run
 
@@ -66,12 +61,4 @@ class Returns:
 
 
 def _key(run: Run, k: int, episodes: int) -> str | None:
-    """Name in the cache; None where nothing can be kept."""
-    one_thread()
-    commits = [info.hash for info in (*run.rounds, *([run.final] if run.final else ())) if info.round in (k, k + 1)]
-    try:
-        here = kind_named(run.kind).fingerprint()
-    except BadInputError:  # what the kind needs is not installed
-        return None
-    question = {"version": RETURNS_VERSION, "autopsy": k, "commits": commits, "episodes": episodes, "here": here}
-    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+    return update_key(run, k, {"version": RETURNS_VERSION, "autopsy": k, "episodes": episodes})
