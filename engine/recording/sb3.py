@@ -77,7 +77,7 @@ class Recorder(BaseCallback):
 
         Args:
             path: the run folder to make.
-            info: keys of the environments' `info` whose numbers become columns of the records; NaN where a step has none.
+            info: keys of the environments' `info` whose numbers become columns of the records; NaN where a step has none, with a warning where none has.
             keep: which rounds keep their records: an `engine.Keep`, None for all of them, or what fits: all of a run that
                 takes up to 4 GB, and of another one what keeps it below 20 GB.
             quiet: do not say on stderr at round 1 what the run will take on disk and what is kept.
@@ -147,6 +147,10 @@ class Recorder(BaseCallback):
         rollout, model = self._rollout, self.model
         assert rollout is not None, "a rollout began"
         buffer = rollout.buffer(model)
+        if self._kept.recording.round == 0 and (never := rollout.never()):
+            warnings.warn(
+                f"no step of the first round has a number {' or '.join(map(repr, never))} in `info`", stacklevel=2
+            )
         config = self._config()
         rate = float(model.lr_schedule(self._progress))
         snapshot = RecordedSnapshot(

@@ -95,6 +95,10 @@ class Rollout:
             extra={name: np.stack(column).ravel() for name, column in self.extra.items()},
         )
 
+    def never(self) -> list[str]:
+        """The keys of `info` that no step had a number for."""
+        return [name for name, column in self.extra.items() if np.isnan(column).all()]
+
     def metrics(self, buffer: RecordedBuffer) -> dict[str, Any]:
         """Of the episodes that ended in the round, and of the critic."""
         return episode_metrics(self.finished, buffer) | {"collect_seconds": time.perf_counter() - self.began}

@@ -301,8 +301,9 @@ def test_its_environment_is_played_and_a_removal_is_judged(runs: dict[str, Run],
 
 def test_learn_may_be_called_twice_and_beside_other_callbacks(tmp_path: Path) -> None:
     model = PPO("MlpPolicy", world(VECTOR, THREE), **SMALL)
-    with sb3.Recorder(tmp_path / "run", info=["luck"]) as recorder:
-        model.learn(128, callback=[CheckpointCallback(64, str(tmp_path / "zips")), recorder])
+    with sb3.Recorder(tmp_path / "run", info=["luck", "lukc"]) as recorder:
+        with pytest.warns(UserWarning, match="no step of the first round has a number 'lukc' in `info`"):
+            model.learn(128, callback=[CheckpointCallback(64, str(tmp_path / "zips")), recorder])
         model.learn(64, callback=recorder, reset_num_timesteps=False)
     run = engine.open_run(tmp_path / "run")
     assert run.stored_rounds == [0, 1, 2]
