@@ -217,7 +217,8 @@ def _numbers(m: int, values: Any) -> tuple[float, ...]:
 def _in_state(policy: Any, target: ActionTarget) -> tuple[float, ...]:
     if policy.has_memory:
         raise BadInputError(
-            "what a policy with a memory does in a state depends on what each round's own policy remembers"
+            "what a policy with a memory does in a state depends on what each round's own policy remembers; ask which "
+            "records made it act so in one round, by the action target"
         )
     output, deviation = policy.action_parameters(target.observation)
     if deviation is None:

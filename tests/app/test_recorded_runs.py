@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pages import Open, errors, figure, numbers, words
-from recorded_policies import MODELS
+from recorded_policies import MODELS, RECURRENT
 
 import engine
 from app.diagnosis import html_report
@@ -22,14 +22,15 @@ from engine.recording import sb3
 sys.path.insert(0, str(Path(engine.__file__).parents[1] / "docs" / "examples"))
 import ppo_single_file as loop
 
-NAMES = ("masked", "parts", "several discrete", "images", "gsde", "gaussian", "rmsprop", "own policy")
+NAMES = ("masked", "parts", "several discrete", "images", "gsde", "gaussian", "rmsprop", "own policy", "LSTM")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("recorded")
+    models = MODELS | {"LSTM": RECURRENT["critic with its own"]}
     for name in NAMES:
-        model = MODELS[name]()
+        model = models[name]()
         with sb3.Recorder(made / name, info=["luck"]) as recorder:
             model.learn(2 * model.n_steps * model.n_envs, callback=recorder)
     loop.main(str(made / "loop"), 2)
@@ -41,7 +42,7 @@ def test_every_page_opens(open_page: Open, folder: Path, name: str) -> None:
     for page in ("timeline", "diagnose", "behaviour", "interventions", "compare_runs"):
         app = open_page(page, folder, run=name, round="1", record="1:3")
         assert not app.exception, (page, app.exception)
-        said = [each for each in errors(app) if "not shown" not in each]
+        said = [each for each in errors(app) if "not shown" not in each and "policy with a memory" not in each]
         assert said == [], page
     app = open_page("timeline", folder, run=name, round="1")
     assert "Recorded from Stable-Baselines3" in words(app)

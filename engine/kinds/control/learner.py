@@ -199,7 +199,7 @@ def step_through(
     Raises:
         StateNotRestoredError: an observation or a reward on the way differs from the recorded one.
     """
-    config, buffer = snapshot.config, snapshot.buffer
+    config, buffer, (_, shown) = snapshot.config, snapshot.buffer, snapshot.from_environment
     which = np.arange(config.n_envs) if only is None else np.asarray(only)
     # The statistics of observations come from all environments: without them there are only the rewards to go by.
     comparable = environments.normalizer is not None or not config.normalize_observation
@@ -207,7 +207,7 @@ def step_through(
         if t == config.n_steps:
             return
         rows = t * config.n_envs + which
-        differs = comparable and not np.array_equal(environments.observation, buffer.observation[rows])
+        differs = comparable and not np.array_equal(environments.observation, shown[rows])
         if not differs and t < steps:
             differs = not np.array_equal(environments.step(buffer.action[rows]).reward, buffer.reward[rows])
         if differs:
