@@ -10,7 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, get_all_start_methods, get_context, parent_process
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any, TypeVar
@@ -21,6 +22,9 @@ from engine.errors import BadInputError, EngineError
 EXECUTORS = ("inline", "processes", "ray")
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, or was done last; done; total) by long work; raise from it to cancel."""
+
+IMPORTED_ONCE = ["engine.core.replays.many", "engine.kinds.control.kind"]
+"""By the process that workers on this machine are copies of."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -135,7 +139,7 @@ def _inline(function: Callable[[Any], Any], tasks: Sequence[Any], _workers: int)
 def _in_processes(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Outcomes:
     others = set(active_children())
     pool = ProcessPoolExecutor(
-        min(workers, len(tasks) or 1), get_context("spawn"), initializer=_begin_worker, initargs=(allowed(),)
+        min(workers, len(tasks) or 1), _context(), initializer=_begin_worker, initargs=(allowed(),)
     )
     try:
         futures = {pool.submit(function, task): task for task in tasks}
@@ -147,6 +151,15 @@ def _in_processes(function: Callable[[Any], Any], tasks: Sequence[Any], workers:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _context() -> BaseContext:
+    """How workers begin: as copies of one process that has imported what takes long, where there is such a thing; else anew."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED_ONCE)
+    return context
 
 
 def _begin_worker(given: Allowed) -> None:
