@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import arguments
-from engine.core.advantage_steps import Steps
 from engine.core.agent import Agent, PolicyAgent
 from engine.core.batched_contract import Batched
 from engine.core.checkpoint import fingerprint, one_thread, restore_optimizer
-from engine.core.draws import one_of_many, random_removals
+from engine.core.counterfactuals import Counterfactuals
 from engine.core.effort import Effort
 from engine.core.evaluation import PolicyEvaluation
 from engine.core.features import Feature, dropped
@@ -57,7 +56,7 @@ class Words(NamedTuple):
     evaluated: str = "evaluation episodes"
 
 
-class Kind:
+class Kind(Counterfactuals):
     """A kind of run. What is written here is right for records that are a state and an action each, with PPO's objective.
 
     A new kind gives `name` and `policy`, and beside it a `store.kind_tables.Columns`: then its rounds can be attributed,
@@ -116,16 +115,6 @@ class Kind:
     def near_log_prob(self, snapshot: Any) -> float:
         """How far apart the two may be for them to be one policy's, rounded on two machines, as a share of max(1, |log pi|)."""
         return 0.01
-
-    def advantage_steps(self, snapshot: Any) -> Steps:
-        """The steps whose advantages follow from the round's rewards and values.
-
-        Raises:
-            BadInputError: the advantages of this kind follow from something else.
-        """
-        raise BadInputError(
-            f"nothing is known of how advantages of the kind {self.name} follow from rewards and values"
-        )
 
     def objective(self, snapshot: Any) -> MinibatchObjective:
         """How a minibatch's terms become what its optimizer step ascends."""
@@ -222,28 +211,6 @@ class Kind:
     def draw_minibatches(self, snapshot: Any, rng: np.random.Generator, left: NDArray[np.int64]) -> NDArray[np.integer]:
         """(n_epochs, m) permutations of the m records that are `left`, as the trainer might have drawn them."""
         return left[draw_minibatches(rng, len(left), snapshot.config.n_epochs)]
-
-    # Removals.
-
-    def removed(self, snapshot: Any, drop: Any, *, actor_only: bool = False) -> Any:
-        """The round as if these records had not been there.
-
-        Raises:
-            BadInputError: a record is out of range, or what is left is nothing to learn from.
-        """
-        return snapshot.without(drop, actor_only=actor_only)
-
-    def random_removals(self, snapshot: Any, fraction: float, m: int, seed: int) -> NDArray[np.bool_]:
-        """(m, n) random subsets of the records that the round's update used, True where a record is to be removed.
-
-        Raises:
-            BadInputError: the fraction is not between 0 and 1, or there are not so many subsets.
-        """
-        return random_removals(snapshot, fraction, m, seed)
-
-    def control(self, snapshot: Any, removed: Any, order: int = 0) -> NDArray[np.int64]:
-        """As many random records of the update as `removed` takes from it, the draw of that minibatch order."""
-        return one_of_many(snapshot, removed, order)
 
     def no_signal(self, snapshot: Any) -> NDArray[np.bool_]:
         """(n,) records from which nothing was learned, so that they have no rank."""

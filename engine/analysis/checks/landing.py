@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -78,25 +77,18 @@ def _length(to: Mapping[str, NDArray[np.floating]], before: Mapping[str, NDArray
 
 def _as_if_learning_rate(snapshot: Snapshot, recorded: Mapping[str, NDArray[np.floating]]) -> tuple[float, float]:
     """The factor of the learning rate whose replay comes nearest to the recorded parameters; how near, in their own move."""
-    moved = farthest(recorded, snapshot.parameters)
+    moved, kind = farthest(recorded, snapshot.parameters), kind_of(snapshot)
+    rate = kind.setting(snapshot, "learning_rate")
 
     def apart(exponent: float) -> float:
-        return farthest(parameters_of(replay(_at_rate(snapshot, 10**exponent)).checkpoint), recorded) / (moved or 1)
+        at_rate = kind.with_settings(snapshot, {"learning_rate": rate * 10**exponent})
+        return farthest(parameters_of(replay(at_rate).checkpoint), recorded) / (moved or 1)
 
     exponents = np.linspace(-LARGEST_FACTOR, LARGEST_FACTOR, TRIED)
     best = min(exponents, key=apart)
     reach = exponents[1] - exponents[0]
     found = minimize_scalar(apart, bounds=(best - reach, best + reach), method="bounded", options={"xatol": 1e-4})
     return float(10**found.x), float(found.fun)
-
-
-def _at_rate(snapshot: Snapshot, factor: float) -> Snapshot:
-    """The round as if it had been trained with another learning rate."""
-    config = replace(snapshot.config, learning_rate=snapshot.config.learning_rate * factor)
-    in_force = dict(snapshot.in_force)
-    if "learning_rate" in in_force:
-        in_force["learning_rate"] *= factor
-    return snapshot.changed(config=config, in_force=in_force)
 
 
 def _near(recorded: NDArray[np.floating], replayed: NDArray[np.floating], before: NDArray[np.floating]) -> bool:

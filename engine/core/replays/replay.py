@@ -1,4 +1,4 @@
-"""The update again: from a snapshot of any kind, with some records removed, re-weighted or reshuffled."""
+"""The update again: from a snapshot of any kind, with some records removed, repaired, re-weighted or reshuffled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.core.kind import kind_of
 from engine.core.objective import UpdateMetrics
 from engine.core.policy import Policy, with_gradients
 from engine.errors import BadInputError
-from engine.store.snapshot import Float32s, Snapshot
+from engine.store.snapshot import Float32s, Snapshot, check_records
 from engine.store.words import counted
 from engine.typed import whole
 
@@ -59,6 +59,7 @@ def replay(
     *,
     mode: Mode = "mask",
     order: int = 0,
+    repair: Sequence[int] | NDArray[Any] | None = None,
     weights: Sequence[float] | NDArray[Any] | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> Replayed:
@@ -78,6 +79,8 @@ def replay(
             left, as the paper's filtering trains.
         order: 0 replays the recorded permutations (or, with `rebatch`, the first new ones); q > 0 draws the q-th
             other order, the same for every call with the same snapshot, so that results can be averaged over orders.
+        repair: records that go on training with their TD error r + gamma V(s') - V(s) in the place of their advantage; what
+            the critic is drawn to stays.
         weights: (n,) how often each record counts, 1 by default; see `kind.Agent.update`. A record of weight 0 is
             dropped.
         on_step: called before every optimizer step; raise from it to cancel.
@@ -87,9 +90,12 @@ def replay(
 
     Raises:
         BadInputError: a record is out of range, all would be removed, mode or order is unknown, there is not one weight of
-            at least 0 a record, or the round was recorded without its minibatches.
+            at least 0 a record, the round was recorded without its minibatches, or records are to be repaired whose
+            advantages follow from no rewards and values.
     """
     check_replayable(snapshot)
+    if repair is not None:
+        snapshot = kind_of(snapshot).repaired(snapshot, check_records(repair, len(snapshot.buffer)))
     dropped = np.asarray(() if drop is None else drop)
     given = None if weights is None else check_weights(weights, len(snapshot.buffer))
     if given is not None and not given.all():

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.core.advantage_steps import Steps
+from engine.core.advantage_steps import Trajectories
 from engine.core.features import Feature
 from engine.core.filtering import Filtered
 from engine.core.gradients.derivatives import Derivatives, KeptGradients
@@ -31,7 +31,7 @@ from engine.kinds.control.learner import ControlLearner
 from engine.kinds.control.networks import ActorCritic, restore_policy
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.control.recorded_environment import environment_of
-from engine.kinds.control.rollout import steps_of
+from engine.kinds.control.rollout import trajectories_of
 from engine.kinds.control.round_gradients import has_gradients, round_gradients
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.spaces import Space
@@ -61,9 +61,9 @@ class ControlKind(Kind):
         """On the path that the run was trained on."""
         return restore_agent(*_networks(snapshot))
 
-    def advantage_steps(self, snapshot: ControlSnapshot) -> Steps:
-        """All but those before the end of the round, and where a time limit cut an episode off."""
-        return steps_of(snapshot.buffer, snapshot.config)
+    def trajectories(self, snapshot: ControlSnapshot) -> Trajectories:
+        """One of every episode, or part of one, in the round."""
+        return trajectories_of(snapshot.buffer, snapshot.config)
 
     def derivatives(self, snapshot: ControlSnapshot) -> Derivatives:
         """In closed form, where the run was trained in it."""

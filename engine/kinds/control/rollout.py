@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.core.advantage_steps import Steps
+from engine.core.advantage_steps import Trajectories
 from engine.core.gae import gae
 from engine.errors import BadNumberError
 from engine.kinds.control.agents import Agent
@@ -17,21 +17,23 @@ from engine.kinds.control.stepper import Episode, VectorEnvironment
 from engine.store.snapshot import Float32s
 
 
-def steps_of(buffer: RolloutBuffer, config: TrainConfig) -> Steps:
-    """The steps whose next state is in the round, or which an episode ended with in a terminal state."""
+def trajectories_of(buffer: RolloutBuffer, config: TrainConfig) -> Trajectories:
+    """The steps of every environment; an episode that a time limit cut off goes on in no recorded state."""
     following = buffer.record.astype(np.int64) + config.n_envs
     goes_on = (following < len(buffer)) & ~buffer.terminated & ~buffer.truncated
-    following = np.where(goes_on, following, -1)
-    ends = buffer.terminated & ~buffer.truncated
-    return Steps.of(buffer.reward, buffer.value, buffer.advantage, following, ends)
+    return Trajectories(
+        buffer.reward,
+        buffer.value,
+        buffer.advantage,
+        np.where(goes_on, following, -1),
+        buffer.terminated & ~buffer.truncated,
+        buffer.record.astype(np.int64),
+    )
 
 
 def td_errors(buffer: RolloutBuffer, config: TrainConfig) -> Float32s:
     """(n,) delta_t = A_t - gamma * lambda * A_{t+1}: generalised advantage estimation, solved for its TD error."""
-    advantage = buffer.advantage.reshape(-1, config.n_envs)
-    done = (buffer.terminated | buffer.truncated).reshape(-1, config.n_envs)
-    following = np.vstack([advantage[1:], np.zeros((1, config.n_envs), np.float32)])
-    return (advantage - config.gamma * config.gae_lambda * np.where(done, 0, following)).astype(np.float32).ravel()
+    return trajectories_of(buffer, config).td_errors(config.gamma * config.gae_lambda)
 
 
 def collect(

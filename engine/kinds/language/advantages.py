@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
-from engine.core.advantage_steps import Steps
+from engine.core.advantage_steps import Trajectories
 from engine.core.gae import gae
 from engine.kinds.language.grpo import group_advantages, without_signal
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
@@ -37,16 +38,22 @@ def with_advantages(buffer: SequenceBuffer, config: TrainConfig, language: Langu
     return replace(buffer, advantage=advantage, returns=returns)
 
 
-def token_steps(buffer: SequenceBuffer) -> Steps:
+def token_trajectories(buffer: SequenceBuffer) -> Trajectories:
     """The tokens of PPO's responses; their raw advantages are the returns less the values, where these were whitened."""
     last = np.zeros(len(buffer.mask), bool)
     last[buffer.start[1:] - 1] = True
     following = np.where(last, -1, np.arange(len(last)) + 1)
     following[~buffer.mask | ~buffer.mask[following]] = -1
     reward, value = buffer.token_reward, buffer.value
-    return Steps.of(
-        reward, value, buffer.returns - value, following, last & buffer.mask, buffer.record_of_token.astype(np.int64)
-    )
+    record = buffer.record_of_token.astype(np.int64)
+    return Trajectories(reward, value, buffer.returns - value, following, last & buffer.mask, record)
+
+
+def with_other_advantages(snapshot: LanguageSnapshot, advantage: Float32s, **columns: Any) -> LanguageSnapshot:
+    """A round of PPO with other raw advantages (N,), whitened where the settings say so."""
+    mask = snapshot.buffer.mask
+    own = whiten(advantage, mask) if snapshot.config.normalize_advantage else np.where(mask, advantage, np.float32(0))
+    return snapshot.changed(buffer=replace(snapshot.buffer, advantage=own, **columns))
 
 
 def token_advantages(buffer: SequenceBuffer, *, gamma: float, gae_lambda: float) -> Float32s:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.advantage_steps import Steps
+from engine.core.advantage_steps import Trajectories
 from engine.core.checkpoint import restore_optimizer
 from engine.core.effort import Effort
 from engine.core.estimators.registry import ESTIMATORS
@@ -23,7 +23,7 @@ from engine.core.objective import Batch
 from engine.core.targets.functions import LogProbTarget, Target
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
-from engine.kinds.language.advantages import no_signal, regrouped, token_steps
+from engine.kinds.language.advantages import no_signal, regrouped, token_trajectories, with_other_advantages
 from engine.kinds.language.agent import LanguageAgent
 from engine.kinds.language.credits import TokenDerivatives, at_theta_k
 from engine.kinds.language.evaluation import Answers
@@ -78,13 +78,17 @@ class LanguageKind(Kind):
         """bfloat16 rounds more coarsely."""
         return 0.1 if snapshot.language.precision == "bfloat16" else super().near_log_prob(snapshot)
 
-    def advantage_steps(self, snapshot: LanguageSnapshot) -> Steps:
+    def trajectories(self, snapshot: LanguageSnapshot) -> Trajectories:
         """Of the tokens of PPO's responses."""
         if snapshot.language.algorithm == "grpo":
             raise BadInputError(
                 "advantages of GRPO are relative to the responses of a prompt, and follow from no values"
             )
-        return token_steps(snapshot.buffer)
+        return token_trajectories(snapshot.buffer)
+
+    def with_advantages(self, snapshot: LanguageSnapshot, advantage: Float32s, **columns: Float32s) -> LanguageSnapshot:
+        """Of tokens."""
+        return with_other_advantages(snapshot, advantage, **columns)
 
     def objective(self, snapshot: LanguageSnapshot) -> TokenObjective:
         """Tokens are averaged as the algorithm says."""

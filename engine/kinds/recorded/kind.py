@@ -23,6 +23,7 @@ from engine.kinds.recorded.agent import TORCH_GENERATOR, RecordedAgent, batch_of
 from engine.kinds.recorded.learner import RecordedLearner
 from engine.kinds.recorded.loss import Loss, OwnTerms, loss_from
 from engine.kinds.recorded.memory import PLACE, remembers
+from engine.kinds.recorded.other_settings import setting_of, with_settings
 from engine.kinds.recorded.remaking import restore_recorded
 from engine.kinds.recorded.settings import RecordedSettings
 from engine.kinds.recorded.snapshot import RecordedSnapshot
@@ -86,6 +87,14 @@ class RecordedKind(ControlKind):
             )
         in_order = np.argsort(snapshot.buffer.observation[PLACE], kind="stable")
         return np.stack([np.roll(in_order, -rng.integers(len(left))) for _ in range(snapshot.config.n_epochs)])
+
+    def setting(self, snapshot: Any, name: str) -> Any:
+        """As the round says it."""
+        return setting_of(snapshot, name)
+
+    def with_settings(self, snapshot: Any, settings: Mapping[str, Any]) -> Any:
+        """Where the round says them."""
+        return with_settings(snapshot, settings)
 
     def derivatives(self, snapshot: Any) -> Derivatives:
         """By torch."""

@@ -12,6 +12,7 @@ import torch
 from worlds import entry, moved_snapshot, same_tensors
 
 import engine
+from engine.core.kind import kind_of
 from engine.core.objective import draw_minibatches, first_epoch_advantages, normalize, objective
 from engine.core.replays.replay import intervene
 from engine.core.update import as_batch, update
@@ -375,3 +376,30 @@ def test_update_calls_back_before_every_step(snapshot: Snapshot) -> None:
     optimizer = torch.optim.SGD(policy.parameters(), lr=1e-3)
     metrics = update(policy, optimizer, batch, snapshot.minibatches, snapshot.config, on_step=lambda: calls.append(1))
     assert metrics.steps == len(calls) == 10 * 4
+
+
+def test_repaired_records_train_with_their_td_errors(snapshot: Snapshot) -> None:
+    """By hand: delta_t = r_t + gamma V(s_{t+1}) - V(s_t), of two steps of which one ends its episode."""
+    buffer, gamma = snapshot.buffer, snapshot.config.gamma
+    last = int(np.flatnonzero(buffer.terminated)[0])
+    advantage = buffer.advantage.copy()
+    advantage[last] = buffer.reward[last] - buffer.value[last]
+    advantage[last - 1] = buffer.reward[last - 1] + gamma * buffer.value[last] - buffer.value[last - 1]
+    repaired = engine.replay(snapshot, repair=[last - 1, last])
+    np.testing.assert_allclose(repaired.snapshot.buffer.advantage, advantage, atol=1e-4)
+    np.testing.assert_array_equal(repaired.snapshot.buffer.returns, buffer.returns)
+    by_hand = replace(snapshot, buffer=repaired.snapshot.buffer)
+    same_tensors(engine.replay(by_hand).checkpoint, repaired.checkpoint)
+    assert differ(theta(snapshot), repaired.checkpoint)
+    same_tensors(theta(snapshot, repair=[]), theta(snapshot))
+
+
+def test_all_records_repaired_are_a_round_with_lambda_0(snapshot: Snapshot) -> None:
+    everyone = engine.replay(snapshot, repair=snapshot.buffer.record).snapshot.buffer.advantage
+    decay = snapshot.config.gamma * snapshot.config.gae_lambda
+    np.testing.assert_array_equal(everyone, kind_of(snapshot).trajectories(snapshot).td_errors(decay))
+
+
+def test_records_to_repair_must_be_there(snapshot: Snapshot) -> None:
+    with pytest.raises(BadInputError, match="record 999 is out of range"):
+        engine.replay(snapshot, repair=[999])

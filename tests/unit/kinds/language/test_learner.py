@@ -20,6 +20,7 @@ from engine.core.replays.rebuilt_policy import rebuilt_policy
 from engine.core.replays.replayed_run import replay_run
 from engine.core.training import rounds_with
 from engine.errors import BadInputError, BadNumberError, DamagedRunError
+from engine.kinds.language.advantages import token_advantages, whiten
 from engine.kinds.language.models import load_tokenizer, recorded_tokenizer, restore_policy
 from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.presets import LanguageSettings
@@ -157,6 +158,19 @@ def test_grpo_compares_those_that_are_left_with_each_other(grpo):
         np.testing.assert_array_equal(left.advantage[before.tokens_of(i)], before.advantage[before.tokens_of(i)])
     with pytest.raises(BadInputError, match="all responses to prompt 1 would be removed"):
         engine.replay(snapshot, [4, 5, 6, 7])
+
+
+def test_a_repaired_response_trains_with_its_tokens_td_errors(ppo, grpo):
+    snapshot = ppo.snapshot(1)
+    before, config = snapshot.buffer, snapshot.config
+    own = before.tokens_of(3)
+    by_hand = token_advantages(before, gamma=config.gamma, gae_lambda=config.gae_lambda)
+    by_hand[own] = token_advantages(before, gamma=config.gamma, gae_lambda=0.0)[own]
+    repaired = engine.replay(snapshot, repair=[3]).snapshot.buffer
+    np.testing.assert_allclose(repaired.advantage, whiten(by_hand, before.mask), atol=1e-4)
+    np.testing.assert_array_equal(repaired.returns, before.returns)
+    with pytest.raises(BadInputError, match="advantages of GRPO are relative to the responses of a prompt"):
+        engine.replay(grpo.snapshot(1), repair=[3])
 
 
 @pytest.mark.parametrize("changes", [{"kl_target": 0.5, "kl_horizon": 50}, {"validation": "fixed"}, {"lora_rank": 2}])
