@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pandas as pd
 import streamlit as st
 
@@ -9,7 +11,16 @@ from app.charts import autopsy as charts
 from app.shell import downloads, state
 from app.shell.text import escape
 from engine.intervention.autopsy.autopsy_result import Autopsy
-from engine.intervention.autopsy.wording import CAUSES, shown, signed, training_change, was_it_real, why_no_arms
+from engine.intervention.autopsy.wording import (
+    CAUSES,
+    how_compared,
+    shown,
+    signed,
+    training_change,
+    was_it_real,
+    why_no_arms,
+)
+from engine.store.words import counted
 
 
 def draw_change(found: Autopsy) -> None:
@@ -48,14 +59,16 @@ def draw_arms(found: Autopsy) -> None:
             )
             st.caption(
                 f"Mean and 95 % t interval over the times; {found.real.episodes} episodes each, on the seeds of the two "
-                "policies. An arm explains the fall where it takes back half of it, and certainly some of it."
+                "policies. The arms in bold decide on their causes."
             )
             with st.expander("The arms in numbers", icon=":material/table:"):
                 st.dataframe(table(found), hide_index=True, height="content", alt="The arms in numbers")
+                st.caption(escape(how_compared(found)))
         else:
             st.markdown(escape(why_no_arms(found) if found.real is not None else "Without that, nothing tells."))
-        for name, why in found.left_out.items():
-            st.caption(f"Left out: {escape(name)}, because {escape(why)}.")
+        with st.expander(f"Left out: {counted(len(found.left_out), 'arm')}") if found.left_out else nullcontext():
+            for name, why in found.left_out.items():
+                st.caption(f"{escape(name)}: {escape(why)}.")
 
 
 def draw_next(found: Autopsy) -> None:
@@ -66,9 +79,17 @@ def draw_next(found: Autopsy) -> None:
 
 
 def table(found: Autopsy) -> pd.DataFrame:
-    """One row an arm."""
-    columns = ["arm", "asks for", "times", "return", "against as recorded"]
+    """One row an arm, by the cause that it asks for."""
+    columns = ["asks for", "arm", "in numbers", "times", "return", "against as recorded"]
     rows = [
-        (arm.name, CAUSES[arm.cause], arm.replicates, shown(arm.mean), signed(arm.difference)) for arm in found.arms
+        (
+            CAUSES[arm.cause],
+            f"{arm.name}{' *' if arm.lead else ''}",
+            arm.what,
+            arm.replicates,
+            shown(arm.mean),
+            signed(arm.difference),
+        )
+        for arm in found.arms
     ]
     return pd.DataFrame(rows, columns=columns)

@@ -7,7 +7,7 @@ import streamlit as st
 from app.shell import kinds, page
 from app.shell.text import escape
 from engine.intervention.autopsy.examine import arms_of
-from engine.intervention.autopsy.kept_returns import EPISODES
+from engine.intervention.autopsy.kept_returns import EPISODES, Returns
 from engine.intervention.autopsy.play import play_seconds
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Autopsy
@@ -28,7 +28,7 @@ def job_of(run: Run, snapshot: Snapshot) -> Calculation:
 def draw(job: Calculation, run: Run, snapshot: Snapshot) -> None:
     """A button that begins, or how far it is."""
     if job.running:
-        _progress(job)
+        _progress(job, run, snapshot.round, _answered(run, snapshot.round))
     else:
         _offer(job, run, snapshot)
 
@@ -48,16 +48,22 @@ def _offer(job: Calculation, run: Run, snapshot: Snapshot) -> None:
         )
         st.caption(
             f"Plays {EPISODES} {kinds.words(run).episodes} of the policy before the update and of the one after it, on the same "
-            "seeds, in the background. Only if the policy fell for certain, other orders, other data and smaller steps are "
-            f"played as well{f' ({more} in all)' if more else ''}. What is played is kept."
+            "seeds, in the background. Only if the policy fell for certain, what might have prevented it is played as well"
+            f"{f' ({more} in all)' if more else ''}: other orders, other data, smaller steps, another critic, other "
+            "advantages, fewer records. What is played is kept."
         )
         if job.complaint:
             st.caption(f"The last time it stopped: {escape(job.complaint)}")
 
 
+def _answered(run: Run, round: int) -> bool:
+    """Whether it is known if there was a fall."""
+    return len(Returns(run, round, EPISODES)) > 1
+
+
 @st.fragment(run_every=POLL_SECONDS)
-def _progress(job: Calculation) -> None:
-    if not job.running:
+def _progress(job: Calculation, run: Run, round: int, answered: bool) -> None:
+    if not job.running or (not answered and _answered(run, round)):
         st.rerun()
     share, left = job.progress
     with st.container(key="autopsy_progress", border=True):

@@ -33,6 +33,8 @@ def _label(found: Autopsy) -> str:
     """The verdict in a word or two."""
     if found.real is None and not found.failed:
         return "Not played yet" if found.waits else "Nothing played"
+    if found.waits and found.verdict == "unexplained":
+        return "A real fall"
     label = found.verdict if found.failed else CAUSES.get(found.verdict, found.verdict)
     return f"{label[:1].upper()}{label[1:]}"
 

@@ -9,10 +9,17 @@ import plotly.graph_objects as go
 
 from app.charts.theme import MARK, label_pixels, plain, style, theme
 from engine.intervals import Interval
-from engine.intervention.autopsy.autopsy_result import PlayedArm
+from engine.intervention.autopsy.played_arms import PlayedArm
 
-ROW_PIXELS = 46
-SYMBOLS = {"order": "circle", "data": "diamond", "step": "square"}
+ROW_PIXELS, ARM_PIXELS = 46, 26
+SYMBOLS = {
+    "order": "circle",
+    "data": "diamond",
+    "step": "square",
+    "critic": "triangle-up",
+    "advantages": "triangle-down",
+    "records": "star",
+}
 """Of each cause; a second cue beside its colour."""
 
 
@@ -42,8 +49,7 @@ def arms(played: Sequence[PlayedArm], causes: Mapping[str, str], before: float, 
     figure = go.Figure()
     for arm in rows:
         colour = colours.series[names.index(arm.cause)]
-        label = f"{plain(arm.name)}<br>{arm.replicates} times"
-        bar = _bar(label, arm.mean, "return", colour, SYMBOLS[arm.cause])
+        bar = _bar(_label(arm), arm.mean, "return", colour, SYMBOLS[arm.cause])
         first = arm == next(each for each in rows if each.cause == arm.cause)
         figure.add_trace(bar.update(name=plain(causes[arm.cause]), showlegend=first, legendgroup=arm.cause))
     for value, name, dash in ((before, "before the update", "dot"), (after, "as recorded", "dash")):
@@ -56,10 +62,14 @@ def arms(played: Sequence[PlayedArm], causes: Mapping[str, str], before: float, 
         )
         figure.add_vline(x=value, line={"color": MARK, "dash": dash, "width": 2})
     figure.update_layout(xaxis_title="mean return", yaxis={"autorange": "reversed"})
-    left = label_pixels([f"{arm.name}<br>{arm.replicates} times" for arm in rows])
-    style(figure, 124 + ROW_PIXELS * len(rows), left)
-    figure.update_layout(margin_t=68)  # the legend has two lines
+    style(figure, 124 + ARM_PIXELS * len(rows), label_pixels(arm.name for arm in rows))
+    figure.update_layout(margin_t=90)  # the legend has three lines
     return figure
+
+
+def _label(arm: PlayedArm) -> str:
+    """Its name, bold where it decides."""
+    return f"<b>{plain(arm.name)}</b>" if arm.lead else plain(arm.name)
 
 
 def _bar(label: str, interval: Interval, what: str, colour: str, symbol: str) -> go.Scatter:

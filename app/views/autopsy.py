@@ -56,7 +56,7 @@ def autopsy() -> None:
     if found.waits:
         play.draw(job, run, snapshot)
     verdict.draw_failed(found, run, snapshot)
-    if found.waits:
+    if found.waits and found.real is None:
         verdict.draw_checks(found)
     else:
         pictures(found)

@@ -27,7 +27,7 @@ def autopsy(
 ) -> None:
     """Say whether a round is what it claims to be, whether its change was real, and what would have prevented a fall."""
     from engine.intervention.autopsy.examine import autopsy as examine
-    from engine.intervention.autopsy.wording import shown, signed
+    from engine.intervention.autopsy.wording import CAUSES, how_compared, shown, signed
     from engine.store.read import open_run
 
     if report is not None and (not report.absolute().parent.is_dir() or report.is_dir()):
@@ -50,9 +50,20 @@ def autopsy(
     print_checks(found)
     if found.arms:
         print_table(
-            ("arm", "times", "return", "against as recorded"),
-            [(arm.name, arm.replicates, shown(arm.mean), signed(arm.difference)) for arm in found.arms],
+            ("asks for", "arm", "in numbers", "times", "return", "against as recorded"),
+            [
+                (
+                    CAUSES[arm.cause],
+                    f"{arm.name}{' *' if arm.lead else ''}",
+                    arm.what,
+                    arm.replicates,
+                    shown(arm.mean),
+                    signed(arm.difference),
+                )
+                for arm in found.arms
+            ],
         )
+        print(how_compared(found))
     for name, why in found.left_out.items():
         print(f"note: {name} is left out: {why}")
     if found.next:

@@ -1,38 +1,61 @@
-"""The arms of an autopsy: what the round's update would have made of it, had one thing been otherwise."""
+"""All arms of an autopsy, by the cause that each asks for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from engine.analysis.checks.checked import Check as RoundCheck
 from engine.core.kind import kind_of
-from engine.core.replays.replay import replay
+from engine.core.replays.replay import check_replayable, replay
 from engine.errors import BadInputError
+from engine.intervention.autopsy.advantage_arms import advantage_arms
+from engine.intervention.autopsy.arm import Arm, Check, LeftOutError
+from engine.intervention.autopsy.critic_arm import critic_arm
+from engine.intervention.autopsy.record_arms import record_arms
+from engine.intervention.autopsy.step_arms import step_arms
+from engine.intervention.autopsy.worst_records import WorstRecords
+from engine.kinds.control.stepper import StateNotRestoredError
 from engine.store.snapshot import Snapshot
 
-Cause = Literal["order", "data", "step"]
-Check = Callable[[], None]
-Made = Callable[[Snapshot, int, Check], Any]
-"""(round, which of the arm's replicates, called now and then) -> the agent at another theta(k+1)."""
+
+def possible(snapshot: Snapshot, checks: Sequence[RoundCheck] = ()) -> Iterator[Arm]:
+    """Every arm, of which `why_not` says why it can't be had for a round; nothing is replayed for it.
+
+    Args:
+        snapshot: the round.
+        checks: what is known of it; an environment that is another one now gives no data like the round's.
+    """
+    try:
+        check_replayable(snapshot)
+        never = ""
+    except BadInputError as error:
+        never = str(error)
+    for arm in _arms(snapshot, checks):
+        yield replace(arm, why_not=never or arm.why_not)
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One thing that is otherwise."""
-
-    name: str
-    cause: Cause
-    """What a fall is the doing of that is not there in this arm."""
-    replicates: int
-    agent: Made
-
-    def __repr__(self) -> str:
-        return f"Arm({self.name}, {self.replicates} times)"
+def _arms(snapshot: Snapshot, checks: Sequence[RoundCheck]) -> Iterator[Arm]:
+    kind, worst = kind_of(snapshot), WorstRecords(snapshot)
+    changed = next((each.what for each in checks if each.ok is False and each.fault == "environment"), "")
+    yield Arm("other minibatch orders", "order", partial(_other_order, snapshot), lead=True)
+    yield Arm(
+        "data collected anew",
+        "data",
+        partial(_data_anew, snapshot),
+        "from theta(k), with other luck",
+        lead=True,
+        why_not=kind.no_training or changed,
+    )
+    yield from step_arms(snapshot)
+    yield critic_arm(snapshot)
+    yield from advantage_arms(snapshot, worst, checks)
+    yield from record_arms(snapshot, worst)
 
 
 def _other_order(snapshot: Snapshot, which: int, check: Check) -> Any:
@@ -42,7 +65,10 @@ def _other_order(snapshot: Snapshot, which: int, check: Check) -> Any:
 def _data_anew(snapshot: Snapshot, which: int, check: Check) -> Any:
     """Collect the round again from theta(k), with other luck, and update on it."""
     kind = kind_of(snapshot)
-    learner = kind.after(snapshot, kind.agent(snapshot), Path(), {})
+    try:
+        learner = kind.after(snapshot, kind.agent(snapshot), Path(), {})
+    except StateNotRestoredError as error:
+        raise LeftOutError(str(error)) from None
     try:
         learner.round = snapshot.round
         learner.reseed(np.random.default_rng([snapshot.config.seed, snapshot.round, which]))
@@ -52,41 +78,3 @@ def _data_anew(snapshot: Snapshot, which: int, check: Check) -> Any:
     finally:
         if hasattr(learner, "close"):
             learner.close()
-
-
-def _with_settings(**changes: Callable[[Any], Any]) -> Made:
-    """The update with some settings changed, in the recorded order and in others."""
-
-    def agent(snapshot: Snapshot, which: int, check: Check) -> Any:
-        made = {name: change(getattr(snapshot.config, name)) for name, change in changes.items()}
-        in_force = {**snapshot.in_force, **{name: value for name, value in made.items() if name in snapshot.in_force}}
-        changed = snapshot.changed(config=replace(snapshot.config, **made), in_force=in_force)
-        return replay(changed, order=which, on_step=check).agent
-
-    return agent
-
-
-ARMS = (
-    Arm("other minibatch orders", "order", 6, _other_order),
-    Arm("data collected anew", "data", 4, _data_anew),
-    Arm("a quarter of the learning rate", "step", 4, _with_settings(learning_rate=lambda rate: rate / 4)),
-    Arm("half the learning rate", "step", 4, _with_settings(learning_rate=lambda rate: rate / 2)),
-)
-
-
-def possible(snapshot: Snapshot, checks: Sequence[RoundCheck] = ()) -> Iterator[tuple[Arm, str]]:
-    """Every arm with why it can't be had for a round; empty where it can.
-
-    Args:
-        snapshot: the round.
-        checks: what is known of it; an environment that is another one now gives no data like the round's.
-    """
-    kind = kind_of(snapshot)
-    changed = next((each.what for each in checks if each.ok is False and each.fault == "environment"), "")
-    for arm in ARMS:
-        why = (kind.no_training or changed) if arm.cause == "data" else ""
-        try:
-            kind.check_replayable(snapshot)
-        except BadInputError as error:
-            why = why or str(error)
-        yield arm, why

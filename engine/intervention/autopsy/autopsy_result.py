@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from engine.analysis.checks.checked import Check, Fault
 from engine.intervals import Interval
-from engine.intervention.autopsy.arms import Cause
+from engine.intervention.autopsy.arm import Cause
+from engine.intervention.autopsy.played_arms import PlayedArm, PlayedPolicy, in_turn
 
 Verdict = Literal["not real"] | Cause | Fault
 WORDS: Mapping[str, str] = {
@@ -16,9 +17,9 @@ WORDS: Mapping[str, str] = {
     "order": "A real fall by the luck of the minibatch order: in other orders the same data do not lead to it.",
     "data": "A real fall by the luck of the data: other orders of the same records lead to it, records collected anew do not.",
     "step": "The step was too large: with a smaller one the fall does not happen.",
-    "records": "Some of the records are not what they claim to be.",
-    "critic": "The critic is not the one that the rounds before left.",
-    "advantages": "The advantages were not computed as the settings say.",
+    "critic": "The critic misjudged the round: with one that is fitted to it first, the same records do not lead to the fall.",
+    "advantages": "The advantages misled the update: estimated with another lambda, the same records do not lead to the fall.",
+    "records": "Some records did it: without the worst ones the fall does not happen, and without as many random ones it does.",
     "environment": "The environment, or what it reports, is not the one of the rounds before.",
     "numbers": "Some of the numbers are not finite.",
     "unexplained": "A real fall that none of the arms explains.",
@@ -26,6 +27,9 @@ WORDS: Mapping[str, str] = {
 """What each verdict says."""
 AS_FAULT: Mapping[str, str] = {
     "step": "The step that was taken is not the one that the settings say.",
+    "critic": "The critic is not the one that the rounds before left.",
+    "advantages": "The advantages were not computed as the settings say.",
+    "records": "Some of the records are not what they claim to be.",
     "unexplained": "The update that was recorded is not the one that its record leads to, and it is not known why.",
 }
 """What a verdict says that a check of the record led to, where that is something else."""
@@ -48,6 +52,8 @@ class Change:
     """Mean return of the training episodes of round k, which theta(k) played, and of round k + 1."""
     training_noise: float | None = None
     """Standard error of the difference of the two."""
+    means: tuple[Interval, Interval] | None = None
+    """Mean return of each policy, over its episodes."""
 
     @property
     def fell(self) -> bool:
@@ -74,33 +80,6 @@ class Change:
             "training_before": self.training[0],
             "training_after": self.training[1],
             "training_noise": self.training_noise,
-        }
-
-
-@dataclass(frozen=True)
-class PlayedArm:
-    """What came of an arm."""
-
-    name: str
-    cause: Cause
-    mean: Interval
-    """Return; over the arm's replicates."""
-    difference: Interval
-    """To what the recorded update made; corrected for the number of arms."""
-    replicates: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "name": self.name,
-            "cause": self.cause,
-            "mean": self.mean.value,
-            "low": self.mean.low,
-            "high": self.mean.high,
-            "difference": self.difference.value,
-            "difference_low": self.difference.low,
-            "difference_high": self.difference.high,
-            "replicates": self.replicates,
         }
 
 
@@ -146,11 +125,40 @@ class Autopsy:
         """The verdict in words, with what it rests on."""
         if self.failed:
             return f"{self.meaning} {self.failed[0].sentence}"
-        if self.waits:
+        if self.waits and self.real is None:
             return "The round is what it claims to be. Whether its update made the policy worse is not known yet."
         if self.real is None:
             return f"The round is what it claims to be. Nothing was played: {self.unplayed}."
-        return f"{self.meaning} {self.real.sentence}."
+        if self.waits and self.verdict == "unexplained":
+            return f"A real fall; what would have prevented it is not known yet. {self.real.sentence}."
+        so_far = "So far: " if self.waits else ""
+        return " ".join(filter(None, (f"{so_far}{self.meaning}", f"{self.real.sentence}.", self.grounds)))
+
+    @property
+    def grounds(self) -> str:
+        """The arm that a verdict rests on, with its interval; of luck of the data also whether some records stand for it."""
+        if self.failed or self.real is None:
+            return ""
+        deciding = in_turn(self.arms)
+        named = next((arm for arm in deciding if arm.cause == self.verdict), None)
+        if named is None:
+            return ""
+        together = f", at 95 % for the {len(deciding)} causes asked together" if len(deciding) > 1 else ""
+        said = f"{named.sentence}{together}."
+        worst = next((arm for arm in deciding if arm.cause == "records"), None)
+        if self.verdict == "data" and worst is not None and worst.takes_back(self.real.change):
+            said += f" The records that stand for it are {worst.what}: {worst.name} the fall does not happen either."
+        return said
+
+    @property
+    def recorded(self) -> tuple[PlayedPolicy, ...]:
+        """The policies that the arms are held against, where some were played."""
+        if self.real is None or self.real.means is None or not self.arms:
+            return ()
+        before, after = self.real.means
+        moved, same = self.real.change, Interval(0.0, 0.0, 0.0)
+        gained = Interval(-moved.value, -moved.high, -moved.low)
+        return PlayedPolicy("before the update", before, gained), PlayedPolicy("as recorded", after, same)
 
     def to_json(self) -> dict[str, Any]:
         """What `autopsy --json` prints."""
@@ -160,7 +168,7 @@ class Autopsy:
             "checks": [each.to_json() for each in self.checks],
             "real": None if self.real is None else self.real.to_json(),
             "unplayed": self.unplayed or None,
-            "arms": [each.to_json() for each in self.arms],
+            "arms": [each.to_json() for each in self.recorded] + [each.to_json() for each in self.arms],
             "left_out": dict(self.left_out),
             "verdict": self.verdict,
             "sentence": self.sentence,

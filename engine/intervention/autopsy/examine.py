@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engine.analysis.checks.checked import Check
 from engine.analysis.checks.round_checks import check_round
 from engine.core.checkpoint import one_thread
@@ -16,19 +14,19 @@ from engine.core.evaluation import EVALUATION_SEED
 from engine.core.policy import with_gradients
 from engine.errors import BadInputError
 from engine.executors import Progress
-from engine.intervals import CONFIDENCE, Interval
-from engine.intervention.autopsy.arms import Arm, possible
-from engine.intervention.autopsy.autopsy_result import NOT_YET, Autopsy, Change, PlayedArm, Verdict
+from engine.intervals import Interval
+from engine.intervention.autopsy.arm import Arm
+from engine.intervention.autopsy.arms import possible
+from engine.intervention.autopsy.autopsy_result import NOT_YET, Autopsy, Change, Verdict
 from engine.intervention.autopsy.kept_returns import EPISODES, Returns
 from engine.intervention.autopsy.next_step import next_step
-from engine.intervention.autopsy.play import AFTER, BEFORE, change, missing, named, play, why_unplayed
+from engine.intervention.autopsy.play import missing, play, why_unplayed
+from engine.intervention.autopsy.played_arms import AFTER, BEFORE, PlayedArm, cause_of, change, played, remedy_of
 from engine.store.read import Run, open_run, ranges
 from engine.store.snapshot import Snapshot
 
 FIRST = ("numbers", "environment", "advantages", "records", "critic", "step", "unexplained")
 """Which fault a verdict names, where checks find several."""
-RECOVERED = 0.5
-"""Share of the fall that an arm takes back at least where it explains it."""
 
 
 @with_gradients
@@ -95,36 +93,41 @@ def why_no_autopsy(run: Run, round: int) -> str:
 
 def arms_of(snapshot: Snapshot, checks: Sequence[Check] = ()) -> list[Arm]:
     """The arms that can be had for a round, of which something may be known."""
-    return [arm for arm, why in possible(snapshot, checks) if not why]
+    return [arm for arm in possible(snapshot, checks) if not arm.why_not]
+
+
+def _left_out(snapshot: Snapshot, checks: Sequence[Check], returns: Returns | None) -> dict[str, str]:
+    """Arms that can't be had with the reason, also those of which that was seen as they were to be played."""
+    seen = {} if returns is None else returns.left_out
+    whys = {arm.name: arm.why_not or seen.get(arm.name, "") for arm in possible(snapshot, checks)}
+    return {name: why for name, why in whys.items() if why}
 
 
 def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: Returns) -> Autopsy:
     """What follows from the checks, and from all that can be played."""
-    unplayed = why_unplayed(snapshot)
-    arms = arms_of(snapshot, checks)
-    if not unplayed and missing(returns, arms):
-        unplayed = NOT_YET
-    real = None if unplayed else _change(run, snapshot.round, returns)
-    played = _played(arms, returns) if real is not None and real.fell else ()
-    verdict = verdict_of(checks, real, played)
+    never, arms = why_unplayed(snapshot), arms_of(snapshot, checks)
+    both = not never and BEFORE in returns and AFTER in returns
+    real = _change(run, snapshot.round, returns) if both else None
+    found = played(arms, returns) if real is not None and real.fell else ()
+    verdict = verdict_of(checks, real, found)
+    remedy = {} if real is None else remedy_of(verdict, found, real.change)
     return Autopsy(
         run=run.name,
         round=snapshot.round,
         checks=tuple(checks),
         real=real,
-        unplayed=unplayed,
-        arms=played,
-        left_out={arm.name: why for arm, why in possible(snapshot, checks) if why},
+        unplayed=never or (NOT_YET if missing(returns, arms) else ""),
+        arms=found,
+        left_out=_left_out(snapshot, checks, returns if found else None),
         verdict=verdict,
-        next=next_step(run, snapshot, verdict, any(check.ok is False for check in checks)),
+        next=next_step(run, snapshot, verdict, any(check.ok is False for check in checks), remedy),
     )
 
 
 def verdict_of(checks: Sequence[Check], real: Change | None, arms: Sequence[PlayedArm]) -> Verdict:
     """A fault of the record first, then whether there was a fall at all, then its cause.
 
-    Causes are compared as wholes and in this order: luck of the order is what is there with other orders of the same data, luck
-    of the data what is not there with other data, and a step is too large where a smaller one takes the fall back.
+    `played_arms.cause_of` says how causes are compared.
     """
     faults = {each.fault for each in checks if each.ok is False}
     named = next((fault for fault in FIRST if fault in faults), None)
@@ -132,14 +135,7 @@ def verdict_of(checks: Sequence[Check], real: Change | None, arms: Sequence[Play
         return named
     if real is None or not real.fell:
         return "not real"
-    for cause in ("order", "data", "step"):
-        if any(arm.cause == cause and _takes_back(arm, real) for arm in arms):
-            return cause
-    return "unexplained"
-
-
-def _takes_back(arm: PlayedArm, real: Change) -> bool:
-    return arm.difference.low > 0 and arm.difference.value >= -RECOVERED * real.change.value
+    return cause_of(arms, real.change) or "unexplained"
 
 
 def _change(run: Run, k: int, returns: Returns) -> Change:
@@ -154,18 +150,8 @@ def _change(run: Run, k: int, returns: Returns) -> Change:
         (EVALUATION_SEED, EVALUATION_SEED + returns.episodes - 1),
         (of_both[0].get("mean_return"), of_both[1].get("mean_return")),
         _noise(of_both),
+        (Interval.of_mean(returns[BEFORE]), Interval.of_mean(returns[AFTER])),
     )
-
-
-def _played(arms: Sequence[Arm], returns: Returns) -> tuple[PlayedArm, ...]:
-    """Every arm on the seeds of the two policies."""
-    found, recorded = [], returns[AFTER].mean()
-    for arm in arms:
-        values = np.array([returns[name].mean() for name in named(arm)])
-        mean = Interval.of_mean(values)
-        difference = Interval.of_mean(values - recorded, 1 - (1 - CONFIDENCE) / len(arms))
-        found.append(PlayedArm(arm.name, arm.cause, mean, difference, arm.replicates))
-    return tuple(found)
 
 
 def _noise(metrics: Sequence[Mapping[str, Any]]) -> float | None:

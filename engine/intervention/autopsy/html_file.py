@@ -45,6 +45,7 @@ def render(run: Run, found: Autopsy) -> str:
         arms=_arms(found, real) if real is not None and found.arms else None,
         why_no_arms=wording.why_no_arms(found),
         how=wording.how_played(found),
+        how_compared=wording.how_compared(found),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -9,16 +11,18 @@ from numpy.typing import NDArray
 from engine.core.replays.replayed_run import update_key
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.read import Run
+from engine.typed import typed
 
 EPISODES = 64
 """Of each policy."""
 RETURNS_VERSION = 1
 """Part of every key; raise it whenever a policy of the same name is another one."""
+LEFT_OUT = "left_out"
 _KEPT: dict[str, pa.DataType] = {"policy": pa.string(), "returns": pa.float64()}
 
 
 class Returns:
-    """Policy -> its returns, all on the same seeds.
+    """Policy -> its returns, all on the same seeds; and which arms turned out to have none.
 
     A cache that is damaged, or that somebody else filled with something else, is as if there were none.
 
@@ -32,10 +36,17 @@ class Returns:
     def __init__(self, run: Run, k: int, episodes: int, *, cache: bool = True) -> None:
         self.run, self.episodes = run, episodes
         self._key = _key(run, k, episodes) if cache else None
-        self._found = {} if self._key is None else self._load(self._key)
+        self._found: dict[str, NDArray[np.float64]] = {}
+        self.left_out: dict[str, str] = {}
+        """Arm -> why there is nothing to play."""
+        if self._key is not None:
+            self._load(self._key)
 
     def __contains__(self, policy: str) -> bool:
         return policy in self._found
+
+    def __len__(self) -> int:
+        return len(self._found)
 
     def __getitem__(self, policy: str) -> NDArray[np.float64]:
         """(episodes,)."""
@@ -44,21 +55,38 @@ class Returns:
     def keep(self, policy: str, values: NDArray[np.float64]) -> None:
         """Add those of a policy, (episodes,)."""
         self._found[policy] = np.asarray(values, np.float64)
+        self._save()
+
+    def leave_out(self, arm: str, why: str) -> None:
+        """Remember why an arm has no policies."""
+        self.left_out[arm] = why
+        self._save()
+
+    def _save(self) -> None:
         if self._key is None:
             return
         names = [name for name in self._found for _ in range(self.episodes)]
-        table = pa.table({"policy": names, "returns": np.concatenate([*self._found.values()])})
-        save_table(self.run.path, self._key, table)
+        table = pa.table({"policy": names, "returns": np.concatenate([np.zeros(0), *self._found.values()])})
+        save_table(self.run.path, self._key, table, {LEFT_OUT: json.dumps(self.left_out)})
 
-    def _load(self, key: str) -> dict[str, NDArray[np.float64]]:
+    def _load(self, key: str) -> None:
         table = load_table(self.run.path, key)
         columns = None if table is None else kept_columns(table, _KEPT)
-        if columns is None:
-            return {}
+        if table is None or columns is None:
+            return
         policies, values = columns["policy"], columns["returns"]
         found = {name: values[policies == name] for name in dict.fromkeys(policies.tolist())}
-        return found if all(len(each) == self.episodes for each in found.values()) else {}
+        if all(len(each) == self.episodes for each in found.values()):
+            self._found, self.left_out = found, _reasons((table.schema.metadata or {}).get(LEFT_OUT.encode(), b"{}"))
 
 
 def _key(run: Run, k: int, episodes: int) -> str | None:
     return update_key(run, k, {"version": RETURNS_VERSION, "autopsy": k, "episodes": episodes})
+
+
+def _reasons(said: bytes) -> dict[str, str]:
+    """Arm -> why it is left out; none where that is not what was kept."""
+    try:
+        return typed(dict[str, str], json.loads(said))
+    except (ValueError, RecursionError):  # a BadInputError is a ValueError, too
+        return {}

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from engine import envs
 from engine.core.kind import kind_of
 from engine.errors import BadInputError
 from engine.intervention.autopsy.autopsy_result import Verdict
+from engine.intervention.autopsy.worst_records import estimator_for
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
 
-def next_step(run: Run, snapshot: Snapshot, verdict: Verdict, is_fault: bool) -> str:
+def next_step(
+    run: Run, snapshot: Snapshot, verdict: Verdict, is_fault: bool, remedy: Mapping[str, Any] = MappingProxyType({})
+) -> str:
     """What to try; empty where there is nothing.
 
     Args:
@@ -23,6 +27,7 @@ def next_step(run: Run, snapshot: Snapshot, verdict: Verdict, is_fault: bool) ->
         snapshot: its round.
         verdict: of the autopsy.
         is_fault: whether a check of the record found it, and no policy that was played.
+        remedy: settings with which the fall does not happen, where an arm has some.
     """
     if is_fault:
         before = snapshot.round - 1
@@ -34,7 +39,11 @@ def next_step(run: Run, snapshot: Snapshot, verdict: Verdict, is_fault: bool) ->
         return _train(run, snapshot, {"batch_size": 2 * config.batch_size})
     if verdict == "data":
         return _train(run, snapshot, {"n_steps": 2 * config.n_steps})
-    return _train(run, snapshot, {"learning_rate": config.learning_rate / 4}) if verdict == "step" else ""
+    if verdict == "records":
+        return _engine(
+            "diagnose", str(run.path), "--round", str(snapshot.round), "--estimator", estimator_for(snapshot)
+        )
+    return _train(run, snapshot, remedy) if remedy else ""
 
 
 def _train(run: Run, snapshot: Snapshot, changed: Mapping[str, Any]) -> str:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from functools import cached_property, partial
+from typing import Any
 
+import numpy as np
+
+from engine.core.checkpoint import Tensors
 from engine.core.kind import kind_of
+from engine.core.replays.replay import replay
 from engine.errors import BadInputError
 from engine.executors import Progress
-from engine.intervals import Interval
-from engine.intervention.autopsy.arms import Arm, Check
+from engine.intervention.autopsy.arm import Arm, Check
 from engine.intervention.autopsy.kept_returns import EPISODES, Returns
+from engine.intervention.autopsy.played_arms import (
+    AFTER,
+    BEFORE,
+    FIRST,
+    MOST,
+    change,
+    had,
+    played,
+    policy_of,
+    replicates,
+    undecided,
+)
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
-BEFORE, AFTER = "before the update", "after the update"
-Policies: TypeAlias = dict[str, Callable[[Check], Any]]
-"""Name -> what makes the agent; it calls now and then what it is given."""
+CHANGES_NOTHING = "it changes nothing here, the update leads to the same parameters"
 
 
 def why_unplayed(snapshot: Snapshot) -> str:
@@ -33,20 +46,34 @@ def fell(returns: Returns) -> bool:
     return change(returns).high < 0
 
 
-def change(returns: Returns) -> Interval:
-    """Of the mean return by the update, paired."""
-    return Interval.of_mean(returns[AFTER] - returns[BEFORE])
-
-
-def named(arm: Arm) -> list[str]:
-    """What the policies of an arm are called."""
-    return [f"{arm.name}, {which + 1} of {arm.replicates}" for which in range(arm.replicates)]
-
-
 def missing(returns: Returns, arms: Sequence[Arm]) -> list[str]:
-    """Policies that are still to be played, as far as is known: the arms' only once there is a fall."""
+    """Policies that are still to be played, as far as is known: the arms' only once there is a fall.
+
+    First the arms that decide; then more of those that are open; then the others.
+    """
     first = [name for name in (BEFORE, AFTER) if name not in returns]
-    return first or ([name for arm in arms for name in named(arm) if name not in returns] if fell(returns) else [])
+    if first or not fell(returns):
+        return first
+    there = had(arms, returns)
+    controls = {arm.control for arm in there}
+    deciding = [arm for arm in there if arm.lead or arm.name in controls]
+    others = _unplayed([arm for arm in there if arm not in deciding], returns, FIRST)
+    return (_unplayed(deciding, returns, FIRST) or _unplayed(_open(deciding, returns), returns, MOST)) + others
+
+
+def _open(deciding: Sequence[Arm], returns: Returns) -> list[Arm]:
+    """Those of which more could change the verdict, with what they are held against; who has begun with more ends it."""
+    names = undecided(played(deciding, returns), change(returns))
+    names += [arm.name for arm in deciding if FIRST < replicates(arm, returns) < MOST]
+    return [
+        arm
+        for arm in deciding
+        if arm.name in names or any(other.control == arm.name and other.name in names for other in deciding)
+    ]
+
+
+def _unplayed(arms: Sequence[Arm], returns: Returns, wanted: int) -> list[str]:
+    return [name for arm in arms for which in range(wanted) if (name := policy_of(arm, which)) not in returns]
 
 
 def play(run: Run, snapshot: Snapshot, arms: Sequence[Arm], returns: Returns, say: Progress) -> None:
@@ -57,39 +84,61 @@ def play(run: Run, snapshot: Snapshot, arms: Sequence[Arm], returns: Returns, sa
         snapshot: its round.
         arms: those that can be had.
         returns: filled in.
-        say: told what is played, and how many policies are done, of how many if there is a fall.
+        say: told what is played, and how many policies are done, of how many: two, until it is known whether there is a fall.
 
     Raises:
         BadInputError: policies of the round can't be evaluated.
     """
-    kind, policies = kind_of(snapshot), _policies(run, snapshot, arms)
     if not missing(returns, arms):
         return
+    kind, making = kind_of(snapshot), _Policies(run, snapshot, arms)
     evaluation = kind.evaluation(snapshot, {})
+    done = len(returns)
     try:
-        for name in _in_turn(returns, arms):
-            doing = f"playing the policy {name}" if name in (BEFORE, AFTER) else f"playing {name}"
-            check = partial(say, doing, list(policies).index(name) + 1, len(policies) + 1)
+        while left := missing(returns, arms):
+            check = partial(say, f"playing the policy {left[0]}", done, done + len(left))
             check()
-            player = kind.player(snapshot, policies[name](check))
-            returns.keep(name, evaluation.returns(player, 0, returns.episodes, check))
+            agent = making.agent(left[0], returns, check)
+            if agent is not None:
+                returns.keep(left[0], evaluation.returns(kind.player(snapshot, agent), 0, returns.episodes, check))
+                done += 1
     finally:
         evaluation.close()
 
 
-def _in_turn(returns: Returns, arms: Sequence[Arm]) -> Iterator[str]:
-    """The policies that are missing, one after the other, until none is."""
-    while left := missing(returns, arms):
-        yield left[0]
+class _Policies:
+    """Makes the policies of a round by their names."""
+
+    def __init__(self, run: Run, snapshot: Snapshot, arms: Sequence[Arm]) -> None:
+        self.run, self.snapshot = run, snapshot
+        self.arms = {policy_of(arm, which): (arm, which) for arm in arms for which in range(MOST)}
+
+    def agent(self, policy: str, returns: Returns, check: Check) -> Any:
+        """The agent; None where its arm turns out to be nothing that can be played, which the returns remember."""
+        kind, snapshot = kind_of(self.snapshot), self.snapshot
+        if policy == BEFORE:
+            return kind.agent(snapshot)
+        if policy == AFTER:
+            return kind.agent(snapshot.changed(checkpoint=self.run.checkpoint(snapshot.round + 1)))
+        arm, which = self.arms[policy]
+        try:
+            agent = arm.agent(which, check)
+        except BadInputError as error:
+            returns.leave_out(arm.name, str(error))
+            return None
+        if which == 0 and _same(agent.tensors(), self.as_recorded):
+            returns.leave_out(arm.name, CHANGES_NOTHING)
+            return None
+        return agent
+
+    @cached_property
+    def as_recorded(self) -> Tensors:
+        """Where the recorded update leads here."""
+        return replay(self.snapshot).checkpoint
 
 
-def _policies(run: Run, snapshot: Snapshot, arms: Sequence[Arm]) -> Policies:
-    kind = kind_of(snapshot)
-    both: Policies = {
-        BEFORE: lambda check: kind.agent(snapshot),
-        AFTER: lambda check: kind.agent(snapshot.changed(checkpoint=run.checkpoint(snapshot.round + 1))),
-    }
-    return both | {name: partial(arm.agent, snapshot, which) for arm in arms for which, name in enumerate(named(arm))}
+def _same(one: Tensors, other: Tensors) -> bool:
+    return all(np.array_equal(tensor, other[name]) for name, tensor in one.items() if name.startswith("parameter/"))
 
 
 def play_seconds(snapshot: Snapshot, arms: Sequence[Arm], episodes: int = EPISODES) -> tuple[float, float] | None:
@@ -102,5 +151,5 @@ def play_seconds(snapshot: Snapshot, arms: Sequence[Arm], episodes: int = EPISOD
     if collect is None or update is None or not records or length is None:
         return None
     one = episodes * length * collect / records
-    more = sum(arm.replicates * (one + update + (collect if arm.cause == "data" else 0)) for arm in arms)
+    more = FIRST * sum(one + update + (collect if arm.cause == "data" else 0) for arm in arms)
     return 2 * one, more

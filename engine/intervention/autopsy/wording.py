@@ -11,6 +11,9 @@ CAUSES: Mapping[str, str] = {
     "order": "luck of the order",
     "data": "luck of the data",
     "step": "size of the step",
+    "critic": "critic",
+    "advantages": "advantages",
+    "records": "some of the records",
 }
 """What each cause is."""
 ANSWERS: Mapping[bool | None, str] = {True: "ok", False: "wrong", None: "can't be told"}
@@ -74,6 +77,16 @@ def how_played(found: Autopsy) -> str:
     return f"{real.episodes} episodes of each policy · evaluation seeds {first} to {last}, shared by all · 95 % t intervals"
 
 
+def how_compared(found: Autopsy) -> str:
+    """How causes are held against each other, in two sentences."""
+    asked = sum(arm.lead for arm in found.arms)
+    return (
+        "* decides on its cause, which explains the fall where half of it is taken back and certainly some of it; of the records "
+        f"also more than by as many random ones. Differences hold at 95 % for the {asked} causes together, which are asked "
+        "in this order."
+    )
+
+
 def why_no_arms(found: Autopsy) -> str:
     """Why no arm was played; empty where some were."""
     if found.arms:
@@ -81,5 +94,5 @@ def why_no_arms(found: Autopsy) -> str:
     if found.real is None:
         return f"Nothing was played: {found.unplayed}."
     if found.real.fell:
-        return "No arm can be played here."
+        return "What would have prevented it is still to be played." if found.waits else "No arm can be played here."
     return "Arms are played only where the policy fell for certain; here there is no fall to explain."

@@ -20,7 +20,7 @@ from engine.analysis.checks.round_checks import check_round
 from engine.core.kind import kind_of
 from engine.intervention.autopsy.examine import arms_of
 from engine.intervention.autopsy.kept_returns import EPISODES, Returns
-from engine.intervention.autopsy.play import AFTER, BEFORE, named
+from engine.intervention.autopsy.played_arms import AFTER, BEFORE, FIRST, policy_of
 from engine.jobs.calculate import calculate
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Autopsy, JobQuestion, from_json, to_json
@@ -67,18 +67,32 @@ def test_a_fall_is_held_against_its_arms(open_page: Open, shown: Run) -> None:
     returns.keep(BEFORE, 100 + luck)
     returns.keep(AFTER, 60 + 2 * luck)
     for arm in arms_of(shown.snapshot(1)):
-        for i, name in enumerate(named(arm)):
-            returns.keep(name, np.full(EPISODES, {"order": 61.0, "data": 62.0, "step": 95.0}[arm.cause] + i % 2))
+        for which in range(FIRST):
+            returned = {"order": 61.0, "data": 62.0, "step": 95.0}.get(arm.cause, 96.0) + which % 2
+            returns.keep(policy_of(arm, which), np.full(EPISODES, returned))
+    returns.leave_out("half the clip range", "no ratio was clipped")
     app = autopsy(open_page, shown)
     assert answer(app).startswith("**Size of the step.** The step was too large")
     drawn = {trace["name"]: trace for trace in figure(app, "autopsy_arms_chart")["data"]}
     assert drawn["luck of the order"]["x"] == [61.5]
+    assert "half the clip range: no ratio was clipped." in words(app)
     assert drawn["size of the step"]["x"] == [95.5]
     assert [name for name in drawn if name.startswith(("before", "as recorded"))] == [
         f"before the update: {100 + luck.mean():.4g}",
         f"as recorded: {60 + 2 * luck.mean():.4g}",
     ]
     assert any("--set learning_rate=" in code.value for code in app.code)
+
+
+def test_a_fall_is_said_before_the_arms_are_played(open_page: Open, shown: Run) -> None:
+    returns = Returns(shown, 1, EPISODES)
+    luck = np.random.default_rng(1).normal(size=EPISODES)
+    returns.keep(BEFORE, 100 + luck)
+    returns.keep(AFTER, 60 + 2 * luck)
+    app = autopsy(open_page, shown)
+    assert answer(app).startswith("**A real fall.** A real fall; what would have prevented it is not known yet.")
+    assert figure(app, "autopsy_change")["data"]
+    assert has(app, "play_autopsy")
 
 
 def test_a_fault_is_named_at_once_and_leads_to_its_records(open_page: Open, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import engine
 from engine.analysis.checks.checked import Check
 from engine.errors import BadInputError
 from engine.intervals import Interval
-from engine.intervention.autopsy.arms import ARMS, possible
-from engine.intervention.autopsy.autopsy_result import WORDS, Change, PlayedArm
+from engine.intervention.autopsy.autopsy_result import WORDS, Change
 from engine.intervention.autopsy.examine import autopsy, verdict_of
+from engine.intervention.autopsy.played_arms import PlayedArm
 from engine.store.read import Run
 
 FINE = [Check("numbers", True, "fine")]
@@ -34,7 +34,8 @@ FELL = change(-40, -60, -20)
 
 
 def arm(cause: str, value: float, low: float) -> PlayedArm:
-    return PlayedArm(f"by {cause}", cause, Interval(60 + value), Interval(value, low, 2 * value - low), 4)  # type: ignore[arg-type]
+    difference = Interval(value, low, 2 * value - low)
+    return PlayedArm(f"by {cause}", cause, Interval(60 + value), difference, 4, lead=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -77,25 +78,10 @@ def test_a_fall_is_played_in_all_arms(tmp_path: Path) -> None:
     assert found.verdict == "step"
     assert found.real is not None
     if found.real.fell:
-        assert [each.name for each in found.arms] == [each.name for each in ARMS]
         quarter = next(each for each in found.arms if each.name == "a quarter of the learning rate")
         assert quarter.difference.value > 0
     assert seen[0] == "checking the record"
     assert not math.isnan(found.real.change.value)
-
-
-def test_arms_that_can_not_be_had_say_why(cartpole: Run) -> None:
-    assert [(each.name, why) for each, why in possible(cartpole.snapshot(1))] == [(each.name, "") for each in ARMS]
-    recorded = engine.open_run(SAMPLES / "CliffWalking-v1")
-    left_out = {each.cause: why for each, why in possible(recorded.snapshot(recorded.stored_rounds[1]))}
-    assert left_out["data"].startswith("another trainer made this run")
-    assert left_out["order"] == ""
-
-
-def test_data_anew_come_from_the_environment_that_made_the_round(cartpole: Run) -> None:
-    other = Check("environment", False, "it leads elsewhere", "environment")
-    left_out = {each.cause: why for each, why in possible(cartpole.snapshot(1), [other]) if why}
-    assert left_out == {"data": "it leads elsewhere"}
 
 
 def test_a_round_without_an_end_is_refused(cartpole: Run) -> None:

@@ -10,15 +10,16 @@ import pytest
 
 from engine.analysis.checks.checked import Check
 from engine.intervals import Interval
-from engine.intervention.autopsy.autopsy_result import Autopsy, Change, PlayedArm
+from engine.intervention.autopsy.autopsy_result import Autopsy, Change
 from engine.intervention.autopsy.html_file import render
+from engine.intervention.autopsy.played_arms import PlayedArm
 from engine.store.read import Run
 
 HOSTILE = '<script>alert(1)</script> & "quoted"'
 REAL = Change(Interval(-40, -60, -20), 100.0, 60.0, 64, (0, 63), (110.0, 70.0), 9.0)
 ARMS = (
-    PlayedArm("other minibatch orders", "order", Interval(95, 90, 100), Interval(35, 30, 40), 6),
-    PlayedArm("half the learning rate", "step", Interval(80, -math.inf, math.inf), Interval(20, -5, 45), 1),
+    PlayedArm("other minibatch orders", "order", Interval(95, 90, 100), Interval(35, 30, 40), 6, lead=True),
+    PlayedArm("half the learning rate", "step", Interval(80, -math.inf, math.inf), Interval(20, -5, 45), 2, HOSTILE),
 )
 FOUND = Autopsy(
     run="run",
@@ -42,7 +43,7 @@ def test_the_report_has_the_numbers_and_runs_nothing(cartpole: Run) -> None:
     assert "+35 (+30 to +40)" in page
     assert "engine incidents &#39;a b&#39;" in page
     assert "<script" not in page
-    assert page.count("&lt;script&gt;") == 2
+    assert page.count("&lt;script&gt;") == 3
     assert "default-src 'none'" in page
     assert not re.search(r"(src|href)=", page)
 

@@ -15,7 +15,8 @@ from engine.errors import CancelledError
 from engine.intervention.autopsy import kept_returns
 from engine.intervention.autopsy.examine import arms_of, autopsy
 from engine.intervention.autopsy.kept_returns import Returns
-from engine.intervention.autopsy.play import AFTER, BEFORE, missing
+from engine.intervention.autopsy.play import missing
+from engine.intervention.autopsy.played_arms import AFTER, BEFORE
 from engine.store.derived import save_table
 from engine.store.read import Run
 
@@ -75,6 +76,24 @@ def test_other_rounds_and_other_numbers_of_episodes_share_nothing(run: Run) -> N
     assert missing(Returns(run, 1, EPISODES), arms_of(run.snapshot(1))) == [AFTER]
     assert BEFORE not in Returns(run, 0, EPISODES)
     assert BEFORE not in Returns(run, 1, 4)
+
+
+def test_why_an_arm_is_left_out_is_kept(run: Run) -> None:
+    returns = Returns(run, 1, EPISODES)
+    returns.keep(BEFORE, np.arange(8.0))
+    returns.leave_out("half the epochs", "there is one")
+    assert Returns(run, 1, EPISODES).left_out == {"half the epochs": "there is one"}
+    assert Returns(run, 0, EPISODES).left_out == {}
+
+
+@pytest.mark.parametrize("said", ["[]", "{", '{"half the epochs": 3}', "[" * 10_000])
+def test_foreign_reasons_are_none(run: Run, said: str) -> None:
+    key = kept_returns._key(run, 1, EPISODES)
+    assert key is not None
+    table = pa.table({"policy": [BEFORE] * 8, "returns": [0.0] * 8})
+    assert save_table(run.path, key, table, {kept_returns.LEFT_OUT: said})
+    assert Returns(run, 1, EPISODES).left_out == {}
+    assert BEFORE in Returns(run, 1, EPISODES)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ SAMPLES = Path(__file__).resolve().parents[4] / "sample_runs"
     [("order", {"batch_size": 64}), ("data", {"n_steps": 140}), ("step", {"learning_rate": 0.25})],
 )
 def test_the_training_again_with_one_setting_changed(cartpole: Run, verdict: str, changed: dict[str, float]) -> None:
-    words = shlex.split(next_step(cartpole, cartpole.snapshot(1), verdict, False))  # type: ignore[arg-type]
+    quarter = {"learning_rate": cartpole.config.learning_rate / 4} if verdict == "step" else {}
+    words = shlex.split(next_step(cartpole, cartpole.snapshot(1), verdict, False, quarter))  # type: ignore[arg-type]
     options = list(zip(words[5::2], words[6::2], strict=True))
     assert words[:5] == ["python", "-m", "engine", "train", "CartPole-v1"]
     settings = dict(arguments.setting(value) for name, value in options if name == "--set")
@@ -39,6 +40,9 @@ def test_a_folder_of_any_name_stays_one_word(cartpole: Run, tmp_path: Path) -> N
     assert shlex.split(next_step(run, run.snapshot(1), "critic", True))[-2:] == ["--round", "0"]
     assert next_step(run, run.snapshot(0), "critic", True) == ""
     assert next_step(run, run.snapshot(1), "unexplained", False) == ""
+    assert shlex.split(next_step(run, run.snapshot(1), "records", False))[3:] == [
+        "diagnose", str(run.path), "--round", "1", "--estimator", "tracin_adam",
+    ]  # fmt: skip
 
 
 def test_another_trainers_run_is_not_trained_here() -> None:

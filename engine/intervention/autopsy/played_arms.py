@@ -1,0 +1,197 @@
+"""What came of the arms, and what a fall is the doing of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.intervals import CONFIDENCE, Interval
+from engine.intervention.autopsy.arm import CAUSES, Arm, Cause
+from engine.intervention.autopsy.kept_returns import Returns
+
+BEFORE, AFTER = "before the update", "after the update"
+FIRST, MOST = 4, 8
+"""Replicates of an arm, and of one that decides while it is open what it says."""
+RECOVERED = 0.5
+"""Share of the fall that an arm takes back at least where it explains it."""
+
+
+@dataclass(frozen=True)
+class PlayedPolicy:
+    """A policy of the record, which arms are held against."""
+
+    name: str
+    mean: Interval
+    """Return; over its episodes."""
+    difference: Interval
+    """To what the recorded update made, paired."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"name": self.name, "cause": None, **_numbers(self.mean, self.difference), "replicates": 1}
+
+
+@dataclass(frozen=True)
+class PlayedArm:
+    """What came of an arm."""
+
+    name: str
+    cause: Cause
+    mean: Interval
+    """Return; over the arm's replicates."""
+    difference: Interval
+    """To what the recorded update made; corrected for the number of causes that were asked."""
+    replicates: int
+    what: str = ""
+    """The arm in numbers."""
+    lead: bool = False
+    """Whether it decides on its cause."""
+    control: str = ""
+    """Name of the arm that it must be better than as well; empty for none."""
+    against_control: Interval | None = None
+    """Difference to that arm, in the same minibatch orders; None where it is not known."""
+    tries: Mapping[str, Any] = field(default_factory=dict)
+    """Settings to train with next where it takes the fall back."""
+
+    def takes_back(self, change: Interval) -> bool:
+        """Whether it undoes half of the fall at least, certainly some of it, and more than its control does."""
+        better = not self.control or (self.against_control is not None and self.against_control.low > 0)
+        return better and self.difference.low > 0 and self.difference.value >= -RECOVERED * change.value
+
+    def is_open(self, change: Interval) -> bool:
+        """Whether more replicates could say something else: half of the fall lies in the arm's own 95 % interval."""
+        reach = self.mean.high - self.mean.value
+        return abs(self.difference.value + RECOVERED * change.value) < reach or (
+            not self.takes_back(change) and self.difference.value >= -RECOVERED * change.value
+        )
+
+    @property
+    def sentence(self) -> str:
+        """What it came to, in words; without its end."""
+        value, low, high = self.difference
+        name = f"{self.name[:1].upper()}{self.name[1:]}"
+        return f"{name}: {value:+.3g} ({low:+.3g} to {high:+.3g}) against as recorded, {self.replicates} times"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        against = self.against_control
+        return {
+            "name": self.name,
+            "cause": self.cause,
+            "what": self.what,
+            "decides": self.lead,
+            **_numbers(self.mean, self.difference),
+            "against_control": None if against is None else list(against),
+            "replicates": self.replicates,
+        }
+
+
+def _numbers(mean: Interval, difference: Interval) -> dict[str, float]:
+    """As both kinds of rows say them."""
+    names = "mean", "low", "high", "difference", "difference_low", "difference_high"
+    return dict(zip(names, (*mean, *difference), strict=True))
+
+
+def policy_of(arm: Arm, which: int) -> str:
+    """What a replicate of an arm is called.
+
+    >>> policy_of(Arm("half the learning rate", "step", lambda which, check: None), 0)
+    'half the learning rate, 1'
+    """
+    return f"{arm.name}, {which + 1}"
+
+
+def replicates(arm: Arm, returns: Returns) -> int:
+    """How many of an arm are played, in turn."""
+    return next((which for which in range(MOST) if policy_of(arm, which) not in returns), MOST)
+
+
+def change(returns: Returns) -> Interval:
+    """Of the mean return by the update, paired."""
+    return Interval.of_mean(returns[AFTER] - returns[BEFORE])
+
+
+def had(arms: Sequence[Arm], returns: Returns) -> list[Arm]:
+    """Those that can be played, as far as is known by now."""
+    return [arm for arm in arms if not arm.why_not and arm.name not in returns.left_out]
+
+
+def played(arms: Sequence[Arm], returns: Returns) -> tuple[PlayedArm, ...]:
+    """Every arm of which there are replicates to compare, on the seeds of the two policies."""
+    there = had(arms, returns)
+    asked = max(1, sum(arm.lead for arm in there))
+    means = {arm.name: _means(arm, returns) for arm in there}
+    recorded = returns[AFTER].mean()
+    return tuple(
+        PlayedArm(
+            arm.name,
+            arm.cause,
+            Interval.of_mean(means[arm.name]),
+            _corrected(means[arm.name] - recorded, asked),
+            len(means[arm.name]),
+            arm.what,
+            arm.lead,
+            arm.control,
+            _against(means[arm.name], means.get(arm.control, np.zeros(0)), asked),
+            arm.tries,
+        )
+        for arm in there
+        if len(means[arm.name]) > 1
+    )
+
+
+def cause_of(arms: Sequence[PlayedArm], change: Interval) -> Cause | None:
+    """The first cause whose deciding arm takes the fall back.
+
+    The causes are compared as wholes, each by one arm, and in a fixed order, since the arm with the largest effect is not the
+    cause: in a fall by the luck of the data nearly every arm does better. The intervals of the deciding arms are corrected for
+    their number (Bonferroni); they are two-sided and one side counts, which leaves room for a second look at the open ones.
+    """
+    return next((arm.cause for arm in in_turn(arms) if arm.takes_back(change)), None)
+
+
+def remedy_of(cause: str, arms: Sequence[PlayedArm], change: Interval) -> Mapping[str, Any]:
+    """Settings of the mildest arm of a cause that takes the fall back, the others before the one that decides; or none.
+
+    Args:
+        cause: what the fall is the doing of; anything else has no remedy.
+        arms: what was played, of each cause the mildest first.
+        change: of the mean return by the recorded update.
+    """
+    own = [arm for arm in arms if arm.cause == cause and arm.tries and arm.takes_back(change)]
+    return next((arm.tries for arm in sorted(own, key=lambda arm: arm.lead)), {})
+
+
+def in_turn(arms: Sequence[PlayedArm]) -> list[PlayedArm]:
+    """The arms that decide, in the order in which causes are asked."""
+    return sorted((arm for arm in arms if arm.lead), key=lambda arm: CAUSES.index(arm.cause))
+
+
+def undecided(arms: Sequence[PlayedArm], change: Interval) -> list[str]:
+    """Names of the deciding arms that are open and could change the verdict: those up to the one that settles it."""
+    found: list[str] = []
+    for arm in in_turn(arms):
+        if arm.is_open(change):
+            found.append(arm.name)
+        elif arm.takes_back(change):
+            break
+    return found
+
+
+def _means(arm: Arm, returns: Returns) -> NDArray[np.float64]:
+    """(replicates,) mean returns."""
+    return np.array([returns[policy_of(arm, which)].mean() for which in range(replicates(arm, returns))])
+
+
+def _corrected(values: NDArray[np.float64], asked: int) -> Interval:
+    return Interval.of_mean(values, 1 - (1 - CONFIDENCE) / asked)
+
+
+def _against(own: NDArray[np.float64], control: NDArray[np.float64], asked: int) -> Interval | None:
+    """Of the differences by minibatch order; unknown where there are not two of them."""
+    both = min(len(own), len(control))
+    return _corrected(own[:both] - control[:both], asked) if both > 1 else None
