@@ -50,16 +50,16 @@ def draw_arms(found: Autopsy) -> None:
     """What would have prevented it: the arms, and those that can't be had."""
     with st.container(key="autopsy_arms", gap="small"):
         st.subheader("What would have prevented it?", anchor=False)
-        if found.real is not None and found.arms:
+        if found.arms:
             st.plotly_chart(
-                charts.arms(found.arms, CAUSES, found.real.before, found.real.after, state.is_dark()),
+                charts.arms(found.arms, CAUSES, found.recorded, state.is_dark()),
                 key="autopsy_arms_chart",
                 config=downloads.chart(f"{found.run}-round-{found.round}-arms"),
                 alt="Mean return of each arm with its interval, beside the policies before and after the update",
             )
             st.caption(
-                f"Mean and 95 % t interval over the times; {found.real.episodes} episodes each, on the seeds of the two "
-                "policies. The arms in bold decide on their causes."
+                f"Mean and 95 % t interval over the times; {found.recorded[0].episodes} episodes each, on the same seeds as the "
+                "two policies. The arms in bold decide on their causes."
             )
             with st.expander("The arms in numbers", icon=":material/table:"):
                 st.dataframe(table(found), hide_index=True, height="content", alt="The arms in numbers")

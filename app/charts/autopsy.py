@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from app.charts.theme import MARK, label_pixels, plain, style, theme
 from engine.intervals import Interval
-from engine.intervention.autopsy.played_arms import PlayedArm
+from engine.intervention.autopsy.played_arms import PlayedArm, PlayedPolicy
 
 ROW_PIXELS, ARM_PIXELS = 46, 26
 SYMBOLS = {
@@ -34,14 +34,15 @@ def changes(rows: Mapping[str, Interval], dark: bool) -> go.Figure:
     return style(figure, 84 + ROW_PIXELS * len(rows), label_pixels(rows))
 
 
-def arms(played: Sequence[PlayedArm], causes: Mapping[str, str], before: float, after: float, dark: bool) -> go.Figure:
+def arms(
+    played: Sequence[PlayedArm], causes: Mapping[str, str], recorded: Sequence[PlayedPolicy], dark: bool
+) -> go.Figure:
     """The return of each arm with its interval, grouped by the cause that it asks for, between two lines of reference.
 
     Args:
         played: the arms.
         causes: what each cause is.
-        before: return of the policy before the update.
-        after: return of the policy that the recorded update made.
+        recorded: the policies before the update and after it.
         dark: theme.
     """
     colours, names = theme(dark), list(causes)
@@ -52,13 +53,14 @@ def arms(played: Sequence[PlayedArm], causes: Mapping[str, str], before: float, 
         bar = _bar(_label(arm), arm.mean, "return", colour, SYMBOLS[arm.cause])
         first = arm == next(each for each in rows if each.cause == arm.cause)
         figure.add_trace(bar.update(name=plain(causes[arm.cause]), showlegend=first, legendgroup=arm.cause))
-    for value, name, dash in ((before, "before the update", "dot"), (after, "as recorded", "dash")):
+    for policy, dash in zip(recorded, ("dot", "dash"), strict=True):
+        value = policy.mean.value
         figure.add_scatter(
             x=[None],
             y=[None],
             mode="lines",
             line={"color": MARK, "dash": dash, "width": 2},
-            name=f"{name}: {value:.4g}",
+            name=f"{policy.name}: {value:.4g}",
         )
         figure.add_vline(x=value, line={"color": MARK, "dash": dash, "width": 2})
     figure.update_layout(xaxis_title="mean return", yaxis={"autorange": "reversed"})

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 def autopsy(
     run: RunFolder,
     round: Round,
-    episodes: Annotated[int, typer.Option("--episodes", help="Of each policy, on common seeds.")] = 64,
+    episodes: Annotated[
+        int,
+        typer.Option(
+            "--episodes", help="Of the policies before and after the update, on common seeds; arms have half."
+        ),
+    ] = 64,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="HTML file to write the report to; it needs nothing else.")
     ] = None,

@@ -50,6 +50,7 @@ THROUGH = {
         "engine/experiments/findings.py",
         "engine/experiments/report_tables.py",
     ),
+    "tests/unit/intervention/autopsy/test_arms.py": ("engine/intervention/autopsy/advantage_arms.py",),
     "tests/unit/intervention/autopsy/test_examine.py": ("engine/intervention/autopsy/autopsy_result.py",),
     "tests/unit/intervention/test_retrain.py": ("engine/intervention/plan.py",),
     "tests/unit/jobs/test_calculations.py": ("engine/jobs/questions.py",),

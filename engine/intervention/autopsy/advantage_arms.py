@@ -27,7 +27,7 @@ LESS = 0.9
 """The other lambda where lambda is 1; else 1, so that the critic counts as little as it can."""
 MOST_PLAYED = 200
 """Records whose advantages are estimated by rollouts."""
-PLAYED = 8
+PLAYED = 4
 """Rollouts of each of the two means of such an advantage."""
 
 
@@ -100,7 +100,7 @@ def _from_rollouts(snapshot: Any, worst: WorstRecords) -> Arm:
         return kind.with_advantages(snapshot, advantage)
 
     said = f"the bottom {MOST_PLAYED}, by {worst.words}; twice {PLAYED} rollouts each"
-    return Arm(ROLLOUTS, "advantages", replays(snapshot, otherwise), said)
+    return Arm(ROLLOUTS, "advantages", replays(snapshot, otherwise), said, slow=True)
 
 
 def _with(snapshot: Snapshot, steps: Trajectories, advantage: np.ndarray) -> Snapshot:

@@ -52,8 +52,6 @@ class Change:
     """Mean return of the training episodes of round k, which theta(k) played, and of round k + 1."""
     training_noise: float | None = None
     """Standard error of the difference of the two."""
-    means: tuple[Interval, Interval] | None = None
-    """Mean return of each policy, over its episodes."""
 
     @property
     def fell(self) -> bool:
@@ -100,6 +98,8 @@ class Autopsy:
     verdict: Verdict
     next: str
     """One thing to try, as a command; empty where there is none."""
+    recorded: tuple[PlayedPolicy, ...] = ()
+    """The policies before and after the update on the seeds of the arms, where some were played."""
 
     def __repr__(self) -> str:
         return f"Autopsy(round {self.round}: {self.verdict}; {self.meaning})"
@@ -149,16 +149,6 @@ class Autopsy:
         if self.verdict == "data" and worst is not None and worst.takes_back(self.real.change):
             said += f" The records that stand for it are {worst.what}: {worst.name} the fall does not happen either."
         return said
-
-    @property
-    def recorded(self) -> tuple[PlayedPolicy, ...]:
-        """The policies that the arms are held against, where some were played."""
-        if self.real is None or self.real.means is None or not self.arms:
-            return ()
-        before, after = self.real.means
-        moved, same = self.real.change, Interval(0.0, 0.0, 0.0)
-        gained = Interval(-moved.value, -moved.high, -moved.low)
-        return PlayedPolicy("before the update", before, gained), PlayedPolicy("as recorded", after, same)
 
     def to_json(self) -> dict[str, Any]:
         """What `autopsy --json` prints."""

@@ -14,14 +14,20 @@ from engine.core.evaluation import EVALUATION_SEED
 from engine.core.policy import with_gradients
 from engine.errors import BadInputError
 from engine.executors import Progress
-from engine.intervals import Interval
 from engine.intervention.autopsy.arm import Arm
 from engine.intervention.autopsy.arms import possible
 from engine.intervention.autopsy.autopsy_result import NOT_YET, Autopsy, Change, Verdict
-from engine.intervention.autopsy.kept_returns import EPISODES, Returns
+from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, EPISODES, Returns
 from engine.intervention.autopsy.next_step import next_step
 from engine.intervention.autopsy.play import missing, play, why_unplayed
-from engine.intervention.autopsy.played_arms import AFTER, BEFORE, PlayedArm, cause_of, change, played, remedy_of
+from engine.intervention.autopsy.played_arms import (
+    PlayedArm,
+    cause_of,
+    change,
+    played,
+    recorded,
+    remedy_of,
+)
 from engine.store.read import Run, open_run, ranges
 from engine.store.snapshot import Snapshot
 
@@ -48,7 +54,7 @@ def autopsy(
     Args:
         run: a run, or its folder.
         round: k, whose records are stored.
-        episodes: of each policy, all on the same seeds.
+        episodes: of the policies before and after the update; arms have half as many, all on the same seeds.
         cache: keep what is played in the run's `derived/`, and take it from there.
         progress: told what is going on; raise from it to cancel. What is finished is kept.
 
@@ -77,7 +83,7 @@ def kept_autopsy(run: Run, snapshot: Snapshot, checks: Sequence[Check], *, episo
         run: the run.
         snapshot: its round k, of which `why_no_autopsy` says nothing.
         checks: what `check_round` found.
-        episodes: of each policy.
+        episodes: of the policies before and after the update.
     """
     return _concluded(run, snapshot, checks, Returns(run, snapshot.round, episodes))
 
@@ -121,6 +127,7 @@ def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: R
         left_out=_left_out(snapshot, checks, returns if found else None),
         verdict=verdict,
         next=next_step(run, snapshot, verdict, any(check.ok is False for check in checks), remedy),
+        recorded=recorded(returns) if found else (),
     )
 
 
@@ -150,7 +157,6 @@ def _change(run: Run, k: int, returns: Returns) -> Change:
         (EVALUATION_SEED, EVALUATION_SEED + returns.episodes - 1),
         (of_both[0].get("mean_return"), of_both[1].get("mean_return")),
         _noise(of_both),
-        (Interval.of_mean(returns[BEFORE]), Interval.of_mean(returns[AFTER])),
     )
 
 

@@ -42,7 +42,7 @@ def render(run: Run, found: Autopsy) -> str:
         shown=wording.shown,
         was_it_real="" if real is None else wording.was_it_real(real, found.round),
         change=None if real is None else _picture(_changes(real), [("no change", 0.0)]),
-        arms=_arms(found, real) if real is not None and found.arms else None,
+        arms=_arms(found) if found.arms else None,
         why_no_arms=wording.why_no_arms(found),
         how=wording.how_played(found),
         how_compared=wording.how_compared(found),
@@ -76,9 +76,9 @@ def _changes(real: Change) -> list[tuple[str, Interval, str]]:
     return [*rows, (f"{real.episodes} common seeds", real.change, wording.signed(real.change))]
 
 
-def _arms(found: Autopsy, real: Change) -> dict[str, Any]:
+def _arms(found: Autopsy) -> dict[str, Any]:
     rows = [(arm.name, arm.mean, wording.shown(arm.mean)) for arm in found.arms]
-    return _picture(rows, [("before the update", real.before), ("as recorded", real.after)])
+    return _picture(rows, [(each.name, each.mean.value) for each in found.recorded])
 
 
 def _picture(rows: Sequence[tuple[str, Interval, str]], lines: Sequence[tuple[str, float]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -14,27 +15,31 @@ from engine.store.read import Run
 from engine.typed import typed
 
 EPISODES = 64
-"""Of each policy."""
+"""Of the two policies of the record."""
 RETURNS_VERSION = 1
 """Part of every key; raise it whenever a policy of the same name is another one."""
+BEFORE, AFTER = "before the update", "after the update"
+"""The two policies of the record; all others are arms'."""
 LEFT_OUT = "left_out"
 _KEPT: dict[str, pa.DataType] = {"policy": pa.string(), "returns": pa.float64()}
 
 
 class Returns:
-    """Policy -> its returns, all on the same seeds; and which arms turned out to have none.
+    """Policy -> its returns, all on the same seeds, those of arms on the first half; and which arms turned out to have none.
 
     A cache that is damaged, or that somebody else filled with something else, is as if there were none.
 
     Args:
         run: the run.
         k: round whose update is examined; other commits of k and k + 1, episodes, software or machines share nothing.
-        episodes: of each policy.
+        episodes: of the two policies of the record.
         cache: read and write `derived/`.
     """
 
     def __init__(self, run: Run, k: int, episodes: int, *, cache: bool = True) -> None:
         self.run, self.episodes = run, episodes
+        self.of_arms = math.ceil(episodes / 2)
+        """Episodes of a policy of an arm: there are several of each, and they differ by more than by episodes."""
         self._key = _key(run, k, episodes) if cache else None
         self._found: dict[str, NDArray[np.float64]] = {}
         self.left_out: dict[str, str] = {}
@@ -49,11 +54,15 @@ class Returns:
         return len(self._found)
 
     def __getitem__(self, policy: str) -> NDArray[np.float64]:
-        """(episodes,)."""
+        """(episodes,), or (of_arms,)."""
         return self._found[policy]
 
+    def episodes_of(self, policy: str) -> int:
+        """How many it plays."""
+        return self.episodes if policy in (BEFORE, AFTER) else self.of_arms
+
     def keep(self, policy: str, values: NDArray[np.float64]) -> None:
-        """Add those of a policy, (episodes,)."""
+        """Add those of a policy."""
         self._found[policy] = np.asarray(values, np.float64)
         self._save()
 
@@ -65,7 +74,7 @@ class Returns:
     def _save(self) -> None:
         if self._key is None:
             return
-        names = [name for name in self._found for _ in range(self.episodes)]
+        names = [name for name, values in self._found.items() for _ in values]
         table = pa.table({"policy": names, "returns": np.concatenate([np.zeros(0), *self._found.values()])})
         save_table(self.run.path, self._key, table, {LEFT_OUT: json.dumps(self.left_out)})
 
@@ -76,7 +85,7 @@ class Returns:
             return
         policies, values = columns["policy"], columns["returns"]
         found = {name: values[policies == name] for name in dict.fromkeys(policies.tolist())}
-        if all(len(each) == self.episodes for each in found.values()):
+        if all(len(values) == self.episodes_of(policy) for policy, values in found.items()):
             self._found, self.left_out = found, _reasons((table.schema.metadata or {}).get(LEFT_OUT.encode(), b"{}"))
 
 

@@ -14,12 +14,11 @@ from engine.core.replays.replay import replay
 from engine.errors import BadInputError
 from engine.executors import Progress
 from engine.intervention.autopsy.arm import Arm, Check
-from engine.intervention.autopsy.kept_returns import EPISODES, Returns
+from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, EPISODES, Returns
 from engine.intervention.autopsy.played_arms import (
-    AFTER,
-    BEFORE,
     FIRST,
     MOST,
+    cause_of,
     change,
     had,
     played,
@@ -49,7 +48,8 @@ def fell(returns: Returns) -> bool:
 def missing(returns: Returns, arms: Sequence[Arm]) -> list[str]:
     """Policies that are still to be played, as far as is known: the arms' only once there is a fall.
 
-    First the arms that decide; then more of those that are open; then the others.
+    First the arms that decide; then more of those that are open; then the others, those of the cause that is known by then
+    first and the slow ones last.
     """
     first = [name for name in (BEFORE, AFTER) if name not in returns]
     if first or not fell(returns):
@@ -57,8 +57,10 @@ def missing(returns: Returns, arms: Sequence[Arm]) -> list[str]:
     there = had(arms, returns)
     controls = {arm.control for arm in there}
     deciding = [arm for arm in there if arm.lead or arm.name in controls]
-    others = _unplayed([arm for arm in there if arm not in deciding], returns, FIRST)
-    return (_unplayed(deciding, returns, FIRST) or _unplayed(_open(deciding, returns), returns, MOST)) + others
+    cause = cause_of(played(deciding, returns), change(returns))
+    others = sorted((arm for arm in there if arm not in deciding), key=lambda arm: (arm.slow, arm.cause != cause))
+    more = _unplayed(deciding, returns, FIRST) or _unplayed(_open(deciding, returns), returns, MOST)
+    return more + _unplayed(others, returns, FIRST)
 
 
 def _open(deciding: Sequence[Arm], returns: Returns) -> list[Arm]:
@@ -100,7 +102,8 @@ def play(run: Run, snapshot: Snapshot, arms: Sequence[Arm], returns: Returns, sa
             check()
             agent = making.agent(left[0], returns, check)
             if agent is not None:
-                returns.keep(left[0], evaluation.returns(kind.player(snapshot, agent), 0, returns.episodes, check))
+                player = kind.player(snapshot, agent)
+                returns.keep(left[0], evaluation.returns(player, 0, returns.episodes_of(left[0]), check))
                 done += 1
     finally:
         evaluation.close()
@@ -151,5 +154,5 @@ def play_seconds(snapshot: Snapshot, arms: Sequence[Arm], episodes: int = EPISOD
     if collect is None or update is None or not records or length is None:
         return None
     one = episodes * length * collect / records
-    more = FIRST * sum(one + update + (collect if arm.cause == "data" else 0) for arm in arms)
+    more = FIRST * sum(one / 2 + update + (collect if arm.cause == "data" else 0) for arm in arms)
     return 2 * one, more

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from engine.intervals import CONFIDENCE, Interval
 from engine.intervention.autopsy.arm import CAUSES, Arm, Cause
-from engine.intervention.autopsy.kept_returns import Returns
+from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, Returns
 
-BEFORE, AFTER = "before the update", "after the update"
 FIRST, MOST = 4, 8
 """Replicates of an arm, and of one that decides while it is open what it says."""
 RECOVERED = 0.5
-"""Share of the fall that an arm takes back at least where it explains it."""
+"""Share of the fall that an arm takes back at least where it explains it; of what other orders leave of it, where they take back
+some."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class PlayedPolicy:
     """Return; over its episodes."""
     difference: Interval
     """To what the recorded update made, paired."""
+    episodes: int
+    """On the seeds of the arms."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -56,18 +58,22 @@ class PlayedArm:
     """Difference to that arm, in the same minibatch orders; None where it is not known."""
     tries: Mapping[str, Any] = field(default_factory=dict)
     """Settings to train with next where it takes the fall back."""
+    by_orders: float = 0.0
+    """What other minibatch orders alone take back of the fall: an arm has them, too. 0 of the arm that asks for them."""
+
+    def needed(self, change: Interval) -> float:
+        """What it must take back: half of what other orders leave of the fall."""
+        return self.by_orders - RECOVERED * (change.value + self.by_orders)
 
     def takes_back(self, change: Interval) -> bool:
-        """Whether it undoes half of the fall at least, certainly some of it, and more than its control does."""
+        """Whether it undoes as much of the fall as is needed, certainly some of it, and more than its control does."""
         better = not self.control or (self.against_control is not None and self.against_control.low > 0)
-        return better and self.difference.low > 0 and self.difference.value >= -RECOVERED * change.value
+        return better and self.difference.low > 0 and self.difference.value >= self.needed(change)
 
     def is_open(self, change: Interval) -> bool:
-        """Whether more replicates could say something else: half of the fall lies in the arm's own 95 % interval."""
-        reach = self.mean.high - self.mean.value
-        return abs(self.difference.value + RECOVERED * change.value) < reach or (
-            not self.takes_back(change) and self.difference.value >= -RECOVERED * change.value
-        )
+        """Whether more replicates could say something else: what is needed lies in its own 95 % interval, or is not certain."""
+        reach, over = self.mean.high - self.mean.value, self.difference.value - self.needed(change)
+        return abs(over) < reach or (over >= 0 and not self.takes_back(change))
 
     @property
     def sentence(self) -> str:
@@ -125,22 +131,33 @@ def played(arms: Sequence[Arm], returns: Returns) -> tuple[PlayedArm, ...]:
     there = had(arms, returns)
     asked = max(1, sum(arm.lead for arm in there))
     means = {arm.name: _means(arm, returns) for arm in there}
-    recorded = returns[AFTER].mean()
+    after = returns[AFTER][: returns.of_arms].mean()
+    of_orders = [means[arm.name].mean() - after for arm in there if arm.cause == "order" and len(means[arm.name]) > 1]
     return tuple(
         PlayedArm(
             arm.name,
             arm.cause,
             Interval.of_mean(means[arm.name]),
-            _corrected(means[arm.name] - recorded, asked),
+            _corrected(means[arm.name] - after, asked),
             len(means[arm.name]),
             arm.what,
             arm.lead,
             arm.control,
             _against(means[arm.name], means.get(arm.control, np.zeros(0)), asked),
             arm.tries,
+            max(0.0, *of_orders) if arm.cause != "order" and of_orders else 0.0,
         )
         for arm in there
         if len(means[arm.name]) > 1
+    )
+
+
+def recorded(returns: Returns) -> tuple[PlayedPolicy, ...]:
+    """The policies before and after the update on the seeds of the arms, which are held against them."""
+    before, after = (returns[name][: returns.of_arms] for name in (BEFORE, AFTER))
+    return tuple(
+        PlayedPolicy(name, Interval.of_mean(values), Interval.of_mean(values - after), returns.of_arms)
+        for name, values in ((BEFORE, before), ("as recorded", after))
     )
 
 

@@ -74,16 +74,17 @@ def how_played(found: Autopsy) -> str:
     if real is None:
         return ""
     first, last = real.seeds
-    return f"{real.episodes} episodes of each policy · evaluation seeds {first} to {last}, shared by all · 95 % t intervals"
+    arms = f"; arms {found.recorded[0].episodes}, on the first of them" if found.recorded else ""
+    return f"{real.episodes} episodes of each policy · evaluation seeds {first} to {last}{arms} · 95 % t intervals"
 
 
 def how_compared(found: Autopsy) -> str:
     """How causes are held against each other, in two sentences."""
     asked = sum(arm.lead for arm in found.arms)
     return (
-        "* decides on its cause, which explains the fall where half of it is taken back and certainly some of it; of the records "
-        f"also more than by as many random ones. Differences hold at 95 % for the {asked} causes together, which are asked "
-        "in this order."
+        "* decides on its cause, which explains the fall where the arm takes back half of what other orders leave of it, and "
+        "certainly some of it; without the worst records it must also be better than without as many random ones. "
+        f"Differences hold at 95 % for the {asked} causes together, which are asked in this order."
     )
 
 

@@ -19,8 +19,8 @@ from app.shell import selection
 from engine.analysis.checks.round_checks import check_round
 from engine.core.kind import kind_of
 from engine.intervention.autopsy.examine import arms_of
-from engine.intervention.autopsy.kept_returns import EPISODES, Returns
-from engine.intervention.autopsy.played_arms import AFTER, BEFORE, FIRST, policy_of
+from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, EPISODES, Returns
+from engine.intervention.autopsy.played_arms import FIRST, policy_of
 from engine.jobs.calculate import calculate
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Autopsy, JobQuestion, from_json, to_json
@@ -56,7 +56,7 @@ def test_it_is_played_in_the_background_and_kept(open_page: Open, shown: Run, mo
     app, found = autopsy(open_page, shown), engine.autopsy(shown, 1)
     assert as_read(found.sentence) in answer(app)
     assert not has(app, "play_autopsy")
-    assert f"{EPISODES} episodes of each policy · evaluation seeds 10000000 to 10000063" in words(app)
+    assert f"{EPISODES} episodes of each policy · evaluation seeds 10000000 to 10000063 ·" in words(app)
     assert figure(app, "autopsy_change")["data"][-1]["x"] == [found.real.change.value]
     assert found.next in [code.value for code in app.code]
 
@@ -69,7 +69,7 @@ def test_a_fall_is_held_against_its_arms(open_page: Open, shown: Run) -> None:
     for arm in arms_of(shown.snapshot(1)):
         for which in range(FIRST):
             returned = {"order": 61.0, "data": 62.0, "step": 95.0}.get(arm.cause, 96.0) + which % 2
-            returns.keep(policy_of(arm, which), np.full(EPISODES, returned))
+            returns.keep(policy_of(arm, which), np.full(returns.of_arms, returned))
     returns.leave_out("half the clip range", "no ratio was clipped")
     app = autopsy(open_page, shown)
     assert answer(app).startswith("**Size of the step.** The step was too large")
@@ -78,8 +78,8 @@ def test_a_fall_is_held_against_its_arms(open_page: Open, shown: Run) -> None:
     assert "half the clip range: no ratio was clipped." in words(app)
     assert drawn["size of the step"]["x"] == [95.5]
     assert [name for name in drawn if name.startswith(("before", "as recorded"))] == [
-        f"before the update: {100 + luck.mean():.4g}",
-        f"as recorded: {60 + 2 * luck.mean():.4g}",
+        f"before the update: {100 + luck[: returns.of_arms].mean():.4g}",
+        f"as recorded: {60 + 2 * luck[: returns.of_arms].mean():.4g}",
     ]
     assert any("--set learning_rate=" in code.value for code in app.code)
 

@@ -12,7 +12,7 @@ from engine.analysis.checks.checked import Check
 from engine.intervals import Interval
 from engine.intervention.autopsy.autopsy_result import Autopsy, Change
 from engine.intervention.autopsy.html_file import render
-from engine.intervention.autopsy.played_arms import PlayedArm
+from engine.intervention.autopsy.played_arms import PlayedArm, PlayedPolicy
 from engine.store.read import Run
 
 HOSTILE = '<script>alert(1)</script> & "quoted"'
@@ -31,6 +31,10 @@ FOUND = Autopsy(
     left_out={"data collected anew": HOSTILE},
     verdict="order",
     next="python -m engine incidents 'a b'",
+    recorded=(
+        PlayedPolicy("before the update", Interval(100, 90, 110), Interval(40, 20, 60), 32),
+        PlayedPolicy("as recorded", Interval(60, 50, 70), Interval(0, 0, 0), 32),
+    ),
 )
 
 

@@ -14,9 +14,8 @@ from engine.core.kind import kind_of
 from engine.errors import CancelledError
 from engine.intervention.autopsy import kept_returns
 from engine.intervention.autopsy.examine import arms_of, autopsy
-from engine.intervention.autopsy.kept_returns import Returns
+from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, Returns
 from engine.intervention.autopsy.play import missing
-from engine.intervention.autopsy.played_arms import AFTER, BEFORE
 from engine.store.derived import save_table
 from engine.store.read import Run
 
@@ -100,6 +99,8 @@ def test_foreign_reasons_are_none(run: Run, said: str) -> None:
     "table",
     [
         pa.table({"policy": [BEFORE] * 7, "returns": [0.0] * 7}),
+        pa.table({"policy": [BEFORE] * 8 + [AFTER] * 4, "returns": [0.0] * 12}),
+        pa.table({"policy": [BEFORE] * 8 + ["half the epochs, 1"] * 8, "returns": [0.0] * 16}),
         pa.table({"policy": [BEFORE] * 8, "returns": [0] * 8}),
         pa.table({"policy": [BEFORE] * 8}),
         pa.table({"policy": [BEFORE] * 8, "returns": [None, *[0.0] * 7]}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ import engine
 from engine.core.kind import kind_of
 from engine.errors import BadInputError, CancelledError
 from engine.intervention.autopsy.arm import Arm, LeftOutError, replays
-from engine.intervention.autopsy.kept_returns import Returns
+from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, Returns
 from engine.intervention.autopsy.play import CHANGES_NOTHING, missing, play, play_seconds
-from engine.intervention.autopsy.played_arms import AFTER, BEFORE, FIRST, MOST, policy_of
+from engine.intervention.autopsy.played_arms import FIRST, MOST, policy_of
 from engine.store.read import Run
 
 EPISODES = 2
@@ -39,7 +40,7 @@ def fell(cartpole: Run) -> Returns:
 
 def keep(returns: Returns, arm: Arm, *means: float) -> None:
     for which, mean in enumerate(means):
-        returns.keep(policy_of(arm, which), np.full(EPISODES, mean))
+        returns.keep(policy_of(arm, which), np.full(returns.of_arms, mean))
 
 
 def names(*arms: Arm, first: int = 0, last: int = FIRST) -> list[str]:
@@ -69,6 +70,15 @@ def test_first_those_that_decide_then_more_of_the_open_ones_then_the_others(fell
     assert missing(fell, ARMS) == []
 
 
+def test_of_the_others_those_of_the_cause_are_first_and_the_slow_ones_last(fell: Returns) -> None:
+    slow, critic, data = (
+        replace(OTHER, name=name, cause=cause, slow=name == "slow")  # type: ignore[arg-type]
+        for name, cause in (("slow", "order"), ("critic", "critic"), ("data", "order"))
+    )
+    keep(fell, LEAD, 99, 100, 101, 100)
+    assert missing(fell, [slow, critic, LEAD, data]) == names(data, critic, slow)
+
+
 def test_an_arm_that_changes_nothing_is_not_played_and_another_is_what_its_replay_leads_to(
     cartpole: Run, fell: Returns
 ) -> None:
@@ -82,7 +92,7 @@ def test_an_arm_that_changes_nothing_is_not_played_and_another_is_what_its_repla
     assert fell.left_out == {"same": CHANGES_NOTHING, "other": "there is nothing to play"}
     evaluation = kind.evaluation(snapshot, {})
     player = kind.player(snapshot, engine.replay(slower, order=2).agent)
-    np.testing.assert_array_equal(fell[policy_of(quarter, 2)], evaluation.returns(player, 0, EPISODES))
+    np.testing.assert_array_equal(fell[policy_of(quarter, 2)], evaluation.returns(player, 0, fell.of_arms))
     evaluation.close()
     assert told[0][1:] == (2, 2 + 3 * FIRST)
     assert told[-1][1:] == (2 + FIRST - 1, 2 + FIRST), "arms that are left out are not waited for"

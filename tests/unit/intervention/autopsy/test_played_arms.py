@@ -11,15 +11,14 @@ import pytest
 from engine.intervals import Interval
 from engine.intervention.autopsy.arm import Arm, Cause
 from engine.intervention.autopsy.autopsy_result import Autopsy, Change
-from engine.intervention.autopsy.kept_returns import Returns
+from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, Returns
 from engine.intervention.autopsy.played_arms import (
-    AFTER,
-    BEFORE,
     PlayedArm,
     cause_of,
     change,
     played,
     policy_of,
+    recorded,
     remedy_of,
     undecided,
 )
@@ -27,7 +26,7 @@ from engine.store.read import Run
 
 EPISODES = 4
 ORDER, DATA, STEP = [61, 59, 60, 60], [99, 101, 100, 100], [98, 100, 102, 100]
-LUCK = np.array([-1.0, 0, 0, 1])
+LUCK = np.array([-1.0, 1, 0, 0])
 
 
 def nothing(which: int, check: object) -> None:
@@ -61,7 +60,7 @@ def outcome(returns: Returns, **means: list[float]) -> tuple[PlayedArm, ...]:
     """Of arms with these mean returns, one a replicate."""
     for name, values in means.items():
         for which, value in enumerate(values):
-            returns.keep(policy_of(ARMS[name], which), value + LUCK)
+            returns.keep(policy_of(ARMS[name], which), value + LUCK[:2] - LUCK[:2].mean())
     return played([ARMS[name] for name in means], returns)
 
 
@@ -74,6 +73,8 @@ def outcome(returns: Returns, **means: list[float]) -> tuple[PlayedArm, ...]:
         ({"orders": ORDER, "anew": ORDER, "quarter": ORDER, "half": STEP}, None),
         ({"orders": [40, 160, 80, 60], "anew": ORDER}, None),
         ({"orders": [79, 78, 79, 78], "anew": ORDER}, None),
+        ({"orders": [79, 78, 79, 78], "anew": [85, 86, 84, 85]}, None),
+        ({"orders": [79, 78, 79, 78], "anew": [92, 91, 90, 91]}, "data"),
         ({"anew": ORDER, "worst": DATA, "random": ORDER}, "records"),
         ({"anew": ORDER, "worst": DATA, "random": [97, 100, 99, 102]}, None),
         ({"anew": ORDER, "worst": DATA}, None),
@@ -125,12 +126,14 @@ def test_the_remedy_is_the_mildest_that_works(fell: Returns) -> None:
 
 def test_the_verdict_says_what_it_rests_on_and_which_records(fell: Returns) -> None:
     arms = outcome(fell, orders=ORDER, anew=DATA, worst=[99, 100, 101, 100], random=ORDER)
-    real = Change(change(fell), 100.0, 60.0, EPISODES, (0, 3), means=(Interval(100, 98, 102), Interval(60, 57, 63)))
-    found = Autopsy("run", 1, (), real, "", arms, {}, "data", "")
+    found = Autopsy(
+        "run", 1, (), Change(change(fell), 100.0, 60.0, 4, (0, 3)), "", arms, {}, "data", "", recorded(fell)
+    )
     assert "Anew: +40 (" in found.sentence
     assert "4 times, at 95 % for the 3 causes asked together." in found.sentence
     assert "the bottom 5" in found.sentence
     assert "the bottom 5" not in replace(found, verdict="order").sentence
-    before, recorded, *_ = json.loads(json.dumps(found.to_json(), allow_nan=False))["arms"]
+    before, after, *_ = json.loads(json.dumps(found.to_json(), allow_nan=False))["arms"]
     assert (before["name"], before["mean"], before["difference"]) == ("before the update", 100, 40)
-    assert (recorded["name"], recorded["low"], recorded["difference_high"]) == ("as recorded", 57, 0)
+    assert (after["name"], after["mean"], after["difference_high"]) == ("as recorded", 60, 0)
+    assert before["high"] == pytest.approx(Interval.of_mean(np.array([99.0, 101])).high)
