@@ -144,9 +144,10 @@ class Autopsy:
         if named is None:
             return ""
         together = f", at 95 % for the {len(deciding)} causes asked together" if len(deciding) > 1 else ""
-        said = f"{named.sentence}{together}."
+        close = " It is close: half of the fall lies within the interval of the arm alone." if named.is_open else ""
+        said = f"{named.sentence}{together}.{close}"
         worst = next((arm for arm in deciding if arm.cause == "records"), None)
-        if self.verdict == "data" and worst is not None and worst.takes_back(self.real.change):
+        if self.verdict == "data" and worst is not None and worst.takes_back:
             said += f" The records that stand for it are {worst.what}: {worst.name} the fall does not happen either."
         return said
 

@@ -116,7 +116,6 @@ def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: R
     real = _change(run, snapshot.round, returns) if both else None
     found = played(arms, returns) if real is not None and real.fell else ()
     verdict = verdict_of(checks, real, found)
-    remedy = {} if real is None else remedy_of(verdict, found, real.change)
     return Autopsy(
         run=run.name,
         round=snapshot.round,
@@ -126,7 +125,7 @@ def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: R
         arms=found,
         left_out=_left_out(snapshot, checks, returns if found else None),
         verdict=verdict,
-        next=next_step(run, snapshot, verdict, any(check.ok is False for check in checks), remedy),
+        next=next_step(run, snapshot, verdict, any(check.ok is False for check in checks), remedy_of(verdict, found)),
         recorded=recorded(returns) if found else (),
     )
 
@@ -142,7 +141,7 @@ def verdict_of(checks: Sequence[Check], real: Change | None, arms: Sequence[Play
         return named
     if real is None or not real.fell:
         return "not real"
-    return cause_of(arms, real.change) or "unexplained"
+    return cause_of(arms) or "unexplained"
 
 
 def _change(run: Run, k: int, returns: Returns) -> Change:

@@ -57,7 +57,7 @@ def missing(returns: Returns, arms: Sequence[Arm]) -> list[str]:
     there = had(arms, returns)
     controls = {arm.control for arm in there}
     deciding = [arm for arm in there if arm.lead or arm.name in controls]
-    cause = cause_of(played(deciding, returns), change(returns))
+    cause = cause_of(played(deciding, returns))
     others = sorted((arm for arm in there if arm not in deciding), key=lambda arm: (arm.slow, arm.cause != cause))
     more = _unplayed(deciding, returns, FIRST) or _unplayed(_open(deciding, returns), returns, MOST)
     return more + _unplayed(others, returns, FIRST)
@@ -65,13 +65,11 @@ def missing(returns: Returns, arms: Sequence[Arm]) -> list[str]:
 
 def _open(deciding: Sequence[Arm], returns: Returns) -> list[Arm]:
     """Those of which more could change the verdict, with what they are held against; who has begun with more ends it."""
-    names = undecided(played(deciding, returns), change(returns))
+    names = undecided(played(deciding, returns))
     names += [arm.name for arm in deciding if FIRST < replicates(arm, returns) < MOST]
-    return [
-        arm
-        for arm in deciding
-        if arm.name in names or any(other.control == arm.name and other.name in names for other in deciding)
-    ]
+    more = [arm for arm in deciding if arm.name in names or replicates(arm, returns) == MOST]
+    controls = {arm.control for arm in more}
+    return [arm for arm in deciding if arm in more or arm.name in controls]
 
 
 def _unplayed(arms: Sequence[Arm], returns: Returns, wanted: int) -> list[str]:

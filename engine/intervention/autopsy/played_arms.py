@@ -16,8 +16,7 @@ from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, Returns
 FIRST, MOST = 4, 8
 """Replicates of an arm, and of one that decides while it is open what it says."""
 RECOVERED = 0.5
-"""Share of the fall that an arm takes back at least where it explains it; of what other orders leave of it, where they take back
-some."""
+"""Share of the fall that an arm takes back at least where it explains it."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +57,21 @@ class PlayedArm:
     """Difference to that arm, in the same minibatch orders; None where it is not known."""
     tries: Mapping[str, Any] = field(default_factory=dict)
     """Settings to train with next where it takes the fall back."""
-    by_orders: float = 0.0
-    """What other minibatch orders alone take back of the fall: an arm has them, too. 0 of the arm that asks for them."""
+    needed: float = 0.0
+    """How much of the fall it must take back to explain it: half, or where other orders alone take back some, that and half of
+    what they leave; on the seeds of the arms."""
 
-    def needed(self, change: Interval) -> float:
-        """What it must take back: half of what other orders leave of the fall."""
-        return self.by_orders - RECOVERED * (change.value + self.by_orders)
-
-    def takes_back(self, change: Interval) -> bool:
+    @property
+    def takes_back(self) -> bool:
         """Whether it undoes as much of the fall as is needed, certainly some of it, and more than its control does."""
         better = not self.control or (self.against_control is not None and self.against_control.low > 0)
-        return better and self.difference.low > 0 and self.difference.value >= self.needed(change)
+        return better and self.difference.low > 0 and self.difference.value >= self.needed
 
-    def is_open(self, change: Interval) -> bool:
+    @property
+    def is_open(self) -> bool:
         """Whether more replicates could say something else: what is needed lies in its own 95 % interval, or is not certain."""
-        reach, over = self.mean.high - self.mean.value, self.difference.value - self.needed(change)
-        return abs(over) < reach or (over >= 0 and not self.takes_back(change))
+        reach, over = self.mean.high - self.mean.value, self.difference.value - self.needed
+        return abs(over) < reach or (over >= 0 and not self.takes_back)
 
     @property
     def sentence(self) -> str:
@@ -131,8 +129,8 @@ def played(arms: Sequence[Arm], returns: Returns) -> tuple[PlayedArm, ...]:
     there = had(arms, returns)
     asked = max(1, sum(arm.lead for arm in there))
     means = {arm.name: _means(arm, returns) for arm in there}
-    after = returns[AFTER][: returns.of_arms].mean()
-    of_orders = [means[arm.name].mean() - after for arm in there if arm.cause == "order" and len(means[arm.name]) > 1]
+    before, after = (returns[name][: returns.of_arms].mean() for name in (BEFORE, AFTER))
+    of_orders = [means[arm.name].mean() - after for arm in there if arm.cause == "order" and len(means[arm.name])]
     return tuple(
         PlayedArm(
             arm.name,
@@ -145,7 +143,7 @@ def played(arms: Sequence[Arm], returns: Returns) -> tuple[PlayedArm, ...]:
             arm.control,
             _against(means[arm.name], means.get(arm.control, np.zeros(0)), asked),
             arm.tries,
-            max(0.0, *of_orders) if arm.cause != "order" and of_orders else 0.0,
+            _needed(before - after, [0.0] if arm.cause == "order" else [0.0, *of_orders]),
         )
         for arm in there
         if len(means[arm.name]) > 1
@@ -161,25 +159,24 @@ def recorded(returns: Returns) -> tuple[PlayedPolicy, ...]:
     )
 
 
-def cause_of(arms: Sequence[PlayedArm], change: Interval) -> Cause | None:
+def cause_of(arms: Sequence[PlayedArm]) -> Cause | None:
     """The first cause whose deciding arm takes the fall back.
 
     The causes are compared as wholes, each by one arm, and in a fixed order, since the arm with the largest effect is not the
     cause: in a fall by the luck of the data nearly every arm does better. The intervals of the deciding arms are corrected for
     their number (Bonferroni); they are two-sided and one side counts, which leaves room for a second look at the open ones.
     """
-    return next((arm.cause for arm in in_turn(arms) if arm.takes_back(change)), None)
+    return next((arm.cause for arm in in_turn(arms) if arm.takes_back), None)
 
 
-def remedy_of(cause: str, arms: Sequence[PlayedArm], change: Interval) -> Mapping[str, Any]:
+def remedy_of(cause: str, arms: Sequence[PlayedArm]) -> Mapping[str, Any]:
     """Settings of the mildest arm of a cause that takes the fall back, the others before the one that decides; or none.
 
     Args:
         cause: what the fall is the doing of; anything else has no remedy.
         arms: what was played, of each cause the mildest first.
-        change: of the mean return by the recorded update.
     """
-    own = [arm for arm in arms if arm.cause == cause and arm.tries and arm.takes_back(change)]
+    own = [arm for arm in arms if arm.cause == cause and arm.tries and arm.takes_back]
     return next((arm.tries for arm in sorted(own, key=lambda arm: arm.lead)), {})
 
 
@@ -188,13 +185,13 @@ def in_turn(arms: Sequence[PlayedArm]) -> list[PlayedArm]:
     return sorted((arm for arm in arms if arm.lead), key=lambda arm: CAUSES.index(arm.cause))
 
 
-def undecided(arms: Sequence[PlayedArm], change: Interval) -> list[str]:
+def undecided(arms: Sequence[PlayedArm]) -> list[str]:
     """Names of the deciding arms that are open and could change the verdict: those up to the one that settles it."""
     found: list[str] = []
     for arm in in_turn(arms):
-        if arm.is_open(change):
+        if arm.is_open:
             found.append(arm.name)
-        elif arm.takes_back(change):
+        elif arm.takes_back:
             break
     return found
 
@@ -202,6 +199,12 @@ def undecided(arms: Sequence[PlayedArm], change: Interval) -> list[str]:
 def _means(arm: Arm, returns: Returns) -> NDArray[np.float64]:
     """(replicates,) mean returns."""
     return np.array([returns[policy_of(arm, which)].mean() for which in range(replicates(arm, returns))])
+
+
+def _needed(fall: float, without: Sequence[float]) -> float:
+    """Half of what is left of a fall, beyond what is taken back without the arm's own doing."""
+    alone = max(without)
+    return max(0.0, float(alone + RECOVERED * (fall - alone)))
 
 
 def _corrected(values: NDArray[np.float64], asked: int) -> Interval:

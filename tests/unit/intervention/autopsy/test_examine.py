@@ -35,7 +35,7 @@ FELL = change(-40, -60, -20)
 
 def arm(cause: str, value: float, low: float) -> PlayedArm:
     difference = Interval(value, low, 2 * value - low)
-    return PlayedArm(f"by {cause}", cause, Interval(60 + value), difference, 4, lead=True)  # type: ignore[arg-type]
+    return PlayedArm(f"by {cause}", cause, Interval(60 + value), difference, 4, lead=True, needed=20.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def outcome(returns: Returns, **means: list[float]) -> tuple[PlayedArm, ...]:
 def test_the_first_cause_whose_deciding_arm_takes_back_half(
     fell: Returns, means: dict[str, list[float]], cause: str | None
 ) -> None:
-    assert cause_of(outcome(fell, **means), change(fell)) == cause
+    assert cause_of(outcome(fell, **means)) == cause
 
 
 def test_intervals_are_corrected_for_the_causes_that_were_asked(fell: Returns) -> None:
@@ -114,14 +114,14 @@ def test_against_random_records_in_the_same_orders(fell: Returns) -> None:
 def test_what_is_open_up_to_the_cause_that_settles_it(
     fell: Returns, means: dict[str, list[float]], names: list[str]
 ) -> None:
-    assert undecided(outcome(fell, **means), change(fell)) == names
+    assert undecided(outcome(fell, **means)) == names
 
 
 def test_the_remedy_is_the_mildest_that_works(fell: Returns) -> None:
     both = outcome(fell, quarter=STEP, half=STEP)
-    assert remedy_of("step", both, change(fell)) == {"learning_rate": 0.5}
-    assert remedy_of("step", both[:1], change(fell)) == {"learning_rate": 0.25}
-    assert remedy_of("unexplained", both, change(fell)) == {}
+    assert remedy_of("step", both) == {"learning_rate": 0.5}
+    assert remedy_of("step", both[:1]) == {"learning_rate": 0.25}
+    assert remedy_of("unexplained", both) == {}
 
 
 def test_the_verdict_says_what_it_rests_on_and_which_records(fell: Returns) -> None:
@@ -133,6 +133,9 @@ def test_the_verdict_says_what_it_rests_on_and_which_records(fell: Returns) -> N
     assert "4 times, at 95 % for the 3 causes asked together." in found.sentence
     assert "the bottom 5" in found.sentence
     assert "the bottom 5" not in replace(found, verdict="order").sentence
+    assert "It is close" not in found.sentence
+    close = replace(found, arms=outcome(fell, orders=ORDER, anew=[81, 84, 80, 88]))
+    assert "It is close" in close.sentence
     before, after, *_ = json.loads(json.dumps(found.to_json(), allow_nan=False))["arms"]
     assert (before["name"], before["mean"], before["difference"]) == ("before the update", 100, 40)
     assert (after["name"], after["mean"], after["difference_high"]) == ("as recorded", 60, 0)
