@@ -65,7 +65,7 @@ def arms(
         figure.add_vline(x=value, line={"color": MARK, "dash": dash, "width": 2})
     figure.update_layout(xaxis_title="mean return", yaxis={"autorange": "reversed"})
     style(figure, 124 + ARM_PIXELS * len(rows), label_pixels(arm.name for arm in rows))
-    figure.update_layout(margin_t=90)  # the legend has three lines
+    figure.update_layout(margin_t=110)  # the legend has four lines
     return figure
 
 

@@ -68,9 +68,10 @@ def autopsy(
     if why := why_no_autopsy(run, round):
         raise BadInputError(why)
     say = progress or (lambda doing, done, total: None)
-    say("checking the record", 0, 1)
+    returns = Returns(run, round, episodes, cache=cache)
+    say("checking the record", len(returns), len(returns) + 1)  # the time left is told from here on
     checks = check_round(run, round)
-    returns, arms = Returns(run, round, episodes, cache=cache), arms_of(snapshot, checks)
+    arms = arms_of(snapshot, checks)
     if not why_unplayed(snapshot):
         play(run, snapshot, arms, returns, say)
     return _concluded(run, snapshot, checks, returns)

@@ -56,6 +56,23 @@ def test_what_another_trainers_run_does_not_have_is_left_out() -> None:
     assert left_out["other minibatch orders"] == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "played"),
+    [
+        ("CliffWalking-v1", ("half the clip range", "larger minibatches", "worst records repaired")),
+        ("courtesy", ("half the clip range", "half the epochs", "TD errors for advantages")),
+    ],
+)
+def test_other_kinds_of_runs_have_their_arms(name: str, played: tuple[str, ...]) -> None:
+    run = engine.open_run(SAMPLES / name)
+    snapshot = run.snapshot(run.stored_rounds[1])
+    every, recorded = arms(snapshot), engine.replay(snapshot).checkpoint
+    for each in played:
+        found = leads_to(every[each])
+        assert all(np.isfinite(tensor).all() for tensor in found.values())
+        assert any(not np.array_equal(found[tensor], recorded[tensor]) for tensor in recorded), each
+
+
 def test_data_anew_come_from_the_environment_that_made_the_round(snapshot: Snapshot) -> None:
     other = Check("environment", False, "it leads elsewhere", "environment")
     assert arms(snapshot, other)["data collected anew"].why_not == "it leads elsewhere"
