@@ -77,7 +77,8 @@ class Recorder(BaseCallback):
 
         Args:
             path: the run folder to make.
-            info: keys of the environments' `info` whose numbers become columns of the records; NaN where a step has none, with a warning where none has.
+            info: keys of the environments' `info` whose numbers become columns of the records; NaN where a step has
+                none, with a warning where none has.
             keep: which rounds keep their records: an `engine.Keep`, None for all of them, or what fits: all of a run that
                 takes up to 4 GB, and of another one what keeps it below 20 GB.
             quiet: do not say on stderr at round 1 what the run will take on disk and what is kept.
