@@ -100,7 +100,7 @@ def _from_rollouts(snapshot: Any, worst: WorstRecords) -> Arm:
         return kind.with_advantages(snapshot, advantage)
 
     said = f"the bottom {MOST_PLAYED}, by {worst.words}; twice {PLAYED} rollouts each"
-    return Arm(ROLLOUTS, "advantages", replays(snapshot, otherwise), said, slow=True)
+    return Arm(ROLLOUTS, "advantages", replays(snapshot, otherwise), said, rollouts=2 * PLAYED * MOST_PLAYED)
 
 
 def _with(snapshot: Snapshot, steps: Trajectories, advantage: np.ndarray) -> Snapshot:

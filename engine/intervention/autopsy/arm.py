@@ -45,8 +45,8 @@ class Arm:
     """Name of the arm that it must be better than as well; empty for none."""
     tries: Mapping[str, Any] = field(default_factory=dict)
     """Settings to train with next where it takes the fall back."""
-    slow: bool = False
-    """Whether it takes much longer than a replay."""
+    rollouts: int = 0
+    """Rollouts that are played for it first."""
     why_not: str = ""
     """Why it can't be had of this round; empty where it can, as far as is known without playing it."""
 

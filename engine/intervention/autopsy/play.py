@@ -49,7 +49,7 @@ def missing(returns: Returns, arms: Sequence[Arm]) -> list[str]:
     """Policies that are still to be played, as far as is known: the arms' only once there is a fall.
 
     First the arms that decide; then more of those that are open; then the others, those of the cause that is known by then
-    first and the slow ones last.
+    first and those that need rollouts last.
     """
     first = [name for name in (BEFORE, AFTER) if name not in returns]
     if first or not fell(returns):
@@ -58,7 +58,7 @@ def missing(returns: Returns, arms: Sequence[Arm]) -> list[str]:
     controls = {arm.control for arm in there}
     deciding = [arm for arm in there if arm.lead or arm.name in controls]
     cause = cause_of(played(deciding, returns))
-    others = sorted((arm for arm in there if arm not in deciding), key=lambda arm: (arm.slow, arm.cause != cause))
+    others = sorted((arm for arm in there if arm not in deciding), key=lambda arm: (arm.rollouts, arm.cause != cause))
     more = _unplayed(deciding, returns, FIRST) or _unplayed(_open(deciding, returns), returns, MOST)
     return more + _unplayed(others, returns, FIRST)
 
@@ -151,6 +151,8 @@ def play_seconds(snapshot: Snapshot, arms: Sequence[Arm], episodes: int = EPISOD
     collect, update, records, length = (snapshot.metrics.get(name) for name in named_so)
     if collect is None or update is None or not records or length is None:
         return None
-    one = episodes * length * collect / records
+    step = collect / records
+    one = episodes * length * step
     more = FIRST * sum(one / 2 + update + (collect if arm.cause == "data" else 0) for arm in arms)
+    more += sum(arm.rollouts for arm in arms) * length / 2 * step
     return 2 * one, more

@@ -71,9 +71,9 @@ def test_first_those_that_decide_then_more_of_the_open_ones_then_the_others(fell
     assert missing(fell, ARMS) == []
 
 
-def test_of_the_others_those_of_the_cause_are_first_and_the_slow_ones_last(fell: Returns) -> None:
+def test_of_the_others_those_of_the_cause_are_first_and_those_with_rollouts_last(fell: Returns) -> None:
     slow, critic, data = (
-        replace(OTHER, name=name, cause=cause, slow=name == "slow")  # type: ignore[arg-type]
+        replace(OTHER, name=name, cause=cause, rollouts=int(name == "slow"))  # type: ignore[arg-type]
         for name, cause in (("slow", "order"), ("critic", "critic"), ("data", "order"))
     )
     keep(fell, LEAD, 99, 100, 101, 100)
@@ -140,4 +140,7 @@ def test_how_long_it_takes(cartpole: Run) -> None:
     first, more = play_seconds(snapshot, [LEAD]) or (0, 0)
     assert 0 < first < more
     assert play_seconds(snapshot, [LEAD, OTHER]) == (first, 2 * more)
+    with_rollouts = play_seconds(snapshot, [replace(LEAD, rollouts=1000)]) or (0, 0)
+    a_step = snapshot.metrics["collect_seconds"] / snapshot.metrics["records"]
+    assert with_rollouts[1] == pytest.approx(more + 1000 * snapshot.metrics["mean_length"] / 2 * a_step)
     assert play_seconds(snapshot.changed(metrics={}), [LEAD]) is None
