@@ -144,7 +144,7 @@ class Autopsy:
         if named is None:
             return ""
         together = f", at 95 % for the {len(deciding)} causes asked together" if len(deciding) > 1 else ""
-        close = " It is close: half of the fall lies within the interval of the arm alone." if named.is_open else ""
+        close = " It is close: more of them could still say something else." if named.is_open else ""
         said = f"{named.sentence}{together}.{close}"
         worst = next((arm for arm in deciding if arm.cause == "records"), None)
         if self.verdict == "data" and worst is not None and worst.takes_back:

@@ -59,9 +59,11 @@ def autopsy(
         progress: told what is going on; raise from it to cancel. What is finished is kept.
 
     Raises:
-        BadInputError: the round is not stored, or theta(k+1) is not.
+        BadInputError: the round is not stored, or theta(k+1) is not; or fewer than two episodes are asked for.
         DamagedRunError: a file is not what was written.
     """
+    if episodes < 2:
+        raise BadInputError(f"episodes is {episodes}; it must be at least 2, for an interval")
     one_thread()
     run = run if isinstance(run, Run) else open_run(run)
     snapshot = run.snapshot(round)

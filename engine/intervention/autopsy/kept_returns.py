@@ -38,7 +38,7 @@ class Returns:
 
     def __init__(self, run: Run, k: int, episodes: int, *, cache: bool = True) -> None:
         self.run, self.episodes = run, episodes
-        self.of_arms = math.ceil(episodes / 2)
+        self.of_arms = min(episodes, max(2, math.ceil(episodes / 2)))
         """Episodes of a policy of an arm: there are several of each, and they differ by more than by episodes."""
         self._key = _key(run, k, episodes) if cache else None
         self._found: dict[str, NDArray[np.float64]] = {}

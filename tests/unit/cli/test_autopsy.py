@@ -39,3 +39,7 @@ def test_the_report_is_written_where_it_can_be(command: Command, cartpole: Run, 
 
 def test_a_round_that_is_not_there(command: Command, cartpole: Run) -> None:
     refused(command("autopsy", cartpole.path, "--round", 9), "round 9")
+
+
+def test_one_episode_has_no_interval(command: Command, cartpole: Run) -> None:
+    refused(command("autopsy", cartpole.path, "--round", 1, "--episodes", 1, "--json"), "it must be at least 2")
