@@ -94,7 +94,7 @@ class Autopsy:
     """Why nothing was played; empty where it was."""
     arms: tuple[PlayedArm, ...]
     left_out: Mapping[str, str]
-    """Arms that can't be had, with the reason."""
+    """Arms that can't be had, with the reason; of a fall alone."""
     verdict: Verdict
     next: str
     """One thing to try, as a command; empty where there is none."""

@@ -105,10 +105,9 @@ def arms_of(snapshot: Snapshot, checks: Sequence[Check] = ()) -> list[Arm]:
     return [arm for arm in possible(snapshot, checks) if not arm.why_not]
 
 
-def _left_out(snapshot: Snapshot, checks: Sequence[Check], returns: Returns | None) -> dict[str, str]:
+def _left_out(snapshot: Snapshot, checks: Sequence[Check], returns: Returns) -> dict[str, str]:
     """Arms that can't be had with the reason, also those of which that was seen as they were to be played."""
-    seen = {} if returns is None else returns.left_out
-    whys = {arm.name: arm.why_not or seen.get(arm.name, "") for arm in possible(snapshot, checks)}
+    whys = {arm.name: arm.why_not or returns.left_out.get(arm.name, "") for arm in possible(snapshot, checks)}
     return {name: why for name, why in whys.items() if why}
 
 
@@ -117,7 +116,8 @@ def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: R
     never, arms = why_unplayed(snapshot), arms_of(snapshot, checks)
     both = not never and BEFORE in returns and AFTER in returns
     real = _change(run, snapshot.round, returns) if both else None
-    found = played(arms, returns) if real is not None and real.fell else ()
+    fell = real is not None and real.fell
+    found = played(arms, returns) if fell else ()
     verdict = verdict_of(checks, real, found)
     return Autopsy(
         run=run.name,
@@ -126,7 +126,7 @@ def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: R
         real=real,
         unplayed=never or (NOT_YET if missing(returns, arms) else ""),
         arms=found,
-        left_out=_left_out(snapshot, checks, returns if found else None),
+        left_out=_left_out(snapshot, checks, returns) if fell else {},
         verdict=verdict,
         next=next_step(run, snapshot, verdict, any(check.ok is False for check in checks), remedy_of(verdict, found)),
         recorded=recorded(returns) if found else (),
