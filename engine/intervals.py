@@ -46,6 +46,42 @@ class Interval(NamedTuple):
         return cls(mean, mean - reach, mean + reach)
 
     @classmethod
+    def of_difference(
+        cls, values: NDArray[np.float64], others: NDArray[np.float64], confidence: float = CONFIDENCE
+    ) -> Self:
+        """Welch's t interval of how far the mean of independent values lies above that of others (Welch 1947).
+
+        Infinite where a side has a single value.
+
+        >>> Interval.of_difference(np.array([4.0, 5.0, 6.0]), np.array([1.0, 2.0, 3.0]))
+        Interval(value=3.0, low=0.73..., high=5.26...)
+        """
+        value, sizes = float(values.mean() - others.mean()), (len(values), len(others))
+        if min(sizes) < 2:
+            return cls(value, -math.inf, math.inf)
+        parts = np.array([values.var(ddof=1), others.var(ddof=1)]) / sizes
+        if not parts.any():
+            return cls(value, value, value)
+        freedom = float(parts.sum() ** 2 / (parts**2 / (np.array(sizes) - 1)).sum())
+        reach = math.sqrt(parts.sum()) * float(t_reach(freedom, confidence))
+        return cls(value, value - reach, value + reach)
+
+    @classmethod
+    def of_next(cls, value: float, before: NDArray[np.float64], confidence: float = CONFIDENCE) -> Self:
+        """How far a value lies above the mean of independent ones before it, by Student's t interval for one more of them.
+
+        Infinite after a single one. It lies beyond their noise where the interval excludes 0.
+
+        >>> Interval.of_next(9.0, np.array([1.0, 2.0, 3.0]))
+        Interval(value=7.0, low=2.03..., high=11.96...)
+        """
+        above, n = float(value - before.mean()), len(before)
+        if n < 2:
+            return cls(above, -math.inf, math.inf)
+        reach = float(before.std(ddof=1)) * math.sqrt(1 + 1 / n) * float(t_reach(n - 1, confidence))
+        return cls(above, above - reach, above + reach)
+
+    @classmethod
     def of_share(cls, some: int, n: int) -> Self:
         """Wilson's score interval of a share (Wilson 1927); NaN where there are none to share.
 
@@ -60,7 +96,7 @@ class Interval(NamedTuple):
         return cls(some / n, float(low), float(high))
 
 
-def t_reach(freedom: int | NDArray[np.int64], confidence: float = CONFIDENCE) -> np.float64 | NDArray[np.float64]:
+def t_reach(freedom: float | NDArray[np.int64], confidence: float = CONFIDENCE) -> np.float64 | NDArray[np.float64]:
     """How many standard errors Student's t interval of a mean reaches to either side; freedom is the values less one.
 
     >>> round(float(t_reach(2)), 3)

@@ -9,9 +9,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import BadInputError
 from engine.intervals import t_reach
 from engine.store.read import Run
 
+NOT_SETTINGS = ("seed", "rounds")
+"""In which two runs of one setting may differ."""
 Band = Literal["95 % t interval", "lowest to highest"]
 
 
@@ -55,6 +58,41 @@ def differing_settings(runs: Mapping[str, Run]) -> dict[str, dict[str, Any]]:
     fields = next(iter(settings.values()), {})
     rows = {field: {name: values[field] for name, values in settings.items()} for field in fields}
     return {field: row for field, row in rows.items() if any(value != row[next(iter(row))] for value in row.values())}
+
+
+def check_same_environment(run: Run, other: Run) -> None:
+    """Refuse two runs whose returns can't be held against one another.
+
+    Raises:
+        BadInputError: they are of two environments; names them.
+    """
+    of_run, of_other = (each.manifest for each in (run, other))
+    same = ("kind", "env_id", "environment", "observation_space", "action_space")
+    if any(getattr(of_run, name) != getattr(of_other, name) for name in same):
+        raise BadInputError(
+            f"{run.path} is a {run.kind} run of {of_run.env_id} and {other.path} a {other.kind} run of {of_other.env_id}, "
+            "or their spaces or wrappers differ; name two runs of one environment"
+        )
+
+
+def differing(run: Run, other: Run) -> dict[str, tuple[Any, Any]]:
+    """The settings that are not the same, but for the seed and the number of rounds: value in one, and in the other."""
+    config = differing_settings({"run": run, "other": other})
+    found = {name: (row["run"], row["other"]) for name, row in config.items() if name not in NOT_SETTINGS}
+    own, others = (_leaves(each.manifest.settings) for each in (run, other))
+    return found | {
+        name: (own.get(name), others.get(name))
+        for name in sorted({*own, *others})
+        if own.get(name) != others.get(name) and name.rpartition(".")[2] not in NOT_SETTINGS
+    }
+
+
+def _leaves(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """All that is in it, by the names on the way: {"a": {"b": 1}} -> {"a.b": 1}."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _leaves(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
+    return found
 
 
 def curve(runs: Sequence[Run], metric: str, smoothing: float = 0.0, band: Band = "95 % t interval") -> Curve:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
+from worlds import record
 
-from engine.analysis.compared_runs import by_seed, curve, differing_settings, smooth, t_interval
+from engine.analysis.compared_runs import (
+    by_seed,
+    check_same_environment,
+    curve,
+    differing,
+    differing_settings,
+    smooth,
+    t_interval,
+)
 from engine.config import TrainConfig
 from engine.store.manifest import Parent
+from engine.store.read import Run
 
 CONFIG = TrainConfig(env_id="CartPole-v1", rounds=3, n_steps=64, n_envs=2)
 
@@ -91,3 +102,10 @@ def test_a_metric_that_no_run_has_is_an_empty_curve() -> None:
     for runs in ([run({0: None})], [run()]):
         found = curve(runs, "mean_return")
         assert len(found.round) == len(found.mean) == len(found.low) == 0
+
+
+def test_settings_that_differ_are_named(cartpole: Run, tmp_path: Path) -> None:
+    settings = {"rounds": 2, "n_envs": 2, "n_steps": 70, "batch_size": 32, "n_epochs": 3, "seed": 9}
+    other = record(tmp_path / "other", "CartPole-v1", learning_rate=0.5, **settings)
+    check_same_environment(cartpole, other)
+    assert differing(cartpole, other) == {"learning_rate": (cartpole.config.learning_rate, 0.5)}
