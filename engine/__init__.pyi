@@ -38,6 +38,10 @@ from .errors import EngineError as EngineError
 from .executors import Pool as Pool
 from .intervention.autopsy.autopsy_result import Autopsy as Autopsy
 from .intervention.autopsy.examine import autopsy as autopsy
+from .intervention.autopsy.over_rounds import autopsy_rounds as autopsy_rounds
+from .intervention.autopsy.over_rounds_result import RoundsAutopsy as RoundsAutopsy
+from .intervention.autopsy.two_runs import autopsy_against as autopsy_against
+from .intervention.autopsy.two_runs_result import TwoRunsAutopsy as TwoRunsAutopsy
 from .intervention.outcome import Outcome as Outcome
 from .intervention.outcome import UnplayedOutcome as UnplayedOutcome
 from .intervention.retrain import retrain as retrain

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.cli.options import Json, Round, RunFolder
+from engine.cli.autopsy_of_runs import of_runs
+from engine.cli.options import Json, RunFolder
 from engine.errors import BadInputError, CancelledError, StorageError
 from engine.terminal import print_json, print_table, progress
 
@@ -18,19 +19,40 @@ if TYPE_CHECKING:
 
 def autopsy(
     run: RunFolder,
-    round: Round,
+    round: Annotated[int | None, typer.Option(help="Round number, from 0: what happened in its update.")] = None,
+    rounds: Annotated[
+        str | None, typer.Option(metavar="A:B", help="Two rounds: why the run did not get better between them.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="OTHER", help="Another run of the same setting: where the two parted.")
+    ] = None,
     episodes: Annotated[
         int,
         typer.Option(
-            "--episodes", help="Of the policies before and after the update, on common seeds; arms have half."
+            "--episodes",
+            help="Of the policies before and after the update, on common seeds; the arms of one round have half.",
         ),
     ] = 64,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="HTML file to write the report to; it needs nothing else.")
     ] = None,
+    seeds: Annotated[int, typer.Option(help="With --rounds or --against: trainings of each arm.")] = 5,
+    executor: Annotated[str, typer.Option(help="With --rounds or --against: inline, processes or ray.")] = "processes",
+    workers: Annotated[int | None, typer.Option(help="Trainings at a time; by default one a core.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether a round is what it claims to be, whether its change was real, and what would have prevented a fall."""
+    """Say whether a round is what it claims to be, whether its change was real, and what would have prevented a fall.
+
+    With --rounds the same of a decay or a standstill over many rounds; with --against, where two runs parted.
+    """
+    if sum(value is not None for value in (round, rounds, against)) != 1:
+        raise BadInputError("say what to examine: one of --round K, --rounds A:B and --against OTHER")
+    if round is None:
+        if report is not None:
+            raise BadInputError("--report is for an autopsy of one round; name it with --round")
+        chosen = {"episodes": episodes, "seeds": seeds, "executor": executor, "workers": workers}
+        of_runs(run, rounds, against, chosen, as_json)
+        return
     from engine.intervention.autopsy.examine import autopsy as examine
     from engine.intervention.autopsy.wording import CAUSES, how_compared, shown, signed
     from engine.store.read import open_run

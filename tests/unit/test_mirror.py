@@ -52,6 +52,8 @@ THROUGH = {
     ),
     "tests/unit/intervention/autopsy/test_arms.py": ("engine/intervention/autopsy/advantage_arms.py",),
     "tests/unit/intervention/autopsy/test_examine.py": ("engine/intervention/autopsy/autopsy_result.py",),
+    "tests/unit/intervention/autopsy/test_over_rounds.py": ("engine/intervention/autopsy/over_rounds_result.py",),
+    "tests/unit/intervention/autopsy/test_two_runs.py": ("engine/intervention/autopsy/two_runs_result.py",),
     "tests/unit/intervention/test_retrain.py": ("engine/intervention/plan.py",),
     "tests/unit/jobs/test_calculations.py": ("engine/jobs/questions.py",),
     "tests/unit/jobs/test_supervise.py": ("engine/jobs/folder.py",),

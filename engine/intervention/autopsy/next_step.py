@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -64,7 +65,7 @@ def _train(run: Run, snapshot: Snapshot, changed: Mapping[str, Any]) -> str:
         for part in ("--set", f"{name}={_plain(value)}")
     ]
     out = f"runs/{run.name}-{'-'.join(changed)}"
-    first = ("--seed", str(config.seed), "--rounds", str(config.rounds))
+    first = ("--seed", str(changed.get("seed", config.seed)), "--rounds", str(config.rounds))
     return _engine("train", config.env_id, *first, *settings, "--out", out)
 
 
@@ -75,3 +76,43 @@ def _plain(value: Any) -> str:
 
 def _engine(*words: str) -> str:
     return f"python -m engine {shlex.join(words)}"
+
+
+def next_after_rounds(
+    run: Run, snapshot: Snapshot, recorded: Mapping[int, float], verdict: str, remedy: Mapping[str, Any]
+) -> str:
+    """What to try after an autopsy of many rounds; empty where there is nothing.
+
+    Args:
+        run: the run.
+        snapshot: the first of the rounds.
+        recorded: round -> mean return of its policy.
+        verdict: of the autopsy.
+        remedy: settings of the arm that explains it.
+    """
+    if verdict == "luck":
+        return _train(run, snapshot, {"seed": snapshot.config.seed + 1})
+    if remedy:
+        return _train(run, snapshot, remedy)
+    if verdict == "records":
+        return _engine("diagnose", str(run.path), "--round", str(snapshot.round))
+    if verdict != "unexplained":
+        return _engine("incidents", str(run.path)) if verdict == "rose" else ""
+    rounds = sorted(recorded)
+    first, last = min(pairwise(rounds), key=lambda pair: recorded[pair[1]] - recorded[pair[0]])
+    where = ("--round", f"{first}") if last == first + 1 else ("--rounds", f"{first}:{last}")
+    return _engine("autopsy", str(run.path), *where) if len(rounds) > 2 or last == first + 1 else ""
+
+
+def next_after_parting(run: Run, round: int, before: int | None) -> str:
+    """What to try where two runs parted; empty where there is nothing.
+
+    Args:
+        run: the one with the lower returns.
+        round: at which its policy differs from the other's.
+        before: the last round at which it did not, as far as is stored; None where there is none.
+    """
+    if before is None or before not in run.stored_rounds:
+        return ""
+    where = ("--round", str(before)) if before == round - 1 else ("--rounds", f"{before}:{round}")
+    return _engine("autopsy", str(run.path), *where)
