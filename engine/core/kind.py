@@ -30,6 +30,7 @@ from engine.core.gradients.products import products_by_part
 from engine.core.learner import Learner
 from engine.core.objective import Batch, MinibatchObjective, RecordObjective, draw_minibatches
 from engine.core.policy import Policy
+from engine.core.stated_advantages import StatedAdvantages
 from engine.core.targets import of_records
 from engine.core.targets.functions import Target
 from engine.core.targets.of_records import check_columns, target_of_records
@@ -74,7 +75,6 @@ class Kind(Counterfactuals):
     """What a caller may give in the place of something that the settings name."""
     no_rollouts: ClassVar[str] = "nothing leads back to the states in which the records were made"
     """Why no rollouts can be played from where a record was made, so that A-bar is not known; empty where they can."""
-
     no_training: ClassVar[str] = ""
     """Why a run can't be gone on with here, with data collected anew; empty where it can."""
     has_states: ClassVar[bool] = False
@@ -115,6 +115,10 @@ class Kind(Counterfactuals):
     def near_log_prob(self, snapshot: Any) -> float:
         """How far apart the two may be for them to be one policy's, rounded on two machines, as a share of max(1, |log pi|)."""
         return 0.01
+
+    def stated_advantages(self, snapshot: Any) -> StatedAdvantages | None:
+        """What the round's advantages are where they follow from rewards alone; None where step by step, see `trajectories`."""
+        return None
 
     def objective(self, snapshot: Any) -> MinibatchObjective:
         """How a minibatch's terms become what its optimizer step ascends."""
@@ -280,9 +284,7 @@ class Kind(Counterfactuals):
         Raises:
             BadInputError: something is given that `takes` does not name.
         """
-        if unknown := next(
-            (name for name, value in given.items() if value is not None and name not in self.takes), None
-        ):
+        if unknown := next((name for name, one in given.items() if one is not None and name not in self.takes), None):
             have = f"; what can be given is {', '.join(self.takes)}" if self.takes else ""
             raise BadInputError(f"a run of the kind {self.name} has no use for {unknown}{have}")
 

@@ -15,11 +15,13 @@ from engine.analysis.checks.checked import Check, Fault
 from engine.analysis.checks.environment_steps import environment_steps
 from engine.analysis.checks.landing import landed
 from engine.analysis.checks.reward_sign import reward_sign
+from engine.analysis.checks.stated_rule import follow_stated
 from engine.analysis.incidents.detect import incidents
 from engine.analysis.incidents.incident import UNLIKE
 from engine.core.checkpoint import one_thread
 from engine.core.kind import kind_of
 from engine.core.replays.rebuilt_policy import rebuilt_policy
+from engine.core.stated_advantages import StatedAdvantages
 from engine.errors import BadInputError
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -115,7 +117,7 @@ def critic(snapshot: Snapshot) -> Check:
         found = own(batch.inputs, batch.action, True).value
     except BadInputError as error:
         return Check(name, None, str(error))
-    recorded = np.asarray(snapshot.buffer.value, np.float64)
+    recorded = np.asarray(getattr(snapshot.buffer, "value", ()), np.float64)
     if found is None or tuple(found.shape) != recorded.shape:
         return Check(name, None, "values of this kind of run are not compared")
     apart = np.abs(found.cpu().numpy().astype(np.float64) - recorded)
@@ -129,8 +131,10 @@ def critic(snapshot: Snapshot) -> Check:
 
 
 def advantages(snapshot: Snapshot) -> Check:
-    """Whether the advantages follow from rewards and values, with the gamma and lambda of the settings."""
+    """Whether the advantages follow from rewards and values, with the gamma and lambda of the settings, or as these say."""
     name, config = "advantages", snapshot.config
+    if (stated := kind_of(snapshot).stated_advantages(snapshot)) is not None:
+        return _as_stated(stated, len(snapshot.buffer))
     try:
         steps = kind_of(snapshot).advantage_steps(snapshot)
     except BadInputError as error:
@@ -148,6 +152,17 @@ def advantages(snapshot: Snapshot) -> Check:
         return Check(name, True, f"they follow from rewards and values with {with_what}")
     return Check(
         name, False, f"{said}; the settings say {with_what}", fault, _if_some(found.wrong, len(snapshot.buffer))
+    )
+
+
+def _as_stated(stated: StatedAdvantages, n: int) -> Check:
+    """Of n records whose advantages follow from rewards alone."""
+    rule, found = next(iter(stated.by_rule)), follow_stated(stated)
+    if found.fault is None:
+        return Check("advantages", True, f"they follow from the rewards: each is its {rule}")
+    said = found.what or f"advantages do not follow from the rewards in records {_some(found.wrong)}"
+    return Check(
+        "advantages", False, f"{said}; by the settings each is its {rule}", found.fault, _if_some(found.wrong, n)
     )
 
 

@@ -12,9 +12,17 @@ from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.core.advantage_steps import Trajectories
 from engine.core.gae import gae
-from engine.kinds.language.grpo import group_advantages, without_signal
+from engine.core.stated_advantages import StatedAdvantages
+from engine.kinds.language.grpo import EPSILON, group_advantages, without_signal
+from engine.kinds.language.objective import Normalizer
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Float32s
+
+RULES: dict[Normalizer, str] = {
+    "grpo": f"reward less its group's mean, divided by the group's standard deviation + {EPSILON:g}",
+    "dr_grpo": "reward less its group's mean",
+}
+"""How GRPO compares the responses to a prompt, in words."""
 
 
 def with_token_rewards(buffer: SequenceBuffer, kl_coef: float) -> SequenceBuffer:
@@ -90,6 +98,24 @@ def group_relative(buffer: SequenceBuffer, language: LanguageConfig) -> Float32s
     """(N,) GRPO's advantage of each kept response, on all of its tokens."""
     advantage = group_advantages(totals(buffer), buffer.group, buffer.kept, language.normalizer)
     return np.where(buffer.mask, np.repeat(advantage, buffer.lengths), 0).astype(np.float32)
+
+
+def group_rules(buffer: SequenceBuffer, language: LanguageConfig) -> StatedAdvantages:
+    """GRPO's rule for the tokens of kept responses, and what may have been done in its place."""
+    rewarded = totals(buffer)
+    own: Normalizer = "dr_grpo" if language.normalizer == "dr_grpo" else "grpo"
+    other: Normalizer = "grpo" if own == "dr_grpo" else "dr_grpo"
+    tokens = np.flatnonzero(buffer.mask & buffer.kept[buffer.record_of_token])
+    record = buffer.record_of_token[tokens].astype(np.int64)
+
+    def by(reward: NDArray[np.floating], normalizer: Normalizer) -> NDArray[np.float64]:
+        return group_advantages(reward, buffer.group, buffer.kept, normalizer)[record]
+
+    by_rule = {RULES[own]: by(rewarded, own), RULES[other]: by(rewarded, other)}
+    without_penalty = {f"{RULES[own]}, of rewards without the KL penalty": by(buffer.reward, own)}
+    return StatedAdvantages(
+        record, buffer.advantage[tokens].astype(np.float64), by_rule | without_penalty, by(-rewarded, own)
+    )
 
 
 def totals(buffer: SequenceBuffer) -> NDArray[np.float64]:

@@ -20,10 +20,17 @@ from engine.core.gradients.attribution import Attribution
 from engine.core.gradients.inner_products import Direction
 from engine.core.kind import Given, Kind, Words
 from engine.core.objective import Batch
+from engine.core.stated_advantages import StatedAdvantages
 from engine.core.targets.functions import LogProbTarget, Target
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
-from engine.kinds.language.advantages import no_signal, regrouped, token_trajectories, with_other_advantages
+from engine.kinds.language.advantages import (
+    group_rules,
+    no_signal,
+    regrouped,
+    token_trajectories,
+    with_other_advantages,
+)
 from engine.kinds.language.agent import LanguageAgent
 from engine.kinds.language.credits import TokenDerivatives, at_theta_k
 from engine.kinds.language.evaluation import Answers
@@ -89,6 +96,10 @@ class LanguageKind(Kind):
     def with_advantages(self, snapshot: LanguageSnapshot, advantage: Float32s, **columns: Float32s) -> LanguageSnapshot:
         """Of tokens."""
         return with_other_advantages(snapshot, advantage, **columns)
+
+    def stated_advantages(self, snapshot: LanguageSnapshot) -> StatedAdvantages | None:
+        """Of the tokens of GRPO's responses."""
+        return group_rules(snapshot.buffer, snapshot.language) if snapshot.language.algorithm == "grpo" else None
 
     def objective(self, snapshot: LanguageSnapshot) -> TokenObjective:
         """Tokens are averaged as the algorithm says."""

@@ -13,11 +13,12 @@ from planted import ROUND, planted_run
 
 import engine
 from engine.analysis.checks.checked import Check
-from engine.analysis.checks.round_checks import check_round, numbers
-from engine.core.kind import kind_of
+from engine.analysis.checks.round_checks import advantages, check_round, numbers
 from engine.experiments.faultlab.plants import PLANTS
+from engine.kinds.language.advantages import regrouped
 from engine.store.read import Run
 
+PINNED = Path(__file__).resolve().parents[4] / "tests" / "pins" / "data"
 SMALL = {"rounds": 7, "n_envs": 2, "n_steps": 128, "n_epochs": 2, "batch_size": 64, "seed": 3}
 ASKED = [
     "numbers",
@@ -104,15 +105,29 @@ def test_sample_runs_are_what_they_claim_to_be(sample: str) -> None:
     assert wrong(run, k) == []
 
 
-def test_the_rule_is_read_off_for_every_kind() -> None:
-    folder = Path(__file__).resolve().parents[4] / "tests" / "pins" / "data"
-    steps: dict[str, Any] = {}
-    for path in sorted(folder.glob("*/run")):
-        snapshot = engine.open_run(path).snapshot(1)
-        if path.parent.name == "language-v3-grpo":
-            with pytest.raises(engine.EngineError, match="relative to the responses of a prompt"):
-                kind_of(snapshot).advantage_steps(snapshot)
-        else:
-            steps[path.parent.name] = len(kind_of(snapshot).advantage_steps(snapshot).record)
-    assert len(steps) == 4
-    assert min(steps.values()) > 0
+@pytest.mark.parametrize("path", sorted(PINNED.glob("*/run")), ids=lambda path: path.parent.name)
+def test_advantages_follow_in_every_kind_and_version_and_who_does_not_is_named(path: Path) -> None:
+    snapshot = engine.open_run(path).snapshot(1)
+    assert advantages(snapshot).ok is True
+    buffer, chosen = snapshot.buffer, 5
+    tokens = getattr(buffer, "record_of_token", buffer.record) == chosen
+    column = "advantage" if path.parent.name != "language-v3-ppo" else "returns"
+    values = getattr(buffer, column).copy()
+    values[tokens] += np.float32(0.5)
+    found = advantages(snapshot.changed(buffer=replace(buffer, **{column: values})))
+    assert (found.ok, found.fault) == (False, "records")
+    assert chosen in found.records
+    assert len(found.records) <= 2, "or the step before"
+
+
+def test_another_rule_of_grpo_is_named() -> None:
+    snapshot: Any = engine.open_run(PINNED / "language-v3-grpo" / "run").snapshot(1)
+    other = "dr_grpo" if snapshot.language.normalizer != "dr_grpo" else "grpo"
+    undivided = regrouped(snapshot.changed(language=replace(snapshot.language, normalizer=other)))
+    found = advantages(snapshot.changed(buffer=undivided.buffer))
+    assert (found.ok, found.fault) == (False, "advantages")
+    assert found.what.startswith("each advantage is its reward less its group's mean")
+    turned = replace(snapshot.buffer, advantage=-snapshot.buffer.advantage)
+    assert advantages(snapshot.changed(buffer=turned)).fault == "environment"
+    shuffled = np.random.default_rng(0).permutation(snapshot.buffer.advantage)
+    assert advantages(snapshot.changed(buffer=replace(snapshot.buffer, advantage=shuffled))).fault == "advantages"
