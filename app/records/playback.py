@@ -10,44 +10,18 @@ from numpy.typing import NDArray
 
 from app.records import action_probabilities
 from app.shell import state
-from app.shell.cached import cached
+from app.shell.films import WIDEST, film, frames
 from app.shell.text import escape
-from engine.analysis.rendering import episode_records, render_records, to_png
-from engine.analysis.video import FORMAT, encode
+from engine.analysis.rendering import episode_records
+from engine.analysis.video import FORMAT
 from engine.core.scores import Scores
-from engine.errors import EngineError
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
 MOST_FRAMES = 80
 """Frames of an episode; a longer one is thinned to as many."""
-WIDEST = 320
-"""Pixels of a kept frame; larger pictures are scaled down."""
 STRIP = 5
 """Frames beside each other above the scrubber."""
-STEP_SECONDS = 0.4
-"""How long the film shows a step."""
-
-
-@cached(max_entries=24, show_spinner="drawing the episode …")
-def frames(snapshot: ControlSnapshot, records: tuple[int, ...]) -> tuple[list[bytes], str]:
-    """PNG pictures of these records' states, and why the others are missing, if some are."""
-    drawn: list[bytes] = []
-    try:
-        for picture in render_records(snapshot, records):
-            drawn.append(to_png(picture, WIDEST))
-    except EngineError as error:
-        return drawn, str(error)
-    return drawn, ""
-
-
-@cached(max_entries=24, show_spinner="making the film …")
-def film(snapshot: ControlSnapshot, records: tuple[int, ...]) -> tuple[bytes, str]:
-    """The pictures of `frames` as a film, and why there is none, if there is none."""
-    try:
-        return encode(frames(snapshot, records)[0], STEP_SECONDS), ""
-    except EngineError as error:
-        return b"", str(error)
 
 
 def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> None:

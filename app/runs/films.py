@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from app.charts import films as charts
-from app.runs import loaders
 from app.runs.policy_difference import policy_name
 from app.shell import page, state
+from app.shell.films import load_film
 from app.shell.text import escape
 from engine.analysis.films import Film
 from engine.core.evaluation import EVALUATION_SEED
@@ -51,7 +51,7 @@ def draw(runs: dict[str, Run]) -> None:
     films, labels = [], []
     for name, k in chosen:
         with page.naming(page.short_name(name)):
-            films.append(loaders.load_film(runs[name], int(k), seed))
+            films.append(load_film(runs[name], int(k), seed))
         labels.append(policy_name(name, runs[name], int(k)))
     show(films, labels)
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from app.shell.cached import cached
 from engine.analysis import policy_difference
-from engine.analysis.films import Film, film
 from engine.analysis.incidents.detect import looks_at_records, name_records, of_metrics
 from engine.analysis.incidents.incident import Incidents
 from engine.analysis.incidents.unlike import Look
@@ -46,12 +45,6 @@ def difference_over_rounds(first: Run, second: Run, states: States, label: str) 
     bar.empty()
     columns = np.array(rows, float).reshape(-1, 4).T
     return dict(zip(("round", "kl", "distance", "other_action"), columns, strict=True))
-
-
-@cached(max_entries=16, show_spinner="playing the episode …")
-def load_film(run: Run, k: int, seed: int) -> Film:
-    """An evaluation episode of a checkpoint's policy in pictures."""
-    return film(run, k, seed)
 
 
 @cached(max_entries=1024)

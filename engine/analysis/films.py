@@ -66,7 +66,7 @@ class Film:
 
 
 @control_only
-def film(run: Run, k: int, seed: int, *, cache: bool = True) -> Film:
+def film(run: Run, k: int, seed: int, *, sees: int | None = None, cache: bool = True) -> Film:
     """Let the policy before round k's update (or the final one) play the evaluation episode of a seed.
 
     The seed fixes the environment's generator and the noise of the sampled actions, as in every evaluation: two policies
@@ -76,6 +76,7 @@ def film(run: Run, k: int, seed: int, *, cache: bool = True) -> Film:
         run: the run.
         k: a checkpoint of it.
         seed: of the episode.
+        sees: a checkpoint whose statistics normalise what the policy sees, where the run has some; by default k's own.
         cache: keep the film in the run's `derived/`, and take it from there.
 
     Raises:
@@ -83,20 +84,20 @@ def film(run: Run, k: int, seed: int, *, cache: bool = True) -> Film:
         DamagedRunError: the checkpoint is damaged.
     """
     checkpoint = run.checkpoint(k)  # verified also where the film is kept
-    key = _key(run, k, seed)
+    key = _key(run, k, seed, sees)
     kept = load_table(run.path, key) if cache else None
     found = None if kept is None else _from_table(kept)
     if found is None:
-        found = _play(run, checkpoint, seed)
+        found = _play(run, checkpoint, checkpoint if sees is None else run.checkpoint(sees), seed)
         if cache:
             save_table(run.path, key, _table(found), {"ended": found.ended, "complaint": found.complaint})
     return found
 
 
-def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
+def _play(run: Run, checkpoint: dict[str, NDArray[Any]], statistics: dict[str, NDArray[Any]], seed: int) -> Film:
     environment, manifest = environment_of(run), run.manifest
     agent = Blueprint.of(run).agent(checkpoint)
-    normalizer = normalizer_at(run.config, checkpoint)
+    normalizer = normalizer_at(run.config, statistics)
     generator, env = np.random.default_rng([seed, 1]), environment.make()
     act, only = in_episodes(agent, 1), np.arange(1)
     taken: list[tuple[int, float, bytes]] = []
@@ -131,10 +132,11 @@ def _play(run: Run, checkpoint: dict[str, NDArray[Any]], seed: int) -> Film:
     return Film(np.array(step, np.int64), np.array(sums), [] if complaint else list(pictures), ended, complaint)
 
 
-def _key(run: Run, k: int, seed: int) -> str:
+def _key(run: Run, k: int, seed: int, sees: int | None) -> str:
     infos = (*run.rounds, *([run.final] if run.final else []))
-    commit = next(info.hash for info in infos if info.round == k)
-    question = ["film", 1, commit, seed, PICTURES, WIDTH, fingerprint()]
+    commits = {info.round: info.hash for info in infos}
+    of_another = [] if sees in (None, k) else [commits[sees]]
+    question = ["film", 1, commits[k], seed, PICTURES, WIDTH, fingerprint(), *of_another]
     return sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 

@@ -17,6 +17,7 @@ from worlds import record
 
 import engine
 from app.records import playback
+from app.shell import films as kept_films
 from engine.analysis import video
 from engine.kinds.control.fields import policy_at
 from engine.store.commit import RunWriter
@@ -77,12 +78,12 @@ def test_the_episode_plays_as_a_film_for_those_who_ask(open_page: Open, runs: Pa
     assert shown.url.endswith(".webm")
     assert (shown.autoplay, shown.muted, shown.loop) == (True, True, True)
     assert shown.alt == f"Film of episode {snapshot.buffer.episode[41]}"
-    made, trouble = playback.film.__wrapped__(snapshot, tuple(episode.tolist()))
+    made, trouble = kept_films.film.__wrapped__(snapshot, tuple(episode.tolist()))
     assert trouble == ""
     with av.open(io.BytesIO(made)) as container:
         frames = list(container.decode(video=0))
     assert len(frames) == len(episode)
-    assert float(frames[-1].time) == pytest.approx((len(episode) - 1) * playback.STEP_SECONDS, abs=0.002)
+    assert float(frames[-1].time) == pytest.approx((len(episode) - 1) * kept_films.STEP_SECONDS, abs=0.002)
     assert "play" not in app.session_state, "Side by side has a toggle of that key, and would play at once"
     app.toggle(key="play_episode").set_value(False).run()
     assert films(app) == []
@@ -93,7 +94,7 @@ def test_without_an_encoder_there_is_one_line_and_the_scrubber(
     runs: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    playback.film.clear()
+    kept_films.film.clear()
     monkeypatch.setattr(video, "_CODEC", "no-such-codec")
     app = opened(open_page, inspect="41")
     app.toggle(key="play_episode").set_value(True).run()
@@ -101,7 +102,7 @@ def test_without_an_encoder_there_is_one_line_and_the_scrubber(
     assert films(app) == []
     assert "no film can be made on this machine" in words(app)
     assert app.select_slider(key="frame").value == 41
-    playback.film.clear()
+    kept_films.film.clear()
 
 
 def test_an_episode_of_one_record_has_no_film(open_page: Open, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +146,7 @@ def test_what_can_not_be_drawn_says_so_in_its_place(open_page: Open, runs: Path,
 
 def test_pictures_are_small_and_in_order(cartpole: Run) -> None:
     snapshot = cartpole.snapshot(1)
-    pictures, trouble = playback.frames.__wrapped__(snapshot, (0, 4))
+    pictures, trouble = kept_films.frames.__wrapped__(snapshot, (0, 4))
     assert trouble == ""
     assert len(pictures) == 2
     assert pictures[0] != pictures[1]
