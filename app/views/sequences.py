@@ -35,7 +35,7 @@ RECORD_ONE = (
 )
 
 
-def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
+def recorded(run: Run, run_name: str, snapshot: LanguageSnapshot) -> None:
     """A round of a recorded run."""
     controls = st.container(horizontal=True, vertical_alignment="bottom")
     with controls:
@@ -54,6 +54,7 @@ def recorded(run: Run, snapshot: LanguageSnapshot) -> None:
     with controls:
         name = f"{run.name}-round-{snapshot.round}" + (f"-{asked.target}-{estimator}" if found else "")
         downloads.offer({name: lambda: exported(snapshot, found)})
+        page.to_autopsy(run_name, snapshot.round)
     workplace(run, snapshot, asked, target, found)
     if target is not None and found is not None:
         bottom_sequences.draw(run, snapshot, target, found, source)
@@ -181,7 +182,7 @@ def sequences() -> None:
         return
     follow_run.draw(run)
     snapshot = loaders.load_snapshot(run, page.current_round(run))
-    recorded(run, snapshot)
+    recorded(run, name, snapshot)
 
 
 sequences()
