@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import pandas as pd
 import streamlit as st
 
@@ -12,8 +10,11 @@ from app.shell import downloads, state
 from app.shell.text import escape
 from engine.intervention.autopsy.autopsy_result import Autopsy
 from engine.intervention.autopsy.wording import (
+    ABOUT_RECORDS,
     CAUSES,
+    ON_RECORDS,
     how_compared,
+    rows_on_records,
     shown,
     signed,
     training_change,
@@ -28,7 +29,9 @@ def draw_change(found: Autopsy) -> None:
     st.subheader("Was it real?", anchor=False)
     real = found.real
     if real is None:
-        st.markdown(escape(why_no_arms(found)))
+        st.markdown(escape(found.not_measured if found.failed else "The return is not measured here."))
+        _draw_on_records(found)
+        _draw_left_out(found)
         return
     st.markdown(escape(was_it_real(real, found.round)))
     trained = training_change(real)
@@ -44,6 +47,20 @@ def draw_change(found: Autopsy) -> None:
         "Training: two standard errors of the difference of the two rounds' means. Common seeds: 95 % t interval of the paired "
         "differences."
     )
+
+
+def _draw_on_records(found: Autopsy) -> None:
+    """What replays say of later records, where nothing can be played."""
+    if not found.on_records:
+        return
+    with st.container(key="autopsy_on_records", gap="small"):
+        st.dataframe(
+            table_on_records(found),
+            hide_index=True,
+            height="content",
+            alt="What the update changed on the records of later rounds, as recorded and replayed otherwise",
+        )
+        st.caption(escape(ABOUT_RECORDS))
 
 
 def draw_arms(found: Autopsy) -> None:
@@ -65,8 +82,13 @@ def draw_arms(found: Autopsy) -> None:
                 st.dataframe(table(found), hide_index=True, height="content", alt="The arms in numbers")
                 st.caption(escape(how_compared(found)))
         else:
-            st.markdown(escape(why_no_arms(found) if found.real is not None else "Without that, nothing tells."))
-        with st.expander(f"Left out: {counted(len(found.left_out), 'arm')}") if found.left_out else nullcontext():
+            st.markdown(escape(why_no_arms(found)))
+        _draw_left_out(found)
+
+
+def _draw_left_out(found: Autopsy) -> None:
+    if found.left_out:
+        with st.expander(f"Left out: {counted(len(found.left_out), 'arm')}"):
             for name, why in found.left_out.items():
                 st.caption(f"{escape(name)}: {escape(why)}.")
 
@@ -76,6 +98,11 @@ def draw_next(found: Autopsy) -> None:
     if found.next:
         st.subheader("Try next", anchor=False)
         st.code(found.next, language="bash", wrap_lines=True)
+
+
+def table_on_records(found: Autopsy) -> pd.DataFrame:
+    """One row an update and a later round."""
+    return pd.DataFrame(rows_on_records(found), columns=list(ON_RECORDS))
 
 
 def table(found: Autopsy) -> pd.DataFrame:

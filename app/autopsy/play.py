@@ -8,7 +8,8 @@ from app.shell import kinds, page
 from app.shell.text import escape
 from engine.intervention.autopsy.examine import arms_of
 from engine.intervention.autopsy.kept_returns import EPISODES, Returns
-from engine.intervention.autopsy.play import play_seconds
+from engine.intervention.autopsy.on_records import replay_seconds
+from engine.intervention.autopsy.play import play_seconds, why_unplayed
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Autopsy
 from engine.store.read import Run
@@ -34,26 +35,41 @@ def draw(job: Calculation, run: Run, snapshot: Snapshot) -> None:
 
 
 def _offer(job: Calculation, run: Run, snapshot: Snapshot) -> None:
-    seconds = play_seconds(snapshot, arms_of(snapshot))
-    takes, more = ("", "")
-    if seconds is not None:
-        takes, more = (f"about {duration(START_SECONDS + each)}" for each in (seconds[0], sum(seconds)))
+    label, icon, what = _to_replay(snapshot) if why_unplayed(snapshot) else _to_play(run, snapshot)
     with st.container(key="autopsy_offer"):
-        st.button(
-            f"Play it ({takes})" if takes else "Play it",
-            key="play_autopsy",
-            type="primary",
-            icon=":material/play_arrow:",
-            on_click=page.careful(job.start),
-        )
-        st.caption(
-            f"Plays {EPISODES} {kinds.words(run).episodes} of the policy before the update and of the one after it, on the same "
-            "seeds, in the background. Only if the policy fell for certain, what might have prevented it is played as well"
-            f"{f' ({more} in all)' if more else ''}: other orders, other data, smaller steps, another critic, other "
-            "advantages, fewer records. What is played is kept."
-        )
+        st.button(label, key="play_autopsy", type="primary", icon=icon, on_click=page.careful(job.start))
+        st.caption(what)
         if job.complaint:
             st.caption(f"The last time it stopped: {escape(job.complaint)}")
+
+
+def _to_play(run: Run, snapshot: Snapshot) -> tuple[str, str, str]:
+    """Label, icon and explanation of the button where policies can be played."""
+    seconds = play_seconds(snapshot, arms_of(snapshot))
+    takes, more = (None, None) if seconds is None else (seconds[0], sum(seconds))
+    return (
+        f"Play it{_about(takes)}",
+        ":material/play_arrow:",
+        f"Plays {EPISODES} {kinds.words(run).episodes} of the policy before the update and of the one after it, on the same "
+        "seeds, in the background. Only if the policy fell for certain, what might have prevented it is played as well"
+        f"{_about(more, ' in all')}: other orders, other data, smaller steps, another critic, other advantages, fewer records. "
+        "What is played is kept.",
+    )
+
+
+def _to_replay(snapshot: Snapshot) -> tuple[str, str, str]:
+    """The same where none can."""
+    return (
+        f"Replay it{_about(replay_seconds(snapshot, arms_of(snapshot)))}",
+        ":material/replay:",
+        "Nothing can be played here. In the background the update is replayed in other orders and with a smaller step, and the "
+        "policies are asked about the records of the next stored rounds. What they say is kept.",
+    )
+
+
+def _about(seconds: float | None, of_what: str = "") -> str:
+    """` (about 9 s)`, with the start of a worker; empty where it is not known."""
+    return "" if seconds is None else f" (about {duration(START_SECONDS + seconds)}{of_what})"
 
 
 def _answered(run: Run, round: int) -> bool:
@@ -67,5 +83,5 @@ def _progress(job: Calculation, run: Run, round: int, answered: bool) -> None:
         st.rerun()
     share, left = job.progress
     with st.container(key="autopsy_progress", border=True):
-        st.progress(share, f"playing the policies: {share:.0%}" + (f", {escape(left)}" if left else ""))
+        st.progress(share, f"done: {share:.0%}" + (f", {escape(left)}" if left else ""))
         st.button("Cancel", key="cancel_autopsy", icon=":material/cancel:", on_click=page.careful(job.stop))

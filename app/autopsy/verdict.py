@@ -10,7 +10,7 @@ import streamlit as st
 from app.shell import kinds, page, selection, state
 from app.shell.text import escape
 from engine.analysis.checks.checked import Check
-from engine.intervention.autopsy.autopsy_result import Autopsy
+from engine.intervention.autopsy.autopsy_result import NOT_YET, Autopsy
 from engine.intervention.autopsy.wording import ANSWERS, CAUSES, how_played
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -22,7 +22,7 @@ TO_RECORDS = "views/{view}.py"
 def draw(found: Autopsy, run: Run, snapshot: Snapshot) -> None:
     """The verdict in words, and where its numbers come from."""
     with st.container(key="autopsy_verdict", gap="small"):
-        is_bad = bool(found.failed) or found.verdict != "not real"
+        is_bad = bool(found.failed) or (found.real is not None and found.verdict != "not real")
         icon = ":material/report:" if is_bad else ":material/info:" if found.real is None else ":material/check_circle:"
         box = st.warning if is_bad else st.info if found.real is None else st.success
         box(f"**{escape(_label(found))}.** {escape(found.sentence)}", icon=icon)
@@ -32,7 +32,7 @@ def draw(found: Autopsy, run: Run, snapshot: Snapshot) -> None:
 def _label(found: Autopsy) -> str:
     """The verdict in a word or two."""
     if found.real is None and not found.failed:
-        return "Not played yet" if found.waits else "Nothing played"
+        return "Not played yet" if found.unplayed == NOT_YET else "Nothing played"
     if found.waits and found.verdict == "unexplained":
         return "A real fall"
     label = found.verdict if found.failed else CAUSES.get(found.verdict, found.verdict)

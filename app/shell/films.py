@@ -36,8 +36,11 @@ def frames(snapshot: ControlSnapshot, records: tuple[int, ...]) -> tuple[list[by
 @cached(max_entries=24, show_spinner="making the film …")
 def film(snapshot: ControlSnapshot, records: tuple[int, ...]) -> tuple[bytes, str]:
     """The pictures of `frames` as a film, and why there is none, if there is none."""
+    pictures, trouble = frames(snapshot, records)
+    if trouble and len(pictures) < 2:
+        return b"", trouble
     try:
-        return encode(frames(snapshot, records)[0], STEP_SECONDS), ""
+        return encode(pictures, STEP_SECONDS), ""
     except EngineError as error:
         return b"", str(error)
 

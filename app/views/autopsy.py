@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.autopsy import evidence, play, verdict
+from app.autopsy import evidence, play, verdict, watch
 from app.autopsy import loaders as own
 from app.shell import downloads, follow_run, loaders, page
 from app.shell.text import escape
@@ -20,16 +20,24 @@ def downloads_of(run: Run, found: Autopsy) -> None:
     tables = {f"{name}-checks": lambda: verdict.table(found)}
     if found.arms:
         tables[f"{name}-arms"] = lambda: evidence.table(found)
+    if found.on_records:
+        tables[f"{name}-on-records"] = lambda: evidence.table_on_records(found)
     downloads.offer(tables, {f"{name}.html": ("HTML report of this autopsy", lambda: render(run, found).encode())})
 
 
 def pictures(found: Autopsy) -> None:
     """What the verdict rests on, the main picture within sight."""
-    left, right = st.columns([2, 3] if found.arms else [3, 2], gap="large")
-    with left:
+    if found.real is None:
         evidence.draw_change(found)
-    with right:
-        evidence.draw_arms(found)
+    else:
+        left, right = st.columns([2, 3] if found.arms else [3, 2], gap="large")
+        with left:
+            evidence.draw_change(found)
+        with right:
+            evidence.draw_arms(found)
+    if not found.next:
+        verdict.draw_checks(found)
+        return
     left, right = st.columns(2, gap="large")
     with left:
         evidence.draw_next(found)
@@ -60,6 +68,7 @@ def autopsy() -> None:
         verdict.draw_checks(found)
     else:
         pictures(found)
+        watch.draw(found, run, name, snapshot)
     with st.container(horizontal=True, vertical_alignment="center"):
         downloads_of(run, found)
         page.to_records(run, name, round)

@@ -54,7 +54,15 @@ def autopsy(
         of_runs(run, rounds, against, chosen, as_json)
         return
     from engine.intervention.autopsy.examine import autopsy as examine
-    from engine.intervention.autopsy.wording import CAUSES, how_compared, shown, signed
+    from engine.intervention.autopsy.wording import (
+        ABOUT_RECORDS,
+        CAUSES,
+        ON_RECORDS,
+        how_compared,
+        rows_on_records,
+        shown,
+        signed,
+    )
     from engine.store.read import open_run
 
     if report is not None and (not report.absolute().parent.is_dir() or report.is_dir()):
@@ -91,6 +99,11 @@ def autopsy(
             ],
         )
         print(how_compared(found))
+    if found.on_records:
+        print_table(ON_RECORDS, rows_on_records(found))
+        print(ABOUT_RECORDS)
+    for each in found.watch:
+        print(f"watch: {each.sentence}")
     for name, why in found.left_out.items():
         print(f"note: {name} is left out: {why}")
     if found.next:

@@ -86,8 +86,8 @@ def compare_on_records(
         What an `UnplayedResult` says, without the branch.
     """
     original = kind_of(snapshot).policy(snapshot)
-    no_kl = _no_distributions(original, snapshot.buffer.observation)
-    later = [k for k in run.stored_rounds if k > snapshot.round][:LATER_ROUNDS]
+    no_kl = no_distributions(original, snapshot.buffer.observation)
+    later = later_rounds(run, snapshot.round)
     each_round = [RoundRecords.of(snapshot, one, not no_kl) for one in (snapshot, *map(run.snapshot, later))]
     measured: dict[str, list[float]] = {}
     found: dict[tuple[int, str], dict[str, list[float]]] = {}
@@ -150,7 +150,12 @@ def _judged_on(result: Mapping[str, Any]) -> str:
     return f"the measured {target['name']} target"
 
 
-def _no_distributions(policy: Policy, observation: Any) -> str:
+def later_rounds(run: Run, k: int) -> list[int]:
+    """The rounds after k whose records had no part in its update, as far as they are looked at."""
+    return [later for later in run.stored_rounds if later > k][:LATER_ROUNDS]
+
+
+def no_distributions(policy: Policy, observation: Any) -> str:
     """Why a policy doesn't say how it is distributed; empty where it does."""
     try:
         policy.distributions(observation)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Fault = Literal["numbers", "environment", "advantages", "records", "critic", "step", "unexplained"]
-"""What is wrong where a check fails: the identifiers of an autopsy's verdict."""
+"""What is wrong where a check fails, in the order in which one is named: the identifiers of an autopsy's verdict."""
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,13 @@ class Check:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self) | {"records": list(self.records)}
+
+
+def fault_named(checks: Sequence[Check]) -> Fault | None:
+    """The fault that a verdict names, where checks find one or several; None where they find none.
+
+    >>> fault_named([Check("replay", False, "it lands elsewhere", "step"), Check("critic", False, "it is another", "critic")])
+    'critic'
+    """
+    found = {check.fault for check in checks if check.ok is False}
+    return next((fault for fault in get_args(Fault) if fault in found), None)

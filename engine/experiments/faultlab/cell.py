@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from engine.analysis.checks.checked import Check, Fault
+from engine.analysis.checks.checked import Check, Fault, fault_named
 from engine.errors import BadInputError, DamagedRunError
 from engine.intervention.autopsy.autopsy_result import Verdict
-from engine.intervention.autopsy.examine import verdict_of
 from engine.store.documents import read_json, write_json
 from engine.typed import AtLeastOne, Count, typed
 
@@ -52,7 +51,7 @@ class Answer:
         """What is named where the environment can't be stepped, as in another trainer's run; equals `named` where none failed."""
         if all(each.name != STEPPED for each in self.failed):
             return self.named
-        return verdict_of([each.as_check for each in self.failed if each.name != STEPPED], None, ())
+        return named_by([each.as_check for each in self.failed if each.name != STEPPED])
 
 
 @dataclass(frozen=True)
@@ -108,6 +107,11 @@ def read_cell(path: Path) -> Cell | None:
         return typed(Cell, document.values)
     except BadInputError as error:
         raise DamagedRunError(f"{path} is damaged: {error}") from None
+
+
+def named_by(checks: Sequence[Check]) -> Verdict:
+    """What checks alone name; `not real` where they find no fault, since nothing else was asked."""
+    return fault_named(checks) or "not real"
 
 
 def answer(plant: str, form: Form, round: int, named: Verdict, checks: Sequence[Check]) -> Answer:

@@ -17,9 +17,9 @@ from engine.core.replays.replay import replay
 from engine.envs import find, with_settings
 from engine.errors import BadInputError
 from engine.executors import Pool, Progress
-from engine.experiments.faultlab.cell import FORMS, Answer, Cell, Form, answer
+from engine.experiments.faultlab.cell import FORMS, Answer, Cell, Form, answer, named_by
 from engine.experiments.faultlab.plants import PLANTS, Plant
-from engine.intervention.autopsy.examine import autopsy, verdict_of
+from engine.intervention.autopsy.examine import autopsy
 from engine.kinds.control.learner import ControlLearner
 from engine.store.commit import RunWriter
 from engine.store.files import Files
@@ -120,7 +120,7 @@ def _ask(run: Run, k: int, plant: Plant, form: Form, arms: bool) -> Answer:
         found = autopsy(run, k)
         return answer(plant.name, form, k, found.verdict, found.checks)
     checks = check_round(run, k)
-    return answer(plant.name, form, k, verdict_of(checks, None, ()), checks)
+    return answer(plant.name, form, k, named_by(checks), checks)
 
 
 def _config(cell: Cell) -> TrainConfig:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from engine.analysis.checks.checked import Check, Fault
 from engine.intervals import Interval
 from engine.intervention.autopsy.arm import Cause
+from engine.intervention.autopsy.on_records import OnRecords, in_words
 from engine.intervention.autopsy.played_arms import PlayedArm, PlayedPolicy, in_turn
+from engine.intervention.autopsy.watch import Watched
 
 Verdict = Literal["not real"] | Cause | Fault
 WORDS: Mapping[str, str] = {
@@ -100,14 +102,18 @@ class Autopsy:
     """One thing to try, as a command; empty where there is none."""
     recorded: tuple[PlayedPolicy, ...] = ()
     """The policies before and after the update on the seeds of the arms, where some were played."""
+    on_records: tuple[OnRecords, ...] | None = ()
+    """What replays say of later records where nothing can be played; None where they are still to be asked."""
+    watch: tuple[Watched, ...] = ()
+    """Three episodes to watch, where records are steps of some: played by both policies, or recorded where nothing was."""
 
     def __repr__(self) -> str:
         return f"Autopsy(round {self.round}: {self.verdict}; {self.meaning})"
 
     @property
     def waits(self) -> bool:
-        """Whether policies are still to be played."""
-        return self.unplayed == NOT_YET
+        """Whether policies are still to be played, or to be asked about records."""
+        return self.unplayed == NOT_YET or self.on_records is None
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -118,6 +124,8 @@ class Autopsy:
     @property
     def meaning(self) -> str:
         """What the verdict says."""
+        if self.real is None and not self.failed:
+            return "What the update did to the return is not known."
         return AS_FAULT.get(self.verdict, WORDS[self.verdict]) if self.failed else WORDS[self.verdict]
 
     @property
@@ -125,10 +133,8 @@ class Autopsy:
         """The verdict in words, with what it rests on."""
         if self.failed:
             return f"{self.meaning} {self.failed[0].sentence}"
-        if self.waits and self.real is None:
-            return "The round is what it claims to be. Whether its update made the policy worse is not known yet."
         if self.real is None:
-            return f"The round is what it claims to be. Nothing was played: {self.unplayed}."
+            return f"The round is what it claims to be. {self.not_measured}"
         if self.waits and self.verdict == "unexplained":
             return f"A real fall; what would have prevented it is not known yet. {self.real.sentence}."
         so_far = "So far: " if self.waits else ""
@@ -151,6 +157,16 @@ class Autopsy:
             said += f" The records that stand for it are {worst.what}: {worst.name} the fall does not happen either."
         return said
 
+    @property
+    def not_measured(self) -> str:
+        """Why nothing is said of the return, and what replays say in its place; empty where something is."""
+        if self.real is not None:
+            return ""
+        if self.unplayed == NOT_YET:
+            return "Whether its update made the policy worse is not known yet."
+        said = "" if self.on_records is None else in_words(self.on_records)
+        return f"What its update did to the return can't be measured here: {self.unplayed}. {said}".rstrip()
+
     def to_json(self) -> dict[str, Any]:
         """What `autopsy --json` prints."""
         return {
@@ -159,6 +175,8 @@ class Autopsy:
             "checks": [each.to_json() for each in self.checks],
             "real": None if self.real is None else self.real.to_json(),
             "unplayed": self.unplayed or None,
+            "on_records": [each.to_json() for each in self.on_records or ()],
+            "watch": [each.to_json() for each in self.watch],
             "arms": [each.to_json() for each in self.recorded] + [each.to_json() for each in self.arms],
             "left_out": dict(self.left_out),
             "verdict": self.verdict,

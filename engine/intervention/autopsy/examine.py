@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.analysis.checks.checked import Check
+from engine.analysis.checks.checked import Check, fault_named
 from engine.analysis.checks.round_checks import check_round
 from engine.core.checkpoint import one_thread
 from engine.core.evaluation import EVALUATION_SEED
+from engine.core.kind import kind_of
 from engine.core.policy import with_gradients
 from engine.errors import BadInputError
 from engine.executors import Progress
 from engine.intervention.autopsy.arm import Arm
 from engine.intervention.autopsy.arms import possible
 from engine.intervention.autopsy.autopsy_result import NOT_YET, Autopsy, Change, Verdict
-from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, EPISODES, Returns
+from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, EPISODES, Kept, Returns
 from engine.intervention.autopsy.next_step import next_step
+from engine.intervention.autopsy.on_records import ask, kept_numbers, on_records, why_silent
 from engine.intervention.autopsy.play import missing, play, why_unplayed
 from engine.intervention.autopsy.played_arms import (
     PlayedArm,
@@ -28,11 +30,9 @@ from engine.intervention.autopsy.played_arms import (
     recorded,
     remedy_of,
 )
+from engine.intervention.autopsy.watch import Watched, of_records, of_seeds
 from engine.store.read import Run, open_run, ranges
 from engine.store.snapshot import Snapshot
-
-FIRST = ("numbers", "environment", "advantages", "records", "critic", "step", "unexplained")
-"""Which fault a verdict names, where checks find several."""
 
 
 @with_gradients
@@ -73,10 +73,13 @@ def autopsy(
     returns = Returns(run, round, episodes, cache=cache)
     say("checking the record", len(returns), len(returns) + 1)  # the time left is told from here on
     checks = check_round(run, round)
+    numbers = kept_numbers(run, round, cache=cache)
     arms = arms_of(snapshot, checks)
     if not why_unplayed(snapshot):
         play(run, snapshot, arms, returns, say)
-    return _concluded(run, snapshot, checks, returns)
+    elif not why_silent(run, snapshot):
+        ask(run, snapshot, arms, numbers, say)
+    return _concluded(run, snapshot, checks, returns, numbers)
 
 
 def kept_autopsy(run: Run, snapshot: Snapshot, checks: Sequence[Check], *, episodes: int = EPISODES) -> Autopsy:
@@ -88,7 +91,8 @@ def kept_autopsy(run: Run, snapshot: Snapshot, checks: Sequence[Check], *, episo
         checks: what `check_round` found.
         episodes: of the policies before and after the update.
     """
-    return _concluded(run, snapshot, checks, Returns(run, snapshot.round, episodes))
+    k = snapshot.round
+    return _concluded(run, snapshot, checks, Returns(run, k, episodes), kept_numbers(run, k))
 
 
 def why_no_autopsy(run: Run, round: int) -> str:
@@ -111,9 +115,10 @@ def _left_out(snapshot: Snapshot, checks: Sequence[Check], returns: Returns) -> 
     return {name: why for name, why in whys.items() if why}
 
 
-def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: Returns) -> Autopsy:
-    """What follows from the checks, and from all that can be played."""
+def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: Returns, numbers: Kept) -> Autopsy:
+    """What follows from the checks, and from all that can be played, or can be asked of records where nothing can."""
     never, arms = why_unplayed(snapshot), arms_of(snapshot, checks)
+    silent = why_silent(run, snapshot) if never else ""
     both = not never and BEFORE in returns and AFTER in returns
     real = _change(run, snapshot.round, returns) if both else None
     fell = real is not None and real.fell
@@ -126,23 +131,31 @@ def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: R
         real=real,
         unplayed=never or (NOT_YET if missing(returns, arms) else ""),
         arms=found,
-        left_out=_left_out(snapshot, checks, returns) if fell else {},
+        left_out=(_left_out(snapshot, checks, returns) if fell else {})
+        | ({"what replays say of later records": silent} if silent else {}),
         verdict=verdict,
         next=next_step(run, snapshot, verdict, any(check.ok is False for check in checks), remedy_of(verdict, found)),
         recorded=recorded(returns) if found else (),
+        on_records=on_records(run, snapshot.round, arms, numbers) if never and not silent else (),
+        watch=of_records(snapshot) if never else () if real is None else _watch(snapshot, returns),
     )
 
 
+def _watch(snapshot: Snapshot, returns: Returns) -> tuple[Watched, ...]:
+    """Episodes of the two policies, where seeds are episodes."""
+    return of_seeds(returns[BEFORE], returns[AFTER], EVALUATION_SEED) if kind_of(snapshot).has_states else ()
+
+
 def verdict_of(checks: Sequence[Check], real: Change | None, arms: Sequence[PlayedArm]) -> Verdict:
-    """A fault of the record first, then whether there was a fall at all, then its cause.
+    """A fault of the record first, then whether there was a fall at all, then its cause; nothing of it where nothing was played.
 
     `played_arms.cause_of` says how causes are compared.
     """
-    faults = {each.fault for each in checks if each.ok is False}
-    named = next((fault for fault in FIRST if fault in faults), None)
-    if named is not None:
-        return named
-    if real is None or not real.fell:
+    if (fault := fault_named(checks)) is not None:
+        return fault
+    if real is None:
+        return "unexplained"
+    if not real.fell:
         return "not real"
     return cause_of(arms) or "unexplained"
 

@@ -44,6 +44,9 @@ def render(run: Run, found: Autopsy) -> str:
         change=None if real is None else _picture(_changes(real), [("no change", 0.0)]),
         arms=_arms(found) if found.arms else None,
         why_no_arms=wording.why_no_arms(found),
+        on_records=wording.rows_on_records(found),
+        columns_on_records=wording.ON_RECORDS,
+        about_records=wording.ABOUT_RECORDS,
         how=wording.how_played(found),
         how_compared=wording.how_compared(found),
     )

@@ -1,9 +1,10 @@
-"""Returns of an autopsy's policies on common seeds, kept in the run's `derived/` as they come."""
+"""What an autopsy finds out about policies, such as their returns on common seeds; kept in the run's `derived/` as it comes."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -21,31 +22,27 @@ RETURNS_VERSION = 1
 BEFORE, AFTER = "before the update", "after the update"
 """The two policies of the record; all others are arms'."""
 LEFT_OUT = "left_out"
-_KEPT: dict[str, pa.DataType] = {"policy": pa.string(), "returns": pa.float64()}
+_KEPT: dict[str, pa.DataType] = {"policy": pa.string(), "value": pa.float64()}
 
 
-class Returns:
-    """Policy -> its returns, all on the same seeds, those of arms on the first half; and which arms turned out to have none.
+class Kept:
+    """Policy -> numbers about it; and which arms turned out to have no policies.
 
     A cache that is damaged, or that somebody else filled with something else, is as if there were none.
 
     Args:
         run: the run.
-        k: round whose update is examined; other commits of k and k + 1, episodes, software or machines share nothing.
-        episodes: of the two policies of the record.
-        cache: read and write `derived/`.
+        key: name in its `derived/`; None keeps nothing.
+        length_of: how many numbers there are of a policy.
     """
 
-    def __init__(self, run: Run, k: int, episodes: int, *, cache: bool = True) -> None:
-        self.run, self.episodes = run, episodes
-        self.of_arms = min(episodes, max(2, math.ceil(episodes / 2)))
-        """Episodes of a policy of an arm: there are several of each, and they differ by more than by episodes."""
-        self._key = _key(run, k, episodes) if cache else None
+    def __init__(self, run: Run, key: str | None, length_of: Callable[[str], int]) -> None:
+        self.run, self._key, self._length_of = run, key, length_of
         self._found: dict[str, NDArray[np.float64]] = {}
         self.left_out: dict[str, str] = {}
-        """Arm -> why there is nothing to play."""
-        if self._key is not None:
-            self._load(self._key)
+        """Arm -> why it has no policies."""
+        if key is not None:
+            self._load(key)
 
     def __contains__(self, policy: str) -> bool:
         return policy in self._found
@@ -54,12 +51,8 @@ class Returns:
         return len(self._found)
 
     def __getitem__(self, policy: str) -> NDArray[np.float64]:
-        """(episodes,), or (of_arms,)."""
+        """(m,) as many as `length_of` says."""
         return self._found[policy]
-
-    def episodes_of(self, policy: str) -> int:
-        """How many it plays."""
-        return self.episodes if policy in (BEFORE, AFTER) else self.of_arms
 
     def keep(self, policy: str, values: NDArray[np.float64]) -> None:
         """Add those of a policy."""
@@ -75,7 +68,7 @@ class Returns:
         if self._key is None:
             return
         names = [name for name, values in self._found.items() for _ in values]
-        table = pa.table({"policy": names, "returns": np.concatenate([np.zeros(0), *self._found.values()])})
+        table = pa.table({"policy": names, "value": np.concatenate([np.zeros(0), *self._found.values()])})
         save_table(self.run.path, self._key, table, {LEFT_OUT: json.dumps(self.left_out)})
 
     def _load(self, key: str) -> None:
@@ -83,10 +76,31 @@ class Returns:
         columns = None if table is None else kept_columns(table, _KEPT)
         if table is None or columns is None:
             return
-        policies, values = columns["policy"], columns["returns"]
+        policies, values = columns["policy"], columns["value"]
         found = {name: values[policies == name] for name in dict.fromkeys(policies.tolist())}
-        if all(len(values) == self.episodes_of(policy) for policy, values in found.items()):
+        if all(len(each) == self._length_of(policy) for policy, each in found.items()):
             self._found, self.left_out = found, _reasons((table.schema.metadata or {}).get(LEFT_OUT.encode(), b"{}"))
+
+
+class Returns(Kept):
+    """Policy -> its returns, all on the same seeds, those of arms on the first half.
+
+    Args:
+        run: the run.
+        k: round whose update is examined; other commits of k and k + 1, episodes, software or machines share nothing.
+        episodes: of the two policies of the record.
+        cache: read and write `derived/`.
+    """
+
+    def __init__(self, run: Run, k: int, episodes: int, *, cache: bool = True) -> None:
+        self.episodes = episodes
+        self.of_arms = min(episodes, max(2, math.ceil(episodes / 2)))
+        """Episodes of a policy of an arm: there are several of each, and they differ by more than by episodes."""
+        super().__init__(run, _key(run, k, episodes) if cache else None, self.episodes_of)
+
+    def episodes_of(self, policy: str) -> int:
+        """How many it plays."""
+        return self.episodes if policy in (BEFORE, AFTER) else self.of_arms
 
 
 def _key(run: Run, k: int, episodes: int) -> str | None:

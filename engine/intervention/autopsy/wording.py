@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from engine.intervals import Interval
@@ -16,6 +17,21 @@ CAUSES: Mapping[str, str] = {
     "records": "some of the records",
 }
 """What each cause is."""
+ON_RECORDS = (
+    "records of round",
+    "update",
+    "return target",
+    "KL from before",
+    "log-probability, advantage > 0",
+    "log-probability, advantage < 0",
+)
+"""Columns of `rows_on_records`."""
+ABOUT_RECORDS = (
+    "Changes from the policy before the update, on observations that later policies collected: means, with 95 % t intervals over "
+    "the replays. Those policies came from the recorded update, which makes their actions likelier under it. None of these "
+    "numbers is a return."
+)
+"""What these numbers are."""
 ANSWERS: Mapping[bool | None, str] = {True: "ok", False: "wrong", None: "can't be told"}
 """Of a check."""
 
@@ -88,12 +104,34 @@ def how_compared(found: Autopsy) -> str:
     )
 
 
+def rows_on_records(found: Autopsy) -> list[tuple[str, ...]]:
+    """A row for each update on the records of each later round; `-` where a number is not known."""
+    return [
+        (
+            str(each.round),
+            f"{each.update}, {each.replays} times" if each.replays > 1 else each.update,
+            *(
+                _number(each.numbers.get(name), "" if name == "kl" else "+")
+                for name in ("return_target", "kl", "log_prob_positive", "log_prob_negative")
+            ),
+        )
+        for each in found.on_records or ()
+    ]
+
+
+def _number(interval: Interval | None, sign: str) -> str:
+    if interval is None:
+        return "-"
+    value, low, high = (f"{number:{sign}.3g}" for number in interval)
+    return value if math.isnan(interval.low) else f"{value} ({low} to {high})"
+
+
 def why_no_arms(found: Autopsy) -> str:
     """Why no arm was played; empty where some were."""
     if found.arms:
         return ""
     if found.real is None:
-        return f"Nothing was played: {found.unplayed}."
+        return "No return tells."
     if found.real.fell:
         return "What would have prevented it is still to be played." if found.waits else "No arm can be played here."
     return "Arms are played only where the policy fell for certain; here there is no fall to explain."

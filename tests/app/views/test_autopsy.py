@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from language_runs import write_run
 from pages import Open, errors, figure, words
 from planted import planted_run
 from reading import as_read
@@ -59,6 +60,16 @@ def test_it_is_played_in_the_background_and_kept(open_page: Open, shown: Run, mo
     assert f"{EPISODES} episodes of each policy · evaluation seeds 10000000 to 10000063 ·" in words(app)
     assert figure(app, "autopsy_change")["data"][-1]["x"] == [found.real.change.value]
     assert found.next in [code.value for code in app.code]
+    first, *_ = found.watch
+    assert f"Seed {first.seed}: **{first.before:.4g}** before the update" in words(app)
+    assert app.get("video") == []
+    app.button(key="watch_1").click().run()
+    assert errors(app) == []
+    assert [video.proto.alt for video in app.get("video")] == [
+        f"{when}: the episode of seed {first.seed}" for when in ("Before the update", "After it")
+    ]
+    app.button(key="watch_1").click().run()
+    assert app.get("video") == []
 
 
 def test_a_fall_is_held_against_its_arms(open_page: Open, shown: Run) -> None:
@@ -121,14 +132,36 @@ def test_diagnose_leads_here(open_page: Open, shown: Run) -> None:
     assert (link.label, link.query_string) == ("Autopsy of this round", "run=cartpole&round=1")
 
 
+def test_sequences_lead_here(open_page: Open, tmp_path: Path) -> None:
+    write_run(tmp_path / "talk", 12)
+    app = open_page("sequences", tmp_path, run="talk", round="1")
+    link = next(link.proto for link in app.get("page_link") if link.proto.page == "autopsy")
+    assert (link.label, link.query_string) == ("Autopsy of this round", "run=talk&round=1")
+
+
 def test_where_nothing_can_be_played_that_is_said(open_page: Open, shown: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = type(kind_of(shown.snapshot(1)))
     monkeypatch.setattr(kind, "unplayed", lambda self, snapshot: "its environment is in other processes")
     app = autopsy(open_page, shown)
-    said = "The round is what it claims to be. Nothing was played: its environment is in other processes."
-    assert answer(app) == f"**Nothing played.** {said}"
-    assert not has(app, "play_autopsy")
+    why = "What its update did to the return can't be measured here: its environment is in other processes."
+    assert answer(app) == f"**Nothing played.** The round is what it claims to be. {why}"
     assert "9 of 10 checks" in words(app)
+    assert next(button.label for button in app.button if button.key == "play_autopsy").startswith("Replay it")
+    calculate(shown, Autopsy(round=1), lambda doing, done, total: None)
+    app = autopsy(open_page, shown)
+    assert answer(app).startswith(
+        f"**Nothing played.** The round is what it claims to be. {why} On the records of round 2"
+    )
+    assert not has(app, "play_autopsy")
+    rows = next(frame.value for frame in app.dataframe if "update" in frame.value)
+    assert rows["update"].tolist() == [
+        "as recorded",
+        "other minibatch orders, 4 times",
+        "a quarter of the learning rate, 4 times",
+    ]
+    app.button(key="watch_1").click().run()
+    assert errors(app) == []
+    assert len(app.get("video")) == 1
 
 
 def test_a_long_update_is_checked_in_the_background(

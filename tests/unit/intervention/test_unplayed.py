@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from copy import copy
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import MultiDiscrete
 from recorded_policies import MODELS, RECURRENT, VECTOR, AnyWorld
 from sb3_contrib import MaskablePPO
 from sb3_contrib.common.wrappers import ActionMasker
 from stable_baselines3 import A2C, PPO
-from stable_baselines3.common.distributions import kl_divergence
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecFrameStack
+from stable_baselines3.common.vec_env import VecFrameStack
+from unplayed_models import SMALL, record_elsewhere, said
 
 import engine
 from engine.core.kind import kind_of
@@ -33,13 +31,11 @@ from engine.intervention.unplayed import NUMBERS, means_on_records, not_played
 from engine.recording import sb3
 from engine.store.documents import read_json
 from engine.store.read import Run
-from engine.store.snapshot import parameters_of
 
 sys.path.insert(0, str(Path(engine.__file__).parents[1] / "docs" / "examples"))
 import ppo_single_file as loop
 
 DROP = list(range(0, 64, 3))
-SMALL: dict[str, Any] = {"n_steps": 32, "batch_size": 32, "n_epochs": 3, "learning_rate": 3e-3, "seed": 1}
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Any:
     """Its environments are in other processes, from which no state comes."""
-    options: dict[str, Any] = {"vec_env_cls": SubprocVecEnv, "vec_env_kwargs": {"start_method": "fork"}}
-    made = PPO("MlpPolicy", make_vec_env("CartPole-v1", 2, seed=0, **options), device="cpu", **SMALL)
-    with sb3.Recorder(folder / "run") as recorder:
-        made.learn(3 * 64, callback=recorder)
-    made.env.close()
-    return made
+    return record_elsewhere(folder / "run")
 
 
 @pytest.fixture(scope="module")
@@ -68,27 +59,6 @@ def outcome(run: Run, folder: Path) -> UnplayedOutcome:
     found = engine.retrain(run, 0, DROP, folder / "without", orders=3)
     assert isinstance(found, UnplayedOutcome)
     return found
-
-
-def at(model: Any, checkpoint: Any) -> Any:
-    """The trainer's own policy with the parameters of a checkpoint."""
-    with torch.no_grad():
-        for name, values in parameters_of(checkpoint).items():
-            dict(model.policy.named_parameters())[name].copy_(torch.as_tensor(values))
-    return model.policy.eval()
-
-
-def said(model: Any, checkpoint: Any, original: Any, buffer: Any) -> dict[str, float]:
-    """The numbers on the records of a round by the trainer's own policy."""
-    observation, action = torch.as_tensor(buffer.observation), torch.as_tensor(buffer.action)
-    with torch.no_grad():
-        before = copy(at(model, original).get_distribution(observation))  # the policy has one, which it changes
-        policy = at(model, checkpoint)
-        log_prob = policy.evaluate_actions(observation, action)[1].numpy()
-        kl = kl_divergence(before, policy.get_distribution(observation))
-    found = {"return_target": (buffer.advantage * log_prob).mean(), "kl": float(kl.mean())}
-    signs = {"log_prob_positive": buffer.advantage > 0, "log_prob_negative": buffer.advantage < 0}
-    return found | {name: log_prob[rows].mean() for name, rows in signs.items() if rows.any()}
 
 
 def test_numbers_are_those_of_the_trainers_own_policy(outcome: UnplayedOutcome, run: Run, model: Any) -> None:

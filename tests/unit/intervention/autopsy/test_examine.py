@@ -53,7 +53,7 @@ def arm(cause: str, value: float, low: float) -> PlayedArm:
         (FINE, FELL, [arm("order", 5, -30), arm("data", 35, 20), arm("step", 40, 30)], "data"),
         (FINE, FELL, [arm("order", 5, -30), arm("data", 2, -20), arm("step", 40, 30)], "step"),
         (FINE, FELL, [arm("order", 5, 1), arm("data", 10, 2), arm("step", 19, 3)], "unexplained"),
-        (FINE, None, [], "not real"),
+        (FINE, None, [], "unexplained"),
         (WRONG, change(30, 20, 40), [], "numbers"),
         (WRONG[:1], FELL, [arm("order", 30, 10)], "advantages"),
     ],

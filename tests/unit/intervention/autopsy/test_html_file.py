@@ -62,6 +62,8 @@ def test_the_pictures_are_drawn_to_scale(cartpole: Run) -> None:
 
 
 def test_where_nothing_was_played_the_report_says_why(cartpole: Run) -> None:
-    page = render(cartpole, replace(FOUND, real=None, arms=(), unplayed="there is no environment", verdict="not real"))
-    assert "Nothing was played: there is no environment." in page
+    page = render(
+        cartpole, replace(FOUND, real=None, arms=(), unplayed="there is no environment", verdict="unexplained")
+    )
+    assert "What its update did to the return can&#39;t be measured here: there is no environment." in page
     assert "<svg role" not in page

@@ -89,7 +89,7 @@ def test_why_an_arm_is_left_out_is_kept(run: Run) -> None:
 def test_foreign_reasons_are_none(run: Run, said: str) -> None:
     key = kept_returns._key(run, 1, EPISODES)
     assert key is not None
-    table = pa.table({"policy": [BEFORE] * 8, "returns": [0.0] * 8})
+    table = pa.table({"policy": [BEFORE] * 8, "value": [0.0] * 8})
     assert save_table(run.path, key, table, {kept_returns.LEFT_OUT: said})
     assert Returns(run, 1, EPISODES).left_out == {}
     assert BEFORE in Returns(run, 1, EPISODES)
@@ -98,12 +98,12 @@ def test_foreign_reasons_are_none(run: Run, said: str) -> None:
 @pytest.mark.parametrize(
     "table",
     [
-        pa.table({"policy": [BEFORE] * 7, "returns": [0.0] * 7}),
-        pa.table({"policy": [BEFORE] * 8 + [AFTER] * 4, "returns": [0.0] * 12}),
-        pa.table({"policy": [BEFORE] * 8 + ["half the epochs, 1"] * 8, "returns": [0.0] * 16}),
-        pa.table({"policy": [BEFORE] * 8, "returns": [0] * 8}),
+        pa.table({"policy": [BEFORE] * 7, "value": [0.0] * 7}),
+        pa.table({"policy": [BEFORE] * 8 + [AFTER] * 4, "value": [0.0] * 12}),
+        pa.table({"policy": [BEFORE] * 8 + ["half the epochs, 1"] * 8, "value": [0.0] * 16}),
+        pa.table({"policy": [BEFORE] * 8, "value": [0] * 8}),
         pa.table({"policy": [BEFORE] * 8}),
-        pa.table({"policy": [BEFORE] * 8, "returns": [None, *[0.0] * 7]}),
+        pa.table({"policy": [BEFORE] * 8, "value": [None, *[0.0] * 7]}),
     ],
 )
 def test_a_foreign_cache_is_none(run: Run, table: pa.Table) -> None:
