@@ -112,6 +112,16 @@ class Kind(Counterfactuals):
         found = policy(batch.inputs, batch.action, False).log_prob
         return found.detach().cpu().numpy(), batch.log_prob.cpu().numpy()
 
+    def log_probs_by(self, policy: Any, snapshot: Any) -> NDArray[np.floating]:
+        """(m,) log-probabilities of what was done in a round, by a policy of any round; here one a record."""
+        # Of all records at once: some policies remember earlier steps.
+        inputs, action = policy.encoded(snapshot.buffer.observation), policy.as_tensor(snapshot.buffer.action)
+        return np.asarray(policy(inputs, action, with_value=False).log_prob.detach().cpu().numpy())
+
+    def advantages(self, snapshot: Any) -> NDArray[np.floating]:
+        """(m,) advantages of what was done, as `log_probs_by` has it."""
+        return np.asarray(snapshot.buffer.advantage)
+
     def near_log_prob(self, snapshot: Any) -> float:
         """How far apart the two may be for them to be one policy's, rounded on two machines, as a share of max(1, |log pi|)."""
         return 0.01
@@ -268,6 +278,10 @@ class Kind(Counterfactuals):
         Raises:
             BadInputError: there is no policy to ask.
         """
+        return ""
+
+    def unjudged(self, snapshot: Any) -> str:
+        """Why nothing here says how good a policy is, as far as is known without loading it; empty where something does."""
         return ""
 
     def evaluation(self, snapshot: Any, given: Given) -> PolicyEvaluation:

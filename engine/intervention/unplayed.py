@@ -37,33 +37,31 @@ NUMBERS: Mapping[str, str] = {
 class RoundRecords:
     """The records of one round, which policies are asked about."""
 
-    round: int
-    buffer: Any
+    later: Any
+    """The round."""
     return_target: Target
     by_sign: Mapping[str, NDArray[np.bool_]]
-    """(n,) which of them have positive, and which negative advantage; those that none has are left out."""
+    """(m,) which actions or tokens have positive, and which negative advantage; those that none has are left out."""
     with_kl: bool
     """Whether policies say how they are distributed."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, later: Snapshot, with_kl: bool) -> RoundRecords:
         """Those of a round `later`, for policies of the replayed round `snapshot`."""
-        buffer = later.buffer
-        by_sign = {"log_prob_positive": buffer.advantage > 0, "log_prob_negative": buffer.advantage < 0}
+        kind = kind_of(snapshot)
+        advantage = kind.advantages(later)
+        by_sign = {"log_prob_positive": advantage > 0, "log_prob_negative": advantage < 0}
         there = {name: chosen for name, chosen in by_sign.items() if chosen.any()}
-        return cls(later.round, buffer, kind_of(snapshot).return_target(snapshot, buffer), there, with_kl)
+        return cls(later, kind.return_target(snapshot, later.buffer), there, with_kl)
 
     def numbers(self, policy: Policy, original: Policy) -> Iterator[tuple[str, float]]:
         """What a policy makes of the records, by the names in `NUMBERS`."""
-        buffer = self.buffer
         yield "return_target", float(self.return_target.value(policy))
-        # Of all records at once: some policies remember earlier steps.
-        inputs, action = policy.encoded(buffer.observation), policy.as_tensor(buffer.action)
-        log_prob = policy(inputs, action, with_value=False).log_prob
+        log_prob = kind_of(self.later).log_probs_by(policy, self.later)
         for name, chosen in self.by_sign.items():
-            yield name, float(log_prob[torch.as_tensor(chosen)].mean())
+            yield name, float(log_prob[chosen].mean(dtype=np.float64))
         if self.with_kl:
-            yield "kl", float(divergence(original, policy, buffer.observation).mean())
+            yield "kl", float(divergence(original, policy, self.later.buffer.observation).mean())
 
 
 def compare_on_records(
@@ -86,7 +84,7 @@ def compare_on_records(
         What an `UnplayedResult` says, without the branch.
     """
     original = kind_of(snapshot).policy(snapshot)
-    no_kl = no_distributions(original, snapshot.buffer.observation)
+    no_kl = no_distributions(original, snapshot)
     later = later_rounds(run, snapshot.round)
     each_round = [RoundRecords.of(snapshot, one, not no_kl) for one in (snapshot, *map(run.snapshot, later))]
     measured: dict[str, list[float]] = {}
@@ -100,7 +98,7 @@ def compare_on_records(
             for on in each_round:
                 meter.check()
                 for name, number in on.numbers(policy, original):
-                    found.setdefault((on.round, name), {}).setdefault(arm, []).append(number)
+                    found.setdefault((on.later.round, name), {}).setdefault(arm, []).append(number)
     is_judged_later = bool(later) and plan.measured == TargetName()
     judged = _mean([found[k, "return_target"] for k in later]) if is_judged_later else measured
     return {
@@ -110,14 +108,14 @@ def compare_on_records(
         "verdict": target_verdict(**judged),
         "judged": changes(**judged) | {"rounds": later if is_judged_later else []},
         "by_round": [
-            {"round": on.round, "records": len(on.buffer)}
-            | {name: changes(**found[on.round, name]) for name in NUMBERS if (on.round, name) in found}
+            {"round": on.later.round, "records": len(on.later.buffer)}
+            | {name: changes(**found[on.later.round, name]) for name in NUMBERS if (on.later.round, name) in found}
             for on in each_round
         ],
         "left_out": [
             *([f"{NUMBERS['kl']}: {no_kl}"] if no_kl else []),
             *(
-                f"{NUMBERS[name]}: round {on.round} has no such record"
+                f"{NUMBERS[name]}: round {on.later.round} has no such record"
                 for on in each_round
                 for name in ("log_prob_positive", "log_prob_negative")
                 if name not in on.by_sign
@@ -155,10 +153,10 @@ def later_rounds(run: Run, k: int) -> list[int]:
     return [later for later in run.stored_rounds if later > k][:LATER_ROUNDS]
 
 
-def no_distributions(policy: Policy, observation: Any) -> str:
-    """Why a policy doesn't say how it is distributed; empty where it does."""
+def no_distributions(policy: Policy, snapshot: Snapshot) -> str:
+    """Why a policy doesn't say how it is distributed in a round's states; empty where it does."""
     try:
-        policy.distributions(observation)
+        policy.distributions(getattr(snapshot.buffer, "observation", None))
     except BadInputError as reason:
         return str(reason)
     return ""

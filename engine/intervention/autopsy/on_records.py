@@ -99,7 +99,7 @@ def ask(run: Run, snapshot: Snapshot, arms: Sequence[Arm], numbers: Kept, say: P
     if not _missing(arms, numbers):
         return
     original = kind_of(snapshot).policy(snapshot)
-    with_kl = not no_distributions(original, snapshot.buffer.observation)
+    with_kl = not no_distributions(original, snapshot)
     later = [RoundRecords.of(snapshot, run.snapshot(k), with_kl) for k in later_rounds(run, snapshot.round)]
     while left := _missing(arms, numbers):
         check = partial(say, f"asking the policy {left[0]}", len(numbers), len(numbers) + len(left))

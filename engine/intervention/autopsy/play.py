@@ -35,7 +35,7 @@ CHANGES_NOTHING = "it changes nothing here, the update leads to the same paramet
 def why_unplayed(snapshot: Snapshot) -> str:
     """Why no policy of a round can be played here; empty where one can."""
     try:
-        return kind_of(snapshot).unplayed(snapshot)
+        return kind_of(snapshot).unplayed(snapshot) or kind_of(snapshot).unjudged(snapshot)
     except BadInputError as error:
         return str(error)
 

@@ -42,6 +42,7 @@ from engine.kinds.language.objective import TokenObjective
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.presets import LanguageSettings
 from engine.kinds.language.removals import random_sequences, sequence_removals
+from engine.kinds.language.rewards import unrewarded
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.kinds.language.targets import TokenTarget, named_target, return_target
 from engine.kinds.language.update import batch_of, compared, normalizer_of
@@ -80,6 +81,14 @@ class LanguageKind(Kind):
     def log_probs(self, snapshot: LanguageSnapshot) -> tuple[Float32s, Float32s]:
         """Of the responses' tokens."""
         return log_probs(restore_policy(snapshot), snapshot.buffer, snapshot.language)
+
+    def log_probs_by(self, policy: Any, snapshot: LanguageSnapshot) -> Float32s:
+        """One a token of a response."""
+        return log_probs(policy, snapshot.buffer, snapshot.language)[0]
+
+    def advantages(self, snapshot: LanguageSnapshot) -> Float32s:
+        """One a token of a response."""
+        return snapshot.buffer.advantage[snapshot.buffer.mask]
 
     def near_log_prob(self, snapshot: LanguageSnapshot) -> float:
         """bfloat16 rounds more coarsely."""
@@ -174,6 +183,10 @@ class LanguageKind(Kind):
     def groups(self, snapshot: LanguageSnapshot) -> tuple[str, NDArray[Any]]:
         """The responses to a prompt."""
         return "prompt", snapshot.buffer.group
+
+    def unjudged(self, snapshot: LanguageSnapshot) -> str:
+        """Where the reward model that the run names is not here."""
+        return unrewarded(snapshot.language, received=not snapshot.named_here)
 
     def evaluation(self, snapshot: LanguageSnapshot, given: Given) -> Answers:
         """Responses to held-out prompts."""

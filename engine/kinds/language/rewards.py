@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.allowed import allowed
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError, BadNumberError
 from engine.kinds.language.models import check_tokenizer, context_length, device
 from engine.kinds.language.named import find_world
 from engine.kinds.language.reward_model import RewardModel
-from engine.kinds.language.sources import TOKENIZER, pretrained
+from engine.kinds.language.sources import TOKENIZER, pretrained, source_folder
 from engine.store.snapshot import Float32s
 
 AT_ONCE = 64
@@ -64,6 +65,17 @@ def make_reward(language: LanguageConfig, received: bool = False) -> RewardModel
     if world is None:
         return Classifier(language.reward, language.reward_label, received)
     return world.reward(language, received)
+
+
+def unrewarded(language: LanguageConfig, received: bool = False) -> str:
+    """Why there is no such reward model here, as far as is known without loading or asking for it; empty where there is."""
+    if find_world(language.reward) is not None or allowed().download:
+        return ""
+    try:
+        source_folder(language.reward, "reward model", received)
+    except BadInputError as error:
+        return str(error)
+    return ""
 
 
 def label_number(labels: dict[int, str], label: str, source: object) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from languages import GRPO, record_language
 from stable_baselines3 import PPO
@@ -12,6 +14,7 @@ from toy_kind import ToySettings
 
 import engine
 from engine.config import TrainConfig
+from engine.core.kind import kind_of
 from engine.recording import sb3
 from engine.store.read import Run
 
@@ -55,3 +58,26 @@ def test_an_update_that_changes_nothing(tmp_path: Path, make: Callable[[Path], R
     assert (found.verdict, found.arms, found.failed) == ("not real", (), ())
     assert len(found.watch) == watched
     assert all("the two policies return the same" in each.why for each in found.watch)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "grpo"])
+def test_without_its_reward_model_a_language_models_round_is_asked_about_tokens(tmp_path: Path, algorithm: str) -> None:
+    run = record_language(tmp_path, "run", **(GRPO if algorithm == "grpo" else {}))
+    shutil.rmtree(tmp_path / "reward")
+    found = engine.autopsy(run, 0)
+    assert (found.verdict, found.real, found.watch) == ("unexplained", None, ())
+    assert "can't be measured here: " in found.sentence
+    assert "reward" in found.unplayed
+    recorded, *others = found.on_records or ()
+    assert {each.round for each in (recorded, *others)} == {1}
+    assert len(others) >= 1
+    later, kind = run.snapshot(1), kind_of(run.snapshot(0))
+    before, after = (kind.policy(run.snapshot(k)) for k in (0, 1))
+    target = kind.return_target(run.snapshot(0), later.buffer)
+    moved = float(target.value(after).detach()) - float(target.value(before).detach())
+    assert recorded.numbers["return_target"].value == pytest.approx(moved, rel=1e-4, abs=1e-7)
+    said = [kind.log_probs_by(policy, later) for policy in (before, after)]
+    good = later.buffer.advantage[later.buffer.mask] > 0
+    assert recorded.numbers["log_prob_positive"].value == pytest.approx((said[1] - said[0])[good].mean(), abs=1e-6)
+    np.testing.assert_allclose(said[1], later.buffer.log_prob[later.buffer.mask], atol=1e-5)
+    assert "kl" not in recorded.numbers
