@@ -17,7 +17,7 @@ ONE_THING = {
     "experiments": "engine engine.cli app app.views app.charts",
     "faithfulness": "engine.core engine.experiments",
     "faultlab": "engine.cli engine.experiments",
-    "films": "engine.analysis app.runs app.charts",
+    "films": "engine.analysis app.shell app.runs app.charts",
     "formation": "engine.analysis app.behaviour app.charts",
     "incidents": "engine.analysis engine.cli app.runs app.charts",
     "influence": "engine.core engine.cli",
@@ -25,7 +25,7 @@ ONE_THING = {
     "kinds": "engine app.shell",
     "loaders": "app.shell app.autopsy app.diagnosis app.experiments app.runs app.sequences",
     "notes": "engine.intervention app.removal",
-    "on_records": "app.removal app.charts",
+    "on_records": "engine.intervention.autopsy app.removal app.charts",
     "play": "engine.intervention.autopsy app.autopsy",
     "places": "engine.analysis app.charts",
     "policy_difference": "engine.analysis app.runs app.charts",
@@ -39,6 +39,7 @@ ONE_THING = {
     "target_controls": "app.scores app.sequences",
     "timeline": "app.views app.charts",
     "training": "engine.core engine.cli",
+    "watched_episodes": "engine.intervention.autopsy app.autopsy",
 }
 """Name -> where it stands for the same: what the engine finds, its command, its page, the parts of that page, its chart.
 A page's `loaders` are its cached reads."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.autopsy import evidence, play, verdict, watch
+from app.autopsy import evidence, play, verdict, watched_episodes
 from app.autopsy import loaders as own
 from app.shell import downloads, follow_run, loaders, page
 from app.shell.text import escape
@@ -68,7 +68,7 @@ def autopsy() -> None:
         verdict.draw_checks(found)
     else:
         pictures(found)
-        watch.draw(found, run, name, snapshot)
+        watched_episodes.draw(found, run, name, snapshot)
     with st.container(horizontal=True, vertical_alignment="center"):
         downloads_of(run, found)
         page.to_records(run, name, round)

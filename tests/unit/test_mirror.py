@@ -106,7 +106,7 @@ THROUGH = {
         "app/records/groups.py",
         "app/records/scatter.py",
     ),
-    "tests/app/views/test_autopsy.py": ("app/autopsy/evidence.py", "app/autopsy/watch.py"),
+    "tests/app/views/test_autopsy.py": ("app/autopsy/evidence.py", "app/autopsy/watched_episodes.py"),
     "tests/app/views/test_behaviour.py": (
         "app/behaviour/formation.py",
         "app/charts/behaviour.py",

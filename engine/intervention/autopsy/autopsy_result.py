@@ -11,7 +11,7 @@ from engine.intervals import Interval
 from engine.intervention.autopsy.arm import Cause
 from engine.intervention.autopsy.on_records import OnRecords, in_words
 from engine.intervention.autopsy.played_arms import PlayedArm, PlayedPolicy, in_turn
-from engine.intervention.autopsy.watch import Watched
+from engine.intervention.autopsy.watched_episodes import Watched
 
 Verdict = Literal["not real"] | Cause | Fault
 WORDS: Mapping[str, str] = {

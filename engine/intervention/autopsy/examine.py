@@ -30,7 +30,7 @@ from engine.intervention.autopsy.played_arms import (
     recorded,
     remedy_of,
 )
-from engine.intervention.autopsy.watch import Watched, of_records, of_seeds
+from engine.intervention.autopsy.watched_episodes import Watched, of_records, of_seeds
 from engine.store.read import Run, open_run, ranges
 from engine.store.snapshot import Snapshot
 

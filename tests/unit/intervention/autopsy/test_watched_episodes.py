@@ -11,7 +11,7 @@ import pytest
 
 import engine
 from engine.analysis.films import film
-from engine.intervention.autopsy.watch import RecordedEpisode, of_records, of_seeds
+from engine.intervention.autopsy.watched_episodes import RecordedEpisode, of_records, of_seeds
 from engine.store.read import Run
 
 SAMPLES = Path(__file__).resolve().parents[4] / "sample_runs"

@@ -10,7 +10,7 @@ from app.shell.text import escape
 from engine.analysis.rendering import episode_records
 from engine.analysis.video import FORMAT
 from engine.intervention.autopsy.autopsy_result import Autopsy
-from engine.intervention.autopsy.watch import PlayedSeed, RecordedEpisode, Watched
+from engine.intervention.autopsy.watched_episodes import PlayedSeed, RecordedEpisode, Watched
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 from engine.store.words import counted
