@@ -105,7 +105,11 @@ def test_sample_runs_are_what_they_claim_to_be(sample: str) -> None:
     assert wrong(run, k) == []
 
 
-@pytest.mark.parametrize("path", sorted(PINNED.glob("*/run")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "path",
+    [*sorted(PINNED.glob("*/run")), PINNED.parents[2] / "sample_runs" / "CliffWalking-v1"],
+    ids=lambda path: path.parent.name,
+)
 def test_advantages_follow_in_every_kind_and_version_and_who_does_not_is_named(path: Path) -> None:
     snapshot = engine.open_run(path).snapshot(1)
     assert advantages(snapshot).ok is True
