@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pandas as pd
 import streamlit as st
 
@@ -31,7 +33,8 @@ def draw_change(found: Autopsy) -> None:
     if real is None:
         st.markdown(escape(found.not_measured if found.failed else "The return is not measured here."))
         _draw_on_records(found)
-        _draw_left_out(found)
+        for name, why in found.left_out.items():
+            st.caption(f"Left out: {escape(name)}, because {escape(why)}.")
         return
     st.markdown(escape(was_it_real(real, found.round)))
     trained = training_change(real)
@@ -83,12 +86,7 @@ def draw_arms(found: Autopsy) -> None:
                 st.caption(escape(how_compared(found)))
         else:
             st.markdown(escape(why_no_arms(found)))
-        _draw_left_out(found)
-
-
-def _draw_left_out(found: Autopsy) -> None:
-    if found.left_out:
-        with st.expander(f"Left out: {counted(len(found.left_out), 'arm')}"):
+        with st.expander(f"Left out: {counted(len(found.left_out), 'arm')}") if found.left_out else nullcontext():
             for name, why in found.left_out.items():
                 st.caption(f"{escape(name)}: {escape(why)}.")
 

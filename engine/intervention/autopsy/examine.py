@@ -20,7 +20,7 @@ from engine.intervention.autopsy.arms import possible
 from engine.intervention.autopsy.autopsy_result import NOT_YET, Autopsy, Change, Verdict
 from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, EPISODES, Kept, Returns
 from engine.intervention.autopsy.next_step import next_step
-from engine.intervention.autopsy.on_records import ask, kept_numbers, on_records, why_silent
+from engine.intervention.autopsy.on_records import REPLAYED, ask, kept_numbers, on_records, why_silent
 from engine.intervention.autopsy.play import missing, play, why_unplayed
 from engine.intervention.autopsy.played_arms import (
     PlayedArm,
@@ -109,10 +109,17 @@ def arms_of(snapshot: Snapshot, checks: Sequence[Check] = ()) -> list[Arm]:
     return [arm for arm in possible(snapshot, checks) if not arm.why_not]
 
 
-def _left_out(snapshot: Snapshot, checks: Sequence[Check], returns: Returns) -> dict[str, str]:
+def _left_out(snapshot: Snapshot, checks: Sequence[Check], kept: Kept) -> dict[str, str]:
     """Arms that can't be had with the reason, also those of which that was seen as they were to be played."""
-    whys = {arm.name: arm.why_not or returns.left_out.get(arm.name, "") for arm in possible(snapshot, checks)}
+    whys = {arm.name: arm.why_not or kept.left_out.get(arm.name, "") for arm in possible(snapshot, checks)}
     return {name: why for name, why in whys.items() if why}
+
+
+def _unsaid(snapshot: Snapshot, checks: Sequence[Check], numbers: Kept, silent: str) -> dict[str, str]:
+    """What replays don't say where nothing is played, with the reason."""
+    if silent:
+        return {"what replays say of later records": silent}
+    return {name: why for name, why in _left_out(snapshot, checks, numbers).items() if name in REPLAYED}
 
 
 def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: Returns, numbers: Kept) -> Autopsy:
@@ -131,8 +138,7 @@ def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: R
         real=real,
         unplayed=never or (NOT_YET if missing(returns, arms) else ""),
         arms=found,
-        left_out=(_left_out(snapshot, checks, returns) if fell else {})
-        | ({"what replays say of later records": silent} if silent else {}),
+        left_out=_left_out(snapshot, checks, returns) if fell else _unsaid(snapshot, checks, numbers, silent) if never else {},
         verdict=verdict,
         next=next_step(run, snapshot, verdict, any(check.ok is False for check in checks), remedy_of(verdict, found)),
         recorded=recorded(returns) if found else (),

@@ -122,7 +122,7 @@ def rows_on_records(found: Autopsy) -> list[tuple[str, ...]]:
 def _number(interval: Interval | None, sign: str) -> str:
     if interval is None:
         return "-"
-    value, low, high = (f"{number:{sign}.3g}" for number in interval)
+    value, low, high = (f"{number:{sign}.2g}" for number in interval)
     return value if math.isnan(interval.low) else f"{value} ({low} to {high})"
 
 

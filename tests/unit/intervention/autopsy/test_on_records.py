@@ -58,6 +58,7 @@ def test_the_verdict_says_that_nobody_measured_the_return(found: Autopsy, run: R
     assert [(each["round"], each["update"]) for each in values["on_records"]] == [
         (each.round, each.update) for each in found.on_records or ()
     ]
+    assert values["left_out"] == {}, "no arm is missed that would be played"
     page = render(run, found)
     assert "a quarter of the learning rate" in page
     assert found.not_measured.replace("'", "&#39;") in page
@@ -89,7 +90,7 @@ def test_numbers_are_those_of_the_trainers_own_policy(found: Autopsy, run: Run, 
 def test_the_last_round_has_no_later_records(run: Run) -> None:
     found = engine.autopsy(run, 2)
     assert (found.verdict, found.on_records) == ("unexplained", ())
-    assert found.left_out["what replays say of later records"] == "no later round has records"
+    assert found.left_out == {"what replays say of later records": "no later round has records"}
     assert found.sentence.endswith(f"can't be measured here: {found.unplayed}.")
 
 

@@ -27,7 +27,7 @@ def test_a_number_has_its_interval_where_there_is_one_and_a_dash_where_there_is_
     first, second = (dict(zip(ON_RECORDS, row, strict=True)) for row in rows_on_records(UNPLAYED))
     assert list(first.values()) == ["4", "as recorded", "-0.5", "0.01", "+0.25", "-"]
     assert second["update"] == "other minibatch orders, 4 times"
-    assert second["KL from before"] == "0.01 (-0.99 to 1.01)"
+    assert second["KL from before"] == "0.01 (-0.99 to 1)"
     assert second["return target"] == "-0.5 (-1.5 to +0.5)"
 
 
