@@ -153,7 +153,7 @@ def _watch(snapshot: Snapshot, returns: Returns) -> tuple[Watched, ...]:
 
 
 def verdict_of(checks: Sequence[Check], real: Change | None, arms: Sequence[PlayedArm]) -> Verdict:
-    """A fault of the record first, then whether there was a fall at all, then its cause; nothing of it where nothing was played.
+    """A fault of the record first, then whether there was a fall at all, then its cause; `unexplained` where nobody knows.
 
     `played_arms.cause_of` says how causes are compared.
     """
