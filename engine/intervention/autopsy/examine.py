@@ -130,6 +130,7 @@ def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: R
     real = _change(run, snapshot.round, returns) if both else None
     fell = real is not None and real.fell
     found = played(arms, returns) if fell else ()
+    unsaid = _unsaid(snapshot, checks, numbers, silent) if never else {}
     verdict = verdict_of(checks, real, found)
     return Autopsy(
         run=run.name,
@@ -138,7 +139,7 @@ def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: R
         real=real,
         unplayed=never or (NOT_YET if missing(returns, arms) else ""),
         arms=found,
-        left_out=_left_out(snapshot, checks, returns) if fell else _unsaid(snapshot, checks, numbers, silent) if never else {},
+        left_out=_left_out(snapshot, checks, returns) if fell else unsaid,
         verdict=verdict,
         next=next_step(run, snapshot, verdict, any(check.ok is False for check in checks), remedy_of(verdict, found)),
         recorded=recorded(returns) if found else (),
