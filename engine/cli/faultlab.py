@@ -1,4 +1,4 @@
-"""`python -m engine faultlab`: faults that are planted on purpose, against what the checks of a round name."""
+"""`python -m engine faultlab`: faults that are planted on purpose, and falls, against what an autopsy names."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import typer
 
 from engine import arguments
 from engine.cli.options import Json
-from engine.errors import CancelledError
+from engine.errors import BadInputError, CancelledError
 from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.experiments.faultlab.cell import Cell
+    from engine.experiments.faultlab.falls import FallsCell
 
 
 def faultlab(
@@ -25,42 +26,70 @@ def faultlab(
         list[str] | None,
         typer.Option(help="Repeat for more; by default FrozenLake, CartPole, Acrobot and LunarLander.", metavar="NAME"),
     ] = None,
-    round: Annotated[int, typer.Option(help="Round in which faults are planted.")] = 12,
+    round: Annotated[int, typer.Option(help="Round in which faults are planted; with --falls the last one.")] = 12,
     arms: Annotated[
         bool, typer.Option("--arms", help="Also play policies, as an autopsy does; takes many times as long.")
     ] = False,
+    falls: Annotated[
+        bool,
+        typer.Option("--falls", help="Plant nothing: train too fast, and check what autopsies say of the falls."),
+    ] = False,
+    factor: Annotated[
+        list[float] | None,
+        typer.Option(help="With --falls: times the usual learning rate; repeat for more; 10 and 30 by default."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change one setting of the training; repeat for more."),
     ] = None,
     executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
     workers: Annotated[int | None, typer.Option(help="Cells at a time; by default one a core.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
     as_json: Json = False,
 ) -> None:
     """Plant faults in a round of a clean training, and count how often the checks of the round name the right one."""
     from engine.envs import find
     from engine.executors import Pool
+    from engine.experiments.faultlab import falls_table, table
+    from engine.experiments.faultlab import markdown as written
     from engine.experiments.faultlab.cell import Cell
+    from engine.experiments.faultlab.falls import FACTORS, FallsCell, judge_falls
     from engine.experiments.faultlab.lab import ENVIRONMENTS, examine
-    from engine.experiments.faultlab.table import to_json
 
+    if falls and arms:
+        raise BadInputError("--arms is for planted faults; with --falls policies are played as they are needed")
+    if factor and not falls:
+        raise BadInputError("--factor is for falls; give --falls with it")
     names = [find(name).name for name in env or ENVIRONMENTS]
     changed = dict(arguments.setting(text) for text in settings or [])
-    asked = [
-        Cell(name, seed, round, arms, changed) for seed in sorted(arguments.ranges(seeds, "--seeds")) for name in names
-    ]
+    each = [(name, seed) for seed in sorted(arguments.ranges(seeds, "--seeds")) for name in names]
+    pool = Pool(executor, workers)
     try:
         with progress(quiet=as_json) as report:
-            cells = examine(asked, out, pool=Pool(executor, workers), report=report)
+            if falls:
+                asked = [
+                    FallsCell(*cell, times, round + 1, settings=changed) for times in factor or FACTORS for cell in each
+                ]
+                fallen = judge_falls(asked, out, pool=pool, report=report)
+            else:
+                planted = examine(
+                    [Cell(*cell, round, arms, settings=changed) for cell in each], out, pool=pool, report=report
+                )
     except KeyboardInterrupt:
         raise CancelledError(f"stopped; finished cells are kept in {out}; continue with the same command") from None
     if as_json:
-        print_json({"folder": str(out), **to_json(cells)})
-        return
-    _print(cells)
+        found = falls_table.to_json(fallen) if falls else table.to_json(planted)
+        print_json({"folder": str(out), **found})
+    elif markdown:
+        for line in written.of_falls(fallen) if falls else written.of_plants(planted):
+            print(line)
+    elif falls:
+        _print_falls(fallen)
+    else:
+        _print_planted(planted)
 
 
-def _print(cells: Sequence[Cell]) -> None:
+def _print_planted(cells: Sequence[Cell]) -> None:
     from engine.experiments.faultlab.table import misses, percent, rows, together
 
     print_table(
@@ -82,4 +111,16 @@ def _print(cells: Sequence[Cell]) -> None:
     for name, share in together(cells).items():
         print(f"{name}: {percent(share)}")
     for line in misses(cells):
+        print(line)
+
+
+def _print_falls(cells: Sequence[FallsCell]) -> None:
+    from engine.experiments.faultlab.falls_table import TRUTHS, judged_falls, lines, matrix, misses
+
+    print_table(
+        ("verdict", *(f"happens: {true}" for true in TRUTHS)),
+        [(verdict, *(truths[true] for true in TRUTHS)) for verdict, truths in matrix(judged_falls(cells)).items()],
+    )
+    print()
+    for line in (*lines(cells), *misses(cells)):
         print(line)

@@ -1,17 +1,15 @@
-"""What the checks answered in one environment with one seed, as it is kept: a sealed JSON file each."""
+"""What the checks answered where faults were planted in one environment with one seed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from engine.analysis.checks.checked import Check, Fault, fault_named
-from engine.errors import BadInputError, DamagedRunError
+from engine.experiments.faultlab.kept_cell import KeptCell
 from engine.intervention.autopsy.autopsy_result import Verdict
-from engine.store.documents import read_json, write_json
-from engine.typed import AtLeastOne, Count, typed
+from engine.typed import AtLeastOne, Count
 
 Form = Literal["gross", "mild"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -55,58 +53,19 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One environment and one seed: what is asked, and the answers once there are some."""
+class Cell(KeptCell):
+    """Faults planted in one environment with one seed."""
 
-    env_id: str
-    seed: Count
     round: AtLeastOne
     """Faults are planted in it; all rounds up to it are asked where nothing is planted."""
     arms: bool = False
     """Whether policies were played, and not the checks asked alone."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """In the place of the preset's."""
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[Answer, ...] = field(default=(), kw_only=True)
 
-    def __str__(self) -> str:
-        return f"{self.env_id}, seed {self.seed}"
-
-    def file(self, out: Path) -> Path:
-        """Where it is kept."""
-        return out / f"{self.env_id}-{self.seed}.json"
-
-    def write(self, out: Path) -> None:
-        """Keep it, whole or not at all."""
-        write_json(self.file(out), asdict(self))
-
-    def kept(self, out: Path) -> Cell | None:
-        """The finished cell in the folder; None where there is none.
-
-        Raises:
-            BadInputError: it was made with other settings.
-            DamagedRunError: it is not what was written.
-        """
-        found = read_cell(self.file(out))
-        if found is not None and replace(found, answers=()) != replace(self, answers=()):
-            raise BadInputError(
-                f"{self.file(out)} was made with another round, other settings or arms; name another folder"
-            )
-        return found
-
-
-def read_cell(path: Path) -> Cell | None:
-    """A cell; None where there is none.
-
-    Raises:
-        DamagedRunError: it is not what was written.
-    """
-    document = read_json(path)
-    if document is None:
-        return None
-    try:
-        return typed(Cell, document.values)
-    except BadInputError as error:
-        raise DamagedRunError(f"{path} is damaged: {error}") from None
+    @property
+    def differs_in(self) -> str:
+        """The round, the settings or whether policies were played."""
+        return "another round, other settings or arms"
 
 
 def named_by(checks: Sequence[Check]) -> Verdict:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,11 +17,11 @@ from engine.envs import find, with_settings
 from engine.errors import BadInputError
 from engine.executors import Pool, Progress
 from engine.experiments.faultlab.cell import FORMS, Answer, Cell, Form, answer, named_by
+from engine.experiments.faultlab.kept_cell import finish
 from engine.experiments.faultlab.plants import PLANTS, Plant
 from engine.intervention.autopsy.examine import autopsy
 from engine.kinds.control.learner import ControlLearner
 from engine.store.commit import RunWriter
-from engine.store.files import Files
 from engine.store.read import Run, open_run
 
 ENVIRONMENTS = ("FrozenLake-v1", "CartPole-v1", "Acrobot-v1", "LunarLander-v3")
@@ -52,15 +51,7 @@ def examine(
     pool.check()
     for cell in cells:
         _config(cell)
-    missing = [cell for cell in cells if cell.kept(out) is None]
-    Files().make_folder(out)
-    done = len(cells) - len(missing)
-    report(f"{done} of {len(cells)} cells are finished", done, len(cells))
-    for cell, answers in pool.run(answered, missing):
-        replace(cell, answers=answers).write(out)
-        done += 1
-        report(f"{cell}: cell {done} of {len(cells)}", done, len(cells))
-    return [found for cell in cells if (found := cell.kept(out)) is not None]
+    return finish(cells, answered, out, pool, report)
 
 
 def answered(cell: Cell) -> tuple[Answer, ...]:

@@ -27,6 +27,8 @@ class Plant:
     verdict: str
     gross: float
     mild: float
+    forms: str
+    """What the gross and the mild one are."""
     collect: Change = lambda learner, _strength, _rng: learner.collect()
     rate: bool = False
     """The strength is a factor of the learning rate of this update."""
@@ -167,14 +169,14 @@ def _put(learner: ControlLearner, tensors: Mapping[str, NDArray[Any]], config: A
 PLANTS = {
     plant.name: plant
     for plant in (
-        Plant("nothing", "", 0.0, 0.0),
-        Plant("sign", "environment", 1.0, 0.25, _sign),
-        Plant("observation", "environment", 1.0, 0.25, _observation),
-        Plant("negated advantages", "environment", 1.0, 1.0, _advantages_of_negated_rewards),
-        Plant("corrupted", "records", 0.25, 0.01, _corrupted),
-        Plant("rate", "step", 30.0, 3.0, rate=True),
-        Plant("critic", "critic", 1.0, 0.1, _critic),
-        Plant("gamma", "advantages", 0.5, 0.97, _gamma),
+        Plant("nothing", "", 0.0, 0.0, ""),
+        Plant("sign", "environment", 1.0, 0.25, "all, a quarter of the steps", _sign),
+        Plant("observation", "environment", 1.0, 0.25, "stands still, jumps in a quarter of the steps", _observation),
+        Plant("negated advantages", "environment", 1.0, 1.0, "one form", _advantages_of_negated_rewards),
+        Plant("corrupted", "records", 0.25, 0.01, "25 %, 1 % of the advantages", _corrupted),
+        Plant("rate", "step", 30.0, 3.0, "x 30, x 3", rate=True),
+        Plant("critic", "critic", 1.0, 0.1, "set anew, a tenth of the way there", _critic),
+        Plant("gamma", "advantages", 0.5, 0.97, ".5, .97 for .99", _gamma),
     )
 }
 """By name. `verdict` is the fault that checks should name; empty: none."""

@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
+from operator import attrgetter
 from typing import Any
 
-from engine.experiments.faultlab.cell import Answer, Cell, Form
+from engine.experiments.faultlab.cell import FORMS, Answer, Cell, Form
 from engine.experiments.faultlab.lab import forms
 from engine.experiments.faultlab.plants import PLANTS
 from engine.intervals import Interval
 from engine.intervention.autopsy.autopsy_result import Verdict
 
+NOTHING = "none"
+"""The right answer where nothing is planted."""
 CLEAN: tuple[Verdict, ...] = ("not real", "order", "data")
 """Right where nothing is planted."""
 
@@ -37,7 +40,7 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**vars(self), "named": _plain(self.named), "named_by_record": _plain(self.named_by_record)}
+        return {**vars(self), "named": plain(self.named), "named_by_record": plain(self.named_by_record)}
 
 
 def is_right(answer: Answer, named: Verdict) -> bool:
@@ -58,23 +61,24 @@ def rows(cells: Sequence[Cell]) -> list[Row]:
         if own:
             named, by_record = _share(own, lambda each: each.named), _share(own, lambda each: each.named_by_record)
             instead: Counter[str] = Counter(each.named for each in own if not is_right(each, each.named))
-            found.append(Row(plant.name, form, plant.verdict or "none", len(own), named, by_record, dict(instead)))
+            found.append(Row(plant.name, form, plant.verdict or NOTHING, len(own), named, by_record, dict(instead)))
     return found
 
 
-def together(cells: Sequence[Cell]) -> dict[str, Interval]:
+def together(cells: Sequence[Cell], *, by_record: bool = False) -> dict[str, Interval]:
     """`gross` and `mild`: share of planted faults that are named; `false alarms`: share of clean rounds with a fault named.
 
-    A plant whose two forms are one counts as gross.
+    A plant whose two forms are one counts as gross. With `by_record` as where the environment is not stepped.
     """
     answers = [each for cell in cells for each in cell.answers]
+    named = attrgetter("named_by_record" if by_record else "named")
     clean = [each for each in answers if not PLANTS[each.plant].verdict]
-    alarms = Interval.of_share(sum(not is_right(each, each.named) for each in clean), len(clean))
+    alarms = Interval.of_share(sum(not is_right(each, named(each)) for each in clean), len(clean))
     planted = {
-        form: _share([a for a in answers if a.form == form and PLANTS[a.plant].verdict], lambda each: each.named)
-        for form in ("gross", "mild")
+        form: _share([each for each in answers if each.form == form and PLANTS[each.plant].verdict], named)
+        for form in FORMS
     }
-    return planted | {"false alarms": alarms}
+    return {**planted, "false alarms": alarms}
 
 
 def misses(cells: Sequence[Cell]) -> Iterator[str]:
@@ -95,7 +99,8 @@ def to_json(cells: Sequence[Cell]) -> dict[str, Any]:
     by_environment = {name: [cell for cell in cells if cell.env_id == name] for name in environments}
     return {
         "cells": len(cells),
-        "together": {name: _plain(share) for name, share in together(cells).items()},
+        "together": {name: plain(share) for name, share in together(cells).items()},
+        "together_by_record": {name: plain(share) for name, share in together(cells, by_record=True).items()},
         "rows": [row.to_json() for row in rows(cells)],
         "environments": {name: [row.to_json() for row in rows(own)] for name, own in by_environment.items()},
         "misses": list(misses(cells)),
@@ -113,5 +118,6 @@ def _share(answers: Sequence[Answer], named: Callable[[Answer], Verdict]) -> Int
     return Interval.of_share(sum(is_right(each, named(each)) for each in answers), len(answers))
 
 
-def _plain(share: Interval) -> dict[str, float | None]:
+def plain(share: Interval) -> dict[str, float | None]:
+    """A share for JSON; null where there is none."""
     return {name: None if isnan(value) else value for name, value in share._asdict().items()}

@@ -50,7 +50,7 @@ def test_a_cell_of_other_settings_or_a_damaged_one_is_refused(tmp_path: Path) ->
     CELL.write(tmp_path)
     with pytest.raises(BadInputError, match="another round, other settings or arms"):
         lab.examine([replace(CELL, round=3)], tmp_path, pool=Pool("inline"))
-    file = CELL.file(tmp_path)
+    file = tmp_path / CELL.file_name
     file.write_bytes(file.read_bytes().replace(b'"seed": 3', b'"seed": 5'))
     with pytest.raises(DamagedRunError, match="sha256"):
         lab.examine([CELL], tmp_path, pool=Pool("inline"))

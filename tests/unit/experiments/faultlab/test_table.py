@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.experiments.faultlab.cell import Answer, Cell, Failed
+from engine.experiments.faultlab.markdown import of_plants
 from engine.experiments.faultlab.table import misses, rows, to_json, together
 
 STEPPED = Failed("environment", "environment", "it leads to other rewards from record 3 on")
@@ -51,3 +52,17 @@ def test_json_has_a_table_an_environment() -> None:
     assert found["cells"] == 2
     assert [row["plant"] for row in found["environments"]["B"]] == ["nothing", "sign"]
     assert to_json([])["together"]["gross"] == {"value": None, "low": None, "high": None}
+
+
+def test_in_markdown() -> None:
+    assert list(of_plants(cells())) == [
+        "| planted (gross; mild) | right answer | gross named | mild named | by the record alone, gross; mild |",
+        "| --- | --- | --- | --- | --- |",
+        "| sign (all, a quarter of the steps) | environment | - | 1 of 2 | 0 of 2 |",
+        "| rate (x 30, x 3) | step | 0 of 1 | - | 1 of 1 |",
+        "",
+        "Together: gross 0 % (0 to 79), mild 50 % (9 to 91); by the record alone gross 100 % (21 to 100), mild 0 % (0 to 66).",
+        "Of 16 rounds with nothing planted, 1 had a fault named: 6.25 % (1 to 28).",
+        "",
+        *(f"* {line}" for line in misses(cells())),
+    ]
