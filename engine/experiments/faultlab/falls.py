@@ -79,8 +79,8 @@ class FallsCell(KeptCell):
     """Falls that are judged; they are drawn where there are more."""
     blocks: AtLeastOne = 10
     """Of seeds, by which a fall is judged."""
-    episodes: AtLeastOne = EPISODES
-    """Of a policy in a block."""
+    episodes: AtLeastOne = 32
+    """Of a policy in a block; falls are found on as many."""
     answers: tuple[Update, ...] = field(default=(), kw_only=True)
 
     def __str__(self) -> str:

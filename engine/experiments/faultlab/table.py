@@ -18,7 +18,7 @@ from engine.intervention.autopsy.autopsy_result import Verdict
 NOTHING = "none"
 """The right answer where nothing is planted."""
 CLEAN: tuple[Verdict, ...] = ("not real", "order", "data")
-"""Right where nothing is planted."""
+"""Right where nothing is planted, whatever the checks found."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Row:
 
 
 def is_right(answer: Answer, named: Verdict) -> bool:
-    """Whether a verdict is right about a round.
+    """Whether a verdict is right about a round; where nothing is planted, one that no fault of the record led to.
 
-    >>> is_right(Answer("rate", "mild", 12, "step", ()), "step"), is_right(Answer("nothing", "gross", 3, "data", ()), "data")
+    >>> is_right(Answer("rate", "mild", 12, "step", ()), "step"), is_right(Answer("nothing", "gross", 3, "step", ()), "step")
     (True, True)
     """
     wanted = PLANTS[answer.plant].verdict
-    return named == wanted if wanted else named in CLEAN
+    return named == wanted if wanted else named in CLEAN or not answer.failed
 
 
 def rows(cells: Sequence[Cell]) -> list[Row]:
@@ -74,7 +74,7 @@ def together(cells: Sequence[Cell], *, by_record: bool = False) -> dict[str, Int
     named = attrgetter("named_by_record" if by_record else "named")
     clean = [each for each in answers if not PLANTS[each.plant].verdict]
     alarms = Interval.of_share(sum(not is_right(each, named(each)) for each in clean), len(clean))
-    planted = {
+    planted: dict[str, Interval] = {
         form: _share([each for each in answers if each.form == form and PLANTS[each.plant].verdict], named)
         for form in FORMS
     }
