@@ -24,6 +24,9 @@ WHAT = {
     "wrong": "of verdicts that name a cause, where it is clear what happens: it is something else",
     "remedy works": "of causes that are named of real falls, where it is clear: half of the fall is not there without it",
     "no cause": "of real falls: unexplained or not real, says the verdict",
+    "order": "of real falls, where it is clear: in other orders half of the fall is not there",
+    "data": "of real falls, where it is clear: with other data half of the fall is not there",
+    "step": "of real falls, where it is clear: with a quarter of the learning rate half of the fall is not there",
     "false alarm": "of all falls that were judged: a fault of the record is named",
 }
 """What each share is of."""
@@ -74,13 +77,15 @@ def shares(falls: Sequence[Judged]) -> dict[str, Interval]:
     clear = [truth(each) for each in real if truth(each) != "too close"]
     named = [each for each in falls if each.verdict in CAUSES and truth(each) != "too close"]
     remedies = [takes_back(each, each.verdict) for each in real if each.verdict in CAUSES]
+    taken: dict[str, Interval] = {cause: _clear([takes_back(each, cause) for each in real]) for cause in CAUSES}
     most = Counter(clear).most_common(1)
     return {
         "agrees": Interval.of_share(sum(each.verdict == truth(each) for each in real), len(clear)),
         "always the same": Interval.of_share(most[0][1] if most else 0, len(clear)),
         "wrong": Interval.of_share(sum(each.verdict != truth(each) for each in named), len(named)),
-        "remedy works": Interval.of_share(remedies.count(True), len(remedies) - remedies.count(None)),
+        "remedy works": _clear(remedies),
         "no cause": Interval.of_share(sum(each.verdict in NO_CAUSE for each in real), len(real)),
+        **taken,
         "false alarm": Interval.of_share(sum(each.verdict not in (*CAUSES, *NO_CAUSE) for each in falls), len(falls)),
     }
 
@@ -122,6 +127,11 @@ def misses(cells: Sequence[FallsCell]) -> Iterator[str]:
             judged = update.judged
             if judged is not None and (true := truth(judged)) not in (judged.verdict, "too close"):
                 yield f"{cell}, round {update.round}: {true}, named {judged.verdict}"
+
+
+def _clear(taken: Sequence[bool | None]) -> Interval:
+    """Share that is taken back, of those where that can be told."""
+    return Interval.of_share(taken.count(True), len(taken) - taken.count(None))
 
 
 def _plain(cells: Sequence[FallsCell]) -> dict[str, Any]:

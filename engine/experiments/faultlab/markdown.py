@@ -43,7 +43,7 @@ def of_falls(cells: Sequence[FallsCell]) -> Iterator[str]:
     yield ""
     for line in falls_table.lines(cells):
         yield f"* {line}"
-    yield from _wrong(list(falls_table.misses(cells)), "No verdict was wrong.")
+    yield from _wrong(list(falls_table.misses(cells)), "No verdict was wrong where it is clear what happens.")
 
 
 def _of(row: Row, share: Interval) -> str:

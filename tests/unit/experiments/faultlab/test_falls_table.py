@@ -57,6 +57,9 @@ def test_shares() -> None:
             "wrong": 2 / 3,
             "remedy works": 1.0,
             "no cause": 1 / 4,
+            "order": 1 / 3,
+            "data": 2 / 4,
+            "step": 1.0,
             "false alarm": 0.0,
         }
     )
