@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.experiments.faultlab.cell import Cell
-    from engine.experiments.faultlab.falls import FallsCell
+    from engine.experiments.faultlab.natural_falls import FallsCell
 
 
 def faultlab(
@@ -53,8 +53,8 @@ def faultlab(
     from engine.experiments.faultlab import falls_table, table
     from engine.experiments.faultlab import markdown as written
     from engine.experiments.faultlab.cell import Cell
-    from engine.experiments.faultlab.falls import FACTORS, FallsCell, judge_falls
     from engine.experiments.faultlab.lab import ENVIRONMENTS, examine
+    from engine.experiments.faultlab.natural_falls import FACTORS, FallsCell, judge_falls
 
     if falls and arms:
         raise BadInputError("--arms is for planted faults; with --falls policies are played as they are needed")

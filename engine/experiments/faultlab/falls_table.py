@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from engine.experiments.faultlab.falls import CAUSES, FallsCell, Judged
+from engine.experiments.faultlab.natural_falls import JUDGED, FallsCell, Judged, JudgedCause
 from engine.experiments.faultlab.table import percent, plain
 from engine.intervals import Interval
-from engine.intervention.autopsy.arms import Cause
+from engine.intervention.autopsy.arm import CAUSES
 from engine.intervention.autopsy.autopsy_result import Verdict
-from engine.intervention.autopsy.examine import RECOVERED
+from engine.intervention.autopsy.played_arms import RECOVERED
 
 Truth = Literal["not real", "order", "data", "step", "unexplained", "too close"]
 TRUTHS: tuple[Truth, ...] = ("order", "data", "step", "unexplained", "too close", "not real")
@@ -27,12 +27,12 @@ WHAT = {
     "order": "of real falls, where it is clear: in other orders half of the fall is not there",
     "data": "of real falls, where it is clear: with other data half of the fall is not there",
     "step": "of real falls, where it is clear: with a quarter of the learning rate half of the fall is not there",
-    "false alarm": "of all falls that were judged: a fault of the record is named",
+    "false alarm": "of all falls that were judged: a check of the record failed",
 }
 """What each share is of."""
 
 
-def takes_back(judged: Judged, cause: Cause) -> bool | None:
+def takes_back(judged: Judged, cause: JudgedCause) -> bool | None:
     """Whether what avoids a cause takes back at least half of the fall, by more than its noise; None: too close to tell.
 
     >>> takes_back(Judged("order", (-10, -12, -11), {"order": (9, 11, 10)}), "order")
@@ -51,7 +51,7 @@ def truth(judged: Judged) -> Truth:
     """
     if Interval.of_mean(np.array(judged.change)).high >= 0:
         return "not real"
-    for cause in CAUSES:
+    for cause in JUDGED:
         taken = takes_back(judged, cause)
         if taken is not False:
             return cause if taken else "too close"
@@ -71,22 +71,28 @@ def matrix(falls: Sequence[Judged]) -> dict[Verdict, Counter[Truth]]:
     return {verdict: truths for verdict, truths in counted.items() if truths}
 
 
+def agrees(judged: Judged) -> bool | None:
+    """Whether the verdict is what happens; None where that is too close to tell, or where its cause is not one that is judged."""
+    true = truth(judged)
+    unjudged = judged.verdict in CAUSES and judged.verdict not in JUDGED and true == "unexplained"
+    return None if unjudged or true == "too close" else judged.verdict == true
+
+
 def shares(falls: Sequence[Judged]) -> dict[str, Interval]:
     """Shares that `WHAT` explains (Wilson, 95 %)."""
     real = [each for each in falls if truth(each) != "not real"]
-    clear = [truth(each) for each in real if truth(each) != "too close"]
-    named = [each for each in falls if each.verdict in CAUSES and truth(each) != "too close"]
-    remedies = [takes_back(each, each.verdict) for each in real if each.verdict in CAUSES]
-    taken: dict[str, Interval] = {cause: _clear([takes_back(each, cause) for each in real]) for cause in CAUSES}
+    clear = [truth(each) for each in real if agrees(each) is not None]
     most = Counter(clear).most_common(1)
+    named = [agreed for each in falls if each.verdict in CAUSES and (agreed := agrees(each)) is not None]
+    taken: dict[str, Interval] = {cause: _clear([takes_back(each, cause) for each in real]) for cause in JUDGED}
     return {
-        "agrees": Interval.of_share(sum(each.verdict == truth(each) for each in real), len(clear)),
+        "agrees": _clear([agrees(each) for each in real]),
         "always the same": Interval.of_share(most[0][1] if most else 0, len(clear)),
-        "wrong": Interval.of_share(sum(each.verdict != truth(each) for each in named), len(named)),
-        "remedy works": _clear(remedies),
+        "wrong": Interval.of_share(named.count(False), len(named)),
+        "remedy works": _clear([takes_back(each, each.verdict) for each in real if each.verdict in JUDGED]),
         "no cause": Interval.of_share(sum(each.verdict in NO_CAUSE for each in real), len(real)),
         **taken,
-        "false alarm": Interval.of_share(sum(each.verdict not in (*CAUSES, *NO_CAUSE) for each in falls), len(falls)),
+        "false alarm": Interval.of_share(sum(bool(each.failed) for each in falls), len(falls)),
     }
 
 
@@ -125,13 +131,13 @@ def misses(cells: Sequence[FallsCell]) -> Iterator[str]:
     for cell in cells:
         for update in cell.answers:
             judged = update.judged
-            if judged is not None and (true := truth(judged)) not in (judged.verdict, "too close"):
-                yield f"{cell}, round {update.round}: {true}, named {judged.verdict}"
+            if judged is not None and agrees(judged) is False:
+                yield f"{cell}, round {update.round}: {truth(judged)}, named {judged.verdict}"
 
 
-def _clear(taken: Sequence[bool | None]) -> Interval:
-    """Share that is taken back, of those where that can be told."""
-    return Interval.of_share(taken.count(True), len(taken) - taken.count(None))
+def _clear(answers: Sequence[bool | None]) -> Interval:
+    """Share of yes, of those where it can be told."""
+    return Interval.of_share(answers.count(True), len(answers) - answers.count(None))
 
 
 def _plain(cells: Sequence[FallsCell]) -> dict[str, Any]:

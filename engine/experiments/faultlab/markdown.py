@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from engine.experiments.faultlab import falls_table, table
 from engine.experiments.faultlab.cell import FORMS, Cell
-from engine.experiments.faultlab.falls import FallsCell
 from engine.experiments.faultlab.falls_table import TRUTHS
+from engine.experiments.faultlab.natural_falls import FallsCell
 from engine.experiments.faultlab.plants import PLANTS
 from engine.experiments.faultlab.table import Row, percent
 from engine.intervals import Interval

@@ -8,7 +8,7 @@ import pytest
 from commands import Command, refused
 
 from engine.experiments.faultlab.cell import Answer, Cell, Failed
-from engine.experiments.faultlab.falls import FallsCell, Judged, Update
+from engine.experiments.faultlab.natural_falls import FallsCell, Judged, Update
 from engine.intervals import Interval
 
 RATE = Failed("replay", "step", "the replay does not land")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from engine.experiments.faultlab.falls import FallsCell, Judged, Update
-from engine.experiments.faultlab.falls_table import counts, lines, misses, shares, takes_back, to_json, truth
+from engine.experiments.faultlab.falls_table import agrees, counts, lines, misses, shares, takes_back, to_json, truth
 from engine.experiments.faultlab.markdown import of_falls
+from engine.experiments.faultlab.natural_falls import FallsCell, Judged, Update
 from engine.intervals import Interval
 from engine.intervention.autopsy.autopsy_result import Verdict
 
@@ -64,6 +66,17 @@ def test_shares() -> None:
         }
     )
     assert found["remedy works"] == Interval.of_share(3, 3), "order, step and data, whatever is the truth"
+
+
+def test_a_cause_that_is_not_judged_is_wrong_only_where_another_one_is_clear() -> None:
+    assert agrees(judged("critic", ALL, NONE, NONE)) is False
+    assert agrees(judged("critic", NONE, NONE, NONE)) is None
+    assert agrees(judged("unexplained", NONE, NONE, NONE)) is True
+
+
+def test_a_failed_check_is_an_alarm() -> None:
+    alarm = replace(ORDER, verdict="critic", failed=("critic",))
+    assert shares([ORDER, alarm])["false alarm"].value == 0.5
 
 
 def test_nothing_to_count() -> None:

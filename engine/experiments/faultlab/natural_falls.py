@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ from engine.executors import Pool, Progress
 from engine.experiments.faultlab.kept_cell import KeptCell, finish
 from engine.experiments.faultlab.lab import PRESET
 from engine.intervals import Interval
-from engine.intervention.autopsy.arms import ARMS, Cause
+from engine.intervention.autopsy.arm import Arm, Cause
+from engine.intervention.autopsy.arms import possible
 from engine.intervention.autopsy.autopsy_result import Verdict
 from engine.intervention.autopsy.examine import autopsy
 from engine.intervention.autopsy.kept_returns import EPISODES
@@ -31,9 +32,9 @@ from engine.typed import AtLeastOne, Count, Positive
 
 FACTORS = (10.0, 30.0)
 """Times the preset's learning rate."""
-CAUSES: tuple[Cause, ...] = get_args(Cause)
-LEADS = {cause: next(arm for arm in ARMS if arm.cause == cause) for cause in CAUSES}
-"""The arm that a cause is judged by."""
+JudgedCause = Literal["order", "data", "step"]
+JUDGED: tuple[JudgedCause, ...] = get_args(JudgedCause)
+"""Causes of which is played what really happens without them."""
 UNSEEN = 1000
 """An autopsy's arms have fewer replicates: from this one on, minibatch orders and data are new."""
 
@@ -48,8 +49,10 @@ class Judged:
     verdict: Verdict
     change: tuple[float, ...]
     """Of the mean return by the recorded update."""
-    arms: Mapping[Cause, tuple[float, ...]]
+    arms: Mapping[JudgedCause, tuple[float, ...]]
     """Mean return of the cause's arm, in each block of another replicate, less that of the recorded update."""
+    failed: tuple[str, ...] = ()
+    """Checks of the record that were not ok."""
 
 
 @dataclass(frozen=True)
@@ -140,17 +143,23 @@ def answered(cell: FallsCell) -> tuple[Update, ...]:
 def judge(run: Run, k: int, cell: FallsCell) -> Judged:
     """The autopsy of a round, and what its arms do with luck that the autopsy has not seen."""
     found, snapshot = autopsy(run, k), run.snapshot(k)
-    changes: list[float] = []
-    arms: dict[Cause, list[float]] = {cause: [] for cause in CAUSES}
+    leads, changes = _leads(snapshot), list[float]()
+    arms: dict[JudgedCause, list[float]] = {cause: [] for cause in JUDGED}
     with _playing(snapshot, cell) as play:
         before, after = kind_of(snapshot).agent(snapshot), _after(run, snapshot)
         for block in range(1, 1 + cell.blocks):
             recorded = play(after, block).mean()
             changes.append(float(recorded - play(before, block).mean()))
-            for cause, arm in LEADS.items():
-                agent = arm.agent(snapshot, UNSEEN + block, lambda: None)
+            for cause in JUDGED:
+                agent = leads[cause].agent(UNSEEN + block, lambda: None)
                 arms[cause].append(float(play(agent, block).mean() - recorded))
-    return Judged(found.verdict, tuple(changes), {cause: tuple(values) for cause, values in arms.items()})
+    failed = tuple(check.name for check in found.failed)
+    return Judged(found.verdict, tuple(changes), {cause: tuple(values) for cause, values in arms.items()}, failed)
+
+
+def _leads(snapshot: Snapshot) -> dict[Cause, Arm]:
+    """The arm that decides on each cause."""
+    return {arm.cause: arm for arm in possible(snapshot) if arm.lead}
 
 
 def _config(cell: FallsCell) -> TrainConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from engine.core.evaluation import EVALUATION_SEED
 from engine.core.kind import kind_of
 from engine.errors import BadInputError
 from engine.executors import Pool
-from engine.experiments.faultlab import falls
-from engine.experiments.faultlab.falls import UNSEEN, FallsCell
+from engine.experiments.faultlab import natural_falls as falls
+from engine.experiments.faultlab.natural_falls import UNSEEN, FallsCell
 from engine.intervention.autopsy.kept_returns import EPISODES
 from engine.kinds.control.evaluation import Evaluator
 
@@ -27,7 +28,9 @@ CELL = FallsCell("CartPole-v1", 0, 100.0, 8, most=1, blocks=2, episodes=16, sett
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[FallsCell, Path]:
     """A cell that was asked, and its folder."""
     out = tmp_path_factory.mktemp("falls")
-    (cell,) = falls.judge_falls([CELL], out, pool=Pool("inline"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(falls, "autopsy", partial(engine.autopsy, episodes=8))
+        (cell,) = falls.judge_falls([CELL], out, pool=Pool("inline"))
     return cell, out
 
 
