@@ -12,9 +12,9 @@ app: $(VENV)/.runtime
 ## setup: make .venv and install the pinned dependencies
 setup: $(VENV)/.runtime
 
-## test: the tests, browser included, in about a quarter of an hour
+## test: the tests, browser included, in about a quarter of an hour on two cores; three at a time, since some wait for a browser
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 ## test-fast: unit tests, examples and pins, without what takes seconds; under three minutes, to run after every change
 test-fast: $(VENV)/.dev

@@ -61,7 +61,11 @@ def test_without_its_name_all_is_there_that_needs_no_environment(
 @pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux says who listens where")
 @pytest.mark.parametrize(
-    "command", ["-m app --port PORT", "-m streamlit run APP --server.port=PORT --server.headless=true --"]
+    "command",
+    [
+        "-m app --port PORT",
+        pytest.param("-m streamlit run APP --server.port=PORT --server.headless=true --", marks=pytest.mark.slow),
+    ],
 )
 def test_the_server_imports_what_its_own_arguments_name(here: Path, runs: Path, tmp_path: Path, command: str) -> None:
     """The package lies in the working directory, from which nothing else is imported."""

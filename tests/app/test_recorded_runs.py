@@ -110,4 +110,5 @@ def test_a_removal_where_nothing_can_be_played_is_judged_on_records(
 def test_the_trainer_is_a_column_of_the_runs(open_page: Open, folder: Path) -> None:
     app = open_page("runs", folder)
     table: Any = next(each.value for each in app.dataframe if "trainer" in each.value)
-    assert set(table["trainer"]) == {"Stable-Baselines3 PPO", "Stable-Baselines3 MaskablePPO", "own loop"}
+    theirs = {f"Stable-Baselines3 {name}" for name in ("PPO", "MaskablePPO", "RecurrentPPO")}
+    assert set(table["trainer"]) == theirs | {"own loop"}

@@ -86,6 +86,7 @@ def test_installed_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     assert int(records) > 0
 
 
+@pytest.mark.slow
 def test_the_console_script_trains_and_shows_where_it_is_called(installed: Path, tmp_path: Path) -> None:
     """In a person's own environment: one program trains into the working directory, and its dashboard finds the run."""
     program = str(installed / "bin" / "snapshot-influence")
@@ -159,7 +160,7 @@ def test_installed_and_started_by_streamlit_beside_runs(installed: Path, tmp_pat
     assert str(tmp_path / "runs") not in page, "there is a run, so nothing says where to look"
 
 
-@pytest.mark.parametrize("start", ["module", "streamlit"])
+@pytest.mark.parametrize("start", ["module", pytest.param("streamlit", marks=pytest.mark.slow)])
 def test_from_the_checkout_whatever_files_say(start: str, tmp_path: Path) -> None:
     """Files in the home and in the working directory ask for another address and for statistics."""
     asked = {"server.address": "0.0.0.0", "browser.gatherUsageStats": True, "server.port": 1}

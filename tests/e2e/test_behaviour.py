@@ -35,7 +35,7 @@ def click(page: Page, key: str, trace: int, x: object) -> None:
     ("key", "trace", "x", "round"),
     [
         ("behaviour_curve", 2, 6, 6),
-        ("make_up", 0, 9, 9),
+        pytest.param("make_up", 0, 9, 9, marks=pytest.mark.slow),
         pytest.param("roughness", 0, 11, 11, marks=pytest.mark.slow),
         pytest.param("contributors", 0, 14, 14, marks=pytest.mark.slow),
     ],

@@ -16,7 +16,7 @@ from engine.jobs.interventions import list_jobs
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize("name", ["small", "theirs"])
+@pytest.mark.parametrize("name", [pytest.param("small", marks=pytest.mark.slow), "theirs"])
 def test_from_a_link_to_a_verdict(page: Page, url: str, runs: Path, name: str) -> None:
     page.goto(f"{url}/diagnose?run={name}&round=2")
     expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()

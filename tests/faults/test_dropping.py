@@ -138,7 +138,7 @@ def test_what_was_not_dropped_survives_a_power_loss_at_any_moment(tmp_path: Path
                 assert writer.next_round in (None, len(committed))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_writer_killed_while_it_drops(tmp_path: Path, start) -> None:
     """Every commit drops the round three before it."""
     path, rng, debris = tmp_path / "run", np.random.default_rng(4), 0

@@ -321,7 +321,7 @@ def test_a_policy_whose_statistics_run_is_refused(monkeypatch: pytest.MonkeyPatc
         engine.train(ToySettings(CONFIG), tmp_path / "run")
 
 
-@pytest.mark.parametrize("switched_off", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("switched_off", [pytest.param(torch.no_grad, marks=pytest.mark.slow), torch.inference_mode])
 def test_it_is_nothing_to_a_run_where_derivatives_are_switched_off(switched_off: Any, tmp_path: Any) -> None:
     here = engine.train(ToySettings(CONFIG), tmp_path / "here")
     with switched_off():

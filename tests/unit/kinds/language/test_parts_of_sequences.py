@@ -31,6 +31,8 @@ from engine.store.read import Run
 pytest.importorskip("transformers")
 pytestmark = pytest.mark.long
 PINS = Path(__file__).parents[3] / "pins" / "data"
+PPO_IS_SLOW = pytest.mark.parametrize("run", [pytest.param("ppo", marks=pytest.mark.slow), "grpo"], indirect=True)
+"""For tests that take seconds with GRPO, and more with PPO."""
 ANALYTIC = ("first_order", "tracin", "tracin_adam", "replay_gradient")
 
 
@@ -105,6 +107,7 @@ def test_orders_are_averaged(snapshot: LanguageSnapshot, estimator: str) -> None
         close(found.tokens, np.mean([one.tokens for one in each], axis=0))
 
 
+@PPO_IS_SLOW
 def test_replay_regression_is_fitted_to_replays_and_predicts_others(run: Run, few: None) -> None:
     """On halves that it was not fitted to, of a round of twelve sequences."""
     snapshot = run.snapshot(1)
@@ -119,6 +122,7 @@ def test_replay_regression_is_fitted_to_replays_and_predicts_others(run: Run, fe
     assert low > 0, "better than chance"
 
 
+@PPO_IS_SLOW
 def test_a_fit_leaves_out_what_the_update_went_without(run: Run, few: None) -> None:
     snapshot = kind_of(run.snapshot(1)).removed(run.snapshot(1), [4])
     found = engine.influence(snapshot, "return", "replay_regression", cache=False)
@@ -136,6 +140,7 @@ def test_the_return_target_over_another_round(run: Run) -> None:
     assert np.abs(found.influence - own).max() > 0.01 * np.abs(own).max()
 
 
+@PPO_IS_SLOW
 @pytest.mark.parametrize("estimator", ["tracin_adam", pytest.param("replay_gradient", marks=pytest.mark.slow)])
 def test_influence_by_layer_by_prompt_over_orders_as_a_command(run: Run, command: Command, estimator: str) -> None:
     options = (

@@ -58,7 +58,14 @@ def typed_yes(*arguments: object) -> tuple[str, bool]:
     return said.decode(), asked
 
 
-@pytest.mark.parametrize("where", ["config", "tokenizer", "both with the code beside them"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param("config", marks=pytest.mark.slow),
+        pytest.param("tokenizer", marks=pytest.mark.slow),
+        "both with the code beside them",
+    ],
+)
 def test_code_in_a_run_is_not_run_and_nobody_is_asked(run: Run, tmp_path: Path, where: str) -> None:
     mark = tmp_path / "executed"
     model = {**described(run.path, auto_map=EVIL, model_type="evil")}
