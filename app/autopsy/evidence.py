@@ -13,12 +13,12 @@ from app.shell.text import escape
 from engine.intervention.autopsy.autopsy_result import Autopsy
 from engine.intervention.autopsy.wording import (
     ABOUT_RECORDS,
+    ARMS,
     CAUSES,
     ON_RECORDS,
     how_compared,
+    rows_of_arms,
     rows_on_records,
-    shown,
-    signed,
     training_change,
     was_it_real,
     why_no_arms,
@@ -105,16 +105,4 @@ def table_on_records(found: Autopsy) -> pd.DataFrame:
 
 def table(found: Autopsy) -> pd.DataFrame:
     """One row an arm, by the cause that it asks for."""
-    columns = ["asks for", "arm", "in numbers", "times", "return", "against as recorded"]
-    rows = [
-        (
-            CAUSES[arm.cause],
-            f"{arm.name}{' *' if arm.lead else ''}",
-            arm.what,
-            arm.replicates,
-            shown(arm.mean),
-            signed(arm.difference),
-        )
-        for arm in found.arms
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows_of_arms(found), columns=list(ARMS))

@@ -56,12 +56,11 @@ def autopsy(
     from engine.intervention.autopsy.examine import autopsy as examine
     from engine.intervention.autopsy.wording import (
         ABOUT_RECORDS,
-        CAUSES,
+        ARMS,
         ON_RECORDS,
         how_compared,
+        rows_of_arms,
         rows_on_records,
-        shown,
-        signed,
     )
     from engine.store.read import open_run
 
@@ -84,20 +83,7 @@ def autopsy(
     print(found.sentence)
     print_checks(found)
     if found.arms:
-        print_table(
-            ("asks for", "arm", "in numbers", "times", "return", "against as recorded"),
-            [
-                (
-                    CAUSES[arm.cause],
-                    f"{arm.name}{' *' if arm.lead else ''}",
-                    arm.what,
-                    arm.replicates,
-                    shown(arm.mean),
-                    signed(arm.difference),
-                )
-                for arm in found.arms
-            ],
-        )
+        print_table(ARMS, rows_of_arms(found))
         print(how_compared(found))
     if found.on_records:
         print_table(ON_RECORDS, rows_on_records(found))

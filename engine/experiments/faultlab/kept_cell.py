@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError
 from engine.executors import Pool, Progress
 from engine.store.documents import read_json, write_json
@@ -65,13 +66,19 @@ C = TypeVar("C", bound=KeptCell)
 
 
 def finish(
-    cells: Sequence[C], answered: Callable[[C], tuple[Any, ...]], out: Path, pool: Pool, report: Progress
+    cells: Sequence[C],
+    answered: Callable[[C], tuple[Any, ...]],
+    config: Callable[[C], TrainConfig],
+    out: Path,
+    pool: Pool,
+    report: Progress,
 ) -> list[C]:
     """Answer every cell that is not answered in the folder yet; each is written once it is finished.
 
     Args:
         cells: without answers.
         answered: a module's own function, which gives the answers of one.
+        config: what a cell trains with; says what is wrong with one, before anything is begun.
         out: a folder with one file a cell, to make or to continue.
         pool: where.
         report: is told how many cells are finished.
@@ -80,10 +87,13 @@ def finish(
         The cells with their answers, in the order asked.
 
     Raises:
-        BadInputError: a cell in the folder was made with other settings. Nothing was written.
+        BadInputError: `config` refuses a cell, or a cell in the folder was made with other settings. Nothing was written.
         DamagedRunError: a cell in the folder is not what was written.
         StorageError: the disk refused.
     """
+    pool.check()
+    for cell in cells:
+        config(cell)
     missing = [cell for cell in cells if cell.kept(out) is None]
     Files().make_folder(out)
     done = len(cells) - len(missing)

@@ -48,10 +48,7 @@ def examine(
         DamagedRunError: a cell in the folder is not what was written.
         StorageError: the disk refused.
     """
-    pool.check()
-    for cell in cells:
-        _config(cell)
-    return finish(cells, answered, out, pool, report)
+    return finish(cells, answered, _config, out, pool, report)
 
 
 def answered(cell: Cell) -> tuple[Answer, ...]:

@@ -39,8 +39,8 @@ NOT_YET = "its policies have not been played yet"
 
 
 @dataclass(frozen=True)
-class Change:
-    """Both policies on common seeds: what the update did to the return."""
+class TwoPolicies:
+    """Two policies on common seeds."""
 
     change: Interval
     """Paired, of the mean return."""
@@ -50,6 +50,24 @@ class Change:
     """Of each policy; both meet the same starts and the same luck."""
     seeds: tuple[int, int]
     """The first and the last."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "change": self.change.value,
+            "low": self.change.low,
+            "high": self.change.high,
+            "before": self.before,
+            "after": self.after,
+            "episodes": self.episodes,
+            "seeds": list(self.seeds),
+        }
+
+
+@dataclass(frozen=True)
+class Change(TwoPolicies):
+    """The policies before and after an update: what it did to the return."""
+
     training: tuple[float | None, float | None] = (None, None)
     """Mean return of the training episodes of round k, which theta(k) played, and of round k + 1."""
     training_noise: float | None = None
@@ -69,14 +87,7 @@ class Change:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {
-            "change": self.change.value,
-            "low": self.change.low,
-            "high": self.change.high,
-            "before": self.before,
-            "after": self.after,
-            "episodes": self.episodes,
-            "seeds": list(self.seeds),
+        return super().to_json() | {
             "training_before": self.training[0],
             "training_after": self.training[1],
             "training_noise": self.training_noise,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.intervals import Interval
+from engine.intervention.autopsy.autopsy_result import TwoPolicies
 from engine.intervention.autopsy.wording import shown, signed
 
 LongCause = Literal["luck", "step", "records"]
@@ -39,17 +40,8 @@ LONG_WORDS: Mapping[tuple[Moved, LongVerdict], str] = {
 
 
 @dataclass(frozen=True)
-class LongChange:
-    """The policies of two rounds on common seeds."""
-
-    change: Interval
-    """Paired, of the mean return."""
-    before: float
-    after: float
-    episodes: int
-    """Of each policy; both meet the same starts and the same luck."""
-    seeds: tuple[int, int]
-    """The first and the last."""
+class LongChange(TwoPolicies):
+    """The policies of two rounds."""
 
     @property
     def moved(self) -> Moved:
@@ -58,16 +50,7 @@ class LongChange:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {
-            "change": self.change.value,
-            "low": self.change.low,
-            "high": self.change.high,
-            "before": self.before,
-            "after": self.after,
-            "episodes": self.episodes,
-            "seeds": list(self.seeds),
-            "moved": self.moved,
-        }
+        return super().to_json() | {"moved": self.moved}
 
 
 @dataclass(frozen=True)

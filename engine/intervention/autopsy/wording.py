@@ -17,6 +17,8 @@ CAUSES: Mapping[str, str] = {
     "records": "some of the records",
 }
 """What each cause is."""
+ARMS = ("asks for", "arm", "in numbers", "times", "return", "against as recorded")
+"""Columns of `rows_of_arms`."""
 ON_RECORDS = (
     "records of round",
     "update",
@@ -102,6 +104,21 @@ def how_compared(found: Autopsy) -> str:
         "certainly some of it; without the worst records it must also be better than without as many random ones. "
         f"Differences hold at 95 % for the {asked} causes together, which are asked in this order."
     )
+
+
+def rows_of_arms(found: Autopsy) -> list[tuple[str | int, ...]]:
+    """A row for each arm, by the cause that it asks for; those that decide are marked."""
+    return [
+        (
+            CAUSES[arm.cause],
+            f"{arm.name}{' *' if arm.lead else ''}",
+            arm.what,
+            arm.replicates,
+            shown(arm.mean),
+            signed(arm.difference),
+        )
+        for arm in found.arms
+    ]
 
 
 def rows_on_records(found: Autopsy) -> list[tuple[str, ...]]:
