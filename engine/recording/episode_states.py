@@ -23,7 +23,10 @@ class EpisodeStates:
         """Watch environments that step in this process; none of them means that they step in others."""
         self.envs = envs
         self.rng: list[Mapping[str, Any] | None] = [None] * len(envs)
-        self.actions: list[list[Any]] = [[] for _ in envs]
+        self._taken: list[Any] = []
+        """The actions of all of them at each step, as far back as an episode needs them."""
+        self._since = np.zeros(len(envs), np.int64)
+        """Where those of the running episode begin."""
         for i, env in enumerate(envs):
             env.reset = self._watched(i, env)  # type: ignore[method-assign]
 
@@ -34,16 +37,17 @@ class EpisodeStates:
             generator = env.unwrapped._np_random if seed is None else seeding.np_random(seed)[0]
             state = None if generator is None else generator.bit_generator.state
             self.rng[i] = state if state is not None and state["bit_generator"] == "PCG64" else None
-            self.actions[i] = []
+            self._since[i] = len(self._taken)
             return reset(*args, seed=seed, **kwargs)
 
         return seen
 
     def step(self, actions: NDArray[Any], dones: NDArray[np.bool_]) -> None:
         """Note the actions of a step; an environment that is done was reset within it."""
-        for i, done in enumerate(dones[: len(self.envs)]):
-            if not done:
-                self.actions[i].append(np.array(actions[i]))
+        if self.envs:
+            self._taken.append(actions)
+            if dones.any():
+                self._since[dones] = len(self._taken)
 
     def tensors(self, number: NDArray[np.int64], shown: Any) -> dict[str, NDArray[Any]]:
         """`environment/<i>/{rng,actions,episode,observation}` of those whose episode is known from its reset on.
@@ -52,11 +56,13 @@ class EpisodeStates:
             number: (n_envs,) of the running episodes.
             shown: (n_envs, ...) what the environments show, not normalised; nothing is kept of observations in parts.
         """
+        needed = min(self._since, default=0)
+        self._taken, self._since = self._taken[needed:], self._since - needed
         found: dict[str, NDArray[Any]] = {}
         for i, rng in enumerate(self.rng):
             if rng is None or isinstance(shown, dict):
                 continue
-            actions = np.array(self.actions[i])
+            actions = np.array([taken[i] for taken in self._taken[self._since[i] :]])
             found[f"environment/{i}/rng"] = encode_rng(rng)
             found[f"environment/{i}/actions"] = actions.astype(np.int64 if actions.dtype.kind in "iu" else np.float32)
             found[f"environment/{i}/episode"] = np.array(number[i], np.int64)

@@ -35,8 +35,8 @@ from engine.kinds.recorded.recipe import NotDescribedError, described, made
 from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, RoundConfig, Trainer
 from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
-from engine.recording.begun_episodes import BegunEpisodes
 from engine.recording.disk_space import AsFits
+from engine.recording.episodes import Episodes
 from engine.recording.given_columns import acted, array, column, numbers, observed, parts
 from engine.recording.optimizers import SMALLEST, optimizer_name, optimizer_recipe
 from engine.recording.run_recording import Recording
@@ -147,7 +147,7 @@ class Recorder:
         self._recording.most_epochs = n_epochs
         self._spaces: tuple[Space, Space] | None = None
         self._steps: tuple[int, int] | None = None
-        self._episodes = BegunEpisodes()
+        self._episodes = Episodes()
 
     def round(
         self,
@@ -210,7 +210,7 @@ class Recorder:
         buffer = RecordedBuffer(
             env=env.astype(np.int16),
             t=t.astype(np.int32),
-            episode=self._episodes.numbers(begins),
+            episode=self._episodes.numbers(begins).ravel(),
             observation=parts(observation, n),
             action=taken.astype(np.int64) if discrete else taken.reshape(n, -1).astype(np.float32),
             terminated=ends & ~cut,
@@ -222,7 +222,7 @@ class Recorder:
             **flat,
         )
         spaces = observed(buffer.observation), acted(buffer.action, self.n_actions)
-        metrics = self._episodes.metrics(buffer, begins)
+        metrics = self._episodes.metrics(buffer, np.zeros(n_envs, bool))
         self._spaces = self._spaces or spaces
         known = self._spaces[1].n
         if discrete and buffer.action.max() >= known:

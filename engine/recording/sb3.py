@@ -40,13 +40,14 @@ from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
 from engine.recording.disk_space import AsFits
 from engine.recording.episode_states import EpisodeStates, in_this_process
+from engine.recording.episodes import Episodes
 from engine.recording.gym_spaces import acted
 from engine.recording.known_updates import arguments_of, is_recurrent, recipe_of, unknown_update
 from engine.recording.optimizers import SMALLEST, optimizer_name
 from engine.recording.policy_inputs import space_of
 from engine.recording.run_recording import Recording
 from engine.recording.self_test import compare, recipe_differs
-from engine.recording.watched_rollout import Rollout, Running
+from engine.recording.watched_rollout import Rollout
 from engine.store.manifest import RunManifest
 from engine.store.snapshot import parameters_of
 
@@ -92,7 +93,7 @@ class Recorder(BaseCallback):
         self._kept = _Kept(Recording(path, keep, quiet))
         self._ending = weakref.finalize(self, self._kept.finish)
         self._rollout: Rollout | None = None
-        self._running = Running(0, 0)
+        self._episodes = Episodes()
         self._states = EpisodeStates([])
         self._before: dict[str, NDArray[Any]] = {}
 
@@ -112,8 +113,6 @@ class Recorder(BaseCallback):
             self._said, self._spec = self._settings(), self._environment()
             manifest = self._manifest()
             self._kept.recording.begin(manifest, manifest.config.rounds)
-        if self.model._last_episode_starts.all():
-            self._running = Running(self.training_env.num_envs, self._running.next)
         self._states = EpisodeStates(in_this_process(self.training_env))
         self._watch_minibatches()
 
@@ -133,15 +132,17 @@ class Recorder(BaseCallback):
         self._kept.last, self._kept.collecting = None, _Collecting(self.model)
         normalized = self.model.get_vec_normalize_env()
         shown = self.model._last_obs if normalized is None else normalized.get_original_obs()
-        self._before = self._states.tensors(self._running.number, shown)
-        self._rollout = Rollout.begin(self.info)
+        if self._rollout is not None:
+            self._rollout.break_off()
+        self._rollout = Rollout(self.model, self.info, self._episodes)
+        self._before = self._states.tensors(self._rollout.first, shown)
 
     def _on_step(self) -> bool:
         if self._rollout is not None:
             normalized = self.model.get_vec_normalize_env()
             rewards = self.locals["rewards"] if normalized is None else normalized.get_original_reward()
             self._states.step(self.locals["actions"], self.locals["dones"])
-            self._rollout.step(rewards, self.locals["dones"], self.locals["infos"], self._running)
+            self._rollout.step(rewards, self.locals["dones"], self.locals["infos"])
         return True
 
     def _on_rollout_end(self) -> None:
@@ -175,7 +176,7 @@ class Recorder(BaseCallback):
             fingerprint=recorded_fingerprint(),
             metrics=rollout.metrics(buffer),
         )
-        self._kept.collecting = None
+        self._rollout, self._kept.collecting = None, None
         self._kept.recording.collected(snapshot, _foreseen(config, is_recurrent(model)))
 
     def _on_training_end(self) -> None:

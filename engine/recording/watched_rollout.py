@@ -1,121 +1,85 @@
-"""The columns of a rollout that a trainer's buffer does not have, or not as they were: raw rewards, episodes, ends, extras."""
+"""The columns of a rollout that a trainer's buffer does not have, or not as they were: raw rewards, ends, episodes, extras."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.objective import explained_variance
 from engine.kinds.recorded.snapshot import RecordedBuffer
+from engine.recording.episodes import Episodes
 from engine.recording.policy_inputs import flat, observations_of
-from engine.store.snapshot import Float32s
 
 
-class Running:
-    """The episodes that are being played, one an environment."""
-
-    def __init__(self, n_envs: int, first: int) -> None:
-        self.number: NDArray[np.int64] = first + np.arange(n_envs)
-        self.next = first + n_envs
-        self.reward_sum, self.length = np.zeros(n_envs), np.zeros(n_envs, np.int64)
-
-    def step(self, rewards: Any, dones: Any) -> list[tuple[float, int]]:
-        """Take a step each; returns what the episodes that ended with it came to."""
-        self.reward_sum += rewards
-        self.length += 1
-        if not dones.any():
-            return []
-        which = np.flatnonzero(dones)
-        ended = [(float(self.reward_sum[i]), int(self.length[i])) for i in which]
-        self.number = self.number.copy()  # columns hold the one before
-        for i in which:
-            self.number[i], self.next = self.next, self.next + 1
-            self.reward_sum[i] = self.length[i] = 0
-        return ended
-
-
-@dataclass
 class Rollout:
-    """The columns of a round that the trainer's buffer has not, or not as they were."""
+    """One round of a model, while it is collected. A step only notes what is gone after it: training waits for it."""
 
-    reward: list[Float32s]
-    done: list[NDArray[np.bool_]]
-    truncated: list[NDArray[np.bool_]]
-    episode: list[NDArray[np.int64]]
-    extra: dict[str, list[NDArray[np.float64]]]
-    finished: list[tuple[float, int]]
-    """Undiscounted return and length of each episode that ended in the round, also of those that began before it."""
-    began: float
+    def __init__(self, model: Any, info: Sequence[str], episodes: Episodes) -> None:
+        """Before its first step; `episodes` are those of the training, `info` names the extra columns."""
+        self._began, self._episodes = time.perf_counter(), episodes
+        self._buffer = model.rollout_buffer
+        shape = self._buffer.buffer_size, self._buffer.n_envs
+        self.first = episodes.numbers(np.asarray(model._last_episode_starts, bool)[None])[0]
+        """(n_envs,) the episodes of the first step."""
+        episodes.left(self.first)
+        self._t = 0
+        self._reward, self._done, self._cut = np.zeros(shape, np.float32), np.zeros(shape, bool), np.zeros(shape, bool)
+        self._extra = {name: np.full(shape, math.nan) for name in info}
 
-    @classmethod
-    def begin(cls, info: tuple[str, ...]) -> Rollout:
-        """Before its first step."""
-        return cls([], [], [], [], {name: [] for name in info}, [], time.perf_counter())
-
-    def step(self, rewards: Any, dones: Any, infos: Sequence[dict[str, Any]], running: Running) -> None:
-        """Note a step of every environment, and that the running episodes have made it."""
-        self.reward.append(np.array(rewards, np.float32))
-        self.done.append(np.array(dones, bool))
-        cut = [bool(info.get("TimeLimit.truncated", False)) for info in infos] if dones.any() else [False] * len(infos)
-        self.truncated.append(np.array(cut))
-        self.episode.append(running.number)
-        for name, column in self.extra.items():
-            column.append(np.array([_number(info.get(name)) for info in infos]))
-        self.finished += running.step(rewards, dones)
+    def step(self, rewards: Any, dones: Any, infos: Sequence[dict[str, Any]]) -> None:
+        """Note a step of every environment."""
+        self._reward[self._t], self._done[self._t] = rewards, dones
+        if dones.any():
+            self._cut[self._t] = [bool(info.get("TimeLimit.truncated", False)) for info in infos]
+        for name, column in self._extra.items():
+            column[self._t] = [_number(info.get(name)) for info in infos]
+        self._t += 1
 
     def buffer(self, model: Any) -> RecordedBuffer:
         """B(k): record t * n_envs + env."""
-        theirs = model.rollout_buffer
-        n_steps, n_envs = theirs.buffer_size, theirs.n_envs
-        t, env = (column.ravel() for column in np.indices((n_steps, n_envs)))
-        done, truncated = np.stack(self.done).ravel(), np.stack(self.truncated).ravel()
+        theirs, done = self._buffer, self._done
+        n_steps, n_envs = done.shape
+        t, env = (column.ravel() for column in np.indices(done.shape))
         action = flat(theirs.actions)
         discrete = type(theirs.action_space).__name__ == "Discrete"
         return RecordedBuffer(
             env=env.astype(np.int16),
             t=t.astype(np.int32),
-            episode=np.stack(self.episode).ravel(),
+            episode=self._numbers().ravel(),
             observation=observations_of(model),
             action=action[:, 0].astype(np.int64) if discrete else action.astype(np.float32),
-            reward=np.stack(self.reward).ravel(),
-            terminated=done & ~truncated,
-            truncated=done & truncated,
+            reward=self._reward.ravel(),
+            terminated=(done & ~self._cut).ravel(),
+            truncated=(done & self._cut).ravel(),
             value=flat(theirs.values),
             log_prob=flat(theirs.log_probs),
             advantage=flat(theirs.advantages),
             returns=flat(theirs.returns),
             kept=np.ones(n_steps * n_envs, bool),
             critic_kept=np.ones(n_steps * n_envs, bool),
-            extra={name: np.stack(column).ravel() for name, column in self.extra.items()},
+            extra={name: column.ravel() for name, column in self._extra.items()},
         )
+
+    def break_off(self) -> None:
+        """It ends before its time and is no round, but its episodes may go on."""
+        if t := self._t:
+            self._episodes.passed(self._numbers(), self._reward[:t], np.ones_like(self._done[:t]), self._done[t - 1])
 
     def never(self) -> list[str]:
         """The keys of `info` that no step had a number for."""
-        return [name for name, column in self.extra.items() if np.isnan(column).all()]
+        return [name for name, column in self._extra.items() if np.isnan(column).all()]
 
     def metrics(self, buffer: RecordedBuffer) -> dict[str, Any]:
-        """Of the episodes that ended in the round, and of the critic."""
-        return episode_metrics(self.finished, buffer) | {"collect_seconds": time.perf_counter() - self.began}
+        """Of the episodes that ended in the round, of the critic, and how long it took."""
+        return self._episodes.metrics(buffer, self._done[-1]) | {"collect_seconds": time.perf_counter() - self._began}
 
-
-def episode_metrics(finished: Sequence[tuple[float, int]], buffer: RecordedBuffer) -> dict[str, Any]:
-    """What a round's commit says of (return, length) of the episodes that ended in it, and of the critic."""
-    returns, lengths = np.array(finished, np.float64).reshape(-1, 2).T
-    some = len(returns) > 0
-    return {
-        "records": len(buffer),
-        "episodes": len(returns),
-        "mean_return": float(returns.mean()) if some else None,
-        "std_return": float(returns.std()) if some else None,
-        "mean_length": float(lengths.mean()) if some else None,
-        "explained_variance": explained_variance(buffer.value, buffer.returns),
-    }
+    def _numbers(self) -> NDArray[np.int64]:
+        """(steps, n_envs) of the episodes of what was noted."""
+        return np.vstack([self.first, self._episodes.numbers(self._done[: self._t - 1])])
 
 
 def _number(value: Any) -> float:

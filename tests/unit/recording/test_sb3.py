@@ -319,6 +319,38 @@ def test_learn_may_be_called_twice_and_beside_other_callbacks(tmp_path: Path) ->
     assert engine.replay(on.snapshot(0)).checkpoint.keys() <= on.checkpoint(1).keys()
 
 
+class Told(BaseCallback):
+    """What Stable-Baselines3's own Monitor says of the episodes that ended, a list a round; stops once, within a round."""
+
+    def __init__(self, stop_at: int) -> None:
+        super().__init__()
+        self.stop_at, self.rounds = stop_at, list[list[dict[str, float]]]()
+
+    def _on_rollout_start(self) -> None:
+        self.rounds.append([])
+
+    def _on_step(self) -> bool:
+        self.rounds[-1] += [info["episode"] for info in self.locals["infos"] if "episode" in info]
+        return self.num_timesteps != self.stop_at
+
+
+def test_rounds_say_of_their_episodes_what_a_monitor_says(tmp_path: Path) -> None:
+    model, told = PPO("MlpPolicy", "CartPole-v1", **SMALL), Told(stop_at=32 * 3 + 5)
+    with sb3.Recorder(tmp_path / "run", self_test=False) as recorder:
+        model.learn(32 * 4, callback=[told, recorder])
+        broken_off = told.rounds.pop()
+        model.learn(32 * 4, callback=[told, recorder], reset_num_timesteps=False)
+    run = engine.open_run(tmp_path / "run")
+    assert len(told.rounds) == len(run.stored_rounds) > 6
+    for k, episodes in enumerate(told.rounds):
+        metrics = run.rounds[k].metrics
+        assert metrics["episodes"] == len(episodes)
+        if episodes:
+            assert metrics["mean_return"] == pytest.approx(np.mean([each["r"] for each in episodes]))
+            assert metrics["mean_length"] == pytest.approx(np.mean([each["l"] for each in episodes]))
+    assert not broken_off, "the episode that ran when it was broken off ended in the round after"
+
+
 @pytest.mark.long
 def test_a_script_that_ends_keeps_its_last_round_also_where_schedules_go_below_0(tmp_path: Path) -> None:
     script = (
