@@ -46,7 +46,7 @@ class EpisodeStates:
         """Note the actions of a step; an environment that is done was reset within it."""
         if self.envs:
             self._taken.append(actions)
-            if dones.any():
+            if True in dones.tolist():
                 self._since[dones] = len(self._taken)
 
     def tensors(self, number: NDArray[np.int64], shown: Any) -> dict[str, NDArray[Any]]:

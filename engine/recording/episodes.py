@@ -18,8 +18,8 @@ class Episodes:
         self._running: NDArray[np.int64] | None = None
         self._open: NDArray[np.int64] = np.zeros(0, np.int64)
         """Those that have begun, and of which nothing says yet that they have ended."""
-        self._sums: NDArray[np.float64] = np.zeros(0)
-        self._lengths: NDArray[np.float64] = np.zeros(0)
+        self._sums: NDArray[Any] = np.zeros(0)
+        self._lengths: NDArray[Any] = np.zeros(0)
 
     def numbers(self, begins: NDArray[np.bool_]) -> NDArray[np.int64]:
         """(T, E) whether an episode begins at each of the next steps -> (T, E) their episodes, unique within the run."""
@@ -41,7 +41,7 @@ class Episodes:
         reward: NDArray[Any],
         counted: NDArray[np.bool_],
         over: NDArray[np.bool_],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Undiscounted return and length of each episode that ended with the next steps, also of those that began before them.
 
         Args:
@@ -61,8 +61,10 @@ class Episodes:
     def metrics(self, buffer: RecordedBuffer, over: NDArray[np.bool_]) -> dict[str, Any]:
         """What a round's commit says of the episodes that ended in it, and of its critic; `over` as in `passed`."""
         valid = np.ones(len(buffer), bool) if buffer.valid is None else buffer.valid
-        number, reward, counted = (column.reshape(-1, len(over)) for column in (buffer.episode, buffer.reward, valid))
-        returns, lengths = self.passed(number, reward, counted, over)
+        steps = -1, len(over)
+        returns, lengths = self.passed(
+            buffer.episode.reshape(steps), buffer.reward.reshape(steps), valid.reshape(steps), over
+        )
         some = len(returns) > 0
         return {
             "records": len(buffer),
