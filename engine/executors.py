@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from importlib.util import find_spec
 from multiprocessing import active_children, get_all_start_methods, get_context, parent_process
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -28,6 +30,8 @@ IMPORTED_ONCE = ["engine.core.replays.many", "engine.kinds.control.kind"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+Next = Callable[[], T | None]
+"""Gives the next task each time that it is called; None: there is none before another one is finished, or none at all."""
 Outcomes = Generator[tuple[Any, Callable[[], Any]], None, None]
 """Tasks as they are finished, each with a function that gives its result or raises what the task raised."""
 
@@ -70,9 +74,18 @@ class Pool:
         """Refuse what can't begin; errors as `check_executor`."""
         check_executor(self.executor, self.workers)
 
+    @property
+    def at_a_time(self) -> int:
+        """Tasks that go on side by side, on a cluster at least."""
+        return 1 if self.executor == "inline" else self.workers or default_workers()
+
     def run(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[T, R]]:
         """`run_tasks` here."""
         return run_tasks(function, tasks, self.executor, self.workers)
+
+    def feed(self, function: Callable[[T], R], following: Next[T]) -> Iterator[tuple[T, R]]:
+        """`feed_tasks` here."""
+        return feed_tasks(function, following, self.executor, self.workers)
 
 
 INLINE, PROCESSES = Pool("inline"), Pool()
@@ -105,11 +118,46 @@ def run_tasks(
             raised as it is, with a note that names the task.
     """
     check_executor(executor, workers)
+    left = iter(tasks)
+    at_a_time = min(workers or default_workers(), len(tasks) or 1)
+    return _outcomes(function, lambda: next(left, None), executor, at_a_time, len(tasks))
+
+
+def feed_tasks(
+    function: Callable[[T], R], following: Next[T], executor: str = "inline", workers: int | None = None
+) -> Iterator[tuple[T, R]]:
+    """`run_tasks` of tasks that are told one by one, each when there is somebody to do it.
+
+    >>> numbers = iter([1, 2, 3])
+    >>> list(feed_tasks(str, lambda: next(numbers, None)))
+    [(1, '1'), (2, '2'), (3, '3')]
+
+    Args:
+        function: as `run_tasks`.
+        following: is asked whenever a worker is free, after the consumer has seen all that is finished, so that what comes next
+            may depend on it. The work ends where it has nothing and nothing is waited for.
+        executor: as `run_tasks`.
+        workers: as `run_tasks`.
+
+    Yields:
+        As `run_tasks`. Errors are the same.
+    """
+    check_executor(executor, workers)
+    at_a_time = workers or default_workers()
+    return _outcomes(function, following, executor, at_a_time, at_a_time)
+
+
+def _outcomes(
+    function: Callable[[T], R], following: Next[T], executor: str, workers: int, ahead: int
+) -> Iterator[tuple[T, R]]:
+    """What `run_tasks` yields, where `ahead` tasks are handed over before one is finished."""
     start = {"inline": _inline, "processes": _in_processes, "ray": _on_ray}[executor]
     failed: list[tuple[T, Exception]] = []
-    outcomes = start(function, tasks, workers or default_workers())
+    outcomes = start(function, following, workers, ahead)
+    asked = 0
     try:
         for task, outcome in outcomes:
+            asked += 1
             try:
                 result = outcome()
             except BrokenProcessPool:
@@ -124,33 +172,56 @@ def run_tasks(
         outcomes.close()
     if failed:
         task, first = failed[0]
-        others = f" ({len(failed) - 1} more of {len(tasks)} tasks failed)" if len(failed) > 1 else ""
+        others = f" ({len(failed) - 1} more of {asked} tasks failed)" if len(failed) > 1 else ""
         if isinstance(first, EngineError):
             raise EngineError(f"{task}: {first}{others}") from first
         first.add_note(f"in the task {task}{others}")
         raise first
 
 
-def _inline(function: Callable[[Any], Any], tasks: Sequence[Any], _workers: int) -> Outcomes:
-    for task in tasks:
+def _inline(function: Callable[[Any], Any], following: Next[Any], _workers: int, _ahead: int) -> Outcomes:
+    while (task := following()) is not None:
         yield task, partial(function, task)
 
 
-def _in_processes(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Outcomes:
+def _in_processes(function: Callable[[Any], Any], following: Next[Any], workers: int, ahead: int) -> Outcomes:
+    _check_main_module()
     others = set(active_children())
-    pool = ProcessPoolExecutor(
-        min(workers, len(tasks) or 1), _context(), initializer=_begin_worker, initargs=(allowed(),)
-    )
+    pool = ProcessPoolExecutor(workers, _context(), initializer=_begin_worker, initargs=(allowed(),))
+    waiting: dict[Future[Any], Any] = {}
     try:
-        futures = {pool.submit(function, task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures.pop(future), future.result
+        while True:
+            while len(waiting) < ahead and (task := following()) is not None:
+                waiting[pool.submit(function, task)] = task
+            if not waiting:
+                return
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                yield waiting.pop(future), future.result
     except BaseException:  # also where the consumer stops: a running task would be waited for
         for process in set(active_children()) - others:
             process.terminate()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _check_main_module() -> None:
+    """Refuse to start workers where they can't import the program that is running, or would run it again.
+
+    Raises:
+        BadInputError: it is a script that comes from no file, or one whose top level is not guarded.
+    """
+    main = sys.modules["__main__"]
+    path = getattr(main, "__file__", None)
+    if path is None or getattr(main, "__spec__", None) is not None:  # a notebook or a module, which are not run again
+        return
+    what = "worker processes import this program again, so it must be a file whose work stands under"
+    try:
+        source = Path(path).read_bytes()
+    except OSError:
+        source = b""
+    if b"__name__" not in source:
+        raise BadInputError(f'{what} if __name__ == "__main__": (or choose the executor inline)')
 
 
 def _context() -> BaseContext:
@@ -176,7 +247,7 @@ def _end_with(parent: BaseProcess) -> None:
     os._exit(1)
 
 
-def _on_ray(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Outcomes:
+def _on_ray(function: Callable[[Any], Any], following: Next[Any], workers: int, ahead: int) -> Outcomes:
     import ray
 
     given = allowed()
@@ -196,8 +267,12 @@ def _on_ray(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) 
         ray.init(num_cpus=None if "RAY_ADDRESS" in os.environ else workers, log_to_driver=False)
     try:
         remote = ray.remote(num_cpus=1, max_retries=0)(within)
-        waiting = {remote.remote(task): task for task in tasks}
-        while waiting:
+        waiting: dict[Any, Any] = {}
+        while True:
+            while len(waiting) < ahead and (task := following()) is not None:
+                waiting[remote.remote(task)] = task
+            if not waiting:
+                return
             (done,), _ = ray.wait(list(waiting), num_returns=1)
             yield waiting.pop(done), partial(result, done)
     finally:

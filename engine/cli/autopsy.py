@@ -37,8 +37,8 @@ def autopsy(
         Path | None, typer.Option(metavar="FILE", help="HTML file to write the report to; it needs nothing else.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="With --rounds or --against: trainings of each arm.")] = 5,
-    executor: Annotated[str, typer.Option(help="With --rounds or --against: inline, processes or ray.")] = "processes",
-    workers: Annotated[int | None, typer.Option(help="Trainings at a time; by default one a core.")] = None,
+    executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
+    workers: Annotated[int | None, typer.Option(help="Policies or trainings at a time; by default one a core.")] = None,
     as_json: Json = False,
 ) -> None:
     """Say whether a round is what it claims to be, whether its change was real, and what would have prevented a fall.
@@ -69,7 +69,7 @@ def autopsy(
     opened = open_run(run)
     try:
         with progress(quiet=as_json) as say:
-            found = examine(opened, round, episodes=episodes, progress=say)
+            found = examine(opened, round, episodes=episodes, executor=executor, workers=workers, progress=say)
     except KeyboardInterrupt:
         raise CancelledError(
             f"stopped; what was played is kept in {run / 'derived'}, continue with the same command"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 Fault = Literal["numbers", "environment", "advantages", "records", "critic", "step", "unexplained"]
 """What is wrong where a check fails, in the order in which one is named: the identifiers of an autopsy's verdict."""
+
+Read = Callable[[int], Any]
+"""Reads a round of the run whose records are there; a check of several rounds reads each of them once."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.checks.checked import Check
+from engine.analysis.checks.checked import Check, Read
 from engine.analysis.restoring import CannotRestoreError, points
 from engine.core.kind import recorded_here
 from engine.errors import BadInputError
@@ -17,11 +17,11 @@ from engine.store.snapshot import Snapshot
 NAME = "environment"
 
 
-def environment_steps(run: Run, snapshot: Snapshot) -> Check:
+def environment_steps(run: Run, snapshot: Snapshot, read: Read) -> Check:
     """Whether the environment, stepped through the round's actions from where it stood, does what was recorded.
 
     Where it does something else in the round before as well, or the round was recorded on another machine, nothing is wrong with
-    the round alone, and it can't be told.
+    the round alone, and it can't be told. `read` reads a round.
     """
     k = snapshot.round
     try:
@@ -37,7 +37,7 @@ def environment_steps(run: Run, snapshot: Snapshot) -> Check:
         return Check(NAME, None, f"{said}; but the round was recorded on another machine")
     if k - 1 not in run.stored_rounds:
         return Check(NAME, None, f"{said}; the round before is not stored to compare with")
-    if len(_astray(run.snapshot(k - 1))):
+    if len(_astray(read(k - 1))):
         return Check(NAME, None, f"{said}, and so it does in the round before")
     return Check(NAME, False, f"{said}, and in the round before it does not", "environment")
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from engine.analysis.checks.checked import Check, Fault
+from engine.analysis.checks.checked import Check, Fault, Read
 from engine.core.kind import kind_of
 from engine.core.policy import trained
 from engine.core.replays.replay import replay
@@ -29,11 +29,11 @@ LARGEST_FACTOR, TRIED = 2.0, 17
 """Powers of ten by which another learning rate may be larger or smaller; how many are tried before the best is narrowed down."""
 
 
-def landed(run: Run, k: int, name: str) -> Check:
-    """Whether the replay of round k leads to theta(k + 1), bit for bit or to rounding."""
+def landed(run: Run, k: int, name: str, read: Read) -> Check:
+    """Whether the replay of round k leads to theta(k + 1), bit for bit or to rounding; `read` reads a round."""
     if k not in run.stored_rounds:
         return Check(name, None, "there is no round before" if k < 0 else f"the records of round {k} are not stored")
-    found = verified_round(run, k)
+    found = verified_round(run, k, read=read)
     if found.largest is None or found.moved is None:
         return Check(name, None, f"round {k} is not replayed: {found.why}")
     if found.equal:
@@ -43,7 +43,7 @@ def landed(run: Run, k: int, name: str) -> Check:
         return Check(
             name, True, f"the replay of round {k} lands on theta({k + 1}) to rounding, {share:.1g} of the update"
         )
-    fault, said = _done_instead(run.snapshot(k), parameters_of(run.checkpoint(k + 1)))
+    fault, said = _done_instead(read(k), parameters_of(run.checkpoint(k + 1)))
     return Check(name, False, f"the replay of round {k} does not land on theta({k + 1}): {said}", fault)
 
 

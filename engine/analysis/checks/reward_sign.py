@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.analysis.checks.checked import Check
+from engine.analysis.checks.checked import Check, Read
 from engine.core.advantage_steps import Steps
 from engine.core.kind import kind_of
 from engine.errors import BadInputError
@@ -62,20 +62,21 @@ def is_mirrored(now: NDArray[np.floating], before: NDArray[np.floating]) -> bool
     return len(found) >= SEEN and bool(np.isin(-found, known).all() and not np.isin(found, known).any())
 
 
-def reward_sign(run: Run, snapshot: Snapshot, replayed: Check) -> Check:
+def reward_sign(run: Run, snapshot: Snapshot, replayed: Check, read: Read) -> Check:
     """Whether the rewards have the sign that the critic expects.
 
     Args:
         run: of any kind.
         snapshot: its round.
         replayed: whether the round before leads to it; where it does not, its critic has learned nothing of the rewards before.
+        read: reads a round.
     """
     name, kind, k = "reward sign", kind_of(snapshot), snapshot.round
     try:
         now = expected(kind.advantage_steps(snapshot), snapshot.config.gamma)
     except BadInputError as error:
         return Check(name, None, str(error))
-    earlier = [run.snapshot(j) for j in run.stored_rounds if k - EARLIER <= j < k]
+    earlier = [read(j) for j in run.stored_rounds if k - EARLIER <= j < k]
     before = [expected(kind.advantage_steps(each), each.config.gamma) for each in earlier]
     if earlier and is_mirrored(snapshot.buffer.reward, np.concatenate([each.buffer.reward for each in earlier])):
         return Check(name, False, "all rewards are those of the rounds before with the other sign", "environment")

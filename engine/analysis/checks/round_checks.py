@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import islice
+from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from engine.analysis.checks.advantage_rule import Followed, Rule, follow, follow_changing
-from engine.analysis.checks.checked import Check, Fault
+from engine.analysis.checks.checked import Check, Fault, Read
 from engine.analysis.checks.environment_steps import environment_steps
 from engine.analysis.checks.landing import landed
 from engine.analysis.checks.reward_sign import reward_sign
 from engine.analysis.checks.stated_rule import follow_stated
 from engine.analysis.incidents.detect import incidents
 from engine.analysis.incidents.incident import UNLIKE
+from engine.analysis.not_finite_records import not_finite_records, some
 from engine.core.checkpoint import one_thread
 from engine.core.kind import kind_of
 from engine.core.replays.rebuilt_policy import rebuilt_policy
@@ -25,7 +26,6 @@ from engine.core.stated_advantages import StatedAdvantages
 from engine.errors import BadInputError
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
-from engine.store.words import counted
 
 CLIP = 10.0
 """Size at which rewards are clipped that are divided by their running deviation, here and in Stable-Baselines3."""
@@ -63,35 +63,27 @@ def check_round(run: Run, k: int) -> list[Check]:
         DamagedRunError: a file is not what was written.
     """
     one_thread()
-    snapshot, before = run.snapshot(k), landed(run, k - 1, "replay before")
+    read = cache(run.snapshot)
+    snapshot, before = read(k), landed(run, k - 1, "replay before", read)
     return [
         numbers(snapshot),
         policy(snapshot),
         critic(snapshot),
         advantages(snapshot),
-        environment_steps(run, snapshot),
+        environment_steps(run, snapshot, read),
         records_before(run, k),
-        reward_sign(run, snapshot, before),
-        settings(run, snapshot),
+        reward_sign(run, snapshot, before, read),
+        settings(run, snapshot, read),
         before,
-        landed(run, k, "replay"),
+        landed(run, k, "replay", read),
     ]
 
 
 def numbers(snapshot: Snapshot) -> Check:
     """Whether all numbers of the round are finite."""
-    name, buffer = "numbers", snapshot.buffer
-    for column, values in vars(buffer).items():
-        for part, array in values.items() if isinstance(values, dict) else [("", values)]:
-            if _floats(array) and column != "extra" and not np.isfinite(array).all():
-                shown, bad = (
-                    f"{column} {part}".strip(),
-                    np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(1)),
-                )
-                own = len(array) == len(buffer)
-                where = f"of records {_some(bad)}" if own else f"at {counted(len(bad), 'place')}, the first at {bad[0]}"
-                said = f"{shown} is no finite number {where}"
-                return Check(name, False, said, "numbers", tuple(bad.tolist()) if own else ())
+    name, found = "numbers", not_finite_records(snapshot.buffer)
+    if found.records:
+        return Check(name, False, found.sentence, "numbers", found.records)
     for tensor, values in snapshot.checkpoint.items():
         if _floats(values) and not np.isfinite(values).all():
             return Check(name, False, f"{tensor} of the checkpoint before the update is not finite", "numbers")
@@ -127,7 +119,7 @@ def critic(snapshot: Snapshot) -> Check:
     said = (
         f"the recorded values are not the critic's: {_share(wrong, len(recorded))} differ, by up to {apart.max():.2g}"
     )
-    return Check(name, False, said, "critic", _if_some(wrong, len(recorded)))
+    return Check(name, False, said, "critic", _ifsome(wrong, len(recorded)))
 
 
 def advantages(snapshot: Snapshot) -> Check:
@@ -151,7 +143,7 @@ def advantages(snapshot: Snapshot) -> Check:
     if fault is None:
         return Check(name, True, f"they follow from rewards and values with {with_what}")
     return Check(
-        name, False, f"{said}; the settings say {with_what}", fault, _if_some(found.wrong, len(snapshot.buffer))
+        name, False, f"{said}; the settings say {with_what}", fault, _ifsome(found.wrong, len(snapshot.buffer))
     )
 
 
@@ -160,9 +152,9 @@ def _as_stated(stated: StatedAdvantages, n: int) -> Check:
     rule, found = next(iter(stated.by_rule)), follow_stated(stated)
     if found.fault is None:
         return Check("advantages", True, f"they follow from the rewards: each is its {rule}")
-    said = found.what or f"advantages do not follow from the rewards in records {_some(found.wrong)}"
+    said = found.what or f"advantages do not follow from the rewards in records {some(found.wrong)}"
     return Check(
-        "advantages", False, f"{said}; by the settings each is its {rule}", found.fault, _if_some(found.wrong, n)
+        "advantages", False, f"{said}; by the settings each is its {rule}", found.fault, _ifsome(found.wrong, n)
     )
 
 
@@ -186,7 +178,7 @@ def _fault_of(found: Followed, declared: Rule) -> tuple[Fault | None, str]:
     if differ:
         return "advantages", f"advantages were computed with {' and '.join(differ)}"
     if len(found.wrong):
-        return "records", f"advantages do not follow from rewards and values in records {_some(found.wrong)}"
+        return "records", f"advantages do not follow from rewards and values in records {some(found.wrong)}"
     return None, ""
 
 
@@ -199,14 +191,14 @@ def records_before(run: Run, k: int) -> Check:
     return Check(name, True, "rewards and observations are like those of the rounds before")
 
 
-def settings(run: Run, snapshot: Snapshot) -> Check:
-    """Whether the settings in force are those of the round before, up to what a schedule changes."""
+def settings(run: Run, snapshot: Snapshot, read: Read) -> Check:
+    """Whether the settings in force are those of the round before, up to what a schedule changes; `read` reads a round."""
     name, k = "settings", snapshot.round
     if not snapshot.in_force:
         return Check(name, True, "they are the same in all rounds")
     if k - 1 not in run.stored_rounds:
         return Check(name, None, "the round before is not stored")
-    now, before = (dict(_numbers(each.in_force)) for each in (snapshot, run.snapshot(k - 1)))
+    now, before = (dict(_numbers(each.in_force)) for each in (snapshot, read(k - 1)))
     changed = [
         f"{key} from {before[key]:g} to {now[key]:g}" for key in now if key in before and _apart(before[key], now[key])
     ]
@@ -237,15 +229,9 @@ def _floats(array: object) -> bool:
     return isinstance(array, np.ndarray) and array.dtype.kind == "f"
 
 
-def _some(records: NDArray[np.integer]) -> str:
-    """`3, 5, 8 and 20 others`, of all that there are."""
-    shown = ", ".join(map(str, islice(records.tolist(), 5)))
-    return shown if len(records) <= 5 else f"{shown} and {len(records) - 5:,} others"
-
-
 def _share(records: NDArray[np.integer], n: int) -> str:
     return f"all {n:,} records" if len(records) == n else f"{len(records):,} of {n:,} records"
 
 
-def _if_some(records: NDArray[np.integer], n: int) -> tuple[int, ...]:
+def _ifsome(records: NDArray[np.integer], n: int) -> tuple[int, ...]:
     return () if len(records) == n else tuple(records.tolist())

@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engine.analysis.incidents.incident import NOT_FINITE, Incident, Incidents, in_order
 from engine.analysis.incidents.unlike import MOST_COMPONENTS, VERSION, Look, Unlike
 from engine.analysis.incidents.watch import Watch
+from engine.analysis.not_finite_records import not_finite_records
 from engine.analysis.round_by_round import RoundByRound
 from engine.errors import EngineError
 from engine.executors import Progress
@@ -115,17 +114,7 @@ def name_records(run: Run, found: Incidents) -> Incidents:
 
 
 def _with_records(incident: Incident, buffer: Any) -> Incident:
-    """Which records of its round hold what is no number, and where."""
-    columns = {name: column for name, column in vars(buffer).items() if _is_of_records(column, len(buffer))}
-    bad = {name: ~np.isfinite(column).reshape(len(buffer), -1).all(1) for name, column in columns.items()}
-    where = [name.replace("_", " ") for name, records in bad.items() if records.any()]
-    if not where:
-        return replace(incident, reason=f"{incident.reason}; its records hold only numbers")
-    records = np.flatnonzero(np.logical_or.reduce([*bad.values()]))
-    listed = ", ".join(map(str, records[:NAMED].tolist())) + (", ..." if len(records) > NAMED else "")
-    said = f"{incident.reason}; no numbers are {', '.join(where)} of {len(records)} of {len(buffer)} records ({listed})"
-    return replace(incident, reason=said, records=tuple(records[:NAMED].tolist()))
-
-
-def _is_of_records(column: Any, n: int) -> bool:
-    return isinstance(column, np.ndarray) and column.dtype.kind == "f" and column.ndim > 0 and len(column) == n
+    """Which records of its round hold numbers that are not finite, and where."""
+    found = not_finite_records(buffer)
+    reason = f"{incident.reason}; {found.sentence}"
+    return replace(incident, reason=reason, records=found.records[:NAMED])

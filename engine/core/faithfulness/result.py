@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from engine.core.chosen_targets import chosen_target
 from engine.core.faithfulness.controls import NULL_TOLERANCE
+from engine.core.faithfulness.measured_rounds import note_measured
 from engine.core.targets.functions import Described, Target
 from engine.core.targets.question import Question, TargetName, averaged_name
 from engine.errors import BadInputError, DamagedRunError
@@ -321,6 +322,7 @@ def keep_validation(snapshot: Snapshot, target: Described, measured: Validation)
         return pa.table({"validation": [json.dumps(v.to_json()) for v in stored]})
 
     update_table(snapshot.path, _key(snapshot, target), beside)
+    note_measured(snapshot, str(measured.target["target"]))
 
 
 def _kept(snapshot: Snapshot, target: Described) -> list[Validation]:

@@ -88,7 +88,9 @@ class ReplayedRound:
         }
 
 
-def replay_round(run: Run, k: int, report: Callable[[int, int], None] | None = None) -> ReplayedRound:
+def replay_round(
+    run: Run, k: int, report: Callable[[int, int], None] | None = None, read: Callable[[int], Snapshot] | None = None
+) -> ReplayedRound:
     """Replay round k from its files, and compare its parameters with the next checkpoint's.
 
     >>> import engine
@@ -100,9 +102,10 @@ def replay_round(run: Run, k: int, report: Callable[[int, int], None] | None = N
         run: the run.
         k: a round whose records are there.
         report: told optimizer steps done and in all, before each; raise from it to cancel.
+        read: reads the round, where somebody does it who has it already; by default the run.
     """
     try:
-        snapshot = run.snapshot(k)
+        snapshot = (read or run.snapshot)(k)
     except BadInputError as error:  # dropped by now
         return ReplayedRound(k, False, None, None, str(error))
     policy = rebuilt_policy(snapshot)
@@ -183,12 +186,14 @@ def kept_replay(run: Run, k: int) -> ReplayedRound | None:
     return ReplayedRound(k, equal, largest, moved, why, None if math.isnan(log_prob) else log_prob, same_policy)
 
 
-def verified_round(run: Run, k: int, report: Callable[[int, int], None] | None = None) -> ReplayedRound:
+def verified_round(
+    run: Run, k: int, report: Callable[[int, int], None] | None = None, read: Callable[[int], Snapshot] | None = None
+) -> ReplayedRound:
     """`replay_round`, kept in the run's `derived/` where it came to an end, so that it is made once. Args as there."""
     kept = kept_replay(run, k)
     if kept is not None:
         return kept
-    found, key = replay_round(run, k, report), _key(run, k)
+    found, key = replay_round(run, k, report, read), _key(run, k)
     if key is not None and found.largest is not None:
         values = {**asdict(found), "log_prob": math.nan if found.log_prob is None else found.log_prob}
         table = pa.table({name: pa.array([values[name]], kind) for name, kind in _KEPT.items()})

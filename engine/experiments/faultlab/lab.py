@@ -105,7 +105,7 @@ def forms() -> Iterator[tuple[Plant, Form, float]]:
 
 def _ask(run: Run, k: int, plant: Plant, form: Form, arms: bool) -> Answer:
     if arms:
-        found = autopsy(run, k)
+        found = autopsy(run, k, executor="inline")
         return answer(plant.name, form, k, found.verdict, found.checks)
     checks = check_round(run, k)
     return answer(plant.name, form, k, named_by(checks), checks)

@@ -139,7 +139,7 @@ def answered(cell: FallsCell) -> tuple[Update, ...]:
 
 def judge(run: Run, k: int, cell: FallsCell) -> Judged:
     """The autopsy of a round, and what its arms do with luck that the autopsy has not seen."""
-    found, snapshot = autopsy(run, k), run.snapshot(k)
+    found, snapshot = autopsy(run, k, executor="inline"), run.snapshot(k)
     leads, changes = _leads(snapshot), list[float]()
     arms: dict[JudgedCause, list[float]] = {cause: [] for cause in JUDGED}
     with _playing(snapshot, cell) as play:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from engine.analysis.checks.checked import Check as RoundCheck
 from engine.analysis.restoring import CannotRestoreError
-from engine.analysis.rollout_advantages import monte_carlo
+from engine.analysis.rollout_advantages import MonteCarlo, monte_carlo
 from engine.core.advantage_steps import Trajectories
 from engine.core.kind import kind_of
 from engine.errors import BadInputError
+from engine.executors import INLINE, Pool
 from engine.intervention.autopsy.arm import Arm, Check, LeftOutError, left_out, replays
 from engine.intervention.autopsy.worst_records import WorstRecords
 from engine.store.snapshot import Snapshot
@@ -86,10 +88,23 @@ def _from_rollouts(snapshot: Any, worst: WorstRecords) -> Arm:
     if kind.no_rollouts:
         return left_out(ROLLOUTS, "advantages", kind.no_rollouts)
 
+    def estimated(pool: Pool, check: Check) -> MonteCarlo:
+        return monte_carlo(
+            snapshot,
+            worst.bottom(check, MOST_PLAYED),
+            PLAYED,
+            executor=pool.executor,
+            workers=pool.workers,
+            report=lambda doing, done, total: check(),
+        )
+
+    def prepare(pool: Pool, check: Check) -> None:
+        with suppress(BadInputError, CannotRestoreError):  # whoever asks for the agent is told
+            estimated(pool, check)
+
     def otherwise(check: Check) -> Snapshot:
-        records = worst.bottom(check, MOST_PLAYED)
         try:
-            found = monte_carlo(snapshot, records, PLAYED, executor="inline", report=lambda doing, done, total: check())
+            found = estimated(INLINE, check)
         except CannotRestoreError as error:
             raise LeftOutError(str(error)) from None
         known = found.record[found.restored]
@@ -99,8 +114,15 @@ def _from_rollouts(snapshot: Any, worst: WorstRecords) -> Arm:
         advantage[known] = found.advantage[found.restored]
         return kind.with_advantages(snapshot, advantage)
 
-    said = f"the bottom {MOST_PLAYED}, by {worst.words}; twice {PLAYED} rollouts each"
-    return Arm(ROLLOUTS, "advantages", replays(snapshot, otherwise), said, rollouts=2 * PLAYED * MOST_PLAYED)
+    return Arm(
+        ROLLOUTS,
+        "advantages",
+        replays(snapshot, otherwise),
+        f"the bottom {MOST_PLAYED}, by {worst.words}; twice {PLAYED} rollouts each",
+        rollouts=2 * PLAYED * MOST_PLAYED,
+        prepare=prepare,
+        scores=worst.scores,
+    )
 
 
 def _with(snapshot: Snapshot, steps: Trajectories, advantage: np.ndarray) -> Snapshot:

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from engine.core.kind import kind_of
 from engine.core.replays.replay import replay
 from engine.errors import BadInputError
+from engine.executors import Pool
 from engine.store.snapshot import Snapshot
 
 Cause = Literal["order", "data", "step", "critic", "advantages", "records"]
@@ -29,7 +30,7 @@ class LeftOutError(BadInputError):
     """An arm can't be had of a round, which was not known before it was asked for."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Arm:
     """One thing that is otherwise."""
 
@@ -47,8 +48,17 @@ class Arm:
     """Settings to train with next where it takes the fall back."""
     rollouts: int = 0
     """Rollouts that are played for it first."""
+    prepare: Callable[[Pool, Check], None] | None = None
+    """Plays them in a pool, and keeps what comes of them for `agent`; None: there is nothing to prepare."""
+    scores: str = ""
+    """Which ones chose its records, where these are not the ones that usually do."""
     why_not: str = ""
     """Why it can't be had of this round; empty where it can, as far as is known without playing it."""
+
+    @property
+    def kept_as(self) -> str:
+        """What its policies are kept as: other scores choose other records."""
+        return f"{self.name} by {self.scores}" if self.scores else self.name
 
     def __repr__(self) -> str:
         return f"Arm({self.name}{f', left out: {self.why_not}' if self.why_not else ''})"

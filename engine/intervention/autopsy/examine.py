@@ -14,14 +14,15 @@ from engine.core.evaluation import EVALUATION_SEED
 from engine.core.kind import kind_of
 from engine.core.policy import with_gradients
 from engine.errors import BadInputError
-from engine.executors import Progress
+from engine.executors import Pool, Progress
 from engine.intervention.autopsy.arm import Arm
 from engine.intervention.autopsy.arms import possible
 from engine.intervention.autopsy.autopsy_result import NOT_YET, Autopsy, Change, Verdict
 from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, EPISODES, Kept, Returns
 from engine.intervention.autopsy.next_step import next_step
 from engine.intervention.autopsy.on_records import REPLAYED, ask, kept_numbers, on_records, why_silent
-from engine.intervention.autopsy.play import missing, play, why_unplayed
+from engine.intervention.autopsy.order_of_play import missing
+from engine.intervention.autopsy.play import play, why_unplayed
 from engine.intervention.autopsy.played_arms import (
     PlayedArm,
     cause_of,
@@ -41,6 +42,8 @@ def autopsy(
     round: int,
     *,
     episodes: int = EPISODES,
+    executor: str = "processes",
+    workers: int | None = None,
     cache: bool = True,
     progress: Progress | None = None,
 ) -> Autopsy:
@@ -55,6 +58,8 @@ def autopsy(
         run: a run, or its folder.
         round: k, whose records are stored.
         episodes: of the policies before and after the update; arms have half as many, all on the same seeds.
+        executor: `inline`, `processes` or `ray`; what takes a few seconds is played here. The returns are the same.
+        workers: policies at a time; by default one a core.
         cache: keep what is played in the run's `derived/`, and take it from there.
         progress: told what is going on; raise from it to cancel. What is finished is kept.
 
@@ -65,6 +70,8 @@ def autopsy(
     if episodes < 2:
         raise BadInputError(f"episodes is {episodes}; it must be at least 2, for an interval")
     one_thread()
+    pool = Pool(executor, workers)
+    pool.check()
     run = run if isinstance(run, Run) else open_run(run)
     snapshot = run.snapshot(round)
     if why := why_no_autopsy(run, round):
@@ -76,7 +83,7 @@ def autopsy(
     numbers = kept_numbers(run, round, cache=cache)
     arms = arms_of(snapshot, checks)
     if not why_unplayed(snapshot):
-        play(run, snapshot, arms, returns, say)
+        play(run, snapshot, arms, returns, say, pool, checks)
     elif not why_silent(run, snapshot):
         ask(run, snapshot, arms, numbers, say)
     return _concluded(run, snapshot, checks, returns, numbers)
@@ -111,7 +118,7 @@ def arms_of(snapshot: Snapshot, checks: Sequence[Check] = ()) -> list[Arm]:
 
 def _left_out(snapshot: Snapshot, checks: Sequence[Check], kept: Kept) -> dict[str, str]:
     """Arms that can't be had with the reason, also those of which that was seen as they were to be played."""
-    whys = {arm.name: arm.why_not or kept.left_out.get(arm.name, "") for arm in possible(snapshot, checks)}
+    whys = {arm.name: arm.why_not or kept.left_out.get(arm.kept_as, "") for arm in possible(snapshot, checks)}
     return {name: why for name, why in whys.items() if why}
 
 

@@ -22,7 +22,22 @@ RETURNS_VERSION = 1
 BEFORE, AFTER = "before the update", "after the update"
 """The two policies of the record; all others are arms'."""
 LEFT_OUT = "left_out"
+MORE_SEEDS = ", on more seeds"
 _KEPT: dict[str, pa.DataType] = {"policy": pa.string(), "value": pa.float64()}
+
+
+def on_more_seeds(policy: str) -> str:
+    """What the returns of a policy on more seeds are kept as.
+
+    >>> on_first_seeds(on_more_seeds(BEFORE)) == on_first_seeds(BEFORE) == BEFORE
+    True
+    """
+    return f"{policy}{MORE_SEEDS}"
+
+
+def on_first_seeds(policy: str) -> str:
+    """The policy, on whichever seeds its returns are."""
+    return policy.removesuffix(MORE_SEEDS)
 
 
 class Kept:
@@ -83,7 +98,7 @@ class Kept:
 
 
 class Returns(Kept):
-    """Policy -> its returns, all on the same seeds, those of arms on the first half.
+    """Policy -> its returns, all on the same seeds, those of arms on the first half; some also on as many more seeds.
 
     Args:
         run: the run.
@@ -98,8 +113,14 @@ class Returns(Kept):
         """Episodes of a policy of an arm: there are several of each, and they differ by more than by episodes."""
         super().__init__(run, _key(run, k, episodes) if cache else None, self.episodes_of)
 
+    def block_of(self, policy: str) -> int:
+        """Which episodes: the seeds of different blocks are others."""
+        return int(policy.endswith(MORE_SEEDS))
+
     def episodes_of(self, policy: str) -> int:
         """How many it plays."""
+        if policy.endswith(MORE_SEEDS):
+            return self.episodes
         return self.episodes if policy in (BEFORE, AFTER) else self.of_arms
 
 

@@ -41,9 +41,9 @@ def next_step(
     if verdict == "data":
         return _train(run, snapshot, {"n_steps": 2 * config.n_steps})
     if verdict == "records":
-        return _engine(
-            "diagnose", str(run.path), "--round", str(snapshot.round), "--estimator", estimator_for(snapshot)
-        )
+        chosen = estimator_for(snapshot).estimator
+        where = (str(run.path), "--round", str(snapshot.round))
+        return _engine("diagnose", *where, "--estimator", chosen)
     return _train(run, snapshot, remedy) if remedy else ""
 
 

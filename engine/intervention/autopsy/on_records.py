@@ -161,7 +161,7 @@ def in_words(found: Sequence[OnRecords]) -> str:
 
 
 def _replayed(arms: Sequence[Arm], numbers: Kept) -> list[Arm]:
-    return [arm for arm in arms if arm.name in REPLAYED and arm.name not in numbers.left_out]
+    return [arm for arm in arms if arm.name in REPLAYED and arm.kept_as not in numbers.left_out]
 
 
 def _policies(arm: Arm) -> list[str]:
@@ -185,7 +185,7 @@ def _policy(run: Run, snapshot: Snapshot, arms: Sequence[Arm], name: str, number
     try:
         policy: Policy = arm.agent(_policies(arm).index(name), check).policy
     except BadInputError as error:
-        numbers.leave_out(arm.name, str(error))
+        numbers.leave_out(arm.kept_as, str(error))
         return None
     return policy
 

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property, partial
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
-import numpy as np
-
-from engine.core.checkpoint import Tensors
+from engine.analysis.checks.checked import Check as RoundCheck
 from engine.core.kind import kind_of
-from engine.core.replays.replay import replay
 from engine.errors import BadInputError
-from engine.executors import Progress
+from engine.executors import INLINE, Pool, Progress
 from engine.intervention.autopsy.arm import Arm, Check
-from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, EPISODES, Returns
-from engine.intervention.autopsy.played_arms import (
-    FIRST,
-    MOST,
-    cause_of,
-    change,
-    had,
-    played,
-    policy_of,
-    replicates,
-    undecided,
-)
+from engine.intervention.autopsy.kept_returns import EPISODES, Returns
+from engine.intervention.autopsy.order_of_play import missing, stages
+from engine.intervention.autopsy.played_arms import FIRST, policy_of
+from engine.intervention.autopsy.policies import PlayedOnce, Policies, ToPlay, played_elsewhere
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
-CHANGES_NOTHING = "it changes nothing here, the update leads to the same parameters"
+WORTH_A_POOL = 12.0
+"""Seconds of work from which on other processes take part in it: they need some seconds to begin."""
 
 
 def why_unplayed(snapshot: Snapshot) -> str:
@@ -40,44 +30,16 @@ def why_unplayed(snapshot: Snapshot) -> str:
         return str(error)
 
 
-def fell(returns: Returns) -> bool:
-    """Whether the policy got worse by the update for certain."""
-    return change(returns).high < 0
-
-
-def missing(returns: Returns, arms: Sequence[Arm]) -> list[str]:
-    """Policies that are still to be played, as far as is known: the arms' only once there is a fall.
-
-    First the arms that decide; then more of those that are open; then the others, those of the cause that is known by then
-    first and those that need rollouts last.
-    """
-    first = [name for name in (BEFORE, AFTER) if name not in returns]
-    if first or not fell(returns):
-        return first
-    there = had(arms, returns)
-    controls = {arm.control for arm in there}
-    deciding = [arm for arm in there if arm.lead or arm.name in controls]
-    cause = cause_of(played(deciding, returns))
-    others = sorted((arm for arm in there if arm not in deciding), key=lambda arm: (arm.rollouts, arm.cause != cause))
-    more = _unplayed(deciding, returns, FIRST) or _unplayed(_open(deciding, returns), returns, MOST)
-    return more + _unplayed(others, returns, FIRST)
-
-
-def _open(deciding: Sequence[Arm], returns: Returns) -> list[Arm]:
-    """Those of which more could change the verdict, with what they are held against; who has begun with more ends it."""
-    names = undecided(played(deciding, returns))
-    names += [arm.name for arm in deciding if FIRST < replicates(arm, returns) < MOST]
-    more = [arm for arm in deciding if arm.name in names or replicates(arm, returns) == MOST]
-    controls = {arm.control for arm in more}
-    return [arm for arm in deciding if arm in more or arm.name in controls]
-
-
-def _unplayed(arms: Sequence[Arm], returns: Returns, wanted: int) -> list[str]:
-    return [name for arm in arms for which in range(wanted) if (name := policy_of(arm, which)) not in returns]
-
-
-def play(run: Run, snapshot: Snapshot, arms: Sequence[Arm], returns: Returns, say: Progress) -> None:
-    """Play what is missing; what is finished is kept.
+def play(
+    run: Run,
+    snapshot: Snapshot,
+    arms: Sequence[Arm],
+    returns: Returns,
+    say: Progress,
+    pool: Pool = INLINE,
+    checks: Sequence[RoundCheck] = (),
+) -> None:
+    """Play what is missing; what is finished is kept. Returns are the same whatever the pool.
 
     Args:
         run: the run.
@@ -85,61 +47,77 @@ def play(run: Run, snapshot: Snapshot, arms: Sequence[Arm], returns: Returns, sa
         arms: those that can be had.
         returns: filled in.
         say: told what is played, and how many policies are done, of how many: two, until it is known whether there is a fall.
+        pool: where; work that takes a few seconds is done here.
+        checks: of the round, from which other processes make the same arms.
 
     Raises:
         BadInputError: policies of the round can't be evaluated.
     """
-    if not missing(returns, arms):
-        return
-    kind, making = kind_of(snapshot), _Policies(run, snapshot, arms)
-    evaluation = kind.evaluation(snapshot, {})
-    done = len(returns)
+    asked = partial(ToPlay, run.path.resolve(), snapshot.round, tuple(checks))
+    seconds = play_seconds(snapshot, arms, returns.episodes) or (0.0, math.inf)
+    policies = Policies(run, snapshot, arms)
     try:
-        while left := missing(returns, arms):
-            check = partial(say, f"playing the policy {left[0]}", done, done + len(left))
-            check()
-            agent = making.agent(left[0], returns, check)
-            if agent is not None:
-                player = kind.player(snapshot, agent)
-                returns.keep(left[0], evaluation.returns(player, 0, returns.episodes_of(left[0]), check))
-                done += 1
+        for those, takes in zip(
+            ((), arms), seconds, strict=True
+        ):  # the arms only once it is known whether there is a fall
+            where = pool if pool.at_a_time > 1 and takes >= WORTH_A_POOL else INLINE
+            turns = _Turns(those, returns, asked, say)
+            for one, found in turns.here(policies) if where is INLINE else turns.in_pool(where):
+                if found.returns is None:
+                    returns.leave_out(found.arm, found.why_not)
+                else:
+                    returns.keep(one.policy, found.returns)
     finally:
-        evaluation.close()
+        policies.close()
 
 
-class _Policies:
-    """Makes the policies of a round by their names."""
+class _Turns:
+    """Whose turn it is, as far as is known when it is asked."""
 
-    def __init__(self, run: Run, snapshot: Snapshot, arms: Sequence[Arm]) -> None:
-        self.run, self.snapshot = run, snapshot
-        self.arms = {policy_of(arm, which): (arm, which) for arm in arms for which in range(MOST)}
+    def __init__(
+        self, arms: Sequence[Arm], returns: Returns, asked: Callable[[str, int, int], ToPlay], say: Progress
+    ) -> None:
+        self.arms, self.returns, self._asked, self._say = arms, returns, asked, say
+        self._begun: set[str] = set()
 
-    def agent(self, policy: str, returns: Returns, check: Check) -> Any:
-        """The agent; None where its arm turns out to be nothing that can be played, which the returns remember."""
-        kind, snapshot = kind_of(self.snapshot), self.snapshot
-        if policy == BEFORE:
-            return kind.agent(snapshot)
-        if policy == AFTER:
-            return kind.agent(snapshot.changed(checkpoint=self.run.checkpoint(snapshot.round + 1)))
-        arm, which = self.arms[policy]
-        try:
-            agent = arm.agent(which, check)
-        except BadInputError as error:
-            returns.leave_out(arm.name, str(error))
+    def here(self, policies: Policies) -> Iterator[tuple[ToPlay, PlayedOnce]]:
+        """One after the other."""
+        while (one := self.following()) is not None:
+            check = self._check()
+            check()
+            yield one, policies.play(one, check)
+
+    def in_pool(self, pool: Pool) -> Iterator[tuple[ToPlay, PlayedOnce]]:
+        """Several at a time; a policy whose arm needs rollouts waits until these are played in the pool, too."""
+
+        def following() -> ToPlay | None:
+            one = self.following()
+            if one is not None:
+                self._prepare(one.policy, pool)
+                self._check()()
+            return one
+
+        return pool.feed(played_elsewhere, following)
+
+    def following(self) -> ToPlay | None:
+        """One that is played whatever comes of those that are not finished; None where there is none."""
+        group = next(iter(stages(self.returns, self.arms)), [])
+        policy = next((name for name in group if name not in self._begun), None)
+        if policy is None:
             return None
-        if which == 0 and _same(agent.tensors(), self.as_recorded):
-            returns.leave_out(arm.name, CHANGES_NOTHING)
-            return None
-        return agent
+        self._begun.add(policy)
+        return self._asked(policy, self.returns.block_of(policy), self.returns.episodes_of(policy))
 
-    @cached_property
-    def as_recorded(self) -> Tensors:
-        """Where the recorded update leads here."""
-        return replay(self.snapshot).checkpoint
+    def _prepare(self, policy: str, pool: Pool) -> None:
+        arm = next((arm for arm in self.arms if policy_of(arm, 0) == policy), None)
+        if arm is not None and arm.prepare is not None:
+            arm.prepare(pool, self._check())
 
-
-def _same(one: Tensors, other: Tensors) -> bool:
-    return all(np.array_equal(tensor, other[name]) for name, tensor in one.items() if name.startswith("parameter/"))
+    def _check(self) -> Check:
+        """Says what is played and how far it all is."""
+        left = missing(self.returns, self.arms)
+        doing = f"playing the policy {left[0]}" if left else "playing"
+        return partial(self._say, doing, len(self.returns), len(self.returns) + max(1, len(left)))
 
 
 def play_seconds(snapshot: Snapshot, arms: Sequence[Arm], episodes: int = EPISODES) -> tuple[float, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.intervals import CONFIDENCE, Interval
 from engine.intervention.autopsy.arm import CAUSES, Arm, Cause
-from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, Returns
+from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, Returns, on_more_seeds
 
 FIRST, MOST = 4, 8
 """Replicates of an arm, and of one that decides while it is open what it says."""
@@ -33,7 +34,13 @@ class PlayedPolicy:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"name": self.name, "cause": None, **_numbers(self.mean, self.difference), "replicates": 1}
+        return {
+            "name": self.name,
+            "cause": None,
+            **_numbers(self.mean, self.difference),
+            "replicates": 1,
+            "episodes": self.episodes,
+        }
 
 
 @dataclass(frozen=True)
@@ -43,9 +50,9 @@ class PlayedArm:
     name: str
     cause: Cause
     mean: Interval
-    """Return; over the arm's replicates."""
+    """Return on the seeds that all arms play; over the arm's replicates."""
     difference: Interval
-    """To what the recorded update made; corrected for the number of causes that were asked."""
+    """To what the recorded update made, on all seeds that the arm plays; corrected for the number of causes that were asked."""
     replicates: int
     what: str = ""
     """The arm in numbers."""
@@ -60,6 +67,10 @@ class PlayedArm:
     needed: float = 0.0
     """How much of the fall it must take back to explain it: half, or where other orders alone take back some, that and half of
     what they leave; on the seeds of the arms."""
+    reach: float = math.nan
+    """How far the arm's own 95 % interval goes to either side of the difference."""
+    episodes: int = 0
+    """Of each replicate."""
 
     @property
     def takes_back(self) -> bool:
@@ -70,8 +81,8 @@ class PlayedArm:
     @property
     def is_open(self) -> bool:
         """Whether more replicates could say something else: what is needed lies in its own 95 % interval, or is not certain."""
-        reach, over = self.mean.high - self.mean.value, self.difference.value - self.needed
-        return abs(over) < reach or (over >= 0 and not self.takes_back)
+        over = self.difference.value - self.needed
+        return abs(over) < self.reach or (over >= 0 and not self.takes_back)
 
     @property
     def sentence(self) -> str:
@@ -91,6 +102,7 @@ class PlayedArm:
             **_numbers(self.mean, self.difference),
             "against_control": None if against is None else list(against),
             "replicates": self.replicates,
+            "episodes": self.episodes,
         }
 
 
@@ -106,7 +118,12 @@ def policy_of(arm: Arm, which: int) -> str:
     >>> policy_of(Arm("half the learning rate", "step", lambda which, check: None), 0)
     'half the learning rate, 1'
     """
-    return f"{arm.name}, {which + 1}"
+    return f"{arm.kept_as}, {which + 1}"
+
+
+def policies_on_more_seeds(arm: Arm) -> list[str]:
+    """What all replicates of an arm are called on more seeds."""
+    return [on_more_seeds(policy_of(arm, which)) for which in range(MOST)]
 
 
 def replicates(arm: Arm, returns: Returns) -> int:
@@ -121,33 +138,40 @@ def change(returns: Returns) -> Interval:
 
 def had(arms: Sequence[Arm], returns: Returns) -> list[Arm]:
     """Those that can be played, as far as is known by now."""
-    return [arm for arm in arms if not arm.why_not and arm.name not in returns.left_out]
+    return [arm for arm in arms if not arm.why_not and arm.kept_as not in returns.left_out]
 
 
 def played(arms: Sequence[Arm], returns: Returns) -> tuple[PlayedArm, ...]:
     """Every arm of which there are replicates to compare, on the seeds of the two policies."""
-    there = had(arms, returns)
-    asked = max(1, sum(arm.lead for arm in there))
-    means = {arm.name: _means(arm, returns) for arm in there}
-    before, after = (returns[name][: returns.of_arms].mean() for name in (BEFORE, AFTER))
-    of_orders = [means[arm.name].mean() - after for arm in there if arm.cause == "order" and len(means[arm.name])]
+    there = [arm for arm in had(arms, returns) if replicates(arm, returns) > 1]
+    asked = max(1, sum(arm.lead for arm in had(arms, returns)))
+    differences = {arm.name: _differences(arm, returns, more=has_more_seeds(arm, returns)) for arm in there}
+    of_orders = [float(differences[arm.name].mean()) for arm in there if arm.cause == "order"]
+    by_name = {arm.name: arm for arm in there}
     return tuple(
         PlayedArm(
-            arm.name,
-            arm.cause,
-            Interval.of_mean(means[arm.name]),
-            _corrected(means[arm.name] - after, asked),
-            len(means[arm.name]),
-            arm.what,
-            arm.lead,
-            arm.control,
-            _against(means[arm.name], means.get(arm.control, np.zeros(0)), asked),
-            arm.tries,
-            _needed(before - after, [0.0] if arm.cause == "order" else [0.0, *of_orders]),
+            name=arm.name,
+            cause=arm.cause,
+            mean=Interval.of_mean(_means(arm, returns)),
+            difference=_corrected(differences[arm.name], asked),
+            replicates=len(differences[arm.name]),
+            what=arm.what,
+            lead=arm.lead,
+            control=arm.control,
+            against_control=_against(arm, by_name.get(arm.control), returns, asked),
+            tries=arm.tries,
+            needed=_needed(_fall(arm, returns), [0.0] if arm.cause == "order" else [0.0, *of_orders]),
+            reach=_half_width(Interval.of_mean(differences[arm.name])),
+            episodes=returns.of_arms + returns.episodes * has_more_seeds(arm, returns),
         )
         for arm in there
-        if len(means[arm.name]) > 1
     )
+
+
+def has_more_seeds(arm: Arm, returns: Returns) -> bool:
+    """Whether all replicates of an arm were played on more seeds, and so were the policies that they are compared with."""
+    wanted = [on_more_seeds(BEFORE), on_more_seeds(AFTER), *policies_on_more_seeds(arm)]
+    return all(policy in returns for policy in wanted)
 
 
 def recorded(returns: Returns) -> tuple[PlayedPolicy, ...]:
@@ -196,9 +220,30 @@ def undecided(arms: Sequence[PlayedArm]) -> list[str]:
     return found
 
 
-def _means(arm: Arm, returns: Returns) -> NDArray[np.float64]:
-    """(replicates,) mean returns."""
-    return np.array([returns[policy_of(arm, which)].mean() for which in range(replicates(arm, returns))])
+def _means(arm: Arm, returns: Returns, more: bool = False) -> NDArray[np.float64]:
+    """(replicates,) mean returns on the first seeds, or on these and more."""
+    return np.array([_of(policy_of(arm, which), returns, more).mean() for which in range(replicates(arm, returns))])
+
+
+def _of(policy: str, returns: Returns, more: bool) -> NDArray[np.float64]:
+    """(episodes,) returns of a policy on the seeds of arms."""
+    first = returns[policy][: returns.of_arms]
+    return np.concatenate([first, returns[on_more_seeds(policy)]]) if more else first
+
+
+def _differences(arm: Arm, returns: Returns, more: bool) -> NDArray[np.float64]:
+    """(replicates,) to what the recorded update made, on the same seeds."""
+    return _means(arm, returns, more) - _of(AFTER, returns, more).mean()
+
+
+def _fall(arm: Arm, returns: Returns) -> float:
+    """Of the mean return by the update, on the seeds of an arm."""
+    before, after = (_of(policy, returns, has_more_seeds(arm, returns)).mean() for policy in (BEFORE, AFTER))
+    return float(before - after)
+
+
+def _half_width(interval: Interval) -> float:
+    return interval.high - interval.value
 
 
 def _needed(fall: float, without: Sequence[float]) -> float:
@@ -211,7 +256,11 @@ def _corrected(values: NDArray[np.float64], asked: int) -> Interval:
     return Interval.of_mean(values, 1 - (1 - CONFIDENCE) / asked)
 
 
-def _against(own: NDArray[np.float64], control: NDArray[np.float64], asked: int) -> Interval | None:
+def _against(arm: Arm, control: Arm | None, returns: Returns, asked: int) -> Interval | None:
     """Of the differences by minibatch order; unknown where there are not two of them."""
-    both = min(len(own), len(control))
-    return _corrected(own[:both] - control[:both], asked) if both > 1 else None
+    if control is None:
+        return None
+    more = has_more_seeds(arm, returns) and has_more_seeds(control, returns)
+    own, others = (_differences(each, returns, more) for each in (arm, control))
+    both = min(len(own), len(others))
+    return _corrected(own[:both] - others[:both], asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from engine.core.kind import kind_of
@@ -33,17 +34,18 @@ def record_arms(snapshot: Snapshot, worst: WorstRecords) -> Iterator[Arm]:
         return kind.repaired(snapshot, worst.bottom(check))
 
     said = f"the bottom {worst.count:,}, by {worst.words}"
-    yield Arm(WORST, "records", replays(snapshot, without_worst), said, lead=True, control=RANDOM)
-    yield Arm(RANDOM, "records", without_random, f"{worst.count:,} others each time")
+    of = partial(Arm, cause="records", scores=worst.scores)
+    yield of(WORST, agent=replays(snapshot, without_worst), what=said, lead=True, control=RANDOM)
+    yield of(RANDOM, agent=without_random, what=f"{worst.count:,} others each time")
     try:
         word = kind.groups(snapshot)[0]
-        yield Arm(
-            f"without the worst {word}", "records", replays(snapshot, without_group), f"by the sum of {worst.words}"
-        )
+        by_sum = f"by the sum of {worst.words}"
+        yield of(f"without the worst {word}", agent=replays(snapshot, without_group), what=by_sum)
     except BadInputError as error:
         yield left_out("without the worst group", "records", str(error))
     try:
         kind.trajectories(snapshot)
-        yield Arm("worst records repaired", "records", replays(snapshot, repaired), "TD errors for their advantages")
+        repairs = "TD errors for their advantages"
+        yield of("worst records repaired", agent=replays(snapshot, repaired), what=repairs)
     except BadInputError as error:
         yield left_out("worst records repaired", "records", str(error))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.estimators.registry import PRIOR
 from engine.core.estimators.sums import sum_by
+from engine.core.faithfulness.trusted import ChosenEstimator, trusted_estimator
 from engine.core.influence import influence
 from engine.core.kind import kind_of
 from engine.core.scores import Scores
@@ -28,13 +27,19 @@ class WorstRecords:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot, self.kind = snapshot, kind_of(snapshot)
-        self.estimator = estimator_for(snapshot)
+        self._found: Scores | None = None
+        self.chosen = estimator_for(snapshot)
         self.count = max(1, round(SHARE * int(snapshot.buffer.kept.sum())))
 
     @property
     def words(self) -> str:
         """Where the scores come from."""
-        return f"{self.estimator} on the {self.kind.default_target} target"
+        return f"{self.chosen.name} on the {self.kind.default_target} target ({self.chosen.why})"
+
+    @property
+    def scores(self) -> str:
+        """Whose they are; empty where nothing was measured that speaks for others than the usual ones."""
+        return "" if self.chosen.name == _guess(self.snapshot) else self.chosen.name
 
     def bottom(self, check: Check, count: int | None = None) -> NDArray[np.int64]:
         """The records that lowered the target most, the worst first.
@@ -64,13 +69,25 @@ class WorstRecords:
 
     def _scores(self, check: Check) -> Scores:
         check()
+        if self._found is None:
+            chosen = self.chosen
+            self._found = influence(
+                self.snapshot,
+                self.kind.default_target,
+                chosen.estimator,
+                orders=chosen.orders,
+                on_step=lambda done, total: check(),
+            )
         return self._found
 
-    @cached_property
-    def _found(self) -> Scores:
-        return influence(self.snapshot, self.kind.default_target, self.estimator)
+
+def estimator_for(snapshot: Snapshot) -> ChosenEstimator:
+    """The best that was measured to predict removals here; else what follows an update step by step.
+
+    That is `tracin_adam`, or `tracin` where nothing is known of the optimizer's steps.
+    """
+    return trusted_estimator(snapshot, _guess(snapshot))
 
 
-def estimator_for(snapshot: Snapshot) -> str:
-    """What follows an update step by step: `tracin_adam`, or `tracin` where nothing is known of the optimizer's steps."""
+def _guess(snapshot: Snapshot) -> str:
     return "tracin" if snapshot.config.optimizer == "other" else PRIOR

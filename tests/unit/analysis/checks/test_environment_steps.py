@@ -21,21 +21,21 @@ def changed(snapshot: Snapshot) -> Snapshot:
 
 
 def test_a_round_as_it_was_recorded(cartpole: Run) -> None:
-    assert environment_steps(cartpole, cartpole.snapshot(1)).ok is True
+    assert environment_steps(cartpole, cartpole.snapshot(1), cartpole.snapshot).ok is True
 
 
 def test_another_reward_is_named_with_the_first_record_after_it(cartpole: Run) -> None:
-    found = environment_steps(cartpole, changed(cartpole.snapshot(1)))
+    found = environment_steps(cartpole, changed(cartpole.snapshot(1)), cartpole.snapshot)
     assert (found.ok, found.fault) == (False, "environment")
     assert f"from record {AT + cartpole.config.n_envs} on" in found.what
 
 
 def test_what_is_not_of_the_round_alone_can_not_be_told(cartpole: Run) -> None:
     first, wrong = cartpole.snapshot(0), changed(cartpole.snapshot(1))
-    assert environment_steps(cartpole, changed(first)).ok is None
+    assert environment_steps(cartpole, changed(first), cartpole.snapshot).ok is None
     elsewhere: Any = wrong.changed(fingerprint={**wrong.fingerprint, "machine": "another"})
-    assert "another machine" in environment_steps(cartpole, elsewhere).what
-    as_before: Any = SimpleNamespace(stored_rounds=[0, 1], snapshot=lambda k: changed(first))
-    found = environment_steps(as_before, wrong)
+    assert "another machine" in environment_steps(cartpole, elsewhere, cartpole.snapshot).what
+    as_before: Any = SimpleNamespace(stored_rounds=[0, 1])
+    found = environment_steps(as_before, wrong, lambda k: changed(first))
     assert (found.ok, found.fault) == (None, None)
     assert "so it does in the round before" in found.what

@@ -45,11 +45,11 @@ def test_records_that_hold_what_is_no_number_are_named(tmp_path: Path) -> None:
     assert (only.kind, only.first, only.last, only.records) == ("not finite", 2, 3, (4, 7))
     assert only.reason == (
         "KL, mean return are no numbers from round 2 to 3; KL was 0.01 in round 1; "
-        "no numbers are reward of 2 of 32 records (4, 7)"
+        "reward is not finite in 2 of 32 records (4, 7)"
     )
     (healthy,) = engine.incidents(write(tmp_path / "sound", rounds))
     assert healthy.records == ()
-    assert healthy.reason.endswith("its records hold only numbers")
+    assert healthy.reason.endswith("all numbers of its 32 records are finite")
 
 
 def test_a_round_without_its_records_or_with_damaged_ones_is_still_an_incident(tmp_path: Path) -> None:

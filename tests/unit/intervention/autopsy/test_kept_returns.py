@@ -15,7 +15,7 @@ from engine.errors import CancelledError
 from engine.intervention.autopsy import kept_returns
 from engine.intervention.autopsy.examine import arms_of, autopsy
 from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, Returns
-from engine.intervention.autopsy.play import missing
+from engine.intervention.autopsy.order_of_play import missing
 from engine.store.derived import save_table
 from engine.store.read import Run
 

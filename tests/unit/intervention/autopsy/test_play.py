@@ -1,4 +1,4 @@
-"""What is played, in which order, and what is not."""
+"""What is played, here and in other processes, and what is not."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 
 import engine
+from engine.analysis.checks.round_checks import check_round
 from engine.core.kind import kind_of
 from engine.errors import BadInputError, CancelledError
+from engine.intervention.autopsy import advantage_arms
+from engine.intervention.autopsy import play as play_module
 from engine.intervention.autopsy.arm import Arm, LeftOutError, replays
+from engine.intervention.autopsy.examine import arms_of
 from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, Returns
-from engine.intervention.autopsy.play import CHANGES_NOTHING, missing, play, play_seconds
-from engine.intervention.autopsy.played_arms import FIRST, MOST, policy_of
+from engine.intervention.autopsy.order_of_play import missing
+from engine.intervention.autopsy.play import play, play_seconds
+from engine.intervention.autopsy.played_arms import FIRST, policy_of, replicates
+from engine.intervention.autopsy.policies import CHANGES_NOTHING
 from engine.store.read import Run
 
 EPISODES = 2
@@ -25,9 +31,8 @@ def never(which: int, check: Callable[[], None]) -> None:
 
 
 LEAD = Arm("lead", "order", never, lead=True)
-WORST, RANDOM = Arm("worst", "records", never, lead=True, control="random"), Arm("random", "records", never)
 OTHER = Arm("other", "step", never)
-ARMS = [OTHER, LEAD, WORST, RANDOM]
+ARMS = [OTHER, LEAD]
 
 
 @pytest.fixture
@@ -36,48 +41,6 @@ def fell(cartpole: Run) -> Returns:
     returns.keep(BEFORE, np.array([100.0, 102]))
     returns.keep(AFTER, np.array([60.0, 62]))
     return returns
-
-
-def keep(returns: Returns, arm: Arm, *means: float) -> None:
-    for which, mean in enumerate(means):
-        returns.keep(policy_of(arm, which), np.full(returns.of_arms, mean))
-
-
-def names(*arms: Arm, first: int = 0, last: int = FIRST) -> list[str]:
-    return [policy_of(arm, which) for arm in arms for which in range(first, last)]
-
-
-def test_arms_are_played_only_for_a_fall(cartpole: Run) -> None:
-    returns = Returns(cartpole, 1, EPISODES, cache=False)
-    assert missing(returns, ARMS) == [BEFORE, AFTER]
-    returns.keep(BEFORE, np.array([100.0, 102]))
-    returns.keep(AFTER, np.array([100.0, 104]))
-    assert missing(returns, ARMS) == []
-
-
-def test_first_those_that_decide_then_more_of_the_open_ones_then_the_others(fell: Returns) -> None:
-    assert missing(fell, ARMS) == names(LEAD, WORST, RANDOM, OTHER)
-    keep(fell, LEAD, 59, 60, 61, 60)
-    keep(fell, WORST, 40, 160, 80, 60)
-    keep(fell, RANDOM, 59, 60, 61, 60)
-    assert missing(fell, ARMS) == names(WORST, RANDOM, first=FIRST, last=MOST) + names(OTHER)
-    keep(fell, WORST, 80, 80, 80, 80, 81)
-    assert missing(fell, ARMS)[0] == policy_of(WORST, FIRST + 1), "a second look is taken at all of them"
-    keep(fell, WORST, *[60, 61] * (MOST // 2))
-    assert missing(fell, ARMS) == names(RANDOM, first=FIRST, last=MOST) + names(OTHER), "in the same orders"
-    keep(fell, RANDOM, *[60, 61] * (MOST // 2))
-    assert missing(fell, ARMS) == names(OTHER)
-    fell.leave_out("other", "there is nothing to play")
-    assert missing(fell, ARMS) == []
-
-
-def test_of_the_others_those_of_the_cause_are_first_and_those_with_rollouts_last(fell: Returns) -> None:
-    slow, critic, data = (
-        replace(OTHER, name=name, cause=cause, rollouts=int(name == "slow"))  # type: ignore[arg-type]
-        for name, cause in (("slow", "order"), ("critic", "critic"), ("data", "order"))
-    )
-    keep(fell, LEAD, 99, 100, 101, 100)
-    assert missing(fell, [slow, critic, LEAD, data]) == names(data, critic, slow)
 
 
 def test_an_arm_that_changes_nothing_is_not_played_and_another_is_what_its_replay_leads_to(
@@ -98,6 +61,37 @@ def test_an_arm_that_changes_nothing_is_not_played_and_another_is_what_its_repla
     assert told[0][1:] == (2, 2 + 3 * FIRST)
     assert told[-1][1:] == (2 + FIRST - 1, 2 + FIRST), "arms that are left out are not waited for"
     assert all(0 <= done < total for _, done, total in told)
+
+
+def test_other_processes_play_the_same_bit_for_bit(
+    cartpole: Run, fell: Returns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of arms that need the record alone, the environments, scores and rollouts; and one that changes nothing."""
+    monkeypatch.setattr(play_module, "WORTH_A_POOL", 0.0)
+    monkeypatch.setattr(advantage_arms, "MOST_PLAYED", 3)
+    snapshot, checks = cartpole.snapshot(1), check_round(cartpole, 1)
+    wanted = {"other minibatch orders", "data collected anew", "without the worst records", "stopped by target_kl"}
+    arms = [arm for arm in arms_of(snapshot, checks) if arm.name in wanted | {advantage_arms.ROLLOUTS}]
+    elsewhere = Returns(cartpole, 1, EPISODES, cache=False)
+    for policy in (BEFORE, AFTER):
+        elsewhere.keep(policy, fell[policy])
+    told: list[tuple[int, int]] = []
+    play(cartpole, snapshot, arms, fell, lambda *said: None)
+    play(
+        cartpole,
+        snapshot,
+        arms,
+        elsewhere,
+        lambda doing, done, total: told.append((done, total)),
+        engine.Pool("processes", 2),
+        checks,
+    )
+    assert missing(elsewhere, arms) == missing(fell, arms) == []
+    assert elsewhere.left_out == fell.left_out
+    assert len(told) > 2
+    for arm in arms:
+        for which in range(replicates(arm, fell)):
+            np.testing.assert_array_equal(elsewhere[policy_of(arm, which)], fell[policy_of(arm, which)])
 
 
 def test_two_policies_are_all_until_a_fall_is_known(cartpole: Run) -> None:
