@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cache
 
 import numpy as np
 import torch
@@ -14,9 +13,9 @@ from engine.analysis.checks.advantage_rule import Followed, Rule, follow, follow
 from engine.analysis.checks.checked import Check, Fault, Read
 from engine.analysis.checks.environment_steps import environment_steps
 from engine.analysis.checks.landing import landed
-from engine.analysis.checks.reward_sign import reward_sign
+from engine.analysis.checks.reward_sign import EARLIER, reward_sign
 from engine.analysis.checks.stated_rule import follow_stated
-from engine.analysis.incidents.detect import incidents
+from engine.analysis.incidents.detect import looks_at_records, of_metrics, with_unlike
 from engine.analysis.incidents.incident import UNLIKE
 from engine.analysis.not_finite_records import not_finite_records, some
 from engine.core.checkpoint import one_thread
@@ -63,7 +62,7 @@ def check_round(run: Run, k: int) -> list[Check]:
         DamagedRunError: a file is not what was written.
     """
     one_thread()
-    read = cache(run.snapshot)
+    read = _reader(run, k)
     snapshot, before = read(k), landed(run, k - 1, "replay before", read)
     return [
         numbers(snapshot),
@@ -71,12 +70,25 @@ def check_round(run: Run, k: int) -> list[Check]:
         critic(snapshot),
         advantages(snapshot),
         environment_steps(run, snapshot, read),
-        records_before(run, k),
+        records_before(run, k, read),
         reward_sign(run, snapshot, before, read),
         settings(run, snapshot, read),
         before,
         landed(run, k, "replay", read),
     ]
+
+
+def _reader(run: Run, k: int) -> Read:
+    """Reads rounds, and holds those that several checks of round k look at."""
+    held: dict[int, Snapshot] = {}
+
+    def read(j: int) -> Snapshot:
+        found = held.get(j) or run.snapshot(j)
+        if k - EARLIER <= j <= k:
+            held[j] = found
+        return found
+
+    return read
 
 
 def numbers(snapshot: Snapshot) -> Check:
@@ -182,10 +194,12 @@ def _fault_of(found: Followed, declared: Rule) -> tuple[Fault | None, str]:
     return None, ""
 
 
-def records_before(run: Run, k: int) -> Check:
-    """Whether rewards and observations are like those of the rounds before."""
-    name = "records before"
-    for each in incidents(run, records=True):
+def records_before(run: Run, k: int, read: Read) -> Check:
+    """Whether rewards and observations are like those of the rounds before; `read` reads a round."""
+    name, looks = "records before", looks_at_records(run, read=read)
+    for _ in looks:
+        continue
+    for each in with_unlike(of_metrics(run), looks):
         if each.kind == UNLIKE and each.onset == k:
             return Check(name, False, each.reason, "environment")
     return Check(name, True, "rewards and observations are like those of the rounds before")

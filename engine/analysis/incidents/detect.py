@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from engine.analysis.round_by_round import RoundByRound
 from engine.errors import EngineError
 from engine.executors import Progress
 from engine.store.read import Run, open_run
+from engine.store.snapshot import Snapshot
 
 NAMED = 10
 """Records that an incident names at most."""
@@ -72,12 +74,15 @@ def of_metrics(run: Run) -> Incidents:
     return watch.incidents
 
 
-def looks_at_records(run: Run, *, cache: bool = True) -> RoundByRound[Look]:
+def looks_at_records(
+    run: Run, *, cache: bool = True, read: Callable[[int], Snapshot] | None = None
+) -> RoundByRound[Look]:
     """What is needed of the records of every stored round to compare it with others; iterate to read those that are missing.
 
     Args:
         run: the run.
         cache: read and write `derived/`.
+        read: reads a round, where somebody does it who has some already; by default the run.
     """
     space = run.manifest.observation_space
     names = space.component_names if math.prod(space.shape) <= MOST_COMPONENTS else ()
@@ -85,7 +90,7 @@ def looks_at_records(run: Run, *, cache: bool = True) -> RoundByRound[Look]:
         run,
         {"what": "a look at the records", "version": VERSION},
         run.stored_rounds,
-        lambda k: Look.at(run.snapshot(k).buffer, names),
+        lambda k: Look.at((read or run.snapshot)(k).buffer, names),
         Look.to_json,
         Look.from_json,
         cache=cache,

@@ -135,3 +135,11 @@ def test_another_rule_of_grpo_is_named() -> None:
     assert advantages(snapshot.changed(buffer=turned)).fault == "environment"
     shuffled = np.random.default_rng(0).permutation(snapshot.buffer.advantage)
     assert advantages(snapshot.changed(buffer=replace(snapshot.buffer, advantage=shuffled))).fault == "advantages"
+
+
+def test_every_round_is_read_once(planted: Callable[[str, float], Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    run, seen = planted("rate", 3.0), list[int]()
+    snapshot = Run.snapshot
+    monkeypatch.setattr(Run, "snapshot", lambda self, k: seen.append(k) or snapshot(self, k))
+    check_round(run, ROUND)
+    assert sorted(seen) == run.stored_rounds

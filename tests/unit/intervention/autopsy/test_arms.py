@@ -12,7 +12,7 @@ from worlds import moved_snapshot, same_tensors
 import engine
 from engine.analysis.checks.checked import Check
 from engine.analysis.checks.round_checks import advantages, critic
-from engine.analysis.rollout_advantages import monte_carlo
+from engine.analysis.rollout_advantages import kept_estimates
 from engine.core.kind import kind_of
 from engine.envs import find
 from engine.errors import BadInputError
@@ -189,9 +189,13 @@ def test_advantages_of_rollouts_stand_in_for_the_worst_ones(cartpole: Run, monke
     snapshot = cartpole.snapshot(1)
     bottom = WorstRecords(snapshot).bottom(lambda: None, 5)
     expected = snapshot.buffer.advantage.copy()
-    found = monte_carlo(snapshot, bottom, advantage_arms.PLAYED, executor="inline")
-    expected[found.record] = found.advantage
     arm = arms(snapshot)["advantages of the worst records from rollouts"]
+    assert arm.prepare is not None
+    arm.prepare(engine.Pool("inline"), lambda: None)
+    found = kept_estimates(snapshot, advantage_arms.PLAYED)
+    assert found is not None
+    assert found.record.tolist() == sorted(bottom)
+    expected[found.record] = found.advantage
     by_hand = snapshot.changed(buffer=replace(snapshot.buffer, advantage=expected))
     same_tensors(leads_to(arm), engine.replay(by_hand).checkpoint)
     nowhere = snapshot.changed(checkpoint={k: v for k, v in snapshot.checkpoint.items() if "environment" not in k})

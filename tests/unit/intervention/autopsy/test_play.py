@@ -12,7 +12,6 @@ import engine
 from engine.analysis.checks.round_checks import check_round
 from engine.core.kind import kind_of
 from engine.errors import BadInputError, CancelledError
-from engine.intervention.autopsy import advantage_arms
 from engine.intervention.autopsy import play as play_module
 from engine.intervention.autopsy.arm import Arm, LeftOutError, replays
 from engine.intervention.autopsy.examine import arms_of
@@ -63,35 +62,27 @@ def test_an_arm_that_changes_nothing_is_not_played_and_another_is_what_its_repla
     assert all(0 <= done < total for _, done, total in told)
 
 
-def test_other_processes_play_the_same_bit_for_bit(
-    cartpole: Run, fell: Returns, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of arms that need the record alone, the environments, scores and rollouts; and one that changes nothing."""
+def test_other_processes_play_the_same_bit_for_bit(lander: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arms that need the environments, and scores."""
     monkeypatch.setattr(play_module, "WORTH_A_POOL", 0.0)
-    monkeypatch.setattr(advantage_arms, "MOST_PLAYED", 3)
-    snapshot, checks = cartpole.snapshot(1), check_round(cartpole, 1)
-    wanted = {"other minibatch orders", "data collected anew", "without the worst records", "stopped by target_kl"}
-    arms = [arm for arm in arms_of(snapshot, checks) if arm.name in wanted | {advantage_arms.ROLLOUTS}]
-    elsewhere = Returns(cartpole, 1, EPISODES, cache=False)
-    for policy in (BEFORE, AFTER):
-        elsewhere.keep(policy, fell[policy])
-    told: list[tuple[int, int]] = []
-    play(cartpole, snapshot, arms, fell, lambda *said: None)
-    play(
-        cartpole,
-        snapshot,
-        arms,
-        elsewhere,
-        lambda doing, done, total: told.append((done, total)),
-        engine.Pool("processes", 2),
-        checks,
-    )
-    assert missing(elsewhere, arms) == missing(fell, arms) == []
-    assert elsewhere.left_out == fell.left_out
-    assert len(told) > 2
-    for arm in arms:
-        for which in range(replicates(arm, fell)):
-            np.testing.assert_array_equal(elsewhere[policy_of(arm, which)], fell[policy_of(arm, which)])
+    snapshot, checks = lander.snapshot(1), check_round(lander, 1)
+    wanted = ("data collected anew", "worst records repaired")
+    arms = [arm for arm in arms_of(snapshot, checks) if arm.name in wanted]
+    found, told = [], []
+    for pool in (engine.Pool("inline"), engine.Pool("processes", 2)):
+        returns = Returns(lander, 1, EPISODES, cache=False)
+        returns.keep(BEFORE, np.array([100.0, 102]))
+        returns.keep(AFTER, np.array([60.0, 62]))
+        play(lander, snapshot, arms, returns, lambda *said: told.append(said), pool, checks)
+        assert missing(returns, arms) == []
+        found.append(returns)
+    here, elsewhere = found
+    assert elsewhere.left_out == here.left_out
+    policies = [policy_of(arm, which) for arm in arms for which in range(replicates(arm, here))]
+    assert len({here[policy].tobytes() for policy in policies}) == len(policies)
+    for policy in policies:
+        np.testing.assert_array_equal(elsewhere[policy], here[policy])
+    assert all(0 <= done < total for _, done, total in told)
 
 
 def test_two_policies_are_all_until_a_fall_is_known(cartpole: Run) -> None:
