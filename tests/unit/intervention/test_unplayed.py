@@ -19,7 +19,7 @@ from sb3_contrib.common.wrappers import ActionMasker
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecFrameStack
-from unplayed_models import SMALL, record_elsewhere, said
+from unplayed_models import SMALL, said
 
 import engine
 from engine.core.kind import kind_of
@@ -39,37 +39,23 @@ DROP = list(range(0, 64, 3))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("unplayed")
-
-
-@pytest.fixture(scope="module")
-def model(folder: Path) -> Any:
-    """Its environments are in other processes, from which no state comes."""
-    return record_elsewhere(folder / "run")
-
-
-@pytest.fixture(scope="module")
-def run(folder: Path, model: Any) -> Run:
-    return engine.open_run(folder / "run")
-
-
-@pytest.fixture(scope="module")
-def outcome(run: Run, folder: Path) -> UnplayedOutcome:
-    found = engine.retrain(run, 0, DROP, folder / "without", orders=3)
+def outcome(unplayed_run: Run, tmp_path_factory: pytest.TempPathFactory) -> UnplayedOutcome:
+    found = engine.retrain(unplayed_run, 0, DROP, tmp_path_factory.mktemp("without") / "run", orders=3)
     assert isinstance(found, UnplayedOutcome)
     return found
 
 
-def test_numbers_are_those_of_the_trainers_own_policy(outcome: UnplayedOutcome, run: Run, model: Any) -> None:
-    snapshot = run.snapshot(0)
+def test_numbers_are_those_of_the_trainers_own_policy(
+    outcome: UnplayedOutcome, unplayed_run: Run, unplayed_model: Any
+) -> None:
+    snapshot = unplayed_run.snapshot(0)
     plan = Intervention(round=0, removed=tuple(DROP), orders=3)
     assert [(on.round, on.records) for on in outcome.by_round] == [(0, 64), (1, 64), (2, 64)]
-    for order, original in ((0, run.checkpoint(1)), (1, engine.replay(snapshot, order=1).checkpoint)):
+    for order, original in ((0, unplayed_run.checkpoint(1)), (1, engine.replay(snapshot, order=1).checkpoint)):
         for arm, drop in draws(snapshot, plan, order).items():
             checkpoint = engine.replay(snapshot, drop, order=order).checkpoint
             for on in outcome.by_round:
-                expected = said(model, checkpoint, original, run.snapshot(on.round).buffer)
+                expected = said(unplayed_model, checkpoint, original, unplayed_run.snapshot(on.round).buffer)
                 assert {name for name in NUMBERS if getattr(on, name) is not None} == expected.keys()
                 for name in expected:
                     found = getattr(getattr(on, name).order_values, arm)[order]
@@ -103,7 +89,9 @@ def test_the_verdict_is_about_later_records_beside_the_controls(outcome: Unplaye
     assert "which another policy collected" in words
 
 
-def test_what_is_written_is_what_is_returned_and_the_branch_is_sound(outcome: UnplayedOutcome, run: Run) -> None:
+def test_what_is_written_is_what_is_returned_and_the_branch_is_sound(
+    outcome: UnplayedOutcome, unplayed_run: Run
+) -> None:
     document = read_json(Path(outcome.run) / "result.json")
     assert document is not None
     assert document.values == outcome == json.loads(json.dumps(outcome.to_json(), allow_nan=False))
@@ -114,12 +102,16 @@ def test_what_is_written_is_what_is_returned_and_the_branch_is_sound(outcome: Un
     assert "nothing was played" in repr(outcome)
 
 
-def test_without_later_records_or_about_an_action_the_measured_target_is_judged(run: Run, tmp_path: Path) -> None:
-    last = engine.retrain(run, 2, [1, 2], tmp_path / "last", orders=2)
+def test_without_later_records_or_about_an_action_the_measured_target_is_judged(
+    unplayed_run: Run, tmp_path: Path
+) -> None:
+    last = engine.retrain(unplayed_run, 2, [1, 2], tmp_path / "last", orders=2)
     assert (last.judged.rounds, [on.round for on in last.by_round]) == ([], [2])
     assert last["judged"]["order_values"] == last["target"]["order_values"]
     assert "the round's own records (which the update used" in means_on_records(last)
-    action = engine.retrain(run, 0, [1, 2], tmp_path / "action", orders=2, target=TargetName(target="action", about=5))
+    action = engine.retrain(
+        unplayed_run, 0, [1, 2], tmp_path / "action", orders=2, target=TargetName(target="action", about=5)
+    )
     assert action.judged.rounds == []
     assert "the measured action target" in means_on_records(action)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from unplayed_models import record_elsewhere, said
+from unplayed_models import said
 
 import engine
 from engine.errors import CancelledError
@@ -24,26 +24,11 @@ from engine.store.read import Run
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("unplayed")
+def found(unplayed_run: Run) -> Autopsy:
+    return engine.autopsy(unplayed_run, 0)
 
 
-@pytest.fixture(scope="module")
-def model(folder: Path) -> Any:
-    return record_elsewhere(folder / "run")
-
-
-@pytest.fixture(scope="module")
-def run(folder: Path, model: Any) -> Run:
-    return engine.open_run(folder / "run")
-
-
-@pytest.fixture(scope="module")
-def found(run: Run) -> Autopsy:
-    return engine.autopsy(run, 0)
-
-
-def test_the_verdict_says_that_nobody_measured_the_return(found: Autopsy, run: Run) -> None:
+def test_the_verdict_says_that_nobody_measured_the_return(found: Autopsy, unplayed_run: Run) -> None:
     assert (found.verdict, found.real, found.arms, found.waits) == ("unexplained", None, (), False)
     assert (
         "What its update did to the return can't be measured here: can't play this run's environment" in found.sentence
@@ -59,16 +44,16 @@ def test_the_verdict_says_that_nobody_measured_the_return(found: Autopsy, run: R
         (each.round, each.update) for each in found.on_records or ()
     ]
     assert values["left_out"] == {}, "no arm is missed that would be played"
-    page = render(run, found)
+    page = render(unplayed_run, found)
     assert "a quarter of the learning rate" in page
     assert found.not_measured.replace("'", "&#39;") in page
 
 
-def test_numbers_are_those_of_the_trainers_own_policy(found: Autopsy, run: Run, model: Any) -> None:
-    snapshot = run.snapshot(0)
+def test_numbers_are_those_of_the_trainers_own_policy(found: Autopsy, unplayed_run: Run, unplayed_model: Any) -> None:
+    snapshot = unplayed_run.snapshot(0)
     slower = snapshot.changed(in_force={**snapshot.in_force, "learning_rate": snapshot.config.learning_rate / 4})
     updates = {
-        RECORDED: [run.checkpoint(1)],
+        RECORDED: [unplayed_run.checkpoint(1)],
         "other minibatch orders": [engine.replay(snapshot, order=i + 1).checkpoint for i in range(FIRST)],
         "a quarter of the learning rate": [engine.replay(slower, order=i).checkpoint for i in range(FIRST)],
     }
@@ -76,9 +61,9 @@ def test_numbers_are_those_of_the_trainers_own_policy(found: Autopsy, run: Run, 
         (k, update, len(made)) for k in (1, 2) for update, made in updates.items()
     ]
     for each in found.on_records or ():
-        buffer, before = run.snapshot(each.round).buffer, run.checkpoint(0)
-        then = said(model, before, before, buffer)
-        now = [said(model, checkpoint, before, buffer) for checkpoint in updates[each.update]]
+        buffer, before = unplayed_run.snapshot(each.round).buffer, unplayed_run.checkpoint(0)
+        then = said(unplayed_model, before, before, buffer)
+        now = [said(unplayed_model, checkpoint, before, buffer) for checkpoint in updates[each.update]]
         assert each.numbers.keys() == then.keys(), "those of no records are left out"
         for name, interval in each.numbers.items():
             changes = np.array([values[name] - then[name] for values in now])
@@ -87,15 +72,15 @@ def test_numbers_are_those_of_the_trainers_own_policy(found: Autopsy, run: Run, 
                 assert interval == pytest.approx(Interval.of_mean(changes), rel=1e-3, abs=1e-5)
 
 
-def test_the_last_round_has_no_later_records(run: Run) -> None:
-    found = engine.autopsy(run, 2)
+def test_the_last_round_has_no_later_records(unplayed_run: Run) -> None:
+    found = engine.autopsy(unplayed_run, 2)
     assert (found.verdict, found.on_records) == ("unexplained", ())
     assert found.left_out == {"what replays say of later records": "no later round has records"}
     assert found.sentence.endswith(f"can't be measured here: {found.unplayed}.")
 
 
-def test_what_was_asked_is_kept(run: Run, tmp_path: Path) -> None:
-    shutil.copytree(run.path, tmp_path / "run", ignore=shutil.ignore_patterns("derived"))
+def test_what_was_asked_is_kept(unplayed_run: Run, tmp_path: Path) -> None:
+    shutil.copytree(unplayed_run.path, tmp_path / "run", ignore=shutil.ignore_patterns("derived"))
     copy = engine.open_run(tmp_path / "run")
 
     def told(stop_at: str = "never") -> list[str]:
