@@ -29,6 +29,7 @@ ONE_THING = {
     "play": "engine.intervention.autopsy app.autopsy",
     "places": "engine.analysis app.charts",
     "policy_difference": "engine.analysis app.runs app.charts",
+    "read_sequences": "engine.intervention.autopsy app.autopsy",
     "records": "app app.charts",
     "retrain": "engine.intervention engine.cli",
     "rollouts": "engine.analysis app.diagnosis",

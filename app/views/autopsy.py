@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.autopsy import evidence, play, verdict, watched_episodes
+from app.autopsy import evidence, play, read_sequences, verdict, watched_episodes
 from app.autopsy import loaders as own
 from app.shell import downloads, follow_run, loaders, page
 from app.shell.text import escape
@@ -69,6 +69,7 @@ def autopsy() -> None:
     else:
         pictures(found)
         watched_episodes.draw(found, run, name, snapshot)
+        read_sequences.draw(found, run, name, snapshot)
     with st.container(horizontal=True, vertical_alignment="center"):
         downloads_of(run, found)
         page.to_records(run, name, round)

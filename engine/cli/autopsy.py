@@ -88,8 +88,15 @@ def autopsy(
     if found.on_records:
         print_table(ON_RECORDS, rows_on_records(found))
         print(ABOUT_RECORDS)
+    _print_end(found)
+
+
+def _print_end(found: Autopsy) -> None:
+    """What to look at, what is missing, and what to try."""
     for each in found.watch:
         print(f"watch: {each.sentence}")
+    for sequence in found.read:
+        print(f"read: {sequence.sentence}")
     for name, why in found.left_out.items():
         print(f"note: {name} is left out: {why}")
     if found.next:

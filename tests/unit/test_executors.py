@@ -17,7 +17,7 @@ from deadlines import wait_until
 
 from engine import executors
 from engine.errors import BadInputError, EngineError
-from engine.executors import run_tasks
+from engine.executors import feed_tasks, run_tasks
 
 
 def square(task: int) -> int:
@@ -28,6 +28,10 @@ def odd_only(task: int) -> int:
     if task % 2 == 0:
         raise BadInputError(f"{task} is even; it must be odd")
     return task
+
+
+def halved(task: int) -> int:
+    return task // 2
 
 
 def divide(task: int) -> float:
@@ -64,6 +68,31 @@ def test_an_unforeseen_error_keeps_its_type_and_names_the_task(executor: str) ->
     with pytest.raises(ZeroDivisionError) as caught:
         list(run_tasks(divide, [1, 0], executor, 2))
     assert caught.value.__notes__ == ["in the task 0"]
+
+
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_what_comes_next_may_depend_on_what_is_finished(executor: str) -> None:
+    """A number is halved as long as it is even, so that there is one task at a time."""
+    left, found = [12], []
+    for task, result in feed_tasks(halved, lambda: left.pop() if left else None, executor, 2):
+        found.append((task, result))
+        left.extend([result] if result % 2 == 0 else [])
+    assert found == [(12, 6), (6, 3)]
+
+
+@pytest.mark.parametrize("from_stdin", [True, False], ids=["from stdin", "without a guard"])
+def test_a_program_that_workers_can_not_import_is_told_in_one_line(tmp_path: Path, from_stdin: bool) -> None:
+    program = "from engine.executors import run_tasks; print(list(run_tasks(len, ['one'], 'processes', 1)))"
+    script = tmp_path / "script.py"
+    script.write_text(program)
+    environment = {**os.environ, "PYTHONPATH": str(Path(executors.__file__).parents[1])}
+    command, given = ([sys.executable, "-"], program) if from_stdin else ([sys.executable, str(script)], "")
+    told = subprocess.run(
+        command, input=given, env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert told.returncode == 1
+    *_, last = told.stderr.splitlines()
+    assert 'it must be a file whose work stands under if __name__ == "__main__":' in last
 
 
 def test_a_worker_that_dies_is_reported_in_one_line() -> None:

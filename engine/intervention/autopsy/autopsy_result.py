@@ -11,6 +11,7 @@ from engine.intervals import Interval
 from engine.intervention.autopsy.arm import Cause
 from engine.intervention.autopsy.on_records import OnRecords, in_words
 from engine.intervention.autopsy.played_arms import PlayedArm, PlayedPolicy, in_turn
+from engine.intervention.autopsy.read_sequences import ReadSequence
 from engine.intervention.autopsy.watched_episodes import Watched
 
 Verdict = Literal["not real"] | Cause | Fault
@@ -117,6 +118,8 @@ class Autopsy:
     """What replays say of later records where nothing can be played; None where they are still to be asked."""
     watch: tuple[Watched, ...] = ()
     """Three episodes to watch, where records are steps of some: played by both policies, or recorded where nothing was."""
+    read: tuple[ReadSequence, ...] = ()
+    """Three sequences to read, where records are some, and it is known how much the update moved them."""
 
     def __repr__(self) -> str:
         return f"Autopsy(round {self.round}: {self.verdict}; {self.meaning})"
@@ -188,6 +191,7 @@ class Autopsy:
             "unplayed": self.unplayed or None,
             "on_records": [each.to_json() for each in self.on_records or ()],
             "watch": [each.to_json() for each in self.watch],
+            "read": [each.to_json() for each in self.read],
             "arms": [each.to_json() for each in self.recorded] + [each.to_json() for each in self.arms],
             "left_out": dict(self.left_out),
             "verdict": self.verdict,

@@ -31,6 +31,7 @@ from engine.intervention.autopsy.played_arms import (
     recorded,
     remedy_of,
 )
+from engine.intervention.autopsy.read_sequences import ask_moves, kept_moves, to_read
 from engine.intervention.autopsy.watched_episodes import Watched, of_records, of_seeds
 from engine.store.read import Run, open_run, ranges
 from engine.store.snapshot import Snapshot
@@ -80,13 +81,14 @@ def autopsy(
     returns = Returns(run, round, episodes, cache=cache)
     say("checking the record", len(returns), len(returns) + 1)  # the time left is told from here on
     checks = check_round(run, round)
-    numbers = kept_numbers(run, round, cache=cache)
+    numbers, moves = kept_numbers(run, round, cache=cache), kept_moves(run, snapshot, cache=cache)
     arms = arms_of(snapshot, checks)
     if not why_unplayed(snapshot):
         play(run, snapshot, arms, returns, say, pool, checks)
     elif not why_silent(run, snapshot):
         ask(run, snapshot, arms, numbers, say)
-    return _concluded(run, snapshot, checks, returns, numbers)
+    ask_moves(run, snapshot, moves, say)
+    return _concluded(run, snapshot, checks, returns, numbers, moves)
 
 
 def kept_autopsy(run: Run, snapshot: Snapshot, checks: Sequence[Check], *, episodes: int = EPISODES) -> Autopsy:
@@ -99,7 +101,8 @@ def kept_autopsy(run: Run, snapshot: Snapshot, checks: Sequence[Check], *, episo
         episodes: of the policies before and after the update.
     """
     k = snapshot.round
-    return _concluded(run, snapshot, checks, Returns(run, k, episodes), kept_numbers(run, k))
+    found = Returns(run, k, episodes), kept_numbers(run, k), kept_moves(run, snapshot)
+    return _concluded(run, snapshot, checks, *found)
 
 
 def why_no_autopsy(run: Run, round: int) -> str:
@@ -129,7 +132,9 @@ def _unsaid(snapshot: Snapshot, checks: Sequence[Check], numbers: Kept, silent: 
     return {name: why for name, why in _left_out(snapshot, checks, numbers).items() if name in REPLAYED}
 
 
-def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: Returns, numbers: Kept) -> Autopsy:
+def _concluded(
+    run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: Returns, numbers: Kept, moves: Kept
+) -> Autopsy:
     """What follows from the checks, and from all that can be played, or can be asked of records where nothing can."""
     never, arms = why_unplayed(snapshot), arms_of(snapshot, checks)
     silent = why_silent(run, snapshot) if never else ""
@@ -152,6 +157,7 @@ def _concluded(run: Run, snapshot: Snapshot, checks: Sequence[Check], returns: R
         recorded=recorded(returns) if found else (),
         on_records=on_records(run, snapshot.round, arms, numbers) if never and not silent else (),
         watch=of_records(snapshot) if never else () if real is None else _watch(snapshot, returns),
+        read=to_read(snapshot, moves, checks),
     )
 
 

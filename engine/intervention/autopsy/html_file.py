@@ -47,6 +47,7 @@ def render(run: Run, found: Autopsy) -> str:
         on_records=wording.rows_on_records(found),
         columns_on_records=wording.ON_RECORDS,
         about_records=wording.ABOUT_RECORDS,
+        texts=_texts(run, found),
         how=wording.how_played(found),
         how_compared=wording.how_compared(found),
     )
@@ -60,6 +61,17 @@ def _facts(run: Run, found: Autopsy) -> list[tuple[str, str]]:
         ("verdict", found.verdict),
         ("commit", commit),
     ]
+
+
+def _texts(run: Run, found: Autopsy) -> dict[int, list[tuple[str, str]]]:
+    """Prompt and response of the sequences that are to be read."""
+    if not found.read:
+        return {}
+    buffer = run.snapshot(found.round).buffer
+    return {
+        each.record: [("prompt", buffer.prompt[each.record]), ("response", buffer.response[each.record])]
+        for each in found.read
+    }
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ class LanguageKind(Kind):
     default_target = "sequence"
     effort = Effort(subsets=32, orders=4, fitted=128)
     takes = ("reward_model",)
+    has_texts = True
     no_rollouts = "rollouts are played in an environment, and a response is written in none"
 
     def policy(self, snapshot: LanguageSnapshot) -> LanguagePolicy:

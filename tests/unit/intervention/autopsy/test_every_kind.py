@@ -15,6 +15,7 @@ from toy_kind import ToySettings
 import engine
 from engine.config import TrainConfig
 from engine.core.kind import kind_of
+from engine.intervention.autopsy.html_file import render
 from engine.recording import sb3
 from engine.store.read import Run
 
@@ -56,7 +57,7 @@ def test_an_update_that_changes_nothing(tmp_path: Path, make: Callable[[Path], R
     assert tuple(found.real.change) == (0, 0, 0)
     assert found.real.before == found.real.after
     assert (found.verdict, found.arms, found.failed) == ("not real", (), ())
-    assert len(found.watch) == watched
+    assert (len(found.watch), found.read) == (watched, ())
     assert all("the two policies return the same" in each.why for each in found.watch)
 
 
@@ -65,7 +66,7 @@ def test_without_its_reward_model_a_language_models_round_is_asked_about_tokens(
     run = record_language(tmp_path, "run", **(GRPO if algorithm == "grpo" else {}))
     shutil.rmtree(tmp_path / "reward")
     found = engine.autopsy(run, 0)
-    assert (found.verdict, found.real, found.watch) == ("unexplained", None, ())
+    assert (found.verdict, found.real, found.watch, len(found.read)) == ("unexplained", None, (), 3)
     assert "can't be measured here: " in found.sentence
     assert "reward" in found.unplayed
     recorded, *others = found.on_records or ()
@@ -81,3 +82,11 @@ def test_without_its_reward_model_a_language_models_round_is_asked_about_tokens(
     assert recorded.numbers["log_prob_positive"].value == pytest.approx((said[1] - said[0])[good].mean(), abs=1e-6)
     np.testing.assert_allclose(said[1], later.buffer.log_prob[later.buffer.mask], atol=1e-5)
     assert "kl" not in recorded.numbers
+    own, mask = run.snapshot(0), run.snapshot(0).buffer.mask
+    then, now = (kind.log_probs_by(policy, own) for policy in (before, after))
+    moved = np.bincount(own.buffer.record_of_token[mask], now - then, len(own.buffer))
+    assert [each.moved for each in found.read] == pytest.approx([moved[each.record] for each in found.read], abs=1e-5)
+    assert (found.read[0].moved, found.read[-1].moved) == pytest.approx((moved.min(), moved.max()), abs=1e-5)
+    page = render(run, found)
+    assert found.read[0].sentence in page
+    assert f"response: {own.buffer.response[found.read[0].record][:5]}" in page
