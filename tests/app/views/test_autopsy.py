@@ -19,9 +19,11 @@ from app.autopsy import loaders
 from app.shell import selection
 from engine.analysis.checks.round_checks import check_round
 from engine.core.kind import kind_of
+from engine.intervention.autopsy import examine
 from engine.intervention.autopsy.examine import arms_of
 from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, EPISODES, Returns
 from engine.intervention.autopsy.played_arms import FIRST, policy_of
+from engine.intervention.autopsy.read_sequences import kept_moves
 from engine.jobs.calculate import calculate
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Autopsy, JobQuestion, from_json, to_json
@@ -137,6 +139,21 @@ def test_sequences_lead_here(open_page: Open, tmp_path: Path) -> None:
     app = open_page("sequences", tmp_path, run="talk", round="1")
     link = next(link.proto for link in app.get("page_link") if link.proto.page == "autopsy")
     assert (link.label, link.query_string) == ("Autopsy of this round", "run=talk&round=1")
+
+
+def test_sequences_to_read_lead_to_their_page(open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a made-up run, whose model nobody has."""
+    run = engine.open_run(write_run(tmp_path / "talk", 12))
+    monkeypatch.setattr(loaders, "load_checks", lambda run, round: [])
+    monkeypatch.setattr(examine, "missing", lambda returns, arms: [])
+    monkeypatch.setattr(examine, "why_silent", lambda run, snapshot: "nobody asks")
+    snapshot = run.snapshot(0)
+    kept_moves(run, snapshot).keep(AFTER, np.linspace(-1.0, 2.0, 12))
+    app = autopsy(open_page, run, round=0)
+    assert "Sequence 0: reward" in words(app)
+    assert as_read(snapshot.buffer.response[11]) in words(app)
+    links = [link.proto for link in app.get("page_link") if link.proto.label == "Read it on Sequences"]
+    assert [link.query_string for link in links] == [f"run=talk&round=0&record={record}" for record in (0, 5, 11)]
 
 
 def test_where_nothing_can_be_played_that_is_said(open_page: Open, shown: Run, monkeypatch: pytest.MonkeyPatch) -> None:
