@@ -55,6 +55,27 @@ def check_executor(executor: str, workers: int | None) -> None:
         raise BadInputError("Ray is not installed; install it with: pip install 'snapshot-influence[ray]'")
 
 
+def why_no_processes() -> str:
+    """Why this program can't have worker processes, which import it again; empty where it can.
+
+    It can't where it is a script that comes from no file, or one that would do its work again when it is imported.
+    """
+    main = sys.modules["__main__"]
+    path = getattr(main, "__file__", None)
+    if path is None or getattr(main, "__spec__", None) is not None:  # a notebook or a module, which are not run again
+        return ""
+    try:
+        source = Path(path).read_bytes()
+    except OSError:
+        source = b""
+    if b"__main__" in source:
+        return ""
+    return (
+        "worker processes import this program again, so it must be a file whose work stands under "
+        'if __name__ == "__main__": (or choose the executor inline)'
+    )
+
+
 @dataclass(frozen=True)
 class Pool:
     """Where tasks are run that don't need each other.
@@ -185,11 +206,16 @@ def _inline(function: Callable[[Any], Any], following: Next[Any], _workers: int,
 
 
 def _in_processes(function: Callable[[Any], Any], following: Next[Any], workers: int, ahead: int) -> Outcomes:
-    _check_main_module()
+    task = following()
+    if task is None:
+        return
+    if why := why_no_processes():
+        raise BadInputError(why)
     others = set(active_children())
     pool = ProcessPoolExecutor(workers, _context(), initializer=_begin_worker, initargs=(allowed(),))
     waiting: dict[Future[Any], Any] = {}
     try:
+        waiting[pool.submit(function, task)] = task
         while True:
             while len(waiting) < ahead and (task := following()) is not None:
                 waiting[pool.submit(function, task)] = task
@@ -203,25 +229,6 @@ def _in_processes(function: Callable[[Any], Any], following: Next[Any], workers:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _check_main_module() -> None:
-    """Refuse to start workers where they can't import the program that is running, or would run it again.
-
-    Raises:
-        BadInputError: it is a script that comes from no file, or one whose top level is not guarded.
-    """
-    main = sys.modules["__main__"]
-    path = getattr(main, "__file__", None)
-    if path is None or getattr(main, "__spec__", None) is not None:  # a notebook or a module, which are not run again
-        return
-    what = "worker processes import this program again, so it must be a file whose work stands under"
-    try:
-        source = Path(path).read_bytes()
-    except OSError:
-        source = b""
-    if b"__name__" not in source:
-        raise BadInputError(f'{what} if __name__ == "__main__": (or choose the executor inline)')
 
 
 def _context() -> BaseContext:

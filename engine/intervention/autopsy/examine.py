@@ -14,7 +14,7 @@ from engine.core.evaluation import EVALUATION_SEED
 from engine.core.kind import kind_of
 from engine.core.policy import with_gradients
 from engine.errors import BadInputError
-from engine.executors import Pool, Progress
+from engine.executors import Pool, Progress, why_no_processes
 from engine.intervention.autopsy.arm import Arm
 from engine.intervention.autopsy.arms import possible
 from engine.intervention.autopsy.autopsy_result import NOT_YET, Autopsy, Change, Verdict
@@ -43,7 +43,7 @@ def autopsy(
     round: int,
     *,
     episodes: int = EPISODES,
-    executor: str = "processes",
+    executor: str | None = None,
     workers: int | None = None,
     cache: bool = True,
     progress: Progress | None = None,
@@ -59,7 +59,8 @@ def autopsy(
         run: a run, or its folder.
         round: k, whose records are stored.
         episodes: of the policies before and after the update; arms have half as many, all on the same seeds.
-        executor: `inline`, `processes` or `ray`; what takes a few seconds is played here. The returns are the same.
+        executor: `inline`, `processes` or `ray`; by default `processes`, if other processes can import the program that is
+            running. What takes a few seconds is played here in any case. The returns are the same.
         workers: policies at a time; by default one a core.
         cache: keep what is played in the run's `derived/`, and take it from there.
         progress: told what is going on; raise from it to cancel. What is finished is kept.
@@ -71,7 +72,7 @@ def autopsy(
     if episodes < 2:
         raise BadInputError(f"episodes is {episodes}; it must be at least 2, for an interval")
     one_thread()
-    pool = Pool(executor, workers)
+    pool = Pool(executor or ("inline" if why_no_processes() else "processes"), workers)
     pool.check()
     run = run if isinstance(run, Run) else open_run(run)
     snapshot = run.snapshot(round)
