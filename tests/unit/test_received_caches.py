@@ -18,6 +18,7 @@ from engine.analysis.films import film
 from engine.analysis.formation import formation
 from engine.analysis.rollout_advantages import kept_estimates, monte_carlo
 from engine.core.draws import random_removals
+from engine.core.faithfulness.measured_rounds import measured_rounds, note_measured
 from engine.core.faithfulness.result import Faithfulness, Validation, keep_validation, read_validation
 from engine.core.replays.many import replays
 from engine.core.targets.of_records import action_target, return_target
@@ -92,7 +93,12 @@ def _formation(run: Run) -> Any:
     return every.in_order
 
 
-ANSWERS = (_scores, _replays, _estimates, _film, _policy, _by_action, _formation)
+def _measured(run: Run) -> Any:
+    note_measured(run.snapshot(1), "return")
+    return measured_rounds(run.path, "return")
+
+
+ANSWERS = (_measured, _scores, _replays, _estimates, _film, _policy, _by_action, _formation)
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +173,8 @@ def test_another_validation_is_as_good_as_none(validated: Run, others: str) -> N
 )
 def test_a_validation_of_other_types_is_as_good_as_none(validated: Run, found: str, other: str) -> None:
     def change(table: pa.Table) -> pa.Table:
+        if "validation" not in table.column_names:
+            return table
         [text] = table["validation"].to_pylist()
         assert found in text
         return pa.table({"validation": [text.replace(found, other)]})

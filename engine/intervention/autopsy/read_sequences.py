@@ -93,7 +93,8 @@ def to_read(snapshot: Snapshot, moves: Kept, checks: Sequence[RoundCheck]) -> tu
     """
     if not kind_of(snapshot).has_texts:
         return ()
-    moved = moves[AFTER] if AFTER in moves and moves[AFTER].any() else None
+    known = AFTER in moves and moves[AFTER].any() and np.isfinite(moves[AFTER]).all()
+    moved = moves[AFTER] if known else None
     chosen: dict[int, str] = {}
     for record, why in _chosen(moved, checks):
         chosen.setdefault(record, why)

@@ -93,16 +93,20 @@ def how_played(found: Autopsy) -> str:
         return ""
     first, last = real.seeds
     arms = f"; arms {found.recorded[0].episodes}, on the first of them" if found.recorded else ""
+    more = [arm for arm in found.arms if found.recorded and arm.episodes > found.recorded[0].episodes]
+    if more:
+        arms += f", and as they were open {more[0].episodes} of {' and '.join(arm.name for arm in more)}"
     return f"{real.episodes} episodes of each policy · evaluation seeds {first} to {last}{arms} · 95 % t intervals"
 
 
 def how_compared(found: Autopsy) -> str:
-    """How causes are held against each other, in two sentences."""
+    """How causes are held against each other, in two or three sentences."""
     asked = sum(arm.lead for arm in found.arms)
     return (
         "* decides on its cause, which explains the fall where the arm takes back half of what other orders leave of it, and "
         "certainly some of it; without the worst records it must also be better than without as many random ones. "
-        f"Differences hold at 95 % for the {asked} causes together, which are asked in this order."
+        f"Differences hold at 95 % for the {asked} causes together, which are asked in this order. "
+        "Returns are those on the seeds that all arms play, differences are of all seeds that an arm plays."
     )
 
 
