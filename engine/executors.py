@@ -61,8 +61,9 @@ def why_no_processes() -> str:
     It can't where it is a script that comes from no file, or one that would do its work again when it is imported.
     """
     main = sys.modules["__main__"]
-    path = getattr(main, "__file__", None)
-    if path is None or getattr(main, "__spec__", None) is not None:  # a notebook or a module, which are not run again
+    path, loader = getattr(main, "__file__", None), getattr(main, "__loader__", None)
+    is_module = getattr(main, "__spec__", None) is not None
+    if path is None or loader is None or is_module:  # a notebook, a page of Streamlit or a module: none is run again
         return ""
     try:
         source = Path(path).read_bytes()

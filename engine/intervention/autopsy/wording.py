@@ -95,7 +95,7 @@ def how_played(found: Autopsy) -> str:
     arms = f"; arms {found.recorded[0].episodes}, on the first of them" if found.recorded else ""
     more = [arm for arm in found.arms if found.recorded and arm.episodes > found.recorded[0].episodes]
     if more:
-        arms += f", and as they were open {more[0].episodes} of {' and '.join(arm.name for arm in more)}"
+        arms += f", and {more[0].episodes} of what stayed open: {', '.join(arm.name for arm in more)}"
     return f"{real.episodes} episodes of each policy · evaluation seeds {first} to {last}{arms} · 95 % t intervals"
 
 

@@ -105,14 +105,14 @@ def test_a_fall_is_played_in_all_arms_once(cartpole: Run, tmp_path: Path, monkey
             raise CancelledError
 
     with pytest.raises(CancelledError):
-        autopsy(run, 1, episodes=4, progress=stop)
+        autopsy(run, 1, episodes=4, executor="inline", progress=stop)
     assert len(Returns(run, 1, 4)) == 2 + len(played) - 2, "all but the check and the one that was cancelled"
     snapshot = run.snapshot(1)
     first = kept_autopsy(run, snapshot, check_round(run, 1), episodes=4)
     assert first.waits
     assert first.sentence.startswith("A real fall; what would have prevented it is not known yet.")
     more: list[str] = []
-    found = autopsy(run, 1, episodes=4, progress=lambda doing, done, total: more.append(doing))
+    found = autopsy(run, 1, episodes=4, executor="inline", progress=lambda doing, done, total: more.append(doing))
     assert set(more) & set(played) == {"checking the record", played[-1]}
     assert found.verdict == "unexplained"
     assert not found.waits

@@ -38,7 +38,7 @@ def told(run: Run, stop_at: str = "never") -> list[str]:
         found.append(doing)
 
     try:
-        autopsy(run, 1, episodes=EPISODES, progress=say)
+        autopsy(run, 1, episodes=EPISODES, executor="inline", progress=say)
     except CancelledError:
         found.append("cancelled")
     return list(dict.fromkeys(found))
