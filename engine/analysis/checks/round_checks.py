@@ -131,7 +131,7 @@ def critic(snapshot: Snapshot) -> Check:
     said = (
         f"the recorded values are not the critic's: {_share(wrong, len(recorded))} differ, by up to {apart.max():.2g}"
     )
-    return Check(name, False, said, "critic", _ifsome(wrong, len(recorded)))
+    return Check(name, False, said, "critic", _if_some(wrong, len(recorded)))
 
 
 def advantages(snapshot: Snapshot) -> Check:
@@ -155,7 +155,7 @@ def advantages(snapshot: Snapshot) -> Check:
     if fault is None:
         return Check(name, True, f"they follow from rewards and values with {with_what}")
     return Check(
-        name, False, f"{said}; the settings say {with_what}", fault, _ifsome(found.wrong, len(snapshot.buffer))
+        name, False, f"{said}; the settings say {with_what}", fault, _if_some(found.wrong, len(snapshot.buffer))
     )
 
 
@@ -166,7 +166,7 @@ def _as_stated(stated: StatedAdvantages, n: int) -> Check:
         return Check("advantages", True, f"they follow from the rewards: each is its {rule}")
     said = found.what or f"advantages do not follow from the rewards in records {some(found.wrong)}"
     return Check(
-        "advantages", False, f"{said}; by the settings each is its {rule}", found.fault, _ifsome(found.wrong, n)
+        "advantages", False, f"{said}; by the settings each is its {rule}", found.fault, _if_some(found.wrong, n)
     )
 
 
@@ -247,5 +247,5 @@ def _share(records: NDArray[np.integer], n: int) -> str:
     return f"all {n:,} records" if len(records) == n else f"{len(records):,} of {n:,} records"
 
 
-def _ifsome(records: NDArray[np.integer], n: int) -> tuple[int, ...]:
+def _if_some(records: NDArray[np.integer], n: int) -> tuple[int, ...]:
     return () if len(records) == n else tuple(records.tolist())
