@@ -75,7 +75,6 @@ THROUGH = {
         "engine/kinds/recorded/kind.py",
         "engine/kinds/recorded/policy.py",
         "engine/kinds/recorded/recipe.py",
-        "engine/recording/watched_rollout.py",
     ),
     "tests/unit/recording/readers/test_any_file.py": ("engine/recording/readers/sequence_table.py",),
     "tests/unit/recording/readers/test_trl.py": (
