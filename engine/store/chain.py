@@ -6,8 +6,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, fields
+from functools import cache, cached_property
 from hashlib import sha256
 from typing import Any, Self
 
@@ -72,12 +72,15 @@ class Commit:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over everything that the commit says, so that each bit of it is protected."""
-        return sha256(_canonical(self._plain)).hexdigest()
+        """sha256 of `said`, so that each bit of it is protected."""
+        return sha256(self.said).hexdigest()
 
     @cached_property
-    def _plain(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if value or name not in _LEFT_OUT_WHERE_EMPTY}
+    def said(self) -> bytes:
+        """Everything that the commit says, in the one form that has this hash."""
+        values = {name: getattr(self, name) for name in _names(Commit)}
+        values["files"] = [vars(file) for file in self.files]
+        return _canonical({name: value for name, value in values.items() if value or name not in _LEFT_OUT_WHERE_EMPTY})
 
     @property
     def name(self) -> str:
@@ -90,7 +93,7 @@ class Commit:
 
     def to_bytes(self) -> bytes:
         """The bytes of the file."""
-        return _canonical({**self._plain, "sha256": self.hash}) + b"\n"
+        return self.said[:-1] + f',"sha256":"{self.hash}"}}\n'.encode()
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str) -> Self:
@@ -104,9 +107,9 @@ class Commit:
             DamagedRunError: not exactly what `to_bytes` gives for the round in `name`.
         """
         try:
-            values = typed(dict[str, Any], parse_json(data, f"commits/{name}"))
-            commit = typed(cls, {key: value for key, value in values.items() if key != "sha256"})
-            check_metrics(commit.metrics)
+            values = typed(dict[str, Any], parse_json(data, f"commits/{name}"), more=True)
+            values.pop("sha256", None)
+            commit = cls._from_values(values)
             written = commit.to_bytes()
         except ValueError as error:
             raise DamagedRunError(f"commits/{name} is damaged: it is not a commit ({error})") from error
@@ -114,13 +117,40 @@ class Commit:
             raise DamagedRunError(f"commits/{name} is damaged: its sha256 is not that of its content")
         if commit_name(commit.round) != name:
             raise DamagedRunError(f"commits/{name} is damaged: it is the commit of round {commit.round}")
-        if [file.kind for file in commit.files] not in (*rounds(), ["checkpoint"] if commit.final else []):
-            raise DamagedRunError(f"commits/{name} is damaged: it does not name the files of a round")
-        for file in commit.files:
-            match = _DATA_NAME.fullmatch(file.name)
-            if match is None or int(match[1]) != commit.round or match[2] != file.kind:
-                raise DamagedRunError(f"commits/{name} is damaged: {file.name!r} is not a file of its data")
+        commit._check_files()
         return commit
+
+    @classmethod
+    def from_said(cls, said: bytes) -> Self:
+        """Read what `said` gives. Its hash is that of these bytes: what they are worth, another commit of the chain has to say.
+
+        Raises:
+            DamagedRunError: it is not what a commit says.
+        """
+        try:
+            commit = cls._from_values(typed(dict[str, Any], parse_json(said, "an indexed commit"), more=True))
+        except ValueError as error:
+            raise DamagedRunError(f"an indexed commit is damaged: it is not a commit ({error})") from error
+        commit._check_files()
+        vars(commit)["said"] = said
+        return commit
+
+    @classmethod
+    def _from_values(cls, values: dict[str, Any]) -> Self:
+        commit = typed(cls, values, more=True)
+        if values.keys() - _names(Commit) or any(each.keys() - _names(DataFile) for each in values["files"]):
+            typed(cls, values)  # says which name is none of a commit; many times slower
+        check_metrics(commit.metrics)
+        return commit
+
+    def _check_files(self) -> None:
+        """Refuse files that are not those of a round of some kind, or have other names than a writer gives them."""
+        if [file.kind for file in self.files] not in (*rounds(), ["checkpoint"] if self.final else []):
+            raise DamagedRunError(f"{self.name} is damaged: it does not name the files of a round")
+        for file in self.files:
+            match = _DATA_NAME.fullmatch(file.name)
+            if match is None or int(match[1]) != self.round or match[2] != file.kind:
+                raise DamagedRunError(f"{self.name} is damaged: {file.name!r} is not a file of its data")
 
 
 def check_metrics(metrics: Mapping[str, Any]) -> None:
@@ -170,6 +200,12 @@ def plain(value: Any) -> Any:
             return {str(key): plain(item) for key, item in value.items()}
         case _:
             raise BadInputError(f"a metric is {value!r}; it must be a number, a text, or a list or dict of these")
+
+
+@cache
+def _names(kind: type[Any]) -> frozenset[str]:
+    """Of its fields."""
+    return frozenset(each.name for each in fields(kind))
 
 
 def _canonical(values: Any) -> bytes:

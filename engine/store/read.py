@@ -17,6 +17,7 @@ from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError, EngineError, NotARunError, StorageError
 from engine.known_kinds import UPDATE, columns_named, parts_of
 from engine.store.chain import Commit, DataFile
+from engine.store.commit_index import WORTH, load_commits, save_commits
 from engine.store.files import Files
 from engine.store.find import find_runs
 from engine.store.kept_files import KeptFiles
@@ -50,12 +51,18 @@ class RoundInfo:
         return f"RoundInfo({what}{'' if self.stored or self.final else ', metrics only'})"
 
 
-def open_run(path: str | Path, files: Files | None = None) -> Run:
+def open_run(path: str | Path, files: Files | None = None, *, indexed: bool = False) -> Run:
     """Open a recorded run.
 
     >>> run = open_run("sample_runs/FrozenLake-v1")
     >>> len(run.rounds), run.snapshot(12).buffer.reward.shape
     (30, (2048,))
+
+    Args:
+        path: its folder.
+        files: file operations.
+        indexed: let a long run keep what its commits say in one file of its `derived/`, and open from that: many times faster.
+            See `engine.store.commit_index`.
 
     Raises:
         NotARunError: there is no run at `path`.
@@ -75,18 +82,20 @@ def open_run(path: str | Path, files: Files | None = None) -> Run:
         raise StorageError(f"{path} can't be read ({error.strerror}); choose a folder that you may read") from None
     except FileNotFoundError:
         raise NotARunError(_no_run(path)) from None
-    return Run(path, data, files)
+    return Run(path, data, files, indexed)
 
 
 class Run:
     """A recorded run; `open_run` makes one. It sees the rounds of its last `refresh`."""
 
-    def __init__(self, path: Path, manifest: bytes, files: Files) -> None:
+    def __init__(self, path: Path, manifest: bytes, files: Files, indexed: bool = False) -> None:
         self.path = path
         self.manifest = RunManifest.from_bytes(manifest)
         self._files = files
         self._root = sha256(manifest).hexdigest()
         self._commits: dict[int, Commit] = {}
+        self._indexed = 0 if indexed else None
+        """How many of them are in the index; None of a run that is to have none."""
         self.kept = KeptFiles()
         """The data files that its commits name and no later one dropped."""
         self.refresh()
@@ -149,8 +158,12 @@ class Run:
         Raises:
             DamagedRunError: a commit is missing, changed, does not follow the one before it, or drops what it can't drop.
         """
+        numbers = commit_numbers(self.path, self._files)
         commits = dict(self._commits)
-        for number in commit_numbers(self.path, self._files):
+        if self._indexed is not None and not commits and len(numbers) >= WORTH:
+            commits = load_commits(self.path, numbers, self._root, self._files)
+            self._indexed = len(commits)
+        for number in numbers:
             if number not in commits:
                 commits[number] = read_commit(self.path, number, self._files)
         if len(commits) == len(self._commits):
@@ -166,6 +179,9 @@ class Run:
         self.kept = kept
         self._commits = {commit.round: commit for commit in ordered}
         self.__dict__.pop("_infos", None)
+        if self._indexed is not None and len(commits) - self._indexed >= WORTH:
+            save_commits(self.path, self._commits, self._files)
+            self._indexed = len(commits)
 
     def snapshot(self, k: int) -> Any:
         """Round k as a `Snapshot` of the run's kind, each byte of it verified. The arrays are the caller's own.

@@ -29,7 +29,8 @@ def commit_numbers(path: Path, files: Files) -> list[int]:
         except FileNotFoundError:
             raise DamagedRunError(f"{path} is damaged: its folder commits is missing") from None
         listings.append([number for name in names if (number := commit_number(name)) is not None])
-    return [number for number in sorted(listings[1]) if number <= max(listings[0], default=-1)]
+    last = max(listings[0], default=-1)
+    return [number for number in sorted(listings[1]) if number <= last]
 
 
 def read_commit(path: Path, number: int, files: Files) -> Commit:
