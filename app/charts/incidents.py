@@ -1,9 +1,9 @@
-"""Incidents below the returns of a run: a row a kind, in the same rounds."""
+"""Marks below the returns of a run, in the same rounds: a row a kind of incident, and one of removals with their verdicts."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -13,10 +13,9 @@ from engine.analysis.incidents.falls import Drop
 from engine.analysis.incidents.incident import DROP, NOT_FINITE, STUCK, UNLIKE, Incident, What
 
 ROW = 26
-"""Pixels of a kind of incident."""
-GAP = 14
-"""Pixels between the returns and the rows below them."""
+"""Pixels of a row."""
 WITHIN_NOISE = "within noise"
+REMOVALS = "removals"
 WIDEST = 70
 """Letters of a line that is read while the pointer rests on a mark."""
 
@@ -40,6 +39,35 @@ SHAPES: dict[What, Shape] = {
 """In the order of their rows, from above."""
 
 
+@dataclass(frozen=True)
+class Removal:
+    """A removal that was tried in a round, and what came of it."""
+
+    round: int
+    verdict: str
+    """`helps`, `hurts` or anything else, which is neither."""
+    says: str
+    """What is read on its mark; plain text."""
+    key: str
+    """What a click on its mark gives."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is marked below the returns."""
+
+    incidents: Sequence[Incident] = ()
+    noise: Drop | None = None
+    """A fall that is no incident, to be marked as such."""
+    removals: Sequence[Removal] = ()
+
+    @property
+    def rows(self) -> list[str]:
+        """What there is of them, from above; empty for no marks at all."""
+        kinds: list[str] = [kind for kind in SHAPES if any(each.kind == kind for each in self.incidents)]
+        return kinds + [WITHIN_NOISE] * (self.noise is not None) + [REMOVALS] * bool(self.removals)
+
+
 def colour_of(kind: What, colours: Theme) -> str:
     """The colour of a kind of incident: none is that of a line of returns, or of what helps and hurts."""
     of_kinds: dict[What, str] = {
@@ -51,86 +79,88 @@ def colour_of(kind: What, colours: Theme) -> str:
     return of_kinds[kind]
 
 
-def add_strip(figure: go.Figure, found: Sequence[Incident], noise: Drop | None, height: int, colours: Theme) -> int:
-    """Add rows of marks below a chart over rounds, which share its axis of rounds; returns the height of it all.
+def add_marks(figure: go.Figure, marks: Marks, at: Callable[[float], float], colours: Theme) -> None:
+    """Add the marks on `y2`, and shade the rounds of every incident over the whole height.
 
     Args:
-        figure: one trace or more over rounds, on the first pair of axes.
-        found: the incidents. A mark carries the update that it is the doing of as its `customdata`.
-        noise: a fall that is none, to be marked as such; None for no such mark.
-        height: of the chart without the strip, in pixels.
+        figure: one trace or more over rounds, on the first pair of axes. The domain of `y2` is the caller's.
+        marks: a mark of an incident carries the update that it is the doing of as its `customdata`, one of a removal its key.
+        at: where a round is on the axis across.
         colours: of the theme.
     """
-    rows: list[str] = [kind for kind in SHAPES if any(each.kind == kind for each in found)]
-    rows += [WITHIN_NOISE] if noise is not None else []
-    if not rows:
-        return height
-    whole = height + GAP + ROW * len(rows)
     for kind, shape in SHAPES.items():
-        these = [each for each in found if each.kind == kind]
+        these = [each for each in marks.incidents if each.kind == kind]
         if these:
-            _add(figure, kind, shape.symbol, colour_of(kind, colours), these)
-    spans = [
-        {
-            "type": "rect",
-            "yref": "paper",
-            "x0": each.first - 0.5,
-            "x1": each.last + 0.5,
-            "y0": 0,
-            "y1": 1,
-            "fillcolor": faint(colour_of(each.kind, colours)),
-            "line": {"width": 0},
-            "layer": "below",
-        }
-        for each in found
-    ]
-    figure.layout.shapes = [*figure.layout.shapes, *spans]
-    if noise is not None:
-        said = f"{noise.before:.4g} to {noise.after:.4g} at round {noise.round}: no incident"
-        _marks(figure, WITHIN_NOISE, "triangle-down-open", colours.text, [noise.round], [None], [said])
-    drawn = whole - 72
-    """Pixels between the margins, about."""
-    strip = ROW * len(rows) / drawn
-    figure.layout.yaxis.domain = [strip + GAP / drawn, 1]
+            rounds, updates = [at(each.onset) for each in these], [each.update for each in these]
+            colour = colour_of(kind, colours)
+            _add(figure, kind, [shape.symbol] * len(these), [colour] * len(these), rounds, updates, map(hover, these))
+    figure.layout.shapes = [*figure.layout.shapes, *(_span(each, at, colours) for each in marks.incidents)]
+    if marks.noise is not None:
+        fall = marks.noise
+        said = f"{fall.before:.4g} to {fall.after:.4g} at round {fall.round}: no incident"
+        _add(figure, WITHIN_NOISE, ["triangle-down-open"], [colours.text], [at(fall.round)], [None], [said])
+    if marks.removals:
+        looks = [_looks(each.verdict, colours) for each in marks.removals]
+        _add(
+            figure,
+            REMOVALS,
+            [symbol for symbol, _ in looks],
+            [colour for _, colour in looks],
+            [at(each.round) for each in marks.removals],
+            [each.key for each in marks.removals],
+            [each.says for each in marks.removals],
+        )
     figure.layout.yaxis2 = {
-        "domain": [0, strip],
-        "tickvals": rows,
+        "tickvals": marks.rows,
         "type": "category",
         "categoryorder": "array",
-        "categoryarray": rows,
-        "range": [len(rows) - 0.5, -0.5],
+        "categoryarray": marks.rows,
+        "range": [len(marks.rows) - 0.5, -0.5],
         "fixedrange": True,
         "anchor": "x",
         "gridcolor": GRID,
     }
-    figure.layout.xaxis.anchor = "y2"
-    return whole
 
 
-def _add(figure: go.Figure, kind: What, symbol: str, colour: str, these: Sequence[Incident]) -> None:
-    updates = [each.update for each in these]
-    _marks(figure, kind, symbol, colour, [each.onset for each in these], updates, [hover(each) for each in these])
+def _looks(verdict: str, colours: Theme) -> tuple[str, str]:
+    """Symbol and colour of a verdict."""
+    known = {"helps": ("triangle-up", colours.helps), "hurts": ("triangle-down", colours.hurts)}
+    return known.get(verdict, ("circle-open", colours.text))
 
 
-def _marks(
+def _span(incident: Incident, at: Callable[[float], float], colours: Theme) -> dict[str, object]:
+    return {
+        "type": "rect",
+        "yref": "paper",
+        "x0": at(incident.first - 0.5),
+        "x1": at(incident.last + 0.5),
+        "y0": 0,
+        "y1": 1,
+        "fillcolor": faint(colour_of(incident.kind, colours)),
+        "line": {"width": 0},
+        "layer": "below",
+    }
+
+
+def _add(
     figure: go.Figure,
     row: str,
-    symbol: str,
-    colour: str,
-    rounds: Sequence[int],
-    updates: Sequence[int | None],
-    said: Sequence[str],
+    symbols: Sequence[str],
+    shades: Sequence[str],
+    across: Sequence[float],
+    clicked: Sequence[int | str | None],
+    said: Iterable[str],
 ) -> None:
     figure.add_scatter(
-        x=rounds,
-        y=[row] * len(rounds),
+        x=across,
+        y=[row] * len(across),
         yaxis="y2",
         mode="markers",
         name=row,
-        customdata=updates,
+        customdata=clicked,
         hovertext=[in_lines(text) for text in said],
         hoverinfo="text",
-        marker={"symbol": symbol, "size": 13, "color": colour, "line": {"width": 1.5, "color": colour}},
+        marker={"symbol": symbols, "size": 13, "color": shades, "line": {"width": 1.5, "color": shades}},
         showlegend=False,
     )
 

@@ -10,10 +10,12 @@ import streamlit as st
 from app.charts.incidents import SHAPES
 from app.runs import loaders
 from app.shell import page, state
+from app.shell.filling import Filling
 from app.shell.text import escape
 from engine.analysis.incidents.detect import with_unlike
 from engine.analysis.incidents.falls import Drop
 from engine.analysis.incidents.incident import UNLIKE, Incident, Incidents
+from engine.analysis.incidents.unlike import Look
 from engine.store.read import Run
 from engine.store.words import counted
 
@@ -34,7 +36,7 @@ class Known:
 
     run: Run
     found: Incidents
-    looks: loaders.RecordLooks
+    looks: Filling[Look]
 
     @property
     def noise(self) -> Drop | None:
@@ -138,7 +140,7 @@ def _records(this: Known) -> None:
 
 
 @st.fragment(run_every=SLICE_SECONDS + 0.1)
-def _progress(looks: loaders.RecordLooks) -> None:
+def _progress(looks: Filling[Look]) -> None:
     """Look at some more of the records; once all are done the page is drawn anew."""
     looks.advance(SLICE_SECONDS)
     if not looks.rounds.missing:

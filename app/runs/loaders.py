@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,12 +9,13 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.shell.cached import cached
+from app.shell.filling import Filling
 from engine.analysis import policy_difference
 from engine.analysis.incidents.detect import looks_at_records, name_records, of_metrics
 from engine.analysis.incidents.incident import Incidents
+from engine.analysis.incidents.not_finite import number
 from engine.analysis.incidents.unlike import Look
 from engine.analysis.policy_difference import Distribution, States
-from engine.analysis.round_by_round import RoundByRound
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
@@ -47,6 +45,15 @@ def difference_over_rounds(first: Run, second: Run, states: States, label: str) 
     return dict(zip(("round", "kl", "distance", "other_action"), columns, strict=True))
 
 
+@cached(max_entries=32)
+def metrics_over_rounds(run: Run) -> dict[str, NDArray[np.float64]]:
+    """Name -> (rounds,) of every metric that is a number in some round; NaN where it is none."""
+    rounds = [info.metrics for info in run.rounds]
+    names = dict.fromkeys(name for metrics in rounds for name in metrics)
+    columns = {name: np.array([number(metrics.get(name)) for metrics in rounds]) for name in names}
+    return {name: values for name, values in columns.items() if np.isfinite(values).any()}
+
+
 @cached(max_entries=1024)
 def incidents_of_metrics(run: Run) -> Incidents:
     """What the metrics of the commits say alone, for many runs: no record is read."""
@@ -59,20 +66,7 @@ def named_incidents(run: Run) -> Incidents:
     return name_records(run, incidents_of_metrics(run))
 
 
-@dataclass
-class RecordLooks:
-    """What was looked at of a run's records so far. Everybody who sees the page adds to it, and no round is read twice."""
-
-    rounds: RoundByRound[Look]
-    lock: Lock = field(default_factory=Lock)
-
-    def advance(self, seconds: float = math.inf) -> None:
-        """Look at more rounds for that long, and keep what was found."""
-        with self.lock:
-            self.rounds.advance(seconds)
-
-
 @cached(max_entries=32)
-def record_looks(run: Run) -> RecordLooks:
+def record_looks(run: Run) -> Filling[Look]:
     """What was looked at of a run's records, in memory or in the run's cache."""
-    return RecordLooks(looks_at_records(run))
+    return Filling(looks_at_records(run))

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import streamlit as st
 from numpy.typing import NDArray
 
 from app.shell import kinds
 from app.shell.cached import cached
 from engine.allowed import add_options, allow_options
-from engine.analysis.behaviour import influence_by_action
 from engine.analysis.formation import related_scores
 from engine.analysis.relations import Relations
 from engine.analysis.rendering import render
@@ -104,7 +102,7 @@ def load_run(path: Path) -> Run:
 
 @cached(max_entries=1024, by=lambda path: (path, (path / "run.json").stat().st_mtime_ns))
 def _opened(path: Path) -> Run:
-    return open_run(path)
+    return open_run(path, indexed=True)
 
 
 def _round_as_committed(run: Run, round: int) -> tuple[Path, int, str]:
@@ -227,17 +225,3 @@ def action_distribution(snapshot: ControlSnapshot, record: int) -> NDArray[np.fl
 def behaviour_records(snapshot: ControlSnapshot, target: ActionTarget) -> tuple[Float32s, Relations]:
     """Influence of a round's records on a behaviour, and how they relate to it."""
     return related_scores(snapshot, target)
-
-
-@cached(max_entries=16)
-def formation_table(run: Run, estimator: str) -> tuple[list[int], NDArray[np.float64], dict[int, str]]:
-    """The rounds that could be read, their summed influence by action (actions, rounds), and why others could not."""
-    found = influence_by_action(run, estimator)
-    if found.missing:
-        bar = st.progress(0.0, "computing influence, round by round …")
-        for _ in found:
-            done, total = found.progress
-            bar.progress(done / total, f"computing influence: {done} of {total} rounds")
-        bar.empty()
-    rounds, sums = [number for number, _ in found.in_order], [each for _, each in found.in_order]
-    return rounds, np.array(sums, np.float64).reshape(len(rounds), run.manifest.action_space.n).T, found.failed

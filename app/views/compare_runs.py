@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.charts import compared_runs as charts
 from app.charts.timeline import LOSSES
-from app.runs import films, policy_difference
+from app.runs import curve_controls, films, policy_difference
 from app.shell import loaders, page, state
 from app.shell.text import escape
 from engine.analysis.compared_runs import Band, Curve, by_seed, curve, differing_settings
@@ -19,8 +19,6 @@ from engine.errors import EngineError
 from engine.store.read import Run
 
 METRICS = {"mean_return": "mean return", "mean_length": "mean length of an episode", **LOSSES}
-ACROSS = ("rounds", "environment steps")
-SMOOTHINGS = [0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95]
 
 
 def chosen_runs() -> dict[str, Run]:
@@ -83,23 +81,13 @@ def draw_curves(runs: dict[str, Run]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         state.choose("metric", list(METRICS), "mean_return")
         metric = st.selectbox("Metric", list(METRICS), key="metric", format_func=METRICS.__getitem__, width=240)
-        state.choose("across", ACROSS, ACROSS[0])
-        across = st.segmented_control("Across", ACROSS, key="across", required=True)
-        state.choose("smoothing", SMOOTHINGS, 0.0)
-        smoothing = float(
-            st.select_slider(
-                "Smoothing",
-                SMOOTHINGS,
-                key="smoothing",
-                width=240,
-                help="Weight of the past in an exponential moving average. The faint line is as measured.",
-            )
-        )
+        across = curve_controls.across()
+        smoothing = curve_controls.smoothing()
         bands = list(get_args(Band))
         band: Band = state.choose("band", bands, bands[0])
         if joined:
             band = st.selectbox("Band over seeds", bands, key="band", width=200)
-    by_steps = across == ACROSS[1]
+    by_steps = across == curve_controls.ACROSS[1]
 
     def draw(name: str) -> dict[str, Curve]:
         return {label: curve(group, name, smoothing, band) for label, group in lines.items()}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app.behaviour import formation_map
 from app.charts import timeline as charts
-from app.runs import incidents
+from app.charts.incidents import Marks
+from app.removal import marks
+from app.runs import curve_controls, incidents
+from app.runs.loaders import metrics_over_rounds
+from app.runs.shown_rounds import shown_rounds
 from app.shell import downloads, follow_run, kinds, loaders, page, state
 from app.shell.text import escape
-from engine.analysis.behaviour import unread
 
 MOST_RECORDS = 1_000
 # That are listed of a round, for a browser's sake. A comment, because Streamlit shows strings of a page.
@@ -28,33 +33,28 @@ dark = state.is_dark()
 numbers = [info.round for info in rounds]
 
 
-def column(key: str) -> list[float | None]:
-    """A metric over rounds."""
-    return [info.metrics.get(key) for info in rounds]
-
-
-def open_round(key: str) -> None:
-    """Take over the round of a clicked mark, if it has records (a callback)."""
+def open_mark(key: str) -> None:
+    """Take over the round of a clicked mark, if it has records, or go to what came of a removal (a callback)."""
     clicked = state.selected_point(key)
-    if clicked is not None and int(clicked) in stored:
+    if isinstance(clicked, str):
+        marks.remember(clicked)
+    elif clicked is not None and int(clicked) in stored:
         state.put({"round": int(clicked)})
 
 
-def metrics_table() -> dict[str, list[float | None]]:
-    """Every metric over the rounds."""
-    return {key: column(key) for key in dict.fromkeys(key for info in rounds for key in info.metrics)}
-
-
+marks.go_where_it_was_clicked(name)
 chosen = page.current_round(run) if stored else None
 shown, words = kinds.shown(run), kinds.words(run)
 what, collected = words.returned, shown.collected or f"The round's {words.episodes}"
-returns = [value for value in column("mean_return") if value is not None]
+metrics = metrics_over_rounds(run)
+returns = metrics.get(charts.RETURN, np.zeros(0))
+returns = returns[np.isfinite(returns)]
 with st.container(horizontal=True):
-    st.metric("Rounds", len(rounds), border=True)
-    st.metric("Records", f"{sum(info.metrics.get('records') or 0 for info in rounds):,}", border=True)
-    if returns:
+    st.metric("Rounds", f"{len(rounds):,}", border=True)
+    st.metric("Records", f"{np.nansum(metrics.get('records', np.zeros(0))):,.0f}", border=True)
+    if len(returns):
         st.metric(f"{'Final' if run.final else 'Latest'} {what}", f"{returns[-1]:.4g}", border=True)
-        st.metric(f"Best {what}", f"{max(returns):.4g}", border=True)
+        st.metric(f"Best {what}", f"{returns.max():.4g}", border=True)
     st.metric("Optimizer", escape(f"{run.config.optimizer} {run.config.learning_rate:g}"), border=True)
 
 if origin := kinds.origin(run):
@@ -65,36 +65,79 @@ if origin := kinds.origin(run):
         st.caption(escape(origin))
 
 seen = incidents.known(run, name)
-st.subheader(what.capitalize(), anchor=False)
-st.caption(
-    f"{collected}: mean, and a band of one standard deviation between "
-    f"{words.episodes}. "
-    "Filled marks have records: click one to choose the round."
-    + ("" if len(stored) == len(rounds) else " Of the rounds with open marks only the metrics are kept.")
-)
-st.plotly_chart(
-    charts.returns(
-        numbers,
-        column("mean_return"),
-        column("std_return"),
-        [info.stored for info in rounds],
-        chosen,
-        dark,
-        what,
-        seen.found,
-        seen.noise,
-    ),
-    key="returns",
-    config=downloads.chart(f"{run.name}-returns"),
-    on_select=lambda: open_round("returns"),
-    selection_mode="points",
-    alt=f"Line chart of the mean {what} of each round, and below it a strip of marks at the rounds with an incident",
-)
-incidents.draw(seen, name)
-with st.container(horizontal=True, vertical_alignment="center"):
+first, last = numbers[0], numbers[-1]
+
+
+def draw_curves() -> None:
+    """All curves over one axis, what is marked below the return, and the numbers."""
+    whole = charts.Rounds(np.array(numbers), metrics, np.array([info.stored for info in rounds]), chosen, what)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        shown_from, shown_to = shown_rounds(name, first, last)
+        with st.popover("Axes", icon=":material/tune:", key="axes"):
+            by_steps = shown.pages == kinds.OF_STEPS and curve_controls.across() == curve_controls.ACROSS[1]
+            smoothing = curve_controls.smoothing()
+            state.choose("log_scale", [False, True], False)
+            log = st.toggle("Log scale", key="log_scale", help="In panels where every value is above 0.")
+    axes = charts.Axes(smoothing, run.config.records_per_round if by_steps else 0, log)
+    drawn = whole.within(shown_from, shown_to)
+    st.plotly_chart(
+        charts.curves(drawn, Marks(seen.found, seen.noise, marks.of(run)), axes, dark),
+        key="returns",
+        config=downloads.chart(f"{run.name}-curves"),
+        on_select=lambda: open_mark("returns"),
+        selection_mode="points",
+        alt=f"Line charts over rounds, one below the other: {', '.join(drawn.titles.values())}; below the first one a strip of "
+        "marks at the rounds with an incident or a removal",
+    )
+    st.caption(
+        f"{collected}: mean, and a band of one standard deviation between {words.episodes}. "
+        + charts.how_it_is_drawn(drawn)
+        + " Below it means over the optimizer steps of each round's update; explained variance of the critic before it."
+        + shown.updates
+    )
+    with st.expander("The numbers of these curves", key="numbers", on_change="rerun") as panel:
+        if panel.open:
+            st.dataframe(
+                pd.DataFrame(charts.table(drawn)), hide_index=True, key="numbers_table", alt="Table of the curves"
+            )
+
+
+def draw_round(round: int) -> None:
+    """The numbers of the chosen round beside those of the one before, and where its records are."""
+    place = round - first
+    titles = {charts.RETURN: f"mean {what}", **charts.LOSSES}
+    values = {title: metrics[key] for key, title in titles.items() if key in metrics}
+    before = {f"round {round - 1}": [column[place - 1] for column in values.values()]} if place else {}
+    st.dataframe(
+        pd.DataFrame(
+            {"metric": list(values), **before, f"round {round}": [column[place] for column in values.values()]}
+        ),
+        hide_index=True,
+        key="round_numbers",
+        column_config={name: st.column_config.NumberColumn(format="%.4g") for name in (*before, f"round {round}")},
+        alt=f"Table of the metrics of round {round}",
+    )
+    if shown.pages:
+        page.to_records(run, name, round)
+        page.to_autopsy(name, round)
+
+
+curves, beside = st.columns([7, 3], gap="medium")
+with curves:
+    draw_curves()
+with beside:
+    incidents.draw(seen, name)
+    if chosen is not None:
+        draw_round(chosen)
     downloads.offer({f"{run.name}-rounds": lambda: pd.DataFrame({"round": numbers, **metrics_table()})})
-    if chosen is not None and shown.pages:
-        page.to_records(run, name, chosen)
+
+
+def metrics_table() -> dict[str, list[object]]:
+    """Every metric over the rounds, as it was committed."""
+    return {
+        key: [info.metrics.get(key) for info in rounds]
+        for key in dict.fromkeys(key for info in rounds for key in info.metrics)
+    }
 
 
 def draw_records(round: int) -> None:
@@ -125,19 +168,8 @@ def draw_formation() -> None:
             icon=":material/info:",
         )
     else:
-        columns, table, failed = loaders.formation_table(run, "first_order")
-        for line in unread(failed):
-            st.warning(escape(line), icon=":material/info:")
-        if not columns:
-            return
-        st.plotly_chart(
-            charts.formation(columns, page.action_names(run), table, dark),
-            key="formation",
-            config=downloads.chart(f"{run.name}-formation"),
-            on_select=lambda: open_round("formation"),
-            selection_mode="points",
-            alt="Heatmap of summed influence by action and round",
-        )
+        important = [page.current_round(run), *(incident.update for incident in reversed(seen.found))]
+        formation_map.draw(run, important, page.current_round(run), open_mark)
 
 
 if chosen is not None and (shown.lists_records or not shown.pages):
@@ -147,16 +179,6 @@ if shown.has_formation:
     with page.one_line_errors():  # a damaged round takes nothing else with it
         draw_formation()
 
-st.subheader("Update", anchor=False)
-st.caption(
-    "Means over the optimizer steps of each round's update; explained variance of the critic before it." + shown.updates
-)
-st.plotly_chart(
-    charts.losses(numbers, {key: column(key) for key in charts.LOSSES}, dark),
-    key="losses",
-    config=downloads.chart(f"{run.name}-losses"),
-    alt="Small charts of the losses, entropy, KL, clipping and explained variance per round",
-)
 with st.expander("Settings of this run"):
     language = {} if run.manifest.language is None else {"language model": run.manifest.language.to_json()}
     st.json({"settings": run.config.to_json(), **language, "made with": dict(run.manifest.fingerprint)})

@@ -79,10 +79,20 @@ class RoundByRound(Generic[T]):
         finally:
             self.keep()
 
-    def advance(self, seconds: float = math.inf) -> None:
-        """Look at missing rounds for that long, the last of which is finished, and keep what was found."""
+    def advance(self, seconds: float = math.inf, only: Sequence[int] | None = None) -> None:
+        """Look at missing rounds for that long, the last of which is finished, and keep what was found.
+
+        Args:
+            seconds: as long as it may take, about.
+            only: the rounds to look at, in this order; by default all.
+        """
+        others: list[int] = []
+        if only is not None:
+            missing, wanted = set(self.missing), dict.fromkeys(only)
+            others = [number for number in self.missing if number not in wanted]
+            self.missing = [*(number for number in wanted if number in missing), *others]
         until, steps = time.monotonic() + seconds, iter(self)
-        while self.missing and time.monotonic() < until:
+        while len(self.missing) > len(others) and time.monotonic() < until:
             next(steps, None)
         self.keep()
 
@@ -109,9 +119,8 @@ class RoundByRound(Generic[T]):
         table = load_table(self.run.path, self._key)
         rows = [] if table is None else table.to_pylist()
         try:
-            known = [
-                row for row in rows if self._commits.get(row["round"]) == row["commit"] and row["round"] in self.numbers
-            ]
+            wanted = set(self.numbers)
+            known = [row for row in rows if self._commits.get(row["round"]) == row["commit"] and row["round"] in wanted]
             return {row["round"]: self._read(parse_json(row["found"].encode(), "derived")) for row in known}
         except (AttributeError, KeyError, TypeError, ValueError, DamagedRunError):
             return {}  # it is a cache: what can't be understood is found anew

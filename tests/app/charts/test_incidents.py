@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from app.charts.incidents import SHAPES, WIDEST, colour_of, hover, in_lines
+from app.charts.incidents import SHAPES, WIDEST, Marks, Removal, colour_of, hover, in_lines
 from app.charts.theme import DARK, LIGHT, Theme
-from app.charts.timeline import returns
+from app.charts.timeline import Axes, Rounds, curves
 from engine.analysis.incidents.falls import Drop
 from engine.analysis.incidents.incident import Incident
 
@@ -18,24 +19,27 @@ ONE = Incident("drop", 5, 4, 7, "it fell", 4, 6)
 EACH = [replace(ONE, kind=kind, onset=i, update=i) for i, kind in enumerate(SHAPES)]
 
 
-def chart(found: list[Incident], noise: Drop | None = None, dark: bool = False) -> dict:
-    return returns([*range(10)], [1.0] * 10, [0.5] * 10, [True] * 10, 3, dark, incidents=found, noise=noise).to_dict()
+def chart(
+    found: list[Incident], noise: Drop | None = None, dark: bool = False, removals: list[Removal] | None = None
+) -> dict:
+    metrics = {"mean_return": np.ones(10), "std_return": np.full(10, 0.5)}
+    rounds = Rounds(np.arange(10), metrics, np.ones(10, bool), chosen=3)
+    return curves(rounds, Marks(found, noise, removals or []), Axes(), dark).to_dict()
 
 
 def test_without_incidents_the_chart_is_as_it_was() -> None:
     assert "yaxis2" not in chart([])["layout"]
-    assert chart([])["layout"]["height"] == 320
 
 
 def test_every_kind_has_a_row_a_shape_and_a_colour_of_its_own() -> None:
     drawn = chart(EACH, NOISE)
     rows = drawn["data"][3:]
     assert [row["name"] for row in rows] == [*SHAPES, "within noise"]
-    assert len({row["marker"]["symbol"] for row in rows}) == len(rows)
+    assert len({*(symbol for row in rows for symbol in row["marker"]["symbol"])}) == len(rows)
     assert [list(row["x"]) for row in rows] == [[0], [1], [2], [3], [9]]
     assert [row["customdata"] for row in rows] == [[0], [1], [2], [3], [None]]
     assert drawn["layout"]["yaxis2"]["domain"][1] < drawn["layout"]["yaxis"]["domain"][0]
-    assert drawn["layout"]["height"] > chart([ONE])["layout"]["height"] > 320
+    assert drawn["layout"]["height"] > chart([ONE])["layout"]["height"] > chart([])["layout"]["height"]
 
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK])
@@ -43,6 +47,18 @@ def test_no_colour_means_something_else(colours: Theme) -> None:
     used = [colour_of(kind, colours) for kind in SHAPES]
     assert len(set(used)) == len(used)
     assert not {*used} & {colours.helps, colours.hurts, colours.series[0]}
+
+
+def test_removals_have_a_row_in_which_verdicts_are_told_apart_by_shape_and_colour() -> None:
+    removals = [
+        Removal(k, verdict, f"round {k}", f"id{k}") for k, verdict in enumerate(["helps", "hurts", "within noise"])
+    ]
+    row = chart([ONE], removals=removals)["data"][-1]
+    assert row["name"] == "removals"
+    assert list(row["x"]) == [0, 1, 2]
+    assert row["customdata"] == ["id0", "id1", "id2"]
+    assert list(row["marker"]["color"]) == [LIGHT.helps, LIGHT.hurts, LIGHT.text]
+    assert len({*row["marker"]["symbol"]}) == 3
 
 
 def test_an_incident_is_shaded_over_its_rounds_beside_the_chosen_round() -> None:

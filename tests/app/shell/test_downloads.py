@@ -126,5 +126,5 @@ def test_the_format_of_pictures_is_in_the_url_and_in_the_charts(monkeypatch: pyt
     configs = [json.loads(chart.proto.config) for chart in app.get("plotly_chart")]
     named = [config["toImageButtonOptions"] for config in configs]
     assert {options["format"] for options in named} == {"svg"}
-    assert "cartpole-returns" in [options["filename"] for options in named]
+    assert "cartpole-curves" in [options["filename"] for options in named]
     assert all(config["showSendToCloud"] is False for config in configs)

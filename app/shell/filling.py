@@ -1,0 +1,39 @@
+"""What takes long is found round by round while pages are shown, some of it each time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Generic, TypeVar
+
+from engine.analysis.round_by_round import RoundByRound
+
+T = TypeVar("T")
+
+
+@dataclass
+class Filling(Generic[T]):
+    """What was found of a run's rounds so far. Everybody who sees the page adds to it, and no round is looked at twice."""
+
+    rounds: RoundByRound[T]
+    lock: Lock = field(default_factory=Lock)
+    spent: float = 0.0
+    """Seconds that were spent on it since it was opened, ..."""
+    looked: int = 0
+    """... and the rounds that were looked at in them."""
+
+    def advance(self, seconds: float = math.inf, only: Sequence[int] | None = None) -> None:
+        """Look at more rounds for that long (of `only` these, in this order), and keep what was found."""
+        with self.lock:
+            begun, missing = time.monotonic(), len(self.rounds.missing)
+            self.rounds.advance(seconds, only)
+            self.spent += time.monotonic() - begun
+            self.looked += missing - len(self.rounds.missing)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the missing rounds would take; None where none was looked at yet."""
+        return self.spent / self.looked * len(self.rounds.missing) if self.looked else None
