@@ -18,6 +18,7 @@ ONE_THING = {
     "faithfulness": "engine.core engine.experiments",
     "faultlab": "engine.cli engine.experiments",
     "films": "engine.analysis app.shell app.runs app.charts",
+    "formation_map": "app.behaviour app.charts",
     "formation": "engine.analysis app.behaviour app.charts",
     "incidents": "engine.analysis engine.cli app.runs app.charts",
     "influence": "engine.core engine.cli",

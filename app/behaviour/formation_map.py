@@ -36,9 +36,12 @@ def order_of(columns: Sequence[Sequence[int]], important: Sequence[int]) -> list
     [2, 5, 1]
     """
     here = {number: i for i, column in enumerate(columns) for number in column}
-    first = {here[number]: number for number in reversed(important) if number in here}
+    first: dict[int, int] = {}
+    for number in important:
+        if number in here:
+            first.setdefault(here[number], number)
     newest = coarse_to_fine([column[-1] for column in reversed(columns)])
-    return [*reversed(first.values()), *(number for number in newest if here[number] not in first)]
+    return [*first.values(), *(number for number in newest if here[number] not in first)]
 
 
 def draw(run: Run, important: Sequence[int], chosen: int, open_round: Callable[[str], None]) -> None:

@@ -290,25 +290,24 @@ def _laid_out(figure: go.Figure, rounds: Rounds, marks: Marks, axes: Axes, colum
     style(figure, drawn + 24 + 8, max(NUMBERS, label_pixels(marks.rows)))
     layout.margin.b, layout.xaxis.exponentformat, layout.xaxis.separatethousands = 8, "none", True
     layout.hoverlabel = {"align": "left", "font": {"size": 12}}
+    layout.legend.traceorder = "normal"  # of what the cursor reads; with bands Plotly would turn it round
     return figure
 
 
-def how_it_is_drawn(rounds: Rounds) -> str:
-    """What marks and bands are, in a sentence or two."""
+def how_it_is_drawn(rounds: Rounds, episodes: str) -> str:
+    """What line, band and marks of the return are, in a sentence or two; `episodes` is what the kind of run calls them."""
     n, stored = len(rounds.numbers), int(rounds.stored.sum())
-    said = (
-        ""
-        if n <= COLUMNS
-        else "A point is a stretch of rounds: their mean, and a band from the lowest to the highest. "
-    )
+    said = f"Line: mean; band: one standard deviation between {episodes}. "
+    if n > COLUMNS:
+        said = "Line: mean of the rounds of a pixel or two; band: from the lowest of them to the highest. "
     if not stored:
         return f"{said}Only the metrics of these rounds are kept."
     said += (
-        "Filled marks have records: click one to choose the round."
-        if stored <= MARKED
-        else "Click one to choose the round."
+        "Click a mark to choose its round."
+        if stored == n
+        else "Filled marks have records: click one to choose the round."
     )
-    return said + ("" if stored == n else f" Records are kept of {stored:,} of {n:,} rounds.")
+    return said if stored == n else f"{said} Records are kept of {stored:,} of {n:,} rounds."
 
 
 def table(rounds: Rounds) -> dict[str, Sequence[float]]:

@@ -9,7 +9,7 @@ import streamlit as st
 from app.behaviour import formation_map
 from app.charts import timeline as charts
 from app.charts.incidents import Marks
-from app.removal import marks
+from app.removal import timeline_marks
 from app.runs import curve_controls, incidents
 from app.runs.loaders import metrics_over_rounds
 from app.runs.shown_rounds import shown_rounds
@@ -37,12 +37,12 @@ def open_mark(key: str) -> None:
     """Take over the round of a clicked mark, if it has records, or go to what came of a removal (a callback)."""
     clicked = state.selected_point(key)
     if isinstance(clicked, str):
-        marks.remember(clicked)
+        timeline_marks.remember(clicked)
     elif clicked is not None and int(clicked) in stored:
         state.put({"round": int(clicked)})
 
 
-marks.go_where_it_was_clicked(name)
+timeline_marks.go_where_it_was_clicked(name)
 chosen = page.current_round(run) if stored else None
 shown, words = kinds.shown(run), kinds.words(run)
 what, collected = words.returned, shown.collected or f"The round's {words.episodes}"
@@ -81,7 +81,7 @@ def draw_curves() -> None:
     axes = charts.Axes(smoothing, run.config.records_per_round if by_steps else 0, log)
     drawn = whole.within(shown_from, shown_to)
     st.plotly_chart(
-        charts.curves(drawn, Marks(seen.found, seen.noise, marks.of(run)), axes, dark),
+        charts.curves(drawn, Marks(seen.found, seen.noise, timeline_marks.of(run)), axes, dark),
         key="returns",
         config=downloads.chart(f"{run.name}-curves"),
         on_select=lambda: open_mark("returns"),
@@ -90,9 +90,8 @@ def draw_curves() -> None:
         "marks at the rounds with an incident or a removal",
     )
     st.caption(
-        f"{collected}: mean, and a band of one standard deviation between {words.episodes}. "
-        + charts.how_it_is_drawn(drawn)
-        + " Below it means over the optimizer steps of each round's update; explained variance of the critic before it."
+        f"{what.capitalize()}: {collected[:1].lower()}{collected[1:]}. {charts.how_it_is_drawn(drawn, words.episodes)}"
+        + " The other curves: means over the optimizer steps of each round's update; explained variance of the critic before it."
         + shown.updates
     )
     with st.expander("The numbers of these curves", key="numbers", on_change="rerun") as panel:

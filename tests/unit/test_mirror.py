@@ -90,10 +90,8 @@ THROUGH = {
     ),
     "tests/faults": ("engine/store/files.py", "engine/store/verify.py"),
     "tests/app/test_pages.py": (
-        "app/charts/timeline.py",
         "app/shell/loaders.py",
         "app/shell/page.py",
-        "app/views/timeline.py",
     ),
     "tests/app/test_every_kind.py": ("app/shell/kinds.py",),
     "tests/app/test_other_environments.py": ("app/records/inspector.py", "engine/kinds/control/fields.py"),
