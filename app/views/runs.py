@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from app.charts.sparkline import sparkline
 from app.runs.loaders import incidents_of_metrics
 from app.shell import follow_run, kinds, loaders, state
 from app.shell.page import in_one_line
@@ -47,7 +48,7 @@ def describe(name: str, run: Run) -> dict[str, Any]:
         "final return": returns[-1] if returns else None,
         "incidents": None if found.too_few and not found else len(found),
         "first incident": found[0].short if found else found.too_few.partition(":")[0],
-        "return per round": returns,
+        "return per round": sparkline(returns),
         "best return": max(returns, default=None),
         "optimizer": f"{run.config.optimizer} {run.config.learning_rate:g}",
         "filter": run.config.filter_name,
@@ -131,7 +132,7 @@ st.dataframe(
     selection_mode="multi-row",
     column_config={
         "first incident": st.column_config.TextColumn(width=200),
-        "return per round": st.column_config.LineChartColumn("return per round", width="medium"),
+        "return per round": st.column_config.ImageColumn("return per round", width="medium"),
         "final return": st.column_config.NumberColumn(format="%.4g"),
         "best return": st.column_config.NumberColumn(format="%.4g"),
         "created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),

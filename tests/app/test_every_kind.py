@@ -262,7 +262,7 @@ def test_a_kind_that_the_pages_do_not_know_has_timeline_and_compare(
 ) -> None:
     app = open_page("timeline", tmp_path, run="other", round="1")
     assert errors(app) == []
-    assert "The round's episodes: mean" in words(app)
+    assert "Return: the round's episodes." in words(app)
     records = next(one.value for one in app.dataframe if "advantage" in one.value)
     assert records["record"].tolist() == list(range(140))
     assert records["advantage"].tolist() == pytest.approx(unseen.snapshot(1).buffer.advantage.tolist())
@@ -288,4 +288,4 @@ def test_a_kind_that_is_not_installed_still_has_a_timeline(open_page: Open, unse
     app = open_page("timeline", tmp_path, run="other", round="1")
     [line] = errors(app)
     assert "of the kind 'unseen', which is not known here" in line
-    assert "The round's episodes: mean" in words(app)
+    assert "Return: the round's episodes." in words(app)

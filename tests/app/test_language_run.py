@@ -39,7 +39,7 @@ def test_it_is_listed_with_the_other_runs_and_has_a_timeline(open_page: Open) ->
     app = open_page("timeline", run="polite", round="1")
     assert errors(app) == []
     assert app.selectbox(key="run").value == "polite"
-    assert "The round's responses: mean" in words(app)
+    assert "Reward: the round's responses." in words(app)
 
 
 @pytest.mark.parametrize("page", ["diagnose", "behaviour"])

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 COLOURS = """() => Array.from(document.querySelectorAll('.js-plotly-plot'))
     .map(plot => (JSON.stringify(plot.data) + JSON.stringify(plot.layout)).match(/#[0-9a-f]{6}\\b/gi) || [])"""
 """The colours that each chart of the page was drawn with."""
-CHARTS = {"timeline": 3, "diagnose": 6, "behaviour": 5, "compare": 1, "compare_runs": 2, "sequences": 1}
+CHARTS = {"timeline": 2, "diagnose": 6, "behaviour": 5, "compare": 1, "compare_runs": 2, "sequences": 1}
 """At least so many charts are on these pages."""
 PAGES = [
     "",
