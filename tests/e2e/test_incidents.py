@@ -21,9 +21,17 @@ def test_a_mark_says_why_and_chooses_the_update(page: Page, url: str, runs: Path
     mark = page.locator(".st-key-returns .subplot.xy2 .point")
     mark.hover(force=True)
     expect(page.locator(".st-key-returns .hoverlayer")).to_contain_text("the return fell from 200 to 20 at round 6")
+    cursor = page.locator(".st-key-returns .hoverlayer")
+    expect(cursor).to_contain_text("mean return 20")  # one cursor reads every curve at this round
+    expect(cursor).to_contain_text("entropy 0.6")
     box = mark.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page).to_have_url(re.compile("round=5"))
     link = page.locator(".st-key-incidents").get_by_role("link", name="Diagnose round 5")
     expect(link).to_have_attribute("href", re.compile(r"diagnose\?run=falls&round=5$"))
+    idle(page)
+    panel = page.locator(".st-key-returns .subplot.xy3 .point").nth(3).bounding_box()
+    assert panel is not None
+    page.mouse.click(panel["x"] + panel["width"] / 2, panel["y"] + panel["height"] / 2)
+    expect(page).to_have_url(re.compile("round=3(&|$)"))
