@@ -61,6 +61,18 @@ def test_as_many_rounds_as_there_is_time_for_are_looked_at_and_kept(run: Run) ->
     assert formation(run, target).missing == []
 
 
+def test_some_rounds_alone_can_be_asked_for_in_their_order(run: Run) -> None:
+    found = influence_by_action(run)
+    found.advance(only=[2, 7, 2])
+    assert list(found.found) == [2]
+    found.advance(only=[2])
+    found.advance(only=[])
+    assert found.progress == (1, 3)
+    found.advance(only=[1, 0])
+    assert list(found.found) == [2, 1, 0]
+    assert influence_by_action(run).missing == []
+
+
 def test_influence_by_action_is_a_share_and_looks_at_new_rounds_only(tmp_path: Path) -> None:
     config = engine.preset("CartPole-v1", rounds=3, n_steps=64, batch_size=32, n_epochs=2)
     training = engine.rounds(config, tmp_path / "growing")
