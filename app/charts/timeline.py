@@ -294,12 +294,16 @@ def _laid_out(figure: go.Figure, rounds: Rounds, marks: Marks, axes: Axes, colum
     return figure
 
 
-def how_it_is_drawn(rounds: Rounds, episodes: str) -> str:
+def how_it_is_drawn(rounds: Rounds, axes: Axes, episodes: str) -> str:
     """What line, band and marks of the return are, in a sentence or two; `episodes` is what the kind of run calls them."""
     n, stored = len(rounds.numbers), int(rounds.stored.sum())
     said = f"Line: mean; band: one standard deviation between {episodes}. "
     if n > COLUMNS:
         said = "Line: mean of the rounds of a pixel or two; band: from the lowest of them to the highest. "
+    elif axes.smoothing:
+        said = "Line: mean. "
+    if axes.smoothing:
+        said += f"Smoothed with weight {axes.smoothing:g}; the faint line is as measured. "
     if not stored:
         return f"{said}Only the metrics of these rounds are kept."
     said += (

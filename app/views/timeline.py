@@ -90,7 +90,7 @@ def draw_curves() -> None:
         "marks at the rounds with an incident or a removal",
     )
     st.caption(
-        f"{what.capitalize()}: {collected[:1].lower()}{collected[1:]}. {charts.how_it_is_drawn(drawn, words.episodes)}"
+        f"{what.capitalize()}: {collected[:1].lower()}{collected[1:]}. {charts.how_it_is_drawn(drawn, axes, words.episodes)}"
         + " The other curves: means over the optimizer steps of each round's update; explained variance of the critic before it."
         + shown.updates
     )

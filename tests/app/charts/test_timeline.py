@@ -137,7 +137,13 @@ def test_logarithms_are_taken_only_where_all_is_above_0() -> None:
     ],
 )
 def test_the_caption_says_what_is_drawn(n: int, stored: slice, said: str) -> None:
-    assert said in how_it_is_drawn(made(n, stored), "episodes")
+    assert said in how_it_is_drawn(made(n, stored), Axes(), "episodes")
+
+
+def test_the_caption_of_a_smoothed_curve_names_no_band_that_is_not_there() -> None:
+    said = how_it_is_drawn(made(30), Axes(smoothing=0.5), "episodes")
+    assert "Smoothed with weight 0.5" in said
+    assert "deviation" not in said
 
 
 def test_the_table_has_every_panel_and_every_round() -> None:
