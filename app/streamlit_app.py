@@ -14,31 +14,18 @@ import streamlit as st  # noqa: E402
 from app.sequences.loaders import dump_paths  # noqa: E402
 from app.shell import state  # noqa: E402
 from app.shell.loaders import allow_what_is_said  # noqa: E402
+from app.shell.navigation import navigation  # noqa: E402
 from app.shell.page import header, one_line_errors  # noqa: E402
 from app.shell.text import keep_blanks  # noqa: E402
 
 st.set_page_config(page_title="Snapshot Influence", page_icon=str(ROOT / "app" / "icon.svg"), layout="wide")
 keep_blanks()
-page = st.navigation(
-    [
-        st.Page("views/runs.py", title="Runs", default=True),
-        st.Page("views/timeline.py", title="Timeline", url_path="timeline"),
-        st.Page("views/diagnose.py", title="Diagnose", url_path="diagnose"),
-        st.Page("views/autopsy.py", title="Autopsy", url_path="autopsy"),
-        st.Page("views/behaviour.py", title="Behaviour", url_path="behaviour"),
-        st.Page("views/sequences.py", title="Sequences", url_path="sequences"),
-        st.Page("views/interventions.py", title="Interventions", url_path="interventions"),
-        st.Page("views/compare.py", title="Compare", url_path="compare"),
-        st.Page("views/compare_runs.py", title="Side by side", url_path="compare_runs"),
-        st.Page("views/experiments.py", title="Experiments", url_path="experiments"),
-    ],
-    position="top",
-)
+page = navigation()
 state.enter(page.url_path)
 try:
     with one_line_errors():
         allow_what_is_said()
-        if page.url_path not in ("experiments", "compare_runs"):  # the others are about one run
+        if page.url_path not in ("", "experiments", "compare_runs"):  # the others are about one run
             header(
                 with_round=page.url_path in ("timeline", "diagnose", "autopsy", "sequences"),
                 dumps=dump_paths() if page.url_path == "sequences" else None,

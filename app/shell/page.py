@@ -90,12 +90,7 @@ def header(with_round: bool, dumps: Mapping[str, Path] | None = None) -> None:
     """
     paths, view_only = loaders.run_paths(), dumps or {}
     if not paths and not view_only:
-        folders = " or ".join(str(folder) for folder in loaders.run_folders())
-        st.info(
-            f"There is no run in {escape(folders)} yet. Record one, then reload this page:\n\n"
-            "`python -m engine train CartPole-v1 --out runs/cartpole`",
-            icon=":material/info:",
-        )
+        how_to_record()
         st.stop()
     names = [*paths, *view_only]
     owner = _owner(state.asked("iv"), paths)
@@ -109,6 +104,16 @@ def header(with_round: bool, dumps: Mapping[str, Path] | None = None) -> None:
         rounds = open_dump(view_only[name]).steps if name in view_only else loaders.load_run(paths[name]).stored_rounds
         follow_run.follow(name, rounds)
         _round_slider(rounds, right, "Step" if name in view_only else "Round")
+
+
+def how_to_record() -> None:
+    """What to do where there is no run."""
+    folders = " or ".join(str(folder) for folder in loaders.run_folders())
+    st.info(
+        f"There is no run in {escape(folders)} yet. Record one, then reload this page:\n\n"
+        "`python -m engine train CartPole-v1 --out runs/cartpole`",
+        icon=":material/info:",
+    )
 
 
 def runs_shown_on(view: str, paths: Mapping[str, Path]) -> list[str]:

@@ -206,6 +206,13 @@ def asked(key: str) -> str | None:
     return st.query_params.get(key)
 
 
+def expected(key: str) -> Any:
+    """What `choose` is going to find for a key, for what is drawn before the page's controls are."""
+    last, said = st.session_state.get(_LAST), asked(key)
+    is_news = said is not None and (last is None or said != last.shown.get(key))
+    return said if is_news else get(key, said)
+
+
 def selected_records(key: str) -> list[int]:
     """Record numbers selected in the chart `key`."""
     chart = st.session_state.get(key)

@@ -1,113 +1,90 @@
-"""Runs: what is here."""
+"""Runs: what this is, four doors, and what is here."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
-from app.charts.sparkline import sparkline
-from app.runs.loaders import incidents_of_metrics
-from app.shell import follow_run, kinds, loaders, state
-from app.shell.page import in_one_line
+from app.runs import doors, edit_notes, runs_table
+from app.runs.listed import Listed, fingerprint, listed
+from app.runs.watch import watch
+from app.shell import kinds, loaders, page, state
 from app.shell.text import escape
-from engine.jobs.interventions import list_jobs
-from engine.store.read import Run
+from engine.store.words import counted
 
-ALL, FINISHED = "all", "finished"
-OWN = "trained here"
+NAME = "Snapshot Influence"
+SENTENCE = "Which experiences made your agent behave as it does, and what would have happened without them?"
+ALL = "all"
+READ_SECONDS = 0.6
+"""Of reading runs before the first picture."""
 INTERVENTIONS = kinds.Page("interventions", "what was removed, and what came of it")
-EMPTY = (
-    "run",
-    "environment",
-    "trainer",
-    "seed",
-    "rounds",
-    "state",
-    "final return",
-    "incidents",
-    "first incident",
-    "return per round",
-    "interventions",
-    "parent",
-)
+TABLE = "runs_table"
 
 
-def describe(name: str, run: Run) -> dict[str, Any]:
-    """One row of the table."""
-    returns = [info.metrics["mean_return"] for info in run.rounds if info.metrics.get("mean_return") is not None]
-    parent, found = run.manifest.parent, incidents_of_metrics(run)
-    return {
-        "run": name,
-        "environment": run.manifest.env_id,
-        "trainer": run.manifest.trainer or OWN,
-        "seed": run.config.seed,
-        "rounds": len(run.rounds),
-        "state": FINISHED if run.final else follow_run.as_of(run),
-        "final return": returns[-1] if returns else None,
-        "incidents": None if found.too_few and not found else len(found),
-        "first incident": found[0].short if found else found.too_few.partition(":")[0],
-        "return per round": sparkline(returns),
-        "best return": max(returns, default=None),
-        "optimizer": f"{run.config.optimizer} {run.config.learning_rate:g}",
-        "filter": run.config.filter_name,
-        "interventions": len(list_jobs(run)),
-        "parent": f"{parent.run}, round {parent.round}, without {len(parent.removed)}" if parent else "",
-        "created": run.manifest.created,
-    }
+def filters(runs: Sequence[Listed]) -> list[Listed]:
+    """The controls above the table, and the runs that they leave."""
+    environments = [ALL, *sorted({run.row.env_id for run in runs if run.row})]
+    tags = [ALL, *tags_of(runs)]
+    with st.container(horizontal=True, vertical_alignment="bottom", key="runs_filters"):
+        state.choose_text("search", "")
+        words = st.text_input("Search", key="search", placeholder="part of a run's name", width=260)
+        state.choose("environment", environments, ALL)
+        environment = st.selectbox("Environment", environments, key="environment", width=220)
+        state.choose("tag", tags, ALL)
+        tag = st.selectbox("Tag", tags, key="tag", width=160) if len(tags) > 1 else ALL
+        state.choose("branches", [False, True], False)
+        branches = st.toggle("Show branches", key="branches")
+        state.choose("archived", [False, True], False)
+        archived = any(run.notes.archived for run in runs) and st.toggle("Show archived", key="archived")
+    hidden: dict[str, list[Listed]] = {"filters": [], "branch": [], "archived": []}
+    shown = []
+    for run in runs:
+        if not _fits(run, words or "", environment, tag):
+            hidden["filters"].append(run)
+        elif run.is_branch and not branches:
+            hidden["branch"].append(run)
+        elif run.notes.archived and not archived:
+            hidden["archived"].append(run)
+        else:
+            shown.append(run)
+    st.caption(how_many(len(shown), *(len(hidden[why]) for why in ("branch", "archived", "filters"))))
+    return shown
 
 
-def pages_of(name: str) -> tuple[kinds.Page, ...]:
-    """The pages about a run's records; none of a run that can't be read."""
-    try:
-        return kinds.shown(loaders.load_run(loaders.run_paths()[name])).pages
-    except Exception:  # noqa: BLE001  see `page.in_one_line`; the run is a line among the damaged ones
-        return ()
+def how_many(shown: int, branches: int, archived: int, filtered: int) -> str:
+    """What the table shows, what it does not, and what a tick does."""
+    hidden = [
+        f"{number:,} {what}"
+        for number, what in (
+            (branches, "branch" if branches == 1 else "branches"),
+            (archived, "archived"),
+            (filtered, "that the filters leave out"),
+        )
+        if number
+    ]
+    without = f" (hidden: {', '.join(hidden)})" if hidden else ""
+    return (
+        f"{counted(shown, 'run')}{without}. Tick a row to open the run, two or more to compare them; click a column's head "
+        "to sort."
+    )
 
 
-def heads() -> dict[str, str]:
-    """The last commit of every run, or what is wrong with it."""
-    found = {}
-    for name, path in loaders.run_paths().items():
-        try:
-            found[name] = loaders.load_run(path).head
-        except Exception as error:  # noqa: BLE001  see `page.in_one_line`
-            found[name] = in_one_line(error)
-    return found
+def _fits(run: Listed, words: str, environment: str, tag: str) -> bool:
+    named = any(words.casefold() in name.casefold() for name in (run.name, run.notes.name))
+    at_home = environment == ALL or (run.row is not None and run.row.env_id == environment)
+    return named and at_home and (tag == ALL or tag in run.notes.tags)
 
 
-drawn, rows, damaged = heads(), [], []
-for name, path in loaders.run_paths().items():
-    try:
-        rows.append(describe(name, loaders.load_run(path)))
-    except Exception as error:  # noqa: BLE001  see `page.in_one_line`
-        damaged.append(f"{name}: {in_one_line(error)}")
-table = pd.DataFrame(rows, columns=list(rows[0]) if rows else list(EMPTY))
-
-search, environments, branches = st.columns([3, 4, 2], vertical_alignment="bottom")
-with search:
-    state.choose_text("search", "")
-    words = st.text_input("Search", key="search", placeholder="part of a run's name")
-with environments:
-    kinds_here = [ALL, *sorted(set(table["environment"]))]
-    state.choose("environment", kinds_here, ALL)
-    kind = st.selectbox("Environment", kinds_here, key="environment")
-with branches:
-    state.choose("branches", [False, True], False)
-    with_branches = st.toggle("Show branches", key="branches")
-
-shown = table[table["run"].str.contains(words or "", case=False, regex=False)] if len(table) else table
-if kind != ALL:
-    shown = shown[shown["environment"] == kind]
-if not with_branches:
-    shown = shown[shown["parent"] == ""]
-shown = shown.reset_index(drop=True)
+def tags_of(runs: Sequence[Listed]) -> list[str]:
+    """The tags that runs have, sorted."""
+    return sorted({tag for run in runs for tag in run.notes.tags})
 
 
 def ticked() -> list[str]:
     """Ids of the runs whose rows are ticked."""
-    return list(map(str, state.ticked("runs_table")))
+    return list(map(str, state.ticked(TABLE)))
 
 
 def open_row() -> None:
@@ -116,44 +93,95 @@ def open_row() -> None:
         state.put({"run": ticked()[0]})
 
 
-state.follow_rows("runs_table", shown["run"].tolist())
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.caption(
-        f"{len(shown)} of {len(table)} runs. Tick a row to open the run, two or more to compare them; click a column's head "
-        "to sort."
-    )
-    if any(row["state"] != FINISHED for row in rows):
-        follow_run.keep_up(drawn, heads)
-st.dataframe(
-    shown,
-    key="runs_table",
-    hide_index=True,
-    on_select=open_row,
-    selection_mode="multi-row",
-    column_config={
-        "first incident": st.column_config.TextColumn(width=200),
-        "return per round": st.column_config.ImageColumn("return per round", width="medium"),
-        "final return": st.column_config.NumberColumn(format="%.4g"),
-        "best return": st.column_config.NumberColumn(format="%.4g"),
-        "created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
-    },
-    alt="Table of the recorded runs",
-)
-if len(shown) == 0:
-    st.info("No run fits these filters; clear the search or choose other environments.", icon=":material/info:")
-for line in damaged:
-    st.error(escape(line), icon=":material/error:")
+def opened(names: Sequence[str]) -> str:
+    """Id of the run that was opened, here or on another page; empty if there is none."""
+    asked = state.get("run") or state.asked("run")
+    if not asked:
+        return ""
+    if asked not in names:
+        st.warning(escape(f"The run {asked[:80]!r} is not here."), icon=":material/info:")
+        return ""
+    return str(state.choose("run", ["", *names], ""))
 
-if len(ticked()) > 1:
-    st.page_link(
-        "views/compare_runs.py",
-        label=f"Compare these {len(ticked())} runs",
-        icon=":material/compare_arrows:",
-        query_params={"runs": state.listed(ticked())},
+
+def draw_table(runs: Sequence[Listed]) -> None:
+    """The rows; a tick opens a run."""
+    state.follow_rows(TABLE, [run.name for run in runs])
+    st.dataframe(
+        runs_table.table(runs),
+        key=TABLE,
+        height=runs_table.HEIGHT if len(runs) * 35 + 38 > runs_table.HEIGHT else "content",
+        hide_index=True,
+        on_select=open_row,
+        selection_mode="multi-row",
+        column_config=runs_table.columns(),
+        alt="Table of the recorded runs",
     )
-run = state.get("run")
-if run:
-    st.markdown(f"**{escape(run)}** is open:")
+
+
+def draw_ticked(runs: Sequence[Listed], tags: Sequence[str]) -> None:
+    """What can be done with the ticked runs."""
+    if not runs:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="ticked_runs"):
+        if len(runs) > 1:
+            st.page_link(
+                "views/compare_runs.py",
+                label=f"Compare these {len(runs)} runs",
+                icon=":material/compare_arrows:",
+                query_params={"runs": state.listed([run.name for run in runs])},
+            )
+        edit_notes.draw(runs, tags)
+
+
+def draw_opened(run: Listed) -> None:
+    """Links to the pages about the run that is open."""
+    about = kinds.KINDS.get(run.row.kind, kinds.Shown()).pages if run.row else ()
+    st.markdown(f"**{escape(run.title)}** is open:")
     with st.container(horizontal=True):
-        for one in (kinds.TIMELINE, *pages_of(run), INTERVENTIONS):
-            st.page_link(f"views/{one.view}.py", label=f"{one.title}: {one.why}", query_params={"run": run})
+        for one in (kinds.TIMELINE, *about, INTERVENTIONS):
+            st.page_link(f"views/{one.view}.py", label=f"{one.title}: {one.why}", query_params={"run": run.name})
+
+
+def draw_problems(runs: Sequence[Listed]) -> None:
+    """A line for each run, and for each run's notes, that can't be read."""
+    for run in runs:
+        if run.problem:
+            st.error(escape(f"{run.name}: {run.problem}"), icon=":material/error:")
+        if run.damaged_notes:
+            said = f"{run.name}: {run.damaged_notes}. It is shown without name and tags; what you write next takes its place."
+            st.warning(escape(said), icon=":material/info:")
+
+
+def draw_runs(runs: Sequence[Listed], run: str) -> None:
+    """The table with what belongs to it."""
+    readable = [each for each in runs if not each.problem]
+    shown = filters(readable)
+    draw_table(shown)
+    if not shown:
+        st.info("No run fits these filters; clear the search or choose other environments.", icon=":material/info:")
+    draw_ticked([each for each in shown if each.name in {*ticked()}], tags_of(readable))
+    draw_problems(runs)
+    for each in readable:
+        if each.name == run:
+            draw_opened(each)
+
+
+def main() -> None:
+    """The page."""
+    begun = time.perf_counter()
+    drawn = fingerprint()
+    look_seconds = time.perf_counter() - begun
+    found, left = listed(READ_SECONDS)
+    st.subheader(NAME, anchor=False)
+    st.markdown(SENTENCE)
+    run = opened([each.name for each in found])
+    doors.draw(doors.doors([each for each in found if not each.notes.archived], run, loaders.ROOT / "sample_runs"))
+    if found:
+        draw_runs(found, run)
+    else:
+        page.how_to_record()
+    watch(drawn, look_seconds, left, len(found))
+
+
+main()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any, Literal
 
 import numpy as np
@@ -85,6 +87,16 @@ def differing(run: Run, other: Run) -> dict[str, tuple[Any, Any]]:
         for name in sorted({*own, *others})
         if own.get(name) != others.get(name) and name.rpartition(".")[2] not in NOT_SETTINGS
     }
+
+
+def setting(run: Run) -> str:
+    """A digest that is equal for runs that differ in nothing but their seed, their number of rounds, and machine and day."""
+    said = run.manifest.to_json()
+    kept = {
+        name: said[name] for name in sorted(said) if name not in ("schema_version", "fingerprint", "parent", "created")
+    }
+    leaves = {name: value for name, value in _leaves(kept).items() if name.rpartition(".")[2] not in NOT_SETTINGS}
+    return sha256(json.dumps(leaves, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _leaves(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:

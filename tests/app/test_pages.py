@@ -11,7 +11,7 @@ from pages import Open, errors, words
 import engine
 
 
-@pytest.mark.parametrize("page", ["runs", "timeline", "diagnose", "autopsy", "behaviour", "interventions", "compare"])
+@pytest.mark.parametrize("page", ["timeline", "diagnose", "autopsy", "behaviour", "interventions", "compare"])
 def test_page_draws_without_an_error(open_page: Open, page: str) -> None:
     app = open_page(page)
     assert errors(app) == []

@@ -1,0 +1,177 @@
+"""The doors on the first screen: four questions, each with a link to where it is answered."""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import streamlit as st
+
+from app.runs.listed import Listed
+from app.shell import kinds, state
+from app.shell.cached import cached
+from app.shell.text import escape
+from engine.analysis.run_index import RunRow
+from engine.errors import EngineError
+from engine.jobs.folder import folders_with_ids
+from engine.jobs.interventions import InterventionJob, read_job
+from engine.store.words import counted
+
+MOST_COMPARED = 8
+"""Runs that a link names."""
+Read = tuple[Listed, RunRow]
+"""A run, and what was read of it."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """A question, and what is behind it here."""
+
+    question: str
+    icon: str
+    where: str
+    """Plain text: where it leads, or why it leads nowhere."""
+    view: str = ""
+    """Name in `views/`; empty where it leads nowhere."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    """That answers it, too."""
+
+
+def doors(runs: Sequence[Listed], opened: str, samples: Path) -> tuple[Door, ...]:
+    """What is behind the four.
+
+    Args:
+        runs: those that are here, without archived ones.
+        opened: id of the run that is open; empty if there is none.
+        samples: folder of the sample runs that ship.
+    """
+    read = [(run, run.row) for run in runs if run.row is not None and not run.is_branch]
+    return went_wrong(read), better_seed(read), why_so(read, opened), example(read, samples)
+
+
+def went_wrong(runs: Sequence[Read]) -> Door:
+    """The worst incident among the runs."""
+    question, icon = "A round went wrong", ":material/biotech:"
+    hit = [(run, row.worst) for run, row in runs if row.worst is not None]
+    if not hit:
+        return Door(question, icon, "No run here has an incident: no return fell by more than its noise.")
+    run, worst = max(hit, key=lambda each: each[1].rank)
+    said = f"{run.title}, {worst.short}."
+    if worst.stored:
+        query = {"run": run.name, "round": str(worst.update)}
+        return Door(question, icon, f"{said} To the autopsy of update {worst.update}.", "autopsy", query)
+    return Door(question, icon, f"{said} To its timeline.", "timeline", {"run": run.name})
+
+
+def better_seed(runs: Sequence[Read]) -> Door:
+    """Runs of one setting with several seeds: the setting in which their final returns lie furthest apart."""
+    question, icon = "It stopped improving, or another seed did better", ":material/compare_arrows:"
+    groups = defaultdict(list)
+    for run, row in runs:
+        if row.setting and row.final_return is not None:
+            groups[row.setting].append((row.final_return, run.name, run, row))
+    several = [sorted(group, key=lambda each: each[:2]) for group in groups.values() if len(_seeds(group)) > 1]
+    if not several:
+        return Door(
+            question,
+            icon,
+            "No two runs here have one setting and different seeds. Train with another --seed to compare.",
+        )
+    group = max(several, key=_apart)
+    (low, _, worse, _), (high, _, better, _) = group[0], group[-1]
+    names = [name for _, name, _, _ in group]
+    return Door(
+        question,
+        icon,
+        f"{worse.title} ended at {low:.4g}, {better.title} at {high:.4g}. To {counted(len(group), 'run')}, compared; "
+        "the command says where they parted:",
+        "compare_runs",
+        {"runs": state.listed([*names[: MOST_COMPARED - 1], names[-1]] if len(names) > MOST_COMPARED else names)},
+        shlex.join(["python", "-m", "engine", "autopsy", str(worse.path), "--against", str(better.path)]),
+    )
+
+
+def why_so(runs: Sequence[Read], opened: str) -> Door:
+    """The page about what the agent does: of the run that is open, or else of the newest one."""
+    question, icon = "Why does it act like this?", ":material/psychology:"
+    about = [
+        (run, row, page) for run, row in runs if row.has_records and (page := _about_actions(row.kind)) is not None
+    ]
+    if not about:
+        return Door(question, icon, "No run here has records that a page is about.")
+    newest = max(about, key=lambda each: each[1].created)
+    run, _, page = next((each for each in about if each[0].name == opened), newest)
+    return Door(question, icon, f"To {page.title} of {run.title}: {page.why}.", page.view, {"run": run.name})
+
+
+def example(runs: Sequence[Read], samples: Path) -> Door:
+    """The sample run in which records were taken out and that helped, with the verdict."""
+    question, icon = "Show me the example", ":material/school:"
+    shipped = [run for run, _ in runs if samples in run.path.parents]
+    tried = [(run, job) for run in shipped for job in _finished(run.path)]
+    if tried:
+        run, job = max(tried, key=lambda each: _shows(each[1]))
+        said = f"{run.title}, round {job.plan.round} without {counted(len(job.plan.removed), 'record')}. To what came of it."
+        return Door(question, icon, said, "compare", {"run": run.name, "iv": job.id})
+    if shipped:
+        run = shipped[0]
+        return Door(question, icon, f"To the timeline of {run.title}.", "timeline", {"run": run.name})
+    return Door(question, icon, "The sample runs are not among these. Start the dashboard without --runs to see them.")
+
+
+def draw(found: Sequence[Door]) -> None:
+    """The doors, beside one another."""
+    with st.container(key="doors"):
+        for door, place in zip(found, st.columns(len(found), gap="small"), strict=True):
+            with place.container(border=True, height="stretch", gap="xxsmall"):
+                label = f"**{door.question}**"
+                if door.view:
+                    st.page_link(f"views/{door.view}.py", label=label, icon=door.icon, query_params=dict(door.query))
+                else:
+                    st.markdown(f"{door.icon} {label}")
+                st.caption(escape(door.where))
+                if door.command:
+                    st.code(door.command, language=None, wrap_lines=True)
+
+
+def _seeds(group: Sequence[tuple[float, str, Listed, RunRow]]) -> set[int]:
+    return {row.seed for _, _, _, row in group}
+
+
+def _apart(group: Sequence[tuple[float, str, Listed, RunRow]]) -> float:
+    """How far the final returns lie apart, as a share of all that was returned."""
+    returns = [value for _, _, _, row in group for value in row.returns]
+    span = max(returns) - min(returns)
+    return (group[-1][0] - group[0][0]) / span if span else 0.0
+
+
+def _about_actions(kind: str) -> kinds.Page | None:
+    """The page about what an agent of that kind does."""
+    pages = kinds.KINDS.get(kind, kinds.Shown()).pages
+    return pages[-1] if pages else None
+
+
+def _folders(path: Path) -> list[tuple[Path, int]]:
+    """The folders of a run's interventions, and when each changed."""
+    return [(folder, folder.lstat().st_mtime_ns) for folder in folders_with_ids(path, "interventions")]
+
+
+@cached(max_entries=16, by=_folders)
+def _finished(path: Path) -> list[InterventionJob]:
+    """A run's interventions that have a result; none that can't be read."""
+    jobs = []
+    for folder, _ in _folders(path):
+        with suppress(EngineError):
+            jobs.append(read_job(folder))
+    return [job for job in jobs if job is not None and job.result is not None]
+
+
+def _shows(job: InterventionJob) -> tuple[bool, bool, str]:
+    """What shows most: a removal that helped, and went on with data collected anew."""
+    helped = job.result is not None and job.result["verdict"] == "helps"
+    return helped, bool(job.plan.continue_rounds), job.id

@@ -1,0 +1,44 @@
+"""A watch on the folders of runs: the page is drawn anew when a run comes, grows or goes, and while runs are being read."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from app.runs import listed
+from app.shell.page import one_line_errors
+
+EVERY_SECONDS = 2.0
+"""Between two looks, ..."""
+SHARE = 0.05
+"""... or longer, where a look takes more than this share of the time between."""
+SLICE_SECONDS = 0.5
+"""Of reading runs, between which the page says how far it is."""
+SHOWN_SECONDS = 2.0
+"""Between two drawings of the table with what was read meanwhile."""
+
+
+def watch(drawn: list[tuple[str, ...]], look_seconds: float, left: int, total: int) -> None:
+    """Go on reading, and look for changes.
+
+    Args:
+        drawn: the fingerprint of what the page shows.
+        look_seconds: that taking it took.
+        left: how many runs are to be read.
+        total: how many there are.
+    """
+    until = time.monotonic() + SHOWN_SECONDS
+    every = SLICE_SECONDS + 0.1 if left else max(EVERY_SECONDS, look_seconds / SHARE)
+
+    @st.fragment(run_every=every)
+    def look() -> None:
+        with one_line_errors():
+            now_left = listed.read_some(SLICE_SECONDS) if left else 0
+            if left:
+                st.progress(1 - now_left / total, f"{total - now_left:,} of {total:,} runs read, the newest first")
+            has_news = listed.fingerprint() != drawn or (left and (not now_left or time.monotonic() > until))
+        if has_news:
+            st.rerun()
+
+    look()

@@ -1,0 +1,124 @@
+"""The page Runs with many runs: until its first picture, until all is read, and again with what is kept.
+
+`python -m benchmarks.runs COUNT OUT` makes such a folder, to be looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+import engine
+from benchmarks.dashboard import FLAGS, start_server
+from benchmarks.timing import Figure, milliseconds
+from engine.analysis.run_index import RunIndex
+from engine.kinds.control.learner import ControlLearner
+from engine.store.commit import RunWriter
+from engine.store.files import Files
+from engine.store.find import find_runs
+
+P = ParamSpec("P")
+T = TypeVar("T")
+ROUNDS = 60
+"""Of every run."""
+DIFFERENT = 10
+"""Runs that are no copies of others."""
+DRAWN = """count => document.querySelector('.st-key-runs_table canvas') !== null
+    && new RegExp(`${count.toLocaleString('en').replace(',', ',?')} runs`).test(document.body.innerText)"""
+ALL_READ = """count => document.querySelector('[data-testid=stProgress]') === null
+    && document.querySelector('.st-key-runs_table canvas') !== null"""
+
+
+def figures(quick: bool = False) -> Iterator[Figure]:
+    """With 200 and with 1,000 runs; the index alone, and the page in a browser where there is one."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    for count in (200,) if quick else (200, 1000):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "runs"
+            make(folder, count)
+            if browser is not None:
+                yield from _page(folder, count, browser)
+            yield from _index(folder, count)
+
+
+def _index(folder: Path, count: int) -> Iterator[Figure]:
+    """Without the page: all rows made, and all found again."""
+    shutil.rmtree(folder / "derived", ignore_errors=True)
+    times = {}
+    for what in ("made", "found again"):
+        start = time.perf_counter()
+        index = RunIndex(folder)
+        index.look(find_runs(folder))
+        index.advance()
+        times[what] = time.perf_counter() - start
+        assert len(index.rows) == count
+    for what, seconds in times.items():
+        yield milliseconds(f"rows of {count:,} runs {what}", [seconds])
+
+
+def _page(folder: Path, count: int, browser: str) -> Iterator[Figure]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=browser, args=list(FLAGS), viewport={"width": 1280, "height": 900}
+        )
+        page = context.new_page()
+        page.set_default_timeout(600_000)
+        for what in ("the first time", "with another server"):
+            server, url = start_server("--runs", str(folder))
+            try:
+                start = time.perf_counter()
+                page.goto(url)
+                page.wait_for_function(DRAWN, arg=count, polling=20)
+                first = time.perf_counter() - start
+                page.wait_for_timeout(500)
+                page.wait_for_function(ALL_READ, arg=count, polling=50)
+                whole = time.perf_counter() - start
+                yield milliseconds(f"Runs, {count:,} runs, {what}: first picture", [first], target="<= 2000")
+                yield milliseconds("the same: all read", [whole])
+                start = time.perf_counter()
+                page.goto(url)
+                page.wait_for_function(DRAWN, arg=count, polling=20)
+                yield milliseconds("the same: opened again", [time.perf_counter() - start], target="<= 2000")
+            finally:
+                server.terminate()
+                server.wait(10)
+        context.close()
+
+
+class Unsynced(Files):
+    """Does not wait for the disk."""
+
+    def call(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """One system call, or none where it is a wait."""
+        return operation(*args, **kwargs) if operation is not os.fsync else None  # type: ignore[return-value]
+
+
+def make(folder: Path, count: int) -> None:
+    """So many finished runs of `ROUNDS` rounds, of which only the metrics are kept; the files of most are hard links."""
+    learner = ControlLearner.begin(engine.preset("CartPole-v1", rounds=ROUNDS, n_steps=64, batch_size=32, n_epochs=1))
+    metrics, rng = learner.collect().metrics, np.random.default_rng(0)
+    for number in range(count):
+        path = folder / f"run-{number:04d}"
+        if number >= DIFFERENT:
+            first = folder / f"run-{number % DIFFERENT:04d}"
+            shutil.copytree(first, path, copy_function=os.link, ignore=shutil.ignore_patterns("*.lock"))
+            continue
+        returns = 20.0 + np.cumsum(rng.normal(1.0, 4.0, ROUNDS))
+        with RunWriter.create(path, learner.manifest(), Unsynced()) as writer:
+            for k, mean in enumerate(returns.tolist()):
+                writer.commit_metrics(k, {**metrics, "episodes": 12, "mean_return": mean, "std_return": 8.0})
+            writer.commit_final(ROUNDS, learner.state())
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[2]), int(sys.argv[1]))
