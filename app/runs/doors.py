@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -25,6 +26,8 @@ MOST_COMPARED = 8
 """Runs that a link names."""
 Read = tuple[Listed, RunRow]
 """A run, and what was read of it."""
+Ended = tuple[float, str, Listed, RunRow]
+"""The final return of a run, and its id."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,12 @@ class Door:
 
     question: str
     icon: str
+    view: str
+    """Name in `views/`."""
     where: str
     """Plain text: where it leads, or why it leads nowhere."""
-    view: str = ""
-    """Name in `views/`; empty where it leads nowhere."""
     query: Mapping[str, str] = field(default_factory=dict)
+    """Empty where it leads nowhere."""
     command: str = ""
     """That answers it, too."""
 
@@ -55,42 +59,39 @@ def doors(runs: Sequence[Listed], opened: str, samples: Path) -> tuple[Door, ...
 
 
 def went_wrong(runs: Sequence[Read]) -> Door:
-    """The worst incident among the runs."""
-    question, icon = "A round went wrong", ":material/biotech:"
+    """The worst incident among the runs, or else the largest fall."""
+    door = partial(Door, "A round went wrong", ":material/biotech:")
     hit = [(run, row.worst) for run, row in runs if row.worst is not None]
     if not hit:
-        return Door(question, icon, "No run here has an incident: no return fell by more than its noise.")
+        return door("timeline", "No run here has an incident, and no return fell.")
     run, worst = max(hit, key=lambda each: each[1].rank)
     said = f"{run.title}, {worst.short}."
+    if not worst.incident:
+        said = f"No run here has an incident. The largest fall is within noise: {said}"
     if worst.stored:
         query = {"run": run.name, "round": str(worst.update)}
-        return Door(question, icon, f"{said} To the autopsy of update {worst.update}.", "autopsy", query)
-    return Door(question, icon, f"{said} To its timeline.", "timeline", {"run": run.name})
+        return door("autopsy", f"{said} To the autopsy of update {worst.update}.", query)
+    return door("timeline", f"{said} To its timeline.", {"run": run.name})
 
 
 def better_seed(runs: Sequence[Read]) -> Door:
     """Runs of one setting with several seeds: the setting in which their final returns lie furthest apart."""
-    question, icon = "It stopped improving, or another seed did better", ":material/compare_arrows:"
-    groups = defaultdict(list)
+    door = partial(
+        Door, "It stopped improving, or another seed did better", ":material/compare_arrows:", "compare_runs"
+    )
+    groups: dict[str, list[Ended]] = defaultdict(list)
     for run, row in runs:
         if row.setting and row.final_return is not None:
             groups[row.setting].append((row.final_return, run.name, run, row))
     several = [sorted(group, key=lambda each: each[:2]) for group in groups.values() if len(_seeds(group)) > 1]
     if not several:
-        return Door(
-            question,
-            icon,
-            "No two runs here have one setting and different seeds. Train with another --seed to compare.",
-        )
+        return door("No two runs here have one setting and different seeds. Train with another seed to compare.")
     group = max(several, key=_apart)
     (low, _, worse, _), (high, _, better, _) = group[0], group[-1]
     names = [name for _, name, _, _ in group]
-    return Door(
-        question,
-        icon,
-        f"{worse.title} ended at {low:.4g}, {better.title} at {high:.4g}. To {counted(len(group), 'run')}, compared; "
-        "the command says where they parted:",
-        "compare_runs",
+    return door(
+        f"{worse.title} ended at {low:.4g}, {better.title} at {high:.4g}. To {counted(len(group), 'run')}, compared. "
+        "This command says where the two parted:",
         {"runs": state.listed([*names[: MOST_COMPARED - 1], names[-1]] if len(names) > MOST_COMPARED else names)},
         shlex.join(["python", "-m", "engine", "autopsy", str(worse.path), "--against", str(better.path)]),
     )
@@ -98,30 +99,29 @@ def better_seed(runs: Sequence[Read]) -> Door:
 
 def why_so(runs: Sequence[Read], opened: str) -> Door:
     """The page about what the agent does: of the run that is open, or else of the newest one."""
-    question, icon = "Why does it act like this?", ":material/psychology:"
+    door = partial(Door, "Why does it act like this?", ":material/psychology:")
     about = [
         (run, row, page) for run, row in runs if row.has_records and (page := _about_actions(row.kind)) is not None
     ]
     if not about:
-        return Door(question, icon, "No run here has records that a page is about.")
+        return door("behaviour", "No run here has records that a page is about.")
     newest = max(about, key=lambda each: each[1].created)
     run, _, page = next((each for each in about if each[0].name == opened), newest)
-    return Door(question, icon, f"To {page.title} of {run.title}: {page.why}.", page.view, {"run": run.name})
+    return door(page.view, f"To {page.title} of {run.title}: {page.why}.", {"run": run.name})
 
 
 def example(runs: Sequence[Read], samples: Path) -> Door:
     """The sample run in which records were taken out and that helped, with the verdict."""
-    question, icon = "Show me the example", ":material/school:"
+    door = partial(Door, "Show me the example", ":material/school:")
     shipped = [run for run, _ in runs if samples in run.path.parents]
     tried = [(run, job) for run in shipped for job in _finished(run.path)]
     if tried:
         run, job = max(tried, key=lambda each: _shows(each[1]))
         said = f"{run.title}, round {job.plan.round} without {counted(len(job.plan.removed), 'record')}. To what came of it."
-        return Door(question, icon, said, "compare", {"run": run.name, "iv": job.id})
+        return door("compare", said, {"run": run.name, "iv": job.id})
     if shipped:
-        run = shipped[0]
-        return Door(question, icon, f"To the timeline of {run.title}.", "timeline", {"run": run.name})
-    return Door(question, icon, "The sample runs are not among these. Start the dashboard without --runs to see them.")
+        return door("timeline", f"To the timeline of {shipped[0].title}.", {"run": shipped[0].name})
+    return door("timeline", "The sample runs are not among these. Start the dashboard without --runs to see them.")
 
 
 def draw(found: Sequence[Door]) -> None:
@@ -129,21 +129,23 @@ def draw(found: Sequence[Door]) -> None:
     with st.container(key="doors"):
         for door, place in zip(found, st.columns(len(found), gap="small"), strict=True):
             with place.container(border=True, height="stretch", gap="xxsmall"):
-                label = f"**{door.question}**"
-                if door.view:
-                    st.page_link(f"views/{door.view}.py", label=label, icon=door.icon, query_params=dict(door.query))
-                else:
-                    st.markdown(f"{door.icon} {label}")
+                st.page_link(
+                    f"views/{door.view}.py",
+                    label=f"**{door.question}**",
+                    icon=door.icon,
+                    query_params=dict(door.query),
+                    disabled=not door.query,
+                )
                 st.caption(escape(door.where))
                 if door.command:
                     st.code(door.command, language=None, wrap_lines=True)
 
 
-def _seeds(group: Sequence[tuple[float, str, Listed, RunRow]]) -> set[int]:
+def _seeds(group: Sequence[Ended]) -> set[int]:
     return {row.seed for _, _, _, row in group}
 
 
-def _apart(group: Sequence[tuple[float, str, Listed, RunRow]]) -> float:
+def _apart(group: Sequence[Ended]) -> float:
     """How far the final returns lie apart, as a share of all that was returned."""
     returns = [value for _, _, _, row in group for value in row.returns]
     span = max(returns) - min(returns)

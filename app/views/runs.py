@@ -17,8 +17,7 @@ from engine.store.words import counted
 NAME = "Snapshot Influence"
 SENTENCE = "Which experiences made your agent behave as it does, and what would have happened without them?"
 ALL = "all"
-READ_SECONDS = 0.6
-"""Of reading runs before the first picture."""
+READ_SECONDS = 0.6  # of reading runs, before the first picture
 INTERVENTIONS = kinds.Page("interventions", "what was removed, and what came of it")
 TABLE = "runs_table"
 

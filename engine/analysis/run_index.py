@@ -24,7 +24,8 @@ import pyarrow as pa
 
 from engine.analysis.compared_runs import setting
 from engine.analysis.incidents.detect import of_metrics
-from engine.analysis.incidents.incident import NOT_FINITE, Incident
+from engine.analysis.incidents.falls import Drop
+from engine.analysis.incidents.incident import NOT_FINITE, Incidents
 from engine.errors import BadInputError, DamagedRunError, EngineError
 from engine.store.chain import commit_name
 from engine.store.derived import load_table, update_table
@@ -54,12 +55,13 @@ class Branched:
 
 @dataclass(frozen=True)
 class Worst:
-    """The largest incident of a run."""
+    """The largest incident of a run, or where there is none its largest fall."""
 
     short: str
-    onset: int
     update: int
     """The update that it is the doing of."""
+    incident: bool
+    """False of a fall that is within noise, or can't be told from it."""
     stored: bool
     """Whether the records of that update and the parameters after it are there."""
     finite: bool
@@ -68,9 +70,9 @@ class Worst:
     """The fall, as a share of the range of the run's returns; 0 of what is no fall."""
 
     @property
-    def rank(self) -> tuple[bool, bool, float]:
-        """The largest rank first; what can be examined comes before what can't."""
-        return self.stored, not self.finite, self.size
+    def rank(self) -> tuple[bool, bool, bool, float]:
+        """The largest is the worst; an incident that can be examined comes before one that can't."""
+        return self.incident, self.stored, not self.finite, self.size
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,6 @@ def row_of(run: Run) -> RunRow:
     manifest, found = run.manifest, of_metrics(run)
     returns = [info.metrics["mean_return"] for info in run.rounds if info.metrics.get("mean_return") is not None]
     parent = manifest.parent
-    worst = [_sized(run, incident, returns) for incident in found]
     commits = [*run.rounds, *((run.final,) if run.final else ())]
     return RunRow(
         kind=run.kind,
@@ -134,7 +135,7 @@ def row_of(run: Run) -> RunRow:
         incidents=len(found),
         first_incident=found[0].short if found else "",
         too_few=found.too_few,
-        worst=max(worst, key=lambda each: each.rank, default=None),
+        worst=_worst(run, found, returns),
         parent=Branched(parent.run, parent.round, len(parent.removed)) if parent else None,
         created=manifest.created,
     )
@@ -157,17 +158,37 @@ def extremes(values: Sequence[float], most: int) -> list[float]:
     return found
 
 
-def _sized(run: Run, incident: Incident, returns: Sequence[float]) -> Worst:
-    drop, span = incident.drop, max(returns, default=0.0) - min(returns, default=0.0)
-    size = (drop.before - drop.after) / span if drop is not None and span else 0.0
-    return Worst(
-        short=incident.short,
-        onset=incident.onset,
-        update=incident.update,
-        stored=incident.update in run.stored_rounds and incident.update + 1 in run.checkpoint_rounds,
-        finite=incident.kind != NOT_FINITE,
-        size=size if math.isfinite(size) else 0.0,
+def _worst(run: Run, found: Incidents, returns: Sequence[float]) -> Worst | None:
+    if not found:
+        return None if found.largest is None else _fall_in_noise(run, found.largest, returns)
+    sized = (
+        Worst(
+            short=incident.short,
+            update=incident.update,
+            incident=True,
+            stored=_is_stored(run, incident.update),
+            finite=incident.kind != NOT_FINITE,
+            size=_size(incident.drop, returns),
+        )
+        for incident in found
     )
+    return max(sized, key=lambda each: each.rank)
+
+
+def _fall_in_noise(run: Run, drop: Drop, returns: Sequence[float]) -> Worst:
+    update = drop.round - 1
+    short = f"{drop.before:.4g} to {drop.after:.4g} at round {drop.round}"
+    return Worst(short, update, False, _is_stored(run, update), True, _size(drop, returns))
+
+
+def _is_stored(run: Run, update: int) -> bool:
+    return update in run.stored_rounds and update + 1 in run.checkpoint_rounds
+
+
+def _size(drop: Drop | None, returns: Sequence[float]) -> float:
+    span = max(returns, default=0.0) - min(returns, default=0.0)
+    size = (drop.before - drop.after) / span if drop is not None and span else 0.0
+    return size if math.isfinite(size) else 0.0
 
 
 class RowReader:

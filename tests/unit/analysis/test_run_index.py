@@ -66,7 +66,7 @@ def test_a_row_says_what_the_run_says(folder: Path) -> None:
     )
     assert row.returns == tuple(info.metrics["mean_return"] for info in run.rounds)
     assert (row.incidents, row.first_incident) == (1, fall.short)
-    assert row.worst == Worst(fall.short, fall.onset, fall.update, True, True, 1.0)
+    assert row.worst == Worst(fall.short, fall.update, True, True, True, 1.0)
     assert row.final_return == 20.0
 
 
@@ -192,7 +192,22 @@ def test_extremes_keep_what_stands_out() -> None:
     assert min(found) == -50.0
 
 
-def test_worst_is_what_can_be_examined_then_no_number_then_the_largest_fall() -> None:
-    fall = Worst("drop", 3, 2, True, True, 0.4)
-    order = [fall, replace(fall, size=0.9), replace(fall, finite=False), replace(fall, stored=False, size=1.0)]
-    assert sorted(order, key=lambda each: each.rank) == [order[3], order[0], order[1], order[2]]
+def test_a_run_without_an_incident_has_its_largest_fall(tmp_path: Path) -> None:
+    run = engine.open_run(
+        write(tmp_path, [{"std_return": 90.0}] * 6 + [{"mean_return": 160.0, "std_return": 90.0}] * 3)
+    )
+    assert row_of(run).incidents == 0
+    assert row_of(run).worst == Worst("200 to 160 at round 6", 5, False, True, True, 1.0)
+
+
+def test_the_worst_is_an_incident_that_can_be_examined_then_no_number_then_the_largest_fall() -> None:
+    fall = Worst("drop", 2, True, True, True, 0.4)
+    order = [
+        replace(fall, incident=False, size=1.0),
+        replace(fall, stored=False, size=1.0),
+        fall,
+        replace(fall, size=0.9),
+        replace(fall, finite=False),
+    ]
+    shuffled = [order[i] for i in (3, 0, 4, 2, 1)]
+    assert sorted(shuffled, key=lambda each: each.rank) == order
