@@ -175,7 +175,7 @@ def _results(name: str, run: Run, job: SeriesJob, finished: list[dict[str, Any]]
     )
     st.caption(
         f"{escape(_described(run, job.series))}. A box spans the minibatch orders, a mark is their mean; right, a point is a "
-        f"round. Verdicts as on Compare. {words.evaluated.capitalize()} are the same in all arms and rounds; training seed "
+        f"round. Verdicts as on Outcome. {words.evaluated.capitalize()} are the same in all arms and rounds; training seed "
         f"{run.config.seed}. "
         "Click a mark to choose its round."
     )

@@ -1,4 +1,4 @@
-"""The Compare page's section about an intervention in which nothing was played: numbers on records, beside the controls'."""
+"""The page Outcome's section about an intervention in which nothing was played: numbers on records, beside the controls'."""
 
 from __future__ import annotations
 

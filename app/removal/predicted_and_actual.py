@@ -23,7 +23,7 @@ from engine.store.snapshot import Float32s, Snapshot
 
 
 def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
-    """The section of the Compare page."""
+    """The section of the page Outcome."""
     st.subheader("Predicted and actual", anchor=False)
     plan = job.plan
     target = plan.measured.sentence(run.manifest.action_space.value_names)

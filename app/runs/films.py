@@ -1,4 +1,4 @@
-"""Part of Side by side: an episode of each of two policies, with the same start and the same luck."""
+"""Part of Compare runs: an episode of each of two policies, with the same start and the same luck."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Part of Side by side: what two policies would do in the same states."""
+"""Part of Compare runs: what two policies would do in the same states."""
 
 from __future__ import annotations
 

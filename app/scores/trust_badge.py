@@ -52,7 +52,7 @@ subsets of the round's records, really replay the update without them, and compa
   and about 0 where derivatives mean nothing.
 * **A replay on fixed data is not a re-collection.** It keeps the data as it was collected; with another policy the agent would
   have collected other data from then on. *Rounds to train on* with several *seeds* in the retrain dialog answers that question,
-  by collecting anew; Compare shows both answers side by side.
+  by collecting anew; Outcome shows both answers side by side.
 """
 
 

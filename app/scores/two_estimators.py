@@ -34,7 +34,7 @@ def draw(run: Run, snapshot: Snapshot, target: Target, scores: Scores, on_pick: 
     others = [name for name in ESTIMATORS.of(snapshot) if name != scores.estimator]
     if not others:
         return
-    panel = st.expander("Compare with another estimator", key="compare_estimators", on_change="rerun")
+    panel = st.expander("Two estimators' rankings", key="compare_estimators", on_change="rerun")
     if panel.open:
         with panel:
             _panel(run, snapshot, target, scores, others, on_pick)

@@ -176,7 +176,7 @@ def short_name(run: str) -> str:
 
 
 def intervention_of(run: str) -> dict[str, str] | None:
-    """The view of Compare that a branch belongs to; None if the run is no intervention's branch."""
+    """The view of Outcome that a branch belongs to; None if the run is no intervention's branch."""
     match = re.fullmatch(r"(.*)/interventions/([0-9a-f]{12})/branch", run)
     return {"run": match[1], "iv": match[2]} if match else None
 

@@ -1,4 +1,4 @@
-"""Compare: original against counterfactual against random removal."""
+"""Outcome: original against counterfactual against random removal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Side by side: two or more runs or branches, in their curves, settings, policies and episodes."""
+"""Compare runs: two or more runs or branches, in their curves, settings, policies and episodes."""
 
 from __future__ import annotations
 

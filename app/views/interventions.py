@@ -79,8 +79,8 @@ def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None
                 )
             actions.page_link(
                 "views/compare.py",
-                label="Compare",
-                icon=":material/compare_arrows:",
+                label="Outcome",
+                icon=":material/balance:",
                 query_params={"run": name, "iv": job.id},
             )
         notes.draw(job)

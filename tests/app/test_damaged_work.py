@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from reading import as_read
 
 import engine
 from app.shell import loaders
+from engine.analysis import run_index
 from engine.intervention.notes import write_note
 from engine.intervention.record_sets import change_basket, read_sets
 from engine.jobs.interventions import list_jobs
@@ -76,14 +78,18 @@ def test_what_no_reader_refused_is_one_line_and_hides_no_other_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shutil.copytree(folder / "cartpole", folder / "odd")
-    load = loaders.load_run
+    load, read = loaders.load_run, run_index.open_run
 
-    def fails_on_one(path: Path) -> Run:
-        if path.name == "odd":
-            raise KeyError("colour\n*of the sky*")
-        return load(path)
+    def fails_on_one(opened: Callable[[Path], Run]) -> Callable[[Path], Run]:
+        def fails(path: Path) -> Run:
+            if path.name == "odd":
+                raise KeyError("colour\n*of the sky*")
+            return opened(path)
 
-    monkeypatch.setattr(loaders, "load_run", fails_on_one)
+        return fails
+
+    monkeypatch.setattr(loaders, "load_run", fails_on_one(load))
+    monkeypatch.setattr(run_index, "open_run", fails_on_one(read))
     app = open_page("runs", folder)
     (line,) = errors(app)
     assert as_read(line).startswith("odd: this can't be shown (KeyError: ")

@@ -43,7 +43,7 @@ def test_from_a_link_to_a_verdict(page: Page, url: str, runs: Path, name: str) -
     job = list_jobs(engine.open_run(runs / name))[0]
     assert job.plan.removed == tuple(basket)
 
-    page.get_by_role("link", name="Compare").last.click()
+    page.locator(".st-key-jobs").get_by_role("link", name="Outcome").first.click()
     expect(page).to_have_url(re.compile(r"/compare\?"))
     expect(page.locator(".st-key-verdict")).to_contain_text(re.compile("helps|hurts|within noise"))
     expect(page.locator(".st-key-compare_return .js-plotly-plot")).to_be_visible()

@@ -84,7 +84,7 @@ def test_the_episode_plays_as_a_film_for_those_who_ask(open_page: Open, runs: Pa
         frames = list(container.decode(video=0))
     assert len(frames) == len(episode)
     assert float(frames[-1].time) == pytest.approx((len(episode) - 1) * kept_films.STEP_SECONDS, abs=0.002)
-    assert "play" not in app.session_state, "Side by side has a toggle of that key, and would play at once"
+    assert "play" not in app.session_state, "Compare runs has a toggle of that key, and would play at once"
     app.toggle(key="play_episode").set_value(False).run()
     assert films(app) == []
 

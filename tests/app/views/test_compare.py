@@ -1,4 +1,4 @@
-"""The page Compare: one intervention and its verdict."""
+"""The page Outcome: one intervention and its verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Side by side, without a browser: two seeds and a branch, and runs that can't be compared."""
+"""Compare runs, without a browser: two seeds and a branch, and runs that can't be compared."""
 
 from __future__ import annotations
 
