@@ -69,7 +69,7 @@ def _index(folder: Path, count: int) -> Iterator[Figure]:
 def _page(folder: Path, count: int, browser: str) -> Iterator[Figure]:
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         context = playwright.chromium.launch_persistent_context(
             profile, executable_path=browser, args=list(FLAGS), viewport={"width": 1280, "height": 900}
         )
@@ -94,8 +94,8 @@ def _page(folder: Path, count: int, browser: str) -> Iterator[Figure]:
                 page.wait_for_function(DRAWN, arg=count, polling=20)
                 yield milliseconds("the same: opened again", [time.perf_counter() - start], target="<= 2000")
             finally:
-                server.terminate()
-                server.wait(10)
+                server.kill()  # it may be reading a thousand runs
+                server.wait()
         context.close()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,7 @@ import typer
 from engine import arguments
 from engine.cli.options import Json, RunFolder
 from engine.errors import BadInputError, DamagedRunError, EngineError
+from engine.store.words import counted
 from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -19,45 +22,60 @@ if TYPE_CHECKING:
 
 
 CAPABILITIES = ("view", "influence", "replay")
+NOTES = ("name", "tags", "archived")
+"""What `engine.store.run_notes` keeps."""
 
 
 def runs(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with runs in it.")],
+    archived: Annotated[bool, typer.Option("--archived", help="Also list the runs that were archived.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the runs under a folder."""
+    """List the runs under a folder, with the names and tags that people gave them."""
     from engine.store.find import find_runs
     from engine.store.read import open_run
+    from engine.store.run_notes import run_notes_or_why
 
     if not directory.is_dir():
         raise BadInputError(f"{directory} is not a folder; name one that holds runs")
-    found, damaged = [], []
+    found, complaints = [], []
     for path in find_runs(directory):
         try:
-            found.append(_summary(open_run(path)))
+            summary = _summary(open_run(path))
         except EngineError as error:
-            damaged.append(f"{path}: {error}")
+            complaints.append(f"{path}: {error}")
+            continue
+        notes, why = run_notes_or_why(path, directory)
+        found.append({**summary, **asdict(notes)})
+        complaints += [f"{path}: {why}"] if why else []
     if as_json:
         print_json(found)
     elif not found:
         print(f"no runs under {directory}; record one with: python -m engine train CartPole-v1 --out {directory}/first")
     else:
-        print_table(
-            ("run", "environment", "seed", "rounds", "final return", "parent"),
-            [
-                (
-                    run["run"],
-                    run["env_id"],
-                    run["config"]["seed"],
-                    run["committed_rounds"],
-                    run["final_return"],
-                    run["parent"]["run"] if run["parent"] else "",
-                )
-                for run in found
-            ],
-        )
-    for line in damaged:
+        _print_runs([run for run in found if archived or not run["archived"]])
+        hidden = sum(run["archived"] and not archived for run in found)
+        if hidden:
+            print(f"{counted(hidden, 'archived run')} not shown; --archived shows all")
+    for line in complaints:
         print(line, file=sys.stderr)
+
+
+def _print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
+    """The table; names, tags and the archive are columns where somebody said something."""
+    columns: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+        "run": lambda run: run["run"],
+        "name": lambda run: run["name"],
+        "tags": lambda run: ", ".join(run["tags"]),
+        "archived": lambda run: "archived" if run["archived"] else "",
+        "environment": lambda run: run["env_id"],
+        "seed": lambda run: run["config"]["seed"],
+        "rounds": lambda run: run["committed_rounds"],
+        "final return": lambda run: run["final_return"],
+        "parent": lambda run: run["parent"]["run"] if run["parent"] else "",
+    }
+    said = [title for title in columns if title not in NOTES or any(run[title] for run in runs)]
+    print_table(said, [[columns[title](run) for title in said] for run in runs])
 
 
 def show(run: RunFolder, as_json: Json = False) -> None:

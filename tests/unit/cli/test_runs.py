@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from commands import Command, refused
@@ -10,13 +11,14 @@ from worlds import record
 
 import engine
 from engine.intervention.record_sets import change_basket
+from engine.store.run_notes import RunNotes, change_run_notes
 
 
 def test_runs(command: Command, run: Path) -> None:
     found = command("runs", run.parent, "--json").json
     shown = command("show", run, "--json").json
     rounds = shown.pop("rounds")
-    assert found == [shown]
+    assert found == [{**shown, "name": "", "tags": [], "archived": False}]
     assert found[0]["run"] == str(run)
     assert found[0]["committed_rounds"] == 3
     assert found[0]["finished"] is True
@@ -24,6 +26,23 @@ def test_runs(command: Command, run: Path) -> None:
     table = command("runs", run.parent)
     assert table.code == 0
     assert "CartPole-v1" in table.out
+
+
+def test_runs_shows_names_and_tags_and_archived_ones_when_asked(command: Command, run: Path) -> None:
+    assert "tags" not in command("runs", run.parent).out.partition("\n")[0]
+    change_run_notes(run, lambda _: RunNotes("the good one", ("slow", "seeds")))
+    assert all(word in command("runs", run.parent).out for word in ("the good one", "slow, seeds"))
+    change_run_notes(run, lambda notes: replace(notes, archived=True))
+    outcome = command("runs", run.parent)
+    assert "the good one" not in outcome.out
+    assert "1 archived run not shown" in outcome.out
+    assert "the good one" in command("runs", run.parent, "--archived").out
+    (found,) = command("runs", run.parent, "--json").json
+    assert (found["name"], found["tags"], found["archived"]) == ("the good one", ["slow", "seeds"], True)
+    (run / "notes" / "about.json").write_text("{")
+    outcome = command("runs", run.parent)
+    assert "CartPole-v1" in outcome.out
+    assert "notes/about.json is damaged" in outcome.err
 
 
 def test_runs_of_an_empty_folder(command: Command, tmp_path: Path) -> None:
