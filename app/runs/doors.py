@@ -24,6 +24,11 @@ from engine.store.words import counted
 
 MOST_COMPARED = 8
 """Runs that a link names."""
+_STYLE = """<style>
+[data-testid=stMainBlockContainer] {padding-top: 3.6rem}
+.st-key-doors [data-testid=stPageLink-NavLink] {padding-left: 0; padding-right: 0}
+.st-key-doors [data-testid=stPageLink-NavLink] * {white-space: normal; overflow: visible}
+</style>"""
 Read = tuple[Listed, RunRow]
 """A run, and what was read of it."""
 Ended = tuple[float, str, Listed, RunRow]
@@ -67,7 +72,7 @@ def went_wrong(runs: Sequence[Read]) -> Door:
     run, worst = max(hit, key=lambda each: each[1].rank)
     said = f"{run.title}, {worst.short}."
     if not worst.incident:
-        said = f"No run here has an incident. The largest fall is within noise: {said}"
+        said = f"No incident here. The largest fall, within noise: {said}"
     if worst.stored:
         query = {"run": run.name, "round": str(worst.update)}
         return door("autopsy", f"{said} To the autopsy of update {worst.update}.", query)
@@ -90,10 +95,9 @@ def better_seed(runs: Sequence[Read]) -> Door:
     (low, _, worse, _), (high, _, better, _) = group[0], group[-1]
     names = [name for _, name, _, _ in group]
     return door(
-        f"{worse.title} ended at {low:.4g}, {better.title} at {high:.4g}. To {counted(len(group), 'run')}, compared. "
-        "This command says where the two parted:",
+        f"{worse.title} ended at {low:.4g}, {better.title} at {high:.4g}. To {counted(len(group), 'run')}, compared.",
         {"runs": state.listed([*names[: MOST_COMPARED - 1], names[-1]] if len(names) > MOST_COMPARED else names)},
-        shlex.join(["python", "-m", "engine", "autopsy", str(worse.path), "--against", str(better.path)]),
+        shlex.join(["python", "-m", "engine", "autopsy", _typed(worse.path), "--against", _typed(better.path)]),
     )
 
 
@@ -126,6 +130,7 @@ def example(runs: Sequence[Read], samples: Path) -> Door:
 
 def draw(found: Sequence[Door]) -> None:
     """The doors, beside one another."""
+    st.html(_STYLE)
     with st.container(key="doors"):
         for door, place in zip(found, st.columns(len(found), gap="small"), strict=True):
             with place.container(border=True, height="stretch", gap="xxsmall"):
@@ -138,7 +143,17 @@ def draw(found: Sequence[Door]) -> None:
                 )
                 st.caption(escape(door.where))
                 if door.command:
-                    st.code(door.command, language=None, wrap_lines=True)
+                    with st.popover("Where they parted", icon=":material/terminal:", type="tertiary"):
+                        st.caption(
+                            "This command says at which round, what differed before it, and whether luck decides."
+                        )
+                        st.code(door.command, language=None, wrap_lines=True)
+
+
+def _typed(path: Path) -> str:
+    """A path as one types it where the dashboard was started."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _seeds(group: Sequence[Ended]) -> set[int]:

@@ -16,14 +16,16 @@ from engine.store.words import counted
 
 NAME = "Snapshot Influence"
 SENTENCE = "Which experiences made your agent behave as it does, and what would have happened without them?"
+HOW_TO = "Tick a row to open the run, two or more to compare them; click a column's head to sort."
 ALL = "all"
 READ_SECONDS = 0.6  # of reading runs, before the first picture
 INTERVENTIONS = kinds.Page("interventions", "what was removed, and what came of it")
 TABLE = "runs_table"
+_STYLE = "<style>.st-key-ticked_runs {min-height: 2.6rem}</style>"  # as high with ticks as without
 
 
-def filters(runs: Sequence[Listed]) -> list[Listed]:
-    """The controls above the table, and the runs that they leave."""
+def filters(runs: Sequence[Listed]) -> tuple[list[Listed], str]:
+    """The controls above the table; the runs that they leave, and how many that are."""
     environments = [ALL, *sorted({run.row.env_id for run in runs if run.row})]
     tags = [ALL, *tags_of(runs)]
     with st.container(horizontal=True, vertical_alignment="bottom", key="runs_filters"):
@@ -48,8 +50,7 @@ def filters(runs: Sequence[Listed]) -> list[Listed]:
             hidden["archived"].append(run)
         else:
             shown.append(run)
-    st.caption(how_many(len(shown), *(len(hidden[why]) for why in ("branch", "archived", "filters"))))
-    return shown
+    return shown, how_many(len(shown), *(len(hidden[why]) for why in ("branch", "archived", "filters")))
 
 
 def how_many(shown: int, branches: int, archived: int, filtered: int) -> str:
@@ -64,10 +65,7 @@ def how_many(shown: int, branches: int, archived: int, filtered: int) -> str:
         if number
     ]
     without = f" (hidden: {', '.join(hidden)})" if hidden else ""
-    return (
-        f"{counted(shown, 'run')}{without}. Tick a row to open the run, two or more to compare them; click a column's head "
-        "to sort."
-    )
+    return f"{counted(shown, 'run')}{without}. {HOW_TO}"
 
 
 def _fits(run: Listed, words: str, environment: str, tag: str) -> bool:
@@ -118,18 +116,24 @@ def draw_table(runs: Sequence[Listed]) -> None:
     )
 
 
-def draw_ticked(runs: Sequence[Listed], tags: Sequence[str]) -> None:
-    """What can be done with the ticked runs."""
-    if not runs:
-        return
-    with st.container(horizontal=True, vertical_alignment="center", key="ticked_runs"):
-        if len(runs) > 1:
-            st.page_link(
-                "views/compare_runs.py",
-                label=f"Compare these {len(runs)} runs",
-                icon=":material/compare_arrows:",
-                query_params={"runs": state.listed([run.name for run in runs])},
-            )
+def draw_ticked(runs: Sequence[Listed], tags: Sequence[str], said: str) -> None:
+    """How many runs there are, and what can be done with the ticked ones."""
+    st.caption(said, width="stretch")
+    if len(runs) == 1:
+        st.page_link(
+            f"views/{kinds.TIMELINE.view}.py",
+            label=f"Open {kinds.TIMELINE.title}",
+            icon=kinds.TIMELINE.icon,
+            query_params={"run": runs[0].name},
+        )
+    if len(runs) > 1:
+        st.page_link(
+            "views/compare_runs.py",
+            label=f"Compare these {len(runs)} runs",
+            icon=":material/compare_arrows:",
+            query_params={"runs": state.listed([run.name for run in runs])},
+        )
+    if runs:
         edit_notes.draw(runs, tags)
 
 
@@ -155,11 +159,14 @@ def draw_problems(runs: Sequence[Listed]) -> None:
 def draw_runs(runs: Sequence[Listed], run: str) -> None:
     """The table with what belongs to it."""
     readable = [each for each in runs if not each.problem]
-    shown = filters(readable)
+    shown, said = filters(readable)
+    st.html(_STYLE)
+    line = st.container(horizontal=True, vertical_alignment="center", key="ticked_runs")
     draw_table(shown)
+    with line:
+        draw_ticked([each for each in shown if each.name in {*ticked()}], tags_of(readable), said)
     if not shown:
         st.info("No run fits these filters; clear the search or choose other environments.", icon=":material/info:")
-    draw_ticked([each for each in shown if each.name in {*ticked()}], tags_of(readable))
     draw_problems(runs)
     for each in readable:
         if each.name == run:

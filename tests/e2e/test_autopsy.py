@@ -1,4 +1,4 @@
-"""From a mark on the Timeline to the verdict on the update before it, in a real browser and in both themes."""
+"""From the sentence on Runs to the verdict on an update in two clicks, in a real browser and in both themes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def record_with_a_fall(path: Path, scratch: Path) -> None:
 def test_a_fall_is_examined_and_the_verdict_stays(page: Page, url: str, runs: Path, tmp_path: Path) -> None:
     record_with_a_fall(runs / "fell", tmp_path)
     page.emulate_media(color_scheme="light")
-    page.goto(f"{url}/timeline?run=fell")
-    expect(page.locator(".st-key-returns .subplot.xy2 .point")).to_have_count(1)
-    page.locator(".st-key-incidents").get_by_role("link", name="Autopsy of update 5").click()
+    page.goto(url)
+    expect(page.get_by_text("what would have happened without them?")).to_be_visible()
+    page.locator(".st-key-doors").get_by_role("link", name="A round went wrong").click()
     expect(page).to_have_url(re.compile(r"autopsy\?.*round=5"))
     verdict = page.locator(".st-key-autopsy_verdict")
     expect(verdict).to_contain_text("Not played yet")
