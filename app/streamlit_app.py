@@ -1,4 +1,4 @@
-"""The page map and the shared header. Start it with `streamlit run app`."""
+"""The navigation and the shared header. Start it with `streamlit run app`."""
 
 from __future__ import annotations
 

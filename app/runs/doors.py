@@ -66,10 +66,10 @@ def doors(runs: Sequence[Listed], opened: str, samples: Path) -> tuple[Door, ...
 def went_wrong(runs: Sequence[Read]) -> Door:
     """The worst incident among the runs, or else the largest fall."""
     door = partial(Door, "A round went wrong", ":material/biotech:")
-    hit = [(run, row.worst) for run, row in runs if row.worst is not None]
+    hit = [(run, row.worst, row.created) for run, row in runs if row.worst is not None]
     if not hit:
         return door("timeline", "No run here has an incident, and no return fell.")
-    run, worst = max(hit, key=lambda each: each[1].rank)
+    run, worst, _ = max(hit, key=lambda each: (each[1].rank, each[2]))  # the newest of equals
     said = f"{run.title}, {worst.short}."
     if not worst.incident:
         said = f"No incident here. The largest fall, within noise: {said}"

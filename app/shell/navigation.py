@@ -28,8 +28,6 @@ TITLES = {
     "experiments": "Experiments",
 }
 """Name in `views/`, which is the page's address, too -> what it is called."""
-BY_KIND = frozenset(("diagnose", "behaviour", "sequences"))
-"""Pages about the records of some kinds of run."""
 _PALE = """<style>
 [data-testid=stTopNavSection] {opacity: .7}
 </style>"""
@@ -69,7 +67,8 @@ def stepped_back(path: Path | None, runs: int) -> set[str]:
         about = {page.view for page in kinds.KINDS.get(_kind(path), kinds.Shown()).pages}
     except Exception:  # noqa: BLE001  see `page.in_one_line`; the page says what is wrong with it
         about = {"diagnose", "behaviour"}
-    return alone | (BY_KIND - about) | (set() if _has_outcome(path) else {"compare"})
+    of_any_kind = {page.view for shown in kinds.KINDS.values() for page in shown.pages}
+    return alone | (of_any_kind - about) | (set() if _has_outcome(path) else {"compare"})
 
 
 @cached(max_entries=1024, by=lambda path: (path, (path / "run.json").stat().st_mtime_ns))

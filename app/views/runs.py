@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.runs import doors, edit_notes, runs_table
+from app.runs.folder_watch import watch
 from app.runs.listed import Listed, fingerprint, listed
-from app.runs.watch import watch
 from app.shell import kinds, loaders, page, state
 from app.shell.text import escape
 from engine.store.words import counted

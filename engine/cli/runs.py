@@ -14,7 +14,6 @@ import typer
 from engine import arguments
 from engine.cli.options import Json, RunFolder
 from engine.errors import BadInputError, DamagedRunError, EngineError
-from engine.store.words import counted
 from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ def runs(
     from engine.store.find import find_runs
     from engine.store.read import open_run
     from engine.store.run_notes import run_notes_or_why
+    from engine.store.words import counted
 
     if not directory.is_dir():
         raise BadInputError(f"{directory} is not a folder; name one that holds runs")

@@ -57,11 +57,13 @@ def run_format() -> dict[str, Any]:
     from engine.spaces import Space
     from engine.store.chain import Commit
     from engine.store.manifest import DEFAULTS, RunManifest
+    from engine.store.run_notes import RunNotes
 
     each = {
         "run.json": (RunManifest,),
         "commits/000012.json": (Commit,),
         "basket/000012.json": (WrittenSets,),
+        "notes/about.json": (RunNotes,),
         "interventions/<id>/intervention.json": (WrittenIntervention,),
         "interventions/<id>/status.json": (Status,),
         "interventions/<id>/note.json": (Note,),
@@ -75,7 +77,7 @@ def run_format() -> dict[str, Any]:
     refs, defs = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
     ref = dict(zip(types, refs, strict=True))
     results = {Result, UnplayedResult, RoundOutcome, SkippedRound}
-    open_ended = {WrittenValidation, WrittenIntervention, WrittenSets, Status, Note} | results
+    open_ended = {WrittenValidation, WrittenIntervention, WrittenSets, Status, Note, RunNotes} | results
     strict = _named_within([ref[kind] for kind in types if kind not in open_ended], defs)
     said = _descriptions({kind.__module__ for kind in (*types, TrainConfig, LanguageConfig, Space, Series)})
     for name, found in defs.items():

@@ -50,6 +50,7 @@ class RunNotes:
         tuple[Tag, ...],
         Meta(max_length=MOST_TAGS, extra={"right": f"at most {MOST_TAGS} tags of 1 to {LONGEST_TAG} characters"}),
     ] = ()
+    """By which lists can be filtered."""
     archived: bool = False
     """Whether lists leave it out until somebody asks for it."""
 

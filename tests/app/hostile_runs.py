@@ -28,6 +28,7 @@ from engine.store import read_json, write_json
 from engine.store.commit import RunWriter
 from engine.store.manifest import Parent
 from engine.store.read import Run
+from engine.store.run_notes import RunNotes, change_run_notes
 
 HOST = "elsewhere.invalid"
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "frozenlake"
@@ -120,6 +121,7 @@ def _control(path: Path, trained: Run) -> str:
         ),
         fingerprint={"numpy": hostile("fingerprint")},
     )
+    change_run_notes(path, lambda _: RunNotes(short("name"), (f"![tag](http://{HOST})",)))
     save_group(run, 1, short("group"), [1, 2, 3])
     change_basket(run, 1, add=[1, 2])
     plan = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=4)

@@ -118,6 +118,7 @@ THROUGH = {
     ),
     "tests/app/views/test_diagnose.py": ("app/records/basket.py", "app/removal/dialog.py"),
     "tests/app/views/test_experiments.py": ("app/charts/experiments.py",),
+    "tests/app/views/test_runs.py": ("app/runs/doors.py", "app/runs/listed.py", "app/runs/runs_table.py"),
     "tests/app/views/test_sequences.py": ("app/sequences/response.py",),
 }
 """Modules that are tested through others: by comparison with an oracle, by damage on disk, by a page or a command that
