@@ -15,7 +15,7 @@ SHARE = 0.05
 """... or longer, where a look takes more than this share of the time between."""
 SLICE_SECONDS = 0.5
 """Of reading runs, between which the page says how far it is."""
-SHOWN_SECONDS = 2.0
+SHOWN_SECONDS = 5.0
 """Between two drawings of the table with what was read meanwhile."""
 
 

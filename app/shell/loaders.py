@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from engine.kinds.control.fields import policy_at, record_fields
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run
+from engine.store.run_notes import run_notes_or_why
 from engine.store.snapshot import Float32s, Snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +89,20 @@ def run_paths() -> dict[str, Path]:
                 name = f"{folder.name}/{name}"
             paths[name] = path
     return paths
+
+
+def run_labels(paths: Mapping[str, Path]) -> dict[str, str]:
+    """Run id -> what a list of runs says: the name that somebody gave it, and the id.
+
+    Args:
+        paths: from `run_paths`.
+    """
+    folders, labels = run_folders(), {}
+    for run, path in paths.items():
+        folder = next((each for each in folders if each in path.parents), None)
+        name = run_notes_or_why(path, folder)[0].name
+        labels[run] = f"{name} ({run})" if name else run
+    return labels
 
 
 def load_run(path: Path) -> Run:

@@ -99,7 +99,8 @@ def header(with_round: bool, dumps: Mapping[str, Path] | None = None) -> None:
     )
     name = state.choose("run", names, default, always=True)
     left, right = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
-    left.selectbox("Run", names, key="run", format_func=lambda run: f"{run} (view only)" if run in view_only else run)
+    labels = loaders.run_labels(paths) | {run: f"{run} (view only)" for run in view_only}
+    left.selectbox("Run", names, key="run", format_func=lambda run: labels.get(run, run))
     if with_round:
         rounds = open_dump(view_only[name]).steps if name in view_only else loaders.load_run(paths[name]).stored_rounds
         follow_run.follow(name, rounds)

@@ -39,6 +39,8 @@ POINTS = 60
 """Returns that a row has at most."""
 TABLE = sha256(f"an index of runs, version {VERSION}".encode()).hexdigest()[:32]
 SCHEMA = pa.schema({"run": pa.string(), "stamp": pa.string(), "row": pa.string()})
+KEEP_SECONDS = 5.0
+"""While runs are being read the table is written that often."""
 SETTLED_SECONDS = 60.0
 """A run that grew within that time is likely to grow again, so that its row is not worth keeping."""
 
@@ -245,6 +247,7 @@ class RunIndex:
         """Runs that are to be read, the newest first."""
         self._entries = _entries_of(load_table(folder, TABLE))
         self._written = {key: entry.stamp for key, entry in self._entries.items()}
+        self._kept = time.monotonic()
         self._refused: dict[Path, tuple[str, str]] = {}
         """Runs that could not be read: their stamp, and why."""
 
@@ -270,7 +273,9 @@ class RunIndex:
                 self._make(self.missing.pop(0))
                 if time.monotonic() >= until:
                     break
-            self._keep()
+            if not self.missing or time.monotonic() - self._kept > KEEP_SECONDS:
+                self._keep()
+                self._kept = time.monotonic()
 
     def _key(self, path: Path) -> str:
         """A run's name in the table: any folder's name, in plain letters."""

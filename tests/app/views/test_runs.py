@@ -145,6 +145,7 @@ def test_a_run_is_renamed_tagged_and_archived(open_page: Open, shown: Run) -> No
     assert errors(app) == []
     assert read_run_notes(shown.path) == RunNotes("the *good* one")
     assert app.dataframe[0].value["name"].tolist() == ["the *good* one", ""]
+    assert open_page("timeline", folder).selectbox(key="run").options[0] == "the *good* one (cartpole)"
     change_run_notes(shown.path, lambda notes: RunNotes(notes.name, ("slow", "keep")))
     app.run()
     assert app.multiselect(key="run_tags").value == ["slow", "keep"], "another tab wrote it"
