@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.shell import kinds, page
+from app.shell import cancel, kinds, page
 from app.shell.text import escape
 from engine.intervention.autopsy.examine import arms_of
 from engine.intervention.autopsy.kept_returns import EPISODES, Returns
@@ -84,4 +84,4 @@ def _progress(job: Calculation, run: Run, round: int, answered: bool) -> None:
     share, left = job.progress
     with st.container(key="autopsy_progress", border=True):
         st.progress(share, f"done: {share:.0%}" + (f", {escape(left)}" if left else ""))
-        st.button("Cancel", key="cancel_autopsy", icon=":material/cancel:", on_click=page.careful(job.stop))
+        cancel.draw("cancel_autopsy", job.stop, job.stopping)

@@ -14,7 +14,7 @@ from app.charts import diagnosis as charts
 from app.diagnosis import loaders
 from app.diagnosis.marks import OnPick, picker
 from app.scores.check import target_in_words
-from app.shell import page, state
+from app.shell import cancel, page, state
 from app.shell.text import escape
 from engine.analysis.diagnosis import Diagnosis, Trait, records_to_estimate
 from engine.analysis.features import MISMATCH, PRODUCT
@@ -144,12 +144,7 @@ def _progress(job: Calculation, rollouts: int) -> None:
         st.progress(
             share, f"playing {rollouts} rollouts a record and mean: {share:.0%}" + (f", {escape(left)}" if left else "")
         )
-        st.button(
-            "Cancel; keep what is finished",
-            key="rollouts_cancel",
-            icon=":material/cancel:",
-            on_click=page.careful(job.stop),
-        )
+        cancel.draw("rollouts_cancel", job.stop, job.stopping, "Cancel; keep what is finished")
 
 
 def _results(

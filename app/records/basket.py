@@ -50,6 +50,7 @@ def draw(run: Run, snapshot: Snapshot, influence: Float32s | None, retrain: Call
     if problem:
         _damaged(run, snapshot, problem)
         return
+    selection.follow(run, snapshot)
     kept, selected = records(run, snapshot), selection.current(run, snapshot).tolist()
     new = sorted(set(selected) - set(kept))
     with st.bottom, st.container(key="basket", horizontal=True, vertical_alignment="center"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import streamlit as st
 
 from app.charts import across as charts
 from app.removal import notes, start
-from app.shell import downloads, kinds, loaders, page, state
+from app.shell import cancel, downloads, kinds, loaders, page, state
 from app.shell.text import escape
 from engine.core.kind import kind_of
 from engine.core.replays.replay import mode_name
@@ -136,13 +137,7 @@ def _unfinished(run: Run, job: SeriesJob, finished: int) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         if job.state in ACTIVE:
             st.progress(finished / total, f"{finished} of {total} rounds · {escape(job.doing)}")
-            st.button(
-                "Cancel",
-                key="across_cancel",
-                icon=":material/cancel:",
-                on_click=page.careful(request_cancel),
-                args=(job,),
-            )
+            cancel.draw("across_cancel", partial(request_cancel, job), job.is_stopping)
             return
         why = {"failed": escape(job.doing), "stale": "its worker is gone"}.get(job.state, "cancelled")
         st.markdown(f"**Stopped after {finished} of {total} rounds**: {why}")

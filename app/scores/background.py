@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.scores.check import target_in_words
-from app.shell import loaders, page, state
+from app.shell import cancel, loaders, page, state
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS, REPLAY_REGRESSION
 from engine.core.influence import read_influence
@@ -180,4 +180,4 @@ def progress(job: Calculation, what: str, key: str) -> None:
     share, left = job.progress
     with st.container(key=f"{key}_progress", border=True):
         st.progress(share, f"computing {escape(what)}: {share:.0%}" + (f", {escape(left)}" if left else ""))
-        st.button("Cancel", key=f"{key}_cancel", icon=":material/cancel:", on_click=page.careful(job.stop))
+        cancel.draw(f"{key}_cancel", job.stop, job.stopping)

@@ -13,7 +13,7 @@ from app.charts import trust as charts
 from app.scores import replayed
 from app.scores.background import ORDERS
 from app.scores.check import CHECKED, OPTIONAL, Check, measured_estimators
-from app.shell import page, state
+from app.shell import cancel, page, state
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.faithfulness.result import TrustVerdict, Validation, read_validation
@@ -241,4 +241,4 @@ def _progress(check: Check) -> None:
         st.rerun()
     done, total = check.finished(measured_estimators(job) or CHECKED)
     st.progress(done / total, f"{done} of {total} replays")
-    st.button("Stop; keep what is finished", key="stop_check", icon=":material/stop:", on_click=page.careful(job.stop))
+    cancel.draw("stop_check", job.stop, job.stopping, "Stop; keep what is finished")

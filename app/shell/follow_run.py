@@ -33,7 +33,10 @@ def draw(run: Run) -> None:
         st.caption(
             f"{len(run.rounds)} of {run.config.rounds} rounds are here{_since(run)}; the run has no final checkpoint yet."
         )
-        keep_up(run.head, lambda: loaders.load_run(run.path).head)
+        if run.rounds:
+            keep_up(run.head, lambda: loaders.load_run(run.path).head)
+        else:
+            redraw_when(lambda: bool(loaders.load_run(run.path).rounds))
 
 
 def keep_up(drawn: object, look: Callable[[], object]) -> None:
@@ -52,13 +55,19 @@ def keep_up(drawn: object, look: Callable[[], object]) -> None:
     if not wanted:
         return
 
-    @st.fragment(run_every=EVERY_SECONDS)
+    redraw_when(lambda: look() != drawn)
+
+
+def redraw_when(there_is_news: Callable[[], bool], every: float = EVERY_SECONDS) -> None:
+    """Draw the page anew once there is news; looked at every so many seconds."""
+
+    @st.fragment(run_every=every)
     def watch() -> None:
         try:
-            found = look()
+            found = there_is_news()
         except (EngineError, OSError):  # the page itself says what is wrong
-            st.rerun()
-        if found != drawn:
+            found = True
+        if found:
             st.rerun()
 
     watch()

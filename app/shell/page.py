@@ -82,26 +82,34 @@ def fragment(draw: Callable[P, None]) -> Callable[P, None]:
 def header(with_round: bool, dumps: Mapping[str, Path] | None = None) -> None:
     """The run selector, and on pages about a round the round slider beside it.
 
-    They belong to the entry file, not to a page, so that the choice survives going from page to page.
+    They belong to the entry file, not to a page, so that the choice survives going from page to page. A run that is asked
+    for and is not here stays chosen: the page says so, and shows it as soon as it is here.
 
     Args:
         with_round: whether the page is about a round.
         dumps: id -> folder of other trainers' files, on the page that shows them; None elsewhere.
     """
     paths, view_only = loaders.run_paths(), dumps or {}
-    if not paths and not view_only:
+    names, asked = [*paths, *view_only], state.wanted("run")
+    missing = asked is not None and asked not in names
+    if not names and not missing:
         how_to_record()
         st.stop()
-    names = [*paths, *view_only]
+    options = [*names, str(asked)] if missing else names
     owner = _owner(state.asked("iv"), paths)
-    default = owner or (
-        _first(paths) if dumps is None else next(iter([*runs_shown_on("sequences", paths), *view_only, *paths]))
+    default = (
+        owner
+        or (_first(paths) if dumps is None else next(iter([*runs_shown_on("sequences", paths), *view_only, *paths])))
+        if names
+        else str(asked)
     )
-    name = state.choose("run", names, default, always=True)
+    name = state.choose("run", options, default, always=True)
     left, right = st.columns([2, 5], gap="medium", vertical_alignment="bottom")
     labels = loaders.run_labels(paths) | {run: f"{run} (view only)" for run in view_only}
-    left.selectbox("Run", names, key="run", format_func=lambda run: labels.get(run, run))
-    if with_round:
+    left.selectbox("Run", options, key="run", format_func=lambda run: labels.get(run, run))
+    if name not in names:
+        _not_here(name)
+    elif with_round:
         rounds = open_dump(view_only[name]).steps if name in view_only else loaders.load_run(paths[name]).stored_rounds
         follow_run.follow(name, rounds)
         _round_slider(rounds, right, "Step" if name in view_only else "Round")
@@ -115,6 +123,18 @@ def how_to_record() -> None:
         "`python -m engine train CartPole-v1 --out runs/cartpole`",
         icon=":material/info:",
     )
+
+
+def _not_here(name: str) -> None:
+    """Say that a run is not here, and wait for it."""
+    folders = " or ".join(str(folder) for folder in loaders.run_folders())
+    st.info(
+        f"The run {escape(name)} is not in {escape(folders)}. If it is being recorded it is shown here as soon as it is there; "
+        "or choose another one.",
+        icon=":material/hourglass_empty:",
+    )
+    follow_run.redraw_when(lambda: name in loaders.run_paths())
+    st.stop()
 
 
 def runs_shown_on(view: str, paths: Mapping[str, Path]) -> list[str]:

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from app.shell import state
+from app.shell import follow_run, state
 from engine.errors import EngineError
-from engine.intervention.record_sets import RecordSets, read_sets, select
+from engine.intervention.record_sets import RecordSets, read_sets, select, stamp_of_sets
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
+EVERY_SECONDS = 1.0
+"""Between two looks whether another tab changed the sets."""
 _UNKEPT = "a selection that the disk did not take"
 _SOURCE = "the chart that made the selection"
 _VERSION = "how often the selection was made"
@@ -78,6 +80,19 @@ def version() -> int:
 def source() -> str:
     """Key of the chart that made the selection; empty if none shows it by itself."""
     return str(state.get(_SOURCE, ""))
+
+
+def follow(run: Run, snapshot: Snapshot) -> None:
+    """Draw the page anew when the round's sets are changed elsewhere, as in another tab: the disk is the truth."""
+    drawn = stamp_of_sets(run, snapshot.round)
+
+    def changed_elsewhere() -> bool:
+        news = stamp_of_sets(run, snapshot.round) != drawn
+        if news:
+            changed()
+        return news
+
+    follow_run.redraw_when(changed_elsewhere, every=EVERY_SECONDS)
 
 
 def picker(

@@ -1,12 +1,17 @@
 """URL and session state: nobody else touches `st.query_params` or `st.session_state`.
 
 The URL is the view. A page calls `choose` for each of its keys before it draws the widget of that key, and the entry
-file calls `publish` at the end. A value comes, in this order, from a URL that changed (a link, the Back button), from
-the widget, from what was chosen on another page, from the default.
+file draws it within `run_of`, which tells the URL at the end. A value comes, in this order, from an address that
+somebody opened (a link, the Back button), from the widget, from what was chosen on another page, from the default.
+
+Pages are drawn anew by clicks, timers and jobs, often before they are finished, and a browser asks with what it knew at
+the time: an older address, or a widget as it was before a button moved it. So an address counts when it is opened, and
+for each key until that key was chosen; and what a button has moved is not moved back by a browser that has not heard.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,54 +19,128 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import RerunException, get_script_run_ctx
 
 from app.shell.text import escape, spans
 
 LAG_SECONDS = 1.0
-"""Within this time after the URL was told something new, the old URL is news of nothing."""
+"""So long after a page was drawn a browser may still say what a widget was before a button moved it."""
+ADDRESS_SECONDS = 10.0
+"""So long after the URL was told something new a browser may still ask with the one before."""
 
-_LAST = "the last published view"
-_RUN = "this run of a page"
-_KEPT = "what was chosen, and what it was about"
+_SESSION = "what is known of this session"
 _ROWS = "the rows of "
+_ANYTHING = "whatever it is about"
+"""The scope of what a button chose."""
+
+Address = frozenset[tuple[str, str]]
 
 
 @dataclass
 class _View:
-    """What the URL said, and what it is to say, in one run of a page."""
+    """What the URL is to say of a run of a page."""
 
     page: str
-    asked: dict[str, str] = field(default_factory=dict)
-    """The URL as the run found it."""
     chosen: set[str] = field(default_factory=set)
     """Keys that the page has."""
     shown: dict[str, str] = field(default_factory=dict)
-    """What the URL is to say."""
-    published: float = 0.0
-    """When the URL was told, if it was."""
+    """Those that the URL is to name."""
 
-    def is_fresh(self) -> bool:
-        """Whether the browser may not have heard of the view yet."""
-        return time.monotonic() - self.published < LAG_SECONDS
+
+@dataclass
+class _Moved:
+    """A widget that a button moved, maybe several times before the browser heard of it."""
+
+    values: list[Any]
+    """What it was, and last what it is."""
+    until: float = math.inf
+    """When a browser must have heard of it."""
+
+
+@dataclass
+class _Session:
+    """What is remembered from run to run."""
+
+    page: str | None = None
+    """The one that is open."""
+    told: dict[Address, float] = field(default_factory=dict)
+    """Addresses that the browser had on this page, and until when it may ask with them."""
+    unheard: dict[str, str | None] = field(default_factory=dict)
+    """What the address that was opened says, of keys that were not chosen since; None: nothing, and so the default."""
+    bar_differs: bool = False
+    """Whether the address bar shows another address than the browser asked with: a link from a page to itself does that."""
+    kept: dict[str, tuple[Any, str]] = field(default_factory=dict)
+    """What was chosen, and what it was about."""
+    moved: dict[str, _Moved] = field(default_factory=dict)
+    view: _View = field(default_factory=lambda: _View(""))
+    """Of the run that goes on, or of the last one."""
+    published: _View | None = None
+    """The one that the URL was told last."""
+
+    def has(self, address: Address) -> None:
+        """Remember that the browser has this address now."""
+        now = time.monotonic()
+        before = {known: min(until, now + ADDRESS_SECONDS) for known, until in self.told.items() if until > now}
+        self.told = {**before, address: math.inf}
+
+
+@contextmanager
+def run_of(page: str) -> Iterator[None]:
+    """A run of the page `page`."""
+    enter(page)
+    with _told():
+        yield
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """The URL is told what was shown, unless the run ends to be begun anew: then it is not complete."""
+    try:
+        yield
+    except RerunException:
+        raise
+    except BaseException:  # `st.stop`, too
+        publish()
+        raise
+    publish()
 
 
 def enter(page: str) -> None:
     """Begin a run of the page `page`."""
-    view = _View(page, {key: st.query_params.get_all(key)[-1] for key in st.query_params})
-    last: _View | None = st.session_state.get(_LAST)
-    if last is not None and last.page == page and view.asked == last.asked and (_touched(last) or last.is_fresh()):
-        # The browser asked for this run before it heard of the view that was published last: that the URL still says
-        # what it said before that view does not mean that somebody went back.
-        view.asked = {key: value for key, value in view.asked.items() if key not in last.chosen} | last.shown
-    st.session_state[_RUN] = view
+    mine, address = _mine(), _address()
+    goes_back, elsewhere = _goes_back(), page != mine.page
+    if elsewhere:
+        mine.page, mine.told = page, {}
+    if elsewhere or _is_opened(address):
+        # an address of the past brings back defaults, too
+        mine.unheard = {**(dict.fromkeys(mine.kept) if goes_back else {}), **dict(address)}
+        mine.bar_differs = not elsewhere and not goes_back
+        mine.moved.clear()
+        mine.has(address)
+    mine.view = _View(page)
 
 
-def _touched(last: _View) -> bool:
-    """Whether a widget has changed since the view was published."""
-    kept = st.session_state.get(_KEPT, {})
-    return any(
-        key in st.session_state and (key not in kept or st.session_state[key] != kept[key][0]) for key in last.chosen
-    )
+def _address() -> Address:
+    return frozenset((key, st.query_params.get_all(key)[-1]) for key in st.query_params)
+
+
+def _is_opened(address: Address) -> bool:
+    """Whether somebody opened this address, other than that a browser still asks with it."""
+    return _goes_back() or _mine().told.get(address, 0.0) <= time.monotonic()
+
+
+def _goes_back() -> bool:
+    """Whether somebody went back, or forward, in the browser's history."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context is not None and context.is_history_navigation
+
+
+def _mine() -> _Session:
+    """What is remembered of the session that asks."""
+    if _SESSION not in st.session_state:
+        st.session_state[_SESSION] = _Session()
+    found: _Session = st.session_state[_SESSION]
+    return found
 
 
 def choose(key: str, options: Sequence[Any], default: Any, *, always: bool = False, scope: str = "") -> Any:
@@ -123,65 +202,63 @@ def choose_text(key: str, default: str, *, scope: str = "") -> str:
 
 
 def _news(key: str, scope: str) -> tuple[str | None, Any]:
-    """What a changed URL says of the key (a link, Back), and else what was chosen before."""
-    view, last = st.session_state[_RUN], st.session_state.get(_LAST)
-    kept, kept_scope = st.session_state.setdefault(_KEPT, {}).get(key, (None, scope))
-    said = view.asked.get(key)
-    published = last.shown.get(key) if last is not None and last.page == view.page and key in last.chosen else None
-    if said is not None and said != published:
-        return said, None
-    if said is None and published is not None:  # Back to a view that did not name it
-        return None, None
-    return None, st.session_state.get(key, kept) if kept_scope == scope else None
+    """What an address that was opened says of the key, and else what was chosen before."""
+    mine = _mine()
+    if key in mine.unheard:
+        return mine.unheard.pop(key), None
+    about = mine.kept.get(key, (None, scope))[1]
+    return None, get(key) if about in (scope, _ANYTHING) else None
 
 
 def _decide(key: str, value: Any, scope: str, shown: bool, text: str | None = None) -> None:
-    view = st.session_state[_RUN]
+    mine = _mine()
     if key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value
-    st.session_state[_KEPT][key] = value, scope
-    view.chosen.add(key)
-    view.shown.pop(key, None)
+    mine.kept[key] = value, scope
+    mine.view.chosen.add(key)
+    mine.view.shown.pop(key, None)
     if shown:
-        view.shown[key] = str(value) if text is None else text
+        mine.view.shown[key] = str(value) if text is None else text
 
 
 @contextmanager
 def fragment() -> Iterator[None]:
     """A part of a page that may be drawn again by itself (a fragment): its choices reach the URL, too."""
-    last: _View = st.session_state[_RUN]
-    if last is not st.session_state.get(_LAST):  # the whole page is being drawn
+    mine = _mine()
+    if mine.view is not mine.published:  # the whole page is being drawn
         yield
         return
-    others = {key: values[-1] for key, values in _in_url().items() if key not in last.chosen}
-    shown = dict(last.shown)
-    st.session_state[_RUN] = _View(last.page, {**others, **shown}, set(last.chosen), shown)
-    try:
+    mine.view = _View(mine.view.page, set(mine.view.chosen), dict(mine.view.shown))
+    with _told():
         yield
-    finally:
-        publish()
 
 
 def publish() -> None:
     """Write the chosen values into the URL, all at once and only if they changed."""
-    view = st.session_state[_RUN]
-    now = _in_url()
-    others = {key: values for key, values in now.items() if key not in view.chosen}
-    wanted = {key: [value] for key, value in view.shown.items()} | others
-    if wanted != now:
+    mine = _mine()
+    now = {key: st.query_params.get_all(key) for key in st.query_params}
+    others = {key: values for key, values in now.items() if key not in mine.view.chosen}
+    wanted = {key: [value] for key, value in mine.view.shown.items()} | others
+    if wanted != now or mine.bar_differs:
         st.query_params.from_dict(wanted)
-        view.published = time.monotonic()
-    st.session_state[_LAST] = view
-
-
-def _in_url() -> dict[str, list[str]]:
-    return {key: st.query_params.get_all(key) for key in st.query_params}
+        mine.has(frozenset((key, values[-1]) for key, values in wanted.items()))
+        mine.bar_differs = False
+    for moved in mine.moved.values():
+        moved.until = min(moved.until, time.monotonic() + LAG_SECONDS)
+    mine.published = mine.view
 
 
 def get(key: str, default: Any = None) -> Any:
     """The value of a widget, also of one that another page draws."""
-    kept = st.session_state.get(_KEPT, {}).get(key)
-    return st.session_state.get(key, default if kept is None else kept[0])
+    mine = _mine()
+    kept = mine.kept[key][0] if key in mine.kept else default
+    value, moved = st.session_state.get(key, kept), mine.moved.get(key)
+    if moved is None:
+        return value
+    if value in moved.values and time.monotonic() < moved.until:
+        return moved.values[-1]
+    del mine.moved[key]
+    return value
 
 
 def put(values: Mapping[str, Any]) -> None:
@@ -189,16 +266,21 @@ def put(values: Mapping[str, Any]) -> None:
 
     Such a choice is about what is shown, whatever the one before it was about.
     """
-    kept = st.session_state.get(_KEPT, {})
+    mine = _mine()
     for key, value in values.items():
+        if key in mine.kept:
+            now = get(key)
+            before = mine.moved[key].values if key in mine.moved else [now]
+            mine.moved[key] = _Moved([*before, value])
+            mine.kept[key] = value, _ANYTHING
         st.session_state[key] = value
-        kept.pop(key, None)
+        mine.unheard.pop(key, None)
 
 
 def step(key: str, options: Sequence[Any], by: int) -> None:
     """Move the widget `key` to a neighbouring option (a callback)."""
-    here = options.index(st.session_state[key])
-    st.session_state[key] = options[min(max(here + by, 0), len(options) - 1)]
+    here = options.index(get(key))
+    put({key: options[min(max(here + by, 0), len(options) - 1)]})
 
 
 def asked(key: str) -> str | None:
@@ -206,11 +288,16 @@ def asked(key: str) -> str | None:
     return st.query_params.get(key)
 
 
-def expected(key: str) -> Any:
-    """What `choose` is going to find for a key, for what is drawn before the page's controls are."""
-    last, said = st.session_state.get(_LAST), asked(key)
-    is_news = said is not None and (last is None or said != last.shown.get(key))
-    return said if is_news else get(key, said)
+def wanted(key: str) -> Any | None:
+    """What `choose` would take next, whether or not it is there; None where nobody chose."""
+    unheard = _mine().unheard
+    return unheard[key] if key in unheard else get(key)
+
+
+def expected(key: str) -> Any | None:
+    """What the page that is about to be drawn will find for a key, for what is drawn before it is known which page that is."""
+    said = asked(key)
+    return said if said is not None and _is_opened(_address()) else get(key, said)
 
 
 def selected_records(key: str) -> list[int]:

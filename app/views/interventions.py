@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 import streamlit as st
 
 from app.removal import every_round, notes, start
 from app.removal.verdicts import of_result
-from app.shell import kinds, page, state
+from app.shell import cancel, kinds, page, state
 from app.shell.text import escape
 from engine.core.replays.replay import mode_name
 from engine.intervention.comparison import verdict_name
@@ -50,16 +51,14 @@ def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None
     with st.container(border=True):
         title, actions = st.columns([4, 1], vertical_alignment="center")
         title.markdown(
-            f"{ICONS[job.state]} **{job.state}** · {escape(job.id)} · {escape(describe(run, job))} · {when(job)}"
+            f"{ICONS[job.state]} **{'cancelling' if job.is_stopping else job.state}** · {escape(job.id)} · {escape(describe(run, job))} · {when(job)}"
         )
         if job.state in ACTIVE or job.state == "stale":
             if job.state == "stale":
                 st.warning("Its worker gave no sign of life for a while. Start it again, or cancel it.")
             else:
                 st.progress(min(job.done / max(job.total, 1), 1.0), text=escape(job.doing))
-            actions.button(
-                "Cancel", key=cancel_key, icon=":material/cancel:", on_click=page.careful(request_cancel), args=(job,)
-            )
+            cancel.draw(cancel_key, partial(request_cancel, job), job.is_stopping, place=actions)
         if job.state == "failed":
             st.error(escape(job.doing))
         if job.state in ("failed", "cancelled", "stale"):

@@ -108,14 +108,24 @@ def read_sets(run: Run, round: int) -> RecordSets:
         DamagedRunError: the file is not what was written, or no plain file.
         StorageError: the disk refused.
     """
+    stamp = stamp_of_sets(run, round)
+    return _as_written(_path(run, round), stamp) if stamp else RecordSets()
+
+
+def stamp_of_sets(run: Run, round: int) -> tuple[int, ...]:
+    """What tells the file of a round's sets from its next one, without reading it; empty where there is no file.
+
+    Raises:
+        StorageError: the disk refused.
+    """
     path = _path(run, round)
     try:
         now = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return RecordSets()
+        return ()
     except OSError as error:
         raise StorageError(f"{path} can't be read ({error.strerror}); nothing was changed") from error
-    return _as_written(path, (now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns))
+    return now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
 
 
 @lru_cache(maxsize=16)

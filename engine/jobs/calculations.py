@@ -90,6 +90,12 @@ class Calculation:
         return job is not None and job.state in ACTIVE
 
     @property
+    def stopping(self) -> bool:
+        """Whether it was asked to end, and has not ended yet."""
+        job = self._status()
+        return job is not None and job.is_stopping
+
+    @property
     def progress(self) -> tuple[float, str]:
         """The share that is done of what the worker does now, and the time left, such as `3 min left`, where it is known."""
         job = self._status()

@@ -37,6 +37,11 @@ class Job:
     total: int
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to stop, and has not stopped yet."""
+        return self.state in ACTIVE and is_cancelled(self.folder)
+
+    @property
     def share(self) -> float:
         """Of what the worker does now, from 0 to 1."""
         return min(self.done / self.total, 1.0)

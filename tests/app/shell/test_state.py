@@ -48,9 +48,16 @@ class Browser:
         return drawn
 
     def goes_to(self, **said: str) -> None:
-        """By a link, or by the Back button."""
+        """By a link."""
         self.url.clear()
         self.url.update({key: [value] for key, value in said.items()})
+
+    def goes_back(self, draw: Callable[[], Any], page: str = "diagnose", **said: str) -> Any:
+        """By the Back button, to an address that says this."""
+        self.goes_to(**said)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(state, "_goes_back", lambda: True)
+            return self.shows(draw, page)
 
 
 @pytest.fixture
@@ -97,8 +104,9 @@ def test_back_leads_to_what_was_shown_before(browser: Browser) -> None:
     browser.shows(round_and_estimator)
     browser.widgets.update(round=1, estimator="tracin")
     browser.shows(round_and_estimator)
-    browser.goes_to(round="4")
-    assert browser.shows(round_and_estimator) == (4, "first_order"), "also where the older URL names no estimator"
+    assert browser.goes_back(round_and_estimator, round="4") == (4, "first_order"), (
+        "where the older URL names no estimator"
+    )
     assert browser.url.says() == {"round": "4"}
 
 
