@@ -4,9 +4,10 @@ The URL is the view. A page calls `choose` for each of its keys before it draws 
 file draws it within `run_of`, which tells the URL at the end. A value comes, in this order, from an address that
 somebody opened (a link, the Back button), from the widget, from what was chosen on another page, from the default.
 
-Pages are drawn anew by clicks, timers and jobs, often before they are finished, and a browser asks with what it knew at
-the time: an older address, or a widget as it was before a button moved it. So an address counts when it is opened, and
-for each key until that key was chosen; and what a button has moved is not moved back by a browser that has not heard.
+Pages are drawn anew by clicks, timers and jobs, often before they are finished. What an unfinished run has sent may never
+reach the browser, and the browser asks with what it knew at the time: an older address, or widgets as they were before they
+were set here. So an address counts when it is opened, and for each key until that key was chosen; and a widget that was
+set is set again, and what it was before is no news, until the browser has heard of it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from streamlit.runtime.scriptrunner import RerunException, get_script_run_ctx
 
 from app.shell.text import escape, spans
 
-LAG_SECONDS = 1.0
-"""So long after a page was drawn a browser may still say what a widget was before a button moved it."""
+LAG_SECONDS = 3.0
+"""So long after a page was drawn a browser may still say what a widget was before it was set."""
 ADDRESS_SECONDS = 10.0
 """So long after the URL was told something new a browser may still ask with the one before."""
 
@@ -48,13 +49,13 @@ class _View:
 
 
 @dataclass
-class _Moved:
-    """A widget that a button moved, maybe several times before the browser heard of it."""
+class _Set:
+    """A widget that was set here, maybe several times before the browser heard of it."""
 
     values: list[Any]
     """What it was, and last what it is."""
     until: float = math.inf
-    """When a browser must have heard of it."""
+    """When a browser no longer says what it was; known once a page was drawn with it."""
 
 
 @dataclass
@@ -71,7 +72,7 @@ class _Session:
     """Whether the address bar shows another address than the browser asked with: a link from a page to itself does that."""
     kept: dict[str, tuple[Any, str]] = field(default_factory=dict)
     """What was chosen, and what it was about."""
-    moved: dict[str, _Moved] = field(default_factory=dict)
+    set: dict[str, _Set] = field(default_factory=dict)
     view: _View = field(default_factory=lambda: _View(""))
     """Of the run that goes on, or of the last one."""
     published: _View | None = None
@@ -115,8 +116,9 @@ def enter(page: str) -> None:
         # an address of the past brings back defaults, too
         mine.unheard = {**(dict.fromkeys(mine.kept) if goes_back else {}), **dict(address)}
         mine.bar_differs = not elsewhere and not goes_back
-        mine.moved.clear()
+        mine.set.clear()
         mine.has(address)
+    _hear()
     mine.view = _View(page)
 
 
@@ -133,6 +135,16 @@ def _goes_back() -> bool:
     """Whether somebody went back, or forward, in the browser's history."""
     context = get_script_run_ctx(suppress_warning=True)
     return context is not None and context.is_history_navigation
+
+
+def _hear() -> None:
+    """Forget of what was set, and drawn, all that the browser asks with: it has heard of it."""
+    context, mine = get_script_run_ctx(suppress_warning=True), _mine()
+    asked = [widget.id for widget in context.session_state.get_widget_states()] if context else []
+    for key, one in list(mine.set.items()):
+        is_drawn, is_said = one.until < math.inf, any(id.endswith(f"-{key}") for id in asked)
+        if is_drawn and is_said and st.session_state.get(key) == one.values[-1]:
+            del mine.set[key]
 
 
 def _mine() -> _Session:
@@ -212,13 +224,31 @@ def _news(key: str, scope: str) -> tuple[str | None, Any]:
 
 def _decide(key: str, value: Any, scope: str, shown: bool, text: str | None = None) -> None:
     mine = _mine()
-    if key not in st.session_state or st.session_state[key] != value:
-        st.session_state[key] = value
+    _set(key, value)
     mine.kept[key] = value, scope
     mine.view.chosen.add(key)
     mine.view.shown.pop(key, None)
     if shown:
         mine.view.shown[key] = str(value) if text is None else text
+
+
+def _set(key: str, value: Any, before: Any = None) -> None:
+    """Set a widget, unless the browser is known to show that value.
+
+    Args:
+        key: of the widget.
+        value: what it is to be.
+        before: what the browser shows where nothing is known of the widget.
+    """
+    mine = _mine()
+    now = st.session_state.get(key, before)
+    if now != value or key not in st.session_state:
+        get(key)  # forgets what is over
+        known = mine.set[key].values if key in mine.set else [now]
+        mine.set[key] = _Set([*known, value])
+    elif key not in mine.set:
+        return
+    st.session_state[key] = value
 
 
 @contextmanager
@@ -228,6 +258,7 @@ def fragment() -> Iterator[None]:
     if mine.view is not mine.published:  # the whole page is being drawn
         yield
         return
+    _hear()
     mine.view = _View(mine.view.page, set(mine.view.chosen), dict(mine.view.shown))
     with _told():
         yield
@@ -243,8 +274,8 @@ def publish() -> None:
         st.query_params.from_dict(wanted)
         mine.has(frozenset((key, values[-1]) for key, values in wanted.items()))
         mine.bar_differs = False
-    for moved in mine.moved.values():
-        moved.until = min(moved.until, time.monotonic() + LAG_SECONDS)
+    for one in mine.set.values():
+        one.until = min(one.until, time.monotonic() + LAG_SECONDS)
     mine.published = mine.view
 
 
@@ -252,12 +283,12 @@ def get(key: str, default: Any = None) -> Any:
     """The value of a widget, also of one that another page draws."""
     mine = _mine()
     kept = mine.kept[key][0] if key in mine.kept else default
-    value, moved = st.session_state.get(key, kept), mine.moved.get(key)
-    if moved is None:
+    value = st.session_state.get(key, kept)
+    if key not in mine.set or value == mine.set[key].values[-1]:
         return value
-    if value in moved.values and time.monotonic() < moved.until:
-        return moved.values[-1]
-    del mine.moved[key]
+    if value in mine.set[key].values and time.monotonic() < mine.set[key].until:
+        return mine.set[key].values[-1]
+    del mine.set[key]
     return value
 
 
@@ -268,13 +299,10 @@ def put(values: Mapping[str, Any]) -> None:
     """
     mine = _mine()
     for key, value in values.items():
-        if key in mine.kept:
-            now = get(key)
-            before = mine.moved[key].values if key in mine.moved else [now]
-            mine.moved[key] = _Moved([*before, value])
-            mine.kept[key] = value, _ANYTHING
-        st.session_state[key] = value
+        _set(key, value)
         mine.unheard.pop(key, None)
+        if key in mine.kept:
+            mine.kept[key] = value, _ANYTHING
 
 
 def step(key: str, options: Sequence[Any], by: int) -> None:
@@ -338,8 +366,7 @@ def follow_rows(key: str, rows: Sequence[Hashable], wanted: Collection[Hashable]
     wanted = ticked(key) if wanted is None else wanted
     st.session_state[_ROWS + key] = list(rows)
     positions = [position for position, row in enumerate(rows) if row in wanted]
-    if _positions(key) != positions:
-        st.session_state[key] = {"selection": {"rows": positions, "columns": [], "cells": []}}
+    _set(key, _with_ticks(positions), _with_ticks([]))
 
 
 def ticked(key: str) -> list[Any]:
@@ -349,8 +376,13 @@ def ticked(key: str) -> list[Any]:
 
 
 def _positions(key: str) -> list[int]:
-    table = st.session_state.get(key)
+    table = get(key)
     return sorted(table["selection"]["rows"]) if table else []
+
+
+def _with_ticks(positions: list[int]) -> dict[str, Any]:
+    """A table's state."""
+    return {"selection": {"rows": positions, "columns": [], "cells": []}}
 
 
 def is_dark() -> bool:

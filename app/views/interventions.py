@@ -50,9 +50,8 @@ def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None
     """One intervention with its state and what can be done with it."""
     with st.container(border=True):
         title, actions = st.columns([4, 1], vertical_alignment="center")
-        title.markdown(
-            f"{ICONS[job.state]} **{'cancelling' if job.is_stopping else job.state}** · {escape(job.id)} · {escape(describe(run, job))} · {when(job)}"
-        )
+        now = "cancelling" if job.is_stopping else job.state
+        title.markdown(f"{ICONS[job.state]} **{now}** · {escape(job.id)} · {escape(describe(run, job))} · {when(job)}")
         if job.state in ACTIVE or job.state == "stale":
             if job.state == "stale":
                 st.warning("Its worker gave no sign of life for a while. Start it again, or cancel it.")

@@ -14,6 +14,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 import engine
+from app.shell import state
 from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job, predicted
 from engine.jobs.work import work
@@ -28,6 +29,12 @@ def _packages_are_scanned_once() -> Iterator[None]:
             manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests)
         )
         yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested without a browser hears of everything at once."""
+    monkeypatch.setattr(state, "LAG_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
