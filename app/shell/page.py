@@ -94,7 +94,7 @@ def header(with_round: bool, dumps: Mapping[str, Path] | None = None) -> None:
     missing = asked is not None and asked not in names
     if not names and not missing:
         how_to_record()
-        st.stop()
+        state.stop()
     options = [*names, str(asked)] if missing else names
     owner = _owner(state.asked("iv"), paths)
     default = (
@@ -134,7 +134,7 @@ def _not_here(name: str) -> None:
         icon=":material/hourglass_empty:",
     )
     follow_run.redraw_when(lambda: name in loaders.run_paths())
-    st.stop()
+    state.stop()
 
 
 def runs_shown_on(view: str, paths: Mapping[str, Path]) -> list[str]:
@@ -221,7 +221,7 @@ def only_about(run: Run, view: str) -> None:
         with st.container(key="to_its_records", horizontal=True, vertical_alignment="center"):
             st.markdown(kinds.shown(run).elsewhere)
             to_records(run, str(state.get("run")), state.get("round"))
-        st.stop()
+        state.stop()
 
 
 def to_records(run: Run, name: str, round: int | None) -> None:
@@ -250,7 +250,7 @@ def recorded_rounds(run: Run) -> list[int]:
     """Rounds with records; stops the page with advice if there is none."""
     if not run.stored_rounds:
         st.info("No round of this run has records yet. If it is being trained, the first one is here in a moment.")
-        st.stop()
+        state.stop()
     return run.stored_rounds
 
 

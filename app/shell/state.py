@@ -17,10 +17,10 @@ import time
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import RerunException, get_script_run_ctx
+from streamlit.runtime.scriptrunner import RerunException, StopException, get_script_run_ctx
 
 from app.shell.text import escape, spans
 
@@ -95,12 +95,12 @@ def run_of(page: str) -> Iterator[None]:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """The URL is told what was shown, unless the run ends to be begun anew: then it is not complete."""
+    """The URL is told what was shown, unless the run was broken off or is begun anew."""
     try:
         yield
-    except RerunException:
+    except (RerunException, StopException):
         raise
-    except BaseException:  # `st.stop`, too
+    except BaseException:
         publish()
         raise
     publish()
@@ -277,6 +277,12 @@ def publish() -> None:
     for one in mine.set.values():
         one.until = min(one.until, time.monotonic() + LAG_SECONDS)
     mine.published = mine.view
+
+
+def stop() -> NoReturn:
+    """End the run of a page here. After `st.stop` a run can't tell the URL anything: so it is told before."""
+    publish()
+    st.stop()
 
 
 def get(key: str, default: Any = None) -> Any:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.autopsy import evidence, play, read_sequences, verdict, watched_episodes
 from app.autopsy import loaders as own
-from app.shell import downloads, follow_run, loaders, page
+from app.shell import downloads, follow_run, loaders, page, state
 from app.shell.text import escape
 from engine.intervention.autopsy.autopsy_result import Autopsy
 from engine.intervention.autopsy.examine import kept_autopsy, why_no_autopsy
@@ -52,13 +52,13 @@ def autopsy() -> None:
     round = page.current_round(run)
     if why := why_no_autopsy(run, round):
         st.info(escape(f"{why[:1].upper()}{why[1:]}."), icon=":material/info:")
-        st.stop()
+        state.stop()
     snapshot = loaders.load_snapshot(run, round)
     job = play.job_of(run, snapshot)
     if not own.are_checked_at_once(run, round):
         st.info("Replaying this round's update takes a while, so that its record is checked in the background, too.")
         play.draw(job, run, snapshot)
-        st.stop()
+        state.stop()
     found = kept_autopsy(run, snapshot, own.load_checks(run, round))
     verdict.draw(found, run, snapshot)
     if found.waits:

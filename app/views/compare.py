@@ -34,7 +34,7 @@ def chosen_job(run: Run) -> InterventionJob:
         with st.container(horizontal=True):
             for view in (records.view, "interventions"):
                 st.page_link(f"views/{view}.py", label=view.capitalize(), query_params={"run": str(state.get("run"))})
-        st.stop()
+        state.stop()
     state.choose("iv", list(finished), next(iter(finished)), always=True)
     st.selectbox("Intervention", list(finished), key="iv", format_func=lambda id: describe(finished[id]))
     return finished[state.get("iv")]

@@ -33,7 +33,7 @@ def chosen_runs() -> dict[str, Run]:
             "Choose two or more runs or branches here, or tick them on the page Runs.", icon=":material/compare_arrows:"
         )
         suggestions(paths)
-        st.stop()
+        state.stop()
     runs = {}
     for name in names:
         try:
@@ -41,7 +41,7 @@ def chosen_runs() -> dict[str, Run]:
         except (EngineError, OSError) as error:
             st.error(escape(f"{name} is left out: {error}"), icon=":material/error:")
     if not runs:
-        st.stop()
+        state.stop()
     if len(runs) == 1:
         st.info("Choose a second run to compare this one with.", icon=":material/compare_arrows:")
     return runs

@@ -94,7 +94,7 @@ def diagnose() -> None:
     page.without_minibatches(snapshot)
     scores = background.scores(run, snapshot, asked, estimator, orders)
     if scores is None:
-        st.stop()
+        state.stop()
     what = name.sentence(run.manifest.action_space.value_names)
     source = page.provenance(run, snapshot, f"{estimator}, {what}", background.provenance(snapshot, orders))
     place = trust_badge.draw(Check.of(run, snapshot, asked, orders), estimator, escape(source))

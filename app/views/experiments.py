@@ -233,7 +233,7 @@ if not paths:
         "`python -m engine reproduce frozenlake --seeds 5 --out runs/reproduction`",
         icon=":material/info:",
     )
-    st.stop()
+    state.stop()
 first, second = st.columns(2)
 with first:
     state.choose("campaign", list(paths), next(iter(paths)), always=True)
@@ -248,7 +248,7 @@ for line in problems:
     st.error(escape(line), icon=":material/error:")
 options = [*campaign.experiments, *([ALL] if len(campaign.experiments) > 1 else []), *([COURTESY] if courtesy else [])]
 if not options:
-    st.stop()
+    state.stop()
 with second:
     state.choose("experiment", options, options[0], always=True, scope=name)
     chosen = st.selectbox(
@@ -256,7 +256,7 @@ with second:
     )
 if chosen == COURTESY and courtesy is not None:
     draw_courtesy(courtesy)
-    st.stop()
+    state.stop()
 rows = table[table["experiment"] == chosen]
 if chosen == ALL:
     draw_all(campaign, rows)

@@ -27,7 +27,7 @@ if not rounds:
         "No round is committed yet. If the run is being trained, the first one is here in a moment.",
         icon=":material/info:",
     )
-    st.stop()
+    state.stop()
 stored = run.stored_rounds
 dark = state.is_dark()
 numbers = [info.round for info in rounds]
