@@ -59,10 +59,18 @@ def keep_up(drawn: object, look: Callable[[], object]) -> None:
 
 
 def redraw_when(there_is_news: Callable[[], bool], every: float = EVERY_SECONDS) -> None:
-    """Draw the page anew once there is news; looked at every so many seconds."""
+    """Draw the page anew once there is news; looked at every so many seconds, but not before the page is drawn.
+
+    A run that is written faster than the page is drawn would otherwise never be seen.
+    """
+    is_drawn = False
 
     @st.fragment(run_every=every)
     def watch() -> None:
+        nonlocal is_drawn
+        if not is_drawn:
+            is_drawn = True
+            return
         try:
             found = there_is_news()
         except (EngineError, OSError):  # the page itself says what is wrong
@@ -76,7 +84,7 @@ def redraw_when(there_is_news: Callable[[], bool], every: float = EVERY_SECONDS)
 def follow(name: str, rounds: Sequence[int]) -> None:
     """Move the round along if the reader keeps up and stands on what was the last round; before its widget is drawn."""
     last = rounds[-1] if rounds else None
-    if state.get(_KEY) and last is not None and state.get(_LAST) == (name, state.get("round")):
+    if state.get(_KEY) and last is not None and state.get(_LAST) == (name, state.wanted("round")):
         state.put({"round": last})
     state.put({_LAST: (name, last)})
 
