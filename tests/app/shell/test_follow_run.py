@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from pages import Open, errors, words
 from streamlit.testing.v1 import AppTest
 
 import engine
+from app.shell import follow_run
 from engine.store.snapshot import Snapshot
 
 Training = Iterator[Snapshot]
@@ -121,3 +122,37 @@ def test_a_run_that_is_damaged_while_it_is_watched_is_one_line(
     app.run()
     [line] = errors(app)
     assert "000002.json" in line
+
+
+def test_a_run_that_is_not_here_is_named_and_shown_once_it_is(open_page: Open, runs: Path) -> None:
+    engine.train(engine.preset("CartPole-v1", **{**SETTINGS, "rounds": 1}), runs / "a")
+    app = open_page("timeline", run="b", round="0")
+    assert "The run b is not in" in words(app)
+    assert (app.selectbox(key="run").value, app.query_params["run"]) == ("b", "b")
+    assert not app.metric, "nothing of another run"
+    engine.train(engine.preset("CartPole-v1", **{**SETTINGS, "rounds": 2}), runs / "b")
+    app.run()
+    assert errors(app) == []
+    assert (app.selectbox(key="run").value, app.metric[0].value) == ("b", "2")
+    assert dict(app.query_params) == {"run": "b", "round": "0"}
+
+
+def test_a_page_says_whose_intervention_it_would_compare(open_page: Open, runs: Path) -> None:
+    for name in ("a", "b"):
+        engine.train(engine.preset("CartPole-v1", **{**SETTINGS, "rounds": 1}), runs / name)
+    app = open_page("timeline", run="b")
+    app.query_params.clear()
+    app.switch_page("views/compare.py").run()
+    assert app.query_params["run"] == "b"
+
+
+def test_news_is_looked_for_when_the_page_is_drawn_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that grows faster than its page is drawn would never be seen."""
+    watching: list[Callable[[], None]] = []
+    redrawn: list[bool] = []
+    monkeypatch.setattr(follow_run.st, "fragment", lambda run_every: lambda watch: watching.append(watch) or watch)
+    monkeypatch.setattr(follow_run.st, "rerun", lambda: redrawn.append(True))
+    follow_run.redraw_when(lambda: True)
+    assert redrawn == []
+    watching[0]()
+    assert redrawn == [True]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from pages import SEEN, Open, errors, pick, tick, words
+from pages import SEEN, Open, button, errors, pick, tick, words
 from reading import as_read
 
 import engine
+from app.shell import follow_run
 from engine.intervention.record_sets import change_basket, read_sets, select
 from engine.store.read import Run
 
@@ -202,3 +204,20 @@ def test_the_inspector_opens_in_front_of_the_page(open_page: Open) -> None:
     assert errors(app) == []
     assert app.number_input(key="inspect").value == 7
     assert app.button(key="open_inspector").disabled
+
+
+def test_what_another_tab_does_is_seen(open_page: Open, shown: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is the truth: who looks at it finds the other tab's change, and draws all that shows the sets."""
+    looks: list[Callable[[], bool]] = []
+    monkeypatch.setattr(follow_run, "redraw_when", lambda news, every=2.0: looks.append(news))
+    app = open_page("diagnose", shown.path.parent, **SEEN)
+    change_basket(shown, 2, add=[4, 6])
+    select(shown, 2, [6, 9])
+    assert looks[-1](), "there is news"
+    app.run()
+    assert not looks[-1](), "it is drawn"
+    assert button(app, "add_to_basket") == "Add 1 selected"
+    assert not app.button(key="clear_basket").disabled
+    app.button(key="clear_basket").click().run()
+    assert not looks[-1](), "its own change is none"
+    assert read_sets(shown, 2).basket == []

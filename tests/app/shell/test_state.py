@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from streamlit.runtime.scriptrunner import RerunData, RerunException, StopException
 
+import app
 from app.shell import state
 
 ESTIMATORS = ["first_order", "tracin"]
@@ -29,11 +33,22 @@ class Url(dict[str, list[str]]):
         return {key: values[-1] for key, values in self.items()}
 
 
+class Widgets(dict[str, Any]):
+    """`st.session_state`, and which widgets were set."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.told.append(key)
+        super().__setitem__(key, value)
+
+
 class Browser:
     """One person's session: the URL, the widgets' values, what was warned of, and a clock."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.url, self.widgets, self.warned, self.now = Url(), dict[str, Any](), list[str](), 0.0
+        self.url, self.widgets, self.warned, self.now = Url(), Widgets(), list[str](), 0.0
         patch.setattr(state.st, "query_params", self.url)
         patch.setattr(state.st, "session_state", self.widgets)
         patch.setattr(state.st, "warning", self.warned.append)
@@ -111,13 +126,102 @@ def test_back_leads_to_what_was_shown_before(browser: Browser) -> None:
 
 
 def test_a_click_that_the_browser_sends_with_an_older_url_is_no_way_back(browser: Browser) -> None:
-    """A browser hears of a new URL a moment after it was written, and says the old one until then."""
+    """A browser hears of a new URL a while after it was written, and says the old one until then."""
     browser.shows(round_and_estimator)
     browser.widgets["round"] = 1
     browser.shows(round_and_estimator)
     browser.goes_to(round="4")
-    assert browser.shows(round_and_estimator, after=state.LAG_SECONDS / 2) == (1, "first_order")
+    assert browser.shows(round_and_estimator, after=state.ADDRESS_SECONDS / 2) == (1, "first_order")
     assert browser.url.says() == {"round": "1"}
+
+
+def test_a_link_from_a_page_to_itself_is_followed_and_told(browser: Browser) -> None:
+    """The browser asks with the link's address and goes on showing the one before."""
+    browser.shows(round_and_estimator)
+    browser.goes_to(round="2")
+    written = browser.url.written
+    assert browser.shows(round_and_estimator) == (2, "first_order")
+    assert browser.url.written == written + 1
+
+
+def test_a_run_that_is_begun_anew_takes_nothing_from_the_address(browser: Browser) -> None:
+    def broken_off() -> None:
+        state.choose("round", range(5), 4, always=True)
+        raise RerunException(RerunData())
+
+    browser.goes_to(round="2", estimator="tracin")
+    with pytest.raises(RerunException), state.run_of("diagnose"):
+        broken_off()
+    assert browser.url.says() == {"round": "2", "estimator": "tracin"}
+    assert browser.shows(round_and_estimator) == (2, "tracin")
+
+
+def test_the_url_is_told_before_a_page_stops(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped() -> None:
+        assert browser.url.says() == {"round": "4", "estimator": "tracin"}
+        raise StopException
+
+    monkeypatch.setattr(state.st, "stop", stopped)
+    browser.goes_to(estimator="tracin")
+
+    def page() -> None:
+        with state.run_of("diagnose"):
+            round_and_estimator()
+            state.stop()
+
+    with pytest.raises(StopException):
+        page()
+
+
+def test_no_page_stops_without_telling_the_url() -> None:
+    pages = [path for path in Path(app.__file__).parent.rglob("*.py") if path != Path(state.__file__)]
+    assert [path.name for path in pages if "st.stop()" in path.read_text().replace("state.stop()", "")] == []
+
+
+def a_round() -> int:
+    return int(state.choose("round", range(9), 0, always=True))
+
+
+def test_keys_that_are_pressed_before_the_browser_heard_of_the_last_one_count(browser: Browser) -> None:
+    browser.shows(a_round)
+    for _ in range(3):
+        browser.widgets["round"] = 0  # what the browser shows, and says with every press
+        state.step("round", range(9), 1)
+    assert browser.shows(a_round, after=0.1) == 3
+    browser.widgets["round"] = 1
+    assert browser.shows(a_round, after=0.1) == 1, "what the widget never was is a choice"
+
+
+def test_a_widget_may_be_moved_back_once_the_browser_has_heard(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "LAG_SECONDS", 3.0)
+    browser.shows(a_round)
+    state.step("round", range(9), 1)
+    browser.shows(a_round)
+    browser.widgets["round"] = 0
+    assert browser.shows(a_round, after=2.0) == 1
+    browser.widgets["round"] = 0
+    assert browser.shows(a_round, after=4.0) == 0
+
+
+def test_a_widget_is_set_again_until_the_browser_asks_with_it(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an unfinished run sent is lost: a widget that nobody sets then shows its first option, and says so."""
+    browser.goes_to(round="5")
+    browser.shows(a_round)
+    browser.widgets.told.clear()
+    browser.shows(a_round)
+    assert browser.widgets.told == ["round"]
+    known = SimpleNamespace(get_widget_states=lambda: [SimpleNamespace(id="$$ID-abc-round")])
+    monkeypatch.setattr(
+        state, "get_script_run_ctx", lambda **_: SimpleNamespace(session_state=known, is_history_navigation=False)
+    )
+    browser.shows(a_round)
+    browser.widgets.told.clear()
+    browser.shows(a_round)
+    assert browser.widgets.told == []
 
 
 def test_nothing_is_written_where_nothing_changed(browser: Browser) -> None:
