@@ -89,6 +89,7 @@ def draw(
     ):
         shown = _Shown(of, view, selection.current(run, snapshot).tobytes(), selection.version())
         state.put({_SHOWN: shown})
+        selection.forget_source(KEY)
     figure = _figure(shown, fields)
     st.plotly_chart(
         figure,
@@ -118,6 +119,8 @@ def _picked(
     run: Run, snapshot: ControlSnapshot, tool: str, fields: dict[str, NDArray[Any]], axes: tuple[str, str]
 ) -> None:
     records = picked(KEY, fields, axes)
+    if not records and selection.source() != KEY:  # said of a drawing that is gone, in which something was picked
+        return
     selection.choose(run, snapshot, records, KEY)
     if tool == "click" and records:
         state.put({"inspect": records[-1]})

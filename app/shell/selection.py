@@ -82,6 +82,12 @@ def source() -> str:
     return str(state.get(_SOURCE, ""))
 
 
+def forget_source(key: str) -> None:
+    """Say that this chart was drawn anew, and no longer shows by itself what was picked in it."""
+    if source() == key:
+        state.put({_SOURCE: ""})
+
+
 def follow(run: Run, snapshot: Snapshot) -> None:
     """Draw the page anew when the round's sets are changed elsewhere, as in another tab: the disk is the truth."""
     drawn = stamp_of_sets(run, snapshot.round)

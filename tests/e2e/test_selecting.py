@@ -84,7 +84,7 @@ def test_the_keys(page: Page, url: str, runs: Path) -> None:
     expect(tab.locator(".st-key-clear_basket button")).to_be_enabled()
     idle(page)
     idle(tab)
-    tab.keyboard.press("u")
+    tab.locator(".st-key-undo button").first.click()
     expect(elsewhere).to_contain_text("Basket of round 1: 0 records")
     expect(basket).to_contain_text("Basket of round 1: 0 records")
     tab.close()

@@ -221,3 +221,17 @@ def test_what_another_tab_does_is_seen(open_page: Open, shown: Run, monkeypatch:
     app.button(key="clear_basket").click().run()
     assert not looks[-1](), "its own change is none"
     assert read_sets(shown, 2).basket == []
+
+
+def test_what_a_browser_says_of_a_chart_that_is_gone_changes_nothing(open_page: Open, shown: Run) -> None:
+    """It asks with what was picked before it heard that the chart was drawn anew, as timers make it do."""
+    app = pick(open_page("diagnose", shown.path.parent, **SEEN), "records_scatter", 4, 6)
+    before = next(chart.proto.id for chart in app.get("plotly_chart") if chart.proto.id.endswith("-records_scatter"))
+    app = pick(app, "composition", 0)
+    chosen = read_sets(shown, 2).selection
+    assert chosen != [4, 6]
+    states = app._tree.get_widget_states()
+    states.widgets.add(id=before, string_value=json.dumps({"selection": {"points": [{"customdata": 4}]}}))
+    app._run(states)
+    assert errors(app) == []
+    assert read_sets(shown, 2).selection == chosen
