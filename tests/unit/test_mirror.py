@@ -96,7 +96,7 @@ THROUGH = {
     "tests/app/test_every_kind.py": ("app/shell/kinds.py",),
     "tests/app/test_other_environments.py": ("app/records/inspector.py", "engine/kinds/control/fields.py"),
     "tests/app/diagnosis": ("app/charts/diagnosis.py", "app/charts/places.py"),
-    "tests/app/removal/test_every_round.py": ("app/charts/across.py", "app/views/interventions.py"),
+    "tests/app/removal/test_every_round.py": ("app/charts/across.py",),
     "tests/app/scores/test_background.py": ("app/removal/predicted_and_actual.py",),
     "tests/app/shell/test_selection.py": (
         "app/charts/selection.py",
