@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import idle, lasso
+from browsing import lasso
 from playwright.sync_api import Page
 
 import engine
@@ -26,8 +26,10 @@ from engine.intervention.record_sets import read_sets
 
 pytestmark = pytest.mark.browser
 
-SETTLED_SECONDS = 20.0
+SETTLED_SECONDS = 60.0
 """So long after a step the page may still be on its way to what it shows in the end."""
+WRITTEN_SECONDS = 4.0
+"""Between two rounds of the run that is written: a busy machine takes a while to draw one."""
 PAGES = (
     "Runs",
     "Timeline",
@@ -51,7 +53,7 @@ SHOWN = """() => {
     const rankings = [...rows('top_records'), ...rows('bottom_records')]
     const record = row => Number(row.querySelector('[role=gridcell]').textContent)
     return {
-        running: one('[data-testid=stApp]').dataset.testScriptState !== 'notRunning',
+        running: one('[data-testid=stApp]')?.dataset.testScriptState !== 'notRunning',
         broken: all('[data-testid=stException], [data-testid=stAlertContentError]').map(e => e.innerText),
         warned: all('[data-testid=stAlertContentWarning]').map(e => e.innerText),
         run: one('.st-key-run input')?.value ?? null,
@@ -72,14 +74,14 @@ SHOWN = """() => {
 
 @contextmanager
 def being_written(folder: Path) -> Iterator[None]:
-    """A run that gets a round every other second."""
+    """A run that grows."""
     settings = engine.preset("CartPole-v1", rounds=500, n_steps=128, batch_size=64, n_epochs=2)
     training, enough = engine.rounds(settings, folder), threading.Event()
     for _ in range(4):
         next(training)
 
     def write() -> None:
-        while not enough.wait(2.0):
+        while not enough.wait(WRITTEN_SECONDS):
             next(training)
 
     writer = threading.Thread(target=write)
@@ -113,7 +115,7 @@ class Walker:
     def steps(self) -> dict[str, Callable[[], None]]:
         """What can be done here."""
         steps: dict[str, Callable[[], None]] = {"navigate": self.navigates, "look": self.looks}
-        if len(self.done) > 2:
+        if self.page.evaluate("navigation.canGoBack"):
             steps |= {"back": self.goes_back}
         if "/diagnose" in self.page.url:
             steps |= {
@@ -207,7 +209,6 @@ class Walker:
         end, quiet = time.monotonic() + SETTLED_SECONDS, 0
         while quiet < 2:
             self.page.wait_for_timeout(300)
-            idle(self.page)
             seen = {**self.page.evaluate(SHOWN), "url": self.page.url}
             problems = ["the page is being drawn"] if seen["running"] else [*self.problems(seen)]
             quiet = 0 if problems else quiet + 1
