@@ -67,6 +67,16 @@ def _to_replay(snapshot: Snapshot) -> tuple[str, str, str]:
     )
 
 
+def label(snapshot: Snapshot) -> str:
+    """What a link to the autopsy says, with the time that it takes where that is known: `Autopsy, 9 s`."""
+    if why_unplayed(snapshot):
+        seconds = replay_seconds(snapshot, arms_of(snapshot))
+    else:
+        played = play_seconds(snapshot, arms_of(snapshot))
+        seconds = None if played is None else sum(played)
+    return "Autopsy" if seconds is None else f"Autopsy, {duration(START_SECONDS + seconds)}"
+
+
 def _about(seconds: float | None, of_what: str = "") -> str:
     """` (about 9 s)`, with the start of a worker; empty where it is not known."""
     return "" if seconds is None else f" (about {duration(START_SECONDS + seconds)}{of_what})"

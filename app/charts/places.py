@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from app.charts.theme import MARK, influence_limit, plain, style, theme
+from app.charts.theme import MARK, PALE, influence_limit, plain, style, theme
 from engine.analysis.places import Group, WorldMap
 from engine.envs.layout import DOWN, LEFT, RIGHT, STEPS, UP
 
@@ -26,7 +26,15 @@ OTHER_TILE = "rgba(170, 140, 60, 0.3)"
 
 
 def cells(
-    world: WorldMap, groups: Sequence[Group], values: Sequence[float], label: str, actions: Sequence[str], dark: bool
+    world: WorldMap,
+    groups: Sequence[Group],
+    values: Sequence[float],
+    label: str,
+    actions: Sequence[str],
+    dark: bool,
+    *,
+    height: int = 480,
+    pale: bool = False,
 ) -> go.Figure:
     """An arrow a group: it points where the action goes, or where the agent looks; `customdata` is its position.
 
@@ -39,6 +47,8 @@ def cells(
         label: what the values are called.
         actions: names.
         dark: theme.
+        height: pixels.
+        pale: whether the values must not look sure.
     """
     colours = theme(dark)
     ways = [_way(world, group) for group in groups]
@@ -62,14 +72,14 @@ def cells(
                 "cmin": -1,
                 "cmax": 1,
                 "line": {"width": 1, "color": "white" if dark else "#333333"},
-                "opacity": 1,
+                "opacity": PALE if pale else 1,
             },
             text=[_sign(value) for value in known],
             textfont={"size": 14 if max(rows, columns) < 6 else 11, "color": "#101010" if dark else "white"},
             textposition="middle center",
             hovertext=[_words(world, group, value, label, actions) for group, value in zip(groups, known, strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
-            selected={"marker": {"opacity": 1}},
+            selected={"marker": {"opacity": PALE if pale else 1}},
             unselected={"marker": {"opacity": 0.35}},
         )
     )
@@ -78,7 +88,7 @@ def cells(
     figure.update_xaxes(range=[-0.5, columns - 0.5], constrain="domain", **axis)
     figure.update_yaxes(range=[rows - 0.5, -0.5], scaleanchor="x", constrain="domain", **axis)
     figure.update_layout(dragmode=False, showlegend=False)
-    return style(figure, 480)
+    return style(figure, height)
 
 
 def _way(world: WorldMap, group: Group) -> int | None:

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.charts.theme import MARK, NUMBERS, Theme, label_pixels, plain, style, theme
+from app.charts.theme import MARK, NUMBERS, PALE, Theme, label_pixels, plain, style, theme
 
 HEIGHT = 230
 BINS = 48
@@ -33,27 +33,36 @@ def bin_of(values: NDArray[Any], edges: NDArray[np.float64]) -> NDArray[np.int64
     return np.where(np.isnan(values), -1, np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2))
 
 
-def influence_histogram(influence: NDArray[np.float32], selected: NDArray[np.bool_], dark: bool) -> go.Figure:
+def influence_histogram(
+    influence: NDArray[np.float32], selected: NDArray[np.bool_], dark: bool, pale: bool = False
+) -> go.Figure:
     """How many records have which influence, and how many of them are selected; counts on a logarithmic axis.
 
     Args:
         influence: (n,)
         selected: (n,)
         dark: theme.
+        pale: whether the influence must not look sure.
     """
     edges = influence_bins(influence)
     at = bin_of(influence, edges)
     counts = [np.bincount(at[chosen], minlength=len(edges) - 1) for chosen in (at >= 0, selected & (at >= 0))]
     hover = "influence %{x:+.3g}<br>%{y} records"
-    figure = _bars(edges, counts, bool(selected.any()), hover, dark)
+    figure = _bars(edges, counts, bool(selected.any()), hover, dark, pale)
     figure.update_layout(
-        xaxis_title="influence", yaxis={"title": "records", "type": "log", "range": [-0.3, None], "dtick": 1}
+        xaxis_title="influence",
+        yaxis={"title": "records", "type": "log", "range": [-0.3, None], "dtick": 1, "tickformat": ","},
     )
     return style(figure, HEIGHT, NUMBERS)
 
 
 def influence_over(
-    field: str, values: NDArray[Any], influence: NDArray[np.float32], selected: NDArray[np.bool_], dark: bool
+    field: str,
+    values: NDArray[Any],
+    influence: NDArray[np.float32],
+    selected: NDArray[np.bool_],
+    dark: bool,
+    pale: bool = False,
 ) -> go.Figure:
     """Summed influence over a field of whole numbers, of all records and of the selected ones.
 
@@ -63,12 +72,13 @@ def influence_over(
         influence: (n,)
         selected: (n,)
         dark: theme.
+        pale: whether the influence must not look sure.
     """
     edges = value_bins(values)
     at = bin_of(values, edges)
     sums = [np.bincount(at, np.where(chosen, influence, 0), len(edges) - 1) for chosen in (selected | True, selected)]
     figure = _bars(
-        edges, sums, bool(selected.any()), f"{plain(field)} %{{x:.0f}}<br>summed influence %{{y:+.3g}}", dark
+        edges, sums, bool(selected.any()), f"{plain(field)} %{{x:.0f}}<br>summed influence %{{y:+.3g}}", dark, pale
     )
     figure.add_hline(y=0, line={"color": MARK, "width": 1})
     figure.update_layout(xaxis_title=plain(field), yaxis_title="summed influence")
@@ -117,7 +127,9 @@ def composition(
     return style(figure, HEIGHT, label_pixels(y))
 
 
-def _bars(edges: NDArray[np.float64], heights: Sequence[NDArray[Any]], some: bool, hover: str, dark: bool) -> go.Figure:
+def _bars(
+    edges: NDArray[np.float64], heights: Sequence[NDArray[Any]], some: bool, hover: str, dark: bool, pale: bool
+) -> go.Figure:
     """Bars of all records, and over them those of the selected ones."""
     colours = theme(dark)
     figure = go.Figure()
@@ -130,6 +142,7 @@ def _bars(edges: NDArray[np.float64], heights: Sequence[NDArray[Any]], some: boo
                 width=np.diff(edges) * (0.95 if name == "all records" else 0.6),
                 customdata=np.arange(len(height)),
                 marker=_mark(colours, name == "selected"),
+                opacity=PALE if pale else 1.0,
                 showlegend=some,
                 hovertemplate=f"{hover}<extra>{name}</extra>",
                 unselected={"marker": {"opacity": 0.4}},

@@ -35,6 +35,8 @@ class Theme:
 GRID = "rgba(128, 128, 128, 0.25)"
 MARK = "rgba(128, 128, 128, 0.9)"
 """Lines that are read on light and on dark, also when the reader changes the theme of an open page."""
+PALE = 0.45
+"""Opacity of marks whose influence nobody has measured to be right."""
 
 LIGHT = Theme(
     helps="#1f64b4",
@@ -96,6 +98,7 @@ def style(figure: go.Figure, height: int, left: int | None = None) -> go.Figure:
     layout.paper_bgcolor = layout.plot_bgcolor = "rgba(0,0,0,0)"
     layout.legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}
     layout.hoverlabel = {"align": "left"}
+    layout.modebar = {"bgcolor": "rgba(0,0,0,0)", "color": MARK, "activecolor": MARK}
     axes = {"gridcolor": GRID, "zerolinecolor": GRID, "automargin": measured, "exponentformat": "power"}
     if not measured:
         axes["title.standoff"] = 12

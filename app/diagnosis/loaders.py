@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.shell.cached import cached
+from engine.analysis.concentration import Concentration, concentration_of
 from engine.analysis.diagnosis import Diagnosis, about_rollouts, compare
 from engine.analysis.embedding import Projection, policy_features, principal_components
 from engine.analysis.features import features, rollout_features
@@ -87,3 +88,9 @@ def load_places(snapshot: ControlSnapshot) -> list[Place | None]:
 @cached(max_entries=16, show_spinner="computing what is known of the records …")
 def _features(snapshot: ControlSnapshot) -> list[Feature]:
     return features(snapshot)
+
+
+@cached(max_entries=32)
+def load_concentration(snapshot: Any, scores: Scores) -> Concentration:
+    """Where the influence that lowered the target lies."""
+    return concentration_of(snapshot, scores)

@@ -18,6 +18,7 @@ from app.shell import page, state
 from app.shell.text import escape
 from engine.analysis.diagnosis import Diagnosis
 from engine.analysis.places import Group, WorldMap, group_by_place, group_records
+from engine.core.scores import Scores
 from engine.kinds.control.fields import observation_components
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
@@ -84,7 +85,7 @@ def _cells(
     values = [group.mean(columns[label].astype(np.float64)) for group in groups]
 
     def records_of(mark: int) -> list[int]:
-        return _worst_last(groups[mark].records, found) if mark < len(groups) else []
+        return worst_last(groups[mark].records, found.scores) if mark < len(groups) else []
 
     chart, table = st.columns([3, 2], gap="medium")
     with chart:
@@ -166,7 +167,7 @@ def _features(snapshot: ControlSnapshot, found: Diagnosis, records: NDArray[Any]
     )
 
 
-def _worst_last(records: NDArray[np.int64], found: Diagnosis) -> list[int]:
+def worst_last(records: NDArray[np.int64], scores: Scores) -> list[int]:
     """In the order of influence, so that the worst one is looked at first."""
-    worst_last: list[int] = records[np.argsort(-found.scores.influence[records], kind="stable")].tolist()
-    return worst_last
+    ordered: list[int] = records[np.argsort(-scores.influence[records], kind="stable")].tolist()
+    return ordered

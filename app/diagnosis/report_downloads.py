@@ -22,18 +22,20 @@ def draw(
     snapshot: ControlSnapshot,
     target: Target,
     described: str,
+    named: str,
     scores: Scores,
     axes: tuple[str, str],
     rows: int,
     source: str,
 ) -> None:
-    """The button; files are made when they are asked for.
+    """The choice; files are made when they are asked for.
 
     Args:
         run: the run.
         snapshot: its round.
         target: what the scores are about.
         described: the target in words.
+        named: the target as files are called.
         scores: influence of its records.
         axes: names of the fields across and up.
         rows: of the tables of top and bottom records.
@@ -53,8 +55,8 @@ def draw(
         source=source,
         dark=state.is_dark(),
     )
-    name = f"{run.name}-round-{snapshot.round}-{described}-{scores.estimator}"
-    downloads.offer(
+    name = f"{run.name}-round-{snapshot.round}-{named}-{scores.estimator}"
+    downloads.choice(
         {name: lambda: records_table(shown.fields, source)},
         {f"{name}.html": ("HTML report of this diagnosis", lambda: render(shown))},
     )

@@ -37,6 +37,10 @@ def records(run: Run, snapshot: Snapshot) -> list[int]:
     return [i for i in selection.kept(run, snapshot.round)[0].basket if i < len(snapshot.buffer)]
 
 
+WORST = 50
+"""Percent of the records with negative influence that one click puts in."""
+
+
 def draw(run: Run, snapshot: Snapshot, influence: Float32s | None, retrain: Callable[[list[int]], None]) -> None:
     """The bar at the bottom of the page: what is chosen for removal, always in sight.
 
@@ -53,10 +57,12 @@ def draw(run: Run, snapshot: Snapshot, influence: Float32s | None, retrain: Call
     selection.follow(run, snapshot)
     kept, selected = records(run, snapshot), selection.current(run, snapshot).tolist()
     new = sorted(set(selected) - set(kept))
-    with st.bottom, st.container(key="basket", horizontal=True, vertical_alignment="center"):
+    with st.bottom, st.container(key="basket", horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(
             f"**Basket of round {snapshot.round}: {len(kept)} record{'' if len(kept) == 1 else 's'}**"
-            + (f", summed influence {sum_of(influence, kept):+.3g}" if kept and influence is not None else "")
+            + (f", sum {sum_of(influence, kept):+.3g}" if kept and influence is not None else ""),
+            width="content",
+            help="The records that are to be removed; sum: of their influence.",
         )
         st.button(
             f"Add {len(new)} selected" if new else "Add selected",
@@ -68,27 +74,65 @@ def draw(run: Run, snapshot: Snapshot, influence: Float32s | None, retrain: Call
             on_click=put_in,
             args=(run, snapshot.round, new),
         )
-        with st.popover("Edit", icon=":material/edit:", key="edit_basket"):
+        if influence is not None:
+            _worst_half(run, snapshot, influence, kept)
+        with st.popover("", icon=":material/edit:", key="edit_basket", help="Look into the basket, and change it."):
             edit_basket(run, snapshot, influence, kept)
         st.button(
-            "Clear",
+            "",
             key="clear_basket",
             icon=":material/remove_shopping_cart:",
             disabled=not kept,
+            help="Empty the basket.",
             on_click=take_out,
             args=(run, snapshot.round, None),
         )
+        undo.draw(run, snapshot)
         st.button(
             "Retrain without them …",
             key="retrain",
-            type="primary",
+            type="primary" if kept else "secondary",
             icon=":material/replay:",
+            disabled=not kept,
+            help="Replay this round's update without the records in the basket, and see what becomes of the policy."
+            if kept
+            else "The basket is empty: add the selected records, or put in the worst half.",
             on_click=state.put,
             args=({"retrain_open": True},),
         )
-        undo.draw(run, snapshot)
     if state.get("retrain_open"):
         retrain(kept)
+
+
+def _worst_half(run: Run, snapshot: Snapshot, influence: Float32s, kept: list[int]) -> None:
+    """A button that puts in the half of the negative records that lowered the target most."""
+    worst = bottom(influence, WORST)
+    new = sorted(set(worst) - set(kept))
+    st.button(
+        "Put in the worst half",
+        key="worst_half",
+        icon=":material/vertical_align_bottom:",
+        disabled=not new,
+        help=f"Puts the {len(worst)} records that lowered the target most, half of all that lowered it, into the basket of round "
+        f"{snapshot.round}."
+        if new
+        else "They are in the basket."
+        if worst
+        else "No record lowered the target.",
+        on_click=put_in,
+        args=(run, snapshot.round, new),
+    )
+
+
+def bottom(influence: Float32s, percent: float) -> list[int]:
+    """The records that lowered the target most: this share of all that lowered it.
+
+    >>> bottom(np.array([-1, 3, -5, 2], np.float32), 50)
+    [2]
+    """
+    count = int(percent / 100 * (influence < 0).sum())
+    found: list[int] = np.argsort(influence, kind="stable")[:count].tolist()
+    return found
 
 
 def _damaged(run: Run, snapshot: Snapshot, problem: str) -> None:
@@ -151,13 +195,14 @@ def drop_list(records: Iterable[int]) -> str:
 
 
 def _add_bottom(run: Run, snapshot: Snapshot, influence: Float32s) -> None:
-    share = st.slider("Worst share of the records with negative influence", 5, 100, 50, 5, format="%d%%", key="share")
-    count = int((share or 50) / 100 * (influence < 0).sum())
-    bottom: list[int] = np.argsort(influence, kind="stable")[:count].tolist()
+    share = st.slider(
+        "Worst share of the records with negative influence", 5, 100, WORST, 5, format="%d%%", key="share"
+    )
+    worst = bottom(influence, share or WORST)
     st.button(
-        f"Put these {len(bottom)} records in",
+        f"Put these {len(worst)} records into the basket",
         key="add_bottom",
         on_click=put_in,
-        args=(run, snapshot.round, bottom),
-        disabled=not bottom,
+        args=(run, snapshot.round, worst),
+        disabled=not worst,
     )

@@ -15,7 +15,7 @@ from app.charts.theme import influence_limit
 from app.records import action_probabilities, playback
 from app.scores import target_controls
 from app.scores.by_term_and_layer import by_term
-from app.shell import loaders, page, state
+from app.shell import loaders, state
 from app.shell.text import escape
 from engine.core.scores import Scores
 from engine.kinds.control.fields import observation_components, observation_pictures
@@ -24,6 +24,9 @@ from engine.store.read import Run
 
 _LARGE = "inspector_open"
 NUMBERS = ("advantage", "value", "reward", "return", "TD error", "log probability")
+Fields = dict[str, NDArray[Any]]
+Later = Callable[[], None]
+"""Draws what takes a while, into the place that it has: to be called once all else is drawn."""
 
 
 def choose(snapshot: ControlSnapshot, default: int) -> int:
@@ -31,14 +34,73 @@ def choose(snapshot: ControlSnapshot, default: int) -> int:
     return int(state.choose("inspect", range(len(snapshot.buffer)), default, scope=snapshot.hash))
 
 
-def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
-    """Show the record that was chosen, and let another one be typed: beside the chart, or where it is opened large."""
+def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: Fields, word: str) -> Later:
+    """Show the record that was chosen, and let another one be typed: beside the chart, or where it is opened large.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        scores: influence of its records.
+        fields: their columns.
+        word: why the influence must not look sure; empty where it may.
+
+    Returns:
+        What draws the rest of it.
+    """
     if state.get(_LARGE):
         st.button("Open large", key="open_inspector", icon=":material/open_in_full:", disabled=True)
-        _large(run, snapshot, scores, fields)
-        return
+        _large(run, snapshot, scores, fields, word)
+        return lambda: None
+    return _contents(run, snapshot, scores, fields, word, is_large=False)
+
+
+@st.dialog("Inspector", width="large", on_dismiss=lambda: state.put({_LARGE: False}))
+def _large(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: Fields, word: str) -> None:
+    with state.fragment():
+        _contents(run, snapshot, scores, fields, word, is_large=True)()
+
+
+def _contents(
+    run: Run, snapshot: ControlSnapshot, scores: Scores, fields: Fields, word: str, *, is_large: bool
+) -> Later:
+    n = len(snapshot.buffer)
+    with st.container(key="inspector", border=True, gap="small"):
+        head = st.empty()
+        with st.container(horizontal=True, vertical_alignment="center"):
+            record = int(
+                st.number_input("Record", 0, n - 1, step=1, key="inspect", width=130, label_visibility="collapsed") or 0
+            )
+            st.markdown(influence_in_words(scores, record, word))
+            if not is_large:
+                _to_large()
+        head.markdown(f"**{escape(title(run, snapshot, fields, record))}**")
+        with st.container(horizontal=True):
+            _questions(snapshot, record)
+        if not snapshot.buffer.critic_kept[record]:
+            st.caption("This record was dropped from the update.")
+        elif not snapshot.buffer.kept[record]:
+            st.caption("This record was dropped from the actor's loss; the critic trained on it.")
+        return _views(run, snapshot, scores, fields, record, word)
+
+
+def title(run: Run, snapshot: ControlSnapshot, fields: Fields, record: int) -> str:
+    """Which record it is, and what was done in it: `Round 44, episode 268, step 328: left engine (62 %)`."""
+    where = f"Round {snapshot.round}, episode {fields['episode'][record]}, step {fields['step in episode'][record]}"
+    return f"{where}: {action_probabilities.in_words(run, snapshot, record, snapshot.buffer.action[record])}"
+
+
+def influence_in_words(scores: Scores, record: int, word: str) -> str:
+    """What the scores say of a record, in a line of Markdown; the word says why that is not sure."""
+    influence = float(scores.influence[record])
+    rank = 1 + int((scores.influence > scores.influence[record]).sum())
+    did = "raised the target" if influence > 0 else "lowered the target" if influence < 0 else "did nothing"
+    said = f"Influence **{influence:+.4g}**, {did}; rank {rank} of {len(scores)}"
+    return f"{said} :gray[({word})]" if word else said
+
+
+def _to_large() -> None:
     st.button(
-        "Open large",
+        "",
         key="open_inspector",
         type="tertiary",
         icon=":material/open_in_full:",
@@ -47,62 +109,48 @@ def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, 
         on_click=state.put,
         args=({_LARGE: True},),
     )
-    _contents(run, snapshot, scores, fields)
 
 
-@st.dialog("Inspector", width="large", on_dismiss=lambda: state.put({_LARGE: False}))
-def _large(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
-    with state.fragment():
-        _contents(run, snapshot, scores, fields)
+def _questions(snapshot: ControlSnapshot, record: int) -> None:
+    """What one can ask from here."""
+    st.button(
+        "Which records made it do this?",
+        key="ask_about",
+        type="tertiary",
+        icon=":material/help:",
+        help="Ask about this state and action: the action target of this record.",
+        on_click=target_controls.ask_about,
+        args=([record],),
+    )
+    st.page_link(
+        "views/behaviour.py",
+        label="How did this form?",
+        icon=":material/timeline:",
+        query_params={
+            "run": str(state.get("run")),
+            "record": f"{snapshot.round}:{record}",
+            "behaviour_of": "record",
+        },
+    )
 
 
-def _contents(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, NDArray[Any]]) -> None:
-    n = len(snapshot.buffer)
-    with st.container(key="inspector", border=True):
-        number, link = st.columns([1, 2], vertical_alignment="bottom")
-        with number:
-            record = int(st.number_input("Record", 0, n - 1, step=1, key="inspect") or 0)
-        with link, st.container(horizontal=True):
-            st.button(
-                "Which records made it do this?",
-                key="ask_about",
-                type="tertiary",
-                icon=":material/help:",
-                help="Ask about this state and action: the action target of this record.",
-                on_click=target_controls.ask_about,
-                args=([record],),
-            )
-            st.page_link(
-                "views/behaviour.py",
-                label="How did this form?",
-                icon=":material/timeline:",
-                query_params={"run": str(state.get("run")), "record": f"{snapshot.round}:{record}"},
-            )
-        influence = float(scores.influence[record])
-        rank = 1 + int((scores.influence > scores.influence[record]).sum())
-        word = "raised the target" if influence > 0 else "lowered the target" if influence < 0 else "did nothing"
-        st.markdown(f"Influence **{influence:+.4g}**, {word}; rank {rank} of {n}")
-        st.caption(f"Through the terms of its objective: {by_term(scores, [record])}")
-        left, right = st.columns(2)
-        with left:
-            _picture(snapshot, record)
-        with right:
-            _table({name: float(fields[name][record]) for name in NUMBERS})
-        if not snapshot.buffer.critic_kept[record]:
-            st.caption("This record was dropped from the update.")
-        elif not snapshot.buffer.kept[record]:
-            st.caption("This record was dropped from the actor's loss; the critic trained on it.")
-        views: dict[str, Callable[[], None]] = {
-            "Observation": lambda: _observation(snapshot, record),
-            "Policy": lambda: _policy(run, snapshot, record),
-            "Episode": lambda: _episode(scores, fields, record),
-            "Frames": lambda: playback.draw(run, snapshot, scores, fields, record),
-        }
-        state.choose("show", list(views), "Observation")
-        for tab, view in zip(st.tabs(list(views), key="show", on_change="rerun"), views.values(), strict=True):
-            if tab.open:  # the others would be drawn unseen
-                with tab:
-                    view()
+def _views(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: Fields, record: int, word: str) -> Later:
+    views: dict[str, Callable[[], None]] = {
+        "Frames": lambda: playback.draw(run, snapshot, scores, fields, record, word),
+        "Observation": lambda: _observation(snapshot, scores, fields, record),
+        "Policy": lambda: _policy(run, snapshot, record),
+        "Episode": lambda: _episode(scores, fields, record, word),
+    }
+    state.choose("show", list(views), "Frames")
+    tabs = st.tabs(list(views), key="show", on_change="rerun")
+    opened = [(tab, view) for tab, view in zip(tabs, views.values(), strict=True) if tab.open]
+
+    def later() -> None:
+        for tab, view in opened:  # the others would be drawn unseen
+            with tab:
+                view()
+
+    return later
 
 
 def _picture(snapshot: ControlSnapshot, record: int) -> None:
@@ -121,7 +169,18 @@ def _table(numbers: dict[str, float]) -> None:
     )
 
 
-def _observation(snapshot: ControlSnapshot, record: int) -> None:
+def _observation(snapshot: ControlSnapshot, scores: Scores, fields: Fields, record: int) -> None:
+    st.caption(f"Influence through the terms of its objective: {by_term(scores, [record])}")
+    left, right = st.columns(2)
+    with left:
+        _picture(snapshot, record)
+    with right:
+        _table({name: float(fields[name][record]) for name in NUMBERS})
+    _state(snapshot, record)
+
+
+def _state(snapshot: ControlSnapshot, record: int) -> None:
+    """The observation: as a picture, or as its numbers."""
     space, _ = snapshot.shown
     pictures = observation_pictures(snapshot, record)
     for name, picture in pictures.items():
@@ -145,17 +204,19 @@ def _observation(snapshot: ControlSnapshot, record: int) -> None:
 
 
 def _policy(run: Run, snapshot: ControlSnapshot, record: int) -> None:
+    taken = snapshot.buffer.action[record]
     if run.manifest.action_space.kind == "discrete":
-        taken = page.action_names(run)[int(snapshot.buffer.action[record])]
-        st.caption(f"π(· | s) before the update; the action taken was **{escape(taken)}**.")
+        said = action_probabilities.in_words(run, snapshot, record, taken)
+        st.caption(f"π(· | s) before the update → after it; the action taken was **{escape(said)}**.")
     else:
         st.caption(
-            "π(· | s) before the update, a Gaussian; what the environment saw of *taken* was clipped to its bounds."
+            "π(· | s) before the update and after it, a Gaussian; what the environment saw of *taken* was clipped to its "
+            "bounds."
         )
-    action_probabilities.draw(run, snapshot, record, "action")
+    action_probabilities.draw(run, snapshot, record, taken, "action")
 
 
-def _episode(scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> None:
+def _episode(scores: Scores, fields: Fields, record: int, word: str) -> None:
     rows = np.flatnonzero(fields["episode"] == fields["episode"][record])
     last = rows[-1]
     end = "terminated" if fields["terminated"][last] else "truncated" if fields["truncated"][last] else "goes on"
@@ -174,6 +235,7 @@ def _episode(scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> No
             here,
             influence_limit(scores.influence),
             state.is_dark(),
+            word,
         ),
         key="episode_strip",
         alt="Influence, value and reward over the steps of the record's episode",

@@ -1,4 +1,4 @@
-"""The episode around a record: a strip of frames, a film, a scrubber, and what the policy thought of the step that is shown."""
+"""The episode around a record: its film with the influence below it, a scrubber, and what the policy thought of a step."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from app.charts import records as charts
+from app.charts.theme import influence_limit
 from app.records import action_probabilities
-from app.shell import state
+from app.shell import loaders, state
 from app.shell.films import WIDEST, film, frames
 from app.shell.text import escape
-from engine.analysis.rendering import episode_records
+from engine.analysis.rendering import episode_records, to_png
 from engine.analysis.video import FORMAT
 from engine.core.scores import Scores
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
 MOST_FRAMES = 80
-"""Frames of an episode; a longer one is thinned to as many."""
-STRIP = 5
-"""Frames beside each other above the scrubber."""
+"""Frames of an episode; a longer one is thinned to as many, and the inspected record."""
 
 
-def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, NDArray[Any]], record: int) -> None:
+def draw(
+    run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, NDArray[Any]], record: int, word: str
+) -> None:
     """The inspector's tab about the record's episode.
 
     Args:
@@ -33,34 +35,41 @@ def draw(run: Run, snapshot: ControlSnapshot, scores: Scores, fields: dict[str, 
         scores: influence of its records.
         fields: their columns.
         record: its number.
+        word: why the influence must not look sure; empty where it may.
     """
-    records = episode_records(snapshot, record, MOST_FRAMES)
-    pictures, trouble = frames(snapshot, tuple(records.tolist()))
-    if trouble:
-        where = "This episode" if not pictures else f"What comes after record {records[len(pictures) - 1]}"
-        st.info(f"{where} can't be shown: {escape(trouble)}.", icon=":material/image_not_supported:")
-    if not pictures:
-        return
-    asked, records = tuple(records.tolist()), records[: len(pictures)]
+    thinned = episode_records(snapshot, record, MOST_FRAMES)
     whole = int((snapshot.buffer.episode == snapshot.buffer.episode[record]).sum())
-    thinned = f", thinned to {len(records)} frames" if whole > MOST_FRAMES else ""
+    pictures, trouble = frames(snapshot, tuple(thinned.tolist()))
+    if trouble:
+        where = "This episode" if not pictures else f"What comes after record {thinned[len(pictures) - 1]}"
+        st.info(f"{where} can't be shown: {escape(trouble)}.", icon=":material/image_not_supported:")
+    shown = _with_the_record(snapshot, dict(zip(thinned.tolist(), pictures, strict=False)), record)
     number = int(fields["episode"][record])
-    st.caption(f"Episode {number}: {whole} records in this round{thinned}.")
-    _stand_at(snapshot, records, record)
-    shown = np.unique(np.linspace(0, len(records) - 1, STRIP).round().astype(int))
-    with st.container(horizontal=True, gap="small", key="strip"):
-        for i in shown:
-            st.image(pictures[i], width=58, caption=str(fields["step in episode"][records[i]]))
-    if len(records) > 1:
-        st.fragment(_film)(snapshot, asked, number)
-    st.fragment(_scrubber)(run, snapshot, scores, fields, records, pictures)
+    if shown:
+        _stand_at(snapshot, list(shown), record)
+        st.fragment(_scrubber)(run, snapshot, scores, fields, shown, word)
+        if len(thinned) > 1:
+            st.fragment(_film)(snapshot, tuple(thinned.tolist()), number)
+    else:
+        _strip(scores, fields, record, word)
+    short = f", thinned to {len(shown)} frames" if shown and whole > MOST_FRAMES else ""
+    st.caption(f"Episode {number}: {whole} records in this round{short}.")
 
 
-def _stand_at(snapshot: ControlSnapshot, records: NDArray[np.int64], record: int) -> None:
+def _with_the_record(snapshot: ControlSnapshot, pictures: dict[int, bytes], record: int) -> dict[int, bytes]:
+    """The pictures by record, in order, and the inspected one's among them, if it can be drawn."""
+    if pictures and record not in pictures:
+        own = loaders.picture(snapshot, record)
+        if not isinstance(own, str):
+            pictures = {**pictures, record: to_png(own, WIDEST)}
+    return dict(sorted(pictures.items()))
+
+
+def _stand_at(snapshot: ControlSnapshot, records: list[int], record: int) -> None:
     """Begin at the inspected record, or the frame next to it, whenever another one is inspected."""
     frame_of = f"{snapshot.hash}:{record}"
     if state.get("frame_about") != frame_of or state.get("frame") not in records:
-        nearest = int(records[np.abs(records - record).argmin()])
+        nearest = min(records, key=lambda each: abs(each - record))
         state.put({"frame": nearest, "frame_about": frame_of})
 
 
@@ -80,30 +89,48 @@ def _scrubber(
     snapshot: ControlSnapshot,
     scores: Scores,
     fields: dict[str, NDArray[Any]],
-    records: NDArray[np.int64],
-    pictures: list[bytes],
+    pictures: dict[int, bytes],
+    word: str,
 ) -> None:
     """A step of the episode, its picture, and what the policy thought of it."""
-    steps = {int(i): int(fields["step in episode"][i]) for i in records}
-    if len(records) > 1:
-        st.select_slider("Step in the episode", list(steps), key="frame", format_func=lambda i: str(steps[i]))
-    here = int(state.get("frame", records[0]))
-    if st.button("Inspect this record", key="inspect_frame", icon=":material/search:", on_click=_inspect, args=(here,)):
-        st.rerun()
+    steps = {i: int(fields["step in episode"][i]) for i in pictures}
+    first = next(iter(pictures))
+    here = int(state.get("frame", first))
+    here = here if here in pictures else first
     left, right = st.columns(2)
     with left:
-        st.image(
-            pictures[int(np.flatnonzero(records == here)[0])],
-            width="stretch",
-            alt=f"The environment in the state of record {here}",
-        )
+        st.image(pictures[here], width="stretch", alt=f"The environment in the state of record {here}")
     with right:
-        action_probabilities.draw(run, snapshot, here, "frame", mode_bar=False)
+        taken = snapshot.buffer.action[here]
+        action_probabilities.draw(run, snapshot, here, taken, "frame", mode_bar=False)
+    if len(pictures) > 1:
+        st.select_slider("Step in the episode", list(steps), key="frame", format_func=lambda i: str(steps[i]))
+    _strip(scores, fields, here, word)
     influence = float(scores.influence[here])
-    word = "raised the target" if influence > 0 else "lowered it" if influence < 0 else "did nothing"
+    did = "raised the target" if influence > 0 else "lowered it" if influence < 0 else "did nothing"
     st.markdown(
-        f"Record **{here}**, step {steps[here]}: influence **{influence:+.3g}**, {word}; "
+        f"Record **{here}**, step {steps[here]}: influence **{influence:+.3g}**, {did}; "
         f"reward {float(fields['reward'][here]):.3g}, advantage {float(fields['advantage'][here]):+.3g}"
+    )
+    if st.button("Inspect this record", key="inspect_frame", icon=":material/search:", on_click=_inspect, args=(here,)):
+        st.rerun()
+
+
+def _strip(scores: Scores, fields: dict[str, NDArray[Any]], here: int, word: str) -> None:
+    """The influence of the episode's records, below its film."""
+    rows = np.flatnonzero(fields["episode"] == fields["episode"][here])
+    st.plotly_chart(
+        charts.influence_strip(
+            fields["step in episode"][rows],
+            scores.influence[rows],
+            int(fields["step in episode"][here]),
+            influence_limit(scores.influence),
+            state.is_dark(),
+            word,
+        ),
+        key="influence_strip",
+        config={"displayModeBar": False},
+        alt="Influence over the steps of the episode; the tab Observation has the record's numbers",
     )
 
 

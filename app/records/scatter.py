@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,8 @@ class _View:
     dark: bool
     drag: str
     """What dragging does, in Plotly's words."""
+    word: str
+    """Why the influence must not look sure; empty where it may."""
     inspected: int
     """The record with a ring."""
     basket: bytes
@@ -62,6 +65,8 @@ def draw(
     tool: str,
     inspected: int,
     basket: list[int],
+    word: str,
+    action_names: Sequence[str],
 ) -> None:
     """The chart.
 
@@ -73,12 +78,14 @@ def draw(
         axes: names of the fields across and up.
         tool: `lasso`, `box` or `click`.
         inspected: the record with a ring.
-        basket: the records with a frame.
+        basket: the records with a frame, as far as they are not too many.
+        word: why the influence must not look sure; empty where it may.
+        action_names: of discrete actions.
     """
     x, y = axes
     of, view = (
         identity(scores),
-        _View(x, y, state.is_dark(), DRAG[tool], inspected, np.array(basket, np.int64).tobytes()),
+        _View(x, y, state.is_dark(), DRAG[tool], word, inspected, np.array(basket, np.int64).tobytes()),
     )
     shown: _Shown | None = state.get(_SHOWN)
     picked_here = selection.source() == KEY
@@ -90,7 +97,7 @@ def draw(
         shown = _Shown(of, view, selection.current(run, snapshot).tobytes(), selection.version())
         state.put({_SHOWN: shown})
         selection.forget_source(KEY)
-    figure = _figure(shown, fields)
+    figure = _figure(shown, fields, action_names)
     st.plotly_chart(
         figure,
         key=KEY,
@@ -98,8 +105,9 @@ def draw(
         selection_mode=("points", "box", "lasso"),
         config=downloads.chart(f"{run.name}-round-{snapshot.round}-records"),
         alt=f"Scatter of {len(fields['record'])} records, {y} against {x}, coloured by influence: "
-        "blue triangles up raised the target, orange triangles down lowered it; the inspected record has a ring, those in "
-        "the basket a frame",
+        "blue triangles up raised the target, orange triangles down lowered it; the inspected record has a ring"
+        + (", those in the basket a frame" if 0 < len(basket) <= charts.MOST_FRAMED else "")
+        + (f"; pale: {word}" if word else ""),
     )
 
 
@@ -128,10 +136,20 @@ def _picked(
 
 
 @cached(max_entries=16)
-def _figure(shown: _Shown, _fields: dict[str, NDArray[Any]]) -> Figure:
+def _figure(shown: _Shown, _fields: dict[str, NDArray[Any]], _action_names: Sequence[str]) -> Figure:
     """The scatter of a round. Another version is another chart: what was picked in the one before is forgotten."""
     view = shown.view
     ringed, selected = (view.inspected, np.frombuffer(view.basket, np.int64)), np.frombuffer(shown.selected, np.int64)
-    figure = charts.scatter(_fields, view.x, view.y, view.dark, view.drag, ringed, selected)
+    figure = charts.scatter(
+        _fields,
+        view.x,
+        view.y,
+        view.dark,
+        view.drag,
+        ringed,
+        selected,
+        word=view.word,
+        action_names=_action_names,
+    )
     figure.layout.meta = shown.version
     return figure

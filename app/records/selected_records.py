@@ -29,6 +29,7 @@ def draw(
     scores: Scores,
     fields: dict[str, NDArray[Any]],
     action_names: Sequence[str],
+    word: str,
 ) -> None:
     """The section.
 
@@ -39,18 +40,19 @@ def draw(
         scores: influence of its records.
         fields: the columns of its records, `influence` among them.
         action_names: of the discrete actions; none of a continuous one.
+        word: why the influence must not look sure; empty where it may.
     """
     influence, chosen = fields["influence"], selection.mask(run, snapshot)
     records = np.flatnonzero(chosen).tolist()
     with selection_bar.draw(run, snapshot, scores, HOW, target_controls.ask_about):
         state.choose("over", list(OVER), OVER[0])
-        over = str(st.selectbox("over", list(OVER), key="over", width=150, label_visibility="collapsed"))
+        over = str(st.selectbox("Over", list(OVER), key="over", width=150, label_visibility="collapsed"))
     first, second, third = st.columns(3, gap="medium")
     with first:
         st.caption("How many records: drag across bars to select theirs.")
         at = charts.bin_of(influence, charts.influence_bins(influence))
         st.plotly_chart(
-            charts.influence_histogram(influence, chosen, state.is_dark()),
+            charts.influence_histogram(influence, chosen, state.is_dark(), bool(word)),
             key="influence_histogram",
             on_select=selection.picker(run, snapshot, "influence_histogram", lambda i: np.flatnonzero(at == i)),
             selection_mode=("points", "box"),
@@ -61,7 +63,7 @@ def draw(
         st.caption(f"Summed influence over the {over}: drag across bars.")
         places = charts.bin_of(fields[over], charts.value_bins(fields[over]))
         st.plotly_chart(
-            charts.influence_over(over, fields[over], influence, chosen, state.is_dark()),
+            charts.influence_over(over, fields[over], influence, chosen, state.is_dark(), bool(word)),
             key="influence_over",
             on_select=selection.picker(run, snapshot, "influence_over", lambda i: np.flatnonzero(places == i)),
             selection_mode=("points", "box"),

@@ -7,12 +7,13 @@ import streamlit as st
 from app.scores.check import target_in_words
 from app.shell import cancel, loaders, page, state
 from app.shell.text import escape
-from engine.core.estimators.registry import ESTIMATORS, REPLAY_REGRESSION
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
 from engine.core.influence import read_influence
 from engine.core.kind import kind_of
 from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.core.targets.question import TargetName
+from engine.errors import EngineError
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Influence
 from engine.store.read import Run
@@ -23,15 +24,45 @@ ORDERS = (1, 4, 8, 16, 32)
 """Minibatch orders to average over; 1 is the recorded one."""
 AT_ONCE_SECONDS = 2.0
 """What takes longer is computed in the background, once it was asked for."""
+FIRST_SECONDS = 1.0
+"""What the scores that a page begins with may take."""
 POLL_SECONDS = 1.0
+_BEGUN_WITH = "the estimator that the page began with"
 
 
 def controls(run: Run, snapshot: Snapshot, target: TargetName) -> tuple[str, int]:
     """Draw the controls of how influence is computed; the estimator, and the minibatch orders to average over."""
-    options = list(ESTIMATORS.of(snapshot))
-    state.choose("estimator", options, options[0])
+    estimator = estimator_control(snapshot, target)
+    return estimator, orders_and_again(run, snapshot, target, estimator)
+
+
+def estimator_control(snapshot: Snapshot, target: TargetName) -> str:
+    """Which estimator's scores are shown: what was chosen, else the one that this round begins with."""
+    options, default = list(ESTIMATORS.of(snapshot)), first_estimator(snapshot, target)
+    if state.get("estimator") == state.get(_BEGUN_WITH) != default:  # nobody chose it
+        state.put({"estimator": default})
+    state.put({_BEGUN_WITH: default})
+    state.choose("estimator", options, default, always=True)
     notes = "\n".join(f"* **{name}**: {ESTIMATORS[name].note}" for name in options)
-    estimator = str(st.selectbox("Estimator", options, key="estimator", width=170, help=notes))
+    return str(st.selectbox("Estimator", options, key="estimator", width=170, help=notes))
+
+
+def first_estimator(snapshot: Snapshot, target: TargetName) -> str:
+    """The best one that takes no more than a second here: `PRIOR` where that can be had, else the paper's."""
+    if PRIOR not in ESTIMATORS.of(snapshot):
+        return DEFAULT_ESTIMATOR
+    try:
+        asked = loaders.load_target(snapshot, target)
+        is_kept = read_influence(snapshot, asked, PRIOR) is not None
+        quick = is_kept or loaders.influence_seconds(snapshot, asked, PRIOR) <= FIRST_SECONDS
+    except EngineError:  # such as an optimizer whose steps are not known
+        return DEFAULT_ESTIMATOR
+    return PRIOR if quick else DEFAULT_ESTIMATOR
+
+
+def orders_and_again(run: Run, snapshot: Snapshot, target: TargetName, estimator: str) -> int:
+    """The minibatch orders that the scores are averaged over, and a button that computes them anew."""
+    orders = orders_control(snapshot, estimator)
     st.button(
         "Compute",
         key="compute",
@@ -40,7 +71,7 @@ def controls(run: Run, snapshot: Snapshot, target: TargetName) -> tuple[str, int
         on_click=compute_again,
         args=(run, snapshot, target, estimator),
     )
-    return estimator, orders_control(snapshot, estimator)
+    return orders
 
 
 def orders_control(snapshot: Snapshot, estimator: str) -> int:

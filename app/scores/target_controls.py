@@ -2,45 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from streamlit.delta_generator import DeltaGenerator
 
-from app.shell import page, selection, state
+from app.shell import loaders, page, selection, state
 from app.shell.text import escape
 from engine import arguments
 from engine.core.targets.question import TargetName
+from engine.errors import BadInputError
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run, ranges
 
 OWN, AS_RECORDED = "this round", "as recorded"
+TARGETS = {"return": "return, by this round's advantages", "action": "an action"}
+"""Value in the URL -> words."""
 OF = {"record": "one record", "records": "records", "basket": "the basket", "state": "a typed state"}
 """What an action target is about: value in the URL -> words."""
+HELP = """
+* **return, by this round's advantages**: mean of advantage × log π over a round's buffer. It rises where the policy does more of
+  what turned out better than the critic expected. It is not the return that the policy would reach: retraining measures that.
+* **an action**: log π(a | s), how likely the policy takes an action in the states of some records, or in a state that you type.
+"""
 
 
-def target_controls(run: Run, snapshot: ControlSnapshot) -> TargetName:
-    """Draw the controls; what they say.
+def asked(run: Run, snapshot: ControlSnapshot, more: DeltaGenerator) -> tuple[TargetName, str]:
+    """Draw the controls; what they say, and what is wrong with it: then the return stands in its place.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        more: where what is rarely changed goes.
+    """
+    try:
+        name = target_controls(run, snapshot, more)
+        if name.target == "action":
+            loaders.load_target(snapshot, name)
+    except BadInputError as error:
+        return TargetName(), str(error)
+    return name, ""
+
+
+def in_words(name: TargetName, action_names: Sequence[str] = ()) -> str:
+    """A target as the page calls it.
+
+    >>> in_words(TargetName()), in_words(TargetName(of_round=7))
+    ("return, by this round's advantages", "return, by round 7's advantages")
+    """
+    if name.target != "return":
+        return name.sentence(action_names)
+    return TARGETS["return"] if name.of_round is None else f"return, by round {name.of_round}'s advantages"
+
+
+def target_controls(run: Run, snapshot: ControlSnapshot, more: DeltaGenerator) -> TargetName:
+    """Draw the controls; what they say. Arguments as `asked`.
 
     Raises:
         BadInputError: something typed can't be read.
     """
-    state.choose("target", ["return", "action"], "return")
+    state.choose("target", list(TARGETS), "return")
     target = st.segmented_control(
-        "Target", ["return", "action"], key="target", required=True, on_change=_begin_with_inspected,
-        help="return: mean of advantage × log π over a round's buffer. action: log π(a | s) of records or of a typed state.",
+        "Target", list(TARGETS), key="target", required=True, on_change=_begin_with_inspected,
+        format_func=TARGETS.__getitem__, help=HELP,
     )  # fmt: skip
     if target == "return":
-        return TargetName(of_round=_of_round(run))
+        with more:
+            return TargetName(of_round=_of_round(run))
     kept = [i for i in selection.kept(run, snapshot.round)[0].basket if i < len(snapshot.buffer)]
     options = [of for of in OF if (of != "basket" or kept) and (of != "state" or can_type(run))]
     state.choose("of", options, "record")
-    of = st.selectbox("of", options, key="of", width=130, format_func=OF.__getitem__)
+    of = st.selectbox("Of", options, key="of", width=130, format_func=OF.__getitem__)
     if of == "state":
         return typed_state(run, snapshot, min(int(state.get("inspect", 0)), len(snapshot.buffer) - 1))
-    records = kept if of == "basket" else [_record(snapshot)] if of == "record" else _records(snapshot)
-    return TargetName(target="action", about=tuple(records), action=_other_action(run))
+    records = kept if of == "basket" else [_record(snapshot, more)] if of == "record" else _records(snapshot)
+    return TargetName(target="action", about=tuple(records), action=_other_action(run, more))
 
 
 def ask_about(records: list[int]) -> None:
@@ -73,38 +112,38 @@ def _of_round(run: Run) -> int | None:
     options = [OWN, *run.stored_rounds]
     state.choose("of_round", options, OWN)
     chosen = st.selectbox(
-        "over", options, key="of_round", width=120,
+        "Over the buffer of", options, key="of_round",
         format_func=lambda option: option if option == OWN else f"round {option}",
         help="Whose buffer. A later round's: which records of this round made the agent good in the situations of that one?",
     )  # fmt: skip
     return chosen if isinstance(chosen, int) else None
 
 
-def _record(snapshot: ControlSnapshot) -> int:
+def _record(snapshot: ControlSnapshot, more: DeltaGenerator) -> int:
     last = len(snapshot.buffer) - 1
     state.choose("about", range(last + 1), min(int(state.get("inspect", 0)), last), always=True, scope=snapshot.hash)
-    record = st.number_input("number", 0, last, step=1, key="about", width=120)
+    record = st.number_input("Number", 0, last, step=1, key="about", width=120)
     state.choose("follow", [False, True], False)
-    st.toggle("follow", key="follow", help="A click on a record asks about that record.")
+    more.toggle("Follow clicks", key="follow", help="A click on a record asks about that record.")
     return int(record or 0)
 
 
 def _records(snapshot: ControlSnapshot) -> list[int]:
     state.choose_text("asked", str(state.get("inspect", 0)), scope=snapshot.hash)
     asked = st.text_input(
-        "numbers", key="asked", width=180, help="Such as 3, 17, 40-60: the mean of log π(a | s) over them."
+        "Numbers", key="asked", width=180, help="Such as 3, 17, 40-60: the mean of log π(a | s) over them."
     )
     return sorted(arguments.ranges(asked or "", "the records"))
 
 
-def _other_action(run: Run) -> tuple[float, ...]:
+def _other_action(run: Run, more: DeltaGenerator) -> tuple[float, ...]:
     """The action to ask about in the records' states; empty for those that they took."""
     if run.manifest.action_space.kind != "discrete":
         return ()
     names = page.action_names(run)
     state.choose("action", [AS_RECORDED, *names], AS_RECORDED)
-    chosen = st.selectbox(
-        "and action", [AS_RECORDED, *names], key="action", width=150, help="Ask about another action in the same state."
+    chosen = more.selectbox(
+        "And action", [AS_RECORDED, *names], key="action", help="Ask about another action in the same states."
     )
     return () if chosen in (None, AS_RECORDED) else (names.index(chosen),)
 
@@ -131,13 +170,13 @@ def typed_state(run: Run, snapshot: ControlSnapshot, begin: int) -> TargetName:
     if action_space.kind == "discrete":
         actions = page.action_names(run)
         state.choose("typed_action", actions, actions[int(taken)], always=True)
-        chosen = str(st.selectbox("and action", actions, key="typed_action", width=150))
+        chosen = str(st.selectbox("And action", actions, key="typed_action", width=150))
         action = [float(actions.index(chosen))]
     else:
         state.choose_text("typed_action", _numbers(taken), scope=str(run.path))
         components = ", ".join(action_space.component_names)
         written = st.text_input(
-            "and action", key="typed_action", width=150, help=f"{escape(components)}, with commas between."
+            "And action", key="typed_action", width=150, help=f"{escape(components)}, with commas between."
         )
         action = arguments.numbers(written or "", "the action")
     observation = arguments.numbers(typed or "", "the state")

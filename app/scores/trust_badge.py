@@ -13,6 +13,7 @@ from app.charts import trust as charts
 from app.scores import replayed
 from app.scores.background import ORDERS
 from app.scores.check import CHECKED, OPTIONAL, Check, measured_estimators
+from app.scores.trusted import Trust
 from app.shell import cancel, page, state
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
@@ -56,78 +57,105 @@ subsets of the round's records, really replay the update without them, and compa
 """
 
 
-def draw(check: Check, estimator: str, source: str) -> DeltaGenerator:
-    """The badge beside the line that says where the ranking comes from, which is Markdown, and below it the panel, folded.
+LDS = (
+    "LDS, the linear datamodeling score: the rank correlation of what the scores predict with what really happened when random "
+    "subsets of the records were removed. 1 is the right order, 0 says nothing."
+)
+
+
+def trust_of(check: Check, estimator: str) -> Trust:
+    """What is known of whether an estimator's scores can be trusted here."""
+    name = averaged_name(estimator, check.how.score_orders)
+    return Trust(
+        name,
+        read_validation(check.snapshot, check.target, name),
+        replayed.another_policy(check.run, check.snapshot),
+        bool(check.snapshot.minibatches.size),
+    )
+
+
+def source(line: str) -> DeltaGenerator:
+    """The line that says where the numbers come from, which is Markdown.
 
     Returns:
         Where to say whether the round was replayed, see `replayed.draw`.
     """
-    if another := replayed.another_policy(check.run, check.snapshot):
-        st.warning(f"Don't trust these scores: {escape(another)}.", icon=":material/error:")
-    with st.container(key="trust", horizontal=True, vertical_alignment="center"):
-        found = badge(check, estimator, "trust")
-        better = None if another else _better(check, estimator, found)
-        if better is not None:
-            name, why = better
-            measured = None if found is None else found.estimators[name]
-            advised, orders = (name, 1) if measured is None else (measured.estimator, measured.orders)
-            st.button(
-                f"Use {escape(name)}",
-                key="use_recommended",
-                type="tertiary",
-                icon=":material/recommend:",
-                help=escape(why),
-                on_click=state.put,
-                args=({"estimator": advised, "average_orders": orders},),
-            )
-        with st.container(width="content", gap=None):
-            st.caption(source)
-            with st.container(key="replayed", width="content"):
-                place = st.empty()  # with a line in it, so that nothing moves when there is more to say
-                place.caption("not replayed yet")
-    panel = st.expander("Can these scores be trusted?", key="trust_panel", on_change="rerun")
-    if panel.open:
-        with panel:
-            _panel(check, estimator, found)
+    with st.container(key="source", horizontal=True, vertical_alignment="center"):
+        st.caption(line)
+        with st.container(key="replayed", width="content"):
+            place = st.empty()  # with a line in it, so that nothing moves when there is more to say
+            place.caption("not replayed yet")
     return place
 
 
-def badge(check: Check, estimator: str, key: str) -> Validation | None:
-    """What was measured of a ranking; or that nothing was, with a button that measures it and the time that it would take."""
-    if another := replayed.another_policy(check.run, check.snapshot):
-        st.badge("trust: none, another policy", icon=":material/error:", color="orange", help=escape(another))
-        return None
-    name = averaged_name(estimator, check.how.score_orders)
-    found = read_validation(check.snapshot, check.target, name)
-    if found is not None:
-        verdict = found.verdict(name)
-        ceiling = "" if found.ceiling is None else f" of {found.ceiling:.2f}"
-        st.badge(
-            f"trust: LDS {found.estimators[name].lds:.2f}{ceiling}" + (" (few subsets)" if verdict == "few" else ""),
-            icon=ICONS[verdict],
-            color=COLOURS[verdict],
-            help=f"{escape(found.sentence(name))}. {ESTIMATORS[estimator].note}",
-        )
-        return found
-    if not check.snapshot.minibatches.size:
-        st.badge("trust: can't be measured", icon=":material/help:", color="gray", help=UNRECORDED)
-        return None
-    if check.job().running:
-        _being_measured(check)
-        return None
-    st.badge("trust: not measured", icon=":material/help:", color="gray", help=ESTIMATORS[estimator].note)
-    estimators = (*CHECKED, OPTIONAL) if estimator == OPTIONAL else CHECKED
-    seconds = check.seconds(estimators)
+def panel(check: Check, estimator: str, trust: Trust) -> None:
+    """What was measured, and how it is measured, folded."""
+    folded = st.expander("Can these scores be trusted?", key="trust_panel", on_change="rerun")
+    if folded.open:
+        with folded:
+            _panel(check, estimator, trust.found)
+
+
+def another_estimator(check: Check, estimator: str, trust: Trust) -> None:
+    """A button that shows the scores of an estimator that does better here, or may; says which, and nothing where none does."""
+    better = None if trust.another_policy else _better(check, estimator, trust.found)
+    if better is None:
+        return
+    name, why = better
+    measured = None if trust.found is None else trust.found.estimators[name]
+    shown, orders = (name, 1) if measured is None else (measured.estimator, measured.orders)
     st.button(
-        f"Check (about {duration(seconds)})",
-        key=f"{key}_check",
+        f"{escape(name)} may do better (a guess)" if measured is None else f"{escape(name)} did better, measured here",
+        key="use_recommended",
         type="tertiary",
+        icon=":material/recommend:",
+        help=f"{escape(why)} A click shows its scores. {LDS}",
+        on_click=state.put,
+        args=({"estimator": shown, "average_orders": orders},),
+    )
+
+
+def badge(check: Check, estimator: str, key: str) -> None:
+    """What was measured of a ranking; or that nothing was, with a button that measures it and the time that it would take."""
+    trust = trust_of(check, estimator)
+    if trust.another_policy:
+        st.badge(
+            "trust: none, another policy", icon=":material/error:", color="orange", help=escape(trust.another_policy)
+        )
+    elif trust.found is not None:
+        _measured_badge(trust.found, trust.name, ESTIMATORS[estimator].note)
+    elif not trust.can_be_measured:
+        st.badge("trust: can't be measured", icon=":material/help:", color="gray", help=UNRECORDED)
+    elif check.job().running:
+        _being_measured(check)
+    else:
+        _not_measured(check, estimator, key)
+
+
+def _measured_badge(found: Validation, name: str, note: str) -> None:
+    verdict = found.verdict(name)
+    ceiling = "" if found.ceiling is None else f" of {found.ceiling:.2f}"
+    st.badge(
+        f"trust: LDS {found.estimators[name].lds:.2f}{ceiling}" + (" (few subsets)" if verdict == "few" else ""),
+        icon=ICONS[verdict],
+        color=COLOURS[verdict],
+        help=f"{escape(found.sentence(name))}. {LDS} {name}: {note}",
+    )
+
+
+def _not_measured(check: Check, estimator: str, key: str) -> None:
+    note = f"{estimator}: {ESTIMATORS[estimator].note}"
+    st.badge("trust: not measured", icon=":material/help:", color="gray", help=note)
+    estimators = (*CHECKED, OPTIONAL) if estimator == OPTIONAL else CHECKED
+    st.button(
+        f"Check, {duration(max(check.seconds(estimators), 1))}",
+        key=f"{key}_check",
+        type="secondary",
         icon=":material/experiment:",
         on_click=page.careful(check.job(estimators).start),
         help=f"Really removes {check.how.subsets} random halves of the records in {check.how.orders} minibatch orders each, "
         "in the background, and sees whether the scores predicted what happens.",
     )
-    return None
 
 
 @st.fragment(run_every=2)
@@ -136,11 +164,15 @@ def _being_measured(check: Check) -> None:
     if not job.running:
         st.rerun()
     done, total = check.finished(measured_estimators(job) or CHECKED)
-    st.badge(f"trust: being measured, {done / total:.0%}", icon=":material/hourglass_top:", color="gray")
+    left = job.progress[1]
+    st.markdown(
+        f":material/hourglass_top: trust: being measured, {done / total:.0%}" + (f", {escape(left)}" if left else ""),
+        width="content",
+    )
 
 
 def _better(check: Check, estimator: str, found: Validation | None) -> tuple[str, str] | None:
-    """The estimator to use instead, and why: what was measured here, or else what the study found in the most like place."""
+    """The estimator that does better, and why: as was measured here, or else as the study found in the most like place."""
     if found is not None:
         used = averaged_name(estimator, check.how.score_orders)
         best = found.best_of(name for name, each in found.estimators.items() if each.orders in ORDERS)
@@ -172,7 +204,7 @@ def _panel(check: Check, estimator: str, found: Validation | None) -> None:
             st.info("Not measured yet for this run, round, target and estimator.", icon=":material/info:")
             advice = check.advice()
             if advice is not None:
-                st.markdown(f"**Until then.** {escape(advice.sentence)}")
+                st.markdown(escape(advice.sentence))
         else:
             _figures(found, averaged_name(estimator, check.how.score_orders))
 
@@ -180,7 +212,7 @@ def _panel(check: Check, estimator: str, found: Validation | None) -> None:
 def _figures(found: Validation, estimator: str) -> None:
     st.markdown(f"**{escape(found.sentence(estimator))}.**")
     if found.best != estimator:
-        st.markdown(f"Use **{escape(found.best)}** here: {escape(found.sentence(found.best))}.")
+        st.markdown(f"**{escape(found.best)}** did best: {escape(found.sentence(found.best))}.")
     st.plotly_chart(
         charts.predicted_against_actual(found, estimator, state.is_dark()),
         key="predicted_against_actual",

@@ -21,29 +21,34 @@ CSV, PARQUET, HTML = "text/csv", "application/vnd.apache.parquet", "text/html"
 
 
 def offer(tables: Mapping[str, Table], pages: Mapping[str, Page] | None = None) -> None:
-    """A button that opens the choice of what can be downloaded from the page; once on a page, outside fragments.
+    """A button that opens the `choice` of what can be downloaded from the page."""
+    with st.popover("Download", icon=":material/download:", key="download"):
+        choice(tables, pages)
+
+
+def choice(tables: Mapping[str, Table], pages: Mapping[str, Page] | None = None) -> None:
+    """What can be downloaded from the page; once on a page, outside fragments.
 
     Args:
         tables: file name without ending -> what gives the table; called when the file is asked for.
         pages: file name -> label and what makes the HTML file.
     """
     state.choose("picture_format", PICTURE_FORMATS, PICTURE_FORMATS[0])
-    with st.popover("Download", icon=":material/download:", key="download"):
-        for i, (name, make) in enumerate(tables.items()):
-            st.caption(escape(name))
-            with st.container(horizontal=True):
-                download(f"csv_{i}", "CSV", f"{name}.csv", partial(_made, as_csv, make), CSV)
-                download(f"parquet_{i}", "Parquet", f"{name}.parquet", partial(_made, as_parquet, make), PARQUET)
-        for i, (file, (label, make_page)) in enumerate((pages or {}).items()):
-            download(f"html_{i}", label, file, make_page, HTML)
-        st.segmented_control(
-            "Charts: the camera in their corner gives",
-            PICTURE_FORMATS,
-            key="picture_format",
-            format_func=str.upper,
-            required=True,
-            help="Another format draws the charts anew.",
-        )
+    for i, (name, make) in enumerate(tables.items()):
+        st.caption(escape(name))
+        with st.container(horizontal=True):
+            download(f"csv_{i}", "CSV", f"{name}.csv", partial(_made, as_csv, make), CSV)
+            download(f"parquet_{i}", "Parquet", f"{name}.parquet", partial(_made, as_parquet, make), PARQUET)
+    for i, (file, (label, make_page)) in enumerate((pages or {}).items()):
+        download(f"html_{i}", label, file, make_page, HTML)
+    st.segmented_control(
+        "Charts: the camera in their corner gives",
+        PICTURE_FORMATS,
+        key="picture_format",
+        format_func=str.upper,
+        required=True,
+        help="Another format draws the charts anew.",
+    )
 
 
 def _made(write: Callable[[pd.DataFrame], bytes], make: Table) -> bytes:

@@ -20,7 +20,7 @@ from app.shell.cached import cached
 from engine.allowed import add_options, allow_options
 from engine.analysis.formation import related_scores
 from engine.analysis.relations import Relations
-from engine.analysis.rendering import render
+from engine.analysis.rendering import render, render_state
 from engine.core.chosen_targets import named_target
 from engine.core.estimators.averaged_over_orders import influence_seconds as influence_estimate
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, PRIOR, REPLAY_REGRESSION
@@ -38,7 +38,8 @@ from engine.core.targets.question import TargetName
 from engine.errors import EngineError
 from engine.experiments.faithfulness_report import read_study
 from engine.experiments.recommendation import Recommendation, recommend
-from engine.kinds.control.fields import policy_at, record_fields
+from engine.kinds.control.blueprint import Blueprint
+from engine.kinds.control.fields import policy_in, record_fields, rows_of
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run
@@ -228,11 +229,32 @@ def picture(snapshot: ControlSnapshot, record: int) -> NDArray[np.uint8] | str:
         return str(error)
 
 
-@cached(max_entries=256)
-def action_distribution(snapshot: ControlSnapshot, record: int) -> NDArray[np.float32] | str:
-    """What the policy says of the record's state, or one line that says why that is not known."""
+@cached(max_entries=64)
+def state_picture(snapshot: ControlSnapshot, observation: NDArray[Any]) -> NDArray[np.uint8] | str:
+    """A typed state drawn, or one line that says why there is no picture."""
     try:
-        return policy_at(snapshot, record)
+        return render_state(snapshot, observation)
+    except EngineError as error:
+        return str(error)
+
+
+@cached(max_entries=256)
+def policies_in(run: Run, snapshot: ControlSnapshot, state: int | NDArray[Any]) -> list[NDArray[np.float32]] | str:
+    """What the policies before and after a round's update say of one state, the latter where it is recorded.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        state: a record's number, or (1, ...) a typed observation.
+
+    Returns:
+        Action probabilities, or means and standard deviations, of one or two policies; or one line that says why not.
+    """
+    observation = rows_of(snapshot.buffer.observation, [state]) if isinstance(state, int) else state
+    try:
+        blueprint = Blueprint.of(snapshot)
+        after = [run.checkpoint(snapshot.round + 1)] if snapshot.round + 1 in run.checkpoint_rounds else []
+        return [policy_in(blueprint.policy(each), observation) for each in (snapshot.checkpoint, *after)]
     except EngineError as error:
         return str(error)
 

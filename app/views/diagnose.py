@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app.diagnosis import report_downloads, section
-from app.records import basket, inspector, ranking, scatter, selected_records
+from app.autopsy import play
+from app.diagnosis import main_map, report_downloads, section
+from app.diagnosis.loaders import load_concentration
+from app.records import asked_state, basket, inspector, ranking, scatter, selected_records
 from app.removal import dialog
-from app.scores import background, replayed, target_controls, trust_badge, two_estimators
+from app.scores import answer, background, replayed, target_controls, trust_badge, two_estimators
 from app.scores.check import Check
 from app.shell import follow_run, loaders, page, selection, state
 from app.shell.text import escape
@@ -21,18 +25,36 @@ from engine.store.read import Run
 
 TABLE_ROWS = 20
 AXES = ("step in round", "advantage")
+MAP, SCATTER = "map", "scatter"
 
 
-def chart_controls(fields: Sequence[str]) -> tuple[str, str, str]:
-    """The fields across and up, and what dragging does."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        x, y = axis("x", "Across", AXES[0], fields), axis("y", "Up", AXES[1], fields)
+@dataclass(frozen=True)
+class Picture:
+    """What the main picture is."""
+
+    kind: str
+    """`MAP` or `SCATTER`."""
+    axes: tuple[str, str]
+    """Names of the fields across and up."""
+    tool: str
+    """What dragging does in the scatter."""
+
+
+def picture_controls(snapshot: ControlSnapshot, more: DeltaGenerator) -> Picture:
+    """Draw the controls of the main picture; what is rarely changed goes into `more`."""
+    kind, tool = SCATTER, "lasso"
+    if main_map.of_round(snapshot) is not None:
+        state.choose("picture", [MAP, SCATTER], MAP)
+        kind = str(st.segmented_control("Picture", [MAP, SCATTER], key="picture", required=True))
+    if kind == SCATTER:
         state.choose("tool", list(scatter.DRAG), "lasso")
         tool = st.segmented_control(
             "Select with", list(scatter.DRAG), key="tool", required=True,
             help="lasso and box: drag around records. click: click single records; dragging moves the picture.",
-        )  # fmt: skip
-    return x, y, tool or "lasso"
+        ) or tool  # fmt: skip
+    fields = list(loaders.load_fields(snapshot))
+    with more, st.container(horizontal=True, vertical_alignment="bottom"):
+        return Picture(kind, (axis("x", "Across", AXES[0], fields), axis("y", "Up", AXES[1], fields)), tool)
 
 
 def axis(key: str, label: str, default: str, fields: Sequence[str]) -> str:
@@ -44,26 +66,32 @@ def axis(key: str, label: str, default: str, fields: Sequence[str]) -> str:
 
 @page.fragment
 def workplace(
-    run: Run, snapshot: ControlSnapshot, scores: Scores, target: TargetName, axes: tuple[str, str], tool: str
+    run: Run, snapshot: ControlSnapshot, scores: Scores, target: TargetName, picture: Picture, word: str
 ) -> None:
     """What shows the selection and sets it: drawn anew by itself, without the rest of the page."""
     fields = {**loaders.load_fields(snapshot), "influence": scores.influence}
     top, bottom = top_and_bottom(scores.influence, TABLE_ROWS)
     inspected = inspector.choose(snapshot, int(bottom[0] if len(bottom) else 0))
-    basket_records = basket.records(run, snapshot)
-    names = page.action_names(run) if run.manifest.action_space.kind == "discrete" else []
+    asked, names = loaders.load_target(snapshot, target), action_names(run)
     chart, side = st.columns([3, 2], gap="medium")
     with chart:
-        scatter.draw(run, snapshot, scores, fields, axes, tool, inspected, basket_records)
+        world = main_map.of_round(snapshot) if picture.kind == MAP else None
+        if world is not None:
+            main_map.draw(run, snapshot, world, scores, word, lambda records: pick(run, snapshot, records))
+        else:
+            kept = basket.records(run, snapshot)
+            scatter.draw(run, snapshot, scores, fields, picture.axes, picture.tool, inspected, kept, word, names)
     with side:
-        inspector.draw(run, snapshot, scores, fields)
-    selected_records.draw(run, snapshot, loaders.load_target(snapshot, target), scores, fields, names)
+        if target.observation:
+            asked_state.draw(run, snapshot, asked)
+        rest = inspector.draw(run, snapshot, scores, fields, word)
+    selected_records.draw(run, snapshot, asked, scores, fields, names, word)
     left, right = st.columns(2, gap="medium")
     with left:
-        ranking.draw("top_records", "Top records", "raised the target most", top, run, snapshot, fields, names)
+        ranking.draw("top_records", "Top records", "raised the target most", top, run, snapshot, fields, names, word)
     with right:
         ranking.draw(
-            "bottom_records", "Bottom records", "lowered the target most", bottom, run, snapshot, fields, names
+            "bottom_records", "Bottom records", "lowered the target most", bottom, run, snapshot, fields, names, word
         )
     basket.draw(
         run,
@@ -71,6 +99,12 @@ def workplace(
         scores.influence,
         lambda records: dialog.retrain_dialog(run, snapshot, scores, records, target),
     )
+    rest()
+
+
+def action_names(run: Run) -> list[str]:
+    """Of discrete actions; none of others."""
+    return page.action_names(run) if run.manifest.action_space.kind == "discrete" else []
 
 
 def pick(run: Run, snapshot: ControlSnapshot, records: list[int]) -> None:
@@ -86,26 +120,45 @@ def diagnose() -> None:
     page.only_about(run, "diagnose")
     follow_run.draw(run)
     snapshot = loaders.load_snapshot(run, page.current_round(run))
-    controls = st.container(horizontal=True, vertical_alignment="bottom")
-    with controls:
-        name = target_controls.target_controls(run, snapshot)
-        estimator, orders = background.controls(run, snapshot, name)
+    place = st.container(key="answer", gap="small")
+    with st.container(key="controls", horizontal=True, vertical_alignment="bottom"):
+        often = st.container(horizontal=True, vertical_alignment="bottom", width="content")
+        more = st.popover("More", key="more", icon=":material/tune:", help="Orders, axes, downloads and the like.")
+    with often:
+        name, problem = target_controls.asked(run, snapshot, more)
+        estimator = background.estimator_control(snapshot, name)
+        picture = picture_controls(snapshot, more)
+    with more, st.container(horizontal=True, vertical_alignment="bottom"):
+        orders = background.orders_and_again(run, snapshot, name, estimator)
+    if problem:
+        st.error(escape(f"{problem}. Until that can be read, the page is about the return."), icon=":material/error:")
     asked = loaders.load_target(snapshot, name)
     page.without_minibatches(snapshot)
     scores = background.scores(run, snapshot, asked, estimator, orders)
     if scores is None:
         state.stop()
-    what = name.sentence(run.manifest.action_space.value_names)
-    source = page.provenance(run, snapshot, f"{estimator}, {what}", background.provenance(snapshot, orders))
-    place = trust_badge.draw(Check.of(run, snapshot, asked, orders), estimator, escape(source))
+    what = target_controls.in_words(name, run.manifest.action_space.value_names)
+    line = page.provenance(run, snapshot, f"{estimator}, {what}", background.provenance(snapshot, orders))
+    check = Check.of(run, snapshot, asked, orders)
+    trust = trust_badge.trust_of(check, estimator)
+    answer.draw(
+        place,
+        load_concentration(snapshot, scores),
+        check,
+        estimator,
+        trust,
+        what,
+        lambda: page.to_autopsy(run_name, snapshot.round, play.label(snapshot)),
+    )
+    with more:
+        described = name.sentence(run.manifest.action_space.value_names)
+        report_downloads.draw(run, snapshot, asked, what, described, scores, picture.axes, TABLE_ROWS, line)
+    workplace(run, snapshot, scores, name, picture, trust.word)
+    replay = trust_badge.source(escape(line))
+    trust_badge.panel(check, estimator, trust)
     two_estimators.draw(run, snapshot, asked, scores, lambda record: state.put({"inspect": record}))
-    x, y, tool = chart_controls(list(loaders.load_fields(snapshot)))
-    with controls:
-        report_downloads.draw(run, snapshot, asked, what, scores, (x, y), TABLE_ROWS, source)
-        page.to_autopsy(run_name, snapshot.round)
-    workplace(run, snapshot, scores, name, (x, y), tool)
-    section.draw(run, snapshot, asked, scores, source, lambda records: pick(run, snapshot, records))
-    replayed.draw(place, run, snapshot)
+    section.draw(run, snapshot, asked, scores, line, lambda records: pick(run, snapshot, records))
+    replayed.draw(replay, run, snapshot)
 
 
 diagnose()

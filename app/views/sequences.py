@@ -11,15 +11,17 @@ import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
+from app.autopsy import play
 from app.records import basket, selection_bar
 from app.removal.dialog import retrain_dialog
-from app.scores import background, by_term_and_layer, replayed, trust_badge, two_estimators
+from app.scores import answer, background, by_term_and_layer, replayed, trust_badge, two_estimators
 from app.scores.check import Check
 from app.sequences import bottom_sequences, listing, response, target_controls
 from app.sequences import loaders as sequence_loaders
 from app.sequences.listing import Listed
 from app.shell import downloads, follow_run, kinds, loaders, page, selection, state
 from app.shell.text import escape
+from engine.analysis.concentration import concentration_of
 from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.core.targets.question import TargetName
@@ -37,29 +39,43 @@ RECORD_ONE = (
 
 def recorded(run: Run, run_name: str, snapshot: LanguageSnapshot) -> None:
     """A round of a recorded run."""
+    place = st.container(key="answer", gap="small")
     controls = st.container(horizontal=True, vertical_alignment="bottom")
     with controls:
         asked = target_controls.controls(snapshot)
         estimator, orders = background.controls(run, snapshot, asked)
     page.without_minibatches(snapshot)
     target, found = influence(run, snapshot, asked, estimator, orders)
-    place = None
+    replay = None
     if target is not None and found is not None:
         provenance = background.provenance(snapshot, orders)
         source = page.provenance(run, snapshot, f"{estimator}, {target.words}", provenance)
         line = escape(" · ".join(part for part in (source, no_signal_caption(found)) if part))
-        place = trust_badge.draw(Check.of(run, snapshot, target, orders), estimator, line)
+        check = Check.of(run, snapshot, target, orders)
+        trust = trust_badge.trust_of(check, estimator)
+        answer.draw(
+            place,
+            concentration_of(snapshot, found),
+            check,
+            estimator,
+            trust,
+            str(target.words),
+            lambda: page.to_autopsy(run_name, snapshot.round, play.label(snapshot)),
+        )
+        replay = trust_badge.source(line)
+        trust_badge.panel(check, estimator, trust)
         with page.one_line_errors():
             two_estimators.draw(run, snapshot, target, found, lambda record: state.put({"record": record}))
     with controls:
         name = f"{run.name}-round-{snapshot.round}" + (f"-{asked.target}-{estimator}" if found else "")
         downloads.offer({name: lambda: exported(snapshot, found)})
-        page.to_autopsy(run_name, snapshot.round)
+        if found is None:
+            page.to_autopsy(run_name, snapshot.round)
     workplace(run, snapshot, asked, target, found)
     if target is not None and found is not None:
         bottom_sequences.draw(run, snapshot, target, found, source)
-    if place is not None:
-        replayed.draw(place, run, snapshot)
+    if replay is not None:
+        replayed.draw(replay, run, snapshot)
 
 
 def influence(

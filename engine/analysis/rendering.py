@@ -90,6 +90,55 @@ def render_records(snapshot: ControlSnapshot, records: ArrayLike) -> Iterator[Pi
 
 
 @control_only
+def render_state(snapshot: ControlSnapshot, observation: ArrayLike) -> Picture:
+    """Draw a state that somebody typed.
+
+    Where a record of the round saw it, that record's state is drawn. Else the environment is put into it, which takes one
+    whose state is what it shows, such as CartPole's or FrozenLake's.
+
+    Args:
+        snapshot: of a round of the run.
+        observation: as the policy sees it.
+
+    Returns:
+        (height, width, 3) RGB picture.
+
+    Raises:
+        CannotDrawError: what the environment shows does not say its state; else as `render`.
+    """
+    typed = np.asarray(observation)
+    if len(seen := records_in_state(snapshot, typed)):
+        return render(snapshot, int(seen[0]))
+    environment = environment_of(snapshot)
+    env = environment.make()
+    try:
+        shown, _ = env.reset(seed=0)
+        access = environment.access(env)
+        state = () if access is None else access.read(env)
+        if snapshot.config.normalize_observation or not _is_shown(state, shown):
+            raise CannotDrawError(f"no record saw this state, and what {environment.name} shows does not say its state")
+        environment.put(env, (typed.reshape(np.shape(state[0])).astype(np.asarray(state[0]).dtype), *state[1:]), 0)
+        return take_picture(env, environment)
+    finally:
+        env.close()
+
+
+@control_only
+def records_in_state(snapshot: ControlSnapshot, observation: ArrayLike) -> NDArray[np.int64]:
+    """The records of a round whose policy saw this, to the digits that people type; none where observations have parts."""
+    seen = snapshot.buffer.observation
+    if isinstance(seen, dict):
+        return np.zeros(0, np.int64)
+    typed = np.asarray(observation, np.float64).reshape(1, -1)
+    return np.flatnonzero(np.isclose(seen.reshape(len(seen), -1), typed, rtol=1e-3, atol=1e-6).all(axis=1))
+
+
+def _is_shown(state: tuple[Any, ...], shown: Any) -> bool:
+    """Whether an environment's state is what it shows, to rounding."""
+    return bool(state) and np.shape(state[0]) == np.shape(shown) and np.allclose(state[0], shown, atol=1e-6)
+
+
+@control_only
 def episode_records(snapshot: ControlSnapshot, record: int, most: int) -> NDArray[np.int64]:
     """The records of a record's episode in this round, thinned evenly to at most `most`, first and last among them.
 

@@ -26,6 +26,8 @@ class Recommendation:
     """`replay_regression`, which takes a minute, where it is clearly better still."""
     lds: Mapping[str, float]
     """Mean LDS of every estimator that was measured in all of the cells."""
+    spread: Mapping[str, tuple[float, float]]
+    """The lowest and the highest LDS of each over the cells."""
     ceiling: float
     where: str
     """The cells, in words."""
@@ -33,13 +35,20 @@ class Recommendation:
 
     @property
     def sentence(self) -> str:
-        """What was measured where, and what follows."""
-        figures = ", ".join(f"{name} {value:.2f}" for name, value in self.lds.items())
+        """What was measured where, and what may follow."""
+        figures = ", ".join(f"{name} {value:.2f}{self._range(name)}" for name, value in self.lds.items())
         slower = f", or {self.thorough} where a minute is no object" if self.thorough else ""
         return (
-            f"In the study that comes with this project ({self.where}; {self.cells} measurement{'s' if self.cells > 1 else ''}) "
-            f"the mean LDS was {figures}, of a possible {self.ceiling:.2f}. Use {self.estimator} here{slower}."
+            f"A guess from another run, not measured here. In the study that comes with this project ({self.where}; "
+            f"{self.cells} measurement{'s' if self.cells > 1 else ''}) the {'mean ' if self.cells > 1 else ''}LDS was {figures}, "
+            f"of a possible {self.ceiling:.2f}. If this round is like those, {self.estimator} does well{slower}."
         )
+
+    def _range(self, name: str) -> str:
+        if self.cells == 1:
+            return ""
+        low, high = self.spread[name]
+        return f" ({low:.2f} to {high:.2f})"
 
 
 def recommend(
@@ -74,7 +83,8 @@ def recommend(
         cell = cells.setdefault((row["experiment"], row["record"]), {})
         cell[row["estimator"]] = row["lds"] or 0.0
     names = [name for name in ESTIMATORS if cells and all(name in cell for cell in cells.values())]
-    lds = {name: float(np.mean([cell[name] for cell in cells.values()])) for name in names}
+    every = {name: [cell[name] for cell in cells.values()] for name in names}
+    lds = {name: float(np.mean(values)) for name, values in every.items()}
     quick = [name for name in names if name != REPLAY_REGRESSION]
     if not quick:
         return None
@@ -85,4 +95,6 @@ def recommend(
         env_id if own else f"not {env_id}, which it has not, but {len({row['env_id'] for row in used})} others"
     )
     where = f"{environments}, {stage} in training, {target} target, {fraction:.0%} of the records removed"
-    return Recommendation(chosen, slower, lds, float(np.mean([row["ceiling"] for row in used])), where, len(cells))
+    spread = {name: (min(values), max(values)) for name, values in every.items()}
+    ceiling = float(np.mean([row["ceiling"] for row in used]))
+    return Recommendation(chosen, slower, lds, spread, ceiling, where, len(cells))

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.kinds.control.blueprint import policy_of
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.rollout import td_errors
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -123,10 +122,14 @@ def _picture(images: NDArray[Any], space: Space, record: int) -> NDArray[np.uint
     return stretched.astype(np.uint8)
 
 
-@control_only
-def policy_at(snapshot: ControlSnapshot, record: int) -> NDArray[np.float32]:
-    """What pi_theta(k) says of the record's state: action probabilities, or mean and standard deviation."""
-    output, deviation = policy_of(snapshot).action_parameters(rows_of(snapshot.buffer.observation, [record]))
+def policy_in(policy: Any, observation: Any) -> NDArray[np.float32]:
+    """What a policy says of one state: action probabilities, or means and then standard deviations.
+
+    Args:
+        policy: such as `Blueprint.policy` makes.
+        observation: (1, ...), or a dict of such parts.
+    """
+    output, deviation = policy.action_parameters(observation)
     found = output.softmax(-1)[0] if deviation is None else torch.cat([output[0], deviation[0]])
     return np.asarray(found.numpy())
 
