@@ -75,7 +75,10 @@ def cells(
                 "opacity": PALE if pale else 1,
             },
             text=[_sign(value) for value in known],
-            textfont={"size": 14 if max(rows, columns) < 6 else 11, "color": "#101010" if dark else "white"},
+            textfont={
+                "size": 14 if max(rows, columns) < 6 else 11,
+                "color": "#101010" if dark else "#333333" if pale else "white",
+            },
             textposition="middle center",
             hovertext=[_words(world, group, value, label, actions) for group, value in zip(groups, known, strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",

@@ -187,15 +187,16 @@ def _numbers(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def probabilities(
-    names: Sequence[str], policies: Mapping[str, NDArray[np.float32]], taken: int, dark: bool
+    names: Sequence[str], policies: Mapping[str, NDArray[np.float32]], taken: int, dark: bool, why: str = "taken"
 ) -> go.Figure:
-    """pi(.|s) as bars; the action that was taken is filled, the others are outlined. A second policy is a mark on each bar.
+    """pi(.|s) as bars; the action that was taken is filled, the others are outlined. Another policy is a mark on each bar.
 
     Args:
         names: of the actions.
         policies: what each policy is called -> (actions,) probabilities; the first one has the bars.
         taken: the action.
         dark: theme.
+        why: the action is marked: `taken`, or `asked about`.
     """
     colours = theme(dark)
     (first, values), *others = policies.items()
@@ -203,10 +204,10 @@ def probabilities(
     figure = go.Figure(
         go.Bar(
             x=values,
-            y=[plain(name) + (" (taken)" if i == taken else "") for i, name in enumerate(names)],
+            y=[plain(name) + (f" ({why})" if i == taken else "") for i, name in enumerate(names)],
             orientation="h",
             marker={"color": filled, "line": {"color": colours.series[0], "width": 1.5}},
-            text=[" → ".join(f"{each[i]:.3f}" for each in policies.values()) for i in range(len(values))],
+            text=[" → ".join(f"{100 * each[i]:.0f}" for each in policies.values()) + " %" for i in range(len(values))],
             textposition="auto",
             hovertemplate=f"%{{y}}, {plain(first)}: %{{x:.4f}}<extra></extra>",
         )

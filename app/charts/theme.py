@@ -35,7 +35,7 @@ class Theme:
 GRID = "rgba(128, 128, 128, 0.25)"
 MARK = "rgba(128, 128, 128, 0.9)"
 """Lines that are read on light and on dark, also when the reader changes the theme of an open page."""
-PALE = 0.45
+PALE = 0.55
 """Opacity of marks whose influence nobody has measured to be right."""
 
 LIGHT = Theme(

@@ -41,14 +41,16 @@ def draw(
     """
     found = loaders.policies_in(run, snapshot, where)
     space = run.manifest.action_space
-    of = f"the state of record {where}" if isinstance(where, int) else "the typed state"
+    of, why = (f"the state of record {where}", "taken") if isinstance(where, int) else ("the typed state", "asked")
     if isinstance(found, str):
         st.info(escape(found), icon=":material/info:")
         return
     if space.kind == "discrete":
         names = page.action_names(run)
         st.plotly_chart(
-            charts.probabilities(names, dict(zip((BEFORE, AFTER), found, strict=False)), int(taken), state.is_dark()),
+            charts.probabilities(
+                names, dict(zip((BEFORE, AFTER), found, strict=False)), int(taken), state.is_dark(), why
+            ),
             key=f"{key}_probabilities",
             config={} if mode_bar else {"displayModeBar": False},
             alt=f"Action probabilities in {of}, before and after the update; {names[int(taken)]} is marked",
@@ -58,7 +60,7 @@ def draw(
     after = {"mean after": found[1][:half], "std after": found[1][half:]} if len(found) > 1 else {}
     st.dataframe(
         pd.DataFrame(
-            {"mean": found[0][:half], "std": found[0][half:], **after, "taken": np.ravel(taken)},
+            {"mean": found[0][:half], "std": found[0][half:], **after, why: np.ravel(taken)},
             index=list(space.component_names),
         ),
         key=f"{key}_distribution",

@@ -57,12 +57,9 @@ def draw(run: Run, snapshot: Snapshot, influence: Float32s | None, retrain: Call
     selection.follow(run, snapshot)
     kept, selected = records(run, snapshot), selection.current(run, snapshot).tolist()
     new = sorted(set(selected) - set(kept))
-    with st.bottom, st.container(key="basket", horizontal=True, vertical_alignment="center", gap="small"):
+    with st.bottom, st.container(key="basket", horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.markdown(
-            f"**Basket of round {snapshot.round}: {len(kept)} record{'' if len(kept) == 1 else 's'}**"
-            + (f", sum {sum_of(influence, kept):+.3g}" if kept and influence is not None else ""),
-            width="content",
-            help="The records that are to be removed; sum: of their influence.",
+            f"**Basket of round {snapshot.round}: {len(kept)} record{'' if len(kept) == 1 else 's'}**", width="content"
         )
         st.button(
             f"Add {len(new)} selected" if new else "Add selected",
@@ -162,6 +159,8 @@ def edit_basket(run: Run, snapshot: Snapshot, influence: Float32s | None, kept: 
         _add_bottom(run, snapshot, influence)
     if not kept:
         return
+    if influence is not None:
+        st.markdown(f"The influence of the {len(kept)} records in it sums to **{sum_of(influence, kept):+.3g}**.")
     table = pd.DataFrame({"record": kept})
     if influence is not None:
         kept = sorted(kept, key=lambda record: float(influence[record]))

@@ -70,12 +70,12 @@ def _contents(
             record = int(
                 st.number_input("Record", 0, n - 1, step=1, key="inspect", width=130, label_visibility="collapsed") or 0
             )
-            st.markdown(influence_in_words(scores, record, word))
+            _questions(snapshot, record)
             if not is_large:
                 _to_large()
-        head.markdown(f"**{escape(title(run, snapshot, fields, record))}**")
-        with st.container(horizontal=True):
-            _questions(snapshot, record)
+        with head.container(gap=None):
+            st.markdown(f"**{escape(title(run, snapshot, fields, record))}**")
+            st.markdown(influence_in_words(scores, record, word))
         if not snapshot.buffer.critic_kept[record]:
             st.caption("This record was dropped from the update.")
         elif not snapshot.buffer.kept[record]:
@@ -114,17 +114,17 @@ def _to_large() -> None:
 def _questions(snapshot: ControlSnapshot, record: int) -> None:
     """What one can ask from here."""
     st.button(
-        "Which records made it do this?",
+        "Why this?",
         key="ask_about",
         type="tertiary",
         icon=":material/help:",
-        help="Ask about this state and action: the action target of this record.",
+        help="Which records made it do this? Asks about this state and action: the action target of this record.",
         on_click=target_controls.ask_about,
         args=([record],),
     )
     st.page_link(
         "views/behaviour.py",
-        label="How did this form?",
+        label="How did it form?",
         icon=":material/timeline:",
         query_params={
             "run": str(state.get("run")),

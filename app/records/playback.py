@@ -97,7 +97,7 @@ def _scrubber(
     first = next(iter(pictures))
     here = int(state.get("frame", first))
     here = here if here in pictures else first
-    left, right = st.columns(2)
+    left, right = st.columns([2, 3])
     with left:
         st.image(pictures[here], width="stretch", alt=f"The environment in the state of record {here}")
     with right:

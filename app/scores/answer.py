@@ -20,7 +20,6 @@ def draw(
     check: Check,
     estimator: str,
     trust: Trust,
-    target: str,
     go_on: Callable[[], None],
 ) -> None:
     """The line, and what one can do about it.
@@ -31,19 +30,18 @@ def draw(
         check: whether the scores predict removal.
         estimator: of the scores.
         trust: what is known of that.
-        target: in words.
         go_on: draws a link to what can be done next.
     """
     with place:
-        st.markdown(sentence(found, trust, target))
+        st.markdown(sentence(found, trust))
         with st.container(key="trust", horizontal=True, vertical_alignment="center"):
             trust_badge.badge(check, estimator, "trust")
             trust_badge.another_estimator(check, estimator, trust)
             go_on()
 
 
-def sentence(found: Concentration, trust: Trust, target: str) -> str:
+def sentence(found: Concentration, trust: Trust) -> str:
     """What the line says: Markdown."""
     first, *others = found.sentences
     where = [escape(other) for other in others]
-    return " ".join([f"**{escape(first)}**", *where, escape(trust.sentence), f"The target: {escape(target)}."])
+    return " ".join([f"**{escape(first)}**", *where, escape(trust.sentence)])

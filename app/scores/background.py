@@ -53,8 +53,7 @@ def first_estimator(snapshot: Snapshot, target: TargetName) -> str:
         return DEFAULT_ESTIMATOR
     try:
         asked = loaders.load_target(snapshot, target)
-        is_kept = read_influence(snapshot, asked, PRIOR) is not None
-        quick = is_kept or loaders.influence_seconds(snapshot, asked, PRIOR) <= FIRST_SECONDS
+        quick = loaders.influence_seconds(snapshot, asked, PRIOR) <= FIRST_SECONDS
     except EngineError:  # such as an optimizer whose steps are not known
         return DEFAULT_ESTIMATOR
     return PRIOR if quick else DEFAULT_ESTIMATOR

@@ -165,12 +165,17 @@ def typed_state(run: Run, snapshot: ControlSnapshot, begin: int) -> TargetName:
     label, scale = "State", ""
     if snapshot.config.normalize_observation:
         label, scale = "State, normalised", " Normalised as the policy sees it, by the run's running statistics."
-    typed = st.text_input(label, key="state", width=320, help=f"{escape(names)}, with commas between.{scale}")
+    typed = st.text_input(
+        label,
+        key="state",
+        width=110 if space.kind == "discrete" else 320,
+        help=f"{escape(names)}, with commas between.{scale}",
+    )
     action_space, taken = run.manifest.action_space, snapshot.buffer.action[begin]
     if action_space.kind == "discrete":
         actions = page.action_names(run)
         state.choose("typed_action", actions, actions[int(taken)], always=True)
-        chosen = str(st.selectbox("And action", actions, key="typed_action", width=150))
+        chosen = str(st.selectbox("And action", actions, key="typed_action", width=130))
         action = [float(actions.index(chosen))]
     else:
         state.choose_text("typed_action", _numbers(taken), scope=str(run.path))

@@ -171,18 +171,24 @@ def influence_seconds(
 ) -> float:
     """How long scores would take that are not kept; the cheapest ones are not timed."""
     if estimator == REPLAY_REGRESSION:  # it depends on the replays that are kept by now
-        prior = orders * _seconds_an_order(snapshot, target, target.name, PRIOR, by_layer)
-        return prior + training_seconds(snapshot, target, training_orders(orders), _replay_seconds(snapshot))
-    is_timed = kind_of(snapshot).seconds_an_order(snapshot, estimator) is None
-    if is_timed and estimator == DEFAULT_ESTIMATOR and orders == 1:
+        return influence_seconds(snapshot, target, PRIOR, orders, by_layer) + training_seconds(
+            snapshot, target, training_orders(orders), _replay_seconds(snapshot)
+        )
+    known = kind_of(snapshot).seconds_an_order(snapshot, estimator, by_layer)
+    if known is None and estimator == DEFAULT_ESTIMATOR and orders == 1:
         return 0.0
-    return orders * _seconds_an_order(snapshot, target, target.name, estimator, by_layer)
+    return orders * (_seconds_an_order(snapshot, target, target.name, estimator, by_layer) if known is None else known)
 
 
-@cached(max_entries=64)
-def _seconds_an_order(snapshot: Snapshot, _target: Target, target: str, estimator: str, by_layer: bool) -> float:
-    """Targets of one name take equally long."""
-    return influence_estimate(snapshot, estimator, _target, by_layer=by_layer)
+def _as_long(snapshot: Snapshot, target: Target, name: str, estimator: str, by_layer: bool) -> tuple[Any, ...]:
+    """Targets of one name take equally long, and so do rounds of a run whose updates are equally large."""
+    return str(snapshot.path or snapshot.hash), snapshot.minibatches.shape, name, estimator, by_layer
+
+
+@cached(max_entries=64, by=_as_long)
+def _seconds_an_order(snapshot: Snapshot, target: Target, name: str, estimator: str, by_layer: bool) -> float:
+    """From timing it."""
+    return influence_estimate(snapshot, estimator, target, by_layer=by_layer)
 
 
 @cached(max_entries=64)

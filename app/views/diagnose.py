@@ -122,7 +122,7 @@ def diagnose() -> None:
     snapshot = loaders.load_snapshot(run, page.current_round(run))
     place = st.container(key="answer", gap="small")
     with st.container(key="controls", horizontal=True, vertical_alignment="bottom"):
-        often = st.container(horizontal=True, vertical_alignment="bottom", width="content")
+        often = st.container(key="often", horizontal=True, vertical_alignment="bottom")
         more = st.popover("More", key="more", icon=":material/tune:", help="Orders, axes, downloads and the like.")
     with often:
         name, problem = target_controls.asked(run, snapshot, more)
@@ -147,7 +147,6 @@ def diagnose() -> None:
         check,
         estimator,
         trust,
-        what,
         lambda: page.to_autopsy(run_name, snapshot.round, play.label(snapshot)),
     )
     with more:

@@ -59,7 +59,6 @@ def recorded(run: Run, run_name: str, snapshot: LanguageSnapshot) -> None:
             check,
             estimator,
             trust,
-            str(target.words),
             lambda: page.to_autopsy(run_name, snapshot.round, play.label(snapshot)),
         )
         replay = trust_badge.source(line)

@@ -67,15 +67,19 @@ class Concentration:
         >>> for sentence in found.sentences:
         ...     print(sentence)
         2 of 4 records lowered the target, by -4 in sum; the others raised it by +1.5.
-        75 % of that lies in 1 of 3 episodes (8), with 25 % of the records, which sum to -3.
-        The action left has 75 % of that, with 25 % of the records, which sum to -3.
+        75 % of what lowered it lies in 1 of 3 episodes (8; 25 % of the records), which as a whole lowered it (-3).
+        75 % of it by the action left (25 % of the records), which as a whole lowered it (-3).
         """
         if not self.ranked:
             return ("No record of this round has an influence.",)
         if not self.lowered:
-            return (f"None of {self.ranked:,} records lowered the target; they raised it by {self.above:+.3g} in sum.",)
-        others = f"the others raised it by {self.above:+.3g}" if self.above > 0 else "none raised it"
-        first = f"{self.lowered:,} of {self.ranked:,} records lowered the target, by {self.below:.3g} in sum; {others}."
+            return (
+                f"None of {self.ranked:,} records lowered the target; they raised it by {signed(self.above)} in sum.",
+            )
+        others = f"the others raised it by {signed(self.above)}" if self.above > 0 else "none raised it"
+        first = (
+            f"{self.lowered:,} of {self.ranked:,} records lowered the target, by {signed(self.below)} in sum; {others}."
+        )
         return tuple(sentence for sentence in (first, self._of_groups, self._of_actions) if sentence)
 
     @property
@@ -86,15 +90,15 @@ class Concentration:
         if self.groups == 1:
             return f"All records are of one {self.word} ({self.half[0].name})."
         if k > FEW:
-            return f"It is spread: half of that takes {k} of {self.groups} {self.word}s."
+            return f"It is spread: half of what lowered it takes {k} of {self.groups} {self.word}s."
         together = Part(
             ", ".join(part.name for part in self.half),
             sum(part.of_records for part in self.half),
             sum(part.of_lowering for part in self.half),
             sum(part.influence for part in self.half),
         )
-        where = f"{k} of {self.groups} {self.word}s ({together.name})"
-        return f"{_percent(together.of_lowering)} of that lies in {where}, {_of_all(together)}"
+        share = f"{_percent(together.of_lowering)} of what lowered it lies in {k} of {self.groups} {self.word}s"
+        return f"{share} ({together.name}; {_of_all(together)}"
 
     @property
     def _of_actions(self) -> str:
@@ -102,11 +106,23 @@ class Concentration:
             return ""
         if self.action.of_lowering - self.action.of_records < STANDS_OUT:
             return "No action stands out."
-        return f"The action {self.action.name} has {_percent(self.action.of_lowering)} of that, {_of_all(self.action)}"
+        share = f"{_percent(self.action.of_lowering)} of it by the action {self.action.name}"
+        return f"{share} ({_of_all(self.action)}"
 
 
 def _of_all(part: Part) -> str:
-    return f"with {_percent(part.of_records)} of the records, which sum to {part.influence:+.3g}."
+    """The end of a parenthesis about some records, and what they did as a whole."""
+    did = "raised it" if part.influence > 0 else "lowered it"
+    return f"{_percent(part.of_records)} of the records), which as a whole {did} ({signed(part.influence)})."
+
+
+def signed(value: float) -> str:
+    """A sum as people read it.
+
+    >>> signed(-1543.2), signed(0.01234)
+    ('-1,543', '+0.0123')
+    """
+    return f"{value:+,.0f}" if abs(value) >= 1000 else f"{value:+.3g}"
 
 
 def _percent(share: float) -> str:
