@@ -12,16 +12,20 @@ from app.charts import records as charts
 from app.charts.theme import influence_limit
 from app.records import action_probabilities
 from app.shell import loaders, state
-from app.shell.films import WIDEST, film, frames
+from app.shell.films import WIDEST, film, frames, frames_seconds
 from app.shell.text import escape
 from engine.analysis.rendering import episode_records, to_png
 from engine.analysis.video import FORMAT
 from engine.core.scores import Scores
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
+from engine.terminal import duration
 
 MOST_FRAMES = 80
 """Frames of an episode; a longer one is thinned to as many, and the inspected record."""
+AT_ONCE_SECONDS = 1.5
+"""What takes longer is drawn when somebody asks for it."""
+_ASKED = "the episode whose frames were asked for"
 
 
 def draw(
@@ -39,7 +43,7 @@ def draw(
     """
     thinned = episode_records(snapshot, record, MOST_FRAMES)
     whole = int((snapshot.buffer.episode == snapshot.buffer.episode[record]).sum())
-    pictures, trouble = frames(snapshot, tuple(thinned.tolist()))
+    pictures, trouble = _frames(snapshot, thinned, record)
     if trouble:
         where = "This episode" if not pictures else f"What comes after record {thinned[len(pictures) - 1]}"
         st.info(f"{where} can't be shown: {escape(trouble)}.", icon=":material/image_not_supported:")
@@ -48,17 +52,33 @@ def draw(
     if shown:
         _stand_at(snapshot, list(shown), record)
         st.fragment(_scrubber)(run, snapshot, scores, fields, shown, word)
-        if len(thinned) > 1:
+        if len(shown) > 1:
             st.fragment(_film)(snapshot, tuple(thinned.tolist()), number)
     else:
         _strip(scores, fields, record, word)
-    short = f", thinned to {len(shown)} frames" if shown and whole > MOST_FRAMES else ""
+    short = f", thinned to {len(shown)} frames" if len(shown) > 1 and whole > MOST_FRAMES else ""
     st.caption(f"Episode {number}: {whole} records in this round{short}.")
+
+
+def _frames(snapshot: ControlSnapshot, thinned: NDArray[np.int64], record: int) -> tuple[list[bytes], str]:
+    """As `frames`; none of an episode that takes long to draw, until somebody asks for them."""
+    seconds = frames_seconds(snapshot, len(thinned))
+    asked = f"{snapshot.hash}:{snapshot.buffer.episode[record]}"
+    if seconds > AT_ONCE_SECONDS and state.get(_ASKED) != asked:
+        st.button(
+            f"Draw its {len(thinned)} frames (about {duration(max(seconds, 1))})",
+            key="draw_frames",
+            icon=":material/movie:",
+            on_click=state.put,
+            args=({_ASKED: asked},),
+        )
+        return [], ""
+    return frames(snapshot, tuple(thinned.tolist()))
 
 
 def _with_the_record(snapshot: ControlSnapshot, pictures: dict[int, bytes], record: int) -> dict[int, bytes]:
     """The pictures by record, in order, and the inspected one's among them, if it can be drawn."""
-    if pictures and record not in pictures:
+    if record not in pictures:
         own = loaders.picture(snapshot, record)
         if not isinstance(own, str):
             pictures = {**pictures, record: to_png(own, WIDEST)}

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from app.shell.cached import cached
 from engine.analysis.films import Film
 from engine.analysis.films import film as played
-from engine.analysis.rendering import render_records, to_png
+from engine.analysis.rendering import picture_seconds, render_records, to_png
 from engine.analysis.video import encode
 from engine.errors import EngineError
+from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
@@ -19,6 +20,20 @@ STEP_SECONDS = 0.4
 """How long the film of a recorded episode shows a step."""
 PLAYED_SECONDS, PLAYED_STEP_SECONDS = 12.0, 0.1
 """How long a film of a played episode lasts at most, and how long it shows a step at most."""
+
+
+@cached(max_entries=64, by=lambda snapshot: (str(snapshot.path), snapshot.config.env_id))
+def _picture_seconds(snapshot: ControlSnapshot) -> tuple[float, float]:
+    try:
+        return picture_seconds(environment_of(snapshot))
+    except EngineError:  # drawing says why
+        return 0.0, 0.0
+
+
+def frames_seconds(snapshot: ControlSnapshot, count: int) -> float:
+    """About how long it takes to draw so many frames of a round's episode."""
+    first, more = _picture_seconds(snapshot)
+    return first + count * more
 
 
 @cached(max_entries=24, show_spinner="drawing the episode …")

@@ -14,6 +14,8 @@ from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).resolve().parents[2]
 Open = Callable[..., AppTest]
+FIRST = "tracin_adam"
+"""The estimator that pages begin with where it takes no time."""
 SEEN = {"run": "cartpole", "round": "2"}
 """Where a test stands that changes its own copy of a run."""
 

@@ -44,15 +44,17 @@ def test_page_draws(open_page: Open, page: str, name: str) -> None:
 
 
 def test_an_image_is_shown_wherever_it_has_its_channels(open_page: Open) -> None:
-    assert "38 x 36 pixels" in words(open_page("diagnose", run="ChannelsFirst", round="1", inspect="7"))
-    assert "40 x 40 pixels" in words(open_page("diagnose", run="Grey", round="1", inspect="7"))
+    assert "38 x 36 pixels" in words(
+        open_page("diagnose", run="ChannelsFirst", round="1", inspect="7", show="Observation")
+    )
+    assert "40 x 40 pixels" in words(open_page("diagnose", run="Grey", round="1", inspect="7", show="Observation"))
 
 
 def test_without_its_name_all_is_there_that_needs_no_environment(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(gym.registry, "own/Walk-v0")
-    app = open_page("diagnose", run="Walk", round="1", inspect="9")
+    app = open_page("diagnose", run="Walk", round="1", inspect="9", show="Observation")
     assert errors(app) == []
     assert "can't play this run's environment 'own/Walk-v0': it is not registered here" in words(app)
     assert any(frame.key == "top_records" for frame in app.dataframe)

@@ -35,7 +35,7 @@ def test_page_draws(open_page: Open, page: str, name: str) -> None:
 
 
 def test_an_image_is_shown_and_not_its_numbers(open_page: Open, runs: Path) -> None:
-    app = open_page("diagnose", run=GRID, round="1", inspect="7")
+    app = open_page("diagnose", run=GRID, round="1", inspect="7", show="Observation")
     assert "7 x 7 pixels" in words(app)
     options = app.selectbox(key="x").options
     assert "advantage" in options
@@ -54,7 +54,7 @@ def test_a_gaussian_policy_is_shown_as_mean_and_deviation(open_page: Open) -> No
     app.run()
     table = next(frame.value for frame in app.dataframe if "std" in frame.value)
     assert table.index.tolist() == ["torque"]
-    assert table.columns.tolist() == ["mean", "std", "taken"]
+    assert table.columns.tolist() == ["mean", "std", "mean after", "std after", "taken"]
     assert (table["std"] > 0).all()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from pages import Open, errors, figure, words
+from pages import FIRST, Open, errors, figure, numbers, words
 from streamlit.testing.v1 import AppTest
 from worlds import record
 
@@ -19,7 +19,8 @@ import engine
 from app.records import playback
 from app.shell import films as kept_films
 from engine.analysis import video
-from engine.kinds.control.fields import policy_at
+from engine.kinds.control.blueprint import policy_of
+from engine.kinds.control.fields import policy_in
 from engine.store.commit import RunWriter
 from engine.store.read import Run
 
@@ -51,11 +52,13 @@ def test_the_scrubber_goes_through_the_records_of_the_episode(open_page: Open, r
     other = episode[-1]
     slider.set_value(other).run()
     assert errors(app) == []
-    influence = engine.influence(snapshot).influence[other]
+    influence = engine.influence(snapshot, "return", FIRST).influence[other]
     assert f"Record **{other}**" in words(app)
     assert f"influence **{influence:+.3g}**" in words(app)
     bars = figure(app, "frame_probabilities")["data"][0]
-    np.testing.assert_allclose(bars["x"], policy_at(snapshot, other), rtol=1e-6)
+    np.testing.assert_allclose(
+        numbers(bars["x"]), policy_in(policy_of(snapshot), snapshot.buffer.observation[[other]]), rtol=1e-6
+    )
     assert bars["y"][int(snapshot.buffer.action[other])].endswith("(taken)")
     assert app.number_input(key="inspect").value == chosen, "looking is not choosing"
     app.button(key="inspect_frame").click().run()
@@ -120,10 +123,10 @@ def test_a_long_episode_is_thinned_to_a_stated_number_of_frames(
     monkeypatch.setattr(playback, "MOST_FRAMES", 10)
     app = opened(open_page, run=PENDULUM, round="0", inspect="50")
     assert errors(app) == []
-    assert "Episode 0: 120 records in this round, thinned to 10 frames." in words(app)
-    assert app.select_slider(key="frame").value == 53, "the nearest frame"
+    assert "Episode 0: 120 records in this round, thinned to 11 frames." in words(app)
+    assert app.select_slider(key="frame").value == 50, "the inspected record is among them"
     table = next(frame.value for frame in app.dataframe if "std" in frame.value)
-    assert table.columns.tolist() == ["mean", "std", "taken"]
+    assert table.columns.tolist() == ["mean", "std", "mean after", "std after", "taken"]
 
 
 def test_what_can_not_be_drawn_says_so_in_its_place(open_page: Open, runs: Path, tmp_path: Path) -> None:

@@ -126,7 +126,9 @@ def test_a_running_computation_survives_a_reload_and_can_be_cancelled(
 def test_two_estimators_are_compared(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     snapshot = run.snapshot(1)
     one, other = (engine.influence(snapshot, "return", name).influence for name in ("first_order", "tracin"))
-    app = opened(monkeypatch, run, "diagnose", round="1", other_estimator="tracin", overlap_k="10")
+    app = opened(
+        monkeypatch, run, "diagnose", round="1", estimator="first_order", other_estimator="tracin", overlap_k="10"
+    )
     app.session_state["compare_estimators"] = True
     app.run()
     assert errors(app) == []
@@ -187,6 +189,7 @@ def test_a_round_without_minibatches_says_what_is_left(monkeypatch: pytest.Monke
     assert errors(app) == []
     assert "This round can't be checked" in words(app)
     change_basket(imported, 1, add=[3])
+    app.run()
     app.button(key="retrain").click().run()
     assert "can't be replayed without records" in words(app)
     assert errors(opened(monkeypatch, imported, "compare")) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import Open, errors, words
+from pages import FIRST, Open, errors, words
 from streamlit.testing.v1 import AppTest
 from worlds import record
 
@@ -22,7 +22,7 @@ ASKED = {"run": "cartpole", "round": "2", "target": "action"}
 def shows(app: AppTest, runs: Path, target: Target, run: str = "cartpole", round: int = 2) -> bool:
     """Whether the tables have the engine's top and bottom record of this target."""
     assert errors(app) == []
-    influence = engine.influence(engine.open_run(runs / run).snapshot(round), target, cache=False).influence
+    influence = engine.influence(engine.open_run(runs / run).snapshot(round), target, FIRST, cache=False).influence
     tables = {frame.key: frame.value for frame in app.dataframe}
     top, bottom = (tables[key]["record"].to_numpy()[:1] for key in ("top_records", "bottom_records"))
     return np.array_equal([*top, *bottom], [influence.argmax(), influence.argmin()])
@@ -36,7 +36,7 @@ def test_the_return_over_a_later_rounds_buffer(open_page: Open, runs: Path) -> N
     app.selectbox(key="of_round").set_value(2).run()
     later = engine.return_target(snapshot, run.snapshot(2).buffer)
     assert shows(app, runs, later, round=0)
-    assert "return target over round 2's buffer" in words(app)
+    assert "return, by round 2's advantages" in words(app)
     again = open_page("diagnose", run="cartpole", round="0", of_round="2")
     assert shows(again, runs, later, round=0)
     assert again.selectbox(key="of_round").value == 2

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pages import errors
+from pages import FIRST, errors
 from reading import as_read
 from streamlit.testing.v1 import AppTest
 
@@ -97,7 +97,8 @@ def test_every_page_offers_its_tables_and_makes_none_of_them_by_itself(
         monkeypatch.setattr(downloads, "as_csv", refuse)
         if page == "diagnose":
             assert [name for name in offered if name.endswith(".html")]
-            influence = engine.influence(run.snapshot(int(opened(monkeypatch, run, page).session_state["round"])))
+            round = int(opened(monkeypatch, run, page).session_state["round"])
+            influence = engine.influence(run.snapshot(round), "return", FIRST)
             assert table["influence"].tolist() == influence.influence.tolist()
             assert set(record_fields(run.snapshot(1))) == set(table.columns)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from pages import SEEN, Open, button, errors, pick, tick, words
+from pages import FIRST, SEEN, Open, button, errors, pick, tick, words
 from reading import as_read
 
 import engine
@@ -18,7 +18,7 @@ from engine.store.read import Run
 
 
 def test_a_selection_is_in_the_bar_the_charts_and_the_tables(open_page: Open, shown: Run) -> None:
-    influence = engine.influence(shown.snapshot(2)).influence
+    influence = engine.influence(shown.snapshot(2), "return", FIRST).influence
     app = open_page("diagnose", shown.path.parent, **SEEN)
     assert "Selection: none" in words(app).replace("*", "")
     bottom = next(frame.value for frame in app.dataframe if frame.key == "bottom_records")
@@ -93,7 +93,7 @@ def test_a_selection_may_name_records_that_are_not_there(open_page: Open, shown:
 
 def test_a_pick_in_any_chart_is_the_selection(open_page: Open, shown: Run) -> None:
     snapshot = shown.snapshot(2)
-    influence = engine.influence(snapshot).influence
+    influence = engine.influence(snapshot, "return", FIRST).influence
     app = open_page("diagnose", shown.path.parent, **SEEN)
     pick(app, "records_scatter", 3, 5)
     assert read_sets(shown, 2).selection == [3, 5]
@@ -163,7 +163,7 @@ def test_undo_takes_the_last_change_back_also_after_a_reload(open_page: Open, sh
 
 
 def test_a_group_is_kept_and_taken_up_again(open_page: Open, shown: Run) -> None:
-    scores = engine.influence(shown.snapshot(2))
+    scores = engine.influence(shown.snapshot(2), "return", FIRST)
     select(shown, 2, [3, 5, 9])
     app = open_page("diagnose", shown.path.parent, **SEEN)
     app.text_input(key="group_name").set_value("wrong *sign*").run()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from pages import Open, errors, words
+from pages import FIRST, Open, errors, words
 
 import engine
 from engine.intervention.record_sets import change_basket, read_sets, select
@@ -13,7 +14,7 @@ from engine.intervention.record_sets import change_basket, read_sets, select
 
 def test_diagnose_shows_the_engines_numbers(open_page: Open, runs: Path) -> None:
     app = open_page("diagnose", run="cartpole", round="2")
-    influence = engine.influence(engine.open_run(runs / "cartpole").snapshot(2), cache=False).influence
+    influence = engine.influence(engine.open_run(runs / "cartpole").snapshot(2), "return", FIRST, cache=False).influence
     tables = {frame.key: frame.value for frame in app.dataframe}
     assert tables["top_records"]["record"][0] == influence.argmax()
     assert tables["bottom_records"]["record"][0] == influence.argmin()
@@ -23,7 +24,7 @@ def test_diagnose_shows_the_engines_numbers(open_page: Open, runs: Path) -> None
 def test_diagnose_action_target_from_the_url(open_page: Open, runs: Path) -> None:
     app = open_page("diagnose", run="cartpole", round="2", target="action", about="7")
     snapshot = engine.open_run(runs / "cartpole").snapshot(2)
-    influence = engine.influence(snapshot, engine.action_target(snapshot, record=7), cache=False).influence
+    influence = engine.influence(snapshot, engine.action_target(snapshot, record=7), FIRST, cache=False).influence
     tables = {frame.key: frame.value for frame in app.dataframe}
     assert tables["top_records"]["record"][0] == influence.argmax()
     assert "action target, record 7" in words(app)
@@ -53,8 +54,13 @@ def test_table_rows_go_into_the_basket_on_disk(open_page: Open, runs: Path) -> N
 def test_retraining_an_empty_basket_says_what_to_do(open_page: Open, runs: Path) -> None:
     change_basket(engine.open_run(runs / "cartpole"), 0, remove=None)
     app = open_page("diagnose", run="cartpole", round="0")
-    app.button(key="retrain").click().run()
-    assert "basket is empty" in words(app)
+    assert app.button(key="retrain").disabled
+    assert "basket is empty" in app.button(key="retrain").help
+    app.button(key="worst_half").click().run()
+    influence = engine.influence(engine.open_run(runs / "cartpole").snapshot(0), "return", FIRST).influence
+    half = np.argsort(influence, kind="stable")[: (influence < 0).sum() // 2]
+    assert read_sets(engine.open_run(runs / "cartpole"), 0).basket == sorted(half.tolist())
+    assert not app.button(key="retrain").disabled
 
 
 def test_removing_all_records_is_refused_in_one_line(open_page: Open, runs: Path) -> None:

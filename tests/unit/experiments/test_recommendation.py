@@ -30,7 +30,7 @@ def test_a_cheaper_one_that_is_not_clearly_worse() -> None:
     found = recommend(rows, "FrozenLake-v1", 0.5, "return")
     assert found is not None
     assert (found.estimator, found.thorough) == ("first_order", "replay_regression")
-    assert "Use first_order here, or replay_regression where a minute is no object." in found.sentence
+    assert "first_order does well, or replay_regression where a minute is no object." in found.sentence
 
 
 def test_the_mean_over_the_actions() -> None:
@@ -43,6 +43,8 @@ def test_the_mean_over_the_actions() -> None:
     assert found is not None
     assert dict(found.lds) == pytest.approx({"first_order": 0.4, "tracin": 0.3})
     assert found.cells == 2
+    assert "the mean LDS was first_order 0.40 (0.00 to 0.80), tracin 0.30 (0.20 to 0.40)" in found.sentence
+    assert found.sentence.startswith("A guess from another run, not measured here.")
 
 
 def test_another_environment_takes_all_of_the_stage() -> None:
