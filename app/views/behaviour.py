@@ -9,6 +9,7 @@ import streamlit as st
 from app.behaviour.formation import clicked_round, draw_curves, draw_groups, draw_phases, draw_records
 from app.behaviour.incremental import IncrementalBehaviour, incremental_behaviour
 from app.charts import behaviour as charts
+from app.records import asked_state
 from app.scores.target_controls import AS_RECORDED, can_type, typed_state
 from app.shell import downloads, follow_run, loaders, page, state
 from app.shell.text import escape
@@ -52,7 +53,9 @@ def chosen_action(run: Run, snapshot: ControlSnapshot, record: int) -> ActionTar
 def chosen_behaviour(run: Run) -> tuple[ActionTarget, ControlSnapshot | None, int]:
     """What the page is about; the snapshot and the record, unless a state is typed."""
     options = ["record", *(["state"] if can_type(run) else [])]
-    state.choose("behaviour_of", options, "record")
+    asks_about_state = state.get("target") == "action" and state.get("of") == "state"  # on Diagnose
+    default = "state" if asks_about_state and "state" in options else "record"
+    state.choose("behaviour_of", options, default, always=True)
     of = st.segmented_control("Follow", options, key="behaviour_of", format_func=OF.__getitem__, required=True)
     if of != "state":
         snapshot, record = chosen_record(run)
@@ -118,13 +121,13 @@ def draw_curve(run: Run, snapshot: ControlSnapshot | None, found: Behaviour, com
 
 def draw_head(run: Run, snapshot: ControlSnapshot | None, record: int, found: Behaviour, complete: bool) -> None:
     """The state and the curve."""
-    if snapshot is None:
-        draw_curve(run, None, found, complete)
-        return
     picture, curve = st.columns([1, 3], gap="medium")
     with curve:  # first: a state that is restored by replaying its episode takes a while to draw
         draw_curve(run, snapshot, found, complete)
     with picture:
+        if snapshot is None:
+            asked_state.picture(any_snapshot(run), found.target.observation)
+            return
         drawn = loaders.picture(snapshot, record)
         if isinstance(drawn, str):
             st.info(escape(drawn), icon=":material/image_not_supported:")

@@ -20,6 +20,8 @@ from app.scores import background
 from engine.core.faithfulness.lds import spearman
 from engine.core.filtering import bottom_fraction
 from engine.core.influence import read_influence
+from engine.core.targets.question import TargetName
+from engine.errors import BadInputError
 from engine.intervention.plan import Intervention, draws
 from engine.intervention.record_sets import change_basket
 from engine.jobs.interventions import create_job, predicted
@@ -121,6 +123,31 @@ def test_a_running_computation_survives_a_reload_and_can_be_cancelled(
     wait_until(lambda: not job.running)
     assert read_influence(snapshot, "return", "replay_gradient", orders=5000) is None
     assert "influence_start" in keys(opened(monkeypatch, run, "diagnose", **query))
+
+
+def test_the_page_begins_with_the_best_estimator_that_takes_a_second_at_most(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    app = opened(monkeypatch, run, "diagnose", round="1")
+    assert app.selectbox(key="estimator").value == "tracin_adam"
+    assert app.query_params["estimator"] == "tracin_adam", "on a slower machine the link shows the same"
+    assert "first_order" in app.selectbox(key="estimator").options, "one click away"
+    monkeypatch.setattr(background, "FIRST_SECONDS", 0.0)
+    app.button(key="next_round").click().run()
+    assert app.selectbox(key="estimator").value == "first_order", "nobody chose the other one"
+    app.selectbox(key="estimator").set_value("tracin").run()
+    app.button(key="previous_round").click().run()
+    assert app.selectbox(key="estimator").value == "tracin", "somebody chose it"
+
+
+def test_an_optimizer_whose_steps_are_not_known_leaves_the_papers_estimator(
+    monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    def refuse(*_: object) -> float:
+        raise BadInputError("its steps are not known")
+
+    monkeypatch.setattr(background.loaders, "influence_seconds", refuse)
+    assert background.first_estimator(run.snapshot(1), TargetName()) == "first_order"
 
 
 def test_two_estimators_are_compared(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:

@@ -106,13 +106,19 @@ def test_a_typed_state_begins_as_the_inspected_one(open_page: Open, runs: Path) 
         ({"of": "records", "asked": "three"}, "the records 'three' must be numbers and ranges"),
         ({"of": "records", "asked": "3, 500"}, "record 500 is out of range; this round has records 0 to 139"),
         ({"of": "state", "state": "1, 2"}, "must be 4 finite numbers (cart position"),
-        ({"of": "state", "state": "up"}, "the state 'up' must be numbers separated by commas"),
+        ({"of": "state", "state": "abc"}, "the state 'abc' must be numbers separated by commas"),
     ],
 )
-def test_what_can_not_be_a_target_is_one_line(open_page: Open, query: dict[str, str], line: str) -> None:
+def test_what_can_not_be_a_target_is_one_line_and_the_page_stays(
+    open_page: Open, runs: Path, query: dict[str, str], line: str
+) -> None:
     app = open_page("diagnose", **ASKED, **query)
     [error] = errors(app)
     assert line in error
+    assert "Until that can be read, the page is about the return" in error
+    influence = engine.influence(engine.open_run(runs / "cartpole").snapshot(2), "return", FIRST, cache=False).influence
+    bottom = next(frame.value for frame in app.dataframe if frame.key == "bottom_records")
+    assert bottom["record"][0] == influence.argmin()
     assert app.selectbox(key="of").value == query["of"], "and can be put right"
 
 
