@@ -46,7 +46,7 @@ def draw(
     pictures, trouble = _frames(snapshot, thinned, record)
     if trouble:
         where = "This episode" if not pictures else f"What comes after record {thinned[len(pictures) - 1]}"
-        st.info(f"{where} can't be shown: {escape(trouble)}.", icon=":material/image_not_supported:")
+        st.info(f"{where} can't be drawn: {escape(trouble)}.", icon=":material/image_not_supported:")
     shown = _with_the_record(snapshot, dict(zip(thinned.tolist(), pictures, strict=False)), record)
     number = int(fields["episode"][record])
     if shown:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import streamlit as st
 
 from app.scores.check import target_in_words
@@ -33,7 +36,7 @@ _BEGUN_WITH = "the estimator that the page began with"
 def controls(run: Run, snapshot: Snapshot, target: TargetName) -> tuple[str, int]:
     """Draw the controls of how influence is computed; the estimator, and the minibatch orders to average over."""
     estimator = estimator_control(snapshot, target)
-    return estimator, orders_and_again(run, snapshot, target, estimator)
+    return estimator, orders_and_again(run, snapshot, target, estimator, nullcontext())
 
 
 def estimator_control(snapshot: Snapshot, target: TargetName) -> str:
@@ -59,22 +62,25 @@ def first_estimator(snapshot: Snapshot, target: TargetName) -> str:
     return PRIOR if quick else DEFAULT_ESTIMATOR
 
 
-def orders_and_again(run: Run, snapshot: Snapshot, target: TargetName, estimator: str) -> int:
-    """The minibatch orders that the scores are averaged over, and a button that computes them anew."""
-    orders = orders_control(snapshot, estimator)
-    st.button(
-        "Compute",
-        key="compute",
-        icon=":material/refresh:",
-        help="Influence is computed when you open a round and then kept. This computes it anew.",
-        on_click=compute_again,
-        args=(run, snapshot, target, estimator),
-    )
+def orders_and_again(
+    run: Run, snapshot: Snapshot, target: TargetName, estimator: str, place: AbstractContextManager[Any]
+) -> int:
+    """The minibatch orders that the scores are averaged over, and in `place` beside them a button that computes them anew."""
+    orders = orders_control(snapshot, estimator, place)
+    with place:
+        st.button(
+            "Compute",
+            key="compute",
+            icon=":material/refresh:",
+            help="Influence is computed when you open a round and then kept. This computes it anew.",
+            on_click=compute_again,
+            args=(run, snapshot, target, estimator),
+        )
     return orders
 
 
-def orders_control(snapshot: Snapshot, estimator: str) -> int:
-    """How many minibatch orders the scores are averaged over."""
+def orders_control(snapshot: Snapshot, estimator: str, place: AbstractContextManager[Any]) -> int:
+    """How many minibatch orders the scores are averaged over; the control is in `place`."""
     options, why = list(ORDERS), (
         "Minibatch orders that the scores are averaged over; 1 is the recorded one, and one is mostly noise. Of first_order "
         "only the advantages' normalisation depends on the order."
@@ -87,9 +93,9 @@ def orders_control(snapshot: Snapshot, estimator: str) -> int:
     if not snapshot.minibatches.size:
         options, why = [1], "The minibatch order of this round was not recorded."
     state.choose("average_orders", options, 1)
-    return int(
-        st.selectbox("Orders", options, key="average_orders", width=84, help=why, disabled=len(options) == 1) or 1
-    )
+    with place:
+        chosen = st.selectbox("Orders", options, key="average_orders", width=84, help=why, disabled=len(options) == 1)
+    return int(chosen or 1)
 
 
 def provenance(snapshot: Snapshot, orders: int) -> str:

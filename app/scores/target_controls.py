@@ -70,8 +70,7 @@ def target_controls(run: Run, snapshot: ControlSnapshot, more: DeltaGenerator) -
         format_func=TARGETS.__getitem__, help=HELP,
     )  # fmt: skip
     if target == "return":
-        with more:
-            return TargetName(of_round=_of_round(run))
+        return TargetName(of_round=_of_round(run, more))
     kept = [i for i in selection.kept(run, snapshot.round)[0].basket if i < len(snapshot.buffer)]
     options = [of for of in OF if (of != "basket" or kept) and (of != "state" or can_type(run))]
     state.choose("of", options, "record")
@@ -108,10 +107,10 @@ def _begin_with_inspected() -> None:
         state.put({"about": int(state.get("inspect", 0))})
 
 
-def _of_round(run: Run) -> int | None:
+def _of_round(run: Run, more: DeltaGenerator) -> int | None:
     options = [OWN, *run.stored_rounds]
     state.choose("of_round", options, OWN)
-    chosen = st.selectbox(
+    chosen = more.selectbox(
         "Over the buffer of", options, key="of_round",
         format_func=lambda option: option if option == OWN else f"round {option}",
         help="Whose buffer. A later round's: which records of this round made the agent good in the situations of that one?",

@@ -53,15 +53,16 @@ def picture_controls(snapshot: ControlSnapshot, more: DeltaGenerator) -> Picture
             help="lasso and box: drag around records. click: click single records; dragging moves the picture.",
         ) or tool  # fmt: skip
     fields = list(loaders.load_fields(snapshot))
-    with more, st.container(horizontal=True, vertical_alignment="bottom"):
-        return Picture(kind, (axis("x", "Across", AXES[0], fields), axis("y", "Up", AXES[1], fields)), tool)
+    place = more.container(horizontal=True, vertical_alignment="bottom")
+    across, up = axis("x", "Across", AXES[0], fields, place), axis("y", "Up", AXES[1], fields, place)
+    return Picture(kind, (across, up), tool)
 
 
-def axis(key: str, label: str, default: str, fields: Sequence[str]) -> str:
-    """Choose the field of one axis."""
+def axis(key: str, label: str, default: str, fields: Sequence[str], place: DeltaGenerator) -> str:
+    """Choose the field of one axis; what is wrong with the address is said outside of `place`, which may be closed."""
     options = [default, *(name for name in fields if name not in ("record", default))]
     state.choose(key, options, default)
-    return str(st.selectbox(label, options, key=key, width=150))
+    return str(place.selectbox(label, options, key=key, width=150))
 
 
 @page.fragment
@@ -128,8 +129,8 @@ def diagnose() -> None:
         name, problem = target_controls.asked(run, snapshot, more)
         estimator = background.estimator_control(snapshot, name)
         picture = picture_controls(snapshot, more)
-    with more, st.container(horizontal=True, vertical_alignment="bottom"):
-        orders = background.orders_and_again(run, snapshot, name, estimator)
+    beside = more.container(horizontal=True, vertical_alignment="bottom")
+    orders = background.orders_and_again(run, snapshot, name, estimator, beside)
     if problem:
         st.error(escape(f"{problem}. Until that can be read, the page is about the return."), icon=":material/error:")
     asked = loaders.load_target(snapshot, name)

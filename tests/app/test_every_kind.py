@@ -113,7 +113,7 @@ def test_two_estimators_are_compared_on_sequences(open_page: Open, folder: Path)
 
 def test_ticked_sequences_are_kept_as_a_named_group(open_page: Open, folder: Path) -> None:
     run = engine.open_run(folder / "tiny")
-    app = open_page("sequences", folder, run="tiny", round="1", sort="record")
+    app = open_page("sequences", folder, run="tiny", round="1", sort="record", estimator="first_order")
     app = tick(app, "sequences_table", 2, 5)
     scores = engine.influence(run.snapshot(1), "sequence").influence
     assert f"Selection: 2 of 12 records**, summed influence {scores[[2, 5]].sum():+.3g}" in words(app)
@@ -150,6 +150,7 @@ def test_a_language_round_without_minibatches_says_what_is_left(open_page: Open,
     app.run()
     assert "This round can't be checked" in words(app)
     change_basket(engine.open_run(folder / "imported"), 0, add=[3])
+    app.run()
     app.button(key="retrain").click().run()
     assert "can't be replayed without records" in words(app)
 

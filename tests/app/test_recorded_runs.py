@@ -69,7 +69,7 @@ def test_a_removal_where_nothing_can_be_played_is_judged_on_records(
     run = engine.open_run(folder / "masked")
     monkeypatch.setattr(start, "launch", lambda folder: None)
     change_basket(run, 0, add=[3, 5, 9])
-    app = open_page("diagnose", folder, run="masked", round="0")
+    app = open_page("diagnose", folder, run="masked", round="0", estimator="first_order")
     app.button(key="retrain").click().run()
     assert "Nothing will be played: can't play this run's environment 'MaskedWorld'" in words(app)
     assert app.number_input(key="episodes").disabled

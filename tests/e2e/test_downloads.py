@@ -19,11 +19,11 @@ def page(browser: BrowserContext, url: str) -> Iterator[Page]:
     page = browser.new_page()
     page.set_default_timeout(30_000)
     expect.set_options(timeout=30_000)
-    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12")
+    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&estimator=first_order&picture=scatter")
     expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
     page.wait_for_timeout(300)
     expect(page.locator("[data-testid=stApp][data-test-script-state=running]")).to_have_count(0)
-    page.locator(".st-key-download button").first.click()
+    page.locator(".st-key-more button").first.click()
     yield page
     page.close()
 
@@ -39,7 +39,7 @@ def downloaded(page: Page, key: str, folder: Path) -> Path:
 def test_the_report_opens_without_a_network_and_has_the_numbers_of_the_screen(
     page: Page, browser: BrowserContext, tmp_path: Path
 ) -> None:
-    source = page.locator(".st-key-trust").get_by_test_id("stCaptionContainer").first.inner_text()
+    source = page.locator(".st-key-source").get_by_test_id("stCaptionContainer").first.inner_text()
     inspected = page.locator(".st-key-inspector")
     record = inspected.locator(".st-key-inspect input").input_value()
     influence = re.search(r"Influence ([+-][\d.e-]+)", inspected.inner_text())

@@ -41,7 +41,7 @@ def test_the_scrubber_shows_the_episode_and_takes_up_a_record(page: Page, url: s
     snapshot, episode = longest_episode(runs)
     influence = engine.influence(snapshot).influence
     start, end = int(episode[0]), int(episode[-1])
-    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&inspect={start}&show=Frames")
+    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&inspect={start}&show=Frames&estimator=first_order")
     thumb = page.get_by_role("slider", name="Step in the episode")
     expect(thumb).to_be_visible()
     idle(page)
@@ -63,7 +63,7 @@ def test_the_scrubber_shows_the_episode_and_takes_up_a_record(page: Page, url: s
 
 def test_the_browser_plays_the_film_while_the_scrubber_moves(page: Page, url: str, runs: Path) -> None:
     _, episode = longest_episode(runs)
-    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&inspect={episode[0]}&show=Frames")
+    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&inspect={episode[0]}&show=Frames&estimator=first_order")
     film = page.locator(".st-key-inspector video")
     expect(page.locator(".st-key-play_episode")).to_be_visible()
     idle(page)

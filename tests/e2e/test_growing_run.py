@@ -32,7 +32,7 @@ def test_new_rounds_come_by_themselves_to_who_asked_for_them(page: Page, url: st
     expect(page).to_have_url(re.compile("refresh=True"))
     list(training)  # the reader stands on a round in between, and stays there
     expect(line).to_have_count(0)
-    expect(page.locator(".st-key-trust")).to_contain_text("round 1 ")
+    expect(page.locator(".st-key-source")).to_contain_text("round 1 ")
     idle(page)
     expect(page.locator(".st-key-inspect input")).to_have_value("9")
     expect(page.get_by_test_id("stException")).to_have_count(0)

@@ -52,7 +52,7 @@ def test_from_a_link_to_a_verdict(page: Page, url: str, runs: Path, name: str) -
 
 
 def test_cancel_stops_the_worker_and_leaves_no_branch(page: Page, url: str, runs: Path) -> None:
-    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=3")
+    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=3&picture=scatter")
     expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
     idle(page)
     lasso(page, 0.02, 0.02, 0.3, 0.98)
@@ -97,16 +97,18 @@ def click_a_record(page: Page) -> int:
 
 
 def test_a_click_inspects_the_record(page: Page, url: str) -> None:
-    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&tool=click")
+    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&tool=click&picture=scatter")
     click_a_record(page)
-    expect(page.locator(".st-key-trust")).to_contain_text("return target")
+    expect(page.locator(".st-key-source")).to_contain_text("return, by this round's advantages")
 
 
 def test_a_click_asks_about_the_record_where_the_target_follows(page: Page, url: str) -> None:
-    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&tool=click&target=action&about=3&inspect=3&follow=True")
-    expect(page.locator(".st-key-trust")).to_contain_text("action target, record 3 ")
+    page.goto(
+        f"{url}/diagnose?run=FrozenLake-v1&round=12&tool=click&picture=scatter&target=action&about=3&inspect=3&follow=True"
+    )
+    expect(page.locator(".st-key-source")).to_contain_text("action target, record 3 ")
     record = click_a_record(page)
-    expect(page.locator(".st-key-trust")).to_contain_text(f"action target, record {record} ")
+    expect(page.locator(".st-key-source")).to_contain_text(f"action target, record {record} ")
     expect(page).to_have_url(re.compile(rf"about={record}(&|$)"))
 
 
@@ -139,7 +141,7 @@ def test_a_mark_of_two_rankings_inspects_its_record(page: Page, url: str) -> Non
 def test_the_url_is_the_view(page: Page, url: str) -> None:
     """Round 0, another page and back, a reload, and the Back button."""
     page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=0")
-    trust = page.locator(".st-key-trust")
+    trust = page.locator(".st-key-source")
     expect(trust).to_contain_text("round 0 ")
     page.reload()
     expect(trust).to_contain_text("round 0 ")
@@ -168,7 +170,7 @@ def test_a_link_may_spell_out_defaults_and_mistakes(page: Page, url: str) -> Non
     expect(page.get_by_test_id("stAlert")).to_contain_text("is not here")
     idle(page)
     page.locator(".st-key-target button").filter(has_text="action").click()
-    expect(page.locator(".st-key-trust")).to_contain_text("action target")
+    expect(page.locator(".st-key-source")).to_contain_text("action target")
     expect(page.get_by_test_id("stAlert")).to_have_count(0)
     expect(page).to_have_url(re.compile("target=action"))
     assert "x=bad" not in page.url

@@ -23,7 +23,7 @@ DRAWN_SELECTED = """key => {
 
 
 def open_round(page: Page, url: str, round: int) -> None:
-    page.goto(f"{url}/diagnose?run=small&round={round}")
+    page.goto(f"{url}/diagnose?run=small&round={round}&estimator=first_order")
     expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
     expect(page.locator(".st-key-influence_histogram .js-plotly-plot .main-svg").first).to_be_visible()
     idle(page)

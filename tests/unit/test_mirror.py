@@ -116,7 +116,12 @@ THROUGH = {
         "app/charts/policy_difference.py",
         "app/runs/policy_difference.py",
     ),
-    "tests/app/views/test_diagnose.py": ("app/records/basket.py", "app/removal/dialog.py"),
+    "tests/app/charts/test_records.py": ("app/charts/theme.py",),
+    "tests/app/views/test_diagnose.py": (
+        "app/records/basket.py",
+        "app/records/ranking.py",
+        "app/removal/dialog.py",
+    ),
     "tests/app/views/test_experiments.py": ("app/charts/experiments.py",),
     "tests/app/views/test_runs.py": ("app/runs/doors.py", "app/runs/listed.py", "app/runs/runs_table.py"),
     "tests/app/views/test_sequences.py": ("app/sequences/response.py",),

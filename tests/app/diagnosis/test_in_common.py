@@ -20,7 +20,7 @@ LAKE = "FrozenLake-v1"
 
 
 def test_the_list_is_the_diagnosis_in_words(open_page: Open, runs: Path) -> None:
-    app = open_page("diagnose", run="cartpole", round="1")
+    app = open_page("diagnose", run="cartpole", round="1", estimator="first_order")
     assert errors(app) == []
     found = engine.diagnose(engine.open_run(runs / "cartpole"), round=1, rollouts=0)
     assert "14 bottom records" in words(app)
@@ -39,7 +39,7 @@ def test_another_share_is_another_bottom(open_page: Open, runs: Path) -> None:
 
 
 def test_a_click_on_a_bar_selects_the_records_that_bear_it_out(open_page: Open, runs: Path) -> None:
-    app = open_page("diagnose", run="cartpole", round="1")
+    app = open_page("diagnose", run="cartpole", round="1", estimator="first_order")
     snapshot = engine.open_run(runs / "cartpole").snapshot(1)
     found = engine.diagnose(snapshot, rollouts=0)
     for mark, trait in enumerate(in_common.shown(found)):

@@ -16,7 +16,7 @@ from engine.analysis.rollout_advantages import kept_estimates
 
 PENDULUM = "Pendulum-v1"
 
-WORTH = {"round": "1", "bottom_view": "What they were worth"}
+WORTH = {"round": "1", "bottom_view": "What they were worth", "estimator": "first_order"}
 
 
 def test_rollouts_are_offered_played_in_the_background_and_kept(open_page: Open, runs: Path) -> None:

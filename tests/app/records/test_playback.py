@@ -142,7 +142,7 @@ def test_what_can_not_be_drawn_says_so_in_its_place(open_page: Open, runs: Path,
             writer.commit_round(replace(each, buffer=buffer), dict(each.metrics))
     app = opened(open_page, tmp_path, run="altered", inspect="41")
     assert errors(app) == []
-    assert f"What comes after record {episode[2]} can't be shown" in words(app)
+    assert f"What comes after record {episode[2]} can't be drawn" in words(app)
     assert len(app.select_slider(key="frame").options) == 3
     assert {"top_records", "bottom_records"} <= {frame.key for frame in app.dataframe}
 

@@ -27,7 +27,7 @@ def bars(app: AppTest, key: str) -> str:
 
 
 def test_the_page_says_what_the_engine_says(open_page: Open, runs: Path) -> None:
-    app = open_page("sequences", run="talk", round="0", fraction="0.25")
+    app = open_page("sequences", run="talk", round="0", fraction="0.25", estimator="first_order")
     assert errors(app) == []
     assert "What do the bottom sequences have in common?" in [heading.value for heading in app.subheader]
     found = engine.diagnose(runs / "talk", round=0, fraction=0.25, rollouts=0)
@@ -40,7 +40,7 @@ def test_the_page_says_what_the_engine_says(open_page: Open, runs: Path) -> None
 
 
 def test_a_bar_selects_the_sequences_that_bear_it_out(open_page: Open, runs: Path) -> None:
-    app = open_page("sequences", run="talk", round="0", fraction="0.25")
+    app = open_page("sequences", run="talk", round="0", fraction="0.25", estimator="first_order")
     found = engine.diagnose(runs / "talk", round=0, fraction=0.25, rollouts=0)
     behind = found.bearing(in_common.shown(found)[0])
     assert len(behind) > 0
@@ -51,7 +51,7 @@ def test_a_bar_selects_the_sequences_that_bear_it_out(open_page: Open, runs: Pat
 
 
 def test_another_share_is_compared(open_page: Open, runs: Path) -> None:
-    app = open_page("sequences", run="talk", round="0")
+    app = open_page("sequences", run="talk", round="0", estimator="first_order")
     app.selectbox(key="fraction").set_value(0.5).run()
     influence = engine.influence(engine.open_run(runs / "talk").snapshot(0)).influence
     bottom = min(12, int(np.count_nonzero(influence < 0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -131,7 +132,8 @@ def test_a_round_whose_outcome_is_not_recorded_says_which_ones_are(open_page: Op
 def test_diagnose_leads_here(open_page: Open, shown: Run) -> None:
     app = open_page("diagnose", shown.path.parent, run="cartpole", round="1")
     link = next(link.proto for link in app.get("page_link") if link.proto.page == "autopsy")
-    assert (link.label, link.query_string) == ("Autopsy of this round", "run=cartpole&round=1")
+    assert re.fullmatch(r"Autopsy, \d+ (s|min)", link.label)
+    assert link.query_string == "run=cartpole&round=1"
 
 
 def test_sequences_lead_here(open_page: Open, tmp_path: Path) -> None:

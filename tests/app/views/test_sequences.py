@@ -163,7 +163,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_influence_is_the_engines(open_page: Open, trained: Path) -> None:
-    app = open_page("sequences", trained, run="tiny", round="1")
+    app = open_page("sequences", trained, run="tiny", round="1", estimator="first_order")
     assert errors(app) == []
     snapshot = engine.open_run(trained / "tiny").snapshot(1)
     expected = engine.influence(snapshot, "sequence", cache=False)
@@ -187,7 +187,7 @@ def test_influence_is_the_engines(open_page: Open, trained: Path) -> None:
 def test_asking_why_it_said_this(open_page: Open, trained: Path) -> None:
     snapshot = engine.open_run(trained / "tiny").snapshot(1)
     first = int(np.flatnonzero(snapshot.buffer.mask[snapshot.buffer.tokens_of(3)])[0])
-    app = open_page("sequences", trained, run="tiny", round="1", record="3")
+    app = open_page("sequences", trained, run="tiny", round="1", record="3", estimator="first_order")
     app = pick(app, "token_strip", first)
     app.button(key="ask_about_tokens").click().run()
     assert errors(app) == []
@@ -226,7 +226,7 @@ def test_retraining_without_the_basket_ends_on_compare(
     started: list[list[str]] = []
     monkeypatch.setattr(subprocess, "Popen", lambda command, **_: started.append(command))
     monkeypatch.setattr(st, "switch_page", lambda *_, **__: None)
-    app = open_page("sequences", tmp_path, run="tiny", round="0")
+    app = open_page("sequences", tmp_path, run="tiny", round="0", estimator="first_order")
     worst = listed(app)["record"].tolist()[:3]
     app = tick(app, "sequences_table", 0, 1, 2)
     app.button(key="add_to_basket").click().run()
