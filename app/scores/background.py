@@ -45,7 +45,7 @@ def estimator_control(snapshot: Snapshot, target: TargetName) -> str:
     if state.get("estimator") == state.get(_BEGUN_WITH) != default:  # nobody chose it
         state.put({"estimator": default})
     state.put({_BEGUN_WITH: default})
-    state.choose("estimator", options, default, always=True)
+    state.choose("estimator", options, default)
     notes = "\n".join(f"* **{name}**: {ESTIMATORS[name].note}" for name in options)
     return str(st.selectbox("Estimator", options, key="estimator", width=170, help=notes))
 

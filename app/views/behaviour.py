@@ -55,7 +55,7 @@ def chosen_behaviour(run: Run) -> tuple[ActionTarget, ControlSnapshot | None, in
     options = ["record", *(["state"] if can_type(run) else [])]
     asks_about_state = state.get("target") == "action" and state.get("of") == "state"  # on Diagnose
     default = "state" if asks_about_state and "state" in options else "record"
-    state.choose("behaviour_of", options, default, always=True)
+    state.choose("behaviour_of", options, default, always=default == "state")
     of = st.segmented_control("Follow", options, key="behaviour_of", format_func=OF.__getitem__, required=True)
     if of != "state":
         snapshot, record = chosen_record(run)
