@@ -132,7 +132,9 @@ def _scrubber(
         f"Record **{here}**, step {steps[here]}: influence **{influence:+.3g}**, {did}; "
         f"reward {float(fields['reward'][here]):.3g}, advantage {float(fields['advantage'][here]):+.3g}"
     )
-    if st.button("Inspect this record", key="inspect_frame", icon=":material/search:", on_click=_inspect, args=(here,)):
+    if len(pictures) > 1 and st.button(
+        "Inspect this record", key="inspect_frame", icon=":material/search:", on_click=_inspect, args=(here,)
+    ):
         st.rerun()
 
 

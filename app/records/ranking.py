@@ -47,8 +47,7 @@ def states_in_words(snapshot: ControlSnapshot, records: NDArray[Any]) -> list[st
 
 def draw(
     key: str,
-    title: str,
-    help: str,
+    did: str,
     records: NDArray[Any],
     run: Run,
     snapshot: ControlSnapshot,
@@ -59,9 +58,8 @@ def draw(
     """The table, with the selected records ticked; pale and with the word where the influence must not look sure."""
     shown = table(records, fields, action_names, states_in_words(snapshot, records))
     several = any(name.startswith("action: ") for name in fields)
-    st.subheader(f"{title} :gray[({word})]" if word else title, anchor=False, help=help)
     if len(shown) == 0:
-        st.info("No record of this round is on this side.", icon=":material/info:")
+        st.info(f"No record of this round {did.removesuffix(' most')}.", icon=":material/info:")
         return
     state.follow_rows(key, records.tolist(), set(selection.current(run, snapshot).tolist()))
     with st.container(key=f"{'pale' if word else 'sure'}_{key}"):
@@ -83,7 +81,7 @@ def draw(
                 "episode": st.column_config.NumberColumn(width=62),
                 "step in episode": st.column_config.NumberColumn("step", help="step in the episode", width=46),
             },
-            alt=f"Table: {title}" + (f", {word}" if word else ""),
+            alt=f"Table of the records that {did}" + (f", {word}" if word else ""),
         )
 
 

@@ -82,18 +82,16 @@ def workplace(
         else:
             kept = basket.records(run, snapshot)
             scatter.draw(run, snapshot, scores, fields, picture.axes, picture.tool, inspected, kept, word, names)
+        lowered, raised = st.tabs([f"{side} records{f' ({word})' if word else ''}" for side in ("Bottom", "Top")])
+        with lowered:
+            ranking.draw("bottom_records", "lowered the target most", bottom, run, snapshot, fields, names, word)
+        with raised:
+            ranking.draw("top_records", "raised the target most", top, run, snapshot, fields, names, word)
     with side:
         if target.observation:
             asked_state.draw(run, snapshot, asked)
         rest = inspector.draw(run, snapshot, scores, fields, word)
     selected_records.draw(run, snapshot, asked, scores, fields, names, word)
-    left, right = st.columns(2, gap="medium")
-    with left:
-        ranking.draw("top_records", "Top records", "raised the target most", top, run, snapshot, fields, names, word)
-    with right:
-        ranking.draw(
-            "bottom_records", "Bottom records", "lowered the target most", bottom, run, snapshot, fields, names, word
-        )
     basket.draw(
         run,
         snapshot,

@@ -65,10 +65,7 @@ def test_the_page_begins_with_it_and_looks_sure_only_once_it_was_measured(
     assert scatter["data"][0]["marker"]["opacity"] == PALE
     assert "pale: not measured" in scatter["layout"]["annotations"][0]["text"]
     assert figure(app, "influence_over")["data"][0]["opacity"] == PALE
-    assert [heading.value for heading in app.subheader][:2] == [
-        "Top records :gray[(not measured)]",
-        "Bottom records :gray[(not measured)]",
-    ]
+    assert [tab.label for tab in app.tabs][:2] == ["Bottom records (not measured)", "Top records (not measured)"]
 
     keep_validation(snapshot, return_target(snapshot), with_interval(measured, 0.6))
     app = open_page("diagnose", shown.path.parent, **SEEN)
@@ -77,4 +74,4 @@ def test_the_page_begins_with_it_and_looks_sure_only_once_it_was_measured(
     assert scatter["data"][0]["marker"]["opacity"] > PALE
     assert "annotations" not in scatter["layout"]
     assert figure(app, "influence_over")["data"][0]["opacity"] == 1
-    assert [heading.value for heading in app.subheader][:2] == ["Top records", "Bottom records"]
+    assert [tab.label for tab in app.tabs][:2] == ["Bottom records", "Top records"]
