@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +29,11 @@ SAMPLES = Path(__file__).resolve().parents[4] / "sample_runs"
 
 
 @pytest.fixture(scope="module")
-def snapshot(lander: Run) -> Snapshot:
-    return lander.snapshot(1)
+def snapshot(lander: Run, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """Of a copy in which nobody has measured an estimator."""
+    copy = tmp_path_factory.mktemp("unmeasured") / "run"
+    shutil.copytree(lander.path, copy, ignore=shutil.ignore_patterns("derived"))
+    return engine.open_run(copy).snapshot(1)
 
 
 def arms(snapshot: Snapshot, *checks: Check) -> dict[str, Arm]:
