@@ -108,7 +108,7 @@ def why_so(runs: Sequence[Read], opened: str) -> Door:
         (run, row, page) for run, row in runs if row.has_records and (page := _about_actions(row.kind)) is not None
     ]
     if not about:
-        return door("behaviour", "No run here has records that a page is about.")
+        return door("behaviour", "No run here has records to look at.")
     newest = max(about, key=lambda each: each[1].created)
     run, _, page = next((each for each in about if each[0].name == opened), newest)
     return door(page.view, f"To {page.title} of {run.title}: {page.why}.", {"run": run.name})

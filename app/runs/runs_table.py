@@ -55,6 +55,9 @@ def columns() -> dict[str, Any]:
     """How the table draws its columns."""
     return {
         "run": st.column_config.TextColumn(width=170),
+        "environment": st.column_config.TextColumn(width=130),
+        "trainer": st.column_config.TextColumn(width=150),
+        "state": st.column_config.TextColumn(width=110),
         "tags": st.column_config.ListColumn(width="small"),
         "first incident": st.column_config.TextColumn(width=200),
         "return per round": st.column_config.ImageColumn("return per round", width="medium"),

@@ -118,7 +118,6 @@ def draw_table(runs: Sequence[Listed]) -> None:
 
 def draw_ticked(runs: Sequence[Listed], tags: Sequence[str], said: str) -> None:
     """How many runs there are, and what can be done with the ticked ones."""
-    st.caption(said, width="stretch")
     if len(runs) == 1:
         st.page_link(
             f"views/{kinds.TIMELINE.view}.py",
@@ -135,6 +134,7 @@ def draw_ticked(runs: Sequence[Listed], tags: Sequence[str], said: str) -> None:
         )
     if runs:
         edit_notes.draw(runs, tags)
+    st.caption(said, width="stretch")  # last: the table's own buttons may lie over the end of the line
 
 
 def draw_opened(run: Listed) -> None:
