@@ -13,6 +13,7 @@ from app.shell.text import escape
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
 from engine.core.influence import read_influence
 from engine.core.kind import kind_of
+from engine.core.optimizer_settings import OtherSettings
 from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.core.targets.question import TargetName
@@ -20,7 +21,7 @@ from engine.errors import EngineError
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Influence
 from engine.store.read import Run
-from engine.store.snapshot import Snapshot
+from engine.store.snapshot import Snapshot, parameters_of
 from engine.terminal import duration
 
 ORDERS = (1, 4, 8, 16, 32)
@@ -29,19 +30,22 @@ AT_ONCE_SECONDS = 2.0
 """What takes longer is computed in the background, once it was asked for."""
 FIRST_SECONDS = 1.0
 """What the scores that a page begins with may take."""
+A_SECONDS_WORK = 4e8
+"""Trained parameters times records that an update passes through (epochs times records), of which `PRIOR` does about as many a
+second on one core."""
 POLL_SECONDS = 1.0
 _BEGUN_WITH = "the estimator that the page began with"
 
 
 def controls(run: Run, snapshot: Snapshot, target: TargetName) -> tuple[str, int]:
     """Draw the controls of how influence is computed; the estimator, and the minibatch orders to average over."""
-    estimator = estimator_control(snapshot, target)
+    estimator = estimator_control(snapshot)
     return estimator, orders_and_again(run, snapshot, target, estimator, nullcontext())
 
 
-def estimator_control(snapshot: Snapshot, target: TargetName) -> str:
+def estimator_control(snapshot: Snapshot) -> str:
     """Which estimator's scores are shown: what was chosen, else the one that this round begins with."""
-    options, default = list(ESTIMATORS.of(snapshot)), first_estimator(snapshot, target)
+    options, default = list(ESTIMATORS.of(snapshot)), first_estimator(snapshot)
     if state.get("estimator") == state.get(_BEGUN_WITH) != default:  # nobody chose it
         state.put({"estimator": default})
     state.put({_BEGUN_WITH: default})
@@ -50,16 +54,25 @@ def estimator_control(snapshot: Snapshot, target: TargetName) -> str:
     return str(st.selectbox("Estimator", options, key="estimator", width=170, help=notes))
 
 
-def first_estimator(snapshot: Snapshot, target: TargetName) -> str:
-    """The best one that takes no more than a second here: `PRIOR` where that can be had, else the paper's."""
+def first_estimator(snapshot: Snapshot) -> str:
+    """The best one that takes about a second at most: `PRIOR` where that can be had, else the paper's.
+
+    From what the round is, not from timing it: a view is the same whatever else the machine does.
+    """
     if PRIOR not in ESTIMATORS.of(snapshot):
         return DEFAULT_ESTIMATOR
-    try:
-        asked = loaders.load_target(snapshot, target)
-        quick = loaders.influence_seconds(snapshot, asked, PRIOR) <= FIRST_SECONDS
-    except EngineError:  # such as an optimizer whose steps are not known
+    kind = kind_of(snapshot)
+    seconds = kind.seconds_an_order(snapshot, PRIOR)
+    if seconds is None:
+        size = sum(tensor.size for tensor in parameters_of(snapshot.checkpoint).values())
+        seconds = size * snapshot.minibatches.size / A_SECONDS_WORK
+    if seconds > FIRST_SECONDS:
         return DEFAULT_ESTIMATOR
-    return PRIOR if quick else DEFAULT_ESTIMATOR
+    try:
+        is_known = not isinstance(kind.agent(snapshot).optimizer_settings, OtherSettings)
+    except EngineError:  # such as a class that is not allowed; its scores say so
+        return DEFAULT_ESTIMATOR
+    return PRIOR if is_known else DEFAULT_ESTIMATOR
 
 
 def orders_and_again(

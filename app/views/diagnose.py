@@ -125,7 +125,7 @@ def diagnose() -> None:
         more = st.popover("More", key="more", icon=":material/tune:", help="Orders, axes, downloads and the like.")
     with often:
         name, problem = target_controls.asked(run, snapshot, more)
-        estimator = background.estimator_control(snapshot, name)
+        estimator = background.estimator_control(snapshot)
         picture = picture_controls(snapshot, more)
     beside = more.container(horizontal=True, vertical_alignment="bottom")
     orders = background.orders_and_again(run, snapshot, name, estimator, beside)

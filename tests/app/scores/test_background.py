@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from deadlines import wait_until
 from pages import errors, words
 from streamlit.testing.v1 import AppTest
@@ -17,11 +18,11 @@ import engine
 from app.charts.prediction import predicted_beside_actual
 from app.removal.predicted_and_actual import changes
 from app.scores import background
+from engine.core.agent import PolicyAgent
 from engine.core.faithfulness.lds import spearman
 from engine.core.filtering import bottom_fraction
 from engine.core.influence import read_influence
-from engine.core.targets.question import TargetName
-from engine.errors import BadInputError
+from engine.core.optimizer_settings import settings_of
 from engine.intervention.plan import Intervention, draws
 from engine.intervention.record_sets import change_basket
 from engine.jobs.interventions import create_job, predicted
@@ -139,14 +140,14 @@ def test_the_page_begins_with_the_best_estimator_that_takes_a_second_at_most(
     assert app.selectbox(key="estimator").value == "tracin", "somebody chose it"
 
 
+@pytest.mark.parametrize(("optimizer", "first"), [("RMSprop", "first_order"), ("Adam", "tracin_adam")])
 def test_an_optimizer_whose_steps_are_not_known_leaves_the_papers_estimator(
-    monkeypatch: pytest.MonkeyPatch, run: Run
+    monkeypatch: pytest.MonkeyPatch, run: Run, optimizer: str, first: str
 ) -> None:
-    def refuse(*_: object) -> float:
-        raise BadInputError("its steps are not known")
-
-    monkeypatch.setattr(background.loaders, "influence_seconds", refuse)
-    assert background.first_estimator(run.snapshot(1), TargetName()) == "first_order"
+    optimizers = torch.optim.RMSprop, torch.optim.Adam
+    made = next(kind for kind in optimizers if kind.__name__ == optimizer)([torch.zeros(2)])
+    monkeypatch.setattr(PolicyAgent, "optimizer_settings", settings_of(made))
+    assert background.first_estimator(run.snapshot(1)) == first
 
 
 def test_two_estimators_are_compared(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
