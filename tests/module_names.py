@@ -41,6 +41,7 @@ ONE_THING = {
     "target_controls": "app.scores app.sequences",
     "timeline": "app.views app.charts",
     "training": "engine.core engine.cli",
+    "trust": "app.scores app.charts",
     "watched_episodes": "engine.intervention.autopsy app.autopsy",
 }
 """Name -> where it stands for the same: what the engine finds, its command, its page, the parts of that page, its chart.

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.scores import trust_badge
 from app.scores.check import Check
-from app.scores.trusted import Trust
+from app.scores.trust import Trust
 from app.shell.text import escape
 from engine.analysis.concentration import Concentration
 

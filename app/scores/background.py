@@ -46,7 +46,8 @@ def controls(run: Run, snapshot: Snapshot, target: TargetName) -> tuple[str, int
 def estimator_control(snapshot: Snapshot) -> str:
     """Which estimator's scores are shown: what was chosen, else the one that this round begins with."""
     options, default = list(ESTIMATORS.of(snapshot)), first_estimator(snapshot)
-    if state.get("estimator") == state.get(_BEGUN_WITH) != default:  # nobody chose it
+    begun_with = state.get(_BEGUN_WITH)
+    if begun_with not in (None, default) and state.wanted("estimator") == begun_with:  # nobody chose it
         state.put({"estimator": default})
     state.put({_BEGUN_WITH: default})
     state.choose("estimator", options, default)

@@ -13,7 +13,7 @@ from app.charts import trust as charts
 from app.scores import replayed
 from app.scores.background import ORDERS
 from app.scores.check import CHECKED, OPTIONAL, Check, measured_estimators
-from app.scores.trusted import Trust
+from app.scores.trust import Trust
 from app.shell import cancel, page, state
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS

@@ -232,12 +232,6 @@ def _decide(key: str, value: Any, scope: str, shown: bool, text: str | None = No
         mine.view.shown[key] = str(value) if text is None else text
 
 
-def _is_new_page() -> bool:
-    """Whether the page was another one when the URL was told last."""
-    mine = _mine()
-    return mine.published is None or mine.published.page != mine.view.page
-
-
 def _set(key: str, value: Any, before: Any = None) -> None:
     """Set a widget, unless the browser is known to show that value.
 
@@ -252,8 +246,8 @@ def _set(key: str, value: Any, before: Any = None) -> None:
         get(key)  # forgets what is over
         known = mine.set[key].values if key in mine.set else [now]
         mine.set[key] = _Set([*known, value])
-    elif key not in mine.set and not _is_new_page():  # another page's widget of that key does not hand its value on
-        return
+    elif key not in mine.set and mine.published is not None and mine.published.page == mine.view.page:
+        return  # another page's widget of that key does not hand its value on
     st.session_state[key] = value
 
 

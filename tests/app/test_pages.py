@@ -33,7 +33,7 @@ def test_next_round_moves_the_view(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "complaint"), [({"round": "99"}, "round '99'"), ({"run": "nowhere"}, "run 'nowhere'")]
+    ("query", "complaint"), [({"round": "99"}, "round '99'"), ({"run": "nowhere"}, "The run nowhere is not in")]
 )
 def test_a_view_that_is_not_there_is_named(open_page: Open, query: dict[str, str], complaint: str) -> None:
     app = open_page("diagnose", **query)

@@ -72,7 +72,7 @@ def test_what_is_of_an_update_itself_leads_to_that_update(open_page: Open) -> No
     app = open_page("timeline", run="stops")
     assert strip(app) == {"not finite": ([2], [2])}
     assert "What stopped being a number first is of update 2 itself." in words(app)
-    assert "reward of 2 of 32 records (4, 7)" in words(app)
+    assert "reward is not finite in 2 of 32 records (4, 7)" in words(app)
 
 
 def test_too_few_episodes_are_said(open_page: Open) -> None:

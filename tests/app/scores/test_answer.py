@@ -11,7 +11,7 @@ from pages import FIRST, SEEN, Open, button, errors, figure, words
 import engine
 from app.charts.theme import PALE
 from app.scores import answer
-from app.scores.trusted import Trust
+from app.scores.trust import Trust
 from engine.analysis.concentration import Concentration, concentration_of
 from engine.core.faithfulness.result import Validation, keep_validation
 from engine.core.targets.of_records import return_target

@@ -18,10 +18,10 @@ import engine
 from app.charts.prediction import predicted_beside_actual
 from app.removal.predicted_and_actual import changes
 from app.scores import background
-from engine.core.agent import PolicyAgent
 from engine.core.faithfulness.lds import spearman
 from engine.core.filtering import bottom_fraction
 from engine.core.influence import read_influence
+from engine.core.kind import kind_of
 from engine.core.optimizer_settings import settings_of
 from engine.intervention.plan import Intervention, draws
 from engine.intervention.record_sets import change_basket
@@ -146,8 +146,9 @@ def test_an_optimizer_whose_steps_are_not_known_leaves_the_papers_estimator(
 ) -> None:
     optimizers = torch.optim.RMSprop, torch.optim.Adam
     made = next(kind for kind in optimizers if kind.__name__ == optimizer)([torch.zeros(2)])
-    monkeypatch.setattr(PolicyAgent, "optimizer_settings", settings_of(made))
-    assert background.first_estimator(run.snapshot(1)) == first
+    snapshot = run.snapshot(1)
+    monkeypatch.setattr(type(kind_of(snapshot).agent(snapshot)), "optimizer_settings", settings_of(made))
+    assert background.first_estimator(snapshot) == first
 
 
 def test_two_estimators_are_compared(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
