@@ -147,7 +147,9 @@ def test_an_optimizer_whose_steps_are_not_known_leaves_the_papers_estimator(
     optimizers = torch.optim.RMSprop, torch.optim.Adam
     made = next(kind for kind in optimizers if kind.__name__ == optimizer)([torch.zeros(2)])
     snapshot = run.snapshot(1)
-    monkeypatch.setattr(type(kind_of(snapshot).agent(snapshot)), "optimizer_settings", settings_of(made))
+    agent = kind_of(snapshot).agent(snapshot)
+    agent.optimizer_settings = settings_of(made)
+    monkeypatch.setattr(type(kind_of(snapshot)), "agent", lambda *_: agent)
     assert background.first_estimator(snapshot) == first
 
 
