@@ -165,6 +165,8 @@ def takes_no_time(snapshot: Snapshot, target: Target, estimator: str, orders: in
     """Whether scores may be computed while the page is drawn."""
     if estimator == REPLAY_REGRESSION:
         return False
+    if estimator == PRIOR == first_estimator(snapshot) and orders == 1 and not by_layer:
+        return True
     return loaders.influence_seconds(snapshot, target, estimator, orders, by_layer) <= AT_ONCE_SECONDS
 
 

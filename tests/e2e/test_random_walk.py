@@ -58,7 +58,7 @@ SHOWN = """() => {
         warned: all('[data-testid=stAlertContentWarning]').map(e => e.innerText),
         run: one('.st-key-run input')?.value ?? null,
         round: one('.st-key-round input[type=range]')?.getAttribute('aria-valuetext') ?? null,
-        trust: text('.st-key-trust'),
+        source: text('.st-key-source'),
         selection: text('.st-key-selection'),
         basket: text('.st-key-basket'),
         add: button && {label: button.innerText, disabled: button.disabled},
@@ -239,8 +239,8 @@ class Walker:
         """What Diagnose shows of a round against the disk."""
         sets = read_sets(engine.open_run(self.runs / self.run), round)
         new = len(set(sets.selection) - set(sets.basket))
-        if f"round {round} " not in seen["trust"]:
-            yield f"the badge is not about round {round}: {seen['trust']}"
+        if f"round {round} " not in seen["source"]:
+            yield f"the scores are not about round {round}: {seen['source']}"
         said = re.search(r"Selection: (\d+) of", seen["selection"])
         if len(sets.selection) != (int(said[1]) if said else 0):
             yield f"{len(sets.selection)} are selected: {seen['selection']}"

@@ -81,7 +81,7 @@ def test_the_keys(page: Page, url: str, runs: Path) -> None:
     page.keyboard.press("b")
     expect(basket).to_contain_text(f"Basket of round 1: {count} records")
     expect(elsewhere).to_contain_text(f"Basket of round 1: {count} records")
-    expect(tab.locator(".st-key-clear_basket button")).to_be_enabled()
+    expect(tab.locator(".st-key-clear_basket button").first).to_be_enabled()
     idle(page)
     idle(tab)
     tab.locator(".st-key-undo button").first.click()
