@@ -17,6 +17,13 @@ from engine.terminal import print_json, print_table, progress
 CHANGES = ("counterfactual", "control", "difference_from_control")
 """How a number on records changed: without the chosen ones, without random ones, and between the two."""
 
+_TO_TRY = {
+    "another estimator": "records that another estimator ranks worst (influence --estimator NAME, then --drop-file)",
+    "train on": "training on with data collected anew (--continue-rounds 5 --seeds 3)",
+    "more orders": "more minibatch orders (--orders {orders})",
+}
+"""What the options are of what can be tried next."""
+
 
 def retrain(
     run: RunFolder,
@@ -45,10 +52,9 @@ def retrain(
     from engine.core.kind import kind_of
     from engine.core.replays.replay import check_mode, check_replayable
     from engine.core.targets.question import TargetName
-    from engine.intervention.comparison import meaning
+    from engine.intervention.origin import Chosen
     from engine.intervention.plan import Intervention
     from engine.intervention.retrain import carry_out
-    from engine.intervention.unplayed import means_on_records, not_played
     from engine.jobs.interventions import create_job, predicted
     from engine.jobs.work import work
     from engine.store.read import open_run
@@ -79,26 +85,55 @@ def retrain(
     try:
         with progress() as report:
             if out is None:
-                job, _ = create_job(opened, snapshot, plan, predicted(snapshot, plan))
+                foretold = predicted(snapshot, plan)
+                origin = _origin(plan, drop_bottom, foretold)
+                chosen = (Chosen(records=len(plan.removed), origin=origin),)
+                job, _ = create_job(opened, snapshot, plan, foretold, chosen)
                 result: Mapping[str, Any] = work(job.folder, report)
             else:
                 result = carry_out(opened, plan, out, report)
+                foretold = predicted(snapshot, plan)
     except KeyboardInterrupt:
         raise CancelledError("stopped; no branch was recorded") from None
     if as_json:
         print_json(dict(result))
         return
+    _print_result(result, plan, foretold["summed_influence"])
+
+
+def _print_result(result: Mapping[str, Any], plan: Any, summed_influence: float | None) -> None:
+    """For people: the arms, target and return in one sentence, the verdict, and what to try."""
+    from engine.intervention.comparison import meaning
+    from engine.intervention.target_and_return import joined, to_try
+    from engine.intervention.unplayed import means_on_records, not_played
+
     played = "unplayed" not in result
     (_print_arms if played else _print_on_records)(result)
-    print(f"removed {len(result['removed'])} of {result['records']} records, {orders} minibatch orders, mode {mode}")
+    print(
+        f"removed {len(result['removed'])} of {result['records']} records, {plan.orders} minibatch orders, mode {plan.mode}"
+    )
     if not played:
         print(not_played(result))
+    print(joined(result, summed_influence))
     print(f"{result['verdict']}: {meaning(result['verdict']) if played else means_on_records(result)}")
+    for attempt in to_try(result, summed_influence):
+        print(f"to try: {_TO_TRY[attempt].format(orders=2 * plan.orders)}")
     if "recollected" in result:
         again = result["recollected"]
-        print(f"\ntrained on for {continue_rounds} rounds with data collected anew, {seeds} seeds")
+        print(f"\ntrained on for {plan.continue_rounds} rounds with data collected anew, {plan.seeds} seeds")
         _print_arms(again["evaluation"])
         print(f"{again['verdict']}: {meaning(again['verdict'])}")
+
+
+def _origin(plan: Any, drop_bottom: float | None, foretold: Mapping[str, Any]) -> Any:
+    """Where the records came from: ranked here, or listed in a file."""
+    from engine.core.targets.question import PlainTarget
+    from engine.intervention.origin import Origin
+
+    if drop_bottom is None:
+        return Origin(way="file")
+    target = PlainTarget(**plan.measured.plain())
+    return Origin(way="worst", share=drop_bottom, estimator=foretold["estimator"], target=target)
 
 
 def _print_arms(compared: Mapping[str, Any]) -> None:

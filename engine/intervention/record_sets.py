@@ -17,6 +17,7 @@ from uuid import uuid4
 from msgspec import Meta
 
 from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
+from engine.intervention.origin import Chosen, Origin, counted_by_origin
 from engine.store.documents import read_json, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run
@@ -50,6 +51,8 @@ class Change:
     """`basket`, `selection`, or the group that `group_of` names."""
     added: Records = ()
     removed: Records = ()
+    origin: Origin | None = None
+    """Where the added records came from; None: not kept."""
 
     @property
     def undone(self) -> Change:
@@ -82,6 +85,15 @@ class RecordSets:
     def basket(self) -> list[int]:
         """Records chosen for removal."""
         return list(self.sets.get(BASKET, ()))
+
+    @property
+    def chosen(self) -> tuple[Chosen, ...]:
+        """Where the records of the basket came from, as far as the changes are remembered that put them in."""
+        found: dict[int, Origin | None] = {}
+        for change in self.undo:
+            if change.of == BASKET:
+                found |= dict.fromkeys(change.added, change.origin)
+        return counted_by_origin(found.get(record) for record in self.basket)
 
     @property
     def selection(self) -> list[int]:
@@ -145,8 +157,17 @@ def _as_written(path: Path, stamp: tuple[int, ...]) -> RecordSets:
     return RecordSets(sets, written.undo, written.redo, document.checked)
 
 
-def change_set(run: Run, round: int, of: str, add: Iterable[int] = (), remove: Iterable[int] | None = ()) -> None:
+def change_set(
+    run: Run,
+    round: int,
+    of: str,
+    add: Iterable[int] = (),
+    remove: Iterable[int] | None = (),
+    origin: Origin | None = None,
+) -> None:
     """Put records into one of the sets and take others out (`None`: all that are not added), whatever else happened to it.
+
+    Where the added ones came from is kept with the change.
 
     Raises:
         NotARunError: the run is no longer there.
@@ -159,15 +180,17 @@ def change_set(run: Run, round: int, of: str, add: Iterable[int] = (), remove: I
     def changed(before: RecordSets) -> RecordSets | None:
         had = set(before.sets.get(of, ()))
         gone = (had if out is None else out & had) - new
-        change = Change(of, tuple(sorted(new - had)), tuple(sorted(gone)))
+        change = Change(of, tuple(sorted(new - had)), tuple(sorted(gone)), origin)
         return RecordSets(before.after(change), (*before.undo, change)) if change.added or change.removed else None
 
     _update(run, round, changed)
 
 
-def change_basket(run: Run, round: int, add: Iterable[int] = (), remove: Iterable[int] | None = ()) -> None:
+def change_basket(
+    run: Run, round: int, add: Iterable[int] = (), remove: Iterable[int] | None = (), origin: Origin | None = None
+) -> None:
     """`change_set` of the basket."""
-    change_set(run, round, BASKET, add, remove)
+    change_set(run, round, BASKET, add, remove, origin)
 
 
 def select(run: Run, round: int, records: Iterable[int]) -> None:
@@ -268,12 +291,16 @@ def _update(run: Run, round: int, change: Callable[[RecordSets], RecordSets | No
 
 
 def _content(sets: RecordSets) -> dict[str, Any]:
-    names = ("of", "added", "removed")
     return {
         "sets": sets.sets,
-        "undo": [{name: getattr(change, name) for name in names} for change in _recent(sets.undo)],
-        "redo": [{name: getattr(change, name) for name in names} for change in _recent(sets.redo)],
+        "undo": [_plain(change) for change in _recent(sets.undo)],
+        "redo": [_plain(change) for change in _recent(sets.redo)],
     }
+
+
+def _plain(change: Change) -> dict[str, Any]:
+    plain = {name: getattr(change, name) for name in ("of", "added", "removed")}
+    return plain if change.origin is None else {**plain, "origin": change.origin.to_json()}
 
 
 def _recent(changes: tuple[Change, ...]) -> list[Change]:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +27,7 @@ from engine.core.influence import influence
 from engine.core.kind import kind_of
 from engine.core.replays.replay import check_replayable
 from engine.errors import BadInputError, DamagedRunError, StorageError, ZeroGradientError
+from engine.intervention.origin import Chosen
 from engine.intervention.outcome import RESULT_FILE, Outcome, UnplayedOutcome, outcome_of
 from engine.intervention.plan import Intervention
 from engine.intervention.retrain import PARTIAL
@@ -47,6 +48,8 @@ class WrittenIntervention:
     plan: Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/$defs/WrittenPlan"})]
     about: dict[str, Any]
     created: Moment
+    chosen: tuple[Chosen, ...] = ()
+    """Where the removed records came from; none: not kept."""
 
 
 def intervention_id(snapshot: Snapshot, plan: Intervention) -> str:
@@ -61,7 +64,9 @@ class InterventionJob(Job):
 
     plan: Intervention
     metadata: dict[str, Any]
-    """What else `intervention.json` says: where the records came from, what was predicted."""
+    """What else `intervention.json` says: what was predicted, and when it was begun."""
+    chosen: tuple[Chosen, ...] = ()
+    """Where the removed records came from; none: not kept."""
 
     result: Outcome | UnplayedOutcome | None = None
     """What `retrain` returned, once it is done."""
@@ -88,9 +93,16 @@ def predicted(
 
 
 def create_job(
-    run: Run, snapshot: Snapshot, plan: Intervention, metadata: dict[str, Any]
+    run: Run, snapshot: Snapshot, plan: Intervention, metadata: dict[str, Any], chosen: Sequence[Chosen] = ()
 ) -> tuple[InterventionJob, bool]:
     """Write an intervention to disk, ready for a worker.
+
+    Args:
+        run: the run.
+        snapshot: its round.
+        plan: what to remove.
+        metadata: see `predicted`.
+        chosen: where the removed records came from.
 
     Returns:
         The job, and whether a worker is to be started; one that is done or running is given back as it is, but for one in
@@ -121,6 +133,8 @@ def create_job(
     if files.exists(folder / "branch"):  # without a sound result nobody can tell what is in it, or nothing was played
         set_aside(folder / "branch")
     document = {"plan": plan.to_json(), "about": metadata, "created": time.time()}
+    if chosen:
+        document["chosen"] = [part.to_json() for part in chosen]
     write_json(inside(folder, PLAN_FILE), document, files)
     write_status(folder, "queued", "waiting for the worker", 0, 1)
     job = read_job(folder)
@@ -164,7 +178,12 @@ def read_job(folder: Path) -> InterventionJob | None:
         job = replace(job, state="failed", doing="its result is missing; start it again")
     checked = document.checked and (kept is None or kept[1].checked)
     return InterventionJob(
-        plan=plan, metadata=metadata, result=None if kept is None else kept[0], checked=checked, **vars(job)
+        plan=plan,
+        metadata=metadata,
+        chosen=written.chosen,
+        result=None if kept is None else kept[0],
+        checked=checked,
+        **vars(job),
     )
 
 

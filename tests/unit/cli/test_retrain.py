@@ -11,6 +11,8 @@ from recorded_policies import MODELS
 
 import engine
 from engine.cli.schema import run_format
+from engine.intervention.origin import in_words
+from engine.jobs.interventions import list_jobs
 from engine.recording import sb3
 
 SCHEMA = run_format()
@@ -39,7 +41,12 @@ def test_retrain_the_bottom_for_people(command: Command, run: Path, tmp_path: Pa
     negative = (engine.influence(engine.open_run(run).snapshot(1), cache=False).influence < 0).sum()
     assert f"removed {negative // 2} of 140 records" in outcome.out
     assert "counterfactual" in outcome.out
-    assert outcome.out.splitlines()[-1].split(":")[0] in ("helps", "hurts", "within noise")
+    verdict = next(
+        line for line in outcome.out.splitlines() if line.split(":")[0] in ("helps", "hurts", "within noise")
+    )
+    before = outcome.out.splitlines()[outcome.out.splitlines().index(verdict) - 1]
+    assert before.startswith("Without them: ")
+    assert "The target " in before
 
 
 def test_retrain_with_data_collected_anew(command: Command, run: Path, tmp_path: Path) -> None:
@@ -57,6 +64,8 @@ def test_retrain_without_a_folder_keeps_it_beside_the_run(command: Command, run:
     arguments = ("retrain", run, "--round", 1, "--drop-file", tmp_path / "ids.txt", *SMALL, "--json")
     first = command(*arguments)
     assert first.json["removed"] == [3, 5]
+    [job] = list_jobs(engine.open_run(run))
+    assert in_words(job.chosen) == "listed in a file"
     assert (run / "interventions").is_dir()
     assert engine.verify_run(first.json["run"]) == []
     again = command(*arguments)

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import engine
+from engine.core.targets.question import PlainTarget
 from engine.errors import BadInputError, DamagedRunError, NotARunError
 from engine.intervention import record_sets
+from engine.intervention.origin import Chosen, Origin, in_words
 from engine.intervention.record_sets import (
     change_basket,
     delete_group,
@@ -45,6 +47,31 @@ def test_two_tabs_share_one_basket(run: Run) -> None:
     assert read_sets(run, 1).basket == [3, 9]
     change_basket(run, 1, remove=None)
     assert read_sets(run, 1).basket == []
+
+
+def test_the_basket_knows_where_its_records_came_from(run: Run) -> None:
+    worst = Origin(way="worst", share=0.5, estimator="tracin_adam", target=PlainTarget())
+    change_basket(run, 1, add=[5, 3, 8], origin=worst)
+    change_basket(run, 1, add=[9, 3], origin=Origin(way="lasso"))
+    change_basket(run, 1, add=[20])
+    change_basket(run, 1, remove=[8])
+    sets = read_sets(run, 1)
+    assert sets.chosen == (
+        Chosen(records=2, origin=worst),
+        Chosen(records=1, origin=Origin(way="lasso")),
+        Chosen(records=1),
+    )
+    assert in_words(sets.chosen) == (
+        "2 records the worst half by tracin_adam, return target; 1 record drawn around with the lasso; "
+        "1 record of which it was not kept"
+    )
+    undo(run, 1)  # 8 is back
+    undo(run, 1)  # 20 is gone
+    assert [part.records for part in read_sets(run, 1).chosen] == [3, 1]
+    redo(run, 1)
+    assert [part.records for part in read_sets(run, 1).chosen] == [3, 1, 1]
+    on_disk(run).write_text("[4, 2]")
+    assert in_words(read_sets(run, 1).chosen) == "how they were chosen was not kept"
 
 
 def test_a_basket_does_not_bring_a_deleted_run_back(run: Run) -> None:

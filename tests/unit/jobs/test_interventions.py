@@ -18,6 +18,7 @@ from deadlines import wait_until
 import engine
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError, CancelledError, LockedRunError
+from engine.intervention.origin import Chosen, Origin
 from engine.intervention.plan import Intervention
 from engine.jobs.folder import request_cancel
 from engine.jobs.interventions import create_job, damaged_jobs, intervention_id, list_jobs, predicted, read_job
@@ -68,6 +69,16 @@ def test_equal_interventions_have_one_id_and_one_result(run: Run) -> None:
     assert (job.state, to_be_started) == ("done", False)
     assert work(folder) == first
     assert [job.id for job in list_jobs(run)] == [folder.name]
+
+
+def test_where_the_records_came_from_is_kept(run: Run) -> None:
+    chosen = (Chosen(records=2, origin=Origin(way="group", group="two crashes")), Chosen(records=1))
+    job, _ = create_job(run, run.snapshot(1), PLAN, {}, chosen)
+    again = read_job(job.folder)
+    assert again is not None
+    assert again.chosen == chosen
+    assert made(run, Intervention(round=1, removed=(4,), orders=2, episodes=4)) != job.folder
+    assert [job.chosen for job in list_jobs(run)] == [(), chosen], "a job that says nothing of it is read"
 
 
 def test_the_chosen_target_is_measured(run: Run) -> None:
