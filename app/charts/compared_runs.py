@@ -13,6 +13,8 @@ from engine.analysis.compared_runs import Curve
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
+MARGIN = 0.05
+"""Of the axis, above and below what was measured."""
 MARKED = 40
 """Curves of at most so many rounds have a mark at every round."""
 
@@ -32,6 +34,7 @@ def curves(lines: Mapping[str, Curve], metric: str, by_steps: bool, dark: bool) 
     figure.update_layout(
         xaxis_title="environment steps" if by_steps else "round", yaxis_title=plain(metric), dragmode="pan"
     )
+    figure.update_yaxes(range=_clipped(lines))
     return style(figure, 420)
 
 
@@ -55,9 +58,18 @@ def small_multiples(metrics: Mapping[str, Mapping[str, Curve]], by_steps: bool, 
         for i, (label, line) in enumerate(lines.items()):
             place = {"row": panel // 3 + 1, "col": panel % 3 + 1}
             _draw(figure, i, label, line, by_steps, dark, marks=False, **place)
+        figure.update_yaxes(range=_clipped(lines), row=panel // 3 + 1, col=panel % 3 + 1)
     style(figure, 190 * rows)
     figure.update_layout(margin={"t": 36}, dragmode="pan", showlegend=False)
     return figure
+
+
+def _clipped(lines: Mapping[str, Curve]) -> tuple[float, float] | None:
+    """The vertical axis: as far as what was measured reaches, wherever a band may end; None where all is one value."""
+    extents = [line.extent for line in lines.values() if line.extent is not None]
+    low, high = min((low for low, _ in extents), default=0.0), max((high for _, high in extents), default=0.0)
+    beyond = MARGIN * (high - low)
+    return (low - beyond, high + beyond) if beyond else None
 
 
 def _draw(
@@ -65,11 +77,11 @@ def _draw(
 ) -> None:
     colours = theme(dark).series
     colour, x = colours[i % len(colours)], line.steps if by_steps else line.round
-    several = line.runs > 1
+    banded = np.isfinite(line.low)
     for bounds, fill in ((line.low, None), (line.high, "tonexty")):
         figure.add_scatter(
-            x=x[several],
-            y=bounds[several],
+            x=x[banded],
+            y=bounds[banded],
             mode="lines",
             line={"width": 0, "color": colour},
             fill=fill,

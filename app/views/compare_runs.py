@@ -13,7 +13,7 @@ from app.charts.timeline import LOSSES
 from app.runs import curve_controls, films, policy_difference
 from app.shell import loaders, page, state
 from app.shell.text import escape
-from engine.analysis.compared_runs import Band, Curve, by_seed, curve, differing_settings
+from engine.analysis.compared_runs import FEWEST_SEEDS, Band, Curve, by_seed, curve, differing_settings
 from engine.core.replays.replay import mode_name
 from engine.errors import EngineError
 from engine.store.read import Run
@@ -64,29 +64,72 @@ def suggestions(paths: dict[str, Any]) -> None:
             )
 
 
-def labelled(runs: dict[str, Run]) -> dict[str, list[Run]]:
-    """What a line of the curves is called -> the runs that are joined in it."""
+def seeds_to_join(runs: dict[str, Run]) -> list[list[str]]:
+    """Names of the runs that a mean can be taken over: they differ in nothing but their seed, and are not too few."""
+    alone = set(state.get("alone") or ())
+    groups = ([name for name in names if name not in alone] for names in by_seed(runs))
+    return [names for names in groups if len(names) >= FEWEST_SEEDS]
+
+
+def labelled(runs: dict[str, Run], groups: list[list[str]]) -> dict[str, list[Run]]:
+    """What a line of the curves is called -> the runs whose mean it is: one for each group, and one for each other run."""
+    joined = {name: names for names in groups for name in names}
     lines = {}
-    for names in by_seed(runs):
-        seeds = f", seeds {', '.join(str(runs[name].config.seed) for name in names)}" if len(names) > 1 else ""
-        lines[page.short_name(names[0]) + seeds] = [runs[name] for name in names]
+    for name in runs:
+        names = joined.get(name, [name])
+        seeds = f", mean of seeds {', '.join(str(runs[one].config.seed) for one in names)}" if len(names) > 1 else ""
+        lines[page.short_name(names[0]) + seeds] = [runs[one] for one in names]
     return lines
+
+
+def seed_controls(runs: dict[str, Run]) -> tuple[list[list[str]], Band]:
+    """Draw what is asked about seeds, if there are any: the groups that are joined, and the band around each."""
+    seeds = [name for names in by_seed(runs) if len(names) >= FEWEST_SEEDS for name in names]
+    bands: list[Band] = list(get_args(Band))
+    if not seeds:
+        return [], bands[0]
+    state.choose("join", [False, True], False)
+    joined = st.toggle(
+        "Mean over seeds", key="join",
+        help="One line for the runs that differ in nothing but their seed. Fewer than three are drawn as they are.",
+    )  # fmt: skip
+    if not joined:
+        return [], bands[0]
+    band: Band = state.choose("band", bands, "95 % t interval")
+    band = st.selectbox("Band over seeds", bands, key="band", width=200)
+    state.choose_many("alone", seeds, [])
+    st.multiselect(
+        "Not in the mean", seeds, key="alone", format_func=page.short_name, width=260, placeholder="all are in it",
+        help="These runs have a line of their own.",
+    )  # fmt: skip
+    return seeds_to_join(runs), band
+
+
+def about_seeds(groups: list[list[str]], band: Band) -> str:
+    """How many runs a line is of, in words."""
+    if not groups:
+        return "One line a run."
+    of_mean = ", of the mean" if band == "95 % t interval" else ""
+    said = (
+        f"; band: {band} over the seeds{of_mean}, where at least {FEWEST_SEEDS} have a value"
+        if band != "no band"
+        else ""
+    )
+    return (
+        f"Runs that differ only in their seed are one line, their mean{said}. The axis is that of the runs themselves."
+    )
 
 
 def draw_curves(runs: dict[str, Run]) -> None:
     """Return and the other metrics over training."""
-    lines = labelled(runs)
-    joined = any(len(group) > 1 for group in lines.values())
     st.subheader("Curves", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         state.choose("metric", list(METRICS), "mean_return")
         metric = st.selectbox("Metric", list(METRICS), key="metric", format_func=METRICS.__getitem__, width=240)
         across = curve_controls.across()
         smoothing = curve_controls.smoothing()
-        bands = list(get_args(Band))
-        band: Band = state.choose("band", bands, bands[0])
-        if joined:
-            band = st.selectbox("Band over seeds", bands, key="band", width=200)
+        groups, band = seed_controls(runs)
+    lines = labelled(runs, groups)
     by_steps = across == curve_controls.ACROSS[1]
 
     def draw(name: str) -> dict[str, Curve]:
@@ -104,12 +147,7 @@ def draw_curves(runs: dict[str, Run]) -> None:
     st.caption(
         ("Return and length: of the training episodes that ended in the round. " if "mean" in str(metric) else "")
         + (f"Smoothed with weight {smoothing:g}; the faint line is as measured. " if smoothing else "")
-        + (
-            f"Runs that differ only in their seed are one line, their mean; band: {band} over the seeds"
-            f"{', of the mean' if band == bands[0] else ''}, where two or more have a value."
-            if joined
-            else "One line a run. Runs that differ in nothing but their seed would be joined, with a band."
-        )
+        + about_seeds(groups, band)
     )
     others = {title: draw(name) for name, title in METRICS.items() if name != metric}
     there = {title: of for title, of in others.items() if any(len(line.round) for line in of.values())}

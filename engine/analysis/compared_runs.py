@@ -17,7 +17,9 @@ from engine.store.read import Run
 
 NOT_SETTINGS = ("seed", "rounds")
 """In which two runs of one setting may differ."""
-Band = Literal["95 % t interval", "lowest to highest"]
+FEWEST_SEEDS = 3
+"""An interval over fewer runs says next to nothing: over two it is 9 times as wide as they are apart."""
+Band = Literal["no band", "95 % t interval", "lowest to highest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +35,13 @@ class Curve:
     mean: NDArray[np.float64]
     """(m,) mean over the runs, each smoothed."""
     low: NDArray[np.float64]
-    """(m,) NaN where fewer than two runs have a value."""
+    """(m,) NaN where there is no band: where none is asked for, or fewer than `FEWEST_SEEDS` runs have a value."""
     high: NDArray[np.float64]
     """(m,)"""
     runs: NDArray[np.int64]
     """(m,) how many runs have a value."""
+    extent: tuple[float, float] | None
+    """The lowest and the highest value of any of the runs, as measured; None where there is none."""
 
 
 def by_seed(runs: Mapping[str, Run]) -> list[list[str]]:
@@ -123,10 +127,12 @@ def curve(runs: Sequence[Run], metric: str, smoothing: float = 0.0, band: Band =
     rounds = np.array(sorted(set().union(*measured)), np.int64)
     values = np.array([[one.get(int(k), np.nan) for k in rounds] for one in measured]).reshape(len(runs), len(rounds))
     smoothed = np.array([smooth(row, smoothing) for row in values]).reshape(values.shape)
-    low, high = t_interval(smoothed) if band == "95 % t interval" else _range(smoothed)
     count = (~np.isnan(values)).sum(axis=0)
+    bounds = t_interval(smoothed) if band == "95 % t interval" else _range(smoothed)
+    low, high = (np.where((count >= FEWEST_SEEDS) & (band != "no band"), bound, np.nan) for bound in bounds)
+    extent = (float(np.nanmin(values)), float(np.nanmax(values))) if count.any() else None
     steps = (rounds + 1) * (runs[0].config.records_per_round if runs else 0)
-    return Curve(rounds, steps, _mean(values), _mean(smoothed), low, high, count)
+    return Curve(rounds, steps, _mean(values), _mean(smoothed), low, high, count, extent)
 
 
 def smooth(values: NDArray[np.float64], weight: float) -> NDArray[np.float64]:

@@ -32,7 +32,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, cartpole: engine.Run) -> Path
     """Two seeds, one of them with a branch, and a run of another environment."""
     folder = tmp_path_factory.mktemp("compared")
     shutil.copytree(cartpole.path, folder / "pole")
-    record(folder / "pole-1", "CartPole-v1", seed=1, **SETTINGS)
+    for seed in (1, 2):
+        record(folder / f"pole-{seed}", "CartPole-v1", seed=seed, **SETTINGS)
     engine.retrain(
         engine.open_run(folder / "pole"), 1, [3, 5, 8], folder / "branch", orders=2, episodes=2, continue_rounds=1
     )
@@ -71,16 +72,45 @@ def lines(app: AppTest, key: str = "runs_curves") -> list[dict]:
     return [trace for trace in json.loads(chart.proto.spec)["data"] if trace.get("name")]
 
 
-def test_seeds_are_one_line_with_a_band(compared: Open) -> None:
+def axis(app: AppTest, key: str = "runs_curves") -> list[float]:
+    chart = next(chart for chart in app.get("plotly_chart") if chart.proto.id.endswith(key))
+    return list(json.loads(chart.proto.spec)["layout"]["yaxis"]["range"])
+
+
+def test_runs_are_drawn_one_by_one_at_first(compared: Open, runs: Path) -> None:
     app = compared("pole", "pole-1", "branch")
     assert errors(app) == []
-    assert [line["name"] for line in lines(app)] == ["pole, seeds 0, 1", "branch"]
-    assert "95 % t interval" in words(app)
+    assert [line["name"] for line in lines(app)] == ["pole", "pole-1", "branch"]
+    assert "join" not in [toggle.key for toggle in app.toggle], "two seeds are too few for a mean with a band"
     table = app.dataframe[0].value
     assert table.loc["seed"].tolist() == ["0", "1", "0"]
     assert "learning_rate" not in table.index
     assert table.loc["branch of", "branch"] == "pole"
     assert table.loc["removed records", "branch"] == "3 (mask)"
+
+
+def test_seeds_are_joined_where_that_is_asked(compared: Open, runs: Path) -> None:
+    names = ("pole", "pole-1", "pole-2", "branch")
+    app = compared(*names)
+    assert [line["name"] for line in lines(app)] == list(names)
+    app.toggle(key="join").set_value(True).run()
+    assert errors(app) == []
+    assert [line["name"] for line in lines(app)] == ["pole, mean of seeds 0, 1, 2", "branch"]
+    assert "band: 95 % t interval" in words(app)
+    returns = [
+        info.metrics["mean_return"]
+        for name in names
+        for info in engine.open_run(runs / name).rounds
+        if info.metrics["mean_return"] is not None
+    ]
+    low, high = axis(app)
+    assert low <= min(returns) < max(returns) <= high
+    assert high - low < 1.2 * (max(returns) - min(returns)), "the axis is the data's, not the band's"
+    app.selectbox(key="band").set_value("no band").run()
+    assert "band:" not in words(app)
+    app.multiselect(key="alone").set_value(["pole-1"]).run()
+    assert [line["name"] for line in lines(app)] == list(names), "two are left: too few"
+    assert {"join", "alone"} <= set(app.query_params)
 
 
 def test_the_url_brings_the_view_back(compared: Open) -> None:
@@ -184,7 +214,7 @@ def test_a_damaged_round_is_named_and_the_curves_stay(compared: Open, runs: Path
     assert len(errors(app)) == 1
     assert errors(app)[0].startswith("pole-1: data/")
     assert "is damaged" in errors(app)[0]
-    assert [line["name"] for line in lines(app)] == ["pole, seeds 0, 1"]
+    assert [line["name"] for line in lines(app)] == ["pole", "pole-1"]
 
 
 def test_episodes_are_played_with_the_same_luck(compared: Open, runs: Path) -> None:

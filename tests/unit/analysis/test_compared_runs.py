@@ -80,16 +80,18 @@ def test_the_interval_is_students() -> None:
 
 
 def test_a_curve_over_seeds() -> None:
-    runs = [run({0: 1.0, 1: None, 2: 5.0}), run({0: 3.0, 2: 7.0, 3: 9.0}, seed=1)]
+    runs = [run({0: 1.0, 1: None, 2: 5.0}), run({0: 3.0, 2: 7.0, 3: 9.0}, seed=1), run({0: 8.0}, seed=2)]
     found = curve(runs, "mean_return", band="lowest to highest")
     assert found.round.tolist() == [0, 2, 3], "no episode ended in round 1"
     assert found.steps.tolist() == [128, 384, 512]
-    assert found.mean.tolist() == [2, 6, 9]
-    assert found.runs.tolist() == [2, 2, 1]
-    assert (found.low[:2].tolist(), found.high[:2].tolist()) == ([1, 5], [3, 7])
-    assert np.isnan([found.low[2], found.high[2]]).all()
+    assert found.mean.tolist() == [4, 6, 9]
+    assert found.runs.tolist() == [3, 2, 1]
+    assert (found.low[0], found.high[0]) == (1, 8)
+    assert np.isnan([found.low[1:], found.high[1:]]).all(), "two runs make no band"
+    assert found.extent == (1, 9)
     narrow = curve(runs, "mean_return")
-    assert narrow.high[0] == pytest.approx(2 + 12.706, abs=1e-3)
+    assert (narrow.low[0], narrow.high[0]) == pytest.approx(stats.t.interval(0.95, 2, 4, stats.sem([1.0, 3.0, 8.0])))
+    assert np.isnan(curve(runs, "mean_return", band="no band").low).all()
 
 
 def test_smoothing_keeps_the_raw_line() -> None:
