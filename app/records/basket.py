@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from app.records import undo
+from app.records.scatter import KEY as SCATTER
 from app.scores import target_controls
 from app.shell import downloads, page, selection, state
 from app.shell.text import escape
 from engine.core.estimators.sums import sum_of
+from engine.core.targets.question import Question
+from engine.intervention.origin import Origin, Way
 from engine.intervention.record_sets import change_basket, set_aside
 from engine.store.read import Run
 from engine.store.snapshot import Float32s, Snapshot
 
 
 @page.careful
-def put_in(run: Run, round: int, records: list[int]) -> None:
-    """Add records to the basket on disk (a callback)."""
-    change_basket(run, round, add=records)
+def put_in(run: Run, round: int, records: list[int], origin: Origin) -> None:
+    """Add records to the basket on disk, with where they came from (a callback)."""
+    change_basket(run, round, add=records, origin=origin)
     target_controls.basket_changed()
 
 
@@ -41,7 +45,13 @@ WORST = 50
 """Percent of the records with negative influence that one click puts in."""
 
 
-def draw(run: Run, snapshot: Snapshot, influence: Float32s | None, retrain: Callable[[list[int]], None]) -> None:
+def draw(
+    run: Run,
+    snapshot: Snapshot,
+    influence: Float32s | None,
+    retrain: Callable[[list[int]], None],
+    asked: Question | None = None,
+) -> None:
     """The bar at the bottom of the page: what is chosen for removal, always in sight.
 
     Args:
@@ -49,6 +59,7 @@ def draw(run: Run, snapshot: Snapshot, influence: Float32s | None, retrain: Call
         snapshot: its round.
         influence: (n,) of its records; None: not known.
         retrain: draws the dialog that retrains without these records.
+        asked: what the influence is of; None: not known.
     """
     problem = selection.kept(run, snapshot.round)[1]
     if problem:
@@ -69,12 +80,12 @@ def draw(run: Run, snapshot: Snapshot, influence: Float32s | None, retrain: Call
             disabled=not new,
             help="Put the selected records into the basket." if new else "Select records in a chart or a table first.",
             on_click=put_in,
-            args=(run, snapshot.round, new),
+            args=(run, snapshot.round, new, Origin.shown(asked, _how_selected())),
         )
         if influence is not None:
-            _worst_half(run, snapshot, influence, kept)
+            _worst_half(run, snapshot, influence, kept, asked)
         with st.popover("", icon=":material/edit:", key="edit_basket", help="Look into the basket, and change it."):
-            edit_basket(run, snapshot, influence, kept)
+            edit_basket(run, snapshot, influence, kept, asked)
         st.button(
             "",
             key="clear_basket",
@@ -101,7 +112,13 @@ def draw(run: Run, snapshot: Snapshot, influence: Float32s | None, retrain: Call
         retrain(kept)
 
 
-def _worst_half(run: Run, snapshot: Snapshot, influence: Float32s, kept: list[int]) -> None:
+def _how_selected() -> Way:
+    """How the selection was made, where that is known."""
+    ways: dict[Any, Way] = {"lasso": "lasso", "box": "box", "click": "click"}
+    return ways.get(state.get("tool"), "hand") if selection.source() == SCATTER else "hand"
+
+
+def _worst_half(run: Run, snapshot: Snapshot, influence: Float32s, kept: list[int], asked: Question | None) -> None:
     """A button that puts in the half of the negative records that lowered the target most."""
     worst = bottom(influence, WORST)
     new = sorted(set(worst) - set(kept))
@@ -117,7 +134,7 @@ def _worst_half(run: Run, snapshot: Snapshot, influence: Float32s, kept: list[in
         if worst
         else "No record lowered the target.",
         on_click=put_in,
-        args=(run, snapshot.round, new),
+        args=(run, snapshot.round, new, Origin.shown(asked, "worst", share=WORST / 100)),
     )
 
 
@@ -153,10 +170,12 @@ def _set_aside(run: Run, round: int) -> None:
     st.toast(f"The damaged file is kept as {escape(name)}.", icon=":material/inventory_2:")
 
 
-def edit_basket(run: Run, snapshot: Snapshot, influence: Float32s | None, kept: list[int]) -> None:
+def edit_basket(
+    run: Run, snapshot: Snapshot, influence: Float32s | None, kept: list[int], asked: Question | None
+) -> None:
     """Add the bottom records by the hundred, take single ones out, or take the list along."""
     if influence is not None:
-        _add_bottom(run, snapshot, influence)
+        _add_bottom(run, snapshot, influence, asked)
     if not kept:
         return
     if influence is not None:
@@ -193,7 +212,7 @@ def drop_list(records: Iterable[int]) -> str:
     return "".join(f"{record}\n" for record in sorted(records))
 
 
-def _add_bottom(run: Run, snapshot: Snapshot, influence: Float32s) -> None:
+def _add_bottom(run: Run, snapshot: Snapshot, influence: Float32s, asked: Question | None) -> None:
     share = st.slider(
         "Worst share of the records with negative influence", 5, 100, WORST, 5, format="%d%%", key="share"
     )
@@ -202,6 +221,6 @@ def _add_bottom(run: Run, snapshot: Snapshot, influence: Float32s) -> None:
         f"Put these {len(worst)} records into the basket",
         key="add_bottom",
         on_click=put_in,
-        args=(run, snapshot.round, worst),
+        args=(run, snapshot.round, worst, Origin.shown(asked, "worst", share=(share or WORST) / 100)),
         disabled=not worst,
     )

@@ -13,6 +13,7 @@ from app.shell import page, selection, state
 from app.shell.text import escape, signed_format
 from engine.core.estimators.sums import sum_of
 from engine.core.scores import Scores
+from engine.intervention.origin import Origin
 from engine.intervention.record_sets import LONGEST_NAME, change_basket, delete_group, read_sets, save_group
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -97,7 +98,7 @@ def _table(run: Run, snapshot: Snapshot, scores: Scores | None, groups: dict[str
             key="group_to_basket",
             icon=":material/add_shopping_cart:",
             on_click=_put_in,
-            args=(run, snapshot, records),
+            args=(run, snapshot, name, records),
         )
         if ask is not None:
             st.button(
@@ -124,8 +125,8 @@ def _select(run: Run, snapshot: Snapshot, records: list[int]) -> None:
 
 
 @page.careful
-def _put_in(run: Run, snapshot: Snapshot, records: list[int]) -> None:
-    change_basket(run, snapshot.round, add=records)
+def _put_in(run: Run, snapshot: Snapshot, name: str, records: list[int]) -> None:
+    change_basket(run, snapshot.round, add=records, origin=Origin(way="group", group=name))
     target_controls.basket_changed()
 
 

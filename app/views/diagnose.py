@@ -19,7 +19,7 @@ from app.shell import follow_run, loaders, page, selection, state
 from app.shell.text import escape
 from engine.core.gradients.attribution import top_and_bottom
 from engine.core.scores import Scores
-from engine.core.targets.question import TargetName
+from engine.core.targets.question import Question, TargetName
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
 
@@ -97,6 +97,7 @@ def workplace(
         snapshot,
         scores.influence,
         lambda records: dialog.retrain_dialog(run, snapshot, scores, records, target),
+        Question(target=target, estimator=scores.estimator, orders=scores.orders),
     )
     rest()
 

@@ -24,7 +24,7 @@ from app.shell.text import escape
 from engine.analysis.concentration import concentration_of
 from engine.core.scores import Scores
 from engine.core.targets.functions import Target
-from engine.core.targets.question import TargetName
+from engine.core.targets.question import Question, TargetName
 from engine.errors import EngineError
 from engine.kinds.language.sequences import LanguageSnapshot
 from engine.recording.readers.dumps import Dump
@@ -139,6 +139,7 @@ def workplace(
         snapshot,
         None if found is None else found.influence,
         lambda records: retrain_dialog(run, snapshot, found, records, asked),
+        None if found is None else Question(target=asked, estimator=found.estimator, orders=found.orders),
     )
 
 

@@ -127,13 +127,12 @@ def _print_result(result: Mapping[str, Any], plan: Any, summed_influence: float 
 
 def _origin(plan: Any, drop_bottom: float | None, foretold: Mapping[str, Any]) -> Any:
     """Where the records came from: ranked here, or listed in a file."""
-    from engine.core.targets.question import PlainTarget
+    from engine.core.targets.question import Question
     from engine.intervention.origin import Origin
 
     if drop_bottom is None:
         return Origin(way="file")
-    target = PlainTarget(**plan.measured.plain())
-    return Origin(way="worst", share=drop_bottom, estimator=foretold["estimator"], target=target)
+    return Origin.shown(Question(target=plan.measured, estimator=foretold["estimator"]), "worst", share=drop_bottom)
 
 
 def _print_arms(compared: Mapping[str, Any]) -> None:

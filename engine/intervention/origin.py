@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from engine.core.targets.question import PlainTarget, TargetName, averaged_name
+from engine.core.targets.question import PlainTarget, Question, TargetName, averaged_name
 from engine.store.words import counted
 from engine.typed import AtLeastOne, Count
 
@@ -48,23 +48,29 @@ class Origin:
     """Of the influence that was shown."""
 
     def __post_init__(self) -> None:
-        self._asked()
+        if self.target is not None:  # else what is written could not be said
+            TargetName(**vars(self.target))
+
+    @classmethod
+    def shown(cls, asked: Question | None, way: Way, **values: Any) -> Origin:
+        """Of records that were chosen while the scores of a question were shown; None: none were."""
+        if asked is None:
+            return cls(way=way, **values)
+        target = PlainTarget(**asked.target.plain())
+        return cls(way=way, estimator=asked.estimator, orders=asked.orders, target=target, **values)
 
     def words(self) -> str:
         """It in words; plain text."""
-        words = self._picked()
-        if self.estimator is not None:
-            words += f" by {averaged_name(self.estimator, self.orders)}"
-        asked = self._asked()
-        return words if asked is None else f"{words}, {asked.sentence()}"
+        asked = [] if self.target is None else [TargetName(**vars(self.target)).sentence()]
+        scores = ", ".join([*([averaged_name(self.estimator, self.orders)] if self.estimator else []), *asked])
+        if not scores:
+            return self._picked()
+        return f"{self._picked()} by {scores}" if self.way == "worst" else f"{self._picked()} ({scores} shown)"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what says nothing is left out."""
         own = {name: value for name, value in vars(self).items() if value is not None}
         return own if self.target is None else {**own, "target": vars(self.target)}
-
-    def _asked(self) -> TargetName | None:
-        return None if self.target is None else TargetName(**vars(self.target))
 
     def _picked(self) -> str:
         if self.way == "worst":
