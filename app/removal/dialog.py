@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from app.removal import start
-from app.shell import kinds, state
+from app.scores.target_controls import in_words as target_in_words
+from app.shell import kinds, selection, state
 from app.shell.text import escape
 from engine.core.kind import kind_of
 from engine.core.scores import Scores
 from engine.core.targets.question import TargetName
-from engine.errors import EngineError
+from engine.errors import BadInputError, EngineError
+from engine.intervention.duration import intervention_seconds
+from engine.intervention.origin import in_words
 from engine.intervention.plan import Intervention
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
+from engine.terminal import duration
+
+MODES = {"mask": "the same, with gaps", "rebatch": "reshuffled"}
+"""Mode -> what becomes of the minibatches, in words."""
 
 
 @st.dialog("Retrain without the basket", width="large", on_dismiss=lambda: state.put({"retrain_open": False}))
@@ -56,10 +65,13 @@ def retrain_dialog(
             "log-probabilities of recorded actions, on this round and later ones. That says nothing of returns.",
             icon=":material/videocam_off:",
         )
+    chosen = selection.kept(run, snapshot.round)[0].chosen
+    st.caption(f"Chosen: {escape(in_words(chosen))}. Measured beside the return: {escape(_target(run, target))}.")
     left, right = st.columns(2)
     mode = left.segmented_control(
-        "Minibatches", ["mask", "rebatch"], default="mask", required=True, key="mode",
-        help="mask: the same minibatches with the removed records left out. rebatch: new minibatches of those left.",
+        "Minibatches", list(MODES), default="mask", required=True, key="mode", format_func=MODES.__getitem__,
+        help="With the same minibatches the removal is all that differs from the original (mode mask). Reshuffled, the records "
+        "that are left fill new minibatches, as if the others had never been collected (mode rebatch).",
     )  # fmt: skip
     orders = left.number_input(
         "Minibatch orders", 2, 64, 8, key="orders", help="Replays per arm: a single one is mostly order noise."
@@ -82,21 +94,46 @@ def retrain_dialog(
         "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further,
         help="Every arm is trained on that often, each time with data collected anew; at least 2 for an interval.",
     )  # fmt: skip
+    settings = {
+        "orders": int(orders),
+        "episodes": int(episodes),
+        "continue_rounds": int(further),
+        "seeds": int(seeds) if further else 1,
+    }
+    st.caption(_what_happens(run, snapshot, settings, unplayed))
     if st.button("Start", key="retrain_confirm", type="primary", icon=":material/play_arrow:"):
         try:
             plan = Intervention(
                 round=snapshot.round,
                 removed=tuple(records),
                 mode="rebatch" if mode == "rebatch" else "mask",
-                orders=int(orders),
-                episodes=int(episodes),
-                continue_rounds=int(further),
-                seeds=int(seeds) if further else 1,
                 measured=target,
+                **settings,
             )
-            job = start.start(run, snapshot, plan, scores)
+            job = start.start(run, snapshot, plan, scores, chosen)
         except (EngineError, OSError) as error:
             st.error(escape(error), icon=":material/error:")
             return
         state.put({"retrain_open": False})
         st.switch_page("views/interventions.py", query_params={"run": str(state.get("run")), "iv": job.id})
+
+
+def _target(run: Run, target: TargetName) -> str:
+    return target_in_words(target, run.manifest.action_space.value_names)
+
+
+def _what_happens(run: Run, snapshot: Snapshot, settings: Mapping[str, int], unplayed: str) -> str:
+    """What is replayed and played, and how long it takes; Markdown."""
+    words = kinds.words(run)
+    said = f"3 arms × {settings['orders']} minibatch orders: {3 * settings['orders']} replays of the update"
+    if not unplayed:
+        per_order = -(-settings["episodes"] // settings["orders"])
+        said += f", and {per_order} {words.episodes} of each policy after it"
+    if settings["continue_rounds"]:
+        said += f"; then {settings['continue_rounds']} rounds of training"
+    try:
+        seconds = intervention_seconds(snapshot, Intervention(round=snapshot.round, removed=(0,), **settings))
+    except BadInputError as error:  # numbers that don't go together
+        return escape(f"{error}.")
+    time = "not known: the round does not say what it took" if seconds is None else f"about {duration(seconds)}"
+    return escape(f"{said}. Time: {time}, in the background.")

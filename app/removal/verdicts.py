@@ -7,9 +7,13 @@ from typing import Any
 
 import streamlit as st
 
+from app.shell import kinds
 from app.shell.text import escape
 from engine.intervention.comparison import meaning, verdict_name
+from engine.intervention.target_and_return import joined
 from engine.intervention.unplayed import means_on_records
+from engine.jobs.interventions import InterventionJob
+from engine.store.read import Run
 
 _BOX = {"helps": st.success, "hurts": st.warning, "within noise": st.info}
 """Verdicts about a target alone say nothing of better or worse."""
@@ -27,6 +31,12 @@ def of_result(result: Mapping[str, Any]) -> str:
     return f"**{escape(verdict_name(result['verdict']))}**: {escape(means_on_records(result))} Nothing was played."
 
 
-def box(result: Mapping[str, Any]) -> None:
+def told(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> str:
+    """Target and return in one sentence, then the verdict; Markdown."""
+    line = joined(result, job.metadata.get("summed_influence"), kinds.words(run).returned)
+    return f"**{escape(line)}**  \n{of_result(result)}"
+
+
+def box(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
     """The same in the colour of the verdict."""
-    _BOX.get(str(result["verdict"]), st.info)(of_result(result))
+    _BOX.get(str(result["verdict"]), st.info)(told(run, job, result))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.shell import kinds
+from app.shell.branch_names import branch_name
 from app.shell.cached import cached
 from engine.allowed import add_options, allow_options
 from engine.analysis.formation import related_scores
@@ -93,7 +94,7 @@ def run_paths() -> dict[str, Path]:
 
 
 def run_labels(paths: Mapping[str, Path]) -> dict[str, str]:
-    """Run id -> what a list of runs says: the name that somebody gave it, and the id.
+    """Run id -> what a list of runs says: the name that somebody gave it, and the id; of a removal's branch what it went without.
 
     Args:
         paths: from `run_paths`.
@@ -102,7 +103,7 @@ def run_labels(paths: Mapping[str, Path]) -> dict[str, str]:
     for run, path in paths.items():
         folder = next((each for each in folders if each in path.parents), None)
         name = run_notes_or_why(path, folder)[0].name
-        labels[run] = f"{name} ({run})" if name else run
+        labels[run] = f"{name} ({run})" if name else branch_name(run, path) or run
     return labels
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from app.charts import comparison as charts
-from app.removal import notes, on_records, predicted_and_actual
+from app.removal import described, next_steps, notes, on_records, predicted_and_actual
 from app.removal.verdicts import box, sentence
 from app.shell import downloads, kinds, loaders, page, state
 from app.shell.text import escape
@@ -36,14 +36,8 @@ def chosen_job(run: Run) -> InterventionJob:
                 st.page_link(f"views/{view}.py", label=view.capitalize(), query_params={"run": str(state.get("run"))})
         state.stop()
     state.choose("iv", list(finished), next(iter(finished)), always=True)
-    st.selectbox("Intervention", list(finished), key="iv", format_func=lambda id: describe(finished[id]))
+    st.selectbox("Intervention", list(finished), key="iv", format_func=lambda id: described.option(finished[id]))
     return finished[state.get("iv")]
-
-
-def describe(job: InterventionJob) -> str:
-    """What it removed and what came of it, in a few words."""
-    verdict = verdict_name(None if job.result is None else job.result.verdict)
-    return f"round {job.plan.round}, without {len(job.plan.removed)} records: {verdict} ({job.id})"
 
 
 def interval(estimate: dict[str, Any]) -> str:
@@ -126,9 +120,9 @@ def how_compared(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> s
         f"mode {mode_name(plan.mode)}",
         f"{plan.orders} minibatch orders{shared}",
     ]
+    said += [described.looked_at_by(run, job), f"chosen: {described.selection(job)}"]
     if "unplayed" in result:
-        target = plan.measured.sentence(run.manifest.action_space.value_names)
-        said += ["no evaluation episodes", f"measured: {target}", f"estimator {job.metadata.get('estimator')}"]
+        said += ["no evaluation episodes"]
     else:
         first, last = result["evaluation_seeds"]
         said += [
@@ -171,7 +165,8 @@ def compare() -> None:
     result: Mapping[str, Any] = job.result or {}
     plan, played = job.plan, "unplayed" not in result
     with st.container(key="verdict"):
-        box(result)
+        box(run, job, result)
+    next_steps.draw(run, job, result)
     notes.draw(job)
     st.caption(escape(how_compared(run, job, result)))
     if not result["same_machine"]:

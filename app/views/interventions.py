@@ -7,11 +7,10 @@ from functools import partial
 
 import streamlit as st
 
-from app.removal import every_round, notes, start
-from app.removal.verdicts import of_result
+from app.removal import described, every_round, notes, start
+from app.removal.verdicts import told
 from app.shell import cancel, kinds, page, state
 from app.shell.text import escape
-from engine.core.replays.replay import mode_name
 from engine.intervention.comparison import verdict_name
 from engine.jobs.folder import ACTIVE, request_cancel
 from engine.jobs.interventions import InterventionJob, damaged_jobs, list_jobs
@@ -28,19 +27,6 @@ ICONS = {
 }
 
 
-def describe(run: Run, job: InterventionJob) -> str:
-    """One line: what is removed; plain text."""
-    plan = job.plan
-    played = job.result is None or "unplayed" not in job.result
-    answers = f"{plan.episodes} {kinds.words(run).episodes} per arm" if played else "nothing played"
-    more = f", then {plan.continue_rounds} more rounds" if plan.continue_rounds else ""
-    more += f" with {plan.seeds} seeds" if plan.seeds > 1 else ""
-    return (
-        f"round {plan.round} without {len(plan.removed)} records ({mode_name(plan.mode)}, {plan.orders} orders, "
-        f"{answers}{more})"
-    )
-
-
 def when(job: InterventionJob) -> str:
     """When it was begun."""
     return datetime.fromtimestamp(job.metadata["created"]).strftime("%Y-%m-%d %H:%M")
@@ -51,7 +37,11 @@ def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None
     with st.container(border=True):
         title, actions = st.columns([4, 1], vertical_alignment="center")
         now = "cancelling" if job.is_stopping else job.state
-        title.markdown(f"{ICONS[job.state]} **{now}** · {escape(job.id)} · {escape(describe(run, job))} · {when(job)}")
+        title.markdown(f"{ICONS[job.state]} **{escape(described.title(job))}** · {now} · {when(job)}")
+        title.caption(
+            f"Chosen: {escape(described.selection(job))} · {escape(described.looked_at_by(run, job))}  \n"
+            f"{escape(described.settings(run, job))} · id {escape(job.id)}"
+        )
         if job.state in ACTIVE or job.state == "stale":
             if job.state == "stale":
                 st.warning("Its worker gave no sign of life for a while. Start it again, or cancel it.")
@@ -70,7 +60,7 @@ def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None
             )
         result = job.result
         if job.state == "done" and result is not None:
-            title.markdown(of_result(result))
+            title.markdown(told(run, job, result))
             if "recollected" in result:
                 title.markdown(
                     f"With data collected anew: **{escape(verdict_name(result['recollected']['verdict']))}**"

@@ -40,12 +40,12 @@ def _seconds_of_work(snapshot: Snapshot, plan: Intervention) -> float | None:
     collect, update, records = (metrics.get(name) for name in ("collect_seconds", "update_seconds", "records"))
     an_episode = metrics.get("mean_length") if kind.has_states else 1
     played = not kind.unplayed(snapshot)
-    if None in (collect, update) or not records or (played and an_episode is None):
+    if collect is None or update is None or not records or (played and an_episode is None):
         return None
     episodes = ARMS * episodes_per_order(plan) * plan.orders if played else 0
     branches = 0
     if plan.continue_rounds:
         branches = 2 + ARMS * (plan.seeds - 1) + (plan.seeds > 1)  # the original is trained on where there are seeds
         episodes += ARMS * plan.episodes if plan.seeds > 1 else 0
-    playing = episodes * an_episode * collect / records if played else 0.0
+    playing = episodes * (an_episode or 0) * collect / records
     return float(ARMS * plan.orders * update + playing + branches * plan.continue_rounds * (collect + update))

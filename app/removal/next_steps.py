@@ -1,0 +1,110 @@
+"""What to try after a removal: buttons that take the same records along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from app.removal import start
+from app.shell import kinds, loaders, selection, state
+from app.shell.text import escape
+from engine.core.estimators.registry import ESTIMATORS
+from engine.core.targets.question import TargetName
+from engine.intervention.duration import intervention_seconds
+from engine.intervention.plan import Intervention
+from engine.intervention.target_and_return import Attempt, to_try
+from engine.jobs.interventions import InterventionJob
+from engine.store.read import Run, ranges
+from engine.store.snapshot import Snapshot
+from engine.terminal import duration
+
+FURTHER_ROUNDS, SEEDS = 5, 3
+MOST_ORDERS = 64
+
+
+def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
+    """A button for each thing that is worth trying, and can be."""
+    if job.plan.round not in run.stored_rounds:
+        return
+    attempts = to_try(result, job.metadata.get("summed_influence"))
+    snapshot = loaders.load_snapshot(run, job.plan.round)
+    with st.container(key="to_try", horizontal=True, vertical_alignment="center"):
+        for attempt in attempts:
+            _BUTTONS[attempt](run, snapshot, job)
+
+
+def _another_estimator(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
+    """Back to the records, which are selected, with the scores of an estimator that was not used."""
+    used = job.metadata.get("estimator")
+    other = next((name for name in ESTIMATORS.of(snapshot) if name != used), None)
+    if other is None or not kinds.shown(run).pages:
+        return
+    if st.button(
+        f"Try {other}",
+        key="try_estimator",
+        icon=":material/sort:",
+        help=f"Shows the records by {other}; those that were removed here are selected there. {ESTIMATORS[other].note}",
+    ):
+        selection.choose(run, snapshot, job.plan.removed)
+        view = kinds.records_page(run).view
+        where = {"run": str(state.get("run")), "round": str(snapshot.round), "estimator": other}
+        st.switch_page(f"views/{view}.py", query_params=where | in_url(job.plan.measured))
+
+
+def in_url(target: TargetName) -> dict[str, str]:
+    """What an address says of a target; nothing of what a page can't be asked for by its address.
+
+    >>> in_url(TargetName(target="action", about=(7, 8, 9)))
+    {'target': 'action', 'of': 'records', 'asked': '7-9'}
+    """
+    if target.target == "return" and target.of_round is not None:
+        return {"target": "return", "of_round": str(target.of_round)}
+    if target.target == "action" and target.about:
+        return {"target": "action", "of": "records", "asked": ranges(list(target.about))}
+    return {}
+
+
+def _train_on(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
+    """The same removal, and some rounds of training after it."""
+    if job.plan.continue_rounds or kinds.cannot_train(run):
+        return
+    plan = replace(job.plan, continue_rounds=FURTHER_ROUNDS, seeds=min(SEEDS, job.plan.episodes))
+    _start(
+        run, snapshot, job, plan, f"Train on {FURTHER_ROUNDS} rounds", "try_training",
+        f"The same removal, then {FURTHER_ROUNDS} rounds with data collected anew, each arm with {plan.seeds} seeds: what "
+        "one update did may be gone, or grow.",
+    )  # fmt: skip
+
+
+def _more_orders(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
+    """The same removal in twice as many minibatch orders."""
+    orders = 2 * job.plan.orders
+    if orders > MOST_ORDERS:
+        return
+    plan = replace(job.plan, orders=orders, episodes=2 * job.plan.episodes)
+    _start(
+        run, snapshot, job, plan, f"Replay {orders} minibatch orders", "try_orders",
+        "The same removal with twice as many replays and episodes: the intervals get narrower.",
+    )  # fmt: skip
+
+
+_BUTTONS: dict[Attempt, Callable[[Run, Snapshot, InterventionJob], None]] = {
+    "another estimator": _another_estimator,
+    "train on": _train_on,
+    "more orders": _more_orders,
+}
+
+
+def _start(
+    run: Run, snapshot: Snapshot, job: InterventionJob, plan: Intervention, label: str, key: str, why: str
+) -> None:
+    seconds = intervention_seconds(snapshot, plan)
+    time = "" if seconds is None else f" (about {duration(seconds)})"
+    if not st.button(f"{label}{time}", key=key, icon=":material/play_arrow:", help=escape(why)):
+        return
+    begun = start.start_otherwise(run, job, plan)
+    page_of = "compare" if begun.state == "done" else "interventions"
+    st.switch_page(f"views/{page_of}.py", query_params={"run": str(state.get("run")), "iv": begun.id})
