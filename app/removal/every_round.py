@@ -13,14 +13,21 @@ from app.charts import across as charts
 from app.removal import notes, start
 from app.shell import cancel, downloads, kinds, loaders, page, state
 from app.shell.text import escape
+from engine import arguments
+from engine.core.estimators.registry import ESTIMATORS, REPLAY_REGRESSION
 from engine.core.kind import kind_of
 from engine.core.replays.replay import mode_name
+from engine.errors import BadInputError
 from engine.intervention.across import Series, orders_table, series_of
 from engine.intervention.comparison import verdict_name
+from engine.intervention.duration import series_seconds
 from engine.intervention.series_summary import changes, sentences, summarize
 from engine.jobs.folder import ACTIVE, request_cancel
 from engine.jobs.series import SeriesJob, damaged_series, list_series
 from engine.store.read import Run
+from engine.store.snapshot import Snapshot
+from engine.store.words import counted
+from engine.terminal import duration
 
 POLL_SECONDS = 1.0
 SHARES = (100, 50, 25)
@@ -67,13 +74,25 @@ def _unplayed(run: Run) -> str:
     """Why no policy of the run can be played; empty where one can."""
     if not run.stored_rounds:
         return ""
-    snapshot = loaders.load_snapshot(run, run.stored_rounds[-1])
+    snapshot = _last(run)
     return kind_of(snapshot).unplayed(snapshot)
 
 
 def _start(run: Run, disabled: bool) -> None:
-    """How to intervene, and the button."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    """How to intervene, how long it takes, and the button."""
+    place = st.container(horizontal=True, vertical_alignment="bottom")
+    with place:
+        if run.stored_rounds:
+            names = [name for name in ESTIMATORS.of(_last(run)) if name != REPLAY_REGRESSION]
+            st.selectbox(
+                "Ranked by", names, key="across_estimator", width=150,
+                help="Whose influence says which records are negative.\n"
+                + "\n".join(f"* **{name}**: {ESTIMATORS[name].note}" for name in names),
+            )  # fmt: skip
+        st.text_input(
+            "Rounds", key="across_of", width=130, placeholder="all",
+            help="Such as 0-9, 20; empty for all that have records.",
+        )  # fmt: skip
         st.selectbox(
             "Remove of the negative records", SHARES, key="across_share", format_func=_share_in_words, width=230
         )
@@ -85,16 +104,56 @@ def _start(run: Run, disabled: bool) -> None:
             kinds.words(run).evaluated.capitalize(), 2, 4096, 64, key="across_episodes", width=210,
             help="Per arm and round.",
         )  # fmt: skip
-        st.button(
-            f"Intervene in all {len(run.stored_rounds)} rounds",
-            key="across_start",
-            type="primary",
-            icon=":material/play_arrow:",
-            disabled=disabled,
-            help="Runs in a process of its own, on all cores. Rounds that are finished are kept and never done again.",
-            on_click=_begin,
-            args=(run,),
-        )
+    problem, label = "", "Intervene"
+    if not disabled:
+        try:
+            label = _label(run, _asked(run))
+        except BadInputError as error:
+            problem = str(error)
+    place.button(
+        label,
+        key="across_start",
+        type="primary",
+        icon=":material/play_arrow:",
+        disabled=disabled or bool(problem),
+        help="Runs in a process of its own, on all cores. Rounds that are finished are kept and never done again.",
+        on_click=_begin,
+        args=(run,),
+    )
+    if problem:
+        st.error(escape(problem), icon=":material/error:")
+
+
+def _last(run: Run) -> Snapshot:
+    """The last round with records, which stands for all where it is about what can be had, and the time."""
+    snapshot: Snapshot = loaders.load_snapshot(run, run.stored_rounds[-1])
+    return snapshot
+
+
+def _label(run: Run, series: Series) -> str:
+    """What the button does, and how long that takes."""
+    seconds = series_seconds(_last(run), series)
+    time = "" if seconds is None else f" (about {duration(seconds)})"
+    everywhere = len(series.rounds) == len(run.stored_rounds)
+    return f"Intervene in {'all ' if everywhere else ''}{counted(len(series.rounds), 'round')}{time}"
+
+
+def _asked(run: Run) -> Series:
+    """The series that the settings describe.
+
+    Raises:
+        BadInputError: the rounds can't be read, or have no records.
+    """
+    share, orders, episodes = (int(state.get(f"across_{name}")) for name in ("share", "orders", "episodes"))
+    written = str(state.get("across_of") or "").strip()
+    return series_of(
+        run,
+        sorted(arguments.ranges(written, "the rounds")) if written else None,
+        drop_bottom=share / 100,
+        orders=orders,
+        episodes=episodes,
+        estimator=str(state.get("across_estimator")),
+    )
 
 
 def _share_in_words(share: int) -> str:
@@ -104,8 +163,7 @@ def _share_in_words(share: int) -> str:
 @page.careful
 def _begin(run: Run) -> None:
     """Start the series that the settings describe (a callback)."""
-    share, orders, episodes = (int(state.get(f"across_{name}")) for name in ("share", "orders", "episodes"))
-    job = start.start_series(run, series_of(run, drop_bottom=share / 100, orders=orders, episodes=episodes))
+    job = start.start_series(run, _asked(run))
     state.put({"series": job.id})
 
 

@@ -6,7 +6,6 @@ from engine.core.kind import kind_of
 from engine.executors import default_workers
 from engine.intervention.across import Series
 from engine.intervention.plan import Intervention, episodes_per_order
-from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
 START_SECONDS = 4.0
@@ -25,9 +24,8 @@ def intervention_seconds(snapshot: Snapshot, plan: Intervention) -> float | None
     return None if work is None else START_SECONDS + work
 
 
-def series_seconds(run: Run, series: Series) -> float | None:
-    """The same of a series, on all cores, from what its round in the middle takes."""
-    snapshot = run.snapshot(series.rounds[len(series.rounds) // 2])
+def series_seconds(snapshot: Snapshot, series: Series) -> float | None:
+    """The same of a series, on all cores, if every round takes what this one takes."""
     plan = Intervention(round=snapshot.round, removed=(0,), orders=series.orders, episodes=series.episodes)
     work = _seconds_of_work(snapshot, plan)
     if work is None:

@@ -43,7 +43,7 @@ def page(run: Run, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 
 def test_from_the_button_to_the_summary(page: AppTest, run: Run) -> None:
     assert errors(page) == []
-    assert page.button(key="across_start").label == "Intervene in all 3 rounds"
+    assert page.button(key="across_start").label.startswith("Intervene in all 3 rounds (about ")
     page.number_input(key="across_orders").set_value(2)
     page.number_input(key="across_episodes").set_value(4)
     page.button(key="across_start").click().run()
@@ -60,6 +60,21 @@ def test_from_the_button_to_the_summary(page: AppTest, run: Run) -> None:
     table = next(frame.value for frame in page.dataframe if "between the two" in frame.value)
     assert table["change"].tolist() == [found["difference"]["mean"] for found in job.finished]
     assert page.query_params["view"] == "Across training"
+
+
+def test_rounds_and_estimator_can_be_chosen(page: AppTest, run: Run) -> None:
+    page.text_input(key="across_of").set_value("2-1").run()
+    assert errors(page) == ["the rounds 2-1 runs backwards; write 1-2"]
+    assert page.button(key="across_start").disabled
+    page.text_input(key="across_of").set_value("7").run()
+    assert "round 7 has no records" in errors(page)[0]
+    page.text_input(key="across_of").set_value("0, 2").run()
+    assert page.button(key="across_start").label.startswith("Intervene in 2 rounds (about ")
+    page.selectbox(key="across_estimator").set_value("tracin_adam")
+    page.button(key="across_start").click().run()
+    assert errors(page) == []
+    [job] = list_series(run)
+    assert (job.series.rounds, job.series.estimator) == ((0, 2), "tracin_adam")
 
 
 def test_a_stopped_series_can_go_on(page: AppTest, run: Run) -> None:
