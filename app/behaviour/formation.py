@@ -69,12 +69,14 @@ def draw_curves(run: Run, found: Behaviour, stretches: tuple[Stretch, ...]) -> N
         )
     )
     _clickable(
-        charts.make_up(found.formation, stretches, "same action" if discrete else "similar action", state.is_dark()),
+        charts.make_up(
+            found.formation, stretches, "same action" if discrete else "similar action", state.is_dark(), chosen_round()
+        ),
         "make_up",
         "Line charts over rounds: share of top, bottom and all records with the same action, similar state, advantage above 0",
     )
     _clickable(
-        charts.curves(found.formation, stretches, state.is_dark()),
+        charts.curves(found.formation, stretches, state.is_dark(), chosen_round()),
         "roughness",
         "Line charts over rounds: roughness of influence beside that of shuffled scores, mean absolute influence, similarity",
     )
@@ -93,7 +95,7 @@ def draw_curves(run: Run, found: Behaviour, stretches: tuple[Stretch, ...]) -> N
         st.info("No record of any round pushes this action: the policy was certain of it throughout.")
         return
     _clickable(
-        curve_charts.contributors(found.formation, state.is_dark()),
+        curve_charts.contributors(found.formation, state.is_dark(), chosen_round()),
         "contributors",
         "The most influential records of each round: height is influence on this action",
     )
@@ -108,18 +110,28 @@ def draw_groups(run: Run, found: Behaviour) -> None:
         "pushed the action up, orange (−) down. Click a cell to see its records."
     )
     _clickable(
-        charts.groups(found.formation, grouping.name, grouping.labels, state.is_dark()),
+        charts.groups(found.formation, grouping.name, grouping.labels, state.is_dark(), chosen_round()),
         f"groups_{grouping.name.replace(' ', '_')}",
         f"Heatmap of summed influence by {grouping.name} and round",
         grouping,
     )
 
 
-def draw_records(run: Run, snapshot: ControlSnapshot | None, target: ActionTarget) -> None:
+def choose_round(run: Run, snapshot: ControlSnapshot | None) -> None:
+    """Decide which round's records are shown; it is marked in every chart."""
+    rounds = run.stored_rounds
+    state.choose("shown_round", rounds, snapshot.round if snapshot is not None else rounds[len(rounds) // 2])
+
+
+def chosen_round() -> int | None:
+    """The round of `choose_round`."""
+    chosen = state.get("shown_round")
+    return chosen if isinstance(chosen, int) else None
+
+
+def draw_records(run: Run, target: ActionTarget) -> None:
     """The records of the chosen round, or of one group in it."""
     rounds = run.stored_rounds
-    here = snapshot.round if snapshot is not None else rounds[len(rounds) // 2]
-    state.choose("shown_round", rounds, here)
     grouping = _grouping(run)
     state.choose("shown_group", [EVERY, *grouping.labels], EVERY, scope=grouping.name)
     st.subheader("Records of a round", anchor=False)

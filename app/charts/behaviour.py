@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from app.charts.formation import OLD_MARKS, gaps, mark_phases
+from app.charts.formation import OLD_MARKS, gaps, mark_phases, mark_round
 from app.charts.theme import MARK, NUMBERS, influence_limit, plain, style, theme
 from engine.analysis.formation import RoundFormation
 from engine.analysis.phases import Stretch
@@ -23,6 +23,7 @@ def curve(
     record_round: int | None,
     stretches: Sequence[Stretch],
     dark: bool,
+    chosen: int | None = None,
 ) -> go.Figure:
     """pi(a|s) of every action before each round's update; the chosen action is drawn heavily.
 
@@ -34,26 +35,27 @@ def curve(
         record_round: where the record is from; None for a typed state.
         stretches: phases to shade.
         dark: theme.
+        chosen: round that is marked: the one whose records are shown.
     """
     colours = theme(dark)
     figure = go.Figure()
     for i, name in enumerate(names):
-        chosen = i == action
+        followed = i == action
         x, y = gaps(rounds.tolist(), probability[:, i])
         figure.add_scatter(
             x=x,
             y=y,
             customdata=[int(one) for one in x],
-            name=plain(name) + (" (this action)" if chosen else ""),
+            name=plain(name) + (" (this action)" if followed else ""),
             mode="lines+markers",
             line={
                 "color": colours.series[i % len(colours.series)],
-                "width": 3 if chosen else 1.2,
-                "dash": "solid" if chosen else "dot",
+                "width": 3 if followed else 1.2,
+                "dash": "solid" if followed else "dot",
             },
-            marker={"size": 7 if chosen else 2},
+            marker={"size": 7 if followed else 2},
             unselected=OLD_MARKS,
-            selected={"marker": {"size": 12 if chosen else 2}},
+            selected={"marker": {"size": 12 if followed else 2}},
             hovertemplate=f"π({plain(name)} | s) = %{{y:.4f}}<extra></extra>",
         )
     if record_round is not None:
@@ -64,6 +66,7 @@ def curve(
             annotation_position="top right",
         )
     mark_phases(figure, stretches)
+    mark_round(figure, chosen, dark)
     figure.update_layout(
         xaxis={"title": "before the update of round", "hoverformat": "d"},
         yaxis={"title": "π(a | s)", "range": [-0.02, 1.12]},
@@ -81,6 +84,7 @@ def gaussian_curve(
     action: NDArray[np.float32],
     record_round: int | None,
     dark: bool,
+    chosen: int | None = None,
 ) -> go.Figure:
     """Mean and standard deviation of every component of a continuous action before each round's update.
 
@@ -92,6 +96,7 @@ def gaussian_curve(
         action: (d,) the action taken, as a dashed line.
         record_round: where the record is from; None for a typed state.
         dark: theme.
+        chosen: round that is marked: the one whose records are shown.
     """
     colours = theme(dark)
     figure = make_subplots(rows=len(names), cols=1, shared_xaxes=True, vertical_spacing=0.3 / (2 + len(names)))
@@ -121,13 +126,14 @@ def gaussian_curve(
         figure.update_yaxes(title=plain(name), **place)
     if record_round is not None:
         figure.add_vline(x=record_round, line={"color": MARK, "width": 1, "dash": "dash"})
+    mark_round(figure, chosen, dark, across_rows=True)
     figure.update_xaxes(title="before the update of round", row=len(names), col=1)
     figure.update_layout(dragmode="pan")
     return style(figure, max(320, 60 + 120 * len(names)))
 
 
-def contributors(every: Sequence[RoundFormation], dark: bool) -> go.Figure:
-    """The records of each round that pushed most: height is influence, a filled mark took the chosen action."""
+def contributors(every: Sequence[RoundFormation], dark: bool, chosen: int | None = None) -> go.Figure:
+    """The records of each round that pushed most: height is influence, a filled mark took the action; the round is marked."""
     colours = theme(dark)
     influence = np.array([value for item in every for value in item.influence], np.float32)
     same = np.array([value for item in every for value in item.same_action], bool)
@@ -155,5 +161,6 @@ def contributors(every: Sequence[RoundFormation], dark: bool) -> go.Figure:
             hovertemplate="round %{x}, record %{customdata}<br>influence %{y:+.3g}<extra></extra>",
         )
     )
+    mark_round(figure, chosen, dark)
     figure.update_layout(xaxis_title="round", yaxis_title="influence on log π(a | s)", dragmode="pan", showlegend=False)
     return style(figure, 300, NUMBERS)

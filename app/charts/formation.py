@@ -19,6 +19,8 @@ SIGNS = dict(zip(PHASES, "①②③", strict=True))
 _PHASE_FILLS = ("rgba(204,121,167,0.16)", "rgba(0,158,115,0.16)", "rgba(128,128,128,0.20)")
 CROWDED = 40
 """Rounds above which the lines are running means, and single rounds faint marks."""
+CHOSEN = "the chosen round"
+"""What its mark is called."""
 OLD_MARKS = {"marker": {"opacity": 1}}
 """Marks that are not selected stay as they are."""
 
@@ -54,6 +56,30 @@ def mark_phases(figure: go.Figure, stretches: Sequence[Stretch], columns: int = 
     figure.update_layout(shapes=[*layout.shapes, *shapes], annotations=[*layout.annotations, *signs])
 
 
+def mark_round(
+    figure: go.Figure, chosen: int | None, dark: bool, columns: int = 1, *, across_rows: bool = False
+) -> None:
+    """A line at the chosen round, in each of the plots beside each other, or through all of those below each other."""
+    if chosen is None:
+        return
+    axes = ["" if column == 1 else str(column) for column in range(1, columns + 1)]
+    lines = [
+        {
+            "type": "line",
+            "x0": chosen,
+            "x1": chosen,
+            "y0": 0,
+            "y1": 1,
+            "xref": f"x{axis}",
+            "yref": "paper" if across_rows else f"y{axis} domain",
+            "line": {"color": theme(dark).text, "width": 1.2},
+            "name": CHOSEN,
+        }
+        for axis in axes
+    ]
+    figure.update_layout(shapes=[*figure.layout.shapes, *lines])
+
+
 def gaps(rounds: Sequence[int], values: ArrayLike) -> tuple[list[float], list[float]]:
     """Rounds and values with a hole wherever rounds are missing, so that no line is drawn over what is not known."""
     numbers, column = np.asarray(rounds, float), np.asarray(values, float)
@@ -65,7 +91,13 @@ def gaps(rounds: Sequence[int], values: ArrayLike) -> tuple[list[float], list[fl
     return x, y
 
 
-def make_up(every: Sequence[RoundFormation], stretches: Sequence[Stretch], same_action: str, dark: bool) -> go.Figure:
+def make_up(
+    every: Sequence[RoundFormation],
+    stretches: Sequence[Stretch],
+    same_action: str,
+    dark: bool,
+    chosen: int | None = None,
+) -> go.Figure:
     """Share of the top, the bottom and all records of each round with each feature: small multiples beside each other.
 
     Args:
@@ -73,6 +105,7 @@ def make_up(every: Sequence[RoundFormation], stretches: Sequence[Stretch], same_
         stretches: phases to shade.
         same_action: what the first feature is called: continuous actions are only similar.
         dark: theme.
+        chosen: round that is marked.
     """
     colours, rounds = theme(dark), [item.round for item in every]
     titles = (same_action, *FEATURES[1:])
@@ -86,11 +119,14 @@ def make_up(every: Sequence[RoundFormation], stretches: Sequence[Stretch], same_
         for name, which, look in lines:
             _line(figure, rounds, [_number(getattr(item, which)[feature]) for item in every], name, look, column, ".0%")
     mark_phases(figure, stretches, columns=3)
+    mark_round(figure, chosen, dark, columns=3)
     figure.update_yaxes(range=[-0.04, 1.24], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1])
     return _finish(figure, 270)
 
 
-def curves(every: Sequence[RoundFormation], stretches: Sequence[Stretch], dark: bool) -> go.Figure:
+def curves(
+    every: Sequence[RoundFormation], stretches: Sequence[Stretch], dark: bool, chosen: int | None = None
+) -> go.Figure:
     """Roughness with that of shuffled scores, size of influence, and how similar the top records' states are."""
     colours, rounds = theme(dark), [item.round for item in every]
     titles = ("roughness of influence", "size of influence: mean |I|", "similarity of the top records' states")
@@ -104,11 +140,14 @@ def curves(every: Sequence[RoundFormation], stretches: Sequence[Stretch], dark: 
     for column, name, values, look in columns:
         _line(figure, rounds, [_number(value) for value in values], name, look, column, ".3g", legend=column == 1)
     mark_phases(figure, stretches, columns=3)
+    mark_round(figure, chosen, dark, columns=3)
     figure.update_yaxes(rangemode="tozero", col=1).update_yaxes(rangemode="tozero", col=2)
     return _finish(figure, 270)
 
 
-def groups(every: Sequence[RoundFormation], grouping: str, labels: Sequence[str], dark: bool) -> go.Figure:
+def groups(
+    every: Sequence[RoundFormation], grouping: str, labels: Sequence[str], dark: bool, chosen: int | None = None
+) -> go.Figure:
     """Rounds x groups of records, coloured by the group's summed influence on the behaviour.
 
     Args:
@@ -116,6 +155,7 @@ def groups(every: Sequence[RoundFormation], grouping: str, labels: Sequence[str]
         grouping: which of their groupings.
         labels: (m,) names of its groups.
         dark: theme.
+        chosen: round whose column has a frame.
     """
     colours = theme(dark)
     table: NDArray[np.float64] = np.array([item.groups[grouping] for item in every]).T
@@ -147,6 +187,10 @@ def groups(every: Sequence[RoundFormation], grouping: str, labels: Sequence[str]
         hoverinfo="none",
         showlegend=False,
     )
+    if str(chosen) in rounds:
+        column = rounds.index(str(chosen))
+        ends = {"x0": column - 0.5, "x1": column + 0.5, "y0": -0.5, "y1": len(names) - 0.5}
+        figure.add_shape(type="rect", name=CHOSEN, line={"color": colours.text, "width": 2}, **ends)
     figure.update_layout(
         xaxis={"title": "round", "type": "category", "range": [-0.5, len(rounds) - 0.5], "nticks": 20},
         yaxis={"autorange": "reversed"},

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app.behaviour.formation import clicked_round, draw_curves, draw_groups, draw_phases, draw_records
+from app.behaviour import first_record
+from app.behaviour.formation import (
+    choose_round,
+    chosen_round,
+    clicked_round,
+    draw_curves,
+    draw_groups,
+    draw_phases,
+    draw_records,
+)
 from app.behaviour.incremental import IncrementalBehaviour, incremental_behaviour
 from app.charts import behaviour as charts
-from app.records import asked_state
+from app.records import asked_state, inspector
 from app.scores.target_controls import AS_RECORDED, can_type, typed_state
 from app.shell import downloads, follow_run, loaders, page, state
 from app.shell.text import escape
@@ -30,8 +41,11 @@ def chosen_record(run: Run) -> tuple[ControlSnapshot, int]:
     """The round and record of the bound text input, written K:I."""
     rounds = page.recorded_rounds(run)
     chosen = state.get("round")
-    here = f"{chosen}:{state.get('inspect', 0)}" if chosen in rounds else f"{rounds[len(rounds) // 2]}:0"
-    state.choose_text("record", here, scope=str(state.get("run")))
+    here = chosen if chosen in rounds else rounds[len(rounds) // 2]
+    first = 0
+    with suppress(EngineError):  # a round that can't be read is said below, once it is asked for
+        first = first_record.of_round(run, loaders.load_snapshot(run, here))
+    state.choose_text("record", f"{here}:{first}", scope=str(state.get("run")))
     written = st.text_input("Record", key="record", width=140, help="Round and record number, such as 12:345.")
     number, record = arguments.round_and_record(written or "", "the record")
     snapshot = loaders.load_snapshot(run, number)
@@ -96,7 +110,7 @@ def draw_curve(run: Run, snapshot: ControlSnapshot | None, found: Behaviour, com
         )
         names = run.manifest.action_space.component_names
         figure = charts.gaussian_curve(
-            rounds, found.policy[:, :d], found.policy[:, d:], names, found.target.action[0], here, dark
+            rounds, found.policy[:, :d], found.policy[:, d:], names, found.target.action[0], here, dark, chosen_round()
         )
         alt = "Line charts of mean and standard deviation of each component of the action in this state over rounds"
     else:
@@ -107,7 +121,7 @@ def draw_curve(run: Run, snapshot: ControlSnapshot | None, found: Behaviour, com
             f"{len(rounds)} checkpoints, seed {run.config.seed}. Click a round to see its records."
         )
         stretches = found.phases.stretches if complete else ()
-        figure = charts.curve(rounds, found.policy, names, action, here, stretches, dark)
+        figure = charts.curve(rounds, found.policy, names, action, here, stretches, dark, chosen_round())
         alt = "Line chart of the action probabilities in this state over rounds, with the phases shaded"
     st.plotly_chart(
         figure,
@@ -137,6 +151,7 @@ def draw_head(run: Run, snapshot: ControlSnapshot | None, record: int, found: Be
 
 def draw(run: Run, snapshot: ControlSnapshot | None, record: int, found: Behaviour, complete: bool) -> None:
     """All that is known."""
+    choose_round(run, snapshot)
     draw_head(run, snapshot, record, found, complete)
     for note in found.notes:
         st.warning(escape(note), icon=":material/info:")
@@ -145,7 +160,7 @@ def draw(run: Run, snapshot: ControlSnapshot | None, record: int, found: Behavio
     if found.formation:
         draw_curves(run, found, found.phases.stretches if complete else ())
         draw_groups(run, found)
-    draw_records(run, snapshot, found.target)
+    draw_records(run, found.target)
 
 
 def draw_known_so_far(run: Run, snapshot: ControlSnapshot | None, record: int, known: IncrementalBehaviour) -> None:
@@ -166,6 +181,24 @@ def draw_known_so_far(run: Run, snapshot: ControlSnapshot | None, record: int, k
     step()
 
 
+def followed(run: Run, target: ActionTarget, snapshot: ControlSnapshot | None, record: int) -> str:
+    """What the page is about: round, episode, step and action of the record, or the state that was typed; plain text."""
+    if snapshot is None:
+        state_name = asked_state.name_of(any_snapshot(run), target.observation)
+        return f"{state_name[:1].upper()}{state_name[1:]}: {_action(run, target)}"
+    title = inspector.title(run, snapshot, loaders.load_fields(snapshot), record)
+    taken = np.array_equal(np.ravel(target.action), np.ravel(snapshot.buffer.action[record]))
+    return title if taken else f"{title}; followed here: {_action(run, target)}"
+
+
+def _action(run: Run, target: ActionTarget) -> str:
+    """The action that is followed, by its name."""
+    if run.manifest.action_space.kind == "discrete":
+        return page.action_names(run)[int(target.action[0])]
+    values = zip(run.manifest.action_space.component_names, np.ravel(target.action).tolist(), strict=True)
+    return ", ".join(f"{name} {value:+.2f}" for name, value in values)
+
+
 def policy_table(run: Run, found: Behaviour) -> pd.DataFrame:
     """The curve: one row a checkpoint, what the policy says in the state."""
     space = run.manifest.action_space
@@ -182,6 +215,7 @@ def behaviour() -> None:
     page.recorded_rounds(run)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         target, snapshot, record = chosen_behaviour(run)
+    st.markdown(f"**{escape(followed(run, target, snapshot, record))}**")
     if snapshot is None:
         st.caption(f"{escape(in_words(target, run.manifest.action_space.value_names))} · seed {run.config.seed}")
     else:

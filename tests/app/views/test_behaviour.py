@@ -8,14 +8,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages import Open, errors, words
+import torch
+from pages import Open, errors, figure, words
 from streamlit.testing.v1 import AppTest
 
 import engine
+from app.charts.formation import CHOSEN
 from engine.analysis import formation
+from engine.core.kind import kind_of
+from engine.kinds.control.fields import record_fields
 from engine.store.export import export_run
+from engine.store.snapshot import Snapshot
 
 ASKED = {"run": "cartpole", "record": "1:3"}
+
+
+def policy_at(by: Snapshot, snapshot: Snapshot) -> np.ndarray:
+    """(n,) the probability of a round's actions by the policy before another round's update."""
+    policy = kind_of(by).policy(by)
+    with torch.no_grad():
+        batch = kind_of(snapshot).batch(snapshot, policy)
+        return policy(batch.inputs, batch.action, False).log_prob.exp().numpy()
 
 
 def settled(app: AppTest) -> AppTest:
@@ -29,6 +42,30 @@ def settled(app: AppTest) -> AppTest:
 
 def records(app: AppTest) -> Any:
     return next(frame.value for frame in app.dataframe if frame.key == "round_contributors")
+
+
+def test_it_opens_where_something_is_to_be_seen(open_page: Open, runs: Path) -> None:
+    run = engine.open_run(runs / "cartpole")
+    snapshot, after = run.snapshot(1), run.snapshot(2)
+    probability = [policy_at(each, snapshot) for each in (snapshot, after)]
+    record = int(np.abs(probability[1] - probability[0]).argmax())
+    app = open_page("behaviour", run="cartpole", round="1")
+    assert app.text_input(key="record").value == f"1:{record}", "the update changed what is done there most"
+    app = open_page("diagnose", run="cartpole", round="1", inspect="7")
+    app.switch_page("views/behaviour.py").run()
+    assert app.text_input(key="record").value == "1:7", "the inspector showed it"
+    said, fields = words(app), record_fields(snapshot)
+    action = ("push left", "push right")[int(snapshot.buffer.action[7])]
+    assert f"Round 1, episode {fields['episode'][7]}, step {fields['step in episode'][7]}: {action} (" in said
+
+
+def test_the_chosen_round_is_marked_in_every_chart(open_page: Open) -> None:
+    app = settled(open_page("behaviour", **ASKED, shown_round="2"))
+    for key in ("behaviour_curve", "make_up", "roughness", "contributors"):
+        marks = [shape for shape in figure(app, key)["layout"]["shapes"] if shape.get("name") == CHOSEN]
+        assert {(mark["x0"], mark["x1"]) for mark in marks} == {(2, 2)}, key
+    [frame] = figure(app, "groups_")["layout"]["shapes"]
+    assert (frame["x0"], frame["x1"]) == (1.5, 2.5)
 
 
 def test_phases_and_the_records_of_a_round(open_page: Open, runs: Path) -> None:
