@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import streamlit as st
 
 from app.removal import start
@@ -16,7 +14,7 @@ from engine.core.targets.question import TargetName
 from engine.errors import BadInputError, EngineError
 from engine.intervention.duration import intervention_seconds
 from engine.intervention.origin import in_words
-from engine.intervention.plan import Intervention
+from engine.intervention.plan import Intervention, episodes_per_order
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration
@@ -94,46 +92,48 @@ def retrain_dialog(
         "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further,
         help="Every arm is trained on that often, each time with data collected anew; at least 2 for an interval.",
     )  # fmt: skip
-    settings = {
-        "orders": int(orders),
-        "episodes": int(episodes),
-        "continue_rounds": int(further),
-        "seeds": int(seeds) if further else 1,
-    }
-    st.caption(_what_happens(run, snapshot, settings, unplayed))
-    if st.button("Start", key="retrain_confirm", type="primary", icon=":material/play_arrow:"):
-        try:
-            plan = Intervention(
-                round=snapshot.round,
-                removed=tuple(records),
-                mode="rebatch" if mode == "rebatch" else "mask",
-                measured=target,
-                **settings,
-            )
-            job = start.start(run, snapshot, plan, scores, chosen)
-        except (EngineError, OSError) as error:
-            st.error(escape(error), icon=":material/error:")
-            return
-        state.put({"retrain_open": False})
-        st.switch_page("views/interventions.py", query_params={"run": str(state.get("run")), "iv": job.id})
+    plan = None
+    try:
+        plan = Intervention(
+            round=snapshot.round,
+            removed=tuple(records),
+            mode="rebatch" if mode == "rebatch" else "mask",
+            orders=int(orders),
+            episodes=int(episodes),
+            continue_rounds=int(further),
+            seeds=int(seeds) if further else 1,
+            measured=target,
+        )
+        st.caption(_what_happens(run, snapshot, plan, unplayed))
+    except BadInputError as error:  # numbers that don't go together
+        st.error(escape(error), icon=":material/error:")
+    started = st.button(
+        "Start", key="retrain_confirm", type="primary", icon=":material/play_arrow:", disabled=plan is None
+    )
+    if not started or plan is None:
+        return
+    try:
+        job = start.start(run, snapshot, plan, scores, chosen)
+    except (EngineError, OSError) as error:
+        st.error(escape(error), icon=":material/error:")
+        return
+    state.put({"retrain_open": False})
+    st.switch_page("views/interventions.py", query_params={"run": str(state.get("run")), "iv": job.id})
 
 
 def _target(run: Run, target: TargetName) -> str:
     return target_in_words(target, run.manifest.action_space.value_names)
 
 
-def _what_happens(run: Run, snapshot: Snapshot, settings: Mapping[str, int], unplayed: str) -> str:
+def _what_happens(run: Run, snapshot: Snapshot, plan: Intervention, unplayed: str) -> str:
     """What is replayed and played, and how long it takes; Markdown."""
-    words = kinds.words(run)
-    said = f"3 arms × {settings['orders']} minibatch orders: {3 * settings['orders']} replays of the update"
+    said = f"3 arms × {plan.orders} minibatch orders: {3 * plan.orders} replays of the update"
     if not unplayed:
-        per_order = -(-settings["episodes"] // settings["orders"])
-        said += f", and {per_order} {words.episodes} of each policy after it"
-    if settings["continue_rounds"]:
-        said += f"; then {settings['continue_rounds']} rounds of training"
-    try:
-        seconds = intervention_seconds(snapshot, Intervention(round=snapshot.round, removed=(0,), **settings))
-    except BadInputError as error:  # numbers that don't go together
-        return escape(f"{error}.")
-    time = "not known: the round does not say what it took" if seconds is None else f"about {duration(seconds)}"
-    return escape(f"{said}. Time: {time}, in the background.")
+        said += f", and {episodes_per_order(plan)} {kinds.words(run).episodes} of each policy after it"
+    if plan.continue_rounds:
+        said += f"; then {plan.continue_rounds} rounds of training"
+    seconds = intervention_seconds(snapshot, plan)
+    time = "not known, since the round does not say what it took"
+    if seconds is not None:
+        time = f"about {duration(seconds)} where nothing else runs, in the background"
+    return escape(f"{said}. Time: {time}.")

@@ -247,7 +247,8 @@ def test_retraining_without_the_basket_ends_on_compare(
     result = work(job.folder)
     app = open_page("interventions", tmp_path, run="tiny")
     assert errors(app) == []
-    assert "round 0 without 3 records (mask, 2 orders, 8 responses per arm)" in words(app)
+    assert "Round 0 without 3 records" in words(app)
+    assert "mode mask, 2 minibatch orders, 8 responses per arm" in words(app)
     app = open_page("compare", tmp_path, run="tiny", iv=job.id)
     assert errors(app) == []
     assert f"**{result['verdict']}**" in words(app) + " ".join(box.value for box in (*app.success, *app.warning))
