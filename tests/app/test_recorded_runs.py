@@ -86,7 +86,9 @@ def test_a_removal_where_nothing_can_be_played_is_judged_on_records(
     assert errors(app) == []
     assert f"**{done.result.verdict}**" in said
     assert "Nothing was played: can't play this run's environment 'MaskedWorld'" in said
-    assert all(part in said for part in ("no evaluation episodes", "measured: return target", "estimator first_order"))
+    about = ("no evaluation episodes", "target: return, by this round's advantages", "estimator: first_order")
+    assert all(part in said for part in about)
+    assert "so nothing is known of the return." in said
     assert f"({done.result.judged.control.low:+.3g} to {done.result.judged.control.high:+.3g})" in said, "the controls"
     shown = figure(app, "compare_on_records")
     means = [each for each in shown["data"] if each.get("name") == "without as many random records"]
@@ -96,7 +98,7 @@ def test_a_removal_where_nothing_can_be_played_is_judged_on_records(
     assert set(rows["round"]) == {0, 1}
 
     app = open_page("interventions", folder, run="masked")
-    assert "(mask, 2 orders, nothing played)" in words(app)
+    assert "mode mask, 2 minibatch orders, nothing played" in words(app)
     assert "evaluation episodes" not in words(app)
     app = open_page("interventions", folder, run="masked", view="Across training")
     assert "so nothing can be started" in words(app)
