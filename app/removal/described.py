@@ -23,7 +23,8 @@ def title(job: InterventionJob) -> str:
 def option(job: InterventionJob) -> str:
     """The same with what came of it, where one is chosen from many; the id tells equal ones apart."""
     verdict = verdict_name(None if job.result is None else job.result.verdict)
-    return f"{title(job)}: {verdict} · {selection(job)} ({job.id[:4]})"
+    chosen = f" · {selection(job)}" if job.chosen else ""
+    return f"{title(job)}: {verdict}{chosen} ({job.id[:4]})"
 
 
 def selection(job: InterventionJob) -> str:

@@ -11,7 +11,7 @@ import streamlit as st
 from app.removal import start
 from app.shell import kinds, loaders, selection, state
 from app.shell.text import escape
-from engine.core.estimators.registry import ESTIMATORS
+from engine.core.estimators.registry import ESTIMATORS, PRIOR
 from engine.core.targets.question import TargetName
 from engine.intervention.duration import intervention_seconds
 from engine.intervention.plan import Intervention
@@ -38,8 +38,8 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
 
 def _another_estimator(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
     """Back to the records, which are selected, with the scores of an estimator that was not used."""
-    used = job.metadata.get("estimator")
-    other = next((name for name in ESTIMATORS.of(snapshot) if name != used), None)
+    used, known = job.metadata.get("estimator"), ESTIMATORS.of(snapshot)
+    other = next((name for name in (PRIOR, *known) if name != used and name in known), None)
     if other is None or not kinds.shown(run).pages:
         return
     if st.button(

@@ -106,12 +106,12 @@ def in_words(chosen: Sequence[Chosen]) -> str:
     """Where all came from, in a line; plain text.
 
     >>> in_words(())
-    'how they were chosen was not kept'
+    'not kept'
     >>> in_words([Chosen(records=3, origin=Origin(way="lasso")), Chosen(records=1)])
     '3 records drawn around with the lasso; 1 record of which it was not kept'
     """
     if all(part.origin is None for part in chosen):
-        return "how they were chosen was not kept"
+        return "not kept"
     said = ["of which it was not kept" if part.origin is None else part.origin.words() for part in chosen]
     if len(chosen) == 1:
         return said[0]
