@@ -38,7 +38,7 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
 
 def _another_estimator(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
     """Back to the records, which are selected, with the scores of an estimator that was not used."""
-    used, known = job.metadata.get("estimator"), ESTIMATORS.of(snapshot)
+    used, known = job.metadata.get("estimator"), list(ESTIMATORS.of(snapshot))
     other = next((name for name in (PRIOR, *known) if name != used and name in known), None)
     if other is None or not kinds.shown(run).pages:
         return
