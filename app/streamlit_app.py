@@ -12,7 +12,7 @@ if str(ROOT) not in sys.path:  # `streamlit run app` puts only app/ there
 import streamlit as st  # noqa: E402
 
 from app.sequences.loaders import dump_paths  # noqa: E402
-from app.shell import address_bar, first_view, state  # noqa: E402
+from app.shell import address_bar, contrast, first_view, state  # noqa: E402
 from app.shell.loaders import allow_what_is_said  # noqa: E402
 from app.shell.navigation import navigation  # noqa: E402
 from app.shell.page import header, one_line_errors  # noqa: E402
@@ -20,6 +20,7 @@ from app.shell.text import keep_blanks  # noqa: E402
 
 st.set_page_config(page_title="Snapshot Influence", page_icon=str(ROOT / "app" / "icon.svg"), layout="wide")
 keep_blanks()
+contrast.strengthen()
 first_view.make_room()
 address_bar.one_entry_a_view()
 page = navigation()

@@ -9,7 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from app.charts.theme import MARK, PALE, influence_limit, plain, style, theme
+from app.charts.colours import between, ink
+from app.charts.theme import MARK, PALE, Theme, influence_limit, plain, style, theme
 from engine.analysis.places import Group, WorldMap
 from engine.envs.layout import DOWN, LEFT, RIGHT, STEPS, UP
 
@@ -77,7 +78,7 @@ def cells(
             text=[_sign(value) for value in known],
             textfont={
                 "size": 14 if max(rows, columns) < 6 else 11,
-                "color": "#101010" if dark else "#333333" if pale else "white",
+                "color": [ink(_drawn(share, colours, pale)) for share in strength],
             },
             textposition="middle center",
             hovertext=[_words(world, group, value, label, actions) for group, value in zip(groups, known, strict=True)],
@@ -92,6 +93,12 @@ def cells(
     figure.update_yaxes(range=[rows - 0.5, -0.5], scaleanchor="x", constrain="domain", **axis)
     figure.update_layout(dragmode=False, showlegend=False)
     return style(figure, height)
+
+
+def _drawn(share: float, colours: Theme, pale: bool) -> str:
+    """The colour of a mark as one sees it on the page; `share` in [-1, 1] between what hurts and what helps, NaN for none."""
+    full = between(colours.neutral, colours.helps if share > 0 else colours.hurts, float(np.nan_to_num(abs(share))))
+    return between(colours.page, full, PALE) if pale else full
 
 
 def _way(world: WorldMap, group: Group) -> int | None:

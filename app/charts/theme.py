@@ -10,6 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from app.charts.colours import channels
+
 
 @dataclass(frozen=True)
 class Theme:
@@ -21,6 +23,8 @@ class Theme:
     """Influence 0."""
     text: str
     """Lines that must stand out."""
+    page: str
+    """What is behind the charts."""
     selected: str
     """What the reader selected."""
     series: tuple[str, ...]
@@ -43,6 +47,7 @@ LIGHT = Theme(
     hurts="#d35400",
     neutral="#d5d8dc",
     text="#1c2028",
+    page="#ffffff",
     selected="#6a3d9a",
     series=("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8a6d00", "#595959"),
 )
@@ -51,6 +56,7 @@ DARK = Theme(
     hurts="#ff9a4d",
     neutral="#4b525e",
     text="#f2f4f8",
+    page="#12151b",
     selected="#d9b3ff",
     series=("#56b4e9", "#e69f00", "#2fd6a3", "#e89ac7", "#9ccdf5", "#f0e442", "#b8b8b8"),
 )
@@ -109,7 +115,7 @@ def style(figure: go.Figure, height: int, left: int | None = None) -> go.Figure:
 
 def faint(colour: str) -> str:
     """`#rrggbb`, thin enough for the band around a line of that colour."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = channels(colour)
     return f"rgba({red}, {green}, {blue}, 0.16)"
 
 

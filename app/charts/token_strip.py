@@ -11,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from app.charts.colours import between, ink
 from app.charts.theme import Theme, plain, style, theme
 
 CHARACTERS = 104
@@ -100,7 +101,7 @@ def token_strip(
             insidetextanchor="middle",
             textangle=0,
             constraintext="none",
-            textfont={"family": FONT, "size": 13, "color": [_ink(colour) for colour in fill]},
+            textfont={"family": FONT, "size": 13, "color": [ink(colour) for colour in fill]},
             selected={"marker": {"opacity": 1}},
             unselected={"marker": {"opacity": 0.45}},
             marker={"color": fill, "line": {"width": _frames(places, marked), "color": colours.text}},
@@ -196,21 +197,7 @@ def _ends(colouring: Colouring, colours: Theme) -> tuple[str, str, str]:
 
 def _between(ends: tuple[str, str, str], share: float) -> str:
     """The colour at `share` in [-1, 1] between the ends."""
-    first, second = _channels(ends[1]), _channels(ends[2] if share >= 0 else ends[0])
-    mixed = (round(a + (b - a) * abs(share)) for a, b in zip(first, second, strict=True))
-    return "#" + "".join(f"{channel:02x}" for channel in mixed)
-
-
-def _channels(colour: str) -> tuple[int, int, int]:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return red, green, blue
-
-
-def _ink(colour: str) -> str:
-    """Black or white, whichever has the greater contrast with the colour (WCAG's relative luminance)."""
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in (x / 255 for x in _channels(colour))]
-    luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
-    return "#111111" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "#ffffff"
+    return between(ends[1], ends[2] if share >= 0 else ends[0], abs(share))
 
 
 def _scale(colouring: Colouring, ends: tuple[str, str, str], limit: float) -> dict[str, Any]:

@@ -134,13 +134,15 @@ def draw(found: Sequence[Door]) -> None:
     with st.container(key="doors"):
         for door, place in zip(found, st.columns(len(found), gap="small"), strict=True):
             with place.container(border=True, height="stretch", gap="xxsmall"):
-                st.page_link(
-                    f"views/{door.view}.py",
-                    label=f"**{door.question}**",
-                    icon=door.icon,
-                    query_params=dict(door.query),
-                    disabled=not door.query,
-                )
+                if door.query:
+                    st.page_link(
+                        f"views/{door.view}.py",
+                        label=f"**{door.question}**",
+                        icon=door.icon,
+                        query_params=dict(door.query),
+                    )
+                else:
+                    st.markdown(f"{door.icon} **{door.question}**")
                 st.caption(escape(door.where))
                 if door.command:
                     with st.popover("Where they parted", icon=":material/terminal:", type="tertiary"):

@@ -28,7 +28,7 @@ QUESTIONS = [
 
 def links(app: AppTest) -> dict[str, tuple[str, dict[str, str]]]:
     """Label -> address and query of every link that leads somewhere."""
-    found = [link.proto for link in app.get("page_link") if not link.proto.disabled]
+    found = [link.proto for link in app.get("page_link")]
     return {link.label.strip("*"): (link.page, dict(parse_qsl(link.query_string))) for link in found}
 
 
@@ -90,9 +90,9 @@ def test_the_doors_lead_to_the_worst_incident_to_two_seeds_and_to_a_behaviour(op
 def test_a_door_that_leads_nowhere_says_so(open_page: Open, tmp_path: Path) -> None:
     app = open_page("runs", tmp_path)
     assert errors(app) == []
-    assert [link.proto.label.strip("*") for link in app.get("page_link")] == QUESTIONS
     assert links(app) == {}
     said = words(app)
+    assert [question for question in QUESTIONS if question in said] == QUESTIONS
     for why in ("No run here has an incident", "No two runs here have one setting", "No run here has records"):
         assert why in said
     assert "python -m engine train" in said
