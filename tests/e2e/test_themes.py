@@ -44,8 +44,9 @@ SHOWN = [
 
 
 def colours_of(theme: Theme) -> set[str]:
-    """All colours of a theme."""
-    return {colour for value in asdict(theme).values() for colour in ([value] if isinstance(value, str) else value)}
+    """All colours that a theme draws with."""
+    drawn = [value for name, value in asdict(theme).items() if name != "page"]
+    return {colour for value in drawn for colour in ([value] if isinstance(value, str) else value)}
 
 
 def brightness(page: Page, what: str, style: str) -> int:
