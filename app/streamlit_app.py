@@ -26,7 +26,7 @@ address_bar.one_entry_a_view()
 page = navigation()
 with state.run_of(page.url_path), one_line_errors():
     allow_what_is_said()
-    if page.url_path not in ("", "experiments", "compare_runs"):  # the others are about one run
+    if page.url_path not in ("", "experiments", "compare_runs", "words"):  # the others are about one run
         header(
             with_round=page.url_path in ("timeline", "diagnose", "autopsy", "sequences"),
             dumps=dump_paths() if page.url_path == "sequences" else None,

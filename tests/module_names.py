@@ -42,10 +42,11 @@ ONE_THING = {
     "timeline": "app.views app.charts",
     "training": "engine.core engine.cli",
     "trust": "app.scores app.charts",
+    "words": "engine.store app.views",
     "watched_episodes": "engine.intervention.autopsy app.autopsy",
 }
 """Name -> where it stands for the same: what the engine finds, its command, its page, the parts of that page, its chart.
-A page's `loaders` are its cached reads."""
+A page's `loaders` are its cached reads; `words` are what things are called."""
 OF_EACH_KIND = {
     *("agent", "evaluation", "features", "filtering", "kind", "learner", "objective", "policy", "snapshot", "tables"),
     *("targets", "update"),

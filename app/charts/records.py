@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from app.charts.colours import ink
 from app.charts.theme import MARK, NUMBERS, PALE, Theme, influence_limit, label_pixels, plain, style, theme
 
 HEIGHT = 420
@@ -209,6 +210,7 @@ def probabilities(
             marker={"color": filled, "line": {"color": colours.series[0], "width": 1.5}},
             text=[" → ".join(f"{100 * each[i]:.0f}" for each in policies.values()) + " %" for i in range(len(values))],
             textposition="auto",
+            insidetextfont={"color": ink(colours.series[0])},
             hovertemplate=f"%{{y}}, {plain(first)}: %{{x:.4f}}<extra></extra>",
         )
     )

@@ -26,6 +26,7 @@ TITLES = {
     "compare": "Outcome",
     "compare_runs": "Compare runs",
     "experiments": "Experiments",
+    "words": "Words",
 }
 """Name in `views/`, which is the page's address, too -> what it is called."""
 _PALE = """<style>
