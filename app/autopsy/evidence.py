@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.charts import autopsy as charts
 from app.shell import downloads, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.intervention.autopsy.autopsy_result import Autopsy
 from engine.intervention.autopsy.wording import (
@@ -40,7 +41,7 @@ def draw_change(found: Autopsy) -> None:
     trained = training_change(real)
     rows = {} if trained is None else {f"training, round {found.round} to {found.round + 1}": trained}
     rows[f"{real.episodes} common seeds"] = real.change
-    st.plotly_chart(
+    draw_chart(
         charts.changes(rows, state.is_dark()),
         key="autopsy_change",
         config=downloads.chart(f"{found.run}-round-{found.round}-change"),
@@ -71,7 +72,7 @@ def draw_arms(found: Autopsy) -> None:
     with st.container(key="autopsy_arms", gap="small"):
         st.subheader("What would have prevented it?", anchor=False)
         if found.arms:
-            st.plotly_chart(
+            draw_chart(
                 charts.arms(found.arms, CAUSES, found.recorded, state.is_dark()),
                 key="autopsy_arms_chart",
                 config=downloads.chart(f"{found.run}-round-{found.round}-arms"),

@@ -15,6 +15,7 @@ from app.charts import formation as charts
 from app.scores import trust_badge
 from app.scores.check import Check
 from app.shell import loaders, page, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape, signed_format
 from engine.analysis.behaviour import Behaviour
 from engine.analysis.formation import SHOWN, TOP
@@ -262,4 +263,4 @@ def clicked_round(key: str, grouping: Grouping | None = None) -> None:
 
 
 def _clickable(figure: Any, key: str, alt: str, grouping: Grouping | None = None) -> None:
-    st.plotly_chart(figure, key=key, on_select=lambda: clicked_round(key, grouping), selection_mode="points", alt=alt)
+    draw_chart(figure, key=key, on_select=lambda: clicked_round(key, grouping), selection_mode="points", alt=alt)

@@ -9,6 +9,7 @@ import streamlit as st
 from app.charts import formation_map as charts
 from app.shell import downloads, page, state
 from app.shell.cached import cached
+from app.shell.chart import draw_chart
 from app.shell.filling import Filling
 from app.shell.text import escape
 from engine.analysis.behaviour import influence_by_action, unread
@@ -62,7 +63,7 @@ def draw(run: Run, important: Sequence[int], chosen: int, open_round: Callable[[
     for line in unread(found.rounds.failed):
         st.warning(escape(line), icon=":material/info:")
     if found.rounds.found:
-        st.plotly_chart(
+        draw_chart(
             charts.formation_map(columns, dict(found.rounds.found), page.action_names(run), chosen, state.is_dark()),
             key="formation",
             config=downloads.chart(f"{run.name}-formation"),

@@ -7,6 +7,7 @@ import streamlit as st
 from app.charts import diagnosis as charts
 from app.diagnosis.marks import OnPick, picker
 from app.shell import state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.analysis.diagnosis import FRACTION, Diagnosis, Trait
 
@@ -48,7 +49,7 @@ def draw(found: Diagnosis, source: str, on_pick: OnPick) -> None:
             st.markdown(
                 f"**Nothing tells the {m} bottom records from the other {n - m} with certainty.** The largest differences:"
             )
-        st.plotly_chart(
+        draw_chart(
             charts.effect_sizes(traits, state.is_dark()),
             key="in_common",
             on_select=picker("in_common", lambda mark: _bearing(found, mark), on_pick),
@@ -59,7 +60,7 @@ def draw(found: Diagnosis, source: str, on_pick: OnPick) -> None:
         )
     with correlations:
         st.markdown("**Influence goes with:**")
-        st.plotly_chart(
+        draw_chart(
             charts.rank_correlations(found.correlations, state.is_dark()),
             key="correlations",
             config={"displayModeBar": False},

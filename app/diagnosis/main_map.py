@@ -11,6 +11,7 @@ from app.diagnosis import loaders
 from app.diagnosis.maps import worst_last
 from app.diagnosis.marks import OnPick, picker
 from app.shell import downloads, page, state
+from app.shell.chart import draw_chart
 from engine.analysis.places import WorldMap, group_by_place, group_records
 from engine.core.scores import Scores
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -45,7 +46,7 @@ def draw(run: Run, snapshot: ControlSnapshot, world: WorldMap, scores: Scores, w
     def records_of(mark: int) -> list[int]:
         return worst_last(groups[mark].records, scores) if mark < len(groups) else []
 
-    st.plotly_chart(
+    draw_chart(
         charts.cells(
             world,
             groups,

@@ -15,6 +15,7 @@ from app.diagnosis import loaders
 from app.diagnosis.marks import OnPick, picker
 from app.records import scatter
 from app.shell import page, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.analysis.diagnosis import Diagnosis
 from engine.analysis.places import Group, WorldMap, group_by_place, group_records
@@ -89,7 +90,7 @@ def _cells(
 
     chart, table = st.columns([3, 2], gap="medium")
     with chart:
-        st.plotly_chart(
+        draw_chart(
             charts.cells(world, groups, values, label, actions, state.is_dark()),
             key="cells",
             on_select=picker("cells", records_of, on_pick),
@@ -150,9 +151,10 @@ def _features(snapshot: ControlSnapshot, found: Diagnosis, records: NDArray[Any]
         if picked := scatter.picked("feature_map", shown, (x, y)):
             on_pick(picked)
 
-    st.plotly_chart(
+    draw_chart(
         record_charts.scatter(shown, x, y, state.is_dark(), "pan"),
         key="feature_map",
+        marks="record",
         on_select=pick,
         selection_mode=("points", "box", "lasso"),
         config={"displaylogo": False},

@@ -15,6 +15,7 @@ from app.diagnosis import loaders
 from app.diagnosis.marks import OnPick, picker
 from app.scores.check import target_in_words
 from app.shell import cancel, page, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.analysis.diagnosis import Diagnosis, Trait, records_to_estimate
 from engine.analysis.features import MISMATCH, PRODUCT
@@ -156,9 +157,10 @@ def _results(
     at_bottom = np.isin(record, found.bottom)
     chart, words = st.columns([3, 2], gap="medium")
     with chart:
-        st.plotly_chart(
+        draw_chart(
             charts.advantages(a_hat, a_bar, error, record, at_bottom, state.is_dark()),
             key="advantages",
+            marks="record",
             on_select=picker("advantages", _itself, on_pick),
             selection_mode="points",
             config={"displaylogo": False},

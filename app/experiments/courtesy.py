@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.charts import courtesy as charts
 from app.shell import state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.demos.courtesy.experiment.figures import cost_axis
 from engine.demos.courtesy.experiment.findings import COSTS, ratio, reached, sentences, spell
@@ -47,7 +48,7 @@ def draw_courtesy(results: CourtesyResults) -> None:
                 for arm in here
             ]
             level = RUDE if measure == "rude" else None
-            st.plotly_chart(
+            draw_chart(
                 charts.over_cost(arms, results.plan.arms, COSTS[cost], MEASURES[measure], level, state.is_dark()),
                 key=f"courtesy_{condition}",
                 alt=f"{MEASURES[measure].capitalize()} of every arm over {COSTS[cost]}, with {condition} rewards",
@@ -99,7 +100,7 @@ def _draw_detection(results: CourtesyResults) -> None:
         "First-order influence on the sequence target, without the value loss, beside the reward as training saw it."
     )
     aucs = [results.column(("flipped", "iif"), f"auc_{name}")[:, 1:] for name in ("influence", "reward")]
-    st.plotly_chart(
+    draw_chart(
         charts.detection(aucs[0], aucs[1], state.is_dark()),
         key="courtesy_detection",
         alt="AUC of the planted flips in each round by influence and by reward",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.charts import records as charts
 from app.shell import loaders, page, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
@@ -47,7 +48,7 @@ def draw(
         return
     if space.kind == "discrete":
         names = page.action_names(run)
-        st.plotly_chart(
+        draw_chart(
             charts.probabilities(
                 names, dict(zip((BEFORE, AFTER), found, strict=False)), int(taken), state.is_dark(), why
             ),

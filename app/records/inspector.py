@@ -16,6 +16,7 @@ from app.records import action_probabilities, playback
 from app.scores import target_controls
 from app.scores.by_term_and_layer import by_term
 from app.shell import loaders, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.core.scores import Scores
 from engine.kinds.control.fields import observation_components, observation_pictures
@@ -226,7 +227,7 @@ def _episode(scores: Scores, fields: Fields, record: int, word: str) -> None:
         f"episode {end} after the last. Rewards in this round sum to {float(fields['reward'][rows].sum()):.4g}, influence to "
         f"{float(scores.influence[rows].sum()):+.4g}."
     )
-    st.plotly_chart(
+    draw_chart(
         charts.episode(
             fields["step in episode"][rows],
             scores.influence[rows],

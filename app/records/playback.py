@@ -12,6 +12,7 @@ from app.charts import records as charts
 from app.charts.theme import influence_limit
 from app.records import action_probabilities
 from app.shell import loaders, state
+from app.shell.chart import draw_chart
 from app.shell.films import WIDEST, film, frames, frames_seconds
 from app.shell.text import escape
 from engine.analysis.rendering import episode_records, to_png
@@ -141,7 +142,7 @@ def _scrubber(
 def _strip(scores: Scores, fields: dict[str, NDArray[Any]], here: int, word: str) -> None:
     """The influence of the episode's records, below its film."""
     rows = np.flatnonzero(fields["episode"] == fields["episode"][here])
-    st.plotly_chart(
+    draw_chart(
         charts.influence_strip(
             fields["step in episode"][rows],
             scores.influence[rows],

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import streamlit as st
 from numpy.typing import NDArray
 from plotly.graph_objects import Figure
 
@@ -16,6 +15,7 @@ from app.charts.outline import inside
 from app.scores import target_controls
 from app.shell import downloads, selection, state
 from app.shell.cached import cached, identity
+from app.shell.chart import draw_chart
 from engine.core.scores import Scores
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
@@ -98,9 +98,10 @@ def draw(
         state.put({_SHOWN: shown})
         selection.forget_source(KEY)
     figure = _figure(shown, fields, action_names)
-    st.plotly_chart(
+    draw_chart(
         figure,
         key=KEY,
+        marks="record",
         on_select=lambda: _picked(run, snapshot, tool, fields, axes),
         selection_mode=("points", "box", "lasso"),
         config=downloads.chart(f"{run.name}-round-{snapshot.round}-records"),

@@ -13,6 +13,7 @@ from app.charts import selection as charts
 from app.records import selection_bar
 from app.scores import by_term_and_layer, target_controls
 from app.shell import selection, state
+from app.shell.chart import draw_chart
 from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -51,7 +52,7 @@ def draw(
     with first:
         st.caption("How many records: drag across bars to select theirs.")
         at = charts.bin_of(influence, charts.influence_bins(influence))
-        st.plotly_chart(
+        draw_chart(
             charts.influence_histogram(influence, chosen, state.is_dark(), bool(word)),
             key="influence_histogram",
             on_select=selection.picker(run, snapshot, "influence_histogram", lambda i: np.flatnonzero(at == i)),
@@ -62,7 +63,7 @@ def draw(
     with second:
         st.caption(f"Summed influence over the {over}: drag across bars.")
         places = charts.bin_of(fields[over], charts.value_bins(fields[over]))
-        st.plotly_chart(
+        draw_chart(
             charts.influence_over(over, fields[over], influence, chosen, state.is_dark(), bool(word)),
             key="influence_over",
             on_select=selection.picker(run, snapshot, "influence_over", lambda i: np.flatnonzero(places == i)),
@@ -73,7 +74,7 @@ def draw(
     with third:
         st.caption("What they are: click a bar to select its records.")
         names, groups = _kinds(fields, action_names)
-        st.plotly_chart(
+        draw_chart(
             charts.composition(names, groups, chosen, state.is_dark()),
             key="composition",
             on_select=selection.picker(run, snapshot, "composition", lambda i: np.flatnonzero(groups[i])),

@@ -12,6 +12,7 @@ import streamlit as st
 from app.charts import across as charts
 from app.removal import notes, start
 from app.shell import cancel, downloads, kinds, loaders, page, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine import arguments
 from engine.core.estimators.registry import ESTIMATORS, REPLAY_REGRESSION
@@ -217,7 +218,7 @@ def _results(name: str, run: Run, job: SeriesJob, finished: list[dict[str, Any]]
     if len(finished) < len(job.series.rounds):
         st.caption(f"As of {len(finished)} of {len(job.series.rounds)} rounds:")
     words = kinds.words(run)
-    st.plotly_chart(
+    draw_chart(
         charts.changes_in_return(finished, state.is_dark(), words.returned),
         key="across_chart",
         on_select=lambda: _take_round(run),

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.charts import on_records as charts
 from app.shell import downloads, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.intervention.unplayed import NUMBERS, not_played
 from engine.jobs.interventions import InterventionJob
@@ -35,7 +36,7 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
         "Change of the target that the verdict is about: mean with its 95 % t interval over the minibatch orders. The verdict "
         "needs the first and the last to exclude 0 on the same side."
     )
-    st.plotly_chart(
+    draw_chart(
         charts.changes_on_records(result, NUMBERS, state.is_dark()),
         key="compare_on_records",
         config=downloads.chart(f"{run.name}-{job.id}-on-records"),

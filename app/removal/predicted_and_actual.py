@@ -12,6 +12,7 @@ import streamlit as st
 from app.charts import prediction as charts
 from app.scores.background import ORDERS, averaged
 from app.shell import kinds, loaders, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.influence import read_influence
@@ -32,7 +33,7 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
     summed, estimator = job.metadata.get("summed_influence"), str(job.metadata.get("estimator"))
     if isinstance(summed, float) and in_unit_of_target(estimator) and estimator not in kept:
         in_unit[estimator] = {"counterfactual": -summed}
-    st.plotly_chart(
+    draw_chart(
         charts.predicted_beside_actual(result["target"], in_unit, state.is_dark()),
         key="predicted_beside_actual",
         alt=f"Change of the {target}: what replaying without the chosen records and without random ones did, and what "

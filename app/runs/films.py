@@ -7,6 +7,7 @@ import streamlit as st
 from app.charts import films as charts
 from app.runs.policy_difference import policy_name
 from app.shell import page, state
+from app.shell.chart import draw_chart
 from app.shell.films import load_film
 from app.shell.text import escape
 from engine.analysis.films import Film
@@ -68,7 +69,7 @@ def show(films: list[Film], labels: list[str]) -> None:
     if complaint:
         st.info(escape(f"No pictures: {complaint}"), icon=":material/image_not_supported:")
         return
-    st.plotly_chart(
+    draw_chart(
         charts.side_by_side(films, labels, state.is_dark()),
         key="films",
         config={"displayModeBar": False},

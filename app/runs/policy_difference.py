@@ -11,6 +11,7 @@ import streamlit as st
 from app.charts import policy_difference as charts
 from app.runs.loaders import difference_over_rounds, policy_in, shared_states
 from app.shell import loaders, page, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.analysis.policy_difference import (
     Categorical,
@@ -190,7 +191,7 @@ def draw_over_rounds(
                 found = difference_over_rounds(runs[a], run, states, label)
                 lines[label] = (found["round"], found[measure])
     if lines:
-        st.plotly_chart(
+        draw_chart(
             charts.over_rounds(lines, titles[measure], chosen, state.is_dark()),
             key="difference_over_rounds",
             alt=f"Line chart of the {titles[measure]} between the policies of {page.short_name(a)} and of "
@@ -297,7 +298,7 @@ def draw_state(
             names = snapshot.action_space.component_names
             means, deviations = (first.mean[i], second.mean[i]), (first.std, second.std)
             figure = charts.two_gaussians(names, means, deviations, labels, state.is_dark())
-        st.plotly_chart(
+        draw_chart(
             figure, key="two_policies", alt=f"What {labels[0]} and {labels[1]} would do in the state of record {record}"
         )
 

@@ -15,6 +15,7 @@ from app.scores.background import ORDERS
 from app.scores.check import CHECKED, OPTIONAL, Check, measured_estimators
 from app.scores.trust import Trust
 from app.shell import cancel, page, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.faithfulness.result import TrustVerdict, Validation, read_validation
@@ -213,7 +214,7 @@ def _figures(found: Validation, estimator: str) -> None:
     st.markdown(f"**{escape(found.sentence(estimator))}.**")
     if found.best != estimator:
         st.markdown(f"**{escape(found.best)}** did best: {escape(found.sentence(found.best))}.")
-    st.plotly_chart(
+    draw_chart(
         charts.predicted_against_actual(found, estimator, state.is_dark()),
         key="predicted_against_actual",
         alt="Scatter of the predicted against the actual change of the target, one mark a removed subset",

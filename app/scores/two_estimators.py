@@ -10,6 +10,7 @@ import streamlit as st
 from app.charts import estimators as charts
 from app.scores import background
 from app.shell import state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.faithfulness.compared import Overlap, compare_rankings
@@ -54,7 +55,7 @@ def _panel(
     if other is None:
         return
     found = compare_rankings(scores.influence, other.influence, k)
-    st.plotly_chart(
+    draw_chart(
         charts.rank_scatter(scores.influence, other.influence, (scores.estimator, name), k, state.is_dark()),
         key="rank_scatter",
         on_select=lambda: _pick(on_pick),

@@ -13,6 +13,7 @@ from app.charts import token_strip as charts
 from app.sequences import loaders, members, target_controls
 from app.sequences.listing import Listed, neighbour
 from app.shell import downloads, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.core.targets.question import TargetName
 from engine.errors import EngineError
@@ -156,7 +157,7 @@ def _strip(
     if asked is not None and asked.about == (record,):
         begin, end = asked.tokens or (int(places[0]), int(places[-1]))
         marked = begin, end
-    st.plotly_chart(
+    draw_chart(
         charts.token_strip(pieces[part], places[part].tolist(), numbers, by, limit, state.is_dark(), marked),
         key="token_strip",
         on_select="rerun",

@@ -52,7 +52,7 @@ METRICS = {
     "gradient norm": "The length of the gradient before it is clipped: how hard the loss pulls at the parameters.",
     "loss": "What the optimizer makes smaller: the policy's, the critic's and the entropy's part, weighted.",
 }
-INFLUENCE = {
+INFLUENCE: dict[str, str] = {
     "influence": "How much one record's part in the update moved the target: above 0 it raised the target, below 0 "
     "it lowered it.",
     "target": "The quantity that influence is about: the return by a round's advantages, or how likely an action is.",
@@ -87,7 +87,7 @@ TRUST = {
     "the difference.",
     "rank correlation": "Whether two lists have the same order (Spearman): 1 is the same, 0 none, −1 the reverse.",
 }
-REMOVAL = {
+REMOVAL: dict[str, str] = {
     "intervention": "A round's update made again without chosen records, and compared with the original and with a "
     "control.",
     "original": "The update as it was recorded, replayed.",
@@ -99,7 +99,7 @@ REMOVAL = {
     "rebatch": "Removal that fills new minibatches with the records that are left, as the paper trains.",
     "verdict": "Whether the removal made a difference, by the intervals of both differences: helps, hurts or within "
     "noise.",
-    **{name: f"Verdict: {words}" for name, words in VERDICT_WORDS.items()},
+    **{str(name): f"Verdict: {words}" for name, words in VERDICT_WORDS.items()},
     "repair": "Instead of leaving bad records out, their advantages are replaced by better estimates.",
     "IIF": "The paper's filter, iterative influence-based filtering: it drops a share p of the records with negative "
     "influence before each update.",

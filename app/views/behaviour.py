@@ -23,6 +23,7 @@ from app.charts import behaviour as charts
 from app.records import asked_state, inspector
 from app.scores.target_controls import AS_RECORDED, can_type, typed_state
 from app.shell import downloads, follow_run, loaders, page, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine import arguments
 from engine.analysis.behaviour import Behaviour
@@ -123,7 +124,7 @@ def draw_curve(run: Run, snapshot: ControlSnapshot | None, found: Behaviour, com
         stretches = found.phases.stretches if complete else ()
         figure = charts.curve(rounds, found.policy, names, action, here, stretches, dark, chosen_round())
         alt = "Line chart of the action probabilities in this state over rounds, with the phases shaded"
-    st.plotly_chart(
+    draw_chart(
         figure,
         key="behaviour_curve",
         on_select=lambda: clicked_round("behaviour_curve"),

@@ -13,6 +13,7 @@ from app.charts import comparison as charts
 from app.removal import described, next_steps, notes, on_records, predicted_and_actual
 from app.removal.verdicts import box, sentence
 from app.shell import downloads, kinds, loaders, page, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.core.replays.replay import mode_name
 from engine.intervention.comparison import verdict_name
@@ -62,7 +63,7 @@ def training_on(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> No
             f"Mean training return of the {plan.continue_rounds} rounds after it; one training seed, so a single curve is "
             "an example and not a verdict. Retrain with several seeds for one."
         )
-        st.plotly_chart(charts.curves(result, before, state.is_dark()), key="compare_curves", alt=alt)
+        draw_chart(charts.curves(result, before, state.is_dark()), key="compare_curves", alt=alt)
         return
     with st.container(key="recollected_verdict", gap="small"):
         st.markdown(
@@ -73,7 +74,7 @@ def training_on(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> No
     with chart:
         shown = before[-max(5, 2 * plan.continue_rounds) :]
         figure = charts.recollected_curves(again, plan.round, shown, state.is_dark())
-        st.plotly_chart(figure, key="compare_curves", alt=f"{alt}, with bands over {again['seeds']} seeds")
+        draw_chart(figure, key="compare_curves", alt=f"{alt}, with bands over {again['seeds']} seeds")
         st.caption(
             "Mean over the seeds; bands: 95 % t interval. The grey line is the run itself. Seed 1 goes on as the run did; "
             "the others replay another minibatch order and begin new episodes, with the same luck in all arms. Only seed "
@@ -140,7 +141,7 @@ def returns(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
     """The evaluation returns of the arms, as a chart and as numbers."""
     chart, numbers = st.columns([3, 2], gap="medium")
     with chart:
-        st.plotly_chart(
+        draw_chart(
             charts.arms(result, state.is_dark()),
             key="compare_return",
             config=downloads.chart(f"{run.name}-{job.id}-return"),

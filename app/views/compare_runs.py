@@ -12,6 +12,7 @@ from app.charts import compared_runs as charts
 from app.charts.timeline import LOSSES
 from app.runs import curve_controls, films, policy_difference
 from app.shell import loaders, page, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.analysis.compared_runs import FEWEST_SEEDS, Band, Curve, by_seed, curve, differing_settings
 from engine.core.replays.replay import mode_name
@@ -139,7 +140,7 @@ def draw_curves(runs: dict[str, Run]) -> None:
     if not any(len(line.round) for line in found.values()):
         st.info(f"None of these runs has a {METRICS[str(metric)]} yet.", icon=":material/info:")
     else:
-        st.plotly_chart(
+        draw_chart(
             charts.curves(found, METRICS[str(metric)], by_steps, state.is_dark()),
             key="runs_curves",
             alt=f"Line chart of the {METRICS[str(metric)]} over {across}, one line for each of: {', '.join(found)}",
@@ -153,7 +154,7 @@ def draw_curves(runs: dict[str, Run]) -> None:
     there = {title: of for title, of in others.items() if any(len(line.round) for line in of.values())}
     with st.expander("Other metrics", key="other_metrics", on_change="rerun") as panel:
         if panel.open:
-            st.plotly_chart(
+            draw_chart(
                 charts.small_multiples(there, by_steps, state.is_dark()),
                 key="runs_metrics",
                 alt=f"Small charts of {', '.join(there)}",

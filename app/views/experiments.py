@@ -10,6 +10,7 @@ from app.charts import experiments as charts
 from app.experiments import loaders
 from app.experiments.courtesy import draw_courtesy
 from app.shell import downloads, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.demos.courtesy.experiment.plan import NAME as COURTESY
 from engine.demos.courtesy.experiment.results import read_results as read_courtesy
@@ -129,7 +130,7 @@ def draw_gains(rows: pd.DataFrame, names: list[str], unit: str) -> None:
     for column, (outcome, title) in zip(st.columns(2), OUTCOMES.items(), strict=True):
         with column:
             st.markdown(f"**{title.capitalize()}**" + (" under the curve" if outcome == "area" else ""))
-            st.plotly_chart(
+            draw_chart(
                 charts.gains(compared, outcome, names, state.is_dark()),
                 key=f"gains_{outcome}",
                 alt=f"Difference of every arm's {title} to PPO's, with intervals",
@@ -173,7 +174,7 @@ def draw_experiment(results: Results, rows: pd.DataFrame) -> None:
         f"Mean test return over seeds after each round: {escape(experiment.episodes)} stochastic episodes on the same evaluation "
         f"seeds for every arm{every}. Band: {charts.BANDS[band]}. Dashed: the highest mean that PPO reaches."
     )
-    st.plotly_chart(
+    draw_chart(
         charts.curves({name: results.curves(name) for name in chosen}, names, band, peak, state.is_dark()),
         key="experiment_curves",
         alt="Learning curves of the chosen arms with bands over seeds",
@@ -209,7 +210,7 @@ def draw_choice_of_p(results: Results, rows: pd.DataFrame) -> None:
     st.caption(
         "Mean over seeds, with the standard error. Dashed: what the paper reports for IIF, with its choice of p."
     )
-    st.plotly_chart(
+    draw_chart(
         charts.choice_of_p(table, metric, getattr(paper, metric) if paper else None, state.is_dark()),
         key="choice_of_p",
         alt=f"{title} by the share of negative records that is dropped",

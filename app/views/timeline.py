@@ -14,6 +14,7 @@ from app.runs import curve_controls, incidents
 from app.runs.loaders import metrics_over_rounds
 from app.runs.shown_rounds import shown_rounds
 from app.shell import downloads, follow_run, kinds, loaders, page, state
+from app.shell.chart import draw_chart
 from app.shell.text import escape
 
 MOST_RECORDS = 1_000
@@ -80,7 +81,7 @@ def draw_curves() -> None:
             log = st.toggle("Log scale", key="log_scale", help="In panels where every value is above 0.")
     axes = charts.Axes(smoothing, run.config.records_per_round if by_steps else 0, log)
     drawn = whole.within(shown_from, shown_to)
-    st.plotly_chart(
+    draw_chart(
         charts.curves(drawn, Marks(seen.found, seen.noise, timeline_marks.of(run)), axes, dark),
         key="returns",
         config=downloads.chart(f"{run.name}-curves"),
