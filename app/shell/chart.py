@@ -11,11 +11,11 @@ from app.charts.numbers import numbers
 
 
 def draw_chart(figure: go.Figure, *, key: str, alt: str, marks: str = "", **options: Any) -> Any:
-    """A chart, and a small button below it that opens its numbers.
+    """A chart, and its numbers, folded, below it.
 
     Args:
         figure: the chart.
-        key: of its widget; its table's is `<key>_numbers`.
+        key: of its widget; that of the folded table is `<key>_numbers`.
         alt: what it shows, in plain words.
         marks: what its marks' `customdata` are, such as `record`.
         options: further arguments of `st.plotly_chart`.
@@ -24,8 +24,7 @@ def draw_chart(figure: go.Figure, *, key: str, alt: str, marks: str = "", **opti
         What `st.plotly_chart` returns.
     """
     drawn = st.plotly_chart(figure, key=key, alt=alt, **options)
-    opened = st.popover("Numbers", icon=":material/table:", type="tertiary", key=f"{key}_numbers", on_change="rerun")
-    if opened.open:
-        opened.caption(alt, text_alignment="left")
-        opened.dataframe(numbers(figure, marks), hide_index=True, height=320, alt=f"Numbers: {alt}")
+    folded = st.expander("Numbers", icon=":material/table:", type="compact", key=f"{key}_numbers", on_change="rerun")
+    if folded.open:
+        folded.dataframe(numbers(figure, marks), hide_index=True, height=320, alt=f"Numbers: {alt}")
     return drawn

@@ -10,7 +10,6 @@ _STYLE = """<style>
 .st-key-controls [role=radiogroup] > * {min-height: 2.5rem}
 [data-testid=stLayoutWrapper]:has(> .st-key-often), .st-key-often {display: contents}
 :is(.st-key-undo, .st-key-redo, .st-key-open_inspector) kbd {display: none}
-[class*=_numbers] [data-testid=stPopoverButton] {min-height: 1.5rem; padding: 0; font-size: 0.8rem}
 [class*=st-key-pale_] [data-testid=stDataFrame] {opacity: 0.7}
 </style>"""
 
