@@ -210,7 +210,9 @@ def probabilities(
             marker={"color": filled, "line": {"color": colours.series[0], "width": 1.5}},
             text=[" → ".join(f"{100 * each[i]:.0f}" for each in policies.values()) + " %" for i in range(len(values))],
             textposition="auto",
-            insidetextfont={"color": ink(colours.series[0])},
+            insidetextfont={
+                "color": [ink(colours.series[0]) if i == taken else colours.text for i in range(len(values))]
+            },
             hovertemplate=f"%{{y}}, {plain(first)}: %{{x:.4f}}<extra></extra>",
         )
     )

@@ -1,4 +1,4 @@
-"""Every page in light and in dark, in a real browser."""
+"""Every page in light and in dark, in a real browser: drawn in its theme's colours, and accessible."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browsing import idle
 from language_runs import write_run
 from playwright.sync_api import Page, expect
@@ -33,6 +34,7 @@ PAGES = [
     "compare",
     "compare_runs",
     "experiments",
+    "words",
 ]
 LIGHT_SEEN_ELSEWHERE = pytest.mark.slow
 """All other tests in a browser are in light."""
@@ -41,6 +43,18 @@ SHOWN = [
     ("light", "diagnose"),
     *(pytest.param("light", path, marks=LIGHT_SEEN_ELSEWHERE) for path in PAGES if path != "diagnose"),
 ]
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core finds wrong that is serious or worse: rule and element."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:200]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+        if not any(re.search(ours, node["html"]) for ours in NOT_OURS.get(rule["id"], ()))
+    ]
 
 
 def colours_of(theme: Theme) -> set[str]:
@@ -53,6 +67,10 @@ def brightness(page: Page, what: str, style: str) -> int:
     """0 to 765, of a colour of the first element that fits."""
     colour = page.locator(what).first.evaluate(f"element => getComputedStyle(element).{style}")
     return sum(int(part) for part in re.findall(r"\d+", colour)[:3])
+
+
+NOT_OURS: dict[str, tuple[str, ...]] = {}
+"""Rule of axe-core -> elements that Streamlit or Plotly draw so, whatever this project says."""
 
 
 @pytest.mark.parametrize(("scheme", "path"), SHOWN)
@@ -87,3 +105,4 @@ def test_every_page_draws_in_both_themes(page: Page, url: str, runs: Path, path:
     for text in page.locator(".js-plotly-plot .xtick text").all()[:1]:
         lightness = sum(int(part) for part in re.findall(r"\d+", text.evaluate("t => getComputedStyle(t).fill"))[:3])
         assert abs(lightness - background) > 200, "the numbers on the axes can be read"
+    assert serious(page) == []
