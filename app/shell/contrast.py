@@ -7,10 +7,10 @@ import streamlit as st
 _STYLE = """<style>
 .js-plotly-plot :is([class$=tick] text, text[class$=title], .annotation-text, .legendtext, .bartext-outside) {
     fill: currentColor !important}
-.stApp [data-testid=stBaseButton-primary]:enabled {color: Canvas}
+.stApp :is([data-testid=stBaseButton-primary]:enabled, [data-testid=stMultiSelectTagsContainer] [data-tag]) {color: Canvas}
 </style>"""
-"""Charts write in the colour of the page's text, also when the reader changes the theme of an open page. The main button is
-pale blue in the dark theme: what stands on it has the colour of the page, `Canvas`."""
+"""Charts write in the colour of the page's text, also when the reader changes the theme of an open page. The main button and
+chosen values are pale blue in the dark theme: what stands on them has the colour of the page, `Canvas`."""
 
 
 def strengthen() -> None:

@@ -87,7 +87,8 @@ def test_every_page_draws_in_both_themes(page: Page, url: str, runs: Path, path:
         write_run(runs / f"in-{scheme}", 12)
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.goto(f"{url}/{path}?{query}")
-    expect(page.get_by_test_id("stAlertContainer").or_(page.get_by_test_id("stSelectbox")).first).to_be_visible()
+    first = page.get_by_test_id("stAlertContainer").or_(page.get_by_test_id("stSelectbox"))
+    expect(first.or_(page.get_by_test_id("stTextInput")).first).to_be_visible()
     if path in CHARTS:
         page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot:has(.main-svg)').length >= {CHARTS[path]}")
     idle(page)
