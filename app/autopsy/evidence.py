@@ -10,6 +10,7 @@ import streamlit as st
 from app.charts import autopsy as charts
 from app.shell import downloads, state
 from app.shell.chart import draw_chart
+from app.shell.glossary import explained
 from app.shell.text import escape
 from engine.intervention.autopsy.autopsy_result import Autopsy
 from engine.intervention.autopsy.wording import (
@@ -29,7 +30,7 @@ from engine.store.words import counted
 
 def draw_change(found: Autopsy) -> None:
     """Whether it was real: the return of training beside the change on common seeds."""
-    st.subheader("Was it real?", anchor=False)
+    st.subheader("Was it real?", anchor=False, help=explained("common seeds", "not real"))
     real = found.real
     if real is None:
         st.markdown(escape(found.not_measured if found.failed else "The return is not measured here."))
@@ -70,7 +71,9 @@ def _draw_on_records(found: Autopsy) -> None:
 def draw_arms(found: Autopsy) -> None:
     """What would have prevented it: the arms, and those that can't be had."""
     with st.container(key="autopsy_arms", gap="small"):
-        st.subheader("What would have prevented it?", anchor=False)
+        st.subheader(
+            "What would have prevented it?", anchor=False, help=explained("arm", *CAUSES.values(), "unexplained")
+        )
         if found.arms:
             draw_chart(
                 charts.arms(found.arms, CAUSES, found.recorded, state.is_dark()),

@@ -16,6 +16,7 @@ from app.scores import trust_badge
 from app.scores.check import Check
 from app.shell import loaders, page, state
 from app.shell.chart import draw_chart
+from app.shell.glossary import meaning
 from app.shell.text import escape, signed_format
 from engine.analysis.behaviour import Behaviour
 from engine.analysis.formation import SHOWN, TOP
@@ -104,7 +105,7 @@ def draw_curves(run: Run, found: Behaviour, stretches: tuple[Stretch, ...]) -> N
 
 def draw_groups(run: Run, found: Behaviour) -> None:
     """Rounds x groups of records."""
-    st.subheader("Groups of records", anchor=False)
+    st.subheader("Groups of records", anchor=False, help=meaning("formation"))
     grouping = _chosen_grouping(run)
     st.caption(
         "Influence of each group's records on this behaviour, summed, as a share of the round's total |influence|: blue (+) "

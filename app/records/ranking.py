@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.scores import target_controls
 from app.shell import selection, state
+from app.shell.glossary import meaning
 from app.shell.text import signed_format
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
@@ -72,12 +73,14 @@ def draw(
             selection_mode="multi-row",
             column_config={
                 "record": st.column_config.NumberColumn(width=56),
-                "influence": st.column_config.NumberColumn(format=signed_format(fields["influence"]), width=74),
+                "influence": st.column_config.NumberColumn(
+                    format=signed_format(fields["influence"]), width=74, help=meaning("influence")
+                ),
                 "state": st.column_config.TextColumn(width=130),
                 "action": st.column_config.Column("|action|" if several else None, width=80),
-                "advantage": st.column_config.NumberColumn(format="%.3f", width=76),
+                "advantage": st.column_config.NumberColumn(format="%.3f", width=76, help=meaning("advantage")),
                 "reward": st.column_config.NumberColumn(format="%.3f", width=64),
-                "value": st.column_config.NumberColumn(format="%.2f", width=56),
+                "value": st.column_config.NumberColumn(format="%.2f", width=56, help=meaning("value")),
                 "episode": st.column_config.NumberColumn(width=62),
                 "step in episode": st.column_config.NumberColumn("step", help="step in the episode", width=46),
             },

@@ -7,6 +7,7 @@ import streamlit as st
 from app.removal import start
 from app.scores.target_controls import in_words as target_in_words
 from app.shell import kinds, selection, state
+from app.shell.glossary import explained
 from app.shell.text import escape
 from engine.core.kind import kind_of
 from engine.core.scores import Scores
@@ -68,8 +69,7 @@ def retrain_dialog(
     left, right = st.columns(2)
     mode = left.segmented_control(
         "Minibatches", list(MODES), default="mask", required=True, key="mode", format_func=MODES.__getitem__,
-        help="With the same minibatches the removal is all that differs from the original (mode mask). Reshuffled, the records "
-        "that are left fill new minibatches, as if the others had never been collected (mode rebatch).",
+        help=explained("mask", "rebatch"),
     )  # fmt: skip
     orders = left.number_input(
         "Minibatch orders", 2, 64, 8, key="orders", help="Replays per arm: a single one is mostly order noise."

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.charts.sparkline import sparkline
 from app.runs.listed import Listed, interventions
+from app.shell.glossary import meaning
 from engine.analysis.run_index import RunRow
 
 FINISHED, UNREAD = "finished", "being read …"
@@ -59,7 +60,7 @@ def columns() -> dict[str, Any]:
         "trainer": st.column_config.TextColumn(width=150),
         "state": st.column_config.TextColumn(width=110),
         "tags": st.column_config.ListColumn(width="small"),
-        "first incident": st.column_config.TextColumn(width=200),
+        "first incident": st.column_config.TextColumn(width=200, help=meaning("incident")),
         "return per round": st.column_config.ImageColumn("return per round", width="medium"),
         "final return": st.column_config.NumberColumn(format="%.4g"),
         "best return": st.column_config.NumberColumn(format="%.4g"),

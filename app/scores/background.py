@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.scores.check import target_in_words
 from app.shell import cancel, loaders, page, state
+from app.shell.glossary import explained
 from app.shell.text import escape
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
 from engine.core.influence import read_influence
@@ -51,8 +52,7 @@ def estimator_control(snapshot: Snapshot) -> str:
         state.put({"estimator": default})
     state.put({_BEGUN_WITH: default})
     state.choose("estimator", options, default)
-    notes = "\n".join(f"* **{name}**: {ESTIMATORS[name].note}" for name in options)
-    return str(st.selectbox("Estimator", options, key="estimator", width=170, help=notes))
+    return str(st.selectbox("Estimator", options, key="estimator", width=170, help=explained(*options)))
 
 
 def first_estimator(snapshot: Snapshot) -> str:

@@ -16,6 +16,7 @@ from app.scores.check import CHECKED, OPTIONAL, Check, measured_estimators
 from app.scores.trust import Trust
 from app.shell import cancel, page, state
 from app.shell.chart import draw_chart
+from app.shell.glossary import meaning
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.faithfulness.result import TrustVerdict, Validation, read_validation
@@ -58,10 +59,7 @@ subsets of the round's records, really replay the update without them, and compa
 """
 
 
-LDS = (
-    "LDS, the linear datamodeling score: the rank correlation of what the scores predict with what really happened when random "
-    "subsets of the records were removed. 1 is the right order, 0 says nothing."
-)
+LDS = f"LDS: {meaning('LDS')}"
 
 
 def trust_of(check: Check, estimator: str) -> Trust:

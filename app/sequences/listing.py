@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.sequences import loaders
 from app.shell import state
+from app.shell.glossary import meaning
 from app.shell.sequence_columns import EVERY, RowQuery
 
 PAGE_ROWS = 100
@@ -25,9 +26,9 @@ _HELP = {
     "advantage": "of the response's last token",
     "KL": "to the reference model: log π − log π_ref, summed over the response",
     "length": "tokens of the response",
-    "truncated": "cut off at its greatest length",
+    "truncated": meaning("truncated"),
     "reward": "a part of the reward, as its model or function gave it",
-    "kept": "False: a filter dropped it from the update",
+    "kept": meaning("kept"),
     "influence": "on the target: > 0 raised it, < 0 lowered it; empty: no signal",
     "group": "sequences with the same prompt",
     "extra": "written down beside the rewards, and no part of them",

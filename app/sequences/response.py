@@ -14,6 +14,7 @@ from app.sequences import loaders, members, target_controls
 from app.sequences.listing import Listed, neighbour
 from app.shell import downloads, state
 from app.shell.chart import draw_chart
+from app.shell.glossary import meaning
 from app.shell.text import escape
 from engine.core.targets.question import TargetName
 from engine.errors import EngineError
@@ -85,7 +86,7 @@ def _head(listed: Listed, rows: NDArray[np.int64], record: int, row: dict[str, A
     _influence(listed.table, record, row)
     with st.container(horizontal=True):
         if row.get("truncated"):
-            st.badge("truncated", icon=":material/content_cut:", color="gray", help="Cut off at its greatest length.")
+            st.badge("truncated", icon=":material/content_cut:", color="gray", help=meaning("truncated"))
         if row.get("kept") is False:
             st.badge("dropped by the filter", icon=":material/filter_alt:", color="gray")
         if record in listed.basket:

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.charts.numbers import numbers
+from app.shell.numbers import numbers
 
 
 def draw_chart(figure: go.Figure, *, key: str, alt: str, marks: str = "", **options: Any) -> Any:

@@ -119,6 +119,9 @@ FAULTS = {
     "luck of the order": "Autopsy: with other minibatch orders the fall would mostly not have happened.",
     "luck of the data": "Autopsy: with other episodes, collected by the same policy, the fall would mostly not have "
     "happened.",
+    "some of the records": "Autopsy: without the records that the best estimator ranks lowest the fall would mostly not have "
+    "happened, and without as many random ones it would.",
+    "advantages": "Autopsy: with advantages estimated in another way the fall would mostly not have happened.",
     "size of the step": "Autopsy: with a quarter of the learning rate the fall would mostly not have happened.",
     "unexplained": "Autopsy: the fall is real, and none of the arms that were played prevents it.",
 }

@@ -24,6 +24,7 @@ from app.records import asked_state, inspector
 from app.scores.target_controls import AS_RECORDED, can_type, typed_state
 from app.shell import downloads, follow_run, loaders, page, state
 from app.shell.chart import draw_chart
+from app.shell.glossary import meaning
 from app.shell.text import escape
 from engine import arguments
 from engine.analysis.behaviour import Behaviour
@@ -96,7 +97,7 @@ def any_snapshot(run: Run) -> ControlSnapshot:
 
 def draw_curve(run: Run, snapshot: ControlSnapshot | None, found: Behaviour, complete: bool) -> None:
     """The policy in this state over rounds."""
-    st.subheader("π(a | s) over rounds", anchor=False)
+    st.subheader("π(a | s) over rounds", anchor=False, help=meaning("π(a | s)"))
     if not found.checkpoints:
         st.info("No checkpoint of this run could be read.", icon=":material/info:")
         return

@@ -11,6 +11,7 @@ from app.experiments import loaders
 from app.experiments.courtesy import draw_courtesy
 from app.shell import downloads, state
 from app.shell.chart import draw_chart
+from app.shell.glossary import explained, meaning
 from app.shell.text import escape
 from engine.demos.courtesy.experiment.plan import NAME as COURTESY
 from engine.demos.courtesy.experiment.results import read_results as read_courtesy
@@ -201,10 +202,10 @@ def draw_choice_of_p(results: Results, rows: pd.DataFrame) -> None:
     table = table[several & table["se_ave"].notna()].sort_values("p")
     if not len(table):
         return
-    st.subheader("The choice of p", anchor=False)
+    st.subheader("The choice of p", anchor=False, help=meaning("p"))
     titles = list(EFFICIENCIES.values())
     title = state.choose("metric", titles, titles[0])
-    title = st.segmented_control("Metric", titles, key="metric", required=True)
+    title = st.segmented_control("Metric", titles, key="metric", required=True, help=explained(*titles))
     metric = next(key for key, shown in EFFICIENCIES.items() if shown == title)
     paper = results.experiment.paper
     st.caption(

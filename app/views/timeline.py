@@ -15,6 +15,7 @@ from app.runs.loaders import metrics_over_rounds
 from app.runs.shown_rounds import shown_rounds
 from app.shell import downloads, follow_run, kinds, loaders, page, state
 from app.shell.chart import draw_chart
+from app.shell.glossary import explained, meaning
 from app.shell.text import escape
 
 MOST_RECORDS = 1_000
@@ -114,7 +115,12 @@ def draw_round(round: int) -> None:
         ),
         hide_index=True,
         key="round_numbers",
-        column_config={name: st.column_config.NumberColumn(format="%.4g") for name in (*before, f"round {round}")},
+        column_config={
+            "metric": st.column_config.TextColumn(
+                help=explained("return", "loss", "entropy", "KL", "clip fraction", "explained variance")
+            ),
+            **{name: st.column_config.NumberColumn(format="%.4g") for name in (*before, f"round {round}")},
+        },
         alt=f"Table of the metrics of round {round}",
     )
     if shown.pages:
@@ -154,7 +160,7 @@ def draw_records(round: int) -> None:
 
 def draw_formation() -> None:
     """Which actions' records pushed the return, round by round."""
-    st.subheader("Formation", anchor=False)
+    st.subheader("Formation", anchor=False, help=meaning("formation"))
     st.caption(
         "Influence of each action's records on the round's own return target, as a share of the round's total |influence|: "
         "blue (+) pushed the return up, orange (−) down. Estimator first_order, recorded minibatch order, "

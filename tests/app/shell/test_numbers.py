@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 import app
 from app.charts import records
-from app.charts.numbers import numbers
+from app.shell.numbers import numbers
 
 
 def test_a_scatter_has_its_records_with_their_influence() -> None:
