@@ -16,7 +16,7 @@ from app.scores.check import CHECKED, OPTIONAL, Check, measured_estimators
 from app.scores.trust import Trust
 from app.shell import cancel, page, state
 from app.shell.chart import draw_chart
-from app.shell.glossary import meaning
+from app.shell.glossary import explained, meaning
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.faithfulness.result import TrustVerdict, Validation, read_validation
@@ -80,7 +80,7 @@ def source(line: str) -> DeltaGenerator:
         Where to say whether the round was replayed, see `replayed.draw`.
     """
     with st.container(key="source", horizontal=True, vertical_alignment="center"):
-        st.caption(line)
+        st.caption(line, help=explained("minibatch order", "seed", "commit"))
         with st.container(key="replayed", width="content"):
             place = st.empty()  # with a line in it, so that nothing moves when there is more to say
             place.caption("not replayed yet")

@@ -24,6 +24,7 @@ RUNS = {
     "other minibatches each time.",
     "minibatch order": "Which records share a minibatch, and which come first. It is drawn at random, and another "
     "order leads to another policy.",
+    "theta(k)": "The policy's parameters before the update of round k; theta(k+1) are those after it.",
     "branch": "A run that continues another one after an intervention.",
     "seed": "The number that all chance in a training is drawn from: runs that differ in it alone differ by luck.",
     "commit": "A round as it was written to disk, with a checksum; the letters after the word identify it.",
@@ -79,6 +80,9 @@ TRUST = {
     "pale.",
     "check": "Really removes random halves of the records in several minibatch orders, and compares what happens "
     "with what the scores predicted.",
+    "additivity gap": "The share of the outcomes' variance that no straight line through the predictions explains: what records "
+    "do together, and not each for itself.",
+    "metasmoothness": "1 where the update responds smoothly to the records' weights, about 0 where derivatives mean nothing.",
     "subsets": "The random sets of records that a check removes.",
     "replay": "A round's update made once more from its files; with nothing removed it must lead to the same "
     "parameters, bit for bit.",
