@@ -142,7 +142,7 @@ def draw(found: Sequence[Door]) -> None:
                         query_params=dict(door.query),
                     )
                 else:
-                    st.markdown(f"{door.icon} **{door.question}**")
+                    st.markdown(f":small[{door.icon} **{door.question}**]")
                 st.caption(escape(door.where))
                 if door.command:
                     with st.popover("Where they parted", icon=":material/terminal:", type="tertiary"):
