@@ -39,7 +39,7 @@ def downloaded(page: Page, key: str, folder: Path) -> Path:
 def test_the_report_opens_without_a_network_and_has_the_numbers_of_the_screen(
     page: Page, browser: BrowserContext, tmp_path: Path
 ) -> None:
-    source = page.locator(".st-key-source").get_by_test_id("stCaptionContainer").first.inner_text()
+    source = page.locator(".st-key-source").get_by_test_id("stCaptionContainer").first.inner_text().strip()
     inspected = page.locator(".st-key-inspector")
     record = inspected.locator(".st-key-inspect input").input_value()
     influence = re.search(r"Influence ([+-][\d.e-]+)", inspected.inner_text())

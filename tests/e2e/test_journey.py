@@ -196,6 +196,6 @@ def test_a_link_to_the_branch_opens_it(page: Page, url: str, runs: Path) -> None
     idle(page)
     page.get_by_text("The branch's timeline").click()
     expect(page).to_have_url(re.compile(r"/timeline\?"))
-    expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("branch$"))
+    expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile(rf"^without .* \({job.id[:4]}\)$"))
     assert page.url.count("run=") == 1
     expect(page.get_by_test_id("stMetricValue").first).to_have_text(str(1 + job.plan.continue_rounds))

@@ -24,7 +24,7 @@ def bottom(page: Page, what: str) -> float:
 def test_the_first_screen_has_sentence_doors_and_rows_and_new_runs_come(page: Page, url: str, runs: Path) -> None:
     page.goto(url)
     expect(page.locator(".st-key-runs_table canvas").first).to_be_visible()
-    expect(page.locator(".st-key-doors a")).to_have_count(4)
+    expect(page.locator(".st-key-doors strong")).to_have_count(4)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
         for width, height in ((1280, 900), (1024, 768)):
