@@ -118,7 +118,13 @@ def workplace(
     numbers = "" if found is None else f" {crc32(found.influence.tobytes())}"
     kept = basket.records(run, snapshot)
     listed = Listed(_table(snapshot, found), snapshot.hash, snapshot.hash + numbers, tuple(kept))
-    rows = sequence_loaders.load_rows(listed.table, listed.identity, listing.controls(listed), listed.basket)
+    the_list, of_ticked, in_parts = (
+        st.container(),
+        st.container(),
+        st.container(),
+    )  # what comes or goes moves nothing out of its place
+    with the_list:
+        rows = sequence_loaders.load_rows(listed.table, listed.identity, listing.controls(listed), listed.basket)
     record = listing.choose(listed, rows)
 
     def tick(here: NDArray[Any], ticked: list[int]) -> None:
@@ -128,11 +134,14 @@ def workplace(
         if new:
             state.put({"record": new[-1]})
 
-    listing.draw(listed, rows, selection.current(run, snapshot).tolist(), tick, several=True)
+    with the_list:
+        listing.draw(listed, rows, selection.current(run, snapshot).tolist(), tick, several=True)
     ticked = selection.current(run, snapshot).tolist()
-    selection_bar.draw(run, snapshot, found, "Tick rows of the list.")
+    with of_ticked:
+        selection_bar.draw(run, snapshot, found, "Tick rows of the list.")
     if target is not None and found is not None:
-        by_term_and_layer.draw(run, snapshot, target, found, ticked)
+        with in_parts:
+            by_term_and_layer.draw(run, snapshot, target, found, ticked)
     response.draw(listed, rows, record, run, snapshot, None if found is None else found.token_influence, asked)
     basket.draw(
         run,
