@@ -104,6 +104,7 @@ def test_every_page_draws_in_both_themes(page: Page, url: str, runs: Path, path:
     for colours in charts:
         assert not colours & (wrong - right), "no chart has colours of the other theme"
     for text in page.locator(".js-plotly-plot .xtick text").all()[:1]:
+        expect(text).not_to_have_css("fill", "rgb(0, 0, 0)")  # which it is until the theme has reached it
         lightness = sum(int(part) for part in re.findall(r"\d+", text.evaluate("t => getComputedStyle(t).fill"))[:3])
         assert abs(lightness - background) > 200, "the numbers on the axes can be read"
     assert serious(page) == []
