@@ -32,8 +32,8 @@ AT_ONCE_SECONDS = 2.0
 FIRST_SECONDS = 1.0
 """What the scores that a page begins with may take."""
 A_SECONDS_WORK = 4e8
-"""Trained parameters times records that an update passes through (epochs times records), of which `PRIOR` does about as many a
-second on one core."""
+"""Trained parameters times records that an update passes through (epochs times records): so many take `PRIOR` about a second
+on one fast core, and up to three on a slow one."""
 POLL_SECONDS = 1.0
 _BEGUN_WITH = "the estimator that the page began with"
 
