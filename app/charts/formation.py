@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 from plotly.subplots import make_subplots
 
+from app.charts.signed_map import CHOSEN, signed_map
 from app.charts.theme import NUMBERS, Theme, label_pixels, plain, style, theme
 from engine.analysis.formation import FEATURES, RoundFormation
 from engine.analysis.phases import PHASES, Stretch, smoothed, unbroken
@@ -19,8 +20,6 @@ SIGNS = dict(zip(PHASES, "①②③", strict=True))
 _PHASE_FILLS = ("rgba(204,121,167,0.16)", "rgba(0,158,115,0.16)", "rgba(128,128,128,0.20)")
 CROWDED = 40
 """Rounds above which the lines are running means, and single rounds faint marks."""
-CHOSEN = "the chosen round"
-"""What its mark is called."""
 OLD_MARKS = {"marker": {"opacity": 1}}
 """Marks that are not selected stay as they are."""
 
@@ -157,40 +156,18 @@ def groups(
         dark: theme.
         chosen: round whose column has a frame.
     """
-    colours = theme(dark)
     table: NDArray[np.float64] = np.array([item.groups[grouping] for item in every]).T
-    limit = float(np.abs(table).max(initial=0.0)) or 1.0
     rounds, names = [str(item.round) for item in every], [plain(label) for label in labels]
-    small = table.size <= 400
-    figure = go.Figure(
-        go.Heatmap(
-            x=rounds,
-            y=names,
-            z=table,
-            zmin=-limit,
-            zmax=limit,
-            colorscale=colours.diverging,
-            text=np.where(table > 0, "+", np.where(table < 0, "−", "")) if small else None,
-            texttemplate="%{text}" if small else None,
-            colorbar={"title": {"text": "share of influence", "side": "right"}, "thickness": 10, "outlinewidth": 0},
-            hovertemplate="round %{x}<br>%{y}: %{z:+.3f} of the round's total |influence|<extra></extra>",
-            xgap=1 if len(rounds) <= 60 else 0,
-            ygap=1,
-        )
+    figure = signed_map(
+        table,
+        rounds,
+        names,
+        [(number, name, f"{number}:{j}") for number in rounds for j, name in enumerate(names)],
+        rounds.index(str(chosen)) if str(chosen) in rounds else None,
+        dark,
+        hovertemplate="round %{x}<br>%{y}: %{z:+.3f} of the round's total |influence|<extra></extra>",
+        xgap=1 if len(rounds) <= 60 else 0,
     )
-    figure.add_scatter(
-        x=[number for number in rounds for _ in names],
-        y=[name for _ in rounds for name in names],
-        customdata=[f"{number}:{j}" for number in rounds for j in range(len(names))],
-        mode="markers",
-        marker={"symbol": "square", "size": 16, "color": "rgba(0,0,0,0)"},
-        hoverinfo="none",
-        showlegend=False,
-    )
-    if str(chosen) in rounds:
-        column = rounds.index(str(chosen))
-        ends = {"x0": column - 0.5, "x1": column + 0.5, "y0": -0.5, "y1": len(names) - 0.5}
-        figure.add_shape(type="rect", name=CHOSEN, line={"color": colours.text, "width": 2}, **ends)
     figure.update_layout(
         xaxis={"title": "round", "type": "category", "range": [-0.5, len(rounds) - 0.5], "nticks": 20},
         yaxis={"autorange": "reversed"},

@@ -8,12 +8,11 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.charts.theme import label_pixels, plain, style, theme
+from app.charts.signed_map import signed_map
+from app.charts.theme import label_pixels, plain, style
 
 COLUMNS = 160
 """Of the map, at most."""
-SIGNED = 400
-"""Cells up to which each shows its sign."""
 TITLE_PIXELS = 40
 
 Shares = Mapping[int, Sequence[float]]
@@ -42,46 +41,28 @@ def formation_map(
         chosen: round.
         dark: theme.
     """
-    colours, labels = theme(dark), [plain(name) for name in names]
+    labels = [plain(name) for name in names]
     known = [[round for round in column if round in shares] for column in columns]
     of_column = [np.mean([shares[k] for k in found], 0) if found else np.full(len(names), np.nan) for found in known]
     table: NDArray[np.float64] = np.array(of_column, np.float64).reshape(len(columns), len(names)).T
-    size = np.abs(table[np.isfinite(table)])
-    limit = float(size.max(initial=0)) or 1.0
-    signs = np.where(np.isnan(table), "", np.where(table > 0, "+", "−")) if table.size <= SIGNED else None
     across = [str(column[0]) for column in columns]
-    figure = go.Figure(
-        go.Heatmap(
-            x=across,
-            y=labels,
-            z=table,
-            zmin=-limit,
-            zmax=limit,
-            colorscale=colours.diverging,
-            text=signs,
-            texttemplate=None if signs is None else "%{text}",
-            colorbar={"title": {"text": "share of influence", "side": "right"}, "thickness": 10, "outlinewidth": 0},
-            customdata=[[_in_words(column, found) for column, found in zip(columns, known, strict=True)]] * len(names),
-            hovertemplate="%{customdata}<br>%{y}: %{z:+.3f} of the total |influence|<extra></extra>",
-            hoverongaps=False,
-            xgap=1 if len(columns) <= COLUMNS // 2 else 0,
-            ygap=1,
-        )
+    figure = signed_map(
+        table,
+        across,
+        labels,
+        [
+            (x, name, chosen if chosen in column else found[-1])
+            for x, column, found in zip(across, columns, known, strict=True)
+            if found
+            for name in labels
+        ],
+        next((i for i, column in enumerate(columns) if chosen in column), None),
+        dark,
+        customdata=[[_in_words(column, found) for column, found in zip(columns, known, strict=True)]] * len(names),
+        hovertemplate="%{customdata}<br>%{y}: %{z:+.3f} of the total |influence|<extra></extra>",
+        hoverongaps=False,
+        xgap=1 if len(columns) <= COLUMNS // 2 else 0,
     )
-    clickable = [(x, name, found[-1]) for x, found in zip(across, known, strict=True) if found for name in labels]
-    figure.add_scatter(
-        x=[x for x, _, _ in clickable],
-        y=[name for _, name, _ in clickable],
-        customdata=[chosen if chosen in _column_of(columns, last) else last for _, _, last in clickable],
-        mode="markers",
-        marker={"symbol": "square", "size": 16, "color": "rgba(0,0,0,0)"},
-        hoverinfo="none",
-        showlegend=False,
-    )
-    for i, column in enumerate(columns):
-        if chosen in column:
-            ends = {"x0": i - 0.5, "x1": i + 0.5, "y0": -0.5, "y1": len(names) - 0.5}
-            figure.add_shape(type="rect", line={"color": colours.text, "width": 2}, **ends)
     figure.update_layout(
         xaxis={
             "title": "round" if len(columns) == sum(map(len, columns)) else "first round of each column",
@@ -92,10 +73,6 @@ def formation_map(
         dragmode="pan",
     )
     return style(figure, 120 + 42 * len(names), label_pixels(labels) + TITLE_PIXELS)
-
-
-def _column_of(columns: Sequence[Sequence[int]], round: int) -> Sequence[int]:
-    return next(column for column in columns if column[0] <= round <= column[-1])
 
 
 def _in_words(column: Sequence[int], known: Sequence[int]) -> str:
