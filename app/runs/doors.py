@@ -25,7 +25,6 @@ from engine.store.words import counted
 MOST_COMPARED = 8
 """Runs that a link names."""
 _STYLE = """<style>
-[data-testid=stMainBlockContainer] {padding-top: 3.6rem}
 .st-key-doors [data-testid=stPageLink-NavLink] {padding-left: 0; padding-right: 0}
 .st-key-doors [data-testid=stPageLink-NavLink] * {white-space: normal; overflow: visible}
 </style>"""

@@ -43,11 +43,6 @@ class Trust:
         return "not measured" if self.found is None else WORDS[self.found.verdict(self.name)]
 
     @property
-    def is_sure(self) -> bool:
-        """Whether a check here found that the scores predict removal, at least weakly."""
-        return not self.word
-
-    @property
     def sentence(self) -> str:
         """Whether the scores can be trusted here, in plain words.
 
