@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.shell import cancel, kinds, page
+from app.shell import cancel, kinds, page, timed
 from app.shell.text import escape
 from engine.intervention.autopsy.examine import arms_of
 from engine.intervention.autopsy.kept_returns import EPISODES, Returns
@@ -87,7 +87,7 @@ def _answered(run: Run, round: int) -> bool:
     return len(Returns(run, round, EPISODES)) > 1
 
 
-@st.fragment(run_every=POLL_SECONDS)
+@timed.every(POLL_SECONDS)
 def _progress(job: Calculation, run: Run, round: int, answered: bool) -> None:
     if not job.running or (not answered and _answered(run, round)):
         st.rerun()

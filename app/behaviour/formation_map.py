@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from app.charts import formation_map as charts
-from app.shell import downloads, page, state
+from app.shell import downloads, page, state, timed
 from app.shell.cached import cached
 from app.shell.chart import draw_chart
 from app.shell.filling import Filling
@@ -95,7 +95,7 @@ def waiting(found: Filling[tuple[float, ...]], wanted: Sequence[int]) -> int:
     return len({*wanted} & {*found.rounds.missing})
 
 
-@st.fragment(run_every=SLICE_SECONDS + 0.1)
+@timed.every(SLICE_SECONDS + 0.1)
 def _progress(found: Filling[tuple[float, ...]], wanted: Sequence[int], drawn: int) -> None:
     """Look at more rounds; the page is drawn anew when there is much more to be seen than was `drawn`, and at the end."""
     found.advance(SLICE_SECONDS, wanted)

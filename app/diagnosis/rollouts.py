@@ -14,7 +14,7 @@ from app.charts import diagnosis as charts
 from app.diagnosis import loaders
 from app.diagnosis.marks import OnPick, picker
 from app.scores.check import target_in_words
-from app.shell import cancel, page, state
+from app.shell import cancel, page, state, timed
 from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.analysis.diagnosis import Diagnosis, Trait, records_to_estimate
@@ -136,7 +136,7 @@ def _offer(
         st.caption(f"The last time it stopped: {escape(complaint)}")
 
 
-@st.fragment(run_every=POLL_SECONDS)
+@timed.every(POLL_SECONDS)
 def _progress(job: Calculation, rollouts: int) -> None:
     if not job.running:
         st.rerun()

@@ -11,7 +11,7 @@ import streamlit as st
 
 from app.charts import across as charts
 from app.removal import notes, start
-from app.shell import cancel, downloads, kinds, loaders, page, state
+from app.shell import cancel, downloads, kinds, loaders, page, state, timed
 from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine import arguments
@@ -62,7 +62,7 @@ def draw(name: str, run: Run) -> None:
         id = str(state.get("series"))
         downloads.offer({f"{run.name}-across": lambda: _orders(found[id])})
     active = found[id].state in ACTIVE
-    st.fragment(_panel, run_every=POLL_SECONDS if active else None)(name, run, id, active)
+    timed.every(POLL_SECONDS if active else None)(_panel)(name, run, id, active)
 
 
 def ranked_by(run: Run) -> str:

@@ -7,6 +7,7 @@ import time
 import streamlit as st
 
 from app.runs import listed
+from app.shell import timed
 from app.shell.page import one_line_errors
 
 EVERY_SECONDS = 2.0
@@ -31,7 +32,7 @@ def watch(drawn: list[tuple[str, ...]], look_seconds: float, left: int, total: i
     until = time.monotonic() + SHOWN_SECONDS
     every = SLICE_SECONDS + 0.1 if left else max(EVERY_SECONDS, look_seconds / SHARE)
 
-    @st.fragment(run_every=every)
+    @timed.every(every)
     def look() -> None:
         with one_line_errors():
             now_left = listed.read_some(SLICE_SECONDS) if left else 0

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.charts.incidents import SHAPES
 from app.runs import loaders
-from app.shell import page, state
+from app.shell import page, state, timed
 from app.shell.filling import Filling
 from app.shell.text import escape
 from engine.analysis.incidents.detect import with_unlike
@@ -139,7 +139,7 @@ def _records(this: Known) -> None:
         _progress(this.looks)
 
 
-@st.fragment(run_every=SLICE_SECONDS + 0.1)
+@timed.every(SLICE_SECONDS + 0.1)
 def _progress(looks: Filling[Look]) -> None:
     """Look at some more of the records; once all are done the page is drawn anew."""
     looks.advance(SLICE_SECONDS)

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.scores.check import target_in_words
-from app.shell import cancel, loaders, page, state
+from app.shell import cancel, loaders, page, state, timed
 from app.shell.glossary import explained
 from app.shell.text import escape
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
@@ -224,7 +224,7 @@ def offer(job: Calculation, what: str, seconds: float, key: str) -> None:
             st.caption(f"The last time it stopped: {escape(job.complaint)}")
 
 
-@st.fragment(run_every=POLL_SECONDS)
+@timed.every(POLL_SECONDS)
 def progress(job: Calculation, what: str, key: str) -> None:
     """How far it is, and a button to stop it; looks every second."""
     if not job.running:

@@ -7,7 +7,7 @@ import time
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.shell import loaders, page
+from app.shell import loaders, page, timed
 from app.shell.cached import cached
 from app.shell.text import escape
 from engine.core.replays.rebuilt_policy import RebuiltPolicy
@@ -122,7 +122,7 @@ def _offer(job: Calculation, snapshot: Snapshot) -> None:
         st.caption(f"The last replay stopped: {escape(job.complaint)}")
 
 
-@st.fragment(run_every=2)
+@timed.every(2)
 def _progress(job: Calculation) -> None:
     if not job.running:
         st.rerun()

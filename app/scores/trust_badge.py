@@ -14,7 +14,7 @@ from app.scores import replayed
 from app.scores.background import ORDERS
 from app.scores.check import CHECKED, OPTIONAL, Check, measured_estimators
 from app.scores.trust import Trust
-from app.shell import cancel, page, state
+from app.shell import cancel, page, state, timed
 from app.shell.chart import draw_chart
 from app.shell.glossary import explained, meaning
 from app.shell.text import escape
@@ -157,7 +157,7 @@ def _not_measured(check: Check, estimator: str, key: str) -> None:
     )
 
 
-@st.fragment(run_every=2)
+@timed.every(2)
 def _being_measured(check: Check) -> None:
     job = check.job()
     if not job.running:
@@ -265,7 +265,7 @@ def _start(check: Check, measured: bool) -> None:
         st.caption(f"The last check stopped: {escape(job.complaint)}")
 
 
-@st.fragment(run_every=2)
+@timed.every(2)
 def _progress(check: Check) -> None:
     job = check.job()
     if not job.running:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from app.shell import loaders, state
+from app.shell import loaders, state, timed
 from engine.errors import EngineError
 from engine.store.chain import commit_name
 from engine.store.read import Run
@@ -65,7 +65,7 @@ def redraw_when(there_is_news: Callable[[], bool], every: float = EVERY_SECONDS)
     """
     is_drawn = False
 
-    @st.fragment(run_every=every)
+    @timed.every(every)
     def watch() -> None:
         nonlocal is_drawn
         if not is_drawn:

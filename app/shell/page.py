@@ -13,7 +13,7 @@ from typing import ParamSpec
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.shell import follow_run, kinds, loaders, state
+from app.shell import follow_run, kinds, loaders, state, timed
 from app.shell.text import escape
 from engine.errors import EngineError, NotARunError
 from engine.recording.readers.dumps import open_dump
@@ -73,7 +73,7 @@ def fragment(draw: Callable[P, None]) -> Callable[P, None]:
     @st.fragment
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
-        with state.fragment(), one_line_errors():
+        with timed.part(), state.fragment(), one_line_errors():
             draw(*args, **kwargs)
 
     return drawn

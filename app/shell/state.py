@@ -244,7 +244,8 @@ def _set(key: str, value: Any, before: Any = None) -> None:
     now = st.session_state.get(key, before)
     if now != value or key not in st.session_state:
         get(key)  # forgets what is over
-        known = mine.set[key].values if key in mine.set else [now]
+        is_unheard = key in mine.set and time.monotonic() < mine.set[key].until
+        known = mine.set[key].values if is_unheard else [now]
         mine.set[key] = _Set([*known, value])
     elif key not in mine.set and mine.published is not None and mine.published.page == mine.view.page:
         return  # another page's widget of that key does not hand its value on

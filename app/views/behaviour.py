@@ -22,7 +22,7 @@ from app.behaviour.incremental import IncrementalBehaviour, incremental_behaviou
 from app.charts import behaviour as charts
 from app.records import asked_state, inspector
 from app.scores.target_controls import AS_RECORDED, can_type, typed_state
-from app.shell import downloads, follow_run, loaders, page, state
+from app.shell import downloads, follow_run, loaders, page, state, timed
 from app.shell.chart import draw_chart
 from app.shell.glossary import meaning
 from app.shell.text import escape
@@ -170,7 +170,7 @@ def draw_known_so_far(run: Run, snapshot: ControlSnapshot | None, record: int, k
     shown = state.get("shown_round")
     first = True
 
-    @st.fragment(run_every=STEP_SECONDS)
+    @timed.every(STEP_SECONDS)
     def step() -> None:
         nonlocal first
         found = known.advance(0 if first else STEP_SECONDS)

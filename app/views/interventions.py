@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.removal import described, every_round, notes, start
 from app.removal.verdicts import told
-from app.shell import cancel, kinds, page, state
+from app.shell import cancel, kinds, page, state, timed
 from app.shell.text import escape
 from engine.intervention.comparison import verdict_name
 from engine.jobs.folder import ACTIVE, request_cancel
@@ -107,7 +107,7 @@ def single(name: str, run: Run) -> None:
         "removal of the same size. It runs in a process of its own: closing this page does not stop it."
     )
     active = any(job.state in ACTIVE for job in list_jobs(run))
-    st.fragment(panel, run_every=POLL_SECONDS if active else None)(name, run, active)
+    timed.every(POLL_SECONDS if active else None)(panel)(name, run, active)
 
 
 def interventions() -> None:
