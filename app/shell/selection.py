@@ -17,7 +17,7 @@ from engine.intervention.record_sets import RecordSets, read_sets, select, stamp
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
-EVERY_SECONDS = 2.0
+EVERY_SECONDS = 4.0
 """Between two looks whether another tab changed the sets."""
 _UNKEPT = "a selection that the disk did not take"
 _SOURCE = "the chart that made the selection"

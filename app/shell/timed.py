@@ -20,19 +20,21 @@ from app.shell import state
 
 P = ParamSpec("P")
 
-AT_ONCE_SECONDS = 0.3
-"""A run that begins so soon after another one was waiting for it."""
-_DRAWN = "when a part of the page was drawn by itself"
+AT_ONCE_SECONDS = 0.5
+"""A run that begins so soon after a part was drawn, or within the time that this took, was waiting for it."""
+_UNTIL = "until when a run follows a part of the page at once"
 
 
 @contextmanager
 def part() -> Iterator[None]:
     """The drawing of a part of the page, which a timer may follow."""
+    begun = time.monotonic()
     try:
         yield
     finally:
         if _is_by_itself():
-            state.put({_DRAWN: time.monotonic()})
+            now = time.monotonic()
+            state.put({_UNTIL: now + max(AT_ONCE_SECONDS, now - begun)})
 
 
 def every(seconds: float | None) -> Callable[[Callable[P, None]], Callable[P, None]]:
@@ -53,7 +55,7 @@ def every(seconds: float | None) -> Callable[[Callable[P, None]], Callable[P, No
 
 def _follows_a_part() -> bool:
     """Whether this run began right after a part of the page was drawn by itself."""
-    return _is_by_itself() and time.monotonic() - float(state.get(_DRAWN, 0.0)) < AT_ONCE_SECONDS
+    return _is_by_itself() and time.monotonic() < float(state.get(_UNTIL, 0.0))
 
 
 def _is_by_itself() -> bool:

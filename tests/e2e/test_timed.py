@@ -23,7 +23,7 @@ from app.shell import page, state, timed
 @page.fragment
 def part():
     st.button("another", key="another", on_click=lambda: state.put({"height": state.get("height", 0) + 1}))
-    time.sleep(0.8)  # a timer's turn comes meanwhile
+    time.sleep(1.5)  # a timer's turn comes meanwhile
     height = state.get("height", 0)
     st.plotly_chart(go.Figure(go.Bar(y=[height], text=[f"bar {height}"])), key="chart", on_select="rerun")
 
@@ -53,6 +53,7 @@ def test_nothing_of_what_a_part_drew_before_stays_beside_what_it_draws_now(page:
             page.locator(".st-key-another button").click()
             expect(chart.get_by_text(f"bar {height}").first).to_be_visible()
             expect(chart).to_have_count(1)
+        page.wait_for_timeout(3000)
         drawn = page.get_by_text("The page was drawn").inner_text()
         page.wait_for_timeout(3000)
         assert page.get_by_text("The page was drawn").inner_text() == drawn, "once, and not again and again"
