@@ -97,7 +97,7 @@ def cells(
 
 def _drawn(share: float, colours: Theme, pale: bool) -> str:
     """The colour of a mark as one sees it on the page; `share` in [-1, 1] between what hurts and what helps, NaN for none."""
-    full = between(colours.neutral, colours.helps if share > 0 else colours.hurts, float(np.nan_to_num(abs(share))))
+    full = colours.at(float(np.nan_to_num(share)))
     return between(colours.page, full, PALE) if pale else full
 
 

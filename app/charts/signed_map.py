@@ -9,7 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.charts.theme import theme
+from app.charts.colours import ink
+from app.charts.theme import Theme, theme
 
 SIGNED = 400
 """Cells up to which each shows its sign."""
@@ -38,7 +39,6 @@ def signed_map(
         look: further properties of the heat map.
     """
     colours, limit = theme(dark), float(np.abs(table[np.isfinite(table)]).max(initial=0.0)) or 1.0
-    shows_signs = table.size <= SIGNED
     figure = go.Figure(
         go.Heatmap(
             x=across,
@@ -47,8 +47,6 @@ def signed_map(
             zmin=-limit,
             zmax=limit,
             colorscale=colours.diverging,
-            text=np.where(table > 0, "+", np.where(table < 0, "−", "")) if shows_signs else None,
-            texttemplate="%{text}" if shows_signs else None,
             colorbar={"title": {"text": "share of influence", "side": "right"}, "thickness": 10, "outlinewidth": 0},
             ygap=1,
             **look,
@@ -63,7 +61,27 @@ def signed_map(
         hoverinfo="none",
         showlegend=False,
     )
+    if table.size <= SIGNED:
+        figure.add_trace(_signs(table / limit, across, names, colours))
     if chosen is not None:
         ends = {"x0": chosen - 0.5, "x1": chosen + 0.5, "y0": -0.5, "y1": len(names) - 0.5}
         figure.add_shape(type="rect", name=CHOSEN, line={"color": colours.text, "width": 2}, **ends)
     return figure
+
+
+def _signs(shares: NDArray[np.float64], across: Sequence[str], names: Sequence[str], colours: Theme) -> go.Scatter:
+    """A + or − in every cell that has a sign, black or white, whichever can be read better on the cell's colour.
+
+    A heat map writes in one colour for dark cells and one for pale ones, neither of which can be read well between them.
+    """
+    cells = [(i, j) for i, j in np.ndindex(shares.shape) if shares[i, j] > 0 or shares[i, j] < 0]
+    return go.Scatter(
+        x=[across[j] for _, j in cells],
+        y=[names[i] for i, _ in cells],
+        mode="text",
+        text=["+" if shares[cell] > 0 else "−" for cell in cells],
+        textfont={"size": 14, "color": [ink(colours.at(float(shares[cell]))) for cell in cells]},
+        selected={"textfont": {"color": colours.text}},  # without it, a click on a cell makes every sign pale
+        hoverinfo="skip",
+        showlegend=False,
+    )

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.charts.colours import channels
+from app.charts.colours import between, channels
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,14 @@ class Theme:
     def diverging(self) -> list[tuple[float, str]]:
         """Orange through neutral to blue."""
         return [(0.0, self.hurts), (0.5, self.neutral), (1.0, self.helps)]
+
+    def at(self, share: float) -> str:
+        """The colour of the diverging scale at a share in [-1, 1] of its end: -1 hurts, 0 is neutral, 1 helps.
+
+        >>> DARK.at(-1.0) == DARK.hurts, DARK.at(0.0) == DARK.neutral
+        (True, True)
+        """
+        return between(self.neutral, self.helps if share > 0 else self.hurts, abs(share))
 
 
 GRID = "rgba(128, 128, 128, 0.25)"

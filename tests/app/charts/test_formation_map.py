@@ -11,7 +11,7 @@ from app.charts.theme import LIGHT
 def test_a_column_is_the_mean_of_the_rounds_that_are_known() -> None:
     columns = [[0, 1], [4, 5], [6, 9]]
     chart = formation_map(columns, {0: (0.5, -0.5), 1: (0.1, -0.1), 9: (0.0, 0.2)}, ["left", "right"], 4, dark=False)
-    heat, clickable = chart.data
+    heat, clickable, _ = chart.data
     np.testing.assert_allclose(heat.z, [[0.3, np.nan, 0.0], [-0.3, np.nan, 0.2]])
     assert list(heat.customdata[0]) == [
         "rounds 0 to 1 (mean of 2)",
