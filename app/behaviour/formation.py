@@ -16,7 +16,7 @@ from app.scores import trust_badge
 from app.scores.check import Check
 from app.shell import loaders, page, state
 from app.shell.chart import draw_chart
-from app.shell.glossary import meaning
+from app.shell.glossary import explained, meaning
 from app.shell.text import escape, signed_format
 from engine.analysis.behaviour import Behaviour
 from engine.analysis.formation import SHOWN, TOP
@@ -53,7 +53,10 @@ def draw_phases(found: Behaviour) -> None:
 def draw_curves(run: Run, found: Behaviour, stretches: tuple[Stretch, ...]) -> None:
     """Make-up of the top records, roughness, size of influence, and the records themselves, over rounds."""
     discrete = run.manifest.action_space.kind == "discrete"
-    st.subheader("Make-up of the records behind it", anchor=False)
+    st.subheader(
+        "Make-up of the records behind it", anchor=False,
+        help=explained("top records", "bottom records", "influence", "roughness"),
+    )  # fmt: skip
     what = (
         "took the action"
         if discrete

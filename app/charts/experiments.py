@@ -105,7 +105,7 @@ def gains(table: pd.DataFrame, outcome: str, names: Sequence[str], dark: bool) -
             hovertemplate=f"{plain(row['arm'])}: {value:+.3g} ({interval})<extra></extra>",
         )
     figure.add_vline(x=0, line={"color": MARK, "width": 1, "dash": "dash"})
-    figure.update_layout(xaxis_title="difference to PPO")
+    figure.update_layout(xaxis_title="difference from PPO")
     return style(figure, 110 + 28 * len(table))
 
 

@@ -166,8 +166,8 @@ def _add(
 
 
 def hover(incident: Incident) -> str:
-    """What is read on a mark: the reason, and whose doing it is."""
-    return f"{incident.reason}. It is the doing of update {incident.update}."
+    """What is read on a mark: the reason, and which update to look at."""
+    return f"{incident.reason}. The update to look at: {incident.update}."
 
 
 def in_lines(text: str) -> str:

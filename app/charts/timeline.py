@@ -21,7 +21,7 @@ LOSSES = {
     "policy_gradient_loss": "policy loss",
     "entropy": "entropy",
     "approx_kl": "approximate KL",
-    "clip_fraction": "share of ratios clipped",
+    "clip_fraction": "clip fraction",
     "explained_variance": "explained variance",
     "dropped": "records dropped by the filter",
     "mean_kl": "KL to the reference",
@@ -299,7 +299,7 @@ def how_it_is_drawn(rounds: Rounds, axes: Axes, episodes: str) -> str:
     n, stored = len(rounds.numbers), int(rounds.stored.sum())
     said = f"Line: mean; band: one standard deviation between {episodes}. "
     if n > COLUMNS:
-        said = "Line: mean of the rounds of a pixel or two; band: from the lowest of them to the highest. "
+        said = "Line: mean over the rounds behind each pixel or two; band: from the lowest of them to the highest. "
     elif axes.smoothing:
         said = "Line: mean. "
     if axes.smoothing:

@@ -143,7 +143,9 @@ def _progress(job: Calculation, rollouts: int) -> None:
     share, left = job.progress
     with st.container(key="rollouts_progress", border=True):
         st.progress(
-            share, f"playing {rollouts} rollouts a record and mean: {share:.0%}" + (f", {escape(left)}" if left else "")
+            share,
+            f"playing {rollouts} rollouts for each record and mean: {share:.0%}"
+            + (f", {escape(left)}" if left else ""),
         )
         cancel.draw("rollouts_cancel", job.stop, job.stopping, "Cancel; keep what is finished")
 
@@ -177,9 +179,9 @@ def _results(
         else ""
     )
     st.caption(
-        f"A-bar of {len(record)} of {len(snapshot.buffer)} records from {rollouts} rollouts a mean{shared}; bars are one "
-        f"standard error, {np.median(error):.2g} in the middle; {_reliable(estimated)}. The sign of A-bar counts as known two "
-        f"standard errors from 0. Click a mark for its record. {escape(source)}"
+        f"A-bar of {len(record)} of {len(snapshot.buffer)} records from {rollouts} rollouts for each mean{shared}; bars are one "
+        f"standard error, {np.median(error):.2g} in the median; {_reliable(estimated)}. The sign of A-bar counts as known "
+        f"from two standard errors on. Click a mark for its record. {escape(source)}"
     )
 
 

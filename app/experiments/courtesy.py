@@ -96,7 +96,7 @@ def _draw_detection(results: CourtesyResults) -> None:
         return
     st.subheader("Finding the planted faults", anchor=False)
     st.caption(
-        "How well a round's flipped rewards are told from the others, in runs of IIF: 1 is always, .5 (dashed) is guessing. "
+        "How well a round's flipped rewards are told from the others, in runs of IIF: 1 is always, 0.5 (dashed) is guessing. "
         "First-order influence on the sequence target, without the value loss, beside the reward as training saw it."
     )
     aucs = [results.column(("flipped", "iif"), f"auc_{name}")[:, 1:] for name in ("influence", "reward")]

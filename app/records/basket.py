@@ -130,7 +130,7 @@ def _worst_half(run: Run, snapshot: Snapshot, influence: Float32s, kept: list[in
         help=f"Puts the {len(worst)} records that lowered the target most, half of all that lowered it, into the basket of round "
         f"{snapshot.round}."
         if new
-        else "They are in the basket."
+        else "They are all in the basket already."
         if worst
         else "No record lowered the target.",
         on_click=put_in,

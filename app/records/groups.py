@@ -45,7 +45,7 @@ def draw(run: Run, snapshot: Snapshot, scores: Scores | None, ask: Ask | None) -
             st.markdown(f"No group in round {snapshot.round} yet: give the selection or the basket a name to keep it.")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.segmented_control("Keep", [SELECTED, CHOSEN], default=SELECTED, required=True, key=_OF)
-            st.text_input("under the name", key=_NAME, max_chars=LONGEST_NAME, width=200)
+            st.text_input("Under the name", key=_NAME, max_chars=LONGEST_NAME, width=200)
             there = bool(sets.basket if state.get(_OF) == CHOSEN else len(selection.current(run, snapshot)))
             st.button(
                 "Keep",

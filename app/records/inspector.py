@@ -211,8 +211,7 @@ def _policy(run: Run, snapshot: ControlSnapshot, record: int) -> None:
         st.caption(f"π(· | s) before the update → after it; the action taken was **{escape(said)}**.")
     else:
         st.caption(
-            "π(· | s) before the update and after it, a Gaussian; what the environment saw of *taken* was clipped to its "
-            "bounds."
+            "π(· | s) before the update and after it, a Gaussian. The environment saw the action *taken* clipped to its bounds."
         )
     action_probabilities.draw(run, snapshot, record, taken, "action")
 

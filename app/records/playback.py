@@ -67,7 +67,7 @@ def _frames(snapshot: ControlSnapshot, thinned: NDArray[np.int64], record: int) 
     asked = f"{snapshot.hash}:{snapshot.buffer.episode[record]}"
     if seconds > AT_ONCE_SECONDS and state.get(_ASKED) != asked:
         st.button(
-            f"Draw its {len(thinned)} frames (about {duration(max(seconds, 1))})",
+            f"Draw the episode's {len(thinned)} frames (about {duration(max(seconds, 1))})",
             key="draw_frames",
             icon=":material/movie:",
             on_click=state.put,

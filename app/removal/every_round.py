@@ -13,6 +13,7 @@ from app.charts import across as charts
 from app.removal import notes, start
 from app.shell import cancel, downloads, kinds, loaders, page, state, timed
 from app.shell.chart import draw_chart
+from app.shell.glossary import explained, meaning
 from app.shell.text import escape
 from engine import arguments
 from engine.core.estimators.registry import ESTIMATORS, REPLAY_REGRESSION
@@ -20,7 +21,7 @@ from engine.core.kind import kind_of
 from engine.core.replays.replay import mode_name
 from engine.errors import BadInputError
 from engine.intervention.across import Series, orders_table, series_of
-from engine.intervention.comparison import verdict_name
+from engine.intervention.comparison import VERDICT_WORDS, verdict_name
 from engine.intervention.duration import series_seconds
 from engine.intervention.series_summary import changes, sentences, summarize
 from engine.jobs.folder import ACTIVE, request_cancel
@@ -35,12 +36,23 @@ SHARES = (100, 50, 25)
 """Per cent of the negative records that can be chosen for removal."""
 
 
+COLUMNS = {
+    "change": "Without the records less the original: mean over minibatch orders.",
+    "low": "The lower end of the change's 95 % interval.",
+    "high": "The upper end of the change's 95 % interval.",
+    "random removal": "Without as many random records less the original: mean over minibatch orders.",
+    "between the two": "The change less that of the random removal.",
+}
+"""Column of the table -> what a reader sees on hover."""
+
+
 def draw(name: str, run: Run) -> None:
     """The settings with the button, and the series of the bound selector."""
     st.caption(
         "Each recorded round by itself, from its own snapshot: its update is replayed without the records of negative "
         f"influence on the {ranked_by(run)}, and compared with the original and with the removal of as many random records, in "
-        "several minibatch orders."
+        "several minibatch orders.",
+        help=explained("intervention", "snapshot", "influence", "original", "control", "minibatch order"),
     )
     unplayed = _unplayed(run)
     if unplayed:
@@ -95,11 +107,12 @@ def _start(run: Run, disabled: bool) -> None:
             help="Such as 0-9, 20; empty for all that have records.",
         )  # fmt: skip
         st.selectbox(
-            "Remove of the negative records", SHARES, key="across_share", format_func=_share_in_words, width=230
-        )
+            "Negative records to remove", SHARES, key="across_share", format_func=_share_in_words, width=230,
+            help="Of the records with negative influence, those that lowered the target: all, or the worst of them.",
+        )  # fmt: skip
         st.number_input(
             "Minibatch orders", 2, 64, 8, key="across_orders", width=130,
-            help="Replays per arm and round: a single one is mostly order noise.",
+            help=f"Replays per arm and round: a single one is mostly noise of the order. {meaning('minibatch order')}",
         )  # fmt: skip
         st.number_input(
             kinds.words(run).evaluated.capitalize(), 2, 4096, 64, key="across_episodes", width=210,
@@ -117,7 +130,7 @@ def _start(run: Run, disabled: bool) -> None:
         type="primary",
         icon=":material/play_arrow:",
         disabled=disabled or bool(problem),
-        help="Runs in a process of its own, on all cores. Rounds that are finished are kept and never done again.",
+        help="Runs in a process of its own, on all cores. Finished rounds are kept and not repeated.",
         on_click=_begin,
         args=(run,),
     )
@@ -198,10 +211,10 @@ def _unfinished(run: Run, job: SeriesJob, finished: int) -> None:
             st.progress(finished / total, f"{finished} of {total} rounds · {escape(job.doing)}")
             cancel.draw("across_cancel", partial(request_cancel, job), job.is_stopping)
             return
-        why = {"failed": escape(job.doing), "stale": "its worker is gone"}.get(job.state, "cancelled")
+        why = {"failed": escape(job.doing), "stale": "its process is gone"}.get(job.state, "cancelled")
         st.markdown(f"**Stopped after {finished} of {total} rounds**: {why}")
         st.button(
-            "Go on",
+            "Continue",
             key="across_again",
             icon=":material/replay:",
             on_click=_go_on,
@@ -213,7 +226,7 @@ def _results(name: str, run: Run, job: SeriesJob, finished: list[dict[str, Any]]
     """Chart, summary in words, and table of the rounds that are finished."""
     carried_out = [found for found in finished if "skipped" not in found]
     if not carried_out:
-        st.info(f"No round can be intervened in: {escape(finished[0]['skipped'])}", icon=":material/info:")
+        st.info(f"No round allows an intervention: {escape(finished[0]['skipped'])}", icon=":material/info:")
         return
     if len(finished) < len(job.series.rounds):
         st.caption(f"As of {len(finished)} of {len(job.series.rounds)} rounds:")
@@ -228,10 +241,10 @@ def _results(name: str, run: Run, job: SeriesJob, finished: list[dict[str, Any]]
         "ones, and over all rounds. The sentences below it say what it shows.",
     )
     st.caption(
-        f"{escape(_described(run, job.series))}. A box spans the minibatch orders, a mark is their mean; right, a point is a "
-        f"round. Verdicts as on Outcome. {words.evaluated.capitalize()} are the same in all arms and rounds; training seed "
-        f"{run.config.seed}. "
-        "Click a mark to choose its round."
+        f"{escape(_described(run, job.series))}. A box spans the minibatch orders, a mark is their mean; on the right a point is "
+        f"a round. Verdicts are reached as on Outcome. {words.evaluated.capitalize()} are the same in all arms and rounds; "
+        f"training seed {run.config.seed}. Click a mark to choose its round.",
+        help=explained("arm", "control", "interval", "verdict", *VERDICT_WORDS),
     )
     summary = summarize(finished)
     with st.container(key="across_summary", gap="small"):
@@ -247,7 +260,7 @@ def _results(name: str, run: Run, job: SeriesJob, finished: list[dict[str, Any]]
             key="across_rounds",
             hide_index=True,
             column_config={
-                column: st.column_config.NumberColumn(format="%+.3g")
+                column: st.column_config.NumberColumn(format="%+.3g", help=COLUMNS.get(column))
                 for column in table.columns
                 if table[column].dtype == np.float64
             },

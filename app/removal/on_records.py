@@ -11,6 +11,7 @@ import streamlit as st
 from app.charts import on_records as charts
 from app.shell import downloads, state
 from app.shell.chart import draw_chart
+from app.shell.glossary import explained
 from app.shell.text import escape
 from engine.intervention.unplayed import NUMBERS, not_played
 from engine.jobs.interventions import InterventionJob
@@ -33,8 +34,9 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
     ):
         column.markdown(f"{title[0].upper()}{title[1:]}  \n**{interval(judged[name])}**")
     st.caption(
-        "Change of the target that the verdict is about: mean with its 95 % t interval over the minibatch orders. The verdict "
-        "needs the first and the last to exclude 0 on the same side."
+        "Change of the target that the verdict is about: mean with its 95 % t interval over the minibatch orders. A verdict "
+        "needs the first and the last to exclude 0 on the same side.",
+        help=explained("counterfactual", "control", "interval", "minibatch order", "verdict", "return target", "KL"),
     )
     draw_chart(
         charts.changes_on_records(result, NUMBERS, state.is_dark()),

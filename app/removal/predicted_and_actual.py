@@ -13,6 +13,7 @@ from app.charts import prediction as charts
 from app.scores.background import ORDERS, averaged
 from app.shell import kinds, loaders, state
 from app.shell.chart import draw_chart
+from app.shell.glossary import explained
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.influence import read_influence
@@ -25,7 +26,11 @@ from engine.store.snapshot import Float32s, Snapshot
 
 def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
     """The section of the page Outcome."""
-    st.subheader("Predicted and actual", anchor=False)
+    st.subheader(
+        "Predicted and actual",
+        anchor=False,
+        help=explained("predicted change", "actual change", "influence", "estimator"),
+    )
     plan = job.plan
     target = plan.measured.sentence(run.manifest.action_space.value_names)
     kept = _kept(run, plan)
@@ -48,12 +53,12 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
             + ", and its prediction is shown here."
         )
     st.caption(
-        f"Change of the {escape(target)} by the removal. Actual: mean over the minibatch orders with its 95 % interval"
+        f"Change of the {escape(target)} caused by the removal. Actual: mean over the minibatch orders with its 95 % interval"
         + (", and every order as a small mark. " if "order_values" in result["target"] else ". ")
         + "Predicted: the removed records' summed influence with the sign turned; for the random removal the mean over its "
-        "draws. It is a first-order prediction, as if each record went alone"
+        "draws. This is a first-order prediction, as if each record were removed alone"
         + (
-            "; in mode rebatch the rest is reshuffled as well, which no score foresees."
+            "; in the mode rebatch the rest is reshuffled as well, which no score foresees."
             if plan.mode == "rebatch"
             else "."
         )
@@ -114,11 +119,11 @@ def _directions(job: InterventionJob, result: Mapping[str, Any], kept: dict[str,
     lines = []
     for name, value in summed.items():
         direction = "rise" if value < 0 else "fall" if value > 0 else "stay"
-        came = "the orders do not say which way it went"
+        came = "the minibatch orders do not agree which way it went"
         if clear:
             came = f"it {'rose' if actual['mean'] > 0 else 'fell'}"
         lines.append(
-            f"**{escape(name)}** says the direction, not the size: the removed records' influence sums to {value:+.3g}, so "
+            f"**{escape(name)}** predicts the direction, not the size: the removed records' influence sums to {value:+.3g}, so "
             f"without them the target should **{direction}**; {came}."
         )
     return lines

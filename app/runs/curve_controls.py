@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.shell import state
+from app.shell.glossary import meaning
 
 ACROSS = ("rounds", "environment steps")
 SMOOTHINGS = [0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95]
@@ -13,7 +14,12 @@ SMOOTHINGS = [0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95]
 def across() -> str:
     """One of `ACROSS`."""
     state.choose("across", ACROSS, ACROSS[0])
-    return str(st.segmented_control("Across", ACROSS, key="across", required=True))
+    return str(
+        st.segmented_control(
+            "Across", ACROSS, key="across", required=True,
+            help="Environment steps are all steps of training so far, in all parallel environments.",
+        )
+    )  # fmt: skip
 
 
 def smoothing() -> float:
@@ -24,6 +30,6 @@ def smoothing() -> float:
         SMOOTHINGS,
         key="smoothing",
         width=240,
-        help="Weight of the past in an exponential moving average. The faint line is as measured.",
+        help=f"{meaning('smoothing')} The faint line is as measured.",
     )
     return float(chosen)

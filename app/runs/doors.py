@@ -74,8 +74,8 @@ def went_wrong(runs: Sequence[Read]) -> Door:
         said = f"No incident here. The largest fall, within noise: {said}"
     if worst.stored:
         query = {"run": run.name, "round": str(worst.update)}
-        return door("autopsy", f"{said} To the autopsy of update {worst.update}.", query)
-    return door("timeline", f"{said} To its timeline.", {"run": run.name})
+        return door("autopsy", f"{said} Opens the autopsy of update {worst.update}.", query)
+    return door("timeline", f"{said} Opens its timeline.", {"run": run.name})
 
 
 def better_seed(runs: Sequence[Read]) -> Door:
@@ -89,12 +89,12 @@ def better_seed(runs: Sequence[Read]) -> Door:
             groups[row.setting].append((row.final_return, run.name, run, row))
     several = [sorted(group, key=lambda each: each[:2]) for group in groups.values() if len(_seeds(group)) > 1]
     if not several:
-        return door("No two runs here have one setting and different seeds. Train with another seed to compare.")
+        return door("No two runs here differ only in their seed. Train with another seed to compare.")
     group = max(several, key=_apart)
     (low, _, worse, _), (high, _, better, _) = group[0], group[-1]
     names = [name for _, name, _, _ in group]
     return door(
-        f"{worse.title} ended at {low:.4g}, {better.title} at {high:.4g}. To {counted(len(group), 'run')}, compared.",
+        f"{worse.title} ended at {low:.4g}, {better.title} at {high:.4g}. Compares {counted(len(group), 'run')}.",
         {"runs": state.listed([*names[: MOST_COMPARED - 1], names[-1]] if len(names) > MOST_COMPARED else names)},
         shlex.join(["python", "-m", "engine", "autopsy", _typed(worse.path), "--against", _typed(better.path)]),
     )
@@ -110,7 +110,7 @@ def why_so(runs: Sequence[Read], opened: str) -> Door:
         return door("behaviour", "No run here has records to look at.")
     newest = max(about, key=lambda each: each[1].created)
     run, _, page = next((each for each in about if each[0].name == opened), newest)
-    return door(page.view, f"To {page.title} of {run.title}: {page.why}.", {"run": run.name})
+    return door(page.view, f"Opens {page.title} of {run.title}: {page.why}.", {"run": run.name})
 
 
 def example(runs: Sequence[Read], samples: Path) -> Door:
@@ -120,10 +120,10 @@ def example(runs: Sequence[Read], samples: Path) -> Door:
     tried = [(run, job) for run in shipped for job in _finished(run.path)]
     if tried:
         run, job = max(tried, key=lambda each: _shows(each[1]))
-        said = f"{run.title}, round {job.plan.round} without {counted(len(job.plan.removed), 'record')}. To what came of it."
+        said = f"{run.title}, round {job.plan.round} without {counted(len(job.plan.removed), 'record')}. Opens what came of it."
         return door("compare", said, {"run": run.name, "iv": job.id})
     if shipped:
-        return door("timeline", f"To the timeline of {shipped[0].title}.", {"run": shipped[0].name})
+        return door("timeline", f"Opens the timeline of {shipped[0].title}.", {"run": shipped[0].name})
     return door("timeline", "The sample runs are not among these. Start the dashboard without --runs to see them.")
 
 
@@ -144,9 +144,9 @@ def draw(found: Sequence[Door]) -> None:
                     st.markdown(f":small[{door.icon} **{door.question}**]")
                 st.caption(escape(door.where))
                 if door.command:
-                    with st.popover("Where they parted", icon=":material/terminal:", type="tertiary"):
+                    with st.popover("Where did they part?", icon=":material/terminal:", type="tertiary"):
                         st.caption(
-                            "This command says at which round, what differed before it, and whether luck decides."
+                            "This command says at which round the runs parted, what differed before, and whether it was luck."
                         )
                         st.code(door.command, language=None, wrap_lines=True)
 

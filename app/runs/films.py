@@ -51,7 +51,7 @@ def draw(runs: dict[str, Run]) -> None:
         return
     films, labels = [], []
     for name, k in chosen:
-        with page.naming(page.short_name(name)):
+        with page.naming(page.called(runs, name)):
             films.append(load_film(runs[name], int(k), seed))
         labels.append(policy_name(name, runs[name], int(k)))
     show(films, labels)

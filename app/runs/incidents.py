@@ -86,15 +86,12 @@ def to_update(run: Run, name: str, incident: Incident) -> None:
 
 
 def whose(incident: Incident) -> str:
-    """Which update it is the doing of, and why that one."""
+    """Which update to look at, and why that one."""
     if incident.kind == UNLIKE:
         return f"Update {incident.update} learns from these records."
     if incident.update == incident.onset:
-        return f"What stopped being a number first is of update {incident.update} itself."
-    return (
-        f"The return of round {incident.onset} is played by what update {incident.update} made: it is the doing of update "
-        f"{incident.update}."
-    )
+        return f"The first value that is not finite comes from update {incident.update} itself."
+    return f"The policy that played round {incident.onset} came from update {incident.update}, so that is the update to look at."
 
 
 def _list(run: Run, name: str, incidents: Sequence[Incident]) -> None:
@@ -105,7 +102,9 @@ def _list(run: Run, name: str, incidents: Sequence[Incident]) -> None:
                 f"{escape(_sentence(incident.reason))}"
             )
             if incident.causes:
-                st.caption(f"Stood out before it, which need not be the cause: {escape('; '.join(incident.causes))}.")
+                st.caption(
+                    f"Unusual before it, though not necessarily the cause: {escape('; '.join(incident.causes))}."
+                )
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(whose(incident))
                 to_update(run, name, incident)
@@ -128,12 +127,12 @@ def _records(this: Known) -> None:
         st.caption(f"The records of {counted(len(looks.numbers), 'round')} were looked at.")
         return
     megabytes = _bytes(this.run, looks.missing) / 1e6
-    st.caption("Records not looked at.")
+    st.caption("The records have not been looked at.")
     wanted = st.toggle(
         f"Look at them ({counted(len(looks.missing), 'round')}, {megabytes:.0f} MB)",
         key=LOOK,
-        help="Reads the records of every round, and says where rewards or observations are unlike those of the rounds before. "
-        "What was read is kept.",
+        help="Reads the records of every round, and says where rewards or observations are unlike those of earlier rounds. "
+        "The results are kept.",
     )
     if wanted:
         _progress(this.looks)

@@ -12,6 +12,7 @@ from app.charts import policy_difference as charts
 from app.runs.loaders import difference_over_rounds, policy_in, shared_states
 from app.shell import loaders, page, state
 from app.shell.chart import draw_chart
+from app.shell.glossary import explained, meaning
 from app.shell.text import escape
 from engine.analysis.policy_difference import (
     Categorical,
@@ -32,7 +33,7 @@ RANKED = 20
 
 def draw(runs: dict[str, Run]) -> None:
     """The section, about two of the runs."""
-    st.subheader("Policies on the same states", anchor=False)
+    st.subheader("Policies on the same states", anchor=False, help=explained("checkpoint", "KL", "total variation"))
     readable = {name: run for name, run in runs.items() if run.checkpoint_rounds}
     if len(readable) < 2:
         st.info("Two runs with checkpoints are needed.", icon=":material/info:")
@@ -57,10 +58,14 @@ def draw(runs: dict[str, Run]) -> None:
     states = shared_states(snapshot)
     first, second = (asked(name, readable[name], k, states) for name, k in ((a, k_a), (b, k_b)))
     found = difference(first, second)
-    summary(found, first, states, snapshot, readable[a], readable[b])
+    of = page.called(readable, str(state.get("states_of")))
+    summary(found, first, states, snapshot, of, readable[a], readable[b])
     titles = measures(isinstance(first, Categorical))
     state.choose("measure", list(titles), "kl")
-    st.segmented_control("Measure", list(titles), key="measure", format_func=titles.__getitem__, required=True)
+    st.segmented_control(
+        "Measure", list(titles), key="measure", format_func=titles.__getitem__, required=True,
+        help=explained("KL", *(["total variation"] if isinstance(first, Categorical) else [])),
+    )  # fmt: skip
     labels = [policy_name(name, readable[name], k) for name, k in ((a, k_a), (b, k_b))]
     draw_states(found, first, second, states, snapshot, labels)
     draw_over_rounds(readable, a, k_a if k_a == k_b else None, states, snapshot, titles)
@@ -68,14 +73,14 @@ def draw(runs: dict[str, Run]) -> None:
 
 def asked(name: str, run: Run, k: int, states: States) -> Distribution:
     """What the policy of a checkpoint would do in the states."""
-    with page.naming(page.short_name(name)):
+    with page.naming(page.called({name: run}, name)):
         return policy_in(run, k, states)
 
 
 def policy_picker(key: str, title: str, runs: dict[str, Run], default: str, at_first: list[int]) -> tuple[str, int]:
     """Run and checkpoint of a policy; at first the last of the checkpoints `at_first` that the run has."""
     state.choose(f"{key}_policy", list(runs), default, scope=str(list(runs)))
-    name = str(st.selectbox(title, list(runs), key=f"{key}_policy", format_func=page.short_name))
+    name = str(st.selectbox(title, list(runs), key=f"{key}_policy", format_func=lambda name: page.called(runs, name)))
     run = runs[name]
     rounds = run.checkpoint_rounds
     preferred = [k for k in at_first if k in rounds] or rounds
@@ -97,7 +102,11 @@ def states_picker(runs: dict[str, Run], a: str, b: str, k: int) -> ControlSnapsh
     if not there:
         return None
     state.choose("states_of", list(there), next(iter(there)), scope=a)
-    name = str(st.selectbox("In the states of", list(there), key="states_of", format_func=page.short_name))
+    name = str(
+        st.selectbox(
+            "In the states of", list(there), key="states_of", format_func=lambda name: page.called(there, name)
+        )
+    )
     rounds = there[name].stored_rounds
     state.choose("states_round", rounds, max((r for r in rounds if r <= k), default=rounds[0]), scope=name)
     number = st.selectbox(
@@ -107,7 +116,7 @@ def states_picker(runs: dict[str, Run], a: str, b: str, k: int) -> ControlSnapsh
         format_func=lambda r: f"the records of round {r}",
         label_visibility="collapsed",
     )
-    with page.naming(page.short_name(name)):
+    with page.naming(page.called(there, name)):
         return loaders.load_snapshot(there[name], int(number))
 
 
@@ -119,7 +128,7 @@ def checkpoint_name(run: Run, k: int) -> str:
 def policy_name(name: str, run: Run, k: int) -> str:
     """Run and checkpoint in short."""
     final = run.final is not None and k == run.final.round
-    return f"{page.short_name(name)}, {'final' if final else f'round {k}'}"
+    return f"{page.called({name: run}, name)}, {'final' if final else f'round {k}'}"
 
 
 def measures(discrete: bool) -> dict[str, str]:
@@ -132,12 +141,18 @@ def measures(discrete: bool) -> dict[str, str]:
 
 
 def summary(
-    found: Difference, first: Distribution, states: States, snapshot: ControlSnapshot, run_a: Run, run_b: Run
+    found: Difference,
+    first: Distribution,
+    states: States,
+    snapshot: ControlSnapshot,
+    of: str,
+    run_a: Run,
+    run_b: Run,
 ) -> None:
-    """Three numbers, and what they are about."""
+    """Three numbers, and what they are about: the states of the run that is called `of`."""
     discrete = isinstance(first, Categorical)
     with st.container(horizontal=True, key="policy_difference"):
-        st.metric("Mean KL(first ‖ second)", f"{found.kl.mean():.3g} nats", border=True)
+        st.metric("Mean KL(first ‖ second)", f"{found.kl.mean():.3g} nats", border=True, help=meaning("KL"))
         title = "Mean total variation" if discrete else "Mean distance of the means"
         st.metric(title, f"{found.distance.mean():.3g}" + ("" if discrete else " σ"), border=True)
         title = "Another most probable action" if discrete else "Means over 1 σ apart"
@@ -150,7 +165,7 @@ def summary(
     st.caption(
         escape(
             f"Means over the states of {n} records of round {snapshot.round} of "
-            f"{page.short_name(str(state.get('states_of')))}{left_out}, each counted as often as it was visited there. "
+            f"{of}{left_out}, each counted as often as it was visited there. "
             + (
                 "Total variation is half the sum of the differences between probabilities, from 0 to 1."
                 if discrete
@@ -176,30 +191,30 @@ def draw_over_rounds(
 ) -> None:
     """How far every other run is from the first policy's run, at every common checkpoint."""
     st.markdown("**Over the rounds**")
-    measure = str(state.get("measure"))
+    measure, first = str(state.get("measure")), page.called(runs, a)
     lines, left_out = {}, []
     for name, run in runs.items():
         if name == a:
             continue
+        label = page.called(runs, name)
         if comparable(runs[a], run) is not None:
-            left_out.append(f"{page.short_name(name)} (other observations or actions)")
+            left_out.append(f"{label} (other observations or actions)")
         elif not common_checkpoints(runs[a], run):
-            left_out.append(f"{page.short_name(name)} (no round in common)")
+            left_out.append(f"{label} (no round in common)")
         else:
-            label = page.short_name(name)
-            with page.one_line_errors(), page.naming(f"{page.short_name(a)} and {label}"):  # the others are drawn
+            with page.one_line_errors(), page.naming(f"{first} and {label}"):  # the others are drawn
                 found = difference_over_rounds(runs[a], run, states, label)
                 lines[label] = (found["round"], found[measure])
     if lines:
         draw_chart(
             charts.over_rounds(lines, titles[measure], chosen, state.is_dark()),
             key="difference_over_rounds",
-            alt=f"Line chart of the {titles[measure]} between the policies of {page.short_name(a)} and of "
+            alt=f"Line chart of the {titles[measure]} between the policies of {first} and of "
             f"{', '.join(lines)} over the rounds",
         )
         st.caption(
             escape(
-                f"Every run against {page.short_name(a)}, at the checkpoints that both have, in the same states as above."
+                f"Every run against {first}, at the checkpoints that both have, in the same states as above."
                 + (f" Left out: {', '.join(left_out)}." if left_out else "")
             )
         )

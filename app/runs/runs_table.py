@@ -64,6 +64,10 @@ def columns() -> dict[str, Any]:
         "return per round": st.column_config.ImageColumn("return per round", width="medium"),
         "final return": st.column_config.NumberColumn(format="%.4g"),
         "best return": st.column_config.NumberColumn(format="%.4g"),
+        "incidents": st.column_config.NumberColumn(help=meaning("incident")),
+        "filter": st.column_config.TextColumn(help="What left records out before each update."),
+        "interventions": st.column_config.NumberColumn(help=meaning("intervention")),
+        "parent": st.column_config.TextColumn(help=meaning("branch")),
         "created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
     }
 

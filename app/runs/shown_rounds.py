@@ -24,7 +24,7 @@ def shown_rounds(name: str, first: int, last: int) -> tuple[int, int]:
     if ends is None:
         st.warning(
             escape(
-                f"span {said[:80]!r} is none of this run; showing all rounds. Give two of them, such as {first}-{last}."
+                f"span {said[:80]!r} names no rounds of this run; showing all. Write the first and last, such as {first}-{last}."
             )
         )
     state.put({_ENDS: ends or (first, last)})

@@ -96,13 +96,13 @@ def orders_and_again(
 def orders_control(snapshot: Snapshot, estimator: str, place: AbstractContextManager[Any]) -> int:
     """How many minibatch orders the scores are averaged over; the control is in `place`."""
     options, why = list(ORDERS), (
-        "Minibatch orders that the scores are averaged over; 1 is the recorded one, and one is mostly noise. Of first_order "
-        "only the advantages' normalisation depends on the order."
+        "How many minibatch orders the scores are averaged over. 1 is the recorded order alone; what one order says is mostly "
+        "noise. first_order depends on the order only through the normalisation of advantages."
     )  # fmt: skip
     if estimator == REPLAY_REGRESSION:
         why = (
-            "Minibatch orders that every removal is replayed in, at least 2, and that the scores it starts from are averaged "
-            "over."
+            "In how many minibatch orders every removal is replayed, at least 2; the scores it starts from are averaged over "
+            "as many."
         )
     if not snapshot.minibatches.size:
         options, why = [1], "The minibatch order of this round was not recorded."

@@ -63,7 +63,7 @@ def _table(what: str, parts: Mapping[str, Float32s], records: Sequence[int]) -> 
 
 
 def table(what: str, parts: Mapping[str, Float32s], records: Sequence[int]) -> pd.DataFrame:
-    """Sums of each part over the selected records, if there are any, and over all; and its share of the sizes |I| of all."""
+    """Sums of each part over the selected records, if there are any, and over all; and its share of all |influence|."""
     sizes = {name: float(np.abs(part).sum(dtype=np.float64)) for name, part in parts.items()}
     whole = sum(sizes.values()) or 1.0
     return pd.DataFrame(
@@ -72,7 +72,7 @@ def table(what: str, parts: Mapping[str, Float32s], records: Sequence[int]) -> p
                 what: name,
                 **({"selection": sum_of(part, records)} if records else {}),
                 "all records": float(part.sum(dtype=np.float64)),
-                "share of the sizes": f"{sizes[name] / whole:.0%}",
+                "share of |influence|": f"{sizes[name] / whole:.0%}",
             }
             for name, part in parts.items()
         ]

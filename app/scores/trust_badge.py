@@ -51,8 +51,8 @@ subsets of the round's records, really replay the update without them, and compa
   **ceiling** says how well the outcomes agree with themselves, one half of the orders with the other. A score near it predicts as
   well as the noise lets one see; a perfect one may read a little above it.
 * The **additivity gap** is the share of the outcomes' variance that no straight line through the predictions explains: what the
-  records do together and not each for itself. **Metasmoothness** is 1 where the update responds smoothly to the records' weights,
-  and about 0 where derivatives mean nothing.
+  records do together rather than each on its own. **Metasmoothness** is 1 where the update responds smoothly to the records'
+  weights, and about 0 where derivatives mean nothing.
 * **A replay on fixed data is not a re-collection.** It keeps the data as it was collected; with another policy the agent would
   have collected other data from then on. *Rounds to train on* with several *seeds* in the retrain dialog answers that question,
   by collecting anew; Outcome shows both answers side by side.
@@ -215,12 +215,12 @@ def _figures(found: Validation, estimator: str) -> None:
     draw_chart(
         charts.predicted_against_actual(found, estimator, state.is_dark()),
         key="predicted_against_actual",
-        alt="Scatter of the predicted against the actual change of the target, one mark a removed subset",
+        alt="Scatter of the predicted against the actual change of the target, one mark for each removed subset",
     )
     st.dataframe(
         pd.DataFrame(rows(found)), hide_index=True, height="content", alt="LDS of every estimator that was measured"
     )
-    st.caption(escape(measured(found)))
+    st.caption(escape(measured(found)), help=explained("ceiling", "metasmoothness", "null control"))
 
 
 def rows(found: Validation) -> list[dict[str, str]]:

@@ -42,12 +42,12 @@ def choice(tables: Mapping[str, Table], pages: Mapping[str, Page] | None = None)
     for i, (file, (label, make_page)) in enumerate((pages or {}).items()):
         download(f"html_{i}", label, file, make_page, HTML)
     st.segmented_control(
-        "Charts: the camera in their corner gives",
+        "Format of the pictures that a chart's camera button saves",
         PICTURE_FORMATS,
         key="picture_format",
         format_func=str.upper,
         required=True,
-        help="Another format draws the charts anew.",
+        help="The charts are drawn anew when the format changes.",
     )
 
 

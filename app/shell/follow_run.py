@@ -30,9 +30,7 @@ def draw(run: Run) -> None:
     words = as_of(run)
     with st.container(key="live", horizontal=True, vertical_alignment="center"):
         st.badge(words[:1].upper() + words[1:], icon=":material/hourglass_top:", color="gray")
-        st.caption(
-            f"{len(run.rounds)} of {run.config.rounds} rounds are here{_since(run)}; the run has no final checkpoint yet."
-        )
+        st.caption(f"{len(run.rounds)} of {run.config.rounds} rounds are here{_since(run)}; the run is not finished.")
         if run.rounds:
             keep_up(run.head, lambda: loaders.load_run(run.path).head)
         else:
@@ -50,7 +48,8 @@ def keep_up(drawn: object, look: Callable[[], object]) -> None:
     wanted = st.toggle(
         "Show new rounds as they come",
         key=_KEY,
-        help=f"Looks for new rounds every {EVERY_SECONDS:g} seconds. Stand on the last round to go along with the run.",
+        help=f"Looks for new rounds every {EVERY_SECONDS:g} seconds. While the last round is chosen, the page moves on with the "
+        "run.",
     )
     if not wanted:
         return

@@ -38,27 +38,29 @@ METRICS = {
     "value": "The return that the critic expects from a state on.",
     "critic": "The part of the network that predicts returns; what it says decides which actions count as better "
     "than expected.",
-    "TD error": "What a single step was better than the critic expected: reward + γ × the next state's value − this "
+    "TD error": "How much better a single step was than the critic expected: reward + γ × the next state's value − this "
     "state's value.",
     "π(a | s)": "The probability with which the policy takes action a in state s; log π is its logarithm.",
     "ratio": "The probability of a recorded action under the updated policy, divided by that under the policy that "
     "took it.",
-    "KL": "How far an update moved the policy: the Kullback–Leibler divergence between the policies before and after "
-    "it. 0 is not at all; of a language model, how far the policy is from its reference model.",
-    "clip fraction": "The share of records whose ratio left PPO's clip range, beyond which the objective stops "
-    "pushing.",
+    "KL": "Kullback–Leibler divergence, in nats: how differently two policies act; 0 where they act alike. Of a round, the "
+    "policies before and after its update; of a language model, the policy and its reference model.",
+    "total variation": "How differently two policies act in a state: half the sum of the differences between their action "
+    "probabilities, from 0 (alike) to 1 (nothing in common).",
+    "clip fraction": "The share of records whose ratio left PPO's clip range, beyond which the objective pushes no further.",
     "entropy": "How undecided the policy is: 0 where it always takes the same action.",
     "explained variance": "The share of the returns' variance that the critic foresees: 1 is all of it, 0 none; "
     "below 0 it misleads.",
     "gradient norm": "The length of the gradient before it is clipped: how hard the loss pulls at the parameters.",
-    "loss": "What the optimizer makes smaller: the policy's, the critic's and the entropy's part, weighted.",
+    "loss": "What the optimizer makes smaller: the weighted sum of the policy's, the critic's and the entropy's part.",
+    "smoothing": "An exponential moving average over the rounds: the higher its weight, the more the past counts.",
 }
 INFLUENCE: dict[str, str] = {
     "influence": "How much one record's part in the update moved the target: above 0 it raised the target, below 0 "
     "it lowered it.",
     "target": "The quantity that influence is about: the return by a round's advantages, or how likely an action is.",
-    "return target": "The mean of advantage × log π over a round's records. It rises where the policy does more of "
-    "what turned out better than expected; it is not the return that the policy reaches.",
+    "return target": "Return, by a round's advantages: the mean of advantage × log π over its records. It rises where the policy "
+    "does more of what turned out better than expected; it is not the return that the policy reaches.",
     "action target": "log π(a | s): how likely the policy is to take one action in one state, or in several.",
     "sequence target": "For language models: the mean over validation responses of the last token's advantage × log "
     "π(response).",
@@ -81,14 +83,16 @@ TRUST = {
     "check": "Really removes random halves of the records in several minibatch orders, and compares what happens "
     "with what the scores predicted.",
     "additivity gap": "The share of the outcomes' variance that no straight line through the predictions explains: what records "
-    "do together, and not each for itself.",
+    "do together, rather than each on its own.",
+    "null control": "A replay with nothing removed, which must lead to the recorded parameters; where it does not, a check says "
+    "nothing.",
     "metasmoothness": "1 where the update responds smoothly to the records' weights, about 0 where derivatives mean nothing.",
     "subsets": "The random sets of records that a check removes.",
     "replay": "A round's update made once more from its files; with nothing removed it must lead to the same "
     "parameters, bit for bit.",
     "replay verified": "The update of the round was repeated from its files and led to the recorded parameters.",
-    "interval": "The range in which the true mean lies in 95 of 100 cases; where it includes 0, chance may explain "
-    "the difference.",
+    "interval": "The 95 % confidence interval of a mean: computed so that it contains the true mean in 95 of 100 cases. Where "
+    "that of a difference includes 0, chance may explain the difference.",
     "rank correlation": "Whether two lists have the same order (Spearman): 1 is the same, 0 none, −1 the reverse.",
 }
 REMOVAL: dict[str, str] = {
@@ -96,9 +100,15 @@ REMOVAL: dict[str, str] = {
     "control.",
     "original": "The update as it was recorded, replayed.",
     "counterfactual": "The update without the chosen records.",
-    "control": "The update without as many random records: removing anything changes the policy, and this says how "
-    "much.",
-    "arm": "One way to make the update, of those that are compared.",
+    "control": "The random removal: the update without as many records, chosen at random. Removing anything changes the policy, "
+    "and this says how much.",
+    "predicted change": "What the scores say a removal does to the target: the removed records' summed influence with its "
+    "sign turned.",
+    "actual change": "What a removal did to the target when the update was really replayed without the records: the mean over "
+    "minibatch orders.",
+    "collected anew": "Training goes on after the removal, and each arm's own policy collects the data; a replay alone keeps the "
+    "data as it was.",
+    "arm": "One of the ways to make the update that are compared with each other.",
     "mask": "Removal that keeps the minibatches as they were, with the removed records left out.",
     "rebatch": "Removal that fills new minibatches with the records that are left, as the paper trains.",
     "verdict": "Whether the removal made a difference, by the intervals of both differences: helps, hurts or within "
@@ -139,7 +149,7 @@ BEHAVIOUR = {
     "and roughness.",
     "A-bar": "What an action was really worth: the mean return of rollouts that take it, less that of rollouts that "
     "follow the policy.",
-    "wrong sign": "An advantage above 0 for an action that was really worth less than average (A-bar), or the reverse.",
+    "wrong sign": "An advantage above 0 for an action that was really worth less than average (A-bar), or vice versa.",
     "effect size": "Cliff's delta: 1 where every bottom record has more of something than every other record, −1 "
     "where less, 0 where there is no difference.",
 }

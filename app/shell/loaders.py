@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -94,17 +94,29 @@ def run_paths() -> dict[str, Path]:
 
 
 def run_labels(paths: Mapping[str, Path]) -> dict[str, str]:
-    """Run id -> what a list of runs says: the name that somebody gave it, and the id; of a removal's branch what it went without.
+    """Run id -> its `run_label`.
 
     Args:
         paths: from `run_paths`.
     """
-    folders, labels = run_folders(), {}
-    for run, path in paths.items():
-        folder = next((each for each in folders if each in path.parents), None)
-        name = run_notes_or_why(path, folder)[0].name
-        labels[run] = f"{name} ({run})" if name else branch_name(run, path) or run
-    return labels
+    folders = run_folders()
+    return {run: _label(run, path, folders) for run, path in paths.items()}
+
+
+def run_label(run: str, path: Path) -> str:
+    """What lists and legends call a run: its id, or what a removal's branch went without; before it any name it was given.
+
+    Args:
+        run: its id, see `run_paths`.
+        path: its folder.
+    """
+    return _label(run, path, run_folders())
+
+
+def _label(run: str, path: Path, folders: Sequence[Path]) -> str:
+    folder = next((each for each in folders if each in path.parents), None)
+    name, own = run_notes_or_why(path, folder)[0].name, branch_name(run, path) or run
+    return f"{name} ({own})" if name else own
 
 
 def load_run(path: Path) -> Run:

@@ -129,8 +129,8 @@ def _not_here(name: str) -> None:
     """Say that a run is not here, and wait for it."""
     folders = " or ".join(str(folder) for folder in loaders.run_folders())
     st.info(
-        f"The run {escape(name)} is not in {escape(folders)}. If it is being recorded it is shown here as soon as it is there; "
-        "or choose another one.",
+        f"The run {escape(name)} is not in {escape(folders)}. If it is being recorded, it appears here as soon as it exists; "
+        "otherwise choose another one.",
         icon=":material/hourglass_empty:",
     )
     follow_run.redraw_when(lambda: name in loaders.run_paths())
@@ -191,9 +191,9 @@ def _first(paths: dict[str, Path]) -> str:
     return next((name for name in paths if "interventions/" not in name), next(iter(paths)))
 
 
-def short_name(run: str) -> str:
-    """A run's id where room is short: `lander/interventions/0123456789ab/branch/control` -> `lander/0123456789ab/control`."""
-    return re.sub(r"/interventions/([0-9a-f]{12})/branch\b", r"/\1", run)
+def called(runs: Mapping[str, Run], name: str) -> str:
+    """What lists and legends call one of the runs; see `loaders.run_label`."""
+    return loaders.run_label(name, runs[name].path)
 
 
 def intervention_of(run: str) -> dict[str, str] | None:
@@ -249,7 +249,7 @@ def to_autopsy(name: str, round: int, label: str = "Autopsy of this round") -> N
 def recorded_rounds(run: Run) -> list[int]:
     """Rounds with records; stops the page with advice if there is none."""
     if not run.stored_rounds:
-        st.info("No round of this run has records yet. If it is being trained, the first one is here in a moment.")
+        st.info("No round of this run has records yet. If it is being trained, the first one appears here in a moment.")
         state.stop()
     return run.stored_rounds
 

@@ -13,6 +13,7 @@ from app.charts.timeline import LOSSES
 from app.runs import curve_controls, films, policy_difference
 from app.shell import loaders, page, state
 from app.shell.chart import draw_chart
+from app.shell.glossary import explained
 from app.shell.text import escape
 from engine.analysis.compared_runs import FEWEST_SEEDS, Band, Curve, by_seed, curve, differing_settings
 from engine.core.replays.replay import mode_name
@@ -25,9 +26,15 @@ METRICS = {"mean_return": "mean return", "mean_length": "mean length of an episo
 def chosen_runs() -> dict[str, Run]:
     """The runs of the bound selector that can be read; stops the page with advice if none is chosen."""
     paths = loaders.run_paths()
+    labels = loaders.run_labels(paths)
     state.choose_many("runs", list(paths), [])
     names = st.multiselect(
-        "Runs and branches", list(paths), key="runs", format_func=page.short_name, placeholder="choose two or more"
+        "Runs and branches",
+        list(paths),
+        key="runs",
+        help=explained("run", "branch", "control"),
+        format_func=lambda name: labels.get(name, name),
+        placeholder="choose two or more",
     )
     if not names:
         st.info(
@@ -74,12 +81,11 @@ def seeds_to_join(runs: dict[str, Run]) -> list[list[str]]:
 
 def labelled(runs: dict[str, Run], groups: list[list[str]]) -> dict[str, list[Run]]:
     """What a line of the curves is called -> the runs whose mean it is: one for each group, and one for each other run."""
-    joined = {name: names for names in groups for name in names}
-    lines = {}
+    joined, lines = {name: names for names in groups for name in names}, {}
     for name in runs:
         names = joined.get(name, [name])
         seeds = f", mean of seeds {', '.join(str(runs[one].config.seed) for one in names)}" if len(names) > 1 else ""
-        lines[page.short_name(names[0]) + seeds] = [runs[one] for one in names]
+        lines[page.called(runs, names[0]) + seeds] = [runs[one] for one in names]
     return lines
 
 
@@ -92,15 +98,16 @@ def seed_controls(runs: dict[str, Run]) -> tuple[list[list[str]], Band]:
     state.choose("join", [False, True], False)
     joined = st.toggle(
         "Mean over seeds", key="join",
-        help="One line for the runs that differ in nothing but their seed. Fewer than three are drawn as they are.",
+        help="One line for the runs that differ only in their seed. Fewer than three are drawn as they are.",
     )  # fmt: skip
     if not joined:
         return [], bands[0]
     band: Band = state.choose("band", bands, "95 % t interval")
-    band = st.selectbox("Band over seeds", bands, key="band", width=200)
+    band = st.selectbox("Band over seeds", bands, key="band", width=200, help=explained("band", "interval", "seed"))
     state.choose_many("alone", seeds, [])
     st.multiselect(
-        "Not in the mean", seeds, key="alone", format_func=page.short_name, width=260, placeholder="all are in it",
+        "Not in the mean", seeds, key="alone", width=260, placeholder="all are in it",
+        format_func=lambda name: page.called(runs, name),
         help="These runs have a line of their own.",
     )  # fmt: skip
     return seeds_to_join(runs), band
@@ -109,7 +116,7 @@ def seed_controls(runs: dict[str, Run]) -> tuple[list[list[str]], Band]:
 def about_seeds(groups: list[list[str]], band: Band) -> str:
     """How many runs a line is of, in words."""
     if not groups:
-        return "One line a run."
+        return "One line per run."
     of_mean = ", of the mean" if band == "95 % t interval" else ""
     said = (
         f"; band: {band} over the seeds{of_mean}, where at least {FEWEST_SEEDS} have a value"
@@ -126,7 +133,10 @@ def draw_curves(runs: dict[str, Run]) -> None:
     st.subheader("Curves", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         state.choose("metric", list(METRICS), "mean_return")
-        metric = st.selectbox("Metric", list(METRICS), key="metric", format_func=METRICS.__getitem__, width=240)
+        metric = st.selectbox(
+            "Metric", list(METRICS), key="metric", format_func=METRICS.__getitem__, width=240,
+            help=explained("return", "loss", "entropy", "KL", "clip fraction", "explained variance"),
+        )  # fmt: skip
         across = curve_controls.across()
         smoothing = curve_controls.smoothing()
         groups, band = seed_controls(runs)
@@ -163,7 +173,7 @@ def draw_curves(runs: dict[str, Run]) -> None:
 
 def draw_settings(runs: dict[str, Run]) -> None:
     """The settings in which the runs differ, and where they come from."""
-    st.subheader("What differs", anchor=False)
+    st.subheader("What differs", anchor=False, help=explained("branch", "mask", "rebatch"))
     rows = {
         field: {name: written(value) for name, value in row.items()} for field, row in differing_settings(runs).items()
     }
@@ -178,7 +188,8 @@ def draw_settings(runs: dict[str, Run]) -> None:
     rows["rounds so far"] = {
         name: str(len(run.rounds)) + ("" if run.final else ", unfinished") for name, run in runs.items()
     }
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(runs)).rename(columns=page.short_name)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(runs))
+    table = table.rename(columns={name: page.called(runs, name) for name in runs})
     st.dataframe(
         table,
         key="differing_settings",
@@ -194,7 +205,7 @@ def draw_settings(runs: dict[str, Run]) -> None:
         if link is not None:
             st.page_link(
                 "views/compare.py",
-                label=f"{escape(page.short_name(name))}: what the removal did",
+                label=f"{escape(page.called(runs, name))}: what the removal did",
                 icon=":material/balance:",
                 query_params=link,
             )

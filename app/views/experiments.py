@@ -27,7 +27,7 @@ FIRST_ARMS = (STANDARD, "iif 0.5", "guarded 0.5", "random")
 
 
 def words(low: float, high: float) -> str:
-    """What an interval of a difference to PPO says."""
+    """What an interval of a difference from PPO says."""
     if np.isnan(low):
         return "one seed, no interval"
     return "better" if low > 0 else "worse" if high < 0 else "within noise"
@@ -68,7 +68,7 @@ def returns_table(rows: pd.DataFrame) -> pd.DataFrame:
         shown[title] = [
             f"{value:.4g}" + ("" if np.isnan(low) else f" ({low:.4g} to {high:.4g})") for value, low, high in bounds
         ]
-        shown[f"{title}: to PPO"] = [
+        shown[f"{title}: against PPO"] = [
             "" if np.isnan(gain) else f"{gain:+.3g}, {words(low, high)}" for gain, low, high in gains
         ]
         shown[f"P({title} better)"] = rows[f"{key}_better"]
@@ -83,6 +83,9 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
         hide_index=True,
         height="content",
         placeholder="",
+        column_config={
+            name: st.column_config.TextColumn(help=meaning(name)) for name in ("arm", *EFFICIENCIES.values())
+        },
         alt="Table of every arm's sample efficiency against PPO and against the paper",
     )
     st.caption(
@@ -121,7 +124,7 @@ def draw_gains(rows: pd.DataFrame, names: list[str], unit: str) -> None:
     """Both outcomes against PPO, side by side."""
     st.subheader("Against PPO", anchor=False)
     st.caption(
-        f"Difference of the interquartile means to PPO's, {unit}, 95 % stratified bootstrap interval over seeds. Full marks: "
+        f"Difference of the interquartile means from PPO's, {unit}, 95 % stratified bootstrap interval over seeds. Full marks: "
         "the interval excludes 0. Open marks: within noise."
     )
     compared = rows[rows["final_gain"].notna()]
@@ -134,7 +137,7 @@ def draw_gains(rows: pd.DataFrame, names: list[str], unit: str) -> None:
             draw_chart(
                 charts.gains(compared, outcome, names, state.is_dark()),
                 key=f"gains_{outcome}",
-                alt=f"Difference of every arm's {title} to PPO's, with intervals",
+                alt=f"Difference of every arm's {title} from PPO's, with intervals",
             )
 
 
@@ -165,10 +168,10 @@ def draw_experiment(results: Results, rows: pd.DataFrame) -> None:
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     with left:
         state.choose_many("arms", here, [name for name in FIRST_ARMS if name in here], scope=experiment.name)
-        chosen = st.multiselect("Arms", here, key="arms")
+        chosen = st.multiselect("Arms", here, key="arms", help=explained("arm", "IIF", "guarded"))
     with right:
         state.choose("band", list(charts.BANDS), "all seeds")
-        band = st.selectbox("Band", list(charts.BANDS), key="band")
+        band = st.selectbox("Band", list(charts.BANDS), key="band", help=meaning("band"))
     peak = float(np.nanmax(results.curves(STANDARD).mean(axis=0))) if finished.get(STANDARD) else None
     every = "" if experiment.evaluate_every == 1 else f", every {escape(experiment.evaluate_every)} rounds"
     st.caption(

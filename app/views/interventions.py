@@ -10,8 +10,9 @@ import streamlit as st
 from app.removal import described, every_round, notes, start
 from app.removal.verdicts import told
 from app.shell import cancel, kinds, page, state, timed
+from app.shell.glossary import explained
 from app.shell.text import escape
-from engine.intervention.comparison import verdict_name
+from engine.intervention.comparison import VERDICT_WORDS, verdict_name
 from engine.jobs.folder import ACTIVE, request_cancel
 from engine.jobs.interventions import InterventionJob, damaged_jobs, list_jobs
 from engine.store.read import Run
@@ -27,6 +28,10 @@ ICONS = {
 }
 
 
+# What a state is called where its own name says little. A comment, because Streamlit shows strings of a page.
+NOW = {"stale": "not responding"}
+
+
 def when(job: InterventionJob) -> str:
     """When it was begun."""
     return datetime.fromtimestamp(job.metadata["created"]).strftime("%Y-%m-%d %H:%M")
@@ -36,15 +41,16 @@ def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None
     """One intervention with its state and what can be done with it."""
     with st.container(border=True):
         title, actions = st.columns([4, 1], vertical_alignment="center")
-        now = "cancelling" if job.is_stopping else job.state
+        now = "cancelling" if job.is_stopping else NOW.get(job.state, job.state)
         title.markdown(f"{ICONS[job.state]} **{escape(described.title(job))}** · {now} · {when(job)}")
         title.caption(
             f"Chosen: {escape(described.selection(job))} · {escape(described.looked_at_by(run, job))}  \n"
-            f"{escape(described.settings(run, job))} · id {escape(job.id)}"
+            f"{escape(described.settings(run, job))} · id {escape(job.id)}",
+            help=explained("target", "estimator", job.plan.mode, "minibatch order", "arm"),
         )
         if job.state in ACTIVE or job.state == "stale":
             if job.state == "stale":
-                st.warning("Its worker gave no sign of life for a while. Start it again, or cancel it.")
+                st.warning("Its process has not reported for a while. Start it again, or cancel it.")
             else:
                 st.progress(min(job.done / max(job.total, 1), 1.0), text=escape(job.doing))
             cancel.draw(cancel_key, partial(request_cancel, job), job.is_stopping, place=actions)
@@ -104,7 +110,8 @@ def single(name: str, run: Run) -> None:
     """What was removed from chosen rounds; looks at the disk every second while something runs."""
     st.caption(
         "An intervention replays one update without some records and compares it with the original and with a random "
-        "removal of the same size. It runs in a process of its own: closing this page does not stop it."
+        "removal of the same size. It runs in a process of its own: closing this page does not stop it.",
+        help=explained("intervention", "original", "counterfactual", "control", "verdict", *VERDICT_WORDS),
     )
     active = any(job.state in ACTIVE for job in list_jobs(run))
     timed.every(POLL_SECONDS if active else None)(panel)(name, run, active)

@@ -16,7 +16,7 @@ from engine.store.words import counted
 
 NAME = "Snapshot Influence"
 SENTENCE = "Which experiences made your agent behave as it does, and what would have happened without them?"
-HOW_TO = "Tick a row to open the run, two or more to compare them; click a column's head to sort."
+HOW_TO = "Tick a row to open the run, two or more to compare them; click a column heading to sort."
 ALL = "all"
 READ_SECONDS = 0.4  # of reading runs, before the first picture
 INTERVENTIONS = kinds.Page("interventions", "what was removed, and what came of it")
@@ -60,7 +60,7 @@ def how_many(shown: int, branches: int, archived: int, filtered: int) -> str:
         for number, what in (
             (branches, "branch" if branches == 1 else "branches"),
             (archived, "archived"),
-            (filtered, "that the filters leave out"),
+            (filtered, "filtered out"),
         )
         if number
     ]
@@ -166,7 +166,7 @@ def draw_runs(runs: Sequence[Listed], run: str) -> None:
     with line:
         draw_ticked([each for each in shown if each.name in {*ticked()}], tags_of(readable), said)
     if not shown:
-        st.info("No run fits these filters; clear the search or choose other environments.", icon=":material/info:")
+        st.info("No run matches these filters; clear the search or choose another environment.", icon=":material/info:")
     draw_problems(runs)
     for each in readable:
         if each.name == run:

@@ -26,7 +26,7 @@ follow_run.draw(run)
 rounds = run.rounds
 if not rounds:
     st.info(
-        "No round is committed yet. If the run is being trained, the first one is here in a moment.",
+        "No round has been recorded yet. If the run is being trained, the first one appears here in a moment.",
         icon=":material/info:",
     )
     state.stop()
@@ -52,8 +52,8 @@ metrics = metrics_over_rounds(run)
 returns = metrics.get(charts.RETURN, np.zeros(0))
 returns = returns[np.isfinite(returns)]
 with st.container(horizontal=True):
-    st.metric("Rounds", f"{len(rounds):,}", border=True)
-    st.metric("Records", f"{np.nansum(metrics.get('records', np.zeros(0))):,.0f}", border=True)
+    st.metric("Rounds", f"{len(rounds):,}", border=True, help=meaning("round"))
+    st.metric("Records", f"{np.nansum(metrics.get('records', np.zeros(0))):,.0f}", border=True, help=meaning("record"))
     if len(returns):
         st.metric(f"{'Final' if run.final else 'Latest'} {what}", f"{returns[-1]:.4g}", border=True)
         st.metric(f"Best {what}", f"{returns.max():.4g}", border=True)
@@ -79,7 +79,7 @@ def draw_curves() -> None:
             by_steps = shown.pages == kinds.OF_STEPS and curve_controls.across() == curve_controls.ACROSS[1]
             smoothing = curve_controls.smoothing()
             state.choose("log_scale", [False, True], False)
-            log = st.toggle("Log scale", key="log_scale", help="In panels where every value is above 0.")
+            log = st.toggle("Log scale", key="log_scale", help="Only in panels where every value is above 0.")
     axes = charts.Axes(smoothing, run.config.records_per_round if by_steps else 0, log)
     drawn = whole.within(shown_from, shown_to)
     draw_chart(
@@ -93,8 +93,8 @@ def draw_curves() -> None:
     )
     st.caption(
         f"{what.capitalize()}: {collected[:1].lower()}{collected[1:]}. {charts.how_it_is_drawn(drawn, axes, words.episodes)}"
-        + " The other curves: means over the optimizer steps of each round's update; explained variance of the critic before it."
-        + shown.updates
+        + " The other curves: means over the optimizer steps of each round's update; explained variance is the critic's before "
+        "the update." + shown.updates
     )
     with st.expander("The numbers of these curves", key="numbers", on_change="rerun") as panel:
         if panel.open:
@@ -170,7 +170,7 @@ def draw_formation() -> None:
         st.info("No round of this run has records, so influence can't be computed.", icon=":material/info:")
     elif run.manifest.action_space.kind != "discrete":
         st.info(
-            "The map groups records by action, and this run's actions are not of a Discrete space.",
+            "The map groups records by action, and this run's actions are continuous.",
             icon=":material/info:",
         )
     else:

@@ -44,7 +44,7 @@ def joined(result: Mapping[str, Any], summed_influence: object = None, returned:
         returned: what the run's return is called.
 
     Returns:
-        Such as "Without them: 171 -> 97 (worse). As many random: 150. The target rose as predicted, +0.23 (+0.1 to +0.36); the
+        Such as "Without them: 171 → 97 (worse). As many random: 150. The target rose as predicted, +0.23 (+0.1 to +0.36); the
         return fell, -74 (-90 to -58): here the target is not the return."
     """
     target, predicted = result["target"], foreseen(summed_influence)
@@ -55,7 +55,7 @@ def joined(result: Mapping[str, Any], summed_influence: object = None, returned:
         )
     means = {arm: f"{result[arm]['mean']:.4g}" for arm in ("original", "counterfactual", "control")}
     return (
-        f"Without them: {means['original']} -> {means['counterfactual']} ({_JUDGED.get(result['verdict'], 'within noise')}). "
+        f"Without them: {means['original']} → {means['counterfactual']} ({_JUDGED.get(result['verdict'], 'within noise')}). "
         f"As many random: {means['control']}. The target {_went(target['counterfactual'], predicted)}; the {returned} "
         f"{_went(result['difference'])}{_conclusion(result, returned)}."
     )

@@ -190,7 +190,7 @@ def test_what_is_predicted_of_a_removal_of_sequences_is_about_its_own_target(ope
     scores = engine.influence(snapshot, target, "replay_gradient", orders=4)
     app = open_page("compare", folder, run="tiny", iv=job.id)
     assert errors(app) == []
-    assert f"Change of the action target, record 3, token {first} by the removal" in words(app)
+    assert f"Change of the action target, record 3, token {first} caused by the removal" in words(app)
     figure = next(
         chart.proto.spec for chart in app.get("plotly_chart") if "replay_gradient, mean of 4" in chart.proto.spec
     )

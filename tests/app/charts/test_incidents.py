@@ -67,7 +67,7 @@ def test_an_incident_is_shaded_over_its_rounds_beside_the_chosen_round() -> None
 
 
 def test_what_is_read_on_a_mark_is_shown_letter_by_letter_in_lines() -> None:
-    assert hover(ONE) == "it fell. It is the doing of update 4."
+    assert hover(ONE) == "it fell. The update to look at: 4."
     shown = in_lines("a < b " * 20)
     assert "a &lt; b" in shown
     assert [len(html.unescape(line)) <= WIDEST for line in shown.split("<br>")] == [True, True]

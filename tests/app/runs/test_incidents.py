@@ -48,8 +48,8 @@ def test_a_fall_is_marked_and_leads_to_the_update_before_it(open_page: Open, run
     said = words(app)
     assert "1 incident in 9 rounds" in said
     assert fall.reason[1:] in said
-    assert "The return of round 6 is played by what update 5 made: it is the doing of update 5." in said
-    assert "Stood out before it, which need not be the cause: KL 0.3 in update 5, above 0.1." in said
+    assert "The policy that played round 6 came from update 5, so that is the update to look at." in said
+    assert "Unusual before it, though not necessarily the cause: KL 0.3 in update 5, above 0.1." in said
     assert ("Diagnose round 5", "run=falls&round=5") in links(app)
     assert ("Autopsy of update 5", "run=falls&round=5") in links(app)
 
@@ -71,7 +71,7 @@ def test_a_fall_within_noise_is_no_incident_and_is_told_on_request(open_page: Op
 def test_what_is_of_an_update_itself_leads_to_that_update(open_page: Open) -> None:
     app = open_page("timeline", run="stops")
     assert strip(app) == {"not finite": ([2], [2])}
-    assert "What stopped being a number first is of update 2 itself." in words(app)
+    assert "The first value that is not finite comes from update 2 itself." in words(app)
     assert "reward is not finite in 2 of 32 records (4, 7)" in words(app)
 
 
@@ -86,7 +86,7 @@ def test_records_are_looked_at_on_request_where_they_are_many(
     shutil.rmtree(runs / "turns" / "derived", ignore_errors=True)
     app = open_page("timeline", run="turns")
     assert "No incident in 20 rounds" in words(app)
-    assert "Records not looked at." in words(app)
+    assert "The records have not been looked at." in words(app)
     app.toggle(key="look_at_records").set_value(True).run()
     assert errors(app) == []
     assert strip(app) == {"unlike before": ([17], [17])}

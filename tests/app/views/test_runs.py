@@ -49,8 +49,8 @@ def test_runs_lists_the_run_and_hides_its_branches(open_page: Open) -> None:
 def test_runs_says_when_nothing_fits(open_page: Open) -> None:
     app = open_page("runs")
     app.text_input(key="search").set_value("nothing like it").run()
-    assert "No run fits" in words(app)
-    assert "0 runs (hidden: 3 that the filters leave out)." in words(app)
+    assert "No run matches" in words(app)
+    assert "0 runs (hidden: 3 filtered out)." in words(app)
 
 
 def test_it_begins_with_a_sentence_and_nothing_is_open_until_it_is_opened(open_page: Open) -> None:
@@ -93,7 +93,7 @@ def test_a_door_that_leads_nowhere_says_so(open_page: Open, tmp_path: Path) -> N
     assert links(app) == {}
     said = words(app)
     assert [question for question in QUESTIONS if question in said] == QUESTIONS
-    for why in ("No run here has an incident", "No two runs here have one setting", "No run here has records"):
+    for why in ("No run here has an incident", "No two runs here differ only in their seed", "No run here has records"):
         assert why in said
     assert "python -m engine train" in said
 
@@ -157,7 +157,7 @@ def test_a_run_is_renamed_tagged_and_archived(open_page: Open, shown: Run) -> No
     assert errors(app) == []
     assert read_run_notes(shown.path).archived
     assert rows(app) == []
-    assert "0 runs (hidden: 1 archived, 3 that the filters leave out)." in words(app)
+    assert "0 runs (hidden: 1 archived, 3 filtered out)." in words(app)
     app = open_page("runs", folder, archived="True", search="GOOD")
     assert rows(app) == ["cartpole"]
     app = tick(app, "runs_table", 0)

@@ -57,7 +57,7 @@ def test_a_long_run_is_drawn_in_few_points_that_lose_no_extreme(open_page: Open,
     assert len(x) == COLUMNS
     assert y[0] == np.mean(range(5))
     assert min(low) == -5000.0
-    assert "Line: mean of the rounds of a pixel or two" in words(app)
+    assert "Line: mean over the rounds behind each pixel or two" in words(app)
     assert list((long / "long" / "derived").glob("*.parquet")), "its commits are indexed"
 
 
@@ -78,7 +78,10 @@ def test_the_rounds_that_are_shown_are_in_the_url_and_drawn_in_detail(open_page:
 def test_rounds_that_are_not_there_are_said_in_a_line(open_page: Open, long: Path, said: str) -> None:
     app = open_page("timeline", long, run="long", span=said)
     assert errors(app) == []
-    assert f"span '{said}' is none of this run; showing all rounds. Give two of them, such as 0-1999." in words(app)
+    assert (
+        f"span '{said}' names no rounds of this run; showing all. Write the first and last, such as 0-1999."
+        in words(app)
+    )
     assert len(line(app)[0]) == COLUMNS
 
 
