@@ -17,7 +17,7 @@ from engine.intervention.duration import intervention_seconds
 from engine.intervention.plan import Intervention
 from engine.intervention.target_and_return import Attempt, to_try
 from engine.jobs.interventions import InterventionJob
-from engine.store.read import Run, ranges
+from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration
 
@@ -25,18 +25,32 @@ FURTHER_ROUNDS, SEEDS = 5, 3
 MOST_ORDERS = 64
 
 
-def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
-    """A button for each thing that is worth trying, and can be."""
+InAddress = Callable[[TargetName], dict[str, str]]
+"""What the address of a run's records says of a target."""
+
+
+def draw(run: Run, job: InterventionJob, result: Mapping[str, Any], in_address: InAddress) -> None:
+    """A button for each thing that is worth trying, and can be.
+
+    Args:
+        run: the run.
+        job: its finished removal.
+        result: what came of it.
+        in_address: for the way back to the records, with the target that was asked about.
+    """
     if job.plan.round not in run.stored_rounds:
         return
     attempts = to_try(result, job.metadata.get("summed_influence"))
     snapshot = loaders.load_snapshot(run, job.plan.round)
     with st.container(key="to_try", horizontal=True, vertical_alignment="center"):
         for attempt in attempts:
-            _BUTTONS[attempt](run, snapshot, job)
+            if attempt == "another estimator":
+                _another_estimator(run, snapshot, job, in_address)
+            else:
+                _BUTTONS[attempt](run, snapshot, job)
 
 
-def _another_estimator(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
+def _another_estimator(run: Run, snapshot: Snapshot, job: InterventionJob, in_address: InAddress) -> None:
     """Back to the records, which are selected, with the scores of an estimator that was not used."""
     used, known = job.metadata.get("estimator"), list(ESTIMATORS.of(snapshot))
     other = next((name for name in (PRIOR, *known) if name != used and name in known), None)
@@ -51,20 +65,7 @@ def _another_estimator(run: Run, snapshot: Snapshot, job: InterventionJob) -> No
         selection.choose(run, snapshot, job.plan.removed)
         view = kinds.records_page(run).view
         where = {"run": str(state.get("run")), "round": str(snapshot.round), "estimator": other}
-        st.switch_page(f"views/{view}.py", query_params=where | in_url(job.plan.measured))
-
-
-def in_url(target: TargetName) -> dict[str, str]:
-    """What an address says of a target; nothing of what a page can't be asked for by its address.
-
-    >>> in_url(TargetName(target="action", about=(7, 8, 9)))
-    {'target': 'action', 'of': 'records', 'asked': '7-9'}
-    """
-    if target.target == "return" and target.of_round is not None:
-        return {"target": "return", "of_round": str(target.of_round)}
-    if target.target == "action" and target.about:
-        return {"target": "action", "of": "records", "asked": ranges(list(target.about))}
-    return {}
+        st.switch_page(f"views/{view}.py", query_params=where | in_address(job.plan.measured))
 
 
 def _train_on(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
@@ -92,7 +93,6 @@ def _more_orders(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
 
 
 _BUTTONS: dict[Attempt, Callable[[Run, Snapshot, InterventionJob], None]] = {
-    "another estimator": _another_estimator,
     "train on": _train_on,
     "more orders": _more_orders,
 }

@@ -58,6 +58,25 @@ def in_words(name: TargetName, action_names: Sequence[str] = ()) -> str:
     return TARGETS["return"] if name.of_round is None else f"return, by round {name.of_round}'s advantages"
 
 
+def in_address(name: TargetName, action_names: Sequence[str] = ()) -> dict[str, str]:
+    """What an address says so that these controls say the target, whatever was chosen before.
+
+    >>> in_address(TargetName(of_round=7))
+    {'target': 'return', 'of_round': '7'}
+    >>> in_address(TargetName(target="action", about=(7, 8, 9), action=1), ["left", "right"])
+    {'target': 'action', 'of': 'records', 'asked': '7-9', 'action': 'right'}
+    >>> in_address(TargetName(target="action", observation=(14, 0.25), action=0), ["left", "right"])
+    {'target': 'action', 'of': 'state', 'state': '14, 0.25', 'typed_action': 'left'}
+    """
+    if name.target != "action":
+        return {"target": name.target, "of_round": OWN if name.of_round is None else str(name.of_round)}
+    action = action_names[int(name.action[0])] if name.action and action_names else _in_full(name.action)
+    if name.observation:
+        return {"target": "action", "of": "state", "state": _in_full(name.observation), "typed_action": action}
+    other = {"action": action or AS_RECORDED} if action_names else {}
+    return {"target": "action", "of": "records", "asked": ranges(list(name.about)), **other}
+
+
 def target_controls(run: Run, snapshot: ControlSnapshot, more: DeltaGenerator) -> TargetName:
     """Draw the controls; what they say. Arguments as `asked`.
 
@@ -113,7 +132,8 @@ def _of_round(run: Run, more: DeltaGenerator) -> int | None:
     chosen = more.selectbox(
         "Over the buffer of", options, key="of_round",
         format_func=lambda option: option if option == OWN else f"round {option}",
-        help="Whose buffer. A later round's: which records of this round made the agent good in the situations of that one?",
+        help="The round whose records the target averages over. With a later round: which records of this round made the agent "
+        "good in the situations of that one?",
     )  # fmt: skip
     return chosen if isinstance(chosen, int) else None
 
@@ -121,7 +141,7 @@ def _of_round(run: Run, more: DeltaGenerator) -> int | None:
 def _record(snapshot: ControlSnapshot, more: DeltaGenerator) -> int:
     last = len(snapshot.buffer) - 1
     state.choose("about", range(last + 1), min(int(state.get("inspect", 0)), last), always=True, scope=snapshot.hash)
-    record = st.number_input("Number", 0, last, step=1, key="about", width=120)
+    record = st.number_input("Record", 0, last, step=1, key="about", width=120)
     state.choose("follow", [False, True], False)
     more.toggle("Follow clicks", key="follow", help="A click on a record asks about that record.")
     return int(record or 0)
@@ -130,7 +150,7 @@ def _record(snapshot: ControlSnapshot, more: DeltaGenerator) -> int:
 def _records(snapshot: ControlSnapshot) -> list[int]:
     state.choose_text("asked", str(state.get("inspect", 0)), scope=snapshot.hash)
     asked = st.text_input(
-        "Numbers", key="asked", width=180, help="Such as 3, 17, 40-60: the mean of log π(a | s) over them."
+        "Records", key="asked", width=180, help="Such as 3, 17, 40-60: the mean of log π(a | s) over them."
     )
     return sorted(arguments.ranges(asked or "", "the records"))
 
@@ -185,6 +205,11 @@ def typed_state(run: Run, snapshot: ControlSnapshot, begin: int) -> TargetName:
         action = arguments.numbers(written or "", "the action")
     observation = arguments.numbers(typed or "", "the state")
     return TargetName(target="action", observation=tuple(observation), action=tuple(action))
+
+
+def _in_full(values: Sequence[float]) -> str:
+    """Numbers with all their digits, and no more."""
+    return ", ".join(repr(value).removesuffix(".0") for value in values)
 
 
 def _numbers(values: NDArray[Any]) -> str:

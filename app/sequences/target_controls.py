@@ -27,18 +27,29 @@ def controls(snapshot: LanguageSnapshot) -> TargetName:
         return TargetName(target=str(target))
     n = len(snapshot.buffer)
     state.choose("about", range(n), _looked_at(n), always=True, scope=snapshot.hash)
-    record = int(st.number_input("of record", 0, n - 1, step=1, key="about", width=120) or 0)
+    record = int(st.number_input("Of record", 0, n - 1, step=1, key="about", width=120) or 0)
     places = response_places(snapshot, record)
     if not places:
         return TargetName(target="action", about=(record,))
     scope = f"{snapshot.hash} {record}"
     state.choose("first", places, places[0], scope=scope)
-    first = st.selectbox("tokens", places, key="first", width=84, help="The first token, counted from the prompt's.")
+    first = st.selectbox("Tokens", places, key="first", width=84, help="The first token, counted from the prompt's.")
     state.choose("last", places, places[-1], scope=scope)
-    last = st.selectbox("to", places, key="last", width=84)
+    last = st.selectbox("To", places, key="last", width=84)
     tokens = min(int(first or 0), int(last or 0)), max(int(first or 0), int(last or 0))
     whole = tokens == (places[0], places[-1])
     return TargetName(target="action", about=(record,), tokens=() if whole else tokens)
+
+
+def in_address(name: TargetName) -> dict[str, str]:
+    """What an address says so that these controls say the target.
+
+    >>> in_address(TargetName(target="action", about=7, tokens=(3, 5)))
+    {'target': 'action', 'about': '7', 'first': '3', 'last': '5'}
+    """
+    about = {"about": str(name.about[0])} if name.about else {}
+    span = dict(zip(("first", "last"), map(str, name.tokens), strict=False))
+    return {"target": name.target, **about, **span}
 
 
 def response_places(snapshot: LanguageSnapshot, record: int) -> list[int]:

@@ -12,14 +12,21 @@ import streamlit as st
 from app.charts import comparison as charts
 from app.removal import described, next_steps, notes, on_records, predicted_and_actual
 from app.removal.verdicts import box, sentence
+from app.scores import target_controls
+from app.sequences import target_controls as sequence_controls
 from app.shell import downloads, kinds, loaders, page, state
 from app.shell.chart import draw_chart
+from app.shell.glossary import explained, meaning
 from app.shell.text import escape
 from engine.core.replays.replay import mode_name
-from engine.intervention.comparison import verdict_name
+from engine.core.targets.question import TargetName
+from engine.intervention.comparison import VERDICT_WORDS, verdict_name
 from engine.jobs.interventions import InterventionJob, list_jobs
 from engine.store.read import Run
 from engine.store.snapshot import check_records
+
+# What a reader sees on hover, by what an arm is called. A comment, because Streamlit shows strings of a page.
+HELP = {name: meaning(arm) for arm, name in charts.ARM_NAMES.items()}
 
 
 def chosen_job(run: Run) -> InterventionJob:
@@ -28,7 +35,7 @@ def chosen_job(run: Run) -> InterventionJob:
     records = kinds.records_page(run)
     if not finished:
         st.info(
-            f"No intervention on this run is finished yet. Remove records on the page {records.title}, or look at the "
+            f"No intervention on this run has finished yet. Remove records on the page {records.title}, or look at the "
             "running ones on Interventions.",
             icon=":material/info:",
         )
@@ -37,7 +44,10 @@ def chosen_job(run: Run) -> InterventionJob:
                 st.page_link(f"views/{view}.py", label=view.capitalize(), query_params={"run": str(state.get("run"))})
         state.stop()
     state.choose("iv", list(finished), next(iter(finished)), always=True)
-    st.selectbox("Intervention", list(finished), key="iv", format_func=lambda id: described.option(finished[id]))
+    st.selectbox(
+        "Intervention", list(finished), key="iv", format_func=lambda id: described.option(finished[id]),
+        help=explained("intervention", "verdict", *VERDICT_WORDS),
+    )  # fmt: skip
     return finished[state.get("iv")]
 
 
@@ -51,7 +61,9 @@ def interval(estimate: dict[str, Any]) -> str:
 def training_on(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
     """What came after the replayed round, with data collected anew."""
     plan, again = job.plan, result.get("recollected")
-    st.subheader("Training on, with data collected anew", anchor=False)
+    st.subheader(
+        "Training on, with data collected anew", anchor=False, help=explained("collected anew", "branch", "seed")
+    )
     st.markdown(
         "A replay keeps the round's data as it was: it says what the removal does to this one update. From then on the "
         "agent collects other data, which a replay can't know; only training on can."
@@ -60,8 +72,8 @@ def training_on(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> No
     alt = "Mean training return after the removal, of the original, the counterfactual and the control"
     if again is None:
         st.caption(
-            f"Mean training return of the {plan.continue_rounds} rounds after it; one training seed, so a single curve is "
-            "an example and not a verdict. Retrain with several seeds for one."
+            f"Mean training return of the {plan.continue_rounds} rounds after it. With one training seed a curve is an example "
+            "and no verdict; retrain with several seeds for one."
         )
         draw_chart(charts.curves(result, before, state.is_dark()), key="compare_curves", alt=alt)
         return
@@ -76,16 +88,16 @@ def training_on(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> No
         figure = charts.recollected_curves(again, plan.round, shown, state.is_dark())
         draw_chart(figure, key="compare_curves", alt=f"{alt}, with bands over {again['seeds']} seeds")
         st.caption(
-            "Mean over the seeds; bands: 95 % t interval. The grey line is the run itself. Seed 1 goes on as the run did; "
-            "the others replay another minibatch order and begin new episodes, with the same luck in all arms. Only seed "
-            "1's branches are kept as runs."
+            "Mean over the seeds; bands: 95 % t interval. The grey line is the run itself. Seed 1 continues as the run did; "
+            "the others replay another minibatch order and begin new episodes, with the same luck in all arms. Only the "
+            "branches of seed 1 are kept as runs."
         )
     with numbers:
         after, trained = again["evaluation"], again["training"]
         rows = {
             title: {
                 "return afterwards": interval(after[key]),
-                "training return": interval(trained[key]) if trained else "-",
+                "training return": interval(trained[key]) if trained else "–",
             }
             for key, title in (
                 *charts.ARM_NAMES.items(),
@@ -123,7 +135,7 @@ def how_compared(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> s
     ]
     said += [described.looked_at_by(run, job), f"chosen: {described.selection(job)}"]
     if "unplayed" in result:
-        said += ["no evaluation episodes"]
+        said += ["no evaluation episodes played"]
     else:
         first, last = result["evaluation_seeds"]
         said += [
@@ -155,8 +167,20 @@ def returns(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
         lines |= {"difference from the original": result["difference"]}
         lines |= {"difference from the random removal": result["difference_from_control"]}
         for title, estimate in lines.items():
-            st.markdown(f"{title[0].upper()}{title[1:]}  \n**{interval(estimate)}**")
-        st.caption("95 % t intervals over minibatch orders. The verdict needs both to exclude 0 on the same side.")
+            st.markdown(f"{title[0].upper()}{title[1:]}  \n**{interval(estimate)}**", help=HELP.get(title))
+        st.caption(
+            "In parentheses: 95 % t intervals over minibatch orders. A verdict needs both differences to exclude 0 on the same "
+            "side.",
+            help=explained("interval", "minibatch order", "verdict"),
+        )
+
+
+def in_address(run: Run, target: TargetName) -> dict[str, str]:
+    """What the address of the page about the run's records says of a target."""
+    if kinds.SEQUENCES in kinds.shown(run).pages:
+        return sequence_controls.in_address(target)
+    space = run.manifest.action_space
+    return target_controls.in_address(target, page.action_names(run) if space.kind == "discrete" else ())
 
 
 def compare() -> None:
@@ -167,9 +191,14 @@ def compare() -> None:
     plan, played = job.plan, "unplayed" not in result
     with st.container(key="verdict"):
         box(run, job, result)
-    next_steps.draw(run, job, result)
+    next_steps.draw(run, job, result, lambda target: in_address(run, target))
     notes.draw(job)
-    st.caption(escape(how_compared(run, job, result)))
+    st.caption(
+        escape(how_compared(run, job, result)),
+        help=explained(
+            plan.mode, "minibatch order", "target", "return target", "action target", "estimator", "arm", "seed"
+        ),
+    )
     if not result["same_machine"]:
         st.caption(
             "The run was recorded with other software or on another machine: its replays agree to rounding and are not "

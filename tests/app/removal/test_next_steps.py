@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pages import Open, errors, words
+from pages import Open, errors, figure, words
 from streamlit.testing.v1 import AppTest
 
 import engine
 from app.removal import start
-from app.removal.next_steps import in_url
 from app.shell.branch_names import branch_name
 from engine.core.targets.question import Question, TargetName
 from engine.intervention.origin import Chosen, Origin
@@ -20,6 +20,7 @@ from engine.intervention.target_and_return import joined, to_try
 from engine.jobs.interventions import InterventionJob, create_job, list_jobs, predicted
 from engine.jobs.work import work
 from engine.store.read import Run
+from engine.store.run_notes import change_run_notes
 
 WORST = Origin.shown(Question(target=TargetName(), estimator="tracin"), "worst", share=0.5)
 
@@ -80,12 +81,6 @@ def test_what_is_tried_takes_the_records_along(open_page: Open, shown: Run, begu
     assert (new.plan.orders, new.plan.continue_rounds) in [(4, 0), (2, 5)]
 
 
-def test_a_target_is_asked_for_by_its_address() -> None:
-    assert in_url(TargetName()) == {}
-    assert in_url(TargetName(of_round=7)) == {"target": "return", "of_round": "7"}
-    assert in_url(TargetName(target="action", about=7)) == {"target": "action", "of": "records", "asked": "7"}
-
-
 def test_the_basket_hands_on_where_its_records_came_from(open_page: Open, shown: Run, begun: list[Path]) -> None:
     app = open_page("diagnose", shown.path.parent, run="cartpole", round="1", estimator="tracin")
     assert app.selectbox(key="estimator").value == "tracin", "an address counts"
@@ -114,6 +109,12 @@ def test_branch_and_control_can_be_told_apart(open_page: Open, shown: Run) -> No
         app.selectbox(key="run").options
     )
     run = f"cartpole/interventions/{job.id}/branch"
+    change_run_notes(shown.path, lambda notes: replace(notes, name="the best"), shown.path.parent)
+    page = open_page("compare_runs", shown.path.parent, runs=f"cartpole,{run},{run}/control")
+    assert errors(page) == []
+    names = {trace["name"] for trace in figure(page, "runs_curves")["data"] if "name" in trace}
+    assert names == {"the best (cartpole)", f"without 3 of round 1 · cartpole ({short})",
+                     f"random 3 of round 1 · cartpole ({short})"}  # fmt: skip
     (job.folder / "intervention.json").write_text("{")
     assert branch_name(run, job.folder / "branch") == f"without some records · cartpole ({short})"
     assert branch_name("cartpole", shown.path) is None

@@ -11,7 +11,9 @@ from streamlit.testing.v1 import AppTest
 from worlds import record
 
 import engine
+from app.scores.target_controls import in_address
 from engine.core.targets.functions import Target
+from engine.core.targets.question import TargetName
 from engine.intervention.record_sets import change_basket, select
 from engine.store.export import export_run
 
@@ -95,7 +97,8 @@ def test_a_typed_state_begins_as_the_inspected_one(open_page: Open, runs: Path) 
     app.selectbox(key="typed_action").set_value("push right").run()
     typed = engine.action_target(snapshot, observation=[0.1, 0, -0.05, 0.2], action=1)
     assert shows(app, runs, typed)
-    again = open_page("diagnose", **ASKED, of="state", state="0.1, 0, -0.05, 0.2", typed_action="push right")
+    name = TargetName(target="action", observation=(0.1, 0, -0.05, 0.2), action=1)
+    again = open_page("diagnose", run="cartpole", round="2", **in_address(name, ["push left", "push right"]))
     assert shows(again, runs, typed)
     assert "state 0.1, 0, -0.05, 0.2, action push right" in words(again)
 
