@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
@@ -11,9 +13,11 @@ from engine.experiments.metrics import (
     final_return,
     first_reached,
     levels,
+    log_ratios,
     runtime_peak,
     sample_efficiency,
 )
+from engine.experiments.statistics import symmetric_efficiency
 
 NAN = float("nan")
 
@@ -80,6 +84,34 @@ def test_evaluating_every_other_round_counts_rounds_not_evaluations() -> None:
 def test_a_standard_run_without_an_evaluation_is_refused() -> None:
     with pytest.raises(ValueError, match="no evaluation"):
         sample_efficiency([NAN], [1])
+
+
+def test_log_ratios_by_hand() -> None:
+    # levels 1, 2, 3, 4 after 1, 2, 3, 3 and 1, 1, 2, 3 rounds
+    expected = (np.log(1 / 2) + np.log(2 / 3)) / 4
+    assert log_ratios([[1, 2, 4]], [[2, 3, 4]]) == pytest.approx(np.array([[expected]]))
+    # only what both reach counts: level 1, after 2 rounds and after 1
+    assert log_ratios([[0, 1, 1]], [[1, 5, 9]]) == pytest.approx(np.array([[(np.log(1) + np.log(1 / 2)) / 2]]))
+    # rounds between evaluations: levels 1 and 2 after 2 and 4 rounds, and after 2 rounds both
+    assert log_ratios([[NAN, 1, NAN, 2]], [[NAN, 2, NAN, 2]]) == pytest.approx(np.array([[np.log(1 / 2) / 2]]))
+    assert log_ratios([[1, 2], [3, 3]], [[1, 2], [0, 5], [2, 2]]).shape == (2, 3)
+    with pytest.raises(ValueError, match="no evaluation"):
+        log_ratios([[NAN, NAN]], [[1, 2]])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_exchanging_the_arms_turns_the_sign_and_an_arm_against_itself_is_exactly_zero(seed: int) -> None:
+    """Curves that rise with noise, some rounds of them without an evaluation."""
+    rng = np.random.default_rng(seed)
+    curves = [np.cumsum(rng.normal(0.3, 1, (n, 25)), axis=1).round(1) for n in (4, 6)]
+    for each in curves:
+        each[:, rng.integers(25, size=6)] = np.nan
+    assert np.array_equal(log_ratios(*curves), -log_ratios(*reversed(curves)).T)
+    there, back = (symmetric_efficiency([log_ratios(*pair)], rng, 50).value for pair in (curves, curves[::-1]))
+    assert (1 - there) * (1 - back) == pytest.approx(1)
+    assert symmetric_efficiency([log_ratios(curves[0], curves[0])], rng, 50).value == 0
+    ordered = permutations(curves[0], 2)
+    assert np.mean([sample_efficiency(a, b).ave for a, b in ordered]) < 0, "which is what SE_ave reads there"
 
 
 def test_runtime_peak_adds_up_seconds_until_the_peak() -> None:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.experiments.statistics import improvement, iqm, iqm_difference, iqm_interval, normalizer
+from engine.experiments.statistics import (
+    improvement,
+    iqm,
+    iqm_difference,
+    iqm_interval,
+    normalizer,
+    symmetric_efficiency,
+)
 from engine.intervals import Interval
 
 
@@ -75,6 +82,17 @@ def test_probability_of_improvement_is_mann_whitneys() -> None:
     found = improvement([x], [y], rng())
     assert found.value == pytest.approx(stats.mannwhitneyu(x, y).statistic / (9 * 7))
     assert found.low < found.value < found.high
+
+
+def test_symmetric_efficiency_is_over_pairs_then_environments_and_resamples_both_arms() -> None:
+    half = np.full((3, 2), np.log(0.5))
+    assert symmetric_efficiency([half], rng()) == Interval(0.5, 0.5, 0.5)
+    assert symmetric_efficiency([half, np.zeros((4, 4))], rng()).value == pytest.approx(1 - np.sqrt(0.5))
+    assert np.isnan(symmetric_efficiency([half[:, :1]], rng()).low), "one seed has no interval"
+    rows, columns = np.array([[-1.0], [1.0]]), np.array([[-1.0, 1.0]])
+    for pairs in (np.broadcast_to(rows, (2, 2)), np.broadcast_to(columns, (2, 2))):
+        found = symmetric_efficiency([pairs], rng())
+        assert (found.low, found.high) == pytest.approx((1 - np.e, 1 - 1 / np.e)), "either arm's seeds are drawn"
 
 
 def test_normalising_puts_ppos_curves_between_zero_and_one() -> None:
