@@ -56,14 +56,15 @@ class ControlLearner(Learner[ControlSnapshot]):
         normalizer, environment = begin_normalizer(config), with_repeats(trainable(config.env_id))
         environments = VectorEnvironment(environment, config.n_envs, normalizer)
         environments.seed(config.seed)
+        action_rng, minibatch_rng = _generators(config)
         spaces = (names or Names()).on(environments.observation_space, environments.action_space)
         return cls(
             config,
             begin_agent(config, *spaces),
             *spaces,
             environments=environments,
-            action_rng=np.random.default_rng([config.seed, 1]),
-            minibatch_rng=np.random.default_rng([config.seed, 2]),
+            action_rng=action_rng,
+            minibatch_rng=minibatch_rng,
             round=0,
             normalizer=normalizer,
             environment=environment.spec,
@@ -100,12 +101,24 @@ class ControlLearner(Learner[ControlSnapshot]):
         Raises:
             RuntimeError: this learner was restored without its environments.
         """
+        self._begin_episodes(int(rng.integers(2**63)))
+        self.action_rng, self.minibatch_rng = rng.spawn(2)
+
+    def repeat_luck(self) -> None:
+        """Collect the next round with the luck of round 0: its starts, its noise and its minibatch order; episodes are cut off.
+
+        Raises:
+            RuntimeError: this learner was restored without its environments.
+        """
+        self._begin_episodes(self.config.seed)
+        self.action_rng, self.minibatch_rng = _generators(self.config)
+
+    def _begin_episodes(self, seed: int) -> None:
         if self.environments is None:
             raise RuntimeError("this learner was restored without its environments")
         if self.normalizer is not None:
             self.normalizer.returns[:] = 0
-        self.environments.seed(int(rng.integers(2**63)))
-        self.action_rng, self.minibatch_rng = rng.spawn(2)
+        self.environments.seed(seed)
 
     @property
     def policy(self) -> ActorCritic:
@@ -178,6 +191,11 @@ class ControlLearner(Learner[ControlSnapshot]):
                 "collect_seconds": time.perf_counter() - start,
             },
         )
+
+
+def _generators(config: TrainConfig) -> tuple[np.random.Generator, np.random.Generator]:
+    """Of the sampled actions and of the minibatches, as they are in round 0."""
+    return np.random.default_rng([config.seed, 1]), np.random.default_rng([config.seed, 2])
 
 
 def step_through(
