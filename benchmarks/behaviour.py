@@ -29,7 +29,7 @@ def figures(quick: bool) -> Iterator[Figure]:
     rounds, asked_rounds = (30, (10, 15, 20)) if quick else (150, (20, 75, 120, 140))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lander"
-        engine.train(engine.preset("LunarLander-v3", rounds=rounds), path)
+        engine.train(engine.preset("LunarLander-v3", "v0.1", rounds=rounds), path)
         yield _alone(path, asked_rounds[0], rounds)
         browser = shutil.which("chromium") or shutil.which("google-chrome")
         if browser is None:

@@ -90,7 +90,7 @@ def train(folder: Path, env_id: str, rounds: int, rate: float, n_steps: int, see
     if not kept.exists():
         run, truth = folder / "run", []
         shutil.rmtree(run, ignore_errors=True)
-        settings = engine.preset(env_id, rounds=rounds, seed=seed, learning_rate=rate, n_steps=n_steps)
+        settings = engine.preset(env_id, "v0.1", rounds=rounds, seed=seed, learning_rate=rate, n_steps=n_steps)
         evaluation = None
         for snapshot in engine.rounds(settings, run):
             kind = kind_of(snapshot)

@@ -25,7 +25,7 @@ def figures(quick: bool) -> Iterator[Figure]:
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = engine.preset("CartPole-v1", rounds=2, batch_size=1024, n_epochs=2, **RECORDS)
+        settings = engine.preset("CartPole-v1", "default", rounds=2, batch_size=1024, n_epochs=2, **RECORDS)
         engine.train(settings, Path(folder) / "large")
         server, url = start_server("--runs", folder)
         try:

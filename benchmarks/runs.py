@@ -101,7 +101,9 @@ class Unsynced(Files):
 
 def make(folder: Path, count: int) -> None:
     """So many finished runs of `ROUNDS` rounds, of which only the metrics are kept; the files of most are hard links."""
-    learner = ControlLearner.begin(engine.preset("CartPole-v1", rounds=ROUNDS, n_steps=64, batch_size=32, n_epochs=1))
+    learner = ControlLearner.begin(
+        engine.preset("CartPole-v1", "default", rounds=ROUNDS, n_steps=64, batch_size=32, n_epochs=1)
+    )
     metrics, rng = learner.collect().metrics, np.random.default_rng(0)
     for number in range(count):
         path = folder / f"run-{number:04d}"

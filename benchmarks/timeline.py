@@ -50,7 +50,7 @@ def make_long(path: Path, rounds: int) -> Path:
 
 def make_with_records(path: Path, rounds: int) -> Path:
     """A run that keeps every round; the rounds are one and the same."""
-    config = engine.preset("CartPole-v1", rounds=1, n_steps=256, n_envs=1)
+    config = engine.preset("CartPole-v1", "default", rounds=1, n_steps=256, n_envs=1)
     snapshot = next(iter(engine.rounds(config, path.parent / "one")))
     recorded = engine.open_run(path.parent / "one")
     with RunWriter.create(path, recorded.manifest, Unsynced()) as writer:

@@ -6,18 +6,18 @@ python="${PYTHON:-.venv/bin/python}"
 to="${1:-sample_runs}"
 engine() { "$python" -m engine "$@"; }
 
-engine train FrozenLake-v1 --rounds 30 --seed 1 --out "$to/FrozenLake-v1"
+engine train FrozenLake-v1 --preset v0.1 --rounds 30 --seed 1 --out "$to/FrozenLake-v1"
 engine retrain "$to/FrozenLake-v1" --round 8 --drop-bottom 0.5 --evaluate 1024
 engine retrain "$to/FrozenLake-v1" --round 12 --drop-bottom 1 --evaluate 1024 --continue-rounds 5
 
-engine train Acrobot-v1 --rounds 20 --seed 1 --out "$to/Acrobot-v1"
+engine train Acrobot-v1 --preset v0.1 --rounds 20 --seed 1 --out "$to/Acrobot-v1"
 engine retrain "$to/Acrobot-v1" --round 4 --drop-bottom 0.5 --continue-rounds 3
 
 # All 100 rounds of LunarLander take 25 MB: the copy keeps the records of rounds early, middle and late,
 # and the metrics of every round.
 whole="$(mktemp -d)"
 trap 'rm -rf "$whole"' EXIT
-engine train LunarLander-v3 --rounds 100 --seed 0 --out "$whole/LunarLander-v3"
+engine train LunarLander-v3 --preset v0.1 --rounds 100 --seed 0 --out "$whole/LunarLander-v3"
 engine export "$whole/LunarLander-v3" --rounds 0-9,20,30,40,48-55,65,75,85,94-99 --out "$to/LunarLander-v3"
 engine retrain "$to/LunarLander-v3" --round 5 --drop-bottom 0.5
 engine retrain "$to/LunarLander-v3" --round 50 --drop-bottom 0.5 --continue-rounds 5

@@ -35,7 +35,7 @@ def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def lander(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """LunarLander with the paper's settings but shorter rounds: Adam 1e-3, ten epochs."""
+    """LunarLander with the settings of `v0.1` but shorter rounds: Adam 1e-3, ten epochs."""
     return record(tmp_path_factory.mktemp("runs") / "lander", "LunarLander-v3", rounds=3, n_steps=256)
 
 

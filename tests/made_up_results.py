@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from engine.experiments.plans import EXPERIMENTS, Experiment
 from engine.experiments.results import SCHEMA, Campaign, Results, begin
+from engine.store.results_table import write_results
 
 PPO = [[0.0, 0.0, 0.2, 0.4, 0.6, 0.6], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5], [0.0, 0.2, 0.1, 0.3, 0.5, 0.4]]
 
@@ -31,6 +32,12 @@ def results(name: str, curves: dict[str, list[list[float]]], planned_seeds: int 
                 rows.append(row | {"test_return": value, "seconds": 2, "records": 64, "dropped": 16 * (arm != "ppo")})
     asked = begin(experiment)
     return replace(asked.planned(asked, range(planned_seeds)), table=pa.Table.from_pylist(rows, SCHEMA))
+
+
+def write(part: Results, folder: Path) -> None:
+    """Put an experiment into a campaign's folder."""
+    part.write_definition(folder / part.name)
+    write_results(folder / part.name / "results.parquet", part.table)
 
 
 def campaign(*parts: Results) -> Campaign:

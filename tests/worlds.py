@@ -134,7 +134,7 @@ for _name, _world, _limit in (
 
 def entry(gym_id: str, state: StateAccess | None = None, **options: Any) -> Environment:
     """A catalogue entry for an environment that the catalogue does not have."""
-    presets: dict[str, dict[str, Any]] = {"paper": {}, "default": {}}
+    presets: dict[str, dict[str, Any]] = {"default": {}, "v0.1": {}}
     return Environment(gym_id, gym_id, "a test world", (), (), presets, options, state=state)
 
 
@@ -175,7 +175,7 @@ def off_policy(snapshot: Snapshot, shift: float = 0.15) -> Snapshot:
 
 def record(path: Path, env_id: str, **overrides: Any) -> Run:
     """Train a preset with `overrides` to the end."""
-    return engine.train(engine.preset(env_id, **overrides), path)
+    return engine.train(engine.preset(env_id, "v0.1", **overrides), path)
 
 
 def first(buffer: RolloutBuffer, n: int) -> RolloutBuffer:

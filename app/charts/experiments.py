@@ -110,11 +110,12 @@ def gains(table: pd.DataFrame, outcome: str, names: Sequence[str], dark: bool) -
 
 
 def choice_of_p(table: pd.DataFrame, metric: str, paper: float | None, dark: bool) -> go.Figure:
-    """An efficiency of the paper by the share p of the negative records that is dropped, one line a filter.
+    """An efficiency by the share p of the negative records that is dropped, one line a filter.
 
     Args:
-        table: columns `filter`, `p`, and the metric with its `_error` as `summary` has them (a share, not per cent).
-        metric: `se_ave`, `se_peak` or `rt_peak`.
+        table: columns `filter`, `p`, and the metric with its `_low` and `_high`, or else its `_error`, as `summary` has them (a
+            share, not per cent).
+        metric: `se_sym`, `se_ave`, `se_peak` or `rt_peak`.
         paper: what the paper reports, in per cent.
         dark: theme.
     """
@@ -124,7 +125,7 @@ def choice_of_p(table: pd.DataFrame, metric: str, paper: float | None, dark: boo
         figure.add_scatter(
             x=rows["p"],
             y=100 * rows[metric],
-            error_y={"type": "data", "array": 100 * rows[f"{metric}_error"].fillna(0)},
+            error_y={"type": "data", "symmetric": False, **_reach(rows, metric)},
             mode="lines+markers",
             name=plain(name),
             line={"color": colours.series[i], "width": 2},
@@ -141,6 +142,15 @@ def choice_of_p(table: pd.DataFrame, metric: str, paper: float | None, dark: boo
     )
     figure.update_xaxes(ticktext=[f"{p:g}" for p in ticks])
     return style(figure, 340)
+
+
+def _reach(rows: pd.DataFrame, metric: str) -> Mapping[str, pd.Series]:
+    """How far the bars of an efficiency go up and down, in per cent."""
+    if f"{metric}_low" not in rows:
+        error = 100 * rows[f"{metric}_error"].fillna(0)
+        return {"array": error, "arrayminus": error}
+    low, high = (rows[f"{metric}_{end}"].fillna(rows[metric]) for end in ("low", "high"))
+    return {"array": 100 * (high - rows[metric]), "arrayminus": 100 * (rows[metric] - low)}
 
 
 def _faint(colour: str) -> str:

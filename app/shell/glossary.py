@@ -169,7 +169,8 @@ EXPERIMENTS = {
     "SE_sym": "Sample efficiency, symmetric: how many fewer rounds an arm needs than PPO, over the levels of return "
     "that both reach and all pairs of seeds; PPO against PPO is 0.",
     "SE_ave": "The paper's sample efficiency: per cent fewer rounds than PPO of the same seed, averaged over all "
-    "levels of return that PPO reaches.",
+    "levels of return that PPO reaches. Its zero is not what no effect reads; PPO against another seed of PPO says where that "
+    "lies.",
     "SE_peak": "Per cent fewer rounds than PPO until PPO's highest return is reached.",
     "RT_peak": "The same as SE_peak, in training time.",
     "p": "The share of the records with negative influence that a filter drops.",

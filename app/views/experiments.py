@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -16,12 +19,14 @@ from app.shell.text import escape
 from engine.demos.courtesy.experiment.plan import NAME as COURTESY
 from engine.demos.courtesy.experiment.results import read_results as read_courtesy
 from engine.errors import EngineError
-from engine.experiments.findings import on_a_busier_machine
-from engine.experiments.plans import STANDARD
+from engine.experiments.findings import evaluation, on_a_busier_machine
+from engine.experiments.paper import differences, quoted
+from engine.experiments.plans import RESEEDED, STANDARD
+from engine.experiments.report_tables import AGAINST_ITSELF
 from engine.experiments.results import Campaign, Results
-from engine.experiments.summary import ALL
+from engine.experiments.summary import ALL, SYMMETRIC
 
-EFFICIENCIES = {"se_ave": "SE_ave", "se_peak": "SE_peak", "rt_peak": "RT_peak"}
+EFFICIENCIES = {"se_sym": "SE_sym", "se_ave": "SE_ave", "se_peak": "SE_peak", "rt_peak": "RT_peak"}
 OUTCOMES = {"final": "final return", "area": "area"}
 FIRST_ARMS = (STANDARD, "iif 0.5", "guarded 0.5", "random")
 
@@ -40,21 +45,28 @@ def around(value: float | None, error: float | None, scale: float = 100) -> str:
     return f"{scale * value:.1f}" + ("" if error is None or np.isnan(error) else f" ± {scale * error:.1f}")
 
 
+def saved(row: Mapping[Hashable, Any], key: str) -> str:
+    """An efficiency in per cent: SE_sym with its interval, the paper's with their standard error."""
+    if key != SYMMETRIC:
+        return around(row[key], row[f"{key}_error"])
+    value, low, high = (100 * row[f"{key}{end}"] for end in ("", "_low", "_high"))
+    return f"{value:.1f}" + ("" if np.isnan(low) else f" ({low:.0f} to {high:.0f})")
+
+
 def efficiency_table(rows: pd.DataFrame, results: Results | None) -> pd.DataFrame:
-    """The paper's metrics of every arm in per cent, and in the first row what the paper reports."""
+    """What every arm saves in per cent, PPO against PPO first; then what the paper reports, where it trains like this."""
     shown = []
-    if results is not None and results.experiment.paper is not None:
-        paper = results.experiment.paper
-        quoted = (
-            around(paper.se_ave, paper.se_ave_error, 1),
-            around(paper.se_peak, None, 1),
-            around(paper.rt_peak, None, 1),
-        )
-        shown.append({"arm": "IIF in the paper", **dict(zip(EFFICIENCIES.values(), quoted, strict=True))})
-    for _, row in rows[rows["se_ave"].notna()].iterrows():
-        own = {title: around(row[key], row[f"{key}_error"]) for key, title in EFFICIENCIES.items()}
+    for row in rows[rows["se_ave"].notna()].to_dict("records"):
+        own = {title: saved(row, key) for key, title in EFFICIENCIES.items()}
         never, below = around(row["never"], None), f"{row['below']:.0f} of {row['seeds']}"
-        shown.append({"arm": row["arm"], **own, "levels never reached": never, "seeds below PPO's worst": below})
+        arm = AGAINST_ITSELF if row["arm"] == STANDARD else row["arm"]
+        shown.append({"arm": arm, **own, "levels never reached": never, "seeds below PPO's worst": below})
+    paper = None if results is None else quoted(results.config)
+    if paper is not None:
+        figures = {"se_ave": around(paper.se_ave, paper.se_ave_error, 1), "se_peak": around(paper.se_peak, None, 1)}
+        figures |= {"se_sym": "", "rt_peak": around(paper.rt_peak, None, 1)}
+        quote = {title: figures[key] for key, title in EFFICIENCIES.items()}
+        shown.append({"arm": f"the paper's iif {paper.p:g} ({paper.source})", **quote})
     table = pd.DataFrame(shown).fillna("")
     return table.loc[:, (table != "").any()]
 
@@ -76,7 +88,7 @@ def returns_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
-    """Sample efficiency beside the paper's, then returns."""
+    """Sample efficiency, beside the paper's where it trains like this, then returns."""
     st.dataframe(
         efficiency_table(rows, results),
         key="efficiency_table",
@@ -86,13 +98,17 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
         column_config={
             name: st.column_config.TextColumn(help=meaning(name)) for name in ("arm", *EFFICIENCIES.values())
         },
-        alt="Table of every arm's sample efficiency against PPO and against the paper",
+        alt="Table of every arm's sample efficiency against PPO, and of the paper's",
     )
     st.caption(
-        "Per cent fewer rounds (RT: less training time) than PPO of the same seed, mean over seeds ± standard error: SE_ave "
-        "over all levels of PPO's return, SE_peak and RT_peak at its highest. A level that was never reached counts as "
-        "reached one round after the last; the table says for how many per cent of the levels."
+        "SE_sym: per cent fewer rounds than PPO, over the levels of return that both reach and all pairs of seeds, with its "
+        "95 % interval. The paper's measures compare equal seeds, mean ± standard error: SE_ave over all levels of PPO's return, "
+        "SE_peak and RT_peak (training time) at its highest; their zero lies where PPO against another seed of PPO does, in the "
+        "first row. A level that was never reached counts as reached one round after the last; the table says for how many per "
+        "cent of the levels."
     )
+    if results is not None:
+        st.caption(escape(beside_the_paper(results)))
     records = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
     busier = "" if results is None else on_a_busier_machine(records)
     if busier:
@@ -118,6 +134,14 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
         "text/csv",
         icon=":material/download:",
     )
+
+
+def beside_the_paper(results: Results) -> str:
+    """Whether the paper's figures may stand beside an experiment's, and in what the two still differ."""
+    if quoted(results.config) is None:
+        return "The paper does not train like this, so that none of its figures stands here."
+    said = differences(results.config)
+    return f"The paper's figures are of the same training{', but: ' if said else ''}{'; '.join(said)}."
 
 
 def draw_gains(rows: pd.DataFrame, names: list[str], unit: str) -> None:
@@ -150,7 +174,7 @@ def draw_experiment(results: Results, rows: pd.DataFrame) -> None:
     with st.container(horizontal=True):
         st.metric("Environment", escape(experiment.env_id), border=True)
         st.metric("Rounds", escape(experiment.rounds), border=True)
-        st.metric("Evaluation episodes", escape(experiment.episodes), border=True)
+        st.metric("Evaluation episodes", "exact" if experiment.exact else escape(experiment.episodes), border=True)
         st.metric("Training runs", f"{sum(finished.values())} of {sum(planned.values())}", border=True)
         st.metric("Optimizer", escape(f"{results.config.optimizer} {results.config.learning_rate:g}"), border=True)
     if not results.complete:
@@ -175,15 +199,15 @@ def draw_experiment(results: Results, rows: pd.DataFrame) -> None:
     peak = float(np.nanmax(results.curves(STANDARD).mean(axis=0))) if finished.get(STANDARD) else None
     every = "" if experiment.evaluate_every == 1 else f", every {escape(experiment.evaluate_every)} rounds"
     st.caption(
-        f"Mean test return over seeds after each round: {escape(experiment.episodes)} stochastic episodes on the same evaluation "
-        f"seeds for every arm{every}. Band: {charts.BANDS[band]}. Dashed: the highest mean that PPO reaches."
+        f"Mean test return over seeds after each round{every}: {escape(evaluation(results))}. "
+        f"Band: {charts.BANDS[band]}. Dashed: the highest mean that PPO reaches."
     )
     draw_chart(
         charts.curves({name: results.curves(name) for name in chosen}, names, band, peak, state.is_dark()),
         key="experiment_curves",
         alt="Learning curves of the chosen arms with bands over seeds",
     )
-    st.subheader("The table, and the paper's", anchor=False)
+    st.subheader("How much sooner it learns", anchor=False)
     draw_tables(rows, results, experiment.name)
     draw_gains(rows, names, "in units of return")
     draw_choice_of_p(results, rows)
@@ -195,12 +219,14 @@ def draw_experiment(results: Results, rows: pd.DataFrame) -> None:
 
 def draw_choice_of_p(results: Results, rows: pd.DataFrame) -> None:
     """Sample efficiency by p, where an arm's settings name one."""
-    settings = {arm.name: arm.settings for arm in results.experiment.arms}
-    own = [settings[arm] for arm in rows["arm"]]
+    arms = {arm.name: arm for arm in results.experiment.arms}
+    own = [arms[arm].settings for arm in rows["arm"]]
+    reseeded = [arms[arm].reseeded for arm in rows["arm"]]
     table = rows.copy()
     table["p"] = [one.get("drop") for one in own]
     varied = ("filter", "filter_mode", "filter_estimator")
     table["filter"] = [" ".join(one[name] for name in varied if name in one) for one in own]
+    table["filter"] += ["" if not one else f" {RESEEDED}" for one in reseeded]
     several = table.groupby("filter")["p"].transform("nunique") > 1
     table = table[several & table["se_ave"].notna()].sort_values("p")
     if not len(table):
@@ -210,12 +236,14 @@ def draw_choice_of_p(results: Results, rows: pd.DataFrame) -> None:
     title = state.choose("metric", titles, titles[0])
     title = st.segmented_control("Metric", titles, key="metric", required=True, help=explained(*titles))
     metric = next(key for key, shown in EFFICIENCIES.items() if shown == title)
-    paper = results.experiment.paper
-    st.caption(
-        "Mean over seeds, with the standard error. Dashed: what the paper reports for IIF, with its choice of p."
+    paper = quoted(results.config)
+    error = "95 % interval" if metric == SYMMETRIC else "standard error"
+    dashed = (
+        "" if getattr(paper, metric, None) is None else " Dashed: what the paper reports for IIF, with its choice of p."
     )
+    st.caption(f"Mean over seeds, with the {error}.{dashed}")
     draw_chart(
-        charts.choice_of_p(table, metric, getattr(paper, metric) if paper else None, state.is_dark()),
+        charts.choice_of_p(table, metric, getattr(paper, metric, None), state.is_dark()),
         key="choice_of_p",
         alt=f"{title} by the share of negative records that is dropped",
     )

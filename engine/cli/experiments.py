@@ -15,7 +15,7 @@ from engine.cli.campaigns import trained
 from engine.cli.courtesy import reproduce_courtesy
 from engine.cli.options import Json
 from engine.errors import BadInputError, CancelledError
-from engine.experiments.plans import STUDIED
+from engine.experiments.plans import STANDARD, STUDIED
 from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -31,20 +31,39 @@ def reproduce(
         typer.Argument(
             metavar="NAME...",
             help="frozenlake, acrobot, minigrid, highway, lunarlander, bipedalwalker (or the environment's name), or all "
-            "of these; or courtesy, the demonstration of language models.",
+            "of these; highway-fast; or courtesy, the demonstration of language models.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the campaign, to make or to continue.")],
-    seeds: Annotated[int, typer.Option(help="Training seeds, from 0.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Training seeds.")] = 5,
+    first_seed: Annotated[
+        int, typer.Option(help="The first of them: choose p on some seeds, report it on others.")
+    ] = 0,
     executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
     workers: Annotated[int | None, typer.Option(help="Tasks at a time; by default one a core.")] = None,
     arms: Annotated[
         list[str] | None,
-        typer.Option(help='Only these, such as: --arms ppo "iif 0.5" "guarded 0.5".', metavar="ARM..."),
+        typer.Option(
+            help='Only these, such as: --arms ppo "iif 0.5" "guarded 0.5". An arm with "reseeded" behind it, such as "iif 0.5 '
+            "reseeded\", has the luck of its first round in every round, as the paper's code has.",
+            metavar="ARM...",
+        ),
     ] = None,
-    rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the paper's.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Settings that all arms start from: paper, paper-adam or another of `envs`; by default paper."
+        ),
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the preset's.")] = None,
     episodes: Annotated[
-        int | None, typer.Option(help="Evaluation episodes after a round; for courtesy, judged responses.")
+        int | None,
+        typer.Option(
+            help="Evaluation episodes after a round, also where the return can be computed; for courtesy, judged responses."
+        ),
+    ] = None,
+    evaluate_every: Annotated[
+        int | None, typer.Option(help="Rounds from one evaluation to the next; by default the experiment's.")
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -60,8 +79,13 @@ def reproduce(
 
     if seeds < 1:
         raise BadInputError(f"--seeds is {seeds}; it must be at least 1")
+    if first_seed < 0:
+        raise BadInputError(f"--first-seed is {first_seed}; it must be at least 0")
     overrides = dict(arguments.setting(text) for text in settings or [])
     if [name.lower() for name in names] == ["courtesy"]:
+        for name, given in (("--preset", preset), ("--first-seed", first_seed), ("--evaluate-every", evaluate_every)):
+            if given:
+                raise BadInputError(f"courtesy takes no {name}; leave it out")
         reproduce_courtesy(
             out,
             seeds,
@@ -74,11 +98,14 @@ def reproduce(
             as_json=as_json,
         )
         return
-    experiments = [e.changed(arms, rounds, episodes, overrides) for e in find_experiments(names)]
+    experiments = [
+        e.changed(arms, rounds, episodes, overrides, preset, evaluate_every) for e in find_experiments(names)
+    ]
+    wanted = range(first_seed, first_seed + seeds)
 
     def train(command: str, report: Progress) -> tuple[Campaign, Path, pa.Table]:
         campaign = run_campaign(
-            experiments, range(seeds), out, executor=executor, workers=workers, command=command, report=report
+            experiments, wanted, out, executor=executor, workers=workers, command=command, report=report
         )
         return campaign, *write_report(campaign)
 
@@ -86,9 +113,7 @@ def reproduce(
         with suppress(BadInputError):  # there is nothing to report yet
             write_report(read_campaign(out))
 
-    campaign, page, table = trained(
-        train, report_what_is_there, lambda: finished_tasks(experiments, range(seeds), out), out
-    )
+    campaign, page, table = trained(train, report_what_is_there, lambda: finished_tasks(experiments, wanted, out), out)
     for problem in campaign.damaged.values():
         print(problem, file=sys.stderr)
     if as_json:
@@ -100,17 +125,15 @@ def reproduce(
 
 def _print_summary(table: pa.Table) -> None:
     """Two tables an experiment, which fit a narrow terminal."""
+    from engine.experiments.report_tables import TITLES
+
     rows = table.to_pylist()
     for experiment in dict.fromkeys(row["experiment"] for row in rows):
         own = [row for row in rows if row["experiment"] == experiment]
-        print(f"\n{experiment}: fewer rounds and less time than PPO of the same seed, mean and standard error")
-        savings = [
-            [_percent(row[name], row[f"{name}_error"]) for name in ("se_ave", "se_peak", "rt_peak")] for row in own
-        ]
-        print_table(
-            ("arm", "seeds", "SE_ave %", "SE_peak %", "RT_peak %"),
-            [(row["arm"], row["seeds"], *saved) for row, saved in zip(own, savings, strict=True)],
+        print(
+            f"\n{experiment}: fewer rounds and less time than PPO; SE_sym with its 95 % interval, the paper's with standard error"
         )
+        print_table(("arm", "seeds", *(f"{title} %" for title in TITLES.values())), [_savings(row) for row in own])
         scale = ", of PPO's range" if experiment == "all" else ""
         print(f"\n{experiment}: interquartile means{scale}, and differences to PPO with 95 % intervals")
         print_table(
@@ -123,10 +146,20 @@ def _print_summary(table: pa.Table) -> None:
     print()
 
 
-def _percent(value: float | None, error: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{100 * value:.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
+def _savings(row: dict[str, Any]) -> list[str]:
+    from engine.experiments.report_tables import AGAINST_ITSELF
+    from engine.experiments.summary import EFFICIENCIES
+
+    arm = AGAINST_ITSELF if row["arm"] == STANDARD else row["arm"]
+    low, high = row["se_sym_low"], row["se_sym_high"]
+    symmetric = _percent(row["se_sym"], "" if low is None else f" ({100 * low:.0f} to {100 * high:.0f})")
+    errors = {name: row[f"{name}_error"] for name in EFFICIENCIES}
+    papers = [_percent(row[name], "" if error is None else f" ± {100 * error:.1f}") for name, error in errors.items()]
+    return [arm, str(row["seeds"]), symmetric, *papers]
+
+
+def _percent(value: float | None, around: str) -> str:
+    return "-" if value is None else f"{100 * value:.1f}{around}"
 
 
 def _interval(row: dict[str, Any], name: str) -> str:

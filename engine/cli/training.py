@@ -52,7 +52,10 @@ def train(
     ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the preset's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds everything; by default 0.")] = None,
-    preset: Annotated[str, typer.Option(help="Settings to start from; see `envs`.")] = "paper",
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Settings to start from, see `envs`; by default `tuned` where there is one, else `default`."),
+    ] = None,
     record_filter: Annotated[
         str | None,
         typer.Option("--filter", help="Train on a part of each round: iif, guarded, random, advantage, td_error."),

@@ -18,10 +18,8 @@ from engine.envs.layout import Layout, Place
 from engine.envs.outside import made, named_by_make, registered, registered_as
 from engine.errors import BadInputError
 
-__all__ = ["CATALOGUE", "DEFAULT_PRESET", "Environment", "Extra", "Layout", "Place"]
+__all__ = ["CATALOGUE", "Environment", "Extra", "Layout", "Place"]
 __all__ += ["find", "named_by_make", "preset", "recorded", "trainable", "with_settings"]
-
-DEFAULT_PRESET = "paper"
 
 
 def find(name: str) -> Environment:
@@ -92,11 +90,16 @@ def recorded(env_id: str, spec: EnvironmentSpec | None) -> list[Environment]:
     return [*([registered(spec)] if by_itself else []), *([made(spec)] if allowed().make else [])]
 
 
-def preset(env_id: str, name: str = DEFAULT_PRESET, **overrides: Any) -> TrainConfig:
+def preset(env_id: str, name: str | None = None, **overrides: Any) -> TrainConfig:
     """Settings for an environment: the preset's, with `overrides` on top.
 
-    >>> preset("FrozenLake-v1", rounds=3).optimizer
+    >>> preset("FrozenLake-v1", "paper", rounds=3).optimizer
     'sgd'
+
+    Args:
+        env_id: the environment's name.
+        name: of the preset; by default `tuned` where there is one, else `default`.
+        overrides: fields of `TrainConfig`.
 
     Raises:
         BadInputError: unknown environment, preset or field.
@@ -104,10 +107,12 @@ def preset(env_id: str, name: str = DEFAULT_PRESET, **overrides: Any) -> TrainCo
     return with_settings(env_id, name, overrides)
 
 
-def with_settings(env_id: str, preset_name: str, settings: Mapping[str, Any]) -> TrainConfig:
+def with_settings(env_id: str, preset_name: str | None, settings: Mapping[str, Any]) -> TrainConfig:
     """`preset`, with the settings as a mapping."""
     entry = trainable(env_id)
     presets = entry.presets if entry.spec is None else _general_presets(entry)
+    if preset_name is None:
+        preset_name = "tuned" if "tuned" in presets else "default"
     if preset_name not in presets:
         raise BadInputError(f"{entry.name} has no preset {preset_name!r}; it has {', '.join(presets)}")
     if "env_id" in settings:
@@ -118,4 +123,4 @@ def with_settings(env_id: str, preset_name: str, settings: Mapping[str, Any]) ->
 def _general_presets(entry: Environment) -> Mapping[str, Mapping[str, Any]]:
     """Those of an environment outside the catalogue; images need the torch path."""
     fields = {"path": "torch"} if entry.spaces()[0].encoder == "image" else {}
-    return {DEFAULT_PRESET: fields, "default": fields}
+    return {"default": fields, "v0.1": fields}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from engine.core.checkpoint import fingerprint, one_thread
@@ -18,9 +17,14 @@ from engine.executors import Pool, Progress
 from engine.experiments import machine
 from engine.experiments.plans import Experiment
 from engine.experiments.results import SCHEMA, Campaign, ControlTask, begin, read_campaign
+from engine.kinds.control.agents import Agent
 from engine.kinds.control.evaluation import Evaluator
+from engine.kinds.control.exact_return import expected_return
 from engine.kinds.control.filtering import make_filter
 from engine.kinds.control.learner import ControlLearner
+
+UNTESTED: Mapping[str, float | None] = {"test_return": None, "test_std": None, "test_episodes": 0}
+"""Columns of a round that is not evaluated."""
 
 
 def train_and_evaluate(task: ControlTask) -> pa.Table:
@@ -40,23 +44,22 @@ def train_and_evaluate(task: ControlTask) -> pa.Table:
     try:
         for round in range(1, experiment.rounds + 1):
             start = time.process_time()
+            if task.arm.reseeded:
+                learner.repeat_luck()
             snapshot = learner.collect()
             collected = time.process_time()
             snapshot = filtered(snapshot, record_filter)
             chosen = time.process_time()
             learner.update(snapshot)
             trained = time.process_time()
-            seeds = experiment.evaluation_seeds if experiment.evaluated(round) else range(0)
-            returns = evaluator.returns(learner.agent, seeds)
+            tested = _tested(experiment, evaluator, learner.agent) if experiment.evaluated(round) else UNTESTED
             rows.append(
                 {
                     "experiment": experiment.name,
                     "arm": task.arm.name,
                     "seed": task.seed,
                     "round": round,
-                    "test_return": float(np.mean(returns)) if len(seeds) else None,
-                    "test_std": float(np.std(returns)) if len(seeds) else None,
-                    "test_episodes": len(seeds),
+                    **tested,
                     "train_return": snapshot.metrics["mean_return"],
                     "seconds": trained - start,
                     "filter_seconds": chosen - collected,
@@ -114,6 +117,14 @@ def run_campaign(
 def finished_tasks(experiments: Sequence[Experiment], seeds: Sequence[int], out: str | Path) -> tuple[int, int]:
     """How many of the tasks that a call of `run_campaign` asks for are finished, and how many it asks for."""
     return machine.finished_tasks([begin(experiment) for experiment in experiments], seeds, Path(out))
+
+
+def _tested(experiment: Experiment, evaluator: Evaluator, agent: Agent) -> Mapping[str, float | None]:
+    """How good the policy is, as columns of a row: computed where that is exact, else played."""
+    if experiment.exact:
+        return {**UNTESTED, "test_return": expected_return(evaluator.environment, agent), "test_std": 0.0}
+    returns = evaluator.returns(agent, experiment.evaluation_seeds)
+    return {"test_return": returns.mean(), "test_std": returns.std(), "test_episodes": len(returns)}
 
 
 def _defined(value: float | None) -> float | None:

@@ -30,6 +30,8 @@ from engine.store.snapshot import Snapshot
 STAGES: Mapping[str, float] = {"early": 0.1, "middle": 0.5, "late": 0.9}
 """Stage of training -> the share of the rounds before it."""
 FRACTIONS = (0.5, 0.1)
+PRESET = "v0.1"
+"""Of the runs that are measured; the study goes on with those that it began with."""
 ACTION_TARGETS = 3
 """Records of a round, drawn at random, whose action is a target."""
 SCHEMA = pa.schema(
@@ -112,7 +114,7 @@ def study(
     """
     if name not in EXPERIMENTS:
         raise BadInputError(f"unknown experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
-    experiment = EXPERIMENTS[name].changed(rounds=rounds)
+    experiment = EXPERIMENTS[name].changed(rounds=rounds, preset=PRESET)
     run = _trained(experiment, Path(runs) / f"{name}-{experiment.rounds}", report)
     rows: list[dict[str, Any]] = []
     path, files = Path(out) / f"{name}.parquet", Files()

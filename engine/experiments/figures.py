@@ -19,6 +19,7 @@ INK = "#010203"
 """Stands for the text colour of the page."""
 LOOKS: Mapping[str, tuple[str, Any]] = {
     STANDARD: (INK, "-"),
+    "iif 0.0625": ("#5a8f7b", (0, (2, 1))),
     "iif 0.125": ("#1b9e9e", ":"),
     "iif 0.25": ("#2f8fe0", "-."),
     "iif 0.5": ("#4f74e8", "-"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import inf
+from math import inf, isnan
 from typing import Any, Literal
 
-from engine.experiments.plans import STANDARD
+from engine.experiments.plans import RESEEDED, STANDARD
 from engine.experiments.results import Results
+from engine.experiments.summary import SYMMETRIC
 
 Row = Mapping[str, Any]
 """A row of `summary.SCHEMA`."""
@@ -19,12 +20,13 @@ FAMILIES = {"iif": "IIF", "guarded": "Guarded IIF"}
 
 
 def verdict(row: Row, name: str) -> ArmVerdict:
-    """Where the interval of an arm's difference to PPO lies; `name` is `final` or `area`. One seed has no interval."""
-    if row[f"{name}_gain_low"] is None:
+    """Where an arm's interval against PPO lies; `name` is `se_sym`, `final` or `area`. One seed has no interval."""
+    compared = name if name == SYMMETRIC else f"{name}_gain"
+    if row[f"{compared}_low"] is None:
         return "one seed"
-    if row[f"{name}_gain_low"] > 0:
+    if row[f"{compared}_low"] > 0:
         return "above"
-    return "below" if row[f"{name}_gain_high"] < 0 else "within noise"
+    return "below" if row[f"{compared}_high"] < 0 else "within noise"
 
 
 def low_to_high(row: Row, name: str) -> str:
@@ -39,14 +41,23 @@ def compared(rows: Sequence[Row]) -> list[Row]:
 
 
 def family(rows: Sequence[Row], name: str) -> list[Row]:
-    """The rows of one filter at several strengths."""
-    return [row for row in rows if row["arm"].split()[0] == name]
+    """The rows of one filter at several strengths; training that is reseeded is another training."""
+    return [row for row in rows if row["arm"].split()[0] == name and not row["arm"].endswith(RESEEDED)]
 
 
 def best(rows: Sequence[Row], name: str) -> Row | None:
-    """The family's row with the highest SE_ave; its first one where there is none."""
+    """The family's row with the highest SE_sym; its first one where there is none."""
     own = family(rows, name)
-    return max(own, key=lambda row: -inf if row["se_ave"] is None else row["se_ave"]) if own else None
+    return max(own, key=lambda row: -inf if row[SYMMETRIC] is None else row[SYMMETRIC]) if own else None
+
+
+def evaluation(results: Results) -> str:
+    """How policies are evaluated, with the standard error of one evaluation."""
+    if results.experiment.exact:
+        return "the expected return, computed from the environment's transitions without an error"
+    said = f"{results.experiment.episodes} stochastic episodes"
+    error = results.evaluation_error
+    return said if isnan(error) else f"{said}, standard error of their mean {error:.2g}"
 
 
 BUSIER = 1.5
@@ -78,8 +89,17 @@ def findings(results: Results, rows: Sequence[Row]) -> list[str]:
     arms = compared(rows)
     lines = [
         line
-        for name, title in (("final", "Final return"), ("area", "Area under the curve"))
+        for name, title in (
+            (SYMMETRIC, "Fewer rounds (SE_sym)"),
+            ("final", "Final return"),
+            ("area", "Area under the curve"),
+        )
         if (line := _against_ppo(arms, name, title))
+    ]
+    lines += [
+        f"PPO against another seed of PPO reads {row['se_ave']:.1%} in SE_ave: that is what no effect looks like there."
+        for row in rows
+        if row["arm"] == STANDARD and row["se_ave"] is not None
     ]
     lines += [line for name in FAMILIES if (line := _choice_of_p(rows, name))]
     lines += [
@@ -112,13 +132,13 @@ def _against_ppo(rows: Sequence[Row], name: str, title: str) -> str:
 
 
 def _choice_of_p(rows: Sequence[Row], name: str) -> str:
-    own = [row for row in family(rows, name) if row["se_ave"] is not None]
+    own = [row for row in family(rows, name) if row[SYMMETRIC] is not None]
     chosen = best(own, name)
     if len(own) < 2 or chosen is None:
         return ""
-    grid = ", ".join(f"{_strength(row)}: {row['se_ave']:.1%}" for row in own)
+    grid = ", ".join(f"{_strength(row)}: {row[SYMMETRIC]:.1%}" for row in own)
     return (
-        f"{FAMILIES[name]}, choice of p by SE_ave: {_strength(chosen)} ({grid}). It was chosen on the same seeds that it is "
+        f"{FAMILIES[name]}, choice of p by SE_sym: {_strength(chosen)} ({grid}). It was chosen on the same seeds that it is "
         "reported on, which flatters it."
     )
 

@@ -1,4 +1,4 @@
-"""The experiments of the paper as this project runs them: environments, arms, rounds, evaluation, the paper's figures."""
+"""The experiments of the paper as this project runs them: environments, arms, rounds, evaluation."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from engine.typed import typed
 
 STANDARD = "ppo"
 """The arm that the others are compared with."""
+RESEEDED = "reseeded"
+"""Behind an arm's name: see `Arm.reseeded`."""
+PAPER_PRESET = "paper"
+"""The paper's own training."""
 CAMPAIGN_EVALUATION_SEED = 10**6
 """Seed of the first evaluation episode, or of the prompts; the same after every round, for every arm and training seed."""
 
@@ -25,17 +29,9 @@ class Arm:
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `TrainConfig` in which it differs from plain PPO."""
-
-
-@dataclass(frozen=True)
-class Paper:
-    """What the paper reports of an experiment: per cent fewer rounds (or less time), mean over 5 seeds (arXiv 2505.19281)."""
-
-    se_ave: float
-    se_ave_error: float
-    """The +- beside SE_ave."""
-    se_peak: float
-    rt_peak: float
+    reseeded: bool = False
+    """Whether every round has the luck of the first, as in the paper's code for IIF, whose every round is a new process with the
+    same seed: the same starts, the same noise, and the running episode is cut off."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +42,15 @@ class Experiment:
     env_id: str
     rounds: int
     episodes: int
-    """Stochastic evaluation episodes after a round."""
+    """Stochastic evaluation episodes after a round; none is played where `exact`."""
     arms: tuple[Arm, ...]
-    preset: str = "paper"
+    preset: str = PAPER_PRESET
     evaluate_every: int = 1
     """Rounds from one evaluation to the next; the last round is evaluated in any case."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `TrainConfig` in which every arm differs from the preset."""
-    paper: Paper | None = None
+    exact: bool = False
+    """Whether the expected return is computed from the environment's table of transitions instead."""
     note: str = ""
     """In what it differs from the paper's experiment."""
     round_seconds: float = 1.0
@@ -69,14 +66,16 @@ class Experiment:
         return round % self.evaluate_every == 0 or round == self.rounds
 
     def arm(self, name: str) -> Arm:
-        """The arm called `name`; case and further blanks don't matter.
+        """The arm called `name`; case and further blanks don't matter. With `reseeded` behind it any arm is `Arm.reseeded`.
 
         Raises:
             BadInputError: there is none.
         """
+        wanted = " ".join(name.lower().split())
+        plain = wanted.removesuffix(f" {RESEEDED}")
         for arm in self.arms:
-            if arm.name == " ".join(name.lower().split()):
-                return arm
+            if arm.name == plain:
+                return arm if plain == wanted else replace(arm, name=wanted, reseeded=True)
         raise BadInputError(f"{self.name} has no arm {name!r}; it has {', '.join(arm.name for arm in self.arms)}")
 
     def config(self, arm: Arm, seed: int) -> TrainConfig:
@@ -94,27 +93,35 @@ class Experiment:
         rounds: int | None = None,
         episodes: int | None = None,
         settings: Mapping[str, Any] | None = None,
+        preset: str | None = None,
+        evaluate_every: int | None = None,
     ) -> Experiment:
-        """The same experiment with other arms, rounds, evaluation episodes or settings; None leaves them.
+        """The same experiment with other arms, rounds, evaluation episodes, settings, preset or evaluations; None leaves them.
+
+        A preset brings its own number of rounds. Where episodes are named they are played, also where `exact`.
 
         Raises:
-            BadInputError: an unknown arm, or a number below 1.
+            BadInputError: an unknown arm or preset, or a number below 1.
         """
         taken = {"seed": "--seeds", "rounds": "--rounds"}
         taken |= dict.fromkeys(("filter", "drop", "filter_mode", "filter_estimator"), "--arms")
         for name in settings or {}:
             if name in taken:
                 raise BadInputError(f"{name} is not a setting of all arms; choose it with {taken[name]}")
-        for name, number in (("rounds", rounds), ("episodes", episodes)):
+        for name, number in (("rounds", rounds), ("episodes", episodes), ("evaluate_every", evaluate_every)):
             if number is not None and number < 1:
                 raise BadInputError(f"{name} is {number}; it must be at least 1")
         chosen = {arm.name: arm for arm in (self.arm(name) for name in arms)} if arms else {}
+        usual = self.rounds if preset is None else with_settings(self.env_id, preset, {}).rounds
         return replace(
             self,
             arms=tuple(chosen.values()) or self.arms,
-            rounds=rounds or self.rounds,
+            rounds=rounds or usual,
             episodes=episodes or self.episodes,
+            exact=self.exact and episodes is None,
             settings={**self.settings, **(settings or {})},
+            preset=preset or self.preset,
+            evaluate_every=evaluate_every or self.evaluate_every,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -128,7 +135,12 @@ class Experiment:
         Raises:
             ValueError: it is not such an object.
         """
-        return typed(cls, values)
+        # Version 0.1 kept the figures that it showed beside an experiment; `paper.quoted` has those that belong there.
+        return typed(cls, {k: v for k, v in typed(dict[str, Any], values).items() if k != "paper"})
+
+
+GRID = (0.0625, 0.125, 0.25, 0.5, 1.0)
+"""The paper's choices of p."""
 
 
 def _filter(name: str, drop: float) -> Mapping[str, Any]:
@@ -137,14 +149,17 @@ def _filter(name: str, drop: float) -> Mapping[str, Any]:
 
 ALL_ARMS = (
     Arm(STANDARD),
-    *(Arm(f"iif {p:g}", _filter("iif", p)) for p in (0.125, 0.25, 0.5, 1.0)),
+    *(Arm(f"iif {p:g}", _filter("iif", p)) for p in GRID),
     *(Arm(f"iif {p:g} mask", {**_filter("iif", p), "filter_mode": "mask"}) for p in (0.5, 1.0)),
     Arm("iif 0.5 tracin_adam", {**_filter("iif", 0.5), "filter_estimator": "tracin_adam"}),
     *(Arm(f"guarded {p:g}", _filter("guarded", p)) for p in (0.5, 1.0)),
     Arm("guarded 0.5 tracin_adam", {**_filter("guarded", 0.5), "filter_estimator": "tracin_adam"}),
     *(Arm(name, _filter(name, 0.5)) for name in ("random", "advantage", "td_error")),
 )
-_COARSE = (STANDARD, "iif 0.5", "guarded 0.5", "guarded 1", "guarded 0.5 tracin_adam", "random")
+_COARSE = (
+    *(STANDARD, "iif 0.0625", "iif 0.125", "iif 0.5"),
+    *("guarded 0.5", "guarded 1", "guarded 0.5 tracin_adam", "random"),
+)
 COARSE_ARMS = tuple(arm for arm in ALL_ARMS if arm.name in _COARSE)
 """For environments that take long."""
 
@@ -162,59 +177,64 @@ EXPERIMENTS: Mapping[str, Experiment] = {
             name="frozenlake",
             env_id="FrozenLake-v1",
             rounds=30,
-            episodes=20,
+            episodes=100,
+            exact=True,
             arms=ALL_ARMS,
-            paper=Paper(34.0, 2.0, 19.2, 29.5),
             round_seconds=0.15,
         ),
         Experiment(
             name="acrobot",
             env_id="Acrobot-v1",
             rounds=20,
-            episodes=20,
+            episodes=100,
             arms=ALL_ARMS,
-            paper=Paper(36.7, 6.5, 48.5, 55.2),
-            round_seconds=0.4,
+            round_seconds=1.5,
         ),
         Experiment(
             name="minigrid",
             env_id="MiniGrid-Empty-8x8-v0",
-            rounds=30,
-            episodes=20,
+            rounds=40,
+            episodes=100,
             arms=ALL_ARMS,
-            paper=Paper(65.8, 3.3, 61.7, 69.1),
-            round_seconds=1.7,
+            round_seconds=3.0,
         ),
         Experiment(
             name="highway",
-            env_id="highway-fast-v0",
-            rounds=20,
-            episodes=10,
+            env_id="highway-v0",
+            rounds=25,
+            episodes=20,
             arms=COARSE_ARMS,
-            paper=Paper(37.7, 6.1, 55.1, 59.9),
-            note="The paper trains 25 rounds of highway-v0 with 10 vehicles; this is highway-fast-v0, with fewer rounds, "
-            "arms and evaluation episodes, because the simulation is slow.",
-            round_seconds=18.0,
+            note="Fewer arms and evaluation episodes, because the simulation is slow.",
+            round_seconds=60.0,
         ),
         Experiment(
             name="lunarlander",
             env_id="LunarLander-v3",
             rounds=100,
-            episodes=20,
+            episodes=100,
             arms=ALL_ARMS,
-            paper=Paper(26.0, 1.8, 39.7, 44.9),
-            round_seconds=0.5,
+            round_seconds=1.5,
         ),
         Experiment(
             name="bipedalwalker",
             env_id="BipedalWalker-v3",
             rounds=150,
-            episodes=4,
-            evaluate_every=5,
+            episodes=20,
+            evaluate_every=10,
             arms=COARSE_ARMS,
-            paper=Paper(31.0, 8.7, 26.2, 29.2),
-            note="Fewer arms, and four evaluation episodes every fifth round, because the simulation is slow.",
-            round_seconds=0.5,
+            note="Fewer arms, and twenty evaluation episodes every tenth round, because the simulation is slow.",
+            round_seconds=0.7,
+        ),
+        Experiment(
+            name="highway-fast",
+            env_id="highway-fast-v0",
+            rounds=20,
+            episodes=10,
+            arms=COARSE_ARMS,
+            preset="v0.1",
+            note="The paper has highway-v0 with 10 vehicles; this is highway-fast-v0, with fewer rounds, arms and evaluation "
+            "episodes, because the simulation is slow.",
+            round_seconds=18.0,
         ),
     )
 }
@@ -224,7 +244,7 @@ STUDIED = ("frozenlake", "acrobot", "lunarlander", "bipedalwalker", "minigrid")
 
 
 def find_experiments(names: Sequence[str]) -> list[Experiment]:
-    """Experiments by name or `env_id`, whatever the case; `all` is every one.
+    """Experiments by name or `env_id`, whatever the case; `all` is every one that the paper has.
 
     Raises:
         BadInputError: there is no such experiment; the message lists them.
@@ -233,7 +253,7 @@ def find_experiments(names: Sequence[str]) -> list[Experiment]:
     found: dict[str, Experiment] = {}
     for name in names:
         if name.lower() == "all":
-            found |= EXPERIMENTS
+            found |= {e.name: e for e in EXPERIMENTS.values() if e.preset == PAPER_PRESET}
         elif name.lower() in by_name:
             experiment = by_name[name.lower()]
             found[experiment.name] = experiment

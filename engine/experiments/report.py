@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from markupsafe import Markup
 
 from engine.errors import BadInputError
 from engine.experiments import figures, report_tables
-from engine.experiments.findings import FAMILIES, Row, best, compared, family, findings, verdict
+from engine.experiments.findings import FAMILIES, Row, best, compared, evaluation, family, findings, verdict
 from engine.experiments.pages import commands, page, seeds_in_words
 from engine.experiments.plans import EXPERIMENTS, STANDARD
 from engine.experiments.results import Campaign, Results
@@ -20,9 +21,9 @@ from engine.store.files import Files
 from engine.store.results_table import write_results
 
 _GAINS = (
+    ("se_sym", "SE_sym, share of rounds saved", 0.0),
     ("final_gain", "final return − PPO's", 0.0),
     ("area_gain", "area − PPO's", 0.0),
-    ("area_better", "P(area above PPO's)", 0.5),
 )
 
 
@@ -101,11 +102,14 @@ def _differences(rows: Sequence[Row]) -> dict[str, Any] | None:
     arms = compared(rows)
     if not arms:
         return None
-    said = [f"{row['arm']}: final return {verdict(row, 'final')}, area {verdict(row, 'area')}" for row in arms]
+    titles = {"se_sym": "rounds saved", "final": "final return", "area": "area"}
+    said = [
+        f"{row['arm']}: {', '.join(f'{title} {verdict(row, name)}' for name, title in titles.items())}" for row in arms
+    ]
     return {
         "svg": Markup(figures.differences(arms, _GAINS)),
-        "alt": f"Differences to PPO with 95 % intervals. {'; '.join(said)}.",
-        "caption": "Differences to PPO with 95 % intervals. A hollow dot: within noise (for the probability, of one half).",
+        "alt": f"Against PPO, with 95 % intervals. {'; '.join(said)}.",
+        "caption": "Against PPO, with 95 % intervals. A hollow dot: within noise.",
     }
 
 
@@ -124,15 +128,18 @@ def _about(results: Results) -> str:
     experiment, config = results.experiment, results.config
     every = "each round" if experiment.evaluate_every == 1 else f"every {experiment.evaluate_every} rounds"
     text = (
-        f"{seeds_in_words(results.finished)}, {experiment.rounds} rounds of {config.records_per_round} records, "
-        f"{experiment.episodes} stochastic evaluation episodes after {every}. "
-        f"Preset {experiment.preset}: {config.optimizer} {config.learning_rate:g}, minibatches of {config.batch_size}, "
-        f"{config.n_epochs} epochs. "
+        f"{seeds_in_words(results.finished)}, {experiment.rounds} rounds of {config.records_per_round} records. "
+        f"Evaluated after {every}: {evaluation(results)}. "
+        f"Preset {results.preset}: {config.optimizer} {config.learning_rate:g}, "
+        f"{'no gradient clip' if config.max_grad_norm == inf else f'gradients clipped at {config.max_grad_norm:g}'}, "
+        f"minibatches of {config.batch_size}, {config.n_epochs} epochs. "
     )
     planned = EXPERIMENTS.get(experiment.name, experiment)
+    if planned.preset != results.preset:
+        planned = experiment
     if planned.rounds != experiment.rounds:
         text += f"Planned are {planned.rounds} rounds. "
-    if planned.episodes != experiment.episodes:
+    if planned.episodes != experiment.episodes and not planned.exact:
         text += f"Planned are {planned.episodes} evaluation episodes. "
     if results.experiment.settings:
         text += f"Changed: {', '.join(f'{k}={v}' for k, v in experiment.settings.items())}. "

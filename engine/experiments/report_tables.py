@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from engine.experiments.findings import FAMILIES, Row, best, low_to_high, verdict
+from engine.experiments.paper import Paper, differences, quoted
+from engine.experiments.plans import STANDARD
 from engine.experiments.results import Results
-from engine.experiments.summary import EFFICIENCIES
+from engine.experiments.summary import EFFICIENCIES, SYMMETRIC
 
-TITLES = dict(zip(EFFICIENCIES, ("SE_ave", "SE_peak", "RT_peak"), strict=True))
+TITLES = {SYMMETRIC: "SE_sym", **dict(zip(EFFICIENCIES, ("SE_ave", "SE_peak", "RT_peak"), strict=True))}
+AGAINST_ITSELF = "ppo against ppo"
+"""PPO's row in a table of what arms save."""
 _SAVINGS = ("arm", "seeds", *TITLES.values(), "never", "dropped", "time in filter")
 _RETURNS = (
     *("arm", "final return", "difference", "P(better)", "area", "difference", "P(better)"),
@@ -42,15 +46,16 @@ class Table(NamedTuple):
 
 
 def savings(results: Results, rows: Sequence[Row]) -> Table:
-    """What every arm of an experiment saves; the paper's figures follow those of IIF."""
+    """What every arm of an experiment saves; the paper's figures follow those of IIF where it trains like this."""
     lines = [Line(_savings(row)) for row in rows]
-    paper = results.experiment.paper
-    if paper is not None:
-        place = max((i + 1 for i, row in enumerate(rows) if row["arm"].startswith("iif")), default=len(rows))
-        cells = [Cell("the paper's IIF"), Cell("5"), Cell(f"{paper.se_ave:.1f} ± {paper.se_ave_error:.1f} %")]
-        cells += [Cell(f"{paper.se_peak:.1f} %"), Cell(f"{paper.rt_peak:.1f} %")]
-        lines.insert(place, Line([*cells, *[Cell()] * (len(_SAVINGS) - len(cells))], paper=True))
-    return Table(_SAVINGS, lines)
+    paper = quoted(results.config)
+    if paper is None:
+        return Table(_SAVINGS, lines)
+    place = max((i + 1 for i, row in enumerate(rows) if row["arm"].startswith("iif")), default=len(rows))
+    cells = [Cell(f"the paper's iif {paper.p:g}", paper.source), Cell("5"), *(_papers(paper, name) for name in TITLES)]
+    lines.insert(place, Line([*cells, *[Cell()] * (len(_SAVINGS) - len(cells))], paper=True))
+    said = differences(results.config)
+    return Table(_SAVINGS, lines, f"Beside the paper's row: {'; '.join(said)}." if said else "")
 
 
 def returns(rows: Sequence[Row]) -> Table:
@@ -62,10 +67,10 @@ def savings_over_all(rows: Sequence[Row]) -> Table:
     """`savings` over all environments."""
     lines = []
     for row in rows:
-        arm, seeds, *saved = _savings(row)[:5]
+        arm, seeds, *saved = _savings(row)[: 2 + len(TITLES)]
         lines.append(Line([arm, seeds, Cell(str(row["environments"])), *saved]))
     columns = ("arm", "seeds", "environments", *TITLES.values())
-    return Table(columns, lines, "Mean ± standard error over environments.")
+    return Table(columns, lines, "SE_sym with its 95 % interval; else mean ± standard error over environments.")
 
 
 def returns_over_all(rows: Sequence[Row]) -> Table:
@@ -79,33 +84,46 @@ def returns_over_all(rows: Sequence[Row]) -> Table:
 
 
 def beside_the_paper(experiments: Mapping[str, Results], rows: Mapping[str, Sequence[Row]]) -> Table:
-    """SE_ave, SE_peak and RT_peak of every experiment beside the paper's."""
+    """SE_sym, SE_ave, SE_peak and RT_peak of every experiment, PPO against PPO, and the paper's where it trains like this."""
     lines = []
     for name, results in experiments.items():
-        half = next((row for row in rows[name] if row["arm"] == "iif 0.5"), None)
-        paper = results.experiment.paper
+        arms, paper = {row["arm"]: row for row in rows[name]}, quoted(results.config)
         for column, title in TITLES.items():
-            cells = [Cell(results.experiment.env_id if column == "se_ave" else ""), Cell(title)]
-            cells.append(Cell() if paper is None else Cell(f"{getattr(paper, column):.1f} %"))
-            cells.append(Cell() if half is None else _saving(half, column))
+            cells = [Cell(results.experiment.env_id if column == SYMMETRIC else ""), Cell(title)]
+            cells.append(Cell() if paper is None else _papers(paper, column))
+            cells += [_saving(arms[arm], column) if arm in arms else Cell() for arm in (STANDARD, "iif 0.5")]
             for row in (best(rows[name], family) for family in FAMILIES):
                 cells.append(Cell() if row is None else Cell(_saving(row, column).text, row["arm"]))
             lines.append(Line(cells))
-    columns = ("environment", "fewer rounds or less time", "the paper's IIF", "iif 0.5")
-    caption = "Best p: the one with the highest SE_ave on these seeds. Mean ± standard error over seeds."
+    columns = ("environment", "fewer rounds or less time", "the paper's IIF", AGAINST_ITSELF, "iif 0.5")
+    caption = (
+        "Best p: the one with the highest SE_sym on these seeds. SE_sym with its 95 % interval; else mean ± standard error over "
+        "seeds. The paper's figures stand only beside training like its own; it does not report SE_sym."
+    )
     return Table((*columns, *(f"{title}, best p" for title in FAMILIES.values())), lines, caption)
 
 
 def _savings(row: Row) -> list[Cell]:
     shares = [Cell("" if row[name] is None else f"{row[name]:.0%}") for name in ("never", "dropped", "filter_share")]
-    return [Cell(row["arm"]), Cell(str(row["seeds"])), *(_saving(row, name) for name in EFFICIENCIES), *shares]
+    arm = AGAINST_ITSELF if row["arm"] == STANDARD else row["arm"]
+    return [Cell(arm), Cell(str(row["seeds"])), *(_saving(row, name) for name in TITLES), *shares]
 
 
 def _saving(row: Row, name: str) -> Cell:
     if row[name] is None:
         return Cell()
+    if name == SYMMETRIC:
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        return Cell(f"{100 * row[name]:.1f} %", "one seed" if low is None else f"{100 * low:.1f} to {100 * high:.1f} %")
     error = row[f"{name}_error"]
     return Cell(f"{100 * row[name]:.1f}{'' if error is None else f' ± {100 * error:.1f}'} %")
+
+
+def _papers(paper: Paper, name: str) -> Cell:
+    """What the paper reports, where it does."""
+    value = getattr(paper, name, None)
+    error = f" ± {paper.se_ave_error:.1f}" if name == "se_ave" else ""
+    return Cell() if value is None else Cell(f"{value:.1f}{error} %")
 
 
 def _returns(row: Row) -> list[Cell]:

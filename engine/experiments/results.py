@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import nan
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,10 +15,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.config import TrainConfig
-from engine.envs import find
+from engine.envs import find, with_settings
 from engine.errors import BadInputError, DamagedRunError, StorageError
 from engine.experiments.machine import MOST, ExperimentResults, Made
 from engine.experiments.plans import Arm, Experiment, in_order
+from engine.kinds.control.exact_return import transitions_of
 from engine.named_worlds import names as worlds
 from engine.store.find import find_folders
 from engine.typed import typed
@@ -29,8 +31,8 @@ SCHEMA = pa.schema(
         "seed": pa.int32(),
         "round": pa.int32(),  # updates so far, from 1
         "test_return": pa.float64(),  # mean over the evaluation episodes; null where the round was not evaluated
-        "test_std": pa.float64(),  # their standard deviation (population)
-        "test_episodes": pa.int32(),
+        "test_std": pa.float64(),  # their standard deviation (population); 0 where the return is exact
+        "test_episodes": pa.int32(),  # 0 where the round was not evaluated, or exactly
         "train_return": pa.float64(),  # mean over the episodes that ended while collecting; null where none did
         "seconds": pa.float64(),  # CPU time of collect, filter and update
         "filter_seconds": pa.float64(),  # the filter's part of it
@@ -124,15 +126,18 @@ class Results(ExperimentResults[str]):
         return ControlTask(self.experiment, arm, seed)
 
     def check(self, seed: int) -> None:
-        """Refuse bad settings, and an environment whose package is missing, with a BadInputError."""
+        """Refuse bad settings, and an environment that is not to be had or has no table, with a BadInputError."""
         for arm in self.experiment.arms:
             self.experiment.config(arm, seed)
-        find(self.experiment.env_id).spaces()
+        environment = find(self.experiment.env_id)
+        environment.spaces()
+        if self.experiment.exact:
+            transitions_of(environment)
 
     def joined(self, asked: Self) -> Self:
         """See `ExperimentResults`."""
         here, other = self.experiment, asked.experiment
-        for name in ("env_id", "episodes", "evaluate_every"):
+        for name in ("env_id", "exact", "episodes", "evaluate_every"):
             self.agree(name, getattr(here, name), getattr(other, name))
         for setting in fields(TrainConfig):
             self.agree(setting.name, getattr(self.config, setting.name), getattr(asked.config, setting.name))
@@ -151,6 +156,26 @@ class Results(ExperimentResults[str]):
         for name in ("seconds", "records"):
             if self.table.num_rows and pc.min(self.table[name]).as_py() <= 0:
                 raise DamagedRunError(f"{folder} is damaged: a round in it has no {name}")
+
+    @property
+    def preset(self) -> str:
+        """The preset that has these settings now: what a campaign calls it may have got another name since it was made."""
+        called, settings = self.experiment.preset, {**self.experiment.settings, "rounds": self.config.rounds}
+        try:
+            presets = find(self.experiment.env_id).presets
+            names = [name for name in (called, "v0.1", *presets) if name in presets]
+            return next((n for n in names if with_settings(self.config.env_id, n, settings) == self.config), called)
+        except BadInputError:
+            return called
+
+    @property
+    def evaluation_error(self) -> float:
+        """Standard error of an evaluation, in units of return: the root mean square over all of them; NaN without any."""
+        if self.experiment.exact:
+            return 0.0
+        played = self.table.filter(pc.greater(self.table["test_episodes"], 1))
+        spread, episodes = (played[name].to_numpy() for name in ("test_std", "test_episodes"))
+        return float(np.sqrt(np.mean(spread**2 / (episodes - 1)))) if len(spread) else nan
 
     def curves(self, arm: str) -> NDArray[np.float64]:
         """(seeds, rounds) test return after each round; NaN where it was not evaluated."""

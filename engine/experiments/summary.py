@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from math import isnan
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from engine.experiments.metrics import area, final_return, runtime_peak, sample_efficiency
+from engine.experiments.metrics import area, final_return, log_ratios, runtime_peak, sample_efficiency
 from engine.experiments.plans import STANDARD, in_order
 from engine.experiments.results import Campaign, Results
-from engine.experiments.statistics import Floats, improvement, iqm_difference, iqm_interval, normalizer
+from engine.experiments.statistics import (
+    Floats,
+    improvement,
+    iqm_difference,
+    iqm_interval,
+    normalizer,
+    symmetric_efficiency,
+)
 from engine.intervals import Interval
 
 ALL = "all"
 """Stands for the experiment in the rows over all environments."""
 OUTCOMES = ("final", "area")
+SYMMETRIC = "se_sym"
+"""The headline: its zero is what no effect reads."""
 EFFICIENCIES = ("se_ave", "se_peak", "rt_peak")
+"""The paper's, whose zero is not: PPO's own row says where it lies."""
 
 SEEDS_SCHEMA = pa.schema(
     {
@@ -42,6 +53,7 @@ SCHEMA = pa.schema(
         ("arm", pa.string()),
         ("environments", pa.int32()),  # behind this row: 1, or more where experiment is "all"
         ("seeds", pa.int32()),  # finished tasks behind this row
+        *((f"{SYMMETRIC}{bound}", pa.float64()) for bound in ("", "_low", "_high")),
         *((f"{name}{part}", pa.float64()) for name in EFFICIENCIES for part in ("", "_error", "_median")),
         ("never", pa.float64()),  # share of PPO's levels that were never reached
         *(
@@ -57,8 +69,9 @@ SCHEMA = pa.schema(
         ("filter_share", pa.float64()),  # of it, the filter's share
     ]
 )
-"""One row an arm: `final` and `area` are interquartile means with their intervals, `_gain` their differences to PPO,
-`_better` the probability of improvement over PPO."""
+"""One row an arm: `se_sym` over all pairs of seeds of the arm and of PPO; `final` and `area` are interquartile means with their
+intervals, `_gain` their differences to PPO, `_better` the probability of improvement over PPO. In PPO's own row the efficiencies
+are PPO against PPO: `se_sym` of all pairs of seeds, the others of all ordered pairs of different seeds, without an error."""
 
 
 def per_seed(results: Results) -> pa.Table:
@@ -83,12 +96,33 @@ def per_seed(results: Results) -> pa.Table:
     return pa.Table.from_pylist(rows, SEEDS_SCHEMA)
 
 
+def against_itself(results: Results) -> dict[str, float | None]:
+    """What the paper's efficiencies read where nothing differs: PPO against another seed of PPO, over all ordered pairs.
+
+    Below 0: the levels are the first run's own records, its luck among them, and a reduction is at most 1 but has no lower bound.
+
+    Returns:
+        Mean and median of `EFFICIENCIES`, and the share of levels that were never reached; empty without two seeds of PPO.
+    """
+    curves, seconds = results.curves(STANDARD), results.column(STANDARD, "seconds")
+    pairs = list(permutations(range(len(curves)), 2))
+    if not pairs:
+        return {}
+    saved = [sample_efficiency(curves[i], curves[j]) for i, j in pairs]
+    times = [runtime_peak(curves[i], curves[j], seconds[i], seconds[j]) for i, j in pairs]
+    found = [[one.ave for one in saved], [one.peak for one in saved], times]
+    row: dict[str, float | None] = {"never": sum(one.never for one in saved) / sum(one.levels for one in saved)}
+    for name, values in zip(EFFICIENCIES, found, strict=True):
+        row |= {name: float(np.mean(values)), f"{name}_median": float(np.median(values))}
+    return row
+
+
 def summary(campaign: Campaign, seed: int = 0) -> pa.Table:
     """One row an arm of every experiment, then, where there are several, one an arm over all of them (`SCHEMA`).
 
     Over all: `final` and `area` are normalised per environment by PPO's worst and best evaluation there
     (`statistics.normalizer`), and taken over those experiments that have the arm and PPO. SE and RT are means over these
-    experiments' means.
+    experiments' means, SE_sym that of the mean logarithm.
 
     Args:
         campaign: also an unfinished one; arms without a finished task have no row.
@@ -110,6 +144,8 @@ def _arms(results: Results, bootstrap_seed: int) -> list[dict[str, Any]]:
             continue
         row: dict[str, Any] = {"experiment": results.experiment.name, "arm": arm, "environments": 1, "seeds": len(own)}
         row |= _outcomes([own], [standard] if arm != STANDARD else [], bootstrap_seed)
+        row |= _symmetric([results], arm, bootstrap_seed) if standard else {}
+        row |= against_itself(results) if arm == STANDARD else {}
         compared = [task for task in own if task["se_ave"] is not None]
         for name in EFFICIENCIES if compared else ():
             row |= _mean(name, [task[name] for task in compared])
@@ -149,6 +185,7 @@ def _over_all(campaign: Campaign, rows: list[dict[str, Any]], bootstrap_seed: in
         row: dict[str, Any] = {"experiment": ALL, "arm": arm, "environments": len(names)}
         row["seeds"] = sum(map(len, own))
         row |= _outcomes(own, strata(STANDARD, names) if arm != STANDARD else [], bootstrap_seed)
+        row |= _symmetric([with_standard[name] for name in names], arm, bootstrap_seed)
         means = [r for r in rows if r["arm"] == arm and r["experiment"] in names and r.get("se_ave") is not None]
         for name in EFFICIENCIES if means else ():
             row |= _mean(name, [r[name] for r in means])
@@ -170,6 +207,12 @@ def _outcomes(
             row |= _bounds(f"{name}_gain", iqm_difference(x, y, rng))
             row |= _bounds(f"{name}_better", improvement(x, y, rng))
     return row
+
+
+def _symmetric(experiments: Sequence[Results], arm: str, bootstrap_seed: int) -> Mapping[str, float | None]:
+    """SE_sym of an arm against PPO, from a generator of its own."""
+    ratios = [log_ratios(results.curves(STANDARD), results.curves(arm)) for results in experiments]
+    return _bounds(SYMMETRIC, symmetric_efficiency(ratios, np.random.default_rng(bootstrap_seed)))
 
 
 def _scores(tasks: list[list[dict[str, Any]]], name: str) -> list[Floats]:

@@ -69,7 +69,7 @@ def test_a_newer_schema_is_refused_by_name(open_page: Open, runs: Path, tmp_path
 def test_a_run_that_was_replaced_is_read_anew(open_page: Open, tmp_path: Path) -> None:
     for rounds in (1, 2):
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
-        engine.train(engine.preset("CartPole-v1", rounds=rounds, n_steps=64), tmp_path / "run")
+        engine.train(engine.preset("CartPole-v1", "default", rounds=rounds, n_steps=64), tmp_path / "run")
         app = open_page("timeline", tmp_path, run="run")
         assert errors(app) == []
         assert app.metric[0].value == str(rounds)

@@ -100,7 +100,7 @@ def test_the_console_script_trains_and_shows_where_it_is_called(installed: Path,
 
     assert said("--version").strip() == engine.__version__
     assert "dashboard" in said("--help")
-    said("train", "CartPole-v1", "--rounds", "2", "--set", "n_steps=64", "--out", "runs/mine")
+    said("train", "CartPole-v1", "--preset", "default", "--rounds", "2", "--set", "n_steps=64", "--out", "runs/mine")
     assert [run["run"] for run in json.loads(said("runs", "runs", "--json"))] == ["runs/mine"]
     with served([program, "dashboard", "--port", "PORT"], tmp_path, tmp_path / "log", where) as found:
         assert found.addresses == HERE
@@ -114,7 +114,7 @@ def test_training_imports_nothing_of_the_dashboard(installed: Path, tmp_path: Pa
     code = """
 import sys
 import engine
-engine.train(engine.preset("CartPole-v1", rounds=1, n_steps=64, batch_size=32), "runs/mine")
+engine.train(engine.preset("CartPole-v1", "default", rounds=1, n_steps=64, batch_size=32), "runs/mine")
 print(*sorted({name.split(".")[0] for name in sys.modules}))
 """
     where = environment(PYTHONPATH=str(installed), HOME=str(tmp_path / "home"))

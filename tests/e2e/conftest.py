@@ -46,7 +46,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of a sample run, and small runs on which retraining takes seconds: one of our own, one of Stable-Baselines3."""
     folder = tmp_path_factory.mktemp("e2e-runs")
     shutil.copytree(ROOT / "sample_runs" / "FrozenLake-v1", folder / "FrozenLake-v1")
-    engine.train(engine.preset("CartPole-v1", rounds=4, n_steps=512), folder / "small")
+    engine.train(engine.preset("CartPole-v1", "default", rounds=4, n_steps=512), folder / "small")
     with sb3.Recorder(folder / "theirs") as recorder:
         PPO("MlpPolicy", "MountainCar-v0", n_steps=512, seed=0, device="cpu").learn(4 * 512, callback=recorder)
     return folder

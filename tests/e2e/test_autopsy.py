@@ -19,7 +19,9 @@ FELL = [{"episodes": 8, "mean_return": 200.0 if k < 6 else 20.0, "std_return": 2
 
 def record_with_a_fall(path: Path, scratch: Path) -> None:
     """A run whose commits tell of a fall at round 6."""
-    run = engine.train(engine.preset("CartPole-v1", rounds=len(FELL), n_steps=128, n_epochs=2), scratch / "trained")
+    run = engine.train(
+        engine.preset("CartPole-v1", "default", rounds=len(FELL), n_steps=128, n_epochs=2), scratch / "trained"
+    )
     with RunWriter.create(path, run.manifest) as writer:
         for info, metrics in zip(run.rounds, FELL, strict=True):
             writer.commit_round(run.snapshot(info.round), {**info.metrics, **metrics})

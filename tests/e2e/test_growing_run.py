@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_new_rounds_come_by_themselves_to_who_asked_for_them(page: Page, url: str, runs: Path) -> None:
-    settings = engine.preset("CartPole-v1", rounds=4, n_steps=128, batch_size=64, n_epochs=2)
+    settings = engine.preset("CartPole-v1", "default", rounds=4, n_steps=128, batch_size=64, n_epochs=2)
     training = engine.rounds(settings, runs / "growing")
     for _ in range(3):  # rounds 0 and 1 are committed
         next(training)

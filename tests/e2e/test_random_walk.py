@@ -75,7 +75,7 @@ SHOWN = """() => {
 @contextmanager
 def being_written(folder: Path) -> Iterator[None]:
     """A run that grows."""
-    settings = engine.preset("CartPole-v1", rounds=500, n_steps=128, batch_size=64, n_epochs=2)
+    settings = engine.preset("CartPole-v1", "default", rounds=500, n_steps=128, batch_size=64, n_epochs=2)
     training, enough = engine.rounds(settings, folder), threading.Event()
     for _ in range(4):
         next(training)

@@ -21,7 +21,17 @@ import engine
 from engine.store.read import Run
 
 SETTINGS = ("n_steps=300", "n_envs=2", "target_kl=0.02", "n_epochs=3")  # episodes of 500 steps span several rounds
-COMMAND = ["train", "Acrobot-v1", "--rounds", "8", "--seed", "3", *(x for s in SETTINGS for x in ("--set", s))]
+COMMAND = [
+    "train",
+    "Acrobot-v1",
+    "--preset",
+    "default",
+    "--rounds",
+    "8",
+    "--seed",
+    "3",
+    *(x for s in SETTINGS for x in ("--set", s)),
+]
 
 
 def train(out: Path, *more: str) -> subprocess.Popen[bytes]:

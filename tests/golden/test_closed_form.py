@@ -40,7 +40,7 @@ def snapshot(request: pytest.FixtureRequest) -> Snapshot:
     name, settings = CASES[request.param]
     settings = {"n_steps": 512, "n_epochs": 6, **settings}
     try:
-        made = ControlLearner.begin(engine.preset(name, **settings))
+        made = ControlLearner.begin(engine.preset(name, "v0.1", **settings))
     except engine.EngineError:
         made = learner(entry(name), **settings)
     made.update(made.collect())

@@ -113,8 +113,8 @@ def largest(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 
 CASES: dict[str, dict[str, Any]] = {
-    "CartPole-v1 paper": {},
-    "LunarLander-v3 paper": {},
+    "CartPole-v1 default": {},
+    "LunarLander-v3 paper-adam": {},
     "LunarLander-v3 default": {"n_steps": 2048, "n_epochs": 10},
     "CartPole-v1 sgd": {"optimizer": "sgd", "learning_rate": 5e-3},
     "LunarLander-v3 sgd": {"optimizer": "sgd", "learning_rate": 5e-3, "momentum": 0.9},
@@ -122,7 +122,7 @@ CASES: dict[str, dict[str, Any]] = {
     "CartPole-v1 target_kl": {"target_kl": 1e-4, "ent_coef": 0.01, "n_steps": 500},
     "CartPole-v1 raw": {"normalize_advantage": False, "max_grad_norm": float("inf")},
     "Pendulum-v1 continuous": {},
-    "HalfCheetah-v5 paper": {},
+    "HalfCheetah-v5 default": {},
     "MiniGrid-Empty-8x8-v0 paper": {"n_steps": 256},
     "MiniGrid-Empty-8x8-v0 default": {"n_steps": 256},
 }
@@ -137,7 +137,7 @@ def test_one_update_is_theirs(case: str, path: str, monkeypatch: pytest.MonkeyPa
     changed = {"n_steps": 512, "n_epochs": 5, "path": path, **CASES[case]}
     if name in CATALOGUE:
         agent = ControlLearner.begin(
-            engine.preset(name, preset if preset in ("paper", "default") else "paper", **changed)
+            engine.preset(name, preset if preset in CATALOGUE[name].presets else "v0.1", **changed)
         )
         env = find(name).make()
     else:
@@ -165,7 +165,7 @@ def test_one_update_is_theirs(case: str, path: str, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("path", ["closed_form", "torch"])
 def test_a_second_update_continues_their_adam(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = ControlLearner.begin(engine.preset("CartPole-v1", n_steps=256, n_epochs=2, path=path))
+    agent = ControlLearner.begin(engine.preset("CartPole-v1", "default", n_steps=256, n_epochs=2, path=path))
     first = agent.collect()
     theirs = theirs_for(first, find("CartPole-v1").make())
     permutations = iter([*first.minibatches, *first.minibatches])
@@ -247,7 +247,7 @@ def test_optimizer_settings(optimizer: Any, kind: type[torch.optim.Optimizer]) -
 
 def test_float64_update_is_theirs_to_the_last_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """In float64 rounding no longer hides a small difference in meaning."""
-    agent = ControlLearner.begin(engine.preset("LunarLander-v3", n_steps=256, n_epochs=3))
+    agent = ControlLearner.begin(engine.preset("LunarLander-v3", "v0.1", n_steps=256, n_epochs=3))
     snapshot = agent.collect()
     theirs = theirs_for(snapshot, find("LunarLander-v3").make())
     theirs.policy.double()

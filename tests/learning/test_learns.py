@@ -61,7 +61,7 @@ def test_critic_learns_what_the_states_are_worth() -> None:
 @pytest.mark.slow
 def test_frozen_lake_with_the_papers_settings_is_solved() -> None:
     """30 rounds of SGD 5e-3: the goal is reached in nearly every episode, where a random policy reaches 1.5 %."""
-    config = engine.preset("FrozenLake-v1", seed=0)
+    config = engine.preset("FrozenLake-v1", "v0.1", seed=0)
     agent = trained(ControlLearner.begin(config), config.rounds)
     assert Evaluator(find("FrozenLake-v1")).returns(agent.policy, np.arange(1000, 1200)).mean() > 0.95
 

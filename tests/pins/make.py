@@ -36,7 +36,7 @@ def guarded(folder: Path) -> Path:
     """Discrete actions, two environments, all three terms; a filter leaves records to the critic alone (`critic_kept`)."""
     settings: dict[str, Any] = {"rounds": 2, "n_envs": 2, "n_steps": 64, "batch_size": 40, "n_epochs": 2}
     settings |= {"hidden": (16, 16), "learning_rate": 1e-3, "ent_coef": 0.01, "filter": "guarded", "seed": 5}
-    run = engine.train(engine.preset("CartPole-v1", **settings), folder / "run")
+    run = engine.train(engine.preset("CartPole-v1", "default", **settings), folder / "run")
     buffer = run.snapshot(questions.ROUND).buffer
     assert (buffer.kept != buffer.critic_kept).any(), "the filter dropped nothing; choose another seed"
     return run.path
@@ -46,7 +46,7 @@ def continuous(folder: Path) -> Path:
     """Continuous actions on the path of torch, with normalised observations and rewards."""
     settings: dict[str, Any] = {"rounds": 2, "n_steps": 96, "batch_size": 48, "n_epochs": 2, "hidden": (16,)}
     settings |= {"normalize_observation": True, "normalize_reward": True, "learning_rate": 1e-3}
-    return engine.train(engine.preset("Pendulum-v1", path="torch", **settings), folder / "run").path
+    return engine.train(engine.preset("Pendulum-v1", "default", path="torch", **settings), folder / "run").path
 
 
 def language(algorithm: str, **settings: Any) -> Callable[[Path], Path]:

@@ -30,7 +30,7 @@ SETTINGS = {"rounds": 2, "n_steps": 64, "batch_size": 32, "n_epochs": 1}
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return engine.train(engine.preset("CartPole-v1", **SETTINGS), tmp_path_factory.mktemp("api") / "run")
+    return engine.train(engine.preset("CartPole-v1", "default", **SETTINGS), tmp_path_factory.mktemp("api") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def assert_says(thing: object, begins: str, has: str) -> None:
 
 def test_train_trains_at_the_call_and_gives_the_recorded_run(tmp_path: Path) -> None:
     steps = []
-    config = engine.preset("CartPole-v1", rounds=2, n_steps=32, batch_size=16, n_epochs=1)
+    config = engine.preset("CartPole-v1", "default", rounds=2, n_steps=32, batch_size=16, n_epochs=1)
     run = engine.train(config, tmp_path / "run", on_step=lambda: steps.append(1))
     assert len(steps) == 4, "two minibatches in each of two rounds"
     assert (run.stored_rounds, run.final is not None) == ([0, 1], True)
@@ -56,7 +56,7 @@ def test_train_trains_at_the_call_and_gives_the_recorded_run(tmp_path: Path) -> 
 
 
 def test_rounds_come_one_at_a_time_and_equal_the_recorded_ones(tmp_path: Path) -> None:
-    config = engine.preset("CartPole-v1", rounds=2, n_steps=32, batch_size=16, n_epochs=1)
+    config = engine.preset("CartPole-v1", "default", rounds=2, n_steps=32, batch_size=16, n_epochs=1)
     seen = []
     for snapshot in engine.rounds(config, tmp_path / "run"):
         assert engine.open_run(tmp_path / "run").stored_rounds == seen, "each is committed after its update"

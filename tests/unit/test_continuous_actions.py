@@ -19,7 +19,7 @@ ACTIONS = {"Pendulum-v1": "-0.3", "BipedalWalker-v3": "0.1,-0.2,0.3,0", "HalfChe
 def test_train_verify_influence_retrain(command: Command, tmp_path: Path, name: str) -> None:
     out = tmp_path / "run"
     normalized = ("--set", "normalize_observation=true") if name == "HalfCheetah-v5" else ()
-    assert command("train", name, "--out", out, *SMALL, *normalized).code == 0
+    assert command("train", name, "--preset", "default", "--out", out, *SMALL, *normalized).code == 0
     assert command("verify", out).code == 0
     about = (out, "--round", 1, "--json")
     assert np.any(command("influence", *about).json["influence"])
@@ -38,7 +38,7 @@ def test_train_verify_influence_retrain(command: Command, tmp_path: Path, name: 
 
 
 def test_an_action_that_does_not_fit(command: Command, tmp_path: Path) -> None:
-    assert command("train", "Pendulum", "--out", tmp_path / "run", *SMALL).code == 0
+    assert command("train", "Pendulum", "--preset", "default", "--out", tmp_path / "run", *SMALL).code == 0
     about = (tmp_path / "run", "--round", 0, "--target", "action", "--record", 5)
     refused(command("influence", *about, "--action", "1,2"), "1 finite numbers", "torque")
     refused(command("influence", *about, "--action", "torque"), "numbers separated by commas")

@@ -44,7 +44,7 @@ def test_a_wrong_keep_ends_in_one_line(wrong: dict[str, Any]) -> None:
 @pytest.mark.parametrize("wrong", [100, "every=100", {"every": 100}])
 def test_training_takes_a_keep_and_nothing_else(wrong: Any, tmp_path: Any) -> None:
     with pytest.raises(BadInputError, match=r"it must be an engine\.Keep"):
-        engine.train(engine.preset("CartPole-v1", rounds=1), tmp_path / "run", keep=wrong)
+        engine.train(engine.preset("CartPole-v1", "default", rounds=1), tmp_path / "run", keep=wrong)
     assert not (tmp_path / "run").exists()
 
 

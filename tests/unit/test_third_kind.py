@@ -399,7 +399,7 @@ def test_what_it_can_not_do_is_said_in_words(toy: Run, command: Command, tmp_pat
 
 
 def _write_foreign_round(toy: Run, tmp_path: Path) -> None:
-    control = next(engine.rounds(engine.preset("FrozenLake-v1", rounds=1, n_steps=64), tmp_path / "control"))
+    control = next(engine.rounds(engine.preset("FrozenLake-v1", "v0.1", rounds=1, n_steps=64), tmp_path / "control"))
     with engine.store.commit.RunWriter.create(tmp_path / "mixed", toy.manifest) as writer:
         writer.commit_round(control, {})
 

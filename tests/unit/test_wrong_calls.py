@@ -29,7 +29,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """Small runs by the name of their environment."""
     folder = tmp_path_factory.mktemp("wrong calls")
     names = ("CartPole-v1", "Pendulum-v1", "FrozenLake-v1")
-    found = {name: engine.train(engine.preset(name, **SMALL), folder / name) for name in names}
+    found = {name: engine.train(engine.preset(name, "v0.1", **SMALL), folder / name) for name in names}
     toy = ToySettings(engine.TrainConfig(env_id="bandit", path="torch", **SMALL))
     return found | {"toy": engine.train(toy, folder / "toy"), "courtesy": engine.open_run(SAMPLES / "courtesy")}
 

@@ -153,7 +153,7 @@ def test_what_is_no_settings_is_not_trained(runs: Runs, tmp_path: Path) -> None:
 
 
 def test_what_a_kind_has_no_use_for_is_not_taken(runs: Runs, tmp_path: Path) -> None:
-    config = engine.preset("FrozenLake-v1", rounds=1, n_steps=64)
+    config = engine.preset("FrozenLake-v1", "v0.1", rounds=1, n_steps=64)
     for call, words in (
         (
             lambda: engine.train(config, tmp_path / "run", reward_model=object()),

@@ -17,6 +17,9 @@ from engine.intervention.autopsy.worst_records import estimator_for
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
+PRESET = "default"
+"""Of the commands: every environment has it."""
+
 
 def next_step(
     run: Run, snapshot: Snapshot, verdict: Verdict, is_fault: bool, remedy: Mapping[str, Any] = MappingProxyType({})
@@ -52,7 +55,7 @@ def _train(run: Run, snapshot: Snapshot, changed: Mapping[str, Any]) -> str:
     said = ", ".join(f"{name}={_plain(value)}" for name, value in changed.items())
     config = snapshot.config
     try:
-        usual = envs.preset(config.env_id).to_json()
+        usual = envs.preset(config.env_id, PRESET).to_json()
     except BadInputError:
         usual = {}
     if kind_of(snapshot).no_training or run.kind != "control" or not usual or run.manifest.environment is not None:
@@ -65,7 +68,7 @@ def _train(run: Run, snapshot: Snapshot, changed: Mapping[str, Any]) -> str:
         for part in ("--set", f"{name}={_plain(value)}")
     ]
     out = f"runs/{run.name}-{'-'.join(changed)}"
-    first = ("--seed", str(changed.get("seed", config.seed)), "--rounds", str(config.rounds))
+    first = ("--preset", PRESET, "--seed", str(changed.get("seed", config.seed)), "--rounds", str(config.rounds))
     return _engine("train", config.env_id, *first, *settings, "--out", out)
 
 

@@ -25,7 +25,7 @@ def runs(tmp_path: Path) -> Path:
 @pytest.fixture
 def training(runs: Path) -> Training:
     """A training under way, the run `growing`; round k is committed when round k + 1 has been collected."""
-    return engine.rounds(engine.preset("CartPole-v1", **SETTINGS), runs / "growing")
+    return engine.rounds(engine.preset("CartPole-v1", "default", **SETTINGS), runs / "growing")
 
 
 def commit_rounds(training: Training, count: int) -> None:
@@ -125,12 +125,12 @@ def test_a_run_that_is_damaged_while_it_is_watched_is_one_line(
 
 
 def test_a_run_that_is_not_here_is_named_and_shown_once_it_is(open_page: Open, runs: Path) -> None:
-    engine.train(engine.preset("CartPole-v1", **{**SETTINGS, "rounds": 1}), runs / "a")
+    engine.train(engine.preset("CartPole-v1", "default", **{**SETTINGS, "rounds": 1}), runs / "a")
     app = open_page("timeline", run="b", round="0")
     assert "The run b is not in" in words(app)
     assert (app.selectbox(key="run").value, app.query_params["run"]) == ("b", "b")
     assert not app.metric, "nothing of another run"
-    engine.train(engine.preset("CartPole-v1", **{**SETTINGS, "rounds": 2}), runs / "b")
+    engine.train(engine.preset("CartPole-v1", "default", **{**SETTINGS, "rounds": 2}), runs / "b")
     app.run()
     assert errors(app) == []
     assert (app.selectbox(key="run").value, app.metric[0].value) == ("b", "2")
@@ -139,7 +139,7 @@ def test_a_run_that_is_not_here_is_named_and_shown_once_it_is(open_page: Open, r
 
 def test_a_page_says_whose_intervention_it_would_compare(open_page: Open, runs: Path) -> None:
     for name in ("a", "b"):
-        engine.train(engine.preset("CartPole-v1", **{**SETTINGS, "rounds": 1}), runs / name)
+        engine.train(engine.preset("CartPole-v1", "default", **{**SETTINGS, "rounds": 1}), runs / name)
     app = open_page("timeline", run="b")
     app.query_params.clear()
     app.switch_page("views/compare.py").run()

@@ -110,7 +110,7 @@ def test_a_fall_is_said_before_the_arms_are_played(open_page: Open, shown: Run) 
 
 
 def test_a_fault_is_named_at_once_and_leads_to_its_records(open_page: Open, tmp_path: Path) -> None:
-    config = engine.preset("CartPole-v1", rounds=3, n_steps=256, n_epochs=2, seed=3)
+    config = engine.preset("CartPole-v1", "default", rounds=3, n_steps=256, n_epochs=2, seed=3)
     run = planted_run(tmp_path / "planted", "corrupted", 0.05, config, k=1)
     app = autopsy(open_page, run)
     assert answer(app).startswith("**Records.** Some of the records are not what they claim to be.")

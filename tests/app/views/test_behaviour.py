@@ -157,7 +157,7 @@ def test_thinned_rounds_and_a_run_of_one_round(open_page: Open, tmp_path: Path, 
     assert errors(app) == []
     assert "Only 1 of the run's 3 rounds keep their records (1)" in words(app)
     assert len(records(app)) == 40
-    engine.train(engine.preset("CartPole-v1", rounds=1, n_steps=64), tmp_path / "one")
+    engine.train(engine.preset("CartPole-v1", "default", rounds=1, n_steps=64), tmp_path / "one")
     app = settled(open_page("behaviour", tmp_path, run="one"))
     assert errors(app) == []
     assert "not clear: 1 round with records" in words(app)

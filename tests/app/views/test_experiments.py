@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from made_up_results import BETTER, PPO, WORSE, results, write
 from pages import Open, errors, words
 
 from engine.experiments.campaign import run_campaign
@@ -19,12 +20,11 @@ from engine.store import read_json, write_json
 def campaigns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small campaign of two environments, one of them not finished."""
     folder = tmp_path_factory.mktemp("campaigns")
-    lake = EXPERIMENTS["frozenlake"]
-    pole = replace(EXPERIMENTS["acrobot"], name="pole", env_id="CartPole-v1", paper=None)
     arms, small = ("ppo", "iif 0.5", "iif 1"), {"n_steps": 128, "batch_size": 16}
-    lake = lake.changed((*arms, "iif 0.5 tracin_adam"), 2, 2, small)
-    pole = pole.changed(arms, 2, 2, small)
-    run_campaign([lake, pole], range(2), folder / "mine")
+    lake = {"ppo": PPO, "iif 0.5": BETTER, "iif 1": WORSE, "iif 0.5 tracin_adam": BETTER}
+    write(results("frozenlake", lake), folder / "mine")
+    pole = replace(EXPERIMENTS["acrobot"], name="pole", env_id="CartPole-v1", preset="default")
+    run_campaign([pole.changed(arms, 2, 2, small)], range(2), folder / "mine")
     definition = folder / "mine" / "pole" / "campaign.json"
     said = read_json(definition).values
     said["seeds"]["iif 1"].append(2)
@@ -39,8 +39,12 @@ def test_experiments_shows_a_campaign(open_page: Open, campaigns: Path) -> None:
     assert app.multiselect(key="arms").value == ["ppo", "iif 1"]
     assert "arms 'nobody' is not here" in words(app)
     efficiency, returns = (table.value for table in app.dataframe)
-    assert efficiency["arm"].tolist() == ["IIF in the paper", "iif 0.5", "iif 1", "iif 0.5 tracin_adam"]
-    assert efficiency["SE_ave"][0] == "34.0 ± 2.0"
+    compared = ["ppo against ppo", "iif 0.5", "iif 1", "iif 0.5 tracin_adam"]
+    assert efficiency["arm"].tolist() == [*compared, "the paper's iif 0.5 (Fig. 6)"]
+    assert efficiency["SE_ave"].tolist()[-1] == "34.0 ± 2.0"
+    assert efficiency["SE_sym"][0].startswith("0.0 (-")
+    assert "gradients clipped" not in words(app)
+    assert "6 rounds, where the paper has 30" in words(app)
     assert returns["arm"].tolist() == ["ppo", "iif 0.5", "iif 1", "iif 0.5 tracin_adam"]
     assert returns["final return: to PPO"][1].endswith(("better", "worse", "within noise"))
     assert app.query_params["experiment"] == "frozenlake"

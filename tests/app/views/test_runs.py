@@ -69,7 +69,7 @@ def test_the_doors_lead_to_the_worst_incident_to_two_seeds_and_to_a_behaviour(op
     write(tmp_path / "falls", [{}] * 6 + [{"mean_return": 20.0}] * 3)
     write(tmp_path / "less", [{}] * 6 + [{"mean_return": 120.0}] * 3 + [{"mean_return": -500.0, "std_return": 900.0}])
     for seed in (3, 4):
-        settings = engine.preset("CartPole-v1", rounds=1, n_steps=64, batch_size=32, n_epochs=1, seed=seed)
+        settings = engine.preset("CartPole-v1", "default", rounds=1, n_steps=64, batch_size=32, n_epochs=1, seed=seed)
         engine.train(settings, tmp_path / f"seed {seed}")
     app = open_page("runs", tmp_path)
     assert errors(app) == []

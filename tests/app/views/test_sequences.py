@@ -303,7 +303,7 @@ def test_other_trainers_files_are_for_looking_only(open_page: Open, run: str, st
 
 def test_what_was_chosen_on_behaviour_is_no_sequence(open_page: Open, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "tiny", tmp_path / "tiny")
-    engine.train(engine.preset("CartPole-v1", rounds=1, n_steps=64), tmp_path / "pole")
+    engine.train(engine.preset("CartPole-v1", "default", rounds=1, n_steps=64), tmp_path / "pole")
     app = open_page("behaviour", tmp_path, run="pole", record="0:7")
     app.session_state["target"] = "action"
     app.query_params.clear()
@@ -321,7 +321,7 @@ def test_a_damaged_file_of_another_trainer_is_one_line(open_page: Open, tmp_path
 
 
 def test_a_control_tasks_run_leads_to_language_runs(open_page: Open, runs: Path, tmp_path: Path) -> None:
-    engine.train(engine.preset("CartPole-v1", rounds=1, n_steps=64), tmp_path / "pole")
+    engine.train(engine.preset("CartPole-v1", "default", rounds=1, n_steps=64), tmp_path / "pole")
     app = open_page("sequences", tmp_path, run="pole")
     assert errors(app) == []
     assert "python -m engine rlhf courtesy" in words(app)

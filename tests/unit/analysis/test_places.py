@@ -18,7 +18,7 @@ GRIDS = ["FrozenLake-v1", "FrozenLake-v1-slippery", "MiniGrid-Empty-8x8-v0"]
 
 
 def second_round(name: str, **settings: object) -> Snapshot:
-    agent = ControlLearner.begin(preset(name, n_envs=2, n_steps=60, n_epochs=1, seed=6, **settings))
+    agent = ControlLearner.begin(preset(name, "v0.1", n_envs=2, n_steps=60, n_epochs=1, seed=6, **settings))
     agent.update(agent.collect())
     return agent.collect()
 

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.long
 @cache
 def second_round(name: str) -> Snapshot:
     """A round that begins in the middle of episodes; a short one where a step costs much."""
-    agent = ControlLearner.begin(preset(name, n_envs=2, n_steps=30 if CATALOGUE[name].extra is None else 8, seed=6))
+    agent = ControlLearner.begin(
+        preset(name, "v0.1", n_envs=2, n_steps=30 if CATALOGUE[name].extra is None else 8, seed=6)
+    )
     agent.update(agent.collect())
     return agent.collect()
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.long
 
 def second_round(name: str, **settings: Any) -> Snapshot:
     """A round that begins in the middle of episodes, of two environments."""
-    agent = ControlLearner.begin(preset(name, **{"n_envs": 2, "n_steps": 30, "seed": 6, **settings}))
+    agent = ControlLearner.begin(preset(name, "v0.1", **{"n_envs": 2, "n_steps": 30, "seed": 6, **settings}))
     agent.collect()
     return agent.collect()
 

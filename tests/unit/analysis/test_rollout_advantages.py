@@ -127,7 +127,7 @@ def test_continuous_actions_and_images(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def first_round(name: str, **settings: Any) -> Snapshot:
-    return ControlLearner.begin(engine.preset(name, n_steps=30, **settings)).collect()
+    return ControlLearner.begin(engine.preset(name, "v0.1", n_steps=30, **settings)).collect()
 
 
 @pytest.mark.long

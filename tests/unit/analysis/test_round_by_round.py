@@ -74,7 +74,7 @@ def test_some_rounds_alone_can_be_asked_for_in_their_order(run: Run) -> None:
 
 
 def test_influence_by_action_is_a_share_and_looks_at_new_rounds_only(tmp_path: Path) -> None:
-    config = engine.preset("CartPole-v1", rounds=3, n_steps=64, batch_size=32, n_epochs=2)
+    config = engine.preset("CartPole-v1", "default", rounds=3, n_steps=64, batch_size=32, n_epochs=2)
     training = engine.rounds(config, tmp_path / "growing")
     for _ in range(3):  # two rounds are committed
         next(training)

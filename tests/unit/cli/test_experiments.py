@@ -35,15 +35,17 @@ SMALL = ("--rounds", 2, "--episodes", 2, "--seeds", 1, "--executor", "inline", "
 
 def test_reproduce_prints_the_table_and_where_the_report_is(command: Command, tmp_path: Path) -> None:
     code, out, err = command(
-        "reproduce", "FrozenLake-v1", "--arms", "ppo", "IIF  1", *SMALL, "--set", "batch_size=8", "--out", tmp_path
+        *("reproduce", "FrozenLake-v1", "--arms", "ppo", "IIF  1", *SMALL, "--first-seed", 3, "--set", "batch_size=8"),
+        *("--out", tmp_path),
     )
     assert code == 0
     assert "iif 1" in out
+    assert "ppo against ppo" in out
     assert out.splitlines()[-1] == f"report: {tmp_path / 'report.html'}"
     assert [line.split(" (")[0] for line in err.splitlines()] == [
         "0 of 2 tasks are finished",
-        "frozenlake, ppo, seed 0: task 1 of 2",
-        "frozenlake, iif 1, seed 0: task 2 of 2",
+        "frozenlake, ppo, seed 3: task 1 of 2",
+        "frozenlake, iif 1, seed 3: task 2 of 2",
     ]
     about = json.loads((tmp_path / "frozenlake" / "campaign.json").read_text())
     assert "reproduce FrozenLake-v1 --arms ppo 'IIF  1' --rounds 2" in about["made"][0]["command"]
@@ -66,14 +68,21 @@ def test_reproduce_as_json(command: Command, tmp_path: Path) -> None:
     [
         (("lake",), ("'lake'", "frozenlake, acrobot, minigrid, highway, lunarlander, bipedalwalker")),
         (("frozenlake", "--seeds", 0), ("--seeds is 0", "at least 1")),
+        (("frozenlake", "--first-seed", -1), ("--first-seed is -1", "at least 0")),
+        (
+            ("acrobot", "--preset", "paper-adam"),
+            ("Acrobot-v1 has no preset 'paper-adam'", "paper, default, v0.1, tuned"),
+        ),
+        (("courtesy", "--preset", "paper"), ("courtesy takes no --preset",)),
         (("frozenlake", "--rounds", 0), ("rounds is 0", "at least 1")),
         (("frozenlake", "--episodes", -1), ("episodes is -1", "at least 1")),
+        (("frozenlake", "--evaluate-every", 0), ("evaluate_every is 0", "at least 1")),
         (("frozenlake", "--workers", 0), ("workers is 0", "at least 1")),
         (("frozenlake", "--executor", "threads"), ("'threads'", "inline, processes, ray")),
         (("frozenlake", "--arms", "iif 0.3"), ("'iif 0.3'", "iif 0.125")),
         (
             ("highway", "--arms", "td_error"),
-            ("highway has no arm 'td_error'", "ppo, iif 0.5, guarded 0.5, guarded 1, guarded 0.5 tracin_adam, random"),
+            ("highway has no arm 'td_error'", "ppo, iif 0.0625, iif 0.125, iif 0.5, guarded 0.5, guarded 1"),
         ),
         (("frozenlake", "--arms", "ppo", "--set", "gama=1"), ("'gama'",)),
         ((), ("NAME",)),

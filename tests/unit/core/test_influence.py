@@ -204,7 +204,7 @@ def test_without_a_cache(snapshot: Snapshot, computed: list[str]) -> None:
 
 
 def test_a_round_that_is_not_committed_is_never_cached(tmp_path: Path, computed: list[str]) -> None:
-    config = engine.preset("CartPole-v1", rounds=1, n_steps=64)
+    config = engine.preset("CartPole-v1", "default", rounds=1, n_steps=64)
     for snapshot in engine.rounds(config, tmp_path / "run"):
         scores = engine.influence(snapshot)
         assert scores.snapshot_hash == ""

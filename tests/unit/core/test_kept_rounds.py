@@ -118,7 +118,7 @@ def test_a_long_incident_keeps_its_ends(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_training_keeps_what_it_is_told_and_replays_it(tmp_path: Path) -> None:
-    config = engine.preset("CartPole-v1", rounds=8, **SMALL)
+    config = engine.preset("CartPole-v1", "default", rounds=8, **SMALL)
     keep = Keep(every=3, last=2, around=0)
     run = engine.train(config, tmp_path / "thin", keep=keep)
     whole = engine.train(config, tmp_path / "whole")
@@ -136,7 +136,7 @@ def test_a_training_keeps_what_it_is_told_and_replays_it(tmp_path: Path) -> None
 
 
 def test_an_interrupted_training_drops_what_it_would_have_dropped(tmp_path: Path) -> None:
-    config = engine.preset("CartPole-v1", rounds=7, **SMALL)
+    config = engine.preset("CartPole-v1", "default", rounds=7, **SMALL)
     keep = Keep(every=4, last=2, around=1)
     whole = engine.train(config, tmp_path / "whole", keep=keep)
     for stop in (1, 4):
@@ -160,7 +160,7 @@ def test_a_language_run_keeps_what_it_is_told(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_started_without_keep_goes_on_without(tmp_path: Path) -> None:
-    config = engine.preset("CartPole-v1", rounds=3, **SMALL)
+    config = engine.preset("CartPole-v1", "default", rounds=3, **SMALL)
     going = engine.rounds(config, tmp_path / "run")
     next(going), next(going)
     going.close()

@@ -48,7 +48,7 @@ def interrupt_after(config: engine.TrainConfig, out: Path, rounds: int, resume: 
 @pytest.mark.parametrize("name", CASES)
 def test_resumed_run_equals_the_uninterrupted_one(name: str, tmp_path: Path) -> None:
     settings = {**CASES[name], "rounds": 4, "n_epochs": 3, "batch_size": 32, "seed": 8}
-    config = engine.preset(name, **settings)
+    config = engine.preset(name, "v0.1", **settings)
     whole = record(tmp_path / "whole", name, **settings)
     interrupt_after(config, tmp_path / "parts", 2)
     assert engine.open_run(tmp_path / "parts").stored_rounds == [0, 1]

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+import engine
 from engine.config import TrainConfig
-from engine.envs import CATALOGUE, DEFAULT_PRESET, Environment, find, preset
+from engine.envs import CATALOGUE, Environment, find, preset
 from engine.errors import BadInputError
 from engine.spaces import Space
 
@@ -64,26 +66,55 @@ def test_spaces_and_names_fit_the_environment(environment: Environment) -> None:
 
 @pytest.mark.parametrize("environment", CATALOGUE.values(), ids=lambda e: e.name)
 def test_presets_are_usable_settings(environment: Environment) -> None:
-    assert {DEFAULT_PRESET, "default"} <= set(environment.presets)
+    assert {"default", "v0.1"} <= set(environment.presets)
+    usual = preset(environment.name)
+    assert usual == preset(environment.name, "tuned" if "tuned" in environment.presets else "default")
     for name, changed in environment.presets.items():
         config = preset(environment.name, name)
         assert config.env_id == environment.name
-        assert all(getattr(config, field) == value for field, value in changed.items())
+        assert {field: config.to_json()[field] for field in changed} == changed
         assert preset(environment.name, name, rounds=2, seed=9) == TrainConfig(
             **{"env_id": environment.name, **changed, "rounds": 2, "seed": 9}
         )
 
 
 def test_the_papers_settings() -> None:
-    lander, lake = preset("LunarLander-v3"), preset("FrozenLake-v1")
-    assert (lander.optimizer, lander.learning_rate, lander.rounds) == ("adam", 1e-3, 100)
-    assert (lake.optimizer, lake.learning_rate, lake.rounds) == ("sgd", 5e-3, 30)
-    grid, walker = preset("MiniGrid-Empty-8x8-v0"), preset("BipedalWalker-v3")
-    assert (grid.optimizer, grid.learning_rate, grid.rounds) == ("sgd", 5e-3, 30)
-    assert (walker.rounds, preset("highway-v0").rounds, preset("highway-fast-v0").rounds) == (150, 25, 25)
-    for config in (lander, lake, grid, walker, preset("Acrobot-v1"), preset("highway-v0")):
+    """Its six environments; SGD but for BipedalWalker, no gradient clip, and its rounds."""
+    papers = {name: preset(name, "paper") for name, entry in CATALOGUE.items() if "paper" in entry.presets}
+    assert {name: (config.optimizer, config.learning_rate, config.rounds) for name, config in papers.items()} == {
+        "FrozenLake-v1": ("sgd", 5e-3, 30),
+        "Acrobot-v1": ("sgd", 5e-3, 20),
+        "MiniGrid-Empty-8x8-v0": ("sgd", 5e-3, 40),
+        "highway-v0": ("sgd", 5e-3, 25),
+        "LunarLander-v3": ("sgd", 5e-3, 100),
+        "BipedalWalker-v3": ("adam", 3e-4, 150),
+    }
+    adam = {name: preset(name, "paper-adam") for name, entry in CATALOGUE.items() if "paper-adam" in entry.presets}
+    assert {name: config.optimizer for name, config in adam.items()} == {
+        "LunarLander-v3": "adam",
+        "MiniGrid-Empty-8x8-v0": "adam",
+    }
+    assert adam["LunarLander-v3"].learning_rate == 1e-3
+    for config in (*papers.values(), *adam.values()):
+        assert config.max_grad_norm == float("inf")
         assert (config.n_envs, config.n_steps, config.batch_size, config.n_epochs) == (1, 2048, 64, 10)
         assert (config.gamma, config.gae_lambda, config.clip_range, config.ent_coef) == (0.99, 0.95, 0.2, 0.0)
+    assert find("highway-v0").options["config"]["vehicles_count"] == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("FrozenLake-v1", {"rounds": 30, "optimizer": "sgd", "learning_rate": 5e-3}),
+        ("LunarLander-v3", {"rounds": 100, "learning_rate": 1e-3}),
+        ("Acrobot-v1", {"rounds": 20}),
+    ],
+)
+def test_what_version_0_1_trained_with_stays(name: str, changed: dict[str, Any]) -> None:
+    """The sample runs were made with it."""
+    assert preset(name, "v0.1") == TrainConfig(env_id=name, **changed)
+    sample = engine.open_run(Path(__file__).parents[3] / "sample_runs" / name)
+    assert replace(sample.config, seed=0) == preset(name, "v0.1")
 
 
 def test_slippery_is_slippery_and_the_other_is_not() -> None:
@@ -155,7 +186,7 @@ def test_unknown_environment_lists_the_catalogue_and_imports_nothing() -> None:
 
 
 def test_unknown_preset_lists_the_presets() -> None:
-    with pytest.raises(BadInputError, match="CartPole-v1 has no preset 'fast'; it has paper, default, tuned"):
+    with pytest.raises(BadInputError, match=r"CartPole-v1 has no preset 'fast'; it has default, v0\.1, tuned"):
         preset("CartPole-v1", "fast")
 
 

@@ -17,14 +17,16 @@ import pytest
 from deadlines import wait_until
 
 import engine
-from engine.envs import find
+from engine.envs import CATALOGUE, find, preset
 from engine.errors import BadInputError, DamagedRunError, EngineError, LockedRunError
 from engine.experiments import campaign
 from engine.experiments.campaign import finished_tasks, run_campaign, train_and_evaluate
+from engine.experiments.findings import evaluation
 from engine.experiments.plans import EXPERIMENTS, Arm, Experiment, find_experiments
 from engine.experiments.results import SCHEMA, ControlTask, Results, read_campaign
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.evaluation import Evaluator
+from engine.kinds.control.exact_return import expected_return
 from engine.kinds.control.learner import ControlLearner
 from engine.store.files import Files
 
@@ -69,7 +71,9 @@ def test_a_task_trains_as_engine_train_does_and_evaluates_on_the_common_seeds(tm
 
 
 def test_a_policy_is_evaluated_on_what_it_saw_in_training() -> None:
-    pole = replace(LAKE, env_id="CartPole-v1", settings={"n_steps": 256, "normalize_observation": True})
+    pole = replace(
+        LAKE, env_id="CartPole-v1", preset="default", settings={"n_steps": 256, "normalize_observation": True}
+    )
     rows = train_and_evaluate(ControlTask(pole, pole.arm("ppo"), 0)).to_pylist()
     learner = ControlLearner.begin(pole.config(pole.arm("ppo"), 0))
     for row in rows:
@@ -77,6 +81,40 @@ def test_a_policy_is_evaluated_on_what_it_saw_in_training() -> None:
         seen = Evaluator(find("CartPole-v1"), learner.normalizer).returns(learner.agent, pole.evaluation_seeds)
         raw = Evaluator(find("CartPole-v1")).returns(learner.agent, pole.evaluation_seeds)
         assert row["test_return"] == seen.mean() != raw.mean()
+
+
+def test_an_exact_evaluation_plays_nothing_and_episodes_that_are_named_are_played() -> None:
+    exact = EXPERIMENTS["frozenlake"].changed(["ppo"], 2, settings=LAKE.settings)
+    assert (exact.exact, LAKE.exact) == (True, False)
+    rows = train_and_evaluate(ControlTask(exact, exact.arm("ppo"), 1)).to_pylist()
+    learner = ControlLearner.begin(exact.config(exact.arm("ppo"), 1))
+    for row in rows:
+        learner.update(learner.collect())
+        assert row["test_return"] == expected_return(find("FrozenLake-v1"), learner.agent)
+        assert (row["test_std"], row["test_episodes"]) == (0, 0)
+    with pytest.raises(BadInputError, match="Acrobot-v1 has no table of transitions"):
+        run_campaign([replace(EXPERIMENTS["acrobot"], exact=True)], range(1), "nowhere")
+
+
+def test_a_reseeded_arm_has_the_luck_of_its_first_round_in_every_round() -> None:
+    """Without learning all its rounds are equal; the plain arm's are not, and both begin alike."""
+    still = LAKE.changed(["ppo", "ppo reseeded"], 3, settings={**LAKE.settings, "learning_rate": 1e-12})
+    assert [(arm.name, arm.reseeded) for arm in still.arms] == [("ppo", False), ("ppo reseeded", True)]
+    plain, reseeded = (
+        [row["explained_variance"] for row in train_and_evaluate(ControlTask(still, arm, 0)).to_pylist()]
+        for arm in still.arms
+    )
+    assert plain[0] == reseeded[0]
+    assert reseeded == pytest.approx([reseeded[0]] * 3)
+    assert plain[1] != pytest.approx(plain[0])
+    assert LAKE.arm("IIF 0.5 Reseeded").settings == LAKE.arm("iif 0.5").settings
+
+
+def test_the_standard_error_of_an_evaluation(done: Path) -> None:
+    results = read_campaign(done).experiments["frozenlake"]
+    errors = [std**2 / 3 for std in results.table["test_std"].to_pylist()]
+    assert results.evaluation_error == pytest.approx(np.sqrt(np.mean(errors)))
+    assert evaluation(results) == f"4 stochastic episodes, standard error of their mean {results.evaluation_error:.2g}"
 
 
 def test_one_row_a_round_and_nothing_else_is_left(done: Path) -> None:
@@ -112,7 +150,8 @@ def test_the_definition_says_how_it_was_made(done: Path) -> None:
         5e-3,
         "none",
     )
-    assert about["experiment"]["arms"][1] == {"name": "iif 0.5", "settings": {"filter": "iif", "drop": 0.5}}
+    filters = {"name": "iif 0.5", "settings": {"filter": "iif", "drop": 0.5}, "reseeded": False}
+    assert about["experiment"]["arms"][1] == filters
     assert about["made"][0]["command"] == "python -m engine reproduce ..."
     assert about["made"][0]["fingerprint"]["numpy"] == np.__version__
 
@@ -213,6 +252,8 @@ def test_arms_and_seeds_can_be_added(done: Path, tmp_path: Path) -> None:
         (LAKE.changed(rounds=3), "rounds=2, not 3"),
         (LAKE.changed(episodes=5), "episodes=4, not 5"),
         (replace(LAKE, evaluate_every=2), "evaluate_every=1, not 2"),
+        (replace(LAKE, exact=True), "exact=False, not True"),
+        (LAKE.changed(rounds=2, preset="v0.1"), "max_grad_norm=inf, not 0.5"),
         (LAKE.changed(settings={"gamma": 0.9}), "gamma=0.99, not 0.9"),
         (replace(LAKE, arms=(Arm("ppo"), Arm("iif 0.5", {"filter": "iif", "drop": 0.4}))), "arm 'iif 0.5'"),
     ],
@@ -296,27 +337,33 @@ def test_rounds_between_evaluations_have_none() -> None:
 
 def test_experiments_go_by_name_and_by_environment() -> None:
     assert [e.name for e in find_experiments(["Acrobot-V1", "frozenlake", "acrobot"])] == ["acrobot", "frozenlake"]
-    assert find_experiments(["all"]) == list(EXPERIMENTS.values())
+    assert [e.name for e in find_experiments(["all"])] == [*EXPERIMENTS][:6]
+    assert [e.name for e in find_experiments(["highway-fast-v0", "highway-v0"])] == ["highway-fast", "highway"]
     with pytest.raises(BadInputError, match="unknown experiment 'lake'; there are frozenlake, acrobot"):
         find_experiments(["lake"])
-    with pytest.raises(BadInputError, match=r"frozenlake has no arm 'iif 0\.3'; it has ppo, iif 0\.125"):
+    with pytest.raises(BadInputError, match=r"frozenlake has no arm 'iif 0\.3'; it has ppo, iif 0\.0625"):
         EXPERIMENTS["frozenlake"].changed(["iif 0.3"])
 
 
 def test_the_papers_experiments_are_complete() -> None:
-    assert {e.env_id: e.rounds for e in EXPERIMENTS.values()} == {
-        "FrozenLake-v1": 30,
-        "Acrobot-v1": 20,
-        "MiniGrid-Empty-8x8-v0": 30,
-        "highway-fast-v0": 20,
-        "LunarLander-v3": 100,
-        "BipedalWalker-v3": 150,
+    papers = [e for e in EXPERIMENTS.values() if e.preset == "paper"]
+    assert {e.env_id: e.rounds for e in papers} == {
+        name: preset(name, "paper").rounds for name, entry in CATALOGUE.items() if "paper" in entry.presets
+    }
+    assert {e.name for e in papers if e.exact} == {"frozenlake"}
+    assert {e.name for e in papers if e.exact or (e.episodes, e.evaluate_every) == (100, 1)} == {
+        *("frozenlake", "acrobot", "minigrid", "lunarlander"),
     }
     for experiment in EXPERIMENTS.values():
-        usual = {"ppo", "iif 0.5", "guarded 0.5", "guarded 1", "guarded 0.5 tracin_adam", "random"}
+        usual = {"ppo", "iif 0.0625", "iif 0.5", "guarded 0.5", "guarded 1", "guarded 0.5 tracin_adam", "random"}
         assert usual <= {arm.name for arm in experiment.arms}
         for arm in experiment.arms:
             if arm.settings and arm.name not in {"random", "advantage", "td_error"}:
                 assert experiment.config(arm, 0).filter_name == arm.name
         assert experiment == Experiment.from_json(json.loads(json.dumps(experiment.to_json())))
-    assert EXPERIMENTS["lunarlander"].paper.se_ave == 26.0  # type: ignore[union-attr]
+
+
+def test_an_experiment_of_version_0_1_keeps_its_command() -> None:
+    old = EXPERIMENTS["minigrid"].changed(preset="v0.1", episodes=20, evaluate_every=5)
+    assert (old.rounds, old.config(old.arm("ppo"), 0).max_grad_norm) == (30, 0.5)
+    assert Experiment.from_json({**old.to_json(), "paper": {"se_ave": 65.8}}) == old, "which kept the paper's figures"

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from made_up_results import BETTER, LAKE, PPO, campaign, results
 
 from engine.experiments.findings import findings, on_a_busier_machine
+from engine.experiments.plans import EXPERIMENTS
 from engine.experiments.report import render, write_report
-from engine.experiments.results import SCHEMA
+from engine.experiments.results import SCHEMA, begin
 from engine.experiments.summary import summary
 
 
@@ -53,15 +54,31 @@ def test_the_report_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
 def test_the_report_shows_the_papers_numbers_beside_ours_and_says_what_is_noise() -> None:
     page = Page(render(campaign(LAKE), summary(campaign(LAKE)))).text
     text = re.sub(r"\s+", " ", page)
-    for figure in ("34.0 ± 2.0 %", "19.2 %", "29.5 %"):
+    for figure in ("34.0 ± 2.0 %", "19.2 %", "29.5 %", "the paper's iif 0.5", "ppo against ppo"):
         assert figure in text
-    assert "3 seeds, 6 rounds of 2048 records, 20 stochastic evaluation episodes after each round." in text
+    assert "Beside the paper's row: 6 rounds, where the paper has 30." in text
+    assert "3 seeds, 6 rounds of 2048 records. Evaluated after each round: the expected return" in text
+    assert "Preset paper: sgd 0.005, no gradient clip" in text
+    assert "Fewer rounds (SE_sym): above PPO: iif 0.5, guarded 1; within noise: iif 0.25, random." in text
+    assert "PPO against another seed of PPO reads -" in text
     assert "Planned are 30 rounds." in text
     assert "Final return: above PPO: iif 0.5, guarded 1; below PPO: random; within noise: iif 0.25." in text
-    assert "IIF, choice of p by SE_ave: 0.5 (0.25: 0.0%, 0.5:" in text
+    assert "IIF, choice of p by SE_sym: 0.5 (0.25: 0.0%, 0.5:" in text
     assert "random: 3 of 3 seeds end below PPO's worst seed." in text
     assert "The random filter is not clearly worse" not in text
     assert "Fewer than five seeds" in text
+
+
+def test_the_papers_figures_stand_only_beside_training_like_its_own() -> None:
+    """Version 0.1 set its figures for SGD beside runs with Adam; the settings decide, whatever a campaign says."""
+    adam = begin(EXPERIMENTS["acrobot"].changed(["ppo", "iif 0.5"], 6, preset="v0.1"))
+    rows = results("acrobot", {"ppo": PPO, "iif 0.5": BETTER})
+    text = re.sub(
+        r"\s+", " ", Page(render(campaign(part := replace(rows, config=adam.config)), summary(campaign(part)))).text
+    )
+    assert "36.7" not in text
+    assert "the paper's iif" not in text
+    assert "36.7 ± 6.5 %" in Page(render(campaign(rows), summary(campaign(rows)))).text
 
 
 def test_times_of_a_busier_machine_are_said_to_be() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 from made_up_results import BETTER, LAKE, PPO, WORSE, campaign, results
 
-from engine.experiments.metrics import area, final_return, sample_efficiency
+from engine.experiments.metrics import area, final_return, log_ratios, sample_efficiency
 from engine.experiments.report import render
 from engine.experiments.summary import SCHEMA as SUMMARY_SCHEMA
 from engine.experiments.summary import per_seed, summary
@@ -38,7 +39,14 @@ def test_the_summary_is_the_metrics_of_the_seeds() -> None:
     assert found["final_gain_low"] > 0
 
     standard = row(table, "frozenlake", "ppo")
-    assert (standard["se_ave"], standard["final_gain"], standard["below"], standard["seeds"]) == (None, None, 0, 3)
+    assert (standard["final_gain"], standard["below"], standard["seeds"]) == (None, 0, 3)
+    pairs = list(permutations(PPO, 2))
+    assert standard["se_ave"] == pytest.approx(np.mean([sample_efficiency(a, b).ave for a, b in pairs]))
+    assert standard["se_peak"] == pytest.approx(np.mean([sample_efficiency(a, b).peak for a, b in pairs]))
+    assert standard["se_ave"] < standard["se_sym"] == 0
+    assert standard["se_sym_low"] < 0 < standard["se_sym_high"]
+    assert found["se_sym"] == pytest.approx(1 - np.exp(log_ratios(PPO, BETTER).mean()))
+    assert 0 < found["se_sym_low"] < found["se_sym"] < found["se_sym_high"] < 1
     worse = row(table, "frozenlake", "random")
     assert worse["never"] == pytest.approx((3 + 4 + 3) / (4 + 6 + 4))
     assert (worse["below"], worse["final_better"]) == (3, 0)
@@ -75,7 +83,9 @@ def test_over_all_environments_scores_are_normalised_by_ppos_range() -> None:
     assert (found["environments"], found["seeds"]) == (2, 6)
     assert found["final_better"] == 1
     assert found["final"] == pytest.approx(0.9 / 0.6, abs=0.02)  # PPO's best evaluation is 0.6
-    assert found["se_ave"] == pytest.approx(row(both, "frozenlake", "iif 0.5")["se_ave"])
+    for name in ("se_ave", "se_sym"):
+        assert found[name] == pytest.approx(row(both, "frozenlake", "iif 0.5")[name])
+    assert row(both, "all", "ppo")["se_sym"] == 0
     assert row(both, "all", "random")["environments"] == 1
 
 
@@ -90,5 +100,5 @@ def test_an_unfinished_campaign_has_what_is_there() -> None:
     assert "Unfinished: frozenlake" in page
     without_ppo = results("frozenlake", {"iif 0.5": BETTER})
     found = row(summary(campaign(without_ppo)), "frozenlake", "iif 0.5")
-    assert (found["se_ave"], found["final_gain"], found["below"]) == (None, None, None)
+    assert (found["se_sym"], found["se_ave"], found["final_gain"], found["below"]) == (None, None, None, None)
     assert "FrozenLake-v1" in render(campaign(without_ppo), summary(campaign(without_ppo)))

@@ -27,7 +27,9 @@ Listing = Callable[[Path], dict[str, bytes]]
 
 @pytest.fixture(scope="module")
 def parent(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    config = engine.preset("CartPole-v1", rounds=4, n_steps=128, batch_size=32, n_epochs=4, learning_rate=3e-3)
+    config = engine.preset(
+        "CartPole-v1", "default", rounds=4, n_steps=128, batch_size=32, n_epochs=4, learning_rate=3e-3
+    )
     return engine.train(config, tmp_path_factory.mktemp("retrain") / "parent")
 
 

@@ -54,7 +54,7 @@ def wrong(run: Run, k: int) -> list[Check]:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, float], Run]:
-    config = engine.preset("CartPole-v1", **SMALL)
+    config = engine.preset("CartPole-v1", "default", **SMALL)
     return lambda name, strength: planted_run(tmp_path_factory.mktemp("planted") / "run", name, strength, config)
 
 

@@ -63,7 +63,7 @@ def test_bad_settings_leave_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_planted_round_follows_where_the_clean_run_stopped(tmp_path: Path) -> None:
-    config = engine.preset("FrozenLake-v1", rounds=2, seed=3, **SMALL)
+    config = engine.preset("FrozenLake-v1", "v0.1", rounds=2, seed=3, **SMALL)
     clean = engine.train(config, tmp_path / "clean")
     rounds = engine.rounds(config, tmp_path / "stopped")
     assert [next(rounds).round for _ in range(2)] == [0, 1], "a round is kept once the next one is asked for"

@@ -36,7 +36,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[FallsCell, Path]:
 
 def test_falls_are_those_of_the_trained_policies(found: tuple[FallsCell, Path], tmp_path: Path) -> None:
     cell, _ = found
-    run = engine.train(engine.preset("CartPole-v1", rounds=8, seed=0, learning_rate=3e-2, **SMALL), tmp_path / "run")
+    run = engine.train(
+        engine.preset("CartPole-v1", "default", rounds=8, seed=0, learning_rate=3e-2, **SMALL), tmp_path / "run"
+    )
     assert [each.round for each in cell.answers] == run.stored_rounds
     (fall,) = (each for each in cell.answers if each.judged is not None)
     assert fall.fell

@@ -24,7 +24,9 @@ NOTHING = 1e-30
 
 
 def control(path: Path) -> Run:
-    return engine.train(engine.preset("CartPole-v1", rounds=2, n_steps=64, n_epochs=1, learning_rate=NOTHING), path)
+    return engine.train(
+        engine.preset("CartPole-v1", "default", rounds=2, n_steps=64, n_epochs=1, learning_rate=NOTHING), path
+    )
 
 
 def recorded(path: Path) -> Run:

@@ -77,7 +77,7 @@ def test_a_fall_that_was_luck_of_its_episodes() -> None:
 
 def test_a_step_that_was_too_large_is_named_whether_the_policy_fell_or_not(tmp_path: Path) -> None:
     """Thirty times too large, and the record says so of itself."""
-    config = engine.preset("CartPole-v1", rounds=7, n_envs=2, n_steps=512, n_epochs=4, batch_size=64, seed=3)
+    config = engine.preset("CartPole-v1", "default", rounds=7, n_envs=2, n_steps=512, n_epochs=4, batch_size=64, seed=3)
     run = planted_run(tmp_path / "run", "rate", 100.0, config, k=5)
     seen: list[str] = []
     found = autopsy(run, 5, episodes=16, progress=lambda doing, done, total: seen.append(doing))

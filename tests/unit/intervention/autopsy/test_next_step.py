@@ -30,7 +30,9 @@ def test_the_training_again_with_one_setting_changed(cartpole: Run, verdict: str
     named = {name.lstrip("-"): int(value) for name, value in options if name in ("--seed", "--rounds")}
     if verdict == "step":
         changed = {"learning_rate": cartpole.config.learning_rate * changed["learning_rate"]}
-    assert envs.with_settings("CartPole-v1", "paper", {**settings, **named}) == replace(cartpole.config, **changed)
+    assert envs.with_settings("CartPole-v1", dict(options)["--preset"], {**settings, **named}) == replace(
+        cartpole.config, **changed
+    )
 
 
 def test_a_folder_of_any_name_stays_one_word(cartpole: Run, tmp_path: Path) -> None:

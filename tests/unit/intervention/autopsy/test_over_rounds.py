@@ -79,7 +79,7 @@ def test_a_decay_that_the_settings_do_not_lead_to(pair: tuple[Run, Run]) -> None
 def test_arms_that_can_not_be_had(cartpole: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = cartpole.snapshot(1)
     assert [why for _, why in possible_arms(snapshot)] == [""] * 5
-    filtered = snapshot.changed(config=engine.preset("CartPole-v1", filter="random"))
+    filtered = snapshot.changed(config=engine.preset("CartPole-v1", "default", filter="random"))
     assert {arm.cause: why for arm, why in possible_arms(filtered) if why} == {"records": over_rounds.WHY_FILTERED}
 
 

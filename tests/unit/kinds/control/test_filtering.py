@@ -26,7 +26,7 @@ SETTINGS: dict[str, Any] = {"n_steps": 100, "n_envs": 2, "batch_size": 32, "n_ep
 
 @pytest.fixture(scope="module")
 def snapshot() -> Snapshot:
-    made = ControlLearner.begin(engine.preset("CartPole-v1", **SETTINGS))
+    made = ControlLearner.begin(engine.preset("CartPole-v1", "default", **SETTINGS))
     made.update(made.collect())
     return made.collect()
 
@@ -35,7 +35,7 @@ def snapshot() -> Snapshot:
 def test_every_filter_drops_as_many_as_iif(snapshot: Snapshot, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.kinds.control.filtering.agreement", lambda _: 2.2)
     snapshot = replace(snapshot, metrics={**snapshot.metrics, "explained_variance": -1.0})
-    choose = make_filter(engine.preset("CartPole-v1", **SETTINGS, filter=name))
+    choose = make_filter(engine.preset("CartPole-v1", "default", **SETTINGS, filter=name))
     assert choose is not None
     dropped, why, actor_only = choose(snapshot)
     scores = engine.influence(snapshot).influence
@@ -87,7 +87,7 @@ def test_agreement_by_hand() -> None:
 
 def test_dropped_from_the_actor_alone() -> None:
     """The critic learns as if nothing were dropped, the actor as if the records were gone; clipping would couple them."""
-    made = ControlLearner.begin(engine.preset("CartPole-v1", **SETTINGS, max_grad_norm=None))
+    made = ControlLearner.begin(engine.preset("CartPole-v1", "default", **SETTINGS, max_grad_norm=None))
     collected = made.collect()
     drop = np.arange(0, 200, 3)
     whole, gone = engine.replay(collected).checkpoint, engine.replay(collected, drop=drop).checkpoint
@@ -123,13 +123,13 @@ def test_filtered_minibatches_are_filled_up_again(snapshot: Snapshot) -> None:
 
 
 def test_no_filter() -> None:
-    assert make_filter(engine.preset("CartPole-v1")) is None
+    assert make_filter(engine.preset("CartPole-v1", "default")) is None
 
 
 @pytest.mark.parametrize("estimator", ["tracin", "tracin_adam"])
 @pytest.mark.parametrize("name", ["iif", "guarded", "random"])
 def test_filters_go_by_the_estimator_that_they_are_told(snapshot: Snapshot, name: str, estimator: str) -> None:
-    config = engine.preset("CartPole-v1", **SETTINGS, filter=name, filter_estimator=estimator)
+    config = engine.preset("CartPole-v1", "default", **SETTINGS, filter=name, filter_estimator=estimator)
     choose = make_filter(config)
     assert choose is not None
     dropped, why, _ = choose(replace(snapshot, config=config, metrics={"explained_variance": 0.9}))
@@ -142,7 +142,7 @@ def test_filters_go_by_the_estimator_that_they_are_told(snapshot: Snapshot, name
 
 def test_a_shut_guard_drops_nothing(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.kinds.control.filtering.agreement", lambda _: 0.3)
-    choose = make_filter(engine.preset("CartPole-v1", **SETTINGS, filter="guarded"))
+    choose = make_filter(engine.preset("CartPole-v1", "default", **SETTINGS, filter="guarded"))
     assert choose is not None
     dropped, why, _ = choose(replace(snapshot, metrics={**snapshot.metrics, "explained_variance": -1.0}))
     assert len(dropped) == 0
@@ -154,7 +154,7 @@ def test_a_shut_guard_drops_nothing(snapshot: Snapshot, monkeypatch: pytest.Monk
     [("iif", "first_order"), ("random", "first_order"), ("guarded", "first_order"), ("guarded", "tracin_adam")],
 )
 def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: str, estimator: str) -> None:
-    config = engine.preset("CartPole-v1", **SETTINGS, filter=name, filter_estimator=estimator)
+    config = engine.preset("CartPole-v1", "default", **SETTINGS, filter=name, filter_estimator=estimator)
     whole = engine.train(config, tmp_path / "whole")
     interrupted = engine.rounds(config, tmp_path / "cut")
     for _ in range(2):
@@ -178,7 +178,7 @@ def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: s
 
 
 def test_a_filter_that_leaves_too_little_stops(tmp_path: Path) -> None:
-    config = engine.preset("CartPole-v1", **{**SETTINGS, "batch_size": 90, "drop": 1.0}, filter="iif")
+    config = engine.preset("CartPole-v1", "default", **{**SETTINGS, "batch_size": 90, "drop": 1.0}, filter="iif")
     with pytest.raises(BadInputError, match=r"would keep \d+ records of round 0, fewer than two minibatches \(180\)"):
         engine.train(config, tmp_path / "run")
     with pytest.raises(NotARunError):
@@ -214,11 +214,11 @@ def test_a_round_without_signal_is_kept_whole() -> None:
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInputError, match=message):
-        engine.preset("CartPole-v1", **settings)
+        engine.preset("CartPole-v1", "default", **settings)
 
 
 def test_a_filtered_runs_branch_goes_on_filtering(tmp_path: Path) -> None:
-    engine.train(engine.preset("CartPole-v1", **SETTINGS, filter="iif"), tmp_path / "run")
+    engine.train(engine.preset("CartPole-v1", "default", **SETTINGS, filter="iif"), tmp_path / "run")
     more: dict[str, Any] = {"orders": 2, "episodes": 2, "continue_rounds": 1}
     outcome = engine.retrain(tmp_path / "run", 1, [1, 2, 3], tmp_path / "branch", **more)
     later = engine.open_run(outcome["run"]).snapshot(2)
@@ -230,7 +230,7 @@ def test_filters_rank_by_the_actors_objective_alone(estimator: str) -> None:
     """With separate networks the value loss has no part in the influence on a policy's target; in a shared trunk it has."""
     small: dict[str, Any] = {"n_steps": 64, "batch_size": 32, "n_epochs": 1, "gamma": 0.9}
     for name, shared in (("CartPole-v1", False), ("MiniGrid-Empty-8x8-v0", True)):
-        made = ControlLearner.begin(engine.preset(name, **small, filter="iif", filter_estimator=estimator))
+        made = ControlLearner.begin(engine.preset(name, "v0.1", **small, filter="iif", filter_estimator=estimator))
         made.update(made.collect())
         collected = made.collect()
         whole = engine.influence(collected, estimator=estimator, cache=False)

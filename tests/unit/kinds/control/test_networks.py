@@ -66,10 +66,10 @@ def test_a_policy_target_reaches_the_trunk_and_needs_the_value() -> None:
 
 
 def test_run_json_names_the_encoder_and_the_closed_form_is_refused_in_words(tmp_path: Path) -> None:
-    config = engine.preset(NAME, rounds=1, n_steps=8, n_epochs=1)
+    config = engine.preset(NAME, "v0.1", rounds=1, n_steps=8, n_epochs=1)
     assert engine.train(config, tmp_path / "run").manifest.encoder == "image"
     with pytest.raises(BadInputError, match=r"MiniGrid-Empty-8x8-v0 shows images.*path=torch") as caught:
-        engine.train(engine.preset(NAME, path="closed_form"), tmp_path / "other")
+        engine.train(engine.preset(NAME, "v0.1", path="closed_form"), tmp_path / "other")
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "other").exists()
 

@@ -151,7 +151,7 @@ def test_an_altered_observation_is_noticed(run: Run) -> None:
 @pytest.mark.parametrize(("name", "kind"), [("FrozenLake-v1", "discrete"), ("MiniGrid-Empty-8x8-v0", "images")])
 def test_observations_without_a_mean_are_refused_in_words(name: str, kind: str, tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=f"normalize_observation is on, but the observations are {kind}") as caught:
-        engine.train(engine.preset(name, normalize_observation=True), tmp_path / "run")
+        engine.train(engine.preset(name, "v0.1", normalize_observation=True), tmp_path / "run")
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "run").exists()
 

@@ -118,7 +118,7 @@ def test_an_answer_is_kept_for_the_process(by_registry: Run, monkeypatch: pytest
 def test_a_run_goes_on_only_where_it_began(by_function: Run, tmp_path: Path) -> None:
     """Pendulum-v1 is in the catalogue, too: a run of the function's is not resumed there."""
     with saying(make=f"{PACKAGE}:pendulum"):
-        config = engine.preset("Pendulum-v1", **SMALL)
+        config = engine.preset("Pendulum-v1", "default", **SMALL)
         rounds = engine.rounds(config, tmp_path / "run")
         next(rounds), next(rounds)
         rounds.close()
