@@ -118,6 +118,7 @@ def write_run(path: Path) -> None:
         reward_parts={"model": reward},
         truncated=rng.random(SEQUENCES) < 0.2,
         kept=np.ones(SEQUENCES, np.bool_),
+        repaired=np.zeros(SEQUENCES, np.bool_),
         start=(np.arange(SEQUENCES + 1) * length).astype(np.int64),
         token=token.ravel(),
         mask=mask,

@@ -17,8 +17,10 @@ LANGUAGE = "language"
 MOST_LAYERS, MOST_WIDTH = 32, 2**14
 """Of each network of a control task."""
 MOST_EPOCHS = 10_000
-FILTERS = ("none", "iif", "guarded", "random", "advantage", "td_error")
-LANGUAGE_FILTERS = ("none", "iif", "random", "reward_threshold")
+FILTERS = ("none", "iif", "guarded", "random", "advantage", "td_error", "reestimate", "reestimate_random")
+LANGUAGE_FILTERS = ("none", "iif", "random", "reward_threshold", "reestimate", "reestimate_random")
+REPAIRING_FILTERS = ("reestimate", "reestimate_random")
+"""Those that repair the records which they choose; the others drop them."""
 
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 Widths = Annotated[
@@ -89,14 +91,17 @@ class TrainConfig:
     path: Literal["closed_form", "torch"] = "closed_form"
     """How networks and update are computed: `closed_form` (NumPy, fast) or `torch`. They agree to rounding; a run is
     replayed on the path it was trained on. Images need `torch`."""
-    filter: Literal["none", "iif", "guarded", "random", "advantage", "td_error", "reward_threshold"] = "none"
-    """Which records each round's update goes without; see `engine.kinds.control.filtering`, and `engine.kinds.language.filtering`
-    for sequences."""
+    filter: Literal[
+        "none", "iif", "guarded", "random", "advantage", "td_error", "reward_threshold", "reestimate", "reestimate_random"
+    ] = "none"
+    """Which records each round's update goes without, or repairs; see `engine.kinds.control.filtering`, and
+    `engine.kinds.language.filtering` for sequences."""
     drop: Annotated[float, Meta(gt=0, le=1)] = 0.5
-    """How much a filter drops: IIF the worst `drop` of the records with negative influence, the others as many."""
+    """How much a filter drops or repairs: IIF the worst `drop` of the records with negative influence, the others as many."""
     filter_mode: Literal["mask", "rebatch"] = "rebatch"
     """How a filter's records go: `rebatch` fills the minibatches up again, so that the update takes fewer steps, as the
-    paper's filtering does; `mask` leaves the records out of their minibatches: as many steps, on smaller ones."""
+    paper's filtering does; `mask` leaves the records out of their minibatches: as many steps, on smaller ones. Repaired
+    records stay where they are."""
     filter_estimator: Literal["first_order", "tracin", "tracin_adam"] = "first_order"
     """The influence by which `iif` and `guarded` choose, and by which all filters count (`engine.core.estimators.registry`):
     `first_order` as the paper does; the others replay the round's update first, which takes several times as long."""
@@ -145,6 +150,11 @@ class TrainConfig:
     def stops_after_epoch(self, approx_kl: Any) -> bool:
         """Whether no epoch is begun any more, from the approximate KL of the last minibatch before its step; never here."""
         return False
+
+    @property
+    def repairs(self) -> bool:
+        """Whether the filter repairs the records that it chooses, in the place of dropping them."""
+        return self.filter in REPAIRING_FILTERS
 
     @property
     def filter_name(self) -> str:

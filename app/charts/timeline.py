@@ -24,6 +24,7 @@ LOSSES = {
     "clip_fraction": "clip fraction",
     "explained_variance": "explained variance",
     "dropped": "records dropped by the filter",
+    "repaired": "records repaired by the filter",
     "mean_kl": "KL to the reference",
     "validation_reward": "reward of held-out prompts",
     "reward/judge": "share of rude responses",

@@ -81,6 +81,8 @@ def _contents(
             st.caption("This record was dropped from the update.")
         elif not snapshot.buffer.kept[record]:
             st.caption("This record was dropped from the actor's loss; the critic trained on it.")
+        elif snapshot.buffer.repaired[record]:
+            st.caption("This record was repaired: the update took its TD error in the place of its advantage.")
         return _views(run, snapshot, scores, fields, record, word)
 
 

@@ -91,4 +91,6 @@ def _kinds(fields: dict[str, NDArray[Any]], action_names: Sequence[str]) -> tupl
     kinds |= {"advantage > 0": fields["advantage"] > 0, "advantage < 0": fields["advantage"] < 0}
     if not fields["kept"].all():
         kinds["dropped by the filter"] = ~fields["kept"]
+    if "repaired" in fields:
+        kinds["repaired"] = fields["repaired"]
     return list(kinds), list(kinds.values())

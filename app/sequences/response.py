@@ -89,6 +89,8 @@ def _head(listed: Listed, rows: NDArray[np.int64], record: int, row: dict[str, A
             st.badge("truncated", icon=":material/content_cut:", color="gray", help=meaning("truncated"))
         if row.get("kept") is False:
             st.badge("dropped by the filter", icon=":material/filter_alt:", color="gray")
+        if row.get("repaired"):
+            st.badge("repaired", icon=":material/healing:", color="gray", help=meaning("repair"))
         if record in listed.basket:
             st.badge("in the basket", icon=":material/shopping_cart:", color="violet")
 

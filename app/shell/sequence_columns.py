@@ -46,6 +46,7 @@ def sequences_table(buffer: SequenceBuffer) -> pa.Table:
         "length": summed(buffer, buffer.mask).astype(np.int32),
         "truncated": buffer.truncated,
         "kept": buffer.kept,
+        **({"repaired": buffer.repaired} if buffer.repaired.any() else {}),
     }
     return pa.table(columns)
 

@@ -104,6 +104,5 @@ def _line(metrics: Any, number: int) -> str:
     words = [f"round {number}: mean reward {metrics['mean_return']:.2f}", f"KL {metrics['mean_kl']:.2f}"]
     if "reward/judge" in metrics:
         words.append(f"rude {metrics['reward/judge']:.0%}")
-    if metrics.get("dropped"):
-        words.append(f"{metrics['dropped']} dropped")
+    words += [f"{metrics[what]} {what}" for what in ("dropped", "repaired") if metrics.get(what)]
     return ", ".join(words)

@@ -58,9 +58,15 @@ def train(
     ] = None,
     record_filter: Annotated[
         str | None,
-        typer.Option("--filter", help="Train on a part of each round: iif, guarded, random, advantage, td_error."),
+        typer.Option(
+            "--filter",
+            help="Train on a part of each round: iif, guarded, random, advantage, td_error; or on repaired records: reestimate, "
+            "reestimate_random.",
+        ),
     ] = None,
-    drop: Annotated[float | None, typer.Option(help="How much the filter drops, above 0 and at most 1.")] = None,
+    drop: Annotated[
+        float | None, typer.Option(help="How much the filter drops or repairs, above 0 and at most 1.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change one setting; repeat for more."),

@@ -47,6 +47,9 @@ class Counterfactuals:
     def trajectories(self, snapshot: Any) -> Trajectories:
         """The round's steps with their advantages, as they follow from rewards and values.
 
+        Where a kind has them, its buffer has a column `repaired`, (n,) True where a record was repaired: here such records have
+        the advantages that they had before.
+
         Raises:
             BadInputError: the advantages of this kind follow from something else.
         """
@@ -58,26 +61,33 @@ class Counterfactuals:
         """The steps whose advantages follow from the round's rewards and values alone. Errors as `trajectories`."""
         return self.trajectories(snapshot).steps
 
-    def with_advantages(self, snapshot: Any, advantage: Float32s, **columns: Float32s) -> Any:
+    def with_advantages(self, snapshot: Any, advantage: Float32s, **columns: NDArray[Any]) -> Any:
         """The round with other advantages.
 
         Args:
             snapshot: the round.
             advantage: (N,) of every step of `trajectories`, not normalised.
-            columns: what else is another one, (N,) each: `value`, or `returns`, which the critic is drawn to.
+            columns: what else is another one: (N,) `value`, or `returns`, which the critic is drawn to; (n,) `repaired`.
         """
         return snapshot.changed(buffer=replace(snapshot.buffer, advantage=advantage, **columns))
 
     def repaired(self, snapshot: Any, records: NDArray[np.int64]) -> Any:
         """The round with the TD errors of some records in the place of their advantages; what the critic is drawn to stays.
 
+        Records that were repaired before stay so.
+
         Raises:
             BadInputError: as `trajectories`.
         """
         steps, config = self.trajectories(snapshot), snapshot.config
-        chosen = np.isin(steps.record, records)
+        before: NDArray[np.bool_] = snapshot.buffer.repaired
+        repaired = before.copy()
+        repaired[records] = True
+        if np.array_equal(repaired, before):
+            return snapshot
         errors = steps.td_errors(config.gamma * config.gae_lambda)
-        return self.with_advantages(snapshot, np.where(chosen, errors, steps.advantage))
+        advantage = np.where(repaired[steps.record], errors, steps.advantage)
+        return self.with_advantages(snapshot, advantage, repaired=repaired)
 
     # With other settings.
 

@@ -32,3 +32,8 @@ def share(name: str, phrase: str, values: ArrayLike) -> Feature:
 def dropped(kept: NDArray[np.bool_]) -> Feature:
     """Whether the update went without a record, of its column `kept`."""
     return share("dropped", "were dropped from the update", ~kept)
+
+
+def repaired(column: NDArray[np.bool_]) -> Feature:
+    """Whether a record was repaired before the update, of its column `repaired`."""
+    return share("repaired", "were repaired before the update", column)

@@ -1,7 +1,7 @@
-"""Iterative influence-based filtering (IIF; paper, section 5): train on a part of each round.
+"""Iterative influence-based filtering (IIF; paper, section 5): train on a part of each round, or on repaired records.
 
-A filter looks at a round between collect and update and says which records the update goes without; which ones, each kind of
-run says (`Kind.make_filter`).
+A filter looks at a round between collect and update and says which records the update goes without, or which ones it trains
+on with their TD error in the place of their advantage; which ones, each kind of run says (`Kind.make_filter`).
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ S = TypeVar("S", bound=Snapshot)
 class Filtered(NamedTuple):
     """What a filter says of a collected round."""
 
-    dropped: NDArray[np.int64]
-    """Records that the update goes without."""
+    records: NDArray[np.int64]
+    """Which ones it chooses."""
     why: str
     """In a few words."""
     actor_only: bool = False
-    """The critic still trains on them."""
+    """The critic still trains on those that are dropped."""
+    repairs: bool = False
+    """The update goes on with them, repaired (`Kind.repaired`), in the place of dropping them."""
 
 
 RecordFilter = Callable[..., Filtered]
@@ -38,16 +40,19 @@ RecordFilter = Callable[..., Filtered]
 
 
 def filtered(snapshot: S, record_filter: RecordFilter | None) -> S:
-    """The collected round as a filter leaves it; its metrics say how many records went, and why."""
+    """The collected round as a filter leaves it; its metrics say how many records it dropped or repaired, and why."""
     if record_filter is None:
         return snapshot
-    dropped, why, actor_only = record_filter(snapshot)
-    left = snapshot
-    if len(dropped):
-        left = kind_of(snapshot).removed(snapshot, dropped, actor_only=actor_only)
+    records, why, actor_only, repairs = record_filter(snapshot)
+    kind, left = kind_of(snapshot), snapshot
+    if repairs:
+        left = kind.repaired(snapshot, records)
+    elif len(records):
+        left = kind.removed(snapshot, records, actor_only=actor_only)
     if snapshot.config.filter_mode == "rebatch":
         left = left.gathered()
-    return replace(left, metrics={**snapshot.metrics, "dropped": len(dropped), "filter": why})
+    counts = {"dropped": 0, "repaired": len(records)} if repairs else {"dropped": len(records)}
+    return replace(left, metrics={**snapshot.metrics, **counts, "filter": why})
 
 
 def actor_influence(snapshot: Snapshot) -> Float32s:
@@ -66,7 +71,7 @@ def actor_influence(snapshot: Snapshot) -> Float32s:
 
 
 Ranking = Callable[..., NDArray[np.floating]]
-"""Gives every record a number from the snapshot and its influence; the smallest ones are dropped."""
+"""Gives every record a number from the snapshot and its influence; the smallest ones are dropped or repaired."""
 
 
 def by_influence(_snapshot: Snapshot, scores: Float32s) -> NDArray[np.floating]:
@@ -75,11 +80,16 @@ def by_influence(_snapshot: Snapshot, scores: Float32s) -> NDArray[np.floating]:
 
 
 def at_random(snapshot: Snapshot, scores: Float32s) -> NDArray[np.floating]:
-    """The control: as many records as IIF drops, whichever."""
+    """The control: as many records as IIF chooses, whichever."""
     return np.random.default_rng([snapshot.config.seed, 3, snapshot.round]).random(len(scores))
 
 
-RANKINGS: Mapping[str, Ranking] = {"iif": by_influence, "random": at_random}
+RANKINGS: Mapping[str, Ranking] = {
+    "iif": by_influence,
+    "random": at_random,
+    "reestimate": by_influence,
+    "reestimate_random": at_random,
+}
 """The filters of records of any kind."""
 
 
@@ -94,21 +104,21 @@ def ranked_filter(config: TrainConfig) -> RecordFilter | None:
     rank = RANKINGS.get(config.filter)
     if rank is None:
         raise BadInputError(f"filter is {config.filter}; runs of this kind have none, {', '.join(RANKINGS)}")
-    return lambda snapshot: drop_lowest(snapshot, config, rank, config.drop)
+    return lambda snapshot: choose_lowest(snapshot, config, rank, config.drop)
 
 
-def drop_lowest(
+def choose_lowest(
     snapshot: Snapshot, config: TrainConfig, rank: Ranking, drop: float, evidence: str = "", *, actor_only: bool = False
 ) -> Filtered:
-    """Drop as many records as `filtered_count` says, the lowest by a ranking.
+    """Choose as many records as `filtered_count` says, the lowest by a ranking, to be dropped or repaired.
 
     Args:
         snapshot: the collected round.
         config: names the filter.
-        rank: which go first.
+        rank: which come first.
         drop: share of the records with negative influence.
         evidence: what else is to be said of it.
-        actor_only: the critic still trains on them.
+        actor_only: the critic still trains on those that are dropped.
 
     Raises:
         BadInputError: less than two minibatches would be left.
@@ -117,23 +127,29 @@ def drop_lowest(
         scores = actor_influence(snapshot)
     except ZeroGradientError:
         target = kind_of(snapshot).default_target
-        return Filtered(np.zeros(0, np.int64), f"nothing dropped: the {target} target's gradient is zero", actor_only)
+        why = f"nothing {done_to(config)}: the {target} target's gradient is zero"
+        return Filtered(np.zeros(0, np.int64), why, actor_only, config.repairs)
     count = filtered_count(scores, drop)
-    left = len(scores) - count
+    left = len(scores) - (0 if config.repairs else count)
     if left < 2 * config.batch_size:
         raise BadInputError(
             f"the filter would keep {left} records of round {snapshot.round}, fewer than two minibatches "
             f"({2 * config.batch_size}); use a smaller drop than {config.drop:g}"
         )
-    dropped = np.argsort(rank(snapshot, scores), kind="stable")[:count]
+    chosen = np.argsort(rank(snapshot, scores), kind="stable")[:count]
     negatives = int((scores < 0).sum())
     what = "the worst" if rank is by_influence else "as many as the worst"
     why = f"{config.filter}: {what} {count} of {negatives} negative records by {config.filter_estimator}{evidence}"
-    return Filtered(dropped, why, actor_only)
+    return Filtered(chosen, why, actor_only, config.repairs)
+
+
+def done_to(config: TrainConfig) -> str:
+    """What a configuration's filter does to the records that it chooses, in a word."""
+    return "repaired" if config.repairs else "dropped"
 
 
 def filtered_count(scores: Float32s, drop: float) -> int:
-    """How many records IIF drops: those strictly below the threshold sorted(I)[int(drop * negatives)].
+    """How many records IIF chooses: those strictly below the threshold sorted(I)[int(drop * negatives)].
 
     Influence [-3, -1, -1, 2] with drop 0.5 -> threshold sorted[1] = -1, one record (-3) lies below it. With drop 1 the
     threshold is the first that is not negative, so all negative records go.

@@ -155,6 +155,7 @@ ALL_ARMS = (
     *(Arm(f"guarded {p:g}", _filter("guarded", p)) for p in (0.5, 1.0)),
     Arm("guarded 0.5 tracin_adam", {**_filter("guarded", 0.5), "filter_estimator": "tracin_adam"}),
     *(Arm(name, _filter(name, 0.5)) for name in ("random", "advantage", "td_error")),
+    *(Arm(f"{name} {p:g}", _filter(name, p)) for p in (0.125, 0.5) for name in ("reestimate", "reestimate_random")),
 )
 _COARSE = (
     *(STANDARD, "iif 0.0625", "iif 0.125", "iif 0.5"),

@@ -217,6 +217,7 @@ class Recorder:
             truncated=ends & cut,
             kept=np.ones(n, bool),
             critic_kept=np.ones(n, bool),
+            repaired=np.zeros(n, bool),
             valid=~phantom if phantom.any() else None,
             extra={name: numbers(name, given, n).astype(np.float64) for name, given in extra.items()},
             **flat,

@@ -61,6 +61,7 @@ class Rollout:
             returns=flat(theirs.returns),
             kept=np.ones(n_steps * n_envs, bool),
             critic_kept=np.ones(n_steps * n_envs, bool),
+            repaired=np.zeros(n_steps * n_envs, bool),
             extra={name: column.ravel() for name, column in self._extra.items()},
         )
 

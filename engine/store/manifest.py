@@ -28,7 +28,8 @@ LANGUAGE_VERSION = 3
 """The first version that a language model's run can have, whose records are sequences of tokens without their texts."""
 KIND_VERSION = 4
 """The version that it writes for a language model's run, whose tokens have their texts, for one of any other kind, which
-`run.json` names, and for one in an environment outside the catalogue; the newest one that it reads."""
+`run.json` names, for one in an environment outside the catalogue, and for one whose records may be repaired; the newest one
+that it reads."""
 SAID_OTHERWISE = ("control", "language")
 """The kinds of run that `run.json` has no word for: they are told apart by the settings of a language model."""
 DEFAULTS = ("kind", "settings", "language", "model", "environment")
@@ -52,6 +53,13 @@ class Parent:
     """How they were removed: `mask` or `rebatch`."""
     commit: str
     """Hash of the parent's commit of that round."""
+    repaired: tuple[int, ...] = ()
+    """Records of that round whose TD errors the update took in the place of their advantages."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; what says nothing is left out."""
+        values = asdict(self) | {"removed": [*self.removed], "repaired": [*self.repaired]}
+        return values if self.repaired else {name: value for name, value in values.items() if name != "repaired"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,8 @@ class RunManifest:
         if self.language is not None:
             object.__setattr__(self, "schema_version", max(self.schema_version, LANGUAGE_VERSION))
             object.__setattr__(self, "kind", "language")
-        if self.environment is not None or self.kind not in SAID_OTHERWISE:
+        repairs = self.language is None and (self.config.repairs or bool(self.parent and self.parent.repaired))
+        if self.environment is not None or self.kind not in SAID_OTHERWISE or repairs:
             object.__setattr__(self, "schema_version", max(self.schema_version, KIND_VERSION))
 
     def __repr__(self) -> str:
@@ -124,7 +133,7 @@ class RunManifest:
             "observation_space": self.observation_space.to_json(),
             "action_space": self.action_space.to_json(),
             "fingerprint": dict(self.fingerprint),
-            "parent": None if self.parent is None else {**asdict(self.parent), "removed": [*self.parent.removed]},
+            "parent": None if self.parent is None else self.parent.to_json(),
             "created": self.created,
             **({} if self.kind in SAID_OTHERWISE else {"kind": self.kind, "settings": dict(self.settings)}),
             **({} if self.language is None else {"language": self.language.to_json(), "model": dict(self.model)}),

@@ -54,6 +54,7 @@ def sequences(n: int, group_size: int = 1, seed: int = 0) -> SequenceBuffer:
         reward_parts={"model": reward},
         truncated=np.arange(n) % 7 == 3,
         kept=np.arange(n) % 5 != 4,
+        repaired=np.zeros(n, bool),
         start=start,
         token=np.concatenate([[*before, *after] for before, after in ids]).astype(np.int32),
         mask=mask,

@@ -66,6 +66,7 @@ def make_snapshot(k: int, observation: Space = FLOATS, action: Space = CHOICE, n
         returns=floats(rng, n),
         kept=kept,
         critic_kept=np.ones(n, bool) if k % 2 else kept,
+        repaired=rng.random(n) < 0.2 if k % 3 == 1 else np.zeros(n, bool),
     )
     minibatches = np.stack([rng.permutation(n) for _ in range(2)]).astype(np.int32)
     return ControlSnapshot(

@@ -122,8 +122,10 @@ def test_a_filter_trains_on_a_part_of_each_round(tmp_path: Path) -> None:
     scores = engine.influence(whole).influence
     assert scores[dropped].max() < 0
     assert len(dropped) == (scores < 0).sum() // 2
-    with pytest.raises(BadInputError, match="filter is td_error; runs of this kind have none, iif, random"):
+    with pytest.raises(BadInputError, match="filter is td_error; runs of this kind have none, iif, random, reestimate"):
         engine.train(ToySettings(replace(CONFIG, filter="td_error")), tmp_path / "other")
+    with pytest.raises(BadInputError, match="nothing is known of how advantages of the kind toy follow"):
+        engine.train(ToySettings(replace(CONFIG, filter="reestimate")), tmp_path / "repaired")
 
 
 # Replayed and attributed.

@@ -111,7 +111,8 @@ def return_target(snapshot: Snapshot, reference: Any | None = None) -> ReturnTar
     if not all(hasattr(buffer, column) for column in ("observation", "action", "advantage")):
         raise BadInputError("the reference buffer has no observations; take the buffer of a round of this kind of run")
     called = TargetName() if reference is None else None
-    made = ReturnTarget(buffer.observation, buffer.action, buffer.advantage, called=called, of_kind=snapshot.kind)
+    advantage = getattr(buffer, "estimated", buffer.advantage)  # a repair is no news of what the policy returns
+    made = ReturnTarget(buffer.observation, buffer.action, advantage, called=called, of_kind=snapshot.kind)
     if reference is not None:
         kind_named(snapshot.kind).check_target(snapshot, made)
     return made

@@ -97,8 +97,6 @@ def next_after_rounds(
         return _train(run, snapshot, {"seed": snapshot.config.seed + 1})
     if remedy:
         return _train(run, snapshot, remedy)
-    if verdict == "records":
-        return _engine("diagnose", str(run.path), "--round", str(snapshot.round))
     if verdict != "unexplained":
         return _engine("incidents", str(run.path)) if verdict == "rose" else ""
     rounds = sorted(recorded)

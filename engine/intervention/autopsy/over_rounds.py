@@ -43,8 +43,6 @@ class Otherwise:
     cause: LongCause
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Setting -> its value, or what makes it of the run's settings."""
-    repair: float = 0.0
-    """As in `Training`."""
 
     def of(self, config: TrainConfig) -> dict[str, Any]:
         """The settings' values."""
@@ -57,7 +55,7 @@ ARMS = (
     Otherwise("half the learning rate", "step", {"learning_rate": lambda config: config.learning_rate / 2}),
     Otherwise("a quarter of the learning rate", "step", {"learning_rate": lambda config: config.learning_rate / 4}),
     Otherwise("the worst half of negative records filtered", "records", {"filter": "iif", "drop": 0.5}),
-    Otherwise("the worst half of negative records repaired", "records", repair=0.5),
+    Otherwise("the worst half of negative records repaired", "records", {"filter": "reestimate", "drop": 0.5}),
 )
 
 
@@ -126,7 +124,6 @@ def autopsy_rounds(
             tuple(numbers[1:]),
             episodes,
             arm.of(snapshot.config),
-            arm.repair,
         )
         for arm, why in possible.items()
         if not why
@@ -191,8 +188,6 @@ def possible_arms(snapshot: Snapshot) -> Iterator[tuple[Otherwise, str]]:
         try:
             changed = otherwise(snapshot, arm.of(snapshot.config))
             kind_of(snapshot).make_filter(kind_of(snapshot).settings(changed))
-            if arm.repair:
-                kind_of(snapshot).repaired(snapshot, np.zeros(1, np.int64))
         except BadInputError as error:
             why = why or str(error)
         yield arm, why

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.checkpoint import one_thread
-from engine.core.filtering import actor_influence, filtered
+from engine.core.filtering import filtered
 from engine.core.kind import Kind, Learner, kind_of
 from engine.core.policy import with_gradients
 from engine.core.training import train_on
-from engine.errors import BadInputError, BadNumberError, ZeroGradientError
+from engine.errors import BadInputError, BadNumberError
 from engine.executors import Pool, Progress
 from engine.intervention.autopsy.common_returns import CommonReturns
 from engine.store.read import open_run
@@ -43,8 +43,6 @@ class Training:
     """Of each policy."""
     settings: Mapping[str, Any]
     """What is otherwise than in the run's settings."""
-    repair: float = 0.0
-    """Share of each round's records with negative influence, the worst ones, that train with their TD error."""
     luck: Path | None = None
     """Run with whose generators and environments it goes on, as they stood where that run's round k began. By default luck is
     drawn anew, and new episodes begin."""
@@ -78,8 +76,6 @@ def trained(training: Training, check: Callable[[], None] = lambda: None) -> Tra
     snapshot = otherwise(open_run(training.run).snapshot(training.first), training.settings)
     kind = kind_of(snapshot)
     leave = partial(filtered, record_filter=kind.make_filter(kind.settings(snapshot)))
-    if training.repair:
-        leave = partial(repaired, share=training.repair)
     evaluation, returns = kind.evaluation(snapshot, {}), []
     try:
         learner = _learner(kind, snapshot, training)
@@ -104,21 +100,6 @@ def otherwise(snapshot: Snapshot, settings: Mapping[str, Any]) -> Any:
         BadInputError: a setting's value does not go with the others.
     """
     return snapshot.changed(config=replace(snapshot.config, **settings)) if settings else snapshot
-
-
-def repaired(snapshot: Any, share: float) -> Any:
-    """A collected round whose worst records train with the TD error in the place of the advantage.
-
-    Args:
-        snapshot: the round.
-        share: of its records with negative influence, which the paper's filter would drop.
-    """
-    try:
-        scores = actor_influence(snapshot)
-    except ZeroGradientError:
-        return snapshot
-    worst = np.argsort(scores, kind="stable")[: int(share * (scores < 0).sum())]
-    return kind_of(snapshot).repaired(snapshot, np.sort(worst)) if len(worst) else snapshot
 
 
 def _learner(kind: Kind, snapshot: Snapshot, training: Training) -> Learner[Any]:

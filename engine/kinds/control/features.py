@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from engine.core.features import Feature, dropped, number, share
+from engine.core.features import Feature, dropped, number, repaired, share
 from engine.core.replays.replay import check_replayable, replay
 from engine.errors import BadInputError
 from engine.kinds.control.blueprint import policy_of
@@ -38,6 +38,8 @@ def _of_learning(snapshot: ControlSnapshot) -> Iterator[Feature]:
     yield number("size of the TD error", np.abs(delta))
     yield number("value", buffer.value)
     yield dropped(buffer.kept)
+    if buffer.repaired.any():
+        yield repaired(buffer.repaired)
 
 
 def _of_episodes(snapshot: ControlSnapshot) -> Iterator[Feature]:

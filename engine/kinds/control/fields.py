@@ -42,6 +42,7 @@ def record_fields(snapshot: ControlSnapshot) -> dict[str, NDArray[Any]]:
         "terminated": buffer.terminated,
         "truncated": buffer.truncated,
         "kept": buffer.kept,
+        **({"repaired": buffer.repaired} if buffer.repaired.any() else {}),
     }
     for name, column in observation_components(snapshot).items():
         columns[name if name not in columns else f"observation: {name}"] = column

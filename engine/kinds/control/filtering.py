@@ -1,4 +1,4 @@
-"""Which records a control task's update goes without: IIF and its baselines (paper, section 5)."""
+"""Which records a control task's update goes without, or repairs: IIF, its baselines (paper, section 5) and re-estimation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engine.config import TrainConfig
 from engine.core import filtering as core
-from engine.core.filtering import Filtered, Ranking, RecordFilter, drop_lowest
+from engine.core.filtering import Filtered, Ranking, RecordFilter, choose_lowest
 from engine.kinds.control.agreement import agreement
 from engine.kinds.control.rollout import td_errors
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -57,6 +57,8 @@ def make_filter(config: TrainConfig) -> RecordFilter | None:
 
     `iif` drops the worst `config.drop` of the records with negative influence, `random`, `advantage` and `td_error` as
     many. `guarded` drops them from the actor's loss alone, and fewer of them the weaker the evidence (`strength`).
+    `reestimate` repairs those that `iif` drops: their TD error stands in the place of their advantage; `reestimate_random`
+    as many others.
     """
     if config.filter == "none":
         return None
@@ -69,7 +71,7 @@ def make_filter(config: TrainConfig) -> RecordFilter | None:
             drop *= share
         if drop == 0:
             return Filtered(np.zeros(0, np.int64), f"{config.filter}: nothing dropped{evidence}", guarded)
-        return drop_lowest(snapshot, config, rank, drop, evidence, actor_only=guarded)
+        return choose_lowest(snapshot, config, rank, drop, evidence, actor_only=guarded)
 
     return choose
 

@@ -167,7 +167,7 @@ class ControlKind(Kind):
         return ControlLearner.after(snapshot, agent, collects=collects)
 
     def make_filter(self, settings: TrainConfig) -> Callable[[ControlSnapshot], Filtered] | None:
-        """IIF and its baselines."""
+        """IIF, its baselines and re-estimation."""
         return make_filter(settings)
 
 

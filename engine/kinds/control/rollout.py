@@ -24,7 +24,7 @@ def trajectories_of(buffer: RolloutBuffer, config: TrainConfig) -> Trajectories:
     return Trajectories(
         buffer.reward,
         buffer.value,
-        buffer.advantage,
+        buffer.estimated,
         np.where(goes_on, following, -1),
         buffer.terminated & ~buffer.truncated,
         buffer.record.astype(np.int64),
@@ -122,5 +122,6 @@ def collect(
         returns=(advantage + values).ravel(),
         kept=np.ones(steps * n_envs, bool),
         critic_kept=np.ones(steps * n_envs, bool),
+        repaired=np.zeros(steps * n_envs, bool),
     )
     return buffer, finished

@@ -44,13 +44,15 @@ class RolloutBuffer:
     log_prob: Float32s
     """(n,) log pi(a|s) at theta(k)."""
     advantage: Float32s
-    """(n,) GAE, not normalised."""
+    """(n,) what the update trains on: GAE, not normalised, or where the record is repaired its TD error."""
     returns: Float32s
-    """(n,) advantage + value; the column on disk is called `return`."""
+    """(n,) GAE + value, which the critic is drawn to; the column on disk is called `return`."""
     kept: NDArray[np.bool_]
     """(n,) False where a filter or an intervention dropped the record from the update."""
     critic_kept: NDArray[np.bool_]
     """(n,) as `kept`, but True where the record was dropped from the actor's loss alone and still trains the critic."""
+    repaired: NDArray[np.bool_]
+    """(n,) True where a filter or an intervention put the record's TD error in the place of its advantage."""
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -62,6 +64,11 @@ class RolloutBuffer:
     def record(self) -> NDArray[np.int32]:
         """(n,) record numbers, 0 to n - 1."""
         return np.arange(len(self), dtype=np.int32)
+
+    @property
+    def estimated(self) -> Float32s:
+        """(n,) the advantages by GAE, also of records that were repaired."""
+        return np.where(self.repaired, self.returns - self.value, self.advantage)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,19 +40,29 @@ _TYPES: dict[str, Any] = {
     "return": pa.float32(),
     "kept": pa.bool_(),
     "critic_kept": pa.bool_(),
+    "repaired": pa.bool_(),
 }
-"""Columns of `records` in order; the spaces decide the type of None. The last is left out where it equals `kept`."""
+"""Columns of `records` in order; the spaces decide the type of None."""
+_WHERE_FILTERED = ("critic_kept", "repaired")
+"""Those that are left out where they say nothing: that the critic trains on what the actor does, and that no record is repaired."""
 
 
-def records_schema(observation_space: Space, action_space: Space, *, critic_kept: bool = False) -> pa.Schema:
-    """The exact columns of a `records` file; its metadata names the spaces' shapes and element types."""
+def records_schema(observation_space: Space, action_space: Space, filtered: Collection[str] = ()) -> pa.Schema:
+    """The exact columns of a `records` file; its metadata names the spaces' shapes and element types.
+
+    Args:
+        observation_space: of the environment.
+        action_space: of the environment.
+        filtered: which of the columns `critic_kept` and `repaired` it has.
+    """
     observed = {name: _observation_type(part) for name, part in observation_columns(observation_space).items()}
     types: dict[str, Any] = {}
     for name, kind in _TYPES.items():
         types |= observed if name == "observation" else {name: kind}
     types["action"] = _numbers("float32", action_space) if action_space.kind == "box" else pa.int64()
-    if not critic_kept:
-        del types["critic_kept"]
+    for name in _WHERE_FILTERED:
+        if name not in filtered:
+            del types[name]
     spaces = {**observation_columns(observation_space), "action": action_space}
     metadata = {
         name: json.dumps({"kind": space.kind, "shape": list(space.shape), "dtype": space.dtype, "n": space.n})
@@ -67,8 +77,8 @@ def records_table(buffer: RolloutBuffer, observation_space: Space, action_space:
     Raises:
         BadInputError: a column's length, shape or dtype is not what the spaces say.
     """
-    apart = not np.array_equal(buffer.kept, buffer.critic_kept)
-    schema = records_schema(observation_space, action_space, critic_kept=apart)
+    says = {"critic_kept": not np.array_equal(buffer.kept, buffer.critic_kept), "repaired": bool(buffer.repaired.any())}
+    schema = records_schema(observation_space, action_space, [name for name, anything in says.items() if anything])
     columns = {**vars(buffer), "return": buffer.returns}
     if observation_space.parts:
         parts: Mapping[str, NDArray[Any]] = buffer.observation  # type: ignore[assignment]
@@ -83,9 +93,10 @@ def buffer_from(table: pa.Table, observation_space: Space, action_space: Space, 
         DamagedRunError: a column is not of the exact type, a value is out of its space, or the record numbers are not 0 to
             n - 1.
     """
-    schema = records_schema(observation_space, action_space, critic_kept="critic_kept" in table.column_names)
+    schema = records_schema(observation_space, action_space, table.column_names)
     columns = columns_from(table, _in_memory(schema, observation_space, action_space), file, schema)
     columns.setdefault("critic_kept", columns["kept"])
+    columns.setdefault("repaired", np.zeros(len(columns["kept"]), bool))
     observed = observation_columns(observation_space)
     for name, space in (*observed.items(), ("action", action_space)):
         if space.kind == "discrete" and ((columns[name] < 0) | (columns[name] >= space.n)).any():

@@ -23,6 +23,8 @@ RULES: dict[Normalizer, str] = {
     "dr_grpo": "reward less its group's mean",
 }
 """How GRPO compares the responses to a prompt, in words."""
+NO_VALUES = "advantages of GRPO are relative to the responses of a prompt, and follow from no values"
+"""Why they can't be put right by a critic."""
 
 
 def with_token_rewards(buffer: SequenceBuffer, kl_coef: float) -> SequenceBuffer:
@@ -62,6 +64,14 @@ def with_other_advantages(snapshot: LanguageSnapshot, advantage: Float32s, **col
     mask = snapshot.buffer.mask
     own = whiten(advantage, mask) if snapshot.config.normalize_advantage else np.where(mask, advantage, np.float32(0))
     return snapshot.changed(buffer=replace(snapshot.buffer, advantage=own, **columns))
+
+
+def estimated(snapshot: LanguageSnapshot, buffer: SequenceBuffer) -> Float32s:
+    """(N,) the advantages of some responses to PPO's update as they were before any of these was repaired."""
+    if not buffer.repaired.any():
+        return buffer.advantage
+    raw = np.where(buffer.mask, buffer.returns - buffer.value, np.float32(0))
+    return whiten(raw, buffer.mask) if snapshot.config.normalize_advantage else raw
 
 
 def token_advantages(buffer: SequenceBuffer, *, gamma: float, gae_lambda: float) -> Float32s:

@@ -178,6 +178,7 @@ def _buffer(
         reward_parts=parts,
         truncated=np.array([answer.truncated for answer in generated]),
         kept=np.ones(n, bool),
+        repaired=np.zeros(n, bool),
         start=start,
         token=np.concatenate([np.concatenate([ids, answer.tokens]) for ids, answer in pairs]).astype(np.int32),
         mask=np.concatenate(mask),

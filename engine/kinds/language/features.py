@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.features import Feature, dropped, number, share
+from engine.core.features import Feature, dropped, number, repaired, share
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
 from engine.store.snapshot import Float32s
 
@@ -20,6 +20,8 @@ def features(snapshot: LanguageSnapshot) -> Iterator[Feature]:
     yield from _of_the_tokens(buffer)
     yield from _of_its_place(buffer)
     yield dropped(buffer.kept)
+    if buffer.repaired.any():
+        yield repaired(buffer.repaired)
 
 
 def several_parts(buffer: SequenceBuffer) -> Mapping[str, Float32s]:

@@ -25,6 +25,7 @@ from engine.core.targets.functions import LogProbTarget, Target
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.kinds.language.advantages import (
+    NO_VALUES,
     group_rules,
     no_signal,
     regrouped,
@@ -98,9 +99,7 @@ class LanguageKind(Kind):
     def trajectories(self, snapshot: LanguageSnapshot) -> Trajectories:
         """Of the tokens of PPO's responses."""
         if snapshot.language.algorithm == "grpo":
-            raise BadInputError(
-                "advantages of GRPO are relative to the responses of a prompt, and follow from no values"
-            )
+            raise BadInputError(NO_VALUES)
         return token_trajectories(snapshot.buffer)
 
     def with_advantages(self, snapshot: LanguageSnapshot, advantage: Float32s, **columns: Float32s) -> LanguageSnapshot:
@@ -222,7 +221,9 @@ class LanguageKind(Kind):
         return LanguageLearner.after(snapshot, agent, out, given.get("reward_model"), collects=collects)
 
     def make_filter(self, settings: LanguageSettings) -> Callable[[LanguageSnapshot], Filtered] | None:
-        """IIF and its baselines."""
+        """IIF, its baselines, and where there is a critic re-estimation."""
+        if settings.config.repairs and settings.language.algorithm == "grpo":
+            raise BadInputError(f"filter is {settings.config.filter}; {NO_VALUES}")
         return make_filter(settings.config)
 
     def fingerprint(self) -> dict[str, str]:

@@ -39,6 +39,8 @@ class SequenceBuffer(Records):
     """(n,) the response was cut off at its greatest length, before an end token."""
     kept: NDArray[np.bool_]
     """(n,) False where a filter or an intervention dropped the record from the update."""
+    repaired: NDArray[np.bool_]
+    """(n,) True where a filter or an intervention put the tokens' TD errors in the place of their advantages."""
     start: NDArray[np.int64]
     """(n + 1,) record i has the tokens start[i] to start[i + 1] - 1."""
     token: NDArray[np.int32]
@@ -56,7 +58,7 @@ class SequenceBuffer(Records):
     token_reward: Float32s
     """(N,) -kl_coef * kl, and on the last token the record's reward as well; on disk called `reward`."""
     advantage: Float32s
-    """(N,) as the update uses it: GAE, normalised over the round, or relative to the group (GRPO)."""
+    """(N,) as the update uses it: GAE or TD error, normalised over the round, or relative to the group (GRPO)."""
     returns: Float32s
     """(N,) GAE + value, which the value learns; 0 for GRPO; on disk called `return`."""
     entropy: Float32s
@@ -96,7 +98,7 @@ class SequenceBuffer(Records):
         index = np.asarray(records, np.int64)
         tokens = np.concatenate([np.arange(self.start[i], self.start[i + 1]) for i in index] or [np.zeros(0, np.int64)])
         columns: dict[str, Any] = {name: getattr(self, name)[tokens] for name in TOKEN_COLUMNS}
-        columns |= {name: getattr(self, name)[index] for name in ("group", "reward", "truncated", "kept")}
+        columns |= {name: getattr(self, name)[index] for name in ("group", "reward", "truncated", "kept", "repaired")}
         return SequenceBuffer(
             prompt=[self.prompt[i] for i in index],
             response=[self.response[i] for i in index],
@@ -107,7 +109,7 @@ class SequenceBuffer(Records):
         )
 
 
-OTHERS = ("prompt", "response", "group", "reward", "reward_parts", "truncated", "kept", "start", "text")
+OTHERS = ("prompt", "response", "group", "reward", "reward_parts", "truncated", "kept", "repaired", "start", "text")
 TOKEN_COLUMNS = tuple(field.name for field in fields(SequenceBuffer) if field.name not in OTHERS)
 """The columns of `SequenceBuffer` with one number a token."""
 

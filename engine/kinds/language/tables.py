@@ -24,6 +24,8 @@ _BEFORE: dict[str, Any] = {
     "reward": pa.float32(),
 }
 _AFTER: dict[str, Any] = {"truncated": pa.bool_(), "kept": pa.bool_(), "tokens": pa.int32()}
+_REPAIRED: dict[str, Any] = {"repaired": pa.bool_()}
+"""The last column, left out where no record is repaired."""
 _TOKEN_TYPES: dict[str, Any] = {"token": pa.int32(), "mask": pa.bool_()}
 _DISK_NAMES = {"token_reward": "reward", "returns": "return"}
 _TOKENS = columns_schema(
@@ -40,7 +42,7 @@ def sequences_table(buffer: SequenceBuffer) -> pa.Table:
     Raises:
         BadInputError: a column's length or dtype is not that of the format, or a text can't be written as UTF-8.
     """
-    schema = _sequences_schema(tuple(buffer.reward_parts))
+    schema = _sequences_schema(tuple(buffer.reward_parts), repaired=bool(buffer.repaired.any()))
     columns: list[pa.Array] = []
     for field in schema:
         name = field.name
@@ -84,12 +86,13 @@ def sequences_from(
         DamagedRunError: a column is not of the exact type, a token is negative, or the two tables don't fit together.
     """
     parts = tuple(name.removeprefix(PART) for name in sequences.column_names if name.startswith(PART))
-    check_schema(sequences, _sequences_schema(parts), file)
+    check_schema(sequences, _sequences_schema(parts, repaired="repaired" in sequences.column_names), file)
     check_schema(tokens, _TOKENS.append(_TEXT) if texts else _TOKENS, tokens_file)
     columns = {
         f.name: _values(sequences[f.name], f.type, f"{file} is damaged: column {f.name}") for f in sequences.schema
     }
     n = sequences.num_rows
+    columns.setdefault("repaired", np.zeros(n, bool))
     if not np.array_equal(columns.pop("record"), np.arange(n)):
         raise DamagedRunError(f"{file} is damaged: column record is not 0 to {n - 1}")
     lengths = columns.pop("tokens").astype(np.int64)
@@ -155,8 +158,9 @@ def _has_texts(manifest: RunManifest) -> bool:
     return manifest.schema_version >= KIND_VERSION
 
 
-def _sequences_schema(parts: tuple[str, ...]) -> pa.Schema:
-    return columns_schema(_BEFORE | {PART + part: pa.float32() for part in parts} | _AFTER)
+def _sequences_schema(parts: tuple[str, ...], *, repaired: bool) -> pa.Schema:
+    of_parts = {PART + part: pa.float32() for part in parts}
+    return columns_schema(_BEFORE | of_parts | _AFTER | (_REPAIRED if repaired else {}))
 
 
 def _types(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
-from engine.kinds.language.advantages import totals
+from engine.kinds.language.advantages import estimated, totals
 from engine.kinds.language.grpo import group_advantages
 from engine.kinds.language.policy import PAD, LanguagePolicy
 from engine.kinds.language.sequences import LanguageSnapshot, SequenceBuffer
@@ -141,7 +141,7 @@ def sequence_target(snapshot: LanguageSnapshot) -> TokenTarget:
     if snapshot.language.algorithm == "grpo":
         weight = left_out_advantages(buffer)
     else:
-        weight = buffer.advantage[buffer.start[1:] - 1].astype(np.float64)
+        weight = estimated(snapshot, buffer)[buffer.start[1:] - 1].astype(np.float64)
     made = f"{snapshot.language.validation} validation prompts" if over == "validation" else "the round's own prompts"
     return _over(buffer, "sequence", np.repeat(weight, buffer.lengths), over, f"sequence target over {made}")
 
@@ -160,7 +160,7 @@ def return_target(snapshot: LanguageSnapshot, reference: SequenceBuffer | None =
     if snapshot.language.algorithm == "grpo":
         weight = np.repeat(left_out_advantages(buffer), buffer.lengths)
     else:
-        weight = buffer.advantage.astype(np.float64)
+        weight = estimated(snapshot, buffer).astype(np.float64)
     return _over(buffer, "return", weight, "round", "return target")
 
 

@@ -38,7 +38,7 @@ def test_iif_drops_most_of_them(first_round: LanguageSnapshot) -> None:
     config, _ = language_settings("courtesy", {"flip": 0.2, "n_steps": 128, "filter": "iif"})
     chosen = make_filter(config)
     assert chosen is not None
-    dropped = chosen(first_round.changed(config=config)).dropped
+    dropped = chosen(first_round.changed(config=config)).records
     flipped = first_round.buffer.reward_parts["flipped"] > 0
     assert flipped[dropped].sum() > 0.65 * flipped.sum()
     assert len(dropped) < 0.7 * len(flipped)

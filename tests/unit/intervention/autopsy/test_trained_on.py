@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import engine
-from engine.core.filtering import actor_influence
 from engine.core.kind import kind_of
 from engine.errors import BadInputError, CancelledError
 from engine.executors import INLINE
@@ -18,7 +17,6 @@ from engine.intervention.autopsy.recorded_policies import RecordedPolicies
 from engine.intervention.autopsy.trained_on import (
     Training,
     otherwise,
-    repaired,
     train_missing,
     trained,
     training_seconds,
@@ -69,18 +67,6 @@ def test_other_settings_are_those_of_the_updates(run: Run) -> None:
     assert np.array_equal(found.returns[0], expected)
     with pytest.raises(BadInputError, match="learning_rate"):
         otherwise(run.snapshot(1), {"learning_rate": -1.0})
-
-
-def test_the_worst_records_train_with_their_td_errors(run: Run) -> None:
-    """Half of those with negative influence; all else is as it was."""
-    snapshot = run.snapshot(1)
-    scores = actor_influence(snapshot)
-    changed = np.flatnonzero(repaired(snapshot, 0.5).buffer.advantage != snapshot.buffer.advantage)
-    worst = np.argsort(scores, kind="stable")[: int(0.5 * (scores < 0).sum())]
-    assert set(changed) <= set(worst.tolist())
-    assert len(changed) > 0.8 * len(worst), "a last step's TD error is its advantage"
-    expected = engine.replay(snapshot, repair=worst).snapshot.buffer.advantage
-    assert np.array_equal(repaired(snapshot, 0.5).buffer.advantage, expected)
 
 
 def test_a_training_that_breaks_says_why(run: Run) -> None:

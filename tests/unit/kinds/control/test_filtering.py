@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import entry, learner
+from worlds import entry, learner, same_tensors
 
 import engine
+from engine.analysis.checks.round_checks import advantages as check_advantages
 from engine.core.filtering import Filtered, actor_influence, filtered, filtered_count
 from engine.core.replays.replay import intervene
 from engine.errors import BadInputError, NotARunError
@@ -32,26 +33,27 @@ def snapshot() -> Snapshot:
 
 
 @pytest.mark.parametrize("name", RANKINGS)
-def test_every_filter_drops_as_many_as_iif(snapshot: Snapshot, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_filter_chooses_as_many_as_iif(snapshot: Snapshot, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.kinds.control.filtering.agreement", lambda _: 2.2)
     snapshot = replace(snapshot, metrics={**snapshot.metrics, "explained_variance": -1.0})
     choose = make_filter(engine.preset("CartPole-v1", "default", **SETTINGS, filter=name))
     assert choose is not None
-    dropped, why, actor_only = choose(snapshot)
+    chosen, why, actor_only, repairs = choose(snapshot)
     scores = engine.influence(snapshot).influence
     drop = 0.5
     if name == "guarded":
         drop *= strength(-1.0, 2.2)
         assert drop == pytest.approx(0.35)
-    assert len(dropped) == len(set(dropped)) == filtered_count(scores, drop) > 10
+    assert len(chosen) == len(set(chosen)) == filtered_count(scores, drop) > 10
     assert name in why
     assert actor_only == (name == "guarded")
-    kept = np.setdiff1d(snapshot.buffer.record, dropped)
-    if name in {"iif", "guarded"}:
-        assert scores[dropped].max() < scores[kept].min()
+    assert repairs == name.startswith("reestimate")
+    others = np.setdiff1d(snapshot.buffer.record, chosen)
+    if name in {"iif", "guarded", "reestimate"}:
+        assert scores[chosen].max() < scores[others].min()
     elif name == "advantage":
-        assert np.abs(snapshot.buffer.advantage)[dropped].max() <= np.abs(snapshot.buffer.advantage)[kept].min()
-    assert np.array_equal(dropped, choose(snapshot).dropped), "no hidden randomness"
+        assert np.abs(snapshot.buffer.advantage)[chosen].max() <= np.abs(snapshot.buffer.advantage)[others].min()
+    assert np.array_equal(chosen, choose(snapshot).records), "no hidden randomness"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +124,35 @@ def test_filtered_minibatches_are_filled_up_again(snapshot: Snapshot) -> None:
     assert np.array_equal(guarded.minibatches, snapshot.minibatches), "they still train the critic"
 
 
+def test_repaired_records_train_with_their_td_errors(tmp_path: Path) -> None:
+    """r + gamma V(s') - V(s) by hand; the others, what the critic is drawn to and the return target are as PPO has them."""
+    plain = engine.train(engine.preset("CartPole-v1", **SETTINGS), tmp_path / "plain").snapshot(0)
+    config = engine.preset("CartPole-v1", **SETTINGS, filter="reestimate")
+    run = engine.train(config, tmp_path / "repaired")
+    found, before = run.snapshot(0).buffer, plain.buffer
+    ends, last = before.terminated | before.truncated, np.arange(200) >= 198
+    next_value = np.append(before.value[2:], [0, 0]) * ~before.terminated
+    by_hand = before.reward + config.gamma * next_value - before.value
+    known = found.repaired & ~last & ~(before.truncated & ~before.terminated)
+    assert known.sum() > 20
+    assert not ends[known].all()
+    np.testing.assert_allclose(found.advantage[known], by_hand[known], atol=1e-4)
+    np.testing.assert_array_equal(found.advantage[~found.repaired], before.advantage[~found.repaired])
+    np.testing.assert_array_equal(found.returns, before.returns)
+    worst = np.argsort(actor_influence(plain), kind="stable")[: found.repaired.sum()]
+    assert sorted(worst) == np.flatnonzero(found.repaired).tolist()
+    np.testing.assert_allclose(engine.return_target(run.snapshot(0)).advantage, before.advantage, atol=1e-5)
+    assert check_advantages(run.snapshot(1)).ok, "what was repaired is no fault"
+
+
+def test_nothing_repaired_is_ppo_itself(tmp_path: Path) -> None:
+    """A share of the negative records that is less than one."""
+    plain = engine.train(engine.preset("CartPole-v1", **SETTINGS), tmp_path / "plain")
+    none = engine.preset("CartPole-v1", **{**SETTINGS, "drop": 1e-6}, filter="reestimate")
+    found = engine.train(none, tmp_path / "none")
+    same_tensors(found.checkpoint(3), plain.checkpoint(3))
+
+
 def test_no_filter() -> None:
     assert make_filter(engine.preset("CartPole-v1", "default")) is None
 
@@ -132,7 +163,7 @@ def test_filters_go_by_the_estimator_that_they_are_told(snapshot: Snapshot, name
     config = engine.preset("CartPole-v1", "default", **SETTINGS, filter=name, filter_estimator=estimator)
     choose = make_filter(config)
     assert choose is not None
-    dropped, why, _ = choose(replace(snapshot, config=config, metrics={"explained_variance": 0.9}))
+    dropped, why, *_ = choose(replace(snapshot, config=config, metrics={"explained_variance": 0.9}))
     scores, others = (engine.influence(snapshot, estimator=e).influence for e in (estimator, "first_order"))
     assert f"negative records by {estimator}" in why
     assert len(dropped) == filtered_count(scores, 0.5)
@@ -144,14 +175,21 @@ def test_a_shut_guard_drops_nothing(snapshot: Snapshot, monkeypatch: pytest.Monk
     monkeypatch.setattr("engine.kinds.control.filtering.agreement", lambda _: 0.3)
     choose = make_filter(engine.preset("CartPole-v1", "default", **SETTINGS, filter="guarded"))
     assert choose is not None
-    dropped, why, _ = choose(replace(snapshot, metrics={**snapshot.metrics, "explained_variance": -1.0}))
+    dropped, why, *_ = choose(replace(snapshot, metrics={**snapshot.metrics, "explained_variance": -1.0}))
     assert len(dropped) == 0
     assert why == "guarded: nothing dropped, from the actor's loss; explained variance -1.00, agreement 0.30"
 
 
 @pytest.mark.parametrize(
     ("name", "estimator"),
-    [("iif", "first_order"), ("random", "first_order"), ("guarded", "first_order"), ("guarded", "tracin_adam")],
+    [
+        ("iif", "first_order"),
+        ("random", "first_order"),
+        ("guarded", "first_order"),
+        ("guarded", "tracin_adam"),
+        ("reestimate", "first_order"),
+        ("reestimate_random", "first_order"),
+    ],
 )
 def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: str, estimator: str) -> None:
     config = engine.preset("CartPole-v1", "default", **SETTINGS, filter=name, filter_estimator=estimator)
@@ -161,20 +199,23 @@ def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: s
         next(interrupted)
     interrupted.close()
     cut = engine.train(config, tmp_path / "cut", resume=True)
+    repairs = config.repairs
     for k in whole.stored_rounds:
         snapshot = whole.snapshot(k)
-        dropped = int((~snapshot.buffer.kept).sum())
+        dropped, repaired = int((~snapshot.buffer.kept).sum()), int(snapshot.buffer.repaired.sum())
         assert dropped == snapshot.metrics["dropped"]
-        assert dropped > 0 or name == "guarded"
+        assert repaired == snapshot.metrics.get("repaired", 0)
+        assert (repaired if repairs else dropped) > 0 or name == "guarded"
         assert snapshot.buffer.critic_kept.all() == (name == "guarded" or dropped == 0)
         assert name in snapshot.metrics["filter"]
-        assert np.array_equal(snapshot.buffer.kept, cut.snapshot(k).buffer.kept)
+        same_tensors(vars(snapshot.buffer), vars(cut.snapshot(k).buffer))
         after, resumed, replayed = whole.checkpoint(k + 1), cut.checkpoint(k + 1), engine.replay(snapshot).checkpoint
         for tensor in replayed:
             assert np.array_equal(after[tensor], replayed[tensor])
             assert np.array_equal(after[tensor], resumed[tensor])
     assert engine.verify_run(tmp_path / "whole") == []
-    assert not whole.snapshot(2).buffer.kept.all()
+    assert whole.snapshot(2).buffer.kept.all() == repairs
+    assert whole.manifest.schema_version == (4 if repairs else 2)
 
 
 def test_a_filter_that_leaves_too_little_stops(tmp_path: Path) -> None:
@@ -194,7 +235,7 @@ def test_a_round_without_signal_is_kept_whole() -> None:
     choose = make_filter(made.config)
     assert choose is not None
     chosen = choose(made.collect())
-    assert len(chosen.dropped) == 0
+    assert len(chosen.records) == 0
     assert "gradient is zero" in chosen.why
 
 

@@ -38,6 +38,7 @@ def sequences(*records: tuple[int, int], **columns: list[float]) -> SequenceBuff
         reward_parts={},
         truncated=np.zeros(n, bool),
         kept=np.ones(n, bool),
+        repaired=np.zeros(n, bool),
         start=np.concatenate([[0], np.cumsum([sum(record) for record in records])]).astype(np.int64),
         token=np.zeros(total, np.int32),
         mask=np.concatenate([np.repeat([False, True], record) for record in records]),

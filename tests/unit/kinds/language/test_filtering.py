@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from languages import Counted, record_language, settings, write_models
+from worlds import same_tensors
 
 import engine
 from engine.config import TrainConfig
 from engine.core.filtering import actor_influence
+from engine.errors import BadInputError
 from engine.kinds.language.filtering import SIGNAL, make_filter, signal
 from engine.kinds.language.sequences import LanguageSnapshot
 
@@ -42,7 +44,7 @@ def dropped(snapshot: LanguageSnapshot, min_kept: float = 0.0, **changes: Any) -
     assert choose is not None
     found = choose(snapshot.changed(config=config, language=language))
     assert not found.actor_only
-    return set(found.dropped.tolist()), found.why
+    return set(found.records.tolist()), found.why
 
 
 def test_iif_keeps_what_has_positive_influence(ppo: LanguageSnapshot) -> None:
@@ -123,6 +125,20 @@ def test_training_says_how_many_went_and_why(folder: Path) -> None:
         metrics, snapshot = information.metrics, run.snapshot(information.round)
         assert metrics["dropped"] == (~snapshot.buffer.kept).sum()
         assert metrics["filter"].startswith(("iif: ", "nothing dropped: "))
+
+
+def test_repaired_responses_go_on_training(folder: Path) -> None:
+    asked: dict[str, Any] = {"filter": "reestimate", "drop": 1.0, "rounds": 2, "n_steps": 24, "validation_prompts": 4}
+    run = engine.train(settings(folder, **asked), folder / "reestimate", reward_model=Counted())
+    for information in run.rounds:
+        metrics, snapshot = information.metrics, run.snapshot(information.round)
+        assert metrics["repaired"] == snapshot.buffer.repaired.sum() > 0
+        assert snapshot.buffer.kept.all()
+        after, replayed = run.checkpoint(snapshot.round + 1), engine.replay(snapshot).checkpoint
+        same_tensors(replayed, {name: after[name] for name in replayed})
+    assert engine.verify_run(run.path) == []
+    with pytest.raises(BadInputError, match="filter is reestimate; advantages of GRPO are relative"):
+        engine.train(settings(folder, **asked, **GRPO), folder / "never")
 
 
 def test_no_filter() -> None:

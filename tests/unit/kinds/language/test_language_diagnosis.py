@@ -75,6 +75,7 @@ def test_features_of_sequences_by_hand() -> None:
         reward_parts={"model": np.array([2, 0, 1], np.float32), "brief": np.array([-1, -1, -0.5], np.float32)},
         truncated=np.array([False, True, False]),
         kept=np.array([True, True, False]),
+        repaired=np.zeros(3, bool),
         advantage=[0, 0, 5, -2, 0, 3, 0, 0, 0.5],
         kl=[0, 0, 1, 2, 0, -1, 0, 0.5, 0],
         log_prob=[0, 0, -1, -3, 0, -4, 0, -1, -1],
