@@ -92,7 +92,15 @@ class TrainConfig:
     """How networks and update are computed: `closed_form` (NumPy, fast) or `torch`. They agree to rounding; a run is
     replayed on the path it was trained on. Images need `torch`."""
     filter: Literal[
-        "none", "iif", "guarded", "random", "advantage", "td_error", "reward_threshold", "reestimate", "reestimate_random"
+        "none",
+        "iif",
+        "guarded",
+        "random",
+        "advantage",
+        "td_error",
+        "reward_threshold",
+        "reestimate",
+        "reestimate_random",
     ] = "none"
     """Which records each round's update goes without, or repairs; see `engine.kinds.control.filtering`, and
     `engine.kinds.language.filtering` for sequences."""

@@ -10,18 +10,29 @@ import plotly.graph_objects as go
 
 from app.charts.theme import MARK, faint, style, theme
 
-ARM_NAMES = {
-    "original": "original",
-    "counterfactual": "without the chosen records",
-    "control": "without as many random records",
-}
 SYMBOLS = {"original": "circle", "counterfactual": "diamond", "control": "square"}
+"""Of the arms, in the order in which they are drawn."""
+
+
+def arm_names(repair: bool) -> dict[str, str]:
+    """What the arms of a removal, or of a repair, are called; the original first."""
+    chosen, random = "without the chosen records", "without as many random records"
+    if repair:
+        chosen, random = "the chosen records repaired", "as many random records repaired"
+    return {"original": "original", "counterfactual": chosen, "control": random}
+
+
+def difference_names(repair: bool) -> dict[str, str]:
+    """What the two differences are called that a verdict rests on."""
+    random = f"difference from the random {'repair' if repair else 'removal'}"
+    return {"difference": "difference from the original", "difference_from_control": random}
 
 
 def arms(result: Mapping[str, Any], dark: bool) -> go.Figure:
     """Mean return and 95 % interval of each arm; the small marks are the minibatch orders, joined across the arms."""
     colours = theme(dark)
-    names = list(ARM_NAMES)
+    titles = arm_names(bool(result.get("repair")))
+    names = list(titles)
     positions = np.arange(len(names))
     figure = go.Figure()
     orders = np.array([result["order_means"][name] for name in names])
@@ -51,11 +62,11 @@ def arms(result: Mapping[str, Any], dark: bool) -> go.Figure:
             },
             mode="markers",
             marker={"size": 13, "symbol": SYMBOLS[name], "color": colours.series[i]},
-            name=ARM_NAMES[name],
-            hovertemplate=f"{ARM_NAMES[name]}<br>mean return %{{y:.3f}}<extra></extra>",
+            name=titles[name],
+            hovertemplate=f"{titles[name]}<br>mean return %{{y:.3f}}<extra></extra>",
         )
     figure.update_layout(
-        xaxis={"tickvals": positions, "ticktext": [ARM_NAMES[name] for name in names], "range": [-0.5, 2.5]},
+        xaxis={"tickvals": positions, "ticktext": list(titles.values()), "range": [-0.5, 2.5]},
         yaxis_title="mean evaluation return",
         showlegend=False,
     )
@@ -73,7 +84,7 @@ def curves(result: Mapping[str, Any], before: Sequence[tuple[int, float | None]]
         line={"color": colours.neutral, "width": 2},
         name="before",
     )
-    for i, name in enumerate(ARM_NAMES):
+    for i, (name, title) in enumerate(arm_names(bool(result.get("repair"))).items()):
         points = result["curves"].get(name, [])
         start = [before[-1]] if before else []
         figure.add_scatter(
@@ -82,7 +93,7 @@ def curves(result: Mapping[str, Any], before: Sequence[tuple[int, float | None]]
             mode="lines+markers",
             marker={"symbol": SYMBOLS[name], "size": 8},
             line={"color": colours.series[i], "width": 2},
-            name=ARM_NAMES[name],
+            name=title,
         )
     figure.add_vline(x=result["round"], line={"color": MARK, "width": 1, "dash": "dash"})
     figure.update_layout(xaxis_title="round", yaxis_title="mean training return")
@@ -90,15 +101,16 @@ def curves(result: Mapping[str, Any], before: Sequence[tuple[int, float | None]]
 
 
 def recollected_curves(
-    again: Mapping[str, Any], removed_round: int, before: Sequence[tuple[int, float | None]], dark: bool
+    again: Mapping[str, Any], replayed: int, before: Sequence[tuple[int, float | None]], dark: bool, *, repair: bool
 ) -> go.Figure:
     """As `curves`, over several seeds: the mean of each arm with a band, its 95 % interval where two seeds have a value.
 
     Args:
         again: `recollected` of a result.
-        removed_round: round k, which was replayed.
+        replayed: round k.
         before: the parent's rounds up to it, with their mean training return.
         dark: theme.
+        repair: whether records were repaired in the place of being removed.
     """
     colours, rounds = theme(dark), again["rounds"]
     figure = go.Figure()
@@ -109,7 +121,7 @@ def recollected_curves(
         line={"color": colours.neutral, "width": 2},
         name="before",
     )
-    for i, name in enumerate(ARM_NAMES):
+    for i, (name, title) in enumerate(arm_names(repair).items()):
         points, colour = again["curves"][name], colours.series[i]
         banded = [(k, point) for k, point in zip(rounds, points, strict=True) if point["low"] is not None]
         figure.add_scatter(
@@ -128,9 +140,9 @@ def recollected_curves(
             mode="lines+markers",
             marker={"symbol": SYMBOLS[name], "size": 8},
             line={"color": colour, "width": 2},
-            name=ARM_NAMES[name],
-            hovertemplate=f"{ARM_NAMES[name]}<br>round %{{x}}: %{{y:.2f}}<extra></extra>",
+            name=title,
+            hovertemplate=f"{title}<br>round %{{x}}: %{{y:.2f}}<extra></extra>",
         )
-    figure.add_vline(x=removed_round, line={"color": MARK, "width": 1, "dash": "dash"})
+    figure.add_vline(x=replayed, line={"color": MARK, "width": 1, "dash": "dash"})
     figure.update_layout(xaxis_title="round", yaxis_title="mean training return")
     return style(figure, 340)

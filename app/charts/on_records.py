@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.charts.comparison import ARM_NAMES, SYMBOLS
+from app.charts.comparison import SYMBOLS, arm_names
 from app.charts.theme import MARK, style, theme
 
 COLUMNS = 2
@@ -16,7 +16,7 @@ ROW_PIXELS = 230
 
 
 def changes_on_records(result: Mapping[str, Any], names: Mapping[str, str], dark: bool) -> go.Figure:
-    """A panel for each number: its change by the chosen removal and by the random ones, on the records of each round.
+    """A panel for each number: its change by the chosen records and by random ones, on the records of each round.
 
     Args:
         result: of an intervention in which nothing was played.
@@ -49,7 +49,8 @@ def changes_on_records(result: Mapping[str, Any], names: Mapping[str, str], dark
 
 def _arm(result: Mapping[str, Any], name: str, arm: str, nudge: float, dark: bool) -> list[go.Scatter]:
     """The minibatch orders as small marks, and their mean with its interval."""
-    colour = theme(dark).series[list(ARM_NAMES).index(arm)]
+    names = arm_names(bool(result.get("repair")))
+    colour = theme(dark).series[list(names).index(arm)]
     on = [(x + nudge, each[name]) for x, each in enumerate(result["by_round"]) if name in each]
     orders = [
         (x, a - b)
@@ -78,7 +79,7 @@ def _arm(result: Mapping[str, Any], name: str, arm: str, nudge: float, dark: boo
         },
         mode="markers",
         marker={"size": 11, "symbol": SYMBOLS[arm], "color": colour},
-        name=ARM_NAMES[arm],
-        hovertemplate=f"{ARM_NAMES[arm]}<br>%{{y:+.3g}}<extra></extra>",
+        name=names[arm],
+        hovertemplate=f"{names[arm]}<br>%{{y:+.3g}}<extra></extra>",
     )
     return [small, large]

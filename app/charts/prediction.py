@@ -7,14 +7,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from app.charts.comparison import ARM_NAMES, SYMBOLS
+from app.charts.comparison import SYMBOLS, arm_names
 from app.charts.theme import MARK, plain, style, theme
 
 ACTUAL = "actual"
 
 
 def predicted_beside_actual(
-    actual: Mapping[str, Any], predicted: Mapping[str, Mapping[str, float]], dark: bool
+    actual: Mapping[str, Any], predicted: Mapping[str, Mapping[str, float]], dark: bool, *, repair: bool = False
 ) -> go.Figure:
     """One row for what replaying did, and one for each estimator's prediction, on one axis: the change of the target.
 
@@ -23,13 +23,14 @@ def predicted_beside_actual(
             order, where the result has them.
         predicted: estimator -> arm -> predicted change; best first.
         dark: theme.
+        repair: whether records were repaired in the place of being removed.
     """
     colours = theme(dark)
     rows = [ACTUAL, *predicted]
     figure = go.Figure()
     values: Mapping[str, Sequence[float]] = actual.get("order_values", {})
     for i, (arm, nudge) in enumerate((("counterfactual", -0.14), ("control", 0.14)), start=1):
-        colour, name = colours.series[i], ARM_NAMES[arm]
+        colour, name = colours.series[i], arm_names(repair)[arm]
         if values:
             changes = [a - b for a, b in zip(values[arm], values["original"], strict=True)]
             figure.add_scatter(

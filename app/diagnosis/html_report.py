@@ -18,7 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from app.charts import diagnosis as bottom_charts
 from app.charts import records as record_charts
-from app.charts.comparison import ARM_NAMES
+from app.charts.comparison import arm_names, difference_names
 from app.diagnosis import in_common, loaders
 from app.records import ranking
 from app.removal import on_records
@@ -224,7 +224,8 @@ def _note(folder: Path) -> str:
 
 def _outcome(job: InterventionJob) -> dict[str, Any]:
     plan = job.plan
-    title = f"Without {len(plan.removed)} records ({mode_name(plan.mode)}, {plan.orders} minibatch orders, {job.id}): {job.state}"
+    done, how = plan.in_words(), "TD errors" if plan.repair else mode_name(plan.mode)
+    title = f"{done[0].upper()}{done[1:]} ({how}, {plan.orders} minibatch orders, {job.id}): {job.state}"
     return {"title": title, **_compared(job.result)}
 
 
@@ -234,19 +235,14 @@ def _compared(result: Mapping[str, Any] | None) -> dict[str, Any]:
         return {"verdict": "", "words": "", "columns": [], "lines": []}
     if "unplayed" in result:
         return _compared_on_records(result)
-    titles = {
-        **ARM_NAMES,
-        "difference": "difference from the original",
-        "difference_from_control": "difference from the random removal",
-    }
-    lines = []
-    for key, title in titles.items():
+    repair, lines = bool(result.get("repair")), []
+    for key, title in (arm_names(repair) | difference_names(repair)).items():
         mean, low, high = (result[key][name] for name in ("mean", "low", "high"))
         interval = "-" if low is None else f"{low:.4g} to {high:.4g}"
         lines.append([_cell(text) for text in (title, f"{mean:.4g}", interval, str(result[key]["episodes"]))])
     return {
         "verdict": verdict_name(result["verdict"]),
-        "words": meaning(result["verdict"]),
+        "words": meaning(result["verdict"], repair),
         "columns": ["", "mean return", "95 % interval", "episodes"],
         "lines": lines,
     }

@@ -102,7 +102,8 @@ def draw(
             type="primary" if kept else "secondary",
             icon=":material/replay:",
             disabled=not kept,
-            help="Replay this round's update without the records in the basket, and see what becomes of the policy."
+            help="Replay this round's update without the records in the basket, or with them repaired, and see what "
+            "becomes of the policy."
             if kept
             else "The basket is empty: add the selected records, or put in the worst half.",
             on_click=state.put,

@@ -1,4 +1,4 @@
-"""What a removal is about, in words: what went, how it was chosen, what it was looked at by."""
+"""What an intervention is about, in words: what was done to which records, how they were chosen, what it was looked at by."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from engine.intervention.comparison import verdict_name
 from engine.intervention.origin import in_words
 from engine.jobs.interventions import InterventionJob
 from engine.store.read import Run
-from engine.store.words import counted
 
 NOT_KEPT = "not kept"
 
 
 def title(job: InterventionJob) -> str:
-    """What went: `Round 50 without 475 records`; plain text."""
-    return f"Round {job.plan.round} without {counted(len(job.plan.removed), 'record')}"
+    """What was done: `Round 50 without 475 records`; plain text."""
+    return f"Round {job.plan.round} {job.plan.in_words()}"
 
 
 def option(job: InterventionJob) -> str:
@@ -53,4 +52,5 @@ def settings(run: Run, job: InterventionJob) -> str:
     answers = f"{plan.episodes} {kinds.words(run).episodes} per arm" if played else "nothing played"
     more = f", then {plan.continue_rounds} more rounds" if plan.continue_rounds else ""
     more += f" with {plan.seeds} seeds" if plan.seeds > 1 else ""
-    return f"mode {mode_name(plan.mode)}, {plan.orders} minibatch orders, {answers}{more}"
+    how = "TD errors in the place of advantages" if plan.repair else f"mode {mode_name(plan.mode)}"
+    return f"{how}, {plan.orders} minibatch orders, {answers}{more}"

@@ -1,4 +1,4 @@
-"""The dialog that retrains without the basket."""
+"""The dialog that retrains without the basket, or with its records repaired."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from engine.core.targets.question import TargetName
 from engine.errors import BadInputError, EngineError
 from engine.intervention.duration import intervention_seconds
 from engine.intervention.origin import in_words
-from engine.intervention.plan import Intervention, episodes_per_order
+from engine.intervention.plan import Intervention, episodes_per_order, unrepairable
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration
 
 MODES = {"mask": "the same, with gaps", "rebatch": "reshuffled"}
 """Mode -> what becomes of the minibatches, in words."""
+DONE = {"remove": "left out", "repair": "repaired"}
+"""What is done to the records -> in words."""
 
 
-@st.dialog("Retrain without the basket", width="large", on_dismiss=lambda: state.put({"retrain_open": False}))
+@st.dialog("Retrain the round", width="large", on_dismiss=lambda: state.put({"retrain_open": False}))
 def retrain_dialog(
     run: Run,
     snapshot: Snapshot,
@@ -53,10 +55,13 @@ def retrain_dialog(
     except EngineError as error:
         st.error(escape(error), icon=":material/error:")
         return
+    repair = _repair(snapshot, records)
     on = "recorded rounds" if unplayed else f"the same {episodes_are}"
+    which = f"**{len(records)}** of {len(snapshot.buffer)} records"
+    done = f"with {which} repaired" if repair else f"without {which}"
     st.markdown(
-        f"The update of round {snapshot.round} is replayed without **{len(records)}** of {len(snapshot.buffer)} "
-        f"records, and compared on {on} with the original and with the removal of as many random records."
+        f"The update of round {snapshot.round} is replayed {done}, and compared on {on} with the original and with the "
+        f"{'repair' if repair else 'removal'} of as many random records."
     )
     if unplayed:
         st.info(
@@ -69,7 +74,7 @@ def retrain_dialog(
     left, right = st.columns(2)
     mode = left.segmented_control(
         "Minibatches", list(MODES), default="mask", required=True, key="mode", format_func=MODES.__getitem__,
-        help=explained("mask", "rebatch"),
+        help="Repaired records stay where they are." if repair else explained("mask", "rebatch"), disabled=repair,
     )  # fmt: skip
     orders = left.number_input(
         "Minibatch orders", 2, 64, 8, key="orders", help="Replays per arm: a single one is mostly order noise."
@@ -97,7 +102,8 @@ def retrain_dialog(
         plan = Intervention(
             round=snapshot.round,
             removed=tuple(records),
-            mode="rebatch" if mode == "rebatch" else "mask",
+            repair=repair,
+            mode="rebatch" if mode == "rebatch" and not repair else "mask",
             orders=int(orders),
             episodes=int(episodes),
             continue_rounds=int(further),
@@ -119,6 +125,18 @@ def retrain_dialog(
         return
     state.put({"retrain_open": False})
     st.switch_page("views/interventions.py", query_params={"run": str(state.get("run")), "iv": job.id})
+
+
+def _repair(snapshot: Snapshot, records: list[int]) -> bool:
+    """Whether the records are repaired in the place of being removed, as a person chooses where they can be."""
+    why = unrepairable(snapshot, records)
+    chosen = st.segmented_control(
+        "The records are", list(DONE), default="remove", required=True, key="done", format_func=DONE.__getitem__,
+        help=explained("remove", "repair"), disabled=bool(why),
+    )  # fmt: skip
+    if why:
+        st.caption(f"They can't be repaired, only left out: {escape(why)}.")
+    return chosen == "repair" and not why
 
 
 def _target(run: Run, target: TargetName) -> str:

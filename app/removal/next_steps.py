@@ -1,4 +1,4 @@
-"""What to try after a removal: buttons that take the same records along."""
+"""What to try after a removal or a repair: buttons that take the same records along."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _another_estimator(run: Run, snapshot: Snapshot, job: InterventionJob, in_ad
         f"Try {other}",
         key="try_estimator",
         icon=":material/sort:",
-        help=f"Shows the records by {other}; those that were removed here are selected there. {ESTIMATORS[other].note}",
+        help=f"Shows the records by {other}; those of this intervention are selected there. {ESTIMATORS[other].note}",
     ):
         selection.choose(run, snapshot, job.plan.removed)
         view = kinds.records_page(run).view
@@ -69,26 +69,26 @@ def _another_estimator(run: Run, snapshot: Snapshot, job: InterventionJob, in_ad
 
 
 def _train_on(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
-    """The same removal, and some rounds of training after it."""
+    """The same intervention, and some rounds of training after it."""
     if job.plan.continue_rounds or kinds.cannot_train(run):
         return
     plan = replace(job.plan, continue_rounds=FURTHER_ROUNDS, seeds=min(SEEDS, job.plan.episodes))
     _start(
         run, snapshot, job, plan, f"Train on {FURTHER_ROUNDS} rounds", "try_training",
-        f"The same removal, then {FURTHER_ROUNDS} rounds with data collected anew, each arm with {plan.seeds} seeds: what "
+        f"The same intervention, then {FURTHER_ROUNDS} rounds with data collected anew, each arm with {plan.seeds} seeds: what "
         "one update did may be gone, or grow.",
     )  # fmt: skip
 
 
 def _more_orders(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
-    """The same removal in twice as many minibatch orders."""
+    """The same intervention in twice as many minibatch orders."""
     orders = 2 * job.plan.orders
     if orders > MOST_ORDERS:
         return
     plan = replace(job.plan, orders=orders, episodes=2 * job.plan.episodes)
     _start(
         run, snapshot, job, plan, f"Replay {orders} minibatch orders", "try_orders",
-        "The same removal with twice as many replays and episodes: the intervals get narrower.",
+        "The same intervention with twice as many replays and episodes: the intervals get narrower.",
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app.charts import on_records as charts
+from app.charts.comparison import arm_names
 from app.shell import downloads, state
 from app.shell.chart import draw_chart
 from app.shell.glossary import explained
@@ -17,11 +18,13 @@ from engine.intervention.unplayed import NUMBERS, not_played
 from engine.jobs.interventions import InterventionJob
 from engine.store.read import Run
 
-COLUMNS = {
-    "counterfactual": "without the chosen records",
-    "control": "without as many random ones",
-    "difference_from_control": "between the two",
-}
+
+def titles(result: Mapping[str, Any]) -> dict[str, str]:
+    """The changes that are shown: name in the result -> what it is called."""
+    names = arm_names(bool(result.get("repair")))
+    return {name: names[name] for name in ("counterfactual", "control")} | {
+        "difference_from_control": "between the two"
+    }
 
 
 def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
@@ -29,9 +32,8 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
     with st.container(key="unplayed"):
         st.warning(escape(not_played(result)), icon=":material/videocam_off:")
     judged = result["judged"]
-    for name, (column, title) in zip(
-        COLUMNS, zip(st.columns(len(COLUMNS)), COLUMNS.values(), strict=True), strict=True
-    ):
+    named = titles(result)
+    for column, (name, title) in zip(st.columns(len(named)), named.items(), strict=True):
         column.markdown(f"{title[0].upper()}{title[1:]}  \n**{interval(judged[name])}**")
     st.caption(
         "Change of the target that the verdict is about: mean with its 95 % t interval over the minibatch orders. A verdict "
@@ -43,7 +45,7 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
         key="compare_on_records",
         config=downloads.chart(f"{run.name}-{job.id}-on-records"),
         alt="Change of the return target, of KL and of log-probabilities on the records of the replayed round and of later "
-        "ones, without the chosen records and without random ones. The table below it has the numbers.",
+        f"ones, {named['counterfactual']} and {named['control']}. The table below it has the numbers.",
     )
     for line in result["left_out"]:
         st.caption(f"Left out: {escape(line)}")
@@ -54,10 +56,10 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
         alt="Changes on the records of each round with their intervals",
     )
     st.caption(
-        "Large marks: mean with 95 % interval; small marks: one minibatch order each, with a random removal of its own. Return "
-        "target: mean of that round's advantage times the log-probability of its actions. KL in nats, from the policy "
-        "without a removal. Later rounds were collected by policies that came from the update without a removal, so their "
-        "actions are likelier under it."
+        "Large marks: mean with 95 % interval; small marks: one minibatch order each, with random records of its own. Return "
+        "target: mean of that round's advantage times the log-probability of its actions. KL in nats, from the original "
+        "policy. Later rounds were collected by policies that came from the original update, so their actions are likelier "
+        "under it."
     )
 
 
@@ -70,9 +72,10 @@ def interval(change: Mapping[str, Any]) -> str:
 
 def table(result: Mapping[str, Any]) -> pd.DataFrame:
     """A row for each number on the records of each round."""
+    named = titles(result)
     return pd.DataFrame(
         {"round": on["round"], "records": on["records"], "number": NUMBERS[name]}
-        | {title: interval(on[name][key]) for key, title in COLUMNS.items()}
+        | {title: interval(on[name][key]) for key, title in named.items()}
         for on in result["by_round"]
         for name in NUMBERS
         if name in on

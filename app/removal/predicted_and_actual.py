@@ -33,6 +33,9 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
     )
     plan = job.plan
     target = plan.measured.sentence(run.manifest.action_space.value_names)
+    if plan.repair:
+        _draw_repair(target, result)
+        return
     kept = _kept(run, plan)
     in_unit = {one.label: one.changes for name, one in kept.items() if in_unit_of_target(name)}
     summed, estimator = job.metadata.get("summed_influence"), str(job.metadata.get("estimator"))
@@ -62,6 +65,19 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
             if plan.mode == "rebatch"
             else "."
         )
+    )
+
+
+def _draw_repair(target: str, result: Mapping[str, Any]) -> None:
+    """What became of the target, which nothing foretold."""
+    draw_chart(
+        charts.predicted_beside_actual(result["target"], {}, state.is_dark(), repair=True),
+        key="predicted_beside_actual",
+        alt=f"Change of the {target} with the chosen records repaired, and with as many random records repaired",
+    )
+    st.caption(
+        f"Change of the {escape(target)}: mean over the minibatch orders with its 95 % interval. Influence says what becomes "
+        "of it without a record; of other advantages it says nothing, so nothing is predicted."
     )
 
 

@@ -1,4 +1,4 @@
-"""Begin removals from the app; `engine.jobs` does the work."""
+"""Begin removals and repairs from the app; `engine.jobs` does the work."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def start(
     Args:
         run: the run.
         snapshot: its round.
-        plan: what to remove.
+        plan: what to remove or repair.
         scores: of the plan's target, which predict the outcome; None: nothing does.
         chosen: where the records came from.
 
@@ -76,8 +76,8 @@ def _begun(
 
 
 def _predicted(plan: Intervention, scores: Scores | None) -> dict[str, Any]:
-    """What the scores say of a removal; see `interventions.predicted`."""
-    if scores is None:
+    """What the scores say of a removal, and nothing of a repair; see `interventions.predicted`."""
+    if scores is None or plan.repair:
         return {"estimator": DEFAULT_ESTIMATOR, "orders": 1, "summed_influence": None}
     removed = float(scores.influence[list(plan.removed)].sum())
     return {"estimator": scores.estimator, "orders": scores.orders, "summed_influence": removed}

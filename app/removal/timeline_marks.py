@@ -9,7 +9,6 @@ from app.shell import state
 from engine.intervention.comparison import verdict_name
 from engine.jobs.interventions import list_jobs
 from engine.store.read import Run
-from engine.store.words import counted
 
 _CLICKED = "the removal whose mark was clicked"
 
@@ -20,7 +19,7 @@ def of(run: Run) -> list[Removal]:
         Removal(
             round=job.plan.round,
             verdict=str(job.result["verdict"]),
-            says=f"round {job.plan.round} without {counted(len(job.plan.removed), 'record')}: "
+            says=f"round {job.plan.round} {job.plan.in_words()}: "
             f"{verdict_name(job.result['verdict'])}. A click shows what came of it.",
             key=job.id,
         )

@@ -1,4 +1,4 @@
-"""The verdict of a removal, as Markdown and as a box in its colour."""
+"""The verdict of a removal or a repair, as Markdown and as a box in its colour."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _BOX = {"helps": st.success, "hurts": st.warning, "within noise": st.info}
 """Verdicts about a target alone say nothing of better or worse."""
 
 
-def sentence(verdict: object) -> str:
-    """The verdict and what it means; Markdown."""
-    return f"**{escape(verdict_name(verdict))}**: {meaning(verdict)}"
+def sentence(verdict: object, repair: bool = False) -> str:
+    """The verdict of a removal, or of a repair, and what it means; Markdown."""
+    return f"**{escape(verdict_name(verdict))}**: {meaning(verdict, repair)}"
 
 
 def of_result(result: Mapping[str, Any]) -> str:
-    """The verdict of a removal and what it means, played or not; Markdown."""
+    """The verdict of a result and what it means, played or not; Markdown."""
     if "unplayed" not in result:
-        return sentence(result["verdict"])
+        return sentence(result["verdict"], bool(result.get("repair")))
     return f"**{escape(verdict_name(result['verdict']))}**: {escape(means_on_records(result))} Nothing was played."
 
 

@@ -120,7 +120,7 @@ def example(runs: Sequence[Read], samples: Path) -> Door:
     tried = [(run, job) for run in shipped for job in _finished(run.path)]
     if tried:
         run, job = max(tried, key=lambda each: _shows(each[1]))
-        said = f"{run.title}, round {job.plan.round} without {counted(len(job.plan.removed), 'record')}. Opens what came of it."
+        said = f"{run.title}, round {job.plan.round} {job.plan.in_words()}. Opens what came of it."
         return door("compare", said, {"run": run.name, "iv": job.id})
     if shipped:
         return door("timeline", f"Opens the timeline of {shipped[0].title}.", {"run": shipped[0].name})

@@ -11,7 +11,7 @@ import streamlit as st
 from app.charts.sparkline import sparkline
 from app.runs.listed import Listed, interventions
 from app.shell.glossary import meaning
-from engine.analysis.run_index import RunRow
+from engine.analysis.run_index import Branched, RunRow
 
 FINISHED, UNREAD = "finished", "being read …"
 OWN = "trained here"
@@ -79,6 +79,10 @@ def _row(run: Listed) -> dict[str, Any]:
     return said | _read(run.row) | {"interventions": interventions(run.path)}
 
 
+def _done(parent: Branched) -> str:
+    return f"{parent.repaired} repaired" if parent.repaired else f"without {parent.removed}"
+
+
 def _read(row: RunRow) -> dict[str, Any]:
     parent = row.parent
     return {
@@ -94,6 +98,6 @@ def _read(row: RunRow) -> dict[str, Any]:
         "best return": row.best_return,
         "optimizer": row.optimizer,
         "filter": row.filter_name,
-        "parent": f"{parent.run}, round {parent.round}, without {parent.removed}" if parent else "",
+        "parent": f"{parent.run}, round {parent.round}, {_done(parent)}" if parent else "",
         "created": row.created,
     }

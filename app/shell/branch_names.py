@@ -19,7 +19,7 @@ SHOWN = 4
 
 
 def branch_name(run: str, path: Path) -> str | None:
-    """Of a removal's branch, what it went without: `without 475 of round 50 · lander (fa1b)`; None of any other run.
+    """Of an intervention's branch, what was done: `without 475 of round 50 · lander (fa1b)`; None of any other run.
 
     Args:
         run: its id, see `loaders.run_paths`.
@@ -29,9 +29,9 @@ def branch_name(run: str, path: Path) -> str | None:
     if found is None:
         return None
     parent, short = found["parent"], found["id"][:SHOWN]
-    which = "random" if found["control"] else "without"
     folder = path.parent.parent if found["control"] else path.parent
-    return f"{which} {_what(folder / PLAN_FILE)} · {parent} ({short})"
+    chosen, random, what = _what(folder / PLAN_FILE)
+    return f"{random if found['control'] else chosen} {what} · {parent} ({short})"
 
 
 def _stamp(file: Path) -> tuple[Path, int]:
@@ -41,11 +41,12 @@ def _stamp(file: Path) -> tuple[Path, int]:
 
 
 @cached(max_entries=1024, by=_stamp)
-def _what(file: Path) -> str:
-    """How many records of which round a plan removes, or that nobody knows."""
+def _what(file: Path) -> tuple[str, str, str]:
+    """What a plan does to its records, and to random ones; and how many of which round these are, or that nobody knows."""
     with suppress(EngineError, OSError):
         document = read_json(file)
         if document is not None:
             plan = Intervention.from_json(typed(WrittenIntervention, document.values, more=True).plan)
-            return f"{len(plan.removed)} of round {plan.round}"
-    return "some records"
+            done = ("repaired", "random repaired") if plan.repair else ("without", "random")
+            return *done, f"{len(plan.removed)} of round {plan.round}"
+    return "without", "random", "some records"

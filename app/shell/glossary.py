@@ -70,7 +70,7 @@ INFLUENCE: dict[str, str] = {
     "bottom records": "The records that lowered the target most.",
     "by term and layer": "Influence split into what went through the actor's, the critic's and the entropy's part of "
     "the loss, and through each layer of the policy.",
-    "basket": "The records that you put aside, to retrain without them; kept on disk for each round.",
+    "basket": "The records that you put aside, to retrain without them or with them repaired; kept on disk for each round.",
     "group": "Records under a name that you gave them; for language models, the responses to one prompt.",
 }
 TRUST = {
@@ -96,27 +96,30 @@ TRUST = {
     "rank correlation": "Whether two lists have the same order (Spearman): 1 is the same, 0 none, −1 the reverse.",
 }
 REMOVAL: dict[str, str] = {
-    "intervention": "A round's update made again without chosen records, and compared with the original and with a "
-    "control.",
+    "intervention": "A round's update made again without chosen records, or with these repaired, and compared with the "
+    "original and with a control.",
     "original": "The update as it was recorded, replayed.",
-    "counterfactual": "The update without the chosen records.",
-    "control": "The random removal: the update without as many records, chosen at random. Removing anything changes the policy, "
-    "and this says how much.",
+    "counterfactual": "The update without the chosen records, or with these repaired.",
+    "control": "The update without as many records, chosen at random, or with these repaired: any change of the data changes the "
+    "policy, and this says how much.",
+    "remove": "The update goes without the records.",
     "predicted change": "What the scores say a removal does to the target: the removed records' summed influence with its "
     "sign turned.",
     "actual change": "What a removal did to the target when the update was really replayed without the records: the mean over "
     "minibatch orders.",
-    "collected anew": "Training goes on after the removal, and each arm's own policy collects the data; a replay alone keeps the "
-    "data as it was.",
+    "collected anew": "Training goes on after the removal or repair, and each arm's own policy collects the data; a replay alone "
+    "keeps the data as it was.",
     "arm": "One of the ways to make the update that are compared with each other.",
     "mask": "Removal that keeps the minibatches as they were, with the removed records left out.",
     "rebatch": "Removal that fills new minibatches with the records that are left, as the paper trains.",
-    "verdict": "Whether the removal made a difference, by the intervals of both differences: helps, hurts or within "
+    "verdict": "Whether the removal or repair made a difference, by the intervals of both differences: helps, hurts or within "
     "noise.",
     **{str(name): f"Verdict: {words}" for name, words in VERDICT_WORDS.items()},
-    "repair": "Instead of leaving bad records out, their advantages are replaced by better estimates.",
+    "repair": "The records stay in the update, with their TD errors r + γ V(s′) − V(s) in the place of their advantages, which "
+    "the rewards of many later steps make noisy.",
     "IIF": "The paper's filter, iterative influence-based filtering: it drops a share p of the records with negative "
     "influence before each update.",
+    "reestimate": "A filter that repairs the records which IIF would drop.",
     "guarded": "IIF that drops records only as far as the critic, or agreement among episodes, gives reason to "
     "believe the scores.",
 }

@@ -1,4 +1,4 @@
-"""Outcome: original against counterfactual against random removal."""
+"""Outcome: original against counterfactual against random records."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from app.shell import downloads, kinds, loaders, page, state
 from app.shell.chart import draw_chart
 from app.shell.glossary import explained, meaning
 from app.shell.text import escape
+from engine.core.kind import kind_of
 from engine.core.replays.replay import mode_name
 from engine.core.targets.question import TargetName
 from engine.intervention.comparison import VERDICT_WORDS, verdict_name
+from engine.intervention.plan import Intervention
 from engine.jobs.interventions import InterventionJob, list_jobs
 from engine.store.read import Run
 from engine.store.snapshot import check_records
 
 # What a reader sees on hover, by what an arm is called. A comment, because Streamlit shows strings of a page.
-HELP = {name: meaning(arm) for arm, name in charts.ARM_NAMES.items()}
+HELP = {arm: meaning(arm) for arm in charts.arm_names(repair=False)}
 
 
 def chosen_job(run: Run) -> InterventionJob:
@@ -65,11 +67,11 @@ def training_on(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> No
         "Training on, with data collected anew", anchor=False, help=explained("collected anew", "branch", "seed")
     )
     st.markdown(
-        "A replay keeps the round's data as it was: it says what the removal does to this one update. From then on the "
+        f"A replay keeps the round's data as it was: it says what the {done(plan)} does to this one update. From then on the "
         "agent collects other data, which a replay can't know; only training on can."
     )
     before = [(info.round, info.metrics.get("mean_return")) for info in run.rounds if info.round <= plan.round]
-    alt = "Mean training return after the removal, of the original, the counterfactual and the control"
+    alt = f"Mean training return after the {done(plan)}, of the original, the counterfactual and the control"
     if again is None:
         st.caption(
             f"Mean training return of the {plan.continue_rounds} rounds after it. With one training seed a curve is an example "
@@ -80,12 +82,12 @@ def training_on(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> No
     with st.container(key="recollected_verdict", gap="small"):
         st.markdown(
             f"Replayed, on the data as it was: **{escape(verdict_name(result['verdict']))}**.  \nCollected anew, "
-            f"{plan.continue_rounds} further rounds, {escape(again['seeds'])} seeds: {sentence(again['verdict'])}"
+            f"{plan.continue_rounds} further rounds, {escape(again['seeds'])} seeds: {sentence(again['verdict'], plan.repair)}"
         )
     chart, numbers = st.columns(2, gap="medium")
     with chart:
         shown = before[-max(5, 2 * plan.continue_rounds) :]
-        figure = charts.recollected_curves(again, plan.round, shown, state.is_dark())
+        figure = charts.recollected_curves(again, plan.round, shown, state.is_dark(), repair=plan.repair)
         draw_chart(figure, key="compare_curves", alt=f"{alt}, with bands over {again['seeds']} seeds")
         st.caption(
             "Mean over the seeds; bands: 95 % t interval. The grey line is the run itself. Seed 1 continues as the run did; "
@@ -99,11 +101,7 @@ def training_on(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> No
                 "return afterwards": interval(after[key]),
                 "training return": interval(trained[key]) if trained else "–",
             }
-            for key, title in (
-                *charts.ARM_NAMES.items(),
-                ("difference", "difference from the original"),
-                ("difference_from_control", "difference from the random removal"),
-            )
+            for key, title in numbers_of(plan).items()
         }
         st.table(pd.DataFrame.from_dict(rows, orient="index"), border="horizontal")
         st.caption(
@@ -113,24 +111,38 @@ def training_on(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> No
         )
 
 
+def done(plan: Intervention) -> str:
+    """What was done to the records, in a word."""
+    return "repair" if plan.repair else "removal"
+
+
+def numbers_of(plan: Intervention) -> dict[str, str]:
+    """The arms and their differences, as a result has them and as people call them."""
+    return charts.arm_names(plan.repair) | charts.difference_names(plan.repair)
+
+
 def removed_table(run: Run, job: InterventionJob) -> None:
-    """The removed records."""
+    """The removed records, or the repaired ones."""
     if job.plan.round not in run.stored_rounds:
         return
     snapshot = loaders.load_snapshot(run, job.plan.round)
     removed = check_records(job.plan.removed, len(snapshot.buffer))
     table = kinds.shown(run).table(snapshot, removed.tolist())
-    with st.expander(f"The {len(removed)} removed records"):
-        st.dataframe(table, hide_index=True, alt="The removed records")
+    if job.plan.repair and kind_of(snapshot).has_states:  # of a sequence each token has one
+        repaired = kind_of(snapshot).repaired(snapshot, removed)
+        table = table.assign(**{"TD error": repaired.buffer.advantage[removed]})
+    which = f"The {len(removed)} {'repaired' if job.plan.repair else 'removed'} records"
+    with st.expander(which):
+        st.dataframe(table, hide_index=True, alt=which)
 
 
 def how_compared(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> str:
-    """What was removed and replayed, and with which seeds; plain text."""
+    """What was removed or repaired, and replayed, and with which seeds; plain text."""
     plan = job.plan
     shared = ", shared by the arms" if plan.mode == "mask" else " (rebatch: the original keeps minibatches of its own)"
     said = [
-        f"Round {plan.round} of {run.name} without {len(plan.removed)} of {result['records']} records",
-        f"mode {mode_name(plan.mode)}",
+        f"Round {plan.round} of {run.name} {plan.in_words(of=result['records'])}",
+        "TD errors in the place of their advantages" if plan.repair else f"mode {mode_name(plan.mode)}",
         f"{plan.orders} minibatch orders{shared}",
     ]
     said += [described.looked_at_by(run, job), f"chosen: {described.selection(job)}"]
@@ -163,11 +175,8 @@ def returns(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
             "Large marks: mean with 95 % interval. Grey lines: one minibatch order each, same seeds in all arms."
         )
     with numbers:
-        lines = {title: result[arm] for arm, title in charts.ARM_NAMES.items()}
-        lines |= {"difference from the original": result["difference"]}
-        lines |= {"difference from the random removal": result["difference_from_control"]}
-        for title, estimate in lines.items():
-            st.markdown(f"{title[0].upper()}{title[1:]}  \n**{interval(estimate)}**", help=HELP.get(title))
+        for name, title in numbers_of(job.plan).items():
+            st.markdown(f"{title[0].upper()}{title[1:]}  \n**{interval(result[name])}**", help=HELP.get(name))
         st.caption(
             "In parentheses: 95 % t intervals over minibatch orders. A verdict needs both differences to exclude 0 on the same "
             "side.",

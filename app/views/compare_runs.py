@@ -182,9 +182,12 @@ def draw_settings(runs: dict[str, Run]) -> None:
         rows["branch of"] = {name: parent.run if parent else "" for name, parent in origins.items()}
         rows["from round"] = {name: str(parent.round) if parent else "" for name, parent in origins.items()}
         rows["removed records"] = {
-            name: f"{len(parent.removed)} ({mode_name(parent.mode)})" if parent else ""
+            name: f"{len(parent.removed)} ({mode_name(parent.mode)})" if parent and parent.removed else ""
             for name, parent in origins.items()
         }
+        repaired = {name: len(parent.repaired) if parent else 0 for name, parent in origins.items()}
+        if any(repaired.values()):
+            rows["repaired records"] = {name: str(count) if count else "" for name, count in repaired.items()}
     rows["rounds so far"] = {
         name: str(len(run.rounds)) + ("" if run.final else ", unfinished") for name, run in runs.items()
     }

@@ -1,4 +1,4 @@
-"""Interventions: what was removed, how far the work is, and what came of it."""
+"""Interventions: what was removed or repaired, how far the work is, and what came of it."""
 
 from __future__ import annotations
 
@@ -107,10 +107,10 @@ def panel(name: str, run: Run, was_active: bool) -> None:
 
 
 def single(name: str, run: Run) -> None:
-    """What was removed from chosen rounds; looks at the disk every second while something runs."""
+    """What was done to records of chosen rounds; looks at the disk every second while something runs."""
     st.caption(
-        "An intervention replays one update without some records and compares it with the original and with a random "
-        "removal of the same size. It runs in a process of its own: closing this page does not stop it.",
+        "An intervention replays one update without some records, or with them repaired, and compares it with the original and "
+        "with as many random records. It runs in a process of its own: closing this page does not stop it.",
         help=explained("intervention", "original", "counterfactual", "control", "verdict", *VERDICT_WORDS),
     )
     active = any(job.state in ACTIVE for job in list_jobs(run))

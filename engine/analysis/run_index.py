@@ -53,6 +53,8 @@ class Branched:
     round: int
     removed: Count
     """How many records the update went without."""
+    repaired: Count = 0
+    """How many were repaired before it."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def row_of(run: Run) -> RunRow:
         first_incident=found[0].short if found else "",
         too_few=found.too_few,
         worst=_worst(run, found, returns),
-        parent=Branched(parent.run, parent.round, len(parent.removed)) if parent else None,
+        parent=Branched(parent.run, parent.round, len(parent.removed), len(parent.repaired)) if parent else None,
         created=manifest.created,
     )
 

@@ -1,4 +1,4 @@
-"""`python -m engine retrain`: a round without some of its records."""
+"""`python -m engine retrain`: a round without some of its records, or with these repaired."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def retrain(
         typer.Option(help="Remove this fraction of the records with negative influence on the return."),
     ] = None,
     drop_file: Annotated[Path | None, typer.Option(help="Remove the record numbers in this text file.")] = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Don't remove the records: they go on training, with their TD errors in the place of their advantages.",
+        ),
+    ] = False,
     mode: Annotated[str, typer.Option(help="mask or rebatch.")] = "mask",
     orders: Annotated[int, typer.Option(help="Replays per arm, each in a minibatch order of its own.")] = 8,
     evaluate: Annotated[int, typer.Option(help="Evaluation episodes per arm.")] = 64,
@@ -43,17 +50,17 @@ def retrain(
     seeds: Annotated[int, typer.Option(help="Train every arm on that often, each time with newly collected data.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Replay a round without some records; compare with the original and with a random removal.
+    """Replay a round without some records, or with these repaired; compare with the original and with random records.
 
     Where no policy can be played, the arms are compared on recorded rounds: return target, KL and log-probabilities.
     """
     from engine.core.filtering import bottom_fraction
     from engine.core.influence import influence
     from engine.core.kind import kind_of
-    from engine.core.replays.replay import check_mode, check_replayable
+    from engine.core.replays.replay import check_mode
     from engine.core.targets.question import TargetName
     from engine.intervention.origin import Chosen
-    from engine.intervention.plan import Intervention
+    from engine.intervention.plan import Intervention, check_possible
     from engine.intervention.retrain import carry_out
     from engine.jobs.interventions import create_job, predicted
     from engine.jobs.work import work
@@ -70,6 +77,7 @@ def retrain(
     plan = Intervention(
         round=round,
         removed=tuple(drop),
+        repair=repair,
         mode=check_mode(mode),
         orders=orders,
         episodes=evaluate,
@@ -77,8 +85,7 @@ def retrain(
         seeds=seeds,
         measured=TargetName(target=kind_of(snapshot).default_target),
     )
-    check_replayable(snapshot)
-    kind_of(snapshot).removed(snapshot, plan.removed)
+    check_possible(snapshot, plan)
     note_elsewhere(snapshot)
     if unplayed := kind_of(snapshot).unplayed(snapshot):
         note(f"{unplayed}; the policies are compared on recorded rounds, without evaluation episodes")
@@ -107,22 +114,23 @@ def _print_result(result: Mapping[str, Any], plan: Any, summed_influence: float 
     from engine.intervention.target_and_return import joined, to_try
     from engine.intervention.unplayed import means_on_records, not_played
 
-    played = "unplayed" not in result
+    played, repair = "unplayed" not in result, plan.repair
     (_print_arms if played else _print_on_records)(result)
     print(
-        f"removed {len(result['removed'])} of {result['records']} records, {plan.orders} minibatch orders, mode {plan.mode}"
+        f"{'repaired' if repair else 'removed'} {len(result['removed'])} of {result['records']} records, {plan.orders} minibatch "
+        f"orders, mode {plan.mode}"
     )
     if not played:
         print(not_played(result))
     print(joined(result, summed_influence))
-    print(f"{result['verdict']}: {meaning(result['verdict']) if played else means_on_records(result)}")
+    print(f"{result['verdict']}: {meaning(result['verdict'], repair) if played else means_on_records(result)}")
     for attempt in to_try(result, summed_influence):
         print(f"to try: {_TO_TRY[attempt].format(orders=2 * plan.orders)}")
     if "recollected" in result:
         again = result["recollected"]
         print(f"\ntrained on for {plan.continue_rounds} rounds with data collected anew, {plan.seeds} seeds")
         _print_arms(again["evaluation"])
-        print(f"{again['verdict']}: {meaning(again['verdict'])}")
+        print(f"{again['verdict']}: {meaning(again['verdict'], repair)}")
 
 
 def _origin(plan: Any, drop_bottom: float | None, foretold: Mapping[str, Any]) -> Any:
@@ -150,7 +158,7 @@ def _print_on_records(result: Mapping[str, Any]) -> None:
     from engine.intervention.unplayed import NUMBERS
 
     print_table(
-        ("records of round", "number", "change without them", "without random ones", "between the two"),
+        ("records of round", "number", "change", "change with random ones", "between the two"),
         [
             (str(on["round"]), NUMBERS[name], *(_interval(on[name][each]) for each in CHANGES))
             for on in result["by_round"]

@@ -31,7 +31,7 @@ from engine.core.targets.question import TargetName
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError
 from engine.executors import Progress, run_tasks
 from engine.intervention.outcome import RESULT_FILE, is_round_outcome
-from engine.intervention.plan import Episodes, Intervention, Orders, ProgressMeter
+from engine.intervention.plan import Episodes, Intervention, Orders, ProgressMeter, check_possible
 from engine.intervention.retrain import compare_arms
 from engine.intervention.series_summary import summarize
 from engine.store.documents import read_json, set_aside, write_json
@@ -92,7 +92,7 @@ class Series:
             raise BadInputError(f"no record has negative influence on the {kind.default_target}")
         bottom = bottom_fraction(scores, self.drop_bottom).tolist()
         plan = self._removing(bottom, snapshot.round, kind.default_target)
-        kind.removed(snapshot, plan.removed)
+        check_possible(snapshot, plan)
         return plan
 
     @property

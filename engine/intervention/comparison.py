@@ -1,4 +1,4 @@
-"""What removal did: original against counterfactual against control, with intervals and a verdict in words."""
+"""What a removal or a repair did: original against counterfactual against control, with intervals and a verdict in words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ VERDICT_WORDS: Mapping[Verdict, str] = {
     "within noise": "the change is no clearer than that of other minibatch orders, evaluation luck or a random removal "
     "of the same size.",
 }
-"""What follows the verdict and a colon."""
+"""What follows the verdict of a removal and a colon."""
+REPAIR_WORDS: Mapping[Verdict, str] = {
+    "helps": "with these records repaired the return is higher than without a repair, and higher than with as many random ones "
+    "repaired.",
+    "hurts": "with these records repaired the return is lower than without a repair, and lower than with as many random ones "
+    "repaired.",
+    "within noise": "the change is no clearer than that of other minibatch orders, evaluation luck or a random repair of the "
+    "same size.",
+}
+"""The same of a repair."""
 
 
 TargetVerdict = Literal["target rises", "target falls", "within noise"]
@@ -30,7 +39,16 @@ TARGET_VERDICT_WORDS: Mapping[TargetVerdict, str] = {
     "within noise": "the change of {target} is no clearer than that of other minibatch orders or a random removal of the same "
     "size.",
 }
-"""The same where nothing was played, so that nothing is known of returns; `{target}` is what the verdict is about."""
+"""Of a removal where nothing was played, so that nothing is known of returns; `{target}` is what the verdict is about."""
+TARGET_REPAIR_WORDS: Mapping[TargetVerdict, str] = {
+    "target rises": "with these records repaired {target} is higher than without a repair, and higher than with as many random "
+    "ones repaired.",
+    "target falls": "with these records repaired {target} is lower than without a repair, and lower than with as many random "
+    "ones repaired.",
+    "within noise": "the change of {target} is no clearer than that of other minibatch orders or a random repair of the same "
+    "size.",
+}
+"""The same of a repair."""
 _OF_TARGET: Mapping[Verdict, TargetVerdict] = {
     "helps": "target rises",
     "hurts": "target falls",
@@ -43,14 +61,14 @@ def verdict_name(verdict: object) -> str:
     return str(verdict) if verdict in [*VERDICT_WORDS, *TARGET_VERDICT_WORDS] else f"unknown verdict {verdict!r}"
 
 
-def meaning(verdict: object) -> str:
-    """What follows a verdict that comes from a file, and a colon; plain text."""
-    return _words(verdict, VERDICT_WORDS)
+def meaning(verdict: object, repair: bool = False) -> str:
+    """What follows a verdict that comes from a file, and a colon; plain text. `repair`: it is not of a removal."""
+    return _words(verdict, REPAIR_WORDS if repair else VERDICT_WORDS)
 
 
-def target_meaning(verdict: object, target: str) -> str:
+def target_meaning(verdict: object, target: str, repair: bool = False) -> str:
     """The same of a verdict about a target, which is named; plain text."""
-    return _words(verdict, TARGET_VERDICT_WORDS).replace("{target}", target)
+    return _words(verdict, TARGET_REPAIR_WORDS if repair else TARGET_VERDICT_WORDS).replace("{target}", target)
 
 
 def _words(verdict: object, words: Mapping[Any, str]) -> str:
@@ -99,8 +117,8 @@ def compare(
 
     Args:
         original: (orders, episodes) returns with every record.
-        counterfactual: (orders, episodes) returns without the chosen records.
-        control: (orders, episodes) returns without as many random records.
+        counterfactual: (orders, episodes) returns without the chosen records, or with these repaired.
+        control: (orders, episodes) returns without as many random records, or with these repaired.
 
     Returns:
         `original, counterfactual, control, difference, difference_from_control` (each mean, low, high, episodes) and

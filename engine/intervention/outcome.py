@@ -127,11 +127,20 @@ class CarriedOut:
     env_id: str
     round: BoundedCount
     removed: list[BoundedCount]
+    """Which records; with `repair` those that were repaired."""
     records: BoundedCount
     mode: Mode
     orders: Orders
     same_machine: bool
     target: Measured
+    repair: bool = False
+    """Whether the records were repaired in the place of being removed: they trained with their TD errors."""
+
+    @property
+    def what(self) -> str:
+        """What was done, in words."""
+        which = f"{len(self.removed):,} of {self.records:,} records of round {self.round}"
+        return f"with {which} repaired" if self.repair else f"without {which}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,8 +239,7 @@ class Outcome(_AsWritten, Result):
 
     def __repr__(self) -> str:
         means = f"return {self.original.mean:.4g} -> {self.counterfactual.mean:.4g}"
-        without = f"without {len(self.removed):,} of {self.records:,} records of round {self.round}"
-        return f"Outcome('{brief(self.run)}': {self.verdict}, {means} {without})"
+        return f"Outcome('{brief(self.run)}': {self.verdict}, {means} {self.what})"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -239,8 +247,7 @@ class UnplayedOutcome(_AsWritten, UnplayedResult):
     """An intervention's result where no policy could be played: as `Outcome`, with numbers on records in place of returns."""
 
     def __repr__(self) -> str:
-        without = f"without {len(self.removed):,} of {self.records:,} records of round {self.round}"
-        return f"UnplayedOutcome('{brief(self.run)}': {self.verdict} {without}, nothing was played)"
+        return f"UnplayedOutcome('{brief(self.run)}': {self.verdict} {self.what}, nothing was played)"
 
 
 def outcome_of(values: Mapping[str, Any], file: str = RESULT_FILE) -> Outcome | UnplayedOutcome:

@@ -1,4 +1,4 @@
-"""An intervention's plan: what to remove, how to look at the outcome, and how far the work on it is."""
+"""An intervention's plan: what to remove or repair, how to look at the outcome, and how far the work on it is."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from engine.core.kind import kind_of
-from engine.core.replays.replay import Mode
+from engine.core.replays.replay import Mode, check_replayable, intervene
 from engine.core.targets.question import PlainTarget, TargetName
 from engine.errors import BadInputError
 from engine.executors import Progress
-from engine.store.snapshot import Snapshot
+from engine.store.snapshot import Snapshot, check_records
+from engine.store.words import counted
 from engine.typed import Count, settle, typed, whole
 
 Orders = Annotated[int, Meta(ge=2, le=4096)]
@@ -22,7 +23,7 @@ Episodes = Annotated[int, Meta(ge=2, le=10**6)]
 """At least one an order."""
 Removed = Annotated[tuple[Count, ...], Meta(min_length=1)]
 
-_LATER = {"seeds": 1, "of_round": None, "observation": None, "tokens": None}
+_LATER = {"seeds": 1, "of_round": None, "observation": None, "tokens": None, "repair": False}
 """Fields that the first plans lacked, each with the value that means the same as its absence."""
 
 
@@ -33,6 +34,8 @@ class _Removal:
     round: Count
     removed: Removed
     """Record numbers; kept sorted and unique."""
+    repair: bool = False
+    """The records go on training, with their TD errors in the place of their advantages, and none is removed."""
     mode: Mode = "mask"
     orders: Orders = 8
     """Replays per arm, each with a minibatch order of its own; the first is the recorded one."""
@@ -46,7 +49,7 @@ class _Removal:
 
 @dataclass(frozen=True, kw_only=True)
 class Intervention(_Removal):
-    """What to remove and how to look at the outcome. Equal interventions have equal results."""
+    """What to remove, or to repair, and how to look at the outcome. Equal interventions have equal results."""
 
     measured: TargetName = field(default_factory=TargetName)
     """Target whose change is measured beside the return."""
@@ -55,6 +58,8 @@ class Intervention(_Removal):
         records = {whole(record, "a record to remove") for record in self.removed}
         object.__setattr__(self, "removed", tuple(sorted(records)))
         settle(self)
+        if self.repair and self.mode != "mask":
+            raise BadInputError(f"repaired records stay in their minibatches; mode is {self.mode}, it must be mask")
         if self.episodes < self.orders:
             raise BadInputError(f"episodes is {self.episodes}; at least one per order ({self.orders}) is needed")
         if self.seeds > 1 and not self.continue_rounds:
@@ -63,6 +68,17 @@ class Intervention(_Removal):
             )
         if self.episodes < self.seeds:
             raise BadInputError(f"episodes is {self.episodes}; at least one per seed ({self.seeds}) is needed")
+
+    def in_words(self, of: int | None = None) -> str:
+        """What it does to its round, of so many records where that is said.
+
+        >>> plan = Intervention(round=1, removed=(3, 5), repair=True)
+        >>> plan.in_words(), plan.in_words(of=2048)
+        ('with 2 records repaired', 'with 2 of 2048 records repaired')
+        """
+        n = len(self.removed)
+        which = counted(n, "record") if of is None else f"{n} of {of} records"
+        return f"with {which} repaired" if self.repair else f"without {which}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the target's among them; those that plans did not have at first are left out where they say nothing.
@@ -95,14 +111,53 @@ class WrittenPlan(_Removal, PlainTarget):
 
 
 def draws(snapshot: Snapshot, plan: Intervention, order: int) -> dict[str, Any]:
-    """What each arm goes without, in one minibatch order or with one seed: the control's draw is another each time."""
+    """The records that each arm goes without, or repairs, in one minibatch order or with one seed.
+
+    The control's draw is another each time.
+    """
     control = kind_of(snapshot).control(snapshot, plan.removed, order)
     return {"original": (), "counterfactual": plan.removed, "control": control}
 
 
-def mode_of(plan: Intervention, drop: Any) -> Mode:
-    """How an arm's records are removed; where none are, the minibatches stay as they were."""
-    return plan.mode if len(drop) else "mask"
+def intervened(snapshot: Snapshot, plan: Intervention, records: Any, order: int = 0) -> Any:
+    """A plan's round as one of its arms has it: without some records, or with these repaired, in a minibatch order.
+
+    Raises:
+        BadInputError: a record is out of range, none would be left, or none can be repaired.
+    """
+    if plan.repair:
+        repaired = kind_of(snapshot).repaired(snapshot, check_records(records, len(snapshot.buffer)))
+        return intervene(repaired, (), order=order)
+    return intervene(snapshot, records, mode=plan.mode, order=order)
+
+
+def unrepairable(snapshot: Snapshot, records: Any) -> str:
+    """Why none of these records can be repaired; empty where one can.
+
+    Raises:
+        BadInputError: a record is out of range.
+    """
+    numbers, buffer = check_records(records, len(snapshot.buffer)), snapshot.buffer
+    try:
+        kind_of(snapshot).trajectories(snapshot)
+    except BadInputError as reason:
+        return str(reason)
+    if (buffer.kept & ~buffer.repaired)[numbers].any():
+        return ""
+    return "the update of this round went without these records, or had them repaired already"
+
+
+def check_possible(snapshot: Snapshot, plan: Intervention) -> None:
+    """Refuse a plan that can't be carried out in its round.
+
+    Raises:
+        BadInputError: a record is out of range, nothing would be left, none of the records can be repaired, or the round's
+            update can't be replayed.
+    """
+    check_replayable(snapshot)
+    if plan.repair and (why := unrepairable(snapshot, plan.removed)):
+        raise BadInputError(f"the records can't be repaired: {why}; remove them, or choose others")
+    intervened(snapshot, plan, plan.removed)
 
 
 def episodes_per_order(plan: Intervention) -> int:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from engine.core.evaluation import PolicyEvaluation
 from engine.core.filtering import filtered
 from engine.core.kind import Given, kind_of
-from engine.core.replays.replay import Mode, replay
+from engine.core.replays.replay import replay
 from engine.core.training import train_on
 from engine.intervention.comparison import Estimate, compare
-from engine.intervention.plan import Intervention, ProgressMeter, draws, mode_of
+from engine.intervention.plan import Intervention, ProgressMeter, draws, intervened
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 
@@ -67,7 +67,7 @@ def recollect(
     returns: dict[str, list[Floats]] = {}
     per_seed = -(-plan.episodes // plan.seeds)
     for seed in range(plan.seeds):
-        for arm, drop in draws(snapshot, plan, seed).items():
+        for arm, records in draws(snapshot, plan, seed).items():
             doing = f"training on, {arm}, seed {seed + 1} of {plan.seeds}"
             if seed == 0 and arm in recorded:
                 found = recorded_arm(open_run(recorded[arm]))
@@ -76,16 +76,7 @@ def recollect(
                 def say(round: int, doing: str = doing) -> None:
                     meter.say(f"{doing}, round {round}")
 
-                found = train_arm_on(
-                    snapshot,
-                    drop,
-                    mode_of(plan, drop),
-                    plan.continue_rounds,
-                    seed,
-                    say=say,
-                    on_step=meter.step,
-                    given=given,
-                )
+                found = train_arm_on(snapshot, plan, records, seed, say=say, on_step=meter.step, given=given)
             curves.setdefault(arm, []).append(found.returns)
             meter.say(f"evaluating {arm}, seed {seed + 1} of {plan.seeds}")
             returns.setdefault(arm, []).append(evaluation.returns(found.player, seed, per_seed, meter.check))
@@ -95,22 +86,20 @@ def recollect(
 
 def train_arm_on(
     snapshot: Snapshot,
-    drop: Sequence[int] | NDArray[Any],
-    mode: Mode,
-    rounds: int,
+    plan: Intervention,
+    records: Sequence[int] | NDArray[Any],
     seed: int,
     *,
     say: Callable[[int], None] = lambda round: None,
     on_step: Callable[[], None] | None = None,
     given: Given | None = None,
 ) -> Continued:
-    """Replay a round without some records and train on, recording nothing.
+    """Replay a round without some records, or with these repaired, and train on, recording nothing.
 
     Args:
         snapshot: round k.
-        drop: record numbers; empty for the original.
-        mode: `mask` or `rebatch`.
-        rounds: how many to train after it.
+        plan: the intervention.
+        records: which of the round's; empty for the original.
         seed: 0 replays the recorded minibatch order and goes on as the run itself would have. s > 0 replays the s-th other
             order, begins new episodes and draws actions and minibatches anew: the same luck for every arm.
         say: told each round that begins.
@@ -118,13 +107,13 @@ def train_arm_on(
         given: in the place of something that the run's settings name.
     """
     kind = kind_of(snapshot)
-    replayed = replay(snapshot, drop, mode=mode, order=seed, on_step=on_step)
+    replayed = replay(intervened(snapshot, plan, records, seed), on_step=on_step)
     learner = kind.after(replayed.snapshot, replayed.agent, snapshot.path or Path(), given or {})
     if seed:
         learner.reseed(np.random.default_rng([snapshot.config.seed, snapshot.round, seed, RECOLLECTION_SEED]))
     returns = []
     leave = partial(filtered, record_filter=kind.make_filter(kind.settings(snapshot)))
-    for later in train_on(learner, learner.round + rounds, leave, on_step):
+    for later in train_on(learner, learner.round + plan.continue_rounds, leave, on_step):
         say(later.round)
         returns.append(later.metrics["mean_return"])
     learner.close()

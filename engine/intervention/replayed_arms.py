@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from engine.core.kind import recorded_here
 from engine.core.replays.replay import Replayed, replay
 from engine.intervention.comparison import change
-from engine.intervention.plan import Intervention, ProgressMeter, draws, mode_of
+from engine.intervention.plan import Intervention, ProgressMeter, draws, intervened
 from engine.store.snapshot import Snapshot
 
 OrderValues = Mapping[str, Sequence[float]]
@@ -27,11 +27,9 @@ class ReplayedArm(NamedTuple):
 def replayed_arms(snapshot: Snapshot, plan: Intervention, meter: ProgressMeter) -> Iterator[ReplayedArm]:
     """Every arm in every order, the original first; whoever asks for the next one is done with what it made of the last."""
     for order in range(plan.orders):
-        for arm, drop in draws(snapshot, plan, order).items():
+        for arm, records in draws(snapshot, plan, order).items():
             meter.say(f"{arm}, minibatch order {order + 1} of {plan.orders}")
-            yield ReplayedArm(
-                order, arm, replay(snapshot, drop, mode=mode_of(plan, drop), order=order, on_step=meter.step)
-            )
+            yield ReplayedArm(order, arm, replay(intervened(snapshot, plan, records, order), on_step=meter.step))
             meter.evaluated()
 
 
@@ -52,6 +50,7 @@ def carried_out(plan: Intervention, records: int, target_values: OrderValues) ->
     return {
         "round": plan.round,
         "removed": list(plan.removed),
+        **({"repair": True} if plan.repair else {}),
         "records": records,
         "mode": plan.mode,
         "orders": plan.orders,

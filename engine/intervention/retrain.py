@@ -1,4 +1,4 @@
-"""Retrain a round without chosen records, against the original and a control (paper, section 4.3)."""
+"""Retrain a round without chosen records, or with these repaired, against the original and a control (paper, section 4.3)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.core.chosen_targets import chosen_target, named_target
 from engine.core.evaluation import EVALUATION_SEED, PolicyEvaluation
 from engine.core.kind import Given, Kind, kind_of
 from engine.core.policy import with_gradients
-from engine.core.replays.replay import Mode, check_replayable, intervene
+from engine.core.replays.replay import Mode
 from engine.core.targets.functions import Target, name_of
 from engine.core.targets.question import Question, TargetName
 from engine.core.training import branch
@@ -24,7 +24,7 @@ from engine.errors import BadInputError
 from engine.executors import Progress
 from engine.intervention.comparison import compare
 from engine.intervention.outcome import RESULT_FILE, Outcome, UnplayedOutcome, outcome_of
-from engine.intervention.plan import Intervention, ProgressMeter, episodes_per_order
+from engine.intervention.plan import Intervention, ProgressMeter, check_possible, episodes_per_order, intervened
 from engine.intervention.recollect import recollect
 from engine.intervention.replayed_arms import about, carried_out, replayed_arms
 from engine.intervention.unplayed import compare_on_records
@@ -33,7 +33,7 @@ from engine.store.documents import write_json
 from engine.store.files import Files
 from engine.store.manifest import Parent
 from engine.store.read import Run, open_run
-from engine.store.snapshot import Snapshot, check_records
+from engine.store.snapshot import Snapshot
 
 PARTIAL = ".partial"
 """End of the hidden name that a branch has until it is whole."""
@@ -46,6 +46,7 @@ def retrain(
     drop: Sequence[int] | NDArray[Any],
     out: str | Path,
     *,
+    repair: bool = False,
     mode: Mode = "mask",
     orders: int = 8,
     episodes: int = 64,
@@ -66,6 +67,9 @@ def retrain(
     many random records, drawn anew for every replay. Each arm is replayed in `orders` minibatch orders, because a
     single replay is mostly order noise. The branch written to `out` is the counterfactual in the recorded order.
 
+    With `repair` no record is left out: the chosen ones, and in the control as many random ones, go on training with their
+    TD errors in the place of their advantages.
+
     >>> import engine
     >>> outcome = engine.retrain("sample_runs/FrozenLake-v1", 3, [17, 40], "runs/without-two")
     >>> outcome.verdict  # of two records in 2048
@@ -76,8 +80,9 @@ def retrain(
     Args:
         run: the parent run.
         round: its round k.
-        drop: record numbers to remove.
+        drop: record numbers to remove, or to repair.
         out: folder of the branch run to make.
+        repair: repair the records in the place of removing them.
         mode: `mask` or `rebatch`, see `replay`.
         orders: replays per arm.
         episodes: evaluation episodes per arm.
@@ -106,14 +111,15 @@ def retrain(
         records of this round and of later ones, `by_round`. Its `verdict` is about the target: it knows no returns.
 
     Raises:
-        BadInputError: nothing or everything would be removed, a record is out of range, the round is not there, the
-            target has no name in it, or there are rounds to train on where nothing can be played.
+        BadInputError: nothing or everything would be removed, a record is out of range or can't be repaired, the round is not
+            there, the target has no name in it, or there are rounds to train on where nothing can be played.
     """
     run = run if isinstance(run, Run) else open_run(run)
     loose = {"about": about, "action": action, "of_round": of_round, "observation": observation, "tokens": tokens}
     plan = Intervention(
         round=round,
         removed=tuple(np.asarray(drop).tolist()),
+        repair=repair,
         mode=mode,
         orders=orders,
         episodes=episodes,
@@ -157,9 +163,7 @@ def carry_out(
     kind.check_given(given)
     if kind.no_training and (plan.continue_rounds or plan.seeds > 1):
         raise BadInputError(kind.no_training)
-    removed = check_records(plan.removed, len(snapshot.buffer))
-    check_replayable(snapshot)
-    kind.removed(snapshot, removed)
+    check_possible(snapshot, plan)
     target = named_target(snapshot, plan.measured)
     meter = ProgressMeter(progress, snapshot, plan)
     unplayed = kind.unplayed(snapshot)
@@ -173,9 +177,9 @@ def carry_out(
                 result |= compare_on_records(run, snapshot, plan, target, meter, unplayed)
             else:
                 result |= compare_arms(snapshot, plan, target, evaluation, meter)
-            branches = {"counterfactual": removed}
+            branches: dict[str, Sequence[int]] = {"counterfactual": plan.removed}
             if plan.continue_rounds:
-                branches["control"] = kind.control(snapshot, plan.removed)
+                branches["control"] = kind.control(snapshot, plan.removed).tolist()
                 result["curves"] = {"original": curve_of(run, plan.round, plan.continue_rounds)}
             for name, records in branches.items():
                 meter.say(f"recording the {name} branch")
@@ -255,22 +259,23 @@ def compared(plan: Intervention, records: int, arms: PlayedArms) -> dict[str, An
 def _record_branch(
     run: Run,
     snapshot: Snapshot,
-    removed: NDArray[np.int64],
+    records: Sequence[int],
     out: Path,
     plan: Intervention,
     meter: ProgressMeter,
     given: Given,
 ) -> list[dict[str, Any]]:
-    """Make the run that follows from the removal; returns its curve."""
+    """Make the run that follows from an arm's removal or repair; returns its curve."""
     parent = Parent(
         run=run.name,
         round=plan.round,
-        removed=tuple(int(i) for i in removed),
+        removed=() if plan.repair else tuple(records),
         mode=plan.mode,
         commit=snapshot.hash,
+        repaired=tuple(records) if plan.repair else (),
     )
     rounds = branch(
-        intervene(snapshot, removed, mode=plan.mode),
+        intervened(snapshot, plan, records),
         out,
         parent=parent,
         continue_rounds=plan.continue_rounds,
@@ -279,7 +284,7 @@ def _record_branch(
     )
     curve = []
     for later in rounds:
-        meter.say(f"training on without {len(removed)} records, round {later.round}")
+        meter.say(f"training on {plan.in_words()}, round {later.round}")
         curve.append({"round": later.round, "mean_return": later.metrics["mean_return"]})
     return curve
 

@@ -1,4 +1,4 @@
-"""What a removal did to the target and to the return, joined in one sentence, and what to try after it."""
+"""What a removal or a repair did to the target and to the return, joined in one sentence, and what to try after it."""
 
 from __future__ import annotations
 
@@ -48,15 +48,18 @@ def joined(result: Mapping[str, Any], summed_influence: object = None, returned:
         return fell, -74 (-90 to -58): here the target is not the return."
     """
     target, predicted = result["target"], foreseen(summed_influence)
+    repair = bool(result.get("repair"))
     if "unplayed" in result:
         return (
-            f"The target {_went(target['counterfactual'], predicted)}. Without as many random ones: "
+            f"The target {_went(target['counterfactual'], predicted)}. "
+            f"{'With as many random ones repaired' if repair else 'Without as many random ones'}: "
             f"{_signed(target['control'])}. Nothing was played, so nothing is known of the {returned}."
         )
     means = {arm: f"{result[arm]['mean']:.4g}" for arm in ("original", "counterfactual", "control")}
+    chosen, random = ("With them repaired", "As many random repaired") if repair else ("Without them", "As many random")
     return (
-        f"Without them: {means['original']} → {means['counterfactual']} ({_JUDGED.get(result['verdict'], 'within noise')}). "
-        f"As many random: {means['control']}. The target {_went(target['counterfactual'], predicted)}; the {returned} "
+        f"{chosen}: {means['original']} → {means['counterfactual']} ({_JUDGED.get(result['verdict'], 'within noise')}). "
+        f"{random}: {means['control']}. The target {_went(target['counterfactual'], predicted)}; the {returned} "
         f"{_went(result['difference'])}{_conclusion(result, returned)}."
     )
 

@@ -1,4 +1,4 @@
-"""A removal where nothing can be played: the arms' policies are compared on records, which other policies collected."""
+"""A removal or repair where nothing can be played: the arms' policies are compared on records, which other policies collected."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def not_played(result: Mapping[str, Any]) -> str:
 
 def means_on_records(result: Mapping[str, Any]) -> str:
     """What follows the verdict and a colon; plain text."""
-    return target_meaning(result["verdict"], _judged_on(result))
+    return target_meaning(result["verdict"], _judged_on(result), bool(result.get("repair")))
 
 
 def _judged_on(result: Mapping[str, Any]) -> str:

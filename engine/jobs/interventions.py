@@ -1,9 +1,9 @@
-"""Removals as jobs: made from a plan, read back with their result, listed.
+"""Removals and repairs as jobs: made from a plan, read back with their result, listed.
 
 Names among the interventions are twelve hexadecimal digits; any other is not there. Plans, states and results are documents.
 
 ```
-<run>/interventions/<id>/intervention.json   what to remove and how
+<run>/interventions/<id>/intervention.json   what to remove or repair, and how
 <run>/interventions/<id>/branch/             the branch run with result.json, once finished
 ```
 """
@@ -25,11 +25,10 @@ from engine.core.chosen_targets import named_target
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.influence import influence
 from engine.core.kind import kind_of
-from engine.core.replays.replay import check_replayable
 from engine.errors import BadInputError, DamagedRunError, StorageError, ZeroGradientError
 from engine.intervention.origin import Chosen
 from engine.intervention.outcome import RESULT_FILE, Outcome, UnplayedOutcome, outcome_of
-from engine.intervention.plan import Intervention
+from engine.intervention.plan import Intervention, check_possible
 from engine.intervention.retrain import PARTIAL
 from engine.jobs.folder import ACTIVE, Job, clear_cancel, folders_with_ids, read_each, read_status, write_status
 from engine.store.documents import Document, read_json, set_aside, write_json
@@ -82,8 +81,13 @@ class InterventionJob(Job):
 def predicted(
     snapshot: Snapshot, plan: Intervention, estimator: str = DEFAULT_ESTIMATOR, orders: int = 1
 ) -> dict[str, Any]:
-    """What the scores say of a removal: estimator, and the summed influence of what is removed (None: zero gradient)."""
+    """What the scores say of a removal: estimator, and the summed influence of what is removed.
+
+    That is None where the target's gradient is zero, and of a repair: influence says nothing of other advantages.
+    """
     metadata: dict[str, Any] = {"estimator": estimator, "orders": orders, "summed_influence": None}
+    if plan.repair:
+        return metadata
     try:
         target = named_target(snapshot, plan.measured)
         scores = influence(snapshot, target, estimator, orders=orders)
@@ -100,7 +104,7 @@ def create_job(
     Args:
         run: the run.
         snapshot: its round.
-        plan: what to remove.
+        plan: what to remove or repair.
         metadata: see `predicted`.
         chosen: where the removed records came from.
 
@@ -109,11 +113,11 @@ def create_job(
         which nothing could be played where it can be now.
 
     Raises:
-        BadInputError: a record is out of range, all would be removed, or the round's update can't be replayed.
+        BadInputError: a record is out of range or can't be repaired, all would be removed, or the round's update can't be
+            replayed.
         StorageError: the run's folder can't be written.
     """
-    check_replayable(snapshot)
-    kind_of(snapshot).removed(snapshot, plan.removed)
+    check_possible(snapshot, plan)
     named_target(snapshot, plan.measured)
     folder = inside(run.path, "interventions", intervention_id(snapshot, plan))
     try:

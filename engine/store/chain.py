@@ -25,7 +25,17 @@ LARGEST_COMMIT = 16 * 2**20
 """Bytes of a commit, and of run.json, at most."""
 NUMBERS = frozenset(
     (
-        *("records", "episodes", "steps", "dropped", "repaired", "mean_return", "std_return", "mean_length", "explained_variance"),
+        *(
+            "records",
+            "episodes",
+            "steps",
+            "dropped",
+            "repaired",
+            "mean_return",
+            "std_return",
+            "mean_length",
+            "explained_variance",
+        ),
         *("policy_gradient_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm"),
         *("mean_kl", "kl_coef", "mean_penalized", "truncated", "validation_reward"),
         *("collect_seconds", "update_seconds"),

@@ -120,7 +120,6 @@ THROUGH = {
     "tests/app/views/test_diagnose.py": (
         "app/records/basket.py",
         "app/records/ranking.py",
-        "app/removal/dialog.py",
     ),
     "tests/app/views/test_experiments.py": ("app/charts/experiments.py",),
     "tests/app/views/test_runs.py": ("app/runs/doors.py", "app/runs/listed.py", "app/runs/runs_table.py"),

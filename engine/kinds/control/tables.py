@@ -44,7 +44,7 @@ _TYPES: dict[str, Any] = {
 }
 """Columns of `records` in order; the spaces decide the type of None."""
 _WHERE_FILTERED = ("critic_kept", "repaired")
-"""Those that are left out where they say nothing: that the critic trains on what the actor does, and that no record is repaired."""
+"""Those that are left out where they say nothing: the critic trains on what the actor does, no record is repaired."""
 
 
 def records_schema(observation_space: Space, action_space: Space, filtered: Collection[str] = ()) -> pa.Schema:

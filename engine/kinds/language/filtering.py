@@ -29,7 +29,7 @@ def make_filter(config: TrainConfig) -> Callable[[LanguageSnapshot], Filtered] |
 
     | filter | drops, or repairs |
     |---|---|
-    | `iif`, `reestimate` | the worst `config.drop` of the sequences with negative influence on the sequence target; 1 keeps influence > 0 |
+    | `iif`, `reestimate` | the worst `config.drop` of the sequences with negative influence on the sequence target (1: all) |
     | `random`, `reestimate_random` | as many as `iif` would, whichever |
     | `reward_threshold` | the worst `config.drop` of the sequences whose reward lies below the round's mean |
 

@@ -49,6 +49,18 @@ def test_retrain_the_bottom_for_people(command: Command, run: Path, tmp_path: Pa
     assert "The target " in before
 
 
+def test_records_are_repaired(command: Command, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("3 5")
+    arguments = ("retrain", run, "--round", 1, "--drop-file", tmp_path / "ids.txt", "--repair", *SMALL)
+    outcome = command(*arguments, "--out", tmp_path / "w")
+    assert "repaired 2 of 140 records" in outcome.out
+    assert "\nWith them repaired: " in outcome.out
+    assert command("show", tmp_path / "w", "--json").json["parent"]["repaired"] == [3, 5]
+    found = command(*arguments, "--json").json
+    assert (found["repair"], found["removed"]) == (True, [3, 5])
+    Draft202012Validator({**SCHEMA["$defs"]["Result"], "$defs": SCHEMA["$defs"]}).validate(found)
+
+
 def test_retrain_with_data_collected_anew(command: Command, run: Path, tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_text("3 5")
     arguments = ("retrain", run, "--round", 1, "--drop-file", tmp_path / "ids.txt", *SMALL, "--seeds", 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from engine.store import read_json
 from engine.store.read import Run
 
 DROP = (3, 5, 8, 13, 21)
+PLAN = Intervention(round=0, removed=DROP, continue_rounds=2)
 SAMPLES = Path(__file__).resolve().parents[3] / "sample_runs"
 
 
@@ -75,16 +76,16 @@ def test_the_first_seed_goes_on_as_the_run_did(outcome: Outcome, cartpole: Run) 
 def test_seeds_differ_and_arms_share_their_luck(cartpole: Run) -> None:
     """With nothing removed an arm is the original, seed by seed; another seed sees other episodes."""
     snapshot = cartpole.snapshot(1)
-    first, second, again = (train_arm_on(snapshot, (), "mask", 1, seed).returns for seed in (1, 2, 1))
+    plan = Intervention(round=1, removed=DROP, continue_rounds=1)
+    first, second, again = (train_arm_on(snapshot, plan, (), seed).returns for seed in (1, 2, 1))
     assert first == again != second
-    plan = Intervention(round=1, removed=DROP)
     draws = [KIND.control(snapshot, plan.removed, seed).tolist() for seed in (0, 1)]
     assert draws[0] != draws[1]
     assert len(draws[1]) == len(DROP)
 
 
 def test_a_recorded_branch_is_the_same_arm(outcome: Outcome, cartpole: Run) -> None:
-    trained = train_arm_on(cartpole.snapshot(0), DROP, "mask", 2, 0)
+    trained = train_arm_on(cartpole.snapshot(0), PLAN, DROP, 0)
     read = recorded_arm(engine.open_run(outcome["run"]))
     assert list(trained.returns) == list(read.returns)
     observation = cartpole.snapshot(2).buffer.observation
@@ -94,14 +95,14 @@ def test_a_recorded_branch_is_the_same_arm(outcome: Outcome, cartpole: Run) -> N
 
 def test_final_policies_play_the_same_episodes(outcome: Outcome, cartpole: Run) -> None:
     """Seed 1 of the counterfactual, played again by hand."""
-    policy = train_arm_on(cartpole.snapshot(0), DROP, "mask", 2, 1).player.agent
+    policy = train_arm_on(cartpole.snapshot(0), PLAN, DROP, 1).player.agent
     returns = Evaluator(find("CartPole-v1")).returns(policy, EVALUATION_SEED + np.arange(3, 6))
     assert outcome["recollected"]["seed_means"]["counterfactual"][1] == pytest.approx(returns.mean())
 
 
 def test_normalised_runs_go_on_with_their_statistics(tmp_path: Path) -> None:
     run = record(tmp_path / "run", "Pendulum-v1", rounds=2, n_steps=210, n_epochs=1, normalize_observation=True)
-    found = train_arm_on(run.snapshot(0), (), "mask", 1, 1)
+    found = train_arm_on(run.snapshot(0), replace(PLAN, continue_rounds=1), (), 1)
     assert found.player.normalizer is not None
     assert found.player.normalizer.moments["observation"].count > 400
 

@@ -192,6 +192,36 @@ def test_nearly_everything_that_is_left(outcome: Outcome, drop: list[int], tmp_p
     assert engine.open_run(tmp_path / "one").snapshot(1).buffer.kept.sum() == 1
 
 
+def test_repaired_records_go_on_training(parent: Run, drop: list[int], tmp_path: Path) -> None:
+    """All three arms, in every order and in what is recorded, are what `replay` makes of repaired records."""
+    outcome = engine.retrain(parent, 1, drop, tmp_path / "out", repair=True, orders=2, episodes=2, continue_rounds=1)
+    snapshot, branch = parent.snapshot(1), engine.open_run(outcome["run"])
+    assert outcome.repair
+    assert outcome.removed == drop
+    target = engine.return_target(snapshot)
+    replayed = [float(target.value(engine.replay(snapshot, repair=drop, order=q).policy)) for q in (0, 1)]
+    assert outcome["target"]["order_values"]["counterfactual"] == replayed
+    first = branch.snapshot(1)
+    assert first.buffer.kept.all()
+    assert np.flatnonzero(first.buffer.repaired).tolist() == drop
+    same_tensors(engine.replay(first).checkpoint, engine.replay(snapshot, repair=drop).checkpoint)
+    same_tensors(engine.replay(first, repair=drop).checkpoint, engine.replay(first).checkpoint)
+    control = engine.open_run(branch.path / "control")
+    assert control.snapshot(1).buffer.kept.all()
+    assert len(drop) == control.snapshot(1).buffer.repaired.sum()
+    for run in (branch, control):
+        assert engine.verify_run(run.path) == []
+        origin = run.manifest.parent
+        assert origin is not None
+        assert (origin.removed, len(origin.repaired)) == ((), len(drop))
+    with pytest.raises(
+        BadInputError, match="can't be repaired: the update of this round went without these records, or"
+    ):
+        engine.retrain(branch, 1, drop[:3], tmp_path / "again", repair=True)
+    with pytest.raises(BadInputError, match="repaired records stay in their minibatches; mode is rebatch"):
+        engine.retrain(parent, 1, drop, tmp_path / "again", repair=True, mode="rebatch")
+
+
 @pytest.mark.parametrize(
     ("round", "drop", "message"),
     [

@@ -27,6 +27,7 @@ from engine.store import read_json, write_json
 from engine.store.read import Run
 
 RECORD = TargetName(target="action", about=7)
+SAMPLE = Path(__file__).resolve().parents[3] / "sample_runs" / "FrozenLake-v1"
 PLAN = Intervention(round=1, removed=(3, 5, 8), orders=2, episodes=4)
 
 
@@ -69,6 +70,19 @@ def test_equal_interventions_have_one_id_and_one_result(run: Run) -> None:
     assert (job.state, to_be_started) == ("done", False)
     assert work(folder) == first
     assert [job.id for job in list_jobs(run)] == [folder.name]
+
+
+def test_a_plan_that_says_nothing_of_repairing_removes() -> None:
+    """Written before records could be repaired; its id is what it was."""
+    run = engine.open_run(SAMPLE)
+    jobs = list_jobs(run)
+    assert jobs
+    for job in jobs:
+        assert not job.plan.repair
+        assert "repair" not in job.plan.to_json()
+        assert intervention_id(run.snapshot(job.plan.round), job.plan) == job.id
+    repaired = Intervention(round=1, removed=(3, 5, 8), repair=True)
+    assert Intervention.from_json(repaired.to_json()) == repaired
 
 
 def test_where_the_records_came_from_is_kept(run: Run) -> None:
