@@ -10,11 +10,12 @@ import streamlit as st
 
 from app.removal import start
 from app.shell import kinds, loaders, selection, state
+from app.shell.glossary import meaning
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS, PRIOR
 from engine.core.targets.question import TargetName
 from engine.intervention.duration import intervention_seconds
-from engine.intervention.plan import Intervention
+from engine.intervention.plan import Intervention, unrepairable
 from engine.intervention.target_and_return import Attempt, to_try
 from engine.jobs.interventions import InterventionJob
 from engine.store.read import Run
@@ -30,7 +31,7 @@ InAddress = Callable[[TargetName], dict[str, str]]
 
 
 def draw(run: Run, job: InterventionJob, result: Mapping[str, Any], in_address: InAddress) -> None:
-    """A button for each thing that is worth trying, and can be.
+    """A button for each thing that is worth trying, and can be; the last one repairs what was removed, or removes it.
 
     Args:
         run: the run.
@@ -48,6 +49,17 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any], in_address: 
                 _another_estimator(run, snapshot, job, in_address)
             else:
                 _BUTTONS[attempt](run, snapshot, job)
+        _instead(run, snapshot, job)
+
+
+def _instead(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
+    """The same records, repaired where they were removed, and the other way round."""
+    if job.plan.repair:
+        plan = replace(job.plan, repair=False)
+        _start(run, snapshot, job, plan, "Remove them instead", "try_removal", meaning("remove"))
+    elif not unrepairable(snapshot, job.plan.removed):
+        plan = replace(job.plan, repair=True, mode="mask")
+        _start(run, snapshot, job, plan, "Repair them instead", "try_repair", meaning("repair"))
 
 
 def _another_estimator(run: Run, snapshot: Snapshot, job: InterventionJob, in_address: InAddress) -> None:

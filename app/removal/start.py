@@ -47,10 +47,14 @@ def start_again(run: Run, job: InterventionJob) -> None:
 def start_otherwise(run: Run, job: InterventionJob, plan: Intervention) -> InterventionJob:
     """Begin another plan with an intervention's records and target: what was foreseen of them holds for it, too.
 
+    Of a removal in the place of a repair, and the other way round, nothing is foreseen.
+
     Raises:
         EngineError: the plan can't be carried out, or the run's folder can't be written.
     """
     metadata = {key: value for key, value in job.metadata.items() if key != "created"}
+    if plan.repair != job.plan.repair:
+        metadata["summed_influence"] = None
     return _begun(run, run.snapshot(plan.round), plan, metadata, job.chosen)
 
 

@@ -102,7 +102,9 @@ class LanguageKind(Kind):
             raise BadInputError(NO_VALUES)
         return token_trajectories(snapshot.buffer)
 
-    def with_advantages(self, snapshot: LanguageSnapshot, advantage: Float32s, **columns: Float32s) -> LanguageSnapshot:
+    def with_advantages(
+        self, snapshot: LanguageSnapshot, advantage: Float32s, **columns: NDArray[Any]
+    ) -> LanguageSnapshot:
         """Of tokens."""
         return with_other_advantages(snapshot, advantage, **columns)
 

@@ -70,7 +70,8 @@ def test_what_is_tried_takes_the_records_along(open_page: Open, shown: Run, begu
     app = open_page("compare", shown.path.parent, iv=job.id)
     keys = {"another estimator": "try_estimator", "train on": "try_training", "more orders": "try_orders"}
     assert [button.key for button in app.button if str(button.key).startswith("try_")] == [
-        keys[one] for one in attempts
+        *(keys[one] for one in attempts),
+        "try_repair",
     ]
     again = [key for key in (keys[one] for one in attempts) if key != "try_estimator"]
     app.button(key=again[0]).click().run()
@@ -79,6 +80,16 @@ def test_what_is_tried_takes_the_records_along(open_page: Open, shown: Run, begu
     assert new.plan.removed == job.plan.removed
     assert (new.chosen, new.metadata["summed_influence"]) == (job.chosen, job.metadata["summed_influence"])
     assert (new.plan.orders, new.plan.continue_rounds) in [(4, 0), (2, 5)]
+
+
+def test_the_same_records_are_repaired_instead(open_page: Open, shown: Run, begun: list[Path]) -> None:
+    job = removed(shown)
+    app = open_page("compare", shown.path.parent, iv=job.id)
+    app.button(key="try_repair").click().run()
+    assert errors(app) == []
+    [new] = [each for each in list_jobs(shown) if each.folder in begun]
+    assert new.plan == replace(job.plan, repair=True)
+    assert (new.chosen, new.metadata["summed_influence"]) == (job.chosen, None)
 
 
 def test_the_basket_hands_on_where_its_records_came_from(open_page: Open, shown: Run, begun: list[Path]) -> None:
