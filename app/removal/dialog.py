@@ -7,7 +7,7 @@ import streamlit as st
 from app.removal import start
 from app.scores.target_controls import in_words as target_in_words
 from app.shell import kinds, selection, state
-from app.shell.glossary import explained
+from app.shell.glossary import explained, meaning
 from app.shell.text import escape
 from engine.core.kind import kind_of
 from engine.core.scores import Scores
@@ -45,7 +45,7 @@ def retrain_dialog(
     """
     episodes_are = kind_of(snapshot).words.evaluated
     if not records:
-        st.info("The basket is empty: select records in the chart or in a table and add them first.")
+        st.info("The basket is empty: select records in a chart or in a table and add them first.")
         return
     if not snapshot.minibatches.size:
         st.info("This round was recorded without its minibatches, so its update can't be replayed without records.")
@@ -77,8 +77,9 @@ def retrain_dialog(
         help="Repaired records stay where they are." if repair else explained("mask", "rebatch"), disabled=repair,
     )  # fmt: skip
     orders = left.number_input(
-        "Minibatch orders", 2, 64, 8, key="orders", help="Replays per arm: a single one is mostly order noise."
-    )
+        "Minibatch orders", 2, 64, 8, key="orders",
+        help=f"Replays per arm: a single one is mostly noise of the order. {meaning('minibatch order')}",
+    )  # fmt: skip
     episodes = right.number_input(
         f"{episodes_are.capitalize()} per arm",
         2,
@@ -95,7 +96,7 @@ def retrain_dialog(
     )  # fmt: skip
     seeds = left.number_input(
         "Seeds to train on with", 1, 32, 1, key="seeds", disabled=not further,
-        help="Every arm is trained on that often, each time with data collected anew; at least 2 for an interval.",
+        help="How often every arm is trained on, each time with data collected anew; at least 2 for an interval.",
     )  # fmt: skip
     plan = None
     try:
@@ -153,5 +154,5 @@ def _what_happens(run: Run, snapshot: Snapshot, plan: Intervention, unplayed: st
     seconds = intervention_seconds(snapshot, plan)
     time = "not known, since the round does not say what it took"
     if seconds is not None:
-        time = f"about {duration(seconds)} where nothing else runs, in the background"
+        time = f"about {duration(seconds)}, as busy as this machine is now, in the background"
     return escape(f"{said}. Time: {time}.")

@@ -1,6 +1,8 @@
-"""How long a removal takes, from what its round took to make when it was recorded."""
+"""How long a removal takes, from what its round took to make when it was recorded and how busy this machine is now."""
 
 from __future__ import annotations
+
+import os
 
 from engine.core.kind import kind_of
 from engine.executors import default_workers
@@ -8,20 +10,22 @@ from engine.intervention.across import Series
 from engine.intervention.plan import Intervention, episodes_per_order
 from engine.store.snapshot import Snapshot
 
-START_SECONDS = 4.0
-"""Until a worker has begun."""
+START_SECONDS = 5.0
+"""Until a worker has begun, and at the end until its result is seen; on a core of its own."""
 ARMS = 3
 
 
 def intervention_seconds(snapshot: Snapshot, plan: Intervention) -> float | None:
-    """Seconds that an intervention takes, its worker's start counted; None where the round does not say what it took.
+    """Seconds that an intervention takes on this machine as it is now, its worker's start counted.
+
+    None where the round does not say what it took.
 
     Args:
         snapshot: the round.
         plan: what is removed and how it is looked at.
     """
     work = _seconds_of_work(snapshot, plan)
-    return None if work is None else START_SECONDS + work
+    return None if work is None else (START_SECONDS + work) * crowding(1)
 
 
 def series_seconds(snapshot: Snapshot, series: Series) -> float | None:
@@ -30,7 +34,17 @@ def series_seconds(snapshot: Snapshot, series: Series) -> float | None:
     work = _seconds_of_work(snapshot, plan)
     if work is None:
         return None
-    return START_SECONDS + work * len(series.rounds) / min(default_workers(), len(series.rounds))
+    workers = min(default_workers(), len(series.rounds))
+    return (START_SECONDS + work * len(series.rounds) / workers) * crowding(workers)
+
+
+def crowding(processes: int) -> float:
+    """How many times as long so many more processes take as on cores of their own: 1 where that many are idle."""
+    try:
+        load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    except (AttributeError, OSError):  # this system doesn't tell
+        return 1.0
+    return max(1.0, (load + processes) / cores)
 
 
 def _seconds_of_work(snapshot: Snapshot, plan: Intervention) -> float | None:
@@ -41,9 +55,10 @@ def _seconds_of_work(snapshot: Snapshot, plan: Intervention) -> float | None:
     if collect is None or update is None or not records or (played and an_episode is None):
         return None
     episodes = ARMS * episodes_per_order(plan) * plan.orders if played else 0
-    branches = 0
+    replays, further = ARMS * plan.orders + 1, 0  # the branch that is kept is replayed once more
     if plan.continue_rounds:
-        branches = 2 + ARMS * (plan.seeds - 1) + (plan.seeds > 1)  # the original is trained on where there are seeds
+        replays += 1
+        further = 2 + ARMS * (plan.seeds - 1) + (plan.seeds > 1)  # the original is trained on where there are seeds
         episodes += ARMS * plan.episodes if plan.seeds > 1 else 0
     playing = episodes * (an_episode or 0) * collect / records
-    return float(ARMS * plan.orders * update + playing + branches * plan.continue_rounds * (collect + update))
+    return float(replays * update + playing + further * plan.continue_rounds * (collect + update))
