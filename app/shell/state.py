@@ -69,9 +69,11 @@ class _Session:
     unheard: dict[str, str | None] = field(default_factory=dict)
     """What the address that was opened says, of keys that were not chosen since; None: nothing, and so the default."""
     bar_differs: bool = False
-    """Whether the address bar shows another address than the browser asked with: a link from a page to itself does that."""
+    """Whether the address bar may show another address than the browser asked with, as after a link from a page to itself."""
     kept: dict[str, tuple[Any, str]] = field(default_factory=dict)
     """What was chosen, and what it was about."""
+    pages: dict[str, set[str]] = field(default_factory=dict)
+    """Pages that have a key, as far as it was chosen there."""
     set: dict[str, _Set] = field(default_factory=dict)
     view: _View = field(default_factory=lambda: _View(""))
     """Of the run that goes on, or of the last one."""
@@ -101,7 +103,7 @@ def _told() -> Iterator[None]:
     except (RerunException, StopException):
         raise
     except BaseException:
-        publish()
+        publish(to_the_end=False)
         raise
     publish()
 
@@ -115,7 +117,7 @@ def enter(page: str) -> None:
     if elsewhere or _is_opened(address):
         # an address of the past brings back defaults, too
         mine.unheard = {**(dict.fromkeys(mine.kept) if goes_back else {}), **dict(address)}
-        mine.bar_differs = not elsewhere and not goes_back
+        mine.bar_differs = goes_back or not elsewhere
         mine.set.clear()
         mine.has(address)
     _hear()
@@ -149,9 +151,7 @@ def _hear() -> None:
 
 def _mine() -> _Session:
     """What is remembered of the session that asks."""
-    if _SESSION not in st.session_state:
-        st.session_state[_SESSION] = _Session()
-    found: _Session = st.session_state[_SESSION]
+    found: _Session = st.session_state.setdefault(_SESSION, _Session())
     return found
 
 
@@ -170,8 +170,7 @@ def choose(key: str, options: Sequence[Any], default: Any, *, always: bool = Fal
         value = next((option for option in options if str(option) == said), None)
         if value is None:
             st.warning(escape(f"{key} {said[:80]!r} is not here; showing {default}. There is {spans(options)}."))
-    if value is None or value not in options:
-        value = default
+    value = default if value is None or value not in options else value
     _decide(key, value, scope, always or value != default)
     return value
 
@@ -226,6 +225,7 @@ def _decide(key: str, value: Any, scope: str, shown: bool, text: str | None = No
     mine = _mine()
     _set(key, value)
     mine.kept[key] = value, scope
+    keep(key)
     mine.view.chosen.add(key)
     mine.view.shown.pop(key, None)
     if shown:
@@ -265,11 +265,15 @@ def fragment() -> Iterator[None]:
         yield
 
 
-def publish() -> None:
-    """Write the chosen values into the URL, all at once and only if they changed."""
+def publish(*, to_the_end: bool = True) -> None:
+    """Write the chosen values into the URL, all at once and only if they changed.
+
+    A page that was drawn `to_the_end` takes out what only others have: going back, a browser may ask with what they wrote late.
+    """
     mine = _mine()
     now = {key: st.query_params.get_all(key) for key in st.query_params}
-    others = {key: values for key, values in now.items() if key not in mine.view.chosen}
+    strays = {key for key, pages in mine.pages.items() if to_the_end and mine.view.page not in pages}
+    others = {key: values for key, values in now.items() if key not in mine.view.chosen | strays}
     wanted = {key: [value] for key, value in mine.view.shown.items()} | others
     if wanted != now or mine.bar_differs:
         st.query_params.from_dict(wanted)
@@ -282,7 +286,7 @@ def publish() -> None:
 
 def stop() -> NoReturn:
     """End the run of a page here. After `st.stop` a run can't tell the URL anything: so it is told before."""
-    publish()
+    publish(to_the_end=False)
     st.stop()
 
 
@@ -321,6 +325,11 @@ def step(key: str, options: Sequence[Any], by: int) -> None:
 def asked(key: str) -> str | None:
     """What the URL says of a key."""
     return st.query_params.get(key)
+
+
+def keep(key: str) -> None:
+    """Say that a key belongs to this page though no widget shows it: the URL goes on saying what it says of it."""
+    _mine().pages.setdefault(key, set()).add(_mine().view.page)
 
 
 def wanted(key: str) -> Any | None:
@@ -372,19 +381,13 @@ def follow_rows(key: str, rows: Sequence[Hashable], wanted: Collection[Hashable]
     """
     wanted = ticked(key) if wanted is None else wanted
     st.session_state[_ROWS + key] = list(rows)
-    positions = [position for position, row in enumerate(rows) if row in wanted]
-    _set(key, _with_ticks(positions), _with_ticks([]))
+    _set(key, _with_ticks([position for position, row in enumerate(rows) if row in wanted]), _with_ticks([]))
 
 
 def ticked(key: str) -> list[Any]:
     """What has a tick in the table `key`, in the words of `follow_rows`; in a callback as it is since the click."""
-    rows = st.session_state.get(_ROWS + key, [])
-    return [rows[position] for position in _positions(key) if position < len(rows)]
-
-
-def _positions(key: str) -> list[int]:
-    table = get(key)
-    return sorted(table["selection"]["rows"]) if table else []
+    rows, table = st.session_state.get(_ROWS + key, []), get(key)
+    return [rows[position] for position in sorted(table["selection"]["rows"] if table else []) if position < len(rows)]
 
 
 def _with_ticks(positions: list[int]) -> dict[str, Any]:

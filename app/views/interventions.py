@@ -120,6 +120,7 @@ def single(name: str, run: Run) -> None:
 def interventions() -> None:
     """The page: single interventions, and the same one at every round."""
     name, run = page.current_run()
+    state.keep("iv")
     views = {"Chosen records": single, "Across training": every_round.draw}
     state.choose("view", list(views), "Chosen records")
     for tab, draw in zip(st.tabs(list(views), key="view", on_change="rerun"), views.values(), strict=True):

@@ -224,6 +224,34 @@ def test_a_widget_is_set_again_until_the_browser_asks_with_it(
     assert browser.widgets.told == []
 
 
+def the_outcome() -> str:
+    return str(state.choose("iv", ["a1", "b2"], "a1", always=True))
+
+
+def test_what_the_page_before_wrote_late_does_not_stay(browser: Browser) -> None:
+    """The browser is back already when it hears of it, and asks with it."""
+    browser.shows(round_and_estimator)
+    browser.goes_to(iv="a1")
+    browser.shows(the_outcome, "compare")
+    written = browser.url.written
+    browser.goes_back(round_and_estimator, round="4")
+    assert browser.url.written == written + 1, "the bar may show what was late"
+    browser.goes_to(round="4", iv="a1", embed="true")
+    browser.shows(round_and_estimator)
+    assert browser.url.says() == {"round": "4", "embed": "true"}, "what no page has is somebody else's"
+
+
+def test_a_page_that_ended_early_forgets_nothing_and_one_may_keep_what_it_does_not_show(browser: Browser) -> None:
+    browser.shows(the_outcome, "compare")
+    browser.goes_to(round="2", iv="b2")
+    state.enter("diagnose")
+    state.publish(to_the_end=False)
+    assert browser.url.says() == {"round": "2", "iv": "b2"}
+    browser.goes_to(iv="b2")
+    browser.shows(lambda: state.keep("iv"), "interventions")
+    assert browser.url.says() == {"iv": "b2"}
+
+
 def test_nothing_is_written_where_nothing_changed(browser: Browser) -> None:
     browser.shows(round_and_estimator)
     written = browser.url.written
