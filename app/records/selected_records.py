@@ -50,7 +50,7 @@ def draw(
         over = str(st.selectbox("Over", list(OVER), key="over", width=150, label_visibility="collapsed"))
     first, second, third = st.columns(3, gap="medium")
     with first:
-        st.caption("How many records have which influence. Drag across bars to select their records.")
+        st.caption("Records by influence; drag across bars to select.")
         at = charts.bin_of(influence, charts.influence_bins(influence))
         draw_chart(
             charts.influence_histogram(influence, chosen, state.is_dark(), bool(word)),
@@ -61,7 +61,7 @@ def draw(
             alt="Histogram of the influence of all records and of the selected ones",
         )
     with second:
-        st.caption(f"Influence summed by {over}. Drag across bars to select their records.")
+        st.caption(f"Influence by {over}; drag across bars to select.")
         places = charts.bin_of(fields[over], charts.value_bins(fields[over]))
         draw_chart(
             charts.influence_over(over, fields[over], influence, chosen, state.is_dark(), bool(word)),
@@ -72,7 +72,7 @@ def draw(
             alt=f"Bars of the summed influence of all records and of the selected ones over the {over}",
         )
     with third:
-        st.caption("What kind of records they are. Click a bar to select its records.")
+        st.caption("Records by kind; click a bar to select.")
         names, groups = _kinds(fields, action_names)
         draw_chart(
             charts.composition(names, groups, chosen, state.is_dark()),

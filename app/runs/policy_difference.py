@@ -136,7 +136,7 @@ def measures(discrete: bool) -> dict[str, str]:
     return {
         "kl": "KL divergence, nats",
         "distance": "total variation" if discrete else "distance of the means, in σ of the first",
-        "other_action": "share with another most probable action" if discrete else "share with means over 1 σ apart",
+        "other_action": "share whose most probable action differs" if discrete else "share with means over 1 σ apart",
     }
 
 
@@ -155,7 +155,7 @@ def summary(
         st.metric("Mean KL(first ‖ second)", f"{found.kl.mean():.3g} nats", border=True, help=meaning("KL"))
         title = "Mean total variation" if discrete else "Mean distance of the means"
         st.metric(title, f"{found.distance.mean():.3g}" + ("" if discrete else " σ"), border=True)
-        title = "Another most probable action" if discrete else "Means over 1 σ apart"
+        title = "Most probable action differs" if discrete else "Means over 1 σ apart"
         st.metric(title, f"{found.other_action.mean():.1%} of states", border=True)
     n, all_of_them = len(states.record), len(snapshot.buffer)
     left_out = f", without {all_of_them - n} whose state can't be restored" if n < all_of_them else ""

@@ -83,7 +83,7 @@ def orders_and_again(
     orders = orders_control(snapshot, estimator, place)
     with place:
         st.button(
-            "Compute",
+            "Compute again",
             key="compute",
             icon=":material/refresh:",
             help="Influence is computed when you open a round and then kept. This computes it anew.",

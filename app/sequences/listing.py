@@ -97,7 +97,7 @@ def draw(
         st.markdown(found)
         if pages > 1:
             _pager(pages)
-        st.caption("Tick a row to see its response. *Sort by* orders all pages, a column's head only this one.")
+        st.caption("Tick a row to see its response. *Sort by* orders all pages, a column heading only this one.")
     page = int(state.get("list_page", 1))
     here = rows[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
     if len(here) == 0:

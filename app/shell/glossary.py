@@ -17,15 +17,15 @@ RUNS = {
     "record": "One step of an environment (state, action, reward, what the critic expected), or one response of a "
     "language model: the unit that influence is about.",
     "rollout buffer": "All records of one round, from which its update learns.",
-    "snapshot": "All that is needed to repeat a round's update exactly: its records, the policy and the optimizer "
+    "snapshot": "Everything that is needed to repeat a round's update exactly: its records, the policy and the optimizer "
     "before the update, and the order of the minibatches.",
     "checkpoint": "The policy's parameters and the optimizer's state at one moment, before a round's update.",
     "minibatch": "The few records of one step of the optimizer; an update goes through the buffer several times, in "
-    "other minibatches each time.",
-    "minibatch order": "Which records share a minibatch, and which come first. It is drawn at random, and another "
-    "order leads to another policy.",
+    "different minibatches each time.",
+    "minibatch order": "Which records share a minibatch, and which come first. It is drawn at random, and a "
+    "different order leads to a different policy.",
     "theta(k)": "The policy's parameters before the update of round k; theta(k+1) are those after it.",
-    "branch": "A run that continues another one after an intervention.",
+    "branch": "A run that continues another run after an intervention.",
     "seed": "The number that all chance in a training is drawn from: runs that differ in it alone differ by luck.",
     "commit": "A round as it was written to disk, with a checksum; the letters after the word identify it.",
     "kept": "Whether a record took part in the update; false where a filter dropped it.",

@@ -44,22 +44,23 @@ def joined(result: Mapping[str, Any], summed_influence: object = None, returned:
         returned: what the run's return is called.
 
     Returns:
-        Such as "Without them: 171 → 97 (worse). As many random: 150. The target rose as predicted, +0.23 (+0.1 to +0.36); the
-        return fell, -74 (-90 to -58): here the target is not the return."
+        Such as "Return without them: 171 → 97 (worse); without as many random ones: 150. The target rose as predicted, +0.23
+        (+0.1 to +0.36); the return fell, -74 (-90 to -58): here the target is not the return."
     """
     target, predicted = result["target"], foreseen(summed_influence)
-    repair = bool(result.get("repair"))
+    chosen, random = "without them", "without as many random ones"
+    if result.get("repair"):
+        chosen, random = "with them repaired", "with as many random ones repaired"
     if "unplayed" in result:
         return (
             f"The target {_went(target['counterfactual'], predicted)}. "
-            f"{'With as many random ones repaired' if repair else 'Without as many random ones'}: "
-            f"{_signed(target['control'])}. Nothing was played, so nothing is known of the {returned}."
+            f"{random.capitalize()}: {_signed(target['control'])}. Nothing was played, so nothing is known of the {returned}."
         )
     means = {arm: f"{result[arm]['mean']:.4g}" for arm in ("original", "counterfactual", "control")}
-    chosen, random = ("With them repaired", "As many random repaired") if repair else ("Without them", "As many random")
     return (
-        f"{chosen}: {means['original']} → {means['counterfactual']} ({_JUDGED.get(result['verdict'], 'within noise')}). "
-        f"{random}: {means['control']}. The target {_went(target['counterfactual'], predicted)}; the {returned} "
+        f"{returned.capitalize()} {chosen}: {means['original']} → {means['counterfactual']} "
+        f"({_JUDGED.get(result['verdict'], 'within noise')}); {random}: {means['control']}. "
+        f"The target {_went(target['counterfactual'], predicted)}; the {returned} "
         f"{_went(result['difference'])}{_conclusion(result, returned)}."
     )
 

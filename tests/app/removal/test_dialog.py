@@ -45,7 +45,7 @@ def test_records_are_repaired_in_the_place_of_being_left_out(open_page: Open, sh
     app = open_page("compare", folder, iv=job.id)
     assert errors(app) == []
     said = words(app) + " ".join(box.value for kind in (app.success, app.warning, app.info) for box in kind)
-    assert "With them repaired: " in said
+    assert "Return with them repaired: " in said
     assert "with these records repaired" in said or "a random repair of the same size" in said
     assert "Round 1 of cartpole with 4 of 140 records repaired" in said
     assert "so nothing is predicted" in said

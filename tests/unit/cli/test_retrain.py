@@ -45,7 +45,7 @@ def test_retrain_the_bottom_for_people(command: Command, run: Path, tmp_path: Pa
         line for line in outcome.out.splitlines() if line.split(":")[0] in ("helps", "hurts", "within noise")
     )
     before = outcome.out.splitlines()[outcome.out.splitlines().index(verdict) - 1]
-    assert before.startswith("Without them: ")
+    assert before.startswith("Return without them: ")
     assert "The target " in before
 
 
@@ -54,7 +54,7 @@ def test_records_are_repaired(command: Command, run: Path, tmp_path: Path) -> No
     arguments = ("retrain", run, "--round", 1, "--drop-file", tmp_path / "ids.txt", "--repair", *SMALL)
     outcome = command(*arguments, "--out", tmp_path / "w")
     assert "repaired 2 of 140 records" in outcome.out
-    assert "\nWith them repaired: " in outcome.out
+    assert "\nReturn with them repaired: " in outcome.out
     assert command("show", tmp_path / "w", "--json").json["parent"]["repaired"] == [3, 5]
     found = command(*arguments, "--json").json
     assert (found["repair"], found["removed"]) == (True, [3, 5])

@@ -31,8 +31,8 @@ def result(target: str, returns: str, verdict: str = "within noise", name: str =
 def test_the_case_of_the_page() -> None:
     said = joined(result("rose", "fell", "hurts"), summed_influence=-0.23)
     assert said == (
-        "Without them: 171.2 → 97.04 (worse). As many random: 150. The target rose as predicted, +0.2 (+0.1 to +0.3); the "
-        "return fell, -60 (-90 to -30): here the target is not the return."
+        "Return without them: 171.2 → 97.04 (worse); without as many random ones: 150. "
+        "The target rose as predicted, +0.2 (+0.1 to +0.3); the return fell, -60 (-90 to -30): here the target is not the return."
     )
 
 
