@@ -133,14 +133,18 @@ def _draw_map(figure: go.Figure, world: WorldMap) -> None:
         place = {"xref": "x", "yref": "y", "x": -0.5, "y": -0.5, "sizex": columns, "sizey": rows, "sizing": "stretch"}
         figure.add_layout_image(source=Image.fromarray(world.picture), layer="below", **place)
         return
+    tiles, words = [], []
     for row, names in enumerate(world.tiles):
         for column, name in enumerate(names):
-            figure.add_shape(
-                type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5, layer="below",
-                line={"color": MARK, "width": 1}, fillcolor=TILES.get(name, OTHER_TILE) if name else "rgba(0,0,0,0)",
-            )  # fmt: skip
+            ends = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+            fill = TILES.get(name, OTHER_TILE) if name else "rgba(0,0,0,0)"
+            tiles.append(
+                {"type": "rect", "layer": "below", "line": {"color": MARK, "width": 1}, "fillcolor": fill} | ends
+            )
             if name:
-                figure.add_annotation(
-                    x=column - 0.47, y=row - 0.47, text=plain(name), showarrow=False, xanchor="left", yanchor="top",
-                    font={"size": 11}, borderpad=0,
-                )  # fmt: skip
+                corner = {"x": column - 0.47, "y": row - 0.47, "xanchor": "left", "yanchor": "top", "borderpad": 0}
+                words.append({"text": plain(name), "showarrow": False, "font": {"size": 11}} | corner)
+    figure.layout.shapes, figure.layout.annotations = (
+        tiles,
+        words,
+    )  # at once: each that is added is compared with all others

@@ -116,8 +116,9 @@ def style(figure: go.Figure, height: int, left: int | None = None) -> go.Figure:
     axes = {"gridcolor": GRID, "zerolinecolor": GRID, "automargin": measured, "exponentformat": "power"}
     if not measured:
         axes["title.standoff"] = 12
-    figure.update_xaxes(**axes)
-    figure.update_yaxes(**axes)
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        for name, value in axes.items():
+            axis[name] = value
     return figure
 
 
