@@ -19,16 +19,16 @@ def title(job: InterventionJob) -> str:
     return f"Round {job.plan.round} {job.plan.in_words()}"
 
 
-def option(job: InterventionJob) -> str:
+def option(run: Run, job: InterventionJob) -> str:
     """The same with what came of it, where one is chosen from many; the id tells equal ones apart."""
     verdict = verdict_name(None if job.result is None else job.result.verdict)
-    chosen = f" · {selection(job)}" if job.chosen else ""
+    chosen = f" · {selection(run, job)}" if job.chosen else ""
     return f"{title(job)}: {verdict}{chosen} ({job.id[:4]})"
 
 
-def selection(job: InterventionJob) -> str:
+def selection(run: Run, job: InterventionJob) -> str:
     """How the records were chosen; plain text."""
-    return in_words(job.chosen)
+    return in_words(job.chosen, run.manifest.action_space.value_names)
 
 
 def looked_at_by(run: Run, job: InterventionJob) -> str:

@@ -70,7 +70,10 @@ def retrain_dialog(
             icon=":material/videocam_off:",
         )
     chosen = selection.kept(run, snapshot.round)[0].chosen
-    st.caption(f"Chosen: {escape(in_words(chosen))}. Measured beside the return: {escape(_target(run, target))}.")
+    names = run.manifest.action_space.value_names
+    st.caption(
+        f"Chosen: {escape(in_words(chosen, names))}. Measured beside the return: {escape(_target(run, target))}."
+    )
     left, right = st.columns(2)
     mode = left.segmented_control(
         "Minibatches", list(MODES), default="mask", required=True, key="mode", format_func=MODES.__getitem__,
@@ -154,5 +157,5 @@ def _what_happens(run: Run, snapshot: Snapshot, plan: Intervention, unplayed: st
     seconds = intervention_seconds(snapshot, plan)
     time = "not known, since the round does not say what it took"
     if seconds is not None:
-        time = f"about {duration(seconds)}, as busy as this machine is now, in the background"
+        time = f"about {duration(seconds)} in the background, with this machine as busy as it is now"
     return escape(f"{said}. Time: {time}.")

@@ -72,7 +72,7 @@ def _another_estimator(run: Run, snapshot: Snapshot, job: InterventionJob, in_ad
         f"Try {other}",
         key="try_estimator",
         icon=":material/sort:",
-        help=f"Shows the records by {other}; those of this intervention are selected there. {ESTIMATORS[other].note}",
+        help=f"Shows the records by {other}; those of this intervention are selected there. {meaning(other)}",
     ):
         selection.choose(run, snapshot, job.plan.removed)
         view = kinds.records_page(run).view

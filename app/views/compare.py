@@ -47,7 +47,7 @@ def chosen_job(run: Run) -> InterventionJob:
         state.stop()
     state.choose("iv", list(finished), next(iter(finished)), always=True)
     st.selectbox(
-        "Intervention", list(finished), key="iv", format_func=lambda id: described.option(finished[id]),
+        "Intervention", list(finished), key="iv", format_func=lambda id: described.option(run, finished[id]),
         help=explained("intervention", "verdict", *VERDICT_WORDS),
     )  # fmt: skip
     return finished[state.get("iv")]
@@ -145,7 +145,7 @@ def how_compared(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> s
         "TD errors in the place of their advantages" if plan.repair else f"mode {mode_name(plan.mode)}",
         f"{plan.orders} minibatch orders{shared}",
     ]
-    said += [described.looked_at_by(run, job), f"chosen: {described.selection(job)}"]
+    said += [described.looked_at_by(run, job), f"chosen: {described.selection(run, job)}"]
     if "unplayed" in result:
         said += ["no evaluation episodes played"]
     else:

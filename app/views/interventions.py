@@ -44,7 +44,7 @@ def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None
         now = "cancelling" if job.is_stopping else NOW.get(job.state, job.state)
         title.markdown(f"{ICONS[job.state]} **{escape(described.title(job))}** · {now} · {when(job)}")
         title.caption(
-            f"Chosen: {escape(described.selection(job))} · {escape(described.looked_at_by(run, job))}  \n"
+            f"Chosen: {escape(described.selection(run, job))} · {escape(described.looked_at_by(run, job))}  \n"
             f"{escape(described.settings(run, job))} · id {escape(job.id)}",
             help=explained("target", "estimator", job.plan.mode, "minibatch order", "arm"),
         )

@@ -59,9 +59,9 @@ class Origin:
         target = PlainTarget(**asked.target.plain())
         return cls(way=way, estimator=asked.estimator, orders=asked.orders, target=target, **values)
 
-    def words(self) -> str:
-        """It in words; plain text."""
-        asked = [] if self.target is None else [TargetName(**vars(self.target)).sentence()]
+    def words(self, action_names: Sequence[str] = ()) -> str:
+        """It in words, discrete actions by their names, if they are given; plain text."""
+        asked = [] if self.target is None else [TargetName(**vars(self.target)).sentence(action_names)]
         scores = ", ".join([*([averaged_name(self.estimator, self.orders)] if self.estimator else []), *asked])
         if not scores:
             return self._picked()
@@ -102,8 +102,8 @@ def counted_by_origin(origins: Iterable[Origin | None]) -> tuple[Chosen, ...]:
     return tuple(Chosen(records=n, origin=origin) for origin, n in sorted(count.items(), key=lambda item: -item[1]))
 
 
-def in_words(chosen: Sequence[Chosen]) -> str:
-    """Where all came from, in a line; plain text.
+def in_words(chosen: Sequence[Chosen], action_names: Sequence[str] = ()) -> str:
+    """Where all came from, in a line, discrete actions by their names, if they are given; plain text.
 
     >>> in_words(())
     'not kept'
@@ -112,7 +112,7 @@ def in_words(chosen: Sequence[Chosen]) -> str:
     """
     if all(part.origin is None for part in chosen):
         return "not kept"
-    said = ["of which it was not kept" if part.origin is None else part.origin.words() for part in chosen]
+    said = ["of which it was not kept" if part.origin is None else part.origin.words(action_names) for part in chosen]
     if len(chosen) == 1:
         return said[0]
     return "; ".join(f"{counted(part.records, 'record')} {words}" for part, words in zip(chosen, said, strict=True))
