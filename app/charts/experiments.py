@@ -77,18 +77,23 @@ def curves(
 
 
 def gains(table: pd.DataFrame, outcome: str, names: Sequence[str], dark: bool) -> go.Figure:
-    """Difference of each arm's interquartile mean to PPO's, with its 95 % interval; full marks exclude 0.
+    """What each arm gains on PPO, with its 95 % interval; full marks exclude 0.
 
     Args:
         table: rows of `summary` with a gain.
-        outcome: `final` or `area`.
+        outcome: `se_sym`, in per cent fewer rounds; or `final` or `area`, the difference of interquartile means.
         names: all arms of the experiment.
         dark: theme.
     """
     colours = theme(dark)
+    column, scale, unit = (
+        (outcome, 100, "% fewer rounds than PPO")
+        if outcome == "se_sym"
+        else (f"{outcome}_gain", 1, "difference to PPO")
+    )
     figure = go.Figure()
     for _, row in table.iloc[::-1].iterrows():
-        value, low, high = (row[f"{outcome}_gain{end}"] for end in ("", "_low", "_high"))
+        value, low, high = (scale * row[f"{column}{end}"] for end in ("", "_low", "_high"))
         clear = low > 0 or high < 0
         interval = "one seed" if np.isnan(low) else f"{low:+.3g} to {high:+.3g}"
         figure.add_scatter(
@@ -105,7 +110,7 @@ def gains(table: pd.DataFrame, outcome: str, names: Sequence[str], dark: bool) -
             hovertemplate=f"{plain(row['arm'])}: {value:+.3g} ({interval})<extra></extra>",
         )
     figure.add_vline(x=0, line={"color": MARK, "width": 1, "dash": "dash"})
-    figure.update_layout(xaxis_title="difference from PPO")
+    figure.update_layout(xaxis_title=unit)
     return style(figure, 110 + 28 * len(table))
 
 

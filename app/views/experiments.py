@@ -19,7 +19,7 @@ from app.shell.text import escape
 from engine.demos.courtesy.experiment.plan import NAME as COURTESY
 from engine.demos.courtesy.experiment.results import read_results as read_courtesy
 from engine.errors import EngineError
-from engine.experiments.findings import evaluation, on_a_busier_machine
+from engine.experiments.findings import evaluation, fewer_rounds, on_a_busier_machine
 from engine.experiments.paper import differences, quoted
 from engine.experiments.plans import RESEEDED, STANDARD
 from engine.experiments.report_tables import AGAINST_ITSELF
@@ -28,6 +28,7 @@ from engine.experiments.summary import ALL, SYMMETRIC
 
 EFFICIENCIES = {"se_sym": "SE_sym", "se_ave": "SE_ave", "se_peak": "SE_peak", "rt_peak": "RT_peak"}
 OUTCOMES = {"final": "final return", "area": "area"}
+GAINS = {SYMMETRIC: "Fewer rounds (SE_sym)", "final": "Final return", "area": "Area under the curve"}
 FIRST_ARMS = (STANDARD, "iif 0.5", "guarded 0.5", "random")
 
 
@@ -88,7 +89,13 @@ def returns_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
-    """Sample efficiency, beside the paper's where it trains like this, then returns."""
+    """What comes out, sample efficiency, beside the paper's where it trains like this, then returns."""
+    records = [
+        {str(name): value for name, value in row.items()}
+        for row in rows.astype(object).where(rows.notna(), None).to_dict("records")
+    ]
+    if said := fewer_rounds(records):
+        st.markdown(escape(said))
     st.dataframe(
         efficiency_table(rows, results),
         key="efficiency_table",
@@ -109,7 +116,6 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
     )
     if results is not None:
         st.caption(escape(beside_the_paper(results)))
-    records = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
     busier = "" if results is None else on_a_busier_machine(records)
     if busier:
         st.caption(escape(busier))
@@ -139,29 +145,30 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
 def beside_the_paper(results: Results) -> str:
     """Whether the paper's figures may stand beside an experiment's, and in what the two still differ."""
     if quoted(results.config) is None:
-        return "The paper does not train like this, so that none of its figures stands here."
+        optimizer = f"{results.config.optimizer} {results.config.learning_rate:g}"
+        return f"The paper does not train like this ({optimizer}), so that none of its figures stands here."
     said = differences(results.config)
     return f"The paper's figures are of the same training{', but: ' if said else ''}{'; '.join(said)}."
 
 
 def draw_gains(rows: pd.DataFrame, names: list[str], unit: str) -> None:
-    """Both outcomes against PPO, side by side."""
+    """Rounds saved and both outcomes against PPO, side by side."""
     st.subheader("Against PPO", anchor=False)
     st.caption(
-        f"Difference of the interquartile means from PPO's, {unit}, 95 % stratified bootstrap interval over seeds. Full marks: "
-        "the interval excludes 0. Open marks: within noise."
+        f"SE_sym, and differences of the interquartile means from PPO's, {unit}, with 95 % bootstrap intervals over seeds. Full "
+        "marks: the interval excludes 0. Open marks: within noise."
     )
     compared = rows[rows["final_gain"].notna()]
     if not len(compared):
         st.info("PPO has no finished seed yet, so there is nothing to compare with.", icon=":material/info:")
         return
-    for column, (outcome, title) in zip(st.columns(2), OUTCOMES.items(), strict=True):
+    for column, (outcome, title) in zip(st.columns(len(GAINS)), GAINS.items(), strict=True):
         with column:
-            st.markdown(f"**{title.capitalize()}**" + (" under the curve" if outcome == "area" else ""))
+            st.markdown(f"**{title}**")
             draw_chart(
                 charts.gains(compared, outcome, names, state.is_dark()),
                 key=f"gains_{outcome}",
-                alt=f"Difference of every arm's {title} from PPO's, with intervals",
+                alt=f"{title} of every arm against PPO, with intervals",
             )
 
 

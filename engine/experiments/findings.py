@@ -37,7 +37,7 @@ def low_to_high(row: Row, name: str) -> str:
 
 def compared(rows: Sequence[Row]) -> list[Row]:
     """The arms that could be compared with PPO."""
-    return [row for row in rows if row["arm"] != STANDARD and row["final_gain"] is not None]
+    return [row for row in rows if row["arm"] != STANDARD and row[SYMMETRIC] is not None]
 
 
 def family(rows: Sequence[Row], name: str) -> list[Row]:
@@ -79,6 +79,11 @@ def on_a_busier_machine(rows: Sequence[Row]) -> str:
     )
 
 
+def fewer_rounds(rows: Sequence[Row]) -> str:
+    """The headline: which arms need fewer rounds than PPO, and which more; empty where none could be compared."""
+    return _against_ppo(compared(rows), SYMMETRIC, "Fewer rounds (SE_sym)")
+
+
 def findings(results: Results, rows: Sequence[Row]) -> list[str]:
     """Sentences about one experiment.
 
@@ -87,15 +92,8 @@ def findings(results: Results, rows: Sequence[Row]) -> list[str]:
         rows: its rows of the summary.
     """
     arms = compared(rows)
-    lines = [
-        line
-        for name, title in (
-            (SYMMETRIC, "Fewer rounds (SE_sym)"),
-            ("final", "Final return"),
-            ("area", "Area under the curve"),
-        )
-        if (line := _against_ppo(arms, name, title))
-    ]
+    outcomes = (("final", "Final return"), ("area", "Area under the curve"))
+    lines = [fewer_rounds(rows), *(_against_ppo(arms, name, title) for name, title in outcomes)] if arms else []
     lines += [
         f"PPO against another seed of PPO reads {row['se_ave']:.1%} in SE_ave: that is what no effect looks like there."
         for row in rows

@@ -45,6 +45,7 @@ def test_experiments_shows_a_campaign(open_page: Open, campaigns: Path) -> None:
     assert efficiency["SE_sym"][0].startswith("0.0 (-")
     assert "gradients clipped" not in words(app)
     assert "6 rounds, where the paper has 30" in words(app)
+    assert "Fewer rounds (SE_sym): above PPO: iif 0.5, iif 0.5 tracin" in words(app)
     assert returns["arm"].tolist() == ["ppo", "iif 0.5", "iif 1", "iif 0.5 tracin_adam"]
     assert returns["final return: to PPO"][1].endswith(("better", "worse", "within noise"))
     assert app.query_params["experiment"] == "frozenlake"
