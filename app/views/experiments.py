@@ -20,7 +20,7 @@ from engine.demos.courtesy.experiment.plan import NAME as COURTESY
 from engine.demos.courtesy.experiment.results import read_results as read_courtesy
 from engine.errors import EngineError
 from engine.experiments.findings import evaluation, fewer_rounds, on_a_busier_machine
-from engine.experiments.paper import differences, quoted
+from engine.experiments.paper import comparable, quoted
 from engine.experiments.plans import RESEEDED, STANDARD
 from engine.experiments.report_tables import AGAINST_ITSELF
 from engine.experiments.results import Campaign, Results
@@ -115,7 +115,7 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
         "cent of the levels."
     )
     if results is not None:
-        st.caption(escape(beside_the_paper(results)))
+        st.caption(escape(comparable(results.config)))
     busier = "" if results is None else on_a_busier_machine(records)
     if busier:
         st.caption(escape(busier))
@@ -140,15 +140,6 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
         "text/csv",
         icon=":material/download:",
     )
-
-
-def beside_the_paper(results: Results) -> str:
-    """Whether the paper's figures may stand beside an experiment's, and in what the two still differ."""
-    if quoted(results.config) is None:
-        optimizer = f"{results.config.optimizer} {results.config.learning_rate:g}"
-        return f"The paper does not train like this ({optimizer}), so that none of its figures stands here."
-    said = differences(results.config)
-    return f"The paper's figures are of the same training{', but: ' if said else ''}{'; '.join(said)}."
 
 
 def draw_gains(rows: pd.DataFrame, names: list[str], unit: str) -> None:

@@ -55,8 +55,20 @@ def quoted(config: TrainConfig) -> Paper | None:
     return None
 
 
-def differences(config: TrainConfig) -> list[str]:
-    """In what an experiment that `quoted` has figures for still differs from the paper's, in words."""
+def comparable(config: TrainConfig) -> str:
+    """Whether the paper's figures stand beside an experiment, and in what the two still differ, in a sentence.
+
+    >>> comparable(with_settings("Acrobot-v1", "v0.1", {}))
+    'The paper does not train like this (adam 0.0003), so that none of its figures stands here.'
+    """
+    if quoted(config) is None:
+        optimizer = f"{config.optimizer} {config.learning_rate:g}"
+        return f"The paper does not train like this ({optimizer}), so that none of its figures stands here."
+    said = _differences(config)
+    return f"The paper's figures are of the same training{', but for: ' if said else ''}{'; '.join(said)}."
+
+
+def _differences(config: TrainConfig) -> list[str]:
     said = []
     if config.max_grad_norm != inf:
         said.append(f"gradients clipped at {config.max_grad_norm:g}, as the paper's text says and its code does not")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from engine.experiments.findings import FAMILIES, Row, best, low_to_high, verdict
-from engine.experiments.paper import Paper, differences, quoted
+from engine.experiments.paper import Paper, comparable, quoted
 from engine.experiments.plans import STANDARD
 from engine.experiments.results import Results
 from engine.experiments.summary import EFFICIENCIES, SYMMETRIC
@@ -49,13 +49,15 @@ def savings(results: Results, rows: Sequence[Row]) -> Table:
     """What every arm of an experiment saves; the paper's figures follow those of IIF where it trains like this."""
     lines = [Line(_savings(row)) for row in rows]
     paper = quoted(results.config)
-    if paper is None:
-        return Table(_SAVINGS, lines)
-    place = max((i + 1 for i, row in enumerate(rows) if row["arm"].startswith("iif")), default=len(rows))
-    cells = [Cell(f"the paper's iif {paper.p:g}", paper.source), Cell("5"), *(_papers(paper, name) for name in TITLES)]
-    lines.insert(place, Line([*cells, *[Cell()] * (len(_SAVINGS) - len(cells))], paper=True))
-    said = differences(results.config)
-    return Table(_SAVINGS, lines, f"Beside the paper's row: {'; '.join(said)}." if said else "")
+    if paper is not None:
+        place = max((i + 1 for i, row in enumerate(rows) if row["arm"].startswith("iif")), default=len(rows))
+        cells = [
+            Cell(f"the paper's iif {paper.p:g}", paper.source),
+            Cell("5"),
+            *(_papers(paper, name) for name in TITLES),
+        ]
+        lines.insert(place, Line([*cells, *[Cell()] * (len(_SAVINGS) - len(cells))], paper=True))
+    return Table(_SAVINGS, lines, comparable(results.config))
 
 
 def returns(rows: Sequence[Row]) -> Table:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.envs import with_settings
-from engine.experiments.paper import PAPER, differences, quoted
+from engine.experiments.paper import PAPER, comparable, quoted
 from engine.experiments.results import read_campaign
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
@@ -29,10 +29,11 @@ def test_every_preset_of_the_paper_has_its_figures(env_id: str, preset: str) -> 
 
 
 def test_in_what_an_experiment_still_differs_is_said() -> None:
-    assert differences(with_settings("Acrobot-v1", "paper", {})) == []
-    clipped = differences(with_settings("MiniGrid-Empty-8x8-v0", "v0.1", {}))
-    assert clipped[0].startswith("gradients clipped at 0.5")
-    assert clipped[1:] == ["30 rounds, where the paper has 40"]
+    assert comparable(with_settings("Acrobot-v1", "paper", {})) == "The paper's figures are of the same training."
+    old = comparable(with_settings("MiniGrid-Empty-8x8-v0", "v0.1", {}))
+    assert "but for: gradients clipped at 0.5" in old
+    assert old.endswith("; 30 rounds, where the paper has 40.")
+    assert "does not train like this (adam 0.001)" in comparable(with_settings("LunarLander-v3", "tuned", {}))
 
 
 def test_the_campaigns_of_version_0_1_were_trained_with_adam_where_the_paper_has_sgd() -> None:

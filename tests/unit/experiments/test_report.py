@@ -56,7 +56,7 @@ def test_the_report_shows_the_papers_numbers_beside_ours_and_says_what_is_noise(
     text = re.sub(r"\s+", " ", page)
     for figure in ("34.0 ± 2.0 %", "19.2 %", "29.5 %", "the paper's iif 0.5", "ppo against ppo"):
         assert figure in text
-    assert "Beside the paper's row: 6 rounds, where the paper has 30." in text
+    assert "The paper's figures are of the same training, but for: 6 rounds, where the paper has 30." in text
     assert "3 seeds, 6 rounds of 2048 records. Evaluated after each round: the expected return" in text
     assert "Preset paper: sgd 0.005, no gradient clip" in text
     assert "Fewer rounds (SE_sym): above PPO: iif 0.5, guarded 1; within noise: iif 0.25, random." in text
