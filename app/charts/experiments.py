@@ -89,7 +89,7 @@ def gains(table: pd.DataFrame, outcome: str, names: Sequence[str], dark: bool) -
     column, scale, unit = (
         (outcome, 100, "% fewer rounds than PPO")
         if outcome == "se_sym"
-        else (f"{outcome}_gain", 1, "difference to PPO")
+        else (f"{outcome}_gain", 1, "difference from PPO")
     )
     figure = go.Figure()
     for _, row in table.iloc[::-1].iterrows():

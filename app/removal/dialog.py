@@ -62,6 +62,7 @@ def retrain_dialog(
     st.markdown(
         f"The update of round {snapshot.round} is replayed {done}, and compared on {on} with the original and with the "
         f"{'repair' if repair else 'removal'} of as many random records."
+        + (" Repaired records train with their TD errors in the place of their advantages." if repair else "")
     )
     if unplayed:
         st.info(

@@ -26,16 +26,16 @@ from engine.store.snapshot import Float32s, Snapshot
 
 def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
     """The section of the page Outcome."""
-    st.subheader(
-        "Predicted and actual",
-        anchor=False,
-        help=explained("predicted change", "actual change", "influence", "estimator"),
-    )
     plan = job.plan
     target = plan.measured.sentence(run.manifest.action_space.value_names)
     if plan.repair:
         _draw_repair(target, result)
         return
+    st.subheader(
+        "Predicted and actual",
+        anchor=False,
+        help=explained("predicted change", "actual change", "influence", "estimator"),
+    )
     kept = _kept(run, plan)
     in_unit = {one.label: one.changes for name, one in kept.items() if in_unit_of_target(name)}
     summed, estimator = job.metadata.get("summed_influence"), str(job.metadata.get("estimator"))
@@ -70,6 +70,7 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any]) -> None:
 
 def _draw_repair(target: str, result: Mapping[str, Any]) -> None:
     """What became of the target, which nothing foretold."""
+    st.subheader("The target", anchor=False)
     draw_chart(
         charts.predicted_beside_actual(result["target"], {}, state.is_dark(), repair=True),
         key="predicted_beside_actual",
