@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from dattri.algorithm.tracin import TracInAttributor  # type: ignore[import-untyped]
-from dattri.task import AttributionTask  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.func import functional_call
 from torch.utils.data import DataLoader, TensorDataset
@@ -35,6 +33,9 @@ def their_scores(
     With checkpoints, the sum over them; else at the snapshot's parameters. Losses and log-probabilities are written with
     torch.distributions here, not with the engine's own formulas.
     """
+    from dattri.algorithm.tracin import TracInAttributor  # type: ignore[import-untyped]  # it takes seconds to import
+    from dattri.task import AttributionTask  # type: ignore[import-untyped]
+
     config = snapshot.config
     policy = restore_policy(config, snapshot.observation_space, snapshot.action_space, snapshot.checkpoint)
     batch = as_batch(policy, snapshot.buffer)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from engine.core.advantage_steps import Steps
 
@@ -95,6 +94,8 @@ def follow_changing(steps: Steps, declared: Rule, clip: float) -> Followed:
         declared: what the settings say.
         clip: largest size of a reward once it is multiplied.
     """
+    from scipy.ndimage import median_filter
+
     both, _, gamma = declared.coefficients
     size = np.abs(steps.advantage) + np.abs(steps.value)
     multiplied = steps.advantage + steps.value - both * steps.next_advantage - gamma * steps.next_value

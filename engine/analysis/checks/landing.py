@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from engine.analysis.checks.checked import Check, Fault, Read
 from engine.core.kind import kind_of
@@ -77,6 +76,8 @@ def _length(to: Mapping[str, NDArray[np.floating]], before: Mapping[str, NDArray
 
 def _as_if_learning_rate(snapshot: Snapshot, recorded: Mapping[str, NDArray[np.floating]]) -> tuple[float, float]:
     """The factor of the learning rate whose replay comes nearest to the recorded parameters; how near, in their own move."""
+    from scipy.optimize import minimize_scalar
+
     moved, kind = farthest(recorded, snapshot.parameters), kind_of(snapshot)
     rate = kind.setting(snapshot, "learning_rate")
 
