@@ -68,9 +68,8 @@ def test_a_decay_that_the_settings_do_not_lead_to(pair: tuple[Run, Run]) -> None
     found = autopsy_rounds(run, 6, 8, **FEW, progress=lambda doing, done, total: told.append(doing))  # type: ignore[arg-type]
     assert (found.real.moved, found.verdict) == ("decayed", "luck")
     assert [each.cause for each in found.arms] == ["luck", "step", "step", "records", "records"]
-    assert (
-        found.next.startswith("python -m engine train CartPole-v1 ") and f"--seed {run.config.seed + 1} " in found.next
-    )
+    assert found.next.startswith("python -m engine train CartPole-v1 ")
+    assert f"--seed {run.config.seed + 1} " in found.next
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["arms"][1]["over_luck"]["low"] is not None
     assert any("other luck, 2" in each for each in told)
     again: list[str] = []
