@@ -67,7 +67,7 @@ def efficiency_table(rows: pd.DataFrame, results: Results | None) -> pd.DataFram
         figures = {"se_ave": around(paper.se_ave, paper.se_ave_error, 1), "se_peak": around(paper.se_peak, None, 1)}
         figures |= {"se_sym": "", "rt_peak": around(paper.rt_peak, None, 1)}
         quote = {title: figures[key] for key, title in EFFICIENCIES.items()}
-        shown.append({"arm": f"the paper's iif {paper.p:g} ({paper.source})", **quote})
+        shown.append({"arm": f"paper: iif {paper.p:g}", **quote})
     table = pd.DataFrame(shown).fillna("")
     return table.loc[:, (table != "").any()]
 

@@ -81,7 +81,7 @@ def on_a_busier_machine(rows: Sequence[Row]) -> str:
 
 def fewer_rounds(rows: Sequence[Row]) -> str:
     """The headline: which arms need fewer rounds than PPO, and which more; empty where none could be compared."""
-    return _against_ppo(compared(rows), SYMMETRIC, "Fewer rounds (SE_sym)")
+    return _against_ppo(compared(rows), SYMMETRIC, "Rounds needed (SE_sym)", above="fewer than", below="more than")
 
 
 def findings(results: Results, rows: Sequence[Row]) -> list[str]:
@@ -120,12 +120,13 @@ def findings(results: Results, rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _against_ppo(rows: Sequence[Row], name: str, title: str) -> str:
+def _against_ppo(rows: Sequence[Row], name: str, title: str, **called: str) -> str:
     said = []
     for word in VERDICTS:
         arms = [row["arm"] for row in rows if verdict(row, name) == word]
         if arms:
-            said.append(f"{word}{' PPO' if word in ('above', 'below') else ''}: {', '.join(arms)}")
+            words = f"{called.get(word, word)} PPO" if word in ("above", "below") else word
+            said.append(f"{words}: {', '.join(arms)}")
     return f"{title}: {'; '.join(said)}." if said else ""
 
 

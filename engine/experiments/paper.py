@@ -61,11 +61,12 @@ def comparable(config: TrainConfig) -> str:
     >>> comparable(with_settings("Acrobot-v1", "v0.1", {}))
     'The paper does not train like this (adam 0.0003), so that none of its figures stands here.'
     """
-    if quoted(config) is None:
+    paper = quoted(config)
+    if paper is None:
         optimizer = f"{config.optimizer} {config.learning_rate:g}"
         return f"The paper does not train like this ({optimizer}), so that none of its figures stands here."
     said = _differences(config)
-    return f"The paper's figures are of the same training{', but for: ' if said else ''}{'; '.join(said)}."
+    return f"The paper's figures ({paper.source}) are of the same training{', but for: ' if said else ''}{'; '.join(said)}."
 
 
 def _differences(config: TrainConfig) -> list[str]:

@@ -52,7 +52,7 @@ def savings(results: Results, rows: Sequence[Row]) -> Table:
     if paper is not None:
         place = max((i + 1 for i, row in enumerate(rows) if row["arm"].startswith("iif")), default=len(rows))
         cells = [
-            Cell(f"the paper's iif {paper.p:g}", paper.source),
+            Cell(f"paper: iif {paper.p:g}"),
             Cell("5"),
             *(_papers(paper, name) for name in TITLES),
         ]

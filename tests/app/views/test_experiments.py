@@ -40,12 +40,12 @@ def test_experiments_shows_a_campaign(open_page: Open, campaigns: Path) -> None:
     assert "arms 'nobody' is not here" in words(app)
     efficiency, returns = (table.value for table in app.dataframe)
     compared = ["ppo against ppo", "iif 0.5", "iif 1", "iif 0.5 tracin_adam"]
-    assert efficiency["arm"].tolist() == [*compared, "the paper's iif 0.5 (Fig. 6)"]
+    assert efficiency["arm"].tolist() == [*compared, "paper: iif 0.5"]
     assert efficiency["SE_ave"].tolist()[-1] == "34.0 ± 2.0"
     assert efficiency["SE_sym"][0].startswith("0.0 (-")
     assert "gradients clipped" not in words(app)
     assert "6 rounds, where the paper has 30" in words(app)
-    assert "Fewer rounds (SE_sym): above PPO: iif 0.5, iif 0.5 tracin" in words(app)
+    assert "Rounds needed (SE_sym): fewer than PPO: iif 0.5, iif 0.5 tracin" in words(app)
     assert returns["arm"].tolist() == ["ppo", "iif 0.5", "iif 1", "iif 0.5 tracin_adam"]
     assert returns["final return: to PPO"][1].endswith(("better", "worse", "within noise"))
     assert app.query_params["experiment"] == "frozenlake"

@@ -29,7 +29,9 @@ def test_every_preset_of_the_paper_has_its_figures(env_id: str, preset: str) -> 
 
 
 def test_in_what_an_experiment_still_differs_is_said() -> None:
-    assert comparable(with_settings("Acrobot-v1", "paper", {})) == "The paper's figures are of the same training."
+    assert (
+        comparable(with_settings("Acrobot-v1", "paper", {})) == "The paper's figures (Fig. 6) are of the same training."
+    )
     old = comparable(with_settings("MiniGrid-Empty-8x8-v0", "v0.1", {}))
     assert "but for: gradients clipped at 0.5" in old
     assert old.endswith("; 30 rounds, where the paper has 40.")

@@ -54,12 +54,12 @@ def test_the_report_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
 def test_the_report_shows_the_papers_numbers_beside_ours_and_says_what_is_noise() -> None:
     page = Page(render(campaign(LAKE), summary(campaign(LAKE)))).text
     text = re.sub(r"\s+", " ", page)
-    for figure in ("34.0 ± 2.0 %", "19.2 %", "29.5 %", "the paper's iif 0.5", "ppo against ppo"):
+    for figure in ("34.0 ± 2.0 %", "19.2 %", "29.5 %", "paper: iif 0.5", "ppo against ppo"):
         assert figure in text
-    assert "The paper's figures are of the same training, but for: 6 rounds, where the paper has 30." in text
+    assert "The paper's figures (Fig. 6) are of the same training, but for: 6 rounds, where the paper has 30." in text
     assert "3 seeds, 6 rounds of 2048 records. Evaluated after each round: the expected return" in text
     assert "Preset paper: sgd 0.005, no gradient clip" in text
-    assert "Fewer rounds (SE_sym): above PPO: iif 0.5, guarded 1; within noise: iif 0.25, random." in text
+    assert "Rounds needed (SE_sym): fewer than PPO: iif 0.5, guarded 1; within noise: iif 0.25, random." in text
     assert "PPO against another seed of PPO reads -" in text
     assert "Planned are 30 rounds." in text
     assert "Final return: above PPO: iif 0.5, guarded 1; below PPO: random; within noise: iif 0.25." in text
@@ -77,7 +77,7 @@ def test_the_papers_figures_stand_only_beside_training_like_its_own() -> None:
         r"\s+", " ", Page(render(campaign(part := replace(rows, config=adam.config)), summary(campaign(part)))).text
     )
     assert "36.7" not in text
-    assert "the paper's iif" not in text
+    assert "paper: iif" not in text
     assert "36.7 ± 6.5 %" in Page(render(campaign(rows), summary(campaign(rows)))).text
 
 
