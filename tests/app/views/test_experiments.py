@@ -47,7 +47,7 @@ def test_experiments_shows_a_campaign(open_page: Open, campaigns: Path) -> None:
     assert "6 rounds, where the paper has 30" in words(app)
     assert "Rounds needed (SE_sym): fewer than PPO: iif 0.5, iif 0.5 tracin" in words(app)
     assert returns["arm"].tolist() == ["ppo", "iif 0.5", "iif 1", "iif 0.5 tracin_adam"]
-    assert returns["final return: to PPO"][1].endswith(("better", "worse", "within noise"))
+    assert returns["final return: against PPO"][1].endswith(("better", "worse", "within noise"))
     assert app.query_params["experiment"] == "frozenlake"
     [lines] = [json.loads(chart.proto.spec)["data"] for chart in app.get("plotly_chart") if "p = %" in chart.proto.spec]
     assert [line["name"] for line in lines] == ["iif"], "the choice of p: another estimator is no other p"
