@@ -30,7 +30,7 @@ _HELP = {
     "reward": "a part of the reward, as its model or function gave it",
     "kept": meaning("kept"),
     "repaired": meaning("repair"),
-    "influence": "on the target: > 0 raised it, < 0 lowered it; empty: no signal",
+    "influence": "on the target: above 0 raised it, below 0 lowered it; empty: no signal",
     "group": "sequences with the same prompt",
     "extra": "written down beside the rewards, and no part of them",
 }

@@ -120,12 +120,13 @@ def draw_tables(rows: pd.DataFrame, results: Results | None, name: str) -> None:
     if busier:
         st.caption(escape(busier))
     chances = {f"P({title} better)": st.column_config.NumberColumn(format="%.2f") for title in OUTCOMES.values()}
+    arm = {"arm": st.column_config.TextColumn(width=170, help=meaning("arm"))}
     st.dataframe(
         returns_table(rows),
         key="returns_table",
         hide_index=True,
         height="content",
-        column_config=chances,
+        column_config=arm | chances,
         placeholder="",
         alt="Table of every arm's final return and area under the curve",
     )

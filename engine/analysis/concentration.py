@@ -90,7 +90,7 @@ class Concentration:
         if self.groups == 1:
             return f"All records are of one {self.word} ({self.half[0].name})."
         if k > FEW:
-            return f"It is spread: half of what lowered it takes {k} of {self.groups} {self.word}s."
+            return f"Half of what lowered it is spread over {k} of {self.groups} {self.word}s."
         together = Part(
             ", ".join(part.name for part in self.half),
             sum(part.of_records for part in self.half),

@@ -16,7 +16,7 @@ from engine.intervention.autopsy.watched_episodes import Watched
 
 Verdict = Literal["not real"] | Cause | Fault
 WORDS: Mapping[str, str] = {
-    "not real": "The policy did not get worse by this update, as far as its episodes tell.",
+    "not real": "This update did not make the policy worse, as far as its episodes tell.",
     "order": "A real fall by the luck of the minibatch order: in other orders the same data do not lead to it.",
     "data": "A real fall by the luck of the data: other orders of the same records lead to it, records collected anew do not.",
     "step": "The step was too large: with a smaller one the fall does not happen.",

@@ -60,7 +60,7 @@ def was_it_real(real: Change, round: int) -> str:
     """What happened to the return of training, and what on common seeds.
 
     >>> was_it_real(Change(Interval(4, -23, 31), 159, 163, 64, (0, 63), (226, 99), 44), 49)
-    'The return of training fell from 226 (round 49) to 99 (round 50), its noise is ±44; on 64 common seeds ...'
+    'The return of training fell from 226 (round 49) to 99 (round 50), with a noise of ±44; on 64 common seeds ...'
     """
     before, after = real.training
     common = (
@@ -70,7 +70,7 @@ def was_it_real(real: Change, round: int) -> str:
     if before is None or after is None:
         return f"{common[:1].upper()}{common[1:]}"
     moved = "fell" if after < before else "rose" if after > before else "went"
-    noise = "" if real.training_noise is None else f", its noise is ±{real.training_noise:.3g}"
+    noise = "" if real.training_noise is None else f", with a noise of ±{real.training_noise:.3g}"
     return (
         f"The return of training {moved} from {before:.4g} (round {round}) to {after:.4g} (round {round + 1}){noise}; "
         f"{common}"

@@ -58,7 +58,7 @@ def test_one_episode_only() -> None:
 
 def test_many_episodes_are_said_to_be_many() -> None:
     found = concentration(np.full(20, -1, np.float32), ("episode", np.arange(20)))
-    assert found.sentences[1] == "It is spread: half of what lowered it takes 10 of 20 episodes."
+    assert found.sentences[1] == "Half of what lowered it is spread over 10 of 20 episodes."
 
 
 def test_an_action_is_named_where_it_has_more_than_its_share() -> None:
