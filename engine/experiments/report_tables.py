@@ -95,7 +95,7 @@ def beside_the_paper(experiments: Mapping[str, Results], rows: Mapping[str, Sequ
             cells.append(Cell() if paper is None else _papers(paper, column))
             cells += [_saving(arms[arm], column) if arm in arms else Cell() for arm in (STANDARD, "iif 0.5")]
             for row in (best(rows[name], family) for family in FAMILIES):
-                cells.append(Cell() if row is None else Cell(_saving(row, column).text, row["arm"]))
+                cells.append(Cell() if row is None else _named(row, column))
             lines.append(Line(cells))
     columns = ("environment", "fewer rounds or less time", "the paper's IIF", AGAINST_ITSELF, "iif 0.5")
     caption = (
@@ -119,6 +119,12 @@ def _saving(row: Row, name: str) -> Cell:
         return Cell(f"{100 * row[name]:.1f} %", "one seed" if low is None else f"{100 * low:.1f} to {100 * high:.1f} %")
     error = row[f"{name}_error"]
     return Cell(f"{100 * row[name]:.1f}{'' if error is None else f' ± {100 * error:.1f}'} %")
+
+
+def _named(row: Row, name: str) -> Cell:
+    """`_saving`, with the arm's name."""
+    text, interval = _saving(row, name)
+    return Cell(text, f"{row['arm']}, {interval}" if interval else row["arm"])
 
 
 def _papers(paper: Paper, name: str) -> Cell:
