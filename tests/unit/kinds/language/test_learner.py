@@ -20,6 +20,7 @@ from engine.core.replays.rebuilt_policy import rebuilt_policy
 from engine.core.replays.replayed_run import replay_run
 from engine.core.training import rounds_with
 from engine.errors import BadInputError, BadNumberError, DamagedRunError
+from engine.intervention.plan import unrepairable
 from engine.kinds.language.advantages import token_advantages, whiten
 from engine.kinds.language.models import load_tokenizer, recorded_tokenizer, restore_policy
 from engine.kinds.language.policy import PAD, LanguagePolicy
@@ -171,6 +172,8 @@ def test_a_repaired_response_trains_with_its_tokens_td_errors(ppo, grpo):
     np.testing.assert_array_equal(repaired.returns, before.returns)
     with pytest.raises(BadInputError, match="advantages of GRPO are relative to the responses of a prompt"):
         engine.replay(grpo.snapshot(1), repair=[3])
+    assert "follow from no values" in unrepairable(grpo.snapshot(1), [3])
+    assert unrepairable(snapshot, [3]) == ""
 
 
 @pytest.mark.parametrize("changes", [{"kl_target": 0.5, "kl_horizon": 50}, {"validation": "fixed"}, {"lora_rank": 2}])
