@@ -33,6 +33,10 @@ LOOKS: Mapping[str, tuple[str, Any]] = {
     "random": ("#8a8f98", "-"),
     "advantage": ("#6f9a2c", "--"),
     "td_error": ("#c25b8a", ":"),
+    "reestimate 0.125": ("#0d8a5f", ":"),
+    "reestimate 0.5": ("#b5533c", "-"),
+    "reestimate_random 0.125": ("#7d7f3a", ":"),
+    "reestimate_random 0.5": ("#8d7a9e", "-"),
 }
 """Arm -> colour (at least 3:1 on white and on near-black) and dashes, the second cue."""
 OTHER = ("#8a8f98", "-")
