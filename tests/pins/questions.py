@@ -21,6 +21,7 @@ ROUND = 1
 RECORD = 5
 """The record of action targets; it is kept in every pinned round."""
 CONTROL_ESTIMATORS = ("first_order", "tracin", "tracin_adam", "replay_gradient")
+FIT = "replay_regression"
 FITTED: Mapping[str, tuple[str, ...]] = {"control-v1": ("return",), "control-v2-guarded": ("action",)}
 """The pinned runs whose round is fitted to a thousand replays, and on which targets: each takes seconds, and twice as
 many where torch replays."""
@@ -54,15 +55,23 @@ class Answers(NamedTuple):
     a parameter in the recorded update, the measure of any other change."""
 
 
-def answers(name: str, run: Path, scratch: Path) -> Answers:
-    """Ask a copy of the pinned run `name`, which is written to; `scratch` takes what retraining leaves behind."""
-    asked = _Language(run) if _is_language(run) else _Control(run, FITTED.get(name, ()))
+def answers(name: str, run: Path, scratch: Path, *, fits: bool = True) -> Answers:
+    """Ask a copy of the pinned run `name`, which is written to; `scratch` takes what retraining leaves behind.
+
+    Without `fits` nothing is fitted to replays.
+    """
+    asked = _Language(run) if _is_language(run) else _Control(run, FITTED.get(name, ()) if fits else ())
     outcomes = {
         "retrain": without_call(asked.retrain(scratch)),
         "validate": without_call(asked.validate()),
         "update": float(np.abs(recorded(run, ROUND + 1) - recorded(run, ROUND)).max()),
     }
     return Answers({name: parameters(tensors) for name, tensors in asked.replays().items()}, asked.scores(), outcomes)
+
+
+def fits(name: str, run: Path) -> dict[str, NDArray[np.float32]]:
+    """The scores among the answers that are fitted to replays, alone."""
+    return _Control(run, FITTED[name]).fits()
 
 
 def measured(validation: Validation) -> dict[str, Any]:
@@ -123,14 +132,21 @@ class _Control:
         }
         return {name: engine.replay(self.snapshot, **options).checkpoint for name, options in asked.items()}
 
-    def scores(self) -> dict[str, NDArray[np.float32]]:
-        targets = {
+    def targets(self) -> dict[str, engine.ActionTarget | engine.ReturnTarget]:
+        return {
             "return": engine.return_target(self.snapshot),
             "action": engine.action_target(self.snapshot, record=RECORD),
         }
-        found = {}
+
+    def fits(self) -> dict[str, NDArray[np.float32]]:
+        targets = self.targets()
+        return {f"{name} {FIT}": engine.influence(self.snapshot, targets[name], FIT).influence for name in self.fitted}
+
+    def scores(self) -> dict[str, NDArray[np.float32]]:
+        targets = self.targets()
+        found = self.fits()
         for name, target in targets.items():
-            for estimator in (*CONTROL_ESTIMATORS, *(["replay_regression"] if name in self.fitted else [])):
+            for estimator in CONTROL_ESTIMATORS:
                 found[f"{name} {estimator}"] = engine.influence(self.snapshot, target, estimator).influence
         split = engine.influence(self.snapshot, targets["action"], "tracin_adam", by_layer=True)
         found |= {f"action tracin_adam term {term}": values for term, values in split.terms.items()}
