@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import dropping
 import pytest
+from deadlines import wait_until
 from recorded_policies import MODELS
 
 import engine
@@ -24,8 +23,6 @@ from engine.recording.disk_space import LARGE, NTH, DiskSpace, chosen
 from engine.store.chain import Commit, DataFile
 from engine.store.kept_files import KeptFiles
 
-TESTS = Path(__file__).resolve().parents[2]
-ELSEWHERE = os.environ | {"PYTHONPATH": os.pathsep.join((str(TESTS), str(TESTS.parent))), "OMP_NUM_THREADS": "1"}
 MB = 10**6
 
 
@@ -124,27 +121,23 @@ def test_a_wrong_keep_ends_in_one_line(tmp_path: Path, keep: Any) -> None:
         sb3.Recorder(tmp_path / "run", keep=keep)
 
 
-@pytest.mark.long
+def has_commits(path: Path, count: int) -> bool:
+    return len([*path.glob("commits/*.json")]) >= count
+
+
+def records_for_ever(path: Path) -> None:
+    MODELS["a2c"]().learn(10**7, callback=sb3.Recorder(path, keep=Keep(every=5, last=2, around=0)))
+
+
 def test_a_recording_that_is_killed_while_it_drops_loses_nothing(tmp_path: Path) -> None:
-    script = (
-        "import sys\n"
-        "from recorded_policies import MODELS\n"
-        "from engine import Keep\n"
-        "from engine.recording import sb3\n"
-        "model = MODELS['a2c']()\n"
-        "model.learn(10**7, callback=sb3.Recorder(sys.argv[1], keep=Keep(every=5, last=2, around=0)))\n"
-    )
     for attempt in range(2):
         path = tmp_path / f"{attempt}"
-        with subprocess.Popen(
-            [sys.executable, "-c", script, str(path)], env=ELSEWHERE, stderr=subprocess.PIPE
-        ) as process:
-            until = time.monotonic() + 120
-            while len([*path.glob("commits/*.json")]) < 9 + attempt:
-                assert process.poll() is None, process.communicate()[1]
-                assert time.monotonic() < until
-                time.sleep(0.002)
-            process.send_signal(signal.SIGKILL)
+        process = get_context("fork").Process(target=records_for_ever, args=(path,))
+        process.start()
+        wait_until(partial(has_commits, path, 9 + attempt), every=0.002)
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "it was over before it could be killed"
         assert engine.verify_run(path) == []
         run = engine.open_run(path)
         last = run.rounds[-1].round

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from deadlines import wait_until
 from recorded_policies import MODELS, SMALL, THREE, VECTOR, world
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
@@ -506,25 +508,21 @@ def test_a_recorder_is_of_one_model(tmp_path: Path) -> None:
     assert "another recorder" in refusal(lambda: model.learn(64, callback=recorder))
 
 
-@pytest.mark.long
+def records_for_ever(path: Path) -> None:
+    PPO("MlpPolicy", world(VECTOR, THREE), **SMALL).learn(10**7, callback=sb3.Recorder(path))
+
+
 def test_kill_9_while_recording_loses_no_round_that_was_committed(tmp_path: Path) -> None:
-    script = (
-        "import sys; sys.path.insert(0, sys.argv[2])\n"
-        "from recorded_policies import *\nfrom engine.recording import sb3\n"
-        "PPO('MlpPolicy', world(VECTOR, THREE), **SMALL).learn(10**7, callback=sb3.Recorder(sys.argv[1]))\n"
-    )
     rng = np.random.default_rng(0)
     for attempt in range(2):
         path = tmp_path / str(attempt)
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, str(path), str(TESTS)], stderr=subprocess.DEVNULL, env=ELSEWHERE
-        )
-        deadline = time.monotonic() + 60
-        while not (path / "commits" / "000003.json").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        process = get_context("fork").Process(target=records_for_ever, args=(path,))
+        process.start()
+        wait_until((path / "commits" / "000003.json").exists, every=0.01)
         time.sleep(float(rng.random()) * 0.2)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "it was over before it could be killed"
         run = engine.open_run(path)
         assert len(run.stored_rounds) >= 4
         assert engine.verify_run(path) == []
