@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from browsing import idle
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -31,37 +32,34 @@ def click(page: Page, key: str, trace: int, x: object) -> None:
     page.mouse.click(across, up)
 
 
-@pytest.mark.parametrize(
-    ("key", "trace", "x", "round"),
-    [
-        ("behaviour_curve", 2, 6, 6),
-        pytest.param("make_up", 0, 9, 9, marks=pytest.mark.slow),
-        pytest.param("roughness", 0, 11, 11, marks=pytest.mark.slow),
-        pytest.param("contributors", 0, 14, 14, marks=pytest.mark.slow),
-    ],
-)
-def test_a_click_on_a_round_shows_its_records(
-    browser: BrowserContext, url: str, key: str, trace: int, x: int, round: int
-) -> None:
-    page = browser.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(f"{url}/behaviour?run=FrozenLake-v1&record=20:1000")
-    page.locator(".st-key-phases").wait_for()
-    page.locator("[data-testid=stApp]:not([data-test-script-state=running])").wait_for()
-    page.wait_for_timeout(1500)
-    click(page, key, trace, x)
-    expect(page).to_have_url(re.compile(f"shown_round={round}(&|$)"))
-    expect(page.get_by_text(re.compile(f"of round {round}'s \\d+ records"))).to_be_visible()
-    page.close()
-
-
-def test_a_click_on_a_cell_shows_the_records_of_its_group(browser: BrowserContext, url: str) -> None:
-    page = browser.new_page()
-    page.set_default_timeout(60_000)
+@pytest.fixture
+def behaviour(page: Page, url: str) -> Page:
+    """The page of a record, drawn to its end, with its groups by action."""
     page.goto(f"{url}/behaviour?run=FrozenLake-v1&record=20:1000&grouping=same or other action")
     page.locator(".st-key-phases").wait_for()
-    page.wait_for_timeout(2500)
-    click(page, "groups_same_or_other_action", 1, "7")
-    expect(page).to_have_url(re.compile("shown_round=7(&|$)"))
-    expect(page).to_have_url(re.compile(r"shown_group=same(\+|%20)action"))
-    page.close()
+    page.locator(".st-key-groups_same_or_other_action .js-plotly-plot .main-svg").first.wait_for()
+    idle(page)
+    return page
+
+
+def shows_the_records_of(page: Page, round: int) -> None:
+    expect(page).to_have_url(re.compile(f"shown_round={round}(&|$)"))
+    expect(page.get_by_text(re.compile(f"of round {round}'s \\d+ records"))).to_be_visible()
+
+
+def test_a_click_on_a_round_shows_its_records_and_one_on_a_cell_those_of_its_group(behaviour: Page) -> None:
+    click(behaviour, "behaviour_curve", 2, 6)
+    shows_the_records_of(behaviour, 6)
+    idle(behaviour)
+    click(behaviour, "groups_same_or_other_action", 1, "7")
+    expect(behaviour).to_have_url(re.compile("shown_round=7(&|$)"))
+    expect(behaviour).to_have_url(re.compile(r"shown_group=same(\+|%20)action"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("key", "trace", "x", "round"), [("make_up", 0, 9, 9), ("roughness", 0, 11, 11), ("contributors", 0, 14, 14)]
+)
+def test_so_does_a_click_in_any_other_chart(behaviour: Page, key: str, trace: int, x: int, round: int) -> None:
+    click(behaviour, key, trace, x)
+    shows_the_records_of(behaviour, round)

@@ -37,7 +37,9 @@ def longest_episode(runs: Path) -> tuple[Snapshot, np.ndarray]:
     return snapshot, np.flatnonzero(snapshot.buffer.episode == np.flatnonzero(lengths == lengths[1:-1].max())[0])
 
 
-def test_the_scrubber_shows_the_episode_and_takes_up_a_record(page: Page, url: str, runs: Path) -> None:
+def test_the_scrubber_shows_the_episode_takes_up_a_record_and_moves_while_the_film_is_played(
+    page: Page, url: str, runs: Path
+) -> None:
     snapshot, episode = longest_episode(runs)
     influence = engine.influence(snapshot).influence
     start, end = int(episode[0]), int(episode[-1])
@@ -60,10 +62,6 @@ def test_the_scrubber_shows_the_episode_and_takes_up_a_record(page: Page, url: s
     expect(page.locator(".st-key-inspect input").first).to_have_value(str(end))
     expect(page).to_have_url(re.compile(f"inspect={end}(&|$)"))
 
-
-def test_the_browser_plays_the_film_while_the_scrubber_moves(page: Page, url: str, runs: Path) -> None:
-    _, episode = longest_episode(runs)
-    page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&inspect={episode[0]}&show=Frames&estimator=first_order")
     film = page.locator(".st-key-inspector video")
     expect(page.locator(".st-key-play_episode")).to_be_visible()
     idle(page)
@@ -76,9 +74,9 @@ def test_the_browser_plays_the_film_while_the_scrubber_moves(page: Page, url: st
     assert film.evaluate("video => video.duration") == pytest.approx(0.4 * len(episode), abs=0.05)
 
     film.evaluate("video => { video.pause(); video.currentTime = 0.9; }")
-    page.get_by_role("slider", name="Step in the episode").focus()
-    page.keyboard.press("End")
-    expect(page.locator(".st-key-inspector")).to_contain_text(f"Record {episode[-1]}, step ")
+    thumb.focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".st-key-inspector")).to_contain_text(f"Record {start}, step ")
     idle(page)
     assert film.evaluate("video => video.currentTime") == pytest.approx(0.9), "it stays where it was"
     film.evaluate("video => video.play()")

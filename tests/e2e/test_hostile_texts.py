@@ -25,7 +25,7 @@ FOUND = f"""() => ({{
 NOTHING = {"owned": None, "pictures": [], "links": [], "bold": 0, "formulas": 0}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def addresses(runs: Path, cartpole: Run) -> Iterator[list[str]]:
     """Of the pages that show them; they are taken away again."""
     folder = runs / "strangers"
