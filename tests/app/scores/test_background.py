@@ -177,7 +177,7 @@ def test_compare_shows_predictions_in_the_targets_unit(monkeypatch: pytest.Monke
     app = opened(monkeypatch, run, "compare", iv=job.id)
     assert errors(app) == []
     assert "No estimator in the target's unit was computed" in words(app)
-    assert "**first_order** says the direction, not the size" in words(app)
+    assert "**first_order** predicts the direction, not the size" in words(app)
     scores = engine.influence(snapshot, "return", "tracin_adam", orders=4)
     app = opened(monkeypatch, run, "compare", iv=job.id)
     assert errors(app) == []
