@@ -118,7 +118,7 @@ def _print_result(result: Mapping[str, Any], plan: Any, summed_influence: float 
     (_print_arms if played else _print_on_records)(result)
     print(
         f"{'repaired' if repair else 'removed'} {len(result['removed'])} of {result['records']} records, {plan.orders} minibatch "
-        f"orders, mode {plan.mode}"
+        f"orders{'' if repair else f', mode {plan.mode}'}"
     )
     if not played:
         print(not_played(result))
