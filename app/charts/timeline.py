@@ -256,20 +256,13 @@ def _laid_out(figure: go.Figure, rounds: Rounds, marks: Marks, axes: Axes, colum
     layout.yaxis.title = {"text": plain(rounds.titles[RETURN])}
     if marks.rows:
         layout.yaxis2.domain = domain(RETURN_PIXELS + GAP, strip - GAP)
-    top = float(RETURN_PIXELS + strip + AXIS)
+    top, titles = float(RETURN_PIXELS + strip + AXIS), []
     for i, name in enumerate(others, start=3):
-        figure.add_annotation(
-            text=plain(rounds.titles[name]),
-            xref="paper",
-            yref="paper",
-            x=0,
-            y=1 - top / drawn,
-            xanchor="left",
-            yanchor="top",
-            showarrow=False,
-        )
+        place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1 - top / drawn, "xanchor": "left", "yanchor": "top"}
+        titles.append({"text": plain(rounds.titles[name]), "showarrow": False} | place)
         layout[f"yaxis{i}"] = {"domain": domain(top + TITLE, PANEL), "anchor": "x", "fixedrange": True, "nticks": 4}
         top += TITLE + PANEL
+    layout.annotations = [*layout.annotations, *titles]
     for name, i in zip(rounds.titles, ("", *range(3, 3 + len(others))), strict=True):
         values = rounds.metrics.get(name, np.zeros(0))
         if axes.log and (values[np.isfinite(values)] > 0).all():
