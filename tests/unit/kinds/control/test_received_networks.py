@@ -34,9 +34,9 @@ def test_networks_that_the_checkpoint_does_not_have_are_one_line(
     command: Command, cartpole: Run, tmp_path: Path, command_name: str, hidden: list[int]
 ) -> None:
     run = received(cartpole.path, tmp_path / "run", lambda manifest: manifest["config"].update(hidden=hidden))
-    begun = time.monotonic()
+    begun = time.process_time()
     outcome = command({"tracin": "influence"}.get(command_name, command_name), run, *COMMANDS[command_name])
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5, "no network of that size was built"
     assert (outcome.code, outcome.out) == (2, "")
     said = [line for line in outcome.err.splitlines() if not re.fullmatch(r".*\(\d+/\d+\)", line)]
     (line,) = [line for line in said if not line.startswith("note: ")]
