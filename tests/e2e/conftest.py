@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from serving import served
 from stable_baselines3 import PPO
 
 import engine
@@ -55,27 +53,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def url(runs: Path) -> Iterator[str]:
     """Address of a running dashboard."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("streamlit")), "run", "app", "--server.headless=true"]
-    log = (runs / "server.log").open("wb")
-    server = subprocess.Popen(
-        [*command, f"--server.port={port}", "--", "--runs", str(runs)], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
-    )
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(120):
-        try:
-            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1)
-            break
-        except OSError:
-            time.sleep(0.25)
-    else:
-        pytest.fail((runs / "server.log").read_text())
-    yield address
-    server.terminate()
-    server.wait(10)
-    log.close()
+    streamlit = [str(Path(sys.executable).with_name("streamlit")), "run", "app", "--server.headless=true"]
+    command = [*streamlit, "--server.port=PORT", "--", "--runs", str(runs)]
+    with served(command, ROOT, runs / "server.log", os.environ) as dashboard:
+        yield f"http://127.0.0.1:{dashboard.port}"
 
 
 @pytest.fixture(scope="session")
