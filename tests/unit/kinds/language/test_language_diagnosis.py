@@ -41,6 +41,7 @@ def round_of(prompts: list[int], responses: list[int], group: list[int], **colum
         "reward_parts": {},
         "truncated": np.zeros(n, bool),
         "kept": np.ones(n, bool),
+        "repaired": np.zeros(n, bool),
     }
     given = {name: np.asarray(value, np.float32) for name, value in columns.items() if name in of_tokens}
     given |= {name: value for name, value in columns.items() if name not in of_tokens}

@@ -70,6 +70,7 @@ def test_any_texts_lengths_and_bits_come_back(sequences, parts, seed):
         reward_parts={name: numbers[i + 1, :n].copy() for i, name in enumerate(parts)},
         truncated=rng.random(n) < 0.5,
         kept=rng.random(n) < 0.5,
+        repaired=rng.random(n) < 0.5,
         start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         token=rng.integers(0, 9, total).astype(np.int32),
         mask=rng.random(total) < 0.5,
