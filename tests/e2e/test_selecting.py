@@ -106,9 +106,10 @@ def test_the_keys(page: Page, url: str, runs: Path) -> None:
     page.keyboard.press("p")
     expect(page).to_have_url(re.compile("round=0(&|$)"))
     idle(page)
-    for _ in range(3):  # faster than a page is drawn
+    slider = page.locator(".st-key-round input[type=range]")
+    for round in (1, 2, 3):  # as soon as the press before was taken, which is before its page is drawn
         page.keyboard.press("n")
-        page.wait_for_timeout(250)
+        expect(slider).to_have_attribute("aria-valuetext", str(round))
     expect(page).to_have_url(re.compile("round=3(&|$)"))
     expect(basket).to_contain_text("Basket of round 3")
     idle(page)
