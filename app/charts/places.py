@@ -144,7 +144,5 @@ def _draw_map(figure: go.Figure, world: WorldMap) -> None:
             if name:
                 corner = {"x": column - 0.47, "y": row - 0.47, "xanchor": "left", "yanchor": "top", "borderpad": 0}
                 words.append({"text": plain(name), "showarrow": False, "font": {"size": 11}} | corner)
-    figure.layout.shapes, figure.layout.annotations = (
-        tiles,
-        words,
-    )  # at once: each that is added is compared with all others
+    # At once: each that is added is compared with all others.
+    figure.layout.shapes, figure.layout.annotations = tiles, words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -43,12 +44,14 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any], in_address: 
         return
     attempts = to_try(result, job.metadata.get("summed_influence"))
     snapshot = loaders.load_snapshot(run, job.plan.round)
+    buttons: dict[Attempt, Callable[[Run, Snapshot, InterventionJob], None]] = {
+        "another estimator": partial(_another_estimator, in_address),
+        "train on": _train_on,
+        "more orders": _more_orders,
+    }
     with st.container(key="to_try", horizontal=True, vertical_alignment="center"):
         for attempt in attempts:
-            if attempt == "another estimator":
-                _another_estimator(run, snapshot, job, in_address)
-            else:
-                _BUTTONS[attempt](run, snapshot, job)
+            buttons[attempt](run, snapshot, job)
         _instead(run, snapshot, job)
 
 
@@ -62,7 +65,7 @@ def _instead(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
         _start(run, snapshot, job, plan, "Repair them instead", "try_repair", meaning("repair"))
 
 
-def _another_estimator(run: Run, snapshot: Snapshot, job: InterventionJob, in_address: InAddress) -> None:
+def _another_estimator(in_address: InAddress, run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
     """Back to the records, which are selected, with the scores of an estimator that was not used."""
     used, known = job.metadata.get("estimator"), list(ESTIMATORS.of(snapshot))
     other = next((name for name in (PRIOR, *known) if name != used and name in known), None)
@@ -102,12 +105,6 @@ def _more_orders(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
         run, snapshot, job, plan, f"Replay {orders} minibatch orders", "try_orders",
         "The same intervention with twice as many replays and episodes: the intervals get narrower.",
     )  # fmt: skip
-
-
-_BUTTONS: dict[Attempt, Callable[[Run, Snapshot, InterventionJob], None]] = {
-    "train on": _train_on,
-    "more orders": _more_orders,
-}
 
 
 def _start(

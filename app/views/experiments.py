@@ -22,7 +22,7 @@ from engine.errors import EngineError
 from engine.experiments.findings import evaluation, fewer_rounds, on_a_busier_machine
 from engine.experiments.paper import comparable, quoted
 from engine.experiments.plans import RESEEDED, STANDARD
-from engine.experiments.report_tables import AGAINST_ITSELF
+from engine.experiments.report_tables import saving_name
 from engine.experiments.results import Campaign, Results
 from engine.experiments.summary import ALL, SYMMETRIC
 
@@ -60,7 +60,7 @@ def efficiency_table(rows: pd.DataFrame, results: Results | None) -> pd.DataFram
     for row in rows[rows["se_ave"].notna()].to_dict("records"):
         own = {title: saved(row, key) for key, title in EFFICIENCIES.items()}
         never, below = around(row["never"], None), f"{row['below']:.0f} of {row['seeds']}"
-        arm = AGAINST_ITSELF if row["arm"] == STANDARD else row["arm"]
+        arm = saving_name(row["arm"])
         shown.append({"arm": arm, **own, "levels never reached": never, "seeds below PPO's worst": below})
     paper = None if results is None else quoted(results.config)
     if paper is not None:

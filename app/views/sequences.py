@@ -118,11 +118,8 @@ def workplace(
     numbers = "" if found is None else f" {crc32(found.influence.tobytes())}"
     kept = basket.records(run, snapshot)
     listed = Listed(_table(snapshot, found), snapshot.hash, snapshot.hash + numbers, tuple(kept))
-    the_list, of_ticked, in_parts = (
-        st.container(),
-        st.container(),
-        st.container(),
-    )  # what comes or goes moves nothing out of its place
+    # What comes or goes moves nothing out of its place.
+    the_list, of_ticked, in_parts = (st.container() for _ in range(3))
     with the_list:
         rows = sequence_loaders.load_rows(listed.table, listed.identity, listing.controls(listed), listed.basket)
     record = listing.choose(listed, rows)

@@ -15,7 +15,7 @@ from engine.cli.campaigns import trained
 from engine.cli.courtesy import reproduce_courtesy
 from engine.cli.options import Json
 from engine.errors import BadInputError, CancelledError
-from engine.experiments.plans import STANDARD, STUDIED
+from engine.experiments.plans import STUDIED
 from engine.terminal import print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -147,15 +147,14 @@ def _print_summary(table: pa.Table) -> None:
 
 
 def _savings(row: dict[str, Any]) -> list[str]:
-    from engine.experiments.report_tables import AGAINST_ITSELF
+    from engine.experiments.report_tables import saving_name
     from engine.experiments.summary import EFFICIENCIES
 
-    arm = AGAINST_ITSELF if row["arm"] == STANDARD else row["arm"]
     low, high = row["se_sym_low"], row["se_sym_high"]
     symmetric = _percent(row["se_sym"], "" if low is None else f" ({100 * low:.0f} to {100 * high:.0f})")
     errors = {name: row[f"{name}_error"] for name in EFFICIENCIES}
     papers = [_percent(row[name], "" if error is None else f" ± {100 * error:.1f}") for name, error in errors.items()]
-    return [arm, str(row["seeds"]), symmetric, *papers]
+    return [saving_name(row["arm"]), str(row["seeds"]), symmetric, *papers]
 
 
 def _percent(value: float | None, around: str) -> str:

@@ -19,7 +19,7 @@ from engine.experiments.plans import Experiment
 from engine.experiments.results import SCHEMA, Campaign, ControlTask, begin, read_campaign
 from engine.kinds.control.agents import Agent
 from engine.kinds.control.evaluation import Evaluator
-from engine.kinds.control.exact_return import expected_return
+from engine.kinds.control.exact_return import Transitions, expected_return, transitions_of
 from engine.kinds.control.filtering import make_filter
 from engine.kinds.control.learner import ControlLearner
 
@@ -40,6 +40,7 @@ def train_and_evaluate(task: ControlTask) -> pa.Table:
     experiment, config = task.experiment, task.experiment.config(task.arm, task.seed)
     learner, record_filter = ControlLearner.begin(config), make_filter(config)
     evaluator = Evaluator(find(config.env_id), learner.normalizer)
+    transitions = transitions_of(evaluator.environment) if experiment.exact else None
     rows: list[dict[str, Any]] = []
     try:
         for round in range(1, experiment.rounds + 1):
@@ -52,7 +53,9 @@ def train_and_evaluate(task: ControlTask) -> pa.Table:
             chosen = time.process_time()
             learner.update(snapshot)
             trained = time.process_time()
-            tested = _tested(experiment, evaluator, learner.agent) if experiment.evaluated(round) else UNTESTED
+            tested = UNTESTED
+            if experiment.evaluated(round):
+                tested = _tested(experiment, evaluator, transitions, learner.agent)
             rows.append(
                 {
                     "experiment": experiment.name,
@@ -119,10 +122,12 @@ def finished_tasks(experiments: Sequence[Experiment], seeds: Sequence[int], out:
     return machine.finished_tasks([begin(experiment) for experiment in experiments], seeds, Path(out))
 
 
-def _tested(experiment: Experiment, evaluator: Evaluator, agent: Agent) -> Mapping[str, float | None]:
-    """How good the policy is, as columns of a row: computed where that is exact, else played."""
-    if experiment.exact:
-        return {**UNTESTED, "test_return": expected_return(evaluator.environment, agent), "test_std": 0.0}
+def _tested(
+    experiment: Experiment, evaluator: Evaluator, transitions: Transitions | None, agent: Agent
+) -> Mapping[str, float | None]:
+    """How good the policy is, as columns of a row: computed from the transitions where that is exact, else played."""
+    if transitions is not None:
+        return {**UNTESTED, "test_return": expected_return(transitions, agent), "test_std": 0.0}
     returns = evaluator.returns(agent, experiment.evaluation_seeds)
     return {"test_return": returns.mean(), "test_std": returns.std(), "test_episodes": len(returns)}
 

@@ -158,8 +158,14 @@ ALL_ARMS = (
     *(Arm(f"{name} {p:g}", _filter(name, p)) for p in (0.125, 0.5) for name in ("reestimate", "reestimate_random")),
 )
 _COARSE = (
-    *(STANDARD, "iif 0.0625", "iif 0.125", "iif 0.5"),
-    *("guarded 0.5", "guarded 1", "guarded 0.5 tracin_adam", "random"),
+    STANDARD,
+    "iif 0.0625",
+    "iif 0.125",
+    "iif 0.5",
+    "guarded 0.5",
+    "guarded 1",
+    "guarded 0.5 tracin_adam",
+    "random",
 )
 COARSE_ARMS = tuple(arm for arm in ALL_ARMS if arm.name in _COARSE)
 """For environments that take long."""

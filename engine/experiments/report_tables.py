@@ -105,10 +105,14 @@ def beside_the_paper(experiments: Mapping[str, Results], rows: Mapping[str, Sequ
     return Table((*columns, *(f"{title}, best p" for title in FAMILIES.values())), lines, caption)
 
 
+def saving_name(arm: str) -> str:
+    """What an arm is called where it says what arms save: of PPO that is what PPO saves on itself."""
+    return AGAINST_ITSELF if arm == STANDARD else arm
+
+
 def _savings(row: Row) -> list[Cell]:
     shares = [Cell("" if row[name] is None else f"{row[name]:.0%}") for name in ("never", "dropped", "filter_share")]
-    arm = AGAINST_ITSELF if row["arm"] == STANDARD else row["arm"]
-    return [Cell(arm), Cell(str(row["seeds"])), *(_saving(row, name) for name in TITLES), *shares]
+    return [Cell(saving_name(row["arm"])), Cell(str(row["seeds"])), *(_saving(row, name) for name in TITLES), *shares]
 
 
 def _saving(row: Row, name: str) -> Cell:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,42 +13,47 @@ from engine.intervals import t_reach
 
 Verdict = Literal["helps", "hurts", "within noise"]
 
-VERDICT_WORDS: Mapping[Verdict, str] = {
-    "helps": "without these records the return is higher than with them, and higher than without as many random ones.",
-    "hurts": "without these records the return is lower than with them, and lower than without as many random ones.",
-    "within noise": "the change is no clearer than that of other minibatch orders, evaluation luck or a random removal "
-    "of the same size.",
-}
-"""What follows the verdict of a removal and a colon."""
-REPAIR_WORDS: Mapping[Verdict, str] = {
-    "helps": "with these records repaired the return is higher than without a repair, and higher than with as many random ones "
-    "repaired.",
-    "hurts": "with these records repaired the return is lower than without a repair, and lower than with as many random ones "
-    "repaired.",
-    "within noise": "the change is no clearer than that of other minibatch orders, evaluation luck or a random repair of the "
-    "same size.",
-}
-"""The same of a repair."""
-
-
 TargetVerdict = Literal["target rises", "target falls", "within noise"]
 
-TARGET_VERDICT_WORDS: Mapping[TargetVerdict, str] = {
-    "target rises": "without these records {target} is higher than with them, and higher than without as many random ones.",
-    "target falls": "without these records {target} is lower than with them, and lower than without as many random ones.",
-    "within noise": "the change of {target} is no clearer than that of other minibatch orders or a random removal of the same "
-    "size.",
-}
-"""Of a removal where nothing was played, so that nothing is known of returns; `{target}` is what the verdict is about."""
-TARGET_REPAIR_WORDS: Mapping[TargetVerdict, str] = {
-    "target rises": "with these records repaired {target} is higher than without a repair, and higher than with as many random "
-    "ones repaired.",
-    "target falls": "with these records repaired {target} is lower than without a repair, and lower than with as many random "
-    "ones repaired.",
-    "within noise": "the change of {target} is no clearer than that of other minibatch orders or a random repair of the same "
-    "size.",
-}
-"""The same of a repair."""
+
+class _Done(NamedTuple):
+    """How a verdict speaks of what was done to the records."""
+
+    name: str
+    chosen: str
+    original: str
+    random: str
+
+    def against_both(self, what: str, how: str) -> str:
+        """That what came of the chosen records lies on one side of the original and of the control."""
+        return f"{self.chosen} {what} is {how} than {self.original}, and {how} than {self.random}."
+
+
+_REMOVAL = _Done("removal", "without these records", "with them", "without as many random ones")
+_REPAIR = _Done("repair", "with these records repaired", "without a repair", "with as many random ones repaired")
+
+
+def _of_return(done: _Done) -> Mapping[Verdict, str]:
+    return {
+        "helps": done.against_both("the return", "higher"),
+        "hurts": done.against_both("the return", "lower"),
+        "within noise": f"the change is no clearer than that of other minibatch orders, evaluation luck or a random {done.name} "
+        "of the same size.",
+    }
+
+
+def _of_target(done: _Done) -> Mapping[TargetVerdict, str]:
+    """Where nothing was played, so that nothing is known of returns; `{target}` is what the verdict is about."""
+    return {
+        "target rises": done.against_both("{target}", "higher"),
+        "target falls": done.against_both("{target}", "lower"),
+        "within noise": "the change of {target} is no clearer than that of other minibatch orders or a random "
+        f"{done.name} of the same size.",
+    }
+
+
+VERDICT_WORDS = _of_return(_REMOVAL)
+"""What follows the verdict of a removal and a colon."""
 _OF_TARGET: Mapping[Verdict, TargetVerdict] = {
     "helps": "target rises",
     "hurts": "target falls",
@@ -58,17 +63,17 @@ _OF_TARGET: Mapping[Verdict, TargetVerdict] = {
 
 def verdict_name(verdict: object) -> str:
     """A verdict that comes from a file, or that it is none; plain text."""
-    return str(verdict) if verdict in [*VERDICT_WORDS, *TARGET_VERDICT_WORDS] else f"unknown verdict {verdict!r}"
+    return str(verdict) if verdict in [*get_args(Verdict), *get_args(TargetVerdict)] else f"unknown verdict {verdict!r}"
 
 
 def meaning(verdict: object, repair: bool = False) -> str:
     """What follows a verdict that comes from a file, and a colon; plain text. `repair`: it is not of a removal."""
-    return _words(verdict, REPAIR_WORDS if repair else VERDICT_WORDS)
+    return _words(verdict, _of_return(_REPAIR if repair else _REMOVAL))
 
 
 def target_meaning(verdict: object, target: str, repair: bool = False) -> str:
     """The same of a verdict about a target, which is named; plain text."""
-    return _words(verdict, TARGET_REPAIR_WORDS if repair else TARGET_VERDICT_WORDS).replace("{target}", target)
+    return _words(verdict, _of_target(_REPAIR if repair else _REMOVAL)).replace("{target}", target)
 
 
 def _words(verdict: object, words: Mapping[Any, str]) -> str:

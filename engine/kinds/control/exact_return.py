@@ -53,13 +53,8 @@ def transitions_of(environment: Environment) -> Transitions:
     return Transitions(np.asarray(start, np.float64), onward, reward, limit)
 
 
-def expected_return(environment: Environment, agent: Agent) -> float:
-    """Mean undiscounted return of the episodes that an agent plays; it sees a state as its number.
-
-    Raises:
-        BadInputError: the environment has no table of transitions.
-    """
-    transitions = transitions_of(environment)
+def expected_return(transitions: Transitions, agent: Agent) -> float:
+    """Mean undiscounted return of the episodes that an agent plays; it sees a state as its number."""
     n, actions = transitions.reward.shape
     log_prob = agent.log_prob(np.repeat(np.arange(n), actions), np.tile(np.arange(actions), n))
     return solved(transitions, np.exp(log_prob.astype(np.float64)).reshape(n, actions))

@@ -26,7 +26,7 @@ from engine.experiments.plans import EXPERIMENTS, Arm, Experiment, find_experime
 from engine.experiments.results import SCHEMA, ControlTask, Results, read_campaign
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.evaluation import Evaluator
-from engine.kinds.control.exact_return import expected_return
+from engine.kinds.control.exact_return import expected_return, transitions_of
 from engine.kinds.control.learner import ControlLearner
 from engine.store.files import Files
 
@@ -90,7 +90,7 @@ def test_an_exact_evaluation_plays_nothing_and_episodes_that_are_named_are_playe
     learner = ControlLearner.begin(exact.config(exact.arm("ppo"), 1))
     for row in rows:
         learner.update(learner.collect())
-        assert row["test_return"] == expected_return(find("FrozenLake-v1"), learner.agent)
+        assert row["test_return"] == expected_return(transitions_of(find("FrozenLake-v1")), learner.agent)
         assert (row["test_std"], row["test_episodes"]) == (0, 0)
     with pytest.raises(BadInputError, match="Acrobot-v1 has no table of transitions"):
         run_campaign([replace(EXPERIMENTS["acrobot"], exact=True)], range(1), "nowhere")
