@@ -133,15 +133,14 @@ def draw(found: Sequence[Door]) -> None:
     with st.container(key="doors"):
         for door, place in zip(found, st.columns(len(found), gap="small"), strict=True):
             with place.container(border=True, height="stretch", gap="xxsmall"):
-                if door.query:
-                    st.page_link(
-                        f"views/{door.view}.py",
-                        label=f"**{door.question}**",
-                        icon=door.icon,
-                        query_params=dict(door.query),
-                    )
-                else:
-                    st.markdown(f":small[{door.icon} **{door.question}**]")
+                question = f"**{door.question}**"
+                st.page_link(
+                    f"views/{door.view}.py",
+                    label=question if door.query else f":gray[{question}]",
+                    icon=door.icon,
+                    query_params=dict(door.query),
+                    disabled=not door.query,
+                )
                 st.caption(escape(door.where))
                 if door.command:
                     with st.popover("Where did they part?", icon=":material/terminal:", type="tertiary"):
