@@ -11,6 +11,15 @@ def idle(page: Page) -> None:
     expect(page.locator("[data-testid=stApp][data-test-script-state=running]")).to_have_count(0)
 
 
+def visit(page: Page, name: str) -> None:
+    """Follow a link of the navigation, also one that stands under `More`."""
+    link = page.get_by_test_id("stTopNav").get_by_role("link", name=name, exact=True)
+    if not link.count():
+        page.get_by_test_id("stTopNavSection").click()
+        link = page.get_by_role("menuitem", name=name, exact=True)
+    link.click()
+
+
 def lasso(page: Page, x0: float, y0: float, x1: float, y1: float) -> None:
     """Drag around a rectangle; fractions of the plot's area."""
     page.wait_for_timeout(1000)  # the first WebGL drawing

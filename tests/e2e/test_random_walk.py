@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import lasso
+from browsing import lasso, visit
 from playwright.sync_api import Page
 
 import engine
@@ -38,10 +38,12 @@ PAGES = (
     "Diagnose",
     "Behaviour",
     "Interventions",
-    "Compare",
-    "Side by side",
+    "Outcome",
+    "Compare runs",
 )
 """Links of the navigation; the page with most to go wrong is visited most."""
+LAST_STEPS = 12
+"""So many are named where something does not agree."""
 SHOWN = """() => {
     const one = selector => document.querySelector(selector)
     const all = selector => [...document.querySelectorAll(selector)]
@@ -98,7 +100,7 @@ class Walker:
     """Does what a person may do, knows what must be seen then."""
 
     def __init__(self, page: Page, url: str, runs: Path, seed: int, live: str) -> None:
-        self.page, self.url, self.runs, self.dice = page, url, runs, random.Random(seed)
+        self.page, self.url, self.runs, self.seed, self.dice = page, url, runs, seed, random.Random(seed)
         self.run = self.live = live
         self.round: int | None = None
         """The one that must be shown, where that is known."""
@@ -136,13 +138,19 @@ class Walker:
         name, step = self.dice.choice(sorted(self.steps().items()))
         self.round = self.asked = None
         self.done.append(name)
-        step()
-        self.checks()
+        try:
+            step()
+            self.checks()
+        except Exception as error:
+            error.add_note(
+                f"WALK_SEED={self.seed}, step {len(self.done)}; the last: {', '.join(self.done[-LAST_STEPS:])}"
+            )
+            raise
 
     def navigates(self) -> None:
         name = self.dice.choice(PAGES)
         self.done[-1] += f" to {name}"
-        self.page.get_by_role("link", name=name, exact=True).first.click()
+        visit(self.page, name)
 
     def looks(self) -> None:
         self.page.wait_for_timeout(self.dice.choice((500, 2500)))
@@ -214,7 +222,7 @@ class Walker:
             quiet = 0 if problems else quiet + 1
             if time.monotonic() > end:
                 break
-        assert not problems, f"{problems} after {self.done}, at {self.page.url}: {seen}"
+        assert not problems, f"{problems} at {self.page.url}: {seen}"
 
     def problems(self, seen: dict[str, Any]) -> Iterator[str]:
         """What does not fit together."""
@@ -261,7 +269,6 @@ class Walker:
 )
 def test_whatever_is_done_all_that_is_shown_agrees(page: Page, url: str, runs: Path, seconds: int, seed: int) -> None:
     seed, seconds = int(os.environ.get("WALK_SEED", seed)), int(os.environ.get("WALK_SECONDS", seconds))
-    print(f"WALK_SEED={seed}")
     live = f"live-{seed}"
     walker = Walker(page, url, runs, seed, live)
     with being_written(runs / live):
