@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
-from pages import FIRST, SEEN, Open, button, errors, pick, tick, words
+from pages import FIRST, SEEN, Open, button, errors, figure, pick, tick, words
 from reading import as_read
+from streamlit.testing.v1 import AppTest
 
 import engine
 from app.shell import follow_run
 from engine.intervention.record_sets import change_basket, read_sets, select
 from engine.store.read import Run
+
+
+def scatter(app: AppTest) -> Any:
+    """The scatter as it was sent to the browser."""
+    return figure(app, "records_scatter")
 
 
 def test_a_selection_is_in_the_bar_the_charts_and_the_tables(open_page: Open, shown: Run) -> None:
@@ -109,22 +116,30 @@ def test_a_pick_in_any_chart_is_the_selection(open_page: Open, shown: Run) -> No
 
 def test_the_scatter_stays_as_it_is_while_one_selects_in_it(open_page: Open, shown: Run) -> None:
     """Streamlit forgets what was picked in a chart whose figure changes."""
-
-    def spec() -> str:
-        return str(next(one for one in app.get("plotly_chart") if one.proto.id.endswith("-records_scatter")).proto.spec)
-
     app = open_page("diagnose", shown.path.parent, **SEEN)
-    at_first = spec()
+    at_first = scatter(app)
     pick(app, "records_scatter", 3, 5)
-    assert spec() == at_first
+    assert scatter(app) == at_first
     pick(app, "composition", 1)
-    assert json.loads(spec())["data"][0]["selectedpoints"] == read_sets(shown, 2).selection
-    drawn = spec()
+    assert scatter(app)["data"][0]["selectedpoints"] == read_sets(shown, 2).selection
+    drawn = scatter(app)
     pick(app, "records_scatter", 9)
-    assert spec() == drawn
+    assert scatter(app) == drawn
     app.button(key="clear_selection").click().run()
-    assert "selectedpoints" not in json.loads(spec())["data"][0]
-    assert spec() != at_first, "or the browser would still show what was picked"
+    assert "selectedpoints" not in scatter(app)["data"][0]
+    assert scatter(app) != at_first, "or the browser would still show what was picked"
+
+
+def test_after_a_visit_to_another_page_the_scatter_shows_what_was_picked_in_it(open_page: Open, shown: Run) -> None:
+    """The browser forgets what was picked in a chart that it no longer shows."""
+    app = pick(open_page("diagnose", shown.path.parent, **SEEN), "records_scatter", 3, 5)
+    assert "selectedpoints" not in scatter(app)["data"][0], "the browser shows them by itself"
+    app.switch_page("views/timeline.py").run()
+    app.switch_page("views/diagnose.py").run()
+    assert errors(app) == []
+    assert scatter(app)["data"][0]["selectedpoints"] == [3, 5]
+    pick(app, "records_scatter", 9)
+    assert scatter(app)["data"][0]["selectedpoints"] == [3, 5], "that the browser shows by itself again"
 
 
 def test_a_row_that_is_ticked_joins_the_selection(open_page: Open, shown: Run) -> None:
