@@ -37,6 +37,8 @@ MARKED = 120
 """Rounds that have a mark each, if they are no more; of a long run those with records."""
 DISCS = 60
 """Marks that are large, if they are no more."""
+UNSEEN = {"opacity": 0, "maxdisplayed": 1}
+"""Marks that a click finds though nobody sees them: one of them is put into the page, since hundreds take most of the time."""
 
 RETURN_PIXELS, GAP, AXIS, TITLE, PANEL = 250, 14, 46, 24, 62
 """Of the panel of returns; between it and the marks below; of the axis of rounds; above and of every other panel."""
@@ -144,18 +146,18 @@ def _add_band(figure: go.Figure, rounds: Rounds, panel: _Panel, axes: Axes, colo
         low, high = low - spread, high + spread
     if not (low < high).any():
         return
-    for bounds, fill in ((low, None), (high, "tonexty")):
-        figure.add_scatter(
-            x=axes.at(measured.at),
-            y=bounds,
-            yaxis=panel.yaxis,
-            mode="lines",
-            line={"width": 0},
-            fill=fill,
-            fillcolor=faint(colour),
-            hoverinfo="skip",
-            showlegend=False,
-        )
+    across = axes.at(measured.at)
+    figure.add_scatter(
+        x=np.concatenate([across, across[::-1]]),
+        y=np.concatenate([low, high[::-1]]),
+        yaxis=panel.yaxis,
+        mode="lines",
+        line={"width": 0},
+        fill="toself",
+        fillcolor=faint(colour),
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 def _add_line(figure: go.Figure, rounds: Rounds, panel: _Panel, axes: Axes, colour: str) -> None:
@@ -182,7 +184,7 @@ def _add_line(figure: go.Figure, rounds: Rounds, panel: _Panel, axes: Axes, colo
         name=panel.name,
         customdata=clicked,
         line={"color": colour, "width": 2 if panel.name == RETURN else 1.6},
-        marker=_marker(rounds, clicked, colour) | ({} if discs else {"opacity": 0}),
+        marker=_marker(rounds, clicked, colour) if discs else UNSEEN,
         hovertext=_texts(panel, axes),
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
@@ -201,24 +203,24 @@ def _add_own(figure: go.Figure, rounds: Rounds, panel: _Panel, axes: Axes, colou
         yaxis=panel.yaxis,
         mode="markers",
         name=f"{panel.name} of single rounds",
-        customdata=shown.tolist(),
-        marker=_marker(rounds, shown.tolist(), colour),
+        customdata=shown,
+        marker=_marker(rounds, shown, colour),
         hovertext=[f"{panel.title} {value:.4g} in round {k}" for k, value in zip(shown, y, strict=True)],
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )
 
 
-def _clicked(rounds: Rounds, line: Envelope) -> list[int]:
+def _clicked(rounds: Rounds, line: Envelope) -> NDArray[np.int64]:
     """The round that each point stands for: the last one of its column that has records, or else the first one."""
     stored = rounds.numbers[rounds.stored]
     if not len(stored):
-        return line.first.tolist()
+        return line.first
     last = stored[(np.searchsorted(stored, line.last, "right") - 1).clip(0)]
-    return np.where((last >= line.first) & (last <= line.last), last, line.first).tolist()
+    return np.where((last >= line.first) & (last <= line.last), last, line.first)
 
 
-def _marker(rounds: Rounds, numbers: Sequence[int], colour: str) -> dict[str, object]:
+def _marker(rounds: Rounds, numbers: NDArray[np.int64], colour: str) -> dict[str, object]:
     """Discs at rounds with records, rings at others."""
     stored = np.isin(numbers, rounds.numbers[rounds.stored])
     return {

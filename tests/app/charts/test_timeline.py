@@ -57,19 +57,19 @@ def test_the_chosen_round_is_marked_over_the_whole_height() -> None:
 
 
 def test_a_short_run_is_drawn_as_it_is_with_a_band_of_one_standard_deviation() -> None:
-    low, high, line, *_ = drawn(made(30, slice(0, None, 3)))["data"]
+    band, line, *_ = drawn(made(30, slice(0, None, 3)))["data"]
     assert list(line["y"]) == list(range(30))
-    assert list(high["y"]) == [k + 3 for k in range(30)]
-    assert list(low["y"]) == [k - 3 for k in range(30)]
-    assert line["customdata"] == [*range(30)]
+    assert list(band["x"]) == [*range(30), *reversed(range(30))], "around its outline"
+    assert list(band["y"]) == [*(k - 3 for k in range(30)), *(k + 3 for k in reversed(range(30)))]
+    assert list(line["customdata"]) == [*range(30)]
     assert [symbol == "circle" for symbol in line["marker"]["symbol"]] == [k % 3 == 0 for k in range(30)]
 
 
 def test_rounds_without_a_value_leave_no_hole_in_which_the_band_turns_over() -> None:
     rounds = made(30)
     rounds.metrics["mean_return"][[4, 5, 20]] = np.nan
-    low, high, line, *_ = drawn(rounds)["data"]
-    assert len(low["x"]) == len(high["x"]) == len(line["x"]) == 27
+    band, line, *_ = drawn(rounds)["data"]
+    assert len(band["x"]) == 2 * len(line["x"]) == 2 * 27
     assert not {4, 5, 20} & {*line["x"]}
 
 
@@ -84,13 +84,18 @@ def test_a_long_run_is_an_envelope_in_which_what_matters_is_drawn_where_it_is() 
     assert trace(chart, "entropy of single rounds")["x"].tolist() == [650]
     clicked = [k for k in line["customdata"] if k % 200 == 50]
     assert clicked == [*range(50, 10_000, 200)], "a click in the column of a round with records chooses it"
-    assert all(len(each["x"]) <= COLUMNS for each in chart["data"])
+    assert all(len(each["x"]) <= COLUMNS * (2 if each.get("fill") else 1) for each in chart["data"])
 
 
 def test_all_rounds_with_records_are_too_many_for_marks_of_their_own() -> None:
     chart = drawn(made(10_000, chosen=650))
     assert list(trace(chart, "mean_return of single rounds")["x"]) == [650]
     assert trace(chart, "mean_return")["marker"]["opacity"] == 0
+
+
+def test_marks_that_nobody_sees_are_not_put_into_the_page_one_by_one() -> None:
+    unseen = [each["marker"] for each in drawn(made(10_000))["data"] if each.get("marker", {}).get("opacity") == 0]
+    assert [marker["maxdisplayed"] for marker in unseen] == [1, 1, 1]
 
 
 def test_fewer_rounds_show_more() -> None:
@@ -103,7 +108,7 @@ def test_steps_across_move_everything() -> None:
     chart = drawn(made(30, chosen=7), Marks([FALL]), Axes(steps=100))
     assert list(trace(chart, "mean_return")["x"]) == [100 * (k + 1) for k in range(30)]
     assert list(trace(chart, "drop")["x"]) == [123_500]
-    assert trace(chart, "mean_return")["customdata"] == [*range(30)], "a click still chooses a round"
+    assert list(trace(chart, "mean_return")["customdata"]) == [*range(30)], "a click still chooses a round"
     assert 800 in [shape["x0"] for shape in chart["layout"]["shapes"]]
 
 
