@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +21,14 @@ class _Registered:
     home: Any
     columns: Any
     parts: tuple[Part, ...]
+
+    @cached_property
+    def rounds(self) -> list[list[str]]:
+        """The tables that a round may have: of its own buffer, what is needed for the update, and of other buffers."""
+        own, *others = self.parts
+        return [
+            [*own, *UPDATE, *(table for part in others[:count] for table in part)] for count in range(len(others) + 1)
+        ]
 
 
 _KINDS: dict[str, _Registered] = {}
@@ -72,10 +81,6 @@ def parts_of(name: str) -> tuple[Part, ...]:
     return _KINDS[name].parts if name in _KINDS else ()
 
 
-def rounds() -> list[list[str]]:
-    """The tables that a round may have, of some kind: its own buffer, what is needed for the update, and other buffers."""
-    return [
-        [*kind.parts[0], *UPDATE, *(table for part in kind.parts[1:count] for table in part)]
-        for kind in _KINDS.values()
-        for count in range(1, len(kind.parts) + 1)
-    ]
+def is_round(tables: Sequence[str]) -> bool:
+    """Whether a round of some kind may have these tables, in this order."""
+    return any([*tables] in kind.rounds for kind in _KINDS.values())

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
+
+import msgspec
 
 from engine.errors import DamagedRunError
 
@@ -13,6 +16,8 @@ DEEPEST = 64
 LONGEST_NUMBER = 20
 """Characters of a whole number; 64 bits have no more."""
 
+_LONG_NUMBER = re.compile(rb"[:,\[\s]-?\d{19}")
+"""A whole number in a list or an object that may need more than 64 bits."""
 _HALF_A_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -26,6 +31,9 @@ def parse_json(data: bytes, file: str) -> Any:
         DamagedRunError: it is not UTF-8 or not JSON, is nested deeper than `DEEPEST`, holds a whole number that 64 bits do
             not, or a text with half a character; names `file`.
     """
+    if data.startswith((b"{", b"[")) and _is_shallow(data) and not _LONG_NUMBER.search(data):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # ten times faster; what it refuses is looked at below
+            return msgspec.json.decode(data)
     try:
         values = json.loads(data.decode(), parse_int=_whole_number)
     except UnicodeDecodeError:
@@ -38,6 +46,11 @@ def parse_json(data: bytes, file: str) -> Any:
     if _HALF_A_CHARACTER.search(data):
         _check_texts(values, file)
     return values
+
+
+def _is_shallow(data: bytes) -> bool:
+    """Whether there are so few brackets that nothing can be nested too deeply."""
+    return data.count(b"{") + data.count(b"[") <= DEEPEST
 
 
 def _whole_number(text: str) -> int:
