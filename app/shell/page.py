@@ -13,7 +13,7 @@ from typing import ParamSpec
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.shell import follow_run, kinds, loaders, state, timed
+from app.shell import follow_run, kinds, loaders, presses, state, timed
 from app.shell.text import escape
 from engine.errors import EngineError, NotARunError
 from engine.recording.readers.dumps import open_dump
@@ -156,27 +156,23 @@ def _round_slider(rounds: list[int], place: DeltaGenerator, label: str) -> None:
         with place:
             st.selectbox(label, rounds, key="round", width=140)
         return
+    steps = {"previous_round": -1, "next_round": 1}
+
+    def step() -> None:
+        for key in presses.new(steps):
+            state.step("round", rounds, steps[key])
+
     back, middle, forward = place.columns([2, 18, 2], vertical_alignment="bottom")
-    back.button(
-        "",
-        icon=":material/chevron_left:",
-        key="previous_round",
-        help="Previous recorded round",
-        shortcut="P",
-        on_click=state.step,
-        args=("round", rounds, -1),
-    )
+    with back:
+        presses.button(
+            "previous_round", help="Previous recorded round", icon="chevron_left", shortcut="P", on_press=careful(step)
+        )
     with middle:
         st.select_slider(label, rounds, key="round")
-    forward.button(
-        "",
-        icon=":material/chevron_right:",
-        key="next_round",
-        help="Next recorded round",
-        shortcut="N",
-        on_click=state.step,
-        args=("round", rounds, 1),
-    )
+    with forward:
+        presses.button(
+            "next_round", help="Next recorded round", icon="chevron_right", shortcut="N", on_press=careful(step)
+        )
 
 
 def _owner(intervention: str | None, paths: dict[str, Path]) -> str | None:

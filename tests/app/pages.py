@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,6 +20,9 @@ FIRST = "tracin_adam"
 SEEN = {"run": "cartpole", "round": "2"}
 """Where a test stands that changes its own copy of a run."""
 
+_CLOCK = itertools.count(1)
+"""Every press is later than all before it."""
+
 
 def pick(app: AppTest, key: str, *marks: int) -> AppTest:
     """Select the marks with this `customdata` in the Plotly chart `key`, as the browser would report it."""
@@ -29,6 +33,16 @@ def pick(app: AppTest, key: str, *marks: int) -> AppTest:
 def tick(app: AppTest, key: str, *rows: int) -> AppTest:
     """Select these rows, and no others, in the table `key`, as the browser would report it."""
     return _selected(app, app.dataframe, key, {"rows": rows, "columns": [], "cells": []})
+
+
+def press(app: AppTest, *keys: str) -> AppTest:
+    """Press these buttons of which every press counts, one after another, as the browser would report it all at once."""
+    pressed, states = [(next(_CLOCK), key) for key in keys], app._tree.get_widget_states()
+    for key in dict.fromkeys(keys):
+        element = next(one for one in app.get("bidi_component") if one.proto.id.endswith(f"-{key}"))
+        said = {"presses": [time for time, one in pressed if one == key]}
+        states.widgets.add(id=element.proto.id, json_value=json.dumps(said))
+    return app._run(states)
 
 
 def _selected(app: AppTest, elements: Iterable[Any], key: str, selection: object) -> AppTest:

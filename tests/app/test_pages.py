@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pages import Open, errors, words
+from pages import Open, errors, press, words
 
 import engine
 
@@ -26,7 +26,7 @@ def test_empty_folder_says_how_to_record(open_page: Open, tmp_path: Path) -> Non
 
 def test_next_round_moves_the_view(open_page: Open) -> None:
     app = open_page("diagnose", run="cartpole", round="1")
-    app.button(key="next_round").click().run()
+    press(app, "next_round")
     assert errors(app) == []
     assert app.session_state["round"] == 2
     assert "round 2" in words(app)

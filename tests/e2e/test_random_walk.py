@@ -191,7 +191,7 @@ class Walker:
             self.round = rounds[min(rounds.index(here) + 3, len(rounds) - 1)]
         for _ in range(3):
             self.page.keyboard.press("n")
-            self.page.wait_for_timeout(250)
+            self.page.wait_for_timeout(50)
 
     def clicks(self) -> None:
         keys = (

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from deadlines import wait_until
-from pages import errors, words
+from pages import errors, press, words
 from streamlit.testing.v1 import AppTest
 
 import engine
@@ -133,10 +133,10 @@ def test_the_page_begins_with_the_best_estimator_that_takes_a_second_at_most(
     assert app.selectbox(key="estimator").value == "tracin_adam"
     assert "first_order" in app.selectbox(key="estimator").options, "one click away"
     monkeypatch.setattr(background, "FIRST_SECONDS", 0.0)
-    app.button(key="next_round").click().run()
+    press(app, "next_round")
     assert app.selectbox(key="estimator").value == "first_order", "nobody chose the other one"
     app.selectbox(key="estimator").set_value("tracin").run()
-    app.button(key="previous_round").click().run()
+    press(app, "previous_round")
     assert app.selectbox(key="estimator").value == "tracin", "somebody chose it"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import FIRST, Open, errors, words
+from pages import FIRST, Open, errors, press, words
 from streamlit.testing.v1 import AppTest
 from worlds import record
 
@@ -65,7 +65,7 @@ def test_the_actions_of_several_records(open_page: Open, runs: Path) -> None:
 def test_the_selected_records_become_the_target(open_page: Open, runs: Path) -> None:
     snapshot = engine.open_run(runs / "cartpole").snapshot(2)
     app = open_page("diagnose", run="cartpole", round="1", target="action", of="records", asked="7")
-    app.button(key="next_round").click().run()
+    press(app, "next_round")
     assert app.text_input(key="asked").value != "7", "those were another round's records"
     bottom = next(frame.value for frame in app.dataframe if frame.key == "bottom_records")
     select(engine.open_run(runs / "cartpole"), 2, bottom["record"][[0, 2]])

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from pages import Open, errors, listed, tick, words
+from pages import Open, errors, listed, press, tick, words
 from streamlit.testing.v1 import AppTest
 from trainer_dumps import trl, verl
 
@@ -111,7 +111,7 @@ def test_a_bad_step_leaves_the_others_and_other_dumps_alone(open_page: Open, tmp
     assert complaint in line
     assert "dump/2.jsonl" in line
     assert app.selectbox(key="run").options == ["dump (view only)", "other (view only)"]
-    app.button(key="previous_round").click().run()
+    press(app, "previous_round")
     assert errors(app) == []
     assert len(listed(app)) == 2
     app.selectbox(key="run").set_value("other").run()

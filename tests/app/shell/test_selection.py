@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages import FIRST, SEEN, Open, button, errors, figure, pick, tick, words
+from pages import FIRST, SEEN, Open, button, errors, figure, pick, press, tick, words
 from reading import as_read
 from streamlit.testing.v1 import AppTest
 
@@ -63,9 +63,9 @@ def test_a_selection_belongs_to_its_round_and_outlives_the_session(open_page: Op
     select(shown, 2, [3, 5])
     app = open_page("diagnose", shown.path.parent, **SEEN)
     assert "2 of 140 records" in words(app)
-    app.button(key="previous_round").click().run()
+    press(app, "previous_round")
     assert "Selection: none" in words(app).replace("*", "")
-    app.button(key="next_round").click().run()
+    press(app, "next_round")
     assert "2 of 140 records" in words(app)
     app.button(key="clear_selection").click().run()
     assert "Selection: none" in words(app).replace("*", "")

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
-from pages import Open, errors, tick
+from pages import Open, errors, press, tick
 from streamlit.testing.v1 import AppTest
 
 import app
@@ -50,7 +50,7 @@ def test_a_group_of_another_round_is_not_ticked(open_page: Open, runs: Path) -> 
     save_group(run, 2, "two", [3])
     app = tick(open_page("diagnose", run="cartpole", round="1"), "groups_table", 0)
     assert [button.key for button in app.button if button.key == "delete_group"] == ["delete_group"]
-    app.button(key="next_round").click().run()
+    press(app, "next_round")
     assert errors(app) == []
     assert not [button for button in app.button if button.key == "delete_group"]
     delete_group(run, 1, "one")
