@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.charts import token_strip as charts
 from app.sequences import loaders, members, target_controls
 from app.sequences.listing import Listed, neighbour
-from app.shell import downloads, state
+from app.shell import downloads, presses, state
 from app.shell.chart import draw_chart
 from app.shell.glossary import meaning
 from app.shell.text import escape
@@ -74,14 +74,7 @@ def _head(listed: Listed, rows: NDArray[np.int64], record: int, row: dict[str, A
     """Which one, and what is known of it as a whole."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input("Record", 0, listed.table.num_rows - 1, step=1, key="record", width=150)
-        for key, icon, by, words, shortcut in (
-            ("listed_before", ":material/arrow_upward:", -1, "The one above in the list", "K"),
-            ("listed_after", ":material/arrow_downward:", 1, "The one below in the list", "J"),
-        ):
-            st.button(
-                "", key=key, icon=icon, help=words, shortcut=shortcut, disabled=not len(rows),
-                on_click=_move, args=(rows, record, by),
-            )  # fmt: skip
+        _steps(rows)
         st.markdown(_numbers(row))
     _influence(listed.table, record, row)
     with st.container(horizontal=True):
@@ -93,6 +86,23 @@ def _head(listed: Listed, rows: NDArray[np.int64], record: int, row: dict[str, A
             st.badge("repaired", icon=":material/healing:", color="gray", help=meaning("repair"))
         if record in listed.basket:
             st.badge("in the basket", icon=":material/shopping_cart:", color="violet")
+
+
+def _steps(rows: NDArray[np.int64]) -> None:
+    """Buttons for the neighbours in the list."""
+    steps = {"listed_before": -1, "listed_after": 1}
+
+    def step() -> None:
+        for key in presses.new(steps):
+            state.put({"record": neighbour(rows, int(state.get("record")), steps[key])})
+
+    if len(rows):
+        presses.button(
+            "listed_before", help="The one above in the list", icon="arrow_upward", shortcut="K", on_press=step
+        )
+        presses.button(
+            "listed_after", help="The one below in the list", icon="arrow_downward", shortcut="J", on_press=step
+        )
 
 
 def _numbers(row: dict[str, Any]) -> str:
@@ -115,10 +125,6 @@ def _influence(table: pa.Table, record: int, row: dict[str, Any]) -> None:
     rank, known = 1 + int((values > influence).sum()), int(np.isfinite(values).sum())
     word = "▲ raised the target" if influence > 0 else "▼ lowered the target" if influence < 0 else "did nothing"
     st.markdown(f"Influence **{influence:+.4g}**, {word}; rank {rank:,} of {known:,}")
-
-
-def _move(rows: NDArray[np.int64], record: int, by: int) -> None:
-    state.put({"record": neighbour(rows, record, by)})
 
 
 def _text(what: str, text: str) -> None:

@@ -214,15 +214,16 @@ class Walker:
 
     def checks(self) -> None:
         """What is shown in the end must agree."""
-        end, quiet = time.monotonic() + SETTLED_SECONDS, 0
+        end, quiet, at_rest = time.monotonic() + SETTLED_SECONDS, 0, "nothing"
         while quiet < 2:
             self.page.wait_for_timeout(300)
             seen = {**self.page.evaluate(SHOWN), "url": self.page.url}
             problems = ["the page is being drawn"] if seen["running"] else [*self.problems(seen)]
+            at_rest = at_rest if seen["running"] else f"{problems}: {seen}"
             quiet = 0 if problems else quiet + 1
             if time.monotonic() > end:
                 break
-        assert not problems, f"{problems} at {self.page.url}: {seen}"
+        assert not problems, f"{problems} at {self.page.url}; at rest it last showed {at_rest}"
 
     def problems(self, seen: dict[str, Any]) -> Iterator[str]:
         """What does not fit together."""
