@@ -47,8 +47,9 @@ def dashboard(
     print(f"The dashboard is at http://{shown}:{port} (Ctrl+C stops it)", flush=True)
     told = [word for folder in runs or () for word in ("--runs", str(folder.resolve()))]
     # -P: nothing is imported from the working directory, which may be a folder of received runs.
-    streamlit = [sys.executable, "-P", "-m", "streamlit", "run", str(Path(__file__).with_name("streamlit_app.py"))]
-    os.execv(sys.executable, [*streamlit, *settings(address, port), "--", *told, *allowed().options])
+    here = Path(__file__).parent
+    server = [sys.executable, "-P", str(here / "server.py"), "run", str(here / "streamlit_app.py")]
+    os.execv(sys.executable, [*server, *settings(address, port), "--", *told, *allowed().options])
 
 
 def settings(address: str, port: int) -> list[str]:

@@ -12,7 +12,7 @@ if str(ROOT) not in sys.path:  # `streamlit run app` puts only app/ there
 import streamlit as st  # noqa: E402
 
 from app.sequences.loaders import dump_paths  # noqa: E402
-from app.shell import address_bar, contrast, first_view, state  # noqa: E402
+from app.shell import address_bar, ahead, contrast, first_view, state  # noqa: E402
 from app.shell.loaders import allow_what_is_said  # noqa: E402
 from app.shell.navigation import navigation  # noqa: E402
 from app.shell.page import header, one_line_errors  # noqa: E402
@@ -32,3 +32,4 @@ with state.run_of(page.url_path), one_line_errors():
             dumps=dump_paths() if page.url_path == "sequences" else None,
         )
     page.run()
+ahead.import_pages()  # once what is asked for is on the screen

@@ -40,7 +40,7 @@ FLOORS = {
         {"sequences"},
         {"views"},
         {"streamlit_app"},
-        {"__main__", "__init__"},
+        {"server", "__main__", "__init__"},
         {"console"},
     ),
 }
