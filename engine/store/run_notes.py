@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import sha256
 from os import fsencode
+from os.path import lexists
 from pathlib import Path
 from typing import Annotated
 
@@ -69,6 +70,10 @@ def read_run_notes(run: Path, folder: Path | None = None) -> RunNotes:
         DamagedRunError: the file is not what was written, or no plain file.
         StorageError: the disk refused.
     """
+    if folder is not None and not lexists(f"{folder}/{FOLDER}"):
+        folder = None
+    if folder is None and not lexists(f"{run}/{FOLDER}"):
+        return RunNotes()  # of most of thousands of runs nobody said anything
     for top, names in _places(run, folder):
         found = _read(inside(top, *names))
         if found is not None:

@@ -229,6 +229,16 @@ def test_runs_are_found_by_name_only_and_links_are_not_followed(tmp_path):
     assert find_runs(tmp_path / "nowhere") == []
 
 
+def test_a_run_is_found_with_its_interventions_however_its_folder_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("run", "run/interventions/0123456789ab/branch", "run/interventions/made up/branch"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "run.json").write_text("")
+    own, branch = tmp_path / "run", tmp_path / "run" / "interventions" / "0123456789ab" / "branch"
+    assert find_runs(own) == find_runs(f"{own}/") == [own, branch]
+    assert find_runs(".") == [path.relative_to(tmp_path) for path in (own, branch)]
+
+
 def test_the_cache_keeps_the_last_table_of_a_key(tmp_path):
     path = write_run(tmp_path / "run", rounds=1)
     assert load_table(path, "00ff") is None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
+from engine.store import run_notes
 from engine.store.documents import write_json
 from engine.store.files import Files
 from engine.store.run_notes import RunNotes, change_run_notes, read_run_notes, run_notes_or_why
@@ -44,6 +45,16 @@ def test_what_is_written_is_read(run: Path, tmp_path: Path) -> None:
     assert change_run_notes(run, lambda notes: replace(notes, archived=False)) == replace(SAID, archived=False)
     assert verify_documents(run) == ([], [])
     assert [path.name for path in tmp_path.iterdir()] == ["deep"], "nothing outside of the run"
+
+
+def test_where_nobody_said_anything_no_file_is_looked_for(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_run_notes(run, lambda _: SAID, tmp_path)
+    other = tmp_path / "deep" / "other"
+    other.mkdir()
+    monkeypatch.setattr(run_notes, "inside", lambda top, *names: pytest.fail(f"{names} looked for in {top}"))
+    assert read_run_notes(other, tmp_path) == RunNotes()
 
 
 def test_two_writers_both_count(run: Path) -> None:
