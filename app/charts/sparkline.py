@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,16 +28,18 @@ def corners(values: Sequence[float]) -> list[tuple[float, float]]:
     if not np.isfinite(numbers).any():
         return []
     found = envelope(rounds, numbers, column_edges(rounds, COLUMNS))
-    ends = [(at, y) for at, *both in zip(found.at, found.low, found.high, strict=True) for y in dict.fromkeys(both)]
-    across, up = np.array(ends).T
+    across, up = np.repeat(found.at, 2), np.stack([found.low, found.high], axis=1).ravel()
+    different = np.stack([np.ones(len(found), np.bool_), found.low < found.high], axis=1).ravel()
+    across, up = across[different], up[different]
     low, high = up.min(), up.max()
     x = MARGIN + (WIDTH - 2 * MARGIN) * (across / max(len(numbers) - 1, 1))
-    y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * ((up - low) / (high - low) if high > low else 0.5)
-    return [(round(float(a), 1), round(float(b), 1)) for a, b in zip(x, np.broadcast_to(y, x.shape), strict=True)]
+    y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * ((up - low) / (high - low) if high > low else np.full(len(up), 0.5))
+    return [*zip(x.round(1).tolist(), y.round(1).tolist(), strict=True)]
 
 
-def sparkline(values: Sequence[float]) -> str:
-    """The line as a picture, an address that holds all of it; empty without a number."""
+@lru_cache(maxsize=4096)
+def sparkline(values: tuple[float, ...]) -> str:
+    """The line as a picture, an address that holds all of it; empty without a number. The last ones are remembered."""
     drawn = corners(values)
     if not drawn:
         return ""

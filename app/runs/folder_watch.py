@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from app.runs import listed
-from app.shell import timed
+from app.shell import loaders, timed
 from app.shell.page import one_line_errors
 
 EVERY_SECONDS = 2.0
@@ -29,16 +29,21 @@ def watch(drawn: list[tuple[str, ...]], look_seconds: float, left: int, total: i
         left: how many runs are to be read.
         total: how many there are.
     """
-    until = time.monotonic() + SHOWN_SECONDS
+    until, is_drawn = time.monotonic() + SHOWN_SECONDS, False
     every = SLICE_SECONDS + 0.1 if left else max(EVERY_SECONDS, look_seconds / SHARE)
 
     @timed.every(every)
     def look() -> None:
+        nonlocal is_drawn
+        has_news = False
         with one_line_errors():
-            now_left = listed.read_some(SLICE_SECONDS) if left else 0
+            now_left = listed.read_some(SLICE_SECONDS) if left and is_drawn else left
             if left:
                 st.progress(1 - now_left / total, f"{total - now_left:,} of {total:,} runs read, the newest first")
-            has_news = listed.fingerprint() != drawn or (left and (not now_left or time.monotonic() > until))
+            if is_drawn:  # not while the page is drawn, which has just looked
+                now = listed.fingerprint(loaders.runs_by_folder())
+                has_news = now != drawn or (left > 0 and (not now_left or time.monotonic() > until))
+        is_drawn = True
         if has_news:
             st.rerun()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from engine.analysis.run_index import RowReader, RunIndex, RunRow, stamp
 from engine.errors import EngineError
 from engine.store.find import INTERVENTION
 from engine.store.run_notes import RunNotes, run_notes_or_why
+
+ByFolder = Mapping[Path, Mapping[Path, str]]
+"""Folder of runs -> folder of a run -> its id."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,15 @@ class Listed:
         return self.notes.name or self.name
 
 
-def listed(seconds: float = math.inf) -> tuple[list[Listed], int]:
+def listed(here: ByFolder, seconds: float = math.inf) -> tuple[list[Listed], int]:
     """Every run that is here, and how many of them are still to be read.
 
     Args:
+        here: from `loaders.runs_by_folder`.
         seconds: how long to read runs of which the index does not know enough, the newest first.
     """
     found, left = [], 0
-    for folder, names in _by_folder().items():
+    for folder, names in here.items():
         index = _index(folder)
         index.look(names)
         if index.missing:
@@ -68,7 +72,7 @@ def listed(seconds: float = math.inf) -> tuple[list[Listed], int]:
 def read_some(seconds: float) -> int:
     """Read runs of which the index does not know enough for that long; how many are left then."""
     left = 0
-    for folder in _by_folder():
+    for folder in loaders.run_folders():
         index = _index(folder)
         if index.missing:
             index.advance(seconds)
@@ -76,11 +80,16 @@ def read_some(seconds: float) -> int:
     return left
 
 
-def fingerprint() -> list[tuple[str, ...]]:
-    """What changes whenever a run comes, grows or goes, or somebody says something else of it; nothing is read."""
+def fingerprint(here: ByFolder) -> list[tuple[str, ...]]:
+    """What changes whenever a run comes, grows or goes, or somebody says something else of it; nothing is read.
+
+    Args:
+        here: from `loaders.runs_by_folder`.
+    """
     return [
-        (name, stamp(path), *_stamps_of_notes(path, folder))
-        for folder, names in _by_folder().items()
+        (name, stamp(path), _stamp_of_notes(path), folder_stamp)
+        for folder, names in here.items()
+        for folder_stamp in (_stamp_of_notes(folder),)
         for path, name in names.items()
     ]
 
@@ -93,21 +102,12 @@ def interventions(path: Path) -> int:
         return 0
 
 
-def _by_folder() -> dict[Path, dict[Path, str]]:
-    """Folder of runs -> path -> id."""
-    found: dict[Path, dict[Path, str]] = {folder: {} for folder in loaders.run_folders()}
-    for name, path in loaders.run_paths().items():
-        home = next((folder for folder in found if path == folder or folder in path.parents), path)
-        found.setdefault(home, {})[path] = name
-    return found
-
-
-def _stamps_of_notes(path: Path, folder: Path) -> Iterable[str]:
-    for place in (path, folder):
-        try:
-            yield str(os.lstat(f"{place}/notes").st_mtime_ns)
-        except OSError:
-            yield ""
+def _stamp_of_notes(place: Path) -> str:
+    """When somebody last said something of a run, or of one in a folder of runs."""
+    try:
+        return str(os.lstat(f"{place}/notes").st_mtime_ns)
+    except OSError:
+        return ""
 
 
 @cached(max_entries=16)

@@ -83,14 +83,22 @@ def _options() -> argparse.Namespace:
 
 def run_paths() -> dict[str, Path]:
     """Run id -> folder. Ids come from listing folders, never from the URL."""
-    paths: dict[str, Path] = {}
-    for folder in run_folders():
+    return {name: path for names in runs_by_folder().values() for path, name in names.items()}
+
+
+def runs_by_folder() -> dict[Path, dict[Path, str]]:
+    """Folder of runs -> folder of a run in it -> run id."""
+    taken: set[str] = set()
+    found: dict[Path, dict[Path, str]] = {}
+    for folder in dict.fromkeys(run_folders()):
+        names = found[folder] = {}
         for path in find_runs(folder):
-            name = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
-            while name in paths:
+            name = "/".join(path.parts[len(folder.parts) :]) or folder.resolve().name
+            while name in taken:
                 name = f"{folder.name}/{name}"
-            paths[name] = path
-    return paths
+            taken.add(name)
+            names[path] = name
+    return found
 
 
 def run_labels(paths: Mapping[str, Path]) -> dict[str, str]:

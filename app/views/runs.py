@@ -164,7 +164,8 @@ def draw_runs(runs: Sequence[Listed], run: str) -> None:
     line = st.container(horizontal=True, vertical_alignment="center", key="ticked_runs")
     draw_table(shown)
     with line:
-        draw_ticked([each for each in shown if each.name in {*ticked()}], tags_of(readable), said)
+        chosen = {*ticked()}
+        draw_ticked([each for each in shown if each.name in chosen], tags_of(readable), said)
     if not shown:
         st.info("No run matches these filters; clear the search or choose another environment.", icon=":material/info:")
     draw_problems(runs)
@@ -176,9 +177,10 @@ def draw_runs(runs: Sequence[Listed], run: str) -> None:
 def main() -> None:
     """The page."""
     begun = time.perf_counter()
-    drawn = fingerprint()
+    here = loaders.runs_by_folder()
+    drawn = fingerprint(here)
     look_seconds = time.perf_counter() - begun
-    found, left = listed(READ_SECONDS)
+    found, left = listed(here, READ_SECONDS)
     st.subheader(NAME, anchor=False)
     st.markdown(SENTENCE)
     run = opened([each.name for each in found])

@@ -25,12 +25,19 @@ def test_every_round_of_a_short_run_is_a_corner() -> None:
     assert corners([3.0, 3.0]) == [(2.0, 14.0), (138.0, 14.0)]
 
 
-@pytest.mark.parametrize("values", [[], [np.nan], [np.inf, -np.inf]])
-def test_without_a_number_there_is_no_picture(values: list[float]) -> None:
+@pytest.mark.parametrize("values", [(), (np.nan,), (np.inf, -np.inf)])
+def test_without_a_number_there_is_no_picture(values: tuple[float, ...]) -> None:
     assert sparkline(values) == ""
 
 
 def test_the_picture_is_the_line_and_asks_nobody_for_anything() -> None:
-    kind, _, data = sparkline([1.0, 2.0]).partition(",")
+    kind, _, data = sparkline((1.0, 2.0)).partition(",")
     assert kind == "data:image/svg+xml;base64"
     assert 'points="2,26 138,2"' in b64decode(data).decode()
+
+
+def test_a_picture_that_was_drawn_is_not_drawn_again() -> None:
+    sparkline((1.0, 4.0, 2.0))
+    before = sparkline.cache_info().hits
+    sparkline((1.0, 4.0, 2.0))
+    assert sparkline.cache_info().hits == before + 1

@@ -15,6 +15,7 @@ import engine
 from app.runs import doors
 from app.runs.listed import listed
 from app.shell import loaders
+from engine.store.find import find_runs
 from engine.store.read import Run
 from engine.store.run_notes import RunNotes, change_run_notes, read_run_notes
 
@@ -100,7 +101,7 @@ def test_a_door_that_leads_nowhere_says_so(open_page: Open, tmp_path: Path) -> N
 
 def test_the_example_is_a_sample_run_with_a_removal_that_helped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaders, "run_folders", lambda: [ROOT / "sample_runs"])
-    found, left = listed()
+    found, left = listed(loaders.runs_by_folder())
     assert left == 0
     door = doors.doors(found, "", ROOT / "sample_runs")[-1]
     assert door.view == "compare"
@@ -135,6 +136,15 @@ def test_a_run_that_comes_grows_or_goes_is_seen(open_page: Open, runs: Path, tmp
     app.run()
     assert errors(app) == []
     assert not app.dataframe
+
+
+def test_the_folders_are_looked_through_once_for_the_navigation_and_once_for_the_page(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path] = []
+    monkeypatch.setattr(loaders, "find_runs", lambda folder: looked.append(folder) or find_runs(folder))
+    assert rows(open_page("runs")) == ["cartpole"]
+    assert len(looked) == 2
 
 
 def test_a_run_is_renamed_tagged_and_archived(open_page: Open, shown: Run) -> None:
