@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import streamlit as st
-
 from app.scores import target_controls
-from app.shell import page, selection
-from app.shell.text import escape
+from app.shell import page, presses, selection
 from engine.intervention.record_sets import BASKET, Change, name_of_group, redo, undo
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -17,24 +14,30 @@ from engine.store.snapshot import Snapshot
 def draw(run: Run, snapshot: Snapshot) -> None:
     """The two buttons; their help says what would be undone."""
     sets, _ = selection.kept(run, snapshot.round)
-    for word, shortcut, changes, step in (("Undo", "U", sets.undo, undo), ("Redo", "Shift+U", sets.redo, redo)):
+    steps = {"undo": undo, "redo": redo}
+
+    @page.careful
+    def step() -> None:
+        for key in presses.new(steps):
+            _step(run, snapshot, steps[key])
+
+    for key, shortcut, changes in (("undo", "U", sets.undo), ("redo", "Shift+U", sets.redo)):
         last = changes[-1] if changes else None
-        st.button(
-            "",
-            key=word.lower(),
-            icon=f":material/{word.lower()}:",
+        presses.button(
+            key,
+            help=f"{key.capitalize()}: {sentence(last)}" if last else f"Nothing to {key}",
+            icon=key,
             shortcut=shortcut,
+            on_press=step,
             disabled=last is None,
-            help=f"{word}: {sentence(last)}" if last else f"Nothing to {word.lower()}",
-            on_click=_step,
-            args=(run, snapshot, step),
+            is_slim=True,
         )
 
 
 def sentence(change: Change) -> str:
     """What a change did, in words."""
     name = name_of_group(change.of)
-    where = f"the {escape(change.of)}" if name is None else f"the group {escape(name)}"
+    where = f"the {change.of}" if name is None else f"the group {name}"
     parts = [
         f"{count} record{'' if count == 1 else 's'} {way} {where}"
         for count, way in ((len(change.added), "into"), (len(change.removed), "out of"))
@@ -43,7 +46,6 @@ def sentence(change: Change) -> str:
     return ", ".join(parts)
 
 
-@page.careful
 def _step(run: Run, snapshot: Snapshot, step: Callable[[Run, int], Change | None]) -> None:
     done = step(run, snapshot.round)
     selection.changed()

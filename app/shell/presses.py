@@ -1,7 +1,8 @@
 """Buttons of which every press counts, however fast one follows another.
 
-Two presses of one of Streamlit's own buttons that reach the server before it begins the next run are one to it. Here the
-browser says all that were pressed, each with its time, and the server takes those that it has not taken yet.
+Two presses of one of Streamlit's own buttons that reach the server before it begins the next run are one to it, and one press
+that a timer's run comes between is two. Here the browser says all presses, each with its time, and the server takes those that
+it has not taken yet.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ button {
 button:is(:hover, :active) {border-color: var(--st-primary-color); color: var(--st-primary-color)}
 button:focus-visible {outline: 2px solid var(--st-primary-color); outline-offset: 2px}
 span {font: 1.25rem/1 "Material Symbols Rounded"}
+button:disabled {opacity: .4; pointer-events: none}
 kbd {font: inherit; font-size: .875rem; opacity: .6}
+kbd:empty {display: none}
 """
 _JS = """
 const KEPT = 100  // presses that the server may be behind
@@ -40,14 +43,16 @@ export default function ({ data, parentElement, setStateValue }) {
         here.presses = [...here.presses, performance.now()].slice(-KEPT)
         setStateValue("presses", here.presses)
     }
-    const isShortcut = event => event.key?.toLowerCase() === data.shortcut.toLowerCase() && !event.repeat
-        && !(event.shiftKey || event.ctrlKey || event.altKey || event.metaKey) && !event.composedPath()[0].closest?.(TYPING)
+    const [key, shift] = data.shortcut.toLowerCase().split("+").reverse()
+    const isShortcut = event => event.key?.toLowerCase() === key && event.shiftKey === (shift === "shift") && !event.repeat
+        && !(event.ctrlKey || event.altKey || event.metaKey) && !event.composedPath()[0].closest?.(TYPING)
     const button = parentElement.querySelector("button")
+    button.disabled = data.disabled
     button.ariaLabel = data.help
     button.title = `${data.help} (${data.shortcut})`
     button.setAttribute("aria-keyshortcuts", data.shortcut)
     button.querySelector("span").textContent = data.icon
-    button.querySelector("kbd").textContent = data.shortcut
+    button.querySelector("kbd").textContent = data.is_slim ? "" : data.shortcut
     button.addEventListener("click", press, here.listening)
     document.addEventListener("keydown", event => {
         if (isShortcut(event)) {
@@ -61,17 +66,28 @@ export default function ({ data, parentElement, setStateValue }) {
 _button = st.components.v2.component("presses", html=_HTML, css=_CSS, js=_JS)
 
 
-def button(key: str, *, help: str, icon: str, shortcut: str, on_press: Callable[[], None]) -> None:
+def button(
+    key: str,
+    *,
+    help: str,
+    icon: str,
+    shortcut: str,
+    on_press: Callable[[], None],
+    disabled: bool = False,
+    is_slim: bool = False,
+) -> None:
     """Draw one.
 
     Args:
         key: of the widget.
         help: what it does; its name, too.
         icon: name of a Material symbol.
-        shortcut: the letter that presses it, unless somebody is typing.
+        shortcut: the letter, or `Shift+` and a letter, that presses it unless somebody is typing.
         on_press: called before the page is drawn if it was pressed; `new` says how often.
+        disabled: whether there is nothing to do. The key counts all the same: what was pressed just before may change that.
+        is_slim: whether it does without its letter.
     """
-    said = {"help": help, "icon": icon, "shortcut": shortcut}
+    said = {"help": help, "icon": icon, "shortcut": shortcut, "disabled": disabled, "is_slim": is_slim}
     _button(key=key, data=said, default={"presses": []}, width="content", on_presses_change=on_press)
     _take(key)  # what a browser says to a server that was started anew happened before
 

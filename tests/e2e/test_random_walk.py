@@ -172,6 +172,7 @@ class Walker:
         box.click()
         box.fill(self.run)
         self.page.get_by_role("option", name=self.run, exact=True).click()
+        box.blur()  # keys would be typed into it
 
     def lassoes(self) -> None:
         if self.page.locator(".st-key-records_scatter .nsewdrag").count():
