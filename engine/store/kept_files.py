@@ -34,6 +34,9 @@ class KeptFiles:
         """See the next commit; the names of the files that it drops. Rounds that were not seen are passed over."""
         if commit.files:
             self._files[commit.round] = {file.kind: file for file in commit.files}
+        self.bytes += sum(file.bytes for file in commit.files)
+        if not commit.dropped:
+            return []
         self._dropped.update(commit.dropped)
         gone: list[DataFile] = []
         for k in commit.dropped:
@@ -41,7 +44,7 @@ class KeptFiles:
         for k in sorted({near for each in commit.dropped for near in (each, each + 1)} & self._dropped):
             if self.file(k, "checkpoint") is not None and not self.has_records(k - 1):
                 gone += self._remove(k, ["checkpoint"])
-        self.bytes += sum(file.bytes for file in commit.files) - sum(file.bytes for file in gone)
+        self.bytes -= sum(file.bytes for file in gone)
         return [file.name for file in gone]
 
     def _remove(self, k: int, kinds: list[str]) -> list[DataFile]:

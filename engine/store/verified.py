@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,12 +26,18 @@ def commit_numbers(path: Path, files: Files) -> list[int]:
     listings = []
     for _ in range(2):
         try:
-            names = files.names(inside(path, "commits"))
+            listings.append(files.names(inside(path, "commits")))
         except FileNotFoundError:
             raise DamagedRunError(f"{path} is damaged: its folder commits is missing") from None
-        listings.append([number for name in names if (number := commit_number(name)) is not None])
-    last = max(listings[0], default=-1)
-    return [number for number in sorted(listings[1]) if number <= last]
+    first, second = listings
+    numbers = _numbers(second)
+    last = max(numbers if first == second else _numbers(first), default=-1)
+    return [number for number in numbers if number <= last]
+
+
+def _numbers(names: Iterable[str]) -> list[int]:
+    """Of the commits among the names, in order."""
+    return sorted(number for name in names if (number := commit_number(name)) is not None)
 
 
 def read_commit(path: Path, number: int, files: Files) -> Commit:

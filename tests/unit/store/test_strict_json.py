@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import pytest
 
-from engine.errors import DamagedRunError
+from engine.errors import BadInputError, DamagedRunError
 from engine.store import strict_json
-from engine.store.strict_json import DEEPEST, parse_json
+from engine.store.strict_json import DEEPEST, parse_json, parse_json_as
 
 PLAIN = b'{"round":3,"metrics":{"kl":0.0012345678901234567,"worst":null,"steps":-320},"text":"\xe2\x80\x9cno number\xe2\x80\x9d"}'
+
+
+@dataclass(frozen=True)
+class Numbers:
+    a: tuple[int, ...]
 
 
 def test_a_plain_text_is_read_by_the_fast_reader_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = json.loads(PLAIN)
     monkeypatch.delattr(strict_json.json, "loads")
     assert parse_json(PLAIN, "a file") == expected
+    assert parse_json_as(dict[str, object], PLAIN, "a file") == expected
+
+
+@pytest.mark.parametrize("data", [b'{"a":[1,2],"more":0}', b'{"a":[1,2],"more":1e999}'])
+def test_what_is_read_as_a_type_is_the_same_at_once_and_looked_at_closely(data: bytes) -> None:
+    assert parse_json_as(Numbers, data, "a file") == Numbers((1, 2))
+
+
+def test_what_is_of_another_type_is_said() -> None:
+    with pytest.raises(BadInputError, match=r"a\[1\] is 'x'; it must be a whole number"):
+        parse_json_as(Numbers, b'{"a":[1,"x"]}', "a file")
+    with pytest.raises(DamagedRunError, match="needs more than 64 bits"):
+        parse_json_as(Numbers, b'{"a":[1,18446744073709551616]}', "a file")
 
 
 @pytest.mark.parametrize("said", ["18446744073709551615", "-9223372036854775808", "1e999", "NaN", "7"])
