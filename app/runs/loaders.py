@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,16 @@ def metrics_over_rounds(run: Run) -> dict[str, NDArray[np.float64]]:
     """Name -> (rounds,) of every metric that is a number in some round; NaN where it is none."""
     rounds = [info.metrics for info in run.rounds]
     names = dict.fromkeys(name for metrics in rounds for name in metrics)
-    columns = {name: np.array([number(metrics.get(name)) for metrics in rounds]) for name in names}
+    columns = {name: _numbers([metrics.get(name) for metrics in rounds]) for name in names}
     return {name: values for name, values in columns.items() if np.isfinite(values).any()}
+
+
+def _numbers(values: Sequence[Any]) -> NDArray[np.float64]:
+    """(n,) of n metrics, NaN where one is no number."""
+    if {*map(type, values)} <= {float, int}:  # as most are; one by one they take ten times as long
+        column = np.array(values, np.float64)
+        return np.where(np.isfinite(column), column, np.nan)
+    return np.array([number(value) for value in values])
 
 
 @cached(max_entries=1024)
