@@ -18,14 +18,15 @@ _HTML = '<button type="button"><span aria-hidden="true" translate="no"></span><k
 _CSS = """
 button {
     display: flex; align-items: center; justify-content: center; gap: .25rem;
-    min-height: 2.5rem; padding: .25rem .75rem; cursor: pointer;
+    min-height: 2.5rem; padding: .25rem .75rem;
     border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
     background: var(--st-background-color); color: var(--st-text-color); font: inherit;
 }
-button:is(:hover, :active) {border-color: var(--st-primary-color); color: var(--st-primary-color)}
+button:enabled {cursor: pointer}
+button:enabled:is(:hover, :active) {border-color: var(--st-primary-color); color: var(--st-primary-color)}
+button:disabled {opacity: .4}
 button:focus-visible {outline: 2px solid var(--st-primary-color); outline-offset: 2px}
 span {font: 1.25rem/1 "Material Symbols Rounded"}
-button:disabled {opacity: .4; pointer-events: none}
 kbd {font: inherit; font-size: .875rem; opacity: .6}
 kbd:empty {display: none}
 """
@@ -40,12 +41,14 @@ export default function ({ data, parentElement, setStateValue }) {
     const here = { listening: new AbortController(), presses: before?.presses ?? [] }
     buttons.set(parentElement, here)
     const press = () => {
-        here.presses = [...here.presses, performance.now()].slice(-KEPT)
+        const last = here.presses.at(-1) ?? 0
+        here.presses = [...here.presses, Math.max(performance.now(), last + 1)].slice(-KEPT)
         setStateValue("presses", here.presses)
     }
-    const [key, shift] = data.shortcut.toLowerCase().split("+").reverse()
-    const isShortcut = event => event.key?.toLowerCase() === key && event.shiftKey === (shift === "shift") && !event.repeat
-        && !(event.ctrlKey || event.altKey || event.metaKey) && !event.composedPath()[0].closest?.(TYPING)
+    const [letter, shift] = data.shortcut.split("+").reverse()
+    const isShortcut = event => String.fromCharCode(event.keyCode) === letter  // of a Cyrillic keyboard, too
+        && event.shiftKey === (shift === "Shift") && !event.repeat && !(event.ctrlKey || event.altKey || event.metaKey)
+        && !event.composedPath()[0].closest?.(TYPING)
     const button = parentElement.querySelector("button")
     button.disabled = data.disabled
     button.ariaLabel = data.help

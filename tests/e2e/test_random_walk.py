@@ -208,7 +208,7 @@ class Walker:
         if here:
             key = self.dice.choice(here)
             self.done[-1] += f" {key}"
-            self.page.locator(f".st-key-{key} button:enabled").first.click(timeout=5000)
+            self.page.locator(f".st-key-{key} button:enabled").first.click()
 
     def asks(self, key: str) -> str:
         return parse_qs(urlsplit(self.page.url).query).get(key, [""])[-1]
