@@ -168,7 +168,7 @@ class ToyKind(Kind):
 
     name = "toy"
     words = Words(records="plays", episodes="plays", evaluated="new plays")
-    effort = Effort(subsets=8, orders=2, fitted=24)
+    effort = Effort(subsets=8, orders=2, pairs=12)
 
     def policy(self, snapshot: ToySnapshot) -> Softmax:
         return Softmax().load(snapshot.parameters)

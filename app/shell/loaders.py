@@ -25,7 +25,7 @@ from engine.analysis.rendering import render, render_state
 from engine.core.chosen_targets import named_target
 from engine.core.estimators.averaged_over_orders import influence_seconds as influence_estimate
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, PRIOR, REPLAY_REGRESSION
-from engine.core.estimators.replay_regression import training_orders, training_seconds
+from engine.core.estimators.replay_regression import training_seconds
 from engine.core.faithfulness.cost import validation_seconds
 from engine.core.faithfulness.measure import Measurement
 from engine.core.influence import influence, read_influence
@@ -193,7 +193,7 @@ def influence_seconds(
     """How long scores would take that are not kept; the cheapest ones are not timed."""
     if estimator == REPLAY_REGRESSION:  # it depends on the replays that are kept by now
         return influence_seconds(snapshot, target, PRIOR, orders, by_layer) + training_seconds(
-            snapshot, target, training_orders(orders), _replay_seconds(snapshot)
+            snapshot, target, _replay_seconds(snapshot)
         )
     known = kind_of(snapshot).seconds_an_order(snapshot, estimator, by_layer)
     if known is None and estimator == DEFAULT_ESTIMATOR and orders == 1:

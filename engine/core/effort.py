@@ -11,5 +11,5 @@ class Effort:
 
     subsets: int = 64
     orders: int = 16
-    fitted: int = 512
-    """Subsets that `replay_regression` is fitted to."""
+    pairs: int = 512
+    """Pairs of replays that `replay_regression` is fitted to."""

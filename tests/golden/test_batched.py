@@ -17,7 +17,7 @@ from worlds import entry, moved_snapshot, off_policy
 import engine
 from engine.core.draws import random_removals
 from engine.core.policy import Policy
-from engine.core.replays.many import Replay, ReplayTask, finished_replays, replays, run_replays
+from engine.core.replays.many import Replay, ReplayTask, finished_replays, grid, replays, run_replays
 from engine.core.replays.replay import check_replayable, intervene, replay
 from engine.core.targets.functions import Target
 from engine.core.targets.of_records import return_target
@@ -190,7 +190,7 @@ def test_what_a_device_replayed_is_kept_apart(committed: Snapshot, cpu_as_cuda: 
     target, removed = return_target(committed), random_removals(committed, 0.5, 6)
     exact = replays(committed, [target], removed, 2)
     assert cpu_as_cuda == []
-    assert finished_replays(committed, target, removed, 2, "cuda") == (0, 12)
+    assert finished_replays(committed, target, grid(removed, 2), "cuda") == (0, 12)
     found = replays(committed, [target], removed, 2, device="cuda")
     assert cpu_as_cuda == [5, 5, 2]
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-4)

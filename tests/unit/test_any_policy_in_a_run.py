@@ -155,7 +155,7 @@ def made(request: pytest.FixtureRequest) -> Any:
     """The class whose policies train in toy runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(toy_kind, "Softmax", POLICIES[request.param])
-        patch.setattr(ToyKind, "effort", Effort(subsets=4, orders=2, fitted=6))
+        patch.setattr(ToyKind, "effort", Effort(subsets=4, orders=2, pairs=3))
         patch.setattr(policies, "preprocess_obs", lambda observation, *_, **__: observation)  # theirs ends in float32
         yield POLICIES[request.param]
 

@@ -15,7 +15,7 @@ import numpy as np
 from engine.core.checkpoint import one_thread
 from engine.core.chosen_targets import named_target
 from engine.core.estimators.registry import ESTIMATORS, PRIOR, REPLAY_REGRESSION, replay_regression
-from engine.core.estimators.replay_regression import training_orders, training_seconds
+from engine.core.estimators.replay_regression import training_seconds
 from engine.core.gradients.attribution import Attribution
 from engine.core.kind import kind_of
 from engine.core.replays.replay import intervene
@@ -57,8 +57,8 @@ def attribute(
         snapshot: round k.
         target: f.
         estimator: a name in `registry.ESTIMATORS`. `first_order` knows the order by its advantages alone, which are
-            normalised within the first epoch's minibatches; `replay_regression` averages what it starts from, and replays
-            every removal in as many orders (at least 2).
+            normalised within the first epoch's minibatches; `replay_regression` averages what it starts from; every
+            pair of its replays has an order of its own in any case.
         orders: how many; 1 is the recorded order alone.
         on_step: told of the progress; raise from it to cancel.
         by_layer: whether to split it by layer as well.
@@ -77,9 +77,7 @@ def attribute(
     if estimator == REPLAY_REGRESSION:
         told = on_step or (lambda done, total: None)
         prior = attribute(snapshot, target, PRIOR, orders, by_layer=by_layer)
-        return replay_regression(
-            snapshot, target, prior, training_orders(orders), lambda _, done, total: told(done, total)
-        )
+        return replay_regression(snapshot, target, prior, lambda _, done, total: told(done, total))
     steps = planned_steps(snapshot)
     found: list[Attribution] = []
     done = 0
@@ -133,7 +131,7 @@ def influence_seconds(
     target = named_target(snapshot) if target is None else target
     if estimator == REPLAY_REGRESSION:
         prior = influence_seconds(snapshot, PRIOR, target, orders, by_layer)
-        return prior + training_seconds(snapshot, target, training_orders(orders))
+        return prior + training_seconds(snapshot, target)
     known = kind_of(snapshot).seconds_an_order(snapshot, estimator, by_layer)
     if known is not None:
         return orders * known

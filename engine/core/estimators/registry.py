@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.config import TrainConfig
 from engine.core.estimators.along_the_update import OnStep, exactly, stepwise
-from engine.core.estimators.replay_regression import TRAINING_ORDERS, RecordGradients, fit_to_replays
+from engine.core.estimators.replay_regression import RecordGradients, fit_to_replays
 from engine.core.gradients.attribution import TERMS, Attribution
 from engine.core.gradients.inner_products import Backend, gradient, inner_products
 from engine.core.kind import kind_of
@@ -68,7 +68,6 @@ def replay_regression(
     snapshot: Snapshot,
     target: Target,
     prior: Attribution,
-    orders: int = TRAINING_ORDERS,
     report: Progress = lambda doing, done, total: None,
 ) -> Attribution:
     """A linear fit to f after many real replays without random records; see `replay_regression.fit_to_replays`.
@@ -77,11 +76,10 @@ def replay_regression(
         snapshot: round k.
         target: f.
         prior: what another estimator says; its parts are those that the result has.
-        orders: minibatch orders that each removal is replayed in.
         report: told the replays that are done, of how many; raise from it to cancel.
     """
     gradients = record_gradients(snapshot, target)
-    fitted = fit_to_replays(snapshot, target, gradients, prior.influence, orders, report)
+    fitted = fit_to_replays(snapshot, target, gradients, prior.influence, report)
     direction = gradients.direction(fitted.v)
     missed = kind_of(snapshot).credit(snapshot, gradients.policy, direction, bool(prior.layers))
 
@@ -190,6 +188,6 @@ ESTIMATORS = Estimators(
         REPLAY_REGRESSION,
         "a linear fit to hundreds of real replays without random records; takes longest, and predicts them best",
         with_prior,
-        version=2,
+        version=3,
     ),
 )

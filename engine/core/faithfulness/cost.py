@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from engine.core.estimators.averaged_over_orders import influence_seconds
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, PRIOR, REPLAY_REGRESSION
-from engine.core.estimators.replay_regression import training_orders, training_removals, with_nothing_removed
+from engine.core.estimators.replay_pairs import halves, paired_replays
 from engine.core.faithfulness.controls import CONTROL_REPLAYS
 from engine.core.faithfulness.measure import Measurement, removals
 from engine.core.influence import read_influence
-from engine.core.replays.many import finished_replays, replay_seconds
+from engine.core.replays.many import finished_replays, grid, replay_seconds, with_nothing_removed
 from engine.core.targets.functions import Target
 from engine.executors import PROCESSES, Pool, default_workers
 from engine.store.snapshot import Snapshot
@@ -22,10 +22,10 @@ POOL_SECONDS = 4.0
 def finished(snapshot: Snapshot, target: Target, estimators: Sequence[str], how: Measurement) -> tuple[int, int]:
     """How many replays of a validation with these settings are kept, and how many it takes."""
     removed = removals(snapshot, target, estimators, how)
-    done, total = finished_replays(snapshot, target, with_nothing_removed(removed), how.orders, how.device)
+    measured = grid(with_nothing_removed(removed), how.orders)
+    done, total = finished_replays(snapshot, target, measured, how.device)
     if REPLAY_REGRESSION in estimators:
-        to_fit = with_nothing_removed(training_removals(snapshot))
-        fitted, all_to_fit = finished_replays(snapshot, target, to_fit, training_orders(how.score_orders))
+        fitted, all_to_fit = finished_replays(snapshot, target, paired_replays(snapshot))
         return done + fitted, total + all_to_fit
     return done, total
 
@@ -50,7 +50,7 @@ def validation_seconds(
     how = Measurement.of(snapshot) if how is None else how
     count = (how.subsets + 1) * how.orders
     if REPLAY_REGRESSION in estimators:
-        count += (1 + len(training_removals(snapshot))) * training_orders(how.score_orders)
+        count += 2 * len(halves(snapshot))
     one = replay_seconds(snapshot) if one is None else one
     return scoring_seconds(snapshot, estimators, how.score_orders) + replaying_seconds(one, count, pool)
 

@@ -67,6 +67,11 @@ def rank_agreement(predicted: ArrayLike, actual: ArrayLike, rng: np.random.Gener
     return Interval.of_resamples(float(spearman(x, y)), spearman(x[drawn], y[drawn]))
 
 
+def effects(outcomes: Floats) -> Floats:
+    """(1 + M, Q) -> (M,) change of f against the whole buffer, the first row, in the same order, averaged over the orders."""
+    return (outcomes[1:] - outcomes[0]).mean(axis=1)
+
+
 def noise_ceiling(outcomes: ArrayLike, rng: np.random.Generator) -> Interval | None:
     """Split-half reliability of the mean outcomes over orders: how well other orders would predict them.
 

@@ -14,17 +14,17 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from engine.core.chosen_targets import chosen_target
-from engine.core.draws import VALIDATION_SEED, extreme_removals
+from engine.core.draws import FIRST_PAIRED_ORDER, VALIDATION_SEED, extreme_removals
 from engine.core.estimators.averaged_over_orders import check_request
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
-from engine.core.estimators.replay_regression import effects, training_orders, training_replays, with_nothing_removed
+from engine.core.estimators.replay_pairs import pair_outcomes
 from engine.core.faithfulness.controls import null_control, smoothness
-from engine.core.faithfulness.lds import additivity, lds, noise_ceiling
+from engine.core.faithfulness.lds import additivity, effects, lds, noise_ceiling
 from engine.core.faithfulness.result import Faithfulness, Validation, defined, keep_validation
 from engine.core.influence import influence
 from engine.core.kind import kind_of, recorded_here
 from engine.core.policy import with_gradients
-from engine.core.replays.many import replays
+from engine.core.replays.many import replays, with_nothing_removed
 from engine.core.replays.replay import check_device, check_replayable
 from engine.core.targets.functions import Target
 from engine.core.targets.question import Question, TargetName, averaged_name
@@ -58,8 +58,8 @@ class Measurement:
 
     subsets: Annotated[int, Meta(ge=3, le=MOST_SUBSETS)]
     """Subsets to remove, at least 3: two always agree in rank or disagree."""
-    orders: AtLeastOne
-    """Minibatch orders that each is replayed in; at least 2 for a noise ceiling."""
+    orders: Annotated[int, Meta(ge=1, le=FIRST_PAIRED_ORDER)]
+    """Minibatch orders that each is replayed in; at least 2 for a noise ceiling. None is one that an estimator is fitted to."""
     fraction: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     """Share of the records that a subset has, above 0 and below 1."""
     design: Design = "random"
@@ -206,7 +206,7 @@ def validate_targets(
     for target in targets:
         influence(snapshot, target)  # a zero gradient is told before anything is replayed
     if REPLAY_REGRESSION in estimators and snapshot.hash:  # kept, and so not replayed again one by one for each target
-        training_replays(snapshot, targets, training_orders(how.score_orders), pool=pool, report=report)
+        pair_outcomes(snapshot, targets, pool=pool, report=report)
 
     def scores(target: Target, name: str) -> NDArray[np.float32]:
         def on_step(done: int, total: int) -> None:

@@ -36,6 +36,34 @@ CHUNK = 8
 """Replays of a task: half a second of work with the default settings."""
 
 
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """Which records go, and the minibatch order."""
+
+    removed: Bools
+    """(n,) True where the record is removed."""
+    order: int
+    """0 is the recorded one."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What names it among the replays of a snapshot."""
+        return removal_name(self.removed), self.order
+
+
+def with_nothing_removed(removed: Bools) -> Bools:
+    """(m, n) -> (1 + m, n): the whole buffer first, against which the others are measured."""
+    return np.concatenate([np.zeros_like(removed[:1]), removed])
+
+
+def grid(removed: Bools, orders: int) -> list[Replay]:
+    """Each of m subsets in each of the first Q orders: (m, n) -> m * Q replays, those of one subset together.
+
+    Order q is the same permutation for every subset, so that differences are paired.
+    """
+    return [Replay(row, q) for row in removed for q in range(orders)]
+
+
 def replays(
     snapshot: Snapshot,
     targets: Sequence[Described],
@@ -45,18 +73,30 @@ def replays(
     pool: Pool = INLINE,
     device: str = "cpu",
     report: Progress = lambda doing, done, total: None,
+) -> Floats:
+    """`outcomes_of` a `grid` of replays, each of m subsets (m, n) in each of the first Q orders: (targets, m, Q)."""
+    found = outcomes_of(snapshot, targets, grid(removed, orders), pool=pool, device=device, report=report)
+    return found.reshape(len(targets), len(removed), orders)
+
+
+def outcomes_of(
+    snapshot: Snapshot,
+    targets: Sequence[Described],
+    wanted: Sequence[Replay],
+    *,
+    pool: Pool = INLINE,
+    device: str = "cpu",
+    report: Progress = lambda doing, done, total: None,
     doing: str = "replaying the update",
 ) -> Floats:
-    """Really replay the update (mode `mask`) without each subset, in each order, and evaluate f(theta(k+1)).
+    """Really replay the update (mode `mask`) as wanted, and evaluate f(theta(k+1)).
 
-    Order q is the same permutation for every subset, so that differences are paired. What is finished is kept at once
-    (not for a snapshot that is not committed): the same call continues after an interruption.
+    What is finished is kept at once (not for a snapshot that is not committed): the same call continues after an interruption.
 
     Args:
         snapshot: round k.
         targets: f, one or more.
-        removed: (m, n), True where the record is removed; an empty row removes nothing.
-        orders: Q; order 0 is the recorded one.
+        wanted: R replays.
         pool: where replays are done; `processes` needs a main module that can be imported again.
         device: `cpu` replays exactly; `cuda` replays hundreds at a time in this process, to rounding, and has no use for a
             pool. Its outcomes are kept apart.
@@ -64,29 +104,26 @@ def replays(
         doing: what it is told beside them.
 
     Returns:
-        (targets, m, orders) values of f.
+        (targets, R) values of f.
 
     Raises:
         BadInputError: as `replay.check_replayable`.
     """
     check_replayable(snapshot, device)
     results = [ReplayResults(snapshot, target, device) for target in targets]
-    names = [removal_name(row) for row in removed]
+    keys = [each.key for each in wanted]
     missing = {
-        (name, q): Replay(row, q)
-        for name, row in zip(names, removed, strict=True)
-        for q in range(orders)
-        if any((name, q) not in result.values for result in results)
+        key: each for key, each in zip(keys, wanted, strict=True) if any(key not in result.values for result in results)
     }
-    total = len(set(names)) * orders
+    total = len(set(keys))
     done = total - len(missing)
     report(doing, done, total)
-    keys = list(missing)
-    exact = device == "cpu" or not keys
-    size = CHUNK if exact else kind_of(snapshot).batched(snapshot).size(len(keys))
+    exact = device == "cpu" or not missing
+    size = CHUNK if exact else kind_of(snapshot).batched(snapshot).size(len(missing))
+    named = [*missing]
     tasks = [
-        ReplayTask(i, keys[i : i + size], snapshot, targets, [missing[key] for key in keys[i : i + size]])
-        for i in range(0, len(keys), size)
+        ReplayTask(i, named[i : i + size], snapshot, targets, [missing[key] for key in named[i : i + size]])
+        for i in range(0, len(named), size)
     ]
     finished = pool.run(run_replays, tasks) if exact else INLINE.run(run_on_cuda, tasks)
     for task, outcomes in finished if tasks else ():
@@ -94,7 +131,7 @@ def replays(
             result.add(task.keys, values)
         done += len(task.keys)
         report(doing, done, total)
-    return np.array([[[result.values[name, q] for q in range(orders)] for name in names] for result in results])
+    return np.array([[result.values[key] for key in keys] for result in results])
 
 
 def replay_seconds(snapshot: Snapshot) -> float:
@@ -108,20 +145,11 @@ def replay_seconds(snapshot: Snapshot) -> float:
 
 
 def finished_replays(
-    snapshot: Snapshot, target: Described, removed: Bools, orders: int, device: str = "cpu"
+    snapshot: Snapshot, target: Described, wanted: Sequence[Replay], device: str = "cpu"
 ) -> tuple[int, int]:
-    """How many of the replays that `replays` would be asked for are kept, and how many they are."""
-    values = ReplayResults(snapshot, target, device).values
-    asked = {(removal_name(row), q) for row in removed for q in range(orders)}
-    return len(asked & values.keys()), len(asked)
-
-
-@dataclass(frozen=True, eq=False)
-class Replay:
-    """Which records go, and the minibatch order."""
-
-    removed: Bools
-    order: int
+    """How many of the replays that `outcomes_of` would be asked for are kept, and how many they are."""
+    asked = {each.key for each in wanted}
+    return len(asked & ReplayResults(snapshot, target, device).values.keys()), len(asked)
 
 
 @dataclass(frozen=True, eq=False)

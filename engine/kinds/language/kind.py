@@ -61,7 +61,7 @@ class LanguageKind(Kind):
     name = "language"
     words = Words("sequences", "responses", "reward", "responses to held-out prompts")
     default_target = "sequence"
-    effort = Effort(subsets=32, orders=4, fitted=128)
+    effort = Effort(subsets=32, orders=4, pairs=128)
     takes = ("reward_model",)
     has_texts = True
     no_rollouts = "rollouts are played in an environment, and a response is written in none"

@@ -49,7 +49,7 @@ def test_validate(command: Command, run: Path, target: tuple[object, ...]) -> No
 
 
 def test_validate_for_people(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
+    monkeypatch.setattr(ControlKind, "effort", Effort(pairs=6))
     names = ("--estimator", "first_order", "--estimator", "replay_regression")
     outcome = command("validate", run, "--round", 1, *VALIDATE, *names)
     assert outcome.code == 0, outcome
@@ -85,7 +85,7 @@ def test_a_stopped_validation_says_how_to_go_on(command: Command, run: Path, mon
     ("arguments", "message"),
     [
         (("--subsets", 2), "subsets is 2; it must be from 3 to 100,000"),
-        (("--orders", 0), "orders is 0; it must be at least 1"),
+        (("--orders", 0), "orders is 0; it must be from 1 to 1,048,576"),
         (("--fraction", 2), "fraction is 2.0; it must be above 0 and below 1"),
         (("--estimator", "guess"), "unknown estimator 'guess'"),
         (("--target", "regret"), "unknown target 'regret'"),

@@ -41,4 +41,4 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 @pytest.fixture
 def _few_replays_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fit to replays needs a dozen of them."""
-    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
+    monkeypatch.setattr(ControlKind, "effort", Effort(pairs=6))

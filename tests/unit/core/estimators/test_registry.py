@@ -46,7 +46,7 @@ def base(request: pytest.FixtureRequest) -> Snapshot:
 
 @pytest.fixture
 def few_replays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
+    monkeypatch.setattr(ControlKind, "effort", Effort(pairs=6))
 
 
 def targets(snapshot: Snapshot) -> list[Target]:

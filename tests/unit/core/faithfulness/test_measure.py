@@ -16,10 +16,9 @@ import engine
 from engine import executors
 from engine.core.draws import extreme_removals, random_removals
 from engine.core.effort import Effort
-from engine.core.estimators.replay_regression import with_nothing_removed
 from engine.core.faithfulness.measure import Measurement, removals, validate_targets
 from engine.core.faithfulness.result import Validation
-from engine.core.replays.many import finished_replays, replays
+from engine.core.replays.many import finished_replays, grid, replays, with_nothing_removed
 from engine.core.targets.of_records import return_target
 from engine.errors import BadInputError, CancelledError, ZeroGradientError
 from engine.kinds.control.kind import ControlKind
@@ -122,7 +121,7 @@ def test_more_subsets_and_orders_and_estimators_reuse_what_is_there(
     first = engine.validate(snapshot, subsets=4, orders=2, **INLINE)
     assert len(replayed) == 10
     engine.validate(snapshot, subsets=6, orders=3, estimators=("first_order", "replay_regression"), **INLINE)
-    assert len(replayed) == len(set(replayed)) == 7 * 3 + 12 * 2
+    assert len(replayed) == len(set(replayed)) == 7 * 3 + 12
     shutil.rmtree((snapshot.path or Path()) / "derived")
     assert same(engine.validate(snapshot, subsets=4, orders=2, **INLINE), first)
 
@@ -149,7 +148,7 @@ def test_a_cancelled_validation_continues(snapshot: Snapshot, replayed: list[tup
         engine.validate(snapshot, report=stop, **settings)
     removed = with_nothing_removed(random_removals(snapshot, 0.5, 5))
     assert len(replayed) == 16
-    assert finished_replays(snapshot, return_target(snapshot), removed, 6) == (16, 36)
+    assert finished_replays(snapshot, return_target(snapshot), grid(removed, 6)) == (16, 36)
     seen: list[tuple[int, int]] = []
     found = engine.validate(snapshot, report=lambda doing, done, total: seen.append((done, total)), **settings)
     assert len(replayed) == len(set(replayed)) == 36
@@ -162,7 +161,7 @@ def test_a_cancelled_validation_continues(snapshot: Snapshot, replayed: list[tup
 def test_extremes_are_those_of_the_scores_that_are_measured(
     snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ControlKind, "effort", Effort(fitted=12))
+    monkeypatch.setattr(ControlKind, "effort", Effort(pairs=6))
     settings: dict[str, Any] = {"subsets": 6, "orders": 2, "fraction": 0.2, "design": "extremes", **INLINE}
     target = return_target(snapshot)
     for name, orders, words in (
@@ -199,7 +198,7 @@ def test_extremes_are_those_of_the_scores_that_are_measured(
         ({"fraction": 0.0072}, "only 140 subsets of 1 of 140 records"),
         ({"subsets": 2}, "subsets is 2; it must be from 3 to 100,000"),
         ({"subsets": 10**9}, "subsets is 1000000000; it must be from 3 to 100,000"),
-        ({"orders": 0}, "orders is 0; it must be at least 1"),
+        ({"orders": 0}, "orders is 0; it must be from 1 to 1,048,576"),
         ({"estimators": ["guess"]}, "unknown estimator 'guess'; there is first_order, "),
         ({"estimators": []}, "no estimator is named"),
         ({"target": "regret"}, "unknown target 'regret'; it must be return or action"),

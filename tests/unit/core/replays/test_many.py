@@ -16,9 +16,8 @@ from worlds import entry, moved_snapshot
 
 import engine
 from engine.core.draws import random_removals
-from engine.core.estimators.replay_regression import with_nothing_removed
 from engine.core.policy import Policy
-from engine.core.replays.many import ReplayResults, finished_replays, replays
+from engine.core.replays.many import ReplayResults, finished_replays, grid, replays, with_nothing_removed
 from engine.core.targets.of_records import return_target
 from engine.errors import EngineError
 from engine.store.snapshot import Snapshot
@@ -77,7 +76,7 @@ def test_killing_a_worker_loses_nothing_that_was_finished(snapshot: Snapshot, tm
     with pytest.raises(EngineError, match="a worker process died"):
         engine.validate(snapshot, target, **settings)
     removed = with_nothing_removed(random_removals(snapshot, 0.5, 5))
-    assert finished_replays(snapshot, target, removed, 6) == (16, 36)
+    assert finished_replays(snapshot, target, grid(removed, 6)) == (16, 36)
     found = engine.validate(snapshot, replace(target, folder=tmp_path / "again", kill_at=0), **settings)
     assert len(list((tmp_path / "again").iterdir())) == 20
     assert found.actual == engine.validate(snapshot, subsets=5, orders=6, **INLINE).actual

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 import engine
 from engine.core.chosen_targets import named_target
 from engine.core.estimators.averaged_over_orders import attribute
-from engine.core.estimators.replay_regression import with_nothing_removed
 from engine.core.faithfulness.lds import lds
 from engine.core.gradients.layers import layers_of
 from engine.core.influence import read_influence
 from engine.core.kind import kind_of
-from engine.core.replays.many import replays
+from engine.core.replays.many import replays, with_nothing_removed
 from engine.core.replays.replay import intervene
 from engine.intervention.record_sets import read_sets, save_group, undo
 from engine.kinds.language.kind import LanguageKind

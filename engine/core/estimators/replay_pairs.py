@@ -1,0 +1,68 @@
+"""What `replay_regression` is fitted to: pairs of replays, one without a random half of the records and one without the rest.
+
+Both replays of pair p take their steps in a minibatch order q_p that no other pair has, and that validation never uses. Let
+s_i = 1 where the first one kept record i, -1 where the second did, and f = b_q + sum_i I_i + sum_ij J_ij + noise over what was
+kept. Then half of the pair's
+
+* difference is y_p = sum_i x_pi I_i + noise with x_pi = s_pi / 2: neither the order's own b_q nor what two records do together
+  is in it, but for its mean over the others, which belongs to I_i;
+* sum is b_q + sum_ij (1 + s_i s_j) J_ij / 4 + noise and a constant: what single records do is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.core.draws import FIRST_PAIRED_ORDER, TRAINING_SEED, removed_count
+from engine.core.kind import kind_of
+from engine.core.replays.many import Replay, outcomes_of
+from engine.core.targets.functions import Described
+from engine.executors import INLINE, Pool, Progress
+from engine.store.snapshot import Snapshot
+
+HALF = 0.5
+"""Share of the records that the first replay of a pair goes without."""
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+def halves(snapshot: Snapshot) -> Bools:
+    """(m, n) random halves of the records that the update used (`Effort.pairs`), fewer where there are not so many."""
+    kind, n = kind_of(snapshot), int(snapshot.buffer.kept.sum())
+    m = min(kind.effort.pairs, comb(n, removed_count(n, HALF)))
+    return kind.random_removals(snapshot, HALF, m, TRAINING_SEED)
+
+
+def paired_replays(snapshot: Snapshot) -> list[Replay]:
+    """2 m replays, the two of a pair together."""
+    kept = snapshot.buffer.kept
+    pairs = enumerate(halves(snapshot), FIRST_PAIRED_ORDER)
+    return [Replay(removed, order) for order, half in pairs for removed in (half, kept & ~half)]
+
+
+def pair_outcomes(
+    snapshot: Snapshot,
+    targets: Sequence[Described],
+    *,
+    pool: Pool = INLINE,
+    report: Progress = lambda doing, done, total: None,
+) -> Floats:
+    """(targets, m, 2) values of f; arguments as `replays.many.outcomes_of`."""
+    doing = "replaying the update to fit replay_regression"
+    found = outcomes_of(snapshot, targets, paired_replays(snapshot), pool=pool, report=report, doing=doing)
+    return found.reshape(len(targets), -1, 2)
+
+
+def contrasts(snapshot: Snapshot) -> Floats:
+    """(m, n) x: 1/2 where the first replay of the pair kept the record, -1/2 where the second did, 0 where neither."""
+    return np.where(snapshot.buffer.kept, 0.5 - halves(snapshot), 0.0)
+
+
+def half_differences(outcomes: Floats) -> Floats:
+    """(..., m, 2) -> (..., m) y: [[3, 1], [2, 2]] -> [1, 0]."""
+    return (outcomes[..., 0] - outcomes[..., 1]) / 2
