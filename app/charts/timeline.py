@@ -154,6 +154,7 @@ def _add_band(figure: go.Figure, rounds: Rounds, panel: _Panel, axes: Axes, colo
         mode="lines",
         line={"width": 0},
         fill="toself",
+        connectgaps=True,  # where a logarithm has no place for the lower bound the outline stays one
         fillcolor=faint(colour),
         hoverinfo="skip",
         showlegend=False,

@@ -125,6 +125,7 @@ def test_logarithms_are_taken_only_where_all_is_above_0() -> None:
     layout = drawn(made(30), axes=Axes(log=True))["layout"]
     titles = [note["text"] for note in layout["annotations"]]
     assert titles == ["entropy", "approximate KL"]
+    assert drawn(made(30), axes=Axes(log=True))["data"][0]["connectgaps"], "a band that reaches below 0 stays one"
     assert [layout[f"yaxis{i}"].get("type") for i in ("", 3, 4)] == [None, None, "log"]
 
 
