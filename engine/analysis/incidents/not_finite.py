@@ -12,6 +12,8 @@ OF_RETURNS = ("mean_return", "std_return", "mean_length")
 OF_RECORDS = ("mean_kl", "mean_penalized")
 OF_UPDATE = ("policy_gradient_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
 """Explained variance is not among these: it has no value where all returns are equal, as in a task that is solved."""
+_WITHOUT_EPISODES = (*OF_UPDATE, *OF_RECORDS)
+_ALL = (*_WITHOUT_EPISODES, *OF_RETURNS)
 APART = 8
 """Rounds between what is one stretch."""
 
@@ -67,8 +69,7 @@ class NotFinite:
             metrics: its metrics; what is not among them is not missed.
         """
         stopped = []
-        without = metrics.get("episodes") == 0
-        for name in (*OF_UPDATE, *OF_RECORDS, *(() if without else OF_RETURNS)):
+        for name in _WITHOUT_EPISODES if metrics.get("episodes") == 0 else _ALL:
             if name in metrics:
                 value = number(metrics[name])
                 if not math.isnan(value):
