@@ -58,13 +58,15 @@ def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Asked(folder / "run", now, pinned, machine == questions.machine(folder / "run"))
 
 
-def allowed(place: str) -> float:
+def allowed(place: str, same_machine: bool) -> float:
+    if same_machine and questions.FIT not in place:
+        return 0
     return next(tolerance for name, tolerance in TOLERANCES.items() if name in place)
 
 
 def test_every_number_is_as_it_was_pinned(asked: Asked) -> None:
     found = distances(asked.now, asked.pinned)
-    changed = {place: apart for place, apart in found.items() if apart > (0 if asked.same_machine else allowed(place))}
+    changed = {place: apart for place, apart in found.items() if apart > allowed(place, asked.same_machine)}
     assert changed == {}, "these differ from the pins by this share (see pinned.distances)"
 
 
@@ -72,11 +74,11 @@ def test_every_number_is_as_it_was_pinned(asked: Asked) -> None:
 @pytest.mark.parametrize("name", sorted({*questions.FITTED} - {*FITTED_EVERY_TIME}))
 def test_fits_to_replays_are_as_they_were_pinned(name: str, tmp_path: Path) -> None:
     run = shutil.copytree(DATA / name / "run", tmp_path / "run")
-    pinned, machine = load(DATA / name)
+    pinned, _ = load(DATA / name)
     found = questions.fits(name, run)
     assert found
     apart = distances(pinned._replace(scores=pinned.scores | found), pinned)
-    assert max(apart.values()) <= (0 if machine == questions.machine(run) else TOLERANCES[questions.FIT])
+    assert max(apart.values()) <= TOLERANCES[questions.FIT]
 
 
 def test_the_recorded_update_leads_to_the_recorded_round(asked: Asked) -> None:
@@ -133,4 +135,4 @@ def test_a_changed_number_is_found(asked: Asked) -> None:
     assert max(distances(pinned, pinned).values()) == 0
     for what, other in others.items():
         found = distances(other, pinned)
-        assert any(apart > allowed(place) for place, apart in found.items()), what
+        assert any(apart > allowed(place, same_machine=False) for place, apart in found.items()), what
