@@ -117,6 +117,7 @@ def test_the_keys(page: Page, url: str, runs: Path) -> None:
     expect(basket).to_contain_text(f"Basket of round 1: {count} records")
     idle(page)
 
+    expect(page.locator(".st-key-open_inspector button").first).to_be_visible()
     page.keyboard.press("i")
     inspector = page.get_by_role("dialog")
     expect(inspector.locator(".st-key-inspector")).to_be_visible()
@@ -138,6 +139,7 @@ def test_every_press_moves_the_round_however_fast(page: Page, url: str) -> None:
     page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=3")
     source = page.locator(".st-key-source")
     expect(source).to_contain_text("round 3 ")
+    expect(page.get_by_role("button", name="Next recorded round")).to_be_visible()
     for _ in range(5):  # while the rest of the page is being drawn
         page.keyboard.press("n")
         page.wait_for_timeout(50)
