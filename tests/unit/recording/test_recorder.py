@@ -131,7 +131,7 @@ def test_scores_are_those_of_a_gradient_a_record(recorded: tuple[Path, Any]) -> 
         ({"vf_coef": 0.5}, r"value loss counts 0\.5 times as much as declared"),
         ({"ent_coef": 0.02}, r"entropy counts 0\.5 times as much as declared"),
         ({"clip": None}, "declared loss leads"),
-        ({"value_clip_kind": "clipped"}, "its first gradient is as declared: look at value clip"),
+        ({"value_clip": 0.01}, "its first gradient is as declared: look at value clip"),
     ],
 )
 def test_a_wrong_declaration_is_caught_and_named(

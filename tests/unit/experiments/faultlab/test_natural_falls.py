@@ -22,22 +22,27 @@ from engine.kinds.control.evaluation import Evaluator
 
 SMALL = {"n_steps": 256, "n_epochs": 4, "batch_size": 64}
 CELL = FallsCell("CartPole-v1", 0, 100.0, 8, most=1, blocks=2, episodes=16, settings=SMALL)
+SEEDS = range(5)
+"""Trainings with one of them fall; with which, rounding decides, which differs between processors."""
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[FallsCell, Path]:
-    """A cell that was asked, and its folder."""
+    """A cell that was asked and has a fall, and its folder."""
     out = tmp_path_factory.mktemp("falls")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(falls, "autopsy", partial(engine.autopsy, episodes=8))
-        (cell,) = falls.judge_falls([CELL], out, pool=Pool("inline"))
-    return cell, out
+        for seed in SEEDS:
+            (cell,) = falls.judge_falls([replace(CELL, seed=seed)], out, pool=Pool("inline"))
+            if any(each.fell for each in cell.answers):
+                return cell, out
+    raise AssertionError("none of them fell")
 
 
 def test_falls_are_those_of_the_trained_policies(found: tuple[FallsCell, Path], tmp_path: Path) -> None:
     cell, _ = found
     run = engine.train(
-        engine.preset("CartPole-v1", "default", rounds=8, seed=0, learning_rate=3e-2, **SMALL), tmp_path / "run"
+        engine.preset("CartPole-v1", "default", rounds=8, seed=cell.seed, learning_rate=3e-2, **SMALL), tmp_path / "run"
     )
     assert [each.round for each in cell.answers] == run.stored_rounds
     (fall,) = (each for each in cell.answers if each.judged is not None)
@@ -63,8 +68,9 @@ def test_a_finished_cell_is_not_done_again(found: tuple[FallsCell, Path], monkey
     cell, out = found
     asked: list[Any] = []
     monkeypatch.setattr(falls, "answered", lambda cell: asked.append(cell) or ())
-    other = replace(CELL, factor=10.0)
-    assert falls.judge_falls([CELL, other], out, pool=Pool("inline")) == [cell, other]
+    asks = replace(cell, answers=())
+    other = replace(asks, factor=10.0)
+    assert falls.judge_falls([asks, other], out, pool=Pool("inline")) == [cell, other]
     assert asked == [other]
     with pytest.raises(BadInputError, match="other rounds, settings or numbers of falls"):
-        falls.judge_falls([replace(CELL, blocks=3)], out, pool=Pool("inline"))
+        falls.judge_falls([replace(asks, blocks=3)], out, pool=Pool("inline"))
