@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import streamlit as st
+
 from app.scores import target_controls
-from app.shell import page, presses, selection
+from app.shell import page, selection
+from app.shell.text import escape
 from engine.intervention.record_sets import BASKET, Change, name_of_group, redo, undo
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -14,30 +17,24 @@ from engine.store.snapshot import Snapshot
 def draw(run: Run, snapshot: Snapshot) -> None:
     """The two buttons; their help says what would be undone."""
     sets, _ = selection.kept(run, snapshot.round)
-    steps = {"undo": undo, "redo": redo}
-
-    @page.careful
-    def step() -> None:
-        for key in presses.new(steps):
-            _step(run, snapshot, steps[key])
-
-    for key, shortcut, changes in (("undo", "U", sets.undo), ("redo", "Shift+U", sets.redo)):
+    for word, shortcut, changes, step in (("Undo", "U", sets.undo, undo), ("Redo", "Shift+U", sets.redo, redo)):
         last = changes[-1] if changes else None
-        presses.button(
-            key,
-            help=f"{key.capitalize()}: {sentence(last)}" if last else f"Nothing to {key}",
-            icon=key,
+        st.button(
+            "",
+            key=word.lower(),
+            icon=f":material/{word.lower()}:",
             shortcut=shortcut,
-            on_press=step,
             disabled=last is None,
-            is_slim=True,
+            help=f"{word}: {sentence(last)}" if last else f"Nothing to {word.lower()}",
+            on_click=_step,
+            args=(run, snapshot, step),
         )
 
 
 def sentence(change: Change) -> str:
     """What a change did, in words."""
     name = name_of_group(change.of)
-    where = f"the {change.of}" if name is None else f"the group {name}"
+    where = f"the {escape(change.of)}" if name is None else f"the group {escape(name)}"
     parts = [
         f"{count} record{'' if count == 1 else 's'} {way} {where}"
         for count, way in ((len(change.added), "into"), (len(change.removed), "out of"))
@@ -46,6 +43,7 @@ def sentence(change: Change) -> str:
     return ", ".join(parts)
 
 
+@page.careful
 def _step(run: Run, snapshot: Snapshot, step: Callable[[Run, int], Change | None]) -> None:
     done = step(run, snapshot.round)
     selection.changed()

@@ -9,7 +9,7 @@ _STYLE = """<style>
 [data-testid=stBottomBlockContainer] {padding: 0.4rem 2.5rem}
 [role=radiogroup] > * {min-height: 2.5rem}
 [data-testid=stLayoutWrapper]:has(> .st-key-often), .st-key-often {display: contents}
-.st-key-open_inspector kbd {display: none}
+:is(.st-key-undo, .st-key-redo, .st-key-open_inspector) kbd {display: none}
 [class*=st-key-pale_] [data-testid=stDataFrame] {opacity: 0.7}
 </style>"""
 
