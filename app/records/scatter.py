@@ -88,9 +88,8 @@ def draw(
         _View(x, y, state.is_dark(), DRAG[tool], word, inspected, np.array(basket, np.int64).tobytes()),
     )
     shown: _Shown | None = state.get(_SHOWN)
-    picked_here = (
-        selection.source() == KEY and state.get(KEY) is not None
-    )  # a visit to another page takes the picks away
+    # A visit to another page takes away what was picked.
+    picked_here = selection.source() == KEY and state.get(KEY) is not None
     if (
         shown is None
         or (shown.of, shown.view) != (of, view)
