@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
+WARM_MS = 10_000
+"""Some time after a server's first page all that its pages import is there."""
 INFLUENCES = """() => document.querySelector('.st-key-records_scatter .js-plotly-plot')
     ._fullData[0].marker.color.slice(0, 9).join()"""
 DRAWN = """([round, before]) => {
@@ -129,14 +132,25 @@ def _clicks(page: Page, url: str, count: int) -> Iterator[tuple[float, float]]:
         page.wait_for_timeout(500)
 
 
-def start_server(*arguments: str) -> tuple[subprocess.Popen[bytes], str]:
-    """A server of the dashboard that answers, and its address; `arguments` are the app's own."""
+def free_port() -> int:
+    """One that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+def start_server(*arguments: str, port: int | None = None) -> tuple[subprocess.Popen[bytes], str]:
+    """A server of the dashboard that answers, and its address.
+
+    Args:
+        arguments: the app's own.
+        port: one that a browser knows keeps what it loaded from there before; else any that is free.
+    """
+    port = port or free_port()
     command = [sys.executable, "-m", "streamlit", "run", "app", "--server.headless=true", f"--server.port={port}"]
     command += ["--", *arguments] if arguments else []
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     while server.poll() is None:
         try:

@@ -17,7 +17,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 
 import engine
-from benchmarks.dashboard import FLAGS, start_server
+from benchmarks.dashboard import FLAGS, WARM_MS, start_server
 from benchmarks.timing import Figure, milliseconds
 from engine.analysis.run_index import RunIndex
 from engine.kinds.control.learner import ControlLearner
@@ -77,6 +77,7 @@ def _page(folder: Path, count: int, what: str) -> Iterator[Figure]:
             page.set_default_timeout(600_000)
             page.goto(f"{url}/experiments")
             page.wait_for_function(IDLE, polling=50)
+            page.wait_for_timeout(WARM_MS)
             seconds = []
             for _ in range(2):
                 start = time.perf_counter()

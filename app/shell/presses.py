@@ -14,7 +14,8 @@ import streamlit as st
 from app.shell import state
 
 _TAKEN = "when it was pressed last, of what was taken of the button "
-_HTML = '<button type="button"><span aria-hidden="true" translate="no"></span><kbd aria-hidden="true"></kbd></button>'
+# disabled until the browser counts presses: what nobody would hear must not look as if it could be pressed
+_HTML = '<button type="button" disabled><span aria-hidden="true" translate="no"></span><kbd aria-hidden="true"></kbd></button>'
 _CSS = """
 button {
     display: flex; align-items: center; justify-content: center; gap: .25rem;
@@ -22,7 +23,8 @@ button {
     border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
     background: var(--st-background-color); color: var(--st-text-color); font: inherit;
 }
-button:is(:hover, :active) {border-color: var(--st-primary-color); color: var(--st-primary-color)}
+button:disabled {opacity: .4; cursor: default}
+button:enabled:is(:hover, :active) {border-color: var(--st-primary-color); color: var(--st-primary-color)}
 button:focus-visible {outline: 2px solid var(--st-primary-color); outline-offset: 2px}
 span {font: 1.25rem/1 "Material Symbols Rounded"}
 kbd {font: inherit; font-size: .875rem; opacity: .6}
@@ -51,6 +53,7 @@ export default function ({ data, parentElement, setStateValue }) {
     button.setAttribute("aria-keyshortcuts", data.shortcut)
     button.querySelector("span").textContent = data.icon
     button.querySelector("kbd").textContent = data.shortcut
+    button.disabled = false
     button.addEventListener("click", press, here.listening)
     document.addEventListener("keydown", event => {
         if (isShortcut(event)) {

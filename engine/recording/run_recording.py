@@ -129,8 +129,8 @@ class Recording:
                 print(f"{self.path}: {line}", file=sys.stderr, flush=True)
 
     def finish(self, checkpoint: Mapping[str, NDArray[Any]]) -> None:
-        """Commit the parameters after the last update, and give the lock back."""
-        if self.writer is None:
+        """Commit the parameters after the last update, and give the lock back; in a forked process, do nothing."""
+        if self.writer is None or self.writer.forked:
             return
         try:
             if self.round:
@@ -142,8 +142,9 @@ class Recording:
         """Give the lock back; what was committed stays.
 
         A round whose update was going on is none, but it began with the parameters that the round before it led to.
+        In a forked process this does nothing: the training goes on in the other one.
         """
-        if self.writer is None:
+        if self.writer is None or self.writer.forked:
             return
         pending, self.pending, self.closed = self.pending, None, True
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -48,6 +49,7 @@ class RunWriter:
         self._refuses: str | None = None
         self._files = files
         self._lock = lock
+        self._process = os.getpid()
 
     @classmethod
     def create(
@@ -118,6 +120,11 @@ class RunWriter:
         return writer
 
     @property
+    def forked(self) -> bool:
+        """Whether this is its copy in a forked process, which writes nothing and leaves the lock to the other one."""
+        return os.getpid() != self._process
+
+    @property
     def next_round(self) -> int | None:
         """The number that the next commit must have; None where the first one may have any."""
         return None if self._last is None else self._last + 1
@@ -135,7 +142,8 @@ class RunWriter:
         Raises:
             BadInputError: the round is not the next one, or its values don't fit the run; or a round can't be dropped.
             StorageError: the disk refused; the round is not acknowledged and the writer refuses further ones.
-            LockedRunError: another writer has committed this round.
+            LockedRunError: another writer has committed this round, or the run is written by the process that this one was
+                forked from.
         """
         self._check(snapshot.round)
         manifest = self.manifest
@@ -171,7 +179,7 @@ class RunWriter:
     def close(self) -> None:
         """Give the lock back; a second call does nothing."""
         self._refuses = self._refuses or f"{self.path}: this writer is closed; open the run with append"
-        if self._lock >= 0:
+        if self._lock >= 0 and not self.forked:
             lock, self._lock = self._lock, -1
             self._files.unlock(lock)
 
@@ -183,6 +191,8 @@ class RunWriter:
 
     def _check(self, round: int) -> None:
         """Refuse a commit that is not the next one."""
+        if self.forked:
+            raise LockedRunError(f"{self.path} is being written by the process that this one was forked from")
         if self._refuses:
             raise StorageError(self._refuses)
         if self._final:

@@ -89,7 +89,7 @@ def click_a_record(page: Page) -> int:
     )
     assert f"inspect={record}" not in page.url
     page.mouse.move(x, y)
-    page.wait_for_timeout(300)
+    expect(page.locator(".st-key-records_scatter .hoverlayer .hovertext")).to_be_visible()  # it is under the pointer
     page.mouse.click(x, y)
     expect(page).to_have_url(re.compile(rf"inspect={record}(&|$)"))
     expect(page.locator(".st-key-inspect input")).to_have_value(str(record))

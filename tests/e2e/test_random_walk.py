@@ -219,6 +219,7 @@ class Walker:
         while quiet < 2:
             self.page.wait_for_timeout(300)
             seen = {**self.page.evaluate(SHOWN), "url": self.page.url}
+            seen["running"] |= self.page.locator(".st-key-next_round button:disabled").count() > 0
             problems = ["the page is being drawn"] if seen["running"] else [*self.problems(seen)]
             at_rest = at_rest if seen["running"] else f"{problems}: {seen}"
             quiet = 0 if problems else quiet + 1

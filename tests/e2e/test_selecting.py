@@ -139,7 +139,7 @@ def test_every_press_moves_the_round_however_fast(page: Page, url: str) -> None:
     page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=3")
     source = page.locator(".st-key-source")
     expect(source).to_contain_text("round 3 ")
-    expect(page.get_by_role("button", name="Next recorded round")).to_be_visible()
+    expect(page.get_by_role("button", name="Next recorded round")).to_be_enabled()
     for _ in range(5):  # while the rest of the page is being drawn
         page.keyboard.press("n")
         page.wait_for_timeout(50)

@@ -31,12 +31,13 @@ from engine.core.divergence import divergence
 from engine.core.kind import kind_of
 from engine.core.policy import trained
 from engine.core.replays.replayed_run import replay_run
-from engine.errors import BadInputError, EngineError
+from engine.errors import BadInputError, EngineError, LockedRunError
 from engine.kinds.control.fields import observation_pictures
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.recorded.kind import loss_of
 from engine.kinds.recorded.policy import unmasked
 from engine.recording import sb3
+from engine.store.commit import RunWriter
 from engine.store.read import Run
 from engine.store.snapshot import parameters_of
 
@@ -506,6 +507,37 @@ def test_a_recorder_is_of_one_model(tmp_path: Path) -> None:
     model.learn(64, callback=recorder)
     model.learn(64)
     assert "another recorder" in refusal(lambda: model.learn(64, callback=recorder))
+
+
+def test_a_forked_process_neither_ends_the_recording_nor_gives_its_lock_back(tmp_path: Path) -> None:
+    model, recorder = PPO("MlpPolicy", world(VECTOR, THREE), **SMALL), sb3.Recorder(tmp_path / "run")
+    model.learn(64, callback=recorder)
+    process = get_context("fork").Process(target=recorder.close)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert engine.open_run(tmp_path / "run").final is None
+    with pytest.raises(LockedRunError, match="another process"):
+        RunWriter.append(tmp_path / "run")
+    model.learn(64, callback=recorder)
+    recorder.close()
+    assert engine.open_run(tmp_path / "run").final is not None
+
+
+def test_a_forked_process_does_not_train_into_the_run(tmp_path: Path) -> None:
+    model, recorder = PPO("MlpPolicy", world(VECTOR, THREE), **SMALL), sb3.Recorder(tmp_path / "run")
+    model.learn(64, callback=recorder)
+
+    def goes_on() -> None:
+        with pytest.raises(LockedRunError, match="this one was forked from"):
+            model.learn(64, callback=recorder)
+
+    process = get_context("fork").Process(target=goes_on)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    recorder.close()
+    assert engine.verify_run(tmp_path / "run") == []
 
 
 def records_for_ever(path: Path) -> None:
