@@ -21,6 +21,7 @@ LARGEST = float_info.max
 Finite = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
 Positive = Annotated[float, Meta(gt=0, le=LARGEST)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Correlation = Annotated[float, Meta(ge=-1, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Moment = Annotated[float, Meta(ge=0, lt=253_370_764_800, extra={"right": "seconds since 1970"})]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.core.estimators import foretold
 from engine.core.faithfulness.result import TrustVerdict, Validation
+from engine.intervals import Interval
 
 WORDS: Mapping[TrustVerdict, str] = {
     "predicts": "",
@@ -30,6 +32,8 @@ class Trust:
     """That the scores are not of the recorded policy, in words; empty where they are."""
     can_be_measured: bool = True
     """Whether the round's update can be replayed."""
+    expected: Interval | None = None
+    """The LDS that the scores' own replays foretell; None where nothing does, or it was measured."""
 
     @property
     def word(self) -> str:
@@ -55,4 +59,6 @@ class Trust:
             return f"Measured here: {self.found.sentence(self.name)}."
         if not self.can_be_measured:
             return "Whether removing them would do what the scores say can't be measured: the round has no minibatches."
+        if self.expected is not None:
+            return f"Not measured here: {foretold.in_words(self.expected)}."
         return "Whether removing them would do what the scores say was not measured here."

@@ -20,8 +20,10 @@ from app.shell.glossary import explained, meaning
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.faithfulness.result import TrustVerdict, Validation, read_validation
+from engine.core.influence import read_influence
 from engine.core.targets.question import averaged_name
 from engine.experiments.recommendation import CLEARLY
+from engine.intervals import Interval
 from engine.terminal import duration
 
 COLOURS: dict[TrustVerdict, Literal["blue", "orange", "gray"]] = {
@@ -65,12 +67,22 @@ LDS = f"LDS: {meaning('LDS')}"
 def trust_of(check: Check, estimator: str) -> Trust:
     """What is known of whether an estimator's scores can be trusted here."""
     name = averaged_name(estimator, check.how.score_orders)
+    found = read_validation(check.snapshot, check.target, name)
     return Trust(
         name,
-        read_validation(check.snapshot, check.target, name),
+        found,
         replayed.another_policy(check.run, check.snapshot),
         bool(check.snapshot.minibatches.size),
+        None if found is not None else _expected(check, estimator),
     )
+
+
+def _expected(check: Check, estimator: str) -> Interval | None:
+    """The LDS that the scores' own replays foretell, where they do."""
+    if estimator != OPTIONAL:
+        return None
+    kept = read_influence(check.snapshot, check.target, estimator, orders=check.how.score_orders)
+    return None if kept is None else kept.expected
 
 
 def source(line: str) -> DeltaGenerator:
@@ -128,7 +140,7 @@ def badge(check: Check, estimator: str, key: str) -> None:
     elif check.job().running:
         _being_measured(check)
     else:
-        _not_measured(check, estimator, key)
+        _not_measured(check, estimator, trust, key)
 
 
 def _measured_badge(found: Validation, name: str, note: str) -> None:
@@ -142,9 +154,17 @@ def _measured_badge(found: Validation, name: str, note: str) -> None:
     )
 
 
-def _not_measured(check: Check, estimator: str, key: str) -> None:
-    note = f"{estimator}: {ESTIMATORS[estimator].note}"
-    st.badge("trust: not measured", icon=":material/help:", color="gray", help=note)
+def _not_measured(check: Check, estimator: str, trust: Trust, key: str) -> None:
+    note, expected = f"{estimator}: {ESTIMATORS[estimator].note}", trust.expected
+    if expected is None:
+        st.badge("trust: not measured", icon=":material/help:", color="gray", help=note)
+    else:
+        st.badge(
+            f"trust: expected LDS {expected.value:.2f} ({expected.low:.2f} to {expected.high:.2f}), not measured",
+            icon=":material/query_stats:",
+            color="gray",
+            help=f"{escape(trust.sentence)} {LDS} {note}",
+        )
     estimators = (*CHECKED, OPTIONAL) if estimator == OPTIONAL else CHECKED
     st.button(
         f"Check, {duration(max(check.seconds(estimators), 1))}",

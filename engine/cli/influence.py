@@ -62,10 +62,12 @@ def influence(
     as_json: Json = False,
 ) -> None:
     """Compute how much each record of a round raised or lowered a target."""
+    from engine.core.estimators import foretold
     from engine.core.estimators.averaged_over_orders import influence_seconds
     from engine.core.influence import influence as compute
     from engine.core.influence import read_influence
     from engine.core.kind import kind_of
+    from engine.core.scores import expected_said
     from engine.core.targets.functions import in_words
     from engine.store.read import open_run
 
@@ -97,6 +99,7 @@ def influence(
         "estimator": estimator,
         "orders": scores.orders,
         "commit": scores.snapshot_hash,
+        **expected_said(scores.expected),
     }
     _write(out, scores.to_arrow(), metadata)
     word, sums = _by_group(snapshot, scores) if by_episode else ("", [])
@@ -116,6 +119,8 @@ def influence(
     averaged = f", mean of {orders} minibatch orders" if orders > 1 else ""
     names = kind_of(snapshot).action_names(snapshot)
     print(f"{estimator} influence on the {in_words(chosen, names)}, round {round} of {run}{averaged}")
+    if scores.expected is not None:
+        print(f"not measured; {foretold.in_words(scores.expected)}")
     _print_records(snapshot, scores)
     if by_layer:
         parts = {name: (float(part.sum()), float(abs(part).sum())) for name, part in scores.layers.items()}

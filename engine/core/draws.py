@@ -16,6 +16,8 @@ VALIDATION_SEED, TRAINING_SEED = 3, 4
 """Name two lists of subsets among what a run's seed draws: to measure estimators on, and to fit one to."""
 FIRST_PAIRED_ORDER = 2**20
 """The minibatch orders from here on are those that `replay_regression` is fitted to; whatever is measured uses those below."""
+FIRST_ORDER_AGAIN = 2**21
+"""The first few orders from here on are those in which some of its halves are replayed once more."""
 
 
 def subsets(rng: np.random.Generator, n: int, fraction: float, m: int) -> Bools:

@@ -12,4 +12,4 @@ class Effort:
     subsets: int = 64
     orders: int = 16
     pairs: int = 512
-    """Pairs of replays that `replay_regression` is fitted to."""
+    """Pairs of replays that `replay_regression` takes: to be fitted to, and every eighth to foretell how well it predicts."""

@@ -19,7 +19,7 @@ from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS, first
 from engine.core.gradients.attribution import Attribution
 from engine.core.kind import kind_of
 from engine.core.policy import with_gradients
-from engine.core.scores import Scores, attribution_from, attribution_table
+from engine.core.scores import Scores, attribution_from, attribution_table, expected_said
 from engine.core.targets.functions import LogProbTarget, Target, name_of
 from engine.core.targets.of_records import ActionTarget
 from engine.core.targets.question import Question, TargetName, averaged_name
@@ -182,13 +182,15 @@ class CachedScores:
         if self.path is not None:
             called = name_of(self.target)
             said = {"influence": self.question, "target": "" if called is None else called.sentence()}
+            said |= {name: json.dumps(value) for name, value in expected_said(found.expected).items()}
             save_table(self.path, self.key, attribution_table(found, self._start), said)
 
     def scores(self, found: Attribution) -> Scores:
         """With where they came from."""
         origin = self.snapshot.round, self.target.describe(), self.estimator, self.orders, self.snapshot.hash
         no_signal = kind_of(self.snapshot).no_signal(self.snapshot)
-        return Scores(found.influence, *origin, found.terms, found.layers, found.tokens, no_signal, self._start)
+        parts = found.terms, found.layers, found.tokens
+        return Scores(found.influence, *origin, *parts, no_signal, self._start, found.expected)
 
 
 @with_gradients

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.core.gradients.attribution import TERMS, Attribution, Term, top_and_bottom
-from engine.errors import BadInputError
+from engine.errors import BadInputError, DamagedRunError
+from engine.intervals import Interval
 from engine.store.derived import kept_columns
 from engine.store.snapshot import Float32s
+from engine.store.strict_json import parse_json_as
 from engine.store.words import brief, counted
-from engine.typed import whole
+from engine.typed import Correlation, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +52,8 @@ class Scores:
     equal."""
     token_start: NDArray[np.int64] | None = None
     """(n + 1,) record i has the tokens token_start[i] to token_start[i + 1] - 1."""
+    expected: Interval | None = None
+    """The LDS that a check of them is expected to find, where the estimator foretells it (`foretold`)."""
 
     def __len__(self) -> int:
         return len(self.influence)
@@ -137,12 +142,14 @@ class Scores:
             "estimator": self.estimator,
             "orders": self.orders,
             "commit": self.snapshot_hash,
+            **expected_said(self.expected),
         }
 
 
 LAYER_COLUMN = "layer "
 """What the names of a table's columns by layer begin with."""
 TOKENS_COLUMN = "token_influence"
+EXPECTED_LDS = "expected_lds"
 
 
 def attribution_table(found: Attribution, token_start: NDArray[np.int64] | None = None) -> pa.Table:
@@ -174,7 +181,21 @@ def attribution_from(table: pa.Table, token_start: NDArray[np.int64] | None = No
             return None
     by_layer = {name.removeprefix(LAYER_COLUMN): columns[name] for name in layers}
     terms: dict[Term, Float32s] = {term: columns[term] for term in TERMS}
-    return Attribution(columns["influence"], terms, by_layer, tokens)
+    return Attribution(columns["influence"], terms, by_layer, tokens, _expected(table))
+
+
+def expected_said(expected: Interval | None) -> dict[str, list[float]]:
+    """As plain values, under the name that it is kept under; nothing where nothing was foretold."""
+    return {} if expected is None else {EXPECTED_LDS: [float(each) for each in expected]}
+
+
+def _expected(table: pa.Table) -> Interval | None:
+    """What a kept table's metadata says of it; None where that makes no sense."""
+    said = (table.schema.metadata or {}).get(EXPECTED_LDS.encode())
+    with suppress(BadInputError, DamagedRunError):
+        if said is not None:
+            return Interval(*parse_json_as(tuple[Correlation, Correlation, Correlation], said, EXPECTED_LDS))
+    return None
 
 
 def _tokens(table: pa.Table, token_start: NDArray[np.int64]) -> Float32s | None:

@@ -193,7 +193,9 @@ def test_quick_clicks_all_count(page: Page, url: str) -> None:
 
 
 def test_a_link_to_the_branch_opens_it(page: Page, url: str, runs: Path) -> None:
-    job = next(job for job in list_jobs(engine.open_run(runs / "FrozenLake-v1")) if job.plan.continue_rounds)
+    job = next(
+        job for job in list_jobs(engine.open_run(runs / "FrozenLake-v1")) if job.result and job.plan.continue_rounds
+    )
     page.goto(f"{url}/compare?iv={job.id}")
     expect(page.locator(".st-key-verdict")).to_be_visible()
     idle(page)

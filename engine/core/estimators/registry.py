@@ -79,7 +79,7 @@ def replay_regression(
         report: told the replays that are done, of how many; raise from it to cancel.
     """
     gradients = record_gradients(snapshot, target)
-    fitted = fit_to_replays(snapshot, target, gradients, prior.influence, report)
+    fitted, expected = fit_to_replays(snapshot, target, gradients, prior.influence, report)
     direction = gradients.direction(fitted.v)
     missed = kind_of(snapshot).credit(snapshot, gradients.policy, direction, bool(prior.layers))
 
@@ -87,7 +87,7 @@ def replay_regression(
         found = fitted.alpha * before.astype(np.float64) + more
         return np.where(snapshot.buffer.kept, found, 0).astype(np.float32)
 
-    return prior._replace(tokens=None).map(fit, missed)
+    return prior._replace(tokens=None).map(fit, missed)._replace(expected=expected)
 
 
 def record_gradients(snapshot: Snapshot, target: Target) -> RecordGradients:
@@ -188,6 +188,6 @@ ESTIMATORS = Estimators(
         REPLAY_REGRESSION,
         "a linear fit to hundreds of real replays without random records; takes longest, and predicts them best",
         with_prior,
-        version=3,
+        version=4,
     ),
 )

@@ -5,6 +5,7 @@ records is kept or the rest, and the model is y_p = sum_i x_pi I_i + noise with 
 records, so I is not free: I_i = alpha p_i + <v, g_i>. p are the scores of another estimator, alpha their scale by least squares,
 g_i the gradient of record i's objective at theta(k), and v, by ridge regression, the direction that they miss. (`first_order`
 is the case v = grad f, alpha = 0: records with like gradients have like influence, and the replays say which gradients count.)
+What the fit without pair p says of y_p is worth as much as what it says of a removal that nobody has made yet (`foretold`).
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from engine.core.estimators.foretold import foretold
 from engine.core.estimators.replay_pairs import contrasts, half_differences, pair_outcomes, paired_replays
 from engine.core.gradients.inner_products import Direction
+from engine.core.kind import kind_of
 from engine.core.objective import Batch, MinibatchObjective, objective_function
 from engine.core.policy import Policy
 from engine.core.replays.many import finished_replays, replay_seconds
 from engine.core.targets.functions import Target
 from engine.executors import Progress
+from engine.intervals import Interval
 from engine.store.snapshot import Snapshot
 
 STRENGTHS = np.geomspace(1e-3, 1e3, 13)
@@ -75,7 +79,7 @@ def fit_to_replays(
     gradients: RecordGradients,
     prior: NDArray[np.floating],
     report: Progress = lambda doing, done, total: None,
-) -> Fit:
+) -> tuple[Fit, Interval | None]:
     """The model, fitted to the round's pairs of replays.
 
     Args:
@@ -86,11 +90,14 @@ def fit_to_replays(
         report: told the replays that are done, of how many; raise from it to cancel.
 
     Returns:
-        alpha and v. I_i, the change of f that a record's presence makes, is in units of f.
+        alpha and v, and the LDS that is to be expected where halves are removed. I_i, the change of f that a record's
+        presence makes, is in units of f.
     """
-    (outcomes,) = pair_outcomes(snapshot, [target], report=report)
-    x = contrasts(snapshot)
-    return fit(gradients.summed(x), x @ prior, half_differences(outcomes))
+    once, again = (outcomes[0] for outcomes in pair_outcomes(snapshot, [target], report=report))
+    x, effort = contrasts(snapshot), kind_of(snapshot).effort
+    found = fit(gradients.summed(x), x @ prior, half_differences(once))
+    rng = np.random.default_rng([snapshot.config.seed, snapshot.round])
+    return found, foretold(found.left_out, once, again, subsets=effort.subsets, orders=effort.orders, rng=rng)
 
 
 def training_seconds(snapshot: Snapshot, target: Target, one: float | None = None) -> float:
@@ -107,6 +114,8 @@ class Fit(NamedTuple):
     alpha: float
     v: Floats
     """(P,)"""
+    left_out: Floats
+    """(m,) what the fit to the other pairs says of each y_p; alpha is that of all."""
 
 
 def fit(z: Floats, q: ArrayLike, y: ArrayLike) -> Fit:
@@ -120,22 +129,23 @@ def fit(z: Floats, q: ArrayLike, y: ArrayLike) -> Fit:
     prior, effect = np.asarray(q, np.float64), np.asarray(y, np.float64)
     square = float(prior @ prior)
     alpha = float(prior @ effect) / square if square > 0 else 0.0
-    return Fit(alpha, _ridge(z, effect - alpha * prior))
+    v, errors = _ridge(z, effect - alpha * prior)
+    return Fit(alpha, v, effect - errors)
 
 
-def _ridge(z: Floats, residual: Floats) -> Floats:
-    """Weights Z^T (Z Z^T + s I)^-1 r, with the strength s of the least leave-one-out error; 0 if none beats 0.
+def _ridge(z: Floats, residual: Floats) -> tuple[Floats, Floats]:
+    """Weights Z^T (Z Z^T + s I)^-1 r, with the strength s of the least leave-one-out errors, and these; 0 if none beats 0.
 
     No two pairs share an order, so that what a pair left out is predicted by others with none of its noise.
     """
     values, vectors = np.linalg.eigh(z @ z.T)
     turned = vectors.T @ residual
-    best, error = np.zeros_like(residual), float(residual @ residual)
+    best, errors = np.zeros_like(residual), residual
     for strength in STRENGTHS * max(values.mean(), np.finfo(float).tiny):
         shrunk = 1 / (np.maximum(values, 0) + strength)
         dual = vectors @ (shrunk * turned)
         # The error where p is left out is s dual_p / (1 - h_pp), h the hat matrix (Allen's PRESS).
         left_out = dual / ((vectors * vectors) @ shrunk)
-        if float(left_out @ left_out) < error:
-            best, error = dual, float(left_out @ left_out)
-    return z.T @ best
+        if float(left_out @ left_out) < float(errors @ errors):
+            best, errors = dual, left_out
+    return z.T @ best, errors

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.intervals import Interval
 from engine.store.snapshot import Float32s
 from engine.store.words import counted
 
@@ -29,6 +30,8 @@ class Attribution(NamedTuple):
     tokens: Float32s | None = None
     """(N,) by token of the records that are sequences; a record's sum up to its influence. None where records have no
     tokens, or the estimator does not tell them apart."""
+    expected: Interval | None = None
+    """The LDS that a check is expected to find, where the estimator foretells it (`foretold`)."""
 
     def __repr__(self) -> str:
         low, high = self.influence.min(initial=0), self.influence.max(initial=0)

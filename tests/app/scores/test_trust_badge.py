@@ -17,6 +17,7 @@ from app.scores.check import CHECKED, Check, measured_estimators
 from app.shell import loaders
 from engine.core.chosen_targets import named_target
 from engine.core.draws import random_removals
+from engine.core.effort import Effort
 from engine.core.estimators.registry import ESTIMATORS, REPLAY_REGRESSION
 from engine.core.faithfulness.cost import finished
 from engine.core.faithfulness.measure import Measurement
@@ -25,6 +26,7 @@ from engine.core.targets.of_records import return_target
 from engine.core.targets.question import TargetName
 from engine.jobs.calculations import Calculation
 from engine.jobs.questions import Validate
+from engine.kinds.control.kind import ControlKind
 from engine.store.read import Run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,6 +61,20 @@ def test_not_measured_then_measured(monkeypatch: pytest.MonkeyPatch, run: Run) -
         assert f"trust: LDS {measured.estimators[estimator].lds:.2f} of {measured.ceiling:.2f}" in shown
     assert "trust: not measured" in badge(diagnose(monkeypatch, run, round="0")), "another round"
     assert "trust: not measured" in badge(diagnose(monkeypatch, run, target="action")), "another target"
+
+
+def test_what_was_foretold_is_no_measurement(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr(ControlKind, "effort", Effort(subsets=8, orders=2, pairs=64))
+    told = engine.influence(run.snapshot(1), "return", REPLAY_REGRESSION).expected
+    assert told is not None
+    app = diagnose(monkeypatch, run, estimator=REPLAY_REGRESSION)
+    expected = f"{told.value:.2f} ({told.low:.2f} to {told.high:.2f})"
+    assert f"trust: expected LDS {expected}, not measured" in badge(app)
+    assert f"Not measured here: expected LDS {told.value:.2f}" in "".join(each.value for each in app.markdown)
+    measured = engine.validate(run, round=1, estimators=[REPLAY_REGRESSION], executor="inline")
+    shown = badge(diagnose(monkeypatch, run, estimator=REPLAY_REGRESSION))
+    assert f"trust: LDS {measured.estimators[REPLAY_REGRESSION].lds:.2f} of" in shown
+    assert "expected" not in shown
 
 
 def test_the_badge_is_about_the_orders_that_the_scores_are_averaged_over(

@@ -38,7 +38,7 @@ def snapshot() -> Snapshot:
 def test_the_mean_over_the_replays_orders(snapshot: Snapshot, name: str) -> None:
     target = return_target(snapshot)
     each = [ESTIMATORS[name](intervene(snapshot, (), order=order), target).influence for order in range(3)]
-    found, terms, layers, _ = attribute(snapshot, target, name, orders=3, by_layer=True)
+    found, terms, layers, *_ = attribute(snapshot, target, name, orders=3, by_layer=True)
     assert found.dtype == np.float32
     tolerance = 1e-6 * np.abs(found).max()
     np.testing.assert_allclose(found, np.mean(each, axis=0), atol=tolerance)

@@ -136,7 +136,7 @@ def test_terms_and_layers_add_up_to_the_influence(base: Snapshot, few_replays: N
     snapshot = base.without([1, 2, 3]).without(range(4, 20), actor_only=True)
     shared = snapshot.observation_space.encoder == "image"
     for target in targets(base):
-        influence, terms, layers, _ = ESTIMATORS[name](snapshot, target, by_layer=True)
+        influence, terms, layers, *_ = ESTIMATORS[name](snapshot, target, by_layer=True)
         assert list(terms) == ["actor", "critic", "entropy"]
         close(sum(terms.values()), influence, 1e-5)
         close(sum(layers.values()), influence, 1e-5)

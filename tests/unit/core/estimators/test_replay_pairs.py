@@ -9,12 +9,21 @@ import numpy as np
 import pytest
 
 import engine
-from engine.core.draws import FIRST_PAIRED_ORDER, random_removals
-from engine.core.estimators.replay_pairs import contrasts, half_differences, halves, pair_outcomes, paired_replays
+from engine.core.draws import FIRST_ORDER_AGAIN, FIRST_PAIRED_ORDER, random_removals
+from engine.core.effort import Effort
+from engine.core.estimators.replay_pairs import (
+    contrasts,
+    half_differences,
+    half_sums,
+    halves,
+    pair_outcomes,
+    paired_replays,
+)
 from engine.core.faithfulness.measure import Measurement
 from engine.core.replays.many import removal_name
 from engine.core.targets.of_records import return_target
 from engine.errors import BadInputError
+from engine.kinds.control.kind import ControlKind
 from engine.store.snapshot import Snapshot
 
 pytestmark = pytest.mark.usefixtures("_few_replays_to_fit")
@@ -28,6 +37,21 @@ def test_a_pair_is_a_half_and_its_complement_in_an_order_of_its_own(snapshot: Sn
         assert first.removed.sum() == 70
         assert first.order == second.order
     assert len({each.order for each in wanted}) == 6
+
+
+def test_every_eighth_pair_is_a_half_again_in_one_of_four_other_orders(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ControlKind, "effort", Effort(pairs=41))
+    wanted = paired_replays(snapshot)
+    once, again = wanted[:72], wanted[72:]
+    assert len(again) == 10
+    for first, second in zip(once, again, strict=False):
+        np.testing.assert_array_equal(first.removed, second.removed)
+    assert [each.order - FIRST_ORDER_AGAIN for each in again] == [0, 0, 1, 1, 2, 2, 3, 3, 0, 0]
+    assert len(halves(snapshot)) == len(contrasts(snapshot)) == 36
+    outcomes = pair_outcomes(snapshot, [return_target(snapshot)])
+    assert (outcomes.once.shape, outcomes.again.shape) == ((1, 36, 2), (1, 5, 2))
 
 
 def test_records_that_the_update_went_without_are_in_neither_half(snapshot: Snapshot) -> None:
@@ -57,7 +81,7 @@ def test_no_pair_has_an_order_or_a_half_that_estimators_are_measured_on(
 
 def test_outcomes_are_those_of_replay(snapshot: Snapshot) -> None:
     targets = [return_target(snapshot), engine.action_target(snapshot, record=3)]
-    found = pair_outcomes(snapshot, targets)
+    found = pair_outcomes(snapshot, targets).once
     assert found.shape == (2, 6, 2)
     half = halves(snapshot)[4]
     for side, removed in enumerate((half, ~half)):
@@ -74,10 +98,10 @@ def test_differences_have_only_what_single_records_do_and_sums_only_the_rest(sna
     influence, order = rng.normal(size=140), 10 * rng.normal(size=(6, 1))
     alone = kept @ influence + order
     np.testing.assert_allclose(half_differences(alone), x @ influence, atol=1e-9)
-    np.testing.assert_allclose(alone.mean(axis=1) - order[:, 0], influence.sum() / 2, atol=1e-9)
+    np.testing.assert_allclose(half_sums(alone) - order[:, 0], influence.sum() / 2, atol=1e-9)
     together = np.einsum("mki,ij,mkj->mk", kept, _centred_pairs(rng), kept)
     np.testing.assert_allclose(half_differences(together), 0, atol=1e-9)
-    assert together.mean(axis=1).std() > 1
+    assert half_sums(together).std() > 1
 
 
 def _centred_pairs(rng: np.random.Generator) -> np.ndarray:

@@ -44,7 +44,7 @@ def test_regression_is_an_estimator_like_others(snapshot: Snapshot) -> None:
     assert scores.influence.any()
     target = return_target(snapshot)
     prior, gradients = ESTIMATORS[PRIOR](snapshot, target).influence, record_gradients(snapshot, target)
-    fitted = fit_to_replays(snapshot, target, gradients, prior)
+    fitted, _ = fit_to_replays(snapshot, target, gradients, prior)
     missed = inner_products(gradients.policy, gradients.batch, snapshot.config, gradients.direction(fitted.v))
     expected = fitted.alpha * prior + missed.detach().numpy()
     np.testing.assert_allclose(scores.influence, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
@@ -105,7 +105,7 @@ def contrasts(rng: np.random.Generator, m: int, n: int = N) -> np.ndarray:
 
 def scores(x: np.ndarray, y: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """(n,) influence where every record's gradient is a direction of its own."""
-    alpha, v = fit(x, x @ prior, y)
+    alpha, v, _ = fit(x, x @ prior, y)
     return alpha * prior + v
 
 
@@ -135,7 +135,7 @@ def test_the_prior_comes_back_where_replays_are_noise_to_it(seed: int) -> None:
     """The prior is right, and what is left of the replays is the orders' noise alone, of a thousand like it."""
     rng = np.random.default_rng(seed)
     prior, gradients, x = rng.normal(size=N), rng.normal(size=(N, 50)), contrasts(rng, 128)
-    alpha, v = fit(x @ gradients, x @ prior, x @ prior + 5 * rng.normal(size=128))
+    alpha, v, _ = fit(x @ gradients, x @ prior, x @ prior + 5 * rng.normal(size=128))
     assert np.corrcoef(alpha * prior + gradients @ v, prior)[0, 1] > 0.97
 
 
@@ -143,19 +143,19 @@ def test_ridge_strength_has_the_least_leave_one_out_error(rng: np.random.Generat
     """By the formula, and by really leaving out each pair."""
     z = contrasts(rng, 30, 80)
     y = z @ rng.normal(size=80) + 2 * rng.normal(size=30)
-    chosen = fit(z, np.zeros(30), y).v
+    _, chosen, predicted = fit(z, np.zeros(30), y)
 
     def ridge(z: np.ndarray, y: np.ndarray, strength: float) -> np.ndarray:
         return z.T @ np.linalg.solve(z @ z.T + strength * np.eye(len(y)), y)
 
-    def left_out(strength: float) -> float:
+    def left_out(strength: float) -> np.ndarray:
         rest = ~np.eye(len(y), dtype=bool)
-        errors = [y[p] - z[p] @ ridge(z[rest[p]], y[rest[p]], strength) for p in range(len(y))]
-        return float(np.square(errors).sum())
+        return np.array([z[p] @ ridge(z[rest[p]], y[rest[p]], strength) for p in range(len(y))])
 
     strengths = STRENGTHS * np.linalg.eigvalsh(z @ z.T).mean()
-    best = min(strengths, key=left_out)
+    best = min(strengths, key=lambda strength: float(np.square(y - left_out(strength)).sum()))
     np.testing.assert_allclose(chosen, ridge(z, y, best), atol=1e-9)
+    np.testing.assert_allclose(predicted, left_out(best), atol=1e-9)
 
 
 def test_regression_improves_on_a_poor_prior_the_more_replays_it_has(rng: np.random.Generator) -> None:
