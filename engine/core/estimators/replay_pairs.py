@@ -8,8 +8,8 @@ kept. Then half of the pair's
   is in it, but for its mean over the others, which belongs to I_i;
 * sum is b_q + sum_ij (1 + s_i s_j) J_ij / 4 + noise and a constant: what single records do is not in it.
 
-Every eighth pair is one of these halves again, in an order that every fourth of them shares: what two orders agree in is no
-noise, and what differs within one is not the order's own. Nothing is fitted to those: they say how good a fit is (`foretold`).
+An eighth of the pairs are halves that come again, in two orders that all of these share: what orders agree in is no noise, and
+what differs within one is not the order's own. Nothing is fitted to those: they say how good a fit is (`foretold`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from engine.store.snapshot import Snapshot
 
 HALF = 0.5
 """Share of the records that the first replay of a pair goes without."""
-AGAIN = 8
-"""Of so many pairs, one has a half that another one has, too."""
-SHARED_ORDERS = 4
-"""Minibatch orders that these have."""
+AGAIN = 16
+"""Of so many pairs, the half of one comes again."""
+SHARED_ORDERS = 2
+"""Minibatch orders in which it does."""
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -45,7 +45,7 @@ class PairOutcomes(NamedTuple):
     once: Floats
     """(targets, m, 2)"""
     again: Floats
-    """(targets, r, 2) the first r of these halves, half p in the shared order p modulo `SHARED_ORDERS`."""
+    """(targets, r, SHARED_ORDERS, 2) the first r of these halves, in orders that they share."""
 
 
 def halves(snapshot: Snapshot) -> Bools:
@@ -55,15 +55,15 @@ def halves(snapshot: Snapshot) -> Bools:
     """
     kind, n = kind_of(snapshot), int(snapshot.buffer.kept.sum())
     pairs = kind.effort.pairs
-    m = min(pairs - pairs // AGAIN, comb(n, removed_count(n, HALF)))
+    m = min(pairs - pairs // AGAIN * SHARED_ORDERS, comb(n, removed_count(n, HALF)))
     return kind.random_removals(snapshot, HALF, m, TRAINING_SEED)
 
 
 def paired_replays(snapshot: Snapshot) -> list[Replay]:
-    """2 (m + r) replays, the two of a pair together, those of the halves that come again last."""
+    """2 (m + r SHARED_ORDERS) replays, the two of a pair together, those of the halves that come again last."""
     kept, once = snapshot.buffer.kept, halves(snapshot)
     again = once[: kind_of(snapshot).effort.pairs // AGAIN]
-    shared = ((FIRST_ORDER_AGAIN + p % SHARED_ORDERS, half) for p, half in enumerate(again))
+    shared = [(FIRST_ORDER_AGAIN + q, half) for half in again for q in range(SHARED_ORDERS)]
     pairs = [*enumerate(once, FIRST_PAIRED_ORDER), *shared]
     return [Replay(removed, order) for order, half in pairs for removed in (half, kept & ~half)]
 
@@ -79,7 +79,7 @@ def pair_outcomes(
     doing = "replaying the update to fit replay_regression"
     found = outcomes_of(snapshot, targets, paired_replays(snapshot), pool=pool, report=report, doing=doing)
     by_pair, m = found.reshape(len(targets), -1, 2), len(halves(snapshot))
-    return PairOutcomes(by_pair[:, :m], by_pair[:, m:])
+    return PairOutcomes(by_pair[:, :m], by_pair[:, m:].reshape(len(targets), -1, SHARED_ORDERS, 2))
 
 
 def contrasts(snapshot: Snapshot) -> Floats:

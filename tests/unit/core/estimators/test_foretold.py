@@ -42,15 +42,18 @@ class World:
         certain = kept @ self.alone + np.einsum("...i,ij,...j->...", centred, self.both, centred)
         return certain[..., None] + self.noise * self.rng.normal(size=(*certain.shape, orders))
 
-    def pairs(self, kept: np.ndarray, orders: int) -> np.ndarray:
-        """(m, n) first halves -> (m, 2), in so many orders by turns."""
-        own = 50 * self.rng.normal(size=(orders, 1))[np.arange(len(kept)) % orders]
+    def pairs(self, kept: np.ndarray, orders: int = 1) -> np.ndarray:
+        """(m, n) first halves -> (m, 2), every pair in an order of its own, or (m, orders, 2), in orders that they share."""
+        if orders > 1:
+            shared = 50 * self.rng.normal(size=(orders, 1))
+            return np.stack([self.f(kept, orders), self.f(1 - kept, orders)], axis=2) + shared
+        own = 50 * self.rng.normal(size=(len(kept), 1))
         return np.stack([self.f(kept)[:, 0], self.f(1 - kept)[:, 0]], axis=1) + own
 
     def told_and_found(self) -> tuple[Interval, float]:
         """What is foretold, and the LDS that other subsets in other orders find."""
         kept = halves(self.rng, PAIRS, N).astype(float)
-        once, again = self.pairs(kept, PAIRS), self.pairs(kept[:AGAIN], SHARED_ORDERS)
+        once, again = self.pairs(kept), self.pairs(kept[:AGAIN], SHARED_ORDERS)
         x = kept - 0.5
         fitted = fit(x, np.zeros(PAIRS), (once[:, 0] - once[:, 1]) / 2)
         told = foretold(fitted.left_out, once, again, subsets=SUBSETS, orders=ORDERS, rng=self.rng)
@@ -65,7 +68,7 @@ def test_a_check_finds_what_was_foretold(together: float, noise: float) -> None:
     told, found = zip(*(World(seed, together, noise).told_and_found() for seed in range(40)), strict=True)
     inside = [each.low <= value <= each.high for each, value in zip(told, found, strict=True)]
     assert sum(inside) >= 35, "at 95 %, fewer than 35 of 40 come once in 400 times"
-    assert np.mean([each.value for each in told]) == pytest.approx(np.mean(found), abs=0.05)
+    assert np.mean([each.value for each in told]) == pytest.approx(np.mean(found), abs=0.08)
     assert np.mean([each.high - each.low for each in told]) < 0.6
 
 
@@ -75,7 +78,7 @@ def test_what_a_prediction_is_worth_in_a_world_of_single_records() -> None:
     seen, unseen = rng.normal(size=(2, 20_000))
     y = seen + unseen
     once = np.stack([y, -y], axis=1)
-    told = foretold(seen, once, once, subsets=10**9, orders=1, rng=rng)
+    told = foretold(seen, once, np.stack([once, once], axis=1), subsets=10**9, orders=1, rng=rng)
     assert told is not None
     assert told.value == pytest.approx(6 / math.pi * math.asin(math.sqrt(0.5) / 2), abs=0.01)
     assert told.low == pytest.approx(told.value, abs=0.02)
@@ -85,9 +88,9 @@ def test_what_a_prediction_is_worth_in_a_world_of_single_records() -> None:
 def test_nothing_is_foretold_from_too_little() -> None:
     rng = np.random.default_rng(0)
     once, left_out = rng.normal(size=(40, 2)), rng.normal(size=40)
-    enough = ENOUGH * SHARED_ORDERS
-    few = foretold(left_out, once, once[: enough - 1], subsets=64, orders=4, rng=rng)
-    nothing = foretold(np.zeros(40), once, once[:enough], subsets=64, orders=4, rng=rng)
+    again = rng.normal(size=(ENOUGH, SHARED_ORDERS, 2))
+    few = foretold(left_out, once, again[1:], subsets=64, orders=4, rng=rng)
+    nothing = foretold(np.zeros(40), once, again, subsets=64, orders=4, rng=rng)
     assert few is None
     assert nothing is None
 
