@@ -151,7 +151,8 @@ def draw_records(run: Run, target: ActionTarget) -> None:
         scores, related = loaders.behaviour_records(loaders.load_snapshot(run, part.round), target)
         with st.container(key="behaviour_trust", horizontal=True, vertical_alignment="center"):
             if run.manifest.observation_space.kind != "dict":  # a state of several parts has no name in another round
-                trust_badge.badge(Check.of(run, part, _spelled_out(target)), "first_order", "behaviour")
+                check = Check.of(run, part, _spelled_out(target))
+                trust_badge.badge(check, "first_order", trust_badge.trust_of(check, "first_order"), "behaviour")
             st.caption(
                 f"first_order, this state and action as the target, round {part.round}, recorded minibatch order"
             )

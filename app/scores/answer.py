@@ -35,7 +35,7 @@ def draw(
     with place:
         st.markdown(sentence(found, trust))
         with st.container(key="trust", horizontal=True, vertical_alignment="center"):
-            trust_badge.badge(check, estimator, "trust")
+            trust_badge.badge(check, estimator, trust, "trust")
             trust_badge.another_estimator(check, estimator, trust)
             go_on()
 

@@ -33,7 +33,7 @@ class Trust:
     can_be_measured: bool = True
     """Whether the round's update can be replayed."""
     expected: Interval | None = None
-    """The LDS that the scores' own replays foretell; None where nothing does, or it was measured."""
+    """The LDS that the scores' own replays foretell, where they do; what was measured goes before it."""
 
     @property
     def word(self) -> str:

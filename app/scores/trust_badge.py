@@ -20,7 +20,6 @@ from app.shell.glossary import explained, meaning
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
 from engine.core.faithfulness.result import TrustVerdict, Validation, read_validation
-from engine.core.influence import read_influence
 from engine.core.targets.question import averaged_name
 from engine.experiments.recommendation import CLEARLY
 from engine.intervals import Interval
@@ -64,25 +63,16 @@ subsets of the round's records, really replay the update without them, and compa
 LDS = f"LDS: {meaning('LDS')}"
 
 
-def trust_of(check: Check, estimator: str) -> Trust:
-    """What is known of whether an estimator's scores can be trusted here."""
+def trust_of(check: Check, estimator: str, expected: Interval | None = None) -> Trust:
+    """What is known of whether an estimator's scores can be trusted here; `expected` is what they foretell of themselves."""
     name = averaged_name(estimator, check.how.score_orders)
-    found = read_validation(check.snapshot, check.target, name)
     return Trust(
         name,
-        found,
+        read_validation(check.snapshot, check.target, name),
         replayed.another_policy(check.run, check.snapshot),
         bool(check.snapshot.minibatches.size),
-        None if found is not None else _expected(check, estimator),
+        expected,
     )
-
-
-def _expected(check: Check, estimator: str) -> Interval | None:
-    """The LDS that the scores' own replays foretell, where they do."""
-    if estimator != OPTIONAL:
-        return None
-    kept = read_influence(check.snapshot, check.target, estimator, orders=check.how.score_orders)
-    return None if kept is None else kept.expected
 
 
 def source(line: str) -> DeltaGenerator:
@@ -126,9 +116,8 @@ def another_estimator(check: Check, estimator: str, trust: Trust) -> None:
     )
 
 
-def badge(check: Check, estimator: str, key: str) -> None:
+def badge(check: Check, estimator: str, trust: Trust, key: str) -> None:
     """What was measured of a ranking; or that nothing was, with a button that measures it and the time that it would take."""
-    trust = trust_of(check, estimator)
     if trust.another_policy:
         st.badge(
             "trust: none, another policy", icon=":material/error:", color="orange", help=escape(trust.another_policy)

@@ -140,7 +140,7 @@ def diagnose() -> None:
     what = target_controls.in_words(name, run.manifest.action_space.value_names)
     line = page.provenance(run, snapshot, f"{estimator}, {what}", background.provenance(snapshot, orders))
     check = Check.of(run, snapshot, asked, orders)
-    trust = trust_badge.trust_of(check, estimator)
+    trust = trust_badge.trust_of(check, estimator, scores.expected)
     answer.draw(
         place,
         load_concentration(snapshot, scores),

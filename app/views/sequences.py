@@ -52,7 +52,7 @@ def recorded(run: Run, run_name: str, snapshot: LanguageSnapshot) -> None:
         source = page.provenance(run, snapshot, f"{estimator}, {target.words}", provenance)
         line = escape(" · ".join(part for part in (source, no_signal_caption(found)) if part))
         check = Check.of(run, snapshot, target, orders)
-        trust = trust_badge.trust_of(check, estimator)
+        trust = trust_badge.trust_of(check, estimator, found.expected)
         answer.draw(
             place,
             concentration_of(snapshot, found),

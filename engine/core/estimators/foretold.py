@@ -27,6 +27,8 @@ from engine.intervals import Interval
 ENOUGH = 4
 """Halves that must have come again; fewer say nothing of chance."""
 RESAMPLES = 1000
+SURE = 1 - 1e-9
+"""A correlation at most, where Fisher's z is finite."""
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -82,7 +84,7 @@ def foretold(
         drawn(by_chance, halves * (repeats - 1)),
     )
     luck = rng.normal(size=RESAMPLES) * np.sqrt((1 + found**2 / 2) / (subsets - 3))
-    checks = np.tanh(np.arctanh(np.clip(found, -_SURE, _SURE)) + luck)
+    checks = np.tanh(np.arctanh(np.clip(found, -SURE, SURE)) + luck)
     return Interval.of_resamples(float(expected(np.arange(m), noise, by_half, by_chance)), checks)
 
 
@@ -96,9 +98,6 @@ def in_words(expected: Interval) -> str:
         f"expected LDS {expected.value:.2f} where halves are removed ({expected.low:.2f} to {expected.high:.2f} in 95 of 100 "
         "checks), foretold by its own replays"
     )
-
-
-_SURE = 1 - 1e-9
 
 
 def _covariance(a: Floats, b: Floats) -> Floats:
