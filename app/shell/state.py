@@ -26,8 +26,8 @@ from app.shell.text import escape, spans
 
 LAG_SECONDS = 3.0
 """So long after a page was drawn a browser may still say what a widget was before it was set."""
-ADDRESS_SECONDS = 10.0
-"""So long after the URL was told something new a browser may still ask with the one before."""
+ADDRESS_SECONDS = 60.0
+"""So long after the URL was told something new a browser that has not asked with it yet may still ask with the one before."""
 
 _SESSION = "what is known of this session"
 _ROWS = "the rows of "
@@ -140,8 +140,10 @@ def _goes_back() -> bool:
 
 
 def _hear() -> None:
-    """Forget of what was set, and drawn, all that the browser asks with: it has heard of it."""
-    context, mine = get_script_run_ctx(suppress_warning=True), _mine()
+    """Take what the browser asks with for heard: what was set and drawn, and the address that was told last."""
+    context, mine, address = get_script_run_ctx(suppress_warning=True), _mine(), _address()
+    if mine.told.get(address) == math.inf:
+        mine.told = {address: math.inf}
     asked = [widget.id for widget in context.session_state.get_widget_states()] if context else []
     for key, one in list(mine.set.items()):
         is_drawn, is_said = one.until < math.inf, any(id.endswith(f"-{key}") for id in asked)
@@ -317,8 +319,17 @@ def put(values: Mapping[str, Any]) -> None:
 
 
 def step(key: str, options: Sequence[Any], by: int) -> None:
-    """Move the widget `key` to a neighbouring option (a callback)."""
-    here = options.index(get(key))
+    """Move the widget `key` to a neighbouring option (a callback).
+
+    Args:
+        key: of the widget.
+        options: what it may be, in order.
+        by: how many options further; it stays among them.
+    """
+    unheard = _mine().set.get(key)
+    shown = st.session_state.get(key)
+    # a browser that is busy hears late: a press means what was set last, however long ago that was
+    here = options.index(unheard.values[-1] if unheard is not None and shown in unheard.values else get(key))
     put({key: options[min(max(here + by, 0), len(options) - 1)]})
 
 

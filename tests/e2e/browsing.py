@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
+
+PATIENCE = 120_000
+"""Milliseconds; a busy machine takes half a minute for the first chart."""
+
+
+def patient_page(browser: BrowserContext) -> Page:
+    """An empty page that waits as long as a busy machine needs."""
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
+    return page
 
 
 def idle(page: Page) -> None:

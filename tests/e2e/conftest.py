@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from browsing import patient_page
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 from serving import served
 from stable_baselines3 import PPO
 
@@ -74,8 +75,6 @@ def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def page(browser: BrowserContext) -> Iterator[Page]:
-    page = browser.new_page()
-    page.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
+    page = patient_page(browser)
     yield page
     page.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from browsing import idle
+from browsing import idle, patient_page
 from playwright.sync_api import BrowserContext, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -18,9 +18,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def page(browser: BrowserContext, url: str) -> Iterator[Page]:
     """Diagnose, for all of them: what a test opens there it closes."""
-    page = browser.new_page()
-    page.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
+    page = patient_page(browser)
     page.goto(f"{url}/diagnose?run=FrozenLake-v1&round=12&estimator=first_order&picture=scatter")
     expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
     idle(page)
@@ -38,7 +36,7 @@ def more(page: Page) -> Iterator[None]:
 
 
 def downloaded(page: Page, key: str, folder: Path) -> Path:
-    with page.expect_download(timeout=60_000) as waiting:
+    with page.expect_download() as waiting:
         page.locator(f".st-key-{key} button").click()
     path = folder / waiting.value.suggested_filename
     waiting.value.save_as(path)
@@ -62,7 +60,7 @@ def test_a_chart_gives_its_picture_in_the_chosen_format(page: Page, tmp_path: Pa
         expect(page).to_have_url(re.compile("picture_format=svg"))
     idle(page)
     page.locator(".st-key-records_scatter .nsewdrag").first.hover()
-    with page.expect_download(timeout=60_000) as waiting:
+    with page.expect_download() as waiting:
         page.locator(".st-key-records_scatter .modebar-btn[data-title*='ownload']").click()
     assert waiting.value.suggested_filename == "FrozenLake-v1-round-12-records.svg"
     waiting.value.save_as(tmp_path / "chart.svg")

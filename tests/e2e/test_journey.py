@@ -39,7 +39,7 @@ def test_from_a_link_to_a_verdict(page: Page, url: str, runs: Path, name: str) -
     expect(jobs).to_contain_text(re.compile("queued|running"))
     assert f"run={name}" in page.url
     page.reload()  # the work goes on
-    expect(jobs).to_contain_text("done", timeout=120_000)
+    expect(jobs).to_contain_text("done")
     job = list_jobs(engine.open_run(runs / name))[0]
     assert job.plan.removed == tuple(basket)
 

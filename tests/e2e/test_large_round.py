@@ -20,8 +20,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def test_a_lasso_takes_records_that_are_not_drawn(page: Page, url: str, runs: Path) -> None:
     sizes = {"rounds": 1, "n_envs": 32, "n_steps": 2048, "batch_size": 8192, "n_epochs": 1}
     engine.train(engine.preset("CartPole-v1", "default", **sizes), runs / "large")
-    page.set_default_timeout(120_000)
-    expect.set_options(timeout=120_000)
     page.goto(f"{url}/diagnose?run=large&round=0")
     expect(page.locator(".st-key-records_scatter .nsewdrag").first).to_be_visible()
     expect(page.locator(".st-key-records_scatter")).to_contain_text(f"{MOST_MARKS:,} of 65,536 records drawn")

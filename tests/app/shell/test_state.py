@@ -135,6 +135,16 @@ def test_a_click_that_the_browser_sends_with_an_older_url_is_no_way_back(browser
     assert browser.url.says() == {"round": "1"}
 
 
+def test_a_link_back_to_an_older_url_is_followed_once_the_browser_has_asked_with_the_new_one(browser: Browser) -> None:
+    browser.shows(round_and_estimator)
+    browser.widgets["round"] = 1
+    browser.shows(round_and_estimator)
+    assert browser.url.says() == {"round": "1"}
+    browser.shows(round_and_estimator, after=0.1)
+    browser.goes_to(round="4")
+    assert browser.shows(round_and_estimator, after=0.1) == (4, "first_order")
+
+
 def test_a_link_from_a_page_to_itself_is_followed_and_told(browser: Browser) -> None:
     """The browser asks with the link's address and goes on showing the one before."""
     browser.shows(round_and_estimator)
@@ -190,6 +200,16 @@ def test_keys_that_are_pressed_before_the_browser_heard_of_the_last_one_count(br
     assert browser.shows(a_round, after=0.1) == 3
     browser.widgets["round"] = 1
     assert browser.shows(a_round, after=0.1) == 1, "what the widget never was is a choice"
+
+
+def test_keys_that_are_pressed_in_a_browser_that_hears_late_count(browser: Browser) -> None:
+    browser.shows(a_round)
+    state.step("round", range(9), 1)
+    assert browser.shows(a_round) == 1
+    browser.now += 2 * state.LAG_SECONDS
+    browser.widgets["round"] = 0  # as it was before the press that a page was drawn for
+    state.step("round", range(9), 1)
+    assert browser.shows(a_round) == 2
 
 
 def test_a_widget_may_be_moved_back_once_the_browser_has_heard(
