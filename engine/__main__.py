@@ -21,9 +21,10 @@ from engine.cli.interventions import interventions
 from engine.cli.options import with_allowing
 from engine.cli.retrain import retrain
 from engine.cli.rlhf import rlhf
-from engine.cli.runs import export, runs, show, verify
+from engine.cli.runs import runs, show, verify
 from engine.cli.schema import schema
 from engine.cli.training import envs, train
+from engine.cli.transfer import export, import_
 from engine.cli.validate import validate
 from engine.errors import CancelledError, EngineError
 
@@ -43,6 +44,7 @@ COMMANDS = (
     retrain,
     interventions,
     export,
+    import_,
     schema,
     reproduce,
     faithfulness,
@@ -62,7 +64,7 @@ def commands() -> typer.Typer:
     )
     app.callback()(_options)
     for command in COMMANDS:
-        app.command()(with_allowing(command))
+        app.command(command.__name__.rstrip("_"))(with_allowing(command))
     return app
 
 

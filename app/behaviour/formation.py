@@ -14,7 +14,7 @@ from app.charts import behaviour as curve_charts
 from app.charts import formation as charts
 from app.scores import trust_badge
 from app.scores.check import Check
-from app.shell import loaders, page, state
+from app.shell import loaders, page, picks, state
 from app.shell.chart import draw_chart
 from app.shell.glossary import explained, meaning
 from app.shell.text import escape, signed_format
@@ -257,7 +257,7 @@ def _grouping(run: Run) -> Grouping:
 
 def clicked_round(key: str, grouping: Grouping | None = None) -> None:
     """Show the records of a clicked round, and of a clicked cell's group (a callback)."""
-    clicked = state.selected_point(key)
+    clicked = picks.point(key)
     if clicked is None:
         return
     number, _, which = str(clicked).partition(":")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from app.shell import state
+from app.shell import picks
 
 RecordsOf = Callable[[int], Sequence[int]]
 """The records behind a mark, by the number in its `customdata`; the last one is shown first."""
@@ -16,7 +16,7 @@ def picker(key: str, records_of: RecordsOf, on_pick: OnPick) -> Callable[[], Non
     """An `on_select` for the chart `key`."""
 
     def picked() -> None:
-        if records := [int(record) for mark in state.selected_records(key) for record in records_of(mark)]:
+        if records := [int(record) for mark in picks.records(key) for record in records_of(mark)]:
             on_pick(records)
 
     return picked

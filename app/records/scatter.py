@@ -13,7 +13,7 @@ from plotly.graph_objects import Figure
 from app.charts import records as charts
 from app.charts.outline import inside
 from app.scores import target_controls
-from app.shell import downloads, selection, state
+from app.shell import downloads, picks, selection, state
 from app.shell.cached import cached, identity
 from app.shell.chart import draw_chart
 from engine.core.scores import Scores
@@ -115,12 +115,12 @@ def draw(
 
 def picked(key: str, fields: dict[str, NDArray[Any]], axes: tuple[str, str]) -> list[int]:
     """The records that were picked in a scatter of these fields, also those within its outlines that are not drawn."""
-    records = state.selected_records(key)
+    records = picks.records(key)
     if len(fields["record"]) <= charts.MOST_MARKS:
         return records
     x, y = (fields[axis] for axis in axes)
     within = np.zeros(len(x), np.bool_)
-    for outline in state.selected_outlines(key):
+    for outline in picks.outlines(key):
         within |= inside(x, y, *outline)
     return [*dict.fromkeys([*fields["record"][within].tolist(), *records])]
 

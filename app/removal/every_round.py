@@ -11,7 +11,7 @@ import streamlit as st
 
 from app.charts import across as charts
 from app.removal import notes, start
-from app.shell import cancel, downloads, kinds, loaders, page, state, timed
+from app.shell import cancel, downloads, kinds, loaders, page, picks, state, timed
 from app.shell.chart import draw_chart
 from app.shell.glossary import explained, meaning
 from app.shell.text import escape
@@ -278,7 +278,7 @@ def _orders(job: SeriesJob) -> pd.DataFrame:
 
 def _take_round(run: Run) -> None:
     """Take over the round of a clicked mark (a callback)."""
-    clicked = state.selected_point("across_chart")
+    clicked = picks.point("across_chart")
     if clicked is not None and int(clicked) in run.stored_rounds:
         state.put({"round": int(clicked)})
 

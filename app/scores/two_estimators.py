@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.charts import estimators as charts
 from app.scores import background
-from app.shell import state
+from app.shell import picks, state
 from app.shell.chart import draw_chart
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
@@ -80,7 +80,7 @@ def _panel(
 
 
 def _pick(on_pick: Callable[[int], None]) -> None:
-    if records := state.selected_records("rank_scatter"):
+    if records := picks.records("rank_scatter"):
         on_pick(records[-1])
 
 

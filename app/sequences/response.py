@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.charts import token_strip as charts
 from app.sequences import loaders, members, target_controls
 from app.sequences.listing import Listed, neighbour
-from app.shell import downloads, presses, state
+from app.shell import downloads, picks, presses, state
 from app.shell.chart import draw_chart
 from app.shell.glossary import meaning
 from app.shell.text import escape
@@ -178,7 +178,7 @@ def _strip(
 
 def _ask(record: int) -> None:
     """A button that makes the picked tokens the target."""
-    picked = state.selected_records("token_strip")
+    picked = picks.records("token_strip")
     span = f"tokens {min(picked)} to {max(picked)}" if len(picked) > 1 else f"token {picked[0]}" if picked else ""
     st.button(
         f"Why did it say this? Ask about {span}" if picked else "Why did it say this?",

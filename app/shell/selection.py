@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from app.shell import follow_run, state
+from app.shell import follow_run, picks, state
 from engine.errors import EngineError
 from engine.intervention.record_sets import RecordSets, read_sets, select, stamp_of_sets
 from engine.store.read import Run
@@ -114,7 +114,7 @@ def picker(
     """
 
     def picked() -> None:
-        marks = state.selected_records(key)
+        marks = picks.records(key)
         if marks:  # an emptied pick of a chart that was drawn anew says nothing
             choose(run, snapshot, marks if records_of is None else (i for mark in marks for i in records_of(mark)))
 

@@ -355,31 +355,6 @@ def expected(key: str) -> Any | None:
     return said if said is not None and _is_opened(_address()) else get(key, said)
 
 
-def selected_records(key: str) -> list[int]:
-    """Record numbers selected in the chart `key`."""
-    chart = st.session_state.get(key)
-    points = chart["selection"]["points"] if chart else []
-    return [int(point["customdata"]) for point in points if "customdata" in point]
-
-
-def selected_outlines(key: str) -> list[tuple[list[float], list[float]]]:
-    """What was drawn around in the chart `key`: the corners of every lasso and box, across and up."""
-    chart = st.session_state.get(key)
-    drawn = chart["selection"] if chart else {}
-    outlines = [(list(one["x"]), list(one["y"])) for one in drawn.get("lasso", [])]
-    for one in drawn.get("box", []):
-        (left, right), (low, high) = one["x"], one["y"]
-        outlines.append(([left, right, right, left], [low, low, high, high]))
-    return outlines
-
-
-def selected_point(key: str) -> Any | None:
-    """The custom data of the point that was clicked in the chart `key`."""
-    chart = st.session_state.get(key)
-    points = chart["selection"]["points"] if chart else []
-    return points[0].get("customdata") if points else None
-
-
 def follow_rows(key: str, rows: Sequence[Hashable], wanted: Collection[Hashable] | None = None) -> None:
     """Say what the rows of the table `key`, which is drawn next, are: ticks stay with what they were set on.
 

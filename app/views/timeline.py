@@ -13,7 +13,7 @@ from app.removal import timeline_marks
 from app.runs import curve_controls, incidents
 from app.runs.loaders import metrics_over_rounds
 from app.runs.shown_rounds import shown_rounds
-from app.shell import downloads, follow_run, kinds, loaders, page, state
+from app.shell import downloads, follow_run, kinds, loaders, page, picks, state
 from app.shell.chart import draw_chart
 from app.shell.glossary import explained, meaning
 from app.shell.text import escape
@@ -37,7 +37,7 @@ numbers = [info.round for info in rounds]
 
 def open_mark(key: str) -> None:
     """Take over the round of a clicked mark, if it has records, or go to what came of a removal (a callback)."""
-    clicked = state.selected_point(key)
+    clicked = picks.point(key)
     if isinstance(clicked, str):
         timeline_marks.remember(clicked)
     elif clicked is not None and int(clicked) in stored:

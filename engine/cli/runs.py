@@ -1,4 +1,4 @@
-"""`python -m engine runs`, `show`, `verify` and `export`: what is recorded, and whether it is whole."""
+"""`python -m engine runs`, `show` and `verify`: what is recorded, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine import arguments
 from engine.cli.options import Json, RunFolder
 from engine.errors import BadInputError, DamagedRunError, EngineError
 from engine.terminal import print_json, print_table, progress
@@ -177,15 +176,3 @@ def _replayed(run: Path) -> list[ReplayedRound]:
             found.append(each)
             report(f"round {each.round} replayed", len(found), len(opened.stored_rounds))
     return found
-
-
-def export(
-    run: RunFolder,
-    out: Annotated[Path, typer.Option(help="Folder of the copy to make.")],
-    rounds: Annotated[str, typer.Option(help="Rounds whose records to keep, such as 0-9,20,30-39.")],
-) -> None:
-    """Copy a run with the metrics of every round but the records of only some."""
-    from engine.store.export import export_run
-
-    copy = export_run(run, out, arguments.ranges(rounds))
-    print(f"{copy.path}: {len(copy.rounds)} rounds, {len(copy.stored_rounds)} with records")

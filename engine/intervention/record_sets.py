@@ -250,6 +250,27 @@ def redo(run: Run, round: int) -> Change | None:
     return done[-1] if done else None
 
 
+def copy_sets(run: Run, copy: Run, round: int) -> bool:
+    """Write a round's sets of records anew for a copy of its run that has none; whether there were any.
+
+    Raises:
+        DamagedRunError: the file is not what was written, or names records that the round does not have.
+        StorageError: the disk refused.
+    """
+    sets = read_sets(run, round)
+    if sets == RecordSets():
+        return False
+    n = len(copy.snapshot(round).buffer)
+    changes = (*sets.undo, *sets.redo)
+    named = [*sets.sets.values(), *(change.added for change in changes), *(change.removed for change in changes)]
+    if any(records and max(records) >= n for records in named):
+        raise DamagedRunError(f"basket/{round:06d}.json is damaged: it names records that round {round} does not have")
+    path, files = _path(copy, round), Files()
+    files.make_folder(path.parent)
+    write_json(path, _content(sets), files)
+    return True
+
+
 def set_aside(run: Run, round: int) -> str:
     """Give a damaged file another name, so that the round's sets begin anew; returns that name. Errors as `change_set`."""
     path = run.path / "basket" / f"{round:06d}.json"

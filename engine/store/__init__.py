@@ -10,12 +10,12 @@ from engine.spaces import Space
 from engine.store.commit import RunWriter
 from engine.store.derived import load_table, save_table
 from engine.store.documents import Document, read_json, write_json
-from engine.store.export import export_run
 from engine.store.files import Files, inside
 from engine.store.find import find_runs
 from engine.store.manifest import Parent, RunManifest
 from engine.store.read import RoundInfo, Run, open_run
 from engine.store.snapshot import Snapshot, check_records
+from engine.store.transfer.export import export_run
 from engine.store.verify import Damage, verify_documents, verify_run
 
 __all__ = [

@@ -16,6 +16,7 @@ import numpy as np
 from engine.errors import BadInputError, DamagedRunError
 from engine.known_kinds import is_round
 from engine.store.strict_json import parse_json, parse_json_as
+from engine.store.words import brief
 from engine.typed import Count, typed
 
 LAST_NUMBER = 999_999
@@ -165,7 +166,7 @@ class Commit:
         for file in self.files:
             match = _DATA_NAME.fullmatch(file.name)
             if match is None or int(match[1]) != self.round or match[2] != file.kind:
-                raise DamagedRunError(f"{self.name} is damaged: {file.name!r} is not a file of its data")
+                raise DamagedRunError(f"{self.name} is damaged: {brief(file.name)} is not a file of its data")
 
 
 def check_metrics(metrics: Mapping[str, Any]) -> None:

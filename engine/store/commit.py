@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -147,7 +148,7 @@ class RunWriter:
         """
         self._check(snapshot.round)
         manifest = self.manifest
-        tables = _round_tables(snapshot, manifest)
+        tables = round_tables(snapshot, manifest)
         elsewhere = snapshot.fingerprint and dict(snapshot.fingerprint) != dict(manifest.fingerprint)
         where = snapshot.fingerprint if elsewhere else {}
         return self._commit(snapshot.round, tables, metrics, where, settings=snapshot.in_force, dropped=tuple(dropped))
@@ -169,6 +170,18 @@ class RunWriter:
         """Write a round of which only the metrics are kept (a thinned copy). Errors as `commit_round`."""
         self._check(round)
         return self._commit(round, {}, metrics, {})
+
+    def commit_copy(self, commit: Commit, tables: Mapping[str, pa.Table]) -> str:
+        """Write what a commit of another run says, with these tables in the place of its files. Errors as `commit_round`.
+
+        Args:
+            commit: the other run's.
+            tables: by kind those that the other run keeps; of the files that it has dropped the commit goes on telling.
+        """
+        self._check(commit.round)
+        new = _encoded(commit.round, tables)
+        said = tuple(new[file.kind][0] if file.kind in new else file for file in commit.files)
+        return self._write(replace(commit, files=said, previous=self._previous), new)
 
     def withdraw(self) -> None:
         """Take a run back that has no round, so that another one can be started in its folder; else do nothing."""
@@ -219,39 +232,52 @@ class RunWriter:
         settings: Mapping[str, Any] | None = None,
         dropped: tuple[int, ...] = (),
     ) -> str:
+        """Write the next commit."""
+        new = _encoded(round, tables)
+        described = tuple(file for file, _ in new.values())
+        metrics = plain(metrics)
+        check_metrics(metrics)
+        commit = Commit(
+            round, final, described, metrics, self._previous, dict(fingerprint), plain(settings or {}), dropped
+        )
+        return self._write(commit, new)
+
+    def _write(self, commit: Commit, new: Mapping[str, tuple[DataFile, bytes]]) -> str:
         """The protocol: data, then the commit that names it, each durable before the next; then what it drops is removed."""
-        encoded = {kind: to_parquet(table) for kind, table in tables.items()}
-        described = tuple(
+        self._check_dropped(commit)
+        self._refuses = f"{self.path}: an earlier write failed; open the run again to go on"
+        for file, data in new.values():
+            self._files.create(inside(self.path, "data", file.name), data)
+        if new:
+            self._files.sync_folder(self.path / "data")
+        try:
+            self._files.publish(inside(self.path, "commits", commit_name(commit.round)), commit.to_bytes())
+        except FileExistsError:
+            raise LockedRunError(f"{self.path}: another writer has committed round {commit.round}") from None
+        self._previous, self._last, self._final = commit.hash, commit.round, commit.final
+        for name in self.kept.add(commit):
+            with suppress(FileNotFoundError):
+                self._files.remove(inside(self.path, "data") / name)
+        self._refuses = None
+        return commit.hash
+
+
+def _encoded(round: int, tables: Mapping[str, pa.Table]) -> dict[str, tuple[DataFile, bytes]]:
+    """What a commit says of its tables' files, and their bytes, by kind."""
+    encoded = {kind: to_parquet(table) for kind, table in tables.items()}
+    return {
+        kind: (
             DataFile(
                 name=f"{round:06d}-{kind}-{uuid4().hex}.parquet",
                 kind=kind,
                 bytes=len(data),
                 sha256=sha256(data).hexdigest(),
                 rows=tables[kind].num_rows,
-            )
-            for kind, data in encoded.items()
+            ),
+            data,
         )
-        metrics = plain(metrics)
-        check_metrics(metrics)
-        commit = Commit(
-            round, final, described, metrics, self._previous, dict(fingerprint), plain(settings or {}), dropped
-        )
-        self._check_dropped(commit)
-        self._refuses = f"{self.path}: an earlier write failed; open the run again to go on"
-        for file, data in zip(described, encoded.values(), strict=True):
-            self._files.create(inside(self.path, "data", file.name), data)
-        if described:
-            self._files.sync_folder(self.path / "data")
-        try:
-            self._files.publish(inside(self.path, "commits", commit_name(round)), commit.to_bytes())
-        except FileExistsError:
-            raise LockedRunError(f"{self.path}: another writer has committed round {round}") from None
-        self._previous, self._last, self._final = commit.hash, round, final
-        for name in self.kept.add(commit):
-            with suppress(FileNotFoundError):
-                self._files.remove(inside(self.path, "data") / name)
-        self._refuses = None
-        return commit.hash
+        for kind, data in encoded.items()
+    }
 
 
 def check_drops(manifest: RunManifest, path: Path) -> None:
@@ -266,7 +292,7 @@ def check_drops(manifest: RunManifest, path: Path) -> None:
         )
 
 
-def _round_tables(snapshot: Snapshot, manifest: RunManifest) -> dict[str, pa.Table]:
+def round_tables(snapshot: Snapshot, manifest: RunManifest) -> dict[str, pa.Table]:
     """The tables of a round by name, in the order of `known_kinds.rounds`."""
     if snapshot.kind != manifest.kind:
         raise BadInputError(f"this is a run of the kind {manifest.kind}, and the round one of the kind {snapshot.kind}")

@@ -6,15 +6,15 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import BinaryIO, ParamSpec, TypeVar
 from uuid import uuid4
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from engine.errors import DamagedRunError, LockedRunError, StorageError
+from engine.errors import DamagedRunError, EngineError, LockedRunError, StorageError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,15 +42,24 @@ class Files:
         return operation(*args, **kwargs)
 
     def create(self, path: Path, data: bytes) -> None:
+        """`create_from` of bytes that are in memory."""
+        self.create_from(path, [data])
+
+    def create_from(self, path: Path, parts: Iterable[bytes]) -> None:
         """Write a new file and force its bytes to the disk; its name is durable after `sync_folder`.
+
+        Args:
+            path: the file.
+            parts: its bytes, piece by piece, so that they need not be in memory together.
 
         Raises:
             FileExistsError: there is something at `path`, even a dangling link.
         """
         with _storage_errors(path), self._opened(path, _NEW_FILE) as descriptor:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[self.call(os.write, descriptor, rest) :]
+            for part in parts:
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[self.call(os.write, descriptor, rest) :]
             self.call(os.fsync, descriptor)
 
     def sync_folder(self, path: Path) -> None:
@@ -59,15 +68,29 @@ class Files:
             self.call(os.fsync, descriptor)
 
     def publish(self, path: Path, data: bytes) -> None:
+        """`publish_from` of bytes that are in memory."""
+        self.publish_from(path, [data])
+
+    def publish_from(self, path: Path, parts: Iterable[bytes]) -> None:
         """Make a file appear complete or not at all, durably, and only if `path` is not there yet.
+
+        Args:
+            path: the file.
+            parts: its bytes, as `create_from` takes them.
 
         Raises:
             FileExistsError: there is something at `path`; it is left as it is.
         """
         temporary = path.with_name(f".{path.name}.{uuid4().hex}{TEMPORARY}")
-        self.create(temporary, data)
+        try:
+            self.create_from(temporary, parts)
+            with _storage_errors(path):
+                self.call(os.link, temporary, path)
+        except (EngineError, OSError):
+            with suppress(OSError):
+                self.call(os.unlink, temporary)
+            raise
         with _storage_errors(path):
-            self.call(os.link, temporary, path)
             self.call(os.unlink, temporary)
         self.sync_folder(path.parent)
 
@@ -136,6 +159,14 @@ class Files:
                 parts.append(part)
                 left -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    @contextmanager
+    def stream(self, path: Path) -> Iterator[BinaryIO]:
+        """A regular file to be read piece by piece. Errors as `read`."""
+        with _storage_errors(path), self._opened(path, _READ) as descriptor:
+            _check_plain(path, self.call(os.fstat, descriptor))
+            with os.fdopen(descriptor, "rb", closefd=False) as opened:
+                yield opened
 
     def names(self, path: Path) -> list[str]:
         """The sorted names in a folder.

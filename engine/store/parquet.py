@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from engine.errors import DamagedRunError
+from engine.errors import DamagedRunError, TooLargeError
 from engine.store.sizes import check_images, check_size
 
 
@@ -60,6 +60,8 @@ def from_parquet(data: bytes, file: str, rows: int | None = None) -> pa.Table:
             check_images(parquet.schema_arrow, parquet.metadata.num_rows, len(data), file)
             table = parquet.read(use_threads=False)
             table.validate()
+    except MemoryError:
+        raise TooLargeError(f"{file} is too large: there is not enough memory for what it decodes to") from None
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         raise DamagedRunError(f"{file} is damaged: it is not a sound Parquet file") from error
     return table

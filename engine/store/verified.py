@@ -107,6 +107,16 @@ def read_table(path: Path, file: DataFile, files: Files, most_rows: int | None =
     name = f"data/{file.name}"
     if most_rows is not None and file.rows > most_rows:
         raise TooLargeError(f"{name} is too large: it has {file.rows} rows, and the run's settings make {most_rows}")
+    return from_parquet(read_data(path, file, files), name, file.rows)
+
+
+def read_data(path: Path, file: DataFile, files: Files) -> bytes:
+    """The bytes of one data file, verified against its commit.
+
+    Raises:
+        DamagedRunError: it is missing, or its bytes are not those that were committed.
+    """
+    name = f"data/{file.name}"
     try:
         data = files.read(inside(path, "data", file.name), limit=file.bytes + 1)
     except FileNotFoundError:
@@ -116,7 +126,7 @@ def read_table(path: Path, file: DataFile, files: Files, most_rows: int | None =
         raise DamagedRunError(f"{name} is damaged: it has {size} of the {file.bytes} bytes that were committed")
     if sha256(data).hexdigest() != file.sha256:
         raise DamagedRunError(f"{name} is damaged: its sha256 is not the committed one")
-    return from_parquet(data, name, file.rows)
+    return data
 
 
 def model_file(path: Path, name: str, digest: str, files: Files) -> bytes:

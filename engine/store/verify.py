@@ -21,6 +21,7 @@ from engine.store.manifest import RunManifest
 from engine.store.results_table import read_results_table
 from engine.store.tables import checkpoint_from, minibatches_from
 from engine.store.verified import broken_link, commit_numbers, model_file, read_commit, read_manifest, read_table
+from engine.store.words import brief
 
 WORK_OF_PEOPLE = ("basket", "interventions", "notes", "result.json")
 """What a run's folder holds beside its rounds, none of it committed."""
@@ -192,7 +193,9 @@ def _data_damage(
     own = {*UPDATE, *(table for part in parts for table in part)}
     foreign = next((file.kind for file in commit.files if parts and file.kind not in own), None)
     if foreign is not None:
-        yield Damage(commit.name, f"{commit.name} is damaged: it names {foreign}, which this run's rounds don't have")
+        yield Damage(
+            commit.name, f"{commit.name} is damaged: it names {brief(foreign)}, which this run's rounds don't have"
+        )
         return
     tables: dict[str, pa.Table] = {}
     there = kept.of_round(commit.round)

@@ -38,8 +38,8 @@ from engine.jobs.interventions import create_job, read_job
 from engine.jobs.questions import Influence, JobQuestion, Validate
 from engine.jobs.series import create_series, read_series
 from engine.jobs.work import work_in, work_series
-from engine.store.export import export_run
 from engine.store.read import Run
+from engine.store.transfer.export import export_run
 
 CONFIG = TrainConfig(
     env_id="bandit", rounds=4, n_steps=48, batch_size=16, n_epochs=2, learning_rate=0.05, path="torch", seed=3

@@ -15,7 +15,7 @@ from app.scores.target_controls import in_address
 from engine.core.targets.functions import Target
 from engine.core.targets.question import TargetName
 from engine.intervention.record_sets import change_basket, select
-from engine.store.export import export_run
+from engine.store.transfer.export import export_run
 
 GRID, PENDULUM = "MiniGrid-Empty-8x8-v0", "Pendulum-v1"
 ASKED = {"run": "cartpole", "round": "2", "target": "action"}

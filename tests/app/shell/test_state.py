@@ -369,18 +369,3 @@ def test_a_step_stays_within_the_rounds(browser: Browser, here: int, by: int, th
     browser.widgets["round"] = here
     state.step("round", range(5), by)
     assert browser.widgets["round"] == there
-
-
-def test_what_is_marked_in_a_chart(browser: Browser) -> None:
-    assert (state.selected_records("scatter"), state.selected_outlines("scatter")) == ([], [])
-    assert state.selected_point("scatter") is None
-    browser.widgets["scatter"] = {
-        "selection": {
-            "points": [{"customdata": 7}, {"x": 1.0}, {"customdata": 3}],
-            "lasso": [{"x": [0, 1, 1], "y": [0, 0, 1]}],
-            "box": [{"x": [2, 4], "y": [5, 6]}],
-        }
-    }
-    assert state.selected_records("scatter") == [7, 3]
-    assert state.selected_point("scatter") == 7
-    assert state.selected_outlines("scatter") == [([0, 1, 1], [0, 0, 1]), ([2, 4, 4, 2], [5, 5, 6, 6])]

@@ -17,8 +17,8 @@ from app.charts.formation import CHOSEN
 from engine.analysis import formation
 from engine.core.kind import kind_of
 from engine.kinds.control.fields import record_fields
-from engine.store.export import export_run
 from engine.store.snapshot import Snapshot
+from engine.store.transfer.export import export_run
 
 ASKED = {"run": "cartpole", "record": "1:3"}
 

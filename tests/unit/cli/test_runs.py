@@ -1,4 +1,4 @@
-"""`python -m engine runs`, `show`, `verify` and `export`: what they print, and their JSON."""
+"""`python -m engine runs`, `show` and `verify`: what they print, and their JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from commands import Command, refused
+from commands import Command
 from worlds import record
 
 import engine
@@ -136,10 +136,3 @@ def test_verify_takes_a_campaign(command: Command, tmp_path: Path) -> None:
         outcome = command("verify", tmp_path, "--json")
         assert (outcome.code, [d["file"] for d in outcome.json["damaged"]]) == (1, [f"frozenlake/{name}"])
         path.write_bytes(data)
-
-
-def test_export(command: Command, run: Path, tmp_path: Path) -> None:
-    assert command("export", run, "--out", tmp_path / "thin", "--rounds", "0,2").code == 0
-    rounds = command("show", tmp_path / "thin", "--json").json["rounds"]
-    assert [(r["round"], r["stored"]) for r in rounds] == [(0, True), (1, False), (2, True)]
-    refused(command("influence", tmp_path / "thin", "--round", 1), "round 1 keeps only metrics")
