@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from app.guard import PARAMETER, TOKEN, token_of
 from engine.__main__ import run
 from engine.allowed import allowed
 from engine.cli.options import with_allowing
@@ -26,6 +27,10 @@ def dashboard(
         list[Path] | None,
         typer.Option(metavar="DIR", help="Look for runs here; by default in sample_runs and runs."),
     ] = None,
+    read_only: Annotated[
+        bool,
+        typer.Option("--read-only", help="Show runs and write nothing: no job, basket or note; behind a proxy, too."),
+    ] = False,
 ) -> None:
     """Start the dashboard on 127.0.0.1 and say where it is."""
     address = os.environ.get(ADDRESS) or LOOPBACK
@@ -44,8 +49,13 @@ def dashboard(
     except OverflowError:
         raise BadInputError(f"port {port} can't be used; it must be from 0 to 65535") from None
     shown = f"[{address}]" if ":" in address else address
-    print(f"The dashboard is at http://{shown}:{port} (Ctrl+C stops it)", flush=True)
-    told = [word for folder in runs or () for word in ("--runs", str(folder.resolve()))]
+    token = "" if read_only else token_of(address)
+    os.environ |= {TOKEN: token} if token else {}
+    print(
+        f"The dashboard is at http://{shown}:{port}{f'/?{PARAMETER}={token}' if token else ''} (Ctrl+C stops it)",
+        flush=True,
+    )
+    told = ["--read-only"] * read_only + [word for folder in runs or () for word in ("--runs", str(folder.resolve()))]
     # -P: nothing is imported from the working directory, which may be a folder of received runs.
     here = Path(__file__).parent
     server = [sys.executable, "-P", str(here / "server.py"), "run", str(here / "streamlit_app.py")]

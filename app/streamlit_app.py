@@ -1,7 +1,11 @@
-"""The navigation and the shared header. Start it with `streamlit run app`."""
+"""The dashboard: start it with `streamlit run app`.
+
+Streamlit runs this file once to find out what it is to serve, and then for every page that is drawn.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,26 +14,19 @@ if str(ROOT) not in sys.path:  # `streamlit run app` puts only app/ there
     sys.path.insert(0, str(ROOT))
 
 import streamlit as st  # noqa: E402
+from streamlit.runtime.scriptrunner import get_script_run_ctx  # noqa: E402
 
-from app.sequences.loaders import dump_paths  # noqa: E402
-from app.shell import address_bar, ahead, contrast, first_view, state  # noqa: E402
-from app.shell.loaders import allow_what_is_said  # noqa: E402
-from app.shell.navigation import navigation  # noqa: E402
-from app.shell.page import header, one_line_errors  # noqa: E402
-from app.shell.text import keep_blanks  # noqa: E402
+if get_script_run_ctx(suppress_warning=True) is None:
+    from starlette.middleware import Middleware
 
-st.set_page_config(page_title="Snapshot Influence", page_icon=str(ROOT / "app" / "icon.svg"), layout="wide")
-keep_blanks()
-contrast.strengthen()
-first_view.make_room()
-address_bar.one_entry_a_view()
-page = navigation()
-with state.run_of(page.url_path), one_line_errors():
-    allow_what_is_said()
-    if page.url_path not in ("", "experiments", "compare_runs", "words"):  # the others are about one run
-        header(
-            with_round=page.url_path in ("timeline", "diagnose", "autopsy", "sequences"),
-            dumps=dump_paths() if page.url_path == "sequences" else None,
-        )
-    page.run()
-ahead.import_pages()  # once what is asked for is on the screen
+    from app.asked import asked
+    from app.guard import PARAMETER, TOKEN, Guard, token_of
+
+    address, read_only = str(st.get_option("server.address") or ""), bool(asked().read_only)
+    if not read_only and token_of(address) and TOKEN not in os.environ:  # else whoever set it has said it
+        print(f"Open it with ?{PARAMETER}={token_of(address)} behind its address", flush=True)
+    app = st.App(Path(__file__), middleware=[Middleware(Guard, address=address, is_public=read_only)])
+else:
+    from app.dashboard import draw
+
+    draw()

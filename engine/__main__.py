@@ -13,6 +13,7 @@ from engine import arguments
 from engine.cli.autopsy import autopsy
 from engine.cli.behaviour import behaviour
 from engine.cli.diagnose import diagnose
+from engine.cli.exchange import export, import_
 from engine.cli.experiments import faithfulness, reproduce
 from engine.cli.faultlab import faultlab
 from engine.cli.incidents import incidents
@@ -24,7 +25,6 @@ from engine.cli.rlhf import rlhf
 from engine.cli.runs import runs, show, verify
 from engine.cli.schema import schema
 from engine.cli.training import envs, train
-from engine.cli.transfer import export, import_
 from engine.cli.validate import validate
 from engine.errors import CancelledError, EngineError
 
@@ -64,7 +64,7 @@ def commands() -> typer.Typer:
     )
     app.callback()(_options)
     for command in COMMANDS:
-        app.command(command.__name__.rstrip("_"))(with_allowing(command))
+        app.command()(with_allowing(command))
     return app
 
 

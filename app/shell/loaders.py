@@ -5,8 +5,6 @@ Cached values are shared between sessions: treat them as read-only.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.asked import asked
 from app.shell import kinds
 from app.shell.branch_names import branch_name
 from app.shell.cached import cached
-from engine.allowed import add_options, allow_options
+from engine.allowed import allow_options
 from engine.analysis.formation import related_scores
 from engine.analysis.relations import Relations
 from engine.analysis.rendering import render, render_state
@@ -42,6 +41,7 @@ from engine.experiments.recommendation import Recommendation, recommend
 from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.fields import policy_in, record_fields, rows_of
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.store.files import Files
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run
 from engine.store.run_notes import run_notes_or_why
@@ -55,7 +55,7 @@ STUDY = ROOT / "engine" / "experiments" / "study"
 
 def run_folders() -> list[Path]:
     """Where runs are looked for: `--runs DIR` (repeatable), by default `default_folders`."""
-    return _options().runs or default_folders()
+    return asked().runs or default_folders()
 
 
 def default_folders() -> list[Path]:
@@ -65,20 +65,14 @@ def default_folders() -> list[Path]:
 
 
 def allow_what_is_said() -> None:
-    """Let this process load and import what its own arguments say, and nothing else.
+    """Let this process load, import and write what its own arguments say, and nothing else.
 
     Raises:
         BadInputError: the base is no folder, or a module can't be imported.
     """
-    allow_options(_options())
-
-
-def _options() -> argparse.Namespace:
-    """What stands after `streamlit run app --`."""
-    parser = argparse.ArgumentParser(prog="streamlit run app --")
-    parser.add_argument("--runs", type=Path, action="append", metavar="DIR")
-    add_options(parser)
-    return parser.parse_known_args(sys.argv[1:])[0]
+    said = asked()
+    allow_options(said)
+    Files.writes_nothing = said.read_only
 
 
 def run_paths() -> dict[str, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -135,7 +136,8 @@ def clear_cancel(folder: Path) -> None:
     cancel = folder / CANCEL_FILE
     if cancel.is_dir() and not cancel.is_symlink():
         set_aside(cancel)
-    cancel.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        Files().remove(cancel)
     Files().sweep(folder, older_than=SWEPT_SECONDS)
 
 

@@ -19,8 +19,8 @@ from uuid import uuid4
 
 from engine.errors import BadInputError, DamagedRunError, EngineError, NotARunError, StorageError
 from engine.executors import Progress
+from engine.jobs.import_limits import Limits
 from engine.jobs.launch import ROOT
-from engine.jobs.limits import Limits
 from engine.store.files import Files
 from engine.store.read import Run, open_run
 from engine.store.words import counted
@@ -31,7 +31,6 @@ STAGING = ".importing"
 """End of the hidden folder that a run is in until it is whole."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _ENVIRONMENT = {
-    "PYTHONPATH": str(ROOT),
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # the others reserve much more than they use
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -132,12 +131,20 @@ def _staging(into: Path) -> Iterator[Path]:
         files.unlock(lock)
 
 
+def _import_path() -> list[str]:
+    """Where the child finds the program and what it needs: nothing that is relative to where the reader stands."""
+    return [
+        str(ROOT),
+        *(place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if Path(place).is_absolute()),
+    ]
+
+
 def _in_a_child(asked: Mapping[str, Any], limits: Limits, progress: Progress | None) -> dict[str, Any]:
     """What the child says last, when it has done its work; an error of the child's is raised here."""
     try:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "engine.jobs.receiving", json.dumps(asked)],
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(_import_path())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

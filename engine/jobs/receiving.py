@@ -5,6 +5,7 @@ It says in lines of JSON how far it is, and last what it wrote or why it gave up
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections import Counter
@@ -14,7 +15,7 @@ from typing import Any
 
 from engine.errors import DamagedRunError, EngineError, StorageError
 from engine.intervention.record_sets import copy_sets
-from engine.jobs.limits import GIB, LimitedFiles, Limits
+from engine.jobs.import_limits import GIB, LimitedFiles, Limits
 from engine.store.files import Files
 from engine.store.read import open_run
 from engine.store.run_notes import RunNotes, change_run_notes, read_run_notes
@@ -33,16 +34,19 @@ def main() -> None:
     try:
         done = _written_anew(Path(asked["source"]), Path(asked["staging"]), limits)
     except EngineError as error:
-        done = {"error": str(error), "kind": type(error).__name__}
+        is_full = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOMEM
+        done = _too_little(limits) if is_full else {"error": str(error), "kind": type(error).__name__}
     except (MemoryError, ImportError):  # a library that is loaded when it is first needed has no room either
-        done = {
-            "error": f"it needs more than {limits.memory:g} GiB of memory, so it was given up; allow more with --memory",
-            "kind": StorageError.__name__,
-        }
+        done = _too_little(limits)
     except Exception as error:  # noqa: BLE001  a run of anybody's making may hold anything
         said = " ".join(str(error).split())[:200]
         done = {"error": f"it can't be understood ({type(error).__name__}: {said})", "kind": DamagedRunError.__name__}
     _say(done)
+
+
+def _too_little(limits: Limits) -> dict[str, Any]:
+    said = f"it needs more than {limits.memory:g} GiB of memory, so it was given up; allow more with --memory"
+    return {"error": said, "kind": StorageError.__name__}
 
 
 def _written_anew(source: Path, staging: Path, limits: Limits) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, ParamSpec, TypeVar
+from typing import BinaryIO, ClassVar, ParamSpec, TypeVar
 from uuid import uuid4
 
 from filelock import lock_descriptor, unlock_descriptor
@@ -25,6 +25,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _KEPT_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _READ_AT_ONCE = 16 * 2**20
 
+_WRITES = (os.write, os.link, os.unlink, os.rename, os.replace, os.mkdir)
+
 TEMPORARY = ".tmp"
 """End of the hidden name that a file has until it is whole."""
 
@@ -37,8 +39,17 @@ class Files:
         StorageError: any other refusal of the disk, in one line.
     """
 
+    writes_nothing: ClassVar[bool] = False
+    """Whether this process only shows what there is, as if no disk could be written."""
+
     def call(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do one system call."""
+        """Do one system call.
+
+        Raises:
+            StorageError: it would write, and `writes_nothing` is set.
+        """
+        if Files.writes_nothing and (operation in _WRITES or (operation is os.open and int(args[1]) & os.O_CREAT)):  # type: ignore[call-overload]
+            raise StorageError("nothing is written here: this dashboard only shows runs (--read-only)")
         return operation(*args, **kwargs)
 
     def create(self, path: Path, data: bytes) -> None:
@@ -318,6 +329,8 @@ def _refusal(path: Path, error: OSError) -> str:
             return f"the disk is full ({path}); earlier rounds are safe: free some space, then resume"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return f"{path.parent} can't be used ({error.strerror}); choose a folder that you may write to"
+        case errno.ENOMEM:
+            return f"{path} can't be read or written: there is not enough memory; close something, then try again"
         case errno.ENAMETOOLONG:
             return f"the name {path.name[:40]}… is too long; choose a shorter one"
         case errno.ENOTDIR:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import HTTPCookieProcessor, build_opener, urlopen
 
 import pytest
 from serving import environment, first_page, free_port, served, settings_of
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 import engine
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = {"127.0.0.1"}
+STREAMLIT = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app"), "--server.headless=true"]
 MODULE = [sys.executable, "-m", "app", "--port", "PORT"]
 
 pytestmark = [
@@ -148,6 +154,47 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
     assert "Stable-Baselines3 PPO" in page
 
 
+def test_a_page_of_another_site_is_refused_and_nobody_is_asked_for_an_address(tmp_path: Path) -> None:
+    where = environment(HOME=str(tmp_path / "home"), PYTHONPATH=str(ROOT))
+    with served([*STREAMLIT, "--server.port=PORT"], tmp_path, tmp_path / "log", where) as found:
+        stream = f"ws://127.0.0.1:{found.port}/_stcore/stream"
+        for origin in ("http://evil.example", f"http://localhost:{found.port + 1}", None):
+            with pytest.raises(InvalidStatus, match="403"):
+                connect(stream, subprotocols=["streamlit"], origin=origin)  # type: ignore[list-item,arg-type]
+        _, page = first_page(found.port)
+        assert page
+        assert "external" not in found.log.read_text()
+
+
+@pytest.mark.parametrize("start", ["module", pytest.param("streamlit", marks=pytest.mark.slow)])
+def test_on_another_address_the_token_opens_it(start: str, tmp_path: Path) -> None:
+    where = environment(HOME=str(tmp_path / "home"), PYTHONPATH=str(ROOT), STREAMLIT_SERVER_ADDRESS="0.0.0.0")
+    command = MODULE if start == "module" else [*STREAMLIT, "--server.port=PORT"]
+    with served(command, tmp_path, tmp_path / "log", where) as found:
+        assert found.addresses == {"0.0.0.0"}
+        page = f"http://127.0.0.1:{found.port}/"
+        with pytest.raises(HTTPError) as refused:
+            urlopen(page, timeout=10)
+        assert refused.value.code == 403
+        (token,) = set(re.findall(r"[?]token=([\w-]+)", found.log.read_text()))
+        cookies = build_opener(HTTPCookieProcessor())
+        with cookies.open(f"{page}?token={token}", timeout=10) as answer:
+            assert (answer.status, answer.url) == (200, page)
+        with cookies.open(page, timeout=10) as answer:
+            assert answer.headers["X-Frame-Options"] == "DENY"
+
+
+def test_what_only_shows_runs_asks_for_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests" / "pins" / "data" / "control-v1" / "run", tmp_path / "runs" / "pinned")
+    before = sorted(tmp_path.rglob("*"))
+    where = environment(HOME=str(tmp_path / "home"), PYTHONPATH=str(ROOT), STREAMLIT_SERVER_ADDRESS="0.0.0.0")
+    with served([*MODULE, "--read-only", "--runs", "runs"], tmp_path, tmp_path / "log", where) as found:
+        assert "token" not in found.log.read_text()
+        _, page = first_page(found.port)
+        assert "pinned" in page
+    assert [path for path in sorted(tmp_path.rglob("*")) if path != tmp_path / "log"] == before
+
+
 @pytest.mark.slow
 def test_installed_and_started_by_streamlit_beside_runs(installed: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "tests" / "pins" / "data" / "control-v1" / "run", tmp_path / "runs" / "pinned")
@@ -169,8 +216,7 @@ def test_from_the_checkout_whatever_files_say(start: str, tmp_path: Path) -> Non
     where = environment(HOME=str(tmp_path / "home"), PYTHONPATH=str(ROOT))
     command = MODULE
     if start == "streamlit":
-        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app"), "--server.port=PORT"]
-        command.append("--server.headless=true")
+        command = [*STREAMLIT, "--server.port=PORT"]
     with served(command, tmp_path / "work", tmp_path / "log", where) as found:
         assert found.addresses == HERE
         statistics, _ = first_page(found.port)

@@ -14,8 +14,8 @@ import engine
 from engine.analysis.behaviour import Behaviour, as_behaviour, behaviour, policy_curve
 from engine.analysis.formation import formation
 from engine.errors import BadInputError
-from engine.store.export import export_run
 from engine.store.read import Run
+from engine.store.transfer.export import export_run
 
 
 @pytest.fixture

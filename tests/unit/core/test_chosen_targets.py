@@ -22,9 +22,9 @@ from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job, intervention_id, list_jobs, predicted, read_job
-from engine.store.export import export_run
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
+from engine.store.transfer.export import export_run
 
 SAMPLES = Path(engine.__file__).parents[1] / "sample_runs"
 NAMES = {

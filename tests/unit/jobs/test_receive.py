@@ -13,7 +13,7 @@ import pytest
 
 from engine.errors import BadInputError, CancelledError, DamagedRunError, NotARunError, StorageError
 from engine.intervention.record_sets import change_basket, read_sets, save_group
-from engine.jobs.limits import LimitedFiles, Limits
+from engine.jobs.import_limits import LimitedFiles, Limits
 from engine.jobs.receive import STAGING, receive
 from engine.store import Files, open_run, verify_run
 from engine.store.run_notes import RunNotes, change_run_notes, read_run_notes

@@ -51,7 +51,7 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Take over somebody else's run: nothing in it is executed, all of it is checked, and it is written anew."""
-    from engine.jobs.limits import Limits
+    from engine.jobs.import_limits import Limits
     from engine.jobs.receive import receive
 
     with progress(quiet=as_json) as report:
@@ -61,3 +61,6 @@ def import_(
         print_json(summary | {"sets": found.sets, "left_out": dict(found.left_out)})
     else:
         print(found.sentence)
+
+
+import_.__name__ = "import"  # the command; no function of Python can have this name

@@ -6,6 +6,7 @@ import math
 import os
 import resource
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, ParamSpec, TypeVar
 
@@ -53,7 +54,8 @@ class Limits:
             (resource.RLIMIT_CORE, 0),
         ):
             _, hard = resource.getrlimit(what)
-            resource.setrlimit(what, (most, hard) if hard == resource.RLIM_INFINITY else (min(most, hard), hard))
+            with suppress(ValueError, OSError):  # not every system has every limit
+                resource.setrlimit(what, (most, hard) if hard == resource.RLIM_INFINITY else (min(most, hard), hard))
 
 
 @dataclass
