@@ -17,9 +17,10 @@ def patient_page(browser: BrowserContext) -> Page:
 
 
 def idle(page: Page) -> None:
-    """Wait until the script run is finished."""
+    """Wait until the script run is finished, and nothing on the page is older than that."""
     page.wait_for_timeout(200)
     expect(page.locator("[data-testid=stApp][data-test-script-state=running]")).to_have_count(0)
+    expect(page.locator("[data-stale=true]")).to_have_count(0)
 
 
 def visit(page: Page, name: str) -> None:

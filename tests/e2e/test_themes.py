@@ -107,4 +107,6 @@ def test_every_page_draws_in_both_themes(page: Page, url: str, runs: Path, path:
         expect(text).not_to_have_css("fill", "rgb(0, 0, 0)")  # which it is until the theme has reached it
         lightness = sum(int(part) for part in re.findall(r"\d+", text.evaluate("t => getComputedStyle(t).fill"))[:3])
         assert abs(lightness - background) > 200, "the numbers on the axes can be read"
+    idle(page)
+    page.wait_for_timeout(1000)  # what was pale while it was drawn anew has its colour again
     assert serious(page) == []

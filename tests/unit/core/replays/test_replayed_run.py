@@ -70,7 +70,7 @@ def test_it_is_replayed_once_and_kept(run: Run, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_without_the_next_checkpoint_it_says_so_and_nothing_is_kept(run: Run, tmp_path: Path) -> None:
-    engine.store.transfer.export_run(run.path, tmp_path / "thin", [0])
+    engine.store.export_run(run.path, tmp_path / "thin", [0])
     thin = engine.open_run(tmp_path / "thin")
     found = verified_round(thin, 0)
     assert found.words == "not replayed: the parameters after it were not recorded"
