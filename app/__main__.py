@@ -49,7 +49,7 @@ def dashboard(
     except OverflowError:
         raise BadInputError(f"port {port} can't be used; it must be from 0 to 65535") from None
     shown = f"[{address}]" if ":" in address else address
-    token = "" if read_only else token_of(address)
+    token = token_of(address, read_only)
     os.environ |= {TOKEN: token} if token else {}
     print(
         f"The dashboard is at http://{shown}:{port}{f'/?{PARAMETER}={token}' if token else ''} (Ctrl+C stops it)",

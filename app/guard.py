@@ -19,7 +19,8 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+OWN_NAMES = ("127.0.0.1", "localhost", "::1")
+"""Of this machine, which no other one reaches."""
 TOKEN = "SNAPSHOT_INFLUENCE_TOKEN"
 """The environment variable with the token, which is in no list of processes. Where it is empty, one is chosen at random."""
 COOKIE = "snapshot_influence_token"
@@ -33,9 +34,9 @@ _ONLY_READ = ("GET", "HEAD")
 
 
 @cache
-def token_of(address: str) -> str:
-    """The token that a server at that address asks for; empty on this machine's own."""
-    return "" if address in LOOPBACK else os.environ.get(TOKEN) or secrets.token_urlsafe(24)
+def token_of(address: str, is_public: bool = False) -> str:
+    """The token that a server at that address asks for; empty on this machine's own, and where it only shows runs."""
+    return "" if is_public or address in OWN_NAMES else os.environ.get(TOKEN) or secrets.token_urlsafe(24)
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Guard:
     token: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.token = "" if self.is_public else token_of(self.address)
+        self.token = token_of(self.address, self.is_public)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one question, or hand it on."""
@@ -69,7 +70,7 @@ class Guard:
         """What is answered here; None: the dashboard answers."""
         hosts = headers.getlist("host")
         own = _own_hosts(int(scope["server"][1]))
-        if len(hosts) != 1 or (self.address in LOOPBACK and not self.is_public and hosts[0] not in own):
+        if len(hosts) != 1 or (self.address in OWN_NAMES and not self.is_public and hosts[0] not in own):
             return _refused(f"this dashboard is at http://{own[0]}, and answers at no other address")
         if self.is_public:  # a proxy says here what the browser called it; a page of another site can't
             hosts += headers.getlist("x-forwarded-host")
@@ -94,7 +95,7 @@ class Guard:
 
 def _own_hosts(port: int) -> list[str]:
     """What a browser on this machine calls the server; the port of plain HTTP is not said."""
-    names = [f"[{name}]" if ":" in name else name for name in LOOPBACK]
+    names = [f"[{name}]" if ":" in name else name for name in OWN_NAMES]
     return [f"{name}:{port}" for name in names] + (names if port == 80 else [])
 
 

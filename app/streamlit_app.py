@@ -23,8 +23,9 @@ if get_script_run_ctx(suppress_warning=True) is None:
     from app.guard import PARAMETER, TOKEN, Guard, token_of
 
     address, read_only = str(st.get_option("server.address") or ""), bool(asked().read_only)
-    if not read_only and token_of(address) and TOKEN not in os.environ:  # else whoever set it has said it
-        print(f"Open it with ?{PARAMETER}={token_of(address)} behind its address", flush=True)
+    token = token_of(address, read_only)
+    if token and TOKEN not in os.environ:  # else whoever set it has said it
+        print(f"Open it with ?{PARAMETER}={token} behind its address", flush=True)
     app = st.App(Path(__file__), middleware=[Middleware(Guard, address=address, is_public=read_only)])
 else:
     from app.dashboard import draw

@@ -6,24 +6,19 @@ import bz2
 import gzip
 import io
 import lzma
-import pickle
 import random
 import tarfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 MARK = "PLANTED"
 """In all that must never arrive."""
+PICKLE = f"cbuiltins\nprint\n(V{MARK}\ntR.".encode()
+"""Prints when it is unpickled."""
 Maker = Callable[[Path], None]
 """Writes the archive."""
-
-
-class Planted:
-    """Prints when it is unpickled."""
-
-    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
-        """What a reader that unpickles would call."""
-        return print, (MARK,)
+Members = list[tuple[tarfile.TarInfo, bytes]]
 
 
 def archives(whole: bytes) -> Iterator[tuple[str, Maker]]:
@@ -33,19 +28,16 @@ def archives(whole: bytes) -> Iterator[tuple[str, Maker]]:
         whole: an archive of a sound run.
     """
     for name, data in _raw(whole):
-        yield f"archive, {name}", lambda path, data=data: _write(path, data)  # type: ignore[misc]
+        yield f"archive, {name}", partial(_write, data)
     for name, members in _changed(whole):
-        yield f"archive, {name}", lambda path, members=members: _tar(path, members)  # type: ignore[misc]
+        yield f"archive, {name}", partial(_tar, members)
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(data: bytes, path: Path) -> None:
     path.write_bytes(data)
 
 
-Members = list[tuple[tarfile.TarInfo, bytes]]
-
-
-def _tar(path: Path, members: Members) -> None:
+def _tar(members: Members, path: Path) -> None:
     with tarfile.open(path, "w") as tar:
         for member, data in members:
             tar.addfile(member, io.BytesIO(data))
@@ -54,7 +46,7 @@ def _tar(path: Path, members: Members) -> None:
 def _raw(whole: bytes) -> Iterator[tuple[str, bytes]]:
     """Bytes that are no archive, or one that was cut off or changed."""
     yield "empty", b""
-    yield "a pickle", pickle.dumps(Planted())
+    yield "a pickle", PICKLE
     yield "zeros", bytes(2**20)
     yield "noise", random.Random(0).randbytes(2**16)
     yield "a text", b"not a run\n" * 1000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
@@ -14,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmarks.hostile_archives import Maker
-from benchmarks.hostile_runs import ODD, changed_documents, field_set, things
+from benchmarks.hostile_runs import ODD, changed_documents, field_set, parquet, things
 from engine.errors import EngineError
 from engine.jobs.interventions import damaged_jobs, list_jobs
 from engine.recording.readers.dumps import open_dump
@@ -60,12 +58,12 @@ def dumps() -> Iterator[tuple[str, Maker]]:
         "rewards of texts": pa.table({**COLUMNS, "reward": ["a"]}),
         "10,000 columns": pa.table({**COLUMNS, **{f"x{i}": [i] for i in range(10_000)}}),
     }.items():
-        yield f"dump of TRL, {name}", partial(_trl, _parquet(table))
+        yield f"dump of TRL, {name}", partial(_trl, parquet(table))
     long = pa.DictionaryArray.from_arrays(pa.array(np.zeros(20_000, np.int32)), pa.array(["x" * 2**20]))
     for name, data in {
-        "20 GB of text in little": _parquet(pa.table({"prompt": long, "completion": long})),
+        "20 GB of text in little": parquet(pa.table({"prompt": long, "completion": long}), use_dictionary=True),
         "no Parquet": b"PAR1" + bytes(100) + b"PAR1",
-        "cut off": _parquet(pa.table(COLUMNS))[:-40],
+        "cut off": parquet(pa.table(COLUMNS))[:-40],
         "empty": b"",
     }.items():
         yield f"dump of TRL, {name}", partial(_trl, data)
@@ -102,12 +100,6 @@ def _trl(data: bytes, path: Path) -> None:
 def _instead(name: str, put: Maker, path: Path) -> None:
     path.mkdir()
     put(path / name)
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
 
 
 def read(path: Path) -> str:

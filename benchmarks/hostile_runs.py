@@ -161,15 +161,15 @@ def _other(data: Path, file: Values, kind: str, change: Table) -> Values:
     table = pq.read_table(data / file["name"])
     made = change(table)
     rows = file["rows"] if isinstance(made, bytes) else made.num_rows
-    written = made if isinstance(made, bytes) else _parquet(made)
+    written = made if isinstance(made, bytes) else parquet(made)
     (data / file["name"]).write_bytes(written)
     return {**file, "bytes": len(written), "rows": rows, "sha256": sha256(written).hexdigest()}
 
 
-def _parquet(table: pa.Table) -> bytes:
+def parquet(table: pa.Table, use_dictionary: bool = False) -> bytes:
     """A file of any table, encoded as the format has it: what a writer would refuse to write, a reader may meet."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
+    pq.write_table(table, sink, compression="zstd", use_dictionary=use_dictionary, write_page_checksum=True)
     return sink.getvalue()
 
 
@@ -178,11 +178,11 @@ def _tables() -> dict[str, Table]:
 
     def column(change: Callable[[pa.ChunkedArray], Any], at: int = 0) -> Table:
         def changed(table: pa.Table) -> pa.Table:
-            return table.set_column(at, table.schema.names[at], change(table.column(at)))
+            place = at % table.num_columns
+            return table.set_column(place, table.schema.names[place], change(table.column(place)))
 
         return changed
 
-    last = -1
     return {
         "no rows": lambda table: table.slice(0, 0),
         "one row": lambda table: table.slice(0, 1),
@@ -196,14 +196,12 @@ def _tables() -> dict[str, Table]:
         "a first column of texts": column(lambda values: pa.array([MARK] * len(values))),
         "a first column of nulls": column(lambda values: pa.nulls(len(values), values.type)),
         "a first column of zeros": column(lambda values: pa.array(np.zeros(len(values)), pa.float64())),
-        "a last column of nulls": lambda table: column(
-            lambda values: pa.nulls(len(values), values.type), table.num_columns + last
-        )(table),
+        "a last column of nulls": column(lambda values: pa.nulls(len(values), values.type), at=-1),
         "what it says of itself": lambda table: table.replace_schema_metadata({MARK: MARK, "pandas": "{" * 1000}),
         "rows backwards": lambda table: table.take(list(range(table.num_rows))[::-1]),
         "not Parquet": lambda _: b"PAR1" + bytes(100) + b"PAR1",
         "empty": lambda _: b"",
-        "a gigabyte of zeros": lambda _: _parquet(pa.table({"x": np.zeros(2**27)})),
+        "a gigabyte of zeros": lambda _: parquet(pa.table({"x": np.zeros(2**27)})),
     }
 
 

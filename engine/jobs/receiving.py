@@ -19,7 +19,7 @@ from engine.jobs.import_limits import GIB, LimitedFiles, Limits
 from engine.store.files import Files
 from engine.store.read import open_run
 from engine.store.run_notes import RunNotes, change_run_notes, read_run_notes
-from engine.store.transfer.archive import is_of_a_run, unpack
+from engine.store.transfer.archive import LEFT_BEHIND, is_of_a_run, unpack
 from engine.store.transfer.rewritten import rewrite_run
 
 KNOWN = frozenset(("run.json", "data", "commits", "model", "basket", "notes", "writer.lock"))
@@ -71,7 +71,7 @@ def _beside(source: Path) -> Counter[str]:
     """What a run's folder holds that is not taken over: how many things are in each of the folders that are known."""
     files, left = Files(), Counter[str]()
     for name in files.names(source):
-        if name in ("interventions", "derived"):
+        if name in LEFT_BEHIND:
             left[name] += len(files.names(source / name)) if (source / name).is_dir() else 1
         elif name not in KNOWN and not is_of_a_run([name]):
             left["others"] += 1

@@ -133,6 +133,11 @@ class Run:
         return next(reversed(self._infos.values())).hash if self._infos else self._root
 
     @property
+    def commits(self) -> list[Commit]:
+        """What was committed, in order: the rounds, and last the final checkpoint."""
+        return list(self._commits.values())
+
+    @property
     def rounds(self) -> list[RoundInfo]:
         """The rounds in order, without the final checkpoint."""
         return [info for info in self._infos.values() if not info.final]

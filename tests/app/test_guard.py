@@ -185,7 +185,7 @@ def test_a_token_is_chosen_where_nobody_chose_one(monkeypatch: pytest.MonkeyPatc
     token_of.cache_clear()
     assert first == again != token_of("0.0.0.0")
     assert len(first) >= 32
-    assert {token_of(name) for name in guard.LOOPBACK} == {""}
+    assert {token_of(name) for name in guard.OWN_NAMES} == {""}
     token_of.cache_clear()
 
 

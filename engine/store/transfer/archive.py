@@ -17,10 +17,12 @@ from engine.store.chain import commit_name, commit_number, is_data_file
 from engine.store.documents import LARGEST_DOCUMENT
 from engine.store.files import Files, inside
 from engine.store.read import Run, open_run
-from engine.store.verified import read_commit, read_data, read_manifest
+from engine.store.verified import read_data, read_manifest
 
 MOST_FILES = 2**20
 """In an archive; of a hundred thousand rounds there are half as many."""
+LEFT_BEHIND = ("interventions", "derived")
+"""Folders of a run that no archive holds, and that are told apart from what is no part of a run."""
 _MODEL_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 _AT_ONCE = 16 * 2**20
 
@@ -66,10 +68,10 @@ def _content(run: Run, files: Files) -> Iterator[tuple[str, bytes]]:
     yield "run.json", read_manifest(run.path, files)
     for name, data in run.model_files().items():
         yield f"model/{name}", data
-    for number in [*(info.round for info in run.rounds), *([run.final.round] if run.final else [])]:
-        for file in run.kept.of_round(number):
+    for commit in run.commits:
+        for file in run.kept.of_round(commit.round):
             yield f"data/{file.name}", read_data(run.path, file, files)
-        yield f"commits/{commit_name(number)}", read_commit(run.path, number, files).to_bytes()
+        yield commit.name, commit.to_bytes()
     said = ["notes/about.json", *(f"basket/{commit_name(number)}" for number in run.stored_rounds)]
     for name in said:
         try:
@@ -166,4 +168,4 @@ def _pieces(content: IO[bytes], size: int, archive: Path) -> Iterator[bytes]:
 
 def _what(parts: list[str]) -> str:
     """What a file that is passed over is called: the folder of a run that it lies in, where it does."""
-    return parts[0] if parts and parts[0] in ("interventions", "derived") else "others"
+    return parts[0] if parts and parts[0] in LEFT_BEHIND else "others"

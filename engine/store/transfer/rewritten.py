@@ -14,7 +14,6 @@ from engine.store.files import Files
 from engine.store.read import Run, open_run
 from engine.store.strict_json import parse_json
 from engine.store.tables import checkpoint_table
-from engine.store.verified import read_commit
 
 
 def rewrite_run(
@@ -40,19 +39,17 @@ def rewrite_run(
     """
     model = {name: _model_file(name, data) for name, data in run.model_files().items()}
     manifest = replace(run.manifest, model={name: sha256(data).hexdigest() for name, data in model.items()})
-    numbers = [info.round for info in (*run.rounds, *([run.final] if run.final else []))]
-    reading = files or Files()
     with RunWriter.create(out, manifest, files, model=model) as writer:
-        for done, number in enumerate(numbers):
+        for done, commit in enumerate(run.commits):
             if report is not None:
-                report(done, len(numbers))
-            if run.kept.has_records(number):
-                tables = round_tables(run.snapshot(number), manifest)
-            elif run.kept.file(number, "checkpoint"):
-                tables = {"checkpoint": checkpoint_table(run.checkpoint(number))}
+                report(done, len(run.commits))
+            if run.kept.has_records(commit.round):
+                tables = round_tables(run.snapshot(commit.round), manifest)
+            elif run.kept.file(commit.round, "checkpoint"):
+                tables = {"checkpoint": checkpoint_table(run.checkpoint(commit.round))}
             else:
                 tables = {}
-            writer.commit_copy(read_commit(run.path, number, reading), tables)
+            writer.commit_copy(commit, tables)
     return open_run(out, files)
 
 
