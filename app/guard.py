@@ -82,7 +82,8 @@ class Guard:
         said = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         if scope["type"] == "http" and self._fits(said.get(PARAMETER, "")):
             rest = urlencode({name: value for name, value in said.items() if name != PARAMETER})
-            answer = RedirectResponse(f"{scope['path']}{'?' if rest else ''}{rest}", status_code=303)
+            here = "/" + scope["path"].lstrip("/")  # two slashes would begin the name of another site
+            answer = RedirectResponse(f"{here}{'?' if rest else ''}{rest}", status_code=303)
             answer.set_cookie(COOKIE, self.token, httponly=True, samesite="lax")
             return answer
         if self._fits(cookie_parser(headers.get("cookie", "")).get(COOKIE, "")):

@@ -17,10 +17,10 @@ LANGUAGE = "language"
 MOST_LAYERS, MOST_WIDTH = 32, 2**14
 """Of each network of a control task."""
 MOST_EPOCHS = 10_000
-FILTERS = ("none", "iif", "guarded", "random", "advantage", "td_error", "reestimate", "reestimate_random")
-LANGUAGE_FILTERS = ("none", "iif", "random", "reward_threshold", "reestimate", "reestimate_random")
-REPAIRING_FILTERS = ("reestimate", "reestimate_random")
+REPAIRING_FILTERS = ("reestimate", "reestimate_guarded", "reestimate_random")
 """Those that repair the records which they choose; the others drop them."""
+FILTERS = ("none", "iif", "guarded", "random", "advantage", "td_error", *REPAIRING_FILTERS)
+LANGUAGE_FILTERS = ("none", "iif", "random", "reward_threshold", "reestimate", "reestimate_random")
 
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 Widths = Annotated[
@@ -100,6 +100,7 @@ class TrainConfig:
         "td_error",
         "reward_threshold",
         "reestimate",
+        "reestimate_guarded",
         "reestimate_random",
     ] = "none"
     """Which records each round's update goes without, or repairs; see `engine.kinds.control.filtering`, and
@@ -113,6 +114,8 @@ class TrainConfig:
     filter_estimator: Literal["first_order", "tracin", "tracin_adam"] = "first_order"
     """The influence by which `iif` and `guarded` choose, and by which all filters count (`engine.core.estimators.registry`):
     `first_order` as the paper does; the others replay the round's update first, which takes several times as long."""
+    repair: Literal["td_error", "monte_carlo", "half_weight"] = "td_error"
+    """What a filter that repairs puts in the place of an advantage, see `engine.core.repairs`."""
     hidden: Widths = (64, 64)
     """Widths of the tanh layers of the actor, and likewise of the critic."""
 
@@ -125,6 +128,8 @@ class TrainConfig:
         unused = self.filter == "none" and self.filter_estimator != "first_order"
         right = "first_order without a filter; choose a filter, such as iif"
         require(not unused, "filter_estimator", self.filter_estimator, right)
+        right = f"td_error without a filter that repairs; choose one of {', '.join(REPAIRING_FILTERS)}"
+        require(self.repairs or self.repair == "td_error", "repair", self.repair, right)
         records, two = self.records_per_round, 2 * self.batch_size
         for ok, right in (
             (records >= 2, "at least 2 (one record has no advantage statistics)"),
@@ -175,7 +180,8 @@ class TrainConfig:
             return ""
         mode = ("mask",) if self.filter_mode == "mask" else ()
         estimator = () if self.filter_estimator == "first_order" else (self.filter_estimator,)
-        return " ".join((self.filter, f"{self.drop:g}", *mode, *estimator))
+        repair = () if self.repair == "td_error" else (self.repair,)
+        return " ".join((self.filter, f"{self.drop:g}", *mode, *estimator, *repair))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `run.json`; `from_json` is the inverse."""

@@ -25,6 +25,7 @@ from engine.store.read import Run
 
 _LARGE = "inspector_open"
 NUMBERS = ("advantage", "value", "reward", "return", "TD error", "log probability")
+REPAIRED = {"td_error": "its TD error", "monte_carlo": "its return minus V(s)", "half_weight": "half of what it was"}
 Fields = dict[str, NDArray[Any]]
 Later = Callable[[], None]
 """Draws what takes a while, into the place that it has: to be called once all else is drawn."""
@@ -82,7 +83,9 @@ def _contents(
         elif not snapshot.buffer.kept[record]:
             st.caption("This record was dropped from the actor's loss; the critic trained on it.")
         elif snapshot.buffer.repaired[record]:
-            st.caption("This record was repaired: the update took its TD error in the place of its advantage.")
+            st.caption(
+                f"This record was repaired: the update took {REPAIRED[snapshot.config.repair]} in the place of its advantage."
+            )
         return _views(run, snapshot, scores, fields, record, word)
 
 

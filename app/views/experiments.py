@@ -223,7 +223,7 @@ def draw_choice_of_p(results: Results, rows: pd.DataFrame) -> None:
     reseeded = [arms[arm].reseeded for arm in rows["arm"]]
     table = rows.copy()
     table["p"] = [one.get("drop") for one in own]
-    varied = ("filter", "filter_mode", "filter_estimator")
+    varied = ("filter", "filter_mode", "filter_estimator", "repair")
     table["filter"] = [" ".join(one[name] for name in varied if name in one) for one in own]
     table["filter"] += ["" if not one else f" {RESEEDED}" for one in reseeded]
     several = table.groupby("filter")["p"].transform("nunique") > 1

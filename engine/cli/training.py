@@ -61,7 +61,7 @@ def train(
         typer.Option(
             "--filter",
             help="Train on a part of each round: iif, guarded, random, advantage, td_error; or on repaired records: reestimate, "
-            "reestimate_random.",
+            "reestimate_guarded, reestimate_random.",
         ),
     ] = None,
     drop: Annotated[

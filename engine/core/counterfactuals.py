@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.core.advantage_steps import Steps, Trajectories
 from engine.core.draws import one_of_many, random_removals
+from engine.core.repairs import Repair, td_error
 from engine.errors import BadInputError
 from engine.store.snapshot import Float32s
 
@@ -71,10 +72,13 @@ class Counterfactuals:
         """
         return snapshot.changed(buffer=replace(snapshot.buffer, advantage=advantage, **columns))
 
-    def repaired(self, snapshot: Any, records: NDArray[np.int64]) -> Any:
-        """The round with the TD errors of some records in the place of their advantages; what the critic is drawn to stays.
+    def repaired(self, snapshot: Any, records: NDArray[np.int64], repair: Repair = td_error) -> Any:
+        """The round with other advantages of some records; what the critic is drawn to stays.
 
-        Records that were repaired before stay so.
+        Args:
+            snapshot: the round.
+            records: numbers; those that were repaired before are repaired as these are.
+            repair: gives the advantages.
 
         Raises:
             BadInputError: as `trajectories`.
@@ -85,8 +89,7 @@ class Counterfactuals:
         repaired[records] = True
         if np.array_equal(repaired, before):
             return snapshot
-        errors = steps.td_errors(config.gamma * config.gae_lambda)
-        advantage = np.where(repaired[steps.record], errors, steps.advantage)
+        advantage = np.where(repaired[steps.record], repair(steps, config), steps.advantage)
         return self.with_advantages(snapshot, advantage, repaired=repaired)
 
     # With other settings.

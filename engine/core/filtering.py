@@ -1,7 +1,7 @@
 """Iterative influence-based filtering (IIF; paper, section 5): train on a part of each round, or on repaired records.
 
 A filter looks at a round between collect and update and says which records the update goes without, or which ones it trains
-on with their TD error in the place of their advantage; which ones, each kind of run says (`Kind.make_filter`).
+on with another advantage (`core.repairs`); which ones, each kind of run says (`Kind.make_filter`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engine.config import TrainConfig
 from engine.core.influence import influence
 from engine.core.kind import kind_of
+from engine.core.repairs import REPAIRS
 from engine.errors import BadInputError, ZeroGradientError
 from engine.store.snapshot import Float32s, Snapshot
 
@@ -46,7 +47,7 @@ def filtered(snapshot: S, record_filter: RecordFilter | None) -> S:
     records, why, actor_only, repairs = record_filter(snapshot)
     kind, left = kind_of(snapshot), snapshot
     if repairs:
-        left = kind.repaired(snapshot, records)
+        left = kind.repaired(snapshot, records, REPAIRS[snapshot.config.repair])
     elif len(records):
         left = kind.removed(snapshot, records, actor_only=actor_only)
     if snapshot.config.filter_mode == "rebatch":

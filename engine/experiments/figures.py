@@ -37,6 +37,10 @@ LOOKS: Mapping[str, tuple[str, Any]] = {
     "reestimate 0.5": ("#b5533c", "-"),
     "reestimate_random 0.125": ("#7d7f3a", ":"),
     "reestimate_random 0.5": ("#8d7a9e", "-"),
+    "reestimate 0.5 tracin_adam": ("#c9701f", (0, (3, 1))),
+    "reestimate 0.5 monte_carlo": ("#3f8fbf", (0, (1, 1))),
+    "reestimate 0.5 half_weight": ("#a3799a", (0, (5, 1, 1, 1))),
+    "reestimate_guarded 0.5": ("#5c8a2e", "--"),
 }
 """Arm -> colour (at least 3:1 on white and on near-black) and dashes, the second cue."""
 OTHER = ("#8a8f98", "-")

@@ -104,7 +104,7 @@ class Experiment:
             BadInputError: an unknown arm or preset, or a number below 1.
         """
         taken = {"seed": "--seeds", "rounds": "--rounds"}
-        taken |= dict.fromkeys(("filter", "drop", "filter_mode", "filter_estimator"), "--arms")
+        taken |= dict.fromkeys(("filter", "drop", "filter_mode", "filter_estimator", "repair"), "--arms")
         for name in settings or {}:
             if name in taken:
                 raise BadInputError(f"{name} is not a setting of all arms; choose it with {taken[name]}")
@@ -156,6 +156,12 @@ ALL_ARMS = (
     Arm("guarded 0.5 tracin_adam", {**_filter("guarded", 0.5), "filter_estimator": "tracin_adam"}),
     *(Arm(name, _filter(name, 0.5)) for name in ("random", "advantage", "td_error")),
     *(Arm(f"{name} {p:g}", _filter(name, p)) for p in (0.125, 0.5) for name in ("reestimate", "reestimate_random")),
+    Arm("reestimate 0.5 tracin_adam", {**_filter("reestimate", 0.5), "filter_estimator": "tracin_adam"}),
+    *(
+        Arm(f"reestimate 0.5 {how}", {**_filter("reestimate", 0.5), "repair": how})
+        for how in ("monte_carlo", "half_weight")
+    ),
+    Arm("reestimate_guarded 0.5", _filter("reestimate_guarded", 0.5)),
 )
 _COARSE = (
     STANDARD,

@@ -165,6 +165,8 @@ def test_elsewhere_the_token_leaves_the_address_and_is_asked_for_from_then_on(el
     assert refused.body == "403: open the address with the token that the dashboard printed when it was started\n"
     opened = ask(elsewhere, "/diagnose?run=a%26b&token=the+token&round=3", host=host)
     assert (opened.status, opened.headers["location"]) == (303, "/diagnose?run=a%26b&round=3")
+    led_away = ask(elsewhere, "//evil.example/?token=the+token", host=host)
+    assert (led_away.status, led_away.headers["location"]) == (303, "/evil.example/")
     cookie = opened.headers["set-cookie"]
     assert all(word in cookie for word in ("HttpOnly", "SameSite=lax"))
     kept = cookie.partition(";")[0]

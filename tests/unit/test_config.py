@@ -66,6 +66,7 @@ def test_json_there_and_back() -> None:
         ({"filter": "random", "drop": 0.125}, "random 0.125"),
         ({"filter": "iif", "drop": 1, "filter_mode": "mask", "filter_estimator": "tracin"}, "iif 1 mask tracin"),
         ({"filter": "guarded", "filter_estimator": "tracin_adam"}, "guarded 0.5 tracin_adam"),
+        ({"filter": "reestimate", "repair": "half_weight"}, "reestimate 0.5 half_weight"),
     ],
 )
 def test_a_filters_name_says_what_sets_it_apart(settings: dict[str, Any], name: str) -> None:

@@ -29,18 +29,21 @@ def by_td_error(snapshot: ControlSnapshot, _scores: Float32s) -> NDArray[np.floa
 RANKINGS: Mapping[str, Ranking] = {
     **core.RANKINGS,
     "guarded": core.by_influence,
+    "reestimate_guarded": core.by_influence,
     "advantage": by_advantage,
     "td_error": by_td_error,
 }
 
+GUARDED = ("guarded", "reestimate_guarded")
+"""Filters that go by the evidence."""
 EXPLAINED_VARIANCE = (0.1, 0.3)
-"""Explained variance of the critic at which `guarded` begins to filter, and from which on it filters fully."""
+"""Explained variance of the critic at which they begin to filter, and from which on they filter fully."""
 AGREEMENT = (1.5, 2.5)
 """The same for the agreement of the episodes' gradients (`agreement`)."""
 
 
 def strength(explained_variance: float, agreement: float) -> float:
-    """How much of `drop` the guarded filter applies, from 0 to 1: it grows with the evidence that influence is no noise.
+    """How much of `drop` a guarded filter applies, from 0 to 1: it grows with the evidence that influence is no noise.
 
     Evidence is a critic that explains the returns, or episodes that agree on what raises them, whichever is stronger.
     Without either, advantages are noise, and dropping the records that noise calls harmful amplifies it.
@@ -57,29 +60,31 @@ def make_filter(config: TrainConfig) -> RecordFilter | None:
 
     `iif` drops the worst `config.drop` of the records with negative influence, `random`, `advantage` and `td_error` as
     many. `guarded` drops them from the actor's loss alone, and fewer of them the weaker the evidence (`strength`).
-    `reestimate` repairs those that `iif` drops: their TD error stands in the place of their advantage; `reestimate_random`
-    as many others.
+    `reestimate` repairs those that `iif` drops (`config.repair` says how), `reestimate_guarded` as many of them as `guarded`
+    drops, and `reestimate_random` as many others as `reestimate`.
     """
     if config.filter == "none":
         return None
-    rank, guarded = RANKINGS[config.filter], config.filter == "guarded"
+    rank, actor_only = RANKINGS[config.filter], config.filter == "guarded"
 
     def choose(snapshot: ControlSnapshot) -> Filtered:
         drop, evidence = config.drop, ""
-        if guarded:
+        if config.filter in GUARDED:
             share, evidence = _weighed(snapshot)
             drop *= share
         if drop == 0:
-            return Filtered(np.zeros(0, np.int64), f"{config.filter}: nothing dropped{evidence}", guarded)
-        return choose_lowest(snapshot, config, rank, drop, evidence, actor_only=guarded)
+            why = f"{config.filter}: nothing {core.done_to(config)}{evidence}"
+            return Filtered(np.zeros(0, np.int64), why, actor_only, config.repairs)
+        return choose_lowest(snapshot, config, rank, drop, evidence, actor_only=actor_only)
 
     return choose
 
 
 def _weighed(snapshot: ControlSnapshot) -> tuple[float, str]:
-    """How strongly `guarded` filters a round, and the evidence in words. The cheaper evidence is looked at first."""
+    """How strongly a guarded filter takes hold of a round, and the evidence in words. The cheaper evidence is looked at first."""
     explained = snapshot.metrics["explained_variance"]
-    share, evidence = strength(explained, 0.0), f", from the actor's loss; explained variance {explained:.2f}"
+    whose = "" if snapshot.config.repairs else ", from the actor's loss"
+    share, evidence = strength(explained, 0.0), f"{whose}; explained variance {explained:.2f}"
     if share == 1:
         return share, evidence
     agreed = agreement(snapshot)

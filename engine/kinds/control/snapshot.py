@@ -44,7 +44,7 @@ class RolloutBuffer:
     log_prob: Float32s
     """(n,) log pi(a|s) at theta(k)."""
     advantage: Float32s
-    """(n,) what the update trains on: GAE, not normalised, or where the record is repaired its TD error."""
+    """(n,) what the update trains on: GAE, not normalised, or where the record is repaired what its repair put there."""
     returns: Float32s
     """(n,) GAE + value, which the critic is drawn to; the column on disk is called `return`."""
     kept: NDArray[np.bool_]
@@ -52,7 +52,7 @@ class RolloutBuffer:
     critic_kept: NDArray[np.bool_]
     """(n,) as `kept`, but True where the record was dropped from the actor's loss alone and still trains the critic."""
     repaired: NDArray[np.bool_]
-    """(n,) True where a filter or an intervention put the record's TD error in the place of its advantage."""
+    """(n,) True where a filter or an intervention put something else in the place of the record's advantage (`core.repairs`)."""
 
     def __len__(self) -> int:
         return len(self.reward)

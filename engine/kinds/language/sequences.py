@@ -40,7 +40,7 @@ class SequenceBuffer(Records):
     kept: NDArray[np.bool_]
     """(n,) False where a filter or an intervention dropped the record from the update."""
     repaired: NDArray[np.bool_]
-    """(n,) True where a filter or an intervention put the tokens' TD errors in the place of their advantages."""
+    """(n,) True where a filter or an intervention put something else in the place of the tokens' advantages (`core.repairs`)."""
     start: NDArray[np.int64]
     """(n + 1,) record i has the tokens start[i] to start[i + 1] - 1."""
     token: NDArray[np.int32]
@@ -58,7 +58,7 @@ class SequenceBuffer(Records):
     token_reward: Float32s
     """(N,) -kl_coef * kl, and on the last token the record's reward as well; on disk called `reward`."""
     advantage: Float32s
-    """(N,) as the update uses it: GAE or TD error, normalised over the round, or relative to the group (GRPO)."""
+    """(N,) as the update uses it: GAE or a repair, normalised over the round, or relative to the group (GRPO)."""
     returns: Float32s
     """(N,) GAE + value, which the value learns; 0 for GRPO; on disk called `return`."""
     entropy: Float32s

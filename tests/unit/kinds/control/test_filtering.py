@@ -14,11 +14,13 @@ from worlds import entry, learner, same_tensors
 import engine
 from engine.analysis.checks.round_checks import advantages as check_advantages
 from engine.core.filtering import Filtered, actor_influence, filtered, filtered_count
+from engine.core.kind import kind_of
+from engine.core.repairs import REPAIRS
 from engine.core.replays.replay import intervene
 from engine.errors import BadInputError, NotARunError
 from engine.kinds.control.agents import restore_agent
 from engine.kinds.control.agreement import agreement
-from engine.kinds.control.filtering import RANKINGS, make_filter, strength
+from engine.kinds.control.filtering import GUARDED, RANKINGS, make_filter, strength
 from engine.kinds.control.learner import ControlLearner
 from engine.store.snapshot import Snapshot
 
@@ -41,7 +43,7 @@ def test_every_filter_chooses_as_many_as_iif(snapshot: Snapshot, name: str, monk
     chosen, why, actor_only, repairs = choose(snapshot)
     scores = engine.influence(snapshot).influence
     drop = 0.5
-    if name == "guarded":
+    if name in GUARDED:
         drop *= strength(-1.0, 2.2)
         assert drop == pytest.approx(0.35)
     assert len(chosen) == len(set(chosen)) == filtered_count(scores, drop) > 10
@@ -49,7 +51,7 @@ def test_every_filter_chooses_as_many_as_iif(snapshot: Snapshot, name: str, monk
     assert actor_only == (name == "guarded")
     assert repairs == name.startswith("reestimate")
     others = np.setdiff1d(snapshot.buffer.record, chosen)
-    if name in {"iif", "guarded", "reestimate"}:
+    if name in {"iif", "reestimate", *GUARDED}:
         assert scores[chosen].max() < scores[others].min()
     elif name == "advantage":
         assert np.abs(snapshot.buffer.advantage)[chosen].max() <= np.abs(snapshot.buffer.advantage)[others].min()
@@ -145,6 +147,30 @@ def test_repaired_records_train_with_their_td_errors(tmp_path: Path) -> None:
     assert check_advantages(run.snapshot(1)).ok, "what was repaired is no fault"
 
 
+def test_what_stands_in_the_place_of_an_advantage(tmp_path: Path) -> None:
+    """The discounted return minus V(s) by hand, bootstrapped where the round or a time limit cuts an episode; and a half."""
+    run = engine.train(engine.preset("CartPole-v1", **SETTINGS), tmp_path / "plain")
+    snapshot, records = run.snapshot(0), np.arange(0, 200, 3)
+    config, kind, before = snapshot.config, kind_of(snapshot), snapshot.buffer
+    found = {name: kind.repaired(snapshot, records, repair).buffer.advantage for name, repair in REPAIRS.items()}
+    others = np.setdiff1d(np.arange(200), records)
+    for advantage in found.values():
+        np.testing.assert_array_equal(advantage[others], before.advantage[others])
+    np.testing.assert_array_equal(found["half_weight"][records], before.advantage[records] / 2)
+    decay, gamma = config.gamma * config.gae_lambda, config.gamma
+    ends, by_hand = before.terminated | before.truncated, np.zeros(200)
+    for t in reversed(range(200)):
+        after = t + 2 if t + 2 < 200 and not ends[t] else None
+        delta = before.advantage[t] - (decay * before.advantage[after] if after else 0)
+        by_hand[t] = delta + (gamma * by_hand[after] if after else 0)
+    np.testing.assert_allclose(found["monte_carlo"][records], by_hand[records], atol=1e-3)
+    whole = np.flatnonzero((before.episode == before.episode[0]) & (before.env == before.env[0]))
+    assert before.terminated[whole[-1]]
+    discounted = sum(gamma**i * before.reward[t] for i, t in enumerate(whole))
+    assert found["monte_carlo"][0] == pytest.approx(discounted - before.value[0], abs=1e-3)
+    assert not np.allclose(found["monte_carlo"][records], found["td_error"][records], atol=1e-2)
+
+
 def test_nothing_repaired_is_ppo_itself(tmp_path: Path) -> None:
     """A share of the negative records that is less than one."""
     plain = engine.train(engine.preset("CartPole-v1", **SETTINGS), tmp_path / "plain")
@@ -181,18 +207,20 @@ def test_a_shut_guard_drops_nothing(snapshot: Snapshot, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("name", "estimator"),
+    ("name", "settings"),
     [
-        ("iif", "first_order"),
-        ("random", "first_order"),
-        ("guarded", "first_order"),
-        ("guarded", "tracin_adam"),
-        ("reestimate", "first_order"),
-        ("reestimate_random", "first_order"),
+        ("iif", {}),
+        ("random", {}),
+        ("guarded", {}),
+        ("guarded", {"filter_estimator": "tracin_adam"}),
+        ("reestimate", {}),
+        ("reestimate", {"repair": "monte_carlo"}),
+        ("reestimate_guarded", {"repair": "half_weight"}),
+        ("reestimate_random", {}),
     ],
 )
-def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: str, estimator: str) -> None:
-    config = engine.preset("CartPole-v1", "default", **SETTINGS, filter=name, filter_estimator=estimator)
+def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: str, settings: dict[str, Any]) -> None:
+    config = engine.preset("CartPole-v1", "default", **SETTINGS, filter=name, **settings)
     whole = engine.train(config, tmp_path / "whole")
     interrupted = engine.rounds(config, tmp_path / "cut")
     for _ in range(2):
@@ -205,7 +233,7 @@ def test_a_filtered_run_is_recorded_replayed_and_resumed(tmp_path: Path, name: s
         dropped, repaired = int((~snapshot.buffer.kept).sum()), int(snapshot.buffer.repaired.sum())
         assert dropped == snapshot.metrics["dropped"]
         assert repaired == snapshot.metrics.get("repaired", 0)
-        assert (repaired if repairs else dropped) > 0 or name == "guarded"
+        assert (repaired if repairs else dropped) > 0 or name in GUARDED
         assert snapshot.buffer.critic_kept.all() == (name == "guarded" or dropped == 0)
         assert name in snapshot.metrics["filter"]
         same_tensors(vars(snapshot.buffer), vars(cut.snapshot(k).buffer))
@@ -251,6 +279,10 @@ def test_a_round_without_signal_is_kept_whole() -> None:
             "filter_estimator is adam; it must be one of first_order, tracin",
         ),
         ({"filter_estimator": "tracin"}, "filter_estimator is tracin; it must be first_order without a filter"),
+        (
+            {"filter": "iif", "repair": "monte_carlo"},
+            "repair is monte_carlo; it must be td_error without a filter that repairs; choose one of reestimate, ",
+        ),
     ],
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
