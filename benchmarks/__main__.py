@@ -1,7 +1,7 @@
 """`python -m benchmarks [NAME ...] [--quick]`: print the figures of some or all benchmarks.
 
-Every file of this folder whose module has a `figures(quick)` function is a benchmark of that name. It yields `Figure`s,
-so that a new one needs no entry here.
+Every file of this folder whose module has a `figures(quick)` function is a benchmark of that name. It yields the lines of
+its table, mostly `Figure`s, so that a new one needs no entry here.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.timing import Figure
+from benchmarks.timing import Line
 from engine.terminal import print_table
 
-Benchmark = Callable[[bool], Iterator[Figure]]
+Benchmark = Callable[[bool], Iterator[Line]]
 
 
 def find() -> dict[str, Benchmark]:
@@ -43,9 +43,10 @@ def main() -> None:
     print(f"Python {platform.python_version()}, torch {torch.__version__}, one torch thread, {platform.machine()}")
     for name in arguments.names or known:
         started = time.perf_counter()
-        rows = [figure.row() for figure in known[name](arguments.quick)]
+        lines = list(known[name](arguments.quick))
         print(f"\n{name} ({time.perf_counter() - started:.0f} s)")
-        print_table(("what", "median", "best", "", "ratio", "compared with", "target"), rows)
+        if lines:
+            print_table(lines[0].COLUMNS, [line.row() for line in lines])
         sys.stdout.flush()
 
 

@@ -10,23 +10,20 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 import engine
 from benchmarks.dashboard import FLAGS, WARM_MS, start_server
+from benchmarks.grown_runs import Unsynced
 from benchmarks.timing import Figure, milliseconds
 from engine.analysis.run_index import RunIndex
 from engine.kinds.control.learner import ControlLearner
 from engine.store.commit import RunWriter
-from engine.store.files import Files
 from engine.store.find import find_runs
 
-P = ParamSpec("P")
-T = TypeVar("T")
 ROUNDS = 60
 """Of every run."""
 DIFFERENT = 10
@@ -90,14 +87,6 @@ def _page(folder: Path, count: int, what: str) -> Iterator[Figure]:
     finally:
         server.kill()
         server.wait()
-
-
-class Unsynced(Files):
-    """Does not wait for the disk."""
-
-    def call(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """One system call, or none where it is a wait."""
-        return operation(*args, **kwargs) if operation is not os.fsync else None  # type: ignore[return-value]
 
 
 def make(folder: Path, count: int) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 
 import engine
 from benchmarks.dashboard import FLAGS, WARM_MS, free_port, start_server
+from benchmarks.grown_runs import Unsynced
 from benchmarks.timing import Figure, alternate, milliseconds, ratio
-from engine.store import Files, RunWriter, open_run
+from engine.store import RunWriter, open_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -27,14 +28,6 @@ MAP = "() => document.querySelector('.st-key-formation .js-plotly-plot .heatmapl
 AT_REST = """() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState !== 'running'
     && document.querySelector('.st-key-returns .js-plotly-plot') !== null
     && document.querySelector('[data-testid=stProgress]') === null"""
-
-
-class Unsynced(Files):
-    """Forces nothing to the disk: for runs that are made to be thrown away."""
-
-    def call(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
-        """Do one system call, unless it waits for the disk."""
-        return None if operation.__name__ == "fsync" else operation(*args, **kwargs)
 
 
 def make_long(path: Path, rounds: int) -> Path:

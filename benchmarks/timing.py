@@ -7,12 +7,25 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+
+class Line(Protocol):
+    """One line of a benchmark's table."""
+
+    COLUMNS: ClassVar[tuple[str, ...]]
+    """Titles of the table's columns."""
+
+    def row(self) -> Sequence[object]:
+        """Cells of the table."""
+        ...
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of a table."""
+    """What something takes, beside what it is compared with."""
 
+    COLUMNS: ClassVar[tuple[str, ...]] = ("what", "median", "best", "", "ratio", "compared with", "target")
     what: str
     median: float
     best: float

@@ -18,7 +18,7 @@ def are_checked_at_once(run: Run, round: int) -> bool:
     return all(
         (metrics.get(k, {}).get("update_seconds") or 0.0) <= AT_ONCE_SECONDS or kept_replay(run, k) is not None
         for k in (round - 1, round)
-        if k in run.stored_rounds
+        if run.has_records(k)
     )
 
 

@@ -279,7 +279,7 @@ def _orders(job: SeriesJob) -> pd.DataFrame:
 def _take_round(run: Run) -> None:
     """Take over the round of a clicked mark (a callback)."""
     clicked = picks.point("across_chart")
-    if clicked is not None and int(clicked) in run.stored_rounds:
+    if clicked is not None and run.has_records(int(clicked)):
         state.put({"round": int(clicked)})
 
 

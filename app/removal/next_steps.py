@@ -40,7 +40,7 @@ def draw(run: Run, job: InterventionJob, result: Mapping[str, Any], in_address: 
         result: what came of it.
         in_address: for the way back to the records, with the target that was asked about.
     """
-    if job.plan.round not in run.stored_rounds:
+    if not run.has_records(job.plan.round):
         return
     attempts = to_try(result, job.metadata.get("summed_influence"))
     snapshot = loaders.load_snapshot(run, job.plan.round)

@@ -77,7 +77,7 @@ def draw(this: Known, name: str) -> None:
 
 def to_update(run: Run, name: str, incident: Incident) -> None:
     """Links to the update that an incident is the doing of."""
-    if incident.update in run.stored_rounds:
+    if run.has_records(incident.update):
         with st.container(horizontal=True):
             page.to_autopsy(name, incident.update, f"Autopsy of update {incident.update}")
             page.to_records(run, name, incident.update)

@@ -274,7 +274,7 @@ def policies_in(run: Run, snapshot: ControlSnapshot, state: int | NDArray[Any]) 
     observation = rows_of(snapshot.buffer.observation, [state]) if isinstance(state, int) else state
     try:
         blueprint = Blueprint.of(snapshot)
-        after = [run.checkpoint(snapshot.round + 1)] if snapshot.round + 1 in run.checkpoint_rounds else []
+        after = [run.checkpoint(snapshot.round + 1)] if run.has_checkpoint(snapshot.round + 1) else []
         return [policy_in(blueprint.policy(each), observation) for each in (snapshot.checkpoint, *after)]
     except EngineError as error:
         return str(error)

@@ -123,7 +123,7 @@ def numbers_of(plan: Intervention) -> dict[str, str]:
 
 def removed_table(run: Run, job: InterventionJob) -> None:
     """The removed records, or the repaired ones."""
-    if job.plan.round not in run.stored_rounds:
+    if not run.has_records(job.plan.round):
         return
     snapshot = loaders.load_snapshot(run, job.plan.round)
     removed = check_records(job.plan.removed, len(snapshot.buffer))

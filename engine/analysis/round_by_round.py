@@ -17,6 +17,8 @@ from engine.store.read import Run
 from engine.store.strict_json import parse_json
 
 T = TypeVar("T")
+WORTH_KEEPING = 1 / 8
+"""Share of the rounds found that is new where they are kept on the way."""
 
 
 class RoundByRound(Generic[T]):
@@ -68,19 +70,24 @@ class RoundByRound(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         """Look at the missing rounds, from coarse to fine. Stop whenever you like; what was found is then kept."""
         try:
-            while self.missing:
-                number = self.missing.pop(0)
-                try:
-                    self.found[number] = self._look(number)
-                except EngineError as error:
-                    self.failed[number] = str(error)
-                    continue
-                yield self.found[number]
+            yield from self._looks()
         finally:
             self.keep()
 
+    def _looks(self) -> Iterator[T]:
+        while self.missing:
+            number = self.missing.pop(0)
+            try:
+                self.found[number] = self._look(number)
+            except EngineError as error:
+                self.failed[number] = str(error)
+                continue
+            yield self.found[number]
+
     def advance(self, seconds: float = math.inf, only: Sequence[int] | None = None) -> None:
         """Look at missing rounds for that long, the last of which is finished, and keep what was found.
+
+        As all of it is written each time, it is kept once it is so much more (`WORTH_KEEPING`), and at the end.
 
         Args:
             seconds: as long as it may take, about.
@@ -91,10 +98,13 @@ class RoundByRound(Generic[T]):
             missing, wanted = set(self.missing), dict.fromkeys(only)
             others = [number for number in self.missing if number not in wanted]
             self.missing = [*(number for number in wanted if number in missing), *others]
-        until, steps = time.monotonic() + seconds, iter(self)
-        while len(self.missing) > len(others) and time.monotonic() < until:
-            next(steps, None)
-        self.keep()
+        until, steps = time.monotonic() + seconds, self._looks()
+        try:
+            while len(self.missing) > len(others) and time.monotonic() < until:
+                next(steps, None)
+        finally:
+            if not self.missing or len(self.found) - self._kept >= WORTH_KEEPING * len(self.found):
+                self.keep()
 
     def keep(self) -> None:
         """Write what is new to the cache."""

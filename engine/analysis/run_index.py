@@ -30,6 +30,7 @@ from engine.errors import BadInputError, DamagedRunError, EngineError
 from engine.store.chain import commit_name
 from engine.store.derived import load_table, update_table
 from engine.store.read import Run, open_run
+from engine.store.sound_files import identity
 from engine.store.strict_json import parse_json
 from engine.typed import Count, Finite, typed
 
@@ -186,7 +187,7 @@ def _fall_in_noise(run: Run, drop: Drop, returns: Sequence[float]) -> Worst:
 
 
 def _is_stored(run: Run, update: int) -> bool:
-    return update in run.stored_rounds and update + 1 in run.checkpoint_rounds
+    return run.has_records(update) and run.has_checkpoint(update + 1)
 
 
 def _size(drop: Drop | None, returns: Sequence[float]) -> float:
@@ -317,15 +318,7 @@ def stamp(path: Path, last: int | None = None) -> str:
         last: the number of its last commit.
     """
     names = ["run.json", "commits", *([] if last is None else [f"commits/{commit_name(last)}"])]
-    return " ".join(_identity(f"{path}/{name}") for name in names)
-
-
-def _identity(file: str) -> str:
-    try:
-        now = os.lstat(file)
-    except OSError:
-        return "none"
-    return f"{now.st_ino}.{now.st_size}.{now.st_mtime_ns}.{now.st_ctime_ns}"
+    return " ".join(identity(f"{path}/{name}") for name in names)
 
 
 def _changed(path: Path) -> float:

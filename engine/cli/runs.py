@@ -134,23 +134,33 @@ def verify(
     replays: Annotated[
         bool, typer.Option("--replay", help="Also replay every round and compare it with the next checkpoint.")
     ] = False,
+    new: Annotated[
+        bool,
+        typer.Option(
+            "--new", help="Read only what is new or was written since the last time that all was as committed."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Read and check every byte of a run, or of a campaign's folder; exit code 1 names what is damaged."""
     from engine.demos.courtesy.experiment.results import find_results
     from engine.experiments.results import find_campaigns
     from engine.store.read import open_run
+    from engine.store.sound_files import SoundFiles
     from engine.store.verify import verify_documents, verify_rounds
+    from engine.store.words import counted
 
+    sound = SoundFiles(run) if new else None
     damage, unchecked = verify_documents(run) if run.is_dir() else ([], [])
     if (run / "run.json").exists() or not (find_campaigns(run) or find_results(run)):
         with suppress(DamagedRunError):
-            open_run(run)
-        damage = verify_rounds(run) + damage
+            open_run(run, indexed=new)
+        damage = verify_rounds(run, sound=sound) + damage
     replayed = _replayed(run) if replays and not damage else []
     if as_json:
         damaged = [{"file": d.file, "problem": d.problem} for d in damage]
         found = {"ok": not damage, "damaged": damaged} | ({"unchecked": unchecked} if unchecked else {})
+        found |= {} if sound is None else {"passed_over": sound.passed_over}
         print_json(found | ({"replay": [each.to_json() for each in replayed]} if replays else {}))
     else:
         for d in damage:
@@ -159,6 +169,11 @@ def verify(
             print(f"{file} has no checksum: an earlier version wrote it, so nobody can tell whether it changed")
         if not damage:
             print(f"{run}: every byte {'that has a checksum ' if unchecked else ''}is as it was committed")
+        if sound is not None and sound.passed_over:
+            print(
+                f"{counted(sound.passed_over, 'file')} not read again: nobody wrote them since they were found sound; verify "
+                "without --new also finds what a disk loses by itself"
+            )
         for each in replayed:
             print(each.sentence)
     if damage:

@@ -120,12 +120,14 @@ def rounds_with(
     settings, out = kind.checked(settings), Path(out)
     leave = partial(filtered, record_filter=record_filter)
     if resume:
-        check_same(open_run(out), settings)
+        run = open_run(out)
+        check_same(run, settings)
         if keep is not None:
-            check_drops(open_run(out).manifest, out)
+            check_drops(run.manifest, out)
         with RunWriter.append(out) as writer:
-            learner = _resumed(kind, settings, out, given)
-            kept = None if keep is None else KeptRounds(keep, writer.manifest, open_run(out).rounds)
+            run.refresh()
+            learner = _resumed(kind, settings, run, given)
+            kept = None if keep is None else KeptRounds(keep, writer.manifest, run.rounds)
             if learner is not None:
                 yield from record_rounds(learner, writer, learner.config.rounds, leave, on_step, kept)
         return
@@ -169,20 +171,19 @@ def _kind_of_settings(settings: Any) -> Kind:
     return kind
 
 
-def _resumed(kind: Kind, settings: Any, out: Path, given: Mapping[str, Any]) -> Learner[Any] | None:
+def _resumed(kind: Kind, settings: Any, run: Run, given: Mapping[str, Any]) -> Learner[Any] | None:
     """The training of an interrupted run after its last round; None where it ended."""
-    run = open_run(out)
     if run.final is not None:
         return None
     if not run.rounds:
-        learner = kind.begin(settings, out, given)
+        learner = kind.begin(settings, run.path, given)
         if learner.manifest().environment != run.manifest.environment:
             raise BadInputError(
                 f"{run.name} was started in another environment of this name; train into another folder"
             )
         return learner
     replayed = replay(kind.own(run.snapshot(run.rounds[-1].round)))
-    return kind.after(replayed.snapshot, replayed.agent, out, given)
+    return kind.after(replayed.snapshot, replayed.agent, run.path, given)
 
 
 def branch(

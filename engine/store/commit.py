@@ -105,10 +105,13 @@ class RunWriter:
             LockedRunError: another process is writing it.
         """
         path, files = Path(path), files or Files()
-        open_run(path, files)
+        run = open_run(path, files)
         lock = files.lock(path / "writer.lock")
         try:
-            run = open_run(path, files)
+            if run.commits:
+                run.refresh()
+            else:  # it may have been taken back since, and another one begun
+                run = open_run(path, files)
             _sweep(run, files)
         except BaseException:
             files.unlock(lock)

@@ -59,7 +59,7 @@ def kept_columns(table: pa.Table, types: Mapping[str, pa.DataType]) -> dict[str,
             return None
     try:
         return {name: table[name].to_numpy().copy() for name in types}
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, pa.ArrowException):
         return None
 
 

@@ -155,7 +155,15 @@ class Run:
     @property
     def checkpoint_rounds(self) -> list[int]:
         """The numbers that `checkpoint` can give: the stored rounds', the final one's, and that after a round that is kept."""
-        return [number for number in self._commits if self.kept.file(number, "checkpoint")]
+        return [number for number in self._commits if self.has_checkpoint(number)]
+
+    def has_records(self, k: int) -> bool:
+        """Whether `snapshot` can give round k; unlike a look through `stored_rounds` as quick in a long run as in a short one."""
+        return k in self._infos and self._infos[k].stored
+
+    def has_checkpoint(self, k: int) -> bool:
+        """Whether `checkpoint` can give theta(k)."""
+        return k in self._commits and self.kept.file(k, "checkpoint") is not None
 
     def refresh(self) -> None:
         """Look for new commits, and which rounds they drop.
@@ -196,7 +204,7 @@ class Run:
                 the run is of a kind that is not known here.
             DamagedRunError: a file is missing or its bytes are not those that were committed.
         """
-        if k not in self.stored_rounds:
+        if not self.has_records(k):
             raise BadInputError(self._no_records(k))
         commit, manifest = self._commits[k], self.manifest
         columns: Columns = columns_named(manifest.kind)
@@ -231,7 +239,7 @@ class Run:
 
     def checkpoint(self, k: int) -> dict[str, NDArray[Any]]:
         """Theta before round k's update, or the final one; reads no other file. Errors as `snapshot`."""
-        if k not in self.checkpoint_rounds:
+        if not self.has_checkpoint(k):
             raise BadInputError(self._no_records(k, "a checkpoint", self.checkpoint_rounds))
         tables, names = self._read(k, ["checkpoint"])
         return checkpoint_from(tables["checkpoint"], names["checkpoint"])

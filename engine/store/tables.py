@@ -86,10 +86,9 @@ def minibatches_table(minibatches: NDArray[np.int32], n: int) -> pa.Table:
     if minibatches.ndim != 2 or not _permutations(minibatches, n):
         raise BadInputError(f"each epoch's minibatches must hold every record from 0 to {n - 1} once")
     epochs = len(minibatches)
-    columns = (np.repeat(np.arange(epochs), n), np.tile(np.arange(n), epochs), minibatches.ravel())
-    return pa.Table.from_arrays(
-        [from_values(column.astype(np.int32), pa.int32()) for column in columns], schema=_MINIBATCHES
-    )
+    epoch, position = np.arange(epochs, dtype=np.int32), np.arange(n, dtype=np.int32)
+    columns = (np.repeat(epoch, n), np.tile(position, epochs), minibatches.astype(np.int32, copy=False).ravel())
+    return pa.Table.from_arrays([from_values(column, pa.int32()) for column in columns], schema=_MINIBATCHES)
 
 
 def minibatches_from(table: pa.Table, n: int, file: str) -> NDArray[np.int32]:
@@ -103,11 +102,8 @@ def minibatches_from(table: pa.Table, n: int, file: str) -> NDArray[np.int32]:
     if n < 1 or table.num_rows % n:
         raise DamagedRunError(f"{file} is damaged: {table.num_rows} rows are not whole epochs of {n} records")
     epochs = table.num_rows // n
-    for name, column, expected in (
-        ("epoch", epoch, np.repeat(np.arange(epochs), n)),
-        ("position", position, np.tile(np.arange(n), epochs)),
-    ):
-        if not np.array_equal(column, expected):
+    for name, column, expected in (("epoch", epoch, np.arange(epochs)[:, None]), ("position", position, np.arange(n))):
+        if not (column.reshape(epochs, n) == expected).all():
             raise DamagedRunError(f"{file} is damaged: column {name} does not count the epochs' records")
     minibatches = record.reshape(epochs, n)
     if not _permutations(minibatches, n):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,13 +12,15 @@ import pyarrow as pa
 
 from engine.errors import DamagedRunError, NotARunError, StorageError
 from engine.known_kinds import UPDATE, columns_named, parts_of
-from engine.store.chain import Commit
+from engine.store.chain import Commit, commit_name
+from engine.store.commit_index import WORTH, load_commits, save_commits
 from engine.store.documents import read_json
 from engine.store.files import Files, inside
 from engine.store.kept_files import KeptFiles
 from engine.store.kind_tables import Columns
 from engine.store.manifest import RunManifest
 from engine.store.results_table import read_results_table
+from engine.store.sound_files import SoundFiles
 from engine.store.tables import checkpoint_from, minibatches_from
 from engine.store.verified import broken_link, commit_numbers, model_file, read_commit, read_manifest, read_table
 from engine.store.words import brief
@@ -43,11 +45,17 @@ def verify_run(path: str | Path, files: Files | None = None) -> list[Damage]:
     return verify_rounds(path, files) + verify_documents(path, files)[0]
 
 
-def verify_rounds(path: str | Path, files: Files | None = None) -> list[Damage]:
+def verify_rounds(path: str | Path, files: Files | None = None, sound: SoundFiles | None = None) -> list[Damage]:
     """Read and check everything that the run's commits name: hashes, chain, pages, columns, permutations.
 
     Gone may be only what a commit drops, see `KeptFiles`. What a killed writer left (data that no commit names or that one
     drops, temporary manifests) is not damage.
+
+    Args:
+        path: the run's folder.
+        files: file operations.
+        sound: the files that are known to be sound, which are then not read again. The chain of commits is checked in any case,
+            by the index of a long run (`commit_index`); what is found is kept where nothing is damaged.
 
     Returns:
         All damage found, in the order of the rounds; empty for a sound run.
@@ -67,14 +75,10 @@ def verify_rounds(path: str | Path, files: Files | None = None) -> list[Damage]:
         numbers = commit_numbers(path, files)
     except (DamagedRunError, StorageError) as error:
         return [Damage("commits", str(error))]
-    damage: list[Damage] = []
-    commits: dict[int, Commit] = {}
-    for number in numbers:
-        try:
-            commits[number] = read_commit(path, number, files)
-        except (DamagedRunError, StorageError) as error:
-            damage.append(Damage(f"commits/{number:06d}.json", str(error)))
     root = sha256(data).hexdigest()
+    sound = sound or SoundFiles(path, files, cache=False)
+    indexed = load_commits(path, numbers, root, files) if sound.cache else {}
+    commits, damage = _read_commits(path, numbers, indexed, sound, files)
     damage += _chain_damage(numbers, commits, root)
     kept = KeptFiles()
     for commit in commits.values():
@@ -88,12 +92,47 @@ def verify_rounds(path: str | Path, files: Files | None = None) -> list[Damage]:
         except DamagedRunError as error:
             damage.append(Damage("run.json", str(error)))
     damage += _model_damage(path, manifest, files)
-    in_data = [found for commit in commits.values() for found in _data_damage(path, commit, kept, manifest, files)]
+    in_data: list[Damage] = []
+    for commit in commits.values():
+        hashes = {f"data/{file.name}": file.sha256 for file in kept.of_round(commit.round)}
+        if hashes and sound.has(hashes):
+            continue
+        identities = sound.identities(hashes)
+        found = [*_data_damage(path, commit, kept, manifest, files)]
+        if not found:
+            sound.add(hashes, identities)
+        in_data += found
     if in_data and len(commits) == len(numbers):
         gone = _dropped_meanwhile(path, commits[numbers[-1]], kept, files)
         in_data = [found for found in in_data if found.file not in gone]
     damage += in_data
+    if sound.cache and not damage:
+        sound.keep()
+        if len(commits) - len(indexed) >= WORTH:
+            save_commits(path, commits, files)
     return sorted(damage, key=lambda found: (found.file != "run.json", _number(found.file)))
+
+
+def _read_commits(
+    path: Path, numbers: list[int], indexed: Mapping[int, Commit], sound: SoundFiles, files: Files
+) -> tuple[dict[int, Commit], list[Damage]]:
+    """Every commit by its number, and what can't be read; from the index those whose files are known to be sound."""
+    commits: dict[int, Commit] = {}
+    damage: list[Damage] = []
+    for number in numbers:
+        name = f"commits/{commit_name(number)}"
+        known = indexed.get(number)
+        if known is not None and sound.has({name: known.hash}):
+            commits[number] = known
+            continue
+        identities = sound.identities([name])
+        try:
+            commits[number] = read_commit(path, number, files)
+        except (DamagedRunError, StorageError) as error:
+            damage.append(Damage(name, str(error)))
+        else:
+            sound.add({name: commits[number].hash}, identities)
+    return commits, damage
 
 
 def verify_documents(path: str | Path, files: Files | None = None) -> tuple[list[Damage], list[str]]:

@@ -35,7 +35,7 @@ def environment_steps(run: Run, snapshot: Snapshot, read: Read) -> Check:
     said = f"stepped through the recorded actions, it leads to other observations or rewards from record {astray[0]} on"
     if not recorded_here(snapshot):
         return Check(NAME, None, f"{said}; but the round was recorded on another machine")
-    if k - 1 not in run.stored_rounds:
+    if not run.has_records(k - 1):
         return Check(NAME, None, f"{said}; the round before is not stored to compare with")
     if len(_astray(read(k - 1))):
         return Check(NAME, None, f"{said}, and so it does in the round before")

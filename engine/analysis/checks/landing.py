@@ -30,7 +30,7 @@ LARGEST_FACTOR, TRIED = 2.0, 17
 
 def landed(run: Run, k: int, name: str, read: Read) -> Check:
     """Whether the replay of round k leads to theta(k + 1), bit for bit or to rounding; `read` reads a round."""
-    if k not in run.stored_rounds:
+    if not run.has_records(k):
         return Check(name, None, "there is no round before" if k < 0 else f"the records of round {k} are not stored")
     found = verified_round(run, k, read=read)
     if found.largest is None or found.moved is None:

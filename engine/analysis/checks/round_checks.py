@@ -210,7 +210,7 @@ def settings(run: Run, snapshot: Snapshot, read: Read) -> Check:
     name, k = "settings", snapshot.round
     if not snapshot.in_force:
         return Check(name, True, "they are the same in all rounds")
-    if k - 1 not in run.stored_rounds:
+    if not run.has_records(k - 1):
         return Check(name, None, "the round before is not stored")
     now, before = (dict(_numbers(each.in_force)) for each in (snapshot, read(k - 1)))
     changed = [

@@ -110,7 +110,7 @@ def name_records(run: Run, found: Incidents) -> Incidents:
     named, unread = [], []
     for incident in found:
         named.append(incident)
-        if incident.kind == NOT_FINITE and incident.onset in run.stored_rounds:
+        if incident.kind == NOT_FINITE and run.has_records(incident.onset):
             try:
                 named[-1] = _with_records(incident, run.snapshot(incident.onset).buffer)
             except EngineError as error:

@@ -63,7 +63,7 @@ def _next_checkpoint(snapshot: Snapshot) -> dict[str, NDArray[Any]] | None:
         return None
     run = open_run(snapshot.path)
     following = snapshot.round + 1
-    return run.checkpoint(following) if following in run.checkpoint_rounds else None
+    return run.checkpoint(following) if run.has_checkpoint(following) else None
 
 
 def _flat(parameters: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from engine.core.blocks import blocks
 from engine.intervals import Interval
 
 Floats = NDArray[np.float64]
@@ -57,7 +58,15 @@ def lds(influence: ArrayLike, kept: Bools, outcomes: ArrayLike, rng: np.random.G
         outcomes: (M, Q).
         rng: draws the bootstrap resamples.
     """
-    return rank_agreement(kept @ np.asarray(influence, np.float64), np.asarray(outcomes, np.float64).mean(axis=1), rng)
+    return rank_agreement(summed(kept, influence), np.asarray(outcomes, np.float64).mean(axis=1), rng)
+
+
+def summed(chosen: Bools, influence: ArrayLike) -> Floats:
+    """Influence summed over what each subset has, (M, n) and (n,) -> (M,); no (M, n) floats are ever there together."""
+    values, sums = np.asarray(influence, np.float64), np.zeros(len(chosen))
+    for rows in blocks(len(values)):
+        sums += chosen[:, rows] @ values[rows]
+    return sums
 
 
 def rank_agreement(predicted: ArrayLike, actual: ArrayLike, rng: np.random.Generator) -> Interval:

@@ -19,7 +19,7 @@ from engine.core.estimators.averaged_over_orders import check_request
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
 from engine.core.estimators.replay_pairs import pair_outcomes
 from engine.core.faithfulness.controls import null_control, smoothness
-from engine.core.faithfulness.lds import additivity, effects, lds, noise_ceiling
+from engine.core.faithfulness.lds import additivity, effects, lds, noise_ceiling, summed
 from engine.core.faithfulness.result import Faithfulness, Validation, defined, keep_validation
 from engine.core.influence import influence
 from engine.core.kind import kind_of, recorded_here
@@ -322,6 +322,6 @@ def ranked_by(estimators: Sequence[str]) -> str:
 def _faithfulness(
     influence: NDArray[np.float32], removed: NDArray[np.bool_], outcomes: NDArray[np.float64], rng: np.random.Generator
 ) -> Faithfulness:
-    predicted, actual = removed @ -influence.astype(np.float64), effects(outcomes)
+    predicted, actual = summed(removed, -influence), effects(outcomes)
     line = additivity(predicted, actual)
     return Faithfulness(*lds(influence, ~removed, outcomes[1:], rng), line.slope, line.r2, tuple(predicted.tolist()))

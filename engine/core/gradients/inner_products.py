@@ -18,6 +18,7 @@ from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.config import TrainConfig
+from engine.core.blocks import AT_ONCE, blocks
 from engine.core.gradients.attribution import Term
 from engine.core.objective import Batch, Objective, ObjectiveFunction, objective_function
 from engine.core.policy import Evaluation, Policy, nothing_trained, trained
@@ -87,7 +88,7 @@ def inner_products(
     backend: Backend | None = None,
     term: Term | None = None,
 ) -> Tensor:
-    """<direction, grad J_i(theta)> for n records.
+    """<direction, grad J_i(theta)> for n records, a block of them at a time where the policy has no memory.
 
     Args:
         policy: at theta.
@@ -117,11 +118,17 @@ def inner_products(
         terms = terms_of(evaluation, records)
         return terms.total() if term is None else getattr(terms, term)
 
-    quick = ("double",) if policy.has_memory else ("ghost", "jvp")
-    for name in quick if backend is None else ():
-        with suppress(NoRuleError):
-            return BACKENDS[name](policy, batch, part, direction, with_value)
-    return BACKENDS[backend or "loop"](policy, batch, part, direction, with_value)
+    def products(records: Batch) -> Tensor:
+        quick = ("double",) if policy.has_memory else ("ghost", "jvp")
+        for name in quick if backend is None else ():
+            with suppress(NoRuleError):
+                return BACKENDS[name](policy, records, part, direction, with_value)
+        return BACKENDS[backend or "loop"](policy, records, part, direction, with_value)
+
+    n = len(batch.returns)
+    if policy.has_memory or n <= AT_ONCE:
+        return products(batch)
+    return torch.cat([products(batch.part(block.start, block.stop)) for block in blocks(n)])
 
 
 def products_by_term(policy: Policy, batch: Batch, config: TrainConfig, direction: Direction) -> Objective:

@@ -126,7 +126,7 @@ def replay_round(
 
 def why_not_replayed(run: Run, snapshot: Snapshot) -> str:
     """Why a round can't be replayed and compared; empty where it can, as far as can be told before."""
-    if snapshot.round + 1 not in run.checkpoint_rounds:
+    if not run.has_checkpoint(snapshot.round + 1):
         return "the parameters after it were not recorded"
     try:
         check_replayable(snapshot)

@@ -56,7 +56,7 @@ class LogProbTarget(Target, Protocol):
 
 @runtime_checkable
 class SummedTarget(Target, Protocol):
-    """A target of many summands, which are evaluated and differentiated one after another so that they fit the memory."""
+    """A target of many summands, which are differentiated one after another so that they fit the memory."""
 
     def parts(self, policy: Policy) -> Iterator[Tensor]:
         """The summands of f."""

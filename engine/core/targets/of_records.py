@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from engine.core.blocks import AT_ONCE, blocks
 from engine.core.policy import Policy
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
@@ -100,9 +102,24 @@ class ReturnTarget:
 
     def value(self, policy: Policy) -> Tensor:
         """Mean of advantage times log-probability."""
-        inputs, action = policy.encoded(self.observation), policy.as_tensor(self.action)
-        advantage = policy.as_tensor(self.advantage)
-        return (advantage * policy(inputs, action, with_value=False).log_prob).mean()
+        return torch.stack([*self.parts(policy)]).sum()
+
+    def parts(self, policy: Policy) -> Iterator[Tensor]:
+        """What each block of the records has of the mean; a policy with a memory is shown all of them at once."""
+        n = len(self.action)
+        if policy.has_memory or n <= AT_ONCE:
+            yield self._mean(policy, self.observation, self.action, self.advantage)
+            return
+        for rows in blocks(n):
+            states = tree_map(itemgetter(rows), self.observation)
+            mean = self._mean(policy, states, self.action[rows], self.advantage[rows])
+            yield mean * ((rows.stop - rows.start) / n)
+
+    @staticmethod
+    def _mean(policy: Policy, states: Any, action: NDArray[Any], advantage: Float32s) -> Tensor:
+        inputs = policy.encoded(states)
+        log_prob = policy(inputs, policy.as_tensor(action), with_value=False).log_prob
+        return (policy.as_tensor(advantage) * log_prob).mean()
 
 
 def return_target(snapshot: Snapshot, reference: Any | None = None) -> ReturnTarget:

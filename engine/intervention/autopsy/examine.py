@@ -108,7 +108,7 @@ def kept_autopsy(run: Run, snapshot: Snapshot, checks: Sequence[Check], *, episo
 
 def why_no_autopsy(run: Run, round: int) -> str:
     """Why a round can't be examined, and which ones can; empty where it can."""
-    if round + 1 in run.checkpoint_rounds:
+    if run.has_checkpoint(round + 1):
         return ""
     others = [k for k in run.stored_rounds if k + 1 in run.checkpoint_rounds]
     instead = f"ask one of the rounds {ranges(others)}" if others else "no round of this run can be examined"

@@ -35,7 +35,7 @@ def next_step(
     """
     if is_fault:
         before = snapshot.round - 1
-        return _engine("autopsy", str(run.path), "--round", str(before)) if before in run.stored_rounds else ""
+        return _engine("autopsy", str(run.path), "--round", str(before)) if run.has_records(before) else ""
     config = snapshot.config
     if verdict == "not real":
         return _engine("incidents", str(run.path))
@@ -113,7 +113,7 @@ def next_after_parting(run: Run, round: int, before: int | None) -> str:
         round: at which its policy differs from the other's.
         before: the last round at which it did not, as far as is stored; None where there is none.
     """
-    if before is None or before not in run.stored_rounds:
+    if before is None or not run.has_records(before):
         return ""
     where = ("--round", str(before)) if before == round - 1 else ("--rounds", f"{before}:{round}")
     return _engine("autopsy", str(run.path), *where)

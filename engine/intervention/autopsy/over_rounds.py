@@ -158,7 +158,7 @@ def start_of(run: Run, first: int, last: int) -> Any:
     """
     if last <= first:
         raise BadInputError(f"the rounds {first} to {last} run backwards; name an earlier and a later one")
-    if last not in run.checkpoint_rounds:
+    if not run.has_checkpoint(last):
         there = ranges_near(run.checkpoint_rounds, last)
         raise BadInputError(f"the policy of round {last} was not recorded; rounds with a checkpoint are {there}")
     snapshot = run.snapshot(first)
@@ -232,7 +232,7 @@ def _recorded(k: int) -> str:
 
 def _play_recorded(run: Run, numbers: Sequence[int], returns: CommonReturns, say: Progress) -> dict[int, float]:
     """Round -> mean return of the recorded policy, where its checkpoint is stored."""
-    there = [k for k in numbers if k in run.checkpoint_rounds]
+    there = [k for k in numbers if run.has_checkpoint(k)]
     with RecordedPolicies(returns, say, len(there)) as policies:
         return {k: float(policies.play(run, k, _recorded(k)).mean()) for k in there}
 

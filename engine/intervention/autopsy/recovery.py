@@ -70,4 +70,4 @@ def _why_not(run: Run, first: int, last: int) -> str:
 def _fits(run: Run, other: Run, first: int) -> bool:
     """Whether the other run can lend its luck: its statistics of observations would come along."""
     normalizes = other.config.normalize_observation or other.config.normalize_reward
-    return first - 1 in other.stored_rounds and not normalizes and not differing(run, other)
+    return other.has_records(first - 1) and not normalizes and not differing(run, other)

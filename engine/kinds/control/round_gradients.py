@@ -10,6 +10,7 @@ The critic has networks of its own, which no target depends on: its term of the 
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -194,5 +195,11 @@ def round_gradients(snapshot: ControlSnapshot) -> RoundGradients | None:
 
 
 def has_gradients(snapshot: ControlSnapshot) -> bool:
-    """Whether `round_gradients` has an answer."""
-    return snapshot.config.path == "closed_form"
+    """Whether `round_gradients` has an answer: not of a round so large that its gradients alone would be more than is kept."""
+    if snapshot.config.path != "closed_form":
+        return False
+    shapes = [each.shape for name, each in snapshot.parameters.items() if re.fullmatch(r"actor\.\d+\.weight", name)]
+    numbers = sum(
+        inputs + 2 * outputs for outputs, inputs in shapes
+    )  # of a record; the second term has deltas of its own
+    return 4 * numbers * len(snapshot.buffer) <= KEPT_BYTES

@@ -29,13 +29,14 @@ def export_run(path: str | Path, out: str | Path, rounds: Collection[int], files
         DamagedRunError: the run is damaged.
     """
     run = open_run(path, files)
-    missing = sorted(set(rounds) - set(run.stored_rounds))
+    chosen = set(rounds)
+    missing = sorted(chosen - set(run.stored_rounds))
     if missing:
         run.snapshot(missing[0])
         raise BadInputError(f"round {missing[0]} is not in this run")
     with RunWriter.create(out, run.manifest, files, model=run.model_files()) as writer:
         for info in run.rounds:
-            if info.round in rounds:
+            if info.round in chosen:
                 writer.commit_round(run.snapshot(info.round), info.metrics)
             else:
                 writer.commit_metrics(info.round, info.metrics)

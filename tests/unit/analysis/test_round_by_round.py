@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic import make_manifest
 
 import engine
 from engine.analysis import formation as formation_file
+from engine.analysis import round_by_round
 from engine.analysis.behaviour import influence_by_action
 from engine.analysis.formation import formation
-from engine.analysis.round_by_round import coarse_to_fine
+from engine.analysis.round_by_round import RoundByRound, coarse_to_fine
+from engine.store import RunWriter
 from engine.store.read import Run
 
 
@@ -71,6 +74,29 @@ def test_some_rounds_alone_can_be_asked_for_in_their_order(run: Run) -> None:
     found.advance(only=[1, 0])
     assert list(found.found) == [2, 1, 0]
     assert influence_by_action(run).missing == []
+
+
+def test_what_is_found_a_little_at_a_time_is_not_written_again_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page looks for a second at a time, thousands of times."""
+    rounds, rows = 400, []
+    with RunWriter.create(tmp_path / "run", make_manifest()) as writer:
+        for k in range(rounds):
+            writer.commit_metrics(k, {})
+    run = engine.open_run(tmp_path / "run")
+
+    def stream() -> RoundByRound[int]:
+        return RoundByRound(run, {"what": "a square"}, range(rounds), lambda k: k * k, int, int)
+
+    found, save = stream(), round_by_round.save_table
+    monkeypatch.setattr(round_by_round, "save_table", lambda *given: rows.append(len(given[2])) or save(*given))
+    for k in range(rounds):
+        found.advance(only=[k])
+        if k % 50 == 17:
+            assert len(stream().found) >= 7 / 8 * len(found.found), "little is lost where the server ends"
+    assert sum(rows) < 10 * rounds
+    assert stream().found == {k: k * k for k in range(rounds)}
 
 
 def test_influence_by_action_is_a_share_and_looks_at_new_rounds_only(tmp_path: Path) -> None:

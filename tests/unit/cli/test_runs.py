@@ -6,11 +6,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from commands import Command
 from worlds import record
 
 import engine
 from engine.intervention.record_sets import change_basket
+from engine.store import sound_files
 from engine.store.run_notes import RunNotes, change_run_notes
 
 
@@ -109,6 +111,20 @@ def test_verify(command: Command, run: Path) -> None:
     plain = command("verify", run)
     assert plain.code == 1
     assert file.name in plain.out
+
+
+def test_verify_reads_what_is_new_alone(command: Command, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sound_files, "RACY_SECONDS", 0.0)
+    assert command("verify", run, "--new", "--json").json == {"ok": True, "damaged": [], "passed_over": 0}
+    data = sorted((run / "data").iterdir())
+    assert command("verify", run, "--new", "--json").json["passed_over"] == len(data)
+    assert f"{len(data)} files not read again" in command("verify", run, "--new").out
+    changed = bytearray(data[0].read_bytes())
+    changed[100] ^= 4
+    data[0].write_bytes(changed)
+    outcome = command("verify", run, "--new")
+    assert outcome.code == 1
+    assert data[0].name in outcome.out
 
 
 def test_verify_covers_what_people_made(command: Command, run: Path) -> None:
