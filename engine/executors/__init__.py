@@ -3,8 +3,10 @@
 from engine.executors.pool import (
     EXECUTORS,
     INLINE,
+    POOL_SECONDS,
     PROCESSES,
     Pool,
+    add_options,
     check_executor,
     feed_tasks,
     run_tasks,
@@ -15,9 +17,11 @@ from engine.executors.tasks import Progress
 __all__ = [
     "EXECUTORS",
     "INLINE",
+    "POOL_SECONDS",
     "PROCESSES",
     "Pool",
     "Progress",
+    "add_options",
     "check_executor",
     "default_workers",
     "feed_tasks",

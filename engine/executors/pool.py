@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ from engine.executors.tasks import Next, Outcomes
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+POOL_SECONDS = 4.0
+"""Until the workers of a pool have begun."""
+WORTH_A_POOL = 12.0
+"""Seconds of work from which on other processes take part in it."""
 
 
 def inline(function: Callable[[Any], Any], following: Next[Any], workers: int | None, count: int | None) -> Outcomes:
@@ -61,7 +67,17 @@ class Pool:
     executor: str = "processes"
     """`inline`, `processes` or `ray`."""
     workers: int | None = None
-    """Tasks at a time; by default one a core."""
+    """Tasks at a time; by default one a core, of the machine or of the Ray cluster."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What differs from the defaults, for the command line of a worker.
+
+        >>> Pool("ray", 4).options, Pool().options
+        (('--executor', 'ray', '--workers', '4'), ())
+        """
+        executor = () if self.executor == Pool.executor else ("--executor", self.executor)
+        return executor if self.workers is None else (*executor, "--workers", str(self.workers))
 
     def check(self) -> None:
         """Refuse what can't begin; errors as `check_executor`."""
@@ -71,6 +87,19 @@ class Pool:
     def at_a_time(self) -> int:
         """Tasks that go on side by side, on a cluster at least."""
         return 1 if self.executor == "inline" else self.workers or default_workers()
+
+    def seconds(self, work: float) -> float:
+        """How long tasks take here that take so many seconds one after the other."""
+        return work if self.executor == "inline" else POOL_SECONDS + work / self.at_a_time
+
+    def worth(self, work: float) -> Pool:
+        """Itself for long work; this process for what is done before others have begun.
+
+        >>> Pool("processes", workers=4).worth(3.0)
+        Pool(executor='inline', workers=None)
+        """
+        many = self.executor == "ray" or self.at_a_time > 1
+        return self if many and work >= WORTH_A_POOL else INLINE
 
     def run(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[T, R]]:
         """`run_tasks` here."""
@@ -84,6 +113,12 @@ class Pool:
 INLINE, PROCESSES = Pool("inline"), Pool()
 
 
+def add_options(parser: ArgumentParser) -> None:
+    """Let a command line that is not the engine's say a pool: `executor` and `workers`."""
+    parser.add_argument("--executor", default=Pool.executor, help="where tasks are done: inline, processes or ray")
+    parser.add_argument("--workers", type=int, metavar="N", help="tasks at a time; by default one a core")
+
+
 def run_tasks(
     function: Callable[[T], R],
     tasks: Sequence[T],
@@ -94,13 +129,15 @@ def run_tasks(
 
     A task that fails does not stop the others: its error is raised once all the rest has been yielded, so that hours of
     work are not lost to one bad task. Where the consumer stops early (Ctrl-C, an error of its own, `close`), the workers
-    are ended at once, also in the middle of a task. Workers of a parent that was killed end themselves.
+    are ended at once, also in the middle of a task. Workers of a parent that was killed end themselves. On Ray, the tasks of a
+    worker or a node that is lost are done again by others.
 
     Args:
-        function: a module's own function; it sets its thread limits itself. It and the tasks travel to other processes.
+        function: a module's own function, or a `partial` of one, bound to what all tasks have in common: on Ray that travels to
+            each node once. It sets its thread limits itself. It and the tasks travel to other processes.
         tasks: their `str` names them in messages.
         executor: `inline` (one after another, here), `processes` (a pool on this machine) or `ray`.
-        workers: tasks at a time; by default one a core. `inline` ignores it. A Ray cluster (`RAY_ADDRESS`) knows its own.
+        workers: tasks at a time; by default one a core, of a Ray cluster (`RAY_ADDRESS`) if there is one. `inline` ignores it.
 
     Yields:
         Task and result, in the order in which they are finished.

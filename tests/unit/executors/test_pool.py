@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
-
 import pytest
 
 from engine.errors import BadInputError, EngineError
@@ -69,11 +65,3 @@ def test_what_cannot_be_run_is_refused_in_words(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pool, "find_spec", lambda name: None)
     with pytest.raises(BadInputError, match=r"pip install 'snapshot-influence\[ray\]'"):
         list(run_tasks(square, [1], "ray"))
-
-
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is an extra")
-def test_ray_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # its workers must find this file
-    assert dict(run_tasks(square, range(3), "ray", 2)) == {0: 0, 1: 1, 2: 4}
-    with pytest.raises(EngineError, match=r"^2: 2 is even; it must be odd$"):
-        list(run_tasks(odd_only, [1, 2], "ray", 2))
