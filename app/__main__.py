@@ -13,8 +13,9 @@ import typer
 from app.guard import PARAMETER, TOKEN, token_of
 from engine.__main__ import run
 from engine.allowed import allowed
-from engine.cli.options import with_allowing
+from engine.cli.options import Executor, Workers, with_allowing
 from engine.errors import BadInputError
+from engine.executors import Pool
 
 LOOPBACK = "127.0.0.1"
 ADDRESS = "STREAMLIT_SERVER_ADDRESS"
@@ -31,8 +32,12 @@ def dashboard(
         bool,
         typer.Option("--read-only", help="Show runs and write nothing: no job, basket or note; behind a proxy, too."),
     ] = False,
+    executor: Executor = "processes",
+    workers: Workers = None,
 ) -> None:
     """Start the dashboard on 127.0.0.1 and say where it is."""
+    pool = Pool(executor, workers)
+    pool.check()
     address = os.environ.get(ADDRESS) or LOOPBACK
     try:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
@@ -56,6 +61,7 @@ def dashboard(
         flush=True,
     )
     told = ["--read-only"] * read_only + [word for folder in runs or () for word in ("--runs", str(folder.resolve()))]
+    told += pool.options
     # -P: nothing is imported from the working directory, which may be a folder of received runs.
     here = Path(__file__).parent
     server = [sys.executable, "-P", str(here / "server.py"), "run", str(here / "streamlit_app.py")]

@@ -6,13 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from engine.allowed import add_options
+from engine import allowed, executors
 
 
 def asked() -> argparse.Namespace:
-    """`runs` (folders, or None), `read_only`, and what `engine.allowed.allow_options` takes."""
+    """`runs` (folders, or None), `read_only`, `executor` and `workers`, and what `engine.allowed.allow_options` takes."""
     parser = argparse.ArgumentParser(prog="streamlit run app --")
     parser.add_argument("--runs", type=Path, action="append", metavar="DIR")
     parser.add_argument("--read-only", action="store_true")
-    add_options(parser)
+    executors.add_options(parser)
+    allowed.add_options(parser)
     return parser.parse_known_args(sys.argv[1:])[0]

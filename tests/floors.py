@@ -46,8 +46,8 @@ FLOORS = {
         {"console"},
     ),
 }
-"""From the ground. Rooms of one floor do not know each other; only the files on the ground of `engine`, where no room is a
-folder, import one another."""
+"""From the ground. Rooms of one floor do not know each other; only those on the ground of `engine`, most of which are
+single files, import one another."""
 
 
 def room_of(module: str) -> str:

@@ -20,6 +20,7 @@ from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.envs import Place
 from engine.errors import BadInputError
+from engine.jobs.launch import jobs_pool
 from engine.kinds.control.snapshot import ControlSnapshot
 
 ROLLOUTS = 32
@@ -38,7 +39,7 @@ def rollout_seconds(snapshot: ControlSnapshot, records: NDArray[np.int64], rollo
     Raises:
         CannotRestoreError: it can't be estimated at all.
     """
-    return monte_carlo_seconds(snapshot, records, rollouts)
+    return monte_carlo_seconds(snapshot, records, rollouts, jobs_pool().at_a_time)
 
 
 @cached(max_entries=16, show_spinner="comparing the bottom records with the rest …")

@@ -16,6 +16,7 @@ from engine.errors import BadInputError, EngineError
 from engine.intervention.duration import intervention_seconds
 from engine.intervention.origin import in_words
 from engine.intervention.plan import Intervention, episodes_per_order, unrepairable
+from engine.jobs.launch import jobs_pool
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration
@@ -155,7 +156,7 @@ def _what_happens(run: Run, snapshot: Snapshot, plan: Intervention, unplayed: st
         said += f", and {episodes_per_order(plan)} {kinds.words(run).episodes} of each policy after it"
     if plan.continue_rounds:
         said += f"; then {plan.continue_rounds} rounds of training"
-    seconds = intervention_seconds(snapshot, plan)
+    seconds = intervention_seconds(snapshot, plan, jobs_pool())
     time = "not known, since the round does not say what it took"
     if seconds is not None:
         time = f"about {duration(seconds)} in the background, with this machine as busy as it is now"

@@ -25,6 +25,7 @@ from engine.intervention.comparison import VERDICT_WORDS, verdict_name
 from engine.intervention.duration import series_seconds
 from engine.intervention.series_summary import changes, sentences, summarize
 from engine.jobs.folder import ACTIVE, request_cancel
+from engine.jobs.launch import jobs_pool
 from engine.jobs.series import SeriesJob, damaged_series, list_series
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
@@ -146,7 +147,7 @@ def _last(run: Run) -> Snapshot:
 
 def _label(run: Run, series: Series) -> str:
     """What the button does, and how long that takes."""
-    seconds = series_seconds(_last(run), series)
+    seconds = series_seconds(_last(run), series, jobs_pool())
     time = "" if seconds is None else f" (about {duration(seconds)})"
     everywhere = len(series.rounds) == len(run.stored_rounds)
     return f"Intervene in {'all ' if everywhere else ''}{counted(len(series.rounds), 'round')}{time}"

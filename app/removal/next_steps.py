@@ -19,6 +19,7 @@ from engine.intervention.duration import intervention_seconds
 from engine.intervention.plan import Intervention, unrepairable
 from engine.intervention.target_and_return import Attempt, to_try
 from engine.jobs.interventions import InterventionJob
+from engine.jobs.launch import jobs_pool
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.terminal import duration
@@ -110,7 +111,7 @@ def _more_orders(run: Run, snapshot: Snapshot, job: InterventionJob) -> None:
 def _start(
     run: Run, snapshot: Snapshot, job: InterventionJob, plan: Intervention, label: str, key: str, why: str
 ) -> None:
-    seconds = intervention_seconds(snapshot, plan)
+    seconds = intervention_seconds(snapshot, plan, jobs_pool())
     time = "" if seconds is None else f" (about {duration(seconds)})"
     if not st.button(f"{label}{time}", key=key, icon=":material/play_arrow:", help=escape(why)):
         return

@@ -36,8 +36,10 @@ from engine.core.targets.functions import Target
 from engine.core.targets.of_records import ActionTarget
 from engine.core.targets.question import TargetName
 from engine.errors import EngineError
+from engine.executors import Pool
 from engine.experiments.faithfulness_report import read_study
 from engine.experiments.recommendation import Recommendation, recommend
+from engine.jobs.launch import hand_tasks_to, jobs_pool
 from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.fields import policy_in, record_fields, rows_of
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -65,13 +67,14 @@ def default_folders() -> list[Path]:
 
 
 def allow_what_is_said() -> None:
-    """Let this process load, import and write what its own arguments say, and nothing else.
+    """Let this process load, import and write what its own arguments say, and nothing else; jobs work where they say.
 
     Raises:
-        BadInputError: the base is no folder, or a module can't be imported.
+        BadInputError: the base is no folder, a module can't be imported, or there is no such executor.
     """
     said = asked()
     allow_options(said)
+    hand_tasks_to(Pool(said.executor, said.workers))
     Files.writes_nothing = said.read_only
 
 
@@ -187,7 +190,7 @@ def influence_seconds(
     """How long scores would take that are not kept; the cheapest ones are not timed."""
     if estimator == REPLAY_REGRESSION:  # it depends on the replays that are kept by now
         return influence_seconds(snapshot, target, PRIOR, orders, by_layer) + training_seconds(
-            snapshot, target, _replay_seconds(snapshot)
+            snapshot, target, _replay_seconds(snapshot), jobs_pool()
         )
     known = kind_of(snapshot).seconds_an_order(snapshot, estimator, by_layer)
     if known is None and estimator == DEFAULT_ESTIMATOR and orders == 1:
@@ -216,7 +219,7 @@ def _replay_seconds(snapshot: Snapshot) -> float:
 @cached(max_entries=64)
 def check_seconds(snapshot: Snapshot, estimators: tuple[str, ...], how: Measurement) -> float:
     """How long a validation of a round's scores would take, from the time that its update took, or else of one replay."""
-    return validation_seconds(snapshot, how, estimators, one=_replay_seconds(snapshot))
+    return validation_seconds(snapshot, how, estimators, jobs_pool(), one=_replay_seconds(snapshot))
 
 
 def recommendation(run: Run, snapshot: Snapshot, target: str) -> Recommendation | None:

@@ -21,6 +21,7 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from engine.analysis.restoring import CannotRestoreError, Point, points
-from engine.analysis.rollouts import ROLLOUT_SEED, Floats, RolloutTask, Start, horizon, parts, run_rollouts
+from engine.analysis.rollouts import ROLLOUT_SEED, Floats, RolloutTask, RoundPolicy, Start, horizon, parts, run_rollouts
 from engine.errors import BadInputError
 from engine.executors import Progress, check_executor, default_workers, run_tasks
 from engine.kinds.control.blueprint import Blueprint, policy_of
@@ -127,9 +128,10 @@ def monte_carlo(
         total = sum(_count(start) for start in starts)
         done = 0
         report("playing rollouts", done, total)
-        tasks = [_task(snapshot, number, part) for number, part in enumerate(parts(starts, max(PART, total // PARTS)))]
+        tasks = [RolloutTask(number, part) for number, part in enumerate(parts(starts, max(PART, total // PARTS)))]
+        play = partial(run_rollouts, _policy(snapshot))
         try:
-            for task, outcomes in run_tasks(run_rollouts, tasks, executor, workers):
+            for task, outcomes in run_tasks(play, tasks, executor, workers):
                 for start, (policy, actions) in zip(task.starts, outcomes, strict=True):
                     for action, returns in zip(start.actions, actions, strict=True):
                         row = _estimates(policy, returns)
@@ -165,7 +167,7 @@ def monte_carlo_seconds(
         return 0.0
     found = time.perf_counter()
     some = [starts[i]._replace(streams=TIMED) for i in np.unique(np.linspace(0, len(starts) - 1, TIMED).astype(int))]
-    run_rollouts(_task(snapshot, 0, some))
+    run_rollouts(_policy(snapshot), RolloutTask(0, some))
     a_rollout = (time.perf_counter() - found) / sum(_count(start) for start in some)
     at_a_time = min(workers or default_workers(), len(starts))
     return found - begun + WORKER_SECONDS + a_rollout * sum(_count(start) for start in starts) / at_a_time
@@ -224,13 +226,13 @@ class _Shared:
         return [record for record in same if np.array_equal(taken[record], action)]
 
 
-def _task(snapshot: ControlSnapshot, number: int, starts: list[Start]) -> RolloutTask:
+def _policy(snapshot: ControlSnapshot) -> RoundPolicy:
     needed = {
         name: tensor for name, tensor in snapshot.checkpoint.items() if not name.startswith(("environment/", "rng/"))
     }
     seed = (snapshot.config.seed, snapshot.round, ROLLOUT_SEED)
     outside = environment_of(snapshot) if snapshot.environment else None
-    return RolloutTask(number, seed, Blueprint.of(snapshot), needed, starts, outside)
+    return RoundPolicy(seed, Blueprint.of(snapshot), needed, outside)
 
 
 class _Kept:

@@ -60,17 +60,23 @@ class Outcomes(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class RolloutTask:
-    """Some starts, with all that a worker needs for them."""
+class RoundPolicy:
+    """What all rollouts of a round follow, and where they are played."""
 
-    number: int
     seed: tuple[int, ...]
     blueprint: Blueprint
     tensors: Mapping[str, NDArray[Any]]
     """The checkpoint's agent and normaliser."""
-    starts: Sequence[Start]
     environment: Environment | None = None
     """What is played; None: the catalogue's entry."""
+
+
+@dataclass(frozen=True, eq=False)
+class RolloutTask:
+    """Some of the starts of a round's rollouts."""
+
+    number: int
+    starts: Sequence[Start]
 
     def __str__(self) -> str:
         return f"rollouts, part {self.number + 1}"
@@ -81,15 +87,15 @@ def horizon(gamma: float) -> int | None:
     return None if gamma >= 1 else max(1, math.ceil(math.log(NEGLIGIBLE) / math.log(gamma))) if gamma > 0 else 1
 
 
-def run_rollouts(task: RolloutTask) -> list[Outcomes]:
+def run_rollouts(policy: RoundPolicy, task: RolloutTask) -> list[Outcomes]:
     """The outcomes of each start.
 
     Raises:
         StateNotRestoredError: an environment does not come back to a state that was reached before.
     """
     one_thread()
-    agent = task.blueprint.agent(task.tensors)
-    noise = [_Noise(agent, (*task.seed, start.record), start.streams) for start in task.starts]
+    agent = policy.blueprint.agent(policy.tensors)
+    noise = [_Noise(agent, (*policy.seed, start.record), start.streams) for start in task.starts]
     rollouts: dict[tuple[int, int, bytes], _Rollout] = {}
     names: list[tuple[list[tuple[int, int, bytes]], list[list[tuple[int, int, bytes]]]]] = []
 
@@ -101,15 +107,15 @@ def run_rollouts(task: RolloutTask) -> list[Outcomes]:
     for i, start in enumerate(task.starts):
         seen = np.repeat(start.observation[None], start.streams, axis=0)
         own = agent.act(seen, noise[i].block(0)[:, 0])
-        policy = [named(i, j, own[j]) for j in range(start.streams)]
-        names.append((policy, [[named(i, j, action) for j in range(start.streams)] for action in start.actions]))
-    returns = dict(zip(rollouts, _Lanes(task, agent).play(list(rollouts.values())), strict=True))
+        at_once = [named(i, j, own[j]) for j in range(start.streams)]
+        names.append((at_once, [[named(i, j, action) for j in range(start.streams)] for action in start.actions]))
+    returns = dict(zip(rollouts, _Lanes(policy, agent).play(list(rollouts.values())), strict=True))
     return [
         Outcomes(
-            np.array([returns[key] for key in policy]),
-            np.array([[returns[key] for key in row] for row in actions]).reshape(-1, len(policy)),
+            np.array([returns[key] for key in at_once]),
+            np.array([[returns[key] for key in row] for row in actions]).reshape(-1, len(at_once)),
         )
-        for policy, actions in names
+        for at_once, actions in names
     ]
 
 
@@ -143,12 +149,12 @@ class _Rollout(NamedTuple):
 class _Lanes:
     """Copies of the environment, each playing one rollout at a time."""
 
-    def __init__(self, task: RolloutTask, agent: Agent) -> None:
-        self.agent, self.config, self.action_space = agent, task.blueprint.config, task.blueprint.action_space
-        self.environment = task.environment or find(task.blueprint.config.env_id)
-        self.normalizer = normalizer_at(task.blueprint.config, task.tensors)
+    def __init__(self, policy: RoundPolicy, agent: Agent) -> None:
+        self.agent, self.config, self.action_space = agent, policy.blueprint.config, policy.blueprint.action_space
+        self.environment = policy.environment or find(self.config.env_id)
+        self.normalizer = normalizer_at(self.config, policy.tensors)
         self.envs: list[gym.Env[Any, Any]] = []
-        self.horizon = horizon(task.blueprint.config.gamma)
+        self.horizon = horizon(self.config.gamma)
 
     def play(self, rollouts: list[_Rollout]) -> Floats:
         """(rollouts,) discounted returns."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli.autopsy_of_runs import of_runs
-from engine.cli.options import Json, RunFolder
+from engine.cli.options import Executor, Json, RunFolder, Workers
 from engine.errors import BadInputError, CancelledError, StorageError
 from engine.terminal import print_json, print_table, progress
 
@@ -37,8 +37,8 @@ def autopsy(
         Path | None, typer.Option(metavar="FILE", help="HTML file to write the report to; it needs nothing else.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="With --rounds or --against: trainings of each arm.")] = 5,
-    executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
-    workers: Annotated[int | None, typer.Option(help="Policies or trainings at a time; by default one a core.")] = None,
+    executor: Executor = "processes",
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Say whether a round is what it claims to be, whether its change was real, and what would have prevented a fall.

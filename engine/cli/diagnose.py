@@ -11,6 +11,7 @@ import typer
 from engine import arguments
 from engine.cli.options import (
     Action,
+    Executor,
     Json,
     Observation,
     OfRound,
@@ -19,6 +20,7 @@ from engine.cli.options import (
     RunFolder,
     TargetOption,
     Tokens,
+    Workers,
     chosen_target,
 )
 from engine.errors import CancelledError
@@ -48,8 +50,8 @@ def diagnose(
             help="Text file of the records whose A-bar to estimate; by default all of a discrete world, else 200."
         ),
     ] = None,
-    executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
-    workers: Annotated[int | None, typer.Option(help="Processes at a time; by default one a core.")] = None,
+    executor: Executor = "processes",
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Compare the bottom records of a round with the rest, and with what rollouts say."""

@@ -13,7 +13,7 @@ import typer
 from engine import arguments
 from engine.cli.campaigns import trained
 from engine.cli.courtesy import reproduce_courtesy
-from engine.cli.options import Json
+from engine.cli.options import Executor, Json, Workers
 from engine.errors import BadInputError, CancelledError
 from engine.experiments.plans import STUDIED
 from engine.terminal import print_json, print_table, progress
@@ -39,8 +39,8 @@ def reproduce(
     first_seed: Annotated[
         int, typer.Option(help="The first of them: choose p on some seeds, report it on others.")
     ] = 0,
-    executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
-    workers: Annotated[int | None, typer.Option(help="Tasks at a time; by default one a core.")] = None,
+    executor: Executor = "processes",
+    workers: Workers = None,
     arms: Annotated[
         list[str] | None,
         typer.Option(
@@ -187,8 +187,8 @@ def faithfulness(
         list[str] | None, typer.Option(help="Estimators to check; repeat for more. By default all.")
     ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default the experiment's.")] = None,
-    executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
-    workers: Annotated[int | None, typer.Option(help="Replays at a time; by default one a core.")] = None,
+    executor: Executor = "processes",
+    workers: Workers = None,
 ) -> None:
     """Measure where which estimator predicts what removal does: early, in the middle and late in training."""
     from engine.core.estimators.registry import ESTIMATORS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine import arguments
-from engine.cli.options import Json
+from engine.cli.options import Executor, Json, Workers
 from engine.errors import BadInputError, CancelledError
 from engine.terminal import print_json, print_table, progress
 
@@ -42,8 +42,8 @@ def faultlab(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change one setting of the training; repeat for more."),
     ] = None,
-    executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
-    workers: Annotated[int | None, typer.Option(help="Cells at a time; by default one a core.")] = None,
+    executor: Executor = "processes",
+    workers: Workers = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables in Markdown.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from engine.cli.options import (
     Action,
+    Executor,
     Json,
     Observation,
     OfRound,
@@ -19,6 +20,7 @@ from engine.cli.options import (
     RunFolder,
     TargetOption,
     Tokens,
+    Workers,
     chosen_target,
 )
 from engine.cli.remarks import note_duration, note_elsewhere
@@ -58,6 +60,8 @@ def influence(
         ),
     ] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Compute anew what is cached.")] = False,
+    executor: Executor = "processes",
+    workers: Workers = None,
     out: Annotated[Path | None, typer.Option(help="Write record and influence to this Parquet file.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -69,9 +73,12 @@ def influence(
     from engine.core.kind import kind_of
     from engine.core.scores import expected_said
     from engine.core.targets.functions import in_words
+    from engine.executors import Pool
     from engine.store.read import open_run
 
     _check_out(out)
+    pool = Pool(executor, workers)
+    pool.check()
     snapshot = open_run(run).snapshot(round)
     chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action, tokens=tokens)
     at_once = estimator == "first_order" and orders == 1
@@ -80,7 +87,7 @@ def influence(
         if estimator != "first_order":
             note_elsewhere(snapshot)
         if not at_once:
-            note_duration(estimator, influence_seconds(snapshot, estimator, chosen, orders, by_layer))
+            note_duration(estimator, influence_seconds(snapshot, estimator, chosen, orders, by_layer, pool))
         with progress(quiet=at_once, percent=True) as report:
             scores = compute(
                 snapshot,
@@ -90,6 +97,7 @@ def influence(
                 by_layer=by_layer,
                 on_step=lambda done, total: report(estimator, done, total),
                 refresh=refresh,
+                pool=pool,
             )
     metadata = {
         "run": str(run),

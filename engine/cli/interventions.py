@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from engine import arguments
-from engine.cli.options import Json, RunFolder
+from engine.cli.options import Executor, Json, RunFolder, Workers
 from engine.errors import CancelledError
 from engine.terminal import print_json, print_table, progress
 
@@ -26,20 +26,21 @@ def interventions(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; by default among the run's interventions.")
     ] = None,
-    executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
-    workers: Annotated[int | None, typer.Option(help="Rounds at a time; by default one a core.")] = None,
+    executor: Executor = "processes",
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Remove the bottom records of each round, by itself: what does it do to the return, over training?"""
     from engine.core.replays.replay import check_mode
-    from engine.executors import check_executor
+    from engine.executors import Pool
     from engine.intervention.across import series_of
     from engine.jobs.series import create_series
     from engine.jobs.work import work_series
     from engine.store.read import open_run
 
     opened = open_run(run)
-    check_executor(executor, workers)
+    pool = Pool(executor, workers)
+    pool.check()
     series = series_of(
         opened,
         None if rounds is None else sorted(arguments.ranges(rounds)),
@@ -52,7 +53,7 @@ def interventions(
     job, _ = create_series(opened, series, out)
     try:
         with progress() as report:
-            result = work_series(opened, job.folder, report, executor=executor, workers=workers)
+            result = work_series(opened, job.folder, report, pool)
     except KeyboardInterrupt:
         raise CancelledError(
             f"stopped; finished rounds are kept in {job.folder}, continue with the same command"

@@ -52,6 +52,14 @@ Observation = Annotated[
     ),
 ]
 Action = Annotated[str | None, typer.Option("--action", help="Action target: the action, by name, number or numbers.")]
+Executor = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        help="Where tasks are done: inline (in this process), processes, or ray (the cluster that RAY_ADDRESS names).",
+    ),
+]
+Workers = Annotated[int | None, typer.Option("--workers", help="Tasks at a time; by default one a core.")]
 ALLOWING: dict[str, tuple[Any, Any]] = {
     "base": (
         Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from engine import arguments
-from engine.cli.options import Json, Round, RunFolder
+from engine.cli.options import Executor, Json, Round, RunFolder, Workers
 from engine.cli.remarks import note, note_elsewhere
 from engine.errors import BadInputError, CancelledError
 from engine.terminal import print_json, print_table, progress
@@ -48,6 +48,8 @@ def retrain(
     evaluate: Annotated[int, typer.Option(help="Evaluation episodes per arm.")] = 64,
     continue_rounds: Annotated[int, typer.Option(help="Rounds to train on afterwards.")] = 0,
     seeds: Annotated[int, typer.Option(help="Train every arm on that often, each time with newly collected data.")] = 1,
+    executor: Executor = "processes",
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Replay a round without some records, or with these repaired; compare with the original and with random records.
@@ -59,6 +61,8 @@ def retrain(
     from engine.core.kind import kind_of
     from engine.core.replays.replay import check_mode
     from engine.core.targets.question import TargetName
+    from engine.executors import Pool
+    from engine.intervention.duration import worth
     from engine.intervention.origin import Chosen
     from engine.intervention.plan import Intervention, check_possible
     from engine.intervention.retrain import carry_out
@@ -68,6 +72,8 @@ def retrain(
 
     if (drop_bottom is None) == (drop_file is None):
         raise BadInputError("say which records to remove: either --drop-bottom P or --drop-file IDS")
+    pool = Pool(executor, workers)
+    pool.check()
     opened = open_run(run)
     snapshot = opened.snapshot(round)
     if drop_bottom is not None:
@@ -96,9 +102,9 @@ def retrain(
                 origin = _origin(plan, drop_bottom, foretold)
                 chosen = (Chosen(records=len(plan.removed), origin=origin),)
                 job, _ = create_job(opened, snapshot, plan, foretold, chosen)
-                result: Mapping[str, Any] = work(job.folder, report)
+                result: Mapping[str, Any] = work(job.folder, report, pool)
             else:
-                result = carry_out(opened, plan, out, report)
+                result = carry_out(opened, plan, out, report, pool=worth(pool, snapshot, plan))
                 foretold = predicted(snapshot, plan)
     except KeyboardInterrupt:
         raise CancelledError("stopped; no branch was recorded") from None

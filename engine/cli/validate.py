@@ -9,6 +9,7 @@ import typer
 
 from engine.cli.options import (
     Action,
+    Executor,
     Json,
     Observation,
     OfRound,
@@ -17,6 +18,7 @@ from engine.cli.options import (
     RunFolder,
     TargetOption,
     Tokens,
+    Workers,
     chosen_target,
 )
 from engine.cli.remarks import note_duration, note_elsewhere
@@ -52,8 +54,8 @@ def validate(
     score_orders: Annotated[
         int, typer.Option(help="Minibatch orders that the influence is averaged over; 1 is the recorded one.")
     ] = 1,
-    executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
-    workers: Annotated[int | None, typer.Option(help="Replays at a time; by default one a core.")] = None,
+    executor: Executor = "processes",
+    workers: Workers = None,
     device: Annotated[
         str, typer.Option(help="cpu replays exactly; cuda replays hundreds at a time, to rounding.")
     ] = "cpu",

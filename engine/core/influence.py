@@ -24,6 +24,7 @@ from engine.core.targets.functions import LogProbTarget, Target, name_of
 from engine.core.targets.of_records import ActionTarget
 from engine.core.targets.question import Question, TargetName, averaged_name
 from engine.errors import BadInputError, ZeroGradientError
+from engine.executors import INLINE, Pool
 from engine.store.derived import load_table, save_table
 from engine.store.snapshot import Float32s, Snapshot
 from engine.typed import whole
@@ -40,6 +41,7 @@ def influence(
     on_step: OnProgress | None = None,
     cache: bool = True,
     refresh: bool = False,
+    pool: Pool = INLINE,
 ) -> Scores:
     """Influence of every record of a round on a target.
 
@@ -64,6 +66,7 @@ def influence(
         cache: read from and write to the run's `derived/`. A round that is not committed is never cached, and neither is
             `first_order` on an action, where the round's gradients in memory answer as quickly as a file.
         refresh: compute in any case, and replace what is cached.
+        pool: where `replay_regression` makes its replays; the scores are the same. By default in this process.
 
     Returns:
         Scores: I > 0 means that the record raised the target, I < 0 that it lowered it; 0 for records that the update went
@@ -75,7 +78,7 @@ def influence(
     kept = CachedScores.of(snapshot, target, estimator, orders, by_layer)
     found = None if refresh or not cache else kept.read()
     if found is None:
-        found = attribute(snapshot, kept.target, kept.estimator, kept.orders, on_step, kept.by_layer)
+        found = attribute(snapshot, kept.target, kept.estimator, kept.orders, on_step, kept.by_layer, pool)
         if cache:
             kept.keep(found)
     return kept.scores(found)

@@ -29,7 +29,7 @@ from engine.core.kind import kind_of
 from engine.core.replays.replay import Mode, check_replayable
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError, CancelledError, DamagedRunError, EngineError
-from engine.executors import Progress, run_tasks
+from engine.executors import PROCESSES, Pool, Progress
 from engine.intervention.outcome import RESULT_FILE, is_round_outcome
 from engine.intervention.plan import Episodes, Intervention, Orders, ProgressMeter, check_possible
 from engine.intervention.retrain import compare_arms
@@ -151,8 +151,7 @@ def carry_out_series(
     progress: Progress,
     *,
     cancel: Path,
-    executor: str = "processes",
-    workers: int | None = None,
+    pool: Pool = PROCESSES,
 ) -> dict[str, Any]:
     """Intervene in every round that is not finished yet, and sum up all.
 
@@ -162,8 +161,7 @@ def carry_out_series(
         folder: where finished rounds are kept, in its folder `rounds`.
         progress: told the rounds that are finished; raise from it to cancel.
         cancel: a file that may appear; it cancels, too, also within a round.
-        executor: `processes`, `inline` or `ray` (with a folder that all machines share).
-        workers: rounds at a time; by default one a core.
+        pool: where rounds are done; on Ray with a folder that all machines share.
 
     Returns:
         What `result.json` holds: `run`, `env_id`, `series`, `summary` (see `series_summary.summarize`) and `rounds`, each what a
@@ -188,7 +186,7 @@ def carry_out_series(
     progress(f"{done} of {total} rounds are finished" if done else "beginning", done, total)
     tasks = [RoundTask(run.path.resolve(), folder.resolve(), cancel.resolve(), series, k) for k in missing]
     try:
-        for task, _ in run_tasks(intervene_at, tasks, executor, workers):
+        for task, _ in pool.run(intervene_at, tasks):
             done += 1
             progress(f"{task} is finished", done, total)
     except EngineError:

@@ -110,13 +110,16 @@ class WrittenPlan(_Removal, PlainTarget):
     """The types of `Intervention.to_json`."""
 
 
+ARMS = ("original", "counterfactual", "control")
+
+
 def draws(snapshot: Snapshot, plan: Intervention, order: int) -> dict[str, Any]:
     """The records that each arm goes without, or repairs, in one minibatch order or with one seed.
 
     The control's draw is another each time.
     """
     control = kind_of(snapshot).control(snapshot, plan.removed, order)
-    return {"original": (), "counterfactual": plan.removed, "control": control}
+    return dict(zip(ARMS, ((), plan.removed, control), strict=True))
 
 
 def intervened(snapshot: Snapshot, plan: Intervention, records: Any, order: int = 0) -> Any:
@@ -172,12 +175,12 @@ class ProgressMeter:
         config = snapshot.config
         self.progress = progress
         self.update_steps = config.n_epochs * len(config.cuts(config.records_per_round))
-        updates = 3 * plan.orders
+        updates = len(ARMS) * plan.orders
         branches = 2 * (1 + plan.continue_rounds) if plan.continue_rounds else 1
         evaluations = updates
         if plan.seeds > 1:
-            branches = 3 * plan.seeds * (1 + plan.continue_rounds)
-            evaluations += 3 * plan.seeds
+            branches = len(ARMS) * plan.seeds * (1 + plan.continue_rounds)
+            evaluations += len(ARMS) * plan.seeds
         self.total = self.update_steps * (updates + branches) + evaluations * (self.update_steps // 2)
         self.done = 0
         self.doing = "starting"
@@ -197,6 +200,12 @@ class ProgressMeter:
         """A policy has been evaluated."""
         self.done += self.update_steps // 2
         self.check()
+
+    def finished(self, doing: str, updates: int) -> None:
+        """In another process, so many updates were made and the policy that they led to was evaluated."""
+        self.doing = doing
+        self.done += updates * self.update_steps
+        self.evaluated()
 
     def check(self) -> None:
         """Tell the progress, which may cancel."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +17,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.checkpoint import one_thread
 from engine.core.evaluation import PolicyEvaluation
 from engine.core.filtering import filtered
 from engine.core.kind import Given, kind_of
+from engine.core.policy import with_gradients
 from engine.core.replays.replay import replay
 from engine.core.training import train_on
+from engine.executors import INLINE, Pool
 from engine.intervention.comparison import Estimate, compare
-from engine.intervention.plan import Intervention, ProgressMeter, draws, intervened
+from engine.intervention.plan import ARMS, Intervention, ProgressMeter, draws, intervened
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
 
@@ -48,6 +52,7 @@ def recollect(
     evaluation: PolicyEvaluation,
     meter: ProgressMeter,
     given: Given,
+    pool: Pool = INLINE,
 ) -> dict[str, Any]:
     """Train every arm on with several seeds, and evaluate what became of it; seed s of each arm has the same luck.
 
@@ -58,30 +63,79 @@ def recollect(
         evaluation: of the final policies.
         meter: told of the progress.
         given: in the place of something that the run's settings name.
+        pool: where the arms are trained on.
 
     Returns:
         What `summarize` says.
     """
     recorded = {"counterfactual": folder, "control": folder / "control"}
-    curves: dict[str, list[BranchReturns]] = {}
-    returns: dict[str, list[Floats]] = {}
-    per_seed = -(-plan.episodes // plan.seeds)
-    for seed in range(plan.seeds):
-        for arm, records in draws(snapshot, plan, seed).items():
-            doing = f"training on, {arm}, seed {seed + 1} of {plan.seeds}"
-            if seed == 0 and arm in recorded:
-                found = recorded_arm(open_run(recorded[arm]))
-            else:
+    tasks = [SeedTask(arm, seed, plan.seeds) for seed in range(plan.seeds) for arm in ARMS]
+    left = [task for task in tasks if task.seed or task.arm not in recorded]
+    found: dict[SeedTask, Played] = {}
+    if pool.executor == "inline":
+        for task in left:
+            found[task] = played(train_here(snapshot, plan, given, task, meter), plan, evaluation, task, meter)
+    else:
+        meter.say("training on with newly collected data")
+        for task, made in pool.run(partial(train_elsewhere, snapshot, plan, given), left):
+            found[task] = made
+            meter.finished(f"trained on, {task} is finished", updates=1 + plan.continue_rounds)
+    for arm, branch in recorded.items():
+        task = SeedTask(arm, 0, plan.seeds)
+        found[task] = played(recorded_arm(open_run(branch)), plan, evaluation, task, meter)
+    of_arms = {arm: [found[task] for task in tasks if task.arm == arm] for arm in ARMS}
+    curves = {arm: [each.training for each in seeds] for arm, seeds in of_arms.items()}
+    returns = {arm: np.stack([each.returns for each in seeds]) for arm, seeds in of_arms.items()}
+    return dict(summarize(curves, snapshot.round, returns))
 
-                def say(round: int, doing: str = doing) -> None:
-                    meter.say(f"{doing}, round {round}")
 
-                found = train_arm_on(snapshot, plan, records, seed, say=say, on_step=meter.step, given=given)
-            curves.setdefault(arm, []).append(found.returns)
-            meter.say(f"evaluating {arm}, seed {seed + 1} of {plan.seeds}")
-            returns.setdefault(arm, []).append(evaluation.returns(found.player, seed, per_seed, meter.check))
-            meter.evaluated()
-    return dict(summarize(curves, snapshot.round, {arm: np.stack(rows) for arm, rows in returns.items()}))
+@dataclass(frozen=True)
+class SeedTask:
+    """One arm that is trained on with one seed."""
+
+    arm: str
+    seed: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.arm}, seed {self.seed + 1} of {self.of}"
+
+
+class Played(NamedTuple):
+    """What came of it."""
+
+    training: BranchReturns
+    returns: Floats
+    """(episodes,) of the final policy."""
+
+
+def played(
+    found: Continued, plan: Intervention, evaluation: PolicyEvaluation, task: SeedTask, meter: ProgressMeter
+) -> Played:
+    """Play the final policy of an arm."""
+    meter.say(f"evaluating {task}")
+    returns = evaluation.returns(found.player, task.seed, -(-plan.episodes // plan.seeds), meter.check)
+    meter.evaluated()
+    return Played(found.returns, returns)
+
+
+def train_here(snapshot: Snapshot, plan: Intervention, given: Given, task: SeedTask, meter: ProgressMeter) -> Continued:
+    """Train an arm on in this process, and say how far it is."""
+
+    def say(round: int) -> None:
+        meter.say(f"training on, {task}, round {round}")
+
+    records = draws(snapshot, plan, task.seed)[task.arm]
+    return train_arm_on(snapshot, plan, records, task.seed, say=say, on_step=meter.step, given=given)
+
+
+@with_gradients
+def train_elsewhere(snapshot: Snapshot, plan: Intervention, given: Given, task: SeedTask) -> Played:
+    """Train an arm on in a process that does nothing else, and play its final policy."""
+    one_thread()
+    meter = ProgressMeter(None, snapshot, plan)
+    with closing(kind_of(snapshot).evaluation(snapshot, given)) as evaluation:
+        return played(train_here(snapshot, plan, given, task, meter), plan, evaluation, task, meter)
 
 
 def train_arm_on(

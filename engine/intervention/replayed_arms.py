@@ -1,36 +1,71 @@
-"""The arms of an intervention, replayed one after the other, and what every result says of them."""
+"""The arms of an intervention, replayed in every minibatch order, and what every result says of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from engine.core.kind import recorded_here
 from engine.core.replays.replay import Replayed, replay
+from engine.executors import Pool
 from engine.intervention.comparison import change
-from engine.intervention.plan import Intervention, ProgressMeter, draws, intervened
+from engine.intervention.plan import ARMS, Intervention, ProgressMeter, draws, intervened
 from engine.store.snapshot import Snapshot
+
+T = TypeVar("T")
 
 OrderValues = Mapping[str, Sequence[float]]
 """Arm -> a number for each minibatch order."""
 
 
-class ReplayedArm(NamedTuple):
-    """One arm in one minibatch order."""
+@dataclass(frozen=True)
+class OrderTask:
+    """All arms in one minibatch order."""
 
     order: int
-    arm: str
-    """`original`, `counterfactual` or `control`."""
-    replayed: Replayed
+    of: int
+
+    def __str__(self) -> str:
+        return f"minibatch order {self.order + 1} of {self.of}"
 
 
-def replayed_arms(snapshot: Snapshot, plan: Intervention, meter: ProgressMeter) -> Iterator[ReplayedArm]:
-    """Every arm in every order, the original first; whoever asks for the next one is done with what it made of the last."""
-    for order in range(plan.orders):
-        for arm, records in draws(snapshot, plan, order).items():
-            meter.say(f"{arm}, minibatch order {order + 1} of {plan.orders}")
-            yield ReplayedArm(order, arm, replay(intervened(snapshot, plan, records, order), on_step=meter.step))
-            meter.evaluated()
+def replayed_arms(
+    snapshot: Snapshot, plan: Intervention, task: OrderTask, meter: ProgressMeter
+) -> Iterator[tuple[str, Replayed]]:
+    """Every arm in an order, the original first; whoever asks for the next one is done with what it made of the last."""
+    for arm, records in draws(snapshot, plan, task.order).items():
+        meter.say(f"{arm}, {task}")
+        yield arm, replay(intervened(snapshot, plan, records, task.order), on_step=meter.step)
+        meter.evaluated()
+
+
+def in_every_order(
+    here: Callable[[OrderTask, ProgressMeter], T],
+    elsewhere: Callable[[OrderTask], T],
+    plan: Intervention,
+    meter: ProgressMeter,
+    pool: Pool,
+) -> list[T]:
+    """What is made of the arms in each minibatch order, in this process or in others; the same in either case.
+
+    Args:
+        here: makes it in this process.
+        elsewhere: makes it in another one.
+        plan: the intervention.
+        meter: told of the progress.
+        pool: where.
+    """
+    tasks = [OrderTask(order, plan.orders) for order in range(plan.orders)]
+    if pool.executor == "inline":
+        return [here(task, meter) for task in tasks]
+    meter.say("replaying and evaluating the arms")
+    found = {}
+    for task, made in pool.run(elsewhere, tasks):
+        found[task] = made
+        for arm in ARMS:
+            meter.finished(f"{arm}, {task} is finished", updates=1)
+    return [found[task] for task in tasks]
 
 
 def about(snapshot: Snapshot) -> dict[str, Any]:

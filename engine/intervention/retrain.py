@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.checkpoint import one_thread
 from engine.core.chosen_targets import chosen_target, named_target
 from engine.core.evaluation import EVALUATION_SEED, PolicyEvaluation
 from engine.core.kind import Given, Kind, kind_of
@@ -21,12 +23,19 @@ from engine.core.targets.functions import Target, name_of
 from engine.core.targets.question import Question, TargetName
 from engine.core.training import branch
 from engine.errors import BadInputError
-from engine.executors import Progress
+from engine.executors import INLINE, Pool, Progress
 from engine.intervention.comparison import compare
 from engine.intervention.outcome import RESULT_FILE, Outcome, UnplayedOutcome, outcome_of
-from engine.intervention.plan import Intervention, ProgressMeter, check_possible, episodes_per_order, intervened
+from engine.intervention.plan import (
+    ARMS,
+    Intervention,
+    ProgressMeter,
+    check_possible,
+    episodes_per_order,
+    intervened,
+)
 from engine.intervention.recollect import recollect
-from engine.intervention.replayed_arms import about, carried_out, replayed_arms
+from engine.intervention.replayed_arms import OrderTask, about, carried_out, in_every_order, replayed_arms
 from engine.intervention.unplayed import compare_on_records
 from engine.known_kinds import kind_named
 from engine.store.documents import write_json
@@ -59,6 +68,7 @@ def retrain(
     observation: float | tuple[float, ...] | None = None,
     tokens: tuple[int, int] | None = None,
     progress: Progress | None = None,
+    pool: Pool = INLINE,
     **given: Any,
 ) -> Outcome | UnplayedOutcome:
     """Replay a round without some records and compare, on the same evaluation seeds, with two other arms.
@@ -99,6 +109,8 @@ def retrain(
         observation: hand-typed state of an action target, in the place of `about`.
         tokens: language models: first and last token of an action target.
         progress: told what is going on; raise from it to cancel.
+        pool: where minibatch orders are replayed and seeds trained on; the outcome is the same. By default in this process, where
+            raising from `progress` cancels at once; elsewhere it does when something is finished.
         given: in the place of something that the run's settings name; language models: `reward_model`. Their episodes are
             responses to held-out prompts, and the return is the reward, without planted faults.
 
@@ -127,7 +139,7 @@ def retrain(
         seeds=seeds,
         measured=_measured(run, round, target, loose),
     )
-    return carry_out(run, plan, out, progress, given)
+    return carry_out(run, plan, out, progress, given, pool)
 
 
 def _measured(run: Run, round: int, target: Any, loose: Mapping[str, Any]) -> TargetName:
@@ -155,9 +167,15 @@ def _measured(run: Run, round: int, target: Any, loose: Mapping[str, Any]) -> Ta
 
 
 def carry_out(
-    run: Run, plan: Intervention, out: str | Path, progress: Progress | None = None, given: Given | None = None
+    run: Run,
+    plan: Intervention,
+    out: str | Path,
+    progress: Progress | None = None,
+    given: Given | None = None,
+    pool: Pool = INLINE,
 ) -> Outcome | UnplayedOutcome:
     """`retrain`, with the plan made already."""
+    pool.check()
     snapshot = run.snapshot(plan.round)
     kind, given = kind_of(snapshot), given or {}
     kind.check_given(given)
@@ -174,9 +192,9 @@ def carry_out(
         with appears_at_once(Path(out)) as folder:
             result: dict[str, Any] = {"run": str(out), "parent": run.name}
             if evaluation is None:
-                result |= compare_on_records(run, snapshot, plan, target, meter, unplayed)
+                result |= compare_on_records(run, snapshot, plan, target, meter, unplayed, pool)
             else:
-                result |= compare_arms(snapshot, plan, target, evaluation, meter)
+                result |= compare_arms(snapshot, plan, target, evaluation, meter, pool, given)
             branches: dict[str, Sequence[int]] = {"counterfactual": plan.removed}
             if plan.continue_rounds:
                 branches["control"] = kind.control(snapshot, plan.removed).tolist()
@@ -188,7 +206,7 @@ def carry_out(
                 if plan.continue_rounds:
                     result["curves"][name] = curve
             if evaluation is not None and plan.seeds > 1:
-                result["recollected"] = recollect(snapshot, plan, folder, evaluation, meter, given)
+                result["recollected"] = recollect(snapshot, plan, folder, evaluation, meter, given, pool)
             write_json(folder / RESULT_FILE, result)
     finally:
         if evaluation is not None:
@@ -222,18 +240,63 @@ def _check_free(out: Path) -> None:
 
 
 def compare_arms(
-    snapshot: Snapshot, plan: Intervention, target: Target, evaluation: PolicyEvaluation, meter: ProgressMeter
+    snapshot: Snapshot,
+    plan: Intervention,
+    target: Target,
+    evaluation: PolicyEvaluation,
+    meter: ProgressMeter,
+    pool: Pool = INLINE,
+    given: Given | None = None,
 ) -> dict[str, Any]:
-    """Replay the round in all arms and orders, and compare: what a result says of the round itself, without branches."""
-    kind, per_order = kind_of(snapshot), episodes_per_order(plan)
-    returns: dict[str, list[NDArray[np.float64]]] = {}
-    values: dict[str, list[float]] = {}
-    for order, arm, replayed in replayed_arms(snapshot, plan, meter):
-        player = kind.player(snapshot, replayed.agent)
-        returns.setdefault(arm, []).append(evaluation.returns(player, order, per_order, meter.check))
-        values.setdefault(arm, []).append(float(target.value(replayed.policy).detach()))
-    arms = {arm: (np.stack(returns[arm]), values[arm]) for arm in returns}
+    """Replay the round in all arms and orders, and compare: what a result says of the round itself, without branches.
+
+    Args:
+        snapshot: round k.
+        plan: the intervention.
+        target: the one that it measures.
+        evaluation: of the arms' policies in this process.
+        meter: told of the progress.
+        pool: where the orders are replayed.
+        given: in the place of something that the run's settings name, for the evaluation in other processes.
+    """
+    here = partial(play_order, snapshot, plan, target, evaluation)
+    elsewhere = partial(play_order_elsewhere, snapshot, plan, target, given or {})
+    orders = in_every_order(here, elsewhere, plan, meter, pool)
+    arms = {
+        arm: (np.stack([played[arm][0] for played in orders]), [played[arm][1] for played in orders]) for arm in ARMS
+    }
     return about(snapshot) | compared(plan, len(snapshot.buffer), arms)
+
+
+PlayedOrder = dict[str, tuple[NDArray[np.float64], float]]
+"""Arm -> (episodes,) returns and f(theta(k+1)) of the measured target, in one minibatch order."""
+
+
+def play_order(
+    snapshot: Snapshot,
+    plan: Intervention,
+    target: Target,
+    evaluation: PolicyEvaluation,
+    task: OrderTask,
+    meter: ProgressMeter,
+) -> PlayedOrder:
+    """Replay all arms in one minibatch order, and play their policies."""
+    kind, per_order = kind_of(snapshot), episodes_per_order(plan)
+    found = {}
+    for arm, replayed in replayed_arms(snapshot, plan, task, meter):
+        returns = evaluation.returns(kind.player(snapshot, replayed.agent), task.order, per_order, meter.check)
+        found[arm] = returns, float(target.value(replayed.policy).detach())
+    return found
+
+
+@with_gradients
+def play_order_elsewhere(
+    snapshot: Snapshot, plan: Intervention, target: Target, given: Given, task: OrderTask
+) -> PlayedOrder:
+    """The same in a process that does nothing else."""
+    one_thread()
+    with closing(kind_of(snapshot).evaluation(snapshot, given)) as evaluation:
+        return play_order(snapshot, plan, target, evaluation, task, ProgressMeter(None, snapshot, plan))
 
 
 PlayedArms = Mapping[str, tuple[NDArray[np.float64], list[float]]]

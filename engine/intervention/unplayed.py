@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.core.checkpoint import one_thread
 from engine.core.divergence import divergence
 from engine.core.kind import kind_of
-from engine.core.policy import Policy
+from engine.core.policy import Policy, with_gradients
 from engine.core.targets.functions import Target
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
+from engine.executors import INLINE, Pool
 from engine.intervention.comparison import changes, target_meaning, target_verdict
 from engine.intervention.plan import Intervention, ProgressMeter
-from engine.intervention.replayed_arms import OrderValues, about, carried_out, replayed_arms
+from engine.intervention.replayed_arms import (
+    OrderTask,
+    OrderValues,
+    about,
+    carried_out,
+    in_every_order,
+    replayed_arms,
+)
 from engine.store.read import Run, ranges
 from engine.store.snapshot import Snapshot
 
@@ -65,7 +75,13 @@ class RoundRecords:
 
 
 def compare_on_records(
-    run: Run, snapshot: Snapshot, plan: Intervention, target: Target, meter: ProgressMeter, why: str
+    run: Run,
+    snapshot: Snapshot,
+    plan: Intervention,
+    target: Target,
+    meter: ProgressMeter,
+    why: str,
+    pool: Pool = INLINE,
 ) -> dict[str, Any]:
     """Replay the round in all arms and orders, and compare what their policies say of recorded rounds.
 
@@ -79,26 +95,23 @@ def compare_on_records(
         target: the one that it measures.
         meter: told of the progress.
         why: nothing can be played.
+        pool: where the orders are replayed.
 
     Returns:
         What an `UnplayedResult` says, without the branch.
     """
-    original = kind_of(snapshot).policy(snapshot)
-    no_kl = no_distributions(original, snapshot)
+    no_kl = no_distributions(kind_of(snapshot).policy(snapshot), snapshot)
     later = later_rounds(run, snapshot.round)
     each_round = [RoundRecords.of(snapshot, one, not no_kl) for one in (snapshot, *map(run.snapshot, later))]
     measured: dict[str, list[float]] = {}
     found: dict[tuple[int, str], dict[str, list[float]]] = {}
-    for _, arm, replayed in replayed_arms(snapshot, plan, meter):
-        policy = replayed.policy
-        if arm == "original":
-            original = policy
-        with torch.no_grad():
-            measured.setdefault(arm, []).append(float(target.value(policy)))
-            for on in each_round:
-                meter.check()
-                for name, number in on.numbers(policy, original):
-                    found.setdefault((on.later.round, name), {}).setdefault(arm, []).append(number)
+    here = partial(numbers_in_order, snapshot, plan, target, each_round)
+    elsewhere = partial(numbers_elsewhere, snapshot, plan, target, each_round)
+    for of_order in in_every_order(here, elsewhere, plan, meter, pool):
+        for arm, (value, numbers) in of_order.items():
+            measured.setdefault(arm, []).append(value)
+            for on, number in numbers.items():
+                found.setdefault(on, {}).setdefault(arm, []).append(number)
     is_judged_later = bool(later) and plan.measured == TargetName()
     judged = _mean([found[k, "return_target"] for k in later]) if is_judged_later else measured
     return {
@@ -122,6 +135,42 @@ def compare_on_records(
             ),
         ],
     }
+
+
+ArmNumbers = tuple[float, dict[tuple[int, str], float]]
+"""What an arm's policy makes of the measured target, and, by round and name in `NUMBERS`, of recorded rounds."""
+
+
+def numbers_in_order(
+    snapshot: Snapshot,
+    plan: Intervention,
+    target: Target,
+    each_round: Sequence[RoundRecords],
+    task: OrderTask,
+    meter: ProgressMeter,
+) -> dict[str, ArmNumbers]:
+    """Replay all arms in one minibatch order, and ask their policies about recorded rounds."""
+    found: dict[str, ArmNumbers] = {}
+    original: Policy | None = None
+    for arm, replayed in replayed_arms(snapshot, plan, task, meter):
+        policy = replayed.policy
+        original = policy if original is None else original
+        with torch.no_grad():
+            numbers: dict[tuple[int, str], float] = {}
+            for on in each_round:
+                meter.check()
+                numbers |= {(on.later.round, name): number for name, number in on.numbers(policy, original)}
+            found[arm] = float(target.value(policy)), numbers
+    return found
+
+
+@with_gradients
+def numbers_elsewhere(
+    snapshot: Snapshot, plan: Intervention, target: Target, each_round: Sequence[RoundRecords], task: OrderTask
+) -> dict[str, ArmNumbers]:
+    """The same in a process that does nothing else."""
+    one_thread()
+    return numbers_in_order(snapshot, plan, target, each_round, task, ProgressMeter(None, snapshot, plan))
 
 
 def not_played(result: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from engine.allowed import allowed
 from engine.errors import EngineError, LockedRunError, StorageError
+from engine.executors import PROCESSES, Pool
 from engine.jobs.folder import LOCK_FILE, LOG_FILE, write_status
 from engine.store.files import Files, inside
 
@@ -20,10 +21,31 @@ LAST_MOMENTS_SECONDS = 2.0
 """How long a worker is waited for that has said how it ended, and holds its lock still."""
 
 
+_pool = PROCESSES
+
+
+def hand_tasks_to(pool: Pool) -> Pool:
+    """Say where the jobs that this process starts have their tasks done, and return where they had.
+
+    Raises:
+        BadInputError: as `Pool.check`.
+    """
+    global _pool
+    pool.check()
+    before, _pool = _pool, pool
+    return before
+
+
+def jobs_pool() -> Pool:
+    """Where the jobs that this process starts have their tasks done."""
+    return _pool
+
+
 def launch(folder: Path) -> None:
     """Start the worker of a job that waits for one, unless another has come first.
 
-    It holds the job's lock from its first moment on, and what the person at the keyboard allows is handed to it as arguments.
+    It holds the job's lock from its first moment on. What the person at the keyboard allows, and where tasks are done, are its
+    arguments.
 
     Args:
         folder: the job's, with its question and the state `queued`.
@@ -34,7 +56,7 @@ def launch(folder: Path) -> None:
     """
     try:
         with suppress(LockedRunError):
-            _start(folder, allowed().options)
+            _start(folder, (*jobs_pool().options, *allowed().options))
     except EngineError as error:
         write_status(folder, "failed", str(error), 0, 1)
         raise

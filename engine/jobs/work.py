@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BadInputError
-from engine.executors import Progress
+from engine.executors import PROCESSES, Pool, Progress
 from engine.intervention.across import carry_out_series
+from engine.intervention.duration import worth
 from engine.intervention.retrain import carry_out
 from engine.jobs.calculate import calculate
 from engine.jobs.calculations import read_question
@@ -19,13 +20,16 @@ from engine.jobs.supervise import Begin, supervise
 from engine.store.read import Run, open_run
 
 
-def work_in(folder: Path, *, lock: int | None = None, before: Callable[[], object] = lambda: None) -> None:
+def work_in(
+    folder: Path, *, lock: int | None = None, before: Callable[[], object] = lambda: None, pool: Pool = PROCESSES
+) -> None:
     """Do the work of a job, as its only worker.
 
     Args:
         folder: the job's, in its place in the run.
         lock: its lock, where whoever started the process took it.
         before: is called first; where it fails the job does.
+        pool: where its tasks are done.
 
     Raises:
         BadInputError: it is no job's folder.
@@ -36,15 +40,16 @@ def work_in(folder: Path, *, lock: int | None = None, before: Callable[[], objec
 
     def prepared(begin: Begin) -> object:
         before()
-        return work(folder, begin)
+        pool.check()
+        return work(folder, begin, pool)
 
     supervise(folder, None, prepared, lock=lock)
 
 
-def _work_of(folder: Path) -> Callable[[Path, Begin], object]:
+def _work_of(folder: Path) -> Callable[[Path, Begin, Pool], object]:
     """What is to be done in a folder, by its place in the run."""
     read: Callable[[Path], object] = read_job
-    do: Callable[[Path, Begin], object] = _retrain
+    do: Callable[[Path, Begin, Pool], object] = _retrain
     match folder.parts[-3:-1]:
         case ("derived", "jobs"):
             read, do = read_question, _calculate
@@ -55,12 +60,13 @@ def _work_of(folder: Path) -> Callable[[Path, Begin], object]:
     return do
 
 
-def work(folder: Path, report: Progress | None = None) -> dict[str, Any]:
+def work(folder: Path, report: Progress | None = None, pool: Pool = PROCESSES) -> dict[str, Any]:
     """Carry out the intervention in `folder`; an equal one that is done is not done again.
 
     Args:
         folder: made by `interventions.create_job`.
         report: is told what `status.json` says.
+        pool: where it is carried out, if it takes long.
 
     Returns:
         What `retrain` returns.
@@ -70,20 +76,17 @@ def work(folder: Path, report: Progress | None = None) -> dict[str, Any]:
     """
     if read_job(folder) is None:
         raise BadInputError(f"{folder} holds no intervention")
-    return supervise(folder, report, lambda begin: _retrain(folder, begin))
+    return supervise(folder, report, lambda begin: _retrain(folder, begin, pool))
 
 
-def work_series(
-    run: Run, folder: Path, report: Progress | None = None, *, executor: str = "processes", workers: int | None = None
-) -> dict[str, Any]:
+def work_series(run: Run, folder: Path, report: Progress | None = None, pool: Pool = PROCESSES) -> dict[str, Any]:
     """Carry out the series of interventions in `folder`; rounds that are finished are not done again.
 
     Args:
         run: its run.
         folder: made by `series.create_series`.
         report: is told what `status.json` says.
-        executor: see `executors.run_tasks`.
-        workers: rounds at a time.
+        pool: where its rounds are done.
 
     Returns:
         What `across.carry_out_series` returns.
@@ -91,36 +94,35 @@ def work_series(
     Raises:
         EngineError: as `work`.
     """
-    return supervise(folder, report, lambda begin: _series(run, folder, begin, executor=executor, workers=workers))
+    return supervise(folder, report, lambda begin: _series(run, folder, begin, pool))
 
 
-def _retrain(folder: Path, begin: Begin) -> dict[str, Any]:
+def _retrain(folder: Path, begin: Begin, pool: Pool) -> dict[str, Any]:
     job = read_job(folder)
     if job is None:
         raise BadInputError(f"{folder} holds no intervention")
     if job.result is not None:
         return job.result.to_json()
     run = open_run(job.run_path)
-    return carry_out(run, job.plan, folder / "branch", begin()).to_json()
+    where = worth(pool, run.snapshot(job.plan.round), job.plan)
+    return carry_out(run, job.plan, folder / "branch", begin(), pool=where).to_json()
 
 
-def _series(
-    run: Run, folder: Path, begin: Begin, executor: str = "processes", workers: int | None = None
-) -> dict[str, Any]:
+def _series(run: Run, folder: Path, begin: Begin, pool: Pool) -> dict[str, Any]:
     job = read_series(folder)
     if job is None:
         raise BadInputError(f"{folder} holds no series of interventions")
     cancel = folder / CANCEL_FILE
-    return carry_out_series(run, job.series, folder, begin(), cancel=cancel, executor=executor, workers=workers)
+    return carry_out_series(run, job.series, folder, begin(), cancel=cancel, pool=pool)
 
 
-def _series_of_run(folder: Path, begin: Begin) -> dict[str, Any]:
-    return _series(open_run(folder.parents[2]), folder, begin)
+def _series_of_run(folder: Path, begin: Begin, pool: Pool) -> dict[str, Any]:
+    return _series(open_run(folder.parents[2]), folder, begin, pool)
 
 
-def _calculate(folder: Path, begin: Begin) -> None:
+def _calculate(folder: Path, begin: Begin, pool: Pool) -> None:
     question = read_question(folder)
     if question is None:
         raise BadInputError(f"{folder} holds no calculation")
     run = open_run(folder.parents[2])
-    calculate(run, question, begin())
+    calculate(run, question, begin(), pool)

@@ -22,6 +22,7 @@ from app.scores import background
 from engine import known_kinds
 from engine.core.estimators.averaged_over_orders import influence_seconds
 from engine.core.estimators.registry import ESTIMATORS
+from engine.executors import INLINE
 from engine.intervention.plan import Intervention
 from engine.intervention.record_sets import change_basket, read_sets, save_group
 from engine.intervention.series_summary import sentences
@@ -167,7 +168,7 @@ def test_a_language_run_is_intervened_in_at_every_round(
     app.number_input(key="across_episodes").set_value(4)
     app.button(key="across_start").click().run()
     [job] = list_series(run)
-    summary = work_series(run, job.folder, executor="inline")["summary"]
+    summary = work_series(run, job.folder, pool=INLINE)["summary"]
     app = open_page("interventions", folder, run="tiny", view="Across training", round="0")
     assert errors(app) == []
     for sentence in sentences(summary):

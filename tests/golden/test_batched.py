@@ -95,9 +95,9 @@ def agree(found: np.ndarray, exact: np.ndarray) -> bool:
 
 def test_values_are_those_of_exact_replays(snapshot: Snapshot) -> None:
     removed, orders = removals(snapshot)
-    task = ReplayTask(0, [], snapshot, targets(snapshot), [Replay(*each) for each in zip(removed, orders, strict=True)])
-    exact = run_replays(task)
-    found = batched_values(snapshot, task.targets, removed, orders, CPU)
+    asked, replays = targets(snapshot), [Replay(*each) for each in zip(removed, orders, strict=True)]
+    exact = run_replays(snapshot, asked, ReplayTask(0, [], replays))
+    found = batched_values(snapshot, asked, removed, orders, CPU)
     assert agree(found, exact)
     assert exact[:, 0].std() > 1e-4, "the removals must matter more than the tolerance"
 

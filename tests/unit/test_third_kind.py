@@ -29,6 +29,7 @@ from engine.core.influence import read_influence
 from engine.core.replays.update_trace import trace_update
 from engine.core.update import as_batch
 from engine.errors import BadInputError, DamagedRunError
+from engine.executors import INLINE
 from engine.intervention.across import series_of
 from engine.intervention.plan import Intervention
 from engine.jobs import calculations
@@ -340,7 +341,7 @@ def test_a_removal_runs_as_a_job(toy: Run) -> None:
 
 def test_a_removal_at_every_round_runs_as_a_job(toy: Run) -> None:
     job, _ = create_series(toy, series_of(toy, drop_bottom=0.5, orders=2, episodes=8))
-    result = work_series(toy, job.folder, executor="inline")
+    result = work_series(toy, job.folder, pool=INLINE)
     assert [found["round"] for found in result["rounds"]] == [0, 1, 2, 3]
     done = read_series(job.folder)
     assert done is not None

@@ -21,6 +21,7 @@ from engine.core.kind import kind_of
 from engine.core.replays.replay import intervene
 from engine.core.targets.functions import Target
 from engine.errors import BadInputError
+from engine.executors import INLINE, Pool
 from engine.store.snapshot import Float32s, Snapshot
 from engine.typed import whole
 
@@ -50,6 +51,7 @@ def attribute(
     orders: int = 1,
     on_step: OnProgress | None = None,
     by_layer: bool = False,
+    pool: Pool = INLINE,
 ) -> Attribution:
     """Influence as the mean over the first `orders` minibatch orders.
 
@@ -62,6 +64,7 @@ def attribute(
         orders: how many; 1 is the recorded order alone.
         on_step: told of the progress; raise from it to cancel.
         by_layer: whether to split it by layer as well.
+        pool: where `replay_regression` makes its replays; others are computed in this process.
 
     Raises:
         BadInputError: unknown estimator, no orders, or several of a round that was recorded without its minibatches.
@@ -77,7 +80,7 @@ def attribute(
     if estimator == REPLAY_REGRESSION:
         told = on_step or (lambda done, total: None)
         prior = attribute(snapshot, target, PRIOR, orders, by_layer=by_layer)
-        return replay_regression(snapshot, target, prior, lambda _, done, total: told(done, total))
+        return replay_regression(snapshot, target, prior, lambda _, done, total: told(done, total), pool)
     steps = planned_steps(snapshot)
     found: list[Attribution] = []
     done = 0
@@ -107,7 +110,12 @@ def planned_steps(snapshot: Snapshot) -> int:
 
 
 def influence_seconds(
-    snapshot: Snapshot, estimator: str, target: Target | None = None, orders: int = 1, by_layer: bool = False
+    snapshot: Snapshot,
+    estimator: str,
+    target: Target | None = None,
+    orders: int = 1,
+    by_layer: bool = False,
+    pool: Pool = INLINE,
 ) -> float:
     """How long `attribute` will take here, from timing it on two short updates of the round's own records.
 
@@ -119,6 +127,7 @@ def influence_seconds(
         target: f; by default the return over the round's buffer.
         orders: minibatch orders to average over.
         by_layer: whether to split by layer as well.
+        pool: where `replay_regression` makes its replays.
 
     Returns:
         Wall-clock seconds. The estimate itself takes what a few optimizer steps take.
@@ -131,7 +140,7 @@ def influence_seconds(
     target = named_target(snapshot) if target is None else target
     if estimator == REPLAY_REGRESSION:
         prior = influence_seconds(snapshot, PRIOR, target, orders, by_layer)
-        return prior + training_seconds(snapshot, target)
+        return prior + training_seconds(snapshot, target, pool=pool)
     known = kind_of(snapshot).seconds_an_order(snapshot, estimator, by_layer)
     if known is not None:
         return orders * known

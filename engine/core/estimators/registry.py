@@ -16,7 +16,7 @@ from engine.core.gradients.attribution import TERMS, Attribution
 from engine.core.gradients.inner_products import Backend, gradient, inner_products
 from engine.core.kind import kind_of
 from engine.core.targets.functions import LogProbTarget, Target
-from engine.executors import Progress
+from engine.executors import INLINE, Pool, Progress
 from engine.store.snapshot import Float32s, Snapshot
 
 DEFAULT_ESTIMATOR = "first_order"
@@ -69,6 +69,7 @@ def replay_regression(
     target: Target,
     prior: Attribution,
     report: Progress = lambda doing, done, total: None,
+    pool: Pool = INLINE,
 ) -> Attribution:
     """A linear fit to f after many real replays without random records; see `replay_regression.fit_to_replays`.
 
@@ -77,9 +78,10 @@ def replay_regression(
         target: f.
         prior: what another estimator says; its parts are those that the result has.
         report: told the replays that are done, of how many; raise from it to cancel.
+        pool: where the replays are made.
     """
     gradients = record_gradients(snapshot, target)
-    fitted, expected = fit_to_replays(snapshot, target, gradients, prior.influence, report)
+    fitted, expected = fit_to_replays(snapshot, target, gradients, prior.influence, report, pool)
     direction = gradients.direction(fitted.v)
     missed = kind_of(snapshot).credit(snapshot, gradients.policy, direction, bool(prior.layers))
 

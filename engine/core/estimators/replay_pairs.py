@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from engine.core.draws import FIRST_ORDER_AGAIN, FIRST_PAIRED_ORDER, TRAINING_SEED, removed_count
 from engine.core.kind import kind_of
 from engine.core.replays.many import Replay, outcomes_of
-from engine.core.targets.functions import Described
+from engine.core.targets.functions import Target
 from engine.executors import INLINE, Pool, Progress
 from engine.store.snapshot import Snapshot
 
@@ -70,7 +70,7 @@ def paired_replays(snapshot: Snapshot) -> list[Replay]:
 
 def pair_outcomes(
     snapshot: Snapshot,
-    targets: Sequence[Described],
+    targets: Sequence[Target],
     *,
     pool: Pool = INLINE,
     report: Progress = lambda doing, done, total: None,

@@ -26,7 +26,7 @@ from engine.core.objective import Batch, MinibatchObjective, objective_function
 from engine.core.policy import Policy
 from engine.core.replays.many import finished_replays, replay_seconds
 from engine.core.targets.functions import Target
-from engine.executors import Progress
+from engine.executors import INLINE, Pool, Progress
 from engine.intervals import Interval
 from engine.store.snapshot import Snapshot
 
@@ -79,6 +79,7 @@ def fit_to_replays(
     gradients: RecordGradients,
     prior: NDArray[np.floating],
     report: Progress = lambda doing, done, total: None,
+    pool: Pool = INLINE,
 ) -> tuple[Fit, Interval | None]:
     """The model, fitted to the round's pairs of replays.
 
@@ -88,24 +89,25 @@ def fit_to_replays(
         gradients: of its records.
         prior: (n,) scores p of another estimator.
         report: told the replays that are done, of how many; raise from it to cancel.
+        pool: where the replays are made.
 
     Returns:
         alpha and v, and the LDS that is to be expected where halves are removed. I_i, the change of f that a record's
         presence makes, is in units of f.
     """
-    once, again = (outcomes[0] for outcomes in pair_outcomes(snapshot, [target], report=report))
+    once, again = (outcomes[0] for outcomes in pair_outcomes(snapshot, [target], pool=pool, report=report))
     x, effort = contrasts(snapshot), kind_of(snapshot).effort
     found = fit(gradients.summed(x), x @ prior, half_differences(once))
     rng = np.random.default_rng([snapshot.config.seed, snapshot.round])
     return found, foretold(found.left_out, once, again, subsets=effort.subsets, orders=effort.orders, rng=rng)
 
 
-def training_seconds(snapshot: Snapshot, target: Target, one: float | None = None) -> float:
-    """How long the estimator's replays that are not kept take, one after another; `one` of them is timed, or takes that long."""
+def training_seconds(snapshot: Snapshot, target: Target, one: float | None = None, pool: Pool = INLINE) -> float:
+    """How long the estimator's replays that are not kept take in a pool; `one` of them is timed, or takes that long."""
     done, total = finished_replays(snapshot, target, paired_replays(snapshot))
     if done == total:
         return 0.0
-    return (replay_seconds(snapshot) if one is None else one) * (total - done)
+    return pool.seconds((replay_seconds(snapshot) if one is None else one) * (total - done))
 
 
 class Fit(NamedTuple):

@@ -12,11 +12,8 @@ from engine.core.faithfulness.measure import Measurement, removals
 from engine.core.influence import read_influence
 from engine.core.replays.many import finished_replays, grid, replay_seconds, with_nothing_removed
 from engine.core.targets.functions import Target
-from engine.executors import PROCESSES, Pool, default_workers
+from engine.executors import PROCESSES, Pool
 from engine.store.snapshot import Snapshot
-
-POOL_SECONDS = 4.0
-"""Until the workers of a pool have started."""
 
 
 def finished(snapshot: Snapshot, target: Target, estimators: Sequence[str], how: Measurement) -> tuple[int, int]:
@@ -85,6 +82,4 @@ def replaying_seconds(one: float, count: int, pool: Pool = PROCESSES) -> float:
         count: replays.
         pool: where they are done.
     """
-    if pool.executor == "inline":
-        return one * (count + CONTROL_REPLAYS)
-    return POOL_SECONDS + one * (count / (pool.workers or default_workers()) + CONTROL_REPLAYS)
+    return pool.seconds(one * count) + one * CONTROL_REPLAYS

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from engine.core.checkpoint import one_thread
 from engine.core.kind import kind_of
 from engine.core.replays.replay import check_replayable, replay
-from engine.core.targets.functions import Described
+from engine.core.targets.functions import Described, Target
 from engine.executors import INLINE, Pool, Progress
 from engine.store.derived import kept_columns, load_table, update_table
 from engine.store.snapshot import Snapshot
@@ -66,7 +66,7 @@ def grid(removed: Bools, orders: int) -> list[Replay]:
 
 def replays(
     snapshot: Snapshot,
-    targets: Sequence[Described],
+    targets: Sequence[Target],
     removed: Bools,
     orders: int,
     *,
@@ -81,7 +81,7 @@ def replays(
 
 def outcomes_of(
     snapshot: Snapshot,
-    targets: Sequence[Described],
+    targets: Sequence[Target],
     wanted: Sequence[Replay],
     *,
     pool: Pool = INLINE,
@@ -122,10 +122,11 @@ def outcomes_of(
     size = CHUNK if exact else kind_of(snapshot).batched(snapshot).size(len(missing))
     named = [*missing]
     tasks = [
-        ReplayTask(i, named[i : i + size], snapshot, targets, [missing[key] for key in named[i : i + size]])
+        ReplayTask(i, named[i : i + size], [missing[key] for key in named[i : i + size]])
         for i in range(0, len(named), size)
     ]
-    finished = pool.run(run_replays, tasks) if exact else INLINE.run(run_on_cuda, tasks)
+    where, how = (pool, run_replays) if exact else (INLINE, run_on_cuda)
+    finished = where.run(partial(how, snapshot, targets), tasks)
     for task, outcomes in finished if tasks else ():
         for result, values in zip(results, outcomes.T, strict=True):
             result.add(task.keys, values)
@@ -154,34 +155,31 @@ def finished_replays(
 
 @dataclass(frozen=True, eq=False)
 class ReplayTask:
-    """Some replays, with all that a worker needs for them."""
+    """Some of the replays of a snapshot."""
 
     start: int
     keys: Sequence[tuple[str, int]]
-    snapshot: Any
-    """Of the kind that the task's function replays, and so are the targets."""
-    targets: Sequence[Any]
     replays: Sequence[Replay]
 
     def __str__(self) -> str:
         return f"replays {self.start + 1} to {self.start + len(self.replays)}"
 
 
-def run_replays(task: ReplayTask) -> Floats:
+def run_replays(snapshot: Snapshot, targets: Sequence[Target], task: ReplayTask) -> Floats:
     """(replays, targets) values of f(theta(k+1))."""
     one_thread()
-    values = np.empty((len(task.replays), len(task.targets)))
+    values = np.empty((len(task.replays), len(targets)))
     for row, each in zip(values, task.replays, strict=True):
-        policy = replay(task.snapshot, np.flatnonzero(each.removed), order=each.order).policy
+        policy = replay(snapshot, np.flatnonzero(each.removed), order=each.order).policy
         with torch.no_grad():
-            row[:] = [float(target.value(policy)) for target in task.targets]
+            row[:] = [float(target.value(policy)) for target in targets]
     return values
 
 
-def run_on_cuda(task: ReplayTask) -> Floats:
+def run_on_cuda(snapshot: Snapshot, targets: Sequence[Target], task: ReplayTask) -> Floats:
     """As `run_replays`, all at once and to rounding."""
     removed, orders = np.stack([each.removed for each in task.replays]), [each.order for each in task.replays]
-    return kind_of(task.snapshot).batched(task.snapshot).values(task.targets, removed, orders)
+    return kind_of(snapshot).batched(snapshot).values(targets, removed, orders)
 
 
 class ReplayResults:

@@ -18,9 +18,6 @@ from engine.intervention.autopsy.policies import PlayedOnce, Policies, ToPlay, p
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
-WORTH_A_POOL = 12.0
-"""Seconds of work from which on other processes take part in it: they need some seconds to begin."""
-
 
 def why_unplayed(snapshot: Snapshot) -> str:
     """Why no policy of a round can be played here; empty where one can."""
@@ -60,7 +57,7 @@ def play(
         for those, takes in zip(
             ((), arms), seconds, strict=True
         ):  # the arms only once it is known whether there is a fall
-            where = pool if pool.at_a_time > 1 and takes >= WORTH_A_POOL else INLINE
+            where = pool.worth(takes)
             turns = _Turns(those, returns, asked, say)
             for one, found in turns.here(policies) if where is INLINE else turns.in_pool(where):
                 if found.returns is None:

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from app.charts.across import changes_in_return
 from app.removal import start
+from engine.executors import INLINE
 from engine.intervention.across import series_of
 from engine.intervention.series_summary import sentences
 from engine.jobs.folder import request_cancel
@@ -51,7 +52,7 @@ def test_from_the_button_to_the_summary(page: AppTest, run: Run) -> None:
     assert (job.series, job.state) == (series_of(run, orders=2, episodes=4), "queued")
     assert page.button(key="across_cancel")
 
-    summary = work_series(run, job.folder, executor="inline")["summary"]
+    summary = work_series(run, job.folder, pool=INLINE)["summary"]
     page.run()
     assert errors(page) == []
     said = words(page)
@@ -81,7 +82,7 @@ def test_a_stopped_series_can_go_on(page: AppTest, run: Run) -> None:
     job, _ = create_series(run, series_of(run, orders=2, episodes=4))
     request_cancel(job)
     with pytest.raises(engine.EngineError):
-        work_series(run, job.folder, executor="inline")
+        work_series(run, job.folder, pool=INLINE)
     page.run()
     assert "Stopped after 0 of 3 rounds" in words(page)
     page.button(key="across_again").click().run()
@@ -100,7 +101,7 @@ def test_a_damaged_series_is_a_line_on_its_page(page: AppTest, run: Run) -> None
 
 def test_marks_carry_their_round_and_verdict(run: Run) -> None:
     job, _ = create_series(run, series_of(run, orders=2, episodes=4))
-    result = work_series(run, job.folder, executor="inline")
+    result = work_series(run, job.folder, pool=INLINE)
     rounds = [*result["rounds"], {"round": 9, "skipped": "nothing <b>to</b> remove"}]
     figure = changes_in_return(rounds, dark=False)
     marks = [trace for trace in figure.data if trace.type == "scatter" and trace.customdata is not None]

@@ -16,7 +16,7 @@ from engine.analysis import rollout_advantages
 from engine.analysis import rollouts as playing
 from engine.analysis.features import MISMATCH, PRODUCT
 from engine.analysis.rollout_advantages import monte_carlo
-from engine.analysis.rollouts import RolloutTask, horizon, run_rollouts
+from engine.analysis.rollouts import RolloutTask, RoundPolicy, horizon, run_rollouts
 from engine.envs import CATALOGUE
 from engine.envs.environment import attributes
 from engine.errors import CancelledError
@@ -149,9 +149,9 @@ def snapshot(cartpole: Run, tmp_path: Path) -> Snapshot:
 def test_finished_rollouts_are_kept_also_when_cancelled(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     played: list[int] = []
 
-    def counted(task: RolloutTask) -> Any:
+    def counted(policy: RoundPolicy, task: RolloutTask) -> Any:
         played.extend(start.record for start in task.starts)
-        return run_rollouts(task)
+        return run_rollouts(policy, task)
 
     def stop(_doing: str, done: int, _total: int) -> None:
         if done:

@@ -46,17 +46,19 @@ def test_a_stopped_diagnosis_keeps_its_rollouts(command: Command, run: Path, mon
 
     real = rollout_advantages.run_rollouts
 
-    def interrupted(task: Any) -> Any:
+    def interrupted(policy: Any, task: Any) -> Any:
         if task.number:
             raise KeyboardInterrupt
-        return real(task)
+        return real(policy, task)
 
     monkeypatch.setattr(rollout_advantages, "run_rollouts", interrupted)
     outcome = command("diagnose", run, *DIAGNOSE)
     assert outcome.code == 130
     assert outcome.err.splitlines()[-1].endswith("continue with the same command")
     played: list[Any] = []
-    monkeypatch.setattr(rollout_advantages, "run_rollouts", lambda task: played.extend(task.starts) or real(task))
+    monkeypatch.setattr(
+        rollout_advantages, "run_rollouts", lambda policy, task: played.extend(task.starts) or real(policy, task)
+    )
     assert command("diagnose", run, *DIAGNOSE).code == 0
     assert 0 < len(played) < 140
 

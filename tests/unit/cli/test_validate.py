@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from jsonschema import Draft202012Validator
 import engine
 from engine.core.effort import Effort
 from engine.kinds.control.kind import ControlKind
+from engine.store.snapshot import Snapshot
 
 VALIDATE = ("--subsets", 4, "--orders", 2, "--executor", "inline")
 
@@ -63,10 +65,10 @@ def test_a_stopped_validation_says_how_to_go_on(command: Command, run: Path, mon
 
     real = many.run_replays
 
-    def interrupted(task: many.ReplayTask) -> np.ndarray:
+    def interrupted(snapshot: Snapshot, targets: Any, task: many.ReplayTask) -> np.ndarray:
         if task.start:
             raise KeyboardInterrupt
-        return real(task)
+        return real(snapshot, targets, task)
 
     monkeypatch.setattr(many, "run_replays", interrupted)
     outcome = command("validate", run, "--round", 1, *VALIDATE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,9 +31,9 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     made: list[tuple[str, int]] = []
     real = replaying.run_replays
 
-    def counted(task: replaying.ReplayTask) -> np.ndarray:
+    def counted(snapshot: Snapshot, targets: Any, task: replaying.ReplayTask) -> np.ndarray:
         made.extend((removal_name(each.removed), each.order) for each in task.replays)
-        return real(task)
+        return real(snapshot, targets, task)
 
     monkeypatch.setattr(replaying, "run_replays", counted)
     return made

@@ -77,7 +77,7 @@ def test_the_return_is_a_target_of_every_round_and_the_records_are_drawn_anew(fi
 def test_what_was_replayed_is_not_replayed_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = open_run(finished / "runs" / "frozenlake-3")
 
-    def never(task: Any) -> Any:
+    def never(*_: Any) -> Any:
         raise AssertionError("replayed again")
 
     monkeypatch.setattr("engine.core.replays.many.run_replays", never)

@@ -21,6 +21,7 @@ import engine
 from engine.core.filtering import bottom_fraction
 from engine.core.scores import Scores
 from engine.errors import BadInputError, CancelledError, EngineError
+from engine.executors import INLINE
 from engine.intervention import across
 from engine.intervention.across import Series, series_of
 from engine.intervention.series_summary import sentences
@@ -52,7 +53,7 @@ def begun(run: Run, **settings: Any) -> Path:
 
 
 def done(run: Run, folder: Path) -> dict[str, Any]:
-    return work_series(run, folder, executor="inline")
+    return work_series(run, folder, pool=INLINE)
 
 
 def state(folder: Path) -> str:
@@ -179,7 +180,7 @@ def test_cancelling_keeps_what_is_finished(run: Run) -> None:
             request_cancel(job)
 
     with pytest.raises(CancelledError, match="cancelled"):
-        work_series(run, folder, cancel, executor="inline")
+        work_series(run, folder, cancel, pool=INLINE)
     assert state(folder) == "cancelled"
     job = read_series(folder)
     assert job is not None

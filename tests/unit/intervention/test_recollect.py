@@ -160,3 +160,10 @@ def test_what_was_stored_before_there_were_seeds_is_read(cartpole: Run, tmp_path
     read = read_job(job.folder)
     assert read is not None
     assert asdict(read.plan) == asdict(job.plan)
+
+
+@pytest.mark.long
+def test_other_processes_train_on_the_same_bit_for_bit(outcome: Outcome, cartpole: Run, tmp_path: Path) -> None:
+    about = {"orders": 2, "episodes": 9, "continue_rounds": 2, "seeds": 3, "pool": engine.Pool("processes", 2)}
+    found = engine.retrain(cartpole, 0, DROP, tmp_path / "out", **about)
+    assert {**found, "run": ""} == {**outcome, "run": ""}

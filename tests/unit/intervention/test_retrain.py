@@ -323,3 +323,14 @@ def test_a_span_of_tokens_is_measured(tmp_path: Path) -> None:
     whole = engine.retrain(run, 0, [3], tmp_path / "whole", target="action", about=7, **few)
     before = [outcome["target"]["order_values"]["original"][0] for outcome in (loose, itself, whole)]
     assert before[0] == before[1] != before[2]
+
+
+def test_other_processes_make_the_same_bit_for_bit(outcome: Outcome, parent: Run, drop: list[int]) -> None:
+    told: list[tuple[str, int, int]] = []
+    there = {"pool": engine.Pool("processes", 2), "progress": lambda *said: told.append(said)}
+    out = parent.path.parent / "elsewhere"
+    found = engine.retrain(parent, 1, drop, out, orders=3, episodes=9, continue_rounds=1, **there)
+    assert {**found, "run": ""} == {**outcome, "run": ""}
+    done, total = [d for _, d, _ in told], told[0][2]
+    assert done == sorted(done)
+    assert 0.9 * total <= done[-1] <= total

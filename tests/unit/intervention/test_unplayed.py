@@ -185,3 +185,8 @@ def test_the_first_round_is_played_where_another_one_knows_its_environment(tmp_p
     for k in (0, 2):
         snapshot = run.snapshot(k)
         assert kind_of(snapshot).unplayed(snapshot) == ""
+
+
+def test_other_processes_say_the_same(outcome: UnplayedOutcome, unplayed_run: Run, tmp_path: Path) -> None:
+    found = engine.retrain(unplayed_run, 0, DROP, tmp_path / "run", orders=3, pool=engine.Pool("processes", 2))
+    assert {**found, "run": ""} == {**outcome, "run": ""}

@@ -14,10 +14,12 @@ from deadlines import wait_until
 from own_worlds import saying, write_package
 
 import engine
+from engine.errors import BadInputError
+from engine.executors import Pool
 from engine.intervention.plan import Intervention
 from engine.jobs.folder import read_status
 from engine.jobs.interventions import create_job, read_job
-from engine.jobs.launch import launch
+from engine.jobs.launch import hand_tasks_to, jobs_pool, launch
 from engine.store import RunWriter
 from engine.store.read import Run
 
@@ -64,6 +66,19 @@ def test_a_worker_is_told_as_arguments_what_is_allowed(run: Run, folder: Path, s
 def test_nothing_is_allowed_where_nobody_said_so(run: Run, started: list[list[str]]) -> None:
     launch(made(run))
     assert started[0][-2] == "--lock"
+
+
+def test_a_worker_is_told_where_tasks_are_done(run: Run, started: list[list[str]]) -> None:
+    before = hand_tasks_to(Pool("inline", 3))
+    try:
+        launch(made(run))
+        with pytest.raises(BadInputError, match="the executor is 'threads'"):
+            hand_tasks_to(Pool("threads"))
+        assert jobs_pool() == Pool("inline", 3)
+    finally:
+        hand_tasks_to(before)
+    assert started[0][-4:] == ["--executor", "inline", "--workers", "3"]
+    assert jobs_pool() == Pool()
 
 
 @pytest.mark.long

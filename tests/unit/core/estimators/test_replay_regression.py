@@ -52,6 +52,15 @@ def test_regression_is_an_estimator_like_others(snapshot: Snapshot) -> None:
     assert not ESTIMATORS["replay_regression"](filtered, return_target(filtered)).influence[:100].any()
 
 
+def test_replays_in_other_processes_are_the_same(snapshot: Snapshot) -> None:
+    """Of a round that is not committed nothing is kept."""
+    here, there = (
+        engine.influence(snapshot.changed(), "return", "replay_regression", pool=pool)
+        for pool in (engine.Pool("inline"), engine.Pool("processes", 2))
+    )
+    np.testing.assert_array_equal(there.influence, here.influence)
+
+
 @pytest.mark.parametrize("world", ["IdentityWorld-v0", "FollowWorld-v0"])
 def test_summed_gradients_are_those_of_single_records(world: str) -> None:
     """sum_i x_i <v, g_i>, once summed first and once along v first; and along grad f it is `first_order`."""

@@ -15,6 +15,6 @@ def test_time_is_estimated_from_one_replay(snapshot: Snapshot) -> None:
         validation_seconds(snapshot, Measurement(subsets=subsets, orders=16), pool=alone) for subsets in (10, 1000)
     )
     assert 0 < few < many
-    controls, pool = cost.CONTROL_REPLAYS, cost.POOL_SECONDS
-    assert replaying_seconds(2.0, 100, executors.Pool(workers=4)) == pool + 2 * (100 / 4 + controls)
-    assert replaying_seconds(2.0, 100, executors.INLINE) == 2 * (100 + controls)
+    controls, pool = cost.CONTROL_REPLAYS, executors.POOL_SECONDS
+    assert replaying_seconds(2.0, 100, executors.Pool(workers=4)) == pool + 2 * 100 / 4 + 2 * controls
+    assert replaying_seconds(2.0, 100, executors.INLINE) == 2 * 100 + 2 * controls

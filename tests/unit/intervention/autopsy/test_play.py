@@ -12,7 +12,6 @@ import engine
 from engine.analysis.checks.round_checks import check_round
 from engine.core.kind import kind_of
 from engine.errors import BadInputError, CancelledError
-from engine.intervention.autopsy import play as play_module
 from engine.intervention.autopsy.arm import Arm, LeftOutError, replays
 from engine.intervention.autopsy.examine import arms_of
 from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, Returns
@@ -64,7 +63,7 @@ def test_an_arm_that_changes_nothing_is_not_played_and_another_is_what_its_repla
 
 def test_other_processes_play_the_same_bit_for_bit(lander: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Arms that need the environments, and scores."""
-    monkeypatch.setattr(play_module, "WORTH_A_POOL", 0.0)
+    monkeypatch.setattr("engine.executors.pool.WORTH_A_POOL", 0.0)
     snapshot, checks = lander.snapshot(1), check_round(lander, 1)
     wanted = ("data collected anew", "worst records repaired")
     arms = [arm for arm in arms_of(snapshot, checks) if arm.name in wanted]

@@ -12,6 +12,7 @@ from languages import record_language
 
 import engine
 from engine.core.filtering import bottom_fraction
+from engine.executors import INLINE
 from engine.intervention.across import carry_out_series, series_of
 from engine.store.read import Run
 
@@ -54,7 +55,7 @@ def test_the_same_from_python_and_again_from_what_is_kept(run: Run, tmp_path: Pa
     def again() -> dict[str, Any]:
         told.clear()
         return carry_out_series(
-            run, series, tmp_path, lambda doing, *_: told.append(doing), cancel=tmp_path / "cancel", executor="inline"
+            run, series, tmp_path, lambda doing, *_: told.append(doing), cancel=tmp_path / "cancel", pool=INLINE
         )
 
     first = again()
