@@ -302,7 +302,7 @@ A_LONG_STEP = """
 import sys, time
 from engine.jobs import __main__, work
 
-work._calculate = lambda folder, begin: (begin(), time.sleep(100))
+work._calculate = lambda folder, begin, pool: (begin(), time.sleep(100))
 __main__.main()
 """
 
