@@ -17,51 +17,55 @@ from engine.core.replays.many import Replay, ReplayTask, run_replays
 from engine.core.targets.of_records import return_target
 from engine.executors import EXECUTORS, Pool
 
-RUNS = Path(__file__).parents[1] / "sample_runs"
+RUN = Path(__file__).parents[1] / "sample_runs" / "LunarLander-v3"
+COUNT = 100
 EMPTY = 2000
 """Tasks that do nothing."""
 
 
 def figures(quick: bool = False) -> Iterator[Figure]:
-    """The executors side by side; results travel back, and those of Ray are counted with the start of a cluster here."""
+    """The executors side by side; one that starts on Ray starts a cluster here."""
     there = [name for name in EXECUTORS if name != "ray" or find_spec("ray") is not None]
     repeats = 1 if quick else 3
-    begun = {name: _seconds(name, nothing, range(1), repeats) for name in there}
-    for name, seconds in begun.items():
-        yield Figure(f"{name}: until the first task is done", statistics.median(seconds), min(seconds), "s")
-    for name in there:
-        start = statistics.median(begun[name])
-        each = [1e3 * max(0.0, seconds - start) / EMPTY for seconds in _seconds(name, nothing, range(EMPTY), repeats)]
-        yield Figure(f"{name}: a task that does nothing", statistics.median(each), min(each), "ms")
-    for run, number, counts in (("FrozenLake-v1", 3, (100, 1000)), ("LunarLander-v3", 5, (100,))):
-        for count in counts[: 1 if quick else None]:
-            yield from _replays(run, number, count, there, repeats)
+    empty = {name: [_timed(name, nothing, range(EMPTY)) for _ in range(repeats)] for name in there}
+    for name, each in empty.items():
+        starts = [first for first, _ in each]
+        yield Figure(f"{name}: until the first task is done", statistics.median(starts), min(starts), "s")
+    for name, each in empty.items():
+        later = [1e3 * rest / (EMPTY - 1) for _, rest in each]
+        yield Figure(f"{name}: each further task that does nothing", statistics.median(later), min(later), "ms")
+    for epochs in (1, 10)[: 1 if quick else None]:
+        yield from _replays(epochs, there, repeats)
 
 
-def _replays(run: str, number: int, count: int, there: Sequence[str], repeats: int) -> Iterator[Figure]:
-    """One replay a task, without half of the records."""
-    snapshot = engine.open_run(RUNS / run).snapshot(number)
-    replays = [Replay(row, q) for q, row in enumerate(random_removals(snapshot, 0.5, count))]
-    tasks = [ReplayTask(i, [], [each]) for i, each in enumerate(replays)]
-    times = {
-        name: _seconds(name, partial(run_replays, snapshot, [return_target(snapshot)]), tasks, repeats)
-        for name in there
-    }
-    for name, seconds in times.items():
-        rates = [count / each for each in seconds]
-        faster = statistics.median(times["inline"]) / statistics.median(seconds)
-        what = f"{name}: {count} replays of {run}, start and all"
-        yield Figure(what, statistics.median(rates), max(rates), "1/s", faster, "inline")
+def _replays(epochs: int, there: Sequence[str], repeats: int) -> Iterator[Figure]:
+    """One replay a task, without half of the records, of an update of so many epochs."""
+    snapshot = engine.open_run(RUN).snapshot(5)
+    snapshot = snapshot.changed(minibatches=snapshot.minibatches[:epochs])
+    tasks = [ReplayTask(i, [], [Replay(row, 0)]) for i, row in enumerate(random_removals(snapshot, 0.5, COUNT))]
+    replay = partial(run_replays, snapshot, [return_target(snapshot)])
+    times = {name: [_timed(name, replay, tasks) for _ in range(repeats)] for name in there}
+    alone = statistics.median(sum(each) for each in times["inline"])
+    what = f"replays of {epochs} epoch{'s' * (epochs > 1)} a second"
+    for name, each in times.items():
+        later = [(COUNT - 1) / rest for _, rest in each]
+        yield Figure(f"{name}: {what}, once it has begun", statistics.median(later), max(later), "1/s")
+        all_in_all = [COUNT / sum(both) for both in each]
+        faster = alone * statistics.median(all_in_all) / COUNT
+        yield Figure(
+            f"{name}: {what}, {COUNT} in all", statistics.median(all_in_all), max(all_in_all), "1/s", faster, "inline"
+        )
 
 
-def _seconds(name: str, function: Callable[[Any], Any], tasks: Sequence[Any], repeats: int) -> list[float]:
-    """Until the last result is there."""
-    found = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        assert len(list(Pool(name).run(function, tasks))) == len(tasks)
-        found.append(time.perf_counter() - start)
-    return found
+def _timed(name: str, function: Callable[[Any], Any], tasks: Sequence[Any]) -> tuple[float, float]:
+    """Seconds until the first result is there, and from then on until the last one is."""
+    start = time.perf_counter()
+    results = Pool(name).run(function, tasks)
+    next(results)
+    first = time.perf_counter()
+    left = sum(1 for _ in results)
+    assert left == len(tasks) - 1
+    return first - start, time.perf_counter() - first
 
 
 def nothing(task: Any) -> None:
