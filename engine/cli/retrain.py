@@ -68,7 +68,7 @@ def retrain(
 
     if (drop_bottom is None) == (drop_file is None):
         raise BadInputError("say which records to remove: either --drop-bottom P or --drop-file IDS")
-    opened = open_run(run)
+    opened = open_run(run, indexed=True)
     snapshot = opened.snapshot(round)
     if drop_bottom is not None:
         drop = bottom_fraction(influence(snapshot).influence, drop_bottom).tolist()
