@@ -66,7 +66,7 @@ def autopsy(
 
     if report is not None and (not report.absolute().parent.is_dir() or report.is_dir()):
         raise BadInputError(f"--report {report} can't be written; name a file in a folder that is there")
-    opened = open_run(run)
+    opened = open_run(run, indexed=True)
     try:
         with progress(quiet=as_json) as say:
             found = examine(opened, round, episodes=episodes, executor=executor, workers=workers, progress=say)

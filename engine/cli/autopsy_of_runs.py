@@ -42,7 +42,7 @@ def _over_rounds(run: Path, rounds: tuple[int, int], chosen: Mapping[str, Any], 
     from engine.intervention.autopsy.over_rounds import autopsy_rounds, seconds_at_most, start_of
     from engine.store.read import open_run
 
-    opened = open_run(run)
+    opened = open_run(run, indexed=True)
     start_of(opened, *rounds)
     pool = Pool(chosen["executor"], chosen["workers"])
     at_a_time = 1 if pool.executor == "inline" else pool.workers or default_workers()
@@ -60,7 +60,7 @@ def _two_runs(run: Path, other: Path, chosen: Mapping[str, Any], as_json: bool) 
     from engine.intervention.autopsy.two_runs import autopsy_against
     from engine.store.read import open_run
 
-    runs = open_run(run), open_run(other)
+    runs = open_run(run, indexed=True), open_run(other, indexed=True)
     with progress(quiet=as_json) as say:
         found = autopsy_against(*runs, **chosen, progress=say)
     if as_json:

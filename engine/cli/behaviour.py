@@ -32,7 +32,7 @@ def behaviour(
     from engine.analysis.behaviour import behaviour as follow
     from engine.store.read import open_run
 
-    opened = open_run(run)
+    opened = open_run(run, indexed=True)
     target = _target(opened, record, obs, action)
     try:
         with progress() as report:

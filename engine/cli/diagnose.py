@@ -60,7 +60,7 @@ def diagnose(
     from engine.core.targets.functions import in_words
     from engine.store.read import open_run
 
-    snapshot = open_run(run).snapshot(round)
+    snapshot = open_run(run, indexed=True).snapshot(round)
     chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action, tokens=tokens)
     try:
         with progress() as report:

@@ -31,7 +31,7 @@ def export(
         raise BadInputError("say where to: --out DIR for a folder, or --archive FILE for one file")
     chosen = None if rounds is None else arguments.ranges(rounds)
     if out is not None:
-        copy = export_run(run, out, open_run(run).stored_rounds if chosen is None else chosen)
+        copy = export_run(run, out, open_run(run, indexed=True).stored_rounds if chosen is None else chosen)
     elif archive is not None and chosen is None:
         copy = archive_run(run, archive)
     elif archive is not None:

@@ -79,7 +79,7 @@ def influence(
     _check_out(out)
     pool = Pool(executor, workers)
     pool.check()
-    snapshot = open_run(run).snapshot(round)
+    snapshot = open_run(run, indexed=True).snapshot(round)
     chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action, tokens=tokens)
     at_once = estimator == "first_order" and orders == 1
     scores = None if refresh else read_influence(snapshot, chosen, estimator, orders=orders, by_layer=by_layer)

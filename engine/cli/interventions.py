@@ -38,7 +38,7 @@ def interventions(
     from engine.jobs.work import work_series
     from engine.store.read import open_run
 
-    opened = open_run(run)
+    opened = open_run(run, indexed=True)
     pool = Pool(executor, workers)
     pool.check()
     series = series_of(

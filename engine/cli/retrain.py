@@ -74,7 +74,7 @@ def retrain(
         raise BadInputError("say which records to remove: either --drop-bottom P or --drop-file IDS")
     pool = Pool(executor, workers)
     pool.check()
-    opened = open_run(run)
+    opened = open_run(run, indexed=True)
     snapshot = opened.snapshot(round)
     if drop_bottom is not None:
         drop = bottom_fraction(influence(snapshot).influence, drop_bottom).tolist()

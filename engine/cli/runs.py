@@ -40,7 +40,7 @@ def runs(
     found, complaints = [], []
     for path in find_runs(directory):
         try:
-            summary = _summary(open_run(path))
+            summary = _summary(open_run(path, indexed=True))
         except EngineError as error:
             complaints.append(f"{path}: {error}")
             continue
@@ -81,7 +81,7 @@ def show(run: RunFolder, as_json: Json = False) -> None:
     """Show a run's manifest, rounds and metrics."""
     from engine.store.read import open_run
 
-    opened = open_run(run)
+    opened = open_run(run, indexed=True)
     summary = _summary(opened)
     rounds = [{"round": info.round, "stored": info.stored, **info.metrics} for info in opened.rounds]
     if as_json:
@@ -184,7 +184,7 @@ def _replayed(run: Path) -> list[ReplayedRound]:
     from engine.core.replays.replayed_run import replay_run
     from engine.store.read import open_run
 
-    opened = open_run(run)
+    opened = open_run(run, indexed=True)
     with progress() as report:
         found = []
         for each in replay_run(opened):

@@ -72,7 +72,7 @@ def validate(
     from engine.executors import Pool
     from engine.store.read import open_run
 
-    snapshot = open_run(run).snapshot(round)
+    snapshot = open_run(run, indexed=True).snapshot(round)
     estimators = list(dict.fromkeys(estimator or [DEFAULT_ESTIMATOR]))
     chosen = chosen_target(snapshot, target, of_round=of_round, record=record, obs=obs, action=action, tokens=tokens)
     how = Measurement.of(
