@@ -3,7 +3,7 @@ PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: app setup test test-fast test-all coverage check bench sample-runs clean
+.PHONY: app setup test test-fast test-all coverage check bench faults sample-runs clean
 
 ## app: start the dashboard with the sample runs (PORT=8501)
 app: $(VENV)/.runtime
@@ -37,6 +37,11 @@ check: $(VENV)/.dev
 ## bench: figures side by side
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+## faults: every fault of a disk, a power supply, a process and a bit on everything that writes; PART=0/20 for a twentieth of it
+PART ?= 0/1
+faults: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.faults --part $(PART)
 
 ## sample-runs: train the sample runs anew (into FOLDER, by default build/sample_runs)
 FOLDER ?= build/sample_runs

@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME ...] [--quick]`: print the figures of some or all benchmarks.
 
-Every file of this folder whose module has a `figures(quick)` function is a benchmark of that name. It yields the lines of
+Every file or package of this folder that has a `figures(quick)` function is a benchmark of that name. It yields the lines of
 its table, mostly `Figure`s, so that a new one needs no entry here.
 """
 
@@ -24,7 +24,9 @@ Benchmark = Callable[[bool], Iterator[Line]]
 
 def find() -> dict[str, Benchmark]:
     """Name -> function, of every benchmark in this folder."""
-    names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("__"))
+    here = Path(__file__).parent
+    paths = (*here.glob("*.py"), *(path.parent for path in here.glob("*/__init__.py")))
+    names = sorted(path.stem for path in paths if not path.stem.startswith("__"))
     modules = {name: import_module(f"benchmarks.{name}") for name in names}
     return {name: module.figures for name, module in modules.items() if hasattr(module, "figures")}
 

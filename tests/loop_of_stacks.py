@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import ppo_single_file as loop
-from synthetic import STACK
 from torch import Tensor
 
+from benchmarks.faults.made_up_rounds import STACK
 from engine.recording import rebuilds
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from synthetic import make_manifest, make_snapshot
 
+from benchmarks.faults.made_up_rounds import make_manifest, make_snapshot
 from engine.store import RunWriter
 
 HEALTHY = {"episodes": 8, "mean_return": 200.0, "std_return": 20.0, "entropy": 0.6, "approx_kl": 0.01}

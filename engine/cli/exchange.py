@@ -23,6 +23,7 @@ def export(
     ] = None,
 ) -> None:
     """Copy a run with the metrics of every round but the records of only some, or put it into one file to be sent away."""
+    from engine.store.files import Files
     from engine.store.read import open_run
     from engine.store.transfer.archive import archive_run
     from engine.store.transfer.export import export_run
@@ -35,7 +36,7 @@ def export(
     elif archive is not None and chosen is None:
         copy = archive_run(run, archive)
     elif archive is not None:
-        archive.parent.mkdir(parents=True, exist_ok=True)
+        Files().make_folder(archive.parent)
         with TemporaryDirectory(dir=archive.parent, prefix=".export-") as beside:
             copy = archive_run(export_run(run, Path(beside) / run.resolve().name, chosen or ()).path, archive)
     print(f"{out or archive}: {len(copy.rounds)} rounds, {len(copy.stored_rounds)} with records")

@@ -118,7 +118,7 @@ def study(
     run = _trained(experiment, Path(runs) / f"{name}-{experiment.rounds}", report)
     rows: list[dict[str, Any]] = []
     path, files = Path(out) / f"{name}.parquet", Files()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path.parent)
     earlier = read_cells(path) if path.exists() else []
     for stage, share in STAGES.items():
         snapshot = run.snapshot(int(share * experiment.rounds))

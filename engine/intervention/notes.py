@@ -62,4 +62,4 @@ def write_note(folder: Path, text: str) -> None:
     for name in (EARLIER_FILE,) if text else (NOTE_FILE, EARLIER_FILE):
         path = inside(folder, name)
         if files.exists(path):
-            files.remove(path)
+            files.remove(path, durable=True)

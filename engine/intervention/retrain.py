@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +36,11 @@ from engine.intervention.recollect import recollect
 from engine.intervention.replayed_arms import OrderTask, about, carried_out, in_every_order, replayed_arms
 from engine.intervention.unplayed import compare_on_records
 from engine.known_kinds import kind_named
+from engine.store.at_once import appears_at_once
 from engine.store.documents import write_json
-from engine.store.files import Files
 from engine.store.manifest import Parent
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
-
-PARTIAL = ".partial"
-"""End of the hidden name that a branch has until it is whole."""
 
 
 @with_gradients
@@ -189,7 +184,7 @@ def carry_out(
         raise BadInputError(unplayed)
     evaluation = None if unplayed else kind.evaluation(snapshot, given)
     try:
-        with appears_at_once(Path(out)) as folder:
+        with appears_at_once(Path(out), "branch") as folder:
             result: dict[str, Any] = {"run": str(out), "parent": run.name}
             if evaluation is None:
                 result |= compare_on_records(run, snapshot, plan, target, meter, unplayed, pool)
@@ -212,31 +207,6 @@ def carry_out(
         if evaluation is not None:
             evaluation.close()
     return outcome_of(result)
-
-
-@contextmanager
-def appears_at_once(out: Path) -> Iterator[Path]:
-    """A hidden folder beside `out`, made at once, that takes its name when everything in it is written, else vanishes.
-
-    Raises:
-        BadInputError: there is something at `out`.
-        StorageError: the disk refused.
-    """
-    files = Files()
-    partial = out.with_name(f".{out.name}.{uuid4().hex}{PARTIAL}")
-    _check_free(out)
-    files.make_folder(partial)
-    try:
-        yield partial
-        _check_free(out)
-        files.rename(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _check_free(out: Path) -> None:
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BadInputError(f"{out} is there already; choose another folder for the branch")
 
 
 def compare_arms(

@@ -29,8 +29,8 @@ from engine.errors import BadInputError, DamagedRunError, StorageError, ZeroGrad
 from engine.intervention.origin import Chosen
 from engine.intervention.outcome import RESULT_FILE, Outcome, UnplayedOutcome, outcome_of
 from engine.intervention.plan import Intervention, check_possible
-from engine.intervention.retrain import PARTIAL
 from engine.jobs.folder import ACTIVE, Job, clear_cancel, folders_with_ids, read_each, read_status, write_status
+from engine.store.at_once import PARTIAL
 from engine.store.documents import Document, read_json, set_aside, write_json
 from engine.store.files import Files, inside
 from engine.store.read import Run

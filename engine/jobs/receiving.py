@@ -34,7 +34,8 @@ def main() -> None:
     try:
         done = _written_anew(Path(asked["source"]), Path(asked["staging"]), limits)
     except EngineError as error:
-        is_full = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOMEM
+        why = error.__cause__
+        is_full = isinstance(why, MemoryError) or (isinstance(why, OSError) and why.errno == errno.ENOMEM)
         done = _too_little(limits) if is_full else {"error": str(error), "kind": type(error).__name__}
     except (MemoryError, ImportError):  # a library that is loaded when it is first needed has no room either
         done = _too_little(limits)

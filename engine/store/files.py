@@ -131,10 +131,17 @@ class Files:
             self.call(os.rename, path, to)
         self.sync_folder(to.parent)
 
-    def remove(self, path: Path) -> None:
-        """Delete a file."""
+    def remove(self, path: Path, *, durable: bool = False) -> None:
+        """Delete a file.
+
+        Args:
+            path: the file.
+            durable: whether a power loss can't bring it back once this returns.
+        """
         with _storage_errors(path):
             self.call(os.unlink, path)
+        if durable:
+            self.sync_folder(path.parent)
 
     def sweep(self, folder: Path, older_than: float = 0.0) -> None:
         """Remove what killed writers left in a folder: files that never got their name.

@@ -60,8 +60,8 @@ def from_parquet(data: bytes, file: str, rows: int | None = None) -> pa.Table:
             check_images(parquet.schema_arrow, parquet.metadata.num_rows, len(data), file)
             table = parquet.read(use_threads=False)
             table.validate()
-    except MemoryError:
-        raise TooLargeError(f"{file} is too large: there is not enough memory for what it decodes to") from None
+    except MemoryError as error:
+        raise TooLargeError(f"{file} is too large: there is not enough memory for what it decodes to") from error
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         raise DamagedRunError(f"{file} is damaged: it is not a sound Parquet file") from error
     return table

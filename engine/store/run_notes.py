@@ -117,7 +117,7 @@ def change_run_notes(
         return _change(others[0], change, run, folder, files)
     for top, names in others:  # the run can be written by now
         with suppress(FileNotFoundError):
-            files.remove(inside(top, *names))
+            files.remove(inside(top, *names), durable=True)  # they would count before those that were written
     return after
 
 
@@ -169,12 +169,20 @@ def _change(
     lock = files.lock(inside(path.parent, "lock"), wait=LOCK_SECONDS)
     try:
         files.sweep(path.parent)
-        after = change(run_notes_or_why(run, folder)[0])
+        after = change(_sound(run, folder))
         _set_aside_damaged(path)
         write_json(path, {"run": run.name, **asdict(after)}, files)
     finally:
         files.unlock(lock)
     return after
+
+
+def _sound(run: Path, folder: Path | None) -> RunNotes:
+    """What is said by now; damaged notes say nothing, and those that can't be read are not known."""
+    try:
+        return read_run_notes(run, folder)
+    except DamagedRunError:
+        return RunNotes()
 
 
 def _set_aside_damaged(path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from languages import record_language
-from made_up_sequences import write_language_run
 from pages import Open, errors, words
 
+from benchmarks.faults.made_up_sequences import write_language_run
 from engine.core.targets.question import TargetName
 from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job, list_jobs, predicted

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from synthetic import FLOATS, make_snapshot, write_run
 
+from benchmarks.faults.made_up_rounds import FLOATS, make_snapshot, write_run
 from engine.errors import DamagedRunError, TooLargeError
 from engine.store import find_runs, open_run, verify_run
 from engine.store.chain import Commit

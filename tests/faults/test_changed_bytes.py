@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from synthetic import CHOICE, FLOATS, make_manifest, make_snapshot, write_run
 
+from benchmarks.faults.made_up_rounds import CHOICE, FLOATS, make_manifest, make_snapshot, write_run
 from engine.errors import BadInputError, DamagedRunError, EngineError
 from engine.kinds.control.tables import buffer_from, records_table
 from engine.store import Files, RunWriter, load_table, open_run, save_table, verify_run

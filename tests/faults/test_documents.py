@@ -13,8 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from synthetic import CrashError, FailingFiles, write_run
 
+from benchmarks.faults.failing_files import CrashError, FailingFiles, through
+from benchmarks.faults.made_up_rounds import write_run
 from engine.errors import DamagedRunError, EngineError, StorageError, TooLargeError
 from engine.intervention import record_sets
 from engine.intervention.notes import read_note, write_note
@@ -27,17 +28,12 @@ SAMPLE = Path(__file__).parents[2] / "sample_runs" / "FrozenLake-v1"
 
 
 @pytest.mark.parametrize("fault", ["full", "broken", "short", "crash"])
-def test_a_failed_operation_never_empties_the_basket(
-    tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_operation_never_empties_the_basket(tmp_path: Path, fault: str) -> None:
     """Whatever fails, the basket is the old one or the new one, and what is reported as done is done."""
     counting = FailingFiles(-1, "none")
     run = open_run(write_run(tmp_path / "run"))
     change_basket(run, 1, add=[1])
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            Files, "call", lambda _self, operation, *args, **kwargs: counting.call(operation, *args, **kwargs)
-        )
+    with through(counting):
         change_basket(run, 1, add=[2])
     refused = 0
     for index in range(len(counting.done)):
@@ -45,10 +41,7 @@ def test_a_failed_operation_never_empties_the_basket(
         failing = FailingFiles(index, fault)
         record_sets._as_written.cache_clear()
         done = False
-        with monkeypatch.context() as patch, suppress(EngineError, CrashError):
-            patch.setattr(
-                Files, "call", lambda _self, operation, *args, f=failing, **kwargs: f.call(operation, *args, **kwargs)
-            )
+        with suppress(EngineError, CrashError), through(failing):
             change_basket(run, 1, add=[2])
             done = True
         failing.bury()

@@ -1,4 +1,4 @@
-"""Every moment of dropping rounds: a failing disk, a kill, a power loss. What no commit dropped is there."""
+"""Every moment of dropping rounds: a failing disk, a kill. What no commit dropped is there."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 from shutil import copytree
 
-import dropping
 import numpy as np
 import pytest
-from synthetic import METRICS, CrashError, FailingFiles, make_snapshot
-from test_power_loss import ModelDisk, after_power_loss, without_content
 from test_processes import drain, start
 from writer_process import write_dropping
 
-from engine.errors import NotARunError, StorageError
+from benchmarks.faults import dropping
+from benchmarks.faults.failing_files import CrashError, FailingFiles
+from benchmarks.faults.made_up_rounds import METRICS, make_snapshot
+from engine.errors import StorageError
 from engine.store import Files, RunWriter, open_run
 
 __all__ = ["start"]
@@ -65,7 +65,7 @@ def interrupted(path: Path, index: int, fault: str) -> tuple[list[str], list[int
     files, acknowledged = FailingFiles(index, fault), [0, 1]
     failure: BaseException | None = None
     try:
-        dropping.write(path, files, acknowledged)
+        dropping.write(path, files, acknowledged.append)
     except (StorageError, CrashError) as error:
         failure = error
     files.bury()
@@ -104,38 +104,6 @@ def test_a_failed_removal_stops_the_writer(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match="an earlier write failed; open the run again"):
             writer.commit_round(make_snapshot(3), METRICS)
     assert open_run(tmp_path / "run").stored_rounds == [1, 2]
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("luck", ["nothing", "names", "mixed", "everything"])
-def test_what_was_not_dropped_survives_a_power_loss_at_any_moment(tmp_path: Path, luck: str) -> None:
-    root = tmp_path / "disk"
-    root.mkdir()
-    disk = ModelDisk(root)
-
-    class Said(list[int]):
-        def append(self, k: int) -> None:
-            disk.acknowledge(k)
-
-    dropping.write(root / "mine", disk, Said())
-    rng = np.random.default_rng(6)
-    for index, moment in enumerate(disk.moments):
-        for attempt in range(2 if luck == "mixed" else 1):
-            out = tmp_path / f"{index}-{attempt}"
-            choices = iter(lambda: bool(rng.random() < 0.5), None)
-            if luck == "names":
-                after_power_loss(without_content(moment), root, out, lambda: True)
-            else:
-                keep = {"nothing": lambda: False, "everything": lambda: True}.get(luck, choices.__next__)
-                after_power_loss(moment, root, out, keep)
-            try:
-                committed = dropping.check(out / "mine")
-            except NotARunError:
-                assert moment.acknowledged == ()
-                continue
-            assert tuple(committed[: len(moment.acknowledged)]) == moment.acknowledged
-            with RunWriter.append(out / "mine") as writer:
-                assert writer.next_round in (None, len(committed))
 
 
 @pytest.mark.slow

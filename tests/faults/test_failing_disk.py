@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from synthetic import (
+
+from benchmarks.faults.failing_files import CrashError, FailingFiles
+from benchmarks.faults.made_up_rounds import (
     METRICS,
-    CrashError,
-    FailingFiles,
     assert_same_checkpoint,
     assert_same_snapshot,
     make_checkpoint,
@@ -17,7 +17,6 @@ from synthetic import (
     make_snapshot,
     write_run,
 )
-
 from engine.errors import DamagedRunError, EngineError, NotARunError, StorageError
 from engine.store import Files, RunWriter, load_table, open_run, read_json, save_table, verify_run, write_json
 

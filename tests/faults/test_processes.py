@@ -11,9 +11,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-from synthetic import METRICS, assert_same_snapshot, make_manifest, make_snapshot
 from writer_process import try_to_append, write_rounds
 
+from benchmarks.faults.made_up_rounds import METRICS, assert_same_snapshot, make_manifest, make_snapshot
 from engine.errors import LockedRunError
 from engine.store import RunWriter, open_run, verify_run
 

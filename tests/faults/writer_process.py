@@ -3,9 +3,8 @@
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import dropping
-from synthetic import METRICS, make_manifest, make_snapshot
-
+from benchmarks.faults import dropping
+from benchmarks.faults.made_up_rounds import METRICS, make_manifest, make_snapshot
 from engine.errors import EngineError
 from engine.store import RunWriter
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from made_up_sequences import write_language_run
 
+from benchmarks.faults.made_up_sequences import write_language_run
 from engine.core.gradients.attribution import TERMS, Attribution
 from engine.core.influence import CachedScores, read_influence
 from engine.store import open_run

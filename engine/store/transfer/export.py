@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from engine.errors import BadInputError
+from engine.store.at_once import appears_at_once
 from engine.store.commit import RunWriter
 from engine.store.files import Files
 from engine.store.read import Run, open_run
@@ -16,7 +17,7 @@ def export_run(path: str | Path, out: str | Path, rounds: Collection[int], files
 
     Args:
         path: the run.
-        out: the new run's folder.
+        out: the new run's folder; it appears once everything is in it.
         rounds: the rounds whose records, checkpoint and minibatches are copied. The metrics of every round
             and the final checkpoint always are.
         files: file operations.
@@ -25,7 +26,7 @@ def export_run(path: str | Path, out: str | Path, rounds: Collection[int], files
         The copy. It has a chain of commits of its own, so its commits' hashes differ from the original's.
 
     Raises:
-        BadInputError: a round's records are not in the run, or `out` holds a run already.
+        BadInputError: a round's records are not in the run, or there is something at `out`.
         DamagedRunError: the run is damaged.
     """
     run = open_run(path, files)
@@ -34,7 +35,10 @@ def export_run(path: str | Path, out: str | Path, rounds: Collection[int], files
     if missing:
         run.snapshot(missing[0])
         raise BadInputError(f"round {missing[0]} is not in this run")
-    with RunWriter.create(out, run.manifest, files, model=run.model_files()) as writer:
+    with (
+        appears_at_once(Path(out), "copy", files) as folder,
+        RunWriter.create(folder, run.manifest, files, model=run.model_files()) as writer,
+    ):
         for info in run.rounds:
             if info.round in chosen:
                 writer.commit_round(run.snapshot(info.round), info.metrics)

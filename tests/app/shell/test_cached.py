@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from synthetic import METRICS, make_manifest, make_snapshot
 
 import engine
 from app.shell.cached import cached
+from benchmarks.faults.made_up_rounds import METRICS, make_manifest, make_snapshot
 from engine.store.commit import RunWriter
 from engine.store.read import Run
 

@@ -10,10 +10,10 @@ import pytest
 import streamlit as st
 from pages import Open, errors, figure, numbers, pick, words
 from streamlit.testing.v1 import AppTest
-from synthetic import make_manifest
 
 import engine
 from app.charts.envelope import COLUMNS
+from benchmarks.faults.made_up_rounds import make_manifest
 from engine.jobs.interventions import list_jobs
 from engine.store import Files, RunWriter
 

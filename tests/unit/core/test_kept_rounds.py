@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dropping
 import languages
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import assert_same_snapshot, make_snapshot
 from worlds import same_tensors
 
 import engine
+from benchmarks.faults import dropping
+from benchmarks.faults.made_up_rounds import assert_same_snapshot, make_snapshot
 from engine import incident_watch
 from engine.core.kept_rounds import LONG, KeptRounds
 from engine.core.replays.replayed_run import replay_run

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from own_worlds import saying, write_package
-from synthetic import write_run
 
 import engine
+from benchmarks.faults.made_up_rounds import write_run
 from engine.environment_spec import EnvironmentSpec
 from engine.envs import recorded, trainable
 from engine.errors import BadInputError, DamagedRunError

@@ -29,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "docs" / "examples"
 import loop_of_stacks as pictures
 import loop_with_own_terms as own
 import ppo_single_file as loop
-from synthetic import stacks
+
+from benchmarks.faults.made_up_rounds import stacks
 
 N, ENVS, EPOCHS, CLIP, VF_COEF, ENT_COEF = 22, 2, 3, 0.2, 0.25, 0.01
 DROPPED = [1, 4, 9]

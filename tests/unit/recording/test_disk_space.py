@@ -9,12 +9,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import dropping
 import pytest
 from deadlines import wait_until
 from recorded_policies import MODELS
 
 import engine
+from benchmarks.faults import dropping
 from engine.core.replays.replayed_run import replay_run
 from engine.errors import BadInputError
 from engine.keep import Keep

@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from synthetic import CrashError, FailingFiles, make_manifest
 
+from benchmarks.faults.failing_files import CrashError, FailingFiles
+from benchmarks.faults.made_up_rounds import make_manifest
 from engine.errors import DamagedRunError
 from engine.store import Files, RunWriter, commit_index, load_table, open_run, save_table, verify_run
 from engine.store.commit_index import WORTH

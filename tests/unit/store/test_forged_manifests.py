@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from synthetic import CONFIG, FLOATS, TORQUE, make_manifest, make_snapshot, write_run
 
+from benchmarks.faults.made_up_rounds import CONFIG, FLOATS, TORQUE, make_manifest, make_snapshot, write_run
 from engine.errors import BadInputError, DamagedRunError
 from engine.store import RunWriter, open_run
 from engine.store.chain import NUMBERS, Commit

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from synthetic import FLOATS, METRICS, assert_same_array, make_manifest, make_snapshot, stacks
 
+from benchmarks.faults.made_up_rounds import FLOATS, METRICS, assert_same_array, make_manifest, make_snapshot, stacks
 from engine.errors import DamagedRunError, TooLargeError
 from engine.spaces import Space
 from engine.store import RunWriter, open_run, verify_run

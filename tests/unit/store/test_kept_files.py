@@ -7,12 +7,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import dropping
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import METRICS, assert_same_snapshot, make_manifest, make_snapshot, write_run
 
+from benchmarks.faults import dropping
+from benchmarks.faults.made_up_rounds import METRICS, assert_same_snapshot, make_manifest, make_snapshot, write_run
 from engine.errors import BadInputError, DamagedRunError
 from engine.store import RunWriter, export_run, open_run, verify_run
 from engine.store.chain import Commit, DataFile

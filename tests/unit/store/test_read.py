@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
-from synthetic import (
+
+from benchmarks.faults.made_up_rounds import (
     FLOATS,
     METRICS,
     assert_same_checkpoint,
@@ -15,7 +16,6 @@ from synthetic import (
     make_snapshot,
     write_run,
 )
-
 from engine.errors import BadInputError, DamagedRunError, NotARunError, StorageError
 from engine.store import (
     Parent,
@@ -212,7 +212,7 @@ def test_a_thinned_copy_keeps_all_metrics_and_a_few_rounds(tmp_path):
     with pytest.raises(BadInputError, match="round 9 is not in this run"):
         export_run(run.path, tmp_path / "other", [9])
     assert not (tmp_path / "other").exists()
-    with pytest.raises(BadInputError, match="holds a run already"):
+    with pytest.raises(BadInputError, match="thin is there already; choose another folder for the copy"):
         export_run(run.path, thin.path, [0])
 
 

@@ -57,6 +57,19 @@ def test_where_nobody_said_anything_no_file_is_looked_for(
     assert read_run_notes(other, tmp_path) == RunNotes()
 
 
+def test_notes_that_cant_be_read_are_not_taken_for_none(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change_run_notes(run, lambda _: SAID)
+
+    def refused(path: Path) -> None:
+        raise StorageError(f"{path} failed (Input/output error)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_notes, "_read", refused)
+        with pytest.raises(StorageError, match="Input/output error"):
+            change_run_notes(run, lambda notes: replace(notes, archived=False))
+    assert read_run_notes(run) == SAID
+
+
 def test_two_writers_both_count(run: Path) -> None:
     def add(tag: str) -> None:
         change_run_notes(run, lambda notes: replace(notes, tags=(*notes.tags, tag)))

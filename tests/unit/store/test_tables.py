@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from synthetic import (
+
+from benchmarks.faults.made_up_rounds import (
     CHOICE,
     FLOATS,
     IMAGE,
@@ -21,7 +22,6 @@ from synthetic import (
     make_snapshot,
     write_run,
 )
-
 from engine.errors import BadInputError, DamagedRunError
 from engine.kinds.control.tables import buffer_from, records_table
 from engine.spaces import Space

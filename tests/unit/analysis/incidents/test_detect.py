@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from made_up_metrics import write
-from synthetic import make_manifest
 
 import engine
+from benchmarks.faults.made_up_rounds import make_manifest
 from engine.errors import BadInputError, DamagedRunError, NotARunError
 from engine.store import RunWriter, export_run
 

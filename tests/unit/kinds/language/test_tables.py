@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_sequences import (
+
+from benchmarks.faults.made_up_rounds import make_manifest, make_snapshot
+from benchmarks.faults.made_up_sequences import (
     CONFIG,
     LANGUAGE,
     MODEL,
@@ -21,8 +23,6 @@ from made_up_sequences import (
     make_sequences,
     write_language_run,
 )
-from synthetic import make_manifest, make_snapshot
-
 from engine.config import TrainConfig
 from engine.config_language import LanguageConfig
 from engine.errors import BadInputError, DamagedRunError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from commands import Listing
-from synthetic import write_run
 
+from benchmarks.faults.made_up_rounds import write_run
 from engine.errors import BadInputError, DamagedRunError, NotARunError
 from engine.intervention.record_sets import change_basket
 from engine.store import Files, open_run

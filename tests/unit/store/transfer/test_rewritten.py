@@ -7,11 +7,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-import dropping
 import pyarrow.parquet as pq
 import pytest
-from synthetic import write_run
 
+from benchmarks.faults import dropping
+from benchmarks.faults.made_up_rounds import write_run
 from engine.errors import BadInputError, DamagedRunError
 from engine.store import Run, open_run, verify_run
 from engine.store.chain import Commit

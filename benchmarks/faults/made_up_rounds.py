@@ -1,19 +1,15 @@
-"""Small made-up runs, whose every value follows from the round number, and disks that fail."""
+"""Small made-up runs, whose every value follows from the round number."""
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from engine.config import TrainConfig
 from engine.kinds.control.snapshot import ControlSnapshot, RolloutBuffer
 from engine.spaces import Space
-from engine.store import Files, RunManifest, RunWriter, Snapshot
+from engine.store import RunManifest, RunWriter, Snapshot
 
 CONFIG = TrainConfig(env_id="Made-up-v0", n_steps=16, n_envs=2, batch_size=8, n_epochs=2)
 FLOATS = Space("box", shape=(3,), dtype="float32")
@@ -133,57 +129,3 @@ def assert_same_snapshot(found: Snapshot, expected: Snapshot) -> None:
     assert_same_array(found.minibatches, expected.minibatches)
     assert_same_checkpoint(dict(found.checkpoint), dict(expected.checkpoint))
     assert found.round == expected.round
-
-
-class CrashError(BaseException):
-    """The process died here: nothing in the engine may catch it and go on."""
-
-
-class FailingFiles(Files):
-    """The operation number `index` fails in the way of `fault`; after a crash nothing works any more.
-
-    Faults: `full` and `broken` (the disk says ENOSPC or EIO), `short` (a write or read does half of what was
-    asked), `crash` (the process dies before the operation) and `torn` (it dies halfway through a write).
-    """
-
-    def __init__(self, index: int, fault: str) -> None:
-        self.index, self.fault = index, fault
-        self.done: list[str] = []
-        self.open: set[int] = set()
-        self.crashed = False
-
-    def call(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if self.crashed:
-            raise CrashError
-        self.done.append(operation.__name__)
-        if len(self.done) - 1 == self.index:
-            args = self._fail(operation, args)
-        result = operation(*args, **kwargs)
-        if operation is os.open:
-            self.open.add(result)
-        elif operation is os.close:
-            self.open.discard(args[0])
-        return result
-
-    def _fail(self, operation: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Fail, or give the arguments with which the operation does only half."""
-        if self.fault == "short":
-            if operation is os.write:
-                return args[0], args[1][: max(1, len(args[1]) // 2)]
-            return (args[0], max(1, args[1] // 2)) if operation is os.read else args
-        if self.fault in ("crash", "torn"):
-            self.crashed = True
-            if self.fault == "torn" and operation is os.write:
-                os.write(args[0], args[1][: len(args[1]) // 2])
-            raise CrashError
-        if operation is os.close:
-            os.close(args[0])
-            self.open.discard(args[0])
-        number = errno.ENOSPC if self.fault == "full" else errno.EIO
-        raise OSError(number, os.strerror(number))
-
-    def bury(self) -> None:
-        """What the operating system does with a dead process's files."""
-        for descriptor in self.open:
-            os.close(descriptor)
-        self.open.clear()

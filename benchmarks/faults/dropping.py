@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from synthetic import (
+from benchmarks.faults.made_up_rounds import (
     METRICS,
     assert_same_checkpoint,
     assert_same_snapshot,
@@ -14,7 +14,6 @@ from synthetic import (
     make_manifest,
     make_snapshot,
 )
-
 from engine.store import Files, RunManifest, RunWriter, open_run, verify_run
 from engine.store.manifest import KIND_VERSION
 
@@ -30,19 +29,18 @@ def manifest() -> RunManifest:
 def write(
     path: Path,
     files: Files | None = None,
-    acknowledged: list[int] | None = None,
+    say: Callable[[int], object] = lambda _: None,
     drops: Mapping[int, Sequence[int]] = DROPS,
 ) -> Path:
     """Begin such a run or go on with it, to its end."""
     started = (path / "run.json").exists()
-    said = [] if acknowledged is None else acknowledged
     with RunWriter.append(path, files) if started else RunWriter.create(path, manifest(), files) as writer:
         for k in range(writer.next_round or 0, ROUNDS):
             writer.commit_round(make_snapshot(k), METRICS, drops.get(k, ()))
-            said.append(k)
+            say(k)
         if writer.next_round == ROUNDS and open_run(path).final is None:
             writer.commit_final(ROUNDS, make_checkpoint(ROUNDS))
-            said.append(ROUNDS)
+            say(ROUNDS)
     return path
 
 
