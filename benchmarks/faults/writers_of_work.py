@@ -136,7 +136,7 @@ def _repeat(run: Run, say: Say) -> None:
         def report(doing: str, done: int, total: int) -> None:
             say(f"{done}")
 
-        work_series(run, job.folder, report, executor="inline")
+        work_series(run, job.folder, report, INLINE)
     say("done")
 
 
