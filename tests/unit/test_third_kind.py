@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -293,7 +294,7 @@ def test_retraining_compares_with_a_control_and_collects_anew(toy: Run, tmp_path
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are this process."""
-    monkeypatch.setattr(calculations, "launch", work_in)
+    monkeypatch.setattr(calculations, "launch", partial(work_in, pool=INLINE))
 
 
 @pytest.mark.usefixtures("here")
@@ -305,8 +306,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda question: question.word,
 )
-def test_calculations_run_as_jobs(toy: Run, question: JobQuestion, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.jobs.calculate.validate", lambda *a, **k: engine.validate(*a, **k, executor="inline"))
+def test_calculations_run_as_jobs(toy: Run, question: JobQuestion) -> None:
     job = Calculation(toy, question)
     job.start()
     assert read_status(job.folder).state == "done"
