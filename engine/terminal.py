@@ -9,13 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.control import strip_control_codes
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 PLAIN_SECONDS = 2
 """Between two plain lines about the same thing."""
+MANY_ROWS = 500
+"""Of a table; more would take seconds to fit to a terminal."""
 
 
 class Report(Protocol):
@@ -106,14 +110,32 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on stdout; numbers to the right."""
+    """A table on stdout; numbers to the right. One of more than `MANY_ROWS` is not fitted to the width of the terminal."""
+    numeric = [
+        bool(rows) and all(isinstance(row[index], (int, float, type(None))) for row in rows)
+        for index in range(len(columns))
+    ]
+    if len(rows) > MANY_ROWS:
+        print("\n".join(_lines(columns, rows, numeric)))
+        return
     table = Table(box=None, pad_edge=False)
-    for index, column in enumerate(columns):
-        numeric = all(isinstance(row[index], (int, float, type(None))) for row in rows)
-        table.add_column(column, justify="right" if numeric and rows else "left", overflow="fold")
+    for column, is_numeric in zip(columns, numeric, strict=True):
+        table.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(_cell(value)) for value in row))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _lines(columns: Sequence[str], rows: Sequence[Sequence[object]], numeric: Sequence[bool]) -> Iterator[str]:
+    """The same table as plain text, a hundred times faster."""
+    cells = [columns, *([strip_control_codes(_cell(value)) for value in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        padded = (
+            (" " * (width - cell_len(text)), text) if right else (text, " " * (width - cell_len(text)))
+            for text, width, right in zip(row, widths, numeric, strict=True)
+        )
+        yield "  ".join(map("".join, padded))
 
 
 def _cell(value: object) -> str:
