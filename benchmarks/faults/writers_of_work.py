@@ -16,6 +16,7 @@ from benchmarks.faults.made_up_rounds import write_run
 from benchmarks.faults.writer import Say, Writer, Wrong
 from benchmarks.faults.writers_of_rounds import TRAINED, config
 from engine.config import TrainConfig
+from engine.errors import DamagedRunError
 from engine.executors import INLINE
 from engine.experiments.campaign import run_campaign
 from engine.experiments.faultlab.kept_cell import KeptCell, finish
@@ -245,6 +246,8 @@ def _check_archive(folder: Path, said: Set[str]) -> Iterator[Wrong]:
     unpacked.mkdir()
     try:
         unpack(archive, unpacked, Files())
+        for damage in verify_run(unpacked):  # an import would refuse it
+            raise DamagedRunError(damage.problem)
         yield from _same_as_run(folder, unpacked)
     finally:
         shutil.rmtree(unpacked)

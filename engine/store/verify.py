@@ -105,6 +105,9 @@ def verify_rounds(path: str | Path, files: Files | None = None, sound: SoundFile
     if in_data and len(commits) == len(numbers):
         gone = _dropped_meanwhile(path, commits[numbers[-1]], kept, files)
         in_data = [found for found in in_data if found.file not in gone]
+    elif in_data:  # a commit that can't be read is named; what is gone of earlier rounds it may have dropped
+        unread = max(number for number in numbers if number not in commits)
+        in_data = [found for found in in_data if int(_number(found.file)) > unread or files.exists(path / found.file)]
     damage += in_data
     if sound.cache and not damage:
         sound.keep()

@@ -17,7 +17,7 @@ from benchmarks.faults import dropping
 from benchmarks.faults.failing_files import CrashError, FailingFiles
 from benchmarks.faults.made_up_rounds import METRICS, make_snapshot
 from engine.errors import StorageError
-from engine.store import Files, RunWriter, open_run
+from engine.store import Files, RunWriter, open_run, verify_run
 
 __all__ = ["start"]
 
@@ -104,6 +104,18 @@ def test_a_failed_removal_stops_the_writer(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match="an earlier write failed; open the run again"):
             writer.commit_round(make_snapshot(3), METRICS)
     assert open_run(tmp_path / "run").stored_rounds == [1, 2]
+
+
+def test_a_damaged_commit_is_named_and_not_what_it_dropped(tmp_path: Path) -> None:
+    path = dropping.write(tmp_path / "run")
+    for k in dropping.DROPS:
+        commit = path / "commits" / f"{k:06d}.json"
+        data = commit.read_bytes()
+        commit.write_bytes(data.replace(b'"round"', b'"wound"', 1))
+        assert [damage.file for damage in verify_run(path)] == [f"commits/{commit.name}"]
+        commit.write_bytes(data)
+    next((path / "data").glob("000003-records-*")).unlink()
+    assert len(verify_run(path)) == 1, "what no commit dropped is missed"
 
 
 @pytest.mark.slow

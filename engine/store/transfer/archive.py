@@ -149,6 +149,9 @@ def _members(archive: Path, stream: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo
                 content = tar.extractfile(member) if member.isreg() else None
                 yield member, content
                 tar.members = []  # type: ignore[attr-defined]  # it would remember them all
+            stream.seek(tar.offset)  # to the library a header that is damaged is the end, too
+            if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise DamagedRunError(f"{archive.name} is damaged: it does not end where a file in it ends")
     except (tarfile.TarError, ValueError, EOFError, OverflowError) as error:
         raise NotARunError(f"{archive} is no archive of a run, a plain tar ({' '.join(str(error).split())})") from None
 

@@ -46,6 +46,20 @@ def tar(path: Path, **files: bytes) -> Path:
     return path
 
 
+def test_a_damaged_header_is_no_end(run: Path, tmp_path: Path) -> None:
+    archive_run(run, tmp_path / "sent.tar")
+    data = (tmp_path / "sent.tar").read_bytes()
+    with tarfile.open(tmp_path / "sent.tar") as found:
+        headers = [member.offset for member in found][1:]
+    for n, at in enumerate(headers):
+        (tmp_path / f"{n}.tar").write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(DamagedRunError, match="does not end where a file in it ends"):
+            unpacked(tmp_path / f"{n}.tar")
+        (tmp_path / f"cut-{n}.tar").write_bytes(data[:at])
+        with pytest.raises(DamagedRunError, match="does not end where a file in it ends"):
+            unpacked(tmp_path / f"cut-{n}.tar")
+
+
 def test_all_that_is_archived_comes_out_as_it_was(run: Path, tmp_path: Path, listing: Listing) -> None:
     (run / "interventions").mkdir()
     (run / "derived").mkdir()
