@@ -102,13 +102,7 @@ def verify_rounds(path: str | Path, files: Files | None = None, sound: SoundFile
         if not found:
             sound.add(hashes, identities)
         in_data += found
-    if in_data and len(commits) == len(numbers):
-        gone = _dropped_meanwhile(path, commits[numbers[-1]], kept, files)
-        in_data = [found for found in in_data if found.file not in gone]
-    elif in_data:  # a commit that can't be read is named; what is gone of earlier rounds it may have dropped
-        unread = max(number for number in numbers if number not in commits)
-        in_data = [found for found in in_data if int(_number(found.file)) > unread or files.exists(path / found.file)]
-    damage += in_data
+    damage += _not_dropped(path, in_data, numbers, commits, kept, files)
     if sound.cache and not damage:
         sound.keep()
         if len(commits) - len(indexed) >= WORTH:
@@ -207,6 +201,24 @@ def _chain_damage(numbers: list[int], commits: dict[int, Commit], root: str) -> 
             if problem:
                 yield Damage("run.json" if before is None else commit.name, problem)
         before = commit
+
+
+def _not_dropped(
+    path: Path,
+    in_data: list[Damage],
+    numbers: list[int],
+    commits: Mapping[int, Commit],
+    kept: KeptFiles,
+    files: Files,
+) -> list[Damage]:
+    """What is damaged, without what is gone because a commit drops it, or may drop it where it can't be read itself."""
+    if not in_data:
+        return []
+    if len(commits) == len(numbers):
+        gone = _dropped_meanwhile(path, commits[numbers[-1]], kept, files)
+        return [found for found in in_data if found.file not in gone]
+    unread = max(number for number in numbers if number not in commits)
+    return [found for found in in_data if int(_number(found.file)) > unread or files.exists(path / found.file)]
 
 
 def _dropped_meanwhile(path: Path, last: Commit, kept: KeptFiles, files: Files) -> set[str]:
