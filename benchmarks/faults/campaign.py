@@ -109,7 +109,7 @@ def page(found: list[Found]) -> str:
         "Made by `make faults`, or a part of it by `python -m benchmarks.faults --part 0/20`; see `benchmarks/faults/`. "
         f"Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}. The aim is 0 everywhere.",
         "",
-        f"| fault | of it tried | trials | {' | '.join(KINDS)} | seconds |",
+        f"| fault | share tried, mean over the writers | trials | {' | '.join(KINDS)} | seconds |",
         f"|---|---|---|{'---|' * len(KINDS)}---|",
     ]
     for fault in FAULTS:

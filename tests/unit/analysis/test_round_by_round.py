@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import make_manifest
 
 import engine
+from benchmarks.faults.made_up_rounds import make_manifest
 from engine.analysis import formation as formation_file
 from engine.analysis import round_by_round
 from engine.analysis.behaviour import influence_by_action

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import make_snapshot, write_run
 
 import engine
+from benchmarks.faults.made_up_rounds import make_snapshot, write_run
 from engine.analysis.formation import formation
 from engine.store import Files, export_run, open_run, read, verify_run
 from engine.store.kept_files import KeptFiles

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from synthetic import METRICS, make_snapshot, write_run
 
+from benchmarks.faults.made_up_rounds import METRICS, make_snapshot, write_run
 from engine.store import Damage, Files, RunWriter, save_table, sound_files, verify, verify_run
 from engine.store.sound_files import SoundFiles
 from engine.store.verify import verify_rounds
