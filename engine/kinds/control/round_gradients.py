@@ -199,7 +199,5 @@ def has_gradients(snapshot: ControlSnapshot) -> bool:
     if snapshot.config.path != "closed_form":
         return False
     shapes = [each.shape for name, each in snapshot.parameters.items() if re.fullmatch(r"actor\.\d+\.weight", name)]
-    numbers = sum(
-        inputs + 2 * outputs for outputs, inputs in shapes
-    )  # of a record; the second term has deltas of its own
-    return 4 * numbers * len(snapshot.buffer) <= KEPT_BYTES
+    of_record = sum(inputs + 2 * outputs for outputs, inputs in shapes)  # the second term has deltas of its own
+    return 4 * of_record * len(snapshot.buffer) <= KEPT_BYTES
