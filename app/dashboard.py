@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.sequences.loaders import dump_paths
-from app.shell import address_bar, ahead, contrast, first_view, state
+from app.shell import address_bar, ahead, blank_page, contrast, first_view, state
 from app.shell.loaders import allow_what_is_said
 from app.shell.navigation import navigation
 from app.shell.page import header, one_line_errors
@@ -23,6 +23,7 @@ def draw() -> None:
     contrast.strengthen()
     first_view.make_room()
     address_bar.one_entry_a_view()
+    blank_page.load_anew()
     page = navigation()
     with state.run_of(page.url_path), one_line_errors():
         allow_what_is_said()

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import streamlit as st
+from app.shell import page_script
 
-_SCRIPT = """<style>div:has(> .st-key-address_bar) {display: none}</style>
-<script>
-if (!window.oneEntryAView) {
-    window.oneEntryAView = true
-    const push = history.pushState.bind(history), replace = history.replaceState.bind(history)
-    let bare = false
-    for (const input of ["pointerdown", "keydown"]) addEventListener(input, () => { bare = false }, true)
-    history.pushState = (data, title, url) => {
-        const there = new URL(url, location)
-        const says_more = bare && there.pathname === location.pathname
-        bare = !there.search
-        return (says_more ? replace : push)(data, title, url)
-    }
+_SCRIPT = """
+const push = history.pushState.bind(history), replace = history.replaceState.bind(history)
+let bare = false
+for (const input of ["pointerdown", "keydown"]) addEventListener(input, () => { bare = false }, true)
+history.pushState = (data, title, url) => {
+    const there = new URL(url, location)
+    const says_more = bare && there.pathname === location.pathname
+    bare = !there.search
+    return (says_more ? replace : push)(data, title, url)
 }
-</script>"""
+"""
 
 
 def one_entry_a_view() -> None:
@@ -27,5 +23,4 @@ def one_entry_a_view() -> None:
     A link of the navigation leads to the page's bare address, and the page then says what it shows: without this, both would
     be in the history, and Back would lead to the bare one, and from there to the page's defaults.
     """
-    with st.container(key="address_bar"):
-        st.html(_SCRIPT, unsafe_allow_javascript=True)
+    page_script.run("address_bar", _SCRIPT)

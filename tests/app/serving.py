@@ -8,7 +8,7 @@ import re
 import socket
 import subprocess
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,22 +81,26 @@ def listening(port: int) -> set[str]:
 
 def first_page(port: int) -> tuple[bool, str]:
     """Open the page as a browser does: whether it is told to send statistics, and all that is drawn, as text."""
-    statistics, drawn = True, []
+    said = said_to_a_browser(port)
+    statistics = any(
+        one.new_session.config.gather_usage_stats for one in said if one.WhichOneof("type") == "new_session"
+    )
+    return statistics, "\n".join(str(one.delta) for one in said if one.WhichOneof("type") == "delta")
+
+
+def said_to_a_browser(port: int, page: str = "", query: str = "", known: Iterable[str] = ()) -> list[ForwardMsg]:
+    """Open a page as a browser does that has heard some messages before: all that it is told until the page is drawn."""
+    said: list[ForwardMsg] = []
     address = f"ws://127.0.0.1:{port}/_stcore/stream"
     with connect(address, subprotocols=["streamlit"], origin=f"http://127.0.0.1:{port}", max_size=None) as browser:  # type: ignore[list-item,arg-type]
         asked = BackMsg()
-        asked.rerun_script.query_string = ""
+        asked.rerun_script.query_string = query
+        asked.rerun_script.page_name = page
+        asked.rerun_script.cached_message_hashes.extend(known)
         browser.send(asked.SerializeToString())
-        while True:
-            said = ForwardMsg()
-            said.ParseFromString(browser.recv(timeout=60))
-            kind = said.WhichOneof("type")
-            if kind == "new_session":
-                statistics = said.new_session.config.gather_usage_stats
-            elif kind == "delta":
-                drawn.append(str(said.delta))
-            elif kind == "script_finished":
-                return statistics, "\n".join(drawn)
+        while not said or said[-1].WhichOneof("type") != "script_finished":
+            said.append(ForwardMsg.FromString(browser.recv(timeout=60)))
+    return said
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -13,7 +13,8 @@ from urllib.error import HTTPError
 from urllib.request import HTTPCookieProcessor, build_opener, urlopen
 
 import pytest
-from serving import environment, first_page, free_port, served, settings_of
+from serving import environment, first_page, free_port, said_to_a_browser, served, settings_of
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -114,6 +115,21 @@ def test_the_console_script_trains_and_shows_where_it_is_called(installed: Path,
     assert not statistics
     assert "mine" in page
     assert str(tmp_path / "runs") not in page, "there is a run, so nothing says where to look"
+
+
+@pytest.mark.parametrize("command", [[*STREAMLIT, "--server.port=PORT"], MODULE])
+def test_what_a_browser_may_have_forgotten_is_sent_again(command: list[str], tmp_path: Path) -> None:
+    """By the time that the server names what it has sent before, a browser on its way from page to page may not have it."""
+
+    def large(said: list[ForwardMsg]) -> list[str]:
+        return [one.hash for one in said if one.ByteSize() > 30_000]
+
+    with served(command, ROOT, tmp_path / "log", environment()) as found:
+        first = said_to_a_browser(found.port, "timeline", "run=LunarLander-v3")
+        again = said_to_a_browser(found.port, "timeline", "run=LunarLander-v3", known=[one.hash for one in first])
+    assert large(first)
+    assert large(again) == large(first)
+    assert not [one for one in again if one.WhichOneof("type") == "ref_hash"]
 
 
 def test_training_imports_nothing_of_the_dashboard(installed: Path, tmp_path: Path) -> None:

@@ -16,6 +16,17 @@ def patient_page(browser: BrowserContext) -> Page:
     return page
 
 
+def messages(page: Page) -> list[str]:
+    """What the browser says from now on; a list that grows."""
+    said: list[str] = []
+    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: said.append(f"uncaught: {error.stack or error}"))
+    page.on("crash", lambda _: said.append("the page crashed"))
+    page.on("websocket", lambda socket: socket.on("close", lambda _: said.append("a web socket was closed")))
+    page.on("requestfailed", lambda asked: said.append(f"{asked.method} {asked.url} failed: {asked.failure}"))
+    return said
+
+
 def idle(page: Page) -> None:
     """Wait until the script run is finished, and nothing on the page is older than that."""
     page.wait_for_timeout(200)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import patient_page
+from browsing import messages, patient_page
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 from serving import served
 from stable_baselines3 import PPO
@@ -74,7 +74,9 @@ def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def page(browser: BrowserContext) -> Iterator[Page]:
+def page(browser: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
     page = patient_page(browser)
+    said = messages(page)
     yield page
+    request.node.add_report_section("teardown", "browser", "\n".join([page.url, *said]))
     page.close()
