@@ -83,10 +83,16 @@ def _contents(
         elif not snapshot.buffer.kept[record]:
             st.caption("This record was dropped from the actor's loss; the critic trained on it.")
         elif snapshot.buffer.repaired[record]:
-            st.caption(
-                f"This record was repaired: the update took {REPAIRED[snapshot.config.repair]} in the place of its advantage."
-            )
+            took = REPAIRED[repair_of(run, snapshot, record)]
+            st.caption(f"This record was repaired: the update took {took} in the place of its advantage.")
         return _views(run, snapshot, scores, fields, record, word)
+
+
+def repair_of(run: Run, snapshot: ControlSnapshot, record: int) -> str:
+    """What a repaired record took: a branch's own, which somebody chose, their TD errors, and others what the filter gives."""
+    parent = run.manifest.parent
+    is_chosen = parent is not None and parent.round == snapshot.round and record in parent.repaired
+    return "td_error" if is_chosen else snapshot.config.repair
 
 
 def title(run: Run, snapshot: ControlSnapshot, fields: Fields, record: int) -> str:

@@ -8,11 +8,16 @@ AT_ONCE = 2**14
 """Records of a block. A pass of a policy over so many takes some tens of megabytes, and a round that has no more is one block."""
 
 
-def blocks(n: int) -> Iterator[slice]:
-    """The records 0 to n - 1 in order.
+def blocks(n: int, *, whole: bool = False) -> Iterator[slice]:
+    """The records 0 to n - 1 in order; of none, one block of none.
 
     >>> [(block.start, block.stop) for block in blocks(40_000)]
     [(0, 16384), (16384, 32768), (32768, 40000)]
+
+    Args:
+        n: how many there are.
+        whole: as one block: a policy with a memory must see every record in its place.
     """
-    for start in range(0, n, AT_ONCE):
-        yield slice(start, min(start + AT_ONCE, n))
+    size = max(n, 1) if whole else AT_ONCE
+    for start in range(0, max(n, 1), size):
+        yield slice(start, min(start + size, n))

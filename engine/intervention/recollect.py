@@ -26,6 +26,7 @@ from engine.core.replays.replay import replay
 from engine.core.training import train_on
 from engine.executors import INLINE, Pool
 from engine.intervention.comparison import Estimate, compare
+from engine.intervention.here_or_elsewhere import done
 from engine.intervention.plan import ARMS, Intervention, ProgressMeter, draws, intervened
 from engine.store.read import Run, open_run
 from engine.store.snapshot import Snapshot
@@ -71,15 +72,16 @@ def recollect(
     recorded = {"counterfactual": folder, "control": folder / "control"}
     tasks = [SeedTask(arm, seed, plan.seeds) for seed in range(plan.seeds) for arm in ARMS]
     left = [task for task in tasks if task.seed or task.arm not in recorded]
-    found: dict[SeedTask, Played] = {}
-    if pool.executor == "inline":
-        for task in left:
-            found[task] = played(train_here(snapshot, plan, given, task, meter), plan, evaluation, task, meter)
-    else:
-        meter.say("training on with newly collected data")
-        for task, made in pool.run(partial(train_elsewhere, snapshot, plan, given), left):
-            found[task] = made
-            meter.finished(f"trained on, {task} is finished", updates=1 + plan.continue_rounds)
+
+    def here(task: SeedTask, meter: ProgressMeter) -> Played:
+        return played(train_here(snapshot, plan, given, task, meter), plan, evaluation, task, meter)
+
+    def finished(task: SeedTask) -> None:
+        meter.finished(f"trained on, {task} is finished", updates=1 + plan.continue_rounds)
+
+    elsewhere, doing = partial(train_elsewhere, snapshot, plan, given), "training on with newly collected data"
+    made = done(left, here, elsewhere, pool, meter, doing=doing, finished=finished)
+    found = dict(zip(left, made, strict=True))
     for arm, branch in recorded.items():
         task = SeedTask(arm, 0, plan.seeds)
         found[task] = played(recorded_arm(open_run(branch)), plan, evaluation, task, meter)

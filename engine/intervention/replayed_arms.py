@@ -10,6 +10,7 @@ from engine.core.kind import recorded_here
 from engine.core.replays.replay import Replayed, replay
 from engine.executors import Pool
 from engine.intervention.comparison import change
+from engine.intervention.here_or_elsewhere import done
 from engine.intervention.plan import ARMS, Intervention, ProgressMeter, draws, intervened
 from engine.store.snapshot import Snapshot
 
@@ -56,16 +57,13 @@ def in_every_order(
         meter: told of the progress.
         pool: where.
     """
-    tasks = [OrderTask(order, plan.orders) for order in range(plan.orders)]
-    if pool.executor == "inline":
-        return [here(task, meter) for task in tasks]
-    meter.say("replaying and evaluating the arms")
-    found = {}
-    for task, made in pool.run(elsewhere, tasks):
-        found[task] = made
+
+    def finished(task: OrderTask) -> None:
         for arm in ARMS:
             meter.finished(f"{arm}, {task} is finished", updates=1)
-    return [found[task] for task in tasks]
+
+    tasks = [OrderTask(order, plan.orders) for order in range(plan.orders)]
+    return done(tasks, here, elsewhere, pool, meter, doing="replaying and evaluating the arms", finished=finished)
 
 
 def about(snapshot: Snapshot) -> dict[str, Any]:

@@ -94,7 +94,7 @@ THROUGH = {
         "app/shell/page.py",
     ),
     "tests/app/test_every_kind.py": ("app/shell/kinds.py",),
-    "tests/app/test_other_environments.py": ("app/records/inspector.py", "engine/kinds/control/fields.py"),
+    "tests/app/test_other_environments.py": ("engine/kinds/control/fields.py",),
     "tests/app/diagnosis": ("app/charts/diagnosis.py", "app/charts/places.py"),
     "tests/app/removal/test_every_round.py": ("app/charts/across.py",),
     "tests/app/scores/test_background.py": ("app/removal/predicted_and_actual.py",),

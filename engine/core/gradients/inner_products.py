@@ -18,7 +18,7 @@ from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.config import TrainConfig
-from engine.core.blocks import AT_ONCE, blocks
+from engine.core.blocks import blocks
 from engine.core.gradients.attribution import Term
 from engine.core.objective import Batch, Objective, ObjectiveFunction, objective_function
 from engine.core.policy import Evaluation, Policy, nothing_trained, trained
@@ -125,10 +125,8 @@ def inner_products(
                 return BACKENDS[name](policy, records, part, direction, with_value)
         return BACKENDS[backend or "loop"](policy, records, part, direction, with_value)
 
-    n = len(batch.returns)
-    if policy.has_memory or n <= AT_ONCE:
-        return products(batch)
-    return torch.cat([products(batch.part(block.start, block.stop)) for block in blocks(n)])
+    each = blocks(len(batch.returns), whole=policy.has_memory)
+    return torch.cat([products(batch.part(block.start, block.stop)) for block in each])
 
 
 def products_by_term(policy: Policy, batch: Batch, config: TrainConfig, direction: Direction) -> Objective:

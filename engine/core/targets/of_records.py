@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from engine.core.blocks import AT_ONCE, blocks
+from engine.core.blocks import blocks
 from engine.core.policy import Policy
 from engine.core.targets.question import TargetName
 from engine.errors import BadInputError
@@ -107,19 +107,11 @@ class ReturnTarget:
     def parts(self, policy: Policy) -> Iterator[Tensor]:
         """What each block of the records has of the mean; a policy with a memory is shown all of them at once."""
         n = len(self.action)
-        if policy.has_memory or n <= AT_ONCE:
-            yield self._mean(policy, self.observation, self.action, self.advantage)
-            return
-        for rows in blocks(n):
-            states = tree_map(itemgetter(rows), self.observation)
-            mean = self._mean(policy, states, self.action[rows], self.advantage[rows])
-            yield mean * ((rows.stop - rows.start) / n)
-
-    @staticmethod
-    def _mean(policy: Policy, states: Any, action: NDArray[Any], advantage: Float32s) -> Tensor:
-        inputs = policy.encoded(states)
-        log_prob = policy(inputs, policy.as_tensor(action), with_value=False).log_prob
-        return (policy.as_tensor(advantage) * log_prob).mean()
+        for rows in blocks(n, whole=policy.has_memory):
+            inputs = policy.encoded(tree_map(itemgetter(rows), self.observation))
+            log_prob = policy(inputs, policy.as_tensor(self.action[rows]), with_value=False).log_prob
+            mean = (policy.as_tensor(self.advantage[rows]) * log_prob).mean()
+            yield mean * ((rows.stop - rows.start) / max(n, 1))
 
 
 def return_target(snapshot: Snapshot, reference: Any | None = None) -> ReturnTarget:

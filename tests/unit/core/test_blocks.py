@@ -14,10 +14,8 @@ import engine
 from engine.core import blocks as module
 from engine.core.blocks import AT_ONCE, blocks
 from engine.core.faithfulness.lds import summed
-from engine.core.gradients import inner_products
 from engine.core.gradients.inner_products import target_gradient
 from engine.core.policy import Evaluation, Policy
-from engine.core.targets import of_records
 from engine.core.targets.of_records import ReturnTarget, return_target
 from engine.envs import find
 from engine.kinds.control import round_gradients
@@ -37,8 +35,7 @@ def snapshot() -> Snapshot:
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Small blocks, and how many records the policy is shown at once."""
-    for each in (module, inner_products, of_records):
-        monkeypatch.setattr(each, "AT_ONCE", BLOCK)
+    monkeypatch.setattr(module, "AT_ONCE", BLOCK)
     monkeypatch.setattr(round_gradients, "KEPT_BYTES", 0)
     found: list[int] = []
     forward = ActorCritic.forward
@@ -54,7 +51,8 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_blocks_are_all_records_in_order() -> None:
     n = 2 * AT_ONCE + 5
     assert np.concatenate([np.arange(n)[rows] for rows in blocks(n)]).tolist() == [*range(n)]
-    assert [*blocks(0)] == []
+    assert [*blocks(0)] == [slice(0, 0)]
+    assert [*blocks(n, whole=True)] == [slice(0, n)]
 
 
 @pytest.mark.parametrize("target", ["return", "action"])
