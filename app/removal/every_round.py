@@ -209,7 +209,7 @@ def _unfinished(run: Run, job: SeriesJob, finished: int) -> None:
     total = len(job.series.rounds)
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         if job.state in ACTIVE:
-            st.progress(finished / total, f"{finished} of {total} rounds · {escape(job.doing)}")
+            st.progress(finished / total, f"{finished} of {total} rounds · {escape(job.in_words)}")
             cancel.draw("across_cancel", partial(request_cancel, job), job.is_stopping)
             return
         why = {"failed": escape(job.doing), "stale": "its process is gone"}.get(job.state, "cancelled")

@@ -101,8 +101,8 @@ def orders_control(snapshot: Snapshot, estimator: str, place: AbstractContextMan
     )  # fmt: skip
     if estimator == REPLAY_REGRESSION:
         why = (
-            "In how many minibatch orders every removal is replayed, at least 2; the scores it starts from are averaged over "
-            "as many."
+            "Over how many minibatch orders the scores are averaged that it starts from. Its replays have an order of their own "
+            "each, whatever is chosen here."
         )
     if not snapshot.minibatches.size:
         options, why = [1], "The minibatch order of this round was not recorded."

@@ -52,7 +52,7 @@ def draw_job(name: str, run: Run, job: InterventionJob, cancel_key: str) -> None
             if job.state == "stale":
                 st.warning("Its process has not reported for a while. Start it again, or cancel it.")
             else:
-                st.progress(min(job.done / max(job.total, 1), 1.0), text=escape(job.doing))
+                st.progress(min(job.done / max(job.total, 1), 1.0), text=escape(job.in_words))
             cancel.draw(cancel_key, partial(request_cancel, job), job.is_stopping, place=actions)
         if job.state == "failed":
             st.error(escape(job.doing))

@@ -15,6 +15,7 @@ from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.normalization import normalizer_at
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.known_kinds import kind_named
 from engine.spaces import Space
 from engine.store.read import Run
 
@@ -76,10 +77,8 @@ class Difference:
 def comparable(first: Run, second: Run) -> str | None:
     """Why the policies of two runs can't be asked about the same states, or None if they can."""
     for run in (first, second):
-        if run.kind != "control":
-            return (
-                f"{run.name} is a run of the kind {run.kind}, and only policies of control tasks are asked about states"
-            )
+        if not kind_named(run.kind).answers_states:
+            return f"{run.name} is a run of the kind {run.kind}, whose policies are not asked about states"
     for what, a, b in (
         ("observations", first.manifest.observation_space, second.manifest.observation_space),
         ("actions", first.manifest.action_space, second.manifest.action_space),

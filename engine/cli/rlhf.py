@@ -9,6 +9,7 @@ import typer
 
 from engine import arguments
 from engine.allowed import allowed
+from engine.config import LANGUAGE_FILTERS
 from engine.errors import BadInputError, CancelledError
 from engine.terminal import progress
 
@@ -30,7 +31,10 @@ def rlhf(
     seed: Annotated[int | None, typer.Option(help="Seeds everything; by default 0.")] = None,
     algorithm: Annotated[str | None, typer.Option(help="ppo or grpo; by default ppo.")] = None,
     record_filter: Annotated[
-        str | None, typer.Option("--filter", help="Train on a part of each round: iif, random, reward_threshold.")
+        str | None,
+        typer.Option(
+            "--filter", help=f"Train on a part of each round, or repair it: {', '.join(LANGUAGE_FILTERS[1:])}."
+        ),
     ] = None,
     drop: Annotated[
         float | None, typer.Option(help="How much of what hurts the filter drops, above 0 and at most 1.")

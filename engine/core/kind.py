@@ -79,6 +79,8 @@ class Kind(Counterfactuals):
     """Why a run can't be gone on with here, with data collected anew; empty where it can."""
     has_states: ClassVar[bool] = False
     """Whether its records are steps of an environment: a state, an action and a reward each, in episodes."""
+    answers_states: ClassVar[bool] = False
+    """Whether its policies can be asked about the states of another run."""
     has_texts: ClassVar[bool] = False
     """Whether its records are sequences of tokens, which people read."""
 

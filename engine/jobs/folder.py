@@ -33,9 +33,16 @@ class Job:
     folder: Path
     state: State
     doing: str
-    """What the worker does now, with the time left, or why it failed."""
+    """What the worker does now, or why it failed."""
     done: int
     total: int
+    left: str = ""
+    """The time that what the worker does now takes still, `3 min left`; empty while it is not known."""
+
+    @property
+    def in_words(self) -> str:
+        """What the worker does now, and the time left."""
+        return f"{self.doing}, {self.left}" if self.left else self.doing
 
     @property
     def is_stopping(self) -> bool:
@@ -47,12 +54,6 @@ class Job:
         """Of what the worker does now, from 0 to 1."""
         return min(self.done / self.total, 1.0)
 
-    @property
-    def left(self) -> str:
-        """The time that what the worker does now takes still, `3 min left`; empty while it is not known."""
-        words = self.doing.rpartition(", ")[2]
-        return words if words.endswith(" left") else ""
-
 
 @dataclass(frozen=True)
 class Status:
@@ -63,6 +64,7 @@ class Status:
     done: int
     total: int
     time: Finite
+    left: str = ""
 
 
 J = TypeVar("J", bound=Job)
@@ -88,7 +90,8 @@ def _as_written(folder: Path) -> tuple[Job, float]:
     except (DamagedRunError, BadInputError):
         return job, START_SECONDS
     done, total = max(status.done, 0), max(status.total, 1)
-    return replace(job, state=status.state, doing=status.doing, done=done, total=total), time.time() - status.time
+    found = replace(job, state=status.state, doing=status.doing, done=done, total=total, left=status.left)
+    return found, time.time() - status.time
 
 
 def is_worked_on(folder: Path) -> bool:
@@ -104,14 +107,14 @@ def is_worked_on(folder: Path) -> bool:
     return False
 
 
-def write_status(folder: Path, state: State, doing: str, done: int, total: int) -> None:
+def write_status(folder: Path, state: State, doing: str, done: int, total: int, left: str = "") -> None:
     """Replace `status.json`.
 
     Raises:
         FileNotFoundError: the folder is gone.
         StorageError: the run's folder can't be written.
     """
-    status = {"state": state, "doing": doing, "done": done, "total": total, "time": time.time()}
+    status = {"state": state, "doing": doing, "done": done, "total": total, "time": time.time(), "left": left}
     write_json(inside(folder, STATUS_FILE), status, durable=state not in ACTIVE)
 
 

@@ -121,9 +121,9 @@ class _Status:
         self._look()
         if self.report is not None:
             self.report(doing, done, total)
-        left = self.left(done, total)
+        left = self.left(done, total).removeprefix(", ")
         if time.monotonic() - self.last > STATUS_SECONDS:
-            self._write("running", doing + left)
+            self._write("running", doing, left)
             self.last = time.monotonic()
 
     def end(self, state: State, doing: str) -> None:
@@ -140,8 +140,8 @@ class _Status:
         if is_cancelled(self.folder):
             raise CancelledError("cancelled")
 
-    def _write(self, state: State, doing: str) -> None:
+    def _write(self, state: State, doing: str, left: str = "") -> None:
         try:
-            write_status(self.folder, state, doing, self.done, self.total)
+            write_status(self.folder, state, doing, self.done, self.total, left)
         except FileNotFoundError:  # a calculation's folder is a cache
             raise CancelledError(f"{self.folder} was deleted, so nobody waits for this any more") from None

@@ -188,7 +188,7 @@ ESTIMATORS = Estimators(
     ),
     Estimator(
         REPLAY_REGRESSION,
-        "a linear fit to hundreds of real replays without random records; takes longest, and predicts them best",
+        "a linear fit to hundreds of real replays, each without a random half of the records; takes longest",
         with_prior,
         version=4,
     ),

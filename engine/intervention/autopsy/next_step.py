@@ -58,7 +58,7 @@ def _train(run: Run, snapshot: Snapshot, changed: Mapping[str, Any]) -> str:
         usual = envs.preset(config.env_id, PRESET).to_json()
     except BadInputError:
         usual = {}
-    if kind_of(snapshot).no_training or run.kind != "control" or not usual or run.manifest.environment is not None:
+    if kind_of(snapshot).no_training or not usual or run.manifest.environment is not None:
         return f"{said}  # in the training that made this run"
     own = {name: value for name, value in config.to_json().items() if value != usual[name]} | dict(changed)
     settings = [

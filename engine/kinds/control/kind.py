@@ -42,6 +42,7 @@ class ControlKind(Kind):
 
     name = "control"
     has_states = True
+    answers_states = True
     takes = ("names",)
     no_rollouts = ""
 

@@ -36,6 +36,7 @@ class RecordedKind(ControlKind):
     """A control task whose policy, loss and optimizer are somebody else's."""
 
     name = "recorded"
+    answers_states = False
     no_training = (
         "another trainer made this run, so that it can't be trained on here; a removal is replayed and evaluated"
     )
