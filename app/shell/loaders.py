@@ -23,8 +23,7 @@ from engine.analysis.relations import Relations
 from engine.analysis.rendering import render, render_state
 from engine.core.chosen_targets import named_target
 from engine.core.estimators.averaged_over_orders import influence_seconds as influence_estimate
-from engine.core.estimators.registry import DEFAULT_ESTIMATOR, PRIOR, REPLAY_REGRESSION
-from engine.core.estimators.replay_regression import training_seconds
+from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.core.faithfulness.cost import validation_seconds
 from engine.core.faithfulness.measure import Measurement
 from engine.core.influence import influence, read_influence
@@ -188,14 +187,19 @@ def influence_seconds(
     snapshot: Snapshot, target: Target, estimator: str, orders: int = 1, by_layer: bool = False
 ) -> float:
     """How long scores would take that are not kept; the cheapest ones are not timed."""
-    if estimator == REPLAY_REGRESSION:  # it depends on the replays that are kept by now
-        return influence_seconds(snapshot, target, PRIOR, orders, by_layer) + training_seconds(
-            snapshot, target, _replay_seconds(snapshot), jobs_pool()
-        )
     known = kind_of(snapshot).seconds_an_order(snapshot, estimator, by_layer)
     if known is None and estimator == DEFAULT_ESTIMATOR and orders == 1:
         return 0.0
-    return orders * (_seconds_an_order(snapshot, target, target.name, estimator, by_layer) if known is None else known)
+
+    def an_order(name: str, layers: bool) -> float:
+        return _seconds_an_order(snapshot, target, target.name, name, layers)
+
+    def a_replay() -> float:
+        return _replay_seconds(snapshot)
+
+    return influence_estimate(
+        snapshot, estimator, target, orders, by_layer, jobs_pool(), an_order=an_order, a_replay=a_replay
+    )
 
 
 def _as_long(snapshot: Snapshot, target: Target, name: str, estimator: str, by_layer: bool) -> tuple[Any, ...]:

@@ -116,6 +116,9 @@ def influence_seconds(
     orders: int = 1,
     by_layer: bool = False,
     pool: Pool = INLINE,
+    *,
+    an_order: Callable[[str, bool], float] | None = None,
+    a_replay: Callable[[], float] | None = None,
 ) -> float:
     """How long `attribute` will take here, from timing it on two short updates of the round's own records.
 
@@ -128,6 +131,8 @@ def influence_seconds(
         orders: minibatch orders to average over.
         by_layer: whether to split by layer as well.
         pool: where `replay_regression` makes its replays.
+        an_order: seconds of an estimator over one order, split by layer or not, where somebody has timed it.
+        a_replay: seconds of one replay, likewise.
 
     Returns:
         Wall-clock seconds. The estimate itself takes what a few optimizer steps take.
@@ -139,11 +144,16 @@ def influence_seconds(
     one_thread()
     target = named_target(snapshot) if target is None else target
     if estimator == REPLAY_REGRESSION:
-        prior = influence_seconds(snapshot, PRIOR, target, orders, by_layer)
-        return prior + training_seconds(snapshot, target, pool=pool)
+        prior = influence_seconds(snapshot, PRIOR, target, orders, by_layer, an_order=an_order)
+        return prior + training_seconds(snapshot, target, a_replay, pool)
     known = kind_of(snapshot).seconds_an_order(snapshot, estimator, by_layer)
-    if known is not None:
-        return orders * known
+    if known is None:
+        known = an_order(estimator, by_layer) if an_order else _timed_order(snapshot, estimator, target, by_layer)
+    return orders * known
+
+
+def _timed_order(snapshot: Snapshot, estimator: str, target: Target, by_layer: bool) -> float:
+    """Seconds of an estimator over one order, from two short updates."""
     steps, seconds = [], []
     for wanted in (1, *CALIBRATION_STEPS):
         short = _shortened(snapshot, wanted)
@@ -154,7 +164,7 @@ def influence_seconds(
     # The first one only warms up.
     fewer, more = steps[1:]
     a_step = max(0.0, seconds[2] - seconds[1]) / max(1, more - fewer)
-    return orders * (seconds[2] + a_step * (planned_steps(snapshot) - more))
+    return seconds[2] + a_step * (planned_steps(snapshot) - more)
 
 
 def _shortened(snapshot: Snapshot, steps: int) -> Snapshot:

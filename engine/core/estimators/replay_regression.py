@@ -10,7 +10,7 @@ What the fit without pair p says of y_p is worth as much as what it says of a re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -102,12 +102,14 @@ def fit_to_replays(
     return found, foretold(found.left_out, once, again, subsets=effort.subsets, orders=effort.orders, rng=rng)
 
 
-def training_seconds(snapshot: Snapshot, target: Target, one: float | None = None, pool: Pool = INLINE) -> float:
-    """How long the estimator's replays that are not kept take in a pool; `one` of them is timed, or takes that long."""
+def training_seconds(
+    snapshot: Snapshot, target: Target, a_replay: Callable[[], float] | None = None, pool: Pool = INLINE
+) -> float:
+    """How long the estimator's replays that are not kept take in a pool, where one takes `a_replay()`, or is timed."""
     done, total = finished_replays(snapshot, target, paired_replays(snapshot))
     if done == total:
         return 0.0
-    return pool.seconds((replay_seconds(snapshot) if one is None else one) * (total - done))
+    return pool.seconds((a_replay() if a_replay else replay_seconds(snapshot)) * (total - done))
 
 
 class Fit(NamedTuple):
