@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from engine.analysis.checks.checked import Check, Fault, Read
 from engine.analysis.checks.environment_steps import environment_steps
 from engine.analysis.checks.landing import landed
 from engine.analysis.checks.reward_sign import EARLIER, reward_sign
+from engine.analysis.checks.settings_in_force import settings
 from engine.analysis.checks.stated_rule import follow_stated
 from engine.analysis.incidents.detect import looks_at_records, of_metrics, with_unlike
 from engine.analysis.incidents.incident import UNLIKE
@@ -30,8 +30,6 @@ CLIP = 10.0
 """Size at which rewards are clipped that are divided by their running deviation, here and in Stable-Baselines3."""
 CLOSE = 1e-3
 """By which a gamma or lambda that was read off may differ from the declared one."""
-CHANGED = 2.0
-"""By how many times a number of the settings leaves what it was in the round before."""
 NEAR_VALUE = 0.01
 """How far a recorded value may be from theta(k)'s on another machine, as a share of the values' size."""
 
@@ -203,40 +201,6 @@ def records_before(run: Run, k: int, read: Read) -> Check:
         if each.kind == UNLIKE and each.onset == k:
             return Check(name, False, each.reason, "environment")
     return Check(name, True, "rewards and observations are like those of the rounds before")
-
-
-def settings(run: Run, snapshot: Snapshot, read: Read) -> Check:
-    """Whether the settings in force are those of the round before, up to what a schedule changes; `read` reads a round."""
-    name, k = "settings", snapshot.round
-    if not snapshot.in_force:
-        return Check(name, True, "they are the same in all rounds")
-    if not run.has_records(k - 1):
-        return Check(name, None, "the round before is not stored")
-    now, before = (dict(_numbers(each.in_force)) for each in (snapshot, read(k - 1)))
-    changed = [
-        f"{key} from {before[key]:g} to {now[key]:g}" for key in now if key in before and _apart(before[key], now[key])
-    ]
-    if not changed:
-        return Check(name, True, "they are those of the round before, or nearly so")
-    of_advantages = any(each.startswith(("gamma", "gae_lambda")) for each in changed)
-    return Check(
-        name, False, f"changed since the round before: {', '.join(changed)}", "advantages" if of_advantages else "step"
-    )
-
-
-def _numbers(values: object, name: str = "") -> Iterator[tuple[str, float]]:
-    """Those of nested settings, by the last part of their names."""
-    if isinstance(values, dict):
-        for key, each in values.items():
-            yield from _numbers(each, str(key))
-    elif isinstance(values, int | float) and not isinstance(values, bool) and name != "threads":
-        yield name, float(values)
-
-
-def _apart(before: float, now: float) -> bool:
-    if before == 0 or now == 0:
-        return before != now
-    return not 1 / CHANGED <= now / before <= CHANGED
 
 
 def _floats(array: object) -> bool:
