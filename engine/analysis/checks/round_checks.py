@@ -15,8 +15,8 @@ from engine.analysis.checks.landing import landed
 from engine.analysis.checks.reward_sign import EARLIER, reward_sign
 from engine.analysis.checks.settings_in_force import settings
 from engine.analysis.checks.stated_rule import follow_stated
-from engine.analysis.incidents.detect import looks_at_records, of_metrics, with_unlike
-from engine.analysis.incidents.incident import UNLIKE
+from engine.analysis.incidents.detect import looks_at_records
+from engine.analysis.incidents.unlike import EARLIER_RECORDS, EARLIER_ROUNDS, Unlike
 from engine.analysis.not_finite_records import not_finite_records, some
 from engine.core.checkpoint import one_thread
 from engine.core.kind import kind_of
@@ -194,13 +194,19 @@ def _fault_of(found: Followed, declared: Rule) -> tuple[Fault | None, str]:
 
 def records_before(run: Run, k: int, read: Read) -> Check:
     """Whether rewards and observations are like those of the rounds before; `read` reads a round."""
-    name, looks = "records before", looks_at_records(run, read=read)
+    name, looks, unlike = "records before", looks_at_records(run, read=read), Unlike()
     for _ in looks:
         continue
-    for each in with_unlike(of_metrics(run), looks):
-        if each.kind == UNLIKE and each.onset == k:
-            return Check(name, False, each.reason, "environment")
-    return Check(name, True, "rewards and observations are like those of the rounds before")
+    found = [unlike.see(j, look) for j, look in looks.in_order if j <= k]
+    if found and found[-1]:
+        return Check(name, False, found[-1][0].reason, "environment")
+    if not looks.found[k].columns:
+        return Check(name, None, "it has neither rewards nor observations that are compared")
+    if not unlike.compared:
+        needed = f"{EARLIER_RECORDS} records in {EARLIER_ROUNDS} rounds before, the last of them among these"
+        return Check(name, None, f"too few records are stored to compare with; it takes {needed}")
+    parts = {"rewards" if each == "reward" else "observations": None for each in unlike.compared}
+    return Check(name, True, f"{' and '.join(parts)} are like those of the rounds before")
 
 
 def _floats(array: object) -> bool:

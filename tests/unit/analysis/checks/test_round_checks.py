@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from planted import ROUND, planted_run
 
 import engine
 from engine.analysis.checks.checked import Check
-from engine.analysis.checks.round_checks import advantages, check_round, numbers
+from engine.analysis.checks.round_checks import advantages, check_round, numbers, records_before
 from engine.experiments.faultlab.plants import PLANTS
 from engine.kinds.language.advantages import regrouped
 from engine.store.read import Run
@@ -77,6 +78,39 @@ def test_where_nothing_is_planted_nothing_is_named(planted: Callable[[str, float
     assert last["replay"].what == f"the replay of round {ROUND} lands on theta({ROUND + 1}), bit for bit"
     first = {each.name: each for each in check_round(run, 0)}
     assert first["replay before"].ok is None
+
+
+@pytest.mark.parametrize(
+    ("observation", "compared"),
+    [
+        (np.zeros((200, 4), np.float32), "rewards and observations"),
+        (np.zeros(200, np.int64), "rewards"),
+        ({"parts": np.zeros((200, 4), np.float32)}, "rewards"),
+        (np.zeros((200, 9, 9), np.float32), "rewards"),
+    ],
+    ids=["vectors", "Discrete", "Dict", "pictures"],
+)
+def test_records_are_like_those_before_only_as_far_as_they_were_compared(
+    observation: Any, compared: str, tmp_path: Path
+) -> None:
+    class Buffer(SimpleNamespace):
+        def __len__(self) -> int:
+            return 200
+
+    buffer = Buffer(reward=np.ones(200, np.float32), observation=observation)
+    space = SimpleNamespace(shape=(4,), component_names=tuple("abcd"))
+    manifest = SimpleNamespace(observation_space=space, action_space=SimpleNamespace(kind="discrete"))
+
+    def found(stored: list[int]) -> Check:
+        infos = [SimpleNamespace(round=k, hash=str(k), stored=k in stored) for k in range(9)]
+        run: Any = SimpleNamespace(rounds=infos, final=None, stored_rounds=stored, manifest=manifest, path=tmp_path)
+        return records_before(run, 8, lambda k: SimpleNamespace(round=k, buffer=buffer))
+
+    assert found([5, 6, 7, 8]).what == f"{compared} are like those of the rounds before"
+    assert found([5, 6, 7, 8]).ok is True
+    for too_few in ([6, 7, 8], [8], [4, 5, 6, 8]):
+        assert found(too_few).ok is None
+        assert found(too_few).what.startswith("too few records are stored to compare with; it takes 500 records")
 
 
 def test_which_records_are_corrupted(planted: Callable[[str, float], Run]) -> None:
