@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from engine.analysis.checks.advantage_rule import Followed, Rule, follow, follow
 from engine.analysis.checks.checked import Check, Fault, Read
 from engine.analysis.checks.environment_steps import environment_steps
 from engine.analysis.checks.landing import landed
+from engine.analysis.checks.not_finite_step import not_finite_step
 from engine.analysis.checks.reward_sign import EARLIER, reward_sign
 from engine.analysis.checks.settings_in_force import settings
 from engine.analysis.checks.stated_rule import follow_stated
@@ -63,7 +66,7 @@ def check_round(run: Run, k: int) -> list[Check]:
     read = _reader(run, k)
     snapshot, before = read(k), landed(run, k - 1, "replay before", read)
     return [
-        numbers(snapshot),
+        numbers(snapshot, run.checkpoint(k + 1) if run.has_checkpoint(k + 1) else {}),
         policy(snapshot),
         critic(snapshot),
         advantages(snapshot),
@@ -89,15 +92,24 @@ def _reader(run: Run, k: int) -> Read:
     return read
 
 
-def numbers(snapshot: Snapshot) -> Check:
-    """Whether all numbers of the round are finite."""
+def numbers(snapshot: Snapshot, after: Mapping[str, NDArray[Any]]) -> Check:
+    """Whether all numbers of the round and of `after`, the checkpoint after its update, are finite; `after` may be empty."""
     name, found = "numbers", not_finite_records(snapshot.buffer)
     if found.records:
         return Check(name, False, found.sentence, "numbers", found.records)
-    for tensor, values in snapshot.checkpoint.items():
-        if _floats(values) and not np.isfinite(values).all():
-            return Check(name, False, f"{tensor} of the checkpoint before the update is not finite", "numbers")
-    return Check(name, True, "all numbers of the records and of the checkpoint are finite")
+    if tensor := _not_finite(snapshot.checkpoint):
+        return Check(name, False, f"{tensor} of the checkpoint before the update is not finite", "numbers")
+    tensor = _not_finite({each: values for each, values in after.items() if each.startswith("parameter/")})
+    if not tensor:
+        return Check(name, True, "all numbers of the records and of the checkpoints are finite")
+    said = f"{tensor} is finite before the update and not after it"
+    try:
+        step = not_finite_step(snapshot)
+    except BadInputError as error:
+        return Check(name, False, f"{said}; which step did it can't be told: {error}", "numbers")
+    if step is None:
+        return Check(name, False, f"{said}; the replay of the update leads to finite parameters", "numbers")
+    return Check(name, False, f"{said}; {step.sentence}", "numbers", step.records)
 
 
 def policy(snapshot: Snapshot) -> Check:
@@ -209,8 +221,10 @@ def records_before(run: Run, k: int, read: Read) -> Check:
     return Check(name, True, f"{' and '.join(parts)} are like those of the rounds before")
 
 
-def _floats(array: object) -> bool:
-    return isinstance(array, np.ndarray) and array.dtype.kind == "f"
+def _not_finite(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """The first tensor that is not finite; empty where all are."""
+    floats = ((name, values) for name, values in tensors.items() if values.dtype.kind == "f")
+    return next((name for name, values in floats if not np.isfinite(values).all()), "")
 
 
 def _share(records: NDArray[np.integer], n: int) -> str:

@@ -127,7 +127,7 @@ def test_a_number_that_is_none_is_named(cartpole: Run, column: str) -> None:
     snapshot = cartpole.snapshot(1)
     values = getattr(snapshot.buffer, column).copy()
     values[[3, 20]] = np.nan
-    found = numbers(snapshot.changed(buffer=replace(snapshot.buffer, **{column: values})))
+    found = numbers(snapshot.changed(buffer=replace(snapshot.buffer, **{column: values})), {})
     assert (found.ok, found.fault, found.records) == (False, "numbers", (3, 20))
     assert found.what == f"{column} is not finite in 2 of 140 records (3, 20)"
 
