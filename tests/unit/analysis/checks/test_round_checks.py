@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 from planted import ROUND, planted_run
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
 
 import engine
-from engine.analysis.checks.checked import Check
+from engine.analysis.checks.checked import Check, fault_named
 from engine.analysis.checks.round_checks import advantages, check_round, numbers, records_before
 from engine.experiments.faultlab.plants import PLANTS
 from engine.kinds.language.advantages import regrouped
+from engine.recording import sb3
 from engine.store.read import Run
 
 PINNED = Path(__file__).resolve().parents[4] / "tests" / "pins" / "data"
@@ -78,6 +82,68 @@ def test_where_nothing_is_planted_nothing_is_named(planted: Callable[[str, float
     assert last["replay"].what == f"the replay of round {ROUND} lands on theta({ROUND + 1}), bit for bit"
     first = {each.name: each for each in check_round(run, 0)}
     assert first["replay before"].ok is None
+
+
+class Plants(BaseCallback):
+    """Plants a fault in one round of a Stable-Baselines3 model."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault, self.round = fault, -1
+
+    @property
+    def now(self) -> str:
+        return self.fault if self.round == ROUND else ""
+
+    def _on_rollout_start(self) -> None:
+        self.round += 1
+        model: Any = self.model
+        model.rollout_buffer.gamma = 0.5 if "gamma" in self.now else 0.99
+        model.gamma = 0.5 if self.now == "gamma" else 0.99
+        model.lr_schedule = lambda left: 3e-4
+        model.max_grad_norm = 0.05 if self.now == "max_grad_norm" else 0.5
+        if self.now == "critic":
+            for layer in (model.policy.value_net, model.policy.mlp_extractor.value_net[0]):
+                layer.reset_parameters()
+
+    def _on_step(self) -> bool:
+        if self.now == "sign":
+            self.locals["rewards"] *= -1
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if "rate" in self.now:
+            self.model.lr_schedule = lambda left: 30 * 3e-4
+
+
+@pytest.mark.parametrize(
+    ("plant", "verdict", "words"),
+    [
+        ("nothing", None, ""),
+        ("gamma", "advantages", "gamma from 0.99 to 0.5"),
+        ("silent gamma", "advantages", "gamma 0.5"),
+        ("rate", "step", "learning_rate from 0.0003 to 0.009"),
+        ("silent rate", "step", "times the learning rate"),
+        ("max_grad_norm", "step", "max_grad_norm from 0.5 to 0.05"),
+        ("critic", "critic", "only parameters of the critic"),
+        ("sign", "environment", "other observations or rewards"),
+    ],
+)
+def test_what_a_callback_does_to_another_trainer_is_named(
+    plant: str, verdict: str | None, words: str, tmp_path: Path
+) -> None:
+    model = PPO("MlpPolicy", make_vec_env("CartPole-v1", 2, seed=0), n_steps=128, n_epochs=2, seed=3, device="cpu")
+    recorder, planting = sb3.Recorder(tmp_path / "run", quiet=True, self_test=False), Plants(plant)
+    unseen = plant.startswith("silent")
+    model.learn((ROUND + 2) * 256, callback=[recorder, planting] if unseen else [planting, recorder])
+    recorder.close()
+    run = engine.open_run(tmp_path / "run")
+    found = wrong(run, ROUND)
+    assert fault_named(found) == verdict
+    assert any(words in each.what for each in found if each.fault == verdict) == (verdict is not None)
+    assert (plant == "silent rate") == any(each.name == "replay" for each in found), (
+        "it is replayed with what was in force"
+    )
 
 
 @pytest.mark.parametrize(
