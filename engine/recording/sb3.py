@@ -60,6 +60,20 @@ LOGGED = {
 """Metric -> what the trainer's logger calls it."""
 
 
+IN_FORCE = (
+    "learning_rate",
+    "clip_range",
+    "target_kl",
+    "ent_coef",
+    "vf_coef",
+    "max_grad_norm",
+    "gamma",
+    "gae_lambda",
+    "normalize_advantage",
+)
+"""Settings that the trainer reads anew in every round, so that a schedule or a callback can change them."""
+
+
 class Recorder(BaseCallback):
     """Records every round of a PPO or A2C model into a run folder."""
 
@@ -160,9 +174,7 @@ class Recorder(BaseCallback):
             config=config,
             settings=self._said.to_json(),
             in_force={
-                "config": {
-                    name: getattr(config, name) for name in ("learning_rate", "clip_range", "target_kl", "ent_coef")
-                },
+                "config": {name: getattr(config, name) for name in IN_FORCE},
                 "learning_rate": rate,
                 "threads": torch.get_num_threads(),
                 "loss": self._loss().to_json(),

@@ -11,6 +11,7 @@ from engine.analysis.checks.checked import Check, Read
 from engine.analysis.restoring import CannotRestoreError, points
 from engine.core.kind import recorded_here
 from engine.errors import BadInputError
+from engine.kinds.control.recorded_environment import environment_of
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
@@ -25,6 +26,8 @@ def environment_steps(run: Run, snapshot: Snapshot, read: Read) -> Check:
     """
     k = snapshot.round
     try:
+        if run.manifest.environment is not None:  # which one it is, its first rounds tell, not one that may be spoiled
+            environment_of(run)
         astray = _astray(snapshot)
     except (BadInputError, CannotRestoreError) as error:
         return Check(NAME, None, str(error))

@@ -35,6 +35,8 @@ def landed(run: Run, k: int, name: str, read: Read) -> Check:
     found = verified_round(run, k, read=read)
     if found.largest is None or found.moved is None:
         return Check(name, None, f"round {k} is not replayed: {found.why}")
+    if not math.isfinite(found.moved):
+        return Check(name, None, f"theta({k + 1}) is not finite, so that nothing lands on it")
     if found.equal:
         return Check(name, True, f"the replay of round {k} lands on theta({k + 1}), bit for bit")
     if found.largest <= ROUNDING * found.moved:
@@ -62,8 +64,6 @@ def _done_instead(snapshot: Snapshot, recorded: Mapping[str, NDArray[np.floating
             f"the update with about {rate:.2g} times the learning rate comes nearest, and explains most of it",
         )
     longer = _length(recorded, before) / (_length(replayed, before) or 1)
-    if not np.isfinite(longer):
-        return "numbers", "parameters are not finite"
     if not 1 / LONGER <= longer <= LONGER:
         return "step", f"the recorded update is {longer:.3g} times as long, as with another learning rate"
     return "unexplained", f"no other learning rate leads there either ({rate:.3g} times it comes nearest)"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,12 @@ from engine.analysis.checks.advantage_rule import Followed, Rule, follow, follow
 from engine.analysis.checks.checked import Check, Fault, Read
 from engine.analysis.checks.environment_steps import environment_steps
 from engine.analysis.checks.landing import landed
+from engine.analysis.checks.not_finite_step import not_finite_step
 from engine.analysis.checks.reward_sign import EARLIER, reward_sign
+from engine.analysis.checks.settings_in_force import settings
 from engine.analysis.checks.stated_rule import follow_stated
-from engine.analysis.incidents.detect import looks_at_records, of_metrics, with_unlike
-from engine.analysis.incidents.incident import UNLIKE
+from engine.analysis.incidents.detect import looks_at_records
+from engine.analysis.incidents.unlike import EARLIER_RECORDS, EARLIER_ROUNDS, Unlike
 from engine.analysis.not_finite_records import not_finite_records, some
 from engine.core.checkpoint import one_thread
 from engine.core.kind import kind_of
@@ -30,8 +33,6 @@ CLIP = 10.0
 """Size at which rewards are clipped that are divided by their running deviation, here and in Stable-Baselines3."""
 CLOSE = 1e-3
 """By which a gamma or lambda that was read off may differ from the declared one."""
-CHANGED = 2.0
-"""By how many times a number of the settings leaves what it was in the round before."""
 NEAR_VALUE = 0.01
 """How far a recorded value may be from theta(k)'s on another machine, as a share of the values' size."""
 
@@ -65,7 +66,7 @@ def check_round(run: Run, k: int) -> list[Check]:
     read = _reader(run, k)
     snapshot, before = read(k), landed(run, k - 1, "replay before", read)
     return [
-        numbers(snapshot),
+        numbers(snapshot, run.checkpoint(k + 1) if run.has_checkpoint(k + 1) else {}),
         policy(snapshot),
         critic(snapshot),
         advantages(snapshot),
@@ -91,15 +92,24 @@ def _reader(run: Run, k: int) -> Read:
     return read
 
 
-def numbers(snapshot: Snapshot) -> Check:
-    """Whether all numbers of the round are finite."""
+def numbers(snapshot: Snapshot, after: Mapping[str, NDArray[Any]]) -> Check:
+    """Whether all numbers of the round and of `after`, the checkpoint after its update, are finite; `after` may be empty."""
     name, found = "numbers", not_finite_records(snapshot.buffer)
     if found.records:
         return Check(name, False, found.sentence, "numbers", found.records)
-    for tensor, values in snapshot.checkpoint.items():
-        if _floats(values) and not np.isfinite(values).all():
-            return Check(name, False, f"{tensor} of the checkpoint before the update is not finite", "numbers")
-    return Check(name, True, "all numbers of the records and of the checkpoint are finite")
+    if tensor := _not_finite(snapshot.checkpoint):
+        return Check(name, False, f"{tensor} of the checkpoint before the update is not finite", "numbers")
+    tensor = _not_finite({each: values for each, values in after.items() if each.startswith("parameter/")})
+    if not tensor:
+        return Check(name, True, "all numbers of the records and of the checkpoints are finite")
+    said = f"{tensor} is finite before the update and not after it"
+    try:
+        step = not_finite_step(snapshot)
+    except BadInputError as error:
+        return Check(name, False, f"{said}; which step did it can't be told: {error}", "numbers")
+    if step is None:
+        return Check(name, False, f"{said}; the replay of the update leads to finite parameters", "numbers")
+    return Check(name, False, f"{said}; {step.sentence}", "numbers", step.records)
 
 
 def policy(snapshot: Snapshot) -> Check:
@@ -196,51 +206,25 @@ def _fault_of(found: Followed, declared: Rule) -> tuple[Fault | None, str]:
 
 def records_before(run: Run, k: int, read: Read) -> Check:
     """Whether rewards and observations are like those of the rounds before; `read` reads a round."""
-    name, looks = "records before", looks_at_records(run, read=read)
+    name, looks, unlike = "records before", looks_at_records(run, read=read), Unlike()
     for _ in looks:
         continue
-    for each in with_unlike(of_metrics(run), looks):
-        if each.kind == UNLIKE and each.onset == k:
-            return Check(name, False, each.reason, "environment")
-    return Check(name, True, "rewards and observations are like those of the rounds before")
+    found = [unlike.see(j, look) for j, look in looks.in_order if j <= k]
+    if found and found[-1]:
+        return Check(name, False, found[-1][0].reason, "environment")
+    if not looks.found[k].columns:
+        return Check(name, None, "it has neither rewards nor observations that are compared")
+    if not unlike.compared:
+        needed = f"{EARLIER_RECORDS} records in {EARLIER_ROUNDS} rounds before, the last of them among these"
+        return Check(name, None, f"too few records are stored to compare with; it takes {needed}")
+    parts = {"rewards" if each == "reward" else "observations": None for each in unlike.compared}
+    return Check(name, True, f"{' and '.join(parts)} are like those of the rounds before")
 
 
-def settings(run: Run, snapshot: Snapshot, read: Read) -> Check:
-    """Whether the settings in force are those of the round before, up to what a schedule changes; `read` reads a round."""
-    name, k = "settings", snapshot.round
-    if not snapshot.in_force:
-        return Check(name, True, "they are the same in all rounds")
-    if not run.has_records(k - 1):
-        return Check(name, None, "the round before is not stored")
-    now, before = (dict(_numbers(each.in_force)) for each in (snapshot, read(k - 1)))
-    changed = [
-        f"{key} from {before[key]:g} to {now[key]:g}" for key in now if key in before and _apart(before[key], now[key])
-    ]
-    if not changed:
-        return Check(name, True, "they are those of the round before, or nearly so")
-    of_advantages = any(each.startswith(("gamma", "gae_lambda")) for each in changed)
-    return Check(
-        name, False, f"changed since the round before: {', '.join(changed)}", "advantages" if of_advantages else "step"
-    )
-
-
-def _numbers(values: object, name: str = "") -> Iterator[tuple[str, float]]:
-    """Those of nested settings, by the last part of their names."""
-    if isinstance(values, dict):
-        for key, each in values.items():
-            yield from _numbers(each, str(key))
-    elif isinstance(values, int | float) and not isinstance(values, bool) and name != "threads":
-        yield name, float(values)
-
-
-def _apart(before: float, now: float) -> bool:
-    if before == 0 or now == 0:
-        return before != now
-    return not 1 / CHANGED <= now / before <= CHANGED
-
-
-def _floats(array: object) -> bool:
-    return isinstance(array, np.ndarray) and array.dtype.kind == "f"
+def _not_finite(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """The first tensor that is not finite; empty where all are."""
+    floats = ((name, values) for name, values in tensors.items() if values.dtype.kind == "f")
+    return next((name for name, values in floats if not np.isfinite(values).all()), "")
 
 
 def _share(records: NDArray[np.integer], n: int) -> str:

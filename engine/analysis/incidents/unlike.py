@@ -127,18 +127,17 @@ class Unlike:
         self._rounds: list[int] = []
         self._records = 0
         self._past: dict[str, _Past] = {}
+        self.compared: tuple[str, ...] = ()
+        """Numbers of the round that was seen last that could be compared with rounds before."""
 
     def see(self, round: int, look: Look) -> list[Incident]:
         """See the next round whose records are there: at most one incident, which names every number that is unlike before."""
-        said: dict[str, str] = {}
         enough = len(self._rounds) >= EARLIER_ROUNDS and self._records >= EARLIER_RECORDS
-        if enough and self._rounds[-1] == round - 1:
-            before = f"{self._records:,} in {len(self._rounds)} rounds before"
-            for name, column in look.columns.items():
-                past = self._past.get(name)
-                words = "" if past is None else past.unlike(name, column, before)
-                if words:
-                    said[name] = words
+        comparable = enough and self._rounds[-1] == round - 1
+        self.compared = tuple(name for name in look.columns if name in self._past) if comparable else ()
+        before = f"{self._records:,} in {len(self._rounds)} rounds before"
+        unlike = {name: self._past[name].unlike(name, look.columns[name], before) for name in self.compared}
+        said = {name: words for name, words in unlike.items() if words}
         for name, column in look.columns.items():
             self._past.setdefault(name, _Past()).add(column)
         self._rounds.append(round)

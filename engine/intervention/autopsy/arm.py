@@ -15,6 +15,8 @@ from engine.store.snapshot import Snapshot
 Cause = Literal["order", "data", "step", "critic", "advantages", "records"]
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 """What a fall can be the doing of, in the order in which an autopsy asks."""
+DATA_ANEW = "data collected anew"
+"""Name of the arm that asks for luck of the data."""
 Check = Callable[[], None]
 Made = Callable[[int, Check], Any]
 """(which of the arm's replicates, called now and then) -> the agent at another theta(k+1).

@@ -15,7 +15,7 @@ from engine.core.kind import kind_of
 from engine.core.replays.replay import check_replayable, replay
 from engine.errors import BadInputError
 from engine.intervention.autopsy.advantage_arms import advantage_arms
-from engine.intervention.autopsy.arm import Arm, Check, LeftOutError
+from engine.intervention.autopsy.arm import DATA_ANEW, Arm, Check, LeftOutError
 from engine.intervention.autopsy.critic_arm import critic_arm
 from engine.intervention.autopsy.record_arms import record_arms
 from engine.intervention.autopsy.step_arms import step_arms
@@ -45,7 +45,7 @@ def _arms(snapshot: Snapshot, checks: Sequence[RoundCheck]) -> Iterator[Arm]:
     changed = next((each.what for each in checks if each.ok is False and each.fault == "environment"), "")
     yield Arm("other minibatch orders", "order", partial(_other_order, snapshot), lead=True)
     yield Arm(
-        "data collected anew",
+        DATA_ANEW,
         "data",
         partial(_data_anew, snapshot),
         "from theta(k), with other luck",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from engine.analysis.checks.checked import Check, Fault
 from engine.intervals import Interval
-from engine.intervention.autopsy.arm import Cause
+from engine.intervention.autopsy.arm import CAUSES, DATA_ANEW, Cause
 from engine.intervention.autopsy.on_records import OnRecords, in_words
 from engine.intervention.autopsy.played_arms import PlayedArm, PlayedPolicy, in_turn
 from engine.intervention.autopsy.read_sequences import ReadSequence
@@ -156,20 +156,29 @@ class Autopsy:
 
     @property
     def grounds(self) -> str:
-        """The arm that a verdict rests on, with its interval; of luck of the data also whether some records stand for it."""
+        """The arm that a verdict rests on, with its interval; of luck of the data also whether some records stand for it.
+
+        Where luck of the data comes before the verdict and could not be asked, it says so.
+        """
         if self.failed or self.real is None:
             return ""
         deciding = in_turn(self.arms)
         named = next((arm for arm in deciding if arm.cause == self.verdict), None)
         if named is None:
-            return ""
+            return self._unasked
         together = f", at 95 % for the {len(deciding)} causes asked together" if len(deciding) > 1 else ""
         close = " It is close: more of them could still say something else." if named.is_open else ""
         said = f"{named.sentence}{together}.{close}"
         worst = next((arm for arm in deciding if arm.cause == "records"), None)
         if self.verdict == "data" and worst is not None and worst.takes_back:
             said += f" The records that stand for it are {worst.what}: {worst.name} the fall does not happen either."
-        return said
+        return f"{said} {self._unasked}".rstrip()
+
+    @property
+    def _unasked(self) -> str:
+        """That luck of the data was passed over; empty where it was asked, or comes after what the verdict names."""
+        later = self.verdict == "unexplained" or self.verdict in CAUSES[CAUSES.index("data") + 1 :]
+        return "Luck of the data could not be asked here." if later and DATA_ANEW in self.left_out else ""
 
     @property
     def not_measured(self) -> str:

@@ -35,7 +35,7 @@ def test_what_is_not_of_the_round_alone_can_not_be_told(cartpole: Run) -> None:
     assert environment_steps(cartpole, changed(first), cartpole.snapshot).ok is None
     elsewhere: Any = wrong.changed(fingerprint={**wrong.fingerprint, "machine": "another"})
     assert "another machine" in environment_steps(cartpole, elsewhere, cartpole.snapshot).what
-    as_before: Any = SimpleNamespace(has_records=lambda k: k in (0, 1))
+    as_before: Any = SimpleNamespace(manifest=cartpole.manifest, has_records=lambda k: k in (0, 1))
     found = environment_steps(as_before, wrong, lambda k: changed(first))
     assert (found.ok, found.fault) == (None, None)
     assert "so it does in the round before" in found.what

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +19,9 @@ from engine.analysis.checks.round_checks import check_round
 from engine.errors import BadInputError, CancelledError
 from engine.intervals import Interval
 from engine.intervention.autopsy import advantage_arms
+from engine.intervention.autopsy.arm import DATA_ANEW
 from engine.intervention.autopsy.arms import possible
-from engine.intervention.autopsy.autopsy_result import AS_FAULT, WORDS, Change
+from engine.intervention.autopsy.autopsy_result import AS_FAULT, WORDS, Autopsy, Change
 from engine.intervention.autopsy.examine import autopsy, kept_autopsy, verdict_of
 from engine.intervention.autopsy.kept_returns import AFTER, BEFORE, Returns
 from engine.intervention.autopsy.played_arms import FIRST, PlayedArm
@@ -61,6 +64,25 @@ def arm(cause: str, value: float, low: float) -> PlayedArm:
 def test_the_verdict(checks: list[Check], real: Change | None, arms: list[PlayedArm], verdict: str) -> None:
     assert verdict_of(checks, real, arms) == verdict
     assert verdict in WORDS
+
+
+@pytest.mark.parametrize(
+    ("verdict", "left_out", "said"),
+    [
+        ("step", {DATA_ANEW: "another trainer made this run"}, True),
+        ("unexplained", {DATA_ANEW: "another trainer made this run"}, True),
+        ("order", {DATA_ANEW: "another trainer made this run"}, False),
+        ("not real", {DATA_ANEW: "another trainer made this run"}, False),
+        ("step", {"fewer epochs": "there is one"}, False),
+    ],
+)
+def test_that_luck_of_the_data_was_not_asked_is_said_of_what_comes_after_it(
+    verdict: Any, left_out: dict[str, str], said: bool
+) -> None:
+    arms = (arm("order", 30, 10), arm("step", 40, 30))
+    found = Autopsy("run", 3, tuple(FINE), FELL, "", arms, left_out, verdict, "")
+    assert found.sentence.endswith(" Luck of the data could not be asked here.") == said
+    assert replace(found, checks=tuple(WRONG)).sentence.count("Luck of the data") == 0
 
 
 def test_a_fall_that_was_luck_of_its_episodes() -> None:
