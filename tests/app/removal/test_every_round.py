@@ -45,6 +45,7 @@ def page(run: Run, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 def test_from_the_button_to_the_summary(page: AppTest, run: Run) -> None:
     assert errors(page) == []
     assert page.button(key="across_start").label.startswith("Intervene in all 3 rounds (about ")
+    assert "negative influence on the return, by each round's advantages" in words(page)
     page.number_input(key="across_orders").set_value(2)
     page.number_input(key="across_episodes").set_value(4)
     page.button(key="across_start").click().run()
