@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app.shell import kinds, page, selection, state
+from app.shell.glossary import explained
 from app.shell.text import escape
 from engine.analysis.checks.checked import Check
 from engine.intervention.autopsy.autopsy_result import NOT_YET, Autopsy
@@ -26,7 +27,8 @@ def draw(found: Autopsy, run: Run, snapshot: Snapshot) -> None:
         icon = ":material/report:" if is_bad else ":material/info:" if found.real is None else ":material/check_circle:"
         box = st.warning if is_bad else st.info if found.real is None else st.success
         box(f"**{escape(_label(found))}.** {escape(found.sentence)}", icon=icon)
-        st.caption(escape(page.provenance(run, snapshot, *filter(None, [how_played(found)]))))
+        where = page.provenance(run, snapshot, *filter(None, [how_played(found)]))
+        st.caption(escape(where), help=explained("seed", "commit"))
 
 
 def _label(found: Autopsy) -> str:

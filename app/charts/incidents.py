@@ -1,4 +1,4 @@
-"""Marks below the returns of a run, in the same rounds: a row a kind of incident, and one of removals with their verdicts."""
+"""Marks below the returns of a run, in the same rounds: a row a kind of incident, and removals with their verdicts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ ROW = 26
 """Pixels of a row."""
 WITHIN_NOISE = "within noise"
 REMOVALS = "removals"
+ACROSS = "across training"
+"""The row of removals that belong to a series, the same at every round."""
 WIDEST = 70
 """Letters of a line that is read while the pointer rests on a mark."""
 
@@ -50,6 +52,8 @@ class Removal:
     """What is read on its mark; plain text."""
     key: str
     """What a click on its mark gives."""
+    row: str = REMOVALS
+    """`REMOVALS` or `ACROSS`."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class Marks:
     def rows(self) -> list[str]:
         """What there is of them, from above; empty for no marks at all."""
         kinds: list[str] = [kind for kind in SHAPES if any(each.kind == kind for each in self.incidents)]
-        return kinds + [WITHIN_NOISE] * (self.noise is not None) + [REMOVALS] * bool(self.removals)
+        tried = [row for row in (REMOVALS, ACROSS) if any(each.row == row for each in self.removals)]
+        return kinds + [WITHIN_NOISE] * (self.noise is not None) + tried
 
 
 def colour_of(kind: What, colours: Theme) -> str:
@@ -99,17 +104,19 @@ def add_marks(figure: go.Figure, marks: Marks, at: Callable[[float], float], col
         fall = marks.noise
         said = f"{fall.before:.4g} to {fall.after:.4g} at round {fall.round}: no incident"
         _add(figure, WITHIN_NOISE, ["triangle-down-open"], [colours.text], [at(fall.round)], [None], [said])
-    if marks.removals:
-        looks = [_looks(each.verdict, colours) for each in marks.removals]
-        _add(
-            figure,
-            REMOVALS,
-            [symbol for symbol, _ in looks],
-            [colour for _, colour in looks],
-            [at(each.round) for each in marks.removals],
-            [each.key for each in marks.removals],
-            [each.says for each in marks.removals],
-        )
+    for row in (REMOVALS, ACROSS):
+        tried = [each for each in marks.removals if each.row == row]
+        looks = [_looks(each.verdict, colours) for each in tried]
+        if tried:
+            _add(
+                figure,
+                row,
+                [symbol for symbol, _ in looks],
+                [colour for _, colour in looks],
+                [at(each.round) for each in tried],
+                [each.key for each in tried],
+                [each.says for each in tried],
+            )
     figure.layout.yaxis2 = {
         "tickvals": marks.rows,
         "type": "category",

@@ -118,7 +118,7 @@ def composition(
             hovertemplate=f"%{{y}}: %{{x:.1%}} of {name}<extra></extra>",
         )
     figure.update_layout(
-        xaxis={"range": [0, 1.15], "tickformat": ".0%", "tickvals": [0, 0.5, 1], "fixedrange": True},
+        xaxis={"range": [0, 1.15], "tickformat": ".0%", "tickvals": [0, 0.5, 1], "fixedrange": True, "showgrid": False},
         yaxis={"autorange": "reversed", "fixedrange": True},
         dragmode=False,
         bargap=0.12,

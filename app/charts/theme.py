@@ -113,12 +113,13 @@ def style(figure: go.Figure, height: int, left: int | None = None) -> go.Figure:
     layout.legend = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}
     layout.hoverlabel = {"align": "left"}
     layout.modebar = {"bgcolor": "rgba(0,0,0,0)", "color": MARK, "activecolor": MARK}
-    axes = {"gridcolor": GRID, "zerolinecolor": GRID, "automargin": measured, "exponentformat": "power"}
+    axes = {"gridcolor": GRID, "zerolinecolor": GRID, "automargin": measured}
     if not measured:
         axes["title.standoff"] = 12
     for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
         for name, value in axes.items():
             axis[name] = value
+        axis.exponentformat = "none" if axis.type == "log" else "power"  # Plotly enlarges powers at a logarithmic axis
     return figure
 
 

@@ -267,8 +267,8 @@ def _series(run: Run, round: int) -> Iterable[dict[str, Any]]:
                 series = job.series
                 title = (
                     f"Across training: without the bottom {series.drop_bottom:.0%} of the records with negative "
-                    f"{series.estimator} influence on the return ({mode_name(series.mode)}, {series.orders} minibatch orders, "
-                    f"{job.id})"
+                    f"{series.estimator} influence on the return, by this round's advantages ({mode_name(series.mode)}, "
+                    f"{series.orders} minibatch orders, {job.id})"
                 )
                 skipped = found.get("skipped")
                 outcome = _compared(None if skipped else found)

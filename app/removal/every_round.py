@@ -51,8 +51,8 @@ def draw(name: str, run: Run) -> None:
     """The settings with the button, and the series of the bound selector."""
     st.caption(
         "Each recorded round by itself, from its own snapshot: its update is replayed without the records of negative "
-        f"influence on the {ranked_by(run)}, and compared with the original and with the removal of as many random records, in "
-        "several minibatch orders.",
+        f"influence on the {ranked_by(run)}; the result is compared with the original and with the removal of as many "
+        "random records, in several minibatch orders.",
         help=explained("intervention", "snapshot", "influence", "original", "control", "minibatch order"),
     )
     unplayed = _unplayed(run)
@@ -81,7 +81,7 @@ def draw(name: str, run: Run) -> None:
 def ranked_by(run: Run) -> str:
     """The target whose influence says which records are negative."""
     target = kinds.default_target(run)
-    return target if target == "return" else f"{target} target"
+    return "return, by each round's advantages" if target == "return" else f"{target} target"
 
 
 def _unplayed(run: Run) -> str:

@@ -19,12 +19,13 @@ from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run, ranges
 
 OWN, AS_RECORDED = "this round", "as recorded"
-TARGETS = {"return": "return, by this round's advantages", "action": "an action"}
+OF_RETURN = "return, by this round's advantages"
+TARGETS = {"return": OF_RETURN, "action": "an action"}
 """Value in the URL -> words."""
 OF = {"record": "one record", "records": "records", "basket": "the basket", "state": "a typed state"}
 """What an action target is about: value in the URL -> words."""
-HELP = """
-* **return, by this round's advantages**: mean of advantage × log π over a round's buffer. It rises where the policy does more of
+HELP = f"""
+* **{OF_RETURN}**: mean of advantage × log π over a round's buffer. It rises where the policy does more of
   what turned out better than the critic expected. It is not the return that the policy would reach: retraining measures that.
 * **an action**: log π(a | s), how likely the policy takes an action in the states of some records, or in a state that you type.
 """
@@ -55,7 +56,7 @@ def in_words(name: TargetName, action_names: Sequence[str] = ()) -> str:
     """
     if name.target != "return":
         return name.sentence(action_names)
-    return TARGETS["return"] if name.of_round is None else f"return, by round {name.of_round}'s advantages"
+    return OF_RETURN if name.of_round is None else f"return, by round {name.of_round}'s advantages"
 
 
 def in_address(name: TargetName, action_names: Sequence[str] = ()) -> dict[str, str]:

@@ -102,11 +102,11 @@ def another_estimator(check: Check, estimator: str, trust: Trust) -> None:
     better = None if trust.another_policy else _better(check, estimator, trust.found)
     if better is None:
         return
-    name, why = better
+    name, how, why = better
     measured = None if trust.found is None else trust.found.estimators[name]
     shown, orders = (name, 1) if measured is None else (measured.estimator, measured.orders)
     st.button(
-        f"{escape(name)} may do better (a guess)" if measured is None else f"{escape(name)} did better, measured here",
+        escape(f"{name} {how}"),
         key="use_recommended",
         type="tertiary",
         icon=":material/recommend:",
@@ -179,19 +179,19 @@ def _being_measured(check: Check) -> None:
     )
 
 
-def _better(check: Check, estimator: str, found: Validation | None) -> tuple[str, str] | None:
-    """The estimator that does better, and why: as was measured here, or else as the study found in the most like place."""
+def _better(check: Check, estimator: str, found: Validation | None) -> tuple[str, str, str] | None:
+    """The estimator that does better, that in a few words, and why: measured here, or else in the study where it is most like."""
     if found is not None:
         used = averaged_name(estimator, check.how.score_orders)
         best = found.best_of(name for name, each in found.estimators.items() if each.orders in ORDERS)
         there, here = (np.nan_to_num(found.estimators[name].lds) for name in (best, used))
         if found.verdict(best) in ("few", "noise", "failed") or there <= here + CLEARLY:
             return None
-        return best, f"Measured here: {found.sentence(best)}; {found.sentence(used)}."
+        return best, "did better, measured here", f"Measured here: {found.sentence(best)}; {found.sentence(used)}."
     advice = check.advice() if check.snapshot.minibatches.size else None
     if advice is None or estimator in (advice.estimator, advice.thorough):
         return None
-    return advice.estimator, advice.sentence
+    return advice.estimator, f"may do better ({advice.briefly})", advice.sentence
 
 
 def _panel(check: Check, estimator: str, found: Validation | None) -> None:

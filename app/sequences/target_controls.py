@@ -5,24 +5,28 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from app.scores.target_controls import OF_RETURN
 from app.shell import state
 from engine.core.targets.question import TargetName
 from engine.kinds.language.sequences import LanguageSnapshot
 
-TARGETS = ("sequence", "return", "action")
-HELP = """
+TARGETS = {"sequence": "sequence", "return": OF_RETURN, "action": "an action"}
+"""Value in the URL -> words."""
+HELP = f"""
 * **sequence**: the paper's f_seq, the mean over validation responses of the last token's advantage × log π(response).
-* **return**: the mean over this round's own responses of advantage × log π, token by token.
-* **action**: why does it say *this* here? log π of some tokens of one response.
+* **{OF_RETURN}**: the mean over this round's own responses of advantage × log π, token by token. It is
+  not the reward that the policy would reach: retraining measures that.
+* **an action**: why does it say *this* here? log π of some tokens of one response.
 """
 
 
 def controls(snapshot: LanguageSnapshot) -> TargetName:
     """Draw the controls; what they say."""
-    state.choose("target", TARGETS, TARGETS[0])
+    state.choose("target", list(TARGETS), "sequence")
     target = st.segmented_control(
-        "Target", TARGETS, key="target", required=True, help=HELP, on_change=_begin_with_chosen
-    )
+        "Target", list(TARGETS), key="target", required=True, on_change=_begin_with_chosen,
+        format_func=TARGETS.__getitem__, help=HELP,
+    )  # fmt: skip
     if target != "action":
         return TargetName(target=str(target))
     n = len(snapshot.buffer)

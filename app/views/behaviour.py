@@ -24,7 +24,7 @@ from app.records import asked_state, inspector
 from app.scores.target_controls import AS_RECORDED, can_type, typed_state
 from app.shell import downloads, follow_run, loaders, page, state, timed
 from app.shell.chart import draw_chart
-from app.shell.glossary import meaning
+from app.shell.glossary import explained, meaning
 from app.shell.text import escape
 from engine import arguments
 from engine.analysis.behaviour import Behaviour
@@ -221,7 +221,8 @@ def behaviour() -> None:
     if snapshot is None:
         st.caption(f"{escape(in_words(target, run.manifest.action_space.value_names))} · seed {run.config.seed}")
     else:
-        st.caption(escape(page.provenance(run, snapshot, f"state of record {record}")))
+        where = page.provenance(run, snapshot, f"state of record {record}")
+        st.caption(escape(where), help=explained("seed", "commit"))
     known = incremental_behaviour(run, target)
     found = known.advance(AT_ONCE_SECONDS)
     if known.is_complete:

@@ -32,6 +32,15 @@ class Recommendation:
     where: str
     """The cells, in words."""
     cells: int
+    runs: int
+    """Over how many runs the cells are spread."""
+
+    @property
+    def briefly(self) -> str:
+        """What the estimator is recommended for, and how far its measurements lie apart, in a few words."""
+        low, high = (f"{end:.2f}" for end in self.spread[self.estimator])
+        measured = low if low == high else f"{low} to {high}"
+        return f"a guess from {'another run' if self.runs == 1 else 'other runs'}: LDS {measured}"
 
     @property
     def sentence(self) -> str:
@@ -97,4 +106,4 @@ def recommend(
     where = f"{environments}, {stage} in training, {target} target, {fraction:.0%} of the records removed"
     spread = {name: (min(values), max(values)) for name, values in every.items()}
     ceiling = float(np.mean([row["ceiling"] for row in used]))
-    return Recommendation(chosen, slower, lds, spread, ceiling, where, len(cells))
+    return Recommendation(chosen, slower, lds, spread, ceiling, where, len(cells), len({run for run, _ in cells}))

@@ -62,6 +62,12 @@ def words(app: AppTest) -> str:
     return " ".join(as_read(element.value) for kind in kinds for element in kind)
 
 
+def explains_its_commit(app: AppTest) -> bool:
+    """Whether the line that says where the numbers come from says on hover what a commit and a seed are."""
+    [line] = [caption for caption in app.caption if "· commit " in as_read(caption.value)]
+    return all(f"**{word}**" in line.help for word in ("seed", "commit"))
+
+
 def figure(app: AppTest, key: str) -> Any:
     """The drawn chart of that key."""
     chart = next(chart for chart in app.get("plotly_chart") if f"-{key}" in chart.proto.id)

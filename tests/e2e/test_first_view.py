@@ -55,5 +55,9 @@ def test_the_answer_comes_first(page: Page, url: str, run: str, picture: str) ->
         expect(head).to_be_in_viewport()
         assert inspector["y"] < basket["y"] - 100
 
+        _, _, main, _, basket = boxes(page, picture, 1600, 1000)
+        assert main["bottom"] <= basket["y"], "the whole picture"
+        expect(head).to_be_in_viewport()
+
         _, _, main, _, basket = boxes(page, picture, 1024, 768)
         assert (basket["y"] - main["y"]) / main["height"] > 0.7, "most of the picture"

@@ -27,7 +27,7 @@ def test_the_first_screen_has_sentence_doors_and_rows_and_new_runs_come(page: Pa
     expect(page.locator(".st-key-doors strong")).to_have_count(4)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme="light" if scheme == "light" else "dark")
-        for width, height in ((1280, 900), (1024, 768)):
+        for width, height in ((1280, 900), (1024, 768), (1600, 1000)):
             page.set_viewport_size({"width": width, "height": height})
             idle(page)
             assert (

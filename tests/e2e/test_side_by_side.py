@@ -72,3 +72,21 @@ def test_from_the_table_of_runs_to_two_policies(page: Page, url: str, runs: Path
     page.get_by_role("link", name=f"Diagnose record {record[1]}").click()
     expect(page).to_have_url(re.compile(rf"/diagnose\?.*inspect={record[1]}(&|$)"))
     expect(page.locator(".st-key-inspect input")).to_have_value(record[1])
+
+
+def test_a_link_to_all_runs_of_an_environment_keeps_them_at_the_next_click(page: Page, url: str) -> None:
+    page.goto(f"{url}/compare_runs")
+    page.get_by_role("link", name=re.compile(r"The \d+ runs and branches of FrozenLake-v1")).click()
+    drawn = page.locator(".st-key-runs_curves .legendtext")
+    expect(drawn.first).to_be_visible()
+    idle(page)
+    lines, there = drawn.count(), page.url
+    assert lines > 1
+    assert re.search(r"/compare_runs\?.*runs=", there)
+    page.get_by_text("environment steps", exact=True).first.click()
+    expect(page).to_have_url(re.compile("across=environment"))
+    idle(page)
+    expect(drawn).to_have_count(lines)
+    asked = re.search(r"runs=[^&]+", page.url)
+    assert asked is not None
+    assert asked[0] in there

@@ -10,10 +10,13 @@ import pytest
 import app
 from app.charts.colours import between, contrast, ink
 from app.charts.theme import DARK, LIGHT, theme
+from app.shell.first_view import PALE_TABLE
 
 CONFIG = tomllib.loads((Path(app.__file__).parent / ".streamlit" / "config.toml").read_text())["theme"]
 CAPTION = 0.6
 """Opacity at which Streamlit draws captions, in the colour of text."""
+HEAD = 0.7
+"""Opacity at which Streamlit draws the heads of a table, in the colour of text on a mixture of the two backgrounds."""
 CANVAS = {"light": "#ffffff", "dark": "#121212"}
 """Chromium's system colour, in which the main button's text is drawn."""
 ENOUGH = 4.5
@@ -37,6 +40,15 @@ def test_the_text_of_a_theme_can_be_read(scheme: str) -> None:
         texts["lines of charts"] = charts.text
         assert {name: ratio for name, text in texts.items() if (ratio := contrast(text, behind)) < ENOUGH} == {}
     assert contrast(CANVAS[scheme], colours["primaryColor"]) >= ENOUGH, "the main button"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_heads_of_a_pale_table_can_be_read(scheme: str) -> None:
+    page, raised, text = (CONFIG[scheme][f"{name}Color"] for name in ("background", "secondaryBackground", "text"))
+    for behind in (between(page, raised, 0.5), raised):
+        head = between(behind, text, HEAD)
+        seen = [between(page, colour, PALE_TABLE) for colour in (head, behind)]
+        assert ENOUGH <= contrast(*seen) < contrast(head, behind)
 
 
 def test_ink_can_be_read_on_every_colour_of_a_scale() -> None:

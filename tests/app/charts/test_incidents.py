@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.charts.incidents import SHAPES, WIDEST, Marks, Removal, colour_of, hover, in_lines
+from app.charts.incidents import ACROSS, SHAPES, WIDEST, Marks, Removal, colour_of, hover, in_lines
 from app.charts.theme import DARK, LIGHT, Theme
 from app.charts.timeline import Axes, Rounds, curves
 from engine.analysis.incidents.falls import Drop
@@ -59,6 +59,8 @@ def test_removals_have_a_row_in_which_verdicts_are_told_apart_by_shape_and_colou
     assert row["customdata"] == ["id0", "id1", "id2"]
     assert list(row["marker"]["color"]) == [LIGHT.helps, LIGHT.hurts, LIGHT.text]
     assert len({*row["marker"]["symbol"]}) == 3
+    both = chart([], removals=[*removals, Removal(2, "helps", "at every round", "id", row=ACROSS)])["data"][-2:]
+    assert [(row["name"], list(row["x"])) for row in both] == [("removals", [0, 1, 2]), ("across training", [2])]
 
 
 def test_an_incident_is_shaded_over_its_rounds_beside_the_chosen_round() -> None:

@@ -127,6 +127,8 @@ def test_logarithms_are_taken_only_where_all_is_above_0() -> None:
     assert titles == ["entropy", "approximate KL"]
     assert drawn(made(30), axes=Axes(log=True))["data"][0]["connectgaps"], "a band that reaches below 0 stays one"
     assert [layout[f"yaxis{i}"].get("type") for i in ("", 3, 4)] == [None, None, "log"]
+    formats = [layout[f"yaxis{i}"]["exponentformat"] for i in ("", 3, 4)]
+    assert formats == ["power", "power", "none"], "powers at a logarithmic axis are larger than other labels"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from app.charts.across import changes_in_return
-from app.removal import start
+from app.charts.incidents import ACROSS
+from app.removal import start, timeline_marks
 from engine.executors import INLINE
 from engine.intervention.across import series_of
 from engine.intervention.series_summary import sentences
@@ -45,6 +46,7 @@ def page(run: Run, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 def test_from_the_button_to_the_summary(page: AppTest, run: Run) -> None:
     assert errors(page) == []
     assert page.button(key="across_start").label.startswith("Intervene in all 3 rounds (about ")
+    assert "negative influence on the return, by each round's advantages" in words(page)
     page.number_input(key="across_orders").set_value(2)
     page.number_input(key="across_episodes").set_value(4)
     page.button(key="across_start").click().run()
@@ -53,6 +55,14 @@ def test_from_the_button_to_the_summary(page: AppTest, run: Run) -> None:
     assert page.button(key="across_cancel")
 
     summary = work_series(run, job.folder, pool=INLINE)["summary"]
+    carried_out = [found for found in job.finished if "skipped" not in found]
+    marks = timeline_marks.of(run)
+    assert [(mark.round, mark.verdict, mark.row) for mark in marks] == [
+        (found["round"], found["verdict"], ACROSS) for found in carried_out
+    ]
+    assert marks[0].says.startswith(
+        f"across training, round {marks[0].round} by itself, without the records with negative"
+    )
     page.run()
     assert errors(page) == []
     said = words(page)

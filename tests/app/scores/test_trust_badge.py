@@ -206,7 +206,7 @@ def test_the_study_recommends_where_nothing_was_measured(monkeypatch: pytest.Mon
     assert "not CartPole-v1, which it has not" in advice.sentence
     app = diagnose(monkeypatch, run, estimator="replay_gradient", trust_panel="True")
     if advice.estimator != "replay_gradient":
-        assert button(app, "use_recommended") == f"{advice.estimator} may do better (a guess)"
+        assert button(app, "use_recommended") == f"{advice.estimator} may do better ({advice.briefly})"
         app.button(key="use_recommended").click().run()
         assert app.selectbox(key="estimator").value == advice.estimator
     assert button(app, "use_recommended") == ""

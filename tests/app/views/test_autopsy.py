@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from language_runs import write_run
-from pages import Open, errors, figure, words
+from pages import Open, errors, explains_its_commit, figure, words
 from planted import planted_run
 from reading import as_read
 from streamlit.testing.v1 import AppTest
@@ -53,6 +53,7 @@ def test_it_is_played_in_the_background_and_kept(open_page: Open, shown: Run, mo
     app = autopsy(open_page, shown)
     assert answer(app).startswith("**Not played yet.** The round is what it claims to be.")
     assert "9 of 10 checks" in words(app)
+    assert explains_its_commit(app)
     app.button(key="play_autopsy").click().run()
     assert started == [Autopsy(round=1)]
     assert from_json(json.loads(json.dumps(to_json(started[0])))) == started[0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pages import Open, errors, figure, words
+from pages import Open, errors, explains_its_commit, figure, words
 from streamlit.testing.v1 import AppTest
 
 import engine
@@ -57,6 +57,7 @@ def test_it_opens_where_something_is_to_be_seen(open_page: Open, runs: Path) -> 
     said, fields = words(app), record_fields(snapshot)
     action = ("push left", "push right")[int(snapshot.buffer.action[7])]
     assert f"Round 1, episode {fields['episode'][7]}, step {fields['step in episode'][7]}: {action} (" in said
+    assert explains_its_commit(app)
 
 
 def test_the_chosen_round_is_marked_in_every_chart(open_page: Open) -> None:

@@ -164,6 +164,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_influence_is_the_engines(open_page: Open, trained: Path) -> None:
     app = open_page("sequences", trained, run="tiny", round="1", estimator="first_order")
+    [target] = [group for group in app.get("button_group") if group.proto.id.endswith("-target")]
+    assert [option.content for option in target.proto.options] == [
+        "sequence",
+        "return, by this round's advantages",
+        "an action",
+    ]
     assert errors(app) == []
     snapshot = engine.open_run(trained / "tiny").snapshot(1)
     expected = engine.influence(snapshot, "sequence", cache=False)

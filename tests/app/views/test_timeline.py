@@ -111,6 +111,9 @@ def test_a_click_on_a_removal_shows_what_came_of_it(
     assert went == [("views/compare.py", {"run": "cartpole", "iv": job.id})]
     app.run()
     assert len(went) == 1, "one goes there once"
+    pick(app, "returns", "across training 0a1b 2")
+    asked = {"run": "cartpole", "view": "Across training", "series": "0a1b", "round": "2"}
+    assert went[1:] == [("views/interventions.py", asked)], "one of a series"
 
 
 def test_the_numbers_of_the_chosen_round_stand_beside_those_of_the_one_before(open_page: Open, runs: Path) -> None:

@@ -19,6 +19,7 @@ def test_the_best_one_that_takes_seconds() -> None:
     found = recommend(rows, "FrozenLake-v1", 0.45, "return")
     assert found is not None
     assert (found.estimator, found.thorough, found.cells) == ("tracin_adam", None, 1)
+    assert found.briefly == "a guess from another run: LDS 0.70"
     assert "first_order 0.20, tracin_adam 0.70, replay_gradient 0.60, of a possible 0.90" in found.sentence
     assert (
         "FrozenLake-v1, middle in training, return target, 50% of the records removed; 1 measurement)" in found.sentence
@@ -54,6 +55,7 @@ def test_another_environment_takes_all_of_the_stage() -> None:
     found = recommend(rows, "Acrobot-v1", 0.6, "return")
     assert found is not None
     assert dict(found.lds) == pytest.approx({"first_order": 0.2, "tracin": 0.7})
+    assert found.briefly == "a guess from other runs: LDS 0.60 to 0.80"
     assert "not Acrobot-v1, which it has not, but 2 others" in found.sentence
 
 
