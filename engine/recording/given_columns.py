@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.envs.names import Names, numbered
 from engine.errors import BadInputError
 from engine.spaces import Space
 
@@ -78,7 +79,11 @@ def acted(action: NDArray[Any], n_actions: int | None) -> Space:
 
 
 def spaces_of(
-    observation: Any, action: NDArray[Any], n_actions: int | None, first: tuple[Space, Space] | None
+    observation: Any,
+    action: NDArray[Any],
+    n_actions: int | None,
+    first: tuple[Space, Space] | None,
+    names: Names,
 ) -> tuple[Space, Space]:
     """The spaces of a run's observations and actions, which the columns of every round fit.
 
@@ -87,12 +92,14 @@ def spaces_of(
         action: (n,) whole numbers or (n, d).
         n_actions: how many actions there are, where somebody says so.
         first: the spaces by the first round; None: this is it.
+        names: of the numbers of an observation, and of the actions; those without any are numbered.
 
     Raises:
-        BadInputError: a column is of another kind, shape or type than in the first round, or an action is none of those.
+        BadInputError: a column is of another kind, shape or type than in the first round, or an action is none of those;
+            or there are more or fewer names.
     """
     now = observed(observation), acted(action, n_actions)
-    found = first or now
+    found = first or names.on(*map(numbered, now, ("observation", "action")))
     for what, one, right in zip(("observation", "action"), map(_looks, now), map(_looks, found), strict=True):
         if one != right:
             raise BadInputError(

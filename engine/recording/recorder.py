@@ -25,14 +25,15 @@ from torch import nn
 
 from engine.core.policy import trained
 from engine.environment_spec import EnvironmentSpec
+from engine.envs.names import Names, names_from
 from engine.errors import BadInputError
 from engine.kinds.recorded.agent import TORCH_GENERATOR
 from engine.kinds.recorded.kind import recorded_fingerprint
 from engine.kinds.recorded.loss import Loss, OwnTerms
 from engine.kinds.recorded.policy import Evaluate, RecordedPolicy, Terms
-from engine.kinds.recorded.rebuilding import made_by, name_of, rebuilds
-from engine.kinds.recorded.recipe import NotDescribedError, described, made
-from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, RoundConfig, Trainer
+from engine.kinds.recorded.rebuilding import made_by, rebuilds, recipe_by
+from engine.kinds.recorded.recipe import made
+from engine.kinds.recorded.settings import Capabilities, RecordedSettings, RoundConfig, Trainer
 from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
 from engine.recording.disk_space import AsFits
@@ -79,6 +80,7 @@ class Recorder:
         trainer: str = "own loop",
         autoreset: Autoreset = "next_step",
         n_actions: int | None = None,
+        names: Names | Mapping[str, Any] = Names(),  # noqa: B008 - it does not change
         self_test: bool = True,
         keep: AsFits = "as fits",
         quiet: bool = False,
@@ -112,6 +114,8 @@ class Recorder:
             autoreset: what `starts` marks. `next_step` (Gymnasium's vector environments by default): a step whose action is
                 ignored, as it resets the environment; it is recorded as a phantom. `same_step`: an episode's first step.
             n_actions: how many actions there are, where they are whole numbers; by default those that the first round took.
+            names: what the numbers of observations and the actions are called, {"observation": [...], "action": [...]}, either of
+                them; by default `observation 0` and so on.
             self_test: replay the first round with another agent, of `rebuild` or a copy of the live one, and warn where the
                 declared loss leads elsewhere.
             keep: which rounds keep their records: an `engine.Keep`, None for all of them, or what fits: all of them up to 4 GB,
@@ -141,10 +145,11 @@ class Recorder:
         self._gradient: NDArray[Any] | None = None
         self._hook = optimizer.register_step_pre_hook(self._first_gradient) if self_test else None
         self._rebuild = rebuild
-        self._recipe = None if rebuild is None else _recipe(rebuild, arguments or {})
+        self._recipe = None if rebuild is None else recipe_by(rebuild, arguments or {})
         self._optimizer = optimizer_recipe(optimizer)
         self._recording = Recording(path, keep, quiet)
         self._recording.most_epochs = n_epochs
+        self._names = names_from(names)
         self._spaces: tuple[Space, Space] | None = None
         self._steps: tuple[int, int] | None = None
         self._episodes = Episodes()
@@ -208,7 +213,7 @@ class Recorder:
         seen, taken = parts(observation, n), column("action", action, n)
         discrete = taken.dtype.kind in "iu" and taken.ndim == 1
         taken = taken.astype(np.int64) if discrete else taken.reshape(n, -1).astype(np.float32)
-        spaces = spaces_of(seen, taken, self.n_actions, self._spaces)
+        spaces = spaces_of(seen, taken, self.n_actions, self._spaces, self._names)
         ends = np.vstack([begins[1:], np.zeros((1, n_envs), bool)]).ravel()
         t, env = (index.ravel() for index in np.indices((n // n_envs, n_envs)))
         phantom = begins.ravel() & (self.autoreset == "next_step")
@@ -386,11 +391,3 @@ class Recorder:
             fingerprint=recorded_fingerprint(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-
-
-def _recipe(rebuild: Callable[..., Any], arguments: Mapping[str, Any]) -> Recipe:
-    try:
-        said = {name: described(value) for name, value in arguments.items()}
-    except NotDescribedError as error:
-        raise BadInputError(f"the arguments of rebuild can't be kept: {error}") from None
-    return Recipe(name=name_of(rebuild), arguments=said, by="function")
