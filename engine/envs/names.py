@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -76,7 +77,37 @@ def _own(env: gym.Env[Any, Any], what: str, space: gym.Space[Any]) -> tuple[str,
         if own is not found or space == getattr(env.unwrapped, f"{what}_space"):
             raise BadInputError(f"{attribute} of the environment has {len(found)} names; it needs {size}")
     is_image = isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and len(space.shape) > 1
-    return () if is_image or size > MOST_NAMES else tuple(f"{what} {first + i}" for i in range(size))
+    return () if is_image else _counted(what, size, first)
+
+
+def _counted(what: str, size: int, first: int = 0) -> tuple[str, ...]:
+    return () if size > MOST_NAMES else tuple(f"{what} {first + i}" for i in range(size))
+
+
+def numbered(space: Space, what: str) -> Space:
+    """The space with names where it has none: `observation 0` and so on, also of its parts; none of images.
+
+    >>> numbered(Space("box", shape=(2,), dtype="float32"), "observation").names
+    ('observation 0', 'observation 1')
+    """
+    if space.parts:
+        return replace(space, parts={name: numbered(part, what) for name, part in space.parts.items()})
+    return space if space.names or space.encoder == "image" else replace(space, names=_counted(what, space.size))
+
+
+def named_by(envs: Sequence[gym.Env[Any, Any]], space: Space, what: str) -> Space:
+    """The space of what another trainer keeps of environments, with the first one's own names where they fit, else numbered.
+
+    Args:
+        envs: as they are stepped in this process; may be empty.
+        space: of the observations that its policy is shown, or of the actions.
+        what: `observation` or `action`.
+    """
+    with suppress(BadInputError):
+        own = _own(envs[0], what, getattr(envs[0], f"{what}_space")) if envs else ()
+        if own and not space.parts and len(own) == space.size:
+            return replace(space, names=own)
+    return numbered(space, what)
 
 
 def _renamed(space: Space, names: Sequence[str], what: str) -> Space:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.envs.names import Names, numbered
 from engine.errors import BadInputError
 from engine.spaces import Space
 
@@ -57,9 +58,15 @@ def parts(observation: Any, n: int) -> Any:
 
 
 def observed(observation: Any) -> Space:
-    """The space of a column of observations, or of several."""
+    """The space of a column of observations, or of several.
+
+    Raises:
+        BadInputError: they are no numbers.
+    """
     if isinstance(observation, dict):
         return Space("dict", dtype="float32", parts={name: observed(part) for name, part in observation.items()})
+    if observation.dtype.kind not in "biuf":
+        raise BadInputError(f"observation is {observation.dtype}; it must be numbers")
     return Space("box", shape=observation.shape[1:], dtype=observation.dtype.name)
 
 
@@ -69,3 +76,45 @@ def acted(action: NDArray[Any], n_actions: int | None) -> Space:
         return Space("discrete", n=n_actions or int(action.max()) + 1)
     unbounded = (float("-inf"),) * action.shape[1], (float("inf"),) * action.shape[1]
     return Space("box", shape=action.shape[1:], dtype="float32", low=unbounded[0], high=unbounded[1])
+
+
+def spaces_of(
+    observation: Any,
+    action: NDArray[Any],
+    n_actions: int | None,
+    first: tuple[Space, Space] | None,
+    names: Names,
+) -> tuple[Space, Space]:
+    """The spaces of a run's observations and actions, which the columns of every round fit.
+
+    Args:
+        observation: (n, ...), or a dict of such columns.
+        action: (n,) whole numbers or (n, d).
+        n_actions: how many actions there are, where somebody says so.
+        first: the spaces by the first round; None: this is it.
+        names: of the numbers of an observation, and of the actions; those without any are numbered.
+
+    Raises:
+        BadInputError: a column is of another kind, shape or type than in the first round, or an action is none of those;
+            or there are more or fewer names.
+    """
+    now = observed(observation), acted(action, n_actions)
+    found = first or names.on(*map(numbered, now, ("observation", "action")))
+    for what, one, right in zip(("observation", "action"), map(_looks, now), map(_looks, found), strict=True):
+        if one != right:
+            raise BadInputError(
+                f"{what} is {one}, and the first round's was {right}; give it as in the first round, nothing of this one is "
+                "recorded"
+            )
+    known = found[1].n
+    if known and not 0 <= (wrong := action.min() if action.min() < 0 else action.max()) < known:
+        raise BadInputError(
+            f"action {wrong} is none of the {known} that the first round took; say n_actions= to the recorder"
+        )
+    return found
+
+
+def _looks(space: Space) -> str:
+    if space.kind == "dict":
+        return " and ".join(f"{name}: {_looks(part)}" for name, part in sorted(space.parts.items()))
+    return "a whole number" if space.kind == "discrete" else f"{space.dtype} of shape {space.shape}"

@@ -1,4 +1,4 @@
-"""What a policy of Stable-Baselines3 was shown at each step: the columns of a rollout buffer, and their space."""
+"""What a policy of Stable-Baselines3 was shown at each step: the columns of a rollout buffer, and the spaces."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.envs.names import named_by
 from engine.kinds.recorded.memory import PLACE, STARTS, STATES
 from engine.kinds.recorded.snapshot import MASK
-from engine.recording.gym_spaces import observed
+from engine.recording.episode_states import in_this_process
+from engine.recording.gym_spaces import acted, observed
 from engine.spaces import Space
 
 
-def space_of(model: Any) -> Space:
-    """The space of what the policy was shown; which actions were allowed is a part of it, and what an LSTM had in memory."""
-    found, beside = observed(model.observation_space), _spaces_beside(model)
-    if not beside:
-        return found
-    return Space("dict", dtype="float32", parts={**(found.parts or {"observation": found}), **beside})
+def spaces_of(model: Any) -> tuple[Space, Space]:
+    """The spaces of what the policy was shown and of its actions, with the environment's names where they fit.
+
+    Which actions were allowed is a part of what it was shown, and what an LSTM had in memory.
+    """
+    envs, beside = in_this_process(model.get_env()), _spaces_beside(model)
+    found = named_by(envs, observed(model.observation_space), "observation")
+    if beside:
+        found = Space("dict", dtype="float32", parts={**(found.parts or {"observation": found}), **beside})
+    return found, named_by(envs, acted(model.action_space), "action")
 
 
 def observations_of(model: Any) -> Any:

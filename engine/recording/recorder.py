@@ -25,19 +25,20 @@ from torch import nn
 
 from engine.core.policy import trained
 from engine.environment_spec import EnvironmentSpec
+from engine.envs.names import Names, names_from
 from engine.errors import BadInputError
 from engine.kinds.recorded.agent import TORCH_GENERATOR
 from engine.kinds.recorded.kind import recorded_fingerprint
 from engine.kinds.recorded.loss import Loss, OwnTerms
 from engine.kinds.recorded.policy import Evaluate, RecordedPolicy, Terms
-from engine.kinds.recorded.rebuilding import made_by, name_of, rebuilds
-from engine.kinds.recorded.recipe import NotDescribedError, described, made
-from engine.kinds.recorded.settings import Capabilities, Recipe, RecordedSettings, RoundConfig, Trainer
+from engine.kinds.recorded.rebuilding import made_by, rebuilds, recipe_by
+from engine.kinds.recorded.recipe import made
+from engine.kinds.recorded.settings import Capabilities, RecordedSettings, RoundConfig, Trainer
 from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
 from engine.kinds.recorded.tensors import state_of
 from engine.recording.disk_space import AsFits
 from engine.recording.episodes import Episodes
-from engine.recording.given_columns import acted, array, column, numbers, observed, parts
+from engine.recording.given_columns import array, column, numbers, parts, spaces_of
 from engine.recording.optimizers import SMALLEST, optimizer_name, optimizer_recipe
 from engine.recording.run_recording import Recording
 from engine.recording.self_test import NotCopiedError, compare, copied
@@ -79,6 +80,7 @@ class Recorder:
         trainer: str = "own loop",
         autoreset: Autoreset = "next_step",
         n_actions: int | None = None,
+        names: Names | Mapping[str, Any] = Names(),  # noqa: B008 - it does not change
         self_test: bool = True,
         keep: AsFits = "as fits",
         quiet: bool = False,
@@ -112,6 +114,8 @@ class Recorder:
             autoreset: what `starts` marks. `next_step` (Gymnasium's vector environments by default): a step whose action is
                 ignored, as it resets the environment; it is recorded as a phantom. `same_step`: an episode's first step.
             n_actions: how many actions there are, where they are whole numbers; by default those that the first round took.
+            names: what the numbers of observations and the actions are called, {"observation": [...], "action": [...]}, either of
+                them; by default `observation 0` and so on.
             self_test: replay the first round with another agent, of `rebuild` or a copy of the live one, and warn where the
                 declared loss leads elsewhere.
             keep: which rounds keep their records: an `engine.Keep`, None for all of them, or what fits: all of them up to 4 GB,
@@ -141,10 +145,11 @@ class Recorder:
         self._gradient: NDArray[Any] | None = None
         self._hook = optimizer.register_step_pre_hook(self._first_gradient) if self_test else None
         self._rebuild = rebuild
-        self._recipe = None if rebuild is None else _recipe(rebuild, arguments or {})
+        self._recipe = None if rebuild is None else recipe_by(rebuild, arguments or {})
         self._optimizer = optimizer_recipe(optimizer)
         self._recording = Recording(path, keep, quiet)
         self._recording.most_epochs = n_epochs
+        self._names = names_from(names)
         self._spaces: tuple[Space, Space] | None = None
         self._steps: tuple[int, int] | None = None
         self._episodes = Episodes()
@@ -184,12 +189,14 @@ class Recorder:
             extra: further columns of numbers.
 
         Raises:
-            BadInputError: a column has another length, the round another size than the first one, or there are terms beside
-                the loss.
+            BadInputError: a column has another length, or is not as in the first round; there are terms beside the loss; or an
+                earlier round was not committed. Nothing of the round is recorded, and the one before it is whole.
         """
         if loss is not None and self.terms is not None:
             raise BadInputError("this loop has terms= of its own; give what changes as a further column, not as loss=")
         self._commit()
+        begins_with = self._state()
+        self._recording.led_to(begins_with)
         n = int(np.prod(np.shape(array(log_prob))))
         if n_envs < 1 or n % n_envs:
             raise BadInputError(f"{n} records are no whole steps of {n_envs} environments")
@@ -200,36 +207,32 @@ class Recorder:
             )
         columns = {"log_prob": log_prob, "value": value, "advantage": advantage, "returns": returns, "reward": reward}
         flat: dict[str, Any] = {name: numbers(name, given, n).astype(np.float32) for name, given in columns.items()}
+        further = {name: numbers(name, given, n).astype(np.float64) for name, given in extra.items()}
         begins = numbers("starts", starts, n).astype(bool).reshape(-1, n_envs)
         cut = np.zeros(n, bool) if truncated is None else numbers("truncated", truncated, n).astype(bool)
+        seen, taken = parts(observation, n), column("action", action, n)
+        discrete = taken.dtype.kind in "iu" and taken.ndim == 1
+        taken = taken.astype(np.int64) if discrete else taken.reshape(n, -1).astype(np.float32)
+        spaces = spaces_of(seen, taken, self.n_actions, self._spaces, self._names)
         ends = np.vstack([begins[1:], np.zeros((1, n_envs), bool)]).ravel()
         t, env = (index.ravel() for index in np.indices((n // n_envs, n_envs)))
         phantom = begins.ravel() & (self.autoreset == "next_step")
-        taken = column("action", action, n)
-        discrete = taken.dtype.kind in "iu" and taken.ndim == 1
         buffer = RecordedBuffer(
             env=env.astype(np.int16),
             t=t.astype(np.int32),
             episode=self._episodes.numbers(begins).ravel(),
-            observation=parts(observation, n),
-            action=taken.astype(np.int64) if discrete else taken.reshape(n, -1).astype(np.float32),
+            observation=seen,
+            action=taken,
             terminated=ends & ~cut,
             truncated=ends & cut,
             kept=np.ones(n, bool),
             critic_kept=np.ones(n, bool),
             repaired=np.zeros(n, bool),
             valid=~phantom if phantom.any() else None,
-            extra={name: numbers(name, given, n).astype(np.float64) for name, given in extra.items()},
+            extra=further,
             **flat,
         )
-        spaces = observed(buffer.observation), acted(buffer.action, self.n_actions)
         metrics = self._episodes.metrics(buffer, np.zeros(n_envs, bool))
-        self._spaces = self._spaces or spaces
-        known = self._spaces[1].n
-        if discrete and buffer.action.max() >= known:
-            raise BadInputError(
-                f"action {buffer.action.max()} is none of the {known} that the first round took; say n_actions= to the recorder"
-            )
         config = self._config(n // n_envs, n_envs)
         snapshot = RecordedSnapshot(
             round=self._recording.round,
@@ -244,17 +247,17 @@ class Recorder:
                 "loss": (loss or self.loss).to_json(),
             },
             settings=self._settings().to_json(),
-            observation_space=self._spaces[0],
-            action_space=self._spaces[1],
+            observation_space=spaces[0],
+            action_space=spaces[1],
             environment=EnvironmentSpec(self.env_id),
             buffer=buffer,
-            checkpoint=self._state(),
+            checkpoint=begins_with,
             minibatches=np.zeros((0, n), np.int32),
             fingerprint=recorded_fingerprint(),
             metrics=metrics,
         )
         self._recording.collected(snapshot)
-        self._steps = n // n_envs, n_envs
+        self._steps, self._spaces = (n // n_envs, n_envs), spaces
 
     def minibatch(self, indices: Any) -> None:
         """The records that the next step takes: positions in the round's columns, step by step.
@@ -272,7 +275,11 @@ class Recorder:
 
     def close(self) -> None:
         """Commit the last round and the parameters after it; a second call does nothing."""
-        self._commit()
+        try:
+            self._commit()
+        except BaseException:
+            self._recording.close()
+            raise
         self._recording.finish(self._state())
 
     def __enter__(self) -> Recorder:
@@ -286,15 +293,16 @@ class Recorder:
 
     def _commit(self) -> None:
         recording = self._recording
-        if recording.pending is None:
+        if recording.pending is None or recording.failed:
             return
-        found: dict[str, Any] = {"steps": len(recording.steps)}
-        whole, why = recording.whole()
-        if recording.writer is None:
-            recording.begin(self._manifest(whole))
-        if self._test and whole.round == 0:
-            found["self_test"] = self._untested(why) if why else self._tested(whole)
-        recording.updated(found)
+        with recording.ends_on_error():
+            found: dict[str, Any] = {"steps": len(recording.steps)}
+            whole, why = recording.whole()
+            if recording.writer is None:
+                recording.begin(self._manifest(whole))
+            if self._test and whole.round == 0:
+                found["self_test"] = self._untested(why) if why else self._tested(whole)
+            recording.updated(found)
 
     def _untested(self, why: str) -> str:
         warnings.warn(f"{self._recording.path}: the first round can't be replayed: {why}", stacklevel=4)
@@ -383,11 +391,3 @@ class Recorder:
             fingerprint=recorded_fingerprint(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-
-
-def _recipe(rebuild: Callable[..., Any], arguments: Mapping[str, Any]) -> Recipe:
-    try:
-        said = {name: described(value) for name, value in arguments.items()}
-    except NotDescribedError as error:
-        raise BadInputError(f"the arguments of rebuild can't be kept: {error}") from None
-    return Recipe(name=name_of(rebuild), arguments=said, by="function")

@@ -41,10 +41,9 @@ from engine.kinds.recorded.tensors import state_of
 from engine.recording.disk_space import AsFits
 from engine.recording.episode_states import EpisodeStates, in_this_process
 from engine.recording.episodes import Episodes
-from engine.recording.gym_spaces import acted
 from engine.recording.known_updates import arguments_of, is_recurrent, recipe_of, unknown_update
 from engine.recording.optimizers import SMALLEST, optimizer_name
-from engine.recording.policy_inputs import space_of
+from engine.recording.policy_inputs import spaces_of
 from engine.recording.run_recording import Recording
 from engine.recording.self_test import compare, recipe_differs
 from engine.recording.watched_rollout import Rollout
@@ -169,6 +168,7 @@ class Recorder(BaseCallback):
             )
         config = self._config()
         rate = float(model.lr_schedule(self._progress))
+        shown, acts = spaces_of(model)
         snapshot = RecordedSnapshot(
             round=self._kept.recording.round,
             config=config,
@@ -179,8 +179,8 @@ class Recorder(BaseCallback):
                 "threads": torch.get_num_threads(),
                 "loss": self._loss().to_json(),
             },
-            observation_space=space_of(self.model),
-            action_space=acted(model.action_space),
+            observation_space=shown,
+            action_space=acts,
             environment=self._spec,
             buffer=buffer,
             checkpoint=self._state() | self._before,
@@ -320,14 +320,14 @@ class Recorder(BaseCallback):
         )
 
     def _manifest(self) -> RunManifest:
-        seen = space_of(self.model)
+        shown, acts = spaces_of(self.model)
         return RunManifest(
             env_id=self._spec.id,
             environment=self._spec,
             config=self._config(),
-            encoder=seen.encoder,
-            observation_space=seen,
-            action_space=acted(self.model.action_space),
+            encoder=shown.encoder,
+            observation_space=shown,
+            action_space=acts,
             kind="recorded",
             settings=self._said.to_json(),
             fingerprint=recorded_fingerprint(),

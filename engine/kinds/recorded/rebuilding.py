@@ -14,6 +14,8 @@ from torch import nn
 from engine.allowed import allowed
 from engine.errors import BadInputError
 from engine.kinds.recorded.policy import RecordedPolicy
+from engine.kinds.recorded.recipe import NotDescribedError, described
+from engine.kinds.recorded.settings import Recipe
 
 F = TypeVar("F", bound=Callable[..., Any])
 MARK = "rebuilds_a_recorded_policy"
@@ -49,6 +51,19 @@ def name_of(function: Callable[..., Any]) -> str:
     if module == "__main__":
         module = Path(getattr(sys.modules["__main__"], "__file__", None) or "unnamed").stem
     return f"{module}:{function.__name__}"
+
+
+def recipe_by(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Recipe:
+    """How a marked function with these arguments makes the policy again.
+
+    Raises:
+        BadInputError: it is not marked, or an argument is none of numbers, texts, lists and dicts of these.
+    """
+    try:
+        said = {name: described(value) for name, value in arguments.items()}
+    except NotDescribedError as error:
+        raise BadInputError(f"the arguments of rebuild can't be kept: {error}") from None
+    return Recipe(name=name_of(function), arguments=said, by="function")
 
 
 def rebuilt(name: str, arguments: dict[str, Any]) -> RecordedPolicy:

@@ -207,6 +207,22 @@ def test_one_number_a_record_may_have_an_axis_of_its_own(tmp_path: Path) -> None
     assert np.array_equal(buffer.extra["luck"], plain["reward"])
 
 
+def test_names_are_those_given_else_numbers(tmp_path: Path) -> None:
+    names = {"observation": ["x", "speed", "angle", "turn"]}
+    assert "names" in refusal(lambda: small(tmp_path / "run", names={"reward": ["much"]}))
+    recorder, _ = small(tmp_path / "other", names=names)
+    other = columns(observation=np.zeros((8, 5), np.float32))
+    assert "observation has 4 names; 5 are needed" in refusal(lambda: recorder.round(**other))
+    for path, given, shown in (("a", names, names["observation"]), ("b", {}, [f"observation {i}" for i in range(4)])):
+        recorder, _ = small(tmp_path / path, names=given)
+        recorder.round(**columns())
+        recorder.minibatch(np.arange(8))
+        recorder.close()
+        said = engine.open_run(tmp_path / path).manifest
+        assert said.observation_space.component_names == tuple(shown)
+        assert said.action_space.value_names == ("action 0", "action 1")
+
+
 def test_rebuild_must_be_a_marked_function_of_a_module(tmp_path: Path) -> None:
     assert "marked with @engine.recording.rebuilds" in refusal(lambda: small(tmp_path / "a", rebuild=loop.main))
     assert "must be a function of a module" in refusal(lambda: small(tmp_path / "b", rebuild=rebuilds(lambda: None)))
