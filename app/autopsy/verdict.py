@@ -11,7 +11,7 @@ from app.shell import kinds, page, selection, state
 from app.shell.text import escape
 from engine.analysis.checks.checked import Check
 from engine.intervention.autopsy.autopsy_result import NOT_YET, Autopsy
-from engine.intervention.autopsy.wording import ANSWERS, CAUSES, how_played
+from engine.intervention.autopsy.wording import ANSWERS, CAUSES, how_played, whose_doing
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.store.words import counted
@@ -26,7 +26,8 @@ def draw(found: Autopsy, run: Run, snapshot: Snapshot) -> None:
         icon = ":material/report:" if is_bad else ":material/info:" if found.real is None else ":material/check_circle:"
         box = st.warning if is_bad else st.info if found.real is None else st.success
         box(f"**{escape(_label(found))}.** {escape(found.sentence)}", icon=icon)
-        st.caption(escape(page.provenance(run, snapshot, *filter(None, [how_played(found)]))))
+        made = page.provenance(run, snapshot, *filter(None, [how_played(found)]))
+        st.caption(f"{escape(whose_doing(found.round))} {escape(made)}")
 
 
 def _label(found: Autopsy) -> str:
