@@ -5,10 +5,10 @@ from .analysis.behaviour import Behaviour as Behaviour
 from .analysis.behaviour import behaviour as behaviour
 from .analysis.diagnosis import Diagnosis as Diagnosis
 from .analysis.diagnosis import diagnose as diagnose
-from .analysis.incidents.detect import incidents as incidents
 from .analysis.incidents.incident import Incident as Incident
 from .analysis.incidents.incident import Incidents as Incidents
 from .analysis.incidents.watch import Watch as Watch
+from .analysis.incidents_of_run import incidents as incidents
 from .config import TrainConfig as TrainConfig
 from .core.attribute import attribute as attribute
 from .core.chosen_targets import action_target as action_target

@@ -32,5 +32,8 @@ def write(
                 rewards[[4, 7]] = np.nan
             observation = np.ones_like(snapshot.buffer.observation)
             buffer = replace(snapshot.buffer, reward=rewards, observation=observation, **ones)
-            writer.commit_round(replace(snapshot, buffer=buffer), HEALTHY | metrics)
+            zeros = {
+                name: np.zeros_like(tensor) for name, tensor in snapshot.checkpoint.items()
+            }  # of random bits not all are finite
+            writer.commit_round(replace(snapshot, buffer=buffer, checkpoint=zeros), HEALTHY | metrics)
     return path

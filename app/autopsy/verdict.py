@@ -12,7 +12,7 @@ from app.shell.glossary import explained
 from app.shell.text import escape
 from engine.analysis.checks.checked import Check
 from engine.intervention.autopsy.autopsy_result import NOT_YET, Autopsy
-from engine.intervention.autopsy.wording import ANSWERS, CAUSES, how_played
+from engine.intervention.autopsy.wording import ANSWERS, CAUSES, how_played, whose_doing
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.store.words import counted
@@ -27,8 +27,8 @@ def draw(found: Autopsy, run: Run, snapshot: Snapshot) -> None:
         icon = ":material/report:" if is_bad else ":material/info:" if found.real is None else ":material/check_circle:"
         box = st.warning if is_bad else st.info if found.real is None else st.success
         box(f"**{escape(_label(found))}.** {escape(found.sentence)}", icon=icon)
-        where = page.provenance(run, snapshot, *filter(None, [how_played(found)]))
-        st.caption(escape(where), help=explained("seed", "commit"))
+        made = page.provenance(run, snapshot, *filter(None, [how_played(found)]))
+        st.caption(f"{escape(whose_doing(found.round))} {escape(made)}", help=explained("seed", "commit"))
 
 
 def _label(found: Autopsy) -> str:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from app.charts.theme import GRID, Theme, faint, plain
 from engine.analysis.incidents.falls import Drop
-from engine.analysis.incidents.incident import DROP, NOT_FINITE, STUCK, UNLIKE, Incident, What
+from engine.analysis.incidents.incident import DROP, FAILED, NOT_FINITE, STUCK, UNLIKE, Incident, What
 
 ROW = 26
 """Pixels of a row."""
@@ -37,6 +37,7 @@ SHAPES: dict[What, Shape] = {
     STUCK: Shape("square", "■"),
     NOT_FINITE: Shape("x", "✕"),
     UNLIKE: Shape("diamond", "◆"),
+    FAILED: Shape("star", "★"),
 }
 """In the order of their rows, from above."""
 
@@ -80,6 +81,7 @@ def colour_of(kind: What, colours: Theme) -> str:
         STUCK: colours.series[5],
         NOT_FINITE: colours.text,
         UNLIKE: colours.series[2],
+        FAILED: colours.series[6],
     }
     return of_kinds[kind]
 

@@ -9,18 +9,21 @@ import streamlit as st
 
 from app.charts.incidents import SHAPES
 from app.runs import loaders
-from app.shell import page, state, timed
+from app.shell import kinds, page, state, timed
 from app.shell.filling import Filling
 from app.shell.text import escape
+from engine.analysis.checks.failed_rounds import Failed, with_failed
 from engine.analysis.incidents.detect import with_unlike
 from engine.analysis.incidents.falls import Drop
-from engine.analysis.incidents.incident import UNLIKE, Incident, Incidents
+from engine.analysis.incidents.incident import FAILED, UNLIKE, Incident, Incidents
 from engine.analysis.incidents.unlike import Look
 from engine.store.read import Run
 from engine.store.words import counted
 
 AT_ONCE_ROUNDS, AT_ONCE_BYTES = 20, 2**21
 """So many rounds that were not looked at, of so many bytes, are read while the page is drawn; for more one has to ask."""
+AT_ONCE_SECONDS = 2.0
+"""After which nothing more is read while the page is drawn. A language model's rounds take longer to check: one has to ask."""
 SLICE_SECONDS = 0.5
 """Of reading records, between which the page says how far it is."""
 LISTED, UNFOLDED = 100, 4
@@ -37,6 +40,12 @@ class Known:
     run: Run
     found: Incidents
     looks: Filling[Look]
+    checks: Filling[Failed]
+
+    @property
+    def missing(self) -> list[int]:
+        """Rounds that were not looked at or not checked."""
+        return sorted({*self.looks.rounds.missing, *self.checks.rounds.missing})
 
     @property
     def noise(self) -> Drop | None:
@@ -48,11 +57,16 @@ def known(run: Run, name: str) -> Known:
     """What the metrics say, and also the records, as far as all were looked at or that takes no time."""
     state.choose(NOISE, [False, True], False)
     state.choose(LOOK, [False, True], False, scope=name)
-    found, looks = loaders.named_incidents(run), loaders.record_looks(run)
-    missing = looks.rounds.missing
-    if 0 < len(missing) <= AT_ONCE_ROUNDS and _bytes(run, missing) <= AT_ONCE_BYTES:
-        looks.advance()
-    return Known(run, found if looks.rounds.missing else with_unlike(found, looks.rounds), looks)
+    found, looks, checks = loaders.named_incidents(run), loaders.record_looks(run), loaders.round_checks(run)
+    for filling in (looks, checks) if kinds.shown(run).pages == kinds.OF_STEPS else (looks,):
+        missing = filling.rounds.missing
+        if 0 < len(missing) <= AT_ONCE_ROUNDS and _bytes(run, missing) <= AT_ONCE_BYTES:
+            filling.advance(AT_ONCE_SECONDS)
+    if not checks.rounds.missing:
+        found = with_failed(found, checks.rounds)
+    if not looks.rounds.missing:
+        found = with_unlike(found, looks.rounds)
+    return Known(run, found, looks, checks)
 
 
 def draw(this: Known, name: str) -> None:
@@ -87,7 +101,7 @@ def to_update(run: Run, name: str, incident: Incident) -> None:
 
 def whose(incident: Incident) -> str:
     """Which update to look at, and why that one."""
-    if incident.kind == UNLIKE:
+    if incident.kind in (UNLIKE, FAILED) and incident.update == incident.onset:
         return f"Update {incident.update} learns from these records."
     if incident.update == incident.onset:
         return f"The first value that is not finite comes from update {incident.update} itself."
@@ -120,32 +134,33 @@ def _not_known(found: Incidents) -> None:
 
 def _records(this: Known) -> None:
     """Whether records were looked at, and where they were not a way to do it."""
-    looks = this.looks.rounds
-    if not looks.numbers:
+    stored, missing = this.looks.rounds.numbers, this.missing
+    if not stored:
         return
-    if not looks.missing:
-        st.caption(f"The records of {counted(len(looks.numbers), 'round')} were looked at.")
+    if not missing:
+        st.caption(f"The records of {counted(len(stored), 'round')} were looked at.")
         return
-    megabytes = _bytes(this.run, looks.missing) / 1e6
+    megabytes = _bytes(this.run, missing) / 1e6
     st.caption("The records have not been looked at.")
     wanted = st.toggle(
-        f"Look at them ({counted(len(looks.missing), 'round')}, {megabytes:.0f} MB)",
+        f"Look at them ({counted(len(missing), 'round')}, {megabytes:.0f} MB)",
         key=LOOK,
-        help="Reads the records of every round, and says where rewards or observations are unlike those of earlier rounds. "
-        "The results are kept.",
+        help="Reads the records of every round, and says where rewards or observations are unlike those of earlier rounds, and "
+        "which rounds fail a check of their record. The results are kept.",
     )
     if wanted:
-        _progress(this.looks)
+        _progress(this)
 
 
 @timed.every(SLICE_SECONDS + 0.1)
-def _progress(looks: Filling[Look]) -> None:
-    """Look at some more of the records; once all are done the page is drawn anew."""
-    looks.advance(SLICE_SECONDS)
-    if not looks.rounds.missing:
+def _progress(this: Known) -> None:
+    """Look at some more of the records and check some more rounds; once all are done the page is drawn anew."""
+    this.looks.advance(SLICE_SECONDS / 2)
+    this.checks.advance(SLICE_SECONDS / 2)
+    if not this.missing:
         st.rerun()
-    done, total = looks.rounds.progress
-    st.progress(done / total, f"{done} of {total} rounds")
+    (looked, total), (checked, _) = this.looks.rounds.progress, this.checks.rounds.progress
+    st.progress((looked + checked) / (2 * total), f"{looked} of {total} rounds looked at, {checked} checked")
 
 
 def _bytes(run: Run, rounds: Sequence[int]) -> int:

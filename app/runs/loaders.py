@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from app.shell.cached import cached
 from app.shell.filling import Filling
 from engine.analysis import policy_difference
+from engine.analysis.checks.failed_rounds import Failed, failed_checks
 from engine.analysis.incidents.detect import looks_at_records, name_records, of_metrics
 from engine.analysis.incidents.incident import Incidents
 from engine.analysis.incidents.not_finite import number
@@ -79,3 +80,9 @@ def named_incidents(run: Run) -> Incidents:
 def record_looks(run: Run) -> Filling[Look]:
     """What was looked at of a run's records, in memory or in the run's cache."""
     return Filling(looks_at_records(run))
+
+
+@cached(max_entries=32)
+def round_checks(run: Run) -> Filling[Failed]:
+    """Which of a run's rounds were checked, and what they fail."""
+    return Filling(failed_checks(run))

@@ -125,7 +125,7 @@ REMOVAL: dict[str, str] = {
 }
 FAULTS = {
     "incident": "A round worth a look: the return fell by more than its noise, the policy got stuck, numbers are not "
-    "finite, or records are unlike those before.",
+    "finite, records are unlike those before, or a round fails a check of its record.",
     "within noise (fall)": "A fall no larger than the luck of a few episodes explains.",
     "autopsy": "What happened in one update: whether the round is what it claims to be, whether the return really "
     "changed, and what would have prevented a fall.",

@@ -15,12 +15,15 @@ def incidents(
     run: RunFolder,
     records: Annotated[
         bool,
-        typer.Option("--records", help="Also read every stored round: rewards and observations unlike those before."),
+        typer.Option(
+            "--records",
+            help="Also read every stored round: rewards and observations unlike those before, failed checks.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """List the rounds that are worth a look: falls of the return, policies that are stuck, numbers that are none any more."""
-    from engine.analysis.incidents.detect import incidents as detect
+    from engine.analysis.incidents_of_run import incidents as detect
 
     try:
         with progress(quiet=not records) as report:

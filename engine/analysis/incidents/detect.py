@@ -1,11 +1,10 @@
-"""The incidents of a recorded run."""
+"""What the rules find in a recorded run: in its metrics, and in its records beside those of earlier rounds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from engine.analysis.incidents.incident import NOT_FINITE, Incident, Incidents, in_order
@@ -14,57 +13,11 @@ from engine.analysis.incidents.watch import Watch
 from engine.analysis.not_finite_records import not_finite_records
 from engine.analysis.round_by_round import RoundByRound
 from engine.errors import EngineError
-from engine.executors import Progress
-from engine.store.read import Run, open_run
+from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 
 NAMED = 10
 """Records that an incident names at most."""
-
-
-def incidents(
-    source: Run | str | Path,
-    *,
-    records: bool = False,
-    cache: bool = True,
-    report: Progress = lambda doing, done, total: None,
-) -> Incidents:
-    """The rounds of a run that are worth a look, each with its reason: of any kind of run, also while it is written.
-
-    >>> import engine
-    >>> found = engine.incidents("sample_runs/FrozenLake-v1")
-    >>> len(found), found.too_few
-    (0, '')
-    >>> print(found.sentence)
-    no incident in 30 rounds; the largest drop, 0.9785 to 0.9577 at round 19, is within noise (331 episodes)
-    >>> for incident in found:
-    ...     print(incident.onset, incident.kind, incident.reason, incident.update)
-
-    It looks at the metrics of the commits, and at the records of a stored round whose metrics are no numbers any more. The
-    rule was measured on 25 runs of CartPole, FrozenLake, Acrobot and LunarLander: no false alarm in 2,920 rounds, 6 of 25 real
-    falls missed, 5 of them where rounds are so short that most of them end no episode.
-
-    With `records` it also reads the rounds that are stored, and compares rewards and observations with those before (see
-    `incidents.unlike`): some milliseconds a round the first time, and kept in the run's `derived/`.
-
-    Args:
-        source: a run, or its folder.
-        records: look at the records of all stored rounds.
-        cache: read and write `derived/`.
-        report: told how far reading the records is, of how much; raise from it to cancel.
-
-    Raises:
-        NotARunError: there is no run.
-        DamagedRunError: `run.json` or a commit is not what was written. A round whose records are damaged is named in `missing`.
-    """
-    run = source if isinstance(source, Run) else open_run(source)
-    found = name_records(run, of_metrics(run))
-    if not records:
-        return found
-    looks = looks_at_records(run, cache=cache)
-    for _ in looks:
-        report("reading the records", *looks.progress)
-    return with_unlike(found, looks)
 
 
 def of_metrics(run: Run) -> Incidents:

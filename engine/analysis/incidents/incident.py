@@ -10,11 +10,12 @@ from engine.analysis.incidents.drops import SCALES, SHARP
 from engine.analysis.incidents.falls import Drop
 from engine.store.words import counted
 
-What = Literal["drop", "stuck", "not finite", "unlike before"]
+What = Literal["drop", "stuck", "not finite", "unlike before", "failed check"]
 DROP: What = "drop"
 STUCK: What = "stuck"
 NOT_FINITE: What = "not finite"
 UNLIKE: What = "unlike before"
+FAILED: What = "failed check"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Incident:
     kind: What
     """`drop`: the return fell by more than its noise. `stuck`: the policy hardly chooses and its updates change nothing, though
     it was better before. `not finite`: a metric that was a number is none any more. `unlike before`: rewards or observations are
-    of another kind than those of the rounds before."""
+    of another kind than those of the rounds before. `failed check`: the record contradicts itself or its settings."""
     onset: int
     """The round at which it is largest, or begins."""
     first: int
@@ -43,9 +44,9 @@ class Incident:
     onsets: tuple[int, ...] = ()
     """Of every fall, where the return fell several times."""
     metrics: tuple[str, ...] = ()
-    """Those that are no numbers any more; what is unlike before."""
+    """Those that are no numbers any more; what is unlike before; the check that failed."""
     records: tuple[int, ...] = ()
-    """Records of the round that hold what is no number, where it is stored and has some; at most ten."""
+    """Records of the first round that hold what is no number or fail the check, where these are some and not all; at most ten."""
 
     def __repr__(self) -> str:
         return f"Incident({self.kind} at round {self.onset}: {self.reason})"

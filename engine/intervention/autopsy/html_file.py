@@ -48,6 +48,7 @@ def render(run: Run, found: Autopsy) -> str:
         columns_on_records=wording.ON_RECORDS,
         about_records=wording.ABOUT_RECORDS,
         texts=_texts(run, found),
+        whose_doing=wording.whose_doing(found.round),
         how=wording.how_played(found),
         how_compared=wording.how_compared(found),
     )

@@ -56,6 +56,18 @@ def signed(interval: Interval) -> str:
     return f"{interval.value:+.3g} ({interval.low:+.3g} to {interval.high:+.3g})"
 
 
+def whose_doing(round: int) -> str:
+    """Which round's return an update is answerable for, in one sentence.
+
+    >>> whose_doing(49)
+    'The return of round 50 is played by what update 49 made, so a fall in round 50 is the doing of update 49.'
+    """
+    return (
+        f"The return of round {round + 1} is played by what update {round} made, so a fall in round {round + 1} is the doing of "
+        f"update {round}."
+    )
+
+
 def was_it_real(real: Change, round: int) -> str:
     """What happened to the return of training, and what on common seeds.
 

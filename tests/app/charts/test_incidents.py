@@ -36,8 +36,8 @@ def test_every_kind_has_a_row_a_shape_and_a_colour_of_its_own() -> None:
     rows = [each for each in drawn["data"] if each["yaxis"] == "y2"]
     assert [row["name"] for row in rows] == [*SHAPES, "within noise"]
     assert len({*(symbol for row in rows for symbol in row["marker"]["symbol"])}) == len(rows)
-    assert [list(row["x"]) for row in rows] == [[0], [1], [2], [3], [9]]
-    assert [row["customdata"] for row in rows] == [[0], [1], [2], [3], [None]]
+    assert [list(row["x"]) for row in rows] == [[0], [1], [2], [3], [4], [9]]
+    assert [row["customdata"] for row in rows] == [[0], [1], [2], [3], [4], [None]]
     assert drawn["layout"]["yaxis2"]["domain"][1] < drawn["layout"]["yaxis"]["domain"][0]
     assert drawn["layout"]["height"] > chart([ONE])["layout"]["height"] > chart([])["layout"]["height"]
 

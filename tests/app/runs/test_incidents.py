@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_up_metrics import write
 from pages import Open, errors, figure, numbers, words
@@ -12,6 +14,8 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from app.runs import incidents
+from engine.store.commit import RunWriter
+from engine.store.read import Run
 
 FALLEN = {"mean_return": 20.0}
 NOISY = {"mean_return": 160.0, "std_return": 90.0}
@@ -83,6 +87,7 @@ def test_records_are_looked_at_on_request_where_they_are_many(
     open_page: Open, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(incidents, "AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(incidents, "SLICE_SECONDS", 600.0)
     shutil.rmtree(runs / "turns" / "derived", ignore_errors=True)
     app = open_page("timeline", run="turns")
     assert "No incident in 20 rounds" in words(app)
@@ -92,6 +97,23 @@ def test_records_are_looked_at_on_request_where_they_are_many(
     assert strip(app) == {"unlike before": ([17], [17])}
     assert "The records of 20 rounds were looked at." in words(app)
     assert "Update 17 learns from these records." in words(app)
+
+
+def test_a_failed_check_leads_to_the_autopsy_of_its_own_update(open_page: Open, cartpole: Run, tmp_path: Path) -> None:
+    with RunWriter.create(tmp_path / "doubled", cartpole.manifest) as writer:
+        for k in cartpole.stored_rounds:
+            snapshot = cartpole.snapshot(k)
+            advantage = snapshot.buffer.advantage + np.float32(k == 1) * np.arange(
+                len(snapshot.buffer), dtype=np.float32
+            )
+            changed = snapshot.changed(buffer=replace(snapshot.buffer, advantage=advantage))
+            writer.commit_round(changed, {"mean_return": 1.0})
+    app = open_page("timeline", tmp_path, run="doubled")
+    assert errors(app) == []
+    assert strip(app) == {"failed check": ([1], [1])}
+    assert "Round 1, failed check." in words(app)
+    assert "Update 1 learns from these records." in words(app)
+    assert ("Autopsy of update 1", "run=doubled&round=1") in links(app)
 
 
 def test_an_incident_comes_with_the_round_that_shows_it(open_page: Open, runs: Path, tmp_path: Path) -> None:

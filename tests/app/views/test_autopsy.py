@@ -54,6 +54,7 @@ def test_it_is_played_in_the_background_and_kept(open_page: Open, shown: Run, mo
     assert answer(app).startswith("**Not played yet.** The round is what it claims to be.")
     assert "9 of 10 checks" in words(app)
     assert explains_its_commit(app)
+    assert "The return of round 2 is played by what update 1 made" in words(app)
     app.button(key="play_autopsy").click().run()
     assert started == [Autopsy(round=1)]
     assert from_json(json.loads(json.dumps(to_json(started[0])))) == started[0]

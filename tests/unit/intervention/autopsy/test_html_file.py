@@ -40,6 +40,7 @@ FOUND = Autopsy(
 
 def test_the_report_has_the_numbers_and_runs_nothing(cartpole: Run) -> None:
     page = render(cartpole, FOUND)
+    assert "so a fall in round 2 is the doing of update 1." in page
     assert "100 before the update, 60 after it: -40 (-60 to -20) on 64 common seeds" in page
     assert "evaluation seeds 0 to 63" in page
     assert "fell from 110 (round 1) to 70 (round 2), with a noise of ±9" in page
