@@ -71,7 +71,7 @@ def with_failed(found: Incidents, checks: RoundByRound[Failed]) -> Incidents:
 
 def _failed(run: Run, k: int, read: Callable[[int], Snapshot]) -> Failed:
     snapshot = read(k)
-    first = numbers(snapshot)
+    first = numbers(snapshot, {})  # what an update led to is the next round's checkpoint
     if first.ok is False:  # nothing else can be said of them
         asked: Sequence[Check] = (first,)
     else:
