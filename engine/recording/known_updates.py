@@ -11,6 +11,18 @@ MASKED = ("sb3_contrib.ppo_mask.ppo_mask",)
 RECURRENT = ("sb3_contrib.ppo_recurrent.ppo_recurrent",)
 UPDATES = ("stable_baselines3.ppo.ppo", "stable_baselines3.a2c.a2c", *MASKED, *RECURRENT)
 """Modules of the algorithms whose `train` is replayed here."""
+IN_FORCE = (
+    "learning_rate",
+    "clip_range",
+    "target_kl",
+    "ent_coef",
+    "vf_coef",
+    "max_grad_norm",
+    "gamma",
+    "gae_lambda",
+    "normalize_advantage",
+)
+"""Settings that they read anew in every round, so that a schedule or a callback can change them."""
 
 
 def recipe_of(model: Any) -> tuple[Recipe | None, str]:

@@ -41,7 +41,7 @@ from engine.kinds.recorded.tensors import state_of
 from engine.recording.disk_space import AsFits
 from engine.recording.episode_states import EpisodeStates, in_this_process
 from engine.recording.episodes import Episodes
-from engine.recording.known_updates import arguments_of, is_recurrent, recipe_of, unknown_update
+from engine.recording.known_updates import IN_FORCE, arguments_of, is_recurrent, recipe_of, unknown_update
 from engine.recording.optimizers import SMALLEST, optimizer_name
 from engine.recording.policy_inputs import spaces_of
 from engine.recording.run_recording import Recording
@@ -57,20 +57,6 @@ LOGGED = {
     "clip_fraction": ("train/clip_fraction",),
 }
 """Metric -> what the trainer's logger calls it."""
-
-
-IN_FORCE = (
-    "learning_rate",
-    "clip_range",
-    "target_kl",
-    "ent_coef",
-    "vf_coef",
-    "max_grad_norm",
-    "gamma",
-    "gae_lambda",
-    "normalize_advantage",
-)
-"""Settings that the trainer reads anew in every round, so that a schedule or a callback can change them."""
 
 
 class Recorder(BaseCallback):
