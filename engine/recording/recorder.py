@@ -39,6 +39,7 @@ from engine.kinds.recorded.tensors import state_of
 from engine.recording.disk_space import AsFits
 from engine.recording.episodes import Episodes
 from engine.recording.given_columns import array, column, numbers, parts, spaces_of
+from engine.recording.measured_updates import MeasuredUpdates
 from engine.recording.optimizers import SMALLEST, optimizer_name, optimizer_recipe
 from engine.recording.run_recording import Recording
 from engine.recording.self_test import NotCopiedError, compare, copied
@@ -152,7 +153,7 @@ class Recorder:
         self._names = names_from(names)
         self._spaces: tuple[Space, Space] | None = None
         self._steps: tuple[int, int] | None = None
-        self._episodes = Episodes()
+        self._episodes, self._measured = Episodes(), MeasuredUpdates(agent, evaluate)
 
     def round(
         self,
@@ -194,8 +195,8 @@ class Recorder:
         """
         if loss is not None and self.terms is not None:
             raise BadInputError("this loop has terms= of its own; give what changes as a further column, not as loss=")
-        self._commit()
         begins_with = self._state()
+        self._commit(begins_with)
         self._recording.led_to(begins_with)
         n = int(np.prod(np.shape(array(log_prob))))
         if n_envs < 1 or n % n_envs:
@@ -276,11 +277,12 @@ class Recorder:
     def close(self) -> None:
         """Commit the last round and the parameters after it; a second call does nothing."""
         try:
-            self._commit()
+            last = self._state()
+            self._commit(last)
         except BaseException:
             self._recording.close()
             raise
-        self._recording.finish(self._state())
+        self._recording.finish(last)
 
     def __enter__(self) -> Recorder:
         return self
@@ -291,30 +293,30 @@ class Recorder:
         else:  # the update that was going on is no round's
             self._recording.close()
 
-    def _commit(self) -> None:
+    def _commit(self, after: Mapping[str, NDArray[Any]]) -> None:
         recording = self._recording
         if recording.pending is None or recording.failed:
             return
         with recording.ends_on_error():
-            found: dict[str, Any] = {"steps": len(recording.steps)}
+            found: dict[str, Any] = {"steps": len(recording.steps), "update_seconds": recording.seconds}
             whole, why = recording.whole()
             if recording.writer is None:
                 recording.begin(self._manifest(whole))
             if self._test and whole.round == 0:
-                found["self_test"] = self._untested(why) if why else self._tested(whole)
-            recording.updated(found)
+                found["self_test"] = self._untested(why) if why else self._tested(whole, after)
+            recording.updated({**found, **self._measured.metrics(whole, after)})
 
     def _untested(self, why: str) -> str:
         warnings.warn(f"{self._recording.path}: the first round can't be replayed: {why}", stacklevel=4)
         return f"not made: {why}"
 
-    def _tested(self, whole: RecordedSnapshot) -> str:
+    def _tested(self, whole: RecordedSnapshot, after: Mapping[str, NDArray[Any]]) -> str:
         """What replaying the first round says; a difference is warned of."""
         try:
             fresh = self._another()
         except NotCopiedError as error:
             return f"not made: {error}"
-        said = compare(whole, fresh, self._optimizer, self._state(), self._gradient)
+        said = compare(whole, fresh, self._optimizer, after, self._gradient)
         if said:
             warnings.warn(f"{self._recording.path}: {said}", stacklevel=4)
         return said or "equal bit for bit"

@@ -116,6 +116,11 @@ class Recording:
         """The records of the step that comes next."""
         self.steps.append(np.asarray(records, np.int64).ravel().copy())
 
+    @property
+    def seconds(self) -> float:
+        """Since the round was collected."""
+        return time.perf_counter() - self._since
+
     def whole(self) -> tuple[RecordedSnapshot, str]:
         """The round that is being trained on with the minibatches that were seen, and why it has none where it has not."""
         assert self.pending is not None, "asked for between collect and commit"
@@ -152,7 +157,7 @@ class Recording:
         self._check_going_on()
         with self.ends_on_error():
             snapshot, why = self.whole()
-            found = {**snapshot.metrics, "update_seconds": time.perf_counter() - self._since, **metrics}
+            found = {**snapshot.metrics, "update_seconds": self.seconds, **metrics}
             if why:
                 found["not_replayable"] = why
             dropped = self._space.dropped(snapshot.round, found, self.writer.kept)

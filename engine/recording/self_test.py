@@ -30,7 +30,7 @@ from engine.store.snapshot import parameters_of
 NEAR_LOG_PROB = 1e-3
 NEAR = 1e-2
 """A factor of a loss that is off by less is taken for rounding; so is what is left of a gradient."""
-_OF_THEIR_CODE = (
+OF_THEIR_CODE = (
     *(EngineError, ArithmeticError, AssertionError, AttributeError, ImportError, LookupError),
     *(OSError, RuntimeError, TypeError, ValueError),
 )
@@ -64,7 +64,7 @@ class _WithoutGraphs(TorchFunctionMode):
 
 
 @contextmanager
-def _generators_kept() -> Iterator[None]:
+def generators_kept() -> Iterator[None]:
     """Whatever is drawn in here, what the training draws next is as it would have been."""
     own, numbers = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
@@ -96,7 +96,7 @@ def compare(
         What differs, in a sentence.
     """
     try:
-        with _generators_kept():
+        with generators_kept():
             policy = fresh().load(snapshot.parameters)
         load_buffers(policy, snapshot.checkpoint)
         policy.eval()
@@ -111,7 +111,7 @@ def compare(
             torch.get_num_threads(),
         )
         replayed.update(snapshot.buffer, snapshot.minibatches)
-    except _OF_THEIR_CODE as error:
+    except OF_THEIR_CODE as error:
         return f"the first round can't be replayed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
     found, recorded, before = parameters_of(replayed.tensors()), parameters_of(after), snapshot.parameters
     largest = farthest(found, recorded)

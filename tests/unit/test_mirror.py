@@ -68,13 +68,11 @@ THROUGH = {
     "tests/unit/recording/test_any_loop.py": (
         "engine/kinds/recorded/agent.py",
         "engine/kinds/recorded/loss.py",
-        "engine/recording/run_recording.py",
     ),
     "tests/unit/recording/test_recorder.py": ("engine/recording/self_test.py",),
     "tests/unit/recording/test_sb3.py": (
         "engine/kinds/recorded/kind.py",
         "engine/kinds/recorded/policy.py",
-        "engine/kinds/recorded/recipe.py",
     ),
     "tests/unit/recording/readers/test_any_file.py": ("engine/recording/readers/sequence_table.py",),
     "tests/unit/recording/readers/test_trl.py": (

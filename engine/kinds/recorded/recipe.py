@@ -19,6 +19,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from engine.allowed import allowed
@@ -39,12 +40,24 @@ SLACK = 2**20
 """Numbers that building a policy may take beyond three times those of its checkpoint."""
 
 
+FUNCTIONS = {
+    "torch.relu": torch.relu,
+    "torch.sigmoid": torch.sigmoid,
+    "torch.tanh": torch.tanh,
+    **{
+        f"torch.nn.functional.{name}": getattr(functional, name)
+        for name in ("elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "tanh")
+    },
+}
+"""Activation functions by the names under which recipes have them; no other function is ever taken."""
+
+
 class NotDescribedError(EngineError):
     """A policy's arguments hold what no JSON can say."""
 
 
 def described(value: Any) -> Any:  # noqa: PLR0911 - one line a type
-    """An argument as JSON: numbers, texts, lists, dicts, classes by their names, spaces.
+    """An argument as JSON: numbers, texts, lists, dicts, spaces, classes and activation functions by their names.
 
     >>> described({"net_arch": [64, 64], "activation_fn": nn.Tanh})
     {'net_arch': [64, 64], 'activation_fn': {'class': 'torch.nn.modules.activation:Tanh'}}
@@ -70,6 +83,8 @@ def described(value: Any) -> Any:  # noqa: PLR0911 - one line a type
             return {"dict": said} if len(said) == 1 and next(iter(said)) in _TAGS else said
         case type():
             return {"class": class_name(value)}
+        case _ if known := [name for name, function in FUNCTIONS.items() if function is value]:
+            return {"function": known[0]}
     raise NotDescribedError(f"it takes {str(value)[:60]!r} ({type(value).__name__}), which a recipe can't say")
 
 
@@ -148,7 +163,7 @@ def made(said: Any) -> Any:
     return _made(said, 0, [0])
 
 
-_TAGS = ("class", "tuple", "dict", "space", "number")
+_TAGS = ("class", "function", "tuple", "dict", "space", "number")
 
 
 def _made(said: Any, depth: int, count: list[int]) -> Any:  # noqa: PLR0911 - one line a form
@@ -164,6 +179,12 @@ def _made(said: Any, depth: int, count: list[int]) -> Any:  # noqa: PLR0911 - on
             )
         case {"class": str() as name, **rest} if not rest:
             return allowed_class(name)
+        case {"function": str() as name, **rest} if not rest:
+            if name not in FUNCTIONS:
+                raise BadInputError(
+                    f"the recipe of the policy names the function {name[:40]!r}; it may be one of {', '.join(FUNCTIONS)}"
+                )
+            return FUNCTIONS[name]
         case {"tuple": list() as parts, **rest} if not rest:
             return tuple(_made(part, depth + 1, count) for part in parts)
         case {"space": space, **rest} if not rest:
