@@ -97,7 +97,6 @@ THROUGH = {
     "tests/app/removal/test_every_round.py": ("app/charts/across.py",),
     "tests/app/scores/test_background.py": ("app/removal/predicted_and_actual.py",),
     "tests/app/shell/test_selection.py": (
-        "app/charts/selection.py",
         "app/records/groups.py",
         "app/records/scatter.py",
     ),
