@@ -122,6 +122,9 @@ def _list(run: Run, name: str, incidents: Sequence[Incident]) -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(whose(incident))
                 to_update(run, name, incident)
+                for update in sorted({*incident.cause_updates} - {incident.update}):
+                    if run.has_records(update):
+                        page.to_autopsy(name, update, f"Autopsy of update {update}")
 
 
 def _not_known(found: Incidents) -> None:

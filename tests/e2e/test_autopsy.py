@@ -1,4 +1,4 @@
-"""From the sentence on Runs to the verdict on an update in two clicks, in a real browser and in both themes."""
+"""From Timeline's strip or the sentence on Runs to the verdict on an update, in a real browser and in both themes."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def record_with_a_fall(path: Path, scratch: Path) -> None:
 def test_a_fall_is_examined_and_the_verdict_stays(page: Page, url: str, runs: Path, tmp_path: Path) -> None:
     record_with_a_fall(runs / "fell", tmp_path)
     page.emulate_media(color_scheme="light")
+    page.goto(f"{url}/timeline?run=fell&round=2")
+    page.locator(".st-key-incidents").get_by_role("link", name="Autopsy of update 5").click()
+    expect(page).to_have_url(re.compile(r"autopsy\?.*round=5"))
+    told = page.locator(".st-key-autopsy_verdict")
+    expect(told).to_contain_text("The return of round 6 is played by what update 5 made")
     page.goto(url)
     expect(page.get_by_text("what would have happened without them?")).to_be_visible()
     page.locator(".st-key-doors").get_by_role("link", name="A round went wrong").click()

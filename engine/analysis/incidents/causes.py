@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,13 @@ EXPLAIN = {
 """Metric -> its name in words, and the direction that is looked at."""
 
 
+class Cause(NamedTuple):
+    """A metric of an update that stands out."""
+
+    words: str
+    update: int
+
+
 class History:
     """The metrics of the updates so far, a list each; NaN where there is none."""
 
@@ -33,7 +41,7 @@ class History:
         self.rounds: list[int] = []
         self.values: dict[str, list[float]] = {name: [] for name in EXPLAIN}
 
-    def causes(self, first: int, last: int) -> tuple[str, ...]:
+    def causes(self, first: int, last: int) -> tuple[Cause, ...]:
         """What stands out in the updates of rounds `first` to `last`, in a few words each.
 
         >>> history = History()
@@ -42,29 +50,28 @@ class History:
         ...     for name, values in history.values.items():
         ...         values.append(0.01 if name != "approx_kl" or k < 19 else 0.32)
         >>> history.causes(17, 19)
-        ('KL 0.32 in update 19, above 0.1',)
+        (Cause(words='KL 0.32 in update 19, above 0.1', update=19),)
         """
         begin, end = bisect_left(self.rounds, first), bisect_left(self.rounds, last + 1)
         said = (self._of(name, begin, end) for name in EXPLAIN)
-        return tuple(words for words in said if words)
+        return tuple(cause for cause in said if cause is not None)
 
-    def _of(self, name: str, begin: int, end: int) -> str:
+    def _of(self, name: str, begin: int, end: int) -> Cause | None:
         words, direction = EXPLAIN[name]
         values = [value * direction for value in self.values[name][begin:end]]
         if not values or all(map(math.isnan, values)):
-            return ""
+            return None
         extreme = max(value for value in values if not math.isnan(value))
         where, value = self.rounds[begin + values.index(extreme)], extreme * direction
         if name == "approx_kl" and value > LARGE_KL:
-            return f"{words} {value:.3g} in update {where}, above {LARGE_KL:g}"
+            return Cause(f"{words} {value:.3g} in update {where}, above {LARGE_KL:g}", where)
         before = self.values[name][max(begin - PAST, 0) : begin]
         past = [each * direction for each in before if not math.isnan(each)]
         if not _leaves(extreme, past):
-            return ""
+            return None
         most = f"at {'most' if direction == UP else 'least'} {max(past) * direction:.3g}"
-        return (
-            f"{words} {value:.3g} in update {where}, {most} in the {len(past)} rounds before round {self.rounds[begin]}"
-        )
+        before_it = f"{len(past)} rounds before round {self.rounds[begin]}"
+        return Cause(f"{words} {value:.3g} in update {where}, {most} in the {before_it}", where)
 
 
 def _leaves(value: float, past: Sequence[float]) -> bool:

@@ -47,6 +47,8 @@ class Incident:
     """Those that are no numbers any more; what is unlike before; the check that failed."""
     records: tuple[int, ...] = ()
     """Records of the first round that hold what is no number or fail the check, where these are some and not all; at most ten."""
+    cause_updates: tuple[int, ...] = ()
+    """The update that each of `causes` is of, in their order."""
 
     def __repr__(self) -> str:
         return f"Incident({self.kind} at round {self.onset}: {self.reason})"
@@ -71,6 +73,7 @@ class Incident:
             "update": self.update,
             "seen": self.seen,
             "causes": list(self.causes),
+            "cause_updates": list(self.cause_updates),
             "onsets": list(self.onsets),
             "drop": None if drop is None else drop.to_json(),
             "metrics": list(self.metrics),

@@ -148,6 +148,7 @@ class Watch:
             reason = f"the return fell {fell} in rounds {first} to {last}, most at round {onset}: {by}"
         else:
             reason = f"the return fell {fell} at round {onset}: {by}"
+        causes = self.history.causes(chain[0].peak, last - 1)
         return Incident(
             kind=DROP,
             onset=onset,
@@ -156,7 +157,8 @@ class Watch:
             reason=reason,
             update=onset - 1,
             seen=chain[0].seen,
-            causes=self.history.causes(chain[0].peak, last - 1),
+            causes=tuple(cause.words for cause in causes),
+            cause_updates=tuple(cause.update for cause in causes),
             drop=drop,
             onsets=tuple(fall.drop.round for fall in chain),
         )
@@ -168,6 +170,7 @@ class Watch:
             f"first round's, its updates change nothing, and the return is {stretch.mean:.4g} "
             f"({counted(stretch.episodes, 'episode')}) where it was {best.mean:.4g} in round {best.number}"
         )
+        causes = self.history.causes(best.number, stretch.first - 1)
         return Incident(
             kind=STUCK,
             onset=stretch.first,
@@ -176,7 +179,8 @@ class Watch:
             reason=reason,
             update=stretch.first - 1,
             seen=stretch.seen,
-            causes=self.history.causes(best.number, stretch.first - 1),
+            causes=tuple(cause.words for cause in causes),
+            cause_updates=tuple(cause.update for cause in causes),
         )
 
     def _of_not_finite(self, stretch: Stopped) -> Incident:
@@ -188,6 +192,7 @@ class Watch:
         verb = "is no number" if len(names) == 1 else "are no numbers"
         reason = f"{', '.join(names)} {verb} {where}; {names[0]} was {value:.4g} in round {when}"
         of_update = stretch.metrics[0] in OF_UPDATE
+        causes = self.history.causes(stretch.first - UPDATES_BEFORE, stretch.first - 1)
         return Incident(
             kind=NOT_FINITE,
             onset=stretch.first,
@@ -196,7 +201,8 @@ class Watch:
             reason=reason,
             update=stretch.first if of_update else stretch.first - 1,
             seen=stretch.first,
-            causes=self.history.causes(stretch.first - UPDATES_BEFORE, stretch.first - 1),
+            causes=tuple(cause.words for cause in causes),
+            cause_updates=tuple(cause.update for cause in causes),
             metrics=stretch.metrics,
         )
 

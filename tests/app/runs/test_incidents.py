@@ -25,7 +25,7 @@ NOISY = {"mean_return": 160.0, "std_return": 90.0}
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose return falls at round 6, one with a fall within noise at the same place, a short one, one that stops."""
     folder = tmp_path_factory.mktemp("made-up")
-    write(folder / "falls", [{}] * 5 + [{"approx_kl": 0.3}] + [FALLEN] * 3)
+    write(folder / "falls", [{}] * 4 + [{"approx_kl": 0.3}, {}] + [FALLEN] * 3)
     write(folder / "noise", [{"std_return": 90.0}] * 6 + [NOISY] * 3)
     write(folder / "short", [{}])
     write(folder / "stops", [{}, {}, {"approx_kl": None}], broken=[2])
@@ -53,9 +53,10 @@ def test_a_fall_is_marked_and_leads_to_the_update_before_it(open_page: Open, run
     assert "1 incident in 9 rounds" in said
     assert fall.reason[1:] in said
     assert "The policy that played round 6 came from update 5, so that is the update to look at." in said
-    assert "Unusual before it, though not necessarily the cause: KL 0.3 in update 5, above 0.1." in said
+    assert "Unusual before it, though not necessarily the cause: KL 0.3 in update 4, above 0.1." in said
     assert ("Diagnose round 5", "run=falls&round=5") in links(app)
     assert ("Autopsy of update 5", "run=falls&round=5") in links(app)
+    assert ("Autopsy of update 4", "run=falls&round=4") in links(app), "where the KL is of"
 
 
 def test_a_fall_within_noise_is_no_incident_and_is_told_on_request(open_page: Open, runs: Path) -> None:

@@ -22,23 +22,24 @@ def test_a_quiet_run_has_no_causes() -> None:
 
 
 def test_a_large_kl_is_named_whatever_its_past() -> None:
-    assert history(approx_kl=dict.fromkeys(range(40), 0.3)).causes(30, 39) == ("KL 0.3 in update 30, above 0.1",)
+    (only,) = history(approx_kl=dict.fromkeys(range(40), 0.3)).causes(30, 39)
+    assert only == ("KL 0.3 in update 30, above 0.1", 30)
 
 
 def test_each_metric_is_looked_at_on_its_own_side() -> None:
     up = history(**{name: {35: 0.09} for name in EXPLAIN}).causes(30, 39)
-    assert [cause.split(" 0.09")[0] for cause in up] == ["KL", "clip fraction", "gradient norm"]
+    assert [cause.words.split(" 0.09")[0] for cause in up] == ["KL", "clip fraction", "gradient norm"]
     down = history(**{name: {35: -1.0} for name in EXPLAIN}).causes(30, 39)
-    assert down[0] == "entropy -1 in update 35, at least 0.02 in the 30 rounds before round 30"
-    assert [cause.split(" -1")[0] for cause in down] == ["entropy", "explained variance"]
+    assert down[0].words == "entropy -1 in update 35, at least 0.02 in the 30 rounds before round 30"
+    assert [cause.words.split(" -1")[0] for cause in down] == ["entropy", "explained variance"]
 
 
 def test_without_a_past_only_a_large_kl_is_named() -> None:
-    assert history(grad_norm={3: 900.0}, approx_kl={3: 0.5}).causes(2, 4) == ("KL 0.5 in update 3, above 0.1",)
+    assert history(grad_norm={3: 900.0}, approx_kl={3: 0.5}).causes(2, 4) == (("KL 0.5 in update 3, above 0.1", 3),)
 
 
 def test_what_is_unknown_is_no_cause() -> None:
     unknown = dict.fromkeys(range(40), math.nan)
     assert history(**dict.fromkeys(EXPLAIN, unknown)).causes(30, 39) == ()
-    assert history(grad_norm={33: math.nan, 34: 5.0}).causes(33, 34)[0].startswith("gradient norm 5 in update 34")
+    assert history(grad_norm={33: math.nan, 34: 5.0}).causes(33, 34)[0].words.startswith("gradient norm 5 in update 34")
     assert history().causes(50, 60) == ()
