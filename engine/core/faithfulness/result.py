@@ -197,8 +197,7 @@ class Validation(_Measured):
         values = asdict(self)
         values["target"], values["target_description"] = self.target["target"], self.target
         values["estimators"] = {
-            name: {key: found[key] for key in ("lds", "low", "high", "estimator", "orders")}
-            for name, found in values["estimators"].items()
+            name: {key: found[key] for key in ("lds", "low", "high")} for name, found in values["estimators"].items()
         }
         values["additivity"] = {name: {"slope": f.slope, "r2": f.r2} for name, f in self.estimators.items()}
         values["predicted"] = {name: f.predicted for name, f in self.estimators.items()}
@@ -237,9 +236,6 @@ class WrittenScore:
     lds: float | None
     low: float | None
     high: float | None
-    estimator: str = ""
-    """Its name; empty in what earlier versions wrote, where only the key says it."""
-    orders: AtLeastOne = 1
 
 
 @dataclass(frozen=True)
@@ -265,15 +261,11 @@ class WrittenValidation(_Measured):
 
     def of(self, name: str) -> Faithfulness:
         """What is said of the estimator of that `averaged_name`."""
+        estimator, _, orders = name.partition(" over ")
         score, fit = self.estimators[name], self.additivity[name]
         lds, low, high, slope, r2 = _with_nan((score.lds, score.low, score.high, fit.slope, fit.r2))
-        estimator, orders = score.estimator, score.orders
-        if not estimator:
-            estimator, _, over = name.partition(" over ")
-            orders = int(over.removesuffix(" orders") or 1)
-        if averaged_name(estimator, orders) != name:
-            raise BadInputError(f"{name} is said to be {averaged_name(estimator, orders)}")
-        return Faithfulness(lds, low, high, slope, r2, _with_nan(self.predicted[name]), estimator, orders)
+        over = int(orders.removesuffix(" orders") or 1)
+        return Faithfulness(lds, low, high, slope, r2, _with_nan(self.predicted[name]), estimator, over)
 
 
 def read_validation(

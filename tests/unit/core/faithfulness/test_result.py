@@ -12,8 +12,6 @@ import pytest
 import engine
 from engine.core.faithfulness.result import Faithfulness, Validation
 from engine.core.replays import many as replaying
-from engine.core.targets.question import averaged_name
-from engine.errors import BadInputError
 from engine.store.snapshot import Snapshot
 
 pytestmark = pytest.mark.usefixtures("_few_replays_to_fit")
@@ -74,8 +72,8 @@ def test_what_it_means_in_words(
 def test_json_and_back() -> None:
     nan = float("nan")
     several = {
-        "x": Faithfulness(nan, nan, nan, 0.0, nan, (0.0, 0.0), "x"),
-        "y": Faithfulness(0.5, 0.0, 1.0, 2.0, 0.3, (1.0, 2.0), "y"),
+        "x": Faithfulness(nan, nan, nan, 0.0, nan, (0.0, 0.0)),
+        "y": Faithfulness(0.5, 0.0, 1.0, 2.0, 0.3, (1.0, 2.0)),
     }
     found = replace(VALIDATION, estimators=several, subsets=2)
     text = json.dumps(found.to_json(), allow_nan=False)
@@ -84,20 +82,6 @@ def test_json_and_back() -> None:
     assert again.best == "y"
     assert again.estimators["y"] == several["y"]
     assert np.isnan(again.estimators["x"].lds)
-
-
-def test_scores_over_orders_are_told_apart_by_fields_and_earlier_ones_by_their_name() -> None:
-    name = averaged_name("tracin_adam", 8)
-    over = {name: Faithfulness(0.5, 0.0, 1.0, 2.0, 0.3, (1.0, 2.0), "tracin_adam", 8)}
-    written = replace(VALIDATION, estimators=over, subsets=2).to_json()
-    assert (written["estimators"][name]["estimator"], written["estimators"][name]["orders"]) == ("tracin_adam", 8)
-    earlier = {key: value for key, value in written["estimators"][name].items() if key not in ("estimator", "orders")}
-    for said in (written, written | {"estimators": {name: earlier}}):
-        found = Validation.from_json(said).estimators[name]
-        assert (found.estimator, found.orders) == ("tracin_adam", 8)
-    wrong = written | {"estimators": {name: earlier | {"estimator": "tracin", "orders": 8}}}
-    with pytest.raises(BadInputError, match="tracin over 8 orders"):
-        Validation.from_json(wrong)
 
 
 def test_the_newest_validation_is_read_without_computing(
