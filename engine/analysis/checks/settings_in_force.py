@@ -27,8 +27,8 @@ def settings(run: Run, snapshot: Snapshot, read: Read) -> Check:
         return Check(NAME, None, "the round before is not stored")
     now, before = (dict(_numbers(each.in_force)) for each in (snapshot, read(k - 1)))
     changed = [key for key in now if key in before and _apart(key, before[key], now[key])]
-    earlier = max((j for j in run.stored_rounds if j < k - 1), default=None)
-    if changed and earlier is not None:
+    earlier = max((j for j in run.stored_rounds if j < k - 1), default=None) if changed else None
+    if earlier is not None:
         known = dict(_numbers(read(earlier).in_force))
         usual = {key: (before[key] - known[key]) / (k - 1 - earlier) for key in changed if key in known}
         changed = [key for key in changed if not goes_on(usual.get(key, 0.0), now[key] - before[key])]
