@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 
 from engine.analysis.incidents.detect import looks_at_records, name_records, of_metrics, with_unlike
@@ -50,14 +52,11 @@ def incidents(
     found = name_records(run, of_metrics(run))
     if not records:
         return found
-    from engine.analysis.checks.failed_rounds import (
-        failed_checks,
-        with_failed,
-    )  # needs torch, which metrics alone do not
+    # it needs torch, which metrics alone do not
+    from engine.analysis.checks.failed_rounds import failed_checks, with_failed
 
-    looks, checks = looks_at_records(run, cache=cache), failed_checks(run, cache=cache)
-    for _ in looks:
-        report("reading the records", *looks.progress)
-    for _ in checks:
-        report("checking the rounds", *checks.progress)
+    read = lru_cache(maxsize=2)(run.snapshot)  # both look at the same rounds, one after another
+    looks, checks = looks_at_records(run, cache=cache, read=read), failed_checks(run, cache=cache, read=read)
+    for _ in zip_longest(looks, checks):
+        report("reading the records", *min(looks.progress, checks.progress))
     return with_unlike(with_failed(found, checks), looks)
