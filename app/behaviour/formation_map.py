@@ -13,7 +13,7 @@ from app.shell.chart import draw_chart
 from app.shell.filling import Filling
 from app.shell.text import escape
 from engine.analysis.behaviour import influence_by_action, unread
-from engine.analysis.round_by_round import coarse_to_fine
+from engine.analysis.round_by_round import RoundByRound, coarse_to_fine
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR
 from engine.store.read import Run
 
@@ -25,7 +25,7 @@ EVERY = "every_round_formed"
 
 
 @cached(max_entries=16)
-def formed(run: Run) -> Filling[tuple[float, ...]]:
+def formed(run: Run) -> Filling[RoundByRound[tuple[float, ...]]]:
     """What is known of a run's rounds, in memory or in the run's cache."""
     return Filling(influence_by_action(run, DEFAULT_ESTIMATOR))
 
@@ -77,7 +77,7 @@ def draw(run: Run, important: Sequence[int], chosen: int, open_round: Callable[[
         _progress(found, wanted, len(found.rounds.found))
 
 
-def _every(found: Filling[tuple[float, ...]], columns: int) -> None:
+def _every(found: Filling[RoundByRound[tuple[float, ...]]], columns: int) -> None:
     """What a column is, and a way to ask all of its rounds."""
     done, total = found.rounds.progress
     left = found.seconds_left
@@ -90,13 +90,13 @@ def _every(found: Filling[tuple[float, ...]], columns: int) -> None:
         st.toggle(f"Ask every round{takes}", key=EVERY, help="What was found is kept.")
 
 
-def waiting(found: Filling[tuple[float, ...]], wanted: Sequence[int]) -> int:
+def waiting(found: Filling[RoundByRound[tuple[float, ...]]], wanted: Sequence[int]) -> int:
     """How many of these rounds are still to be looked at."""
     return len({*wanted} & {*found.rounds.missing})
 
 
 @timed.every(SLICE_SECONDS + 0.1)
-def _progress(found: Filling[tuple[float, ...]], wanted: Sequence[int], drawn: int) -> None:
+def _progress(found: Filling[RoundByRound[tuple[float, ...]]], wanted: Sequence[int], drawn: int) -> None:
     """Look at more rounds; the page is drawn anew when there is much more to be seen than was `drawn`, and at the end."""
     found.advance(SLICE_SECONDS, wanted)
     left = waiting(found, wanted)

@@ -12,16 +12,16 @@ from app.runs import loaders
 from app.shell import kinds, page, state, timed
 from app.shell.filling import Filling
 from app.shell.text import escape
-from engine.analysis.checks.failed_rounds import Failed, with_failed
-from engine.analysis.incidents.detect import with_unlike
 from engine.analysis.incidents.falls import Drop
 from engine.analysis.incidents.incident import FAILED, UNLIKE, Incident, Incidents
-from engine.analysis.incidents.unlike import Look
+from engine.analysis.incidents_in_records import InRecords
+from engine.errors import EngineError
 from engine.store.read import Run
 from engine.store.words import counted
+from engine.terminal import duration
 
 AT_ONCE_ROUNDS, AT_ONCE_BYTES = 20, 2**21
-"""So many rounds that were not looked at, of so many bytes, are read while the page is drawn; for more one has to ask."""
+"""So many rounds that were not read, of so many bytes, are read while the page is drawn; for more one has to ask."""
 AT_ONCE_SECONDS = 2.0
 """After which nothing more is read while the page is drawn. A language model's rounds take longer to check: one has to ask."""
 SLICE_SECONDS = 0.5
@@ -30,7 +30,9 @@ LISTED, UNFOLDED = 100, 4
 """Incidents that are listed, and how many of them at once."""
 NOTES = 5
 """Lines of what is not known."""
-LOOK, NOISE = "look_at_records", "within_noise"
+REPLAY_SECONDS = 1.5
+"""Of all checks of a round at least, and as a multiple of the time that its update took."""
+LOOK, REPLAY, NOISE = "look_at_records", "replay_updates", "within_noise"
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,12 @@ class Known:
 
     run: Run
     found: Incidents
-    looks: Filling[Look]
-    checks: Filling[Failed]
-
-    @property
-    def missing(self) -> list[int]:
-        """Rounds that were not looked at or not checked."""
-        return sorted({*self.looks.rounds.missing, *self.checks.rounds.missing})
+    records: Filling[InRecords]
+    """What its records say, without a replay; ..."""
+    replays: Filling[InRecords] | None
+    """... and with one of each update, where the reader asked for it and it can be made."""
+    why_not: str = ""
+    """Why it can't be made."""
 
     @property
     def noise(self) -> Drop | None:
@@ -56,17 +57,23 @@ class Known:
 def known(run: Run, name: str) -> Known:
     """What the metrics say, and also the records, as far as all were looked at or that takes no time."""
     state.choose(NOISE, [False, True], False)
-    state.choose(LOOK, [False, True], False, scope=name)
-    found, looks, checks = loaders.named_incidents(run), loaders.record_looks(run), loaders.round_checks(run)
-    for filling in (looks, checks) if kinds.shown(run).pages == kinds.OF_STEPS else (looks,):
-        missing = filling.rounds.missing
-        if 0 < len(missing) <= AT_ONCE_ROUNDS and _bytes(run, missing) <= AT_ONCE_BYTES:
-            filling.advance(AT_ONCE_SECONDS)
-    if not checks.rounds.missing:
-        found = with_failed(found, checks.rounds)
-    if not looks.rounds.missing:
-        found = with_unlike(found, looks.rounds)
-    return Known(run, found, looks, checks)
+    for key in (LOOK, REPLAY):
+        state.choose(key, [False, True], False, scope=name)
+    found, records = loaders.named_incidents(run), loaders.in_records(run, False)
+    replays, why_not = None, ""
+    if state.get(REPLAY):
+        try:
+            replays = loaders.in_records(run, True)
+        except EngineError as error:
+            why_not = str(error)
+    missing = records.rounds.missing
+    at_once = kinds.shown(run).pages == kinds.OF_STEPS and len(missing) <= AT_ONCE_ROUNDS
+    if at_once and _bytes(run, missing) <= AT_ONCE_BYTES:
+        records.advance(AT_ONCE_SECONDS)
+    for filling in (replays, records):
+        if filling is not None and not filling.rounds.missing:
+            return Known(run, filling.rounds.added_to(found), records, replays, why_not)
+    return Known(run, found, records, replays, why_not)
 
 
 def draw(this: Known, name: str) -> None:
@@ -136,34 +143,57 @@ def _not_known(found: Incidents) -> None:
 
 
 def _records(this: Known) -> None:
-    """Whether records were looked at, and where they were not a way to do it."""
-    stored, missing = this.looks.rounds.numbers, this.missing
+    """Whether records were looked at and updates replayed, and where not a way to do it."""
+    stored, missing = this.run.stored_rounds, this.records.rounds.missing
     if not stored:
         return
-    if not missing:
-        st.caption(f"The records of {counted(len(stored), 'round')} were looked at.")
+    if missing:
+        st.caption("The records have not been looked at.")
+        megabytes = _bytes(this.run, missing) / 1e6
+        wanted = st.toggle(
+            f"Look at them ({counted(len(missing), 'round')}, {megabytes:.0f} MB)",
+            key=LOOK,
+            help="Reads the records of every round, and says where rewards or observations are unlike those of earlier rounds, "
+            "and which rounds fail a check of their record. The results are kept.",
+        )
+        if wanted:
+            _progress(this.records, "looked at")
         return
-    megabytes = _bytes(this.run, missing) / 1e6
-    st.caption("The records have not been looked at.")
+    if this.replays is not None and not this.replays.rounds.missing:
+        st.caption(f"The records of {counted(len(stored), 'round')} were looked at, and their updates replayed.")
+        return
+    st.caption(f"The records of {counted(len(stored), 'round')} were looked at.")
+    to_replay = stored if this.replays is None else this.replays.rounds.missing
     wanted = st.toggle(
-        f"Look at them ({counted(len(missing), 'round')}, {megabytes:.0f} MB)",
-        key=LOOK,
-        help="Reads the records of every round, and says where rewards or observations are unlike those of earlier rounds, and "
-        "which rounds fail a check of their record. The results are kept.",
+        f"Replay their updates, too ({counted(len(to_replay), 'round')}, about {duration(_replay_seconds(this, to_replay))})",
+        key=REPLAY,
+        help="Makes every check of an autopsy for every round: a critic that was set anew, or a learning rate that is not the "
+        "recorded one, shows only where the replay of an update leads elsewhere. The results are kept.",
     )
-    if wanted:
-        _progress(this)
+    if this.why_not:
+        st.caption(escape(_sentence(this.why_not)))
+    elif wanted and this.replays is not None:
+        _progress(this.replays, "replayed")
 
 
 @timed.every(SLICE_SECONDS + 0.1)
-def _progress(this: Known) -> None:
-    """Look at some more of the records and check some more rounds; once all are done the page is drawn anew."""
-    this.looks.advance(SLICE_SECONDS / 2)
-    this.checks.advance(SLICE_SECONDS / 2)
-    if not this.missing:
+def _progress(filling: Filling[InRecords], done_to_them: str) -> None:
+    """Read some more of the rounds; once all are done the page is drawn anew."""
+    filling.advance(SLICE_SECONDS)
+    done, total = filling.rounds.progress
+    if done == total:
         st.rerun()
-    (looked, total), (checked, _) = this.looks.rounds.progress, this.checks.rounds.progress
-    st.progress((looked + checked) / (2 * total), f"{looked} of {total} rounds looked at, {checked} checked")
+    st.progress(done / total, f"{done} of {counted(total, 'round')} {done_to_them}")
+
+
+def _replay_seconds(this: Known, rounds: Sequence[int]) -> float:
+    """What all checks of these rounds take: as measured, or by how long their updates took."""
+    measured = None if this.replays is None else this.replays.seconds_left
+    if measured is not None:
+        return measured
+    wanted = set(rounds)
+    updates = (info.metrics.get("update_seconds") for info in this.run.rounds if info.round in wanted)
+    return sum(REPLAY_SECONDS * max(float(update or 0), 1.0) for update in updates)
 
 
 def _bytes(run: Run, rounds: Sequence[int]) -> int:

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from app.shell.cached import cached
 from app.shell.filling import Filling
 from engine.analysis import policy_difference
-from engine.analysis.checks.failed_rounds import Failed, failed_checks
-from engine.analysis.incidents.detect import looks_at_records, name_records, of_metrics
+from engine.analysis.incidents.detect import name_records, of_metrics
 from engine.analysis.incidents.incident import Incidents
 from engine.analysis.incidents.not_finite import number
-from engine.analysis.incidents.unlike import Look
+from engine.analysis.incidents_in_records import InRecords
 from engine.analysis.policy_difference import Distribution, States
 from engine.kinds.control.snapshot import ControlSnapshot
 from engine.store.read import Run
@@ -77,12 +76,6 @@ def named_incidents(run: Run) -> Incidents:
 
 
 @cached(max_entries=32)
-def record_looks(run: Run) -> Filling[Look]:
-    """What was looked at of a run's records, in memory or in the run's cache."""
-    return Filling(looks_at_records(run))
-
-
-@cached(max_entries=32)
-def round_checks(run: Run) -> Filling[Failed]:
-    """Which of a run's rounds were checked, and what they fail."""
-    return Filling(failed_checks(run))
+def in_records(run: Run, replays: bool) -> Filling[InRecords]:
+    """What a run's records say of its rounds, by what is in memory or in the run's cache; with every update replayed or not."""
+    return Filling(InRecords(run, replays=replays))

@@ -7,18 +7,28 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from engine.analysis.round_by_round import RoundByRound
 
-T = TypeVar("T")
+class Rounds(Protocol):
+    """Something that is found of one round after another, as `RoundByRound` does."""
+
+    @property
+    def missing(self) -> list[int]:
+        """Rounds that were not looked at, in the order in which they will be."""
+
+    def advance(self, seconds: float = math.inf, only: Sequence[int] | None = None) -> None:
+        """Look at more of them for that long, and keep what was found."""
+
+
+R = TypeVar("R", bound=Rounds)
 
 
 @dataclass
-class Filling(Generic[T]):
+class Filling(Generic[R]):
     """What was found of a run's rounds so far. Everybody who sees the page adds to it, and no round is looked at twice."""
 
-    rounds: RoundByRound[T]
+    rounds: R
     lock: Lock = field(default_factory=Lock)
     spent: float = 0.0
     """Seconds that were spent on it since it was opened, ..."""

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from itertools import zip_longest
 from pathlib import Path
 
-from engine.analysis.incidents.detect import looks_at_records, name_records, of_metrics, with_unlike
+from engine.analysis.incidents.detect import name_records, of_metrics
 from engine.analysis.incidents.incident import Incidents
 from engine.executors import Progress
 from engine.store.read import Run, open_run
+
+REPORTED_SECONDS = 0.2
+"""After which one hears how far reading the records is."""
 
 
 def incidents(
     source: Run | str | Path,
     *,
     records: bool = False,
+    replays: bool = False,
     cache: bool = True,
     report: Progress = lambda doing, done, total: None,
 ) -> Incidents:
@@ -36,27 +38,34 @@ def incidents(
 
     With `records` it also reads the rounds that are stored, compares rewards and observations with those before (see
     `incidents.unlike`), and makes the checks of an autopsy that replay no update and step no environment (see
-    `checks.failed_rounds`): some tens of milliseconds a round the first time, and kept in the run's `derived/`.
+    `checks.failed_rounds`): some tens of milliseconds a round the first time, and kept in the run's `derived/`. With `replays` it
+    makes every check of an autopsy: a second or so a round, and what shows in nothing but the replay of an update is found
+    too, as a critic that was set anew.
 
     Args:
         source: a run, or its folder.
         records: look at the records of all stored rounds.
+        replays: also replay the update of each, and step its environment again; `records` is then meant as well.
         cache: read and write `derived/`.
         report: told how far reading the records is, of how much; raise from it to cancel.
 
     Raises:
+        BadInputError: `replays`, and what this kind of run needs is not installed.
         NotARunError: there is no run.
         DamagedRunError: `run.json` or a commit is not what was written. A round whose records are damaged is named in `missing`.
     """
     run = source if isinstance(source, Run) else open_run(source)
     found = name_records(run, of_metrics(run))
-    if not records:
+    if not (records or replays):
         return found
     # it needs torch, which metrics alone do not
-    from engine.analysis.checks.failed_rounds import failed_checks, with_failed
+    from engine.analysis.incidents_in_records import InRecords
 
-    read = lru_cache(maxsize=2)(run.snapshot)  # both look at the same rounds, one after another
-    looks, checks = looks_at_records(run, cache=cache, read=read), failed_checks(run, cache=cache, read=read)
-    for _ in zip_longest(looks, checks):
-        report("reading the records", *min(looks.progress, checks.progress))
-    return with_unlike(with_failed(found, checks), looks)
+    read = InRecords(run, replays=replays, cache=cache)
+    try:
+        while read.missing:
+            read.advance(REPORTED_SECONDS)
+            report("reading the records", *read.progress)
+    finally:
+        read.keep()
+    return read.added_to(found)

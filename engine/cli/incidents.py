@@ -20,14 +20,21 @@ def incidents(
             help="Also read every stored round: rewards and observations unlike those before, failed checks.",
         ),
     ] = False,
+    replays: Annotated[
+        bool,
+        typer.Option(
+            "--replays",
+            help="Make every check of an autopsy for every stored round: also replay each update, about a second a round.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List the rounds that are worth a look: falls of the return, policies that are stuck, numbers that are none any more."""
     from engine.analysis.incidents_of_run import incidents as detect
 
     try:
-        with progress(quiet=not records) as report:
-            found = detect(run, records=records, report=report)
+        with progress(quiet=not (records or replays)) as report:
+            found = detect(run, records=records, replays=replays, report=report)
     except KeyboardInterrupt:
         raise CancelledError(
             f"stopped; the rounds so far are kept in {run / 'derived'}, continue with the same command"

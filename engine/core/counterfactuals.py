@@ -20,6 +20,8 @@ class Counterfactuals:
     """Rounds without some records, with other advantages or with other settings; see `core.kind.Kind`."""
 
     name: ClassVar[str]
+    no_training: ClassVar[str] = ""
+    """Why a run can't be gone on with here, with data collected anew; empty where it can."""
 
     # Without some records.
 
@@ -112,3 +114,9 @@ class Counterfactuals:
         """
         config = replace(snapshot.config, **settings)
         return snapshot.changed(config=config, minibatches=snapshot.minibatches[: config.n_epochs])
+
+    # With other data.
+
+    def why_not_collected(self, snapshot: Any) -> str:
+        """Why a round's records can't be collected again from theta(k); empty where they can, as far as can be told before."""
+        return self.no_training

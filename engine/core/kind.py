@@ -8,6 +8,7 @@ and jobs are the core's and ask it. `engine.kinds` has those that ship.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -75,8 +76,6 @@ class Kind(Counterfactuals):
     """What a caller may give in the place of something that the settings name."""
     no_rollouts: ClassVar[str] = "nothing leads back to the states in which the records were made"
     """Why no rollouts can be played from where a record was made, so that A-bar is not known; empty where they can."""
-    no_training: ClassVar[str] = ""
-    """Why a run can't be gone on with here, with data collected anew; empty where it can."""
     has_states: ClassVar[bool] = False
     """Whether its records are steps of an environment: a state, an action and a reward each, in episodes."""
     answers_states: ClassVar[bool] = False
@@ -325,6 +324,13 @@ class Kind(Counterfactuals):
             collects: whether more is to be collected.
         """
         raise BadInputError(f"runs of the kind {self.name} are not trained on here")
+
+    def collected_anew(self, snapshot: Any, rng: np.random.Generator) -> Any:
+        """The round collected again from theta(k), with luck drawn from `rng`."""
+        with closing(self.after(snapshot, self.agent(snapshot), Path(), {})) as learner:
+            learner.round = snapshot.round
+            learner.reseed(rng)
+            return learner.collect()
 
     def settings(self, source: Any) -> Any:
         """What `engine.train` is told, from a run's manifest or from a snapshot of it.

@@ -1,14 +1,24 @@
-"""Which rounds of a run fail a check that needs no more than their own records and checkpoint."""
+"""Which rounds of a run fail a check."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from engine.analysis.checks.checked import Check
-from engine.analysis.checks.round_checks import advantages, critic, numbers, policy, settings
+from engine.analysis.checks.round_checks import (
+    BEFORE_UPDATE,
+    advantages,
+    check_round,
+    critic,
+    numbers,
+    policy,
+    settings,
+)
 from engine.analysis.incidents.incident import FAILED, NOT_FINITE, Incident, Incidents, in_order
 from engine.analysis.round_by_round import RoundByRound
+from engine.known_kinds import kind_named
 from engine.store.read import Run
 from engine.store.snapshot import Snapshot
 from engine.store.words import counted
@@ -18,16 +28,19 @@ VERSION = 1
 """Part of the key under which answers are kept; raise it whenever a check answers otherwise."""
 NAMED = 10
 """Records that are kept of a check at most."""
+TOLD_ELSEWHERE = ("replay before", "records before")
+"""Checks that no incident is made of: the first is the replay of the round before, the second is `incidents.unlike`."""
 Failed = tuple[Check, ...]
 
 
 def failed_checks(
-    run: Run, *, cache: bool = True, read: Callable[[int], Snapshot] | None = None
+    run: Run, *, replays: bool = False, cache: bool = True, read: Callable[[int], Snapshot] | None = None
 ) -> RoundByRound[Failed]:
-    """The checks that each stored round fails; iterate to check those that are missing, some tens of milliseconds each.
+    """The checks that each stored round fails; iterate to check those that are missing.
 
-    These are the ones of an autopsy that replay no update and step no environment: numbers, policy, critic, advantages,
-    settings.
+    By default these are the ones of an autopsy that replay no update and step no environment (numbers, policy, critic,
+    advantages, settings), some tens of milliseconds a round. With `replays` all of them are made, as `check_round` does: a
+    critic that was set anew or a silent learning rate shows only where the replay of an update lands elsewhere.
 
     >>> import engine
     >>> checks = failed_checks(engine.open_run("sample_runs/FrozenLake-v1"), cache=False)
@@ -37,15 +50,22 @@ def failed_checks(
 
     Args:
         run: of any kind.
+        replays: also replay every update, and step the environment again.
         cache: read and write the run's `derived/`.
-        read: reads a round, where somebody does it who has some already; by default the run.
+        read: reads a round, where somebody does it who has some already; by default the run. Replays read for themselves.
+
+    Raises:
+        BadInputError: `replays`, and what this kind of run needs is not installed.
     """
     read = read or run.snapshot
+    question: dict[str, Any] = {"what": "checks that a round fails", "version": VERSION}
+    if replays:
+        question["replayed"] = kind_named(run.kind).fingerprint()  # another machine's replays land elsewhere
     return RoundByRound(
         run,
-        {"what": "checks that a round fails", "version": VERSION},
+        question,
         run.stored_rounds,
-        lambda k: _failed(run, k, read),
+        lambda k: _named(check_round(run, k) if replays else _of_records(run, k, read)),
         lambda failed: [check.to_json() for check in failed],
         lambda values: typed(Failed, values),
         cache=cache,
@@ -69,14 +89,18 @@ def with_failed(found: Incidents, checks: RoundByRound[Failed]) -> Incidents:
     return replace(found, found=tuple(sorted([*found, *failed], key=in_order)), missing=(*found.missing, *unread))
 
 
-def _failed(run: Run, k: int, read: Callable[[int], Snapshot]) -> Failed:
+def _of_records(run: Run, k: int, read: Callable[[int], Snapshot]) -> Sequence[Check]:
     snapshot = read(k)
     first = numbers(snapshot, {})  # what an update led to is the next round's checkpoint
     if first.ok is False:  # nothing else can be said of them
-        asked: Sequence[Check] = (first,)
-    else:
-        asked = (policy(snapshot), critic(snapshot), advantages(snapshot), settings(run, snapshot, read))
-    return tuple(replace(check, records=check.records[:NAMED]) for check in asked if check.ok is False)
+        return (first,)
+    return (policy(snapshot), critic(snapshot), advantages(snapshot), settings(run, snapshot, read))
+
+
+def _named(checks: Sequence[Check]) -> Failed:
+    """Those that fail and are told here, with few enough records to keep."""
+    failed = (check for check in checks if check.ok is False and check.name not in TOLD_ELSEWHERE)
+    return tuple(replace(check, records=check.records[:NAMED]) for check in failed)
 
 
 def _stretches(rounds: Iterable[tuple[int, Failed]], told: set[int]) -> Iterator[Incident]:
@@ -92,8 +116,7 @@ def _stretches(rounds: Iterable[tuple[int, Failed]], told: set[int]) -> Iterator
 
 def _incident(k: int, check: Check) -> Incident:
     """Of the first round. What is not finite in the checkpoint before the update comes from the update before."""
-    before = check.fault == "numbers" and not check.records
-    update = max(k - 1, 0) if before else k
+    update = max(k - 1, 0) if check.what.endswith(BEFORE_UPDATE) else k
     return Incident(FAILED, k, k, k, check.what, update, seen=k, metrics=(check.name,), records=check.records)
 
 

@@ -33,6 +33,8 @@ CLIP = 10.0
 """Size at which rewards are clipped that are divided by their running deviation, here and in Stable-Baselines3."""
 CLOSE = 1e-3
 """By which a gamma or lambda that was read off may differ from the declared one."""
+BEFORE_UPDATE = "of the checkpoint before the update is not finite"
+"""How a check of numbers ends that finds the doing of an earlier update."""
 NEAR_VALUE = 0.01
 """How far a recorded value may be from theta(k)'s on another machine, as a share of the values' size."""
 
@@ -98,7 +100,7 @@ def numbers(snapshot: Snapshot, after: Mapping[str, NDArray[Any]]) -> Check:
     if found.records:
         return Check(name, False, found.sentence, "numbers", found.records)
     if tensor := _not_finite(snapshot.checkpoint):
-        return Check(name, False, f"{tensor} of the checkpoint before the update is not finite", "numbers")
+        return Check(name, False, f"{tensor} {BEFORE_UPDATE}", "numbers")
     tensor = _not_finite({each: values for each, values in after.items() if each.startswith("parameter/")})
     if not tensor:
         return Check(name, True, "all numbers of the records and of the checkpoints are finite")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,7 +49,7 @@ def _arms(snapshot: Snapshot, checks: Sequence[RoundCheck]) -> Iterator[Arm]:
         partial(_data_anew, snapshot),
         "from theta(k), with other luck",
         lead=True,
-        why_not=kind.no_training or changed,
+        why_not=kind.why_not_collected(snapshot) or changed,
     )
     yield from step_arms(snapshot)
     yield critic_arm(snapshot)
@@ -64,17 +63,12 @@ def _other_order(snapshot: Snapshot, which: int, check: Check) -> Any:
 
 def _data_anew(snapshot: Snapshot, which: int, check: Check) -> Any:
     """Collect the round again from theta(k), with other luck, and update on it."""
-    kind = kind_of(snapshot)
+    kind, rng = kind_of(snapshot), np.random.default_rng([snapshot.config.seed, snapshot.round, which])
+    check()
     try:
-        learner = kind.after(snapshot, kind.agent(snapshot), Path(), {})
+        collected = kind.collected_anew(snapshot, rng)
     except StateNotRestoredError as error:
         raise LeftOutError(str(error)) from None
-    try:
-        learner.round = snapshot.round
-        learner.reseed(np.random.default_rng([snapshot.config.seed, snapshot.round, which]))
-        check()
-        learner.update(learner.collect(), check)
-        return learner.agent
-    finally:
-        if hasattr(learner, "close"):
-            learner.close()
+    agent = kind.agent(snapshot)
+    agent.update(collected.buffer, collected.minibatches, on_step=check)
+    return agent

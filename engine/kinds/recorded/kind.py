@@ -20,6 +20,7 @@ from engine.errors import BadInputError
 from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.kind import ControlKind
 from engine.kinds.recorded.agent import TORCH_GENERATOR, RecordedAgent, batch_of
+from engine.kinds.recorded.collecting import collected_anew, why_not_collected
 from engine.kinds.recorded.learner import RecordedLearner
 from engine.kinds.recorded.loss import Loss, OwnTerms, loss_from
 from engine.kinds.recorded.memory import PLACE, remembers
@@ -143,6 +144,14 @@ class RecordedKind(ControlKind):
         if collects:
             raise BadInputError(self.no_training)
         return RecordedLearner(snapshot.config, agent, snapshot, snapshot.round + 1)
+
+    def why_not_collected(self, snapshot: Any) -> str:
+        """Where its records are not steps as they are collected here."""
+        return why_not_collected(snapshot)
+
+    def collected_anew(self, snapshot: Any, rng: np.random.Generator) -> Any:
+        """By the trainer's own policy."""
+        return collected_anew(snapshot, self.agent(snapshot), rng)
 
     def make_filter(self, settings: Any) -> Callable[..., Any] | None:
         """None."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from made_up_metrics import write
 from pages import Open, errors, figure, numbers, words
+from planted import planted_run
 from streamlit.testing.v1 import AppTest
 
 import engine
@@ -115,6 +116,20 @@ def test_a_failed_check_leads_to_the_autopsy_of_its_own_update(open_page: Open, 
     assert "Round 1, failed check." in words(app)
     assert "Update 1 learns from these records." in words(app)
     assert ("Autopsy of update 1", "run=doubled&round=1") in links(app)
+
+
+def test_updates_are_replayed_on_request(open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incidents, "SLICE_SECONDS", 600.0)
+    small = {"rounds": 4, "n_envs": 2, "n_steps": 64, "n_epochs": 1, "batch_size": 64, "seed": 3}
+    planted_run(tmp_path / "run", "critic", 1.0, engine.preset("CartPole-v1", "default", **small), k=2)
+    app = open_page("timeline", tmp_path, run="run")
+    assert strip(app) == {}
+    app.toggle(key="replay_updates").set_value(True).run()
+    assert errors(app) == []
+    assert strip(app) == {"failed check": ([1], [1])}, "before round 2 was played"
+    said = words(app)
+    assert "only parameters of the critic are elsewhere" in said
+    assert "The records of 4 rounds were looked at, and their updates replayed." in said
 
 
 def test_an_incident_comes_with_the_round_that_shows_it(open_page: Open, runs: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from planted import ROUND, planted_run
 import engine
 from engine.analysis.checks.checked import Check
 from engine.analysis.checks.failed_rounds import failed_checks, with_failed
+from engine.analysis.checks.round_checks import BEFORE_UPDATE
 from engine.analysis.incidents.incident import Incident, Incidents
 from engine.errors import DamagedRunError
 from engine.store.read import Run
@@ -18,7 +19,7 @@ from engine.store.read import Run
 SMALL = {"rounds": 7, "n_envs": 2, "n_steps": 128, "n_epochs": 1, "batch_size": 128, "seed": 3}
 WRONG = Check("critic", False, "the recorded values are not the critic's", "critic", (3,))
 NUMBERS = Check("numbers", False, "reward is not finite", "numbers", (1,))
-WEIGHTS = Check("numbers", False, "the checkpoint before the update is not finite", "numbers")
+WEIGHTS = Check("numbers", False, f"parameter/actor.0.weight {BEFORE_UPDATE}", "numbers")
 
 
 @pytest.fixture(scope="module")
