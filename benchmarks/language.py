@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
@@ -27,10 +26,9 @@ from engine.demos.courtesy.settings import LANGUAGE, TRAINING
 from engine.kinds.language.filtering import make_filter
 from engine.kinds.language.learner import LanguageLearner
 from engine.kinds.language.models import restore_policy
-from engine.kinds.language.objective import token_batch
 from engine.kinds.language.policy import LanguagePolicy
 from engine.kinds.language.sequences import LanguageSnapshot
-from engine.kinds.language.targets import TokenTarget, at_once, sequence_target
+from engine.kinds.language.targets import sequence_target
 from engine.kinds.language.update import batch_of
 from engine.store.commit import RunWriter
 
@@ -50,8 +48,6 @@ def figures(quick: bool = False) -> Iterator[Figure]:
         yield from _inner_products(snapshot, quick)
         yield from _share_of_a_round(learner, snapshot, quick)
         yield from _estimators(snapshot, quick)
-    if torch.cuda.is_available():
-        yield from _large(quick)
 
 
 def _inner_products(snapshot: LanguageSnapshot, quick: bool) -> Iterator[Figure]:
@@ -118,37 +114,3 @@ def _estimators(snapshot: LanguageSnapshot, quick: bool) -> Iterator[Figure]:
     for name, seconds in times.items():
         against = None if name == once else ratio(times, name, once)
         yield milliseconds(name, seconds, ratio=against, against="" if name == once else once)
-
-
-def _large(quick: bool, sequences: int = 256, tokens: int = 64) -> Iterator[Figure]:
-    """A model of GPT-2's smallest size with random weights on the GPU: gradient of f, then inner products by token."""
-    from transformers import AutoModelForCausalLM, GPT2Config
-
-    model = AutoModelForCausalLM.from_config(GPT2Config(), attn_implementation="eager")
-    policy = LanguagePolicy(model.to("cuda"), value_head=False)
-    rng = np.random.default_rng(0)
-    ids = rng.integers(policy.vocabulary, size=(sequences, tokens))
-    mask = np.broadcast_to(np.arange(tokens) >= tokens // 4, ids.shape)
-
-    def draw() -> NDArray[np.float64]:
-        return rng.normal(size=ids.shape)
-
-    with torch.no_grad():
-        parts = [policy(policy.encode(p), policy.actions(p, mask[:32]), False).log_prob.cpu() for p in np.split(ids, 8)]
-    log_prob = np.pad(np.concatenate(parts), ((0, 0), (1, 0)))
-    batch = token_batch(
-        policy, ids, mask, log_prob=log_prob, advantage=draw(), returns=0 * draw(), kept=np.ones(sequences, bool)
-    )
-    weight = (draw()[:, :1] * mask / sequences).astype(np.float32)
-    target: Any = TokenTarget("sequence", ids, weight, {}, "sequence target")
-    config = TrainConfig(**TRAINING)
-
-    def influence() -> None:
-        direction = gradient(target, policy)
-        for rows in at_once(ids.shape, policy):
-            inner_products(policy, Batch(*(c[rows] for c in batch)), config, direction, "jvp")
-        torch.cuda.synchronize()
-
-    seconds = alternate({"": influence}, repeats=3 if quick else 10, warm_up=2)[""]
-    what = f"influence of {sequences} sequences of {tokens} tokens, 124M parameters, {torch.cuda.get_device_name()}"
-    yield milliseconds(what, seconds, target="<= 2000 ms")
