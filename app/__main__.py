@@ -13,7 +13,7 @@ import typer
 from app.guard import PARAMETER, TOKEN, token_of
 from engine.__main__ import run
 from engine.allowed import allowed
-from engine.cli.options import Executor, Workers, with_allowing
+from engine.cli.options import Executor, Workers, folder, with_allowing
 from engine.errors import BadInputError
 from engine.executors import Pool
 
@@ -26,7 +26,11 @@ def dashboard(
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 8501,
     runs: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Look for runs here; by default in sample_runs and runs."),
+        typer.Option(
+            metavar="DIR",
+            help="Look for runs here, or at an address (s3://BUCKET/RUNS); by default in sample_runs and runs.",
+            parser=folder,
+        ),
     ] = None,
     read_only: Annotated[
         bool,
@@ -60,7 +64,7 @@ def dashboard(
         f"The dashboard is at http://{shown}:{port}{f'/?{PARAMETER}={token}' if token else ''} (Ctrl+C stops it)",
         flush=True,
     )
-    told = ["--read-only"] * read_only + [word for folder in runs or () for word in ("--runs", str(folder.resolve()))]
+    told = ["--read-only"] * read_only + [word for place in runs or () for word in ("--runs", str(place.resolve()))]
     told += pool.options
     # -P: nothing is imported from the working directory, which may be a folder of received runs.
     here = Path(__file__).parent

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from object_store import bucket, object_store  # noqa: F401  fixtures
 from worlds import record
 
 from engine.demos.courtesy.world import World, build_world

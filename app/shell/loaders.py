@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import streamlit as st
 from numpy.typing import NDArray
 
 from app.asked import asked
@@ -42,6 +43,7 @@ from engine.jobs.launch import hand_tasks_to, jobs_pool
 from engine.kinds.control.blueprint import Blueprint
 from engine.kinds.control.fields import policy_in, record_fields, rows_of
 from engine.kinds.control.snapshot import ControlSnapshot
+from engine.store.buckets.mirror import address_of, local_folder
 from engine.store.files import Files
 from engine.store.find import find_runs
 from engine.store.read import Run, open_run
@@ -52,11 +54,13 @@ ROOT = Path(__file__).resolve().parents[2]
 """What `engine` and `app` are in: a checkout, or where they are installed."""
 STUDY = ROOT / "engine" / "experiments" / "study"
 """The study of faithfulness that ships."""
+STORE_SECONDS = 5.0
+"""Between two looks into an object store, for runs or for commits."""
 
 
 def run_folders() -> list[Path]:
-    """Where runs are looked for: `--runs DIR` (repeatable), by default `default_folders`."""
-    return asked().runs or default_folders()
+    """Where runs are looked for: `--runs DIR` or `--runs ADDRESS` (repeatable), by default `default_folders`."""
+    return [local_folder(place) for place in asked().runs or ()] or default_folders()
 
 
 def default_folders() -> list[Path]:
@@ -88,13 +92,19 @@ def runs_by_folder() -> dict[Path, dict[Path, str]]:
     found: dict[Path, dict[Path, str]] = {}
     for folder in dict.fromkeys(run_folders()):
         names = found[folder] = {}
-        for path in find_runs(folder):
+        for path in find_runs(folder) if address_of(folder) is None else runs_in_store(folder):
             name = "/".join(path.parts[len(folder.parts) :]) or folder.resolve().name
             while name in taken:
                 name = f"{folder.name}/{name}"
             taken.add(name)
             names[path] = name
     return found
+
+
+@st.cache_data(ttl=STORE_SECONDS, show_spinner="looking for runs in the object store …")
+def runs_in_store(folder: Path) -> list[Path]:
+    """As `find_runs`, of the folder that stands for an address; asked anew after `STORE_SECONDS`, and not at every click."""
+    return find_runs(folder)
 
 
 def run_labels(paths: Mapping[str, Path]) -> dict[str, str]:
@@ -130,8 +140,17 @@ def load_run(path: Path) -> Run:
         EngineError: the run is damaged, or too new.
     """
     run = _opened(path)
-    run.refresh()
+    if address_of(path) is None:
+        run.refresh()
+    else:
+        look_into_store(path)
     return run
+
+
+@st.cache_data(ttl=STORE_SECONDS, show_spinner=False)
+def look_into_store(path: Path) -> None:
+    """Look for new commits of an object store's run; a page asks for its run many times."""
+    _opened(path).refresh()
 
 
 @cached(max_entries=1024, by=lambda path: (path, (path / "run.json").stat().st_mtime_ns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
@@ -9,6 +10,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from app.shell import kinds, loaders, state
 from app.shell.cached import cached
+from engine.errors import EngineError
 from engine.intervention.outcome import RESULT_FILE
 from engine.jobs.folder import folders_with_ids
 from engine.store.files import Files
@@ -36,7 +38,9 @@ _PALE = """<style>
 
 def navigation() -> StreamlitPage:
     """Draw it; gives the page that is looked at."""
-    paths = loaders.run_paths()
+    paths: dict[str, Path] = {}
+    with suppress(EngineError):  # an object store that can't be reached; the page says so
+        paths = loaders.run_paths()
     name = state.expected("run")
     path = paths.get(str(name)) if name else next((paths[each] for each in paths if "interventions/" not in each), None)
     back = stepped_back(path, len(paths))

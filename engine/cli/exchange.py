@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from engine import arguments
-from engine.cli.options import Json, RunFolder
+from engine.cli.options import Json, RunFolder, folder
 from engine.errors import BadInputError
 from engine.terminal import print_json, progress
 
 
 def export(
     run: RunFolder,
-    out: Annotated[Path | None, typer.Option(help="Folder of the copy to make.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the copy to make, or its address.")] = None,
     archive: Annotated[Path | None, typer.Option(metavar="FILE", help="Or one file for all of it, a tar.")] = None,
     rounds: Annotated[
         str | None, typer.Option(help="Rounds whose records to keep, such as 0-9,20,30-39; by default all.")
@@ -43,7 +43,12 @@ def export(
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="RUN_OR_ARCHIVE", help="A run's folder, or an archive of one.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_OR_ARCHIVE", help="A run's folder or address, or an archive of one.", parser=folder
+        ),
+    ],
     into: Annotated[Path, typer.Option(metavar="DIR", help="The folder of runs to put it into.")],
     name: Annotated[str, typer.Option(help="Of its folder there; by default the one that it has.")] = "",
     memory: Annotated[float, typer.Option(metavar="GIB", help="Memory that reading it may take.")] = 4.0,

@@ -12,12 +12,36 @@ import typer
 
 from engine import arguments
 from engine.allowed import allow
+from engine.errors import BadInputError
 
 if TYPE_CHECKING:
     from engine.core.targets.functions import Target
     from engine.store.snapshot import Snapshot
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+def folder(text: str) -> Path:
+    """A folder on this machine, or the one that stands for an address on an object store.
+
+    Raises:
+        typer.BadParameter: it looks like an address and is none.
+    """
+    if not text.startswith(("s3:/", "gs:/")):
+        return Path(text)
+    from engine.store.buckets.mirror import local_folder  # with pyarrow, which `--help` does without
+
+    try:
+        return local_folder(text)
+    except BadInputError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, or its address (s3://BUCKET/RUN).", parser=folder)
+]
+RunsFolder = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="Folder with runs in it, or its address (s3://BUCKET/RUNS).", parser=folder),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Round = Annotated[int, typer.Option(help="Round number, from 0.")]
 TargetOption = Annotated[

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli.options import Json, RunFolder
+from engine.cli.options import Json, RunFolder, RunsFolder
 from engine.errors import BadInputError, DamagedRunError, EngineError
 from engine.terminal import print_json, print_table, progress
 
@@ -25,32 +25,34 @@ NOTES = ("name", "tags", "archived")
 
 
 def runs(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with runs in it.")],
+    directory: RunsFolder,
     archived: Annotated[bool, typer.Option("--archived", help="Also list the runs that were archived.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the runs under a folder, with the names and tags that people gave them."""
+    from engine.store.buckets.mirror import address_of, called
     from engine.store.find import find_runs
     from engine.store.read import open_run
     from engine.store.run_notes import run_notes_or_why
     from engine.store.words import counted
 
-    if not directory.is_dir():
+    if not directory.is_dir() and address_of(directory) is None:
         raise BadInputError(f"{directory} is not a folder; name one that holds runs")
     found, complaints = [], []
     for path in find_runs(directory):
         try:
             summary = _summary(open_run(path, indexed=True))
         except EngineError as error:
-            complaints.append(f"{path}: {error}")
+            complaints.append(f"{called(path)}: {error}")
             continue
         notes, why = run_notes_or_why(path, directory)
         found.append({**summary, **asdict(notes)})
-        complaints += [f"{path}: {why}"] if why else []
+        complaints += [f"{called(path)}: {why}"] if why else []
     if as_json:
         print_json(found)
     elif not found:
-        print(f"no runs under {directory}; record one with: python -m engine train CartPole-v1 --out {directory}/first")
+        place = called(directory)
+        print(f"no runs under {place}; record one with: python -m engine train CartPole-v1 --out {place}/first")
     else:
         _print_runs([run for run in found if archived or not run["archived"]])
         hidden = sum(run["archived"] and not archived for run in found)
@@ -114,12 +116,14 @@ def show(run: RunFolder, as_json: Json = False) -> None:
 
 
 def _summary(run: Any) -> dict[str, Any]:
+    from engine.store.buckets.mirror import called
+
     manifest = run.manifest.to_json()
     returns = [info.metrics.get("mean_return") for info in run.rounds]
     finished = [value for value in returns if value is not None]
     own = {"trainer": {"name": "snapshot-influence", "versions": {}}, "capabilities": dict.fromkeys(CAPABILITIES, "")}
     return {
-        "run": str(run.path),
+        "run": called(run.path),
         "kind": run.kind,
         **manifest,
         **{name: run.manifest.settings.get(name, value) for name, value in own.items()},
@@ -145,6 +149,7 @@ def verify(
     """Read and check every byte of a run, or of a campaign's folder; exit code 1 names what is damaged."""
     from engine.demos.courtesy.experiment.results import find_results
     from engine.experiments.results import find_campaigns
+    from engine.store.buckets.mirror import called
     from engine.store.read import open_run
     from engine.store.sound_files import SoundFiles
     from engine.store.verify import verify_documents, verify_rounds
@@ -168,7 +173,7 @@ def verify(
         for file in unchecked:
             print(f"{file} has no checksum: an earlier version wrote it, so nobody can tell whether it changed")
         if not damage:
-            print(f"{run}: every byte {'that has a checksum ' if unchecked else ''}is as it was committed")
+            print(f"{called(run)}: every byte {'that has a checksum ' if unchecked else ''}is as it was committed")
         if sound is not None and sound.passed_over:
             print(
                 f"{counted(sound.passed_over, 'file')} not read again: nobody wrote them since they were found sound; verify "

@@ -9,7 +9,7 @@ import typer
 
 from engine import arguments
 from engine.allowed import allowed
-from engine.cli.options import Json
+from engine.cli.options import Json, folder
 from engine.cli.remarks import note
 from engine.errors import BadInputError, CancelledError, DamagedRunError
 from engine.terminal import print_json, print_table, progress
@@ -43,7 +43,7 @@ def envs(as_json: Json = False) -> None:
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    out: Annotated[Path, typer.Option(help="Run folder to make, or its address (s3://BUCKET/RUN).", parser=folder)],
     env: Annotated[
         str | None,
         typer.Argument(
@@ -90,6 +90,7 @@ def train(
     from engine import envs
     from engine.core.training import rounds as train_rounds
     from engine.environment_spec import ELSEWHERE
+    from engine.store.buckets.mirror import called
 
     overrides: dict[str, Any] = dict(arguments.setting(text) for text in settings or [])
     overrides |= {
@@ -115,7 +116,7 @@ def train(
             report("finished", config.rounds, config.rounds)
     except KeyboardInterrupt:
         raise CancelledError(
-            f"stopped; the committed rounds are in {out}. Continue with the same command and --resume"
+            f"stopped; the committed rounds are in {called(out)}. Continue with the same command and --resume"
         ) from None
 
 

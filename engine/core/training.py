@@ -46,7 +46,7 @@ def train(
 
     Args:
         settings: what to train: a `TrainConfig` (`engine.preset`), or what `engine.language_settings` gives.
-        out: the run folder to make, or with `resume` to continue.
+        out: the run folder to make, or with `resume` to continue; or its address on an object store, `s3://bucket/run`.
         resume: continue an interrupted run; it goes on bit for bit as if nothing had happened.
         on_step: called before every optimizer step; raise from it to cancel.
         keep: which rounds keep their records, an `engine.Keep`; by default all of them. A run that is resumed is told it again.

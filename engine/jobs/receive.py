@@ -21,6 +21,7 @@ from engine.errors import BadInputError, DamagedRunError, EngineError, NotARunEr
 from engine.executors import Progress
 from engine.jobs.import_limits import Limits
 from engine.jobs.launch import ROOT
+from engine.store.buckets.mirror import address_of, local_folder
 from engine.store.files import Files
 from engine.store.read import Run, open_run
 from engine.store.words import counted
@@ -72,7 +73,7 @@ def receive(
     of the run, and their sets of records. Interventions and caches are left behind. The new run appears once it is whole.
 
     Args:
-        source: a run's folder, or an archive that `engine.store.transfer.archive` made.
+        source: a run's folder, its address on an object store, or an archive that `engine.store.transfer.archive` made.
         into: the folder of runs.
         name: of the new run in it; by default that of `source`.
         limits: see `Limits`.
@@ -84,7 +85,9 @@ def receive(
         DamagedRunError: something in it is not as this format has it.
         StorageError: the disk refused, or it needs more than the limits allow.
     """
-    source, into, limits = Path(source), Path(into), limits or Limits()
+    source, into, limits = local_folder(source), Path(into), limits or Limits()
+    if address_of(source) is not None:
+        Files().make_folder(source)  # what the child fetches goes there
     if not source.exists():
         raise BadInputError(f"{source} does not exist; name a run's folder, or an archive that export --archive made")
     out = into / _checked(name or (source.resolve().name if source.is_dir() else source.stem), bool(name))

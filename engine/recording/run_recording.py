@@ -19,8 +19,8 @@ from engine.kinds.recorded.settings import RoundConfig
 from engine.kinds.recorded.snapshot import RecordedSnapshot
 from engine.recording.disk_space import AsFits, DiskSpace, checked
 from engine.recording.minibatches import Records, passes
+from engine.store.buckets.mirror import called, files_of, local_folder
 from engine.store.commit import RunWriter
-from engine.store.files import Files
 from engine.store.manifest import RunManifest
 from engine.store.snapshot import parameters_of
 
@@ -35,14 +35,14 @@ class Recording:
         """Nothing is written yet.
 
         Args:
-            path: the run's folder.
+            path: the run's folder, or its address on an object store.
             keep: see `DiskSpace`.
             quiet: do not say on stderr at round 1 what the run will take on disk.
 
         Raises:
             BadInputError: there is a run already, or `keep` is something else.
         """
-        self.path = Path(path)
+        self.path = local_folder(path)
         self._keep, self._quiet = checked(keep), quiet
         self._check_free()
         self.writer: RunWriter | None = None
@@ -210,5 +210,5 @@ class Recording:
             )
 
     def _check_free(self) -> None:
-        if Files().exists(self.path / "run.json"):
-            raise BadInputError(f"{self.path} holds a run already; record into another folder")
+        if files_of(self.path).exists(self.path / "run.json"):
+            raise BadInputError(f"{called(self.path)} holds a run already; record into another folder")

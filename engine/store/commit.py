@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from engine.errors import BadInputError, LockedRunError, StorageError
 from engine.known_kinds import columns_named, parts_of
+from engine.store.buckets.mirror import called, files_of, local_folder
 from engine.store.chain import LAST_NUMBER, Commit, DataFile, check_metrics, commit_name, is_data_file, plain
 from engine.store.files import Files, inside
 from engine.store.kept_files import KeptFiles
@@ -74,10 +75,9 @@ class RunWriter:
             LockedRunError: another process has just started one there.
             StorageError: the folder can't be made or written.
         """
-        path, files = Path(path), files or Files()
-        taken = (
-            f"{path} holds a run already; continue it with --resume (in Python resume=True) or choose another folder"
-        )
+        path = local_folder(path)
+        files = files_of(path, files)
+        taken = f"{called(path)} holds a run already; continue it with --resume (in Python resume=True) or choose another folder"
         if files.exists(path / "run.json"):
             raise BadInputError(taken)
         files.make_folder(path)
@@ -104,7 +104,8 @@ class RunWriter:
             DamagedRunError: its chain of commits is broken.
             LockedRunError: another process is writing it.
         """
-        path, files = Path(path), files or Files()
+        path = local_folder(path)
+        files = files_of(path, files)
         run = open_run(path, files)
         lock = files.lock(path / "writer.lock")
         try:
@@ -313,11 +314,13 @@ def round_tables(snapshot: Snapshot, manifest: RunManifest) -> dict[str, pa.Tabl
 def _sweep(run: Run, files: Files) -> None:
     """Remove data that no commit names or that one dropped, and files that never got their name.
 
-    Only the writer may, who holds the lock.
+    Only the writer may, who holds the lock. Where a lock can't exclude a writer that slept, what that one may still commit
+    is left: the next `append` removes it, once its round is another one's.
     """
     named = run.kept.names
+    safe = float("inf") if files.excludes_others else max((commit.round for commit in run.commits), default=-1)
     for name in files.names(inside(run.path, "data")):
-        if is_data_file(name) and name not in named:
+        if is_data_file(name) and name not in named and int(name.partition("-")[0]) <= safe:
             files.remove(run.path / "data" / name)
     for folder in (run.path, run.path / "data", run.path / "commits"):
         files.sweep(folder)

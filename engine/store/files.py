@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from filelock import lock_descriptor, unlock_descriptor
 
-from engine.errors import DamagedRunError, EngineError, LockedRunError, StorageError
+from engine.errors import BadInputError, DamagedRunError, EngineError, LockedRunError, StorageError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,6 +41,8 @@ class Files:
 
     writes_nothing: ClassVar[bool] = False
     """Whether this process only shows what there is, as if no disk could be written."""
+    excludes_others: ClassVar[bool] = True
+    """Whether who holds a lock can be sure that nobody else believes to hold it."""
 
     def call(self, operation: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do one system call.
@@ -205,6 +207,10 @@ class Files:
         with _storage_errors(path):
             if self.call(os.path.isdir, path):
                 return
+        if path.parts[:1] in (("s3:",), ("gs:",)):
+            raise BadInputError(
+                f"{path} can't be made: an object store holds runs and nothing else here; name a folder"
+            )
         self.make_folder(path.parent)
         with _storage_errors(path):
             try:

@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from engine.store.buckets.mirror import address_of, find_below, local_folder
+
 DEPTH = 8
 """Folders below the one that was asked for."""
 
@@ -16,8 +18,12 @@ _INSIDE_A_RUN = frozenset(("data", "commits", "derived"))
 
 
 def find_runs(directory: str | Path) -> list[Path]:
-    """The folders that hold a `run.json`; see `find_folders`."""
-    return find_folders(directory, "run.json")
+    """The folders that hold a `run.json`, see `find_folders`; of an address on an object store, the copies of the runs there."""
+    address = address_of(local_folder(directory))
+    if address is None:
+        return find_folders(directory, "run.json")
+    copies = sorted(find_below(address), key=lambda path: path.parts)
+    return [path for copy in copies for path in find_folders(copy, "run.json")]  # and what was tried on each
 
 
 def find_folders(directory: str | Path, file: str) -> list[Path]:

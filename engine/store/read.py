@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engine.config import TrainConfig
 from engine.errors import BadInputError, DamagedRunError, EngineError, NotARunError, StorageError
 from engine.known_kinds import UPDATE, columns_named, parts_of
+from engine.store.buckets.mirror import address_of, called, files_of, local_folder
 from engine.store.chain import Commit, DataFile
 from engine.store.commit_index import WORTH, load_commits, save_commits
 from engine.store.files import Files
@@ -59,7 +60,7 @@ def open_run(path: str | Path, files: Files | None = None, *, indexed: bool = Fa
     (30, (2048,))
 
     Args:
-        path: its folder.
+        path: its folder, or its address on an object store, such as `s3://bucket/runs/mine`.
         files: file operations.
         indexed: let a long run keep what its commits say in one file of its `derived/`, and open from that: many times faster.
             See `engine.store.commit_index`.
@@ -73,16 +74,17 @@ def open_run(path: str | Path, files: Files | None = None, *, indexed: bool = Fa
         raise BadInputError(
             f"a run is needed, not {type(path).__name__}; give its folder, or what engine.open_run makes of it"
         )
-    path, files = Path(path), files or Files()
+    folder = local_folder(path)
+    files = files_of(folder, files)
     try:
-        if not path.is_dir():
+        if not folder.is_dir() and address_of(folder) is None:
             raise NotARunError(_no_run(path))
-        data = read_manifest(path, files)
+        data = read_manifest(folder, files)
     except PermissionError as error:
         raise StorageError(f"{path} can't be read ({error.strerror}); choose a folder that you may read") from None
     except FileNotFoundError:
         raise NotARunError(_no_run(path)) from None
-    return Run(path, data, files, indexed)
+    return Run(folder, data, files, indexed)
 
 
 class Run:
@@ -325,7 +327,7 @@ def snapshot_of(source: Snapshot | Run | str | Path, round: int | None) -> Any:
 
 def read_model_files(path: Path) -> dict[str, bytes]:
     """`Run.model_files` of the run in a folder, whose rounds are not looked at. Errors as there."""
-    files = Files()
+    files = files_of(path)
     try:
         manifest = RunManifest.from_bytes(read_manifest(path, files))
     except FileNotFoundError:
@@ -333,7 +335,10 @@ def read_model_files(path: Path) -> dict[str, bytes]:
     return {name: model_file(path, name, digest, files) for name, digest in manifest.model.items()}
 
 
-def _no_run(path: Path) -> str:
+def _no_run(path: str | Path) -> str:
+    path = local_folder(path)
+    if address_of(path) is not None:
+        return f"{called(path)} is not a run; a run is a folder that holds run.json, commits/ and data/"
     if not path.exists():
         return f"{path} does not exist; a run is a folder that holds run.json, commits/ and data/"
     below = find_runs(path) if path.is_dir() else []

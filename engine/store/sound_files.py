@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from engine.store.buckets.mirror import address_of, local_folder
 from engine.store.derived import kept_columns, load_table, save_table
 from engine.store.files import Files
 
@@ -37,7 +38,8 @@ class SoundFiles:
     """
 
     def __init__(self, path: str | Path, files: Files | None = None, *, cache: bool = True) -> None:
-        self.cache, self._path, self._files = cache, Path(path), files or Files()
+        self._path, self._files = local_folder(path), files or Files()
+        self.cache = cache and address_of(self._path) is None  # a copy says nothing of what an object store has by now
         table = load_table(self._path, _KEY, self._files) if cache else None
         columns = None if table is None else kept_columns(table, dict.fromkeys(_COLUMNS, pa.string()))
         self._before: dict[str, str] = (

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from engine.errors import DamagedRunError, NotARunError, StorageError
 from engine.known_kinds import UPDATE, columns_named, parts_of
+from engine.store.buckets.mirror import files_of, local_folder
 from engine.store.chain import Commit, commit_name
 from engine.store.commit_index import WORTH, load_commits, save_commits
 from engine.store.documents import read_json
@@ -64,7 +65,8 @@ def verify_rounds(path: str | Path, files: Files | None = None, sound: SoundFile
         NotARunError: there is no run at `path`.
         BadInputError: a newer engine wrote it.
     """
-    path, files = Path(path), files or Files()
+    path = local_folder(path)
+    files = files_of(path, files, afresh=True)
     try:
         data = read_manifest(path, files)
     except FileNotFoundError:

@@ -237,5 +237,7 @@ class Watch:
         elif stuck := [name for name in ("entropy", "approx_kl") if name in absent]:
             said.append(f"nothing is said of a policy that is stuck: no round has {' or '.join(stuck)}")
         if absent:
-            said.append(f"causes are not looked for in {', '.join(_WORDS[name] for name in absent)}, which no round has")
+            said.append(
+                f"causes are not looked for in {', '.join(_WORDS[name] for name in absent)}, which no round has"
+            )
         return said
