@@ -11,7 +11,7 @@ _STYLE = f"""<style>
 [data-testid=stBottomBlockContainer] {{padding: 0.4rem 2.5rem}}
 [role=radiogroup] > * {{min-height: 2.5rem}}
 [data-testid=stLayoutWrapper]:has(> .st-key-often), .st-key-often {{display: contents}}
-:is(.st-key-undo, .st-key-redo, .st-key-open_inspector) kbd {{display: none}}
+.st-key-open_inspector kbd {{display: none}}
 [class*=st-key-pale_] [data-testid=stDataFrame] {{opacity: {PALE_TABLE}}}
 </style>"""
 
