@@ -80,6 +80,8 @@ def test_a_grid_of_gymnasium_that_another_trainer_played_has_a_map() -> None:
 
 def test_what_is_not_the_recorded_grid_has_no_map() -> None:
     snapshot = engine.open_run(CLIFFS).snapshot(3)
+    lake = second_round("FrozenLake-v1")
+    assert world_map(replace(lake, observation_space=replace(lake.observation_space, n=17, names=()))) is None
     rewards = snapshot.buffer.reward + 1
     other = replace(snapshot, buffer=replace(snapshot.buffer, reward=rewards), path=None)
     with pytest.raises(BadInputError, match="went otherwise than was recorded"):
