@@ -37,6 +37,8 @@ def _label(found: Autopsy) -> str:
         return "Not played yet" if found.unplayed == NOT_YET else "Nothing played"
     if found.waits and found.verdict == "unexplained":
         return "A real fall"
+    if found.verdict == "not real":  # of a change that may well be one for the better
+        return "No real fall"
     label = found.verdict if found.failed else CAUSES.get(found.verdict, found.verdict)
     return f"{label[:1].upper()}{label[1:]}"
 

@@ -20,6 +20,7 @@ OFFSET = 0.29
 TILES = {
     "wall": "rgba(128, 128, 128, 0.55)",
     "hole": "rgba(70, 70, 90, 0.45)",
+    "cliff": "rgba(70, 70, 90, 0.45)",
     "goal": "rgba(60, 170, 90, 0.35)",
     "start": "rgba(128, 128, 128, 0.15)",
 }
@@ -59,6 +60,7 @@ def cells(
     limit = influence_limit(known[~np.isnan(known)].astype(np.float32))
     strength = np.sign(known) * (0.35 + 0.65 * np.clip(np.abs(known) / limit, 0, 1))
     rows, columns = len(world.tiles), len(world.tiles[0])
+    sizes = (15 + 19 * np.sqrt(counts / counts.max(initial=1))) * min(1.0, 5 / rows, 8 / columns)
     figure = go.Figure(
         go.Scatter(
             x=[group.place.column + OFFSET * step[1] for group, step in zip(groups, steps, strict=True)],
@@ -67,23 +69,23 @@ def cells(
             customdata=list(range(len(groups))),
             marker={
                 "symbol": ["circle" if way is None else ARROWS[way] for way in ways],
-                "size": (15 + 19 * np.sqrt(counts / counts.max(initial=1))) * min(1.0, 5 / max(rows, columns)),
+                "size": sizes,
                 "color": np.nan_to_num(strength),
-                "colorscale": colours.diverging,
+                "colorscale": [(at, _on_page(colour, colours, pale)) for at, colour in colours.diverging],
                 "cmin": -1,
                 "cmax": 1,
                 "line": {"width": 1, "color": "white" if dark else "#333333"},
-                "opacity": PALE if pale else 1,
+                "opacity": 1,  # else Plotly draws marks of several sizes half transparent
             },
             text=[_sign(value) for value in known],
             textfont={
-                "size": 14 if max(rows, columns) < 6 else 11,
-                "color": [ink(_drawn(share, colours, pale)) for share in strength],
+                "size": np.clip(0.6 * sizes, 8, 14),
+                "color": [ink(_on_page(colours.at(float(np.nan_to_num(s))), colours, pale)) for s in strength],
             },
             textposition="middle center",
             hovertext=[_words(world, group, value, label, actions) for group, value in zip(groups, known, strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
-            selected={"marker": {"opacity": PALE if pale else 1}},
+            selected={"marker": {"opacity": 1}},
             unselected={"marker": {"opacity": 0.35}},
         )
     )
@@ -95,9 +97,8 @@ def cells(
     return style(figure, height)
 
 
-def _drawn(share: float, colours: Theme, pale: bool) -> str:
-    """The colour of a mark as one sees it on the page; `share` in [-1, 1] between what hurts and what helps, NaN for none."""
-    full = colours.at(float(np.nan_to_num(share)))
+def _on_page(full: str, colours: Theme, pale: bool) -> str:
+    """A colour as one sees it: a pale one as it is on the page, also on a map that is darker or brighter."""
     return between(colours.page, full, PALE) if pale else full
 
 
@@ -113,7 +114,7 @@ def _words(world: WorldMap, group: Group, value: float, label: str, actions: Seq
     row, column, heading = group.place
     tile = world.tiles[row][column]
     looking = "" if heading is None else f", looking {('right', 'down', 'left', 'up')[heading]}"
-    done = "all actions" if group.action < 0 else f"action {actions[group.action]}"
+    done = "all actions" if group.action < 0 else f"action {actions[group.action].removeprefix('action ')}"
     mean = "not known" if math.isnan(value) else f"{value:+.3g}"
     m = len(group.records)
     return "<br>".join(

@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from app.charts.colours import ink
 from app.charts.theme import MARK, NUMBERS, PALE, Theme, influence_limit, label_pixels, plain, style, theme
 
 HEIGHT = 420
@@ -192,6 +191,8 @@ def probabilities(
 ) -> go.Figure:
     """pi(.|s) as bars; the action that was taken is filled, the others are outlined. Another policy is a mark on each bar.
 
+    The percentages stand beside the bars, where no mark covers them.
+
     Args:
         names: of the actions.
         policies: what each policy is called -> (actions,) probabilities; the first one has the bars.
@@ -201,6 +202,7 @@ def probabilities(
     """
     colours = theme(dark)
     (first, values), *others = policies.items()
+    percent = [" → ".join(f"{100 * each[i]:.0f}" for each in policies.values()) + " %" for i in range(len(values))]
     filled = [colours.series[0] if i == taken else "rgba(0,0,0,0)" for i in range(len(values))]
     figure = go.Figure(
         go.Bar(
@@ -208,11 +210,8 @@ def probabilities(
             y=[plain(name) + (f" ({why})" if i == taken else "") for i, name in enumerate(names)],
             orientation="h",
             marker={"color": filled, "line": {"color": colours.series[0], "width": 1.5}},
-            text=[" → ".join(f"{100 * each[i]:.0f}" for each in policies.values()) + " %" for i in range(len(values))],
-            textposition="auto",
-            insidetextfont={
-                "color": [ink(colours.series[0]) if i == taken else colours.text for i in range(len(values))]
-            },
+            text=percent,
+            textposition="none",
             hovertemplate=f"%{{y}}, {plain(first)}: %{{x:.4f}}<extra></extra>",
         )
     )
@@ -225,7 +224,13 @@ def probabilities(
             hovertemplate=f"%{{y}}, {plain(name)}: %{{x:.4f}}<extra></extra>",
         )
     figure.update_layout(xaxis={"range": [0, 1]}, yaxis={"autorange": "reversed"}, showlegend=False)
-    return style(figure, 60 + 30 * len(values), label_pixels(figure.data[0].y))
+    if others:
+        figure.update_xaxes(title={"text": "before → after the update", "font": {"size": 12}})
+    style(figure, 60 + 22 * bool(others) + 30 * len(values), label_pixels(figure.data[0].y))
+    beside = {"xref": "paper", "x": 1, "xanchor": "left", "showarrow": False, "font": {"size": 12}}
+    figure.layout.annotations = [{"y": i, "text": text, **beside} for i, text in enumerate(percent)]
+    figure.layout.margin.r = 8 + 6 * max(map(len, percent))
+    return figure
 
 
 def influence_strip(

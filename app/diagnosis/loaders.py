@@ -19,7 +19,7 @@ from engine.core.kind import kind_of
 from engine.core.scores import Scores
 from engine.core.targets.functions import Target
 from engine.envs import Place
-from engine.errors import BadInputError
+from engine.errors import BadInputError, EngineError
 from engine.jobs.launch import jobs_pool
 from engine.kinds.control.snapshot import ControlSnapshot
 
@@ -65,25 +65,43 @@ def load_projection(snapshot: ControlSnapshot) -> Projection:
     return principal_components(policy_features(snapshot))
 
 
-@cached(max_entries=16, by=lambda snapshot: (snapshot.config.env_id, snapshot.environment is None))
+def _of_world(snapshot: ControlSnapshot) -> tuple[object, ...]:
+    """What tells worlds apart: the catalogue's by their names, others by their runs."""
+    outside = snapshot.environment
+    return (snapshot.config.env_id,) if outside is None else (snapshot.config.env_id, repr(outside), snapshot.path)
+
+
+@cached(max_entries=16, by=_of_world)
 def load_world(snapshot: ControlSnapshot) -> WorldMap | None:
     """The map of a round's environment; None where its states do not lie on one, or nothing here says how they do."""
-    if snapshot.environment is not None:
-        return None
     try:
-        return world_map(snapshot.config.env_id)
+        return world_map(snapshot)
     except BadInputError:
         return None
 
 
+@cached(max_entries=16)
+def load_placed_world(snapshot: ControlSnapshot) -> WorldMap | None:
+    """The map, where it is known of a round's records where on it they were made."""
+    world = load_world(snapshot)
+    try:
+        if world is not None and world.layout.of_state:
+            load_places(snapshot)
+    except EngineError:
+        return None
+    return world
+
+
 @cached(max_entries=8, show_spinner="finding where the records were made …")
 def load_places(snapshot: ControlSnapshot) -> list[Place | None]:
-    """Where every record of a round was made.
+    """Where every record of a round with a map was made.
 
     Raises:
         CannotRestoreError: only states tell, and none can be restored.
     """
-    return places(snapshot)
+    world = load_world(snapshot)
+    assert world is not None, "only asked of rounds with a map"
+    return places(snapshot, world.layout)
 
 
 @cached(max_entries=16, show_spinner="computing what is known of the records …")

@@ -21,11 +21,8 @@ KEY = "influence_map"
 
 
 def of_round(snapshot: ControlSnapshot) -> WorldMap | None:
-    """The map, where observations tell the cell; None elsewhere."""
-    if snapshot.action_space.kind != "discrete":
-        return None
-    world = loaders.load_world(snapshot)
-    return None if world is None or world.layout.of_state else world
+    """The map, where it is known in which cells the records were made; None elsewhere."""
+    return loaders.load_placed_world(snapshot) if snapshot.action_space.kind == "discrete" else None
 
 
 def draw(run: Run, snapshot: ControlSnapshot, world: WorldMap, scores: Scores, word: str, on_pick: OnPick) -> None:
@@ -39,8 +36,9 @@ def draw(run: Run, snapshot: ControlSnapshot, world: WorldMap, scores: Scores, w
         word: why the influence must not look sure; empty where it may.
         on_pick: told which records were clicked.
     """
-    groups = group_records(loaders.load_places(snapshot), snapshot.buffer.action, np.arange(len(scores)))
-    groups = group_by_place(groups) if world.layout.has_headings else groups
+    where, looks = loaders.load_places(snapshot), world.layout.has_headings
+    groups = group_records(where, snapshot.buffer.action, np.arange(len(scores)))
+    groups = group_by_place(groups) if looks else groups
     values = [group.mean(scores.influence.astype(np.float64)) for group in groups]
 
     def records_of(mark: int) -> list[int]:
@@ -61,11 +59,15 @@ def draw(run: Run, snapshot: ControlSnapshot, world: WorldMap, scores: Scores, w
         on_select=picker(KEY, records_of, on_pick),
         selection_mode="points",
         config=downloads.chart(f"{run.name}-round-{snapshot.round}-map"),
-        alt=f"Map of the world: an arrow for every state and action of {len(scores)} records, blue and + where their mean "
-        "influence raised the target, orange and − where it lowered it" + (f"; pale: {word}" if word else ""),
+        alt=f"Map of the world: an arrow for every state{'' if looks else ' and action'} of {len(scores)} records, blue and + "
+        "where their mean influence raised the target, orange and − where it lowered it"
+        + (f"; pale: {word}" if word else ""),
     )
     said = f"Pale: {word}. " if word else ""
+    what = "where the agent stood, and looked" if looks else "an action in a cell"
+    lost = sum(place is None for place in where)
+    lost_said = f" {lost} can't be shown: their state could not be restored." if lost else ""
     st.caption(
-        f"{said}An arrow is an action in a cell: its size says how many records, colour and sign their mean influence. Click one "
-        "for its records."
+        f"{said}An arrow is {what}: its size says how many records, colour and sign their mean influence. Click one "
+        f"for its records.{lost_said}"
     )

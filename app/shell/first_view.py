@@ -1,4 +1,4 @@
-"""Room for the answer: less empty space above and below what a page shows, and pale tables of what nobody has measured."""
+"""Room for the answer: little space above and below it, controls in one row. And pale tables of what nobody has measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ _STYLE = f"""<style>
 [data-testid=stBottomBlockContainer] {{padding: 0.4rem 2.5rem}}
 [role=radiogroup] > * {{min-height: 2.5rem}}
 [data-testid=stLayoutWrapper]:has(> .st-key-often), .st-key-often {{display: contents}}
-:is(.st-key-undo, .st-key-redo, .st-key-open_inspector) kbd {{display: none}}
+.st-key-open_inspector kbd {{display: none}}
+.st-key-controls {{flex-wrap: nowrap}}
+.st-key-often label {{white-space: nowrap; overflow: hidden}}
+@media (max-width: 1200px) {{
+    .st-key-often > :not(.st-key-picture) {{flex-shrink: 1}}
+    .st-key-often > .st-key-target {{flex-shrink: 10; min-width: 15rem}}
+    .st-key-target button:first-child {{flex-shrink: 1; min-width: 0; line-height: 1.1; white-space: normal}}
+}}
+.st-key-often > .st-key-state {{flex-shrink: 20; min-width: 6rem}}
 [class*=st-key-pale_] [data-testid=stDataFrame] {{opacity: {PALE_TABLE}}}
 </style>"""
 

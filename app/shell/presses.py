@@ -23,11 +23,14 @@ button {
     border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
     background: var(--st-background-color); color: var(--st-text-color); font: inherit;
 }
-button:disabled {opacity: .4; cursor: default}
-button:enabled:is(:hover, :active) {border-color: var(--st-primary-color); color: var(--st-primary-color)}
+button:is(:disabled, [aria-disabled=true]) {opacity: .4; cursor: default}
+button:not(:disabled, [aria-disabled=true]):is(:hover, :active) {
+    border-color: var(--st-primary-color); color: var(--st-primary-color);
+}
 button:focus-visible {outline: 2px solid var(--st-primary-color); outline-offset: 2px}
 span {font: 1.25rem/1 "Material Symbols Rounded"}
 kbd {font: inherit; font-size: .875rem; opacity: .6}
+kbd:empty {display: none}
 """
 _JS = """
 const KEPT = 100  // presses that the server may be behind
@@ -44,16 +47,18 @@ export default function ({ data, parentElement, setStateValue }) {
         here.presses = [...here.presses, Math.max(performance.now(), last + 1)].slice(-KEPT)
         setStateValue("presses", here.presses)
     }
-    const isShortcut = event => String.fromCharCode(event.keyCode) === data.shortcut  // of a Cyrillic keyboard, too
-        && !event.repeat && !(event.shiftKey || event.ctrlKey || event.altKey || event.metaKey)
+    const [letter, shift] = data.shortcut.split("+").reverse()
+    const isShortcut = event => String.fromCharCode(event.keyCode) === letter  // of a Cyrillic keyboard, too
+        && event.shiftKey === (shift === "Shift") && !event.repeat && !(event.ctrlKey || event.altKey || event.metaKey)
         && !event.composedPath()[0].closest?.(TYPING)
     const button = parentElement.querySelector("button")
     button.ariaLabel = data.help
     button.title = `${data.help} (${data.shortcut})`
     button.setAttribute("aria-keyshortcuts", data.shortcut)
     button.querySelector("span").textContent = data.icon
-    button.querySelector("kbd").textContent = data.shortcut
+    button.querySelector("kbd").textContent = data.is_slim ? "" : data.shortcut
     button.disabled = false
+    button.ariaDisabled = data.is_idle
     button.addEventListener("click", press, here.listening)
     document.addEventListener("keydown", event => {
         if (isShortcut(event)) {
@@ -67,17 +72,29 @@ export default function ({ data, parentElement, setStateValue }) {
 _button = st.components.v2.component("presses", html=_HTML, css=_CSS, js=_JS)
 
 
-def button(key: str, *, help: str, icon: str, shortcut: str, on_press: Callable[[], None]) -> None:
+def button(
+    key: str,
+    *,
+    help: str,
+    icon: str,
+    shortcut: str,
+    on_press: Callable[[], None],
+    is_slim: bool = False,
+    is_idle: bool = False,
+) -> None:
     """Draw one.
 
     Args:
         key: of the widget.
         help: what it does; its name, too.
         icon: name of a Material symbol.
-        shortcut: the letter that presses it, unless somebody is typing.
+        shortcut: the letter, or `Shift+` and a letter, that presses it unless somebody is typing.
         on_press: called before the page is drawn if it was pressed; `new` says how often.
+        is_slim: whether it does without its letter.
+        is_idle: whether there is nothing to do by what is drawn. It looks so; its presses count all the same, since there
+            may be something by the time that they are heard.
     """
-    said = {"help": help, "icon": icon, "shortcut": shortcut}
+    said = {"help": help, "icon": icon, "shortcut": shortcut, "is_slim": is_slim, "is_idle": is_idle}
     _button(key=key, data=said, default={"presses": []}, width="content", on_presses_change=on_press)
     _take(key)  # what a browser says to a server that was started anew happened before
 

@@ -48,7 +48,7 @@ def picture_controls(snapshot: ControlSnapshot, more: DeltaGenerator) -> Picture
         kind = str(st.segmented_control("Picture", [MAP, SCATTER], key="picture", required=True))
     if kind == SCATTER:
         state.choose("tool", list(scatter.DRAG), "lasso")
-        tool = st.segmented_control(
+        tool = more.segmented_control(
             "Select with", list(scatter.DRAG), key="tool", required=True,
             help="lasso and box: drag around records. click: click single records; dragging moves the picture.",
         ) or tool  # fmt: skip
@@ -121,9 +121,9 @@ def diagnose() -> None:
     follow_run.draw(run)
     snapshot = loaders.load_snapshot(run, page.current_round(run))
     place = st.container(key="answer", gap="small")
-    with st.container(key="controls", horizontal=True, vertical_alignment="bottom"):
+    with st.container(key="controls", horizontal=True, vertical_alignment="bottom", gap="xsmall"):
         often = st.container(key="often", horizontal=True, vertical_alignment="bottom")
-        more = st.popover("More", key="more", icon=":material/tune:", help="Orders, axes, downloads and the like.")
+        more = st.popover("More", key="more", icon=":material/tune:", help="Ways to select, axes, orders, downloads.")
     with often:
         name, problem = target_controls.asked(run, snapshot, more)
         estimator = background.estimator_control(snapshot)

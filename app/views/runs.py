@@ -112,6 +112,7 @@ def draw_table(runs: Sequence[Listed]) -> None:
         on_select=open_row,
         selection_mode="multi-row",
         column_config=runs_table.columns(),
+        placeholder="",  # of what is not known
         alt="Table of the recorded runs",
     )
 

@@ -88,6 +88,7 @@ def draw_curves() -> None:
         config=downloads.chart(f"{run.name}-curves"),
         on_select=lambda: open_mark("returns"),
         selection_mode="points",
+        table=lambda: pd.DataFrame(charts.table(drawn)),
         alt=f"Line charts over rounds, one below the other: {', '.join(drawn.titles.values())}; below the first one a strip of "
         "marks at the rounds with an incident or a removal",
     )
@@ -96,11 +97,6 @@ def draw_curves() -> None:
         + " The other curves: means over the optimizer steps of each round's update; explained variance is the critic's before "
         "the update." + shown.updates
     )
-    with st.expander("The numbers of these curves", key="numbers", on_change="rerun") as panel:
-        if panel.open:
-            st.dataframe(
-                pd.DataFrame(charts.table(drawn)), hide_index=True, key="numbers_table", alt="Table of the curves"
-            )
 
 
 def draw_round(round: int) -> None:

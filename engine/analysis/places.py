@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from engine.analysis.restoring import points
-from engine.envs import Layout, Place, find
+from engine.envs import Layout, Place
 from engine.kinds.control.control_only import control_only
 from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.snapshot import ControlSnapshot
@@ -33,7 +33,7 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class WorldMap:
-    """The cells of a world as its catalogue entry describes them."""
+    """The cells of a world as its layout describes them."""
 
     layout: Layout
     tiles: tuple[tuple[str, ...], ...]
@@ -42,33 +42,44 @@ class WorldMap:
     """(height, width, 3), all cells of equal size; None where tiles must do."""
 
 
-def world_map(env_id: str) -> WorldMap | None:
-    """The map of an environment of the catalogue; None where its states do not lie on one.
+@control_only
+def world_map(snapshot: ControlSnapshot) -> WorldMap | None:
+    """The map of what a round was played in; None where its states do not lie on one.
 
     Raises:
-        BadInputError: it is not in the catalogue, or not installed.
+        BadInputError: the environment is not installed, or what is here does something else than was recorded.
     """
-    entry = find(env_id)
-    if entry.layout is None:
+    space = snapshot.observation_space
+    if snapshot.environment is not None and space.kind != "discrete":
+        return None  # at once: none of the grids that are known outside the catalogue shows anything else
+    environment = environment_of(snapshot)
+    if environment.spec is None and environment.layout is None:
         return None
-    env = entry.make()
+    env = environment.make()
     try:
+        layout = environment.layout_in(env)
+        if layout is None:
+            return None
         env.reset(seed=0)
-        draw = entry.layout.picture
-        return WorldMap(entry.layout, entry.layout.tiles(env), None if draw is None else draw(env))
+        tiles = layout.tiles(env)
+        if not (layout.of_state or space.n == len(tiles) * len(tiles[0])):
+            return None
+        return WorldMap(layout, tiles, None if layout.picture is None else layout.picture(env))
     finally:
         env.close()
 
 
 @control_only
-def places(snapshot: ControlSnapshot) -> list[Place | None]:
-    """Where every record was made, in an environment with a map; None where only its state tells and can't be restored.
+def places(snapshot: ControlSnapshot, layout: Layout) -> list[Place | None]:
+    """Where every record of a round was made; None where only its state tells and can't be restored.
+
+    Args:
+        snapshot: the round.
+        layout: of the map on which its states lie.
 
     Raises:
         CannotRestoreError: only states tell, and none can be restored on this machine.
     """
-    layout = environment_of(snapshot).layout
-    assert layout is not None, "only asked of environments with a map"
     if not layout.of_state:
         return [layout.place(observation) for observation in snapshot.shown[1]]
     found = points(snapshot)

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.envs.environment import Environment, Extra, StateAccess, attributes
-from engine.envs.layout import DOWN, LEFT, RIGHT, UP, Layout, Place, counted_by_row, lettered_tiles
+from engine.envs.layout import Layout, Place
+from engine.envs.toy_text import lake
 
 
 def _load_mujoco() -> None:
@@ -83,11 +84,6 @@ def _minigrid_picture(env: gym.Env[Any, Any]) -> NDArray[np.uint8]:
 
 
 _GRID = tuple(f"row {cell // 4}, column {cell % 4}" for cell in range(16))
-_FROZEN_LAKE_LAYOUT = Layout(
-    place=counted_by_row(4),
-    tiles=lettered_tiles({"S": "start", "H": "hole", "G": "goal"}),
-    moves={0: LEFT, 1: DOWN, 2: RIGHT, 3: UP},
-)
 _UNCLIPPED: Mapping[str, Any] = {"max_grad_norm": None}
 _SGD: Mapping[str, Any] = {"optimizer": "sgd", "learning_rate": 5e-3}
 _FROZEN_LAKE_PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -141,7 +137,7 @@ CATALOGUE: Mapping[str, Environment] = {
             presets={"paper": {"rounds": 30, **_SGD, **_UNCLIPPED}, **_FROZEN_LAKE_PRESETS},
             options={"map_name": "4x4", "is_slippery": False},
             state=attributes("s"),
-            layout=_FROZEN_LAKE_LAYOUT,
+            layout=lake(columns=4),
         ),
         Environment(
             name="FrozenLake-v1-slippery",
@@ -152,7 +148,7 @@ CATALOGUE: Mapping[str, Environment] = {
             presets=_FROZEN_LAKE_PRESETS,
             options={"map_name": "4x4", "is_slippery": True},
             state=attributes("s"),
-            layout=_FROZEN_LAKE_LAYOUT,
+            layout=lake(columns=4),
         ),
         Environment(
             name="Acrobot-v1",

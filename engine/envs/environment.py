@@ -13,6 +13,7 @@ from engine.environment_spec import EnvironmentSpec
 from engine.envs.fitting import Fitted, described
 from engine.envs.layout import Layout
 from engine.envs.names import own_names
+from engine.envs.toy_text import layout_of
 from engine.errors import BadInputError
 from engine.spaces import Space
 
@@ -99,7 +100,7 @@ class Environment:
     draw_afresh: Callable[[gym.Env[Any, Any]], None] | None = None
     """Puts back what a drawing leaves behind for the next one, where it does, so that equal states look the same."""
     layout: Layout | None = None
-    """How its states lie on a map; None where they don't."""
+    """How its states lie on a map, in an entry of the catalogue; see `layout_in`."""
     spec: EnvironmentSpec | None = None
     """What runs keep of it; None of an entry of the catalogue, which its name says."""
 
@@ -149,6 +150,10 @@ class Environment:
                 f"state_access of {self.name} is {type(found).__name__}; it must be an engine.StateAccess"
             )
         return found
+
+    def layout_in(self, env: gym.Env[Any, Any]) -> Layout | None:
+        """How the states of `env` lie on a map: as the catalogue says, else as Gymnasium's own grids do; None: not at all."""
+        return self.layout if self.spec is None else layout_of(env)
 
     def put(self, env: gym.Env[Any, Any], state: tuple[Any, ...], elapsed: int) -> None:
         """Put a state that was read by `access` into `env`, `elapsed` steps after its reset."""

@@ -39,10 +39,19 @@ def press(app: AppTest, *keys: str) -> AppTest:
     """Press these buttons of which every press counts, one after another, as the browser would report it all at once."""
     pressed, states = [(next(_CLOCK), key) for key in keys], app._tree.get_widget_states()
     for key in dict.fromkeys(keys):
-        element = next(one for one in app.get("bidi_component") if one.proto.id.endswith(f"-{key}"))
         said = {"presses": [time for time, one in pressed if one == key]}
-        states.widgets.add(id=element.proto.id, json_value=json.dumps(said))
+        states.widgets.add(id=_to_press(app, key).id, json_value=json.dumps(said))
     return app._run(states)
+
+
+def help_of(app: AppTest, key: str) -> str:
+    """What the browser is told to say on hover of a button of which every press counts."""
+    told = _to_press(app, key)
+    return str(json.loads(told.mixed.json or told.json)["help"])
+
+
+def _to_press(app: AppTest, key: str) -> Any:
+    return next(one.proto for one in app.get("bidi_component") if one.proto.id.endswith(f"-{key}"))
 
 
 def _selected(app: AppTest, elements: Iterable[Any], key: str, selection: object) -> AppTest:

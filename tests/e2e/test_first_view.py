@@ -13,6 +13,11 @@ pytestmark = pytest.mark.browser
 Box = dict[str, float]
 
 
+NOTHING_CUT = """() => [...document.querySelectorAll('.st-key-controls, .st-key-controls button')]
+    .every(one => one.scrollWidth <= one.clientWidth + 2 && one.scrollHeight <= one.clientHeight + 4)"""
+"""Whether the row of controls, and the words of its buttons, have room."""
+
+
 def box(page: Page, key: str) -> Box:
     """Where what has this key is in the window."""
     found = page.locator(f".st-key-{key}").first.bounding_box()
@@ -28,6 +33,7 @@ def boxes(page: Page, picture: str, width: int, height: int) -> tuple[Box, ...]:
     answer, controls, main, _, basket = found
     assert answer["bottom"] <= controls["y"] < controls["bottom"] <= main["y"], "the answer comes first"
     assert controls["height"] < 80, "one row of controls"
+    assert page.evaluate(NOTHING_CUT)
     assert basket["height"] < 50, "one slim row for the basket"
     assert basket["bottom"] <= height
     return found
@@ -61,3 +67,11 @@ def test_the_answer_comes_first(page: Page, url: str, run: str, picture: str) ->
 
         _, _, main, _, basket = boxes(page, picture, 1024, 768)
         assert (basket["y"] - main["y"]) / main["height"] > 0.7, "most of the picture"
+
+    page.goto(f"{url}/diagnose?run={run}&round=3&target=action&of=state")
+    expect(page.locator(".st-key-state input")).to_be_visible()
+    expect(page.locator(f".st-key-{picture} .js-plotly-plot .main-svg").first).to_be_visible()
+    idle(page)
+    _, _, main, _, basket = boxes(page, picture, 1280, 900)
+    assert main["bottom"] <= basket["y"], "the whole picture, also with the most controls that there are"
+    boxes(page, picture, 1024, 768)

@@ -204,11 +204,12 @@ class Walker:
             "previous_round",
             "trust_check",
         )
-        here = [key for key in keys if self.page.locator(f".st-key-{key} button:enabled").count()]
+        may_be_clicked = "button:enabled:not([aria-disabled=true])"
+        here = [key for key in keys if self.page.locator(f".st-key-{key} {may_be_clicked}").count()]
         if here:
             key = self.dice.choice(here)
             self.done[-1] += f" {key}"
-            self.page.locator(f".st-key-{key} button:enabled").first.click()
+            self.page.locator(f".st-key-{key} {may_be_clicked}").first.click()
 
     def asks(self, key: str) -> str:
         return parse_qs(urlsplit(self.page.url).query).get(key, [""])[-1]

@@ -10,7 +10,7 @@ from browsing import idle, lasso
 from playwright.sync_api import Page, expect
 
 import engine
-from engine.intervention.record_sets import read_sets
+from engine.intervention.record_sets import change_basket, read_sets
 
 pytestmark = pytest.mark.browser
 
@@ -150,3 +150,42 @@ def test_every_press_moves_the_round_however_fast(page: Page, url: str) -> None:
         press()
     expect(page).to_have_url(re.compile("round=5(&|$)"))
     expect(source).to_contain_text("round 5 ")
+
+
+def test_every_undo_counts_however_fast_and_whoever_changed_the_basket(page: Page, url: str, runs: Path) -> None:
+    run = engine.open_run(runs / "small")
+    (run.path / "basket" / "000000.json").unlink(missing_ok=True)  # what other tests did there
+    for record in range(6):
+        change_basket(run, 0, add=[record])
+    open_round(page, url, 0)
+    basket, undo, redo = (page.locator(f".st-key-{key}") for key in ("basket", "undo button", "redo button"))
+    expect(basket).to_contain_text("Basket of round 0: 6 records")
+    expect(redo).to_be_disabled()
+
+    def press(*keys: str) -> None:
+        for key in keys:  # two in less than 100 ms
+            page.keyboard.press(key)
+            page.wait_for_timeout(40)
+
+    press("u", "u", "u")
+    expect(basket).to_contain_text("Basket of round 0: 3 records")
+    idle(page)
+    assert read_sets(run, 0).basket == [0, 1, 2]
+    press("Shift+U", "Shift+U")
+    expect(basket).to_contain_text("Basket of round 0: 5 records")
+    idle(page)
+
+    change_basket(run, 0, add=[100, 101])  # another tab, before this one has heard of it
+    press("u", "u", "Shift+U", "u", "u")
+    expect(basket).to_contain_text("Basket of round 0: 3 records")
+    undo.click()
+    redo.click()
+    press("u", "u", "u", "u", "u")  # more than there are
+    expect(basket).to_contain_text("Basket of round 0: 0 records")
+    expect(undo).to_be_disabled()
+    press("u", "Shift+U")
+    expect(basket).to_contain_text("Basket of round 0: 1 record")
+    idle(page)
+    assert read_sets(run, 0).basket == [0]
+    press("u")
+    expect(basket).to_contain_text("Basket of round 0: 0 records")

@@ -24,6 +24,7 @@ from engine.analysis import (
     rollout_advantages,
 )
 from engine.core.targets.question import TargetName
+from engine.envs.toy_text import lake
 from engine.errors import BadInputError
 from engine.intervention.plan import Intervention
 from engine.jobs.interventions import create_job
@@ -71,7 +72,7 @@ CONTROL_ONLY: dict[str, Callable[[Runs], Any]] = {
     "states": lambda runs: restoring.points(a_round(runs)),
     "pictures": lambda runs: rendering.render(a_round(runs), 1),
     "fields": lambda runs: record_fields(a_round(runs)),
-    "places": lambda runs: places.places(a_round(runs)),
+    "places": lambda runs: places.places(a_round(runs), lake(columns=4)),
     "embedding": lambda runs: embedding.policy_features(a_round(runs)),
 }
 

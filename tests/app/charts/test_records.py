@@ -43,6 +43,15 @@ def test_a_mark_says_action_reward_and_episode() -> None:
     assert marks.hovertext[0] == ", episode 7<br>action left &lt;b&gt;<br>reward 0"
 
 
+def test_no_mark_covers_the_percentages_of_a_policy() -> None:
+    before, after = np.array([0.7, 0.3], np.float32), np.array([0.66, 0.34], np.float32)
+    figure = charts.probabilities(["left", "right"], {"before": before, "after": after}, 0, False)
+    assert figure.data[0].textposition == "none"
+    beside = figure.layout.annotations
+    assert [each.text for each in beside] == ["70 → 66 %", "30 → 34 %"]
+    assert all(each.xref == "paper" and each.x == 1 and each.xanchor == "left" for each in beside)
+
+
 def test_a_colour_scale_that_ends_before_the_influence_says_so() -> None:
     many = {name: np.resize(column, 400) for name, column in FIELDS.items()} | {"record": np.arange(400)}
     many["influence"] = np.where(np.arange(400) == 0, 50, 1).astype(np.float32)

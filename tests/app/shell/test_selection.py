@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pages import FIRST, SEEN, Open, button, errors, figure, pick, press, tick, words
-from reading import as_read
+from pages import FIRST, SEEN, Open, button, errors, figure, help_of, pick, press, tick, words
 from streamlit.testing.v1 import AppTest
 
 import engine
@@ -164,17 +163,19 @@ def test_undo_takes_the_last_change_back_also_after_a_reload(open_page: Open, sh
     app.button(key="clear_basket").click().run()
     assert "Basket of round 2: 0 records" in words(app)
     app = open_page("diagnose", shown.path.parent, **SEEN)
-    assert app.button(key="undo").help == "Undo: 3 records out of the basket"
-    app.button(key="undo").click().run()
+    assert help_of(app, "undo") == "Undo: 3 records out of the basket"
+    press(app, "undo")
     assert "Basket of round 2: 3 records" in words(app)
-    assert app.button(key="undo").help == "Undo: 2 records into the selection"
-    app.button(key="undo").click().run()
+    assert help_of(app, "undo") == "Undo: 2 records into the selection"
+    press(app, "undo")
     assert "Selection: none" in words(app).replace("*", "")
-    for _ in range(2):
-        app.button(key="redo").click().run()
+    press(app, "redo", "redo")
     assert "Basket of round 2: 0 records" in words(app)
     assert "2 of 140 records" in words(app)
-    assert app.button(key="redo").disabled
+    assert help_of(app, "redo") == "Nothing to redo"
+    press(app, "redo", "undo", "undo", "redo")
+    assert errors(app) == []
+    assert "Basket of round 2: 3 records" in words(app), "every press counts, and one with nothing to do does nothing"
 
 
 def test_a_group_is_kept_and_taken_up_again(open_page: Open, shown: Run) -> None:
@@ -201,7 +202,7 @@ def test_a_group_is_kept_and_taken_up_again(open_page: Open, shown: Run) -> None
     assert app.text_input(key="asked").value == "3, 5, 9"
     app.button(key="delete_group").click().run()
     assert read_sets(shown, 2).groups == {}
-    assert as_read(app.button(key="undo").help) == "Undo: 3 records out of the group wrong *sign*"
+    assert help_of(app, "undo") == "Undo: 3 records out of the group wrong *sign*"
     assert errors(app) == []
 
 

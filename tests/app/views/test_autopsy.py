@@ -61,6 +61,7 @@ def test_it_is_played_in_the_background_and_kept(open_page: Open, shown: Run, mo
     calculate(shown, started[0], lambda doing, done, total: None)
     app, found = autopsy(open_page, shown), engine.autopsy(shown, 1)
     assert as_read(found.sentence) in answer(app)
+    assert answer(app).startswith("**No real fall.**") == (found.verdict == "not real")
     assert not has(app, "play_autopsy")
     assert f"{EPISODES} episodes of each policy · evaluation seeds 10000000 to 10000063 ·" in words(app)
     assert figure(app, "autopsy_change")["data"][-1]["x"] == [found.real.change.value]

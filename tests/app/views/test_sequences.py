@@ -106,7 +106,7 @@ def test_ticked_sequences_go_into_the_basket_and_out_as_a_drop_list(
     app.button(key="add_to_basket").click().run()
     assert read_sets(run, 0).basket == [3, 5]
     assert "2 records" in words(app)
-    app.button(key="undo").click().run()
+    press(app, "undo")
     assert read_sets(run, 0).basket == []
     (tmp_path / "drop.txt").write_text(drop_list([5, 3]))
     assert record_numbers(tmp_path / "drop.txt") == [3, 5]

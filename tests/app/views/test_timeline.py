@@ -132,7 +132,7 @@ def test_the_numbers_of_the_chosen_round_stand_beside_those_of_the_one_before(op
 def test_the_numbers_of_the_curves_are_a_table(open_page: Open) -> None:
     app = open_page("timeline", run="cartpole")
     assert not any("value loss" in frame.value for frame in app.dataframe)
-    app.session_state["numbers"] = True
+    app.session_state["returns_numbers"] = True
     app.run()
     found = of_columns(app, "value loss")
     assert found["round"].tolist() == [0, 1, 2]

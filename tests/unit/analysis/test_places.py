@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import engine
 from engine.analysis.places import group_by_place, group_records, places, world_map
 from engine.envs import CATALOGUE, Place, find, preset
 from engine.envs.layout import DOWN, LEFT, RIGHT, STEPS, UP
+from engine.errors import BadInputError
 from engine.kinds.control.learner import ControlLearner
 from engine.store.snapshot import Snapshot
 
@@ -53,11 +56,40 @@ def test_headings_are_places_of_their_own() -> None:
 
 def test_only_grids_have_a_map() -> None:
     assert [name for name in CATALOGUE if find(name).layout is not None] == GRIDS
-    assert world_map("CartPole-v1") is None
+    assert world_map(second_round("CartPole-v1")) is None
+
+
+CLIFFS = Path(__file__).resolve().parents[3] / "sample_runs" / "CliffWalking-v1"
+
+
+def test_a_grid_of_gymnasium_that_another_trainer_played_has_a_map() -> None:
+    snapshot = engine.open_run(CLIFFS).snapshot(3)
+    world = world_map(snapshot)
+    assert world is not None
+    assert world.tiles[:3] == (("",) * 12,) * 3
+    assert world.tiles[3] == ("start", *("cliff",) * 10, "goal")
+    where, buffer, n_envs = places(snapshot, world.layout), snapshot.buffer, snapshot.config.n_envs
+    fell = np.flatnonzero(buffer.reward == buffer.reward.min())
+    for record in fell[fell < len(buffer) - n_envs].tolist():
+        here = where[record]
+        assert here is not None
+        rows, columns = STEPS[world.layout.moves[int(buffer.action[record])]]
+        assert world.tiles[here.row + rows][here.column + columns] == "cliff", "who fell went over the edge"
+    assert len(fell) > 5
+
+
+def test_what_is_not_the_recorded_grid_has_no_map() -> None:
+    snapshot = engine.open_run(CLIFFS).snapshot(3)
+    lake = second_round("FrozenLake-v1")
+    assert world_map(replace(lake, observation_space=replace(lake.observation_space, n=17, names=()))) is None
+    rewards = snapshot.buffer.reward + 1
+    other = replace(snapshot, buffer=replace(snapshot.buffer, reward=rewards), path=None)
+    with pytest.raises(BadInputError, match="went otherwise than was recorded"):
+        world_map(other)
 
 
 def test_the_tiles_of_the_lake_are_its_map() -> None:
-    found = world_map("FrozenLake-v1")
+    found = world_map(second_round("FrozenLake-v1"))
     assert found is not None
     letters = {"start": "S", "hole": "H", "goal": "G", "": "F"}
     assert ["".join(letters[tile] for tile in row) for row in found.tiles] == ["SFFF", "FHFH", "FFFH", "HFFG"]
@@ -65,7 +97,7 @@ def test_the_tiles_of_the_lake_are_its_map() -> None:
 
 
 def test_the_room_is_drawn_with_its_walls_and_without_the_agent() -> None:
-    found = world_map("MiniGrid-Empty-8x8-v0")
+    found = world_map(second_round("MiniGrid-Empty-8x8-v0"))
     assert found is not None
     assert found.tiles[0] == ("wall",) * 8
     assert found.tiles[6] == ("wall", "", "", "", "", "", "goal", "wall")
@@ -80,8 +112,9 @@ def test_the_room_is_drawn_with_its_walls_and_without_the_agent() -> None:
 def test_a_step_leads_to_the_neighbouring_place(name: str) -> None:
     """Every recorded action moves the agent as the layout says, or leaves it where it was."""
     snapshot = second_round(name)
-    found, buffer, layout = places(snapshot), snapshot.buffer, find(name).layout
+    layout = find(name).layout
     assert layout is not None
+    found, buffer = places(snapshot, layout), snapshot.buffer
     moved = 0
     for record in range(len(buffer) - 2):
         here, after, done = found[record], found[record + 2], buffer.terminated[record] | buffer.truncated[record]
@@ -115,5 +148,7 @@ def test_a_state_that_can_not_be_restored_has_no_place_unless_its_observation_te
         snapshot = second_round(name)
         reward = snapshot.buffer.reward.copy()
         reward[20] = 7
-        found = places(replace(snapshot, buffer=replace(snapshot.buffer, reward=reward)))
+        layout = find(name).layout
+        assert layout is not None
+        found = places(replace(snapshot, buffer=replace(snapshot.buffer, reward=reward)), layout)
         assert [i for i, place in enumerate(found) if place is None] == lost
