@@ -12,7 +12,7 @@ app: $(VENV)/.runtime
 ## setup: make .venv and install the pinned dependencies
 setup: $(VENV)/.runtime
 
-## test: the tests, browser included, in about a quarter of an hour on two cores; three at a time, since some wait for a browser
+## test: the tests, browser included, in about half an hour on two cores; three at a time, since some wait for a browser
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
