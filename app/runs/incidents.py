@@ -147,6 +147,11 @@ def _records(this: Known) -> None:
     stored, missing = this.run.stored_rounds, this.records.rounds.missing
     if not stored:
         return
+    if this.replays is not None and not this.replays.rounds.missing:
+        st.caption(
+            f"The records of {counted(len(stored), 'round')} were looked at, and their updates replayed where they can be."
+        )
+        return
     if missing:
         st.caption("The records have not been looked at.")
         megabytes = _bytes(this.run, missing) / 1e6
@@ -158,9 +163,6 @@ def _records(this: Known) -> None:
         )
         if wanted:
             _progress(this.records, "looked at")
-        return
-    if this.replays is not None and not this.replays.rounds.missing:
-        st.caption(f"The records of {counted(len(stored), 'round')} were looked at, and their updates replayed.")
         return
     st.caption(f"The records of {counted(len(stored), 'round')} were looked at.")
     to_replay = stored if this.replays is None else this.replays.rounds.missing

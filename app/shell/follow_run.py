@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.shell import loaders, state, timed
 from engine.errors import EngineError
+from engine.store.buckets.mirror import address_of
 from engine.store.chain import commit_name
 from engine.store.read import Run
 
@@ -89,8 +90,8 @@ def follow(name: str, rounds: Sequence[int]) -> None:
 
 
 def _since(run: Run) -> str:
-    """When the last round came, on this machine's clock."""
-    if not run.rounds:
+    """When the last round came, on this machine's clock; empty where no clock here tells, as of a copy of an object store."""
+    if not run.rounds or address_of(run.path) is not None:
         return ""
     written = datetime.fromtimestamp((run.path / "commits" / commit_name(run.rounds[-1].round)).stat().st_mtime)
     today = written.date() == datetime.now().date()

@@ -103,8 +103,8 @@ def runs_by_folder() -> dict[Path, dict[Path, str]]:
 
 @st.cache_data(ttl=STORE_SECONDS, show_spinner="looking for runs in the object store …")
 def runs_in_store(folder: Path) -> list[Path]:
-    """As `find_runs`, of the folder that stands for an address; asked anew after `STORE_SECONDS`, and not at every click."""
-    return find_runs(folder)
+    """The runs that can be read at an address, by the folder that stands for it; asked anew after `STORE_SECONDS`."""
+    return [path for path in find_runs(folder) if (path / "run.json").is_file()]
 
 
 def run_labels(paths: Mapping[str, Path]) -> dict[str, str]:

@@ -37,6 +37,7 @@ class InRecords:
         read = lru_cache(maxsize=2)(
             run.snapshot
         )  # both look at a round, one after the other; a check also at the one before
+        self._takes_long = replays
         self.looks = looks_at_records(run, cache=cache, read=read)
         self.checks = failed_checks(run, replays=replays, cache=cache, read=read)
 
@@ -52,13 +53,18 @@ class InRecords:
         return stored - len(self.missing), stored
 
     def advance(self, seconds: float = math.inf, only: Sequence[int] | None = None) -> None:
-        """Read rounds for that long, one of them at least, and keep what was found, as `RoundByRound` does."""
+        """Read rounds for that long, one of them at least, and keep what was found, as `RoundByRound` does; of replays all."""
         until = time.monotonic() + seconds
         for k in self.missing if only is None else only:
-            for part in (self.looks, self.checks):
-                part.advance(only=[k])
+            self.looks.look_at(k)
+            self.checks.look_at(k)
             if time.monotonic() >= until:
                 break
+        if self._takes_long:
+            self.keep()
+        else:
+            self.looks.keep_if_worth_it()
+            self.checks.keep_if_worth_it()
 
     def keep(self) -> None:
         """Write what is new to the cache."""

@@ -76,13 +76,21 @@ class RoundByRound(Generic[T]):
 
     def _looks(self) -> Iterator[T]:
         while self.missing:
-            number = self.missing.pop(0)
-            try:
-                self.found[number] = self._look(number)
-            except EngineError as error:
-                self.failed[number] = str(error)
-                continue
-            yield self.found[number]
+            number = self.missing[0]
+            self.look_at(number)
+            if number in self.found:
+                yield self.found[number]
+
+    def look_at(self, number: int) -> None:
+        """Look at one round, if that is missing, and keep nothing yet."""
+        try:
+            self.missing.remove(number)
+        except ValueError:
+            return
+        try:
+            self.found[number] = self._look(number)
+        except EngineError as error:
+            self.failed[number] = str(error)
 
     def advance(self, seconds: float = math.inf, only: Sequence[int] | None = None) -> None:
         """Look at missing rounds for that long, the last of which is finished, and keep what was found.
@@ -103,8 +111,12 @@ class RoundByRound(Generic[T]):
             while len(self.missing) > len(others) and time.monotonic() < until:
                 next(steps, None)
         finally:
-            if not self.missing or len(self.found) - self._kept >= WORTH_KEEPING * len(self.found):
-                self.keep()
+            self.keep_if_worth_it()
+
+    def keep_if_worth_it(self) -> None:
+        """Write what is new to the cache, once it is so much more or all that there is."""
+        if not self.missing or len(self.found) - self._kept >= WORTH_KEEPING * len(self.found):
+            self.keep()
 
     def keep(self) -> None:
         """Write what is new to the cache."""

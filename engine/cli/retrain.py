@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from engine import arguments
-from engine.cli.options import Executor, Json, Round, RunFolder, Workers
+from engine.cli.options import Executor, Json, Round, RunFolder, Workers, folder
 from engine.cli.remarks import note, note_elsewhere
 from engine.errors import BadInputError, CancelledError
 from engine.terminal import print_json, print_table, progress
@@ -29,7 +29,11 @@ def retrain(
     run: RunFolder,
     round: Round,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the branch run to make; by default among the run's interventions.")
+        Path | None,
+        typer.Option(
+            help="Folder of the branch run to make, or its address; by default among the run's interventions.",
+            parser=folder,
+        ),
     ] = None,
     drop_bottom: Annotated[
         float | None,

@@ -9,6 +9,7 @@ import typer
 
 from engine import arguments
 from engine.allowed import allowed
+from engine.cli.options import folder
 from engine.config import LANGUAGE_FILTERS
 from engine.errors import BadInputError, CancelledError
 from engine.terminal import progress
@@ -25,7 +26,11 @@ def rlhf(
     reward_label: Annotated[str | None, typer.Option(help="The label whose logit is the reward.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="Text file with a prompt on each line.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder to make; by default under runs/, named after the model and filter.")
+        Path | None,
+        typer.Option(
+            help="Run folder to make, or its address; by default under runs/, named after the model and filter.",
+            parser=folder,
+        ),
     ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds to train; by default 20.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seeds everything; by default 0.")] = None,
@@ -57,6 +62,7 @@ def rlhf(
     from engine.kinds.language.dependencies import transformers
     from engine.kinds.language.models import best_precision
     from engine.kinds.language.presets import language_settings
+    from engine.store.buckets.mirror import called
 
     if allowed().base is not None:
         raise BadInputError("--base is for runs that are recorded already; here --policy names what is trained")
@@ -90,17 +96,17 @@ def rlhf(
     config = chosen.config
     if drop is not None and config.filter == "none":
         raise BadInputError("--drop says how much a filter drops; name one with --filter, such as --filter iif")
-    folder = out or Path("runs") / "-".join([what, *([config.filter] if config.filter != "none" else [])])
+    place = out or Path("runs") / "-".join([what, *([config.filter] if config.filter != "none" else [])])
     try:
         with progress() as report:
-            for snapshot in train(chosen, folder, resume=resume):
+            for snapshot in train(chosen, place, resume=resume):
                 report(_line(snapshot.metrics, snapshot.round), snapshot.round + 1, config.rounds)
             report("finished", config.rounds, config.rounds)
     except KeyboardInterrupt:
         raise CancelledError(
-            f"stopped; the committed rounds are in {folder}. Continue with the same command and --resume"
+            f"stopped; the committed rounds are in {called(place)}. Continue with the same command and --resume"
         ) from None
-    print(f"recorded in {folder}")
+    print(f"recorded in {called(place)}")
 
 
 def _line(metrics: Any, number: int) -> str:

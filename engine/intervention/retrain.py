@@ -37,6 +37,7 @@ from engine.intervention.replayed_arms import OrderTask, about, carried_out, in_
 from engine.intervention.unplayed import compare_on_records
 from engine.known_kinds import kind_named
 from engine.store.at_once import appears_at_once
+from engine.store.buckets.mirror import called
 from engine.store.documents import write_json
 from engine.store.manifest import Parent
 from engine.store.read import Run, open_run
@@ -185,7 +186,7 @@ def carry_out(
     evaluation = None if unplayed else kind.evaluation(snapshot, given)
     try:
         with appears_at_once(Path(out), "branch") as folder:
-            result: dict[str, Any] = {"run": str(out), "parent": run.name}
+            result: dict[str, Any] = {"run": called(out), "parent": run.name}
             if evaluation is None:
                 result |= compare_on_records(run, snapshot, plan, target, meter, unplayed, pool)
             else:

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
+from stable_baselines3.common.vec_env import VecEnvWrapper
 
 from engine.config import TrainConfig
 from engine.environment_spec import EnvironmentSpec, plain_arguments
@@ -46,6 +46,7 @@ from engine.recording.optimizers import SMALLEST, optimizer_name
 from engine.recording.policy_inputs import spaces_of
 from engine.recording.run_recording import Recording
 from engine.recording.self_test import compare, recipe_differs
+from engine.recording.vec_normalize import normalizing, statistics
 from engine.recording.watched_rollout import Rollout
 from engine.store.manifest import RunManifest
 from engine.store.snapshot import parameters_of
@@ -164,6 +165,7 @@ class Recorder(BaseCallback):
                 "learning_rate": rate,
                 "threads": torch.get_num_threads(),
                 "loss": self._loss().to_json(),
+                **normalizing(model),
             },
             observation_space=shown,
             action_space=acts,
@@ -357,7 +359,7 @@ class _Kept:
 def _state_of(model: Any) -> dict[str, NDArray[Any]]:
     policy, normalized = model.policy, model.get_vec_normalize_env()
     tensors = state_of(policy, policy.optimizer) | {TORCH_GENERATOR: torch.get_rng_state().numpy().copy()}
-    return tensors if normalized is None else tensors | _statistics(normalized)
+    return tensors if normalized is None else tensors | statistics(normalized)
 
 
 def _foreseen(config: TrainConfig, recurrent: bool) -> list[NDArray[np.int64]]:
@@ -376,20 +378,3 @@ def _our_numbers(theirs: NDArray[Any], config: TrainConfig) -> NDArray[np.int64]
     """Records are t * n_envs + env; the trainer's buffer counts environment by environment once it is flat."""
     env, t = np.divmod(theirs, config.n_steps)
     return np.asarray(t * config.n_envs + env)
-
-
-def _statistics(normalized: VecNormalize) -> dict[str, NDArray[Any]]:
-    """The running statistics as plain arrays, under the names that the run format has for them."""
-    found: dict[str, NDArray[Any]] = {}
-    moments = {"return": normalized.ret_rms} if normalized.norm_reward else {}
-    if normalized.norm_obs:
-        seen = normalized.obs_rms
-        moments |= (
-            {f"observation/{key}": part for key, part in seen.items()}
-            if isinstance(seen, dict)
-            else {"observation": seen}
-        )
-    for name, each in moments.items():
-        for part in ("mean", "var", "count"):
-            found[f"normalizer/{name}_{part}"] = np.asarray(getattr(each, part), np.float64).copy()
-    return found

@@ -23,7 +23,7 @@ def find_runs(directory: str | Path) -> list[Path]:
     if address is None:
         return find_folders(directory, "run.json")
     copies = sorted(find_below(address), key=lambda path: path.parts)
-    return [path for copy in copies for path in find_folders(copy, "run.json")]  # and what was tried on each
+    return [path for copy in copies for path in find_folders(copy, "run.json") or [copy]]  # and what was tried on each
 
 
 def find_folders(directory: str | Path, file: str) -> list[Path]:

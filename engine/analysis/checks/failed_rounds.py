@@ -81,7 +81,9 @@ def with_failed(found: Incidents, checks: RoundByRound[Failed]) -> Incidents:
     told = {k for each in found if each.kind == NOT_FINITE for k in range(each.first, each.last + 1)}
     failed = list(_stretches(checks.in_order, told))
     whys = dict.fromkeys(checks.failed.values())
-    unread = [
+    not_replayed = [check.what for _, failed in checks.in_order for check in failed if check.ok is None]
+    unread = [f"{counted(len(not_replayed), 'round')} could not be replayed: {not_replayed[0]}"] if not_replayed else []
+    unread += [
         f"{counted(len(rounds), 'round')} could not be checked, the first of them {rounds[0]}: {why}"
         for why in whys
         if (rounds := sorted(k for k, other in checks.failed.items() if other == why))
@@ -98,8 +100,12 @@ def _of_records(run: Run, k: int, read: Callable[[int], Snapshot]) -> Sequence[C
 
 
 def _named(checks: Sequence[Check]) -> Failed:
-    """Those that fail and are told here, with few enough records to keep."""
-    failed = (check for check in checks if check.ok is False and check.name not in TOLD_ELSEWHERE)
+    """Those that fail and are told here, with few enough records to keep; and a replay that could not be made."""
+    failed = (
+        check
+        for check in checks
+        if check.name not in TOLD_ELSEWHERE and (check.ok is False or (check.ok is None and check.name == "replay"))
+    )
     return tuple(replace(check, records=check.records[:NAMED]) for check in failed)
 
 
@@ -107,7 +113,9 @@ def _stretches(rounds: Iterable[tuple[int, Failed]], told: set[int]) -> Iterator
     """The incidents, from the checks that rounds in order fail."""
     going_on: dict[str, Incident] = {}
     for k, failed in rounds:
-        now = {check.name: check for check in failed if check.fault != "numbers" or k not in told}
+        now = {
+            check.name: check for check in failed if check.ok is False and (check.fault != "numbers" or k not in told)
+        }
         yield from (_whole(going_on.pop(name)) for name in [*going_on] if name not in now)
         for name, check in now.items():
             going_on[name] = replace(going_on[name], last=k) if name in going_on else _incident(k, check)

@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from engine.core.objective import draw_minibatches
 from engine.errors import BadInputError
-from engine.kinds.control.normalization import normalizer_at
+from engine.kinds.control.normalization import CLIP, EPSILON, normalizer_at
 from engine.kinds.control.recorded_environment import environment_of
 from engine.kinds.control.rollout import collect
 from engine.kinds.control.stepper import VectorEnvironment
 from engine.kinds.recorded.snapshot import RecordedBuffer, RecordedSnapshot
+
+NORMALIZING = {"clip_obs": CLIP, "clip_reward": CLIP, "epsilon": EPSILON, "training": True}
+"""What a VecNormalize does that does what is done here, as a round says it. Of rewards alone the check of advantages tells."""
 
 
 def why_not_collected(snapshot: RecordedSnapshot) -> str:
@@ -26,6 +29,11 @@ def why_not_collected(snapshot: RecordedSnapshot) -> str:
         return "records with a memory, action masks or observations of several parts are not collected again"
     if snapshot.buffer.valid is not None:
         return "records of environments with steps in which no action is sent are not collected again"
+    said = snapshot.in_force.get("normalizing")
+    if snapshot.config.normalize_observation and said is None:
+        return "it is not recorded how observations were clipped, so that they are not collected again"
+    if said is not None and said != NORMALIZING:
+        return "records of a VecNormalize that clips elsewhere or no longer learns are not collected again"
     return ""
 
 

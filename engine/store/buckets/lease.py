@@ -86,6 +86,8 @@ class Lease:
 
     def _renew(self, seconds: float) -> None:
         with self._one_at_a_time:
+            if seconds and self._over.is_set():  # given back at this moment
+                return
             now, data = time.monotonic(), self._written(seconds)
             try:
                 try:
@@ -123,6 +125,9 @@ class Lease:
                 write()
             except FileExistsError:
                 continue
+            except StorageError:  # nothing is known of the store, and others need not wait
+                self.give_back()
+                raise
             self._bucket.delete(self._file)
             raise no_conditions(self._run)
 

@@ -9,7 +9,7 @@ run says.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from hashlib import sha256
@@ -22,7 +22,7 @@ from engine.errors import BadInputError, EngineError
 from engine.store.buckets.address import Address
 from engine.store.buckets.bucket import Bucket
 from engine.store.buckets.lease import Lease
-from engine.store.chain import LARGEST_COMMIT
+from engine.store.chain import LARGEST_COMMIT, commit_number, is_data_file
 from engine.store.files import TEMPORARY, Files
 
 P = ParamSpec("P")
@@ -43,11 +43,19 @@ def local_folder(path: str | PathLike[str]) -> Path:
     """The folder on this machine that stands for a run: of an address its copy, and of any other path itself.
 
     Raises:
-        BadInputError: it looks like an address and is none.
+        BadInputError: it looks like an address and is none, or lies inside another run.
         StorageError: the copy's folder can't be made.
     """
     address = Address.of(path)
-    return Path(path) if address is None else _copy_of(address)
+    if address is None:
+        return Path(path)
+    copy = _copy_of(address)
+    if address_of(copy) != address:
+        raise BadInputError(
+            f"{address} lies inside a run that was copied here; choose another address, or delete its copy in {copy.parent} if "
+            "that run is gone"
+        )
+    return copy
 
 
 def address_of(path: Path) -> Address | None:
@@ -121,17 +129,30 @@ def move_into_store(folder: Path, to: Path) -> None:
     try:
         if files.exists(to / "run.json"):
             raise BadInputError(f"{called(to)} holds a run already; choose another address")
+        own = [name for name in Files().names(folder) if name not in (*_OF_THE_STORE, "run.json", "writer.lock")]
+        if taken := next((name for name in own if (to / name).exists()), None):
+            raise BadInputError(f"{to} still has {taken} of an earlier run at this address; delete that folder first")
+        left = [(part, name) for part in _OF_THE_STORE for name in files.names(to / part)]
+        models = Files().names(folder / "model") if (folder / "model").is_dir() else []
+        if foreign := next((f"{part}/{name}" for part, name in left if not _may_go(part, name, models)), None):
+            raise BadInputError(f"{called(to)} holds {foreign}, which is no run's; choose another address")
+        for part, name in left:  # of one that was broken off: without its run.json it was no run
+            files.remove(to / part / name)
         for part in _OF_THE_STORE:
-            for name in files.names(to / part):  # of one that was broken off: without its run.json it was no run
-                files.remove(to / part / name)
             for name in Files().names(folder / part) if (folder / part).is_dir() else ():
                 files.publish(to / part / name, Files().read(folder / part / name))
-        for name in Files().names(folder):
-            if name not in (*_OF_THE_STORE, "run.json", "writer.lock"):
-                Files().rename(folder / name, to / name)
+        for name in own:
+            Files().rename(folder / name, to / name)
         files.publish(to / "run.json", Files().read(folder / "run.json"))
     finally:
         files.unlock(lock)
+
+
+def _may_go(part: str, name: str, models: Sequence[str]) -> bool:
+    """Whether a file that is there may be what an earlier try left of a run with these files of a model, by its name."""
+    if part == "model":
+        return name in models
+    return is_data_file(name) if part == "data" else commit_number(name) is not None
 
 
 class CopyFiles(Files):
@@ -215,12 +236,20 @@ class MirrorFiles(Files):
         self._bucket.create(there, data)
         self._keep(path, [data])
 
+    def replace(self, path: Path, data: bytes, *, durable: bool = True) -> None:
+        """Put a small file in the place of the old one, there and here."""
+        if self._there(path) is None:
+            super().replace(path, data, durable=durable)
+        else:
+            self.create_from(path, [data])
+
     def remove(self, path: Path, *, durable: bool = False) -> None:
         """Delete a file of the store's there and here."""
         there = self._there(path)
         if there is None:
             super().remove(path, durable=durable)
             return
+        self._check_lease()
         self._bucket.delete(there)
         with suppress(FileNotFoundError):
             super().remove(path, durable=durable)
@@ -305,7 +334,7 @@ def _copy_of(address: Address) -> Path:
 
 
 def _glimpse(bucket: Bucket, run: Address) -> Path | None:
-    """A run's copy with what shows that it grew; None where it is gone by now."""
+    """A run's copy with what shows that it grew, as far as that can be had; None where it is gone by now."""
     path = _copy_of(run)
     files = MirrorFiles(path, run, bucket)
     try:
@@ -314,4 +343,6 @@ def _glimpse(bucket: Bucket, run: Address) -> Path | None:
             files.read(path / "commits" / name, LARGEST_COMMIT + 1)
     except FileNotFoundError:
         return None
+    except EngineError:  # who opens it is told why
+        return path
     return path

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from engine.errors import BadInputError, DamagedRunError, NotARunError
+from engine.store.buckets.mirror import files_of
 from engine.store.chain import commit_name, commit_number, is_data_file
 from engine.store.documents import LARGEST_DOCUMENT
 from engine.store.files import Files, inside
@@ -43,11 +44,11 @@ def archive_run(path: str | Path, archive: str | Path, files: Files | None = Non
         DamagedRunError: the run is damaged; nothing is written.
         StorageError: the disk refused.
     """
-    files, archive = files or Files(), Path(archive)
     run = open_run(path, files)
+    reading, files, archive = files_of(run.path, files), files or Files(), Path(archive)
     files.make_folder(archive.parent)
     try:
-        files.publish_from(archive, _tar(run, files))
+        files.publish_from(archive, _tar(run, reading))
     except FileExistsError:
         raise BadInputError(f"{archive} is there already; choose another file") from None
     return run

@@ -129,7 +129,7 @@ def test_updates_are_replayed_on_request(open_page: Open, tmp_path: Path, monkey
     assert strip(app) == {"failed check": ([1], [1])}, "before round 2 was played"
     said = words(app)
     assert "only parameters of the critic are elsewhere" in said
-    assert "The records of 4 rounds were looked at, and their updates replayed." in said
+    assert "The records of 4 rounds were looked at, and their updates replayed where they can be." in said
 
 
 def test_an_incident_comes_with_the_round_that_shows_it(open_page: Open, runs: Path, tmp_path: Path) -> None:

@@ -77,3 +77,13 @@ def test_rounds_that_can_not_be_read_are_counted(silent_gamma: Run) -> None:
     checks.advance()
     (said,) = with_failed(Incidents((), 7), checks).missing
     assert said == "7 rounds could not be checked, the first of them 0: records are damaged"
+
+
+def test_rounds_that_can_not_be_replayed_are_counted_and_are_no_incidents() -> None:
+    not_replayed = Check("replay", None, "round 2 is not replayed: its minibatches were not recorded")
+    rounds: Any = SimpleNamespace(in_order=[(2, (not_replayed,)), (3, (not_replayed, WRONG))], failed={})
+    found = with_failed(Incidents((), 20), rounds)
+    assert [(each.metrics, each.onset) for each in found] == [(("critic",), 3)]
+    assert found.missing == (
+        "2 rounds could not be replayed: round 2 is not replayed: its minibatches were not recorded",
+    )

@@ -67,6 +67,19 @@ def test_records_of_another_make_are_refused_in_a_line(snapshot: RecordedSnapsho
             again(other, 1)
 
 
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [({"clip_obs": 5.0}, "clips elsewhere"), ({"training": False}, "no longer learns"), (None, "not recorded")],
+)
+def test_another_normalization_is_refused(
+    snapshot: RecordedSnapshot, changed: dict[str, object] | None, why: str
+) -> None:
+    said = {**snapshot.in_force["normalizing"], **(changed or {})}
+    in_force = {name: each for name, each in snapshot.in_force.items() if name != "normalizing"}
+    other = snapshot.changed(in_force=in_force if changed is None else {**in_force, "normalizing": said})
+    assert why in kind_of(other).why_not_collected(other)
+
+
 def test_the_statistics_go_on_from_where_they_stood(snapshot: RecordedSnapshot, tmp_path: Path) -> None:
     """Had they begun anew, the first observations would not be divided by what the rounds before have shown."""
     seen = again(snapshot, 1).buffer.observation

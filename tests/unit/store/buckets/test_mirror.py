@@ -19,15 +19,17 @@ from engine.store.at_once import appears_at_once
 from engine.store.buckets import lease
 from engine.store.buckets.address import Address
 from engine.store.buckets.bucket import Bucket
-from engine.store.buckets.mirror import address_of, called, files_of, local_folder
+from engine.store.buckets.mirror import address_of, called, files_of, local_folder, move_into_store
 from engine.store.commit import RunWriter
 from engine.store.files import Files
 from engine.store.find import find_runs
 from engine.store.sound_files import SoundFiles
+from engine.store.transfer.archive import archive_run
 from engine.store.transfer.export import export_run
 from engine.store.verify import verify_rounds
 
 Elsewhere = Callable[[str], None]
+SAMPLES = Path(__file__).resolve().parents[4] / "sample_runs"
 
 
 def settings(rounds: int = 2, **changed: Any) -> engine.TrainConfig:
@@ -386,3 +388,82 @@ def test_only_runs_are_written_there(bucket: At, tmp_path: Path, monkeypatch: py
     with pytest.raises(BadInputError, match="an object store holds runs and nothing else here; name a folder"):
         Files().make_folder(Path(bucket("campaign")))
     assert not [*tmp_path.glob("s3*")]
+
+
+def test_what_is_no_runs_is_never_deleted(bucket: At, recorded: engine.Run) -> None:
+    address = bucket("project")
+    store, at = there(address)
+    for part in ("data", "commits", "model"):
+        store.put(at.below(part, "thesis.csv"), b"mine")
+    with pytest.raises(BadInputError, match=r"holds model/thesis.csv, which is no run's; choose another address"):
+        export_run(recorded.path, address, [0, 1, 2])
+    assert all(store.read(at.below(part, "thesis.csv")) == b"mine" for part in ("data", "commits", "model"))
+    assert "run.json" not in store.names(at)
+
+
+def test_no_run_goes_where_a_copied_one_lies_above(bucket: At, recorded: engine.Run) -> None:
+    outer, inner = bucket("outer"), bucket("outer/inner")
+    export_run(recorded.path, outer, [0, 1, 2])
+    engine.open_run(outer)
+    for write_there in (
+        lambda: RunWriter.create(inner, recorded.manifest),
+        lambda: export_run(recorded.path, inner, [0, 1, 2]),
+    ):
+        with pytest.raises(BadInputError, match="lies inside a run that was copied here"):
+            write_there()
+
+
+def test_a_models_files_are_there(bucket: At, elsewhere: Elsewhere) -> None:
+    sample = engine.open_run(SAMPLES / "courtesy")
+    address = bucket("courtesy")
+    with RunWriter.create(address, sample.manifest, model=sample.model_files()) as writer:
+        writer.commit_round(sample.snapshot(0), sample.rounds[0].metrics)
+    assert engine.open_run(address).model_files() == sample.model_files()
+    elsewhere("reader")
+    assert engine.open_run(address).model_files() == sample.model_files()
+    assert verify_rounds(address) == []
+
+
+def test_an_archive_is_made_of_what_the_store_has(
+    bucket: At, recorded: engine.Run, elsewhere: Elsewhere, tmp_path: Path
+) -> None:
+    address = bucket("mine")
+    begin(address, recorded)
+    elsewhere("reader")
+    archive_run(address, tmp_path / "first.tar")
+    elsewhere("writer")
+    with RunWriter.append(address) as writer:
+        write(writer, recorded, 1)
+    elsewhere("reader")
+    assert len(archive_run(address, tmp_path / "second.tar").rounds) == 2
+
+
+def test_what_people_made_for_an_earlier_run_is_not_given_to_another(bucket: At, recorded: engine.Run) -> None:
+    address = bucket("mine")
+    (local_folder(address) / "control").mkdir(parents=True)
+    with appears_at_once(Path(address), "branch") as partial:
+        shutil.copytree(recorded.path, partial, dirs_exist_ok=True)
+        (partial / "control").mkdir()
+        with pytest.raises(BadInputError, match="still has control of an earlier run at this address"):
+            move_into_store(partial, local_folder(address))
+        (local_folder(address) / "control").rmdir()
+    assert verify_rounds(address) == []
+
+
+def test_a_run_that_can_not_be_had_does_not_hide_the_others(
+    bucket: At, recorded: engine.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        export_run(recorded.path, bucket(f"some/{name}"), [0, 1, 2])
+    read = Bucket.read
+
+    def refusing(self: Bucket, file: Address, limit: int | None = None) -> bytes:
+        if file.key.endswith("one/run.json"):
+            raise StorageError("you may not")
+        return read(self, file, limit)
+
+    monkeypatch.setattr(Bucket, "read", refusing)
+    one, two = find_runs(bucket("some"))
+    assert len(engine.open_run(two).rounds) == 3
+    with pytest.raises(StorageError, match="you may not"):
+        engine.open_run(one)
