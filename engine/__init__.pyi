@@ -13,10 +13,10 @@ from .config import TrainConfig as TrainConfig
 from .core.attribute import attribute as attribute
 from .core.chosen_targets import action_target as action_target
 from .core.chosen_targets import return_target as return_target
+from .core.faithfulness.kept_validations import read_validation as read_validation
 from .core.faithfulness.measure import Measurement as Measurement
 from .core.faithfulness.measure import validate as validate
 from .core.faithfulness.result import Validation as Validation
-from .core.faithfulness.result import read_validation as read_validation
 from .core.gradients.attribution import Attribution as Attribution
 from .core.influence import influence as influence
 from .core.influence import influence_on_each as influence_on_each

@@ -24,7 +24,7 @@ from app.records import ranking
 from app.removal import on_records
 from app.scores import trust_badge
 from engine.core.estimators.registry import ESTIMATORS
-from engine.core.faithfulness.result import read_validation
+from engine.core.faithfulness.kept_validations import read_validation
 from engine.core.gradients.attribution import top_and_bottom
 from engine.core.replays.replay import mode_name
 from engine.core.scores import Scores

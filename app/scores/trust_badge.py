@@ -19,7 +19,8 @@ from app.shell.chart import draw_chart
 from app.shell.glossary import explained, meaning
 from app.shell.text import escape
 from engine.core.estimators.registry import ESTIMATORS
-from engine.core.faithfulness.result import TrustVerdict, Validation, read_validation
+from engine.core.faithfulness.kept_validations import read_validation
+from engine.core.faithfulness.result import TrustVerdict, Validation
 from engine.core.targets.question import averaged_name
 from engine.experiments.recommendation import CLEARLY
 from engine.intervals import Interval

@@ -34,9 +34,8 @@ class InRecords:
     """
 
     def __init__(self, run: Run, *, replays: bool = False, cache: bool = True) -> None:
-        read = lru_cache(maxsize=2)(
-            run.snapshot
-        )  # both look at a round, one after the other; a check also at the one before
+        # Both look at a round, one after the other; a check also at the one before.
+        read = lru_cache(maxsize=2)(run.snapshot)
         self._takes_long = replays
         self.looks = looks_at_records(run, cache=cache, read=read)
         self.checks = failed_checks(run, replays=replays, cache=cache, read=read)
@@ -49,8 +48,8 @@ class InRecords:
     @property
     def progress(self) -> tuple[int, int]:
         """(rounds done, rounds in all)."""
-        stored = len(self.looks.numbers)
-        return stored - len(self.missing), stored
+        stored, missing = len(self.looks.numbers), {*self.looks.missing, *self.checks.missing}
+        return stored - len(missing), stored
 
     def advance(self, seconds: float = math.inf, only: Sequence[int] | None = None) -> None:
         """Read rounds for that long, one of them at least, and keep what was found, as `RoundByRound` does; of replays all."""

@@ -18,8 +18,9 @@ from engine.analysis.films import film
 from engine.analysis.formation import formation
 from engine.analysis.rollout_advantages import kept_estimates, monte_carlo
 from engine.core.draws import random_removals
+from engine.core.faithfulness.kept_validations import keep_validation, read_validation
 from engine.core.faithfulness.measured_rounds import measured_rounds, note_measured
-from engine.core.faithfulness.result import Faithfulness, Validation, keep_validation, read_validation
+from engine.core.faithfulness.result import Faithfulness, Validation
 from engine.core.replays.many import replays
 from engine.core.targets.of_records import action_target, return_target
 from engine.store.derived import save_table

@@ -24,7 +24,7 @@ from engine.core.agent import PolicyAgent
 from engine.core.checkpoint import restore_optimizer
 from engine.core.estimators.along_the_update import back_propagate
 from engine.core.estimators.registry import ESTIMATORS
-from engine.core.faithfulness.result import read_validation
+from engine.core.faithfulness.kept_validations import read_validation
 from engine.core.gradients.derivatives import TorchDerivatives
 from engine.core.influence import read_influence
 from engine.core.replays.update_trace import trace_update

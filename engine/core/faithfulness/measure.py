@@ -19,8 +19,9 @@ from engine.core.estimators.averaged_over_orders import check_request
 from engine.core.estimators.registry import DEFAULT_ESTIMATOR, ESTIMATORS, PRIOR, REPLAY_REGRESSION
 from engine.core.estimators.replay_pairs import pair_outcomes
 from engine.core.faithfulness.controls import null_control, smoothness
+from engine.core.faithfulness.kept_validations import keep_validation
 from engine.core.faithfulness.lds import additivity, effects, lds, noise_ceiling, summed
-from engine.core.faithfulness.result import Faithfulness, Validation, defined, keep_validation
+from engine.core.faithfulness.result import Faithfulness, Validation, defined
 from engine.core.influence import influence
 from engine.core.kind import kind_of, recorded_here
 from engine.core.policy import with_gradients

@@ -1,32 +1,20 @@
-"""The outcome of a validation: what it says, and where it is kept."""
+"""The outcome of a validation: what it says, in Python, in words and as JSON."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from msgspec import Meta
 
-from engine.core.chosen_targets import chosen_target
 from engine.core.faithfulness.controls import NULL_TOLERANCE
-from engine.core.faithfulness.measured_rounds import note_measured
-from engine.core.targets.functions import Described, Target
-from engine.core.targets.question import Question, TargetName, averaged_name
-from engine.errors import BadInputError, DamagedRunError
-from engine.store.derived import load_table, update_table
-from engine.store.snapshot import Snapshot
-from engine.store.strict_json import parse_json
+from engine.errors import BadInputError
 from engine.store.words import brief, counted
 from engine.typed import AtLeastOne, Count, typed
 
-VALIDATION_VERSION = 3
-"""Part of every key; raise it whenever a validation's numbers change."""
 MOSTLY_NOISE = 0.3
 """Below this ceiling what a removal does is mostly the luck of the minibatch order."""
 
@@ -59,7 +47,7 @@ class Faithfulness:
     predicted: tuple[float, ...] = field(repr=False)
     """(subsets,) summed influence of what was removed, negated: the predicted change of f, in the estimator's unit."""
     estimator: str = field(default="", compare=False)
-    """Whose scores they were; with the orders it is what `Validation.estimators` has it under."""
+    """Whose scores they were; empty where what it was read from does not say."""
     orders: int = field(default=1, compare=False)
     """Minibatch orders that these were a mean over."""
 
@@ -205,8 +193,12 @@ class Validation(_Measured):
         return defined
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Validation:
+    def from_json(cls, values: Mapping[str, Any], scored: Iterable[ScoredBy] = ()) -> Validation:
         """The inverse of `to_json`.
+
+        Args:
+            values: what it gave.
+            scored: what the names of its estimators stand for, which it does not say.
 
         Raises:
             BadInputError: it is not such an object.
@@ -219,14 +211,24 @@ class Validation(_Measured):
             raise BadInputError("its estimators differ from one part to the other")
         if found.target_description.get("target") != found.target:
             raise BadInputError("it names two targets")
+        stands_for = {each.name: each for each in scored}
         return cls(
             **{each.name: getattr(found, each.name) for each in fields(_Measured)},
             target=found.target_description,
-            estimators={name: found.of(name) for name in found.estimators},
+            estimators={name: found.of(name, stands_for.get(name)) for name in found.estimators},
             actual=_with_nan(found.actual),
             actual_error=_with_nan(found.actual_error),
             metasmoothness=_with_nan([found.metasmoothness])[0],
         )
+
+
+@dataclass(frozen=True)
+class ScoredBy:
+    """What an `averaged_name` stands for; stored beside a validation."""
+
+    name: str
+    estimator: str
+    orders: AtLeastOne
 
 
 @dataclass(frozen=True)
@@ -259,92 +261,12 @@ class WrittenValidation(_Measured):
     actual_error: tuple[float | None, ...]
     metasmoothness: float | None
 
-    def of(self, name: str) -> Faithfulness:
-        """What is said of the estimator of that `averaged_name`."""
-        estimator, _, orders = name.partition(" over ")
+    def of(self, name: str, by: ScoredBy | None) -> Faithfulness:
+        """What is said of the estimator of that `averaged_name`, which stands for these scores."""
         score, fit = self.estimators[name], self.additivity[name]
         lds, low, high, slope, r2 = _with_nan((score.lds, score.low, score.high, fit.slope, fit.r2))
-        over = int(orders.removesuffix(" orders") or 1)
-        return Faithfulness(lds, low, high, slope, r2, _with_nan(self.predicted[name]), estimator, over)
-
-
-def read_validation(
-    snapshot: Snapshot,
-    target: Target | TargetName | Question | str | None = None,
-    estimator: str | None = None,
-    *,
-    design: str | None = "random",
-    fraction: float | None = None,
-    device: str | None = "cpu",
-) -> Validation | None:
-    """The largest stored validation of this round and target, without computing anything; None if there is none.
-
-    Of those with equally many replays it is the newest.
-
-    Args:
-        snapshot: round k.
-        target: as `validate`; a `Question` says the estimator and its orders, too.
-        estimator: only validations that measured it; of scores averaged over orders its `averaged_name`.
-        design: only those of this design; None: any.
-        fraction: only those that removed this share.
-        device: only those that were replayed there, by default exactly; None: any.
-
-    Raises:
-        BadInputError: as `chosen_targets.chosen_target`.
-    """
-    if isinstance(target, Question):
-        asked = target.alone(beside=estimator is not None)
-        estimator = averaged_name(asked.estimator, asked.orders)
-    fitting = [
-        found
-        for found in _kept(snapshot, chosen_target(snapshot, target))
-        if (estimator is None or estimator in found.estimators)
-        and (design is None or found.design == design or found.design.partition(" of ")[0] == design)
-        and (fraction is None or found.fraction == fraction)
-        and (device is None or found.device == device)
-    ]
-    return max(fitting, key=lambda found: found.subsets * found.orders, default=None)
-
-
-def keep_validation(snapshot: Snapshot, target: Described, measured: Validation) -> None:
-    """Store a validation; one with the same settings keeps what it measured of other estimators."""
-    if snapshot.path is None or not snapshot.hash:
-        return
-
-    def settings(v: Validation) -> tuple[Any, ...]:
-        return v.design, v.fraction, v.subsets, v.orders, v.device
-
-    def beside(kept: pa.Table | None) -> pa.Table:
-        newest, others = measured, _validations(kept)
-        for same in (other for other in others if settings(other) == settings(newest)):
-            newest = replace(newest, estimators={**same.estimators, **newest.estimators})
-        stored = [newest, *(other for other in others if settings(other) != settings(newest))]
-        return pa.table({"validation": [json.dumps(v.to_json()) for v in stored]})
-
-    update_table(snapshot.path, _key(snapshot, target), beside)
-    note_measured(snapshot, str(measured.target["target"]))
-
-
-def _kept(snapshot: Snapshot, target: Described) -> list[Validation]:
-    """Newest first."""
-    if snapshot.path is None or not snapshot.hash:
-        return []
-    return _validations(load_table(snapshot.path, _key(snapshot, target)))
-
-
-def _validations(table: pa.Table | None) -> list[Validation]:
-    """Newest first; none where they are not such."""
-    try:
-        texts = [] if table is None else typed(list[str], table.column("validation").to_pylist())
-        found = [Validation.from_json(parse_json(text.encode(), "derived")) for text in texts]
-        return sorted(found, key=lambda v: -v.created)
-    except (KeyError, BadInputError, DamagedRunError):
-        return []
-
-
-def _key(snapshot: Snapshot, target: Described) -> str:
-    question = {"validation": VALIDATION_VERSION, "snapshot": snapshot.hash, "target": target.describe()}
-    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+        found = Faithfulness(lds, low, high, slope, r2, _with_nan(self.predicted[name]))
+        return found if by is None else replace(found, estimator=by.estimator, orders=by.orders)
 
 
 def defined(value: float) -> float | None:

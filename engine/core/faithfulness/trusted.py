@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.core.estimators.registry import ESTIMATORS
+from engine.core.faithfulness.kept_validations import read_validation
 from engine.core.faithfulness.measured_rounds import measured_rounds
-from engine.core.faithfulness.result import Validation, read_validation
+from engine.core.faithfulness.result import Validation
 from engine.core.kind import kind_of
 from engine.core.targets.question import averaged_name
 from engine.store.read import open_run

@@ -92,6 +92,13 @@ class Bucket:
             found = self.call(self._files.get_file_info, FileSelector(folder.path, allow_not_found=True))
         return sorted(f"{each.base_name}/" if each.type == FileType.Directory else each.base_name for each in found)
 
+    def exists(self, file: Address) -> bool:
+        """Whether there is an object of this name."""
+        from pyarrow.fs import FileType
+
+        with self._errors(file):
+            return bool(self.call(self._files.get_file_info, file.path).type == FileType.File)
+
     def create(self, file: Address, data: bytes) -> str:
         """Write an object only if there is none of this name; returns its tag.
 

@@ -210,31 +210,23 @@ class MirrorFiles(Files):
     def exists(self, path: Path) -> bool:
         """Whether it is in the store, or here."""
         there = self._there(path)
-        if there is None:
-            return super().exists(path)
-        return path.name in self._bucket.names(self._address.below(*path.relative_to(self._path).parts[:-1]))
+        return super().exists(path) if there is None else self._bucket.exists(there)
 
     def create_from(self, path: Path, parts: Iterable[bytes]) -> None:
         """Write a file of the store's there and here."""
         there = self._there(path)
         if there is None:
             super().create_from(path, parts)
-            return
-        data = b"".join(parts)
-        self._check_lease()
-        self._bucket.put(there, data)
-        self._keep(path, [data])
+        else:
+            self._send(self._bucket.put, there, path, parts)
 
     def publish_from(self, path: Path, parts: Iterable[bytes]) -> None:
         """Make a file of the store's appear there, if it is not there yet, and then here."""
         there = self._there(path)
         if there is None:
             super().publish_from(path, parts)
-            return
-        data = b"".join(parts)
-        self._check_lease()
-        self._bucket.create(there, data)
-        self._keep(path, [data])
+        else:
+            self._send(self._bucket.create, there, path, parts)
 
     def replace(self, path: Path, data: bytes, *, durable: bool = True) -> None:
         """Put a small file in the place of the old one, there and here."""
@@ -291,6 +283,15 @@ class MirrorFiles(Files):
         parts = path.relative_to(self._path).parts
         is_theirs = parts == ("run.json",) or (len(parts) == 2 and parts[0] in _OF_THE_STORE)
         return self._address.below(*parts) if is_theirs else None
+
+    def _send(
+        self, write: Callable[[Address, bytes], object], there: Address, path: Path, parts: Iterable[bytes]
+    ) -> None:
+        """Write a file into the store and then here."""
+        data = b"".join(parts)
+        self._check_lease()
+        write(there, data)
+        self._keep(path, [data])
 
     def _keep(self, path: Path, parts: Iterable[bytes]) -> None:
         """Put a file of the store's here, whole or not at all; with another `run.json`, another run's copies go."""

@@ -13,7 +13,8 @@ from app.charts.theme import PALE
 from app.scores import answer
 from app.scores.trust import Trust
 from engine.analysis.concentration import Concentration, concentration_of
-from engine.core.faithfulness.result import Validation, keep_validation
+from engine.core.faithfulness.kept_validations import keep_validation
+from engine.core.faithfulness.result import Validation
 from engine.core.targets.of_records import return_target
 from engine.store.read import Run
 

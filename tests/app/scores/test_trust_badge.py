@@ -20,8 +20,8 @@ from engine.core.draws import random_removals
 from engine.core.effort import Effort
 from engine.core.estimators.registry import ESTIMATORS, REPLAY_REGRESSION
 from engine.core.faithfulness.cost import finished
+from engine.core.faithfulness.kept_validations import keep_validation
 from engine.core.faithfulness.measure import Measurement
-from engine.core.faithfulness.result import keep_validation
 from engine.core.targets.of_records import return_target
 from engine.core.targets.question import TargetName
 from engine.jobs.calculations import Calculation

@@ -16,7 +16,7 @@ from languages import record_language
 
 from app.removal import start
 from engine.analysis.rollout_advantages import kept_estimates
-from engine.core.faithfulness.result import read_validation
+from engine.core.faithfulness.kept_validations import read_validation
 from engine.core.influence import read_influence
 from engine.core.targets.of_records import return_target
 from engine.core.targets.question import TargetName

@@ -1,31 +1,14 @@
-"""What a validation says in words, how it is kept, and which one is read."""
+"""What a validation says in words and as JSON."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
-import engine
-from engine.core.faithfulness.result import Faithfulness, Validation
-from engine.core.replays import many as replaying
-from engine.store.snapshot import Snapshot
-
-pytestmark = pytest.mark.usefixtures("_few_replays_to_fit")
-INLINE: dict[str, Any] = {"executor": "inline"}
-
-
-def same(one: Validation, other: Validation) -> bool:
-    """Equal but for the clock."""
-    return _timeless(one) == _timeless(other)
-
-
-def _timeless(found: Validation) -> str:
-    return json.dumps(replace(found, seconds=0, created=0).to_json())
-
+from engine.core.faithfulness.result import Faithfulness, ScoredBy, Validation
 
 VALIDATION = Validation(
     round=3,
@@ -77,48 +60,12 @@ def test_json_and_back() -> None:
     }
     found = replace(VALIDATION, estimators=several, subsets=2)
     text = json.dumps(found.to_json(), allow_nan=False)
-    again = Validation.from_json(json.loads(text))
+    again = Validation.from_json(json.loads(text), [ScoredBy("y", "tracin", 4)])
     assert json.dumps(again.to_json()) == text
+    assert [(each.estimator, each.orders) for each in again.estimators.values()] == [("", 1), ("tracin", 4)]
     assert again.best == "y"
     assert again.estimators["y"] == several["y"]
     assert np.isnan(again.estimators["x"].lds)
-
-
-def test_the_newest_validation_is_read_without_computing(
-    snapshot: Snapshot, replayed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert engine.read_validation(snapshot) is None
-    small = engine.validate(snapshot, subsets=4, orders=2, **INLINE)
-    tenth = engine.validate(snapshot, subsets=3, orders=1, fraction=0.1, **INLINE)
-    engine.validate(snapshot, subsets=4, orders=2, estimators=["replay_regression"], **INLINE)
-    monkeypatch.setattr(replaying, "replay", lambda *_, **__: pytest.fail("it must not replay"))
-    both = engine.read_validation(snapshot)
-    assert both is not None
-    assert set(both.estimators) == {"first_order", "replay_regression"}, "equal settings belong together"
-    assert both.estimators["first_order"] == small.estimators["first_order"]
-    read = engine.read_validation(snapshot, fraction=0.1)
-    assert read is not None
-    assert same(read, tenth)
-    assert engine.read_validation(snapshot, estimator="replay_regression", fraction=0.1) is None
-    assert engine.read_validation(snapshot, design="extremes") is None
-    assert engine.read_validation(snapshot, engine.action_target(snapshot, record=3)) is None
-    assert engine.read_validation(engine.open_run(snapshot.path or "").snapshot(2)) is None
-
-
-def test_extremes_are_a_design_of_their_own(snapshot: Snapshot) -> None:
-    found = engine.validate(snapshot, subsets=6, orders=2, fraction=0.2, design="extremes", **INLINE)
-    assert found.design == "extremes of first_order"
-    read = engine.read_validation(snapshot, design="extremes")
-    assert read is not None
-    assert same(read, found)
-
-
-def test_a_small_check_does_not_hide_a_large_one(snapshot: Snapshot) -> None:
-    large = engine.validate(snapshot, subsets=4, orders=2, **INLINE)
-    engine.validate(snapshot, subsets=3, orders=1, fraction=0.1, **INLINE)
-    read = engine.read_validation(snapshot)
-    assert read is not None
-    assert same(read, large)
 
 
 @pytest.mark.parametrize(("fraction", "words"), [(0.5, "50%"), (0.125, "12.5%"), (1 / 2048, "0.0488%")])

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 import engine
-from engine.core.faithfulness.result import Faithfulness, Validation, keep_validation
+from engine.core.faithfulness.kept_validations import keep_validation
+from engine.core.faithfulness.result import Faithfulness, Validation
 from engine.core.faithfulness.trusted import trusted_estimator
 from engine.core.kind import kind_of
 from engine.store.read import Run
 
 GUESS = "tracin_adam"
 SUBSETS = 12
+SCORED = {"tracin over 4 orders": ("tracin", 4)}
 
 
 @pytest.fixture
@@ -30,7 +32,8 @@ def measured(run: Run, k: int, ceiling: float = 0.9, subsets: int = SUBSETS, **l
     target = kind_of(snapshot).return_target(snapshot)
     values = dict.fromkeys(("actual", "actual_error"), (0.0,) * subsets)
     estimators = {
-        name: Faithfulness(value, value - 0.1, value + 0.1, 1.0, 0.5, values["actual"]) for name, value in lds.items()
+        name: Faithfulness(value, value - 0.1, value + 0.1, 1.0, 0.5, values["actual"], *SCORED.get(name, (name, 1)))
+        for name, value in lds.items()
     }
     found = Validation(
         round=k,

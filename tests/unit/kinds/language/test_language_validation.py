@@ -12,7 +12,7 @@ from languages import Counted, settings, write_models
 import engine
 from engine.core.chosen_targets import named_target
 from engine.core.draws import VALIDATION_SEED
-from engine.core.faithfulness.result import read_validation
+from engine.core.faithfulness.kept_validations import read_validation
 from engine.core.replays.many import finished_replays, grid, with_nothing_removed
 from engine.errors import BadInputError
 from engine.kinds.language.presets import LanguageSettings
