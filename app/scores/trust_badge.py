@@ -184,7 +184,10 @@ def _better(check: Check, estimator: str, found: Validation | None) -> tuple[str
     """The estimator that does better, that in a few words, and why: measured here, or else in the study where it is most like."""
     if found is not None:
         used = averaged_name(estimator, check.how.score_orders)
-        best = found.best_of(name for name, each in found.estimators.items() if each.orders in ORDERS)
+        offered = [
+            name for name, each in found.estimators.items() if each.estimator in ESTIMATORS and each.orders in ORDERS
+        ]
+        best = found.best_of(offered or [used])
         there, here = (np.nan_to_num(found.estimators[name].lds) for name in (best, used))
         if found.verdict(best) in ("few", "noise", "failed") or there <= here + CLEARLY:
             return None

@@ -34,6 +34,7 @@ class RoundByRound(Generic[T]):
         look: at one round.
         write: an answer as plain values.
         read: the inverse.
+        ahead: rounds after it that an answer rests on, too; it is kept with their commits, as far as there are any by then.
         cache: read and write the run's `derived/`.
     """
 
@@ -46,9 +47,10 @@ class RoundByRound(Generic[T]):
         write: Callable[[T], Any],
         read: Callable[[Any], T],
         *,
+        ahead: int = 0,
         cache: bool = True,
     ) -> None:
-        self.run, self.numbers, self.cache = run, list(numbers), cache
+        self.run, self.numbers, self.cache, self._ahead = run, list(numbers), cache, ahead
         self._look, self._write, self._read = look, write, read
         self._question = json.dumps(dict(question), sort_keys=True)
         self._commits = {info.round: info.hash for info in (*run.rounds, *((run.final,) if run.final else ()))}
@@ -126,12 +128,16 @@ class RoundByRound(Generic[T]):
         table = pa.table(
             {
                 "round": pa.array(numbers, pa.int32()),
-                "commit": [self._commits[number] for number in numbers],
+                "commit": [self._rests_on(number) for number in numbers],
                 "found": [json.dumps(self._write(answer)) for answer in answers],
             }
         )
         save_table(self.run.path, self._key, table, {"about": self._question})
         self._kept = len(self.found)
+
+    def _rests_on(self, number: int) -> str:
+        """The commits that make the answer what it is."""
+        return " ".join(self._commits.get(each, "") for each in range(number, number + 1 + self._ahead))
 
     @property
     def _key(self) -> str:
@@ -142,7 +148,7 @@ class RoundByRound(Generic[T]):
         rows = [] if table is None else table.to_pylist()
         try:
             wanted = set(self.numbers)
-            known = [row for row in rows if self._commits.get(row["round"]) == row["commit"] and row["round"] in wanted]
+            known = [row for row in rows if row["round"] in wanted and row["commit"] == self._rests_on(row["round"])]
             return {row["round"]: self._read(parse_json(row["found"].encode(), "derived")) for row in known}
         except (AttributeError, KeyError, TypeError, ValueError, DamagedRunError):
             return {}  # it is a cache: what can't be understood is found anew

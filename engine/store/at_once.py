@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from engine.errors import BadInputError
-from engine.store.buckets.mirror import address_of, called, files_of, local_folder, move_into_store
+from engine.store.buckets.mirror import address_of, called, check_nothing_left, files_of, local_folder, move_into_store
 from engine.store.files import Files
 
 PARTIAL = ".partial"
@@ -52,3 +52,5 @@ def _check_free(out: Path, place: Path, what: str) -> None:
         is_free = not place.exists() or (place.is_dir() and not any(place.iterdir()))
     if not is_free:
         raise BadInputError(f"{called(out)} is there already; choose another folder for the {what}")
+    if address_of(place) is not None:
+        check_nothing_left(place)

@@ -24,7 +24,7 @@ from engine.store.snapshot import Snapshot
 from engine.store.words import counted
 from engine.typed import typed
 
-VERSION = 1
+VERSION = 2
 """Part of the key under which answers are kept; raise it whenever a check answers otherwise."""
 NAMED = 10
 """Records that are kept of a check at most."""
@@ -68,6 +68,7 @@ def failed_checks(
         lambda k: _named(check_round(run, k) if replays else _of_records(run, k, read)),
         lambda failed: [check.to_json() for check in failed],
         lambda values: typed(Failed, values),
+        ahead=1 if replays else 0,  # what an update led to is in the next round's checkpoint
         cache=cache,
     )
 
@@ -81,7 +82,12 @@ def with_failed(found: Incidents, checks: RoundByRound[Failed]) -> Incidents:
     told = {k for each in found if each.kind == NOT_FINITE for k in range(each.first, each.last + 1)}
     failed = list(_stretches(checks.in_order, told))
     whys = dict.fromkeys(checks.failed.values())
-    not_replayed = [check.what for _, failed in checks.in_order for check in failed if check.ok is None]
+    not_replayed = [
+        check.what
+        for _, failed in checks.in_order
+        for check in failed
+        if check.ok is None and all(other.fault != "numbers" for other in failed)  # which says why, and where
+    ]
     unread = [f"{counted(len(not_replayed), 'round')} could not be replayed: {not_replayed[0]}"] if not_replayed else []
     unread += [
         f"{counted(len(rounds), 'round')} could not be checked, the first of them {rounds[0]}: {why}"

@@ -36,6 +36,8 @@ _SWEPT_SECONDS = 3600.0
 """What is fetched for longer than this was left by a process that is gone."""
 
 _OF_THE_STORE = ("model", "data", "commits")
+_OF_PEOPLE = ("basket", "control", "interventions", "notes", "result.json")
+_NOT_MOVED = (*_OF_THE_STORE, "run.json", "writer.lock")
 _ORIGIN = "origin.txt"
 
 
@@ -52,8 +54,8 @@ def local_folder(path: str | PathLike[str]) -> Path:
     copy = _copy_of(address)
     if address_of(copy) != address:
         raise BadInputError(
-            f"{address} lies inside a run that was copied here; choose another address, or delete its copy in {copy.parent} if "
-            "that run is gone"
+            f"{address} lies inside a run that was copied here; choose another address, or delete that run's copy (the folder "
+            f"above {copy} that has a run.json) if the run is gone"
         )
     return copy
 
@@ -112,6 +114,19 @@ def find_below(address: Address) -> list[Path]:
         return [path for path in pool.map(partial(_glimpse, bucket), found) if path is not None]
 
 
+def check_nothing_left(to: Path) -> None:
+    """That where an address says there is nothing, here or there, that is not to be taken for a new run's.
+
+    Raises:
+        BadInputError: there is.
+    """
+    if taken := next((name for name in _OF_PEOPLE if (to / name).exists()), None):
+        raise BadInputError(f"{to} still has {taken} of an earlier run at this address; delete that folder first")
+    for path in _in_store(files_of(to), to, "data", "commits"):
+        if not (is_data_file(path.name) if path.parent.name == "data" else commit_number(path.name) is not None):
+            raise _not_a_runs(path)
+
+
 def move_into_store(folder: Path, to: Path) -> None:
     """Put a finished run of this machine's where an address says; it appears there once all of it is there.
 
@@ -120,39 +135,53 @@ def move_into_store(folder: Path, to: Path) -> None:
         to: the folder that stands for the address. What is not the store's goes there.
 
     Raises:
-        BadInputError: there is a run already.
-        LockedRunError, StorageError: the store refused.
+        BadInputError: there is a run already, or something else.
+        LockedRunError, StorageError: the store refused; nothing of the folder is lost.
     """
-    files = files_of(to)
+    files = files_of(to, afresh=True)
     files.make_folder(to)
     lock = files.lock(to / "writer.lock")
     try:
         if files.exists(to / "run.json"):
             raise BadInputError(f"{called(to)} holds a run already; choose another address")
-        own = [name for name in Files().names(folder) if name not in (*_OF_THE_STORE, "run.json", "writer.lock")]
-        if taken := next((name for name in own if (to / name).exists()), None):
-            raise BadInputError(f"{to} still has {taken} of an earlier run at this address; delete that folder first")
-        left = [(part, name) for part in _OF_THE_STORE for name in files.names(to / part)]
-        models = Files().names(folder / "model") if (folder / "model").is_dir() else []
-        if foreign := next((f"{part}/{name}" for part, name in left if not _may_go(part, name, models)), None):
-            raise BadInputError(f"{called(to)} holds {foreign}, which is no run's; choose another address")
-        for part, name in left:  # of one that was broken off: without its run.json it was no run
-            files.remove(to / part / name)
-        for part in _OF_THE_STORE:
-            for name in Files().names(folder / part) if (folder / part).is_dir() else ():
-                files.publish(to / part / name, Files().read(folder / part / name))
-        for name in own:
-            Files().rename(folder / name, to / name)
-        files.publish(to / "run.json", Files().read(folder / "run.json"))
+        check_nothing_left(to)
+        theirs = [path for part in _OF_THE_STORE if (folder / part).is_dir() for path in (folder / part).iterdir()]
+        for path in _in_store(files, to, "model"):
+            own = folder / "model" / path.name
+            if own not in theirs or files.read(path) != Files().read(own):
+                raise _not_a_runs(path)
+        for path in _in_store(files, to, "data", "commits"):
+            files.remove(path)  # of one that was broken off: without its run.json it was no run
+        for path in sorted(theirs):
+            files.publish(to / path.relative_to(folder), Files().read(path))
+        with _moved(folder, to, [name for name in Files().names(folder) if name not in _NOT_MOVED]):
+            files.publish(to / "run.json", Files().read(folder / "run.json"))
     finally:
         files.unlock(lock)
 
 
-def _may_go(part: str, name: str, models: Sequence[str]) -> bool:
-    """Whether a file that is there may be what an earlier try left of a run with these files of a model, by its name."""
-    if part == "model":
-        return name in models
-    return is_data_file(name) if part == "data" else commit_number(name) is not None
+def _in_store(files: Files, to: Path, *parts: str) -> list[Path]:
+    return [to / part / name for part in parts for name in files.names(to / part)]
+
+
+def _not_a_runs(path: Path) -> BadInputError:
+    run = path.parents[1]
+    return BadInputError(f"{called(run)} holds {path.relative_to(run)}, which is no run's; choose another address")
+
+
+@contextmanager
+def _moved(folder: Path, to: Path, names: Sequence[str]) -> Iterator[None]:
+    """Move these from one folder into the other, and back if what is done then fails."""
+    moved = list[str]()
+    try:
+        for name in names:
+            Files().rename(folder / name, to / name)
+            moved.append(name)
+        yield
+    except BaseException:
+        for name in moved:
+            Files().rename(to / name, folder / name)
+        raise
 
 
 class CopyFiles(Files):
@@ -229,9 +258,19 @@ class MirrorFiles(Files):
             self._send(self._bucket.create, there, path, parts)
 
     def replace(self, path: Path, data: bytes, *, durable: bool = True) -> None:
-        """Put a small file in the place of the old one, there and here."""
-        if self._there(path) is None:
+        """Put a small file in the place of the old one, there and here. A model's file takes nobody's place there.
+
+        Raises:
+            BadInputError: there is another file of a model's name already.
+        """
+        there = self._there(path)
+        if there is None:
             super().replace(path, data, durable=durable)
+        elif path.parent.name == "model":
+            try:
+                self._send(self._bucket.create, there, path, [data])
+            except FileExistsError:
+                raise BadInputError(f"{there} is there already and not this run's; choose another address") from None
         else:
             self.create_from(path, [data])
 
@@ -337,6 +376,8 @@ def _copy_of(address: Address) -> Path:
 def _glimpse(bucket: Bucket, run: Address) -> Path | None:
     """A run's copy with what shows that it grew, as far as that can be had; None where it is gone by now."""
     path = _copy_of(run)
+    if address_of(path) != run:  # inside a run that is gone by now; `local_folder` says so
+        return None
     files = MirrorFiles(path, run, bucket)
     try:
         files.read(path / "run.json", LARGEST_COMMIT + 1)

@@ -189,8 +189,8 @@ def test_what_was_measured_here_recommends_the_better_estimator(monkeypatch: pyt
         assert button(diagnose(monkeypatch, run, estimator=estimator), "use_recommended") == expected
     best = replace(measured.estimators[measured.best], lds=0.99, low=0.9, high=1.0)
     for orders in (8, 2):
-        name = f"tracin over {orders} orders"
-        keep_validation(run.snapshot(1), return_target(run.snapshot(1)), replace(measured, estimators={name: best}))
+        found = {f"tracin over {orders} orders": replace(best, estimator="tracin", orders=orders)}
+        keep_validation(run.snapshot(1), return_target(run.snapshot(1)), replace(measured, estimators=found))
     app = diagnose(monkeypatch, run, estimator="first_order")
     assert button(app, "use_recommended") == "tracin over 8 orders did better, measured here", (
         "2 orders are not offered on the page"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,3 +88,20 @@ def test_rounds_that_can_not_be_replayed_are_counted_and_are_no_incidents() -> N
     assert found.missing == (
         "2 rounds could not be replayed: round 2 is not replayed: its minibatches were not recorded",
     )
+
+
+def test_what_numbers_tell_is_no_round_that_could_not_be_replayed() -> None:
+    nowhere = Check("replay", None, "theta(3) is not finite, so that nothing lands on it")
+    rounds: Any = SimpleNamespace(in_order=[(2, (NUMBERS, nowhere))], failed={})
+    assert with_failed(Incidents((), 20), rounds).missing == ()
+
+
+def test_a_last_round_is_replayed_once_there_is_what_it_led_to(tmp_path: Path) -> None:
+    config = engine.preset("CartPole-v1", "default", **{**SMALL, "rounds": 3})
+    for snapshot in engine.rounds(config, tmp_path / "run"):
+        if snapshot.round == 1:
+            break
+    (said,) = engine.incidents(tmp_path / "run", replays=True).missing
+    assert said.startswith("1 round could not be replayed: round 0 is not replayed: the parameters after it")
+    engine.train(config, tmp_path / "run", resume=True)
+    assert engine.incidents(tmp_path / "run", replays=True).missing == ()

@@ -19,7 +19,7 @@ from engine.store.at_once import appears_at_once
 from engine.store.buckets import lease
 from engine.store.buckets.address import Address
 from engine.store.buckets.bucket import Bucket
-from engine.store.buckets.mirror import address_of, called, files_of, local_folder, move_into_store
+from engine.store.buckets.mirror import address_of, called, files_of, local_folder
 from engine.store.commit import RunWriter
 from engine.store.files import Files
 from engine.store.find import find_runs
@@ -395,10 +395,45 @@ def test_what_is_no_runs_is_never_deleted(bucket: At, recorded: engine.Run) -> N
     store, at = there(address)
     for part in ("data", "commits", "model"):
         store.put(at.below(part, "thesis.csv"), b"mine")
-    with pytest.raises(BadInputError, match=r"holds model/thesis.csv, which is no run's; choose another address"):
+    with pytest.raises(BadInputError, match=r"holds data/thesis.csv, which is no run's; choose another address"):
         export_run(recorded.path, address, [0, 1, 2])
     assert all(store.read(at.below(part, "thesis.csv")) == b"mine" for part in ("data", "commits", "model"))
     assert "run.json" not in store.names(at)
+
+
+def test_a_model_of_other_peoples_stays_as_it_is(bucket: At) -> None:
+    """Its files are called as a run's are."""
+    sample, address = engine.open_run(SAMPLES / "courtesy"), bucket("project")
+    store, at = there(address)
+    config = at.below("model", "config.json")
+    store.put(config, b"mine")
+    with pytest.raises(BadInputError, match=r"model/config\.json.* is there already and not this run's"):
+        RunWriter.create(address, sample.manifest, model=sample.model_files())
+    with pytest.raises(BadInputError, match=r"holds model/config\.json, which is no run's"):
+        export_run(sample.path, address, [0, 4])
+    assert store.read(config) == b"mine"
+    assert "run.json" not in store.names(at)
+    store.put(config, sample.model_files()["config.json"])  # as a copy that was broken off leaves it
+    export_run(sample.path, address, [0, 4])
+    assert verify_rounds(address) == []
+
+
+def test_a_branch_whose_last_request_fails_can_be_put_again(
+    bucket: At, recorded: engine.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, address = Bucket.create, bucket("branch")
+
+    def failing(self: Bucket, file: Address, data: bytes) -> str:
+        return _broken(file) if file.key.endswith("run.json") else put(self, file, data)
+
+    monkeypatch.setattr(lease, "SECONDS", 0.0)
+    monkeypatch.setattr(Bucket, "create", failing)
+    with pytest.raises(StorageError, match=r"run\.json.* failed"):
+        engine.retrain(recorded, 0, [1, 2], address, orders=2, episodes=2)
+    assert not (local_folder(address) / "result.json").exists()
+    monkeypatch.setattr(Bucket, "create", put)
+    engine.retrain(recorded, 0, [1, 2], address, orders=2, episodes=2)
+    assert (local_folder(address) / "result.json").is_file()
 
 
 def test_no_run_goes_where_a_copied_one_lies_above(bucket: At, recorded: engine.Run) -> None:
@@ -440,13 +475,11 @@ def test_an_archive_is_made_of_what_the_store_has(
 
 def test_what_people_made_for_an_earlier_run_is_not_given_to_another(bucket: At, recorded: engine.Run) -> None:
     address = bucket("mine")
-    (local_folder(address) / "control").mkdir(parents=True)
-    with appears_at_once(Path(address), "branch") as partial:
-        shutil.copytree(recorded.path, partial, dirs_exist_ok=True)
-        (partial / "control").mkdir()
-        with pytest.raises(BadInputError, match="still has control of an earlier run at this address"):
-            move_into_store(partial, local_folder(address))
-        (local_folder(address) / "control").rmdir()
+    (local_folder(address) / "notes").mkdir(parents=True)
+    with pytest.raises(BadInputError, match="still has notes of an earlier run at this address"):
+        export_run(recorded.path, address, [0, 1, 2])
+    (local_folder(address) / "notes").rmdir()
+    export_run(recorded.path, address, [0, 1, 2])
     assert verify_rounds(address) == []
 
 
