@@ -130,9 +130,11 @@ def test_a_mark_of_two_rankings_inspects_its_record(page: Page, url: str) -> Non
     x, y, record = page.evaluate(
         """() => {
             const plot = document.querySelector('.st-key-rank_scatter .js-plotly-plot'), box = plot.getBoundingClientRect();
-            const layout = plot._fullLayout, trace = plot._fullData[0], i = trace.x.indexOf(Math.max(...trace.x));
-            return [box.left + layout.xaxis._offset + layout.xaxis.d2p(trace.x[i]),
-                    box.top + layout.yaxis._offset + layout.yaxis.d2p(trace.y[i]), trace.customdata[i]];
+            const layout = plot._fullLayout, {x, y} = plot._fullData[0], all = [...x.keys()];
+            const room = i => Math.min(...all.map(j => j === i ? Infinity : Math.hypot(x[i] - x[j], y[i] - y[j])));
+            const rooms = all.map(room), i = rooms.indexOf(Math.max(...rooms));  // no other mark lies on this one
+            return [box.left + layout.xaxis._offset + layout.xaxis.d2p(x[i]),
+                    box.top + layout.yaxis._offset + layout.yaxis.d2p(y[i]), plot._fullData[0].customdata[i]];
         }"""
     )
     page.mouse.move(x, y)
