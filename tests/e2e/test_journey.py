@@ -59,8 +59,12 @@ def test_cancel_stops_the_worker_and_leaves_no_branch(page: Page, url: str, runs
     page.locator(".st-key-add_to_basket button").first.click()
     idle(page)
     page.locator(".st-key-retrain button").first.click()
-    page.locator(".st-key-continue_rounds input").fill("200")  # it would take minutes
-    page.locator(".st-key-continue_rounds input").press("Enter")
+    further = page.locator(".st-key-continue_rounds input")
+    expect(further).to_be_visible()
+    idle(page)
+    further.fill("200")  # it would take minutes
+    further.press("Enter")
+    expect(further).to_have_value("200")
     expect(page.locator(".st-key-seeds input")).to_be_enabled()
     page.locator(".st-key-retrain_confirm button").first.click()
     expect(page).to_have_url(re.compile(r"/interventions\?.*iv="))
